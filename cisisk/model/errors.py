@@ -1,0 +1,68 @@
+"""The one tree of errors. A message is written for the person who reads it and never holds a secret."""
+
+from collections.abc import Mapping, Sequence
+
+
+class CisiskError(Exception):
+    """Base of every error that Cisisk raises on purpose."""
+
+
+class Invalid(CisiskError):
+    """Something that was sent cannot be accepted.
+
+    Attributes:
+        fields: the name of each refused field and the reasons, in words that say what would be right.
+    """
+
+    def __init__(self, message: str, fields: Mapping[str, Sequence[str]] | None = None) -> None:
+        super().__init__(message)
+        self.fields = {name: list(reasons) for name, reasons in (fields or {}).items()}
+
+    @classmethod
+    def field(cls, name: str, *reasons: str) -> "Invalid":
+        """One refused field."""
+        return cls(f"{name}: {'; '.join(reasons)}", {name: reasons})
+
+
+class NotFound(CisiskError):
+    """The thing that was asked for does not exist."""
+
+
+class Conflict(CisiskError):
+    """The request is right in itself but does not fit what is already there."""
+
+
+class Stale(CisiskError):
+    """The caller changes a version of a resource that is no longer the current one."""
+
+
+class Unauthenticated(CisiskError):
+    """Nobody, or nobody that Cisisk knows."""
+
+
+class Forbidden(CisiskError):
+    """Somebody Cisisk knows, who may not do this."""
+
+
+class TooManyAttempts(CisiskError):
+    """Too many wrong passwords or PINs.
+
+    Attributes:
+        retry_after: whole seconds until another attempt is looked at.
+    """
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"Too many attempts. Try again in {retry_after} s.")
+        self.retry_after = retry_after
+
+
+class StorageFailed(CisiskError):
+    """The disk or the database refused a write; what was there before is untouched."""
+
+
+class ConfigurationError(CisiskError):
+    """A setting is missing, misspelt or impossible. The message names the key."""
+
+
+class StartRefused(CisiskError):
+    """The appliance cannot start here and now; the message says why and what to do."""

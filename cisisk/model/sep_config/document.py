@@ -1,0 +1,190 @@
+"""The one place where a config is parsed. What leaves here is well-formed, harmless XML with a <device> root."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from lxml import etree
+
+from cisisk.model.errors import Invalid
+from cisisk.model.sep_config.encoding import decode, encoding_of
+from cisisk.model.sep_config.refusal import refusal, refusal_at
+
+DEFAULT_MAX_BYTES = 524288
+"""Configs in the field have 6 to 25 KB; phones themselves stop reading other XML files at 550001 bytes."""
+MAX_TAGS = 50_000
+"""Tags, comments and the like. A config of the largest size at the usual density has fewer; the tree takes 10 MiB."""
+MAX_ATTRIBUTES = 256
+"""On one element. Call-manager exports have a handful; 40000 cost the parser 20 MiB."""
+MAX_UNDECLARED_PREFIXES = 50
+"""Uses of undeclared prefixes. The parser stops logging at 100 errors, so a longer log would prove nothing."""
+
+_UTF16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<", b"\0\0")
+# Possessive throughout: a prologue is walked once, whatever it holds.
+_DOCTYPE = re.compile(rb"(?:\xef\xbb\xbf)?+(?:[ \t\r\n]++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
+_ATTRIBUTE = re.compile(rb"=[ \t\r\n]*[\"']")
+_UNDECLARED_PREFIX = "NS_ERR_UNDEFINED_NAMESPACE"
+_REASONS = {
+    "ERR_ATTRIBUTE_NOT_STARTED": 'An attribute\'s value has no quotes. Write name="value".',
+    "ERR_ATTRIBUTE_REDEFINED": "An attribute stands twice on one element. Remove one of them.",
+    "ERR_ATTRIBUTE_WITHOUT_VALUE": 'An attribute has no value. Write name="value".',
+    "ERR_CDATA_NOT_FINISHED": "A CDATA section has no end. The file may be cut off.",
+    "ERR_COMMENT_NOT_FINISHED": "A comment has no end. Close it with -->, or send the whole file if it was cut off.",
+    "ERR_DOCUMENT_EMPTY": "There is no XML here: the first character must be <.",
+    "ERR_DOCUMENT_END": "Something follows the end of the root element. A config has one root; remove the rest.",
+    "ERR_ENTITYREF_SEMICOL_MISSING": "An & that begins no entity. Write &amp; for a plain &.",
+    "ERR_GT_REQUIRED": "A tag is not closed with >. The file may be cut off.",
+    "ERR_HYPHEN_IN_COMMENT": "Two hyphens inside a comment. Remove one of them.",
+    "ERR_INVALID_CHAR": "A control character, which XML does not allow. Remove it.",
+    "ERR_LT_IN_ATTRIBUTE": "A < inside an attribute's value. Write &lt; for a plain <.",
+    "ERR_NAME_REQUIRED": "A name is missing after & or <. Write &amp; for a plain & and &lt; for a plain <.",
+    "ERR_NAME_TOO_LONG": "A name is longer than any phone reads. Shorten it.",
+    "ERR_RESERVED_XML_NAME": "An XML declaration (<?xml) may stand only at the very start. Remove this one.",
+    "ERR_RESOURCE_LIMIT": "More than 256 elements inside one another, or a value far too long. Flatten or shorten it.",
+    "ERR_TAG_NAME_MISMATCH": "An end tag does not fit the element that is open. Close the elements in order.",
+    "ERR_TAG_NOT_FINISHED": "The file ends inside an element. Send the whole file.",
+    "ERR_UNDECLARED_ENTITY": "An entity other than &amp; &lt; &gt; &quot; &apos;. Write the character itself.",
+}
+_OTHER_REASON = "This is not well-formed XML. Correct it here or shortly before."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A parsed config.
+
+    Attributes:
+        content: the bytes it was parsed from.
+        encoding: as declared, in capitals.
+        undeclared_prefix: the line of the first name with a prefix that nothing declares.
+    """
+
+    content: bytes = field(repr=False)
+    encoding: str
+    root: etree._Element
+    undeclared_prefix: int | None
+
+    def first(self, path: str) -> etree._Element | None:
+        """The first element at ``path``: local names below the root, joined by ``/``."""
+        return self.root.find(_any_namespace(path))
+
+    def every(self, path: str) -> Iterator[etree._Element]:
+        """Every element at ``path``, in the order of the file."""
+        return self.root.iterfind(_any_namespace(path))
+
+    def text(self, path: str) -> str | None:
+        """The text at ``path`` without the white space around it; None if there is no such element."""
+        element = self.first(path)
+        return None if element is None else text_of(element)
+
+    def line(self, path: str) -> int | None:
+        """The line on which the first element at ``path`` begins."""
+        element = self.first(path)
+        return None if element is None else element.sourceline
+
+
+def text_of(element: etree._Element) -> str:
+    """The text of ``element`` without the white space around it."""
+    return (element.text or "").strip()
+
+
+def local_name(element: etree._Element) -> str:
+    """The name of ``element`` without its namespace."""
+    return str(element.tag).rpartition("}")[2]
+
+
+def parse(content: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Document:
+    """Parse a config that may come from anybody.
+
+    Raises:
+        Invalid: it is too large, in a foreign encoding, not well-formed, no phone's config, or built to do harm.
+    """
+    _check_size(content, max_bytes)
+    _check_characters(content)
+    encoding = encoding_of(content)
+    _check_prologue(content)
+    _check_amounts(content)
+    root, undeclared_prefix = _tree(content, encoding)
+    _check_root(root)
+    return Document(content=content, encoding=encoding, root=root, undeclared_prefix=undeclared_prefix)
+
+
+def _check_size(content: bytes, max_bytes: int) -> None:
+    if len(content) > max_bytes:
+        raise refusal(f"The file has {len(content)} bytes; {max_bytes} is the most a config may have.")
+    if not content.strip():
+        raise refusal("The file is empty.")
+
+
+def _check_characters(content: bytes) -> None:
+    if content.startswith(_UTF16_OR_32):
+        raise refusal("This is UTF-16, UTF-32 or no text at all. Save the file as UTF-8.")
+    text = decode(content)
+    if "\0" in text:
+        raise refusal_at("A NUL byte. A config is plain text; remove it.", text[: text.index("\0")])
+
+
+def _check_prologue(content: bytes) -> None:
+    if content[:1].isspace() and content.lstrip().startswith(b"<?xml"):
+        raise refusal("White space before <?xml. Delete it: the declaration must be the very first thing.")
+    if match := _DOCTYPE.match(content):
+        before = content[: match.end() - len(b"<!DOCTYPE")]
+        raise refusal_at("A DOCTYPE. Phones need none and it can carry attacks; remove it.", before.decode("latin-1"))
+
+
+def _check_amounts(content: bytes) -> None:
+    if content.count(b"<") > MAX_TAGS:
+        raise refusal(f"The file has more than {MAX_TAGS} tags. No phone's config is so large; send one config only.")
+    # Inside a tag a < cannot stand, so each part holds one tag at most.
+    for tag in content.split(b"<"):
+        if tag.count(b"=") > MAX_ATTRIBUTES and len(_ATTRIBUTE.findall(tag)) > MAX_ATTRIBUTES:
+            raise refusal(f"An element has more than {MAX_ATTRIBUTES} attributes. No phone's config has; remove them.")
+
+
+def _tree(content: bytes, encoding: str) -> tuple[etree._Element, int | None]:
+    parser = _parser(encoding, recover=False)
+    try:
+        return etree.fromstring(content, parser), None
+    except etree.XMLSyntaxError:
+        errors = parser.error_log.filter_from_errors()
+    for error in errors:
+        if error.type_name != _UNDECLARED_PREFIX:
+            raise _malformed(error)
+    if len(errors) > MAX_UNDECLARED_PREFIXES:
+        first = errors[0]
+        reason = f"More than {MAX_UNDECLARED_PREFIXES} names with an undeclared prefix. Declare or remove the prefixes."
+        raise refusal(reason, line=first.line, column=first.column)
+    # Complete up to its end and with nothing else to say against it: only the prefixes are overlooked now.
+    return etree.fromstring(content, _parser(encoding, recover=True)), errors[0].line
+
+
+def _parser(encoding: str, *, recover: bool) -> etree.XMLParser:
+    return etree.XMLParser(
+        encoding=encoding,
+        recover=recover,
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        attribute_defaults=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+
+
+def _malformed(error: etree._LogEntry) -> Invalid:
+    # The parser's own words may quote the file, and so a password.
+    return refusal(_REASONS.get(error.type_name, _OTHER_REASON), line=error.line, column=error.column)
+
+
+def _check_root(root: etree._Element) -> None:
+    name = local_name(root).rpartition(":")[2]
+    if name == "Default":
+        reason = "This is the file for phones without a config of their own (XMLDefault.cnf.xml), not a phone's config."
+        raise refusal(f"{reason} Send a file whose root element is <device>.")
+    if name != "device":
+        raise refusal("The root element is not <device>. Send the phone's own config, SEP<MAC>.cnf.xml.")
+
+
+def _any_namespace(path: str) -> str:
+    return "/".join(f"{{*}}{name}" for name in path.split("/"))

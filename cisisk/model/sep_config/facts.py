@@ -1,0 +1,176 @@
+"""What a config says, as far as a boot, a switch, a comparison or a warning needs it (phone-protocol notes 2.2)."""
+
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Literal, TypeAlias
+
+from lxml import etree
+
+from cisisk.model.catalogue import Protocol
+from cisisk.model.sep_config.document import Document, local_name, text_of
+from cisisk.model.sep_config.refusal import refusal
+
+LINE_PATH = "sipProfile/sipLines/line"
+MAX_LINES = 512
+"""Far above what any phone shows: an 8865 with three modules has 113 keys."""
+LINE_FEATURE = 9
+"""The featureID of a key that is a line; 20 calls a service, 21 shows a busy lamp, and so on."""
+
+WebAccess: TypeAlias = Literal["enabled", "disabled", "read_only"]
+SettingsAccess: TypeAlias = Literal["disabled", "enabled", "restricted"]
+SecurityMode: TypeAlias = Literal["none", "authenticated", "encrypted"]
+Transport: TypeAlias = Literal["TCP", "UDP", "TLS"]
+
+_PROTOCOLS: dict[str | None, Protocol] = {"SIP": "SIP", "SCCP": "SCCP"}
+_WEB_ACCESS: dict[str | None, WebAccess] = {"0": "enabled", "1": "disabled", "2": "read_only"}
+_SETTINGS_ACCESS: dict[str | None, SettingsAccess] = {"0": "disabled", "1": "enabled", "2": "restricted"}
+_SECURITY_MODES: dict[str | None, SecurityMode] = {"1": "none", "2": "authenticated", "3": "encrypted"}
+_TRANSPORTS: dict[str | None, Transport] = {"1": "TCP", "2": "UDP", "3": "TLS"}
+_MAX_DIGITS = 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One programmable key.
+
+    Attributes:
+        button: which key, 1 is the first.
+        feature_id: what the key does; :data:`LINE_FEATURE` is a line.
+        name: the SIP user.
+        proxy: a host, or ``USECALLMANAGER``.
+        at: the line of the file on which it begins.
+    """
+
+    button: int | None
+    line_index: int | None
+    feature_id: int | None
+    name: str | None
+    contact: str | None
+    display_name: str | None
+    label: str | None
+    proxy: str | None
+    at: int | None = field(compare=False)
+
+    @property
+    def is_line(self) -> bool:
+        """Whether calls can be made and taken with it."""
+        return self.feature_id == LINE_FEATURE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SepConfig:
+    """What one config says. Passwords are not read into it.
+
+    An attribute is None where the file does not have the element, or has none of the values that are known for it. A
+    URL is ``""`` where the element is there and blank; URLs are not shown, since they may carry credentials.
+
+    Attributes:
+        encoding: as declared, in capitals.
+        protocol: as declared.
+        has_sip_profile: whether there is a ``<sipProfile>``; SIP configs that declare no protocol have one.
+        load: the firmware load; None leaves the phone the one it has.
+        modules: how many key expansion modules are configured.
+        dial_template: a file the phone fetches, like the two after it.
+        call_managers: hosts, in the order of the file.
+    """
+
+    encoding: str
+    protocol: Protocol | None
+    has_sip_profile: bool
+    load: str | None
+    version_stamp: str | None
+    lines: tuple[Line, ...]
+    modules: int
+    phone_label: str | None
+    call_managers: tuple[str, ...]
+    device_security_mode: SecurityMode | None
+    transport: Transport | None
+    web_access: WebAccess | None
+    settings_access: SettingsAccess | None
+    user_locale: str | None
+    network_locale: str | None
+    dial_template: str | None
+    soft_key_file: str | None
+    feature_policy_file: str | None
+    services_url: str | None = field(repr=False)
+    directory_url: str | None = field(repr=False)
+    messages_url: str | None = field(repr=False)
+    information_url: str | None = field(repr=False)
+    idle_url: str | None = field(repr=False)
+    authentication_url: str | None = field(repr=False)
+    secure_authentication_url: str | None = field(repr=False)
+
+    @property
+    def speaks(self) -> Protocol | None:
+        """The protocol it is for: as declared, or SIP where a ``<sipProfile>`` tells."""
+        return self.protocol or ("SIP" if self.has_sip_profile else None)
+
+
+def facts_of(document: Document) -> SepConfig:
+    """Read a config.
+
+    Raises:
+        Invalid: it has more than :data:`MAX_LINES` lines.
+    """
+    text = document.text
+    return SepConfig(
+        encoding=document.encoding,
+        protocol=_PROTOCOLS.get((text("deviceProtocol") or "").upper()),
+        has_sip_profile=document.first("sipProfile") is not None,
+        load=text("loadInformation") or None,
+        version_stamp=text("versionStamp"),
+        lines=_lines(document),
+        modules=sum(1 for _ in document.every("addOnModules/addOnModule")),
+        phone_label=text("sipProfile/phoneLabel"),
+        call_managers=_call_managers(document),
+        device_security_mode=_SECURITY_MODES.get(text("deviceSecurityMode")),
+        transport=_TRANSPORTS.get(text("transportLayerProtocol")),
+        web_access=_WEB_ACCESS.get(text("vendorConfig/webAccess")),
+        settings_access=_SETTINGS_ACCESS.get(text("vendorConfig/settingsAccess")),
+        user_locale=text("userLocale/name") or text("userLocale") or None,
+        network_locale=text("networkLocale") or None,
+        dial_template=text("sipProfile/dialTemplate") or None,
+        soft_key_file=text("sipProfile/softKeyFile") or None,
+        feature_policy_file=text("featurePolicyFile") or None,
+        services_url=text("servicesURL"),
+        directory_url=text("directoryURL"),
+        messages_url=text("messagesURL"),
+        information_url=text("informationURL"),
+        idle_url=text("idleURL"),
+        authentication_url=text("authenticationURL"),
+        secure_authentication_url=text("secureAuthenticationURL"),
+    )
+
+
+def _call_managers(document: Document) -> tuple[str, ...]:
+    nodes = document.every("devicePool/callManagerGroup/members/member/callManager/processNodeName")
+    return tuple(name for name in map(text_of, nodes) if name)
+
+
+def _lines(document: Document) -> tuple[Line, ...]:
+    elements = list(islice(document.every(LINE_PATH), MAX_LINES + 1))
+    if len(elements) > MAX_LINES:
+        raise refusal(f"The file has more than {MAX_LINES} <line> elements. No phone has so many keys; remove some.")
+    return tuple(_line(element) for element in elements)
+
+
+def _line(element: etree._Element) -> Line:
+    texts: dict[str, str] = {}
+    for child in element:
+        texts.setdefault(local_name(child), text_of(child))
+    return Line(
+        button=_number(element.get("button")),
+        line_index=_number(element.get("lineIndex")),
+        feature_id=_number(texts.get("featureID")),
+        name=texts.get("name"),
+        contact=texts.get("contact"),
+        display_name=texts.get("displayName"),
+        label=texts.get("featureLabel"),
+        proxy=texts.get("proxy"),
+        at=element.sourceline,
+    )
+
+
+def _number(text: str | None) -> int | None:
+    digits = (text or "").strip()
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS else None

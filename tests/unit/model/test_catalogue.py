@@ -1,0 +1,95 @@
+import pytest
+
+from cisisk.model import catalogue
+from cisisk.model.catalogue import MODELS, Family, find, load_protocol
+from cisisk.model.phone import plain_model
+
+
+@pytest.mark.parametrize("text", ["7942", "CP-7942G", "cp-7942g", " 7942G ", "CP-7942"])
+def test_a_model_is_found_however_it_is_written(text: str) -> None:
+    facts = find(text)
+    assert facts is not None
+    assert (facts.name, facts.family, facts.line_keys) == ("7942", Family.P79XX, 2)
+    assert facts.protocols == {"SCCP", "SIP"}
+
+
+@pytest.mark.parametrize("text", ["", "7924", "CP-", "SPA504G", "Yealink T42"])
+def test_an_unknown_model_is_not_found(text: str) -> None:
+    assert find(text) is None
+
+
+def test_every_model_is_found_by_its_own_name() -> None:
+    assert [find(facts.name) for facts in MODELS] == list(MODELS)
+    assert all(plain_model(facts.name) == facts.name for facts in MODELS)
+
+
+def test_names_with_a_space_or_a_region_are_found() -> None:
+    assert find("ATA 187") is find("ata187")
+    assert find("CP-8851NR") != find("CP-8851")
+    assert find("7941G-GE") != find("7941G")
+
+
+@pytest.mark.parametrize("model", ["8961", "9951", "9971", "7811", "7821", "7861", "8811", "8841", "8865NR", "3905"])
+def test_newer_phones_have_no_sccp(model: str) -> None:
+    facts = find(model)
+    assert facts is not None
+    assert facts.protocols == {"SIP"}
+
+
+@pytest.mark.parametrize("model", ["7910", "7921", "7936", "7985", "7902"])
+def test_some_old_phones_have_no_sip(model: str) -> None:
+    facts = find(model)
+    assert facts is not None
+    assert facts.protocols == {"SCCP"}
+
+
+def models_of(family: Family) -> set[str]:
+    return {facts.name for facts in MODELS if facts.family is family}
+
+
+def test_the_family_tells_which_keys_restart_a_phone() -> None:
+    assert models_of(Family.P99XX) == {"8961", "9951", "9971"}
+    assert models_of(Family.P7940) == {"7940", "7960"}
+    by_settings = models_of(Family.P79XX)
+    assert {
+        "7906",
+        "7911",
+        "7931",
+        "7941",
+        "7942",
+        "7945",
+        "7961",
+        "7962",
+        "7965",
+        "7970",
+        "7971",
+        "7975",
+    } < by_settings
+    assert not by_settings & {"7902", "7905", "7910", "7912", "7921", "7937", "7940", "7960", "7985"}
+
+
+@pytest.mark.parametrize(
+    ("model", "first"),
+    [("8945", True), ("8845", True), ("7940", False), ("7960", False), ("7905", False), ("7942", None), ("7841", None)],
+)
+def test_who_asks_http_first_is_said_only_where_it_is_known(model: str, *, first: bool | None) -> None:
+    facts = find(model)
+    assert facts is not None
+    assert facts.http_first is first
+
+
+@pytest.mark.parametrize(
+    ("load", "protocol"),
+    [
+        ("SIP45.9-4-2SR3-1S", "SIP"),
+        ("sip88xx.12-8-1-0001-455", "SIP"),
+        ("P0S3-8-12-00", "SIP"),
+        ("SCCP42.9-4-2SR3-1S", "SCCP"),
+        ("P00308010200", "SCCP"),
+        ("term45.default", None),
+        ("CP7921G-1.4.5", None),
+        ("", None),
+    ],
+)
+def test_the_name_of_a_load_tells_its_protocol(load: str, protocol: catalogue.Protocol | None) -> None:
+    assert load_protocol(load) == protocol

@@ -1,0 +1,68 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cisisk.model import placeholders, sep_config
+
+VALUES = {"mac": "AABBCCDDEE01", "device_name": "SEPAABBCCDDEE01", "server": "192.0.2.5"}
+KNOWN = re.compile(rb"\{\{(?:mac|device_name|server)\}\}")
+
+
+@pytest.mark.parametrize(
+    ("content", "rendered"),
+    [
+        (b"<a>{{mac}}</a>", b"<a>AABBCCDDEE01</a>"),
+        (b"{{device_name}}{{server}}", b"SEPAABBCCDDEE01192.0.2.5"),
+        (b"{{{mac}}}", b"{AABBCCDDEE01}"),
+        (
+            b"{{MAC}} {{ mac }} {mac} {{mac} {{user}} {Jan 01 2003}",
+            b"{{MAC}} {{ mac }} {mac} {{mac} {{user}} {Jan 01 2003}",
+        ),
+        (b"\xff\xeb\r\n", b"\xff\xeb\r\n"),
+        (b"", b""),
+    ],
+)
+def test_exactly_the_known_placeholders_are_filled_in(content: bytes, rendered: bytes) -> None:
+    assert placeholders.render(content, VALUES) == rendered
+
+
+def test_a_value_is_escaped_for_text_and_attributes() -> None:
+    values = VALUES | {"server": "<a&b>\"c'"}
+    assert placeholders.render(b"{{server}}", values) == b"&lt;a&amp;b&gt;&quot;c&apos;"
+
+
+@pytest.mark.parametrize("encoding", ["UTF-8", "US-ASCII", "ISO-8859-1"])
+def test_a_value_keeps_its_characters_in_every_encoding(encoding: str) -> None:
+    content = f'<?xml version="1.0" encoding="{encoding}"?><device><servicesURL>{{{{server}}}}/</servicesURL></device>'
+    rendered = placeholders.render(content.encode(), VALUES | {"server": "http://zoë.example/?a&b"})
+    assert sep_config.read(rendered).services_url == "http://zoë.example/?a&b/"
+
+
+def test_a_value_that_looks_like_a_placeholder_is_not_filled_in_again() -> None:
+    assert placeholders.render(b"{{server}}", VALUES | {"server": "{{mac}}"}) == b"{{mac}}"
+
+
+@given(st.lists(st.sampled_from([b"{{mac}}", b"{{server}}", b"{", b"}", b"{{", b"mac", b"\\1", b"\xff"]) | st.binary()))
+def test_no_other_byte_changes(parts: list[bytes]) -> None:
+    content = b"".join(parts)
+    rendered = placeholders.render(content, dict.fromkeys(placeholders.NAMES, ""))
+    assert rendered == b"".join(KNOWN.split(content))
+    echoed = placeholders.render(content, {name: f"{{{{{name}}}}}" for name in placeholders.NAMES})
+    assert echoed == content
+
+
+def test_the_used_placeholders_are_known() -> None:
+    assert placeholders.used(b"{{mac}} {{server}} {{mac}} {{other}}") == {"mac", "server"}
+    assert placeholders.used(b"{mac} {{MAC}}") == frozenset()
+
+
+def test_the_line_of_the_first_placeholder_is_known() -> None:
+    assert placeholders.first_line_of_known(b"\n{{x}}\r\n{{mac}}\n{{mac}}") == 3
+    assert placeholders.first_line_of_known(b"{{x}}") is None
+
+
+def test_the_line_of_the_first_lookalike_is_known() -> None:
+    assert placeholders.first_line_of_unknown(b"{{mac}}\n{{{mac}}}\n{{ mac }}") == 3
+    assert placeholders.first_line_of_unknown(b"{{mac}} {{1}} {{}} {{a b}}") is None
