@@ -1,0 +1,76 @@
+"""The audit log: one row per thing that somebody did, written in the transaction that did it."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from cisisk.model.clock import Timestamp, now
+from cisisk.model.user import Actor
+from cisisk.store.database import Database, Transaction
+from cisisk.store.listing import Listing, Page, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """Who did what to what.
+
+    Attributes:
+        action: such as ``user.created``.
+        payload: what else is worth knowing; never a secret.
+    """
+
+    uuid: str
+    user_uuid: str | None
+    action: str
+    entity_type: str
+    entity_uuid: str | None
+    payload: Mapping[str, Any]
+    ip: str | None
+    user_agent: str | None
+    created_at: Timestamp
+
+
+async def record(
+    tx: Transaction, actor: Actor, action: str, entity_uuid: str | None, payload: Mapping[str, Any] | None = None
+) -> None:
+    """Write one row. The entity's type is what stands before the dot in ``action``."""
+    await tx.rows(
+        "INSERT INTO audit_log (uuid, user_uuid, action, entity_type, entity_uuid, payload, ip, user_agent, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            str(uuid4()),
+            actor.user_uuid,
+            action,
+            action.partition(".")[0],
+            entity_uuid,
+            json.dumps(payload or {}),
+            actor.ip,
+            actor.user_agent,
+            now(),
+        ),
+    )
+
+
+def _entry(row: sqlite3.Row) -> AuditEntry:
+    return AuditEntry(**{**dict(row), "payload": json.loads(row["payload"])})
+
+
+_LOG = Source(
+    select=(
+        "SELECT uuid, user_uuid, action, entity_type, entity_uuid, payload, ip, user_agent, created_at FROM audit_log"
+    ),
+    searched=("action", "entity_uuid", "ip"),
+    sortable=("created_at", "action"),
+    order="number DESC",
+    item=_entry,
+)
+
+
+async def entries(db: Database, listing: Listing, user_uuid: str | None = None) -> Page[AuditEntry]:
+    """The newest first; those of one user if named."""
+    if user_uuid is None:
+        return await _LOG.page(db, listing)
+    return await _LOG.page(db, listing, "user_uuid = ?", (user_uuid,))

@@ -1,0 +1,18 @@
+"""Partial updates: only the columns that were sent change."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cisisk.store.database import Transaction
+
+
+async def change(tx: Transaction, table: str, key: tuple[str, str], columns: Mapping[str, Any]) -> None:
+    """Set ``columns`` in the row of ``table`` whose ``key`` (column, value) is given, and count the revision.
+
+    The names come from the program, never from a request.
+    """
+    assignments = "".join(f"{column} = ?, " for column in columns)
+    await tx.rows(
+        f"UPDATE {table} SET {assignments}revision = revision + 1 WHERE {key[0]} = ?",  # noqa: S608 -- names of our own
+        (*columns.values(), key[1]),
+    )

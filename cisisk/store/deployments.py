@@ -1,0 +1,139 @@
+"""Deployments and the config versions they put on phones."""
+
+import hashlib
+import sqlite3
+from collections.abc import Collection
+from dataclasses import dataclass
+from uuid import uuid4
+
+from cisisk.model.clock import Timestamp, now
+from cisisk.model.deployment import Deployment, Origin
+from cisisk.model.errors import NotFound
+from cisisk.model.mac import Mac
+from cisisk.model.profile import Profile
+from cisisk.model.user import Actor
+from cisisk.store import audit, phones, profiles
+from cisisk.store.database import Database, Transaction
+
+_SELECT = (
+    "SELECT uuid, mac, sha256, profile_uuid, profile_name, requested_by, recorded_at, written_at, restart,"
+    " restart_method, restarted_at, fetched_at, fetched_from, superseded_at, failed_at, failure FROM deployments"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A phone's config was asked for at ``asked_at`` and acknowledged whole by ``ip``."""
+
+    mac: Mac
+    sha256: str
+    ip: str
+    asked_at: Timestamp
+
+
+def _deployment(row: sqlite3.Row) -> Deployment:
+    return Deployment(**{**dict(row), "mac": Mac(row["mac"])})
+
+
+async def get(db: Database | Transaction, uuid: str) -> Deployment:
+    """One deployment. Raises NotFound."""
+    row = await db.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
+    if row is None:
+        raise NotFound("Deployment not found")
+    return _deployment(row)
+
+
+async def unfinished(db: Database) -> list[Deployment]:
+    """Those that were cut off before it was known what became of the restart, the oldest first."""
+    cut_off = "restart IS NULL AND failed_at IS NULL AND superseded_at IS NULL"
+    return [_deployment(row) for row in await db.rows(f"{_SELECT} WHERE {cut_off} ORDER BY number")]
+
+
+async def record(
+    db: Database, actor: Actor, mac: Mac, profile: Profile, content: bytes, found: bytes | None
+) -> Deployment:
+    """Write down, before anything is done, that ``profile`` goes to the phone as ``content``.
+
+    The phone is added to the inventory if it is not in it. ``found`` is what lies in the served directory under the
+    phone's name: if it is not a version of ours it becomes one (adopted).
+
+    Raises:
+        NotFound: the profile has been deleted.
+    """
+    async with db.transaction() as tx:
+        await profiles.get(tx, profile.uuid)
+        if await phones.find(tx, mac) is None:
+            await phones.add(tx, actor, mac, {})
+        if found is not None:
+            await _keep_version(tx, mac, found, Origin.ADOPTED)
+        sha256 = await _keep_version(tx, mac, content, Origin.SWITCH)
+        uuid = str(uuid4())
+        await tx.rows(
+            "INSERT INTO deployments (uuid, mac, sha256, profile_uuid, profile_name, requested_by, recorded_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (uuid, mac.digits, sha256, profile.uuid, profile.name, actor.user_uuid, now()),
+        )
+        return await get(tx, uuid)
+
+
+async def adopt(db: Database, mac: Mac, found: bytes) -> None:
+    """Keep a config that somebody else wrote into the served directory as a version."""
+    async with db.transaction() as tx:
+        await _keep_version(tx, mac, found, Origin.ADOPTED)
+
+
+async def written(db: Database, actor: Actor, deployment: Deployment) -> None:
+    """The served file is this deployment's: it is the phone's profile now, and nobody is logged in on its screen."""
+    async with db.transaction() as tx:
+        moment, mac = now(), deployment.mac.digits
+        await tx.rows("UPDATE deployments SET written_at = ? WHERE uuid = ?", (moment, deployment.uuid))
+        await tx.rows(
+            "UPDATE deployments SET superseded_at = ? WHERE mac = ? AND uuid <> ? AND written_at IS NOT NULL"
+            " AND fetched_at IS NULL AND superseded_at IS NULL",
+            (moment, mac, deployment.uuid),
+        )
+        await tx.rows(
+            "INSERT INTO cisco_phones (mac, current_profile_uuid, created_at)"
+            " SELECT mac, (SELECT uuid FROM profiles WHERE uuid = ?), ? FROM phones WHERE mac = ?"
+            " ON CONFLICT (mac) DO UPDATE SET current_profile_uuid = excluded.current_profile_uuid",
+            (deployment.profile_uuid, moment, mac),
+        )
+        await tx.rows("DELETE FROM service_sessions WHERE mac = ?", (mac,))
+        payload = {"deployment": deployment.uuid, "mac": str(deployment.mac), "sha256": deployment.sha256}
+        await audit.record(tx, actor, "profile.switched", deployment.profile_uuid, payload)
+
+
+async def failed(db: Database, deployment: Deployment, why: str) -> None:
+    """The file was not written."""
+    async with db.transaction() as tx:
+        await tx.rows("UPDATE deployments SET failed_at = ?, failure = ? WHERE uuid = ?", (now(), why, deployment.uuid))
+
+
+async def restart_tried(db: Database, deployment: Deployment, outcome: str, method: str | None) -> None:
+    """Keep what became of the restart: ``outcome`` as in :attr:`Deployment.restart`."""
+    async with db.transaction() as tx:
+        await tx.rows(
+            "UPDATE deployments SET restart = ?, restart_method = ?, restarted_at = ? WHERE uuid = ?",
+            (outcome, method, now() if method else None, deployment.uuid),
+        )
+
+
+async def delivered(db: Database, deliveries: Collection[Delivery]) -> None:
+    """Phones acknowledged whole configs: the deployment that waited for each is fetched."""
+    async with db.transaction() as tx:
+        for delivery in deliveries:
+            await tx.rows(
+                "UPDATE deployments SET fetched_at = ?, fetched_from = ? WHERE mac = ? AND sha256 = ?"
+                " AND written_at <= ? AND fetched_at IS NULL AND superseded_at IS NULL",
+                (now(), delivery.ip, delivery.mac.digits, delivery.sha256, delivery.asked_at),
+            )
+
+
+async def _keep_version(tx: Transaction, mac: Mac, content: bytes, origin: Origin) -> str:
+    sha256 = hashlib.sha256(content).hexdigest()
+    await tx.rows("INSERT OR IGNORE INTO contents (sha256, content) VALUES (?, ?)", (sha256, content))
+    await tx.rows(
+        "INSERT OR IGNORE INTO config_versions (mac, sha256, origin, created_at) VALUES (?, ?, ?, ?)",
+        (mac.digits, sha256, origin, now()),
+    )
+    return sha256

@@ -1,0 +1,81 @@
+"""Lists as the API offers them: searched, sorted, cut into pages."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from cisisk.model.errors import Invalid
+from cisisk.store.database import Database
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """Which part of a list is wanted.
+
+    Attributes:
+        limit: at most so many; None for all.
+        q: text that one of the searched columns must contain.
+        sort: a column, with ``-`` before it for the reverse order.
+    """
+
+    limit: int | None = None
+    offset: int = 0
+    q: str | None = None
+    sort: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[_Item]):
+    """The wanted part, and how many there are in all."""
+
+    items: list[_Item]
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source(Generic[_Item]):
+    """What can be listed: a SELECT without WHERE, and what its rows are.
+
+    Attributes:
+        order: the columns that order the list when nothing else is wanted; the last one is unique.
+    """
+
+    select: str
+    searched: Sequence[str]
+    sortable: Sequence[str]
+    order: str
+    item: Callable[[sqlite3.Row], _Item]
+
+    async def page(
+        self, db: Database, listing: Listing, where: str = "1", parameters: Sequence[Any] = ()
+    ) -> Page[_Item]:
+        """The wanted part of the rows that fulfil ``where``.
+
+        Raises:
+            Invalid: ``listing.sort`` names no sortable column.
+        """
+        conditions, values = [where], list(parameters)
+        if listing.q:
+            pattern = "%" + listing.q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+            conditions.append("(" + " OR ".join(f"{column} LIKE ? ESCAPE '\\'" for column in self.searched) + ")")
+            values += [pattern] * len(self.searched)
+        matching = f"{self.select} WHERE {' AND '.join(conditions)}"
+        cut = "" if listing.limit is None and not listing.offset else " LIMIT ? OFFSET ?"
+        bounds = (-1 if listing.limit is None else listing.limit, listing.offset) if cut else ()
+        rows = await db.rows(f"{matching} ORDER BY {self._order(listing.sort)}{cut}", [*values, *bounds])
+        total = len(rows)
+        if cut:
+            counted = await db.row(f"SELECT COUNT(*) AS total FROM ({matching})", values)  # noqa: S608 -- own columns only
+            total = counted["total"] if counted else 0
+        return Page([self.item(row) for row in rows], total)
+
+    def _order(self, sort: str | None) -> str:
+        if not sort:
+            return self.order
+        column = sort.removeprefix("-")
+        if column not in self.sortable:
+            raise Invalid.field("sort", f"Sort by one of {', '.join(self.sortable)}, with - before it to reverse")
+        return f"{column} {'DESC' if sort.startswith('-') else 'ASC'}, {self.order}"

@@ -1,0 +1,72 @@
+"""Numbered SQL files, each one transaction, counted by PRAGMA user_version."""
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from importlib import resources
+from pathlib import Path
+
+from cisisk.model.errors import StartRefused
+
+
+def steps() -> list[str]:
+    """The text of every migration, in order."""
+    files = sorted(entry.name for entry in resources.files(__name__).iterdir() if entry.name.endswith(".sql"))
+    return [resources.files(__name__).joinpath(name).read_text(encoding="utf-8") for name in files]
+
+
+def migrate(path: Path, migrations: Sequence[str]) -> None:
+    """Bring the database at ``path`` to the schema of ``migrations``; a new file is readable for its owner only.
+
+    Before an existing database is changed, a copy of it is kept beside it as ``<name>.v<version>.bak``.
+
+    Raises:
+        StartRefused: the database was written by a newer Cisisk, is none, or a step failed (and left no trace).
+    """
+    path.touch(mode=0o600)
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            have: int = connection.execute("PRAGMA user_version").fetchone()[0]
+            _refuse_newer(path, have, len(migrations))
+            if 0 < have < len(migrations):
+                _keep_copy(connection, path.with_name(f"{path.name}.v{have}.bak"))
+            for number, sql in enumerate(migrations[have:], have + 1):
+                _step(connection, number, sql)
+    except sqlite3.Error as error:
+        raise StartRefused(f"The database {path} cannot be opened or upgraded: {error}") from error
+
+
+def _refuse_newer(path: Path, have: int, known: int) -> None:
+    if have > known:
+        raise StartRefused(
+            f"{path} was written by a newer Cisisk (schema {have}, this one knows {known}). Install that version "
+            "again, or restore a copy"
+        )
+
+
+def _keep_copy(connection: sqlite3.Connection, copy: Path) -> None:
+    unfinished = copy.with_name(f"{copy.name}.new")
+    unfinished.unlink(missing_ok=True)
+    unfinished.touch(mode=0o600)
+    connection.execute("VACUUM INTO ?", (str(unfinished),))
+    with unfinished.open("rb") as file:
+        os.fsync(file.fileno())
+    unfinished.rename(copy)
+
+
+def _step(connection: sqlite3.Connection, number: int, sql: str) -> None:
+    try:
+        # executescript commits what is open, so the transaction has to be begun inside it.
+        connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\n;PRAGMA user_version = {number};")
+        _refuse_broken_references(connection, number)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def _refuse_broken_references(connection: sqlite3.Connection, number: int) -> None:
+    if connection.execute("PRAGMA foreign_key_check").fetchone():
+        raise sqlite3.IntegrityError(f"migration {number} would break references")

@@ -1,0 +1,214 @@
+"""Phones: the inventory, what each runs, and where each was last seen."""
+
+import sqlite3
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cisisk.model.clock import Timestamp, now
+from cisisk.model.errors import Conflict, NotFound
+from cisisk.model.mac import Mac
+from cisisk.model.phone import Phone, Software
+from cisisk.model.revision import require_current
+from cisisk.model.user import Actor
+from cisisk.store import audit
+from cisisk.store.changes import change
+from cisisk.store.database import Database, Transaction
+from cisisk.store.listing import Listing, Page, Source
+
+MAX_STRANGERS = 10_000
+"""Sightings kept of phones that are not in the inventory: more than one site has, and a bound for a hostile LAN."""
+
+_SELECT = (
+    "SELECT phones.mac, model, phone_ip, location, description, software, name, hostname, phone_vlan, brand,"
+    " software_version, is_active, current_profile_uuid, ip AS seen_ip, seen_at, phones.created_at, updated_at,"
+    " phones.revision FROM phones"
+    " LEFT JOIN cisco_phones ON cisco_phones.mac = phones.mac LEFT JOIN sightings ON sightings.mac = phones.mac"
+)
+_SELECT_CISCO = "SELECT mac, software, current_profile_uuid, created_at, revision FROM cisco_phones"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CiscoPhone:
+    """What a phone runs."""
+
+    mac: Mac
+    software: Software | None
+    current_profile_uuid: str | None
+    created_at: Timestamp
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """A phone fetched something.
+
+    Attributes:
+        proved: it acknowledged a whole file, which a forged source address cannot do.
+    """
+
+    mac: Mac
+    ip: str
+    seen_at: Timestamp
+    proved: bool
+
+
+def _software(row: sqlite3.Row) -> Software | None:
+    return Software(row["software"]) if row["software"] else None
+
+
+def _phone(row: sqlite3.Row) -> Phone:
+    values = {"mac": Mac(row["mac"]), "software": _software(row), "is_active": bool(row["is_active"])}
+    return Phone(**{**dict(row), **values})
+
+
+def _cisco_phone(row: sqlite3.Row) -> CiscoPhone:
+    return CiscoPhone(**{**dict(row), "mac": Mac(row["mac"]), "software": _software(row)})
+
+
+_PHONES = Source(
+    select=_SELECT,
+    searched=("phones.mac", "name", "model", "location", "description", "phone_ip", "ip", "hostname"),
+    sortable=("mac", "name", "model", "location", "phone_ip", "software", "seen_at", "created_at", "updated_at"),
+    order="phones.mac",
+    item=_phone,
+)
+_CISCO_PHONES = Source(
+    select=_SELECT_CISCO, searched=("mac", "software"), sortable=("mac", "software"), order="mac", item=_cisco_phone
+)
+
+
+async def page(db: Database, listing: Listing) -> Page[Phone]:
+    """The inventory, by MAC."""
+    return await _PHONES.page(db, listing)
+
+
+async def page_of_user(db: Database, listing: Listing, user_uuid: str) -> Page[Phone]:
+    """The phones that run one of this user's profiles."""
+    owned = "current_profile_uuid IN (SELECT uuid FROM profiles WHERE user_uuid = ?)"
+    return await _PHONES.page(db, listing, owned, (user_uuid,))
+
+
+async def find(db: Database | Transaction, mac: Mac) -> Phone | None:
+    """One phone of the inventory, or None."""
+    row = await db.row(f"{_SELECT} WHERE phones.mac = ?", (mac.digits,))
+    return None if row is None else _phone(row)
+
+
+async def get(db: Database | Transaction, mac: Mac) -> Phone:
+    """One phone. Raises NotFound."""
+    phone = await find(db, mac)
+    if phone is None:
+        raise NotFound("Phone not found")
+    return phone
+
+
+async def create(db: Database, actor: Actor, mac: Mac, columns: Mapping[str, Any]) -> Phone:
+    """Add a phone. ``columns`` are those of :class:`Phone`. Raises Conflict: it is in the inventory already."""
+    async with db.transaction() as tx:
+        if await find(tx, mac):
+            raise Conflict(f"The phone {mac} is in the inventory already")
+        await add(tx, actor, mac, columns)
+        return await get(tx, mac)
+
+
+async def add(tx: Transaction, actor: Actor, mac: Mac, columns: Mapping[str, Any]) -> None:
+    """Put a phone that is not there yet into the inventory, within a transaction."""
+    moment = now()
+    row = {**columns, "mac": mac.digits, "created_at": moment, "updated_at": moment}
+    software = row.pop("software", None)
+    await tx.rows(
+        f"INSERT INTO phones ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 -- names of our own
+        tuple(row.values()),
+    )
+    await tx.rows(
+        "INSERT INTO cisco_phones (mac, software, created_at) VALUES (?, ?, ?)", (mac.digits, software, moment)
+    )
+    await audit.record(tx, actor, "phone.created", str(mac))
+
+
+async def update(
+    db: Database, actor: Actor, mac: Mac, columns: Mapping[str, Any], seen: Collection[str] | None = None
+) -> Phone:
+    """Change the given columns. Raises NotFound, Stale."""
+    async with db.transaction() as tx:
+        require_current(await get(tx, mac), seen)
+        of_phone = {column: value for column, value in columns.items() if column != "software"}
+        await change(tx, "phones", ("mac", mac.digits), {**of_phone, "updated_at": now()})
+        if "software" in columns:
+            await _set_software(tx, mac, columns["software"])
+        await audit.record(tx, actor, "phone.updated", str(mac), {"changed": sorted(columns)})
+        return await get(tx, mac)
+
+
+async def delete(db: Database, actor: Actor, mac: Mac, seen: Collection[str] | None = None) -> None:
+    """Take a phone out of the inventory; what it is served stays. Raises NotFound, Stale."""
+    async with db.transaction() as tx:
+        require_current(await get(tx, mac), seen)
+        await tx.rows("DELETE FROM phones WHERE mac = ?", (mac.digits,))
+        await audit.record(tx, actor, "phone.deleted", str(mac))
+
+
+async def page_of_cisco_phones(db: Database, listing: Listing) -> Page[CiscoPhone]:
+    """What the phones run, by MAC."""
+    return await _CISCO_PHONES.page(db, listing)
+
+
+async def get_cisco_phone(db: Database | Transaction, mac: Mac) -> CiscoPhone:
+    """What one phone runs. Raises NotFound."""
+    row = await db.row(f"{_SELECT_CISCO} WHERE mac = ?", (mac.digits,))
+    if row is None:
+        raise NotFound("Cisco phone not found")
+    return _cisco_phone(row)
+
+
+async def put_cisco_phone(
+    db: Database, actor: Actor, mac: Mac, software: Software, seen: Collection[str] | None = None
+) -> CiscoPhone:
+    """Say what a phone of the inventory runs. Raises NotFound: it is not in the inventory; Stale."""
+    async with db.transaction() as tx:
+        await get(tx, mac)
+        if seen is not None:
+            require_current(await get_cisco_phone(tx, mac), seen)
+        await _set_software(tx, mac, software)
+        await audit.record(tx, actor, "cisco_phone.updated", str(mac), {"software": software})
+        return await get_cisco_phone(tx, mac)
+
+
+async def delete_cisco_phone(db: Database, actor: Actor, mac: Mac, seen: Collection[str] | None = None) -> None:
+    """Forget a phone's software and current profile, not the phone. Raises NotFound, Stale."""
+    async with db.transaction() as tx:
+        require_current(await get_cisco_phone(tx, mac), seen)
+        await tx.rows("DELETE FROM cisco_phones WHERE mac = ?", (mac.digits,))
+        await audit.record(tx, actor, "cisco_phone.deleted", str(mac))
+
+
+async def last_seen(db: Database | Transaction, mac: Mac) -> str | None:
+    """The address a phone last fetched from, in the inventory or not."""
+    row = await db.row("SELECT ip FROM sightings WHERE mac = ?", (mac.digits,))
+    return None if row is None else str(row["ip"])
+
+
+async def note_sightings(db: Database, sightings: Collection[Sighting]) -> None:
+    """Remember where phones were seen. What is not proved replaces nothing that is."""
+    async with db.transaction() as tx:
+        for sighting in sightings:
+            await tx.rows(
+                "INSERT INTO sightings (mac, ip, seen_at, proved) VALUES (?, ?, ?, ?) ON CONFLICT (mac) DO UPDATE"
+                " SET ip = excluded.ip, seen_at = excluded.seen_at, proved = excluded.proved"
+                " WHERE excluded.proved >= sightings.proved",
+                (sighting.mac.digits, sighting.ip, sighting.seen_at, sighting.proved),
+            )
+        await tx.rows(
+            "DELETE FROM sightings WHERE mac IN (SELECT mac FROM sightings WHERE mac NOT IN (SELECT mac FROM phones)"
+            " ORDER BY proved DESC, seen_at DESC LIMIT -1 OFFSET ?)",
+            (MAX_STRANGERS,),
+        )
+
+
+async def _set_software(tx: Transaction, mac: Mac, software: Software | None) -> None:
+    await tx.rows(
+        "INSERT INTO cisco_phones (mac, software, created_at) VALUES (?, ?, ?)"
+        " ON CONFLICT (mac) DO UPDATE SET software = excluded.software, revision = revision + 1",
+        (mac.digits, software, now()),
+    )

@@ -1,0 +1,174 @@
+"""Users, without their secrets' meaning: hashes go in and out as text."""
+
+import sqlite3
+from collections.abc import Collection, Mapping
+from dataclasses import fields
+from typing import Any
+from uuid import uuid4
+
+from cisisk.model.clock import now
+from cisisk.model.errors import Conflict, NotFound
+from cisisk.model.revision import require_current
+from cisisk.model.user import SUPERADMIN_LEVEL, SUPERADMIN_PERMISSION, Actor, User
+from cisisk.store import audit
+from cisisk.store.changes import change
+from cisisk.store.database import Database, Transaction
+from cisisk.store.listing import Listing, Page, Source
+
+_SELECT = (
+    "SELECT users.uuid, first_name, last_name, username, email, phone, lang, location, nationality, timezone,"
+    " last_uuid, last_login_ip, last_login_at, last_logout_ip, is_active, users.created_at, created_by,"
+    " users.updated_at, created_ip, updated_ip, users.revision, level, permissions.name AS perm_name, password_hash"
+    " FROM users LEFT JOIN user_permissions ON user_uuid = users.uuid"
+    " LEFT JOIN permissions ON perm_uuid = permissions.uuid"
+)
+_ATTRIBUTES = frozenset(attribute.name for attribute in fields(User))
+
+
+def _user(row: sqlite3.Row) -> User:
+    values = {name: row[name] for name in _ATTRIBUTES}
+    return User(**{**values, "is_active": bool(row["is_active"])})
+
+
+_USERS = Source(
+    select=_SELECT,
+    searched=("first_name", "last_name", "username", "email", "users.phone"),
+    sortable=("username", "first_name", "last_name", "email", "created_at", "updated_at", "last_login_at"),
+    order="username, users.uuid",
+    item=_user,
+)
+
+
+async def page(db: Database, listing: Listing) -> Page[User]:
+    """The users, by name."""
+    return await _USERS.page(db, listing)
+
+
+async def get(db: Database | Transaction, uuid: str) -> User:
+    """One user. Raises NotFound."""
+    row = await db.row(f"{_SELECT} WHERE users.uuid = ?", (uuid,))
+    if row is None:
+        raise NotFound("User not found")
+    return _user(row)
+
+
+async def credentials(db: Database, username: str) -> tuple[User, str] | None:
+    """The user of that name, in any case of letters, and the password hash."""
+    row = await db.row(f"{_SELECT} WHERE username = ?", (username,))
+    return None if row is None else (_user(row), row["password_hash"])
+
+
+async def any_exist(db: Database) -> bool:
+    """Whether the store has a user at all."""
+    return await db.row("SELECT 1 FROM users LIMIT 1") is not None
+
+
+async def create(
+    db: Database, actor: Actor, columns: Mapping[str, Any], password_hash: str, *, action: str = "user.created"
+) -> User:
+    """Add a user.
+
+    Args:
+        columns: the writable columns of a :class:`User`.
+
+    Raises:
+        Conflict: the username or the email is taken.
+    """
+    async with db.transaction() as tx:
+        return await _insert(tx, actor, columns, password_hash, action)
+
+
+async def create_superadmin(db: Database, columns: Mapping[str, Any], password_hash: str) -> User:
+    """Add a user who may do everything. Raises Conflict as :func:`create`."""
+    async with db.transaction() as tx:
+        user = await _insert(tx, Actor(), columns, password_hash, "user.created")
+        await tx.rows("INSERT INTO user_permissions VALUES (?, ?)", (user.uuid, SUPERADMIN_PERMISSION))
+        return await get(tx, user.uuid)
+
+
+async def update(
+    db: Database, actor: Actor, uuid: str, columns: Mapping[str, Any], seen: Collection[str] | None = None
+) -> User:
+    """Change the given columns (``password_hash`` among them). A new password and a deactivation end the user's logins.
+
+    Raises:
+        NotFound: no such user.
+        Stale: not the version ``seen``.
+        Conflict: the username or the email is taken, or nobody would be left who may do everything.
+    """
+    async with db.transaction() as tx:
+        require_current(await get(tx, uuid), seen)
+        await _require_free(tx, columns, uuid)
+        by = {"updated_at": now(), "updated_ip": actor.ip, "last_uuid": actor.user_uuid}
+        await change(tx, "users", ("uuid", uuid), {**columns, **by})
+        if "password_hash" in columns or columns.get("is_active") is False:
+            await end_logins(tx, uuid)
+        await require_a_superadmin(tx)
+        changed = sorted("password" if column == "password_hash" else column for column in columns)
+        await audit.record(tx, actor, "user.updated", uuid, {"changed": changed})
+        return await get(tx, uuid)
+
+
+async def delete(db: Database, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
+    """Remove a user with all that belongs to the user: profiles, PIN, logins. Raises as :func:`update`."""
+    async with db.transaction() as tx:
+        user = await get(tx, uuid)
+        require_current(user, seen)
+        profiles = await tx.rows("SELECT uuid, name FROM profiles WHERE user_uuid = ?", (uuid,))
+        await tx.rows("DELETE FROM users WHERE uuid = ?", (uuid,))
+        await require_a_superadmin(tx)
+        payload = {"username": user.username, "profiles": [dict(profile) for profile in profiles]}
+        await audit.record(tx, actor, "user.deleted", uuid, payload)
+
+
+async def end_logins(tx: Transaction, uuid: str) -> None:
+    """Every token of this user is worth nothing from now on."""
+    await tx.rows("UPDATE login_sessions SET revoked_at = ? WHERE user_uuid = ? AND revoked_at IS NULL", (now(), uuid))
+
+
+async def require_a_superadmin(tx: Transaction) -> None:
+    """Called after any change that can take somebody's access away.
+
+    Raises:
+        Conflict: no active user of level 0 is left, so that nobody could administer Cisisk.
+    """
+    left = await tx.row(
+        "SELECT 1 FROM users JOIN user_permissions ON user_uuid = users.uuid"
+        " JOIN permissions ON perm_uuid = permissions.uuid WHERE level = ? AND is_active LIMIT 1",
+        (SUPERADMIN_LEVEL,),
+    )
+    if left is None:
+        raise Conflict("The last superadmin cannot be demoted, deactivated or deleted")
+
+
+async def _insert(tx: Transaction, actor: Actor, columns: Mapping[str, Any], password_hash: str, action: str) -> User:
+    await _require_free(tx, columns, None)
+    uuid, moment = str(uuid4()), now()
+    row = {
+        "uuid": uuid,
+        "password_hash": password_hash,
+        "is_active": True,
+        **columns,
+        "created_at": moment,
+        "created_by": actor.user_uuid,
+        "created_ip": actor.ip,
+        "updated_at": moment,
+        "updated_ip": actor.ip,
+        "last_uuid": actor.user_uuid,
+    }
+    await tx.rows(
+        f"INSERT INTO users ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 -- names of our own
+        tuple(row.values()),
+    )
+    await audit.record(tx, actor, action, uuid, {"username": columns["username"]})
+    return await get(tx, uuid)
+
+
+async def _require_free(tx: Transaction, columns: Mapping[str, Any], uuid: str | None) -> None:
+    for column in ("username", "email"):
+        taken = column in columns and await tx.row(
+            f"SELECT 1 FROM users WHERE {column} = ? AND uuid IS NOT ?",  # noqa: S608 -- one of two names of our own
+            (columns[column], uuid),
+        )
+        if taken:
+            raise Conflict(f"Another user has this {column}")
