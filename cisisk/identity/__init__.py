@@ -1,0 +1,1 @@
+"""Who somebody is: passwords, PINs, tokens, login sessions and the brake on guessing."""

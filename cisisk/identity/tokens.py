@@ -1,0 +1,142 @@
+"""Access tokens (JWT, RFC 9068 with HS256) and the ring of keys that sign them."""
+
+import json
+import os
+import secrets
+import time
+from base64 import b64decode, b64encode
+from binascii import Error as NotBase64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import jwt
+
+from cisisk.model.errors import StartRefused, Unauthenticated
+
+_ISSUER, _AUDIENCE, _TYPE = "cisisk", "cisisk-api", "at+jwt"
+_CLAIMS = ["iss", "aud", "sub", "sid", "iat", "nbf", "exp", "jti"]
+_KEY_BYTES = 32
+"""RFC 7518 section 3.2: a key for HS256 has at least 256 bits."""
+_KEY_AGE = timedelta(days=90)
+"""A key signs for so long; then a new one does, and the old one only verifies."""
+_MAX_TOKEN = 2048
+"""Ours have some 400 characters."""
+_LEEWAY = 10
+"""Seconds by which a clock may be set back between issue and use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a valid access token says."""
+
+    user_uuid: str
+    session_uuid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRing:
+    """The keys by their id; the newest signs, the others verify what they have signed."""
+
+    keys: Mapping[str, bytes] = field(repr=False)
+    active: str
+    lifetime: timedelta
+
+    @classmethod
+    def load(cls, path: Path, lifetime: timedelta) -> Self:
+        """Read the ring at ``path``, made (0600) when absent; a key past its age is joined by a new one.
+
+        Args:
+            lifetime: of the access tokens.
+
+        Raises:
+            StartRefused: the file is damaged or cannot be written.
+        """
+        try:
+            keys = _read(path) if path.exists() else {}
+            if not keys or _made_at(max(keys)) + _KEY_AGE.total_seconds() < time.time():
+                # Of the old keys only the last can still have signed a token that is not expired.
+                keys = {**({max(keys): keys[max(keys)]} if keys else {}), _new_id(): secrets.token_bytes(_KEY_BYTES)}
+                _write(path, keys)
+        except (ValueError, KeyError, TypeError, AttributeError, NotBase64) as error:
+            raise StartRefused(f"The key ring {path} is damaged. Remove it; everybody then logs in again") from error
+        except OSError as error:
+            raise StartRefused(f"The key ring {path} cannot be used: {error.strerror}") from error
+        return cls(keys=keys, active=max(keys), lifetime=lifetime)
+
+    def issue(self, claims: Claims) -> str:
+        """A signed access token."""
+        moment = int(time.time())
+        payload = {
+            "iss": _ISSUER,
+            "aud": _AUDIENCE,
+            "sub": claims.user_uuid,
+            "sid": claims.session_uuid,
+            "iat": moment,
+            "nbf": moment,
+            "exp": moment + int(self.lifetime.total_seconds()),
+            "jti": secrets.token_urlsafe(12),
+        }
+        headers = {"kid": self.active, "typ": _TYPE}
+        return jwt.encode(payload, self.keys[self.active], algorithm="HS256", headers=headers)
+
+    def verify(self, token: str) -> Claims:
+        """What ``token`` says.
+
+        Raises:
+            Unauthenticated: it is not one of ours, or expired.
+        """
+        try:
+            if len(token) > _MAX_TOKEN:
+                raise jwt.InvalidTokenError  # noqa: TRY301 -- one way out for every flaw
+            payload = self._decode(token)
+            return Claims(str(payload["sub"]), str(payload["sid"]))
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated("The access token has expired") from None
+        except (jwt.InvalidTokenError, ValueError):
+            raise Unauthenticated("The access token is not valid") from None
+
+    def _decode(self, token: str) -> dict[str, Any]:
+        header = jwt.get_unverified_header(token)
+        kid = header.get("kid")
+        key = self.keys.get(kid) if isinstance(kid, str) else None
+        if key is None or header.get("typ") != _TYPE:
+            raise jwt.InvalidTokenError
+        return jwt.decode(
+            token,
+            key,
+            algorithms=["HS256"],
+            issuer=_ISSUER,
+            audience=_AUDIENCE,
+            leeway=_LEEWAY,
+            options={"require": _CLAIMS},
+        )
+
+
+def _new_id() -> str:
+    """Ids sort by age."""
+    return f"{int(time.time()):010d}-{secrets.token_hex(4)}"
+
+
+def _made_at(kid: str) -> int:
+    return int(kid.partition("-")[0])
+
+
+def _read(path: Path) -> dict[str, bytes]:
+    keys = {str(kid): b64decode(key, validate=True) for kid, key in json.loads(path.read_text("ascii")).items()}
+    if any(len(key) < _KEY_BYTES for key in keys.values()):
+        raise ValueError("short key")
+    return keys
+
+
+def _write(path: Path, keys: Mapping[str, bytes]) -> None:
+    unfinished = path.with_name(f"{path.name}.new")
+    unfinished.unlink(missing_ok=True)
+    fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "w", encoding="ascii") as file:
+        json.dump({kid: b64encode(key).decode() for kid, key in keys.items()}, file)
+        file.flush()
+        os.fsync(fd)
+    unfinished.replace(path)
