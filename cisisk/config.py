@@ -1,0 +1,269 @@
+"""config.toml and CISISK_* variables into frozen settings. A misspelt key or a wrong type stops the start."""
+
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from cisisk.model.errors import ConfigurationError
+
+PREFIX = "CISISK_"
+SEARCHED = (Path("config.toml"), Path("/etc/cisisk/config.toml"))
+"""Where a configuration is looked for when none is named."""
+
+_Section = TypeVar("_Section")
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+def _number(default: int, low: int, high: int) -> Any:
+    return field(default=default, metadata={"range": (low, high)})
+
+
+def _port(default: int) -> Any:
+    """A port; 0 lets the system choose one."""
+    return _number(default, 0, 65535)
+
+
+def _address(default: str) -> Any:
+    return field(default=default, metadata={"address": True})
+
+
+def _one_of(default: str, *others: str) -> Any:
+    return field(default=default, metadata={"choices": (default, *others)})
+
+
+def _secret() -> Any:
+    return field(default="", repr=False, metadata={"secret": True})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """``[server]``: the API, and what phones ask over plain HTTP."""
+
+    host: str = _address("0.0.0.0")  # noqa: S104 -- an appliance serves its LAN; one address can be named instead
+    port: int = _port(8080)
+    public_url: str = ""
+    environment: str = "production"
+    tls_port: int = _port(8443)
+    tls_cert: str = ""
+    tls_key: str = ""
+    trusted_proxies: tuple[str, ...] = field(default=(), metadata={"address": True})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """``[data]``: what must survive."""
+
+    dir: Path = Path("/var/lib/cisisk")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provisioning:
+    """``[provisioning]``: the served directory. An empty root means ``tftpboot`` in the data directory."""
+
+    root: str = ""
+    max_config_bytes: int = _number(524288, 1024, 1 << 20)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tftp:
+    """``[tftp]``: the embedded TFTP server. ``port_range`` (``40000-40999``) fixes the ports it replies from."""
+
+    enabled: bool = True
+    host: str = _address("0.0.0.0")  # noqa: S104 -- as for the API
+    port: int = _port(69)
+    port_range: str = ""
+    max_transfers: int = _number(4096, 1, 65535)
+
+    @property
+    def reply_ports(self) -> tuple[int, int] | None:
+        """First and last port of ``port_range``; None for any port."""
+        if not self.port_range:
+            return None
+        low, dash, high = self.port_range.partition("-")
+        if not (dash and low.isdecimal() and high.isdecimal() and 0 < int(low) <= int(high) <= 65535):
+            raise ConfigurationError(
+                f'tftp.port_range: expected two ports such as "40000-40999", got "{self.port_range}"'
+            )
+        return int(low), int(high)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneHttp:
+    """``[phone_http]``: how a phone's own web server is called. Without a username each call gets its own credentials.
+
+    ``timeout`` is in seconds and bounds one call; ``port`` is 80 on every phone.
+    """
+
+    username: str = ""
+    password: str = _secret()
+    timeout: int = _number(5, 1, 60)
+    port: int = _number(80, 1, 65535)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """``[restart]``: the restart methods to try, in order, by the phone's software."""
+
+    sip: tuple[str, ...] = ("cgi-init-restart", "cgi-keys")
+    sipe: tuple[str, ...] = ("cgi-init-restart", "cgi-keys")
+    sccp: tuple[str, ...] = ("cgi-init-restart", "cgi-keys")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auth:
+    """``[auth]``: how long a login lasts, and whether strangers may register."""
+
+    access_token_minutes: int = _number(15, 1, 1440)
+    refresh_token_days: int = _number(30, 1, 365)
+    public_register: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """``[log]``: what goes to standard error."""
+
+    level: str = _one_of("info", "debug", "warning", "error")
+    format: str = _one_of("text", "json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting of the appliance."""
+
+    server: Server = field(default_factory=Server)
+    data: Data = field(default_factory=Data)
+    provisioning: Provisioning = field(default_factory=Provisioning)
+    tftp: Tftp = field(default_factory=Tftp)
+    phone_http: PhoneHttp = field(default_factory=PhoneHttp)
+    restart: Restart = field(default_factory=Restart)
+    auth: Auth = field(default_factory=Auth)
+    log: Log = field(default_factory=Log)
+
+    def __post_init__(self) -> None:
+        """Refuse what each key alone cannot show.
+
+        Raises:
+            ConfigurationError: two settings contradict each other.
+        """
+        if bool(self.server.tls_cert) != bool(self.server.tls_key):
+            raise ConfigurationError("server.tls_cert and server.tls_key: set both, or neither")
+        if self.data.dir.resolve().is_relative_to(self.served_root.resolve()):
+            raise ConfigurationError("provisioning.root: phones would read the data directory that lies in it")
+        _ = self.tftp.reply_ports
+
+    @property
+    def served_root(self) -> Path:
+        """The directory that phones read."""
+        return Path(self.provisioning.root) if self.provisioning.root else self.data.dir / "tftpboot"
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings from ``path``, else from the first of :data:`SEARCHED` that exists; the environment wins over both.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or a key is unknown, of the wrong type, or out of range.
+    """
+    return build(_read(path or next((known for known in SEARCHED if known.is_file()), None)), environ)
+
+
+def build(tables: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """The settings from the parsed ``tables`` of a file and the ``CISISK_<SECTION>__<KEY>`` variables of ``environ``.
+
+    Raises:
+        ConfigurationError: as :func:`load`.
+    """
+    sections = {section.name: section for section in fields(Settings)}
+    _refuse_unknown(tables, sections, "section")
+    variables = {name for name in environ if name.startswith(PREFIX) and "__" in name}
+    built = {}
+    for name, kind in get_type_hints(Settings).items():
+        table = tables.get(name, {})
+        if not isinstance(table, Mapping):
+            raise ConfigurationError(f"{name}: expected a table such as [{name}]")
+        built[name] = _section(kind, name, table, environ, variables)
+    if variables:
+        raise ConfigurationError(f"unknown setting {min(variables)}")
+    return Settings(**built)
+
+
+def _read(path: Path | None) -> Mapping[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
+
+
+def _refuse_unknown(given: Mapping[str, Any], known: Mapping[str, Any], what: str) -> None:
+    if unknown := sorted(set(given) - set(known)):
+        raise ConfigurationError(f"unknown {what} {unknown[0]}; known are {', '.join(known)}")
+
+
+def _section(
+    kind: type[_Section], name: str, table: Mapping[str, Any], environ: Mapping[str, str], variables: set[str]
+) -> _Section:
+    known = {key.name: key for key in fields(kind)}  # type: ignore[arg-type]  # every section is a dataclass
+    _refuse_unknown({f"{name}.{key}": None for key in table}, {f"{name}.{key}": None for key in known}, "key")
+    hints = get_type_hints(kind)
+    values = {}
+    for key, description in known.items():
+        variable = f"{PREFIX}{name}__{key}".upper()
+        variables -= {variable, f"{variable}_FILE"}
+        if variable in environ:
+            values[key] = _value(hints[key], description, environ[variable], variable)
+        elif description.metadata.get("secret") and f"{variable}_FILE" in environ:
+            values[key] = _secret_file(Path(environ[f"{variable}_FILE"]), f"{variable}_FILE")
+        elif key in table:
+            values[key] = _value(hints[key], description, table[key], f"{name}.{key}")
+        elif description.default is MISSING:
+            raise ConfigurationError(f"{name}.{key} is missing")
+    return kind(**values)
+
+
+def _secret_file(path: Path, where: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{where}: {path} cannot be read as text") from error
+
+
+def _value(kind: Any, description: Field[Any], given: Any, where: str) -> Any:
+    value = _of_kind(kind, given, where, shown=not description.metadata.get("secret"))
+    _check(description.metadata, value, where)
+    return value
+
+
+def _of_kind(kind: Any, given: Any, where: str, *, shown: bool) -> Any:
+    from_text = where.startswith(PREFIX)
+    if kind is bool and (isinstance(given, bool) or (from_text and given.lower() in _TRUE | _FALSE)):
+        return given if isinstance(given, bool) else given.lower() in _TRUE
+    if kind is int and not isinstance(given, bool) and (isinstance(given, int) or (from_text and given.isdecimal())):
+        return int(given)
+    if kind in (str, Path) and isinstance(given, str):
+        return kind(given)
+    if kind == tuple[str, ...]:
+        parts = [part.strip() for part in given.split(",") if part.strip()] if from_text else given
+        if isinstance(parts, list) and all(isinstance(part, str) for part in parts):
+            return tuple(parts)
+    wanted = {bool: "true or false", int: "a whole number", tuple[str, ...]: "a list of strings"}.get(kind, "a string")
+    raise ConfigurationError(f"{where}: expected {wanted}" + (f", got {given!r}" if shown else ""))
+
+
+def _check(rules: Mapping[str, Any], value: Any, where: str) -> None:
+    if "range" in rules and not rules["range"][0] <= value <= rules["range"][1]:
+        low, high = rules["range"]
+        raise ConfigurationError(f"{where}: expected a number from {low} to {high}, got {value}")
+    if "choices" in rules and value not in rules["choices"]:
+        raise ConfigurationError(f'{where}: expected one of {", ".join(rules["choices"])}, got "{value}"')
+    for address in (value if isinstance(value, tuple) else [value]) if "address" in rules else ():
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            raise ConfigurationError(f'{where}: expected an IP address such as 192.0.2.5, got "{address}"') from None
