@@ -1,0 +1,1 @@
+"""What a phone pulls: the served directory and the protocols that read it."""

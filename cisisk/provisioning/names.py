@@ -1,0 +1,45 @@
+"""What a phone means by the name it asks for (phone-protocol notes 1.4: separators, case, per-device names)."""
+
+import re
+
+from cisisk.model.errors import Invalid
+from cisisk.model.mac import Mac
+
+MAX_NAME_BYTES = 255
+"""Longer than any name a phone asks for, and what a Linux file system takes."""
+MAX_COMPONENTS = 5
+"""The deepest name in the catalogue has three (``Desktops/320x212x16/List.xml``)."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ufffd]")
+_DRIVE = re.compile(r"^[A-Za-z]:")
+_DEVICE = re.compile(
+    r"""(?: (?:SEP|CTLSEP|ITLSEP|SIP|ATA|WLAN) (?P<mac>[0-9A-F]{12})
+            (?: \.cnf(?:\.xml)?(?:\.enc)?(?:\.sgn)? | \.tlv | \.xml )? )""",
+    re.VERBOSE | re.IGNORECASE | re.ASCII,
+)
+
+
+def normalise(name: str) -> str | None:
+    """The library key of a requested name, or None for one that cannot name a served file.
+
+    Backslashes become slashes, a drive letter and leading slashes are dropped, case is folded. Names that climb
+    (``..``), hide (a component with a leading dot), carry control characters or exceed the limits are no names.
+    """
+    if len(name.encode(errors="replace")) > MAX_NAME_BYTES or _CONTROL.search(name):
+        return None
+    path = _DRIVE.sub("", name.replace("\\", "/")).lstrip("/")
+    components = path.split("/")
+    if len(components) > MAX_COMPONENTS or any(not part or part.startswith(".") for part in components):
+        return None
+    return path.casefold()
+
+
+def device_mac(name: str) -> Mac | None:
+    """Whose file a requested name is, or None for a name that belongs to no single phone."""
+    match = _DEVICE.fullmatch(name.replace("\\", "/").rsplit("/", 1)[-1])
+    if match is None:
+        return None
+    try:
+        return Mac.parse(match["mac"])
+    except Invalid:
+        return None
