@@ -1,0 +1,1 @@
+"""The switch: putting a profile on a phone and knowing what became of it."""

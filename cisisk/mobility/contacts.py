@@ -1,0 +1,81 @@
+"""What the phones' own fetches tell: where each phone is, and which config it has taken."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterable
+
+from cisisk.model.errors import StorageFailed
+from cisisk.provisioning.fetch import Fetch, Outcome
+from cisisk.provisioning.names import device_mac, normalise
+from cisisk.store import deployments, phones
+from cisisk.store.database import Database
+from cisisk.store.deployments import Delivery
+from cisisk.store.phones import Sighting
+
+log = logging.getLogger(__name__)
+
+MAX_PENDING = 100_000
+"""Fetches that wait to be stored; of a longer storm the oldest are let go rather than the memory."""
+_BATCH_SECONDS = 0.1
+"""Fetches are stored together: a boot storm is some transactions a second instead of thousands."""
+
+
+class Contacts:
+    """Collects fetches from any thread and stores what they tell in the event loop's own time."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._loop = asyncio.get_running_loop()
+        self._pending: deque[Fetch] = deque(maxlen=MAX_PENDING)
+        self._arrived = asyncio.Event()
+
+    def note(self, fetch: Fetch) -> None:
+        """Take a fetch. Callable from any thread; returns at once."""
+        first = not self._pending
+        self._pending.append(fetch)
+        if first:
+            self._loop.call_soon_threadsafe(self._arrived.set)
+
+    async def run(self) -> None:
+        """Store what arrives, until cancelled."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            await self.store_pending()
+            await asyncio.sleep(_BATCH_SECONDS)
+
+    async def store_pending(self) -> None:
+        """Store what has arrived so far. What the database refuses is lost, and said so."""
+        fetches = [self._pending.popleft() for _ in range(len(self._pending))]
+        sightings, deliveries = list(_sightings(fetches)), list(_deliveries(fetches))
+        try:
+            if deliveries:
+                await deployments.delivered(self._db, deliveries)
+            if sightings:
+                await phones.note_sightings(self._db, sightings)
+        except StorageFailed as error:
+            log.warning("what %d fetches told is lost: %s", len(fetches), error)
+
+
+def _sightings(fetches: Iterable[Fetch]) -> Iterable[Sighting]:
+    """The last one of each phone, and of those that are proved if there is one."""
+    latest: dict[str, Sighting] = {}
+    for fetch in fetches:
+        mac = device_mac(fetch.name)
+        if mac is None or fetch.outcome is Outcome.REFUSED:
+            continue
+        proved = fetch.outcome is Outcome.COMPLETED
+        known = latest.get(mac.digits)
+        if known is None or proved >= known.proved:
+            latest[mac.digits] = Sighting(mac=mac, ip=fetch.peer[0], seen_at=fetch.started_at, proved=proved)
+    return latest.values()
+
+
+def _deliveries(fetches: Iterable[Fetch]) -> Iterable[Delivery]:
+    for fetch in fetches:
+        mac = device_mac(fetch.name)
+        if mac is None or fetch.sha256 is None or fetch.outcome is not Outcome.COMPLETED:
+            continue
+        if normalise(fetch.name) == mac.config_name.casefold():
+            yield Delivery(mac=mac, sha256=fetch.sha256, ip=fetch.peer[0], asked_at=fetch.started_at)

@@ -1,0 +1,81 @@
+"""Phone profiles as they are kept: judged before they are stored, and told what would hurt."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cisisk.model import sep_config
+from cisisk.model.profile import Profile
+from cisisk.model.sep_config import Finding
+from cisisk.model.user import Actor
+from cisisk.store import profiles
+from cisisk.store.database import Database
+
+_AT_ONCE_BYTES = 64 * 1024
+"""A larger file takes milliseconds to judge, in which the event loop would stand still."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedProfile:
+    """A profile, and what in its config is legal but hurts."""
+
+    profile: Profile
+    findings: tuple[Finding, ...]
+
+
+class Profiles:
+    """The profiles in ``db``, whose configs have at most ``max_config_bytes``."""
+
+    def __init__(self, db: Database, max_config_bytes: int) -> None:
+        self._db = db
+        self._max_bytes = max_config_bytes
+
+    async def get(self, uuid: str) -> JudgedProfile:
+        """One profile. Raises NotFound."""
+        return await self._judged(await profiles.get(self._db, uuid))
+
+    async def create(self, actor: Actor, fields: Mapping[str, Any]) -> JudgedProfile:
+        """Add a profile.
+
+        Args:
+            fields: the attributes of :class:`Profile`, but ``cnf_xml`` as text.
+
+        Raises:
+            Invalid: the config may not be served, or there is no such user.
+        """
+        return await self._judged(await profiles.create(self._db, actor, await self._attributes(fields)))
+
+    async def update(
+        self, actor: Actor, uuid: str, fields: Mapping[str, Any], seen: Collection[str] | None = None
+    ) -> JudgedProfile:
+        """Change some fields, as in :meth:`create`. Raises NotFound, Stale, Invalid."""
+        return await self._judged(await profiles.update(self._db, actor, uuid, await self._attributes(fields), seen))
+
+    async def _attributes(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        attributes = dict(fields)
+        if "cnf_xml" in attributes:
+            content = sep_config.encode(attributes["cnf_xml"])
+            if len(content) > _AT_ONCE_BYTES:
+                await asyncio.to_thread(sep_config.read, content, max_bytes=self._max_bytes)
+            else:
+                sep_config.read(content, max_bytes=self._max_bytes)
+            attributes["cnf_xml"] = content
+        return attributes
+
+    async def _judged(self, profile: Profile) -> JudgedProfile:
+        if len(profile.cnf_xml) > _AT_ONCE_BYTES:
+            return JudgedProfile(profile, await asyncio.to_thread(_findings, profile))
+        return JudgedProfile(profile, _findings(profile))
+
+
+def _findings(profile: Profile) -> tuple[Finding, ...]:
+    _, findings = sep_config.judge(
+        profile.cnf_xml,
+        compatible_models=profile.compatible_models,
+        software_type=profile.software_type,
+        placeholders=profile.placeholders,
+        # It was accepted under the limit of its day.
+        max_bytes=len(profile.cnf_xml),
+    )
+    return findings

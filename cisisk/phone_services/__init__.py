@@ -1,0 +1,1 @@
+"""What phones ask of Cisisk over plain HTTP while they run."""
