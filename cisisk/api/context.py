@@ -1,0 +1,81 @@
+"""What handlers find on the application and on a request."""
+
+import ipaddress
+from collections.abc import Collection
+
+from aiohttp import hdrs, web
+
+from cisisk.api.health import Health
+from cisisk.config import Settings
+from cisisk.identity.accounts import Accounts
+from cisisk.mobility.profiles import Profiles
+from cisisk.mobility.switch import Switcher
+from cisisk.model.mac import Mac
+from cisisk.model.user import Actor, User
+from cisisk.provisioning.library import Library
+from cisisk.store.database import Database
+
+SETTINGS: web.AppKey[Settings] = web.AppKey("SETTINGS", Settings)
+DATABASE: web.AppKey[Database] = web.AppKey("DATABASE", Database)
+ACCOUNTS: web.AppKey[Accounts] = web.AppKey("ACCOUNTS", Accounts)
+LIBRARY: web.AppKey[Library] = web.AppKey("LIBRARY", Library)
+PROFILES: web.AppKey[Profiles] = web.AppKey("PROFILES", Profiles)
+SWITCHER: web.AppKey[Switcher] = web.AppKey("SWITCHER", Switcher)
+HEALTH: web.AppKey[Health] = web.AppKey("HEALTH", Health)
+DOCUMENT: web.AppKey[bytes] = web.AppKey("DOCUMENT", bytes)
+
+REQUEST_ID: web.RequestKey[str] = web.RequestKey("REQUEST_ID", str)
+USER: web.RequestKey[User] = web.RequestKey("USER", User)
+"""Who is asking; absent on public operations and on the control socket."""
+
+_MAX_USER_AGENT = 256
+"""Characters of a client's own description that are kept."""
+
+
+def client_ip(request: web.Request) -> str | None:
+    """Where a request comes from: the last address that no trusted proxy vouches for; None for the control socket."""
+    proxies = request.config_dict[SETTINGS].server.trusted_proxies
+    address = request.remote or None
+    if address not in proxies:
+        return address
+    for hop in reversed(request.headers.get(hdrs.X_FORWARDED_FOR, "").split(",")):
+        try:
+            address = str(ipaddress.ip_address(hop.strip()))
+        except ValueError:
+            break
+        if address not in proxies:
+            break
+    return address
+
+
+def came_over_control_socket(request: web.Request) -> bool:
+    """Whether the caller could open the control socket, and so owns the data directory: everything is open to it."""
+    return request.transport is not None and isinstance(request.transport.get_extra_info("sockname"), str)
+
+
+def actor(request: web.Request) -> Actor:
+    """Who is asking, for the audit log."""
+    user = request.get(USER)
+    agent = request.headers.get(hdrs.USER_AGENT, "").encode(errors="replace").decode()
+    return Actor(
+        user_uuid=user.uuid if user else None, ip=client_ip(request), user_agent=agent[:_MAX_USER_AGENT] or None
+    )
+
+
+def database(request: web.Request) -> Database:
+    """The store."""
+    return request.config_dict[DATABASE]
+
+
+def mac_of(request: web.Request) -> Mac:
+    """The phone that the path names. Raises Invalid."""
+    return Mac.parse(request.match_info["mac"])
+
+
+def seen_versions(request: web.Request) -> Collection[str] | None:
+    """The entity tags of If-Match; None when any version will do (RFC 9110 section 13.1.1)."""
+    tags = request.if_match
+    if tags is None or any(tag.value == "*" for tag in tags):
+        return None
+    # A weak tag never matches: the comparison of If-Match is the strong one.
+    return {tag.value for tag in tags if not tag.is_weak}

@@ -1,0 +1,61 @@
+"""The shape of every JSON answer."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from cisisk import __version__
+from cisisk.api.context import REQUEST_ID, SETTINGS, client_ip
+from cisisk.model.clock import now
+from cisisk.model.revision import Revised, entity_tag
+from cisisk.store.listing import Listing
+
+# What the API tells may be secret, and is out of date at once.
+_HEADERS = {hdrs.CACHE_CONTROL: "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def reply(
+    request: web.Request, message: str, data: Any = None, *, status: int = 200, version_of: Revised | None = None
+) -> web.Response:
+    """The answer to a request that succeeded. ``version_of`` is the resource whose version goes into the ETag."""
+    body = {"success": True, "message": message, "data": data, "metadata": _metadata(request)}
+    response = web.json_response(body, status=status, headers=_HEADERS)
+    if version_of is not None:
+        response.etag = entity_tag(version_of)
+    return response
+
+
+def reply_list(
+    request: web.Request, message: str, data: Sequence[Any], *, total: int, listing: Listing
+) -> web.Response:
+    """The answer that is a list, or a part of one: ``total`` counts the whole of it."""
+    metadata = {**_metadata(request), "total": total, "limit": listing.limit, "offset": listing.offset}
+    body = {"success": True, "message": message, "data": data, "metadata": metadata}
+    return web.json_response(body, headers=_HEADERS)
+
+
+def failure(
+    request: web.Request,
+    status: int,
+    message: str,
+    *,
+    fields: Mapping[str, Sequence[str]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
+    """The answer to a request that failed."""
+    error: dict[str, Any] = {"code": status, "message": message}
+    if fields is not None:
+        error["fields"] = fields
+    body = {"success": False, "message": message, "error": error, "metadata": _metadata(request)}
+    return web.json_response(body, status=status, headers={**_HEADERS, **(headers or {})})
+
+
+def _metadata(request: web.Request) -> dict[str, Any]:
+    return {
+        "timestamp": now(),
+        "version": __version__,
+        "requestId": request[REQUEST_ID],
+        "ip": client_ip(request) or "",
+        "environment": request.config_dict[SETTINGS].server.environment,
+    }

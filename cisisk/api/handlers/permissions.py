@@ -1,0 +1,96 @@
+"""Permissions, and who holds which."""
+
+from aiohttp import web
+
+from cisisk.api.context import actor, database, seen_versions
+from cisisk.api.envelope import reply, reply_list
+from cisisk.api.openapi import QUERY, body_of, operation
+from cisisk.api.schemas.listing import ListQuery
+from cisisk.api.schemas.user import PermissionIn, PermissionOut, UserPermissionIn, UserPermissionOut
+from cisisk.store import permissions
+from cisisk.store.listing import Listing
+
+_PERMISSION, _HELD = PermissionOut(), UserPermissionOut()
+
+
+@operation(summary="List permissions", tag="Permissions", query=ListQuery(), data=PermissionOut(many=True))
+async def find(request: web.Request) -> web.Response:
+    """GET /permissions."""
+    listing = Listing(**request[QUERY])
+    page = await permissions.page(database(request), listing)
+    data = _PERMISSION.dump(page.items, many=True)
+    return reply_list(request, f"{len(data)} permission(s) found", data, total=page.total, listing=listing)
+
+
+@operation(summary="Show a permission", tag="Permissions", data=PermissionOut(), etag=True)
+async def show(request: web.Request) -> web.Response:
+    """GET /permissions/{uuid}."""
+    permission = await permissions.get(database(request), request.match_info["uuid"])
+    return reply(request, "Permission found", _PERMISSION.dump(permission), version_of=permission)
+
+
+@operation(
+    summary="Create a permission",
+    tag="Permissions",
+    body=PermissionIn(),
+    data=PermissionOut(),
+    status=201,
+    errors=(409,),
+    etag=True,
+)
+async def create(request: web.Request) -> web.Response:
+    """POST /permissions."""
+    permission = await permissions.create(database(request), actor(request), body_of(request))
+    return reply(request, "Permission created", _PERMISSION.dump(permission), status=201, version_of=permission)
+
+
+@operation(
+    summary="Change a permission",
+    tag="Permissions",
+    body=PermissionIn(partial=True),
+    data=PermissionOut(),
+    errors=(409,),
+    etag=True,
+)
+async def update(request: web.Request) -> web.Response:
+    """PUT /permissions/{uuid}."""
+    permission = await permissions.update(
+        database(request), actor(request), request.match_info["uuid"], body_of(request), seen_versions(request)
+    )
+    return reply(request, "Permission updated", _PERMISSION.dump(permission), version_of=permission)
+
+
+@operation(summary="Delete a permission that nobody holds", tag="Permissions", errors=(409,), etag=True)
+async def delete(request: web.Request) -> web.Response:
+    """DELETE /permissions/{uuid}."""
+    await permissions.delete(database(request), actor(request), request.match_info["uuid"], seen_versions(request))
+    return reply(request, "Permission deleted")
+
+
+@operation(
+    summary="Give a user a permission instead of any other",
+    tag="User permissions",
+    body=UserPermissionIn(),
+    data=UserPermissionOut(),
+    status=201,
+    errors=(409,),
+)
+async def give(request: web.Request) -> web.Response:
+    """POST /user-perms."""
+    body = body_of(request)
+    held = await permissions.give(database(request), actor(request), body["user_uuid"], body["perm_uuid"])
+    return reply(request, "User permission created", _HELD.dump(held), status=201)
+
+
+@operation(summary="Show what a user holds", tag="User permissions", data=UserPermissionOut())
+async def show_held(request: web.Request) -> web.Response:
+    """GET /user-perms/{userUuid}."""
+    held = await permissions.held_by(database(request), request.match_info["userUuid"])
+    return reply(request, "User permission found", _HELD.dump(held))
+
+
+@operation(summary="Leave a user without a permission", tag="User permissions", errors=(409,))
+async def take(request: web.Request) -> web.Response:
+    """DELETE /user-perms/{userUuid}."""
+    await permissions.take(database(request), actor(request), request.match_info["userUuid"])
+    return reply(request, "User permission deleted")

@@ -1,0 +1,108 @@
+"""Phones, what they run, and what they are served."""
+
+import asyncio
+
+from aiohttp import web
+
+from cisisk.api.context import LIBRARY, actor, database, mac_of, seen_versions
+from cisisk.api.envelope import reply, reply_list
+from cisisk.api.openapi import QUERY, body_of, operation
+from cisisk.api.schemas.listing import ListQuery
+from cisisk.api.schemas.phone import CiscoPhoneIn, CiscoPhoneOut, PhoneIn, PhoneOut
+from cisisk.model.errors import NotFound
+from cisisk.store import phones
+from cisisk.store.listing import Listing
+
+_PHONE, _CISCO_PHONE = PhoneOut(), CiscoPhoneOut()
+
+
+@operation(summary="List phones", tag="Phones", query=ListQuery(), data=PhoneOut(many=True))
+async def find(request: web.Request) -> web.Response:
+    """GET /phones."""
+    listing = Listing(**request[QUERY])
+    page = await phones.page(database(request), listing)
+    data = _PHONE.dump(page.items, many=True)
+    return reply_list(request, f"{len(data)} phone(s) found", data, total=page.total, listing=listing)
+
+
+@operation(summary="Show a phone", tag="Phones", data=PhoneOut(), etag=True)
+async def show(request: web.Request) -> web.Response:
+    """GET /phones/{mac}."""
+    phone = await phones.get(database(request), mac_of(request))
+    return reply(request, "Phone found", _PHONE.dump(phone), version_of=phone)
+
+
+@operation(summary="Add a phone", tag="Phones", body=PhoneIn(), data=PhoneOut(), status=201, errors=(409,), etag=True)
+async def create(request: web.Request) -> web.Response:
+    """POST /phones."""
+    columns = dict(body_of(request))
+    phone = await phones.create(database(request), actor(request), columns.pop("mac"), columns)
+    return reply(request, "Phone created", _PHONE.dump(phone), status=201, version_of=phone)
+
+
+@operation(
+    summary="Change a phone",
+    tag="Phones",
+    body=PhoneIn(partial=True, exclude=("mac",)),
+    data=PhoneOut(),
+    etag=True,
+)
+async def update(request: web.Request) -> web.Response:
+    """PUT /phones/{mac}."""
+    phone = await phones.update(
+        database(request), actor(request), mac_of(request), body_of(request), seen_versions(request)
+    )
+    return reply(request, "Phone updated", _PHONE.dump(phone), version_of=phone)
+
+
+@operation(summary="Take a phone out of the inventory", tag="Phones", etag=True)
+async def delete(request: web.Request) -> web.Response:
+    """DELETE /phones/{mac}."""
+    await phones.delete(database(request), actor(request), mac_of(request), seen_versions(request))
+    return reply(request, "Phone deleted")
+
+
+@operation(summary="List what the phones run", tag="Cisco phones", query=ListQuery(), data=CiscoPhoneOut(many=True))
+async def find_cisco(request: web.Request) -> web.Response:
+    """GET /cisco-phones."""
+    listing = Listing(**request[QUERY])
+    page = await phones.page_of_cisco_phones(database(request), listing)
+    data = _CISCO_PHONE.dump(page.items, many=True)
+    return reply_list(request, f"{len(data)} cisco phone(s) found", data, total=page.total, listing=listing)
+
+
+@operation(summary="Show what a phone runs", tag="Cisco phones", data=CiscoPhoneOut(), etag=True)
+async def show_cisco(request: web.Request) -> web.Response:
+    """GET /cisco-phones/{mac}."""
+    phone = await phones.get_cisco_phone(database(request), mac_of(request))
+    return reply(request, "Cisco phone found", _CISCO_PHONE.dump(phone), version_of=phone)
+
+
+@operation(summary="Say what a phone runs", tag="Cisco phones", body=CiscoPhoneIn(), data=CiscoPhoneOut(), etag=True)
+async def put_cisco(request: web.Request) -> web.Response:
+    """PUT /cisco-phones/{mac}."""
+    phone = await phones.put_cisco_phone(
+        database(request), actor(request), mac_of(request), body_of(request)["software"], seen_versions(request)
+    )
+    return reply(request, "Cisco phone updated", _CISCO_PHONE.dump(phone), version_of=phone)
+
+
+@operation(summary="Forget what a phone runs", tag="Cisco phones", etag=True)
+async def delete_cisco(request: web.Request) -> web.Response:
+    """DELETE /cisco-phones/{mac}."""
+    await phones.delete_cisco_phone(database(request), actor(request), mac_of(request), seen_versions(request))
+    return reply(request, "Cisco phone deleted")
+
+
+@operation(summary="Show the config that a phone is served", tag="Phone config", content_type="application/xml")
+async def config(request: web.Request) -> web.Response:
+    """GET /phone-config/{mac}."""
+    phone = await phones.get(database(request), mac_of(request))
+    served = await asyncio.to_thread(request.config_dict[LIBRARY].current, phone.mac.config_name)
+    if served is None:
+        raise NotFound(f"{phone.mac.config_name} is not in the served directory")
+    return web.Response(
+        body=served.content,
+        content_type="application/xml",
+        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
+    )

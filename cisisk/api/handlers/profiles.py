@@ -1,0 +1,113 @@
+"""Phone profiles, and switching phones to them."""
+
+from typing import Any
+
+from aiohttp import web
+
+from cisisk.api.context import PROFILES, SWITCHER, actor, database, seen_versions
+from cisisk.api.envelope import reply, reply_list
+from cisisk.api.openapi import QUERY, body_of, operation
+from cisisk.api.schemas.listing import ListQuery
+from cisisk.api.schemas.phone import (
+    DeploymentOut,
+    JudgedProfileOut,
+    ProfileIn,
+    ProfileOut,
+    SwitchIn,
+    SwitchOut,
+    WarningOut,
+)
+from cisisk.mobility.profiles import JudgedProfile
+from cisisk.store import deployments, profiles, users
+from cisisk.store.listing import Listing
+
+_PROFILE, _WARNINGS = ProfileOut(), WarningOut(many=True)
+_DEPLOYMENT, _SWITCH = DeploymentOut(), SwitchOut()
+
+
+def _data(judged: JudgedProfile) -> dict[str, Any]:
+    return {**_PROFILE.dump(judged.profile), "warnings": _WARNINGS.dump(judged.findings)}
+
+
+@operation(summary="List phone profiles", tag="Phone profiles", query=ListQuery(), data=ProfileOut(many=True))
+async def find(request: web.Request) -> web.Response:
+    """GET /phone-profiles."""
+    return await _list(request, None)
+
+
+@operation(summary="List a user's phone profiles", tag="Phone profiles", query=ListQuery(), data=ProfileOut(many=True))
+async def find_of_user(request: web.Request) -> web.Response:
+    """GET /phone-profiles/user/{userUuid}."""
+    user = await users.get(database(request), request.match_info["userUuid"])
+    return await _list(request, user.uuid)
+
+
+async def _list(request: web.Request, user_uuid: str | None) -> web.Response:
+    listing = Listing(**request[QUERY])
+    page = await profiles.page(database(request), listing, user_uuid)
+    data = _PROFILE.dump(page.items, many=True)
+    return reply_list(request, f"{len(data)} profile(s) found", data, total=page.total, listing=listing)
+
+
+@operation(summary="Show a phone profile", tag="Phone profiles", data=JudgedProfileOut(), etag=True)
+async def show(request: web.Request) -> web.Response:
+    """GET /phone-profiles/{uuid}."""
+    judged = await request.config_dict[PROFILES].get(request.match_info["uuid"])
+    return reply(request, "Profile found", _data(judged), version_of=judged.profile)
+
+
+@operation(
+    summary="Create a phone profile",
+    tag="Phone profiles",
+    body=ProfileIn(),
+    data=JudgedProfileOut(),
+    status=201,
+    etag=True,
+)
+async def create(request: web.Request) -> web.Response:
+    """POST /phone-profiles."""
+    judged = await request.config_dict[PROFILES].create(actor(request), body_of(request))
+    return reply(request, "Profile created", _data(judged), status=201, version_of=judged.profile)
+
+
+@operation(
+    summary="Change a phone profile",
+    tag="Phone profiles",
+    body=ProfileIn(partial=True),
+    data=JudgedProfileOut(),
+    etag=True,
+)
+async def update(request: web.Request) -> web.Response:
+    """PUT /phone-profiles/{uuid}."""
+    judged = await request.config_dict[PROFILES].update(
+        actor(request), request.match_info["uuid"], body_of(request), seen_versions(request)
+    )
+    return reply(request, "Profile updated", _data(judged), version_of=judged.profile)
+
+
+@operation(summary="Delete a phone profile", tag="Phone profiles", etag=True)
+async def delete(request: web.Request) -> web.Response:
+    """DELETE /phone-profiles/{uuid}."""
+    await profiles.delete(database(request), actor(request), request.match_info["uuid"], seen_versions(request))
+    return reply(request, "Profile deleted")
+
+
+@operation(
+    summary="Switch a phone to a profile",
+    tag="Phone profiles",
+    body=SwitchIn(),
+    data=SwitchOut(),
+    errors=(404, 409),
+)
+async def switch(request: web.Request) -> web.Response:
+    """POST /phone-profiles/switch."""
+    body = body_of(request)
+    deployment = await request.config_dict[SWITCHER].switch(actor(request), body["profile_uuid"], body["mac"])
+    return reply(request, "Profile switched", _SWITCH.dump(deployment))
+
+
+@operation(summary="Show what became of a switch", tag="Deployments", data=DeploymentOut())
+async def show_deployment(request: web.Request) -> web.Response:
+    """GET /deployments/{uuid}."""
+    deployment = await deployments.get(database(request), request.match_info["uuid"])
+    return reply(request, "Deployment found", _DEPLOYMENT.dump(deployment))

@@ -1,0 +1,56 @@
+"""The audit log, health, the greeting and the document that describes all this."""
+
+from aiohttp import web
+
+from cisisk.api.context import DOCUMENT, HEALTH, SETTINGS, database
+from cisisk.api.envelope import reply, reply_list
+from cisisk.api.openapi import QUERY, Access, operation
+from cisisk.api.schemas.listing import AuditQuery, UserAuditQuery
+from cisisk.api.schemas.system import AuditEntryOut, HealthOut, HelloOut
+from cisisk.store import audit
+from cisisk.store.listing import Listing
+
+_ENTRY = AuditEntryOut()
+
+
+@operation(summary="Read the audit log", tag="Audit log", query=AuditQuery(), data=AuditEntryOut(many=True))
+async def find_audit_logs(request: web.Request) -> web.Response:
+    """GET /audit-logs."""
+    return await _audit_logs(request, None)
+
+
+@operation(summary="Read one user's audit log", tag="Audit log", query=UserAuditQuery(), data=AuditEntryOut(many=True))
+async def find_audit_logs_of_user(request: web.Request) -> web.Response:
+    """GET /audit-logs/by-user/{userUuid}. Also for a user who was deleted."""
+    return await _audit_logs(request, request.match_info["userUuid"])
+
+
+async def _audit_logs(request: web.Request, user_uuid: str | None) -> web.Response:
+    listing = Listing(**request[QUERY])
+    page = await audit.entries(database(request), listing, user_uuid)
+    data = _ENTRY.dump(page.items, many=True)
+    return reply_list(request, f"{len(data)} log(s) found", data, total=page.total, listing=listing)
+
+
+@operation(summary="Show how Cisisk is", tag="System", data=HealthOut(), access=Access.PUBLIC, degraded=True)
+async def health(request: web.Request) -> web.Response:
+    """GET /health."""
+    state = await request.config_dict[HEALTH].check()
+    message = "Service is healthy" if state["status"] == "ok" else "Service is degraded"
+    return reply(request, message, state, status=200 if state["status"] == "ok" else 503)
+
+
+@operation(summary="Say hello", tag="System", data=HelloOut(), access=Access.PUBLIC)
+async def hello(request: web.Request) -> web.Response:
+    """GET /hello."""
+    data = {
+        "greeting": "This is Cisisk",
+        "documentation": "/api/docs",
+        "environment": request.config_dict[SETTINGS].server.environment,
+    }
+    return reply(request, "Hello", data)
+
+
+async def openapi(request: web.Request) -> web.Response:
+    """GET /openapi.json: the document itself, without an envelope."""
+    return web.Response(body=request.config_dict[DOCUMENT], content_type="application/json")

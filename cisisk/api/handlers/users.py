@@ -1,0 +1,80 @@
+"""Users, and the one who is asking."""
+
+from aiohttp import web
+
+from cisisk.api.context import ACCOUNTS, USER, actor, database, seen_versions
+from cisisk.api.envelope import reply, reply_list
+from cisisk.api.openapi import QUERY, Access, body_of, operation
+from cisisk.api.schemas.listing import ListQuery
+from cisisk.api.schemas.phone import PhoneOut
+from cisisk.api.schemas.user import CiscoUserOut, HeldPermissionOut, MeOut, UserIn, UserOut
+from cisisk.store import phones, pins, users
+from cisisk.store.listing import Listing
+
+_USER, _PHONE = UserOut(), PhoneOut()
+
+
+@operation(summary="List users", tag="Users", query=ListQuery(), data=UserOut(many=True))
+async def find(request: web.Request) -> web.Response:
+    """GET /users."""
+    listing = Listing(**request[QUERY])
+    page = await users.page(database(request), listing)
+    data = _USER.dump(page.items, many=True)
+    return reply_list(request, f"{len(data)} user(s) found", data, total=page.total, listing=listing)
+
+
+@operation(summary="Show a user", tag="Users", data=UserOut(), etag=True)
+async def show(request: web.Request) -> web.Response:
+    """GET /users/{uuid}."""
+    user = await users.get(database(request), request.match_info["uuid"])
+    return reply(request, "User found", _USER.dump(user), version_of=user)
+
+
+@operation(summary="Create a user", tag="Users", body=UserIn(), data=UserOut(), status=201, errors=(409,), etag=True)
+async def create(request: web.Request) -> web.Response:
+    """POST /users."""
+    user = await request.config_dict[ACCOUNTS].create(actor(request), body_of(request))
+    return reply(request, "User created", _USER.dump(user), status=201, version_of=user)
+
+
+@operation(summary="Change a user", tag="Users", body=UserIn(partial=True), data=UserOut(), errors=(409,), etag=True)
+async def update(request: web.Request) -> web.Response:
+    """PUT /users/{uuid}."""
+    accounts = request.config_dict[ACCOUNTS]
+    user = await accounts.update(actor(request), request.match_info["uuid"], body_of(request), seen_versions(request))
+    return reply(request, "User updated", _USER.dump(user), version_of=user)
+
+
+@operation(summary="Delete a user", tag="Users", errors=(409,), etag=True)
+async def delete(request: web.Request) -> web.Response:
+    """DELETE /users/{uuid}."""
+    await users.delete(database(request), actor(request), request.match_info["uuid"], seen_versions(request))
+    return reply(request, "User deleted")
+
+
+@operation(summary="Show who is asking", tag="Me", data=MeOut(), access=Access.USER)
+async def me(request: web.Request) -> web.Response:
+    """GET /me."""
+    user = request[USER]
+    pin = await pins.find(database(request), user.uuid)
+    data = {
+        **_USER.dump(user),
+        "permission": HeldPermissionOut().dump(user) if user.level is not None else None,
+        "cisco_user": CiscoUserOut().dump(pin) if pin else None,
+    }
+    return reply(request, "Authenticated user", data)
+
+
+@operation(
+    summary="List the phones that run one's profiles",
+    tag="Me",
+    query=ListQuery(),
+    data=PhoneOut(many=True),
+    access=Access.USER,
+)
+async def my_phones(request: web.Request) -> web.Response:
+    """GET /me/phones."""
+    listing = Listing(**request[QUERY])
+    page = await phones.page_of_user(database(request), listing, request[USER].uuid)
+    data = _PHONE.dump(page.items, many=True)
+    return reply_list(request, f"{len(data)} phone(s) found", data, total=page.total, listing=listing)

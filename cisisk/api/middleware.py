@@ -1,0 +1,110 @@
+"""What happens to every request before and after its handler."""
+
+import logging
+from uuid import uuid4
+
+from aiohttp import hdrs, web
+
+from cisisk.api.context import ACCOUNTS, REQUEST_ID, USER, came_over_control_socket
+from cisisk.api.envelope import failure
+from cisisk.api.json_body import BodyNotJson, UnsupportedBody
+from cisisk.api.openapi import Access, Handler, access_of
+from cisisk.model.errors import (
+    CisiskError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Stale,
+    StorageFailed,
+    TooManyAttempts,
+    Unauthenticated,
+)
+
+log = logging.getLogger(__name__)
+
+STATUS: dict[type[CisiskError], int] = {
+    BodyNotJson: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    Conflict: 409,
+    Stale: 412,
+    UnsupportedBody: 415,
+    Invalid: 422,
+    TooManyAttempts: 429,
+    StorageFailed: 503,
+}
+"""The one table of which error is which answer."""
+
+_BEARER = "bearer "
+
+
+@web.middleware
+async def request_id_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give every request an id, in its answer and in the log."""
+    request[REQUEST_ID] = str(uuid4())
+    response = await handler(request)
+    if not response.prepared:
+        response.headers["X-Request-ID"] = request[REQUEST_ID]
+    return response
+
+
+@web.middleware
+async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn what was raised into the answer it stands for."""
+    try:
+        return await handler(request)
+    except CisiskError as error:
+        return _answer(request, error)
+    except web.HTTPException as error:
+        return _http_error(request, error)
+    except Exception:
+        log.exception("request %s: %s %s failed", request[REQUEST_ID], request.method, request.path)
+        return failure(request, 500, f"Cisisk failed here. Its log has the details under {request[REQUEST_ID]}")
+
+
+@web.middleware
+async def authorisation_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let in whom the operation is for.
+
+    Raises:
+        Unauthenticated: no valid token.
+        Forbidden: the user's level is too low.
+    """
+    access = access_of(request.match_info.handler)
+    if access is None or access is Access.PUBLIC or came_over_control_socket(request):
+        return await handler(request)
+    scheme_and_token = request.headers.get(hdrs.AUTHORIZATION, "")
+    if access is Access.OPTIONAL and not scheme_and_token:
+        return await handler(request)
+    if not scheme_and_token.lower().startswith(_BEARER):
+        raise Unauthenticated("Send an access token: Authorization: Bearer <token>")
+    user = await request.config_dict[ACCOUNTS].user_of(scheme_and_token[len(_BEARER) :].strip())
+    if access is Access.SUPERADMIN and not user.is_superadmin:
+        raise Forbidden("This needs permission level 0")
+    request[USER] = user
+    return await handler(request)
+
+
+def _answer(request: web.Request, error: CisiskError) -> web.Response:
+    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+    headers: dict[str, str] = {}
+    if isinstance(error, Unauthenticated):
+        headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+    if isinstance(error, TooManyAttempts):
+        headers[hdrs.RETRY_AFTER] = str(error.retry_after)
+    if status >= 500:
+        log.error("request %s: %s", request[REQUEST_ID], error)
+    fields = error.fields if isinstance(error, Invalid) else None
+    return failure(request, status, str(error), fields=fields, headers=headers)
+
+
+def _http_error(request: web.Request, error: web.HTTPException) -> web.Response:
+    texts = {
+        404: f"There is nothing at {request.path}",
+        405: f"{request.method} is not possible here",
+        413: f"The body is larger than {request.client_max_size} bytes",
+    }
+    headers: dict[str, str] = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else {}
+    return failure(request, error.status, texts.get(error.status, error.reason), headers=headers)

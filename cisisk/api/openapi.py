@@ -1,0 +1,262 @@
+"""What each operation takes and answers: said once, checked on the way in, published as OpenAPI 3.
+
+aiohttp-apispec's decorators keep what was said on the handler; this module reads it back without changing it, and is
+the only one that knows that library, apispec and webargs.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from enum import Enum
+from http import HTTPStatus
+from typing import Any, Final, NoReturn, TypeAlias
+
+from aiohttp import hdrs, web
+from aiohttp_apispec import docs, json_schema, querystring_schema, response_schema
+from aiohttp_apispec.utils import get_path, get_path_keys
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.common import make_schema_key, resolve_schema_instance
+from marshmallow import Schema, ValidationError, fields
+from webargs.aiohttpparser import AIOHTTPParser
+
+from cisisk import __version__
+from cisisk.api import json_body
+from cisisk.api.answers import ERROR_HEADERS, ERRORS, Envelope, ErrorEnvelope, envelope
+from cisisk.api.json_body import BodyNotJson, UnsupportedBody
+
+__all__ = [
+    "BODY",
+    "QUERY",
+    "Access",
+    "BodyNotJson",
+    "Handler",
+    "UnsupportedBody",
+    "access_of",
+    "body_of",
+    "document",
+    "operation",
+    "validation_middleware",
+]
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+BODY: Final[web.RequestKey[dict[str, Any]]] = web.RequestKey("BODY", dict)
+"""The validated body of an operation that has one."""
+QUERY: Final[web.RequestKey[dict[str, Any]]] = web.RequestKey("QUERY", dict)
+"""The validated query of an operation that has one."""
+
+JSON: Final = "application/json"
+
+_MAC_PATTERN: Final = (
+    "^([0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{2}(-[0-9A-Fa-f]{2}){5}"
+    r"|[0-9A-Fa-f]{4}(\.[0-9A-Fa-f]{4}){2}|([Ss][Ee][Pp])?[0-9A-Fa-f]{12})$"
+)
+_ETAG: Final = {"description": "The version of the resource, for If-Match", "schema": {"type": "string"}}
+_IF_MATCH: Final = {
+    "in": "header",
+    "name": "If-Match",
+    "description": "The ETag of the version that is meant; without it, whatever is there",
+    "schema": {"type": "string"},
+}
+
+
+class Access(Enum):
+    """Who may use an operation."""
+
+    PUBLIC = "public"
+    """Everybody."""
+    OPTIONAL = "optional"
+    """Everybody, and somebody with a token may do more."""
+    USER = "user"
+    """Whoever has a token."""
+    SUPERADMIN = "superadmin"
+    """Whoever has a token of level 0."""
+
+
+def operation(
+    *,
+    summary: str,
+    tag: str,
+    body: Schema | None = None,
+    query: Schema | None = None,
+    data: Schema | fields.Field[Any] | None = None,
+    status: int = 200,
+    errors: Collection[int] = (),
+    access: Access = Access.SUPERADMIN,
+    content_type: str = JSON,
+    etag: bool = False,
+    degraded: bool = False,
+) -> Callable[[Handler], Handler]:
+    """Describe one operation, for the document and for ``validation_middleware``.
+
+    Args:
+        summary: what it does, in a few words.
+        tag: the group of operations it belongs to.
+        body: the JSON object it takes. It may be left out where the empty object would do.
+        query: the query parameters it knows; others are ignored.
+        data: what stands under ``data`` in the envelope of a success; None is a null.
+        status: that of a success.
+        errors: the status codes it may answer besides those that follow from the rest: 500 and 503 always, 401 where a
+            token counts, 403 where its level does, 404 and 422 with a path parameter, 422 with a query, 400, 413, 415
+            and 422 with a body, 412 where If-Match is honoured.
+        access: who may use it.
+        content_type: that of a success; anything but JSON is a raw body without an envelope.
+        etag: a success carries an ETag, and PUT, PATCH and DELETE honour If-Match.
+        degraded: a 503 has the shape of a success.
+    """
+    unknown = set(errors) - set(ERRORS)
+    if unknown:
+        message = f"{summary}: no error has the status {unknown}"
+        raise ValueError(message)
+
+    def decorate(handler: Handler) -> Handler:
+        said = {"errors": frozenset(errors), "access": access, "etag": str(status) if etag else None}
+        docs(summary=summary, tags=[tag], produces=[content_type], **said)(handler)
+        if query is not None:
+            querystring_schema(query)(handler)
+        if body is not None:
+            json_schema(body)(handler)
+        answer = envelope(data) if content_type == JSON else {"type": "string"}
+        for code in (status, 503) if degraded else (status,):
+            response_schema(answer, code, description=HTTPStatus(code).phrase)(handler)
+        return handler
+
+    return decorate
+
+
+def body_of(request: web.Request) -> dict[str, Any]:
+    """The validated body of an operation that has one."""
+    return request[BODY]
+
+
+def access_of(handler: object) -> Access | None:
+    """Who may use the operation that ``handler`` is; None for what is no operation (a missing route, a page)."""
+    return getattr(handler, "__apispec__", {}).get("access")
+
+
+@web.middleware
+async def validation_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Put what the operation's schemas make of the query and the body under ``QUERY`` and ``BODY``.
+
+    Raises:
+        Invalid: what was sent does not fit the schemas; a nested field is named as in ``contact.name``.
+        BodyNotJson, UnsupportedBody, HTTPRequestEntityTooLarge: as ``json_body.read``.
+    """
+    for said in getattr(request.match_info.handler, "__schemas__", ()):
+        loaded = await _PARSER.parse(said["schema"], request, location=said["location"])
+        json_body.refuse_unstorable(loaded)
+        request[BODY if said["location"] == "json" else QUERY] = loaded
+    return await handler(request)
+
+
+class _Parser(AIOHTTPParser):
+    """webargs with this API's body and errors."""
+
+    async def load_json(self, req: web.Request, schema: Schema) -> dict[str, Any]:  # noqa: ARG002 - webargs gives it
+        return await json_body.read(req)
+
+    def handle_error(self, error: ValidationError, *_: object, **__: object) -> NoReturn:
+        [(location, messages)] = error.messages_dict.items()
+        whole = "body" if location == "json" else "query"
+        raise json_body.refusal((name or whole, reason) for name, reason in _flattened(messages, "")) from error
+
+
+_PARSER: Final = _Parser()  # has no state, so that all applications of a process can share it
+
+
+def _flattened(messages: object, name: str) -> Iterator[tuple[str, str]]:
+    """Each of marshmallow's nested reasons with the dotted name of its field, which is empty for the whole."""
+    if isinstance(messages, Mapping):
+        for key, below in messages.items():
+            yield from _flattened(below, name if key == "_schema" else json_body.dotted(name, key))
+    elif isinstance(messages, list):
+        for each in messages:
+            yield from _flattened(each, name)
+    else:
+        yield name, str(messages)
+
+
+def document(app: web.Application, *, prefix: str = "") -> dict[str, Any]:
+    """The OpenAPI 3.0.3 document of all operations among the routes of ``app``.
+
+    Args:
+        app: an application or sub-application whose routes are complete.
+        prefix: where it will be mounted; the routes of one that is already mounted there have it.
+    """
+    spec = APISpec(
+        title="Cisisk",
+        version=__version__,
+        openapi_version="3.0.3",
+        plugins=[MarshmallowPlugin(schema_name_resolver=_component_name)],
+        security=[{"bearer": []}],
+    )
+    spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
+    for status, description in ERRORS.items():
+        answer = {"description": description, "content": {JSON: {"schema": ErrorEnvelope()}}}
+        headers = {"headers": ERROR_HEADERS[status]} if status in ERROR_HEADERS else {}
+        spec.components.response(f"Error{status}", answer | headers)
+    for route in app.router.routes():
+        said = getattr(route.handler, "__apispec__", None)
+        if said is not None and route.method != hdrs.METH_HEAD:
+            path = get_path(route)
+            path = path if path.startswith(f"{prefix}/") else prefix + path
+            spec.path(path=path, operations={route.method.lower(): _described(said, route.method, get_path_keys(path))})
+    return spec.to_dict()
+
+
+def _described(said: Mapping[str, Any], method: str, path_keys: Collection[str]) -> dict[str, Any]:
+    """An OpenAPI operation of what ``operation`` wrote down; the marshmallow schemas in it are apispec's to resolve."""
+    takes = {each["location"]: each["schema"] for each in said["schemas"]}
+    described = {"summary": said["summary"], "tags": list(said["tags"])}
+    parameters = [_path_parameter(key) for key in path_keys]
+    errors = {500, 503, *said["errors"]}
+    access = said["access"]
+    if access is Access.PUBLIC:
+        described["security"] = []
+    elif access is Access.OPTIONAL:
+        described["security"] = [{}, {"bearer": []}]
+    if access is not Access.PUBLIC:
+        errors.add(401)
+    if access in {Access.SUPERADMIN, Access.OPTIONAL}:
+        errors.add(403)
+    if path_keys:
+        errors |= {404, 422}
+    if "querystring" in takes:
+        parameters.append({"in": "query", "schema": takes["querystring"]})
+        errors.add(422)
+    if "json" in takes:
+        is_required = bool(takes["json"].validate({}))
+        described["requestBody"] = {"required": is_required, "content": {JSON: {"schema": takes["json"]}}}
+        errors |= {400, 413, 415, 422}
+    if said["etag"] and method in {hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE}:
+        parameters.append(_IF_MATCH)
+        errors.add(412)
+    responses: dict[str, Any] = {str(code): f"Error{code}" for code in errors}
+    for code, answer in said["responses"].items():
+        content = {said["produces"][0]: {"schema": answer["schema"]}}
+        headers = {"headers": {"ETag": _ETAG}} if code == said["etag"] else {}
+        responses[code] = {"description": answer["description"], "content": content, **headers}
+    return described | {"parameters": parameters, "responses": dict(sorted(responses.items()))}
+
+
+def _path_parameter(key: str) -> dict[str, Any]:
+    parameter: dict[str, Any] = {"in": "path", "name": key, "required": True, "schema": {"type": "string"}}
+    if key == "mac":
+        parameter["description"] = "A MAC address, with or without separators, or SEP and its twelve digits"
+        parameter["schema"] |= {"pattern": _MAC_PATTERN, "example": "AA:BB:CC:DD:EE:01"}
+    elif key.lower().endswith("uuid"):
+        parameter["schema"]["format"] = "uuid"
+    return parameter
+
+
+def _component_name(schema: type[Schema] | Schema) -> str:
+    """The name under which the document holds a schema; empty for those that it shows where they are used.
+
+    Those are the envelopes, schemas made from dictionaries, and variants (``only``, ``exclude`` and the like): they
+    share their class's name with others.
+    """
+    instance = resolve_schema_instance(schema)
+    kind = type(instance)
+    if issubclass(kind, Envelope) or kind.__name__ == "GeneratedSchema":
+        return ""
+    names = {make_schema_key(kind()): kind.__name__, make_schema_key(kind(partial=True)): f"Partial{kind.__name__}"}
+    return names.get(make_schema_key(instance), "").removesuffix("Schema")

@@ -1,0 +1,178 @@
+"""Phones, profiles, switches and deployments."""
+
+from typing import Any
+
+from marshmallow import Schema, fields, post_load, validate
+
+from cisisk.api.schemas.fields import LINE, NAME, PARAGRAPH, IpAddress, MacAddress, Timestamp, Uuid, text
+from cisisk.model import sep_config
+from cisisk.model.deployment import DeploymentState
+from cisisk.model.phone import Software
+
+MAX_MODELS = 100
+"""More than the catalogue has."""
+
+
+class PhoneIn(Schema):
+    """A phone."""
+
+    mac = MacAddress(required=True)
+    model = fields.String(allow_none=True, validate=text(64), metadata={"example": "CP-7942G"})
+    phone_ip = IpAddress(allow_none=True)
+    location = fields.String(allow_none=True, validate=LINE)
+    description = fields.String(allow_none=True, validate=PARAGRAPH)
+    software = fields.Enum(Software, by_value=True, load_default=Software.SIP)
+    name = fields.String(allow_none=True, validate=LINE)
+    hostname = fields.String(allow_none=True, validate=LINE)
+    phone_vlan = fields.Integer(allow_none=True, validate=validate.Range(0, 4095))
+    brand = fields.String(allow_none=True, validate=LINE)
+    software_version = fields.String(allow_none=True, validate=LINE)
+    is_active = fields.Boolean()
+
+
+class PhoneOut(Schema):
+    """A phone."""
+
+    mac = MacAddress(required=True)
+    model = fields.String(required=True, allow_none=True)
+    phone_ip = fields.String(required=True, allow_none=True)
+    location = fields.String(required=True, allow_none=True)
+    description = fields.String(required=True, allow_none=True)
+    software = fields.Enum(
+        Software,
+        by_value=True,
+        required=True,
+        allow_none=True,
+        metadata={"description": "null while nobody has said what a phone runs that a switch added"},
+    )
+    name = fields.String(required=True, allow_none=True)
+    hostname = fields.String(required=True, allow_none=True)
+    phone_vlan = fields.Integer(required=True, allow_none=True)
+    brand = fields.String(required=True, allow_none=True)
+    software_version = fields.String(required=True, allow_none=True)
+    is_active = fields.Boolean(required=True)
+    current_profile_uuid = Uuid(required=True, allow_none=True)
+    seen_ip = fields.String(required=True, allow_none=True, metadata={"description": "Where it last fetched from"})
+    seen_at = Timestamp(required=True, allow_none=True)
+    created_at = Timestamp(required=True)
+    updated_at = Timestamp(required=True)
+
+
+class CiscoPhoneIn(Schema):
+    """What a phone runs."""
+
+    software = fields.Enum(Software, by_value=True, required=True)
+
+
+class CiscoPhoneOut(Schema):
+    """What a phone runs."""
+
+    mac = MacAddress(required=True)
+    software = fields.Enum(Software, by_value=True, required=True, allow_none=True)
+    current_profile_uuid = Uuid(required=True, allow_none=True)
+
+
+class SoftwareType(fields.Enum[Software]):
+    """The software a profile is for; empty or null is any."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        allowed = ["", *(software.value for software in Software), None]
+        super().__init__(Software, by_value=True, allow_none=True, metadata={"enum": allowed}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        return None if value == "" else super()._deserialize(value, attr, data, **kwargs)
+
+
+class ProfileIn(Schema):
+    """A phone profile."""
+
+    user_uuid = Uuid(required=True)
+    name = fields.String(required=True, validate=NAME)
+    description = fields.String(allow_none=True, validate=PARAGRAPH)
+    cnf_xml = fields.String(required=True, metadata={"description": "The whole SEP<MAC>.cnf.xml"})
+    compatible_models = fields.List(
+        fields.String(validate=text(64)),
+        allow_none=True,
+        validate=validate.Length(max=MAX_MODELS),
+        metadata={"description": "Empty for any model", "example": ["7942", "7962"]},
+    )
+    software_type = SoftwareType()
+    placeholders = fields.Boolean(
+        metadata={"description": "Fill in {{mac}}, {{device_name}} and {{server}} at each switch"}
+    )
+
+    @post_load
+    def _empty_for_any(self, values: dict[str, Any], **_: Any) -> dict[str, Any]:
+        if values.get("compatible_models", ()) is None:
+            values["compatible_models"] = []
+        return values
+
+
+class ProfileOut(Schema):
+    """A phone profile."""
+
+    uuid = Uuid(required=True)
+    user_uuid = Uuid(required=True)
+    name = fields.String(required=True)
+    description = fields.String(required=True, allow_none=True)
+    cnf_xml = fields.Function(
+        lambda profile: sep_config.decode(profile.cnf_xml), required=True, metadata={"type": "string"}
+    )
+    compatible_models = fields.List(fields.String(), required=True)
+    software_type = fields.Enum(Software, by_value=True, required=True, allow_none=True)
+    placeholders = fields.Boolean(required=True)
+    created_at = Timestamp(required=True)
+    updated_at = Timestamp(required=True)
+
+
+class WarningOut(Schema):
+    """Something in a config that is legal but hurts."""
+
+    code = fields.String(required=True)
+    message = fields.String(required=True)
+    line = fields.Integer(required=True, allow_none=True)
+
+
+class JudgedProfileOut(ProfileOut):
+    """A phone profile, with what its config would do to a phone."""
+
+    warnings = fields.List(fields.Nested(WarningOut), required=True)
+
+
+class SwitchIn(Schema):
+    """Which profile goes to which phone."""
+
+    profile_uuid = Uuid(required=True)
+    mac = MacAddress(required=True)
+
+
+class SwitchOut(Schema):
+    """What became of a switch."""
+
+    profile = fields.String(required=True, attribute="profile_name")
+    mac = MacAddress(required=True)
+    restart = fields.String(required=True, metadata={"description": "ok, or why no restart could be triggered"})
+    deployment = Uuid(required=True, attribute="uuid", metadata={"description": "For GET /deployments/{uuid}"})
+    sha256 = fields.String(required=True, metadata={"description": "Of the config as it is served"})
+
+
+class DeploymentOut(Schema):
+    """One switch of one phone, told by what is known to have happened."""
+
+    uuid = Uuid(required=True)
+    mac = MacAddress(required=True)
+    profile_uuid = Uuid(required=True, allow_none=True)
+    profile_name = fields.String(required=True)
+    sha256 = fields.String(required=True)
+    requested_by = Uuid(required=True, allow_none=True)
+    state = fields.Enum(DeploymentState, by_value=True, required=True)
+    recorded_at = Timestamp(required=True)
+    written_at = Timestamp(required=True, allow_none=True)
+    restart = fields.String(required=True, allow_none=True)
+    restart_method = fields.String(required=True, allow_none=True)
+    restarted_at = Timestamp(required=True, allow_none=True)
+    fetched_at = Timestamp(required=True, allow_none=True)
+    fetched_from = fields.String(required=True, allow_none=True)
+    superseded_at = Timestamp(required=True, allow_none=True)
+    failed_at = Timestamp(required=True, allow_none=True)
+    failure = fields.String(required=True, allow_none=True)

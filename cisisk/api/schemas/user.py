@@ -1,0 +1,156 @@
+"""Users, permissions, PINs and logins."""
+
+from marshmallow import Schema, fields, validate
+
+from cisisk.api.schemas.fields import LINE, NAME, Timestamp, Uuid, text
+
+MIN_PASSWORD = 8
+"""NIST SP 800-63B section 5.1.1.2."""
+PASSWORD = validate.Length(min=MIN_PASSWORD, max=256)
+PIN = validate.Regexp(r"[0-9]{4,16}\Z", error="A PIN has 4 to 16 digits: a phone's keypad has no others")
+USERNAME = validate.Regexp(
+    r"[A-Za-z0-9._@-]{1,64}\Z", error="A username has 1 to 64 letters, digits, dots, dashes, underscores or @"
+)
+
+
+class RegistrationIn(Schema):
+    """A new user."""
+
+    first_name = fields.String(required=True, validate=NAME)
+    last_name = fields.String(required=True, validate=NAME)
+    username = fields.String(required=True, validate=USERNAME)
+    email = fields.Email(required=True, validate=text(254))
+    password = fields.String(required=True, load_only=True, validate=PASSWORD, metadata={"format": "password"})
+    phone = fields.String(allow_none=True, validate=LINE)
+    lang = fields.String(load_default="en", validate=text(35))
+    location = fields.String(allow_none=True, validate=LINE)
+    nationality = fields.String(allow_none=True, validate=LINE)
+    timezone = fields.String(load_default="UTC", validate=text(64))
+
+
+class UserIn(RegistrationIn):
+    """A new user, by an administrator."""
+
+    is_active = fields.Boolean(load_default=True)
+
+
+class UserOut(Schema):
+    """A user."""
+
+    uuid = Uuid(required=True)
+    first_name = fields.String(required=True)
+    last_name = fields.String(required=True)
+    username = fields.String(required=True)
+    email = fields.String(required=True)
+    phone = fields.String(required=True, allow_none=True)
+    lang = fields.String(required=True)
+    location = fields.String(required=True, allow_none=True)
+    nationality = fields.String(required=True, allow_none=True)
+    timezone = fields.String(required=True)
+    last_uuid = Uuid(required=True, allow_none=True, metadata={"description": "Who changed this record last"})
+    last_login_ip = fields.String(required=True, allow_none=True)
+    last_login_at = Timestamp(required=True, allow_none=True)
+    last_logout_ip = fields.String(required=True, allow_none=True)
+    is_active = fields.Boolean(required=True)
+    created_at = Timestamp(required=True)
+    created_by = Uuid(required=True, allow_none=True)
+    updated_at = Timestamp(required=True)
+    created_ip = fields.String(required=True, allow_none=True)
+    updated_ip = fields.String(required=True, allow_none=True)
+
+
+class HeldPermissionOut(Schema):
+    """The permission that a user holds."""
+
+    level = fields.Integer(required=True)
+    perm_name = fields.String(required=True)
+
+
+class CiscoUserOut(Schema):
+    """That a user has a PIN for phones."""
+
+    uuid = Uuid(required=True)
+    user_uuid = Uuid(required=True)
+    created_at = Timestamp(required=True)
+
+
+class MeOut(UserOut):
+    """The user who is asking."""
+
+    permission = fields.Nested(HeldPermissionOut, required=True, allow_none=True)
+    cisco_user = fields.Nested(CiscoUserOut, required=True, allow_none=True)
+
+
+class PinIn(Schema):
+    """A PIN for phones."""
+
+    pin_code = fields.String(required=True, load_only=True, validate=PIN, metadata={"format": "password"})
+
+
+class LoginIn(Schema):
+    """A username and a password."""
+
+    username = fields.String(required=True, validate=text(64))
+    password = fields.String(
+        required=True, load_only=True, validate=validate.Length(1, 256), metadata={"format": "password"}
+    )
+
+
+class RefreshIn(Schema):
+    """A refresh token."""
+
+    refresh_token = fields.String(required=True, load_only=True, validate=text(256))
+
+
+class LogoutIn(Schema):
+    """Which login ends; all of the user's without a refresh token."""
+
+    refresh_token = fields.String(load_only=True, allow_none=True, load_default=None, validate=text(256))
+
+
+class TokensOut(Schema):
+    """An access token, and the refresh token for the next one."""
+
+    accessToken = fields.String(required=True)  # noqa: N815 -- the contract's name
+    refreshToken = fields.String(required=True)  # noqa: N815 -- the contract's name
+
+
+class LoginOut(TokensOut):
+    """A login."""
+
+    user = fields.Nested(UserOut, required=True)
+
+
+class PermissionIn(Schema):
+    """A permission."""
+
+    level = fields.Integer(required=True, strict=True, validate=validate.Range(0, 1_000_000))
+    name = fields.String(required=True, validate=NAME)
+    description = fields.String(allow_none=True, validate=LINE)
+
+
+class PermissionOut(Schema):
+    """A permission."""
+
+    uuid = Uuid(required=True)
+    level = fields.Integer(required=True)
+    name = fields.String(required=True)
+    description = fields.String(required=True, allow_none=True)
+    created_at = Timestamp(required=True)
+    updated_at = Timestamp(required=True)
+
+
+class UserPermissionIn(Schema):
+    """Who is to hold which permission."""
+
+    user_uuid = Uuid(required=True)
+    perm_uuid = Uuid(required=True)
+
+
+class UserPermissionOut(Schema):
+    """Who holds which permission."""
+
+    user_uuid = Uuid(required=True)
+    perm_uuid = Uuid(required=True)
+    level = fields.Integer(required=True)
+    perm_name = fields.String(required=True)
