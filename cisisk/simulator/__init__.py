@@ -1,0 +1,1 @@
+"""A Cisco phone in software."""

@@ -1,0 +1,77 @@
+"""The XML of ``POST /CGI/Execute``: what a phone accepts and answers (phone-protocol notes 3(d))."""
+
+from collections.abc import Iterable
+from enum import IntEnum
+from urllib.parse import parse_qsl
+
+from lxml import etree
+
+from cisisk.simulator import phone_xml
+
+MAX_BODY = 65_536
+"""Cisco names 40 KB as the largest object; form encoding makes it longer."""
+MAX_ITEMS = 3
+MAX_URL = 256
+_FIELD = "XML"
+_MAX_FIELDS = 16
+
+
+class ErrorNumber(IntEnum):
+    """``CiscoIPPhoneError``."""
+
+    PARSE = 1
+    AUTHENTICATION = 4
+
+
+class Status(IntEnum):
+    """Of one ``ResponseItem``."""
+
+    SUCCESS = 0
+    NOT_EXECUTABLE = 6
+
+
+_DATA = {Status.SUCCESS: "Success", Status.NOT_EXECUTABLE: "Internal file error"}
+
+
+class Unparsable(ValueError):
+    """The body is no ``CiscoIPPhoneExecute`` that a phone takes."""
+
+
+def read_execute(body: bytes) -> list[str]:
+    """The URLs of the items in a form-encoded ``body``, in order. Its content type does not matter to a phone.
+
+    Raises:
+        Unparsable: no field ``XML`` (exactly so written), bad XML, no item, more than three, more than one http URL,
+            or a URL that is empty or too long.
+    """
+    try:
+        fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS))
+        execute = phone_xml.parse(fields[_FIELD].encode(), "CiscoIPPhoneExecute")
+    except KeyError:
+        raise Unparsable("no field XML") from None
+    except ValueError as failure:
+        raise Unparsable(str(failure)) from failure
+    urls = [item.get("URL", "") for item in execute.iterfind("ExecuteItem")]
+    if not 1 <= len(urls) <= MAX_ITEMS or sum(is_page(url) for url in urls) > 1:
+        raise Unparsable("one to three items, one http URL at most")
+    if any(not 1 <= len(url) <= MAX_URL for url in urls):
+        raise Unparsable("a URL that is empty or too long")
+    return urls
+
+
+def is_page(url: str) -> bool:
+    """Whether ``url`` is a page to open rather than a URI to execute."""
+    return url.startswith(("http://", "https://"))
+
+
+def response(results: Iterable[tuple[str, Status]]) -> bytes:
+    """What the phone answers: each URL and what came of it."""
+    root = etree.Element("CiscoIPPhoneResponse")
+    for url, status in results:
+        etree.SubElement(root, "ResponseItem", Status=str(int(status)), Data=_DATA[status], URL=url)
+    return etree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def refusal(number: ErrorNumber) -> bytes:
+    """What the phone answers when it executes nothing."""
+    return etree.tostring(etree.Element("CiscoIPPhoneError", Number=str(int(number))))

@@ -1,0 +1,64 @@
+"""What a phone takes from its config file."""
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from lxml import etree
+
+from cisisk.simulator import phone_xml
+
+MAX_TEXT = 255
+"""Characters of a URL or a file name (phone-protocol notes 2.2)."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningConfig:
+    """The elements a simulated phone acts on; an absent or unusable one is empty.
+
+    Attributes:
+        load: firmware, without ``.loads``.
+        user_locale: directory of the dictionary; None when the element is absent, which asks for no dictionary,
+            while an empty one asks with a leading ``/``.
+        network_locale: directory of the tones, likewise.
+        extra_files: the files of soft keys, dial plan and feature policy, in the order they are asked for.
+        authentication_url: asked before ``/CGI/Execute`` runs anything; empty lets everybody.
+        web_access: 0 enabled, 1 disabled, 2 read only.
+        settings_access: 1 enabled.
+        line: what the first line is called.
+    """
+
+    load: str
+    user_locale: str | None
+    network_locale: str | None
+    extra_files: tuple[str, ...]
+    authentication_url: str
+    web_access: str
+    settings_access: str
+    line: str
+
+    @classmethod
+    def read(cls, document: bytes, *, root: str = "device") -> Self:
+        """Read a ``SEP<MAC>.cnf.xml``, or an ``XMLDefault.cnf.xml``, whose root is ``Default``.
+
+        Raises:
+            XmlError: the phone would refuse it and stay as it is.
+        """
+        device = phone_xml.parse(document, root)
+        extra = (_text(device, name) for name in ("softKeyFile", "dialTemplate", "featurePolicyFile"))
+        return cls(
+            load=_text(device, "loadInformation"),
+            user_locale=_text(device, "userLocale/name") if device.find("userLocale") is not None else None,
+            network_locale=_text(device, "networkLocale") if device.find("networkLocale") is not None else None,
+            extra_files=tuple(name for name in extra if name),
+            authentication_url=_text(device, "authenticationURL"),
+            web_access=_text(device, "vendorConfig/webAccess"),
+            settings_access=_text(device, "vendorConfig/settingsAccess"),
+            line=_text(device, "sipProfile/sipLines/line/name"),
+        )
+
+
+def _text(device: etree._Element, path: str) -> str:
+    text = (device.findtext(path) or "").strip()
+    return "" if len(text) > MAX_TEXT or _CONTROL.search(text) else text

@@ -1,0 +1,121 @@
+"""A phone's screen and keys: the open page, the key buffer, and what URIs do to them (phone-protocol notes 3(d))."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cisisk.simulator.cgi import Status, is_page
+from cisisk.simulator.models import PhoneModel
+
+INIT_RESTART = "Init:Restart"
+_CLOSES_PAGE = frozenset({"Init:Services", "Init:Directories", "Init:Messages"})
+_CLOSES_MENU = frozenset({"Init:Settings", "Init:Applications"})
+_NO_EFFECT_HERE = frozenset({"Init:CallHistory", "Init:AppStatus"})
+_KEYS = frozenset(
+    [
+        *(f"KeyPad{digit}" for digit in (*range(10), "Star", "Pound")),
+        *(f"Soft{number}" for number in range(1, 6)),
+        *(f"FixedFeature{number}" for number in range(1, 4)),
+        *(f"Session{number}" for number in range(1, 7)),
+        *(f"{kind}{number}" for kind in ("Line", "Feature") for number in range(1, 109)),
+        *("Settings", "Applications", "Services", "Directories", "Contacts", "Messages", "Info", "AppMenu"),
+        *("Headset", "Speaker", "Mute", "Hold", "Release", "VolUp", "VolDwn"),
+        *("NavUp", "NavDwn", "NavLeft", "NavRight", "NavSelect", "NavBack"),
+    ]
+)
+
+
+class Keypad:
+    """Recognises the key presses that restart a phone.
+
+    The first key of the sequence opens a menu, and pressed again closes it: a sequence that is begun with the menu
+    already open fails silently, as on the phone.
+    """
+
+    def __init__(self, sequence: Sequence[str]) -> None:
+        """``sequence`` may be empty: then nothing restarts the phone."""
+        self._sequence = list(sequence)
+        self._pressed: list[str] = []
+
+    def close_menu(self) -> None:
+        """Back to where the sequence can begin."""
+        self._pressed.clear()
+
+    def press(self, key: str) -> bool:
+        """Press ``key``. Whether the sequence is now complete."""
+        if not self._sequence:
+            return False
+        if key == self._sequence[0]:
+            self._pressed = [] if self._pressed else [key]
+        elif self._pressed and len(self._pressed) <= len(self._sequence):
+            self._pressed.append(key)
+        if self._pressed != self._sequence:
+            return False
+        self.close_menu()
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """What came of one ``CiscoIPPhoneExecute``.
+
+    Attributes:
+        results: each URL and its status.
+        restart: what asked for a restart, None if nothing did.
+    """
+
+    results: tuple[tuple[str, Status], ...]
+    restart: str | None = None
+
+
+class Screen:
+    """What a phone shows.
+
+    Attributes:
+        open_page: URL of the page of an XML service that is open; None if none is.
+    """
+
+    def __init__(self, model: PhoneModel) -> None:
+        self.open_page: str | None = None
+        self._keypad = Keypad(model.restart_keys)
+
+    def execute(self, urls: Sequence[str], *, init_restarts: bool, keys_restart: bool) -> Execution:
+        """Execute ``urls``. Pages are shown without being loaded.
+
+        Only the first key of a request is pressed: the phone ignores keys while it redraws its soft keys.
+
+        Args:
+            urls: of the items of one request.
+            init_restarts: ``Init:Restart`` works now.
+            keys_restart: the key presses that restart this model work now; otherwise they fail silently.
+        """
+        results: list[tuple[str, Status]] = []
+        restart: str | None = None
+        key_seen = False
+        for url in urls:
+            status = Status.SUCCESS
+            if is_page(url):
+                self.open_page = url
+            elif url == INIT_RESTART and init_restarts:
+                restart = url
+            elif url.startswith("Key:") and url.removeprefix("Key:") in _KEYS:
+                completed = not key_seen and self._keypad.press(url.removeprefix("Key:"))
+                key_seen = True
+                restart = "key presses" if completed and keys_restart else restart
+            elif not self._initialise(url):
+                status = Status.NOT_EXECUTABLE
+            results.append((url, status))
+        return Execution(results=tuple(results), restart=restart)
+
+    def power_cycle(self) -> None:
+        """Forget everything, as a restart does."""
+        self.open_page = None
+        self._keypad.close_menu()
+
+    def _initialise(self, url: str) -> bool:
+        """Act on an ``Init:`` URI. Whether the phone knows it."""
+        if url in _CLOSES_PAGE:
+            self.open_page = None
+        if url in _CLOSES_PAGE or url in _CLOSES_MENU:
+            self._keypad.close_menu()
+            return True
+        return url in _NO_EFFECT_HERE

@@ -1,0 +1,24 @@
+"""How long a simulated phone takes and waits."""
+
+from dataclasses import dataclass, field
+
+from cisisk.simulator.tftp_client import Patience
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Seconds. The defaults are a real phone's; tests and the demo bring their own.
+
+    Attributes:
+        tftp: for one packet.
+        http: for one file from the provisioning server; then the phone tries TFTP.
+        authentication: for the answer of ``authenticationURL``.
+        offline: from the end of the old life to the first request of the new one (a reset takes 20 to 60 s).
+        boot_pause: after a boot that failed because the server was silent.
+    """
+
+    tftp: Patience = field(default_factory=Patience)
+    http: float = 10.0
+    authentication: float = 5.0
+    offline: float = 20.0
+    boot_pause: float = 10.0

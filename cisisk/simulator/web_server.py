@@ -1,0 +1,132 @@
+"""A phone's own web server: ``/CGI/Execute`` and ``/DeviceInformationX`` (phone-protocol notes 3(d), 4.4)."""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+from typing import Protocol, Self
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from cisisk.simulator import cgi
+from cisisk.simulator.cgi import ErrorNumber, Unparsable
+from cisisk.simulator.faults import Faults
+from cisisk.simulator.screen import Execution
+
+_GRACE = 0.5
+"""Seconds an answer may still take when the phone goes offline: it is small and the peer near."""
+
+
+class Device(Protocol):
+    """The phone behind the web server."""
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether its web access allows looking only."""
+
+    async def authorises(self, user: str, password: str) -> bool:
+        """Whether the owner of these credentials may execute something."""
+
+    def execute(self, urls: Sequence[str]) -> Execution:
+        """Execute the items of one request."""
+
+    def restart(self, cause: str) -> None:
+        """Restart; called when the answer is on its way."""
+
+    def information(self) -> bytes:
+        """The XML of ``/DeviceInformationX``."""
+
+
+class WebServer:
+    """Listens while its context is open."""
+
+    def __init__(self, device: Device, *, address: str, port: int, faults: Faults) -> None:
+        """``port`` 0 is any."""
+        self._device = device
+        self._address = address
+        self._port = port
+        self._faults = faults
+        self._closing = asyncio.Event()
+        self._resources = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Listen.
+
+        Raises:
+            OSError: the address or the port cannot be had.
+        """
+        app = web.Application(middlewares=[self._at_its_pace], client_max_size=cgi.MAX_BODY)
+        app.add_routes(
+            [web.post("/CGI/Execute", self._execute), web.get("/DeviceInformationX", self._device_information)]
+        )
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE)
+        async with AsyncExitStack() as resources:
+            resources.push_async_callback(runner.cleanup)
+            await runner.setup()
+            await web.TCPSite(runner, self._address, self._port).start()
+            self._port = runner.addresses[0][1]
+            resources.callback(self._closing.set)
+            self._resources = resources.pop_all()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Finish what is being answered, then close the port and every connection."""
+        await self._resources.aclose()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._port
+
+    @web.middleware
+    async def _at_its_pace(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self._faults.silent:
+            await self._closing.wait()
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
+        if self._faults.slow_web:
+            await asyncio.sleep(self._faults.slow_web)
+        return await handler(request)
+
+    async def _device_information(self, _request: web.Request) -> web.Response:
+        return _xml(self._device.information())
+
+    async def _execute(self, request: web.Request) -> web.Response:
+        if self._device.is_read_only:
+            raise web.HTTPForbidden
+        credentials = _basic_credentials(request.headers.get("Authorization", ""))
+        if credentials is None:
+            raise web.HTTPUnauthorized(headers={"WWW-Authenticate": 'Basic realm="cisco"'})
+        body = await request.read()
+        if not await self._device.authorises(*credentials):
+            return _xml(cgi.refusal(ErrorNumber.AUTHENTICATION))
+        try:
+            execution = self._device.execute(cgi.read_execute(body))
+        except Unparsable:
+            return _xml(cgi.refusal(ErrorNumber.PARSE))
+        response = _xml(cgi.response(execution.results))
+        if execution.restart is not None:
+            with suppress(ConnectionError):  # the phone restarts though its caller has hung up
+                await response.prepare(request)
+                await response.write_eof()
+            self._device.restart(execution.restart)
+        return response
+
+
+def _xml(document: bytes) -> web.Response:
+    response = web.Response(body=document, content_type="text/xml", charset="utf-8")
+    response.force_close()
+    return response
+
+
+def _basic_credentials(header: str) -> tuple[str, str] | None:
+    """User and password of an ``Authorization`` header (RFC 7617), None if it holds none."""
+    scheme, _, encoded = header.partition(" ")
+    try:
+        user, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        return None
+    return (user, password) if scheme.lower() == "basic" and colon else None
