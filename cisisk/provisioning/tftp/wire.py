@@ -1,0 +1,154 @@
+"""TFTP packets: bytes to values and back. Everything that came from the network is parsed here and nowhere else."""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TypeAlias
+
+MAX_REQUEST = 512
+"""A request longer than one plain block is no phone's (RFC 2347 allows 512 octets)."""
+DEFAULT_BLKSIZE = 512
+"""RFC 1350 section 2."""
+MIN_BLKSIZE, MAX_BLKSIZE = 8, 65464
+"""RFC 2348."""
+BLOCK_NUMBERS = 65536
+"""After 65,535 comes 0: RFC 1350 knows no end of the count, firmware images do."""
+
+_HEADER = struct.Struct("!HH")
+_RRQ, _WRQ, _DATA, _ACK, _ERROR, _OACK = range(1, 7)
+
+
+class ErrorCode(IntEnum):
+    """RFC 1350 appendix, RFC 2347."""
+
+    UNDEFINED = 0
+    NOT_FOUND = 1
+    ACCESS_VIOLATION = 2
+    DISK_FULL = 3
+    ILLEGAL_OPERATION = 4
+    UNKNOWN_TID = 5
+    FILE_EXISTS = 6
+    NO_SUCH_USER = 7
+    OPTION_REFUSED = 8
+
+
+class Malformed(ValueError):
+    """A datagram that is no TFTP packet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A read or write request; option names are in lower case, bytes that are no UTF-8 stand as U+FFFD."""
+
+    name: str
+    mode: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    is_write: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """One block of the file."""
+
+    block: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The receiver has everything up to ``block``."""
+
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """Ends the transfer."""
+
+    code: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Oack:
+    """The options a server accepted (RFC 2347)."""
+
+    options: Mapping[str, str]
+
+
+Packet: TypeAlias = Request | Data | Ack | Error | Oack
+
+
+def parse(datagram: bytes) -> Packet:
+    """The packet in ``datagram``.
+
+    Raises:
+        Malformed: it is none; the text says in what way.
+    """
+    if len(datagram) < 4:
+        raise Malformed("shorter than any packet")
+    opcode, number = _HEADER.unpack_from(datagram)
+    if opcode in (_RRQ, _WRQ):
+        return _request(datagram, is_write=opcode == _WRQ)
+    if opcode == _DATA:
+        return Data(number, datagram[4:])
+    if opcode == _ACK:
+        return Ack(number)
+    if opcode == _ERROR:
+        return Error(number, _text(datagram[4:].partition(b"\0")[0]))
+    if opcode == _OACK:
+        return Oack(_options(_fields(datagram)))
+    raise Malformed(f"opcode {opcode}")
+
+
+def _request(datagram: bytes, *, is_write: bool) -> Request:
+    if len(datagram) > MAX_REQUEST:
+        raise Malformed("request longer than 512 bytes")
+    fields = _fields(datagram)
+    if len(fields) < 2 or not fields[0]:
+        raise Malformed("request without name and mode")
+    return Request(fields[0], fields[1].lower(), _options(fields[2:]), is_write)
+
+
+def _fields(datagram: bytes) -> list[str]:
+    if datagram[-1]:
+        raise Malformed("last field is not ended by a zero byte")
+    return [_text(value) for value in datagram[2:-1].split(b"\0")]
+
+
+def _options(fields: list[str]) -> dict[str, str]:
+    if len(fields) % 2:
+        raise Malformed("option without a value")
+    return {name.lower(): value for name, value in zip(fields[::2], fields[1::2], strict=True)}
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="replace")
+
+
+def read_request(name: str, mode: str = "octet", options: Mapping[str, int] | None = None) -> bytes:
+    """A request for ``name``."""
+    fields = [name, mode, *(str(part) for option in (options or {}).items() for part in option)]
+    return struct.pack("!H", _RRQ) + b"".join(value.encode() + b"\0" for value in fields)
+
+
+def data(block: int, payload: bytes) -> bytes:
+    """Block ``block``, counted modulo 65,536."""
+    return _HEADER.pack(_DATA, block % BLOCK_NUMBERS) + payload
+
+
+def ack(block: int) -> bytes:
+    """An acknowledgement of ``block``, counted modulo 65,536."""
+    return _HEADER.pack(_ACK, block % BLOCK_NUMBERS)
+
+
+def error(code: ErrorCode, message: str) -> bytes:
+    """The end of a transfer, or the answer to a request that gets none."""
+    return _HEADER.pack(_ERROR, code) + message.encode("ascii", "replace") + b"\0"
+
+
+def oack(options: Mapping[str, int]) -> bytes:
+    """The accepted options (RFC 2347)."""
+    fields = b"".join(f"{name}\0{value}\0".encode() for name, value in options.items())
+    return struct.pack("!H", _OACK) + fields

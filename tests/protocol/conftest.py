@@ -1,0 +1,160 @@
+"""A TFTP server with files in memory, and a phone's end of the wire."""
+
+import queue
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from cisisk.provisioning.fetch import Fetch
+from cisisk.provisioning.source import NotServed
+from cisisk.provisioning.tftp import wire
+from cisisk.provisioning.tftp.server import TftpServer
+
+PATIENCE = 5.0
+"""Seconds a test waits for what must happen."""
+
+
+class MemoryContent:
+    sha256 = None
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.size = len(data)
+        self.closed = 0
+        self.failure: Exception | None = None
+
+    def read(self, offset: int, length: int) -> bytes:
+        if self.failure is not None:
+            raise self.failure
+        return self.data[offset : offset + length]
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Served:
+    """A running server, its files and what it reports."""
+
+    def __init__(self, files: dict[str, bytes], **settings: object) -> None:
+        self.files = files
+        self.opened: list[MemoryContent] = []
+        self.fetches: queue.Queue[Fetch] = queue.Queue()
+        arguments = {"host": "127.0.0.1", "port": 0, "max_transfers": 4096} | settings
+        self.server = TftpServer(source=self, on_fetch=self.fetches.put, **arguments)
+
+    @property
+    def port(self) -> int:
+        return self.server.address[1]
+
+    def open(self, name: str) -> MemoryContent:
+        if name not in self.files:
+            raise NotServed(name)
+        self.opened.append(MemoryContent(self.files[name]))
+        return self.opened[-1]
+
+    def fetch(self) -> Fetch:
+        """The next report."""
+        return self.fetches.get(timeout=PATIENCE)
+
+
+class Phone:
+    """A UDP socket that speaks TFTP packet by packet."""
+
+    def __init__(self, served: Served, host: str, to: str, port: int) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.socket.settimeout(PATIENCE)
+        self.socket.bind((host, port))
+        self.address = self.socket.getsockname()
+        self.request_port = (to, served.port)
+        self.tid: tuple[str, int] = ("", 0)
+
+    def ask(self, name: str, mode: str = "octet", **options: object) -> wire.Packet:
+        """The first packet that answers a read request; its sender becomes the transfer's TID."""
+        self.send_request(wire.read_request(name, mode, options))
+        return self.hear()
+
+    def send_request(self, datagram: bytes) -> None:
+        self.socket.sendto(datagram, self.request_port)
+
+    def send(self, datagram: bytes) -> None:
+        self.socket.sendto(datagram, self.tid)
+
+    def hear(self) -> wire.Packet:
+        datagram, self.tid = self.socket.recvfrom(65536)
+        return wire.parse(datagram)
+
+    def hears_nothing(self, seconds: float = 0.15) -> bool:
+        """Whether nothing arrives for a while; the shortest retransmission takes a second."""
+        self.socket.settimeout(seconds)
+        try:
+            self.socket.recvfrom(65536)
+        except TimeoutError:
+            return True
+        else:
+            return False
+        finally:
+            self.socket.settimeout(PATIENCE)
+
+    def fetch(self, name: str, **options: object) -> bytes:
+        """The whole file, in lock-step."""
+        received = bytearray()
+        packet = self.ask(name, **options)
+        blksize = 512
+        if isinstance(packet, wire.Oack):
+            blksize = int(packet.options.get("blksize", "512"))
+            self.send(wire.ack(0))
+            packet = self.hear()
+        while True:
+            assert isinstance(packet, wire.Data), packet
+            received += packet.payload
+            self.send(wire.ack(packet.block))
+            if len(packet.payload) < blksize:
+                return bytes(received)
+            packet = self.hear()
+
+
+@pytest.fixture
+def tftp_serve() -> Iterator[Callable[..., Served]]:
+    """Starts a server for ``files``; at the end every content it opened must have been closed, once."""
+    running: list[Served] = []
+
+    def serve(files: dict[str, bytes], **settings: object) -> Served:
+        served = Served(files, **settings)
+        running.append(served)
+        served.server.start()
+        return served
+
+    yield serve
+    for served in running:
+        served.server.stop(0)
+        assert [content.closed for content in served.opened] == [1] * len(served.opened)
+
+
+@pytest.fixture
+def tftp_phone() -> Iterator[Callable[..., Phone]]:
+    """Makes phones for a server."""
+    with ExitStack() as sockets:
+
+        def phone(served: Served, host: str = "127.0.0.1", to: str = "127.0.0.1", port: int = 0) -> Phone:
+            made = Phone(served, host, to, port)
+            sockets.enter_context(made.socket)
+            return made
+
+        yield phone
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool]], None]:
+    """Waits until something is the case, and fails when it never is."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, "it never came about"
+            time.sleep(0.005)
+
+    return wait

@@ -1,0 +1,83 @@
+"""Clients that others wrote get every file as it is."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tftpy
+
+from cisisk.provisioning.fetch import Outcome
+
+FILES = {f"{size}.bin": bytes(index % 251 for index in range(size)) for size in (0, 1, 511, 512, 513, 70_000)}
+BLKSIZE = 1024
+
+Client = Callable[[int, str, Path, int | None], None]
+
+
+def run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def tftp_hpa(port: int, name: str, into: Path, _: int | None) -> None:
+    run("tftp", "-m", "binary", "127.0.0.1", str(port), "-c", "get", name, str(into))
+
+
+def atftp(port: int, name: str, into: Path, blksize: int | None) -> None:
+    options = ["--option", f"blksize {blksize}"] if blksize else []
+    run("atftp", *options, "--get", "--remote-file", name, "--local-file", str(into), "127.0.0.1", str(port))
+
+
+def busybox(port: int, name: str, into: Path, blksize: int | None) -> None:
+    options = ["-b", str(blksize)] if blksize else []
+    run("busybox", "tftp", *options, "-g", "-r", name, "-l", str(into), "127.0.0.1", str(port))
+
+
+def curl(port: int, name: str, into: Path, blksize: int | None) -> None:
+    options = ["--tftp-blksize", str(blksize)] if blksize else ["--tftp-no-options"]
+    run("curl", "--silent", "--show-error", *options, "--output", str(into), f"tftp://127.0.0.1:{port}/{name}")
+
+
+def tftpy_client(port: int, name: str, into: Path, blksize: int | None) -> None:
+    tftpy.TftpClient("127.0.0.1", port, {"blksize": blksize} if blksize else {}).download(name, str(into), timeout=5)
+
+
+def program(client: Client, name: str) -> object:
+    return pytest.param(client, marks=pytest.mark.needs(name), id=client.__name__)
+
+
+WITH_BLKSIZE = [program(atftp, "atftp"), program(busybox, "busybox"), program(curl, "curl"), tftpy_client]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("client", [program(tftp_hpa, "tftp"), *WITH_BLKSIZE])
+def test_a_foreign_client_gets_the_file_as_it_is(tftp_serve: Callable, tmp_path: Path, client: Client, name: str):
+    served = tftp_serve(FILES)
+    into = tmp_path / "got"
+    client(served.port, name, into, None)
+    assert into.read_bytes() == FILES[name]
+    fetch = served.fetch()
+    assert (fetch.outcome, fetch.acknowledged) == (Outcome.COMPLETED, len(FILES[name]))
+
+
+# Not the empty file: curl takes the right answer, a tsize of 0, for an error.
+@pytest.mark.parametrize("name", ["1.bin", "513.bin", "70000.bin"])
+@pytest.mark.parametrize("client", WITH_BLKSIZE)
+def test_a_foreign_client_gets_the_file_in_larger_blocks(
+    tftp_serve: Callable, tmp_path: Path, client: Client, name: str
+):
+    served = tftp_serve(FILES)
+    into = tmp_path / "got"
+    client(served.port, name, into, BLKSIZE)
+    assert into.read_bytes() == FILES[name]
+    fetch = served.fetch()
+    assert (fetch.outcome, dict(fetch.options)["blksize"]) == (Outcome.COMPLETED, BLKSIZE)
+
+
+@pytest.mark.needs("curl")
+def test_a_foreign_client_follows_the_block_numbers_past_65535(tftp_serve: Callable, tmp_path: Path):
+    served = tftp_serve({"rootfs": bytes(index % 251 for index in range(8 * 65_540))})
+    curl(served.port, "rootfs", tmp_path / "got", 8)
+    assert (tmp_path / "got").read_bytes() == served.files["rootfs"]
+    assert served.fetch().blocks == 65_541

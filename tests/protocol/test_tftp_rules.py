@@ -1,0 +1,256 @@
+"""What a phone sees of each rule, over real sockets."""
+
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from cisisk.provisioning.fetch import Outcome
+from cisisk.provisioning.tftp import wire
+from cisisk.provisioning.tftp.live import MAX_PER_ADDRESS
+from cisisk.provisioning.tftp.wire import Data, Error, ErrorCode, Oack
+
+FILES = {"a.xml": b"a" * 1200, "b.xml": b"b" * 1200, "empty": b"", "even": b"e" * 1024}
+
+
+def test_every_answer_leaves_from_a_port_of_its_own(tftp_serve: Callable, tftp_phone: Callable):
+    served = tftp_serve(FILES)
+    phone, other = tftp_phone(served), tftp_phone(served)
+    phone.ask("a.xml")
+    other.ask("a.xml")
+    assert len({phone.tid[1], other.tid[1], served.port}) == 3
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_the_answer_comes_from_the_address_that_was_asked(tftp_serve: Callable, tftp_phone: Callable, host: str):
+    served = tftp_serve(FILES, host=host)
+    phone = tftp_phone(served, to="127.0.0.2")
+    assert phone.fetch("a.xml") == FILES["a.xml"]
+    assert phone.tid[0] == "127.0.0.2"
+    fetch = served.fetch()
+    assert (fetch.local, fetch.peer) == ("127.0.0.2", phone.address)
+    phone.ask("absent")
+    assert phone.tid[0] == "127.0.0.2"
+
+
+@pytest.mark.parametrize("host", ["::", "::1"])
+def test_a_phone_is_served_over_ipv6(tftp_serve: Callable, tftp_phone: Callable, host: str):
+    served = tftp_serve(FILES, host=host)
+    phone = tftp_phone(served, host="::1", to="::1")
+    assert phone.fetch("a.xml", blksize=1024) == FILES["a.xml"]
+    fetch = served.fetch()
+    assert (fetch.local, fetch.peer) == ("::1", phone.address[:2])
+
+
+def test_the_reply_ports_stay_in_their_range(tftp_serve: Callable, tftp_phone: Callable):
+    low = free_range(3)
+    served = tftp_serve(FILES, port_range=(low, low + 2))
+    phones = [tftp_phone(served) for _ in range(4)]
+    for phone in phones[:3]:
+        phone.ask("a.xml")
+    assert {phone.tid[1] for phone in phones[:3]} == {low, low + 1, low + 2}
+    phones[3].send_request(wire.read_request("b.xml"))
+    assert phones[3].hears_nothing()
+    phones[0].send(wire.error(ErrorCode.UNDEFINED, "enough"))
+    assert served.fetch().outcome is Outcome.ABORTED
+    assert phones[3].fetch("b.xml") == FILES["b.xml"]
+
+
+def test_a_reply_port_that_another_program_holds_is_passed_over(tftp_serve: Callable, tftp_phone: Callable):
+    low = free_range(2)
+    served = tftp_serve(FILES, port_range=(low, low + 1))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", low))
+        phone = tftp_phone(served)
+        for _ in range(3):
+            assert phone.fetch("a.xml") == FILES["a.xml"]
+            assert phone.tid[1] == low + 1
+            served.fetch()
+
+
+def free_range(length: int) -> int:
+    """The lowest of some neighbouring ports that are free, outside the range the kernel gives out."""
+    for low in range(20000, 32000, length):
+        probes = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(length)]
+        try:
+            for offset, probe in enumerate(probes):
+                probe.bind(("127.0.0.1", low + offset))
+        except OSError:
+            continue
+        finally:
+            for probe in probes:
+                probe.close()
+        return low
+    pytest.fail("no free ports")
+
+
+def test_options_are_agreed_on_in_an_oack(tftp_serve: Callable, tftp_phone: Callable):
+    served = tftp_serve(FILES)
+    phone = tftp_phone(served)
+    assert phone.ask("a.xml", tsize=0, blksize=65464, windowsize=4, timeout=9) == Oack(
+        {"tsize": "1200", "blksize": "1428", "timeout": "9"}
+    )
+    phone.send(wire.ack(0))
+    assert phone.hear() == Data(1, FILES["a.xml"])
+    phone.send(wire.ack(1))
+    fetch = served.fetch()
+    assert fetch.options == (("tsize", 1200), ("blksize", 1428), ("timeout", 9))
+    assert (fetch.outcome, fetch.acknowledged, fetch.blocks) == (Outcome.COMPLETED, 1200, 1)
+
+
+@pytest.mark.parametrize("options", [{}, {"blksize": "abc"}, {"blksize": 0}, {"blksize": 99999}, {"windowsize": 4}])
+def test_without_a_valid_option_block_1_is_the_answer(tftp_serve: Callable, tftp_phone: Callable, options: dict):
+    assert tftp_phone(tftp_serve(FILES)).ask("a.xml", **options) == Data(1, b"a" * 512)
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_file_arrives_whole(tftp_serve: Callable, tftp_phone: Callable, name: str):
+    served = tftp_serve(FILES)
+    assert tftp_phone(served).fetch(name) == FILES[name]
+    fetch = served.fetch()
+    assert (fetch.outcome, fetch.name, fetch.size, fetch.acknowledged) == (
+        Outcome.COMPLETED,
+        name,
+        len(FILES[name]),
+        len(FILES[name]),
+    )
+
+
+def test_a_version_replaced_in_mid_transfer_is_sent_to_its_end(tftp_serve: Callable, tftp_phone: Callable):
+    served = tftp_serve(dict(FILES))
+    phone = tftp_phone(served)
+    phone.ask("a.xml")
+    served.files["a.xml"] = b"new"
+    phone.send(wire.ack(1))
+    assert phone.hear() == Data(2, b"a" * 512)
+
+
+def test_duplicate_and_future_acknowledgements_bring_forth_nothing(tftp_serve: Callable, tftp_phone: Callable):
+    phone = tftp_phone(tftp_serve(FILES))
+    phone.ask("a.xml")
+    phone.send(wire.ack(1))
+    assert phone.hear() == Data(2, b"a" * 512)
+    for block in (1, 0, 3, 60000):
+        phone.send(wire.ack(block))
+    assert phone.hears_nothing()
+
+
+def test_a_lost_block_is_repeated_after_a_second(tftp_serve: Callable, tftp_phone: Callable):
+    served = tftp_serve(FILES)
+    phone = tftp_phone(served)
+    assert phone.ask("empty") == Data(1, b"")
+    assert phone.hears_nothing(0.8)
+    assert phone.hear() == Data(1, b"")
+    phone.send(wire.ack(1))
+    fetch = served.fetch()
+    assert (fetch.outcome, fetch.retransmits) == (Outcome.COMPLETED, 1)
+    assert fetch.duration >= 1.0
+
+
+def test_a_repeated_request_joins_its_transfer(tftp_serve: Callable, tftp_phone: Callable):
+    served = tftp_serve(FILES)
+    phone = tftp_phone(served)
+    first = phone.ask("a.xml", tsize=0)
+    tid = phone.tid
+    assert phone.ask("a.xml", tsize=0) == first
+    assert phone.tid == tid
+    assert len(served.opened) == 1
+
+
+def test_another_request_from_the_same_port_replaces_the_transfer(tftp_serve: Callable, tftp_phone: Callable):
+    served = tftp_serve(FILES)
+    phone = tftp_phone(served)
+    phone.ask("a.xml")
+    assert phone.fetch("b.xml") == FILES["b.xml"]
+    assert [(fetch.name, fetch.outcome) for fetch in (served.fetch(), served.fetch())] == [
+        ("a.xml", Outcome.ABORTED),
+        ("b.xml", Outcome.COMPLETED),
+    ]
+
+
+def test_a_phone_with_a_fixed_source_port_fetches_one_file_after_another(tftp_serve: Callable, tftp_phone: Callable):
+    served = tftp_serve(FILES)
+    phone = tftp_phone(served)
+    for name in ["absent", "a.xml", "b.xml", "b.xml", "empty"]:
+        if name in FILES:
+            assert phone.fetch(name) == FILES[name]
+        else:
+            assert phone.ask(name) == Error(ErrorCode.NOT_FOUND, "File not found")
+    assert [served.fetch().outcome for _ in range(5)] == [Outcome.ABSENT, *[Outcome.COMPLETED] * 4]
+
+
+def test_a_request_never_overtakes_the_last_acknowledgement_before_it(tftp_serve: Callable, tftp_phone: Callable):
+    served = tftp_serve(FILES)
+    phone = tftp_phone(served)
+    for name in ["a.xml", "b.xml"] * 50:
+        assert phone.fetch(name) == FILES[name]
+    assert {served.fetch().outcome for _ in range(100)} == {Outcome.COMPLETED}
+
+
+def test_a_stranger_is_told_and_the_transfer_kept(tftp_serve: Callable, tftp_phone: Callable):
+    served = tftp_serve(FILES)
+    phone, stranger = tftp_phone(served), tftp_phone(served)
+    phone.ask("a.xml")
+    stranger.tid = phone.tid
+    stranger.send(wire.ack(1))
+    assert stranger.hear() == Error(ErrorCode.UNKNOWN_TID, "unknown transfer ID")
+    stranger.send(wire.error(ErrorCode.UNDEFINED, "die"))
+    assert stranger.hears_nothing()
+    phone.send(wire.ack(1))
+    assert phone.hear() == Data(2, b"a" * 512)
+
+
+def test_the_peers_error_ends_the_transfer(tftp_serve: Callable, tftp_phone: Callable):
+    served = tftp_serve(FILES)
+    phone = tftp_phone(served)
+    phone.ask("a.xml")
+    phone.send(wire.error(ErrorCode.DISK_FULL, "full"))
+    assert served.fetch().outcome is Outcome.ABORTED
+
+
+def test_a_write_request_is_refused(tftp_serve: Callable, tftp_phone: Callable):
+    served = tftp_serve(FILES)
+    phone = tftp_phone(served)
+    phone.send_request(b"\0\2a.xml\0octet\0")
+    assert phone.hear() == Error(ErrorCode.ACCESS_VIOLATION, "nothing can be written here")
+    assert served.fetch().outcome is Outcome.REFUSED
+
+
+def test_netascii_is_refused(tftp_serve: Callable, tftp_phone: Callable):
+    served = tftp_serve(FILES)
+    assert tftp_phone(served).ask("a.xml", mode="netascii") == Error(
+        ErrorCode.ILLEGAL_OPERATION, "only mode octet is served"
+    )
+    assert served.fetch().outcome is Outcome.REFUSED
+
+
+def test_a_disk_that_fails_ends_the_transfer_with_an_error(tftp_serve: Callable, tftp_phone: Callable):
+    served = tftp_serve(FILES)
+    phone = tftp_phone(served)
+    phone.ask("a.xml")
+    served.opened[0].failure = OSError(5, "Input/output error")
+    phone.send(wire.ack(1))
+    assert phone.hear() == Error(ErrorCode.UNDEFINED, "the file cannot be read")
+    assert served.fetch().outcome is Outcome.CUT
+
+
+def test_a_request_sent_to_everybody_gets_no_answer(tftp_serve: Callable, tftp_phone: Callable):
+    served = tftp_serve(FILES, host="0.0.0.0")
+    phone = tftp_phone(served, to="127.255.255.255")
+    phone.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    phone.send_request(wire.read_request("a.xml"))
+    assert phone.hears_nothing()
+    assert served.opened == []
+
+
+def test_over_the_limit_of_one_address_a_request_gets_no_answer(tftp_serve: Callable, tftp_phone: Callable):
+    served = tftp_serve(FILES)
+    phones = [tftp_phone(served) for _ in range(MAX_PER_ADDRESS + 1)]
+    for phone in phones[:-1]:
+        phone.ask("a.xml")
+    phones[-1].send_request(wire.read_request("absent"))
+    assert phones[-1].hears_nothing()
+    assert tftp_phone(served, host="127.0.0.3").fetch("a.xml") == FILES["a.xml"]
+    phones[0].send(wire.error(ErrorCode.UNDEFINED, "enough"))
+    served.fetch()
+    assert phones[-1].ask("absent") == Error(ErrorCode.NOT_FOUND, "File not found")

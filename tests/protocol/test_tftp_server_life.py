@@ -1,0 +1,189 @@
+"""How the server starts, shows that it lives, and stops."""
+
+import logging
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from cisisk.provisioning.fetch import Fetch, Outcome
+from cisisk.provisioning.source import NotServed
+from cisisk.provisioning.tftp import wire
+from cisisk.provisioning.tftp.server import TftpServer
+from cisisk.provisioning.tftp.wire import Data, Error, ErrorCode
+
+FILES = {"a.xml": b"a" * 1200}
+
+
+class NoFiles:
+    def open(self, name: str) -> object:
+        raise NotServed(name)
+
+
+def server_on(host: str, port: int) -> TftpServer:
+    return TftpServer(host=host, port=port, source=NoFiles(), on_fetch=lambda _: None, max_transfers=1)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
+def test_a_port_in_use_is_the_callers_error(host: str):
+    first = server_on(host, 0)
+    try:
+        with pytest.raises(OSError, match="in use"):
+            server_on(host, first.address[1])
+    finally:
+        first.stop(0)
+
+
+def test_all_addresses_are_not_half_bound():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match="in use"):
+            server_on("::", port)
+    server_on("::", port).stop(0)
+
+
+def test_a_foreign_address_is_the_callers_error():
+    with pytest.raises(OSError, match="assign"):
+        server_on("192.0.2.1", 0)
+
+
+def test_requests_wait_for_the_start(tftp_phone: Callable):
+    server = server_on("127.0.0.1", 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+        phone.settimeout(5)
+        phone.sendto(wire.read_request("a"), server.address)
+        assert not server.is_alive
+        server.start()
+        assert wire.parse(phone.recv(600)) == Error(ErrorCode.NOT_FOUND, "File not found")
+    assert server.is_alive
+    server.stop(0)
+    assert not server.is_alive
+
+
+def test_a_server_that_never_started_gives_its_port_back():
+    server = server_on("127.0.0.1", 0)
+    server.stop(0)
+    server.stop(0)
+    server_on("127.0.0.1", server.address[1]).stop(0)
+
+
+def test_the_heart_beats_without_any_traffic(tftp_serve: Callable, eventually: Callable):
+    server = tftp_serve(FILES).server
+    eventually(lambda: server.is_alive)
+    before = server.heartbeat
+    eventually(lambda: server.heartbeat > before)
+    assert time.monotonic() - server.heartbeat < 2.0
+
+
+def test_a_transfer_under_way_finishes_within_the_grace(
+    tftp_serve: Callable, tftp_phone: Callable, eventually: Callable
+):
+    served = tftp_serve(FILES)
+    phone, late = tftp_phone(served), tftp_phone(served)
+    phone.ask("a.xml")
+    stopper = threading.Thread(target=served.server.stop, args=(5.0,))
+    stopper.start()
+    eventually(lambda: port_is_free(served.port))
+    late.send_request(wire.read_request("a.xml"))
+    for block in (1, 2, 3):
+        phone.send(wire.ack(block))
+        if block < 3:
+            assert phone.hear() == Data(block + 1, b"a" * (512 if block == 1 else 176))
+    started = time.monotonic()
+    stopper.join(5)
+    assert time.monotonic() - started < 1.0
+    assert not served.server.is_alive
+    assert served.fetch().outcome is Outcome.COMPLETED
+    assert len(served.opened) == 1
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("grace", [0, 0.2])
+def test_a_transfer_that_outlives_the_grace_is_cut(tftp_serve: Callable, tftp_phone: Callable, grace: float):
+    served = tftp_serve(FILES)
+    phone = tftp_phone(served)
+    phone.ask("a.xml")
+    started = time.monotonic()
+    served.server.stop(grace)
+    assert grace <= time.monotonic() - started < grace + 1.0
+    assert phone.hear() == Error(ErrorCode.UNDEFINED, "the server stops")
+    fetch = served.fetch()
+    assert (fetch.outcome, fetch.acknowledged) == (Outcome.CUT, 0)
+    assert not served.server.is_alive
+
+
+def test_stopping_without_transfers_does_not_wait(tftp_serve: Callable):
+    served = tftp_serve(FILES)
+    started = time.monotonic()
+    served.server.stop(30)
+    assert time.monotonic() - started < 1.0
+
+
+def test_waiting_for_the_grace_does_not_spin(
+    tftp_serve: Callable, tftp_phone: Callable, monkeypatch: pytest.MonkeyPatch
+):
+    served = tftp_serve(FILES)
+    tftp_phone(served).ask("a.xml")
+    turns: queue.SimpleQueue[float] = queue.SimpleQueue()
+    serve = TftpServer._serve_transfers
+    monkeypatch.setattr(
+        TftpServer, "_serve_transfers", lambda self, events, now: (turns.put(now), serve(self, events, now))
+    )
+    served.server.stop(0.5)
+    assert turns.qsize() < 20
+
+
+def test_a_loop_that_fails_is_seen(
+    tftp_serve: Callable,
+    tftp_phone: Callable,
+    eventually: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    def fail(self: TftpServer, *_: object) -> None:
+        raise RuntimeError("a defect")
+
+    served = tftp_serve(FILES)
+    phone = tftp_phone(served)
+    phone.ask("a.xml")
+    monkeypatch.setattr(TftpServer, "_begin_requests", fail)
+    eventually(lambda: not served.server.is_alive)
+    assert phone.hear() == Error(ErrorCode.UNDEFINED, "the server stops")
+    assert served.fetch().outcome is Outcome.CUT
+    assert [record.levelno for record in caplog.records] == [logging.CRITICAL]
+    assert port_is_free(served.port)
+
+
+def test_a_fetch_is_reported_from_the_servers_thread():
+    seen: queue.Queue[tuple[Fetch, str]] = queue.Queue()
+    server = TftpServer(
+        host="127.0.0.1",
+        port=0,
+        source=NoFiles(),
+        on_fetch=lambda fetch: seen.put((fetch, threading.current_thread().name)),
+        max_transfers=1,
+    )
+    server.start()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+        phone.sendto(wire.read_request("SEP001122334455.cnf.xml"), server.address)
+        fetch, thread = seen.get(timeout=5)
+        assert (fetch.protocol, fetch.name, fetch.outcome, fetch.peer) == (
+            "tftp",
+            "SEP001122334455.cnf.xml",
+            Outcome.ABSENT,
+            ("127.0.0.1", phone.getsockname()[1]),
+        )
+    assert thread == "tftp"
+    server.stop(0)

@@ -1,0 +1,34 @@
+"""A file in memory, for the parts of the TFTP server that know no sockets."""
+
+from collections.abc import Callable
+
+import pytest
+
+from cisisk.provisioning.source import Content
+
+
+class MemoryContent:
+    sha256 = "cafe"
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size = len(data)
+        self.closed = 0
+        self.failure: Exception | None = None
+
+    def read(self, offset: int, length: int) -> bytes:
+        if self.failure is not None:
+            raise self.failure
+        return self._data[offset : offset + length]
+
+    def truncate(self, size: int) -> None:
+        self._data = self._data[:size]
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture(name="content", scope="session")
+def content_of() -> Callable[[bytes], Content]:
+    """Makes the content that consists of some bytes."""
+    return MemoryContent

@@ -1,0 +1,350 @@
+import logging
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cisisk.provisioning.fetch import Fetch, Outcome
+from cisisk.provisioning.source import Content, NotServed
+from cisisk.provisioning.tftp import wire
+from cisisk.provisioning.tftp.live import (
+    MAX_PER_ADDRESS,
+    REFLECTOR_PORTS,
+    SATURATION_LOG_INTERVAL,
+    LiveTransfers,
+    SocketAddress,
+)
+from cisisk.provisioning.tftp.wire import Error, ErrorCode
+
+PHONE = ("192.0.2.1", 49152)
+HERE = "192.0.2.69"
+
+
+class RecordingEndpoint:
+    def __init__(self) -> None:
+        self.sent: list[tuple[bytes, SocketAddress]] = []
+        self.closed = 0
+
+    def send(self, datagram: bytes, to: SocketAddress) -> None:
+        self.sent.append((datagram, to))
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Stage:
+    """Live transfers with everything around them on record; files named a, b and c hold 2,000 bytes."""
+
+    def __init__(self, content: Callable[[bytes], Content], max_transfers: int) -> None:
+        self.make = content
+        self.opened: list[Content] = []
+        self.endpoints: list[RecordingEndpoint] = []
+        self.fetches: list[Fetch] = []
+        self.failure: Exception | None = None
+        self.live = LiveTransfers(
+            source=self, on_fetch=self.fetches.append, open_endpoint=self.endpoint, max_transfers=max_transfers
+        )
+
+    def open(self, name: str) -> Content:
+        if self.failure is not None:
+            raise self.failure
+        if name not in {"a", "b", "c"}:
+            raise NotServed(name)
+        self.opened.append(self.make(name.encode() * 2000))
+        return self.opened[-1]
+
+    def endpoint(self, peer: SocketAddress, local: str) -> RecordingEndpoint:
+        self.endpoints.append(RecordingEndpoint())
+        return self.endpoints[-1]
+
+    def ask(self, name: str = "a", peer: SocketAddress = PHONE, mode: str = "octet", now: float = 0.0) -> None:
+        self.live.request(wire.read_request(name, mode), peer, HERE, now)
+
+    def outcomes(self) -> list[Outcome]:
+        return [fetch.outcome for fetch in self.fetches]
+
+    def last_error(self) -> Error:
+        packet = wire.parse(self.endpoints[-1].sent[-1][0])
+        assert isinstance(packet, Error)
+        return packet
+
+    def all_given_back(self) -> bool:
+        return all(item.closed == 1 for item in [*self.opened, *self.endpoints])
+
+
+@pytest.fixture(name="stage")
+def stage_of(content: Callable[[bytes], Content]) -> Stage:
+    return Stage(content, max_transfers=100)
+
+
+def test_a_completed_transfer_is_reported_with_its_figures(stage: Stage):
+    stage.live.request(wire.read_request("a", "octet", {"blksize": 1428}), PHONE, HERE, 10.0)
+    for block in (0, 1):
+        stage.live.receive(wire.ack(block), PHONE, PHONE, 11.0)
+    stage.live.expire(12.5)
+    stage.live.receive(wire.ack(2), PHONE, PHONE, 13.0)
+    (fetch,) = stage.fetches
+    assert fetch == Fetch(
+        protocol="tftp",
+        started_at=fetch.started_at,
+        peer=PHONE,
+        local=HERE,
+        name="a",
+        outcome=Outcome.COMPLETED,
+        sha256="cafe",
+        size=2000,
+        acknowledged=2000,
+        blocks=2,
+        retransmits=1,
+        duration=3.0,
+        options=(("blksize", 1428),),
+    )
+    assert stage.all_given_back()
+    assert len(stage.live) == 0
+
+
+def test_a_fetch_of_an_ipv6_phone_names_address_and_port(stage: Stage):
+    stage.ask("nothing", peer=("2001:db8::1", 49152, 0, 0))
+    assert stage.fetches[0].peer == ("2001:db8::1", 49152)
+
+
+def test_a_repeated_request_joins_its_transfer(stage: Stage):
+    stage.ask()
+    stage.ask()
+    (endpoint,) = stage.endpoints
+    assert endpoint.sent == [(wire.data(1, b"a" * 512), PHONE)] * 2
+    assert len(stage.opened) == 1
+
+
+def test_another_request_from_the_same_port_replaces_the_transfer(stage: Stage):
+    stage.ask("a")
+    stage.ask("b")
+    assert stage.outcomes() == [Outcome.ABORTED]
+    assert stage.endpoints[0].closed == 1
+    assert stage.opened[0].closed == 1
+    assert stage.endpoints[1].sent == [(wire.data(1, b"b" * 512), PHONE)]
+
+
+def test_the_same_request_to_another_address_of_ours_replaces_the_transfer(stage: Stage):
+    stage.ask()
+    stage.live.request(wire.read_request("a"), PHONE, "192.0.2.70", 0.0)
+    assert stage.outcomes() == [Outcome.ABORTED]
+    assert len(stage.live) == 1
+
+
+def test_the_same_request_from_another_port_is_another_transfer(stage: Stage):
+    stage.ask(peer=("192.0.2.1", 1024))
+    stage.ask(peer=("192.0.2.1", 1025))
+    assert len(stage.live) == 2
+
+
+@pytest.mark.parametrize("name", ["absent", "../etc/passwd", "\ufffd"])
+def test_what_is_not_served_does_not_exist(stage: Stage, name: str):
+    stage.ask(name)
+    assert stage.last_error() == Error(ErrorCode.NOT_FOUND, "File not found")
+    assert (stage.outcomes(), stage.fetches[0].name) == ([Outcome.ABSENT], name)
+    assert stage.all_given_back()
+
+
+def test_a_write_request_is_refused(stage: Stage):
+    stage.live.request(b"\0\2a\0octet\0", PHONE, HERE, 0.0)
+    assert stage.last_error().code == ErrorCode.ACCESS_VIOLATION
+    assert stage.outcomes() == [Outcome.REFUSED]
+    assert not stage.opened
+
+
+@pytest.mark.parametrize("mode", ["netascii", "mail", "", "octets"])
+def test_only_octet_is_served(stage: Stage, mode: str):
+    stage.ask(mode=mode)
+    assert stage.last_error() == Error(ErrorCode.ILLEGAL_OPERATION, "only mode octet is served")
+    assert stage.outcomes() == [Outcome.REFUSED]
+    assert not stage.opened
+
+
+@pytest.mark.parametrize("port", sorted(REFLECTOR_PORTS))
+@pytest.mark.parametrize("name", ["a", "absent"])
+def test_a_source_port_on_which_a_service_answers_gets_nothing(stage: Stage, port: int, name: str):
+    stage.ask(name, peer=("192.0.2.1", port))
+    assert (stage.endpoints, stage.fetches) == ([], [])
+
+
+def test_over_the_limit_a_request_gets_no_answer(content: Callable[[bytes], Content]):
+    stage = Stage(content, max_transfers=2)
+    for port in (1024, 1025, 1026):
+        stage.ask(peer=("192.0.2.1", port))
+    stage.ask("absent", peer=("192.0.2.1", 1027))
+    assert (len(stage.live), len(stage.endpoints), stage.fetches) == (2, 2, [])
+
+
+def test_at_the_limit_a_phone_may_replace_its_own_transfer(content: Callable[[bytes], Content]):
+    stage = Stage(content, max_transfers=1)
+    stage.ask("a")
+    stage.ask("b")
+    assert stage.endpoints[1].sent == [(wire.data(1, b"b" * 512), PHONE)]
+
+
+def test_one_address_cannot_fill_the_server(stage: Stage):
+    for port in range(1024, 1024 + MAX_PER_ADDRESS + 5):
+        stage.ask(peer=("192.0.2.1", port))
+    assert len(stage.live) == MAX_PER_ADDRESS
+    stage.ask(peer=("192.0.2.2", 1024))
+    assert len(stage.live) == MAX_PER_ADDRESS + 1
+
+
+def test_an_ended_transfer_makes_room_for_another_of_its_address(stage: Stage):
+    for port in range(1024, 1024 + MAX_PER_ADDRESS):
+        stage.ask(peer=("192.0.2.1", port))
+    stage.live.receive(wire.error(ErrorCode.UNDEFINED, ""), ("192.0.2.1", 1024), ("192.0.2.1", 1024), 0.0)
+    stage.ask(peer=("192.0.2.1", 9999))
+    assert len(stage.live) == MAX_PER_ADDRESS
+
+
+def test_dropped_requests_are_logged_once_a_minute(
+    content: Callable[[bytes], Content], caplog: pytest.LogCaptureFixture
+):
+    stage = Stage(content, max_transfers=0)
+    for now in (0.0, 1.0, SATURATION_LOG_INTERVAL - 1, SATURATION_LOG_INTERVAL):
+        stage.ask(now=now)
+    assert len(caplog.records) == 2
+
+
+def test_without_a_socket_a_request_gets_no_answer(content: Callable[[bytes], Content]):
+    def no_descriptor_left(peer: SocketAddress, local: str) -> RecordingEndpoint:
+        raise OSError(24, "Too many open files")
+
+    stage = Stage(content, max_transfers=1)
+    stage.live = LiveTransfers(
+        source=stage, on_fetch=stage.fetches.append, open_endpoint=no_descriptor_left, max_transfers=1
+    )
+    stage.ask()
+    assert (stage.opened, stage.fetches, len(stage.live)) == ([], [], 0)
+
+
+def test_a_stranger_is_told_and_the_transfer_kept(stage: Stage):
+    stage.ask()
+    stranger = ("192.0.2.66", 5555)
+    stage.live.receive(wire.ack(1), PHONE, stranger, 0.0)
+    stage.live.receive(wire.ack(1), PHONE, PHONE, 0.0)
+    assert stage.endpoints[0].sent[1:] == [
+        (wire.error(ErrorCode.UNKNOWN_TID, "unknown transfer ID"), stranger),
+        (wire.data(2, b"a" * 512), PHONE),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("datagram", "port"), [(wire.error(ErrorCode.UNKNOWN_TID, ""), 5555), (b"\0", 5555), (wire.ack(1), 19)]
+)
+def test_a_stranger_that_might_answer_back_is_not_told(stage: Stage, datagram: bytes, port: int):
+    stage.ask()
+    stage.live.receive(datagram, PHONE, ("192.0.2.66", port), 0.0)
+    assert len(stage.endpoints[0].sent) == 1
+    assert len(stage.live) == 1
+
+
+def test_what_has_waited_too_long_is_repeated_and_given_up(stage: Stage):
+    stage.ask()
+    for now in range(60):
+        stage.live.expire(float(now))
+    assert stage.outcomes() == [Outcome.TIMED_OUT]
+    assert stage.all_given_back()
+
+
+def test_cutting_tells_every_peer(stage: Stage):
+    stage.ask(peer=("192.0.2.1", 1024))
+    stage.ask(peer=("192.0.2.2", 1024))
+    stage.live.cut("the server stops", 1.0)
+    assert stage.outcomes() == [Outcome.CUT, Outcome.CUT]
+    assert stage.last_error() == Error(ErrorCode.UNDEFINED, "the server stops")
+    assert stage.all_given_back()
+
+
+@pytest.mark.parametrize("failure", [OSError(5, "Input/output error"), RuntimeError("a defect")])
+def test_a_source_that_fails_costs_one_fetch(stage: Stage, failure: Exception, caplog: pytest.LogCaptureFixture):
+    stage.failure = failure
+    stage.ask()
+    assert stage.last_error() == Error(ErrorCode.UNDEFINED, "the file cannot be read")
+    assert stage.outcomes() == [Outcome.CUT]
+    assert str(failure) in caplog.text
+    assert stage.all_given_back()
+
+
+def test_a_content_that_fails_costs_its_transfer_only(stage: Stage, caplog: pytest.LogCaptureFixture):
+    stage.ask("a", peer=("192.0.2.1", 1024))
+    stage.ask("b", peer=("192.0.2.2", 1024))
+    stage.opened[0].failure = RuntimeError("a defect")
+    for host in ("192.0.2.1", "192.0.2.2"):
+        stage.live.receive(wire.ack(1), (host, 1024), (host, 1024), 0.0)
+    assert stage.outcomes() == [Outcome.CUT]
+    assert caplog.records[0].exc_info is not None
+    assert stage.endpoints[1].sent[-1][0] == wire.data(2, b"b" * 512)
+
+
+def test_a_content_without_a_size_is_given_back(stage: Stage):
+    class Sizeless:
+        closed = 0
+
+        def close(self) -> None:
+            self.closed += 1
+
+    stage.make = lambda _: Sizeless()
+    stage.ask()
+    assert stage.outcomes() == [Outcome.CUT]
+    assert stage.all_given_back()
+
+
+def test_a_content_that_cannot_be_closed_is_logged(stage: Stage, caplog: pytest.LogCaptureFixture):
+    stage.ask()
+
+    def fail() -> None:
+        raise OSError(5, "Input/output error")
+
+    stage.opened[0].close = fail
+    stage.live.cut("the server stops", 0.0)
+    assert stage.outcomes() == [Outcome.CUT]
+    assert "cannot close 'a'" in caplog.text
+
+
+def test_a_listener_that_fails_is_logged(stage: Stage, caplog: pytest.LogCaptureFixture):
+    def fail(fetch: Fetch) -> None:
+        raise RuntimeError("a defect")
+
+    stage.live = LiveTransfers(source=stage, on_fetch=fail, open_endpoint=stage.endpoint, max_transfers=1)
+    stage.ask("absent")
+    assert caplog.records[0].levelno == logging.ERROR
+    assert stage.all_given_back()
+
+
+datagrams = st.binary(max_size=40) | st.sampled_from(
+    [
+        wire.read_request("a"),
+        wire.read_request("a", "octet", {"blksize": 8, "tsize": 0}),
+        wire.read_request("absent"),
+        b"\0\2a\0octet\0",
+        b"\0\1a\0octet\0blksize\0abc\0",
+        wire.ack(0),
+        wire.ack(1),
+        wire.ack(2),
+        wire.error(ErrorCode.UNDEFINED, "x"),
+        wire.data(1, b"x"),
+    ]
+)
+addresses = st.sampled_from([PHONE, ("192.0.2.1", 1024), ("192.0.2.2", 0), ("2001:db8::1", 1024, 0, 0)])
+
+
+@given(st.lists(st.tuples(datagrams, addresses, addresses, st.booleans())), st.integers(0, 3))
+def test_whatever_arrives_everything_is_given_back_in_the_end(
+    content: Callable[[bytes], Content], arrivals: list[tuple[bytes, SocketAddress, SocketAddress, bool]], limit: int
+):
+    stage = Stage(content, max_transfers=limit)
+    for now, (datagram, peer, sender, is_request) in enumerate(arrivals):
+        if is_request:
+            stage.live.request(datagram, peer, HERE, float(now))
+        else:
+            stage.live.receive(datagram, peer, sender, float(now))
+        stage.live.expire(float(now))
+        assert len(stage.live) <= limit
+    stage.live.cut("the server stops", 1e6)
+    assert len(stage.live) == 0
+    assert stage.all_given_back()
+    assert len(stage.fetches) == len(stage.endpoints)

@@ -1,0 +1,215 @@
+from collections.abc import Callable
+
+import pytest
+
+from cisisk.provisioning.fetch import Outcome
+from cisisk.provisioning.source import Content
+from cisisk.provisioning.tftp import wire
+from cisisk.provisioning.tftp.transfer import INTERVALS, UNPROVEN_LIFE, UNPROVEN_SENDINGS, Transfer
+from cisisk.provisioning.tftp.wire import Data, ErrorCode, Oack, Request
+
+Begin = Callable[..., Transfer]
+
+
+@pytest.fixture(name="begin")
+def transfer_of(content: Callable[[bytes], Content]) -> Begin:
+    def begin(data: bytes, **options: object) -> Transfer:
+        request = Request("a.xml", "octet", {name: str(value) for name, value in options.items()})
+        return Transfer(request, content(data), 0.0)
+
+    return begin
+
+
+def drain(transfer: Transfer) -> bytes:
+    """What a receiver gets that acknowledges everything at once."""
+    received = bytearray()
+    packets = transfer.start(0.0)
+    while packets:
+        packet = wire.parse(packets[0])
+        if isinstance(packet, Data):
+            received += packet.payload
+        packets = transfer.receive(wire.ack(packet.block if isinstance(packet, Data) else 0), 0.0)
+    return bytes(received)
+
+
+def sending_times(transfer: Transfer, first: float) -> list[float]:
+    """When the packet on its way is sent again, until the transfer ends; the last item is the time of its end."""
+    times = []
+    while transfer.outcome is None:
+        times.append(transfer.deadline - first)
+        transfer.expire(transfer.deadline)
+    return times
+
+
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 1024, 70_000])
+def test_a_transfer_ends_with_a_block_that_is_not_full(begin: Begin, size: int):
+    data = bytes(index % 251 for index in range(size))
+    transfer = begin(data)
+    assert drain(transfer) == data
+    assert transfer.outcome is Outcome.COMPLETED
+    assert (transfer.blocks, transfer.acknowledged, transfer.retransmits) == (size // 512 + 1, size, 0)
+
+
+def test_without_options_the_first_block_is_the_answer(begin: Begin):
+    assert begin(b"hello").start(0.0) == (wire.data(1, b"hello"),)
+
+
+def test_with_only_unknown_options_the_first_block_is_the_answer(begin: Begin):
+    assert begin(b"hello", windowsize=8, blksize="abc").start(0.0) == (wire.data(1, b"hello"),)
+
+
+def test_with_options_the_oack_waits_for_acknowledgement_0(begin: Begin):
+    transfer = begin(b"hello", blksize=1024, tsize=0, timeout=2)
+    (packet,) = transfer.start(0.0)
+    assert wire.parse(packet) == Oack({"blksize": "1024", "tsize": "5", "timeout": "2"})
+    assert transfer.receive(wire.ack(1), 0.0) == ()
+    assert transfer.receive(wire.ack(0), 0.0) == (wire.data(1, b"hello"),)
+
+
+def test_the_blocks_have_the_agreed_size(begin: Begin):
+    transfer = begin(b"x" * 3000, blksize=1200)
+    transfer.start(0.0)
+    assert transfer.receive(wire.ack(0), 0.0) == (wire.data(1, b"x" * 1200),)
+    assert transfer.receive(wire.ack(1), 0.0) == (wire.data(2, b"x" * 1200),)
+    assert transfer.receive(wire.ack(2), 0.0) == (wire.data(3, b"x" * 600),)
+
+
+def test_after_block_65535_comes_block_0(begin: Begin):
+    data = bytes(index % 251 for index in range(8 * 65_537 + 3))
+    transfer = begin(data, blksize=8)
+    assert drain(transfer) == data
+    assert (transfer.outcome, transfer.blocks, transfer.acknowledged) == (Outcome.COMPLETED, 65_538, len(data))
+
+
+def test_a_duplicate_acknowledgement_brings_forth_nothing(begin: Begin):
+    transfer = begin(b"x" * 2000)
+    transfer.start(0.0)
+    assert transfer.receive(wire.ack(1), 0.0) == (wire.data(2, b"x" * 512),)
+    assert transfer.receive(wire.ack(1), 0.0) == ()
+    assert transfer.receive(wire.ack(0), 0.0) == ()
+
+
+@pytest.mark.parametrize("block", [2, 3, 65_535])
+def test_an_acknowledgement_of_what_was_not_sent_is_ignored(begin: Begin, block: int):
+    transfer = begin(b"x" * 2000)
+    transfer.start(0.0)
+    assert transfer.receive(wire.ack(block), 0.0) == ()
+    assert (transfer.blocks, transfer.outcome) == (0, None)
+
+
+@pytest.mark.parametrize(
+    "datagram", [b"", b"\0\4", b"\0\x63abcd", wire.data(1, b"x"), wire.oack({"tsize": 1}), wire.read_request("a")]
+)
+def test_what_a_receiver_does_not_send_is_ignored(begin: Begin, datagram: bytes):
+    transfer = begin(b"x" * 2000)
+    transfer.start(0.0)
+    assert transfer.receive(datagram, 0.0) == ()
+    assert transfer.outcome is None
+
+
+def test_the_peers_error_ends_the_transfer(begin: Begin):
+    transfer = begin(b"x" * 2000)
+    transfer.start(0.0)
+    transfer.receive(wire.ack(1), 0.0)
+    assert transfer.receive(wire.error(ErrorCode.DISK_FULL, "full"), 0.0) == ()
+    assert (transfer.outcome, transfer.acknowledged) == (Outcome.ABORTED, 512)
+
+
+def test_a_packet_is_repeated_with_growing_intervals_and_then_given_up(begin: Begin):
+    transfer = begin(b"x" * 2000)
+    transfer.start(0.0)
+    transfer.receive(wire.ack(1), 100.0)
+    assert sending_times(transfer, 100.0) == [1.0, 3.0, 7.0, 11.0, 15.0]
+    assert (transfer.outcome, transfer.retransmits) == (Outcome.TIMED_OUT, len(INTERVALS) - 1)
+
+
+def test_a_peer_that_never_acknowledged_anything_gets_fewer_packets(begin: Begin):
+    transfer = begin(b"x" * 2000)
+    transfer.start(0.0)
+    assert sending_times(transfer, 0.0) == [1.0, 3.0, 7.0]
+    assert (transfer.outcome, transfer.retransmits) == (Outcome.TIMED_OUT, UNPROVEN_SENDINGS - 1)
+
+
+def test_every_acknowledgement_starts_the_intervals_again(begin: Begin):
+    transfer = begin(b"x" * 2000)
+    transfer.start(0.0)
+    transfer.expire(1.0)
+    transfer.receive(wire.ack(1), 2.5)
+    assert transfer.deadline == 3.5
+
+
+def test_the_timeout_of_the_peer_is_the_least_interval(begin: Begin):
+    transfer = begin(b"x" * 2000, timeout=3)
+    transfer.start(0.0)
+    transfer.receive(wire.ack(0), 100.0)
+    assert sending_times(transfer, 100.0) == [3.0, 6.0, 10.0, 14.0, 18.0]
+
+
+def test_a_long_timeout_does_not_keep_a_transfer_nobody_acknowledges(begin: Begin):
+    transfer = begin(b"x" * 2000, timeout=255)
+    transfer.start(0.0)
+    assert transfer.deadline == UNPROVEN_LIFE
+    transfer.expire(UNPROVEN_LIFE)
+    assert transfer.outcome is Outcome.TIMED_OUT
+
+
+def test_nothing_is_repeated_before_its_time(begin: Begin):
+    transfer = begin(b"x" * 2000)
+    transfer.start(0.0)
+    assert transfer.expire(0.999) == ()
+    assert transfer.expire(1.0) == (wire.data(1, b"x" * 512),)
+
+
+def test_a_repeated_request_brings_the_current_packet_without_costing_a_try(begin: Begin):
+    transfer = begin(b"x" * 2000, tsize=0)
+    oack = transfer.start(0.0)
+    for _ in range(10):
+        assert transfer.repeat() == oack
+    assert len(sending_times(transfer, 0.0)) == UNPROVEN_SENDINGS
+    assert transfer.retransmits == 10 + UNPROVEN_SENDINGS - 1
+
+
+def test_a_phone_that_restarted_and_asks_on_and_on_is_given_up_all_the_same(begin: Begin):
+    transfer = begin(b"x" * 2000)
+    transfer.start(0.0)
+    transfer.receive(wire.ack(1), 0.0)
+    for tenth in range(10 * int(sum(INTERVALS))):
+        transfer.repeat()
+        transfer.expire(tenth / 10)
+    transfer.expire(sum(INTERVALS))
+    assert transfer.outcome is Outcome.TIMED_OUT
+
+
+def test_a_failing_disk_cuts_the_transfer_and_tells_the_peer(
+    content: Callable[[bytes], Content], caplog: pytest.LogCaptureFixture
+):
+    file = content(b"x" * 2000)
+    transfer = Transfer(Request("a.xml", "octet"), file, 0.0)
+    transfer.start(0.0)
+    file.failure = OSError(5, "Input/output error")
+    (packet,) = transfer.receive(wire.ack(1), 0.0)
+    assert wire.parse(packet) == wire.Error(ErrorCode.UNDEFINED, "the file cannot be read")
+    assert (transfer.outcome, transfer.acknowledged) == (Outcome.CUT, 512)
+    assert "Input/output error" in caplog.text
+
+
+def test_a_file_that_shrank_is_not_passed_off_as_complete(content: Callable[[bytes], Content]):
+    file = content(b"x" * 2000)
+    transfer = Transfer(Request("a.xml", "octet"), file, 0.0)
+    transfer.start(0.0)
+    file.truncate(700)
+    (packet,) = transfer.receive(wire.ack(1), 0.0)
+    assert isinstance(wire.parse(packet), wire.Error)
+    assert transfer.outcome is Outcome.CUT
+
+
+def test_an_ended_transfer_stays_as_it_ended(begin: Begin):
+    transfer = begin(b"hello")
+    drain(transfer)
+    assert transfer.receive(wire.ack(1), 0.0) == ()
+    assert transfer.receive(wire.error(ErrorCode.UNDEFINED, ""), 0.0) == ()
+    assert transfer.repeat() == ()
+    assert transfer.expire(99.0) == ()
+    assert transfer.cut("late") == ()
+    assert transfer.abandon() == ()
+    assert transfer.outcome is Outcome.COMPLETED

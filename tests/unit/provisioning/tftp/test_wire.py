@@ -1,0 +1,101 @@
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cisisk.provisioning.tftp import wire
+from cisisk.provisioning.tftp.wire import Ack, Data, Error, ErrorCode, Malformed, Oack, Request
+
+field = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
+option_name = st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=10)
+number = st.integers(0, 2**31)
+block = st.integers(0, 65535)
+
+
+@given(
+    st.binary(max_size=600)
+    | st.builds(lambda code, rest: bytes([0, code]) + rest, block.map(lambda n: n % 8), st.binary())
+)
+def test_any_datagram_is_a_packet_or_malformed(datagram: bytes):
+    try:
+        packet = wire.parse(datagram)
+    except Malformed:
+        return
+    assert isinstance(packet, Request | Data | Ack | Error | Oack)
+
+
+@given(field.filter(bool), st.dictionaries(option_name, number, max_size=5))
+def test_a_read_request_comes_back_as_it_was_sent(name: str, options: dict[str, int]):
+    request = wire.parse(wire.read_request(name, "octet", options))
+    assert request == Request(name, "octet", {key: str(value) for key, value in options.items()})
+
+
+@given(block, st.binary(max_size=1428))
+def test_data_comes_back_as_it_was_sent(number: int, payload: bytes):
+    assert wire.parse(wire.data(number, payload)) == Data(number, payload)
+
+
+@given(block)
+def test_an_acknowledgement_comes_back_as_it_was_sent(number: int):
+    assert wire.parse(wire.ack(number)) == Ack(number)
+
+
+@given(st.sampled_from(ErrorCode), st.text(st.characters(codec="ascii", exclude_characters="\0")))
+def test_an_error_comes_back_as_it_was_sent(code: ErrorCode, message: str):
+    assert wire.parse(wire.error(code, message)) == Error(code, message)
+
+
+@given(st.dictionaries(option_name, number, min_size=1, max_size=5))
+def test_accepted_options_come_back_as_they_were_sent(options: dict[str, int]):
+    assert wire.parse(wire.oack(options)) == Oack({key: str(value) for key, value in options.items()})
+
+
+@pytest.mark.parametrize("encode", [lambda number: wire.data(number, b""), wire.ack])
+def test_block_numbers_are_counted_modulo_65536(encode: Callable[[int], bytes]):
+    assert encode(65536 + 7) == encode(7)
+
+
+def test_the_packets_have_the_forms_of_the_rfcs():
+    assert wire.read_request("a.xml", "octet", {"blksize": 8}) == b"\0\1a.xml\0octet\0blksize\x008\0"
+    assert wire.data(258, b"xyz") == b"\0\3\1\2xyz"
+    assert wire.ack(258) == b"\0\4\1\2"
+    assert wire.error(ErrorCode.NOT_FOUND, "no") == b"\0\5\0\1no\0"
+    assert wire.oack({"tsize": 9}) == b"\0\6tsize\x009\0"
+
+
+def test_mode_and_option_names_are_read_in_any_case():
+    assert wire.parse(b"\0\1A.xml\0OcTeT\0BLKSIZE\x001024\0") == Request("A.xml", "octet", {"blksize": "1024"})
+
+
+def test_bytes_that_are_no_text_stand_as_replacement_characters():
+    assert wire.parse(b"\0\1\xff\xfe.xml\0octet\0") == Request("\ufffd\ufffd.xml", "octet")
+
+
+def test_a_write_request_is_told_from_a_read_request():
+    assert wire.parse(b"\0\2a\0octet\0") == Request("a", "octet", is_write=True)
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [
+        b"",
+        b"\1",
+        b"\0\1",
+        b"\0\1abc",
+        b"\0\1abc\0",
+        b"\0\1abc\0octet",
+        b"\0\1\0octet\0",
+        b"\0\1abc\0octet\0blksize\0",
+        b"\0\1" + b"a" * 600 + b"\0octet\0",
+        b"\0\0abc\0",
+        b"\0\x63x\0y\0",
+        b"\1\1abc\0octet\0",
+        b"\0\4\0",
+        b"\0\6blksize",
+        b"\0\6blksize\0",
+    ],
+)
+def test_what_no_rfc_allows_is_malformed(datagram: bytes):
+    with pytest.raises(Malformed):
+        wire.parse(datagram)
