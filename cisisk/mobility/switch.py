@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from cisisk.mobility.contacts import Contacts
 from cisisk.mobility.restart.execute import PhoneCommands
 from cisisk.mobility.restart.method import Attempt, NotRestarted, Restarts, Target
 from cisisk.mobility.turns import Turns
@@ -56,12 +57,14 @@ class Switcher:
         self,
         db: Database,
         library: Library,
+        contacts: Contacts,
         commands: PhoneCommands,
         restarts: Restarts,
         server_address: Callable[[str | None], str],
     ) -> None:
         self._db = db
         self._library = library
+        self._contacts = contacts
         self._commands = commands
         self._restarts = restarts
         self._server_address = server_address
@@ -126,6 +129,7 @@ class Switcher:
 
     async def _resolve(self, profile_uuid: str, mac: Mac) -> _Resolved:
         """Who is this phone now? After the write it is the new user's."""
+        await self._contacts.store_pending()
         profile = await profiles.get(self._db, profile_uuid)
         phone = await phones.find(self._db, mac)
         if phone is not None and (reason := misfit(profile, phone)):

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import logging
 import os
-import re
 import secrets
 import stat
 import threading
@@ -26,7 +25,10 @@ WHOLE_BYTES = 1 << 20
 MAX_ADOPTED_BYTES = 8 << 20
 """No phone takes a config near this size (phone-protocol notes 2.1: 550,001 bytes); what lies there is none."""
 
-_TEMPORARY = re.compile(r"\.cisisk-[0-9a-f]{16}\.new")
+STAGING = ".cisisk"
+"""Where a file is written before it appears under its name: below the root, for only within one file system is that
+atomic, and hidden, so that no phone can read half of it."""
+
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
 _A_LINK_OR_DEVICE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}
 
@@ -103,16 +105,18 @@ class Library:
     def __init__(self, root: Path) -> None:
         self._paths: dict[str, str] = {}
         self._changing = threading.Lock()
+        self._seen = 0
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._staging = _emptied(self._root, STAGING)
         except OSError as error:
             raise StorageFailed(f"The served directory {root} cannot be used: {error.strerror}") from error
-        self._drop_leftovers()
         self.refresh()
 
     def close(self) -> None:
         """Let go of the directory."""
+        os.close(self._staging)
         os.close(self._root)
 
     def __len__(self) -> int:
@@ -122,6 +126,7 @@ class Library:
         """Look again what lies in the directory: files that somebody put there become servable, removed ones not."""
         found: dict[str, str] = {}
         with self._changing:
+            self._seen = os.fstat(self._root).st_mtime_ns
             for path in sorted(_regular_files(self._root), key=_precedence):
                 key = normalise(path)
                 if key is not None and found.setdefault(key, path) != path:
@@ -151,8 +156,10 @@ class Library:
         Raises:
             StorageFailed: it cannot be read, or is larger than any config.
         """
-        path = self._path(name)
         try:
+            if os.fstat(self._root).st_mtime_ns != self._seen:
+                self.refresh()
+            path = self._path(name)
             fd = self._open(path)
             if path is None or fd is None:
                 return None
@@ -176,7 +183,7 @@ class Library:
             ChangedMeanwhile: the file is no longer ``known``.
             StorageFailed: the disk refused; the old content is still served.
         """
-        temporary = f".cisisk-{secrets.token_hex(8)}.new"
+        temporary = secrets.token_hex(8)
         try:
             try:
                 self._write(temporary, content)
@@ -184,7 +191,7 @@ class Library:
                     self._put(temporary, name, known)
             except BaseException:
                 with suppress(OSError):
-                    os.unlink(temporary, dir_fd=self._root)
+                    os.unlink(temporary, dir_fd=self._staging)
                 raise
             os.fsync(self._root)
         except OSError as error:
@@ -192,12 +199,15 @@ class Library:
 
     def _put(self, temporary: str, name: str, known: Snapshot | None) -> None:
         self._require(name, known)
-        os.rename(temporary, name, src_dir_fd=self._root, dst_dir_fd=self._root)
+        nobody_else = os.fstat(self._root).st_mtime_ns == self._seen
+        os.rename(temporary, name, src_dir_fd=self._staging, dst_dir_fd=self._root)
         self._paths[name.casefold()] = name
         if known is not None and known.path != name:
             # The same name in other letters: its content is kept as a version, the phone must not find it again.
             with suppress(FileNotFoundError):
                 os.unlink(known.path, dir_fd=self._root)
+        if nobody_else:
+            self._seen = os.fstat(self._root).st_mtime_ns
 
     def _path(self, name: str) -> str | None:
         key = normalise(name)
@@ -232,7 +242,7 @@ class Library:
         return fd
 
     def _write(self, temporary: str, content: bytes) -> None:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, 0o600, dir_fd=self._root)
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, 0o600, dir_fd=self._staging)
         with os.fdopen(fd, "wb", buffering=0) as file:
             view = memoryview(content)
             while view:
@@ -250,12 +260,17 @@ class Library:
         if known is None or _stamp(status) != known.stamp:
             raise ChangedMeanwhile(f"{name} was changed by somebody else at this moment")
 
-    def _drop_leftovers(self) -> None:
-        """Half-written temporary files of a process that was killed."""
-        with os.scandir(self._root) as entries:
-            leftovers = [entry.name for entry in entries if _TEMPORARY.fullmatch(entry.name)]
-        for name in leftovers:
-            os.unlink(name, dir_fd=self._root)
+
+def _emptied(root: int, name: str) -> int:
+    """The open directory ``name`` below ``root``, without what a process that was killed has left in it."""
+    with suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=root)
+    folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | _SAFE, dir_fd=root)
+    with os.scandir(folder) as entries:
+        leftovers = [entry.name for entry in entries]
+    for leftover in leftovers:
+        os.unlink(leftover, dir_fd=folder)
+    return folder
 
 
 def _regular_files(folder: int, prefix: str = "", depth: int = MAX_COMPONENTS) -> Iterator[str]:

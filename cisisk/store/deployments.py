@@ -124,8 +124,8 @@ async def delivered(db: Database, deliveries: Collection[Delivery]) -> None:
         for delivery in deliveries:
             await tx.rows(
                 "UPDATE deployments SET fetched_at = ?, fetched_from = ? WHERE mac = ? AND sha256 = ?"
-                " AND written_at <= ? AND fetched_at IS NULL AND superseded_at IS NULL",
-                (now(), delivery.ip, delivery.mac.digits, delivery.sha256, delivery.asked_at),
+                " AND written_at <= ? AND fetched_at IS NULL AND (superseded_at IS NULL OR superseded_at > ?)",
+                (now(), delivery.ip, delivery.mac.digits, delivery.sha256, delivery.asked_at, delivery.asked_at),
             )
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
+from aiohttp import hdrs
 from lxml import etree
 
 from cisisk.config import PhoneHttp
@@ -101,7 +102,7 @@ class PhoneCommands:
         async with self._session.post(
             f"http://{host}:{self._settings.port}/CGI/Execute",
             data={"XML": _execute_object(urls)},
-            auth=aiohttp.BasicAuth(call.username, call.password),
+            headers={hdrs.AUTHORIZATION: aiohttp.encode_basic_auth(call.username, call.password)},
             allow_redirects=False,
         ) as response:
             return response.status, await response.content.read(MAX_ANSWER_BYTES)

@@ -1,0 +1,312 @@
+"""The composition root: builds every part from the settings, starts them in order and stops them in reverse."""
+
+import asyncio
+import errno
+import logging
+import os
+import resource
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from cisisk.api import application, context
+from cisisk.api.health import Health
+from cisisk.config import Settings
+from cisisk.identity.accounts import Accounts
+from cisisk.identity.tokens import KeyRing
+from cisisk.mobility.contacts import Contacts
+from cisisk.mobility.profiles import Profiles
+from cisisk.mobility.restart.cgi_init_restart import CgiInitRestart
+from cisisk.mobility.restart.cgi_keys import CgiKeys
+from cisisk.mobility.restart.execute import PhoneCommands
+from cisisk.mobility.restart.method import Restarts
+from cisisk.mobility.server_address import server_address
+from cisisk.mobility.switch import Switcher
+from cisisk.model.errors import ConfigurationError, StartRefused
+from cisisk.model.phone import Software
+from cisisk.phone_services import authentication
+from cisisk.provisioning.library import Library
+from cisisk.provisioning.tftp.server import TftpServer
+from cisisk.store import lock, migrations
+from cisisk.store.database import Database
+
+log = logging.getLogger(__name__)
+
+CONTROL_SOCKET = "control.sock"
+"""In the data directory: the API for whoever owns it, without a token."""
+HTTP_DRAIN_SECONDS = 3.0
+"""For open requests at the end; aiohttp takes up to twice as long with one that does not listen."""
+SWITCH_DRAIN_SECONDS = 2.5
+"""For switches under way, which no longer wait for their phones: less than the requests that they answer have."""
+TFTP_DRAIN_SECONDS = 5.0
+"""For transfers under way at the end: a config needs one, a firmware is asked for again."""
+REFRESH_SECONDS = 5.0
+"""How soon a file that somebody puts into the served directory is found."""
+_SPARE_DESCRIPTORS = 1024
+"""For the API's connections, the database and the rest, beside one or two for each TFTP transfer."""
+_PHONE_CONNECTIONS = 64
+"""Phones that are called at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appliance:
+    """A running appliance.
+
+    Attributes:
+        new_admin_password: of the superadmin that was created at this start, if it was generated.
+        api_url: where the API is; empty when only its control socket is.
+        phones_url: where phones reach their services; empty likewise.
+        tftp_address: host and port; None when TFTP is off.
+    """
+
+    health: Health
+    new_admin_password: str | None
+    api_url: str = ""
+    phones_url: str = ""
+    tftp_address: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """Everything that listens to no network."""
+
+    accounts: Accounts
+    commands: PhoneCommands
+    contacts: Contacts
+    db: Database
+    library: Library
+    new_admin_password: str | None
+    profiles: Profiles
+    switcher: Switcher
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Appliance]:
+    """The whole appliance, from the lock to the last listening port; stopped in order at the end of the block.
+
+    Raises:
+        StartRefused: it cannot run here and now.
+        ConfigurationError: a setting cannot be followed.
+    """
+    async with _core(settings) as core, AsyncExitStack() as stack:
+        await core.switcher.recover()
+        tftp = _bind_tftp(settings, core) if settings.tftp.enabled else None
+        health = Health(core.db, tftp)
+        for name, work in (("contacts", core.contacts.run()), ("library", _keep_fresh(core.library))):
+            stack.push_async_callback(_end, asyncio.create_task(work, name=name))
+        if tftp is not None:
+            tftp.start()
+        runners = _runners(settings, core, health)
+        stack.push_async_callback(_stop, core.switcher, runners, tftp)
+        api_url, phones_url = await _listen(settings, runners)
+        yield Appliance(health, core.new_admin_password, api_url, phones_url, tftp.address if tftp else None)
+
+
+@asynccontextmanager
+async def control_only(settings: Settings) -> AsyncIterator[Appliance]:
+    """The API on its control socket and nothing else, for the command line while no service runs. Raises as running."""
+    async with _core(settings) as core, AsyncExitStack() as stack:
+        health = Health(core.db, None)
+        runner = web.AppRunner(_api_app(settings, core, health), access_log=None)
+        stack.push_async_callback(runner.cleanup)
+        await runner.setup()
+        await _listen_locally(settings, runner)
+        yield Appliance(health, core.new_admin_password)
+
+
+@asynccontextmanager
+async def _core(settings: Settings) -> AsyncIterator[_Core]:
+    directory = settings.data.dir
+    lock.prepare(directory)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(lock.exclusive(directory))
+        path = directory / "cisisk.db"
+        await asyncio.to_thread(migrations.migrate, path, migrations.steps())
+        db = await stack.enter_async_context(Database.open(path.absolute().as_uri()))
+        library = await asyncio.to_thread(Library, settings.served_root)
+        stack.callback(library.close)
+        keys = KeyRing.load(directory / "keys", timedelta(minutes=settings.auth.access_token_minutes))
+        accounts = Accounts(db, keys, timedelta(days=settings.auth.refresh_token_days))
+        session = await stack.enter_async_context(_phone_session())
+        commands = PhoneCommands(settings.phone_http, session)
+        contacts = Contacts(db)
+        address = partial(server_address, settings.server.public_url)
+        yield _Core(
+            accounts=accounts,
+            commands=commands,
+            contacts=contacts,
+            db=db,
+            library=library,
+            new_admin_password=await accounts.first_superadmin(os.environ.get("CISISK_ADMIN_PASSWORD")),
+            profiles=Profiles(db, settings.provisioning.max_config_bytes),
+            switcher=Switcher(db, library, contacts, commands, _restarts(settings, commands), address),
+        )
+
+
+def _restarts(settings: Settings, commands: PhoneCommands) -> Restarts:
+    orders = {
+        Software.SIP: settings.restart.sip,
+        Software.SIPE: settings.restart.sipe,
+        Software.SCCP: settings.restart.sccp,
+    }
+    return Restarts([CgiInitRestart(commands), CgiKeys(commands)], orders)
+
+
+def _phone_session() -> aiohttp.ClientSession:
+    # A phone's web server keeps no connection and no cookie, and answers one caller at a time.
+    connector = aiohttp.TCPConnector(limit=_PHONE_CONNECTIONS, limit_per_host=2, force_close=True)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+def _bind_tftp(settings: Settings, core: _Core) -> TftpServer:
+    _allow_descriptors(2 * settings.tftp.max_transfers + _SPARE_DESCRIPTORS)
+    try:
+        return TftpServer(
+            host=settings.tftp.host,
+            port=settings.tftp.port,
+            source=core.library,
+            on_fetch=core.contacts.note,
+            max_transfers=settings.tftp.max_transfers,
+            port_range=settings.tftp.reply_ports,
+        )
+    except OSError as error:
+        raise _no_port("tftp", "UDP", settings.tftp.host, settings.tftp.port, error) from error
+
+
+def _allow_descriptors(wanted: int) -> None:
+    """Raise the soft limit of open files as far as it is needed and allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if resource.RLIM_INFINITY != soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        log.warning("only %d files may be open at once; tftp.max_transfers would need %d", allowed, wanted)
+
+
+def _no_port(section: str, kind: str, host: str, port: int, error: OSError) -> StartRefused:
+    remedy = {
+        errno.EACCES: (
+            "ports below 1024 need the right CAP_NET_BIND_SERVICE, which the systemd unit grants; without it, set "
+            f"{section}.port to a higher one"
+        ),
+        errno.EADDRINUSE: f"another program has it. Stop that one ('ss -lnp' names it), or set {section}.port",
+        errno.EADDRNOTAVAIL: f"{host} is not an address of this machine. Set {section}.host",
+    }.get(error.errno or 0, error.strerror or str(error))
+    return StartRefused(f"{kind} port {port} on {host} ({section}.port) cannot be opened: {remedy}")
+
+
+def _api_app(settings: Settings, core: _Core, health: Health) -> web.Application:
+    parts: dict[web.AppKey[Any], Any] = {
+        context.SETTINGS: settings,
+        context.DATABASE: core.db,
+        context.ACCOUNTS: core.accounts,
+        context.LIBRARY: core.library,
+        context.PROFILES: core.profiles,
+        context.SWITCHER: core.switcher,
+        context.HEALTH: health,
+    }
+    app = web.Application()
+    application.mount(app, application.api_routes(parts, settings.provisioning.max_config_bytes))
+    return app
+
+
+@dataclass(frozen=True, slots=True)
+class _Runners:
+    """With a certificate the API has a port of its own; without one it shares that of the phones."""
+
+    api: web.AppRunner
+    phones: web.AppRunner
+
+    @property
+    def each(self) -> list[web.AppRunner]:
+        return [self.api] if self.api is self.phones else [self.api, self.phones]
+
+
+def _runners(settings: Settings, core: _Core, health: Health) -> _Runners:
+    api_app = _api_app(settings, core, health)
+    phones_app = web.Application() if settings.server.tls_cert else api_app
+    phones_app.add_routes(authentication.routes(core.commands))
+    # No access log: the queries of phones carry passwords.
+    api = web.AppRunner(api_app, access_log=None, shutdown_timeout=HTTP_DRAIN_SECONDS)
+    if phones_app is api_app:
+        return _Runners(api, api)
+    return _Runners(api, web.AppRunner(phones_app, access_log=None, shutdown_timeout=HTTP_DRAIN_SECONDS))
+
+
+async def _listen(settings: Settings, runners: _Runners) -> tuple[str, str]:
+    """Open the ports; the URLs of the API and of the phones' services."""
+    for runner in runners.each:
+        await runner.setup()
+    await _listen_locally(settings, runners.api)
+    server = settings.server
+    phones_url = await _listen_on(runners.phones, server.host, server.port, "server.port", None)
+    if runners.api is runners.phones:
+        return phones_url, phones_url
+    tls = await asyncio.to_thread(_tls_context, server.tls_cert, server.tls_key)
+    return await _listen_on(runners.api, server.host, server.tls_port, "server.tls_port", tls), phones_url
+
+
+async def _listen_on(runner: web.AppRunner, host: str, port: int, setting: str, tls: ssl.SSLContext | None) -> str:
+    site = web.TCPSite(runner, host, port, ssl_context=tls)
+    try:
+        await site.start()
+    except OSError as error:
+        raise _no_port(setting.partition(".")[0], "TCP", host, port, error) from error
+    bound = next(address[1] for address in reversed(runner.addresses) if isinstance(address, tuple))
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if tls else 'http'}://{shown}:{bound}"
+
+
+async def _listen_locally(settings: Settings, runner: web.AppRunner) -> None:
+    path = settings.data.dir / CONTROL_SOCKET
+    try:
+        await web.UnixSite(runner, path).start()
+        await asyncio.to_thread(path.chmod, 0o600)
+    except OSError as error:
+        reason = error.strerror or error
+        raise StartRefused(
+            f"The control socket {path} cannot be opened: {reason}. A shorter data.dir may help"
+        ) from error
+
+
+def _tls_context(certificate: str, key: str) -> ssl.SSLContext:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        tls.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            f"server.tls_cert, server.tls_key: {Path(certificate)} and its key: {error}"
+        ) from error
+    return tls
+
+
+async def _keep_fresh(library: Library) -> None:
+    while True:
+        await asyncio.sleep(REFRESH_SECONDS)
+        try:
+            await asyncio.to_thread(library.refresh)
+        except OSError as error:
+            log.warning("the served directory cannot be read: %s", error.strerror)
+
+
+async def _stop(switcher: Switcher, runners: _Runners, tftp: TftpServer | None) -> None:
+    """No new work, and what is under way comes to its end, all at the same time."""
+    endings = [switcher.stop(SWITCH_DRAIN_SECONDS), *(runner.cleanup() for runner in runners.each)]
+    if tftp is not None:
+        endings.append(asyncio.to_thread(tftp.stop, TFTP_DRAIN_SECONDS))
+    for result in await asyncio.gather(*endings, return_exceptions=True):
+        if isinstance(result, BaseException):
+            log.error("stopping: %r", result)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,70 @@
+"""``cisisk simulate``: phones in software that boot from any provisioning server and obey it."""
+
+import argparse
+import asyncio
+import signal
+
+from cisisk.model.errors import Invalid
+from cisisk.model.mac import Mac
+from cisisk.simulator.boot import BootOutcome
+from cisisk.simulator.fleet import Fleet, line_up
+from cisisk.simulator.models import MODELS, find_model
+from cisisk.simulator.phone import SimulatedPhone
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command."""
+    parser = commands.add_parser("simulate", help="run simulated phones against a server", description=__doc__)
+    parser.add_argument("model", choices=sorted(MODELS), help="what all of them are")
+    parser.add_argument("--server", default="127.0.0.1", metavar="ADDRESS", help="of the server (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=1, metavar="N", help="how many (default: 1)")
+    parser.add_argument("--first-mac", default="00:11:22:00:00:01", metavar="MAC", help="counted up from there")
+    parser.add_argument(
+        "--network",
+        default="127.0.2.0/24",
+        help="whose addresses they take; this machine must have them (default: %(default)s)",
+    )
+    parser.add_argument("--tftp-port", type=int, default=69, metavar="PORT", help="of the server (default: 69)")
+    parser.add_argument("--http-port", type=int, default=6970, metavar="PORT", help="of the server (default: 6970)")
+    parser.add_argument("--web-port", type=int, default=80, metavar="PORT", help="of the phones (default: 80)")
+    parser.add_argument("--once", action="store_true", help="end after the first boots; 1 if one got no config")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the phones until interrupted, or through one boot each."""
+    return asyncio.run(_run(arguments))
+
+
+async def _run(arguments: argparse.Namespace) -> int:
+    phones = line_up(
+        arguments.count,
+        find_model(arguments.model),
+        first_mac=Mac.parse(arguments.first_mac, field="--first-mac"),
+        network=arguments.network,
+        server=arguments.server,
+        tftp_port=arguments.tftp_port,
+        http_port=arguments.http_port,
+        web_port=arguments.web_port,
+        on_event=_tell,
+    )
+    try:
+        async with Fleet(phones):
+            if not arguments.once:
+                await _interrupted()
+    except* OSError as errors:
+        raise Invalid(f"the phones cannot run here: {errors.exceptions[0]}") from errors
+    if arguments.once and any(phone.boots[-1].outcome is not BootOutcome.CONFIGURED for phone in phones):
+        return 1
+    return 0
+
+
+async def _interrupted() -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def _tell(phone: SimulatedPhone, text: str) -> None:
+    print(f"{phone.device_name} ({phone.model.product}, {phone.address}) {text}", flush=True)  # noqa: T201 -- its purpose

@@ -1,0 +1,19 @@
+"""What the stories ask for."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.premises import PASSWORD, Site, opened, settings_for
+
+
+@pytest.fixture(autouse=True)
+def _admin_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CISISK_ADMIN_PASSWORD", PASSWORD)
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    async with opened(settings_for(tmp_path)) as running:
+        yield running

@@ -1,0 +1,161 @@
+"""A whole site in one process: the appliance on real sockets, an administrator's client, phones on loopback."""
+
+import asyncio
+import itertools
+import os
+import socket
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from cisisk import appliance
+from cisisk.appliance import Appliance
+from cisisk.config import Settings, build
+from cisisk.model.mac import Mac
+from cisisk.simulator.models import find_model
+from cisisk.simulator.phone import SimulatedPhone
+from cisisk.simulator.tftp_client import Patience
+from cisisk.simulator.timing import Timing
+
+PASSWORD = "correct horse"
+SECONDS = 10.0
+"""For anything to happen; on an idle machine everything takes milliseconds."""
+TIMING = Timing(tftp=Patience(interval=0.5, retries=6), offline=0.05, boot_pause=0.1)
+
+
+def config(label: str, authentication_url: str = "", **elements: str) -> str:
+    """A config that differs by ``label`` and lets itself be restarted."""
+    more = "".join(f"<{name}>{value}</{name}>" for name, value in elements.items())
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\r\n'
+        f"<device><fullConfig>true</fullConfig><deviceProtocol>SIP</deviceProtocol>"
+        "<sipProfile><sipLines><line button='1' lineIndex='1'><featureID>9</featureID>"
+        f"<proxy>USECALLMANAGER</proxy><name>{label}</name></line></sipLines></sipProfile>"
+        "<vendorConfig><webAccess>0</webAccess><settingsAccess>1</settingsAccess></vendorConfig>"
+        f"<authenticationURL>{authentication_url}</authenticationURL>{more}</device>\r\n"
+    )
+
+
+def settings_for(directory: Path, **sections: dict[str, Any]) -> Settings:
+    """Loopback, any free ports, data in ``directory``."""
+    tables: dict[str, dict[str, Any]] = {
+        "server": {"host": "127.0.0.1", "port": 0},
+        "data": {"dir": str(directory / "data")},
+        "tftp": {"host": "127.0.0.1", "port": 0},
+        "phone_http": {"port": free_port(), "timeout": 1},
+    }
+    for name, section in sections.items():
+        tables[name] = {**tables.get(name, {}), **section}
+    return build(tables, {})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
+
+
+_addresses = (
+    f"127.{10 + os.getpid() % 200}.{high}.{low}" for high, low in itertools.product(range(256), range(1, 255))
+)
+
+
+@dataclass
+class Site:
+    """One running appliance and what stands around it."""
+
+    settings: Settings
+    running: Appliance
+    session: aiohttp.ClientSession
+    token: str = ""
+    user_uuid: str = ""
+    macs: "itertools.count[int]" = field(default_factory=lambda: itertools.count(0x001122330001))
+
+    @property
+    def root(self) -> Path:
+        return self.settings.served_root
+
+    async def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        url = f"{self.running.api_url}/api/v1{path}"
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        async with self.session.request(method, url, json=body, headers=headers) as response:
+            if response.content_type != "application/json":
+                return response.status, await response.read()
+            return response.status, await response.json()
+
+    async def data(self, method: str, path: str, body: Any = None) -> Any:
+        status, answer = await self.call(method, path, body)
+        assert status in (200, 201), answer
+        return answer["data"] if isinstance(answer, dict) else answer
+
+    async def log_in(self) -> None:
+        login = await self.data("POST", "/auth/login", {"username": "admin", "password": PASSWORD})
+        self.token, self.user_uuid = login["accessToken"], login["user"]["uuid"]
+
+    async def profile(self, label: str, **fields: Any) -> str:
+        """A profile's uuid."""
+        body = {"user_uuid": self.user_uuid, "name": label, "cnf_xml": self.config(label), **fields}
+        created = await self.data("POST", "/phone-profiles", body)
+        return str(created["uuid"])
+
+    def config(self, label: str) -> str:
+        return config(label, f"{self.running.phones_url}/cisco/authentication")
+
+    async def switch(self, profile_uuid: str, mac: Mac) -> Any:
+        return await self.data("POST", "/phone-profiles/switch", {"profile_uuid": profile_uuid, "mac": str(mac)})
+
+    async def deployment(self, uuid: str) -> Any:
+        return await self.data("GET", f"/deployments/{uuid}")
+
+    async def reaches(self, uuid: str, state: str) -> Any:
+        """The deployment, once it is in ``state``."""
+        return await until(lambda: self.deployment(uuid), lambda found: found["state"] == state)
+
+    def versions(self, mac: Mac) -> list[tuple[str, bytes]]:
+        """Origin and content of every config version of a phone, the oldest first."""
+        with closing(sqlite3.connect(self.settings.data.dir / "cisisk.db")) as store:
+            return store.execute(
+                "SELECT origin, content FROM config_versions NATURAL JOIN contents WHERE mac = ? ORDER BY created_at",
+                (mac.digits,),
+            ).fetchall()
+
+    def new_mac(self) -> Mac:
+        return Mac.parse(f"{next(self.macs):012X}")
+
+    def phone(self, model: str = "7942", **options: Any) -> SimulatedPhone:
+        assert self.running.tftp_address
+        options.setdefault("timing", TIMING)
+        return SimulatedPhone(
+            self.new_mac(),
+            find_model(model),
+            address=next(_addresses),
+            server=self.running.tftp_address[0],
+            tftp_port=self.running.tftp_address[1],
+            http_port=free_port(),
+            web_port=self.settings.phone_http.port,
+            **options,
+        )
+
+
+async def until(look: Callable[[], Any], is_there: Callable[[Any], bool]) -> Any:
+    """What ``look`` finds, once it is what is waited for."""
+    async with asyncio.timeout(SECONDS):
+        while not is_there(found := await look()):  # noqa: ASYNC110 -- what is looked at is behind the API
+            await asyncio.sleep(0.01)
+        return found
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Site]:
+    """A site whose administrator is logged in."""
+    async with AsyncExitStack() as stack:
+        running = await stack.enter_async_context(appliance.running(settings))
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        site = Site(settings, running, session)
+        await site.log_in()
+        yield site

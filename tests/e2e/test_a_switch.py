@@ -1,0 +1,156 @@
+"""An administrator switches a phone; the phone restarts and pulls exactly those bytes."""
+
+import asyncio
+import hashlib
+
+import pytest
+
+from cisisk.simulator.faults import Faults
+from cisisk.simulator.phone import PhoneState
+from tests.e2e.premises import SECONDS, Site, config
+
+
+async def test_a_phone_restarts_and_ends_with_the_bytes_of_its_profile(site: Site) -> None:
+    first, second = await site.profile("201"), await site.profile("305")
+    async with site.phone() as phone:
+        await phone.wait_for_boot(1, SECONDS)
+        assert phone.config is None
+
+        prepared = await site.switch(first, phone.mac)
+        phone.restart("somebody unplugs it")
+        await phone.wait_for_config(prepared["sha256"], SECONDS)
+        assert phone.config == site.config("201").encode()
+
+        switched = await site.switch(second, phone.mac)
+        assert (switched["profile"], switched["mac"], switched["restart"]) == ("305", str(phone.mac), "ok")
+        await phone.wait_for_config(switched["sha256"], SECONDS)
+        assert phone.config == site.config("305").encode()
+
+        done = await site.reaches(switched["deployment"], "fetched")
+        assert done["fetched_from"] == phone.address
+        assert done["restart_method"] == "cgi-init-restart"
+        assert done["sha256"] == hashlib.sha256(phone.config).hexdigest()
+        before = await site.deployment(prepared["deployment"])
+        assert before["state"] == "fetched"
+
+
+async def test_one_profile_goes_to_two_phones(site: Site) -> None:
+    profile = await site.profile("201")
+    async with site.phone("7942") as one, site.phone("7965") as other:
+        for phone in (one, other):
+            switched = await site.switch(profile, phone.mac)
+            phone.restart("plugged in")
+            await phone.wait_for_config(switched["sha256"], SECONDS)
+        assert one.config == other.config == site.config("201").encode()
+
+
+async def test_a_phone_that_does_not_know_init_restart_is_restarted_by_its_keys(site: Site) -> None:
+    first, second = await site.profile("201"), await site.profile("305")
+    async with site.phone("7965") as phone:
+        await site.data("POST", "/phones", {"mac": str(phone.mac), "model": "CP-7965G"})
+        await site.switch(first, phone.mac)
+        phone.restart("plugged in")
+        await phone.wait_for_config(hashlib.sha256(site.config("201").encode()).hexdigest(), SECONDS)
+        switched = await site.switch(second, phone.mac)
+        assert switched["restart"] == "ok"
+        await phone.wait_for_config(switched["sha256"], SECONDS)
+        assert (await site.deployment(switched["deployment"]))["restart_method"] == "cgi-keys"
+
+
+async def test_the_page_on_the_screen_is_closed_before_the_restart(site: Site) -> None:
+    profile = await site.profile("201")
+    async with site.phone(faults=Faults(refuse_restart=True)) as phone:
+        await site.switch(profile, phone.mac)
+        phone.restart("plugged in")
+        await phone.wait_for_config(hashlib.sha256(site.config("201").encode()).hexdigest(), SECONDS)
+        phone.open_page = "http://192.0.2.5/cisco/services/profile-switch"
+        await site.switch(profile, phone.mac)
+        assert phone.open_page is None
+
+
+async def test_the_placeholders_of_a_profile_that_opts_in_are_filled_in_for_each_phone(site: Site) -> None:
+    text = config("{{device_name}}", "http://{{server}}/", loadInformation="", versionStamp="{keep {{these}}}")
+    profile = await site.profile("201", cnf_xml=text, placeholders=True)
+    async with site.phone() as phone:
+        # Its first requests tell where it is, and so from which of our addresses it is reached.
+        await phone.wait_for_boot(1, SECONDS)
+        await asyncio.sleep(0.2)
+        await site.switch(profile, phone.mac)
+        served = await site.data("GET", f"/phone-config/{phone.mac}")
+    assert f"<name>{phone.mac.device_name}</name>".encode() in served
+    assert b"{keep {{these}}}" in served
+    assert b"{{server}}" not in served
+
+
+async def test_a_phone_that_was_never_seen_is_told_apart_from_one_that_refuses(site: Site) -> None:
+    switched = await site.switch(await site.profile("201"), site.new_mac())
+    assert "address is not known" in switched["restart"]
+    assert "next boot" in switched["restart"]
+
+
+@pytest.mark.parametrize(
+    ("faults", "reason"),
+    [
+        (Faults(web_off=True), "refused the connection"),
+        (Faults(silent=True), "did not answer within 1 s"),
+        (Faults(refuse_restart=True), "does not know it, or cannot do it now"),
+    ],
+)
+async def test_why_a_phone_did_not_restart_is_said_in_words(site: Site, faults: Faults, reason: str) -> None:
+    profile = await site.profile("201")
+    async with site.phone(faults=faults) as phone:
+        first = await site.switch(profile, phone.mac)
+        phone.restart("plugged in")
+        await phone.wait_for_config(first["sha256"], SECONDS)
+        await site.reaches(first["deployment"], "fetched")
+        switched = await site.switch(profile, phone.mac)
+        assert reason in switched["restart"], switched
+        assert (await site.deployment(switched["deployment"]))["state"] == "waiting"
+
+
+async def test_a_phone_whose_authentication_url_leads_elsewhere_says_so(site: Site) -> None:
+    elsewhere = await site.profile("201", cnf_xml=config("201", "http://127.0.0.1:9/"))
+    async with site.phone() as phone:
+        first = await site.switch(elsewhere, phone.mac)
+        phone.restart("plugged in")
+        await phone.wait_for_config(first["sha256"], SECONDS)
+        await site.reaches(first["deployment"], "fetched")
+        switched = await site.switch(elsewhere, phone.mac)
+        assert "authenticationURL" in switched["restart"]
+
+
+async def test_nobody_but_the_called_phone_learns_that_a_call_is_good(site: Site) -> None:
+    url = f"{site.running.phones_url}/cisco/authentication"
+    for query in ({}, {"UserID": "admin", "Password": "x"}, {"userid": "", "password": ""}):
+        async with site.session.get(url, params=query) as response:
+            assert response.status == 200
+            assert await response.text() == "UN-AUTHORIZED"
+
+
+async def test_a_foreign_file_is_kept_as_a_version_before_it_is_replaced(site: Site) -> None:
+    mac = site.new_mac()
+    foreign = site.root / mac.config_name.lower()
+    foreign.write_bytes(b"<device>by hand</device>")
+    await site.switch(await site.profile("201"), mac)
+    assert [path.name for path in site.root.iterdir() if path.is_file()] == [mac.config_name]
+    assert site.versions(mac) == [("adopted", b"<device>by hand</device>"), ("switch", site.config("201").encode())]
+    assert await site.data("GET", f"/phone-config/{mac}") == site.config("201").encode()
+
+
+async def test_fifty_switches_of_one_phone_at_once_are_answered_in_turn_and_the_last_one_is_served(site: Site) -> None:
+    profiles = [await site.profile(f"{number:03}") for number in range(50)]
+    async with site.phone() as phone:
+        first = await site.switch(profiles[0], phone.mac)
+        phone.restart("plugged in")
+        await phone.wait_for_config(first["sha256"], SECONDS)
+        await site.reaches(first["deployment"], "fetched")
+        answers = await asyncio.gather(*(site.switch(profile, phone.mac) for profile in profiles))
+        served = await site.data("GET", f"/phone-config/{phone.mac}")
+        deployments = [await site.deployment(answer["deployment"]) for answer in answers]
+        last = max(deployments, key=lambda deployment: deployment["written_at"])
+        assert hashlib.sha256(served).hexdigest() == last["sha256"]
+        assert sum(deployment["superseded_at"] is None for deployment in deployments) == 1
+        assert [answer["restart"] for answer in answers].count("ok") >= 1
+        await phone.wait_until(
+            lambda: phone.state is PhoneState.RUNNING and phone.config == served, SECONDS, "runs what is served"
+        )
