@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 
 from cisisk.model.errors import StorageFailed
+from cisisk.model.mac import Mac
 from cisisk.provisioning.fetch import Fetch, Outcome
 from cisisk.provisioning.names import device_mac, normalise
 from cisisk.store import deployments, phones
@@ -17,6 +18,9 @@ log = logging.getLogger(__name__)
 
 MAX_PENDING = 100_000
 """Fetches that wait to be stored; of a longer storm the oldest are let go rather than the memory."""
+MAX_KNOWN = 20_000
+"""Phones whose last sighting is remembered, so that the same is not stored again: more than any site has."""
+_MINUTE = len("2026-06-28T12:00")
 _BATCH_SECONDS = 0.1
 """Fetches are stored together: a boot storm is some transactions a second instead of thousands."""
 
@@ -29,6 +33,8 @@ class Contacts:
         self._loop = asyncio.get_running_loop()
         self._pending: deque[Fetch] = deque(maxlen=MAX_PENDING)
         self._arrived = asyncio.Event()
+        self._storing = asyncio.Lock()
+        self._known: OrderedDict[Mac, Sighting] = OrderedDict()
 
     def note(self, fetch: Fetch) -> None:
         """Take a fetch. Callable from any thread; returns at once."""
@@ -46,16 +52,36 @@ class Contacts:
             await asyncio.sleep(_BATCH_SECONDS)
 
     async def store_pending(self) -> None:
-        """Store what has arrived so far. What the database refuses is lost, and said so."""
-        fetches = [self._pending.popleft() for _ in range(len(self._pending))]
-        sightings, deliveries = list(_sightings(fetches)), list(_deliveries(fetches))
-        try:
-            if deliveries:
-                await deployments.delivered(self._db, deliveries)
-            if sightings:
-                await phones.note_sightings(self._db, sightings)
-        except StorageFailed as error:
-            log.warning("what %d fetches told is lost: %s", len(fetches), error)
+        """Store all that has arrived so far. What the database refuses is lost, and said so."""
+        async with self._storing:
+            fetches = [self._pending.popleft() for _ in range(len(self._pending))]
+            sightings = [sighting for sighting in _sightings(fetches) if self._is_news(sighting)]
+            deliveries = list(_deliveries(fetches))
+            try:
+                if deliveries:
+                    await deployments.delivered(self._db, deliveries)
+                if sightings:
+                    await phones.note_sightings(self._db, sightings)
+            except StorageFailed as error:
+                log.warning("what %d fetches told is lost: %s", len(fetches), error)
+            else:
+                self._remember(sightings)
+
+    def _is_news(self, sighting: Sighting) -> bool:
+        """Whether it tells more than the time, which is kept to the minute."""
+        known = self._known.get(sighting.mac)
+        return known is None or (known.ip, known.proved, known.seen_at[:_MINUTE]) != (
+            sighting.ip,
+            sighting.proved,
+            sighting.seen_at[:_MINUTE],
+        )
+
+    def _remember(self, sightings: Iterable[Sighting]) -> None:
+        for sighting in sightings:
+            self._known.pop(sighting.mac, None)
+            self._known[sighting.mac] = sighting
+        while len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
 
 
 def _sightings(fetches: Iterable[Fetch]) -> Iterable[Sighting]:

@@ -116,6 +116,7 @@ class Switcher:
 
     async def _in_turn(self, actor: Actor, profile_uuid: str, mac: Mac) -> Deployment:
         async with self._turns.take(mac) as superseded:
+            await self._contacts.store_pending()
             resolved = await self._resolve(profile_uuid, mac)
             deployment, found = await self._record(actor, resolved)
             await self._write(actor, deployment, resolved.content, found)
@@ -129,7 +130,6 @@ class Switcher:
 
     async def _resolve(self, profile_uuid: str, mac: Mac) -> _Resolved:
         """Who is this phone now? After the write it is the new user's."""
-        await self._contacts.store_pending()
         profile = await profiles.get(self._db, profile_uuid)
         phone = await phones.find(self._db, mac)
         if phone is not None and (reason := misfit(profile, phone)):

@@ -120,7 +120,7 @@ class Site:
         """Origin and content of every config version of a phone, the oldest first."""
         with closing(sqlite3.connect(self.settings.data.dir / "cisisk.db")) as store:
             return store.execute(
-                "SELECT origin, content FROM config_versions NATURAL JOIN contents WHERE mac = ? ORDER BY created_at",
+                "SELECT origin, content FROM config_versions NATURAL JOIN contents WHERE mac = ? ORDER BY number",
                 (mac.digits,),
             ).fetchall()
 

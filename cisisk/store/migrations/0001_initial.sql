@@ -141,11 +141,12 @@ CREATE TABLE contents (
 ) STRICT;
 
 CREATE TABLE config_versions (
+    number     INTEGER PRIMARY KEY,
     mac        TEXT NOT NULL,
     sha256     TEXT NOT NULL REFERENCES contents ON DELETE RESTRICT,
     origin     TEXT NOT NULL CHECK (origin IN ('switch', 'logout', 'rollback', 'adopted')),
     created_at TEXT NOT NULL,
-    PRIMARY KEY (mac, sha256)
+    UNIQUE (mac, sha256)
 ) STRICT;
 
 CREATE TABLE deployments (

@@ -24,8 +24,8 @@ def migrate(path: Path, migrations: Sequence[str]) -> None:
     Raises:
         StartRefused: the database was written by a newer Cisisk, is none, or a step failed (and left no trace).
     """
-    path.touch(mode=0o600)
     try:
+        path.touch(mode=0o600)
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             have: int = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -34,7 +34,7 @@ def migrate(path: Path, migrations: Sequence[str]) -> None:
                 _keep_copy(connection, path.with_name(f"{path.name}.v{have}.bak"))
             for number, sql in enumerate(migrations[have:], have + 1):
                 _step(connection, number, sql)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise StartRefused(f"The database {path} cannot be opened or upgraded: {error}") from error
 
 

@@ -1,0 +1,62 @@
+"""Switches a phone to its second profile and is killed at a named step of that switch."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cisisk.mobility.restart.method import Restarts
+from cisisk.model.mac import Mac
+from cisisk.provisioning.library import Library
+from cisisk.store import deployments
+from tests.e2e.premises import PASSWORD, opened, settings_for
+
+STEPS: dict[str, tuple[Any, str, bool]] = {
+    "before the record": (deployments, "record", False),
+    "after the record": (deployments, "record", True),
+    "before the rename": (Library, "_put", False),
+    "after the rename": (Library, "_put", True),
+    "before the commit": (deployments, "written", False),
+    "after the commit": (deployments, "written", True),
+    "during the restart": (Restarts, "restart", False),
+    "after the restart": (deployments, "restart_tried", True),
+}
+"""Where to die: the owner of a function, its name, and whether after it or before."""
+
+
+def arm(owner: Any, name: str, *, after: bool) -> None:
+    """Kill this process at the next call."""
+    original = getattr(owner, name)
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    async def mortal_coroutine(*arguments: Any) -> Any:
+        if after:
+            await original(*arguments)
+        die()
+
+    def mortal(*arguments: Any) -> Any:
+        if after:
+            original(*arguments)
+        die()
+
+    replacement: Callable[..., Any] = mortal_coroutine if asyncio.iscoroutinefunction(original) else mortal
+    setattr(owner, name, replacement)
+
+
+async def main(directory: str, step: str, mac: str) -> None:
+    os.environ["CISISK_ADMIN_PASSWORD"] = PASSWORD
+    owner, name, after = STEPS[step]
+    async with opened(settings_for(Path(directory))) as site:
+        old, new = await site.profile("old"), await site.profile("new")
+        await site.switch(old, Mac.parse(mac))
+        arm(owner, name, after=after)
+        await site.switch(new, Mac.parse(mac))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,42 @@
+"""Reads one config again and again, from the disk or over TFTP, until a line arrives; then prints what it saw."""
+
+import asyncio
+import hashlib
+import json
+import os
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from cisisk.simulator.tftp_client import Patience, fetch
+from cisisk.simulator.tftp_download import FileAbsent
+
+
+def over_tftp(host: str, port: str, name: str) -> bytes:
+    patience = Patience(interval=1.0, retries=5)
+    return asyncio.run(fetch(name, server=(host, int(port)), local=("127.0.0.1", 0), patience=patience))
+
+
+def on_disk(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+def main(read: Callable[..., bytes], *arguments: str) -> None:
+    # The switches go first: on a small machine a reader that never rests would starve what it reads.
+    os.nice(10)
+    over = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.readline(), over.set()), daemon=True).start()
+    seen, absent = Counter[str](), 0
+    print("reading", flush=True)
+    while not over.is_set():
+        try:
+            seen[hashlib.sha256(read(*arguments)).hexdigest()] += 1
+        except (FileAbsent, FileNotFoundError):
+            absent += 1
+    print(json.dumps({"contents": seen, "absent": absent}))
+
+
+if __name__ == "__main__":
+    main({"disk": on_disk, "tftp": over_tftp}[sys.argv[1]], *sys.argv[2:])

@@ -1,0 +1,65 @@
+"""Killed at any step of a switch, Cisisk serves the old config or the new one, whole, and its records are true."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from cisisk.mobility.switch import CUT_OFF_BEFORE_RESTART, CUT_OFF_BEFORE_WRITING
+from cisisk.provisioning.library import STAGING
+from tests.e2e.crash_child import STEPS
+from tests.e2e.premises import SECONDS, opened, settings_for
+
+ROOT = Path(__file__).parents[2]
+NEW_IS_SERVED = {"after the rename", "before the commit", "after the commit", "during the restart", "after the restart"}
+
+
+def kill_a_switch(directory: Path, step: str, mac: str) -> None:
+    child = [sys.executable, str(ROOT / "tests/e2e/crash_child.py"), str(directory), step, mac]
+    ended = subprocess.run(child, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60, check=False)
+    assert ended.returncode == -signal.SIGKILL
+
+
+def last_deployment(store: Path) -> dict[str, str]:
+    with closing(sqlite3.connect(store)) as database:
+        database.row_factory = sqlite3.Row
+        return dict(database.execute("SELECT * FROM deployments ORDER BY number DESC LIMIT 1").fetchone())
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_switch_that_is_killed_leaves_one_whole_config_and_a_true_record(tmp_path: Path, step: str) -> None:
+    mac = "001122330001"
+    kill_a_switch(tmp_path, step, mac)
+    settings = settings_for(tmp_path)
+    async with opened(settings) as site:
+        profiles = {profile["name"]: profile for profile in await site.data("GET", "/phone-profiles")}
+        served = "new" if step in NEW_IS_SERVED else "old"
+        expected = profiles[served]["cnf_xml"].encode()
+        assert await site.data("GET", f"/phone-config/{mac}") == expected
+        phone_record = await site.data("GET", f"/phones/{mac}")
+        assert phone_record["current_profile_uuid"] == profiles[served]["uuid"]
+
+        record = last_deployment(settings.data.dir / "cisisk.db")
+        told = await site.deployment(record["uuid"])
+        if step == "before the record":
+            assert told["profile_name"] == "old"
+        elif served == "old":
+            assert (told["state"], told["failure"]) == ("failed", CUT_OFF_BEFORE_WRITING)
+        elif step == "after the restart":
+            assert told["state"] == "waiting"
+        else:
+            assert (told["state"], told["restart"]) == ("waiting", CUT_OFF_BEFORE_RESTART)
+
+        assert list((site.root / STAGING).iterdir()) == []
+        async with site.phone() as phone:
+            assert str(phone.mac) == phone_record["mac"]
+            await phone.wait_for_boot(1, SECONDS)
+            assert phone.config == expected
+            again = await site.switch(profiles["new"]["uuid"], phone.mac)
+            assert again["profile"] == "new"
+            assert site.versions(phone.mac)[-1] == ("switch", profiles["new"]["cnf_xml"].encode())
