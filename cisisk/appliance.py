@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from cisisk.api import application, context
 from cisisk.api.health import Health
@@ -234,11 +234,17 @@ def _runners(settings: Settings, core: _Core, health: Health) -> _Runners:
     api_app = _api_app(settings, core, health)
     phones_app = web.Application() if settings.server.tls_cert else api_app
     phones_app.add_routes(authentication.routes(core.commands))
+    for app in {api_app, phones_app}:
+        app.on_response_prepare.append(_say_no_version)
     # No access log: the queries of phones carry passwords.
     api = web.AppRunner(api_app, access_log=None, shutdown_timeout=HTTP_DRAIN_SECONDS)
     if phones_app is api_app:
         return _Runners(api, api)
     return _Runners(api, web.AppRunner(phones_app, access_log=None, shutdown_timeout=HTTP_DRAIN_SECONDS))
+
+
+async def _say_no_version(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers[hdrs.SERVER] = "Cisisk"
 
 
 async def _listen(settings: Settings, runners: _Runners) -> tuple[str, str]:

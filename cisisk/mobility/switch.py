@@ -200,7 +200,7 @@ class Switcher:
         """Close the page on the screen, from which the profile may have been chosen. Harmless when none is open."""
         if target.address is not None:
             with suppress(NotRestarted):
-                await self._commands.execute(target.address, ["Init:Services"], timeout=_CLOSE_SECONDS)
+                await self._commands.execute(target, ["Init:Services"], timeout=_CLOSE_SECONDS)
 
     async def _restart(self, target: Target, superseded: asyncio.Event) -> Attempt:
         """Restart the phone, unless a newer switch of it is waiting to do that with its own config."""

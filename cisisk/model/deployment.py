@@ -26,7 +26,7 @@ class DeploymentState(StrEnum):
     WAITING = "waiting"
     """No restart could be triggered: the phone takes the config at its next boot."""
     FETCHED = "fetched"
-    """The phone has acknowledged every byte of this config."""
+    """Whoever has the address ``fetched_from`` has acknowledged every byte of this config."""
     SUPERSEDED = "superseded"
     """A newer switch replaced the config before the phone was seen to take it."""
     FAILED = "failed"

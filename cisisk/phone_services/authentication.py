@@ -17,7 +17,8 @@ def routes(commands: PhoneCommands) -> list[web.RouteDef]:
     async def authenticate(request: web.Request) -> web.Response:
         # Some firmware writes the names in other letters.
         asked = {name.casefold(): value for name, value in request.query.items()}
-        known = commands.authorise(request.remote or "", asked.get("userid", ""), asked.get("password", ""))
+        who = asked.get("userid", ""), asked.get("password", ""), asked.get("devicename", "")
+        known = commands.authorise(request.remote or "", *who)
         return web.Response(text=YES if known else NO, headers={"Cache-Control": "no-store"})
 
     return [web.get(PATH, authenticate, allow_head=False)]

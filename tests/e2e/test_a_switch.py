@@ -154,3 +154,18 @@ async def test_fifty_switches_of_one_phone_at_once_are_answered_in_turn_and_the_
         await phone.wait_until(
             lambda: phone.state is PhoneState.RUNNING and phone.config == served, SECONDS, "runs what is served"
         )
+
+
+async def test_the_phone_that_has_the_address_now_is_not_restarted_in_place_of_another(site: Site) -> None:
+    profile = await site.profile("201")
+    async with site.phone() as present:
+        switched = await site.switch(profile, present.mac)
+        present.restart("plugged in")
+        await present.wait_for_config(switched["sha256"], SECONDS)
+        runs = present.runs
+        gone = site.new_mac()
+        await site.data("POST", "/phones", {"mac": str(gone), "phone_ip": present.address})
+        switched = await site.switch(profile, gone)
+        assert present.device_name in switched["restart"]
+        assert present.runs == runs
+        assert present.state is PhoneState.RUNNING

@@ -19,4 +19,4 @@ class CgiInitRestart:
 
     async def restart(self, target: Target) -> None:
         """As :meth:`RestartMethod.restart`."""
-        await self._commands.execute(target.require_address(), ["Init:Restart"])
+        await self._commands.execute(target, ["Init:Restart"])

@@ -52,9 +52,9 @@ class CgiKeys:
 
     async def restart(self, target: Target) -> None:
         """As :meth:`RestartMethod.restart`; accepted means that the phone took every key."""
-        address = target.require_address()
+        target.require_address()
         for press in _macro(target.model):
-            await self._commands.execute(address, [press.url])
+            await self._commands.execute(target, [press.url])
             await asyncio.sleep(press.pause)
 
 

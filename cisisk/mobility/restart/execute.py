@@ -18,7 +18,7 @@ from aiohttp import hdrs
 from lxml import etree
 
 from cisisk.config import PhoneHttp
-from cisisk.mobility.restart.method import NotRestarted, Unreachable
+from cisisk.mobility.restart.method import NotRestarted, Target, Unreachable
 
 MAX_ITEMS = 3
 """ExecuteItems in one call (XSI development notes, CiscoIPPhoneExecute)."""
@@ -37,9 +37,11 @@ _STATUS = {"1": "could not read it", "6": "does not know it, or cannot do it now
 class _Call:
     """Credentials that a phone may be asked to check while its call is under way."""
 
+    device_name: str
     username: str
     password: str = field(repr=False)
     asked: bool = False
+    somebody_else: str | None = None
 
 
 class PhoneCommands:
@@ -50,27 +52,35 @@ class PhoneCommands:
         self._session = session
         self._calls: dict[str, list[_Call]] = {}
 
-    def authorise(self, address: str, username: str, password: str) -> bool:
-        """Whether the phone at ``address`` is asking about a call of ours; a second question gets no."""
+    def authorise(self, address: str, username: str, password: str, device_name: str) -> bool:
+        """Whether the phone at ``address`` is asking about a call of ours; a second question gets no.
+
+        Args:
+            device_name: what the phone calls itself, empty if it does not say. One that is not the called phone has
+                been given its address meanwhile, and must not be restarted in its place.
+        """
         for call in self._calls.get(address, ()):
             same = hmac.compare_digest(call.username.encode(), username.encode(errors="replace"))
             if same & hmac.compare_digest(call.password.encode(), password.encode(errors="replace")) and not call.asked:
                 call.asked = True
-                return True
+                if device_name and device_name.upper() != call.device_name:
+                    call.somebody_else = device_name
+                return call.somebody_else is None
         return False
 
-    async def execute(self, address: str, urls: Sequence[str], *, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- bounds one exchange and is told in the error
-        """Have the phone at ``address`` execute at most three ``urls``; return when it has accepted each.
+    async def execute(self, target: Target, urls: Sequence[str], *, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- bounds one exchange and is told in the error
+        """Have a phone execute at most three ``urls``; return when it has accepted each.
 
         Args:
             timeout: seconds for the whole call, at most the configured ones.
 
         Raises:
-            Unreachable: nobody answers there.
+            Unreachable: its address is not known, or nobody answers there.
             NotRestarted: the phone refused; the text says what it said.
         """
+        address = target.require_address()
         seconds = min(timeout or self._settings.timeout, self._settings.timeout)
-        with self._call(address) as call:
+        with self._call(address, target.mac.device_name) as call:
             try:
                 async with asyncio.timeout(seconds):
                     status, answer = await self._post(address, call, urls)
@@ -86,9 +96,11 @@ class PhoneCommands:
         _judge(address, status, answer, call)
 
     @contextmanager
-    def _call(self, address: str) -> Iterator[_Call]:
-        username = self._settings.username or secrets.token_hex(8)
-        call = _Call(username, self._settings.password if self._settings.username else secrets.token_hex(8))
+    def _call(self, address: str, device_name: str) -> Iterator[_Call]:
+        if self._settings.username:
+            call = _Call(device_name, self._settings.username, self._settings.password)
+        else:
+            call = _Call(device_name, secrets.token_hex(8), secrets.token_hex(8))
         self._calls.setdefault(address, []).append(call)
         try:
             yield call
@@ -145,6 +157,8 @@ def _judge(address: str, status: int, answer: bytes, call: _Call) -> None:
 def _refusal(number: str, call: _Call) -> str:
     if number != "4":
         return _ERRORS.get(number, f"the phone answered error {number[:8]}")
+    if call.somebody_else is not None:
+        return f"another phone has its address now: {call.somebody_else[:32]!r}"
     if call.asked:
         return "the phone did not accept the credentials although Cisisk vouched for them"
     return (

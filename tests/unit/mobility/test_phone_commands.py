@@ -11,9 +11,14 @@ from aiohttp import web
 
 from cisisk.config import PhoneHttp
 from cisisk.mobility.restart.execute import PhoneCommands
-from cisisk.mobility.restart.method import NotRestarted, Unreachable
+from cisisk.mobility.restart.method import NotRestarted, Target, Unreachable
+from cisisk.model.mac import Mac
+from cisisk.model.phone import Software
 
 PHONE = "127.0.0.1"
+MAC = Mac.parse("001122334455")
+NAME = MAC.device_name
+TARGET = Target(mac=MAC, address=PHONE, model=None, software=Software.SIP)
 DONE = '<CiscoIPPhoneResponse><ResponseItem Status="0" Data="Success" URL="Init:Services"/></CiscoIPPhoneResponse>'
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Serve = Callable[..., Awaitable[PhoneCommands]]
@@ -60,7 +65,7 @@ async def test_the_command_is_sent_as_a_form_with_the_items_in_order(serve: Serv
         return web.Response(text=DONE, content_type="text/xml")
 
     commands = await serve(answer)
-    await commands.execute(PHONE, ["Init:Services", "Key:Settings", "App:Close:0:0:a&b"])
+    await commands.execute(TARGET, ["Init:Services", "Key:Settings", "App:Close:0:0:a&b"])
     items = "".join(
         f'<ExecuteItem Priority="0" URL="{url}"/>' for url in ("Init:Services", "Key:Settings", "App:Close:0:0:a&amp;b")
     )
@@ -91,7 +96,7 @@ async def test_the_command_is_sent_as_a_form_with_the_items_in_order(serve: Serv
 async def test_every_refusal_has_its_words(serve: Serve, answer: Answer, reason: str) -> None:
     commands = await serve(answer)
     with pytest.raises(NotRestarted, match=reason) as refused:
-        await commands.execute(PHONE, ["Init:Restart"])
+        await commands.execute(TARGET, ["Init:Restart"])
     assert not isinstance(refused.value, Unreachable)
 
 
@@ -102,7 +107,7 @@ async def test_a_phone_that_never_answers_is_unreachable_after_its_time(serve: S
 
     commands = await serve(silent)
     with pytest.raises(Unreachable, match=r"did not answer within 0\.05 s"):
-        await commands.execute(PHONE, ["Init:Restart"], timeout=0.05)
+        await commands.execute(TARGET, ["Init:Restart"], timeout=0.05)
 
 
 async def test_a_phone_that_closes_the_connection_may_have_obeyed(serve: Serve) -> None:
@@ -113,7 +118,7 @@ async def test_a_phone_that_closes_the_connection_may_have_obeyed(serve: Serve) 
 
     commands = await serve(hang_up)
     with pytest.raises(NotRestarted, match="executed the command or not"):
-        await commands.execute(PHONE, ["Init:Restart"])
+        await commands.execute(TARGET, ["Init:Restart"])
 
 
 async def test_each_call_is_vouched_for_once_and_only_for_its_phone_while_it_lasts(serve: Serve) -> None:
@@ -125,21 +130,21 @@ async def test_each_call_is_vouched_for_once_and_only_for_its_phone_while_it_las
         seen.append((user, password))
         answers.extend(
             [
-                commands.authorise("127.0.0.2", user, password),
-                commands.authorise(PHONE, user, "wrong"),
-                commands.authorise(PHONE, "", ""),
-                commands.authorise(PHONE, user, password),
-                commands.authorise(PHONE, user, password),
+                commands.authorise("127.0.0.2", user, password, NAME),
+                commands.authorise(PHONE, user, "wrong", NAME),
+                commands.authorise(PHONE, "", "", NAME),
+                commands.authorise(PHONE, user, password, NAME),
+                commands.authorise(PHONE, user, password, NAME),
             ]
         )
         return web.Response(text=DONE, content_type="text/xml")
 
     commands = await serve(ask)
-    await commands.execute(PHONE, ["Init:Services"])
-    await commands.execute(PHONE, ["Init:Services"])
+    await commands.execute(TARGET, ["Init:Services"])
+    await commands.execute(TARGET, ["Init:Services"])
     assert answers == [False, False, False, True, False] * 2
     assert seen[0] != seen[1]
-    assert not commands.authorise(PHONE, *seen[1])
+    assert not commands.authorise(PHONE, *seen[1], NAME)
 
 
 async def test_configured_credentials_are_sent_to_phones_that_ask_somebody_else(serve: Serve) -> None:
@@ -148,15 +153,25 @@ async def test_configured_credentials_are_sent_to_phones_that_ask_somebody_else(
         return web.Response(text=DONE, content_type="text/xml")
 
     commands = await serve(answer, username="cisco", password="secret")
-    await commands.execute(PHONE, ["Init:Services"])
-    assert not commands.authorise(PHONE, "cisco", "secret")
+    await commands.execute(TARGET, ["Init:Services"])
+    assert not commands.authorise(PHONE, "cisco", "secret", NAME)
 
 
 async def test_a_no_although_cisisk_vouched_is_told_apart(serve: Serve) -> None:
     async def ask_and_refuse(request: web.Request) -> web.Response:
-        assert commands.authorise(PHONE, *credentials(request))
+        assert commands.authorise(PHONE, *credentials(request), "")
         return web.Response(text='<CiscoIPPhoneError Number="4"/>', content_type="text/xml")
 
     commands = await serve(ask_and_refuse)
     with pytest.raises(NotRestarted, match="although Cisisk vouched"):
-        await commands.execute(PHONE, ["Init:Restart"])
+        await commands.execute(TARGET, ["Init:Restart"])
+
+
+async def test_a_phone_that_was_given_the_address_meanwhile_is_not_restarted_instead(serve: Serve) -> None:
+    async def ask(request: web.Request) -> web.Response:
+        known = commands.authorise(PHONE, *credentials(request), "SEP00AA00AA00AA")
+        return web.Response(text=DONE if known else '<CiscoIPPhoneError Number="4"/>', content_type="text/xml")
+
+    commands = await serve(ask)
+    with pytest.raises(NotRestarted, match="another phone has its address now: 'SEP00AA00AA00AA'"):
+        await commands.execute(TARGET, ["Init:Restart"])
