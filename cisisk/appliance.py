@@ -213,9 +213,7 @@ def _api_app(settings: Settings, core: _Core, health: Health) -> web.Application
         context.SWITCHER: core.switcher,
         context.HEALTH: health,
     }
-    app = web.Application()
-    application.mount(app, application.api_routes(parts, settings.provisioning.max_config_bytes))
-    return app
+    return application.build(parts, settings.provisioning.max_config_bytes)
 
 
 @dataclass(frozen=True, slots=True)

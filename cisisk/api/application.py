@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from cisisk.api import docs
 from cisisk.api.context import DOCUMENT
@@ -15,25 +15,28 @@ from cisisk.api.routes import ROUTES
 PREFIX = "/api/v1"
 
 
-def api_routes(parts: Mapping[web.AppKey[Any], Any], max_config_bytes: int) -> web.Application:
-    """The application behind /api/v1 (mount it there) with the ``parts`` that handlers ask for.
+def build(parts: Mapping[web.AppKey[Any], Any], max_config_bytes: int) -> web.Application:
+    """An application with the API at /api/v1 and its page, and the ``parts`` that handlers ask for.
 
     Args:
         max_config_bytes: the largest config that a profile may hold.
     """
-    # In JSON a byte of a config can take six characters (\\u00e9), and there is more than the config in a body.
     api = web.Application(
-        middlewares=[request_id_middleware, error_middleware, authorisation_middleware, validation_middleware],
-        client_max_size=6 * max_config_bytes + 65536,
+        middlewares=[request_id_middleware, error_middleware, authorisation_middleware, validation_middleware]
     )
     for key, part in parts.items():
         api[key] = part
     api.add_routes(ROUTES)
     api[DOCUMENT] = json.dumps(document(api, prefix=PREFIX)).encode()
-    return api
-
-
-def mount(app: web.Application, api: web.Application) -> None:
-    """Put the API and its page on ``app``."""
+    # In JSON a byte of a config can take six characters (\\u00e9), and there is more than the config in a body. The
+    # limit is the outer application's: aiohttp takes no notice of a mounted one's.
+    app = web.Application(client_max_size=6 * max_config_bytes + 65536)
     app.add_subapp(PREFIX, api)
     app.add_routes(docs.routes(f"{PREFIX}/openapi.json"))
+    app.router.add_get("/", _to_the_page)
+    return app
+
+
+async def _to_the_page(_request: web.Request) -> web.Response:
+    """Who opens the box in a browser wants to see what it can do."""
+    return web.Response(status=302, headers={hdrs.LOCATION: docs.PATH})

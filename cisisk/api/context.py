@@ -11,6 +11,7 @@ from cisisk.identity.accounts import Accounts
 from cisisk.mobility.profiles import Profiles
 from cisisk.mobility.switch import Switcher
 from cisisk.model.mac import Mac
+from cisisk.model.revision import ANY_VERSION
 from cisisk.model.user import Actor, User
 from cisisk.provisioning.library import Library
 from cisisk.store.database import Database
@@ -38,7 +39,8 @@ def client_ip(request: web.Request) -> str | None:
     address = request.remote or None
     if address not in proxies:
         return address
-    for hop in reversed(request.headers.get(hdrs.X_FORWARDED_FOR, "").split(",")):
+    # A proxy may add a line of its own below one that its client made up: together they are one list.
+    for hop in reversed(",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, ())).split(",")):
         try:
             address = str(ipaddress.ip_address(hop.strip()))
         except ValueError:
@@ -72,10 +74,18 @@ def mac_of(request: web.Request) -> Mac:
     return Mac.parse(request.match_info["mac"])
 
 
+def uuid_of(request: web.Request, name: str = "uuid") -> str:
+    """The id that the path has at ``name``, in small letters as all are stored; what is none is found nowhere."""
+    return request.match_info[name].lower()
+
+
 def seen_versions(request: web.Request) -> Collection[str] | None:
-    """The entity tags of If-Match; None when any version will do (RFC 9110 section 13.1.1)."""
-    tags = request.if_match
-    if tags is None or any(tag.value == "*" for tag in tags):
+    """The entity tags of If-Match (RFC 9110 section 13.1.1); None without it."""
+    wanted = request.headers.get(hdrs.IF_MATCH)
+    if wanted is None:
         return None
+    # A tag may be an asterisk as well; the one that stands for any version has no quotes.
+    if wanted.strip() == "*":
+        return ANY_VERSION
     # A weak tag never matches: the comparison of If-Match is the strong one.
-    return {tag.value for tag in tags if not tag.is_weak}
+    return {tag.value for tag in request.if_match or () if not tag.is_weak}

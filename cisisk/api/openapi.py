@@ -65,7 +65,7 @@ class Access(Enum):
     PUBLIC = "public"
     """Everybody."""
     OPTIONAL = "optional"
-    """Everybody, and somebody with a token may do more."""
+    """Everybody while registration is public (``auth.public_register``), else as :attr:`SUPERADMIN`."""
     USER = "user"
     """Whoever has a token."""
     SUPERADMIN = "superadmin"

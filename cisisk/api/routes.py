@@ -4,6 +4,9 @@ from aiohttp import web
 
 from cisisk.api.handlers import auth, cisco_users, permissions, phones, profiles, system, users
 
+_PROFILE = "/phone-profiles/{uuid:(?!switch$)[^/]+}"
+"""The switch is no profile: it answers 405 to what only profiles take."""
+
 ROUTES = (
     web.get("/health", system.health),
     web.get("/hello", system.hello),
@@ -44,9 +47,9 @@ ROUTES = (
     web.post("/phone-profiles", profiles.create),
     web.post("/phone-profiles/switch", profiles.switch),
     web.get("/phone-profiles/user/{userUuid}", profiles.find_of_user),
-    web.get("/phone-profiles/{uuid}", profiles.show),
-    web.put("/phone-profiles/{uuid}", profiles.update),
-    web.delete("/phone-profiles/{uuid}", profiles.delete),
+    web.get(_PROFILE, profiles.show),
+    web.put(_PROFILE, profiles.update),
+    web.delete(_PROFILE, profiles.delete),
     web.get("/deployments/{uuid}", profiles.show_deployment),
     web.get("/audit-logs", system.find_audit_logs),
     web.get("/audit-logs/by-user/{userUuid}", system.find_audit_logs_of_user),

@@ -31,8 +31,11 @@ class Control:
         Raises:
             Refused: it failed; the text says why.
         """
-        async with self._session.request(method, f"http://cisisk/api/v1{path}", json=body) as response:
-            answer = await response.json()
+        try:
+            async with self._session.request(method, f"http://cisisk/api/v1{path}", json=body) as response:
+                answer = await response.json()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Refused("the service stopped answering; it is not known whether it did this") from error
         if not answer["success"]:
             fields = answer["error"].get("fields", {})
             reasons = [f"{name}: {'; '.join(texts)}" for name, texts in fields.items()]

@@ -1,5 +1,6 @@
 """What people do with their accounts: log in and out, refresh, be created and changed."""
 
+import asyncio
 import hashlib
 import secrets
 from collections.abc import Collection, Mapping
@@ -26,6 +27,9 @@ ADMIN = {
     "timezone": "UTC",
 }
 """The superadmin of an empty store."""
+_ATTEMPTS_AT_ONCE = 2
+"""As many as are verified at once. Each counts as a failure until it is none: were those that wait counted too, people
+who log in at the same moment from one address would be braked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,7 @@ class Accounts:
         self._refresh_lifetime = refresh_lifetime
         self._passwords = Passwords()
         self._brake = Brake()
+        self._attempts = asyncio.Semaphore(_ATTEMPTS_AT_ONCE)
 
     async def first_superadmin(self, password: str | None) -> str | None:
         """In an empty store create the superadmin ``admin``.
@@ -70,24 +75,8 @@ class Accounts:
             Unauthenticated: wrong name or password, or a deactivated user; which of them is not told.
             TooManyAttempts: this account or this address has failed too often.
         """
-        account, address = ("account", username.casefold()), ("address", actor.ip)
-        self._brake.require_free(account, address)
-        # Counted before it is known, and taken back: otherwise a hundred guesses at once would all be let through.
-        self._brake.failed(account, address)
-        known = await users.credentials(self._db, username)
-        user, password_hash = known or (None, None)
-        right = await self._passwords.matches(password, password_hash)
-        if user is None or not right or not user.is_active:
-            raise Unauthenticated("Wrong username or password")
-        self._brake.forget(account)
-        # The address only gets this one back: who knows one password must not wipe out guesses at others.
-        self._brake.take_back(address)
-        actor = replace(actor, user_uuid=user.uuid)
-        session_uuid, refresh_token = str(uuid4()), _new_refresh_token()
-        user = await logins.begin(
-            self._db, actor, user.uuid, session_uuid, _hash(refresh_token), after(self._refresh_lifetime)
-        )
-        return self._login(user, session_uuid, refresh_token)
+        async with self._attempts:
+            return await self._attempt(username, password, actor)
 
     async def refresh(self, refresh_token: str, actor: Actor) -> Login:
         """Exchange a refresh token; each can be used once, and a second use ends its session.
@@ -141,6 +130,34 @@ class Accounts:
     ) -> pins.CiscoUser:
         """Set the PIN with which a user logs in on phones. Raises NotFound, Stale."""
         return await pins.put(self._db, actor, user_uuid, await self._passwords.hash(pin), seen)
+
+    async def _attempt(self, username: str, password: str, actor: Actor) -> Login:
+        account, address = ("account", username.casefold()), ("address", actor.ip)
+        self._brake.require_free(account, address)
+        # Counted before it is known, and taken back: otherwise a hundred guesses at once would all be let through.
+        self._brake.failed(account, address)
+        known = await users.credentials(self._db, username)
+        right = await self._passwords.matches(password, known[1] if known else None)
+        login = await self._begin(actor, *known) if known and right else None
+        if login is None:
+            raise Unauthenticated("Wrong username or password")
+        self._brake.forget(account)
+        # The address only gets this one back: who knows one password must not wipe out guesses at others.
+        self._brake.take_back(address)
+        return login
+
+    async def _begin(self, actor: Actor, user: User, password_hash: str) -> Login | None:
+        session_uuid, refresh_token = str(uuid4()), _new_refresh_token()
+        begun = await logins.begin(
+            self._db,
+            replace(actor, user_uuid=user.uuid),
+            user.uuid,
+            password_hash,
+            session_uuid,
+            _hash(refresh_token),
+            after(self._refresh_lifetime),
+        )
+        return None if begun is None else self._login(begun, session_uuid, refresh_token)
 
     def _login(self, user: User, session_uuid: str, refresh_token: str) -> Login:
         access_token = self._keys.issue(Claims(user.uuid, session_uuid))

@@ -2,9 +2,8 @@
 
 import math
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 
 from cisisk.model.errors import TooManyAttempts
 
@@ -16,20 +15,9 @@ FORGIVEN_AFTER = 3600.0
 """Seconds without a failure after which the past is forgotten."""
 MAX_TRACKED = 20_000
 """Accounts and addresses that are remembered at the most, the latest ones."""
-
-
-@dataclass(slots=True)
-class _Record:
-    failures: int
-    last: float
-
-    def wait(self, now: float) -> float:
-        """Seconds until the next attempt is looked at."""
-        over = self.failures - FREE_FAILURES
-        if over < 0:
-            return 0.0
-        pause = LONGEST_WAIT if over > 10 else min(FIRST_WAIT * 2**over, LONGEST_WAIT)
-        return max(0.0, self.last + pause - now)
+_COUNTED = FREE_FAILURES + 10
+"""Failures of a key that are told apart: the last but one brings the longest wait already, so that it stays when one
+is taken back."""
 
 
 class Brake:
@@ -37,7 +25,8 @@ class Brake:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._records: OrderedDict[Hashable, _Record] = OrderedDict()
+        # The times of the failures, because one that is taken back must not count as the latest any more.
+        self._failures: OrderedDict[Hashable, deque[float]] = OrderedDict()
 
     def require_free(self, *keys: Hashable) -> None:
         """Let an attempt go on.
@@ -46,7 +35,7 @@ class Brake:
             TooManyAttempts: one of ``keys`` has to wait.
         """
         now = self._clock()
-        wait = max((record.wait(now) for key in keys if (record := self._records.get(key))), default=0.0)
+        wait = max((_wait(failures, now) for key in keys if (failures := self._failures.get(key))), default=0.0)
         if wait > 0:
             raise TooManyAttempts(math.ceil(wait))
 
@@ -54,22 +43,27 @@ class Brake:
         """An attempt failed."""
         now = self._clock()
         for key in keys:
-            record = self._records.pop(key, None)
-            if record is None or now - record.last > FORGIVEN_AFTER:
-                record = _Record(0, now)
-            record.failures += 1
-            record.last = now
-            self._records[key] = record
-        while len(self._records) > MAX_TRACKED:
-            self._records.popitem(last=False)
+            failures = self._failures.pop(key, None)
+            if not failures or now - failures[-1] > FORGIVEN_AFTER:
+                failures = deque(maxlen=_COUNTED)
+            failures.append(now)
+            self._failures[key] = failures
+        while len(self._failures) > MAX_TRACKED:
+            self._failures.popitem(last=False)
 
     def take_back(self, *keys: Hashable) -> None:
         """One counted failure was none after all."""
         for key in keys:
-            if record := self._records.get(key):
-                record.failures -= 1
+            if failures := self._failures.get(key):
+                failures.pop()
 
     def forget(self, *keys: Hashable) -> None:
         """These keys start anew."""
         for key in keys:
-            self._records.pop(key, None)
+            self._failures.pop(key, None)
+
+
+def _wait(failures: deque[float], now: float) -> float:
+    """Seconds until the next attempt is looked at."""
+    over = len(failures) - FREE_FAILURES
+    return 0.0 if over < 0 else max(0.0, failures[-1] + min(FIRST_WAIT * 2**over, LONGEST_WAIT) - now)

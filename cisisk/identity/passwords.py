@@ -6,6 +6,8 @@ import secrets
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from cisisk.model.errors import Invalid
+
 MAX_SECRET_BYTES = 1024
 """Longer than any pass phrase; a bound for what a stranger can make us hash."""
 _AT_ONCE = 2
@@ -23,13 +25,19 @@ class Passwords:
         self._nobodys = self._hasher.hash(secrets.token_hex(16))
 
     async def hash(self, secret: str) -> str:
-        """The argon2id hash of ``secret`` with a salt of its own."""
+        """The argon2id hash of ``secret`` with a salt of its own.
+
+        Raises:
+            Invalid: nobody could ever enter it: it is too long, or no text.
+        """
+        if not _can_be_entered(secret):
+            raise Invalid.field("password", f"Not a text of at most {MAX_SECRET_BYTES} bytes")
         async with self._places:
             return await asyncio.to_thread(self._hasher.hash, secret)
 
     async def matches(self, secret: str, known: str | None) -> bool:
         """Whether ``secret`` is the one that ``known`` is the hash of; False, after the same time, when it is None."""
-        if len(secret.encode(errors="replace")) > MAX_SECRET_BYTES:
+        if not _can_be_entered(secret):
             secret, known = "", None
         async with self._places:
             return await asyncio.to_thread(self._verify, secret, known or self._nobodys) and known is not None
@@ -39,3 +47,10 @@ class Passwords:
             return self._hasher.verify(known, secret)
         except (VerificationError, InvalidHashError):
             return False
+
+
+def _can_be_entered(secret: str) -> bool:
+    try:
+        return len(secret.encode()) <= MAX_SECRET_BYTES
+    except UnicodeEncodeError:
+        return False

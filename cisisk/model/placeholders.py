@@ -16,10 +16,10 @@ def render(content: bytes, values: Mapping[str, str]) -> bytes:
 
     Args:
         content: in any encoding that holds ASCII as it is.
-        values: by name, a text for each of :data:`NAMES`. It is escaped for use in XML text and attribute values;
-            what is not ASCII becomes a character reference, which every encoding can hold.
+        values: by name, a text for each of :data:`NAMES` that is :func:`used`. It is escaped for use in XML text and
+            attribute values; what is not ASCII becomes a character reference, which every encoding can hold.
     """
-    replacements = {name.encode(): _escaped(values[name]) for name in NAMES}
+    replacements = {name.encode(): _escaped(value) for name, value in values.items()}
     return _KNOWN.sub(lambda found: replacements[found[1]], content)
 
 

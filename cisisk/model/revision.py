@@ -19,13 +19,22 @@ class Revised(Protocol):
         """Grows with each change."""
 
 
+class _AnyVersion(frozenset[str]):
+    def __contains__(self, _tag: object) -> bool:
+        return True
+
+
+ANY_VERSION = _AnyVersion()
+"""What a caller has seen who means whatever is there, as long as something is."""
+
+
 def entity_tag(resource: Revised) -> str:
     """The strong entity tag of a resource's current version, without its quotes."""
     return f"{''.join(filter(str.isdigit, resource.created_at))}-{resource.revision}"
 
 
 def require_current(resource: Revised, seen: Collection[str] | None) -> None:
-    """Let a change go on only if its caller has ``seen`` the current version; None sees any.
+    """Let a change go on only if its caller has ``seen`` the current version; None does not care.
 
     Raises:
         Stale: the resource has changed since.

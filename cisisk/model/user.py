@@ -64,12 +64,14 @@ class Permission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserPermission:
-    """Which permission a user holds."""
+    """Which permission a user holds. ``created_at`` and ``revision`` are the permission's."""
 
     user_uuid: str
     perm_uuid: str
     level: int
     perm_name: str
+    created_at: Timestamp
+    revision: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

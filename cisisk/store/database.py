@@ -1,14 +1,18 @@
 """The SQLite database: one connection that writes, one that reads, correct under cancellation."""
 
 import asyncio
+import logging
 import sqlite3
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Self
 
 import aiosqlite
 
 from cisisk.model.errors import StorageFailed
+
+# At DEBUG it writes every statement with its values: password hashes, configs with their secrets.
+logging.getLogger("aiosqlite").setLevel(logging.INFO)
 
 _EVERY_CONNECTION = (
     "PRAGMA busy_timeout = 5000",
@@ -62,10 +66,8 @@ class Database:
         Raises:
             StorageFailed: the database does not answer.
         """
-        try:
+        with _refusal("The database cannot be read"):
             return list(await self._reader.execute_fetchall(sql, parameters))
-        except sqlite3.OperationalError as error:
-            raise StorageFailed(f"The database cannot be read: {error}") from error
 
     async def row(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Row | None:
         """The first row that a SELECT finds, or None. Raises as :meth:`rows`."""
@@ -82,18 +84,17 @@ class Database:
             StorageFailed: the database or the disk refused; nothing was changed.
         """
         async with self._writing:
-            try:
+            with _refusal("The change could not be stored"):
                 try:
                     # IMMEDIATE: a transaction that reads first and then writes would fail on a snapshot grown old.
                     await self._writer.execute_fetchall("BEGIN IMMEDIATE")
                     yield Transaction(self._writer)
+                    await _to_the_end(self._writer.commit())
                 except BaseException:
-                    # The connection's thread works in order: this comes after whatever was cut off.
+                    # The connection's thread works in order: this comes after whatever was cut off. A full disk can
+                    # refuse the commit itself and leave the transaction open; of one that committed it undoes nothing.
                     await _to_the_end(self._writer.rollback())
                     raise
-                await _commit(self._writer)
-            except sqlite3.OperationalError as error:
-                raise StorageFailed(f"The change could not be stored: {error}") from error
 
     async def answers(self) -> bool:
         """Whether both connections answer in time."""
@@ -115,12 +116,15 @@ async def _connect(uri: str) -> AsyncIterator[aiosqlite.Connection]:
         yield connection
 
 
-async def _commit(connection: aiosqlite.Connection) -> None:
+@contextmanager
+def _refusal(what: str) -> Iterator[None]:
+    """Turn what the database or the disk is to blame for, not the statement, into StorageFailed."""
     try:
-        await _to_the_end(connection.commit())
-    except sqlite3.Error:
-        # A full disk can refuse the commit itself and leave the transaction open.
-        await _to_the_end(connection.rollback())
+        yield
+    except sqlite3.DatabaseError as error:
+        # A damaged file has no class of its own.
+        if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError:
+            raise StorageFailed(f"{what}: {error}") from error
         raise
 
 

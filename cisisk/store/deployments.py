@@ -95,7 +95,8 @@ async def written(db: Database, actor: Actor, deployment: Deployment) -> None:
         await tx.rows(
             "INSERT INTO cisco_phones (mac, current_profile_uuid, created_at)"
             " SELECT mac, (SELECT uuid FROM profiles WHERE uuid = ?), ? FROM phones WHERE mac = ?"
-            " ON CONFLICT (mac) DO UPDATE SET current_profile_uuid = excluded.current_profile_uuid",
+            " ON CONFLICT (mac) DO UPDATE"
+            " SET current_profile_uuid = excluded.current_profile_uuid, revision = revision + 1",
             (deployment.profile_uuid, moment, mac),
         )
         await tx.rows("DELETE FROM service_sessions WHERE mac = ?", (mac,))

@@ -40,6 +40,8 @@ class Source(Generic[_Item]):
     """What can be listed: a SELECT without WHERE, and what its rows are.
 
     Attributes:
+        searched: columns, or expressions of them.
+        sortable: columns, with their table's name where the SELECT has two of that name; callers leave that out.
         order: the columns that order the list when nothing else is wanted; the last one is unique.
     """
 
@@ -75,7 +77,8 @@ class Source(Generic[_Item]):
     def _order(self, sort: str | None) -> str:
         if not sort:
             return self.order
-        column = sort.removeprefix("-")
-        if column not in self.sortable:
-            raise Invalid.field("sort", f"Sort by one of {', '.join(self.sortable)}, with - before it to reverse")
+        columns = {column.rpartition(".")[2]: column for column in self.sortable}
+        column = columns.get(sort.removeprefix("-"))
+        if column is None:
+            raise Invalid.field("sort", f"Sort by one of {', '.join(columns)}, with - before it to reverse")
         return f"{column} {'DESC' if sort.startswith('-') else 'ASC'}, {self.order}"

@@ -8,12 +8,26 @@ from cisisk.store.database import Database, Transaction
 
 
 async def begin(
-    db: Database, actor: Actor, user_uuid: str, session_uuid: str, token_hash: bytes, expires_at: Timestamp
-) -> User:
-    """Record a login with its first refresh token. Raises NotFound when the user is gone."""
+    db: Database,
+    actor: Actor,
+    user_uuid: str,
+    password_hash: str,
+    session_uuid: str,
+    token_hash: bytes,
+    expires_at: Timestamp,
+) -> User | None:
+    """Record a login with its first refresh token.
+
+    Returns:
+        The user; None for one who is deactivated, or deleted or given another password since ``password_hash`` was
+        read: a login begun now would outlive the change that was to end it.
+    """
     async with db.transaction() as tx:
         moment = now()
-        await users.get(tx, user_uuid)
+        if not await tx.row(
+            "SELECT 1 FROM users WHERE uuid = ? AND password_hash = ? AND is_active", (user_uuid, password_hash)
+        ):
+            return None
         await tx.rows("DELETE FROM login_sessions WHERE expires_at < ?", (moment,))
         await tx.rows(
             "INSERT INTO login_sessions (uuid, user_uuid, created_at, expires_at) VALUES (?, ?, ?, ?)",

@@ -8,7 +8,7 @@ from uuid import uuid4
 from cisisk.model.clock import now
 from cisisk.model.errors import Conflict, Invalid, NotFound
 from cisisk.model.revision import require_current
-from cisisk.model.user import SUPERADMIN_PERMISSION, Actor, Permission, UserPermission
+from cisisk.model.user import SUPERADMIN_LEVEL, SUPERADMIN_PERMISSION, Actor, Permission, UserPermission
 from cisisk.store import audit, users
 from cisisk.store.changes import change
 from cisisk.store.database import Database, Transaction
@@ -16,7 +16,7 @@ from cisisk.store.listing import Listing, Page, Source
 
 _SELECT = "SELECT uuid, level, name, description, created_at, updated_at, revision FROM permissions"
 _SELECT_HELD = (
-    "SELECT user_uuid, perm_uuid, level, name AS perm_name"
+    "SELECT user_uuid, perm_uuid, level, name AS perm_name, created_at, revision"
     " FROM user_permissions JOIN permissions ON perm_uuid = permissions.uuid"
 )
 
@@ -69,10 +69,13 @@ async def update(
     Raises:
         NotFound: no such permission.
         Stale: not the version ``seen``.
-        Conflict: the name is taken, or nobody would be left who may do everything.
+        Conflict: the name is taken, the seeded permission would no longer be one for everything, or nobody would be
+            left who may do everything.
     """
     async with db.transaction() as tx:
         require_current(await get(tx, uuid), seen)
+        if uuid == SUPERADMIN_PERMISSION and columns.get("level", SUPERADMIN_LEVEL) != SUPERADMIN_LEVEL:
+            raise Conflict("The superadmin permission keeps its level")
         await _require_free(tx, columns, uuid)
         await change(tx, "permissions", ("uuid", uuid), {**columns, "updated_at": now()})
         await users.require_a_superadmin(tx)
@@ -118,10 +121,11 @@ async def give(db: Database, actor: Actor, user_uuid: str, perm_uuid: str) -> Us
         return await held_by(tx, user_uuid)
 
 
-async def take(db: Database, actor: Actor, user_uuid: str) -> None:
-    """Leave a user without any permission. Raises NotFound and Conflict as the others."""
+async def take(db: Database, actor: Actor, user_uuid: str, seen: Collection[str] | None = None) -> None:
+    """Leave a user without any permission. Raises NotFound, Stale, and Conflict as the others."""
     async with db.transaction() as tx:
         held = await held_by(tx, user_uuid)
+        require_current(held, seen)
         await tx.rows("DELETE FROM user_permissions WHERE user_uuid = ?", (user_uuid,))
         await users.require_a_superadmin(tx)
         await audit.record(tx, actor, "user.permission_taken", user_uuid, {"perm_uuid": held.perm_uuid})

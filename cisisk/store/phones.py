@@ -26,6 +26,8 @@ _SELECT = (
     " LEFT JOIN cisco_phones ON cisco_phones.mac = phones.mac LEFT JOIN sightings ON sightings.mac = phones.mac"
 )
 _SELECT_CISCO = "SELECT mac, software, current_profile_uuid, created_at, revision FROM cisco_phones"
+_SHOWN_MAC = " || ':' || ".join(f"substr({{0}}, {at}, 2)" for at in range(1, 12, 2))
+"""SQL for a MAC as people see it, of the column that holds its digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +70,23 @@ def _cisco_phone(row: sqlite3.Row) -> CiscoPhone:
 
 _PHONES = Source(
     select=_SELECT,
-    searched=("phones.mac", "name", "model", "location", "description", "phone_ip", "ip", "hostname"),
-    sortable=("mac", "name", "model", "location", "phone_ip", "software", "seen_at", "created_at", "updated_at"),
+    searched=(
+        *("phones.mac", _SHOWN_MAC.format("phones.mac")),
+        *("name", "model", "location", "description", "phone_ip", "ip", "hostname"),
+    ),
+    sortable=(
+        *("phones.mac", "name", "model", "location", "phone_ip", "software"),
+        *("seen_at", "phones.created_at", "updated_at"),
+    ),
     order="phones.mac",
     item=_phone,
 )
 _CISCO_PHONES = Source(
-    select=_SELECT_CISCO, searched=("mac", "software"), sortable=("mac", "software"), order="mac", item=_cisco_phone
+    select=_SELECT_CISCO,
+    searched=("mac", _SHOWN_MAC.format("mac"), "software"),
+    sortable=("mac", "software"),
+    order="mac",
+    item=_cisco_phone,
 )
 
 
@@ -171,6 +183,7 @@ async def put_cisco_phone(
         if seen is not None:
             require_current(await get_cisco_phone(tx, mac), seen)
         await _set_software(tx, mac, software)
+        await change(tx, "phones", ("mac", mac.digits), {"updated_at": now()})
         await audit.record(tx, actor, "cisco_phone.updated", str(mac), {"software": software})
         return await get_cisco_phone(tx, mac)
 
@@ -180,6 +193,7 @@ async def delete_cisco_phone(db: Database, actor: Actor, mac: Mac, seen: Collect
     async with db.transaction() as tx:
         require_current(await get_cisco_phone(tx, mac), seen)
         await tx.rows("DELETE FROM cisco_phones WHERE mac = ?", (mac.digits,))
+        await change(tx, "phones", ("mac", mac.digits), {"updated_at": now()})
         await audit.record(tx, actor, "cisco_phone.deleted", str(mac))
 
 

@@ -33,7 +33,7 @@ def _user(row: sqlite3.Row) -> User:
 _USERS = Source(
     select=_SELECT,
     searched=("first_name", "last_name", "username", "email", "users.phone"),
-    sortable=("username", "first_name", "last_name", "email", "created_at", "updated_at", "last_login_at"),
+    sortable=("username", "first_name", "last_name", "email", "users.created_at", "users.updated_at", "last_login_at"),
     order="username, users.uuid",
     item=_user,
 )

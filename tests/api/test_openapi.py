@@ -15,8 +15,8 @@ from pytest_aiohttp.plugin import AiohttpClient
 from cisisk.api import json_body
 from cisisk.api.openapi import (
     BODY,
-    Access,
     QUERY,
+    Access,
     BodyNotJson,
     Handler,
     UnsupportedBody,

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from cisisk.api.context import ACCOUNTS, actor, database, seen_versions
+from cisisk.api.context import ACCOUNTS, actor, database, seen_versions, uuid_of
 from cisisk.api.envelope import reply
 from cisisk.api.openapi import body_of, operation
 from cisisk.api.schemas.user import CiscoUserOut, PinIn
@@ -14,7 +14,7 @@ _CISCO_USER = CiscoUserOut()
 @operation(summary="Show whether a user has a PIN", tag="Cisco users", data=CiscoUserOut(), etag=True)
 async def show(request: web.Request) -> web.Response:
     """GET /cisco-users/by-user/{userUuid}."""
-    pin = await pins.get(database(request), request.match_info["userUuid"])
+    pin = await pins.get(database(request), uuid_of(request, "userUuid"))
     return reply(request, "Cisco user found", _CISCO_USER.dump(pin), version_of=pin)
 
 
@@ -23,7 +23,7 @@ async def put(request: web.Request) -> web.Response:
     """PUT /cisco-users/{userUuid}."""
     accounts = request.config_dict[ACCOUNTS]
     pin = await accounts.set_pin(
-        actor(request), request.match_info["userUuid"], body_of(request)["pin_code"], seen_versions(request)
+        actor(request), uuid_of(request, "userUuid"), body_of(request)["pin_code"], seen_versions(request)
     )
     return reply(request, "Cisco user updated", _CISCO_USER.dump(pin), version_of=pin)
 
@@ -31,5 +31,5 @@ async def put(request: web.Request) -> web.Response:
 @operation(summary="Take a user's PIN away", tag="Cisco users", etag=True)
 async def delete(request: web.Request) -> web.Response:
     """DELETE /cisco-users/{userUuid}."""
-    await pins.delete(database(request), actor(request), request.match_info["userUuid"], seen_versions(request))
+    await pins.delete(database(request), actor(request), uuid_of(request, "userUuid"), seen_versions(request))
     return reply(request, "Cisco user deleted")

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from cisisk.api.context import actor, database, seen_versions
+from cisisk.api.context import actor, database, seen_versions, uuid_of
 from cisisk.api.envelope import reply, reply_list
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
@@ -25,7 +25,7 @@ async def find(request: web.Request) -> web.Response:
 @operation(summary="Show a permission", tag="Permissions", data=PermissionOut(), etag=True)
 async def show(request: web.Request) -> web.Response:
     """GET /permissions/{uuid}."""
-    permission = await permissions.get(database(request), request.match_info["uuid"])
+    permission = await permissions.get(database(request), uuid_of(request))
     return reply(request, "Permission found", _PERMISSION.dump(permission), version_of=permission)
 
 
@@ -55,7 +55,7 @@ async def create(request: web.Request) -> web.Response:
 async def update(request: web.Request) -> web.Response:
     """PUT /permissions/{uuid}."""
     permission = await permissions.update(
-        database(request), actor(request), request.match_info["uuid"], body_of(request), seen_versions(request)
+        database(request), actor(request), uuid_of(request), body_of(request), seen_versions(request)
     )
     return reply(request, "Permission updated", _PERMISSION.dump(permission), version_of=permission)
 
@@ -63,7 +63,7 @@ async def update(request: web.Request) -> web.Response:
 @operation(summary="Delete a permission that nobody holds", tag="Permissions", errors=(409,), etag=True)
 async def delete(request: web.Request) -> web.Response:
     """DELETE /permissions/{uuid}."""
-    await permissions.delete(database(request), actor(request), request.match_info["uuid"], seen_versions(request))
+    await permissions.delete(database(request), actor(request), uuid_of(request), seen_versions(request))
     return reply(request, "Permission deleted")
 
 
@@ -74,23 +74,24 @@ async def delete(request: web.Request) -> web.Response:
     data=UserPermissionOut(),
     status=201,
     errors=(409,),
+    etag=True,
 )
 async def give(request: web.Request) -> web.Response:
     """POST /user-perms."""
     body = body_of(request)
     held = await permissions.give(database(request), actor(request), body["user_uuid"], body["perm_uuid"])
-    return reply(request, "User permission created", _HELD.dump(held), status=201)
+    return reply(request, "User permission created", _HELD.dump(held), status=201, version_of=held)
 
 
-@operation(summary="Show what a user holds", tag="User permissions", data=UserPermissionOut())
+@operation(summary="Show what a user holds", tag="User permissions", data=UserPermissionOut(), etag=True)
 async def show_held(request: web.Request) -> web.Response:
     """GET /user-perms/{userUuid}."""
-    held = await permissions.held_by(database(request), request.match_info["userUuid"])
-    return reply(request, "User permission found", _HELD.dump(held))
+    held = await permissions.held_by(database(request), uuid_of(request, "userUuid"))
+    return reply(request, "User permission found", _HELD.dump(held), version_of=held)
 
 
-@operation(summary="Leave a user without a permission", tag="User permissions", errors=(409,))
+@operation(summary="Leave a user without a permission", tag="User permissions", errors=(409,), etag=True)
 async def take(request: web.Request) -> web.Response:
     """DELETE /user-perms/{userUuid}."""
-    await permissions.take(database(request), actor(request), request.match_info["userUuid"])
+    await permissions.take(database(request), actor(request), uuid_of(request, "userUuid"), seen_versions(request))
     return reply(request, "User permission deleted")

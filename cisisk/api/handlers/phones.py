@@ -9,7 +9,7 @@ from cisisk.api.envelope import reply, reply_list
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.phone import CiscoPhoneIn, CiscoPhoneOut, PhoneIn, PhoneOut
-from cisisk.model.errors import NotFound
+from cisisk.model.errors import Invalid, NotFound
 from cisisk.store import phones
 from cisisk.store.listing import Listing
 
@@ -43,15 +43,16 @@ async def create(request: web.Request) -> web.Response:
 @operation(
     summary="Change a phone",
     tag="Phones",
-    body=PhoneIn(partial=True, exclude=("mac",)),
+    body=PhoneIn(partial=True),
     data=PhoneOut(),
     etag=True,
 )
 async def update(request: web.Request) -> web.Response:
     """PUT /phones/{mac}."""
-    phone = await phones.update(
-        database(request), actor(request), mac_of(request), body_of(request), seen_versions(request)
-    )
+    columns, mac = dict(body_of(request)), mac_of(request)
+    if columns.pop("mac", mac) != mac:
+        raise Invalid.field("mac", "A phone keeps its address. Add the other phone, then delete this one")
+    phone = await phones.update(database(request), actor(request), mac, columns, seen_versions(request))
     return reply(request, "Phone updated", _PHONE.dump(phone), version_of=phone)
 
 
@@ -94,15 +95,19 @@ async def delete_cisco(request: web.Request) -> web.Response:
     return reply(request, "Cisco phone deleted")
 
 
-@operation(summary="Show the config that a phone is served", tag="Phone config", content_type="application/xml")
+@operation(
+    summary="Show the config that a phone is served", tag="Phone config", content_type="application/xml", etag=True
+)
 async def config(request: web.Request) -> web.Response:
     """GET /phone-config/{mac}."""
     phone = await phones.get(database(request), mac_of(request))
     served = await asyncio.to_thread(request.config_dict[LIBRARY].current, phone.mac.config_name)
     if served is None:
         raise NotFound(f"{phone.mac.config_name} is not in the served directory")
-    return web.Response(
+    response = web.Response(
         body=served.content,
         content_type="application/xml",
         headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
     )
+    response.etag = served.sha256
+    return response

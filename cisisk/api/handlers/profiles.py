@@ -4,7 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
-from cisisk.api.context import PROFILES, SWITCHER, actor, database, seen_versions
+from cisisk.api.context import PROFILES, SWITCHER, actor, database, seen_versions, uuid_of
 from cisisk.api.envelope import reply, reply_list
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
@@ -38,7 +38,7 @@ async def find(request: web.Request) -> web.Response:
 @operation(summary="List a user's phone profiles", tag="Phone profiles", query=ListQuery(), data=ProfileOut(many=True))
 async def find_of_user(request: web.Request) -> web.Response:
     """GET /phone-profiles/user/{userUuid}."""
-    user = await users.get(database(request), request.match_info["userUuid"])
+    user = await users.get(database(request), uuid_of(request, "userUuid"))
     return await _list(request, user.uuid)
 
 
@@ -52,7 +52,7 @@ async def _list(request: web.Request, user_uuid: str | None) -> web.Response:
 @operation(summary="Show a phone profile", tag="Phone profiles", data=JudgedProfileOut(), etag=True)
 async def show(request: web.Request) -> web.Response:
     """GET /phone-profiles/{uuid}."""
-    judged = await request.config_dict[PROFILES].get(request.match_info["uuid"])
+    judged = await request.config_dict[PROFILES].get(uuid_of(request))
     return reply(request, "Profile found", _data(judged), version_of=judged.profile)
 
 
@@ -80,7 +80,7 @@ async def create(request: web.Request) -> web.Response:
 async def update(request: web.Request) -> web.Response:
     """PUT /phone-profiles/{uuid}."""
     judged = await request.config_dict[PROFILES].update(
-        actor(request), request.match_info["uuid"], body_of(request), seen_versions(request)
+        actor(request), uuid_of(request), body_of(request), seen_versions(request)
     )
     return reply(request, "Profile updated", _data(judged), version_of=judged.profile)
 
@@ -88,7 +88,7 @@ async def update(request: web.Request) -> web.Response:
 @operation(summary="Delete a phone profile", tag="Phone profiles", etag=True)
 async def delete(request: web.Request) -> web.Response:
     """DELETE /phone-profiles/{uuid}."""
-    await profiles.delete(database(request), actor(request), request.match_info["uuid"], seen_versions(request))
+    await profiles.delete(database(request), actor(request), uuid_of(request), seen_versions(request))
     return reply(request, "Profile deleted")
 
 
@@ -109,5 +109,5 @@ async def switch(request: web.Request) -> web.Response:
 @operation(summary="Show what became of a switch", tag="Deployments", data=DeploymentOut())
 async def show_deployment(request: web.Request) -> web.Response:
     """GET /deployments/{uuid}."""
-    deployment = await deployments.get(database(request), request.match_info["uuid"])
+    deployment = await deployments.get(database(request), uuid_of(request))
     return reply(request, "Deployment found", _DEPLOYMENT.dump(deployment))

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from cisisk.api.context import DOCUMENT, HEALTH, SETTINGS, database
+from cisisk.api.context import DOCUMENT, HEALTH, SETTINGS, database, uuid_of
 from cisisk.api.envelope import reply, reply_list
 from cisisk.api.openapi import QUERY, Access, operation
 from cisisk.api.schemas.listing import AuditQuery, UserAuditQuery
@@ -22,7 +22,7 @@ async def find_audit_logs(request: web.Request) -> web.Response:
 @operation(summary="Read one user's audit log", tag="Audit log", query=UserAuditQuery(), data=AuditEntryOut(many=True))
 async def find_audit_logs_of_user(request: web.Request) -> web.Response:
     """GET /audit-logs/by-user/{userUuid}. Also for a user who was deleted."""
-    return await _audit_logs(request, request.match_info["userUuid"])
+    return await _audit_logs(request, uuid_of(request, "userUuid"))
 
 
 async def _audit_logs(request: web.Request, user_uuid: str | None) -> web.Response:

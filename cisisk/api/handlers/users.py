@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from cisisk.api.context import ACCOUNTS, USER, actor, database, seen_versions
+from cisisk.api.context import ACCOUNTS, USER, actor, database, seen_versions, uuid_of
 from cisisk.api.envelope import reply, reply_list
 from cisisk.api.openapi import QUERY, Access, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
@@ -26,7 +26,7 @@ async def find(request: web.Request) -> web.Response:
 @operation(summary="Show a user", tag="Users", data=UserOut(), etag=True)
 async def show(request: web.Request) -> web.Response:
     """GET /users/{uuid}."""
-    user = await users.get(database(request), request.match_info["uuid"])
+    user = await users.get(database(request), uuid_of(request))
     return reply(request, "User found", _USER.dump(user), version_of=user)
 
 
@@ -41,14 +41,14 @@ async def create(request: web.Request) -> web.Response:
 async def update(request: web.Request) -> web.Response:
     """PUT /users/{uuid}."""
     accounts = request.config_dict[ACCOUNTS]
-    user = await accounts.update(actor(request), request.match_info["uuid"], body_of(request), seen_versions(request))
+    user = await accounts.update(actor(request), uuid_of(request), body_of(request), seen_versions(request))
     return reply(request, "User updated", _USER.dump(user), version_of=user)
 
 
 @operation(summary="Delete a user", tag="Users", errors=(409,), etag=True)
 async def delete(request: web.Request) -> web.Response:
     """DELETE /users/{uuid}."""
-    await users.delete(database(request), actor(request), request.match_info["uuid"], seen_versions(request))
+    await users.delete(database(request), actor(request), uuid_of(request), seen_versions(request))
     return reply(request, "User deleted")
 
 

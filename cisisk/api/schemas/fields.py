@@ -1,9 +1,10 @@
 """Fields that the resources share."""
 
 import ipaddress
+import re
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, missing, post_load, validate
 
 from cisisk.model.errors import Invalid
 from cisisk.model.mac import Mac
@@ -14,9 +15,35 @@ def text(longest: int, *, shortest: int = 1) -> validate.Length:
     return validate.Length(min=shortest, max=longest)
 
 
+class Form(validate.Validator):
+    """What a whole text looks like: an expression from ^ to $, the dialect that OpenAPI publishes it in."""
+
+    def __init__(self, pattern: str, *, error: str) -> None:
+        self.regex = re.compile(pattern)
+        self._error = error
+
+    def __call__(self, value: str) -> str:
+        """Return ``value``, which has no line end behind it either. Raises ValidationError."""
+        if self.regex.fullmatch(value) is None:
+            raise ValidationError(self._error)
+        return value
+
+
 NAME = text(120)
 LINE = text(255, shortest=0)
 PARAGRAPH = text(2000, shortest=0)
+
+
+class In(Schema):
+    """What clients send: null in an optional field is as good as nothing, and brings its default back."""
+
+    @post_load
+    def _defaults_for_null(self, values: dict[str, Any], **_: Any) -> dict[str, Any]:
+        for name, value in values.items():
+            if value is None:
+                default = self.fields[name].load_default
+                values[name] = None if default is missing else default() if callable(default) else default
+        return values
 
 
 class Uuid(fields.UUID):
@@ -47,6 +74,15 @@ class IpAddress(fields.String):
             return str(ipaddress.ip_address(super()._deserialize(value, attr, data, **kwargs)))
         except ValueError as error:
             raise ValidationError("Not an IP address such as 192.0.2.7") from error
+
+
+class WholeNumber(fields.Integer):
+    """A whole number, or a text that is one; 1.5 is refused instead of cut."""
+
+    def _validated(self, value: Any) -> int:
+        if isinstance(value, float) and not value.is_integer():
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
 
 
 class Timestamp(fields.String):

@@ -15,9 +15,13 @@ class ListQuery(Schema):
         load_default=None, validate=validate.Range(1, MOST), metadata={"description": "At most so many"}
     )
     offset = fields.Integer(load_default=0, validate=validate.Range(0, 2**31), metadata={"description": "Skip so many"})
-    q = fields.String(load_default=None, validate=text(200), metadata={"description": "Text that must occur"})
+    q = fields.String(
+        load_default=None, validate=text(200, shortest=0), metadata={"description": "Text that must occur"}
+    )
     sort = fields.String(
-        load_default=None, validate=text(64), metadata={"description": "A field; with - before it, in reverse"}
+        load_default=None,
+        validate=text(64, shortest=0),
+        metadata={"description": "A field; with - before it, in reverse"},
     )
 
 

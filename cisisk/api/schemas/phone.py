@@ -2,9 +2,20 @@
 
 from typing import Any
 
-from marshmallow import Schema, fields, post_load, validate
+from marshmallow import Schema, fields, validate
 
-from cisisk.api.schemas.fields import LINE, NAME, PARAGRAPH, IpAddress, MacAddress, Timestamp, Uuid, text
+from cisisk.api.schemas.fields import (
+    LINE,
+    NAME,
+    PARAGRAPH,
+    In,
+    IpAddress,
+    MacAddress,
+    Timestamp,
+    Uuid,
+    WholeNumber,
+    text,
+)
 from cisisk.model import sep_config
 from cisisk.model.deployment import DeploymentState
 from cisisk.model.phone import Software
@@ -13,7 +24,7 @@ MAX_MODELS = 100
 """More than the catalogue has."""
 
 
-class PhoneIn(Schema):
+class PhoneIn(In):
     """A phone."""
 
     mac = MacAddress(required=True)
@@ -21,13 +32,13 @@ class PhoneIn(Schema):
     phone_ip = IpAddress(allow_none=True)
     location = fields.String(allow_none=True, validate=LINE)
     description = fields.String(allow_none=True, validate=PARAGRAPH)
-    software = fields.Enum(Software, by_value=True, load_default=Software.SIP)
+    software = fields.Enum(Software, by_value=True, allow_none=True, load_default=Software.SIP)
     name = fields.String(allow_none=True, validate=LINE)
     hostname = fields.String(allow_none=True, validate=LINE)
-    phone_vlan = fields.Integer(allow_none=True, validate=validate.Range(0, 4095))
+    phone_vlan = WholeNumber(allow_none=True, validate=validate.Range(0, 4095))
     brand = fields.String(allow_none=True, validate=LINE)
     software_version = fields.String(allow_none=True, validate=LINE)
-    is_active = fields.Boolean()
+    is_active = fields.Boolean(allow_none=True, load_default=True)
 
 
 class PhoneOut(Schema):
@@ -83,7 +94,7 @@ class SoftwareType(fields.Enum[Software]):
         return None if value == "" else super()._deserialize(value, attr, data, **kwargs)
 
 
-class ProfileIn(Schema):
+class ProfileIn(In):
     """A phone profile."""
 
     user_uuid = Uuid(required=True)
@@ -93,19 +104,16 @@ class ProfileIn(Schema):
     compatible_models = fields.List(
         fields.String(validate=text(64)),
         allow_none=True,
+        load_default=list,
         validate=validate.Length(max=MAX_MODELS),
         metadata={"description": "Empty for any model", "example": ["7942", "7962"]},
     )
     software_type = SoftwareType()
     placeholders = fields.Boolean(
-        metadata={"description": "Fill in {{mac}}, {{device_name}} and {{server}} at each switch"}
+        allow_none=True,
+        load_default=False,
+        metadata={"description": "Fill in {{mac}}, {{device_name}} and {{server}} at each switch"},
     )
-
-    @post_load
-    def _empty_for_any(self, values: dict[str, Any], **_: Any) -> dict[str, Any]:
-        if values.get("compatible_models", ()) is None:
-            values["compatible_models"] = []
-        return values
 
 
 class ProfileOut(Schema):

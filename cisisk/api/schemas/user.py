@@ -2,18 +2,18 @@
 
 from marshmallow import Schema, fields, validate
 
-from cisisk.api.schemas.fields import LINE, NAME, Timestamp, Uuid, text
+from cisisk.api.schemas.fields import LINE, NAME, Form, In, Timestamp, Uuid, text
 
 MIN_PASSWORD = 8
 """NIST SP 800-63B section 5.1.1.2."""
 PASSWORD = validate.Length(min=MIN_PASSWORD, max=256)
-PIN = validate.Regexp(r"[0-9]{4,16}\Z", error="A PIN has 4 to 16 digits: a phone's keypad has no others")
-USERNAME = validate.Regexp(
-    r"[A-Za-z0-9._@-]{1,64}\Z", error="A username has 1 to 64 letters, digits, dots, dashes, underscores or @"
+PIN = Form("^[0-9]{4,16}$", error="A PIN has 4 to 16 digits: a phone's keypad has no others")
+USERNAME = Form(
+    "^[A-Za-z0-9._@-]{1,64}$", error="A username has 1 to 64 letters, digits, dots, dashes, underscores or @"
 )
 
 
-class RegistrationIn(Schema):
+class RegistrationIn(In):
     """A new user."""
 
     first_name = fields.String(required=True, validate=NAME)
@@ -22,16 +22,16 @@ class RegistrationIn(Schema):
     email = fields.Email(required=True, validate=text(254))
     password = fields.String(required=True, load_only=True, validate=PASSWORD, metadata={"format": "password"})
     phone = fields.String(allow_none=True, validate=LINE)
-    lang = fields.String(load_default="en", validate=text(35))
+    lang = fields.String(allow_none=True, load_default="en", validate=text(35))
     location = fields.String(allow_none=True, validate=LINE)
     nationality = fields.String(allow_none=True, validate=LINE)
-    timezone = fields.String(load_default="UTC", validate=text(64))
+    timezone = fields.String(allow_none=True, load_default="UTC", validate=text(64))
 
 
 class UserIn(RegistrationIn):
     """A new user, by an administrator."""
 
-    is_active = fields.Boolean(load_default=True)
+    is_active = fields.Boolean(allow_none=True, load_default=True)
 
 
 class UserOut(Schema):
@@ -121,7 +121,7 @@ class LoginOut(TokensOut):
     user = fields.Nested(UserOut, required=True)
 
 
-class PermissionIn(Schema):
+class PermissionIn(In):
     """A permission."""
 
     level = fields.Integer(required=True, strict=True, validate=validate.Range(0, 1_000_000))

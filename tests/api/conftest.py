@@ -1,0 +1,61 @@
+"""A running appliance for every test: it starts and stops in a tenth of a second."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+import pytest_asyncio
+
+from cisisk.config import Settings
+from tests.api.client import PASSWORD, Client, Site, settings_for
+from tests.api.client import site as opened
+
+SiteWith: TypeAlias = Callable[..., AbstractAsyncContextManager[Site]]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("CISISK_ADMIN_PASSWORD", PASSWORD)
+    return settings_for(tmp_path)
+
+
+@pytest.fixture
+async def site(settings: Settings) -> AsyncIterator[Site]:
+    async with opened(settings) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    """One appliance for all tests of a module, which leave each other's users and phones alone.
+
+    The module says ``pytestmark = pytest.mark.asyncio(loop_scope="module")``.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("CISISK_ADMIN_PASSWORD", PASSWORD)
+        async with opened(settings_for(tmp_path_factory.mktemp("shared"))) as running:
+            yield running
+
+
+@pytest.fixture
+def site_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SiteWith:
+    """Opens an appliance with other settings: ``async with site_with(auth={"public_register": True}) as site``."""
+    monkeypatch.setenv("CISISK_ADMIN_PASSWORD", PASSWORD)
+
+    def open_with(**sections: dict[str, Any]) -> AbstractAsyncContextManager[Site]:
+        return opened(settings_for(tmp_path, **sections))
+
+    return open_with
+
+
+@pytest.fixture
+def admin(site: Site) -> Client:
+    return site.admin
+
+
+@pytest.fixture
+def anybody(site: Site) -> Client:
+    """Somebody without a token."""
+    return site.anybody

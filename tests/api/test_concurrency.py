@@ -1,0 +1,211 @@
+"""ETag and If-Match (RFC 9110 sections 8.8.3 and 13.1.1): nobody overwrites what he has not seen."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.api.client import CONFIG, SWITCH, Answer, Site, user
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """Where it is shown, where it is changed and deleted, and two changes; None where it only has another way."""
+
+    shown: str
+    changed: str
+    changes: tuple[dict[str, Any], dict[str, Any]] | None
+
+
+Maker = Callable[[Site], Awaitable[Resource]]
+RENAMED = ({"description": "one"}, {"description": "two"})
+
+
+async def a_user(site: Site) -> Resource:
+    path = f"/users/{await site.admin.new_user(site.name())}"
+    return Resource(path, path, ({"phone": "1"}, {"phone": "2"}))
+
+
+async def a_permission(site: Site) -> Resource:
+    path = f"/permissions/{await site.admin.new_permission(5, site.name())}"
+    return Resource(path, path, RENAMED)
+
+
+async def a_held_permission(site: Site) -> Resource:
+    uuid, _ = await site.new_clerk()
+    return Resource(f"/user-perms/{uuid}", f"/user-perms/{uuid}", None)
+
+
+async def a_new_mac(site: Site) -> str:
+    """The MAC of a phone in the inventory."""
+    mac = site.mac()
+    assert (await site.admin.post("/phones", {"mac": mac})).status == 201
+    return mac
+
+
+async def a_phone(site: Site) -> Resource:
+    mac = await a_new_mac(site)
+    return Resource(f"/phones/{mac}", f"/phones/{mac}", RENAMED)
+
+
+async def a_cisco_phone(site: Site) -> Resource:
+    mac = await a_new_mac(site)
+    return Resource(f"/cisco-phones/{mac}", f"/cisco-phones/{mac}", ({"software": "SCCP"}, {"software": "SIPE"}))
+
+
+async def a_profile(site: Site) -> Resource:
+    path = f"/phone-profiles/{await site.admin.new_profile(site.admin_uuid)}"
+    return Resource(path, path, RENAMED)
+
+
+async def a_pin(site: Site) -> Resource:
+    uuid = await site.admin.new_user(site.name())
+    await site.admin.put(f"/cisco-users/{uuid}", {"pin_code": "1234"})
+    shown, changed = f"/cisco-users/by-user/{uuid}", f"/cisco-users/{uuid}"
+    return Resource(shown, changed, ({"pin_code": "2345"}, {"pin_code": "3456"}))
+
+
+ALL = [a_user, a_permission, a_held_permission, a_phone, a_cisco_phone, a_profile, a_pin]
+CHANGEABLE = [maker for maker in ALL if maker is not a_held_permission]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+NAMES: Callable[[Maker], str] = lambda maker: maker.__name__  # noqa: E731 -- pytest asks for a function
+
+
+@pytest.fixture
+def site(shared_site: Site) -> Site:
+    return shared_site
+
+
+@pytest.mark.parametrize("make", ALL, ids=NAMES)
+async def test_a_single_resource_carries_a_strong_tag_that_lasts(site: Site, make: Maker) -> None:
+    resource = await make(site)
+    tag = (await site.admin.get(resource.shown)).etag
+    assert tag.startswith('"')
+    assert tag.endswith('"')
+    assert (await site.admin.get(resource.shown)).etag == tag
+
+
+@pytest.mark.parametrize("make", CHANGEABLE, ids=NAMES)
+async def test_each_change_makes_a_new_version(site: Site, make: Maker) -> None:
+    resource = await make(site)
+    assert resource.changes
+    tags = [(await site.admin.get(resource.shown)).etag]
+    for change in resource.changes:
+        answer = await site.admin.put(resource.changed, change)
+        assert (await site.admin.get(resource.shown)).etag == answer.etag
+        tags.append(answer.etag)
+    assert len(set(tags)) == 3
+
+
+@pytest.mark.parametrize("make", CHANGEABLE, ids=NAMES)
+async def test_the_current_version_can_be_changed_and_no_other(site: Site, make: Maker) -> None:
+    resource = await make(site)
+    assert resource.changes
+    change, other = resource.changes
+    old = (await site.admin.get(resource.shown)).etag
+
+    async def put(if_match: str) -> Answer:
+        return await site.admin.put(resource.changed, other, If_Match=if_match)
+
+    new = (await site.admin.put(resource.changed, change, If_Match=old)).etag
+    before = (await site.admin.get(resource.shown)).body["data"]
+    for refused in (old, '"nonsense"', f"{old}, W/{new}", f"W/{new}", '"*"', "nonsense", ""):
+        assert (refused, (await put(refused)).status) == (refused, 412)
+    assert (await site.admin.get(resource.shown)).body["data"] == before
+    assert (await site.admin.get(resource.shown)).etag == new
+    newer = (await put(f'"nonsense", {new}')).etag
+    assert newer != new
+    assert (await put("*")).status == 200
+
+
+@pytest.mark.parametrize("make", ALL, ids=NAMES)
+async def test_the_current_version_can_be_deleted_and_no_other(site: Site, make: Maker) -> None:
+    resource = await make(site)
+    tag = (await site.admin.get(resource.shown)).etag
+    for refused in ('"nonsense"', f"W/{tag}"):
+        assert (await site.admin.delete(resource.changed, If_Match=refused)).status == 412
+    assert (await site.admin.get(resource.shown)).etag == tag
+    assert (await site.admin.delete(resource.changed, If_Match=f'"nonsense", {tag}')).status == 200
+    assert (await site.admin.get(resource.shown)).status == 404
+
+
+@pytest.mark.parametrize("make", ALL, ids=NAMES)
+async def test_whatever_is_there_can_be_deleted_and_nothing_that_is_not(site: Site, make: Maker) -> None:
+    resource = await make(site)
+    assert (await site.admin.delete(resource.changed, If_Match="*")).status == 200
+    assert (await site.admin.delete(resource.changed, If_Match="*")).status == 404
+    assert (await site.admin.delete(resource.changed)).status == 404
+
+
+async def test_what_was_created_comes_with_its_tag(site: Site) -> None:
+    bodies: dict[str, dict[str, Any]] = {
+        "/users": user(site.name()),
+        "/permissions": {"level": 5, "name": site.name()},
+        "/phones": {"mac": site.mac()},
+        "/phone-profiles": {"user_uuid": site.admin_uuid, "name": "a", "cnf_xml": CONFIG},
+    }
+    for path, body in bodies.items():
+        created = await site.admin.post(path, body)
+        name = created.data.get("uuid") or created.data["mac"]
+        assert created.etag == (await site.admin.get(f"{path}/{name}")).etag
+
+
+@pytest.mark.parametrize("make", [a_pin, a_cisco_phone], ids=NAMES)
+@pytest.mark.parametrize("if_match", ["*", '"nonsense"'])
+async def test_what_is_not_there_has_no_version_that_could_be_meant(site: Site, make: Maker, if_match: str) -> None:
+    resource = await make(site)
+    assert resource.changes
+    await site.admin.delete(resource.changed)
+    assert (await site.admin.put(resource.changed, resource.changes[0], If_Match=if_match)).status in (404, 412)
+    assert (await site.admin.get(resource.shown)).status == 404
+    assert (await site.admin.put(resource.changed, resource.changes[0])).status == 200
+
+
+async def test_a_resource_made_anew_is_another_one(site: Site) -> None:
+    mac = await a_new_mac(site)
+    old = (await site.admin.get(f"/phones/{mac}")).etag
+    await site.admin.delete(f"/phones/{mac}")
+    await site.admin.post("/phones", {"mac": mac})
+    assert (await site.admin.delete(f"/phones/{mac}", If_Match=old)).status == 412
+
+
+async def test_another_permission_makes_another_version_of_what_a_user_holds(site: Site) -> None:
+    resource = await a_held_permission(site)
+    old = (await site.admin.get(resource.shown)).etag
+    other = await site.admin.new_permission(7, site.name())
+    await site.admin.post("/user-perms", {"user_uuid": resource.shown.rpartition("/")[2], "perm_uuid": other})
+    current = (await site.admin.get(resource.shown)).etag
+    await site.admin.put(f"/permissions/{other}", {"level": 8})
+    for stale in (old, current):
+        assert (await site.admin.delete(resource.changed, If_Match=stale)).status == 412
+
+
+async def test_a_phones_software_is_a_part_of_the_phone_wherever_it_is_changed(site: Site) -> None:
+    mac = await a_new_mac(site)
+    tags = [(await site.admin.get(f"/phones/{mac}")).etag]
+    await site.admin.put(f"/cisco-phones/{mac}", {"software": "SCCP"})
+    tags.append((await site.admin.get(f"/phones/{mac}")).etag)
+    await site.admin.delete(f"/cisco-phones/{mac}")
+    tags.append((await site.admin.get(f"/phones/{mac}")).etag)
+    assert len(set(tags)) == 3
+    cisco = (await site.admin.put(f"/cisco-phones/{mac}", {"software": "SIP"})).etag
+    await site.admin.put(f"/phones/{mac}", {"software": "SIPE"})
+    assert (await site.admin.get(f"/cisco-phones/{mac}")).etag != cisco
+
+
+async def test_a_switch_makes_another_version_of_what_the_phone_runs(site: Site) -> None:
+    profile = await site.admin.new_profile(site.admin_uuid)
+    mac = await a_new_mac(site)
+    old = (await site.admin.get(f"/cisco-phones/{mac}")).etag
+    await site.admin.post(SWITCH, {"profile_uuid": profile, "mac": mac})
+    assert (await site.admin.delete(f"/cisco-phones/{mac}", If_Match=old)).status == 412
+
+
+async def test_the_served_config_has_a_tag_of_its_content(site: Site) -> None:
+    tags, mac = [], site.mac()
+    for text in ("one", "two", "one"):
+        profile = await site.admin.new_profile(site.admin_uuid, cnf_xml=f"<device><!--{text}--></device>")
+        await site.admin.post(SWITCH, {"profile_uuid": profile, "mac": mac})
+        tags.append((await site.admin.get(f"/phone-config/{mac}")).etag)
+    assert tags[0] == tags[2] != tags[1]

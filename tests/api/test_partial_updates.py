@@ -1,0 +1,147 @@
+"""Section 0 of the contract: PUT changes only what is sent."""
+
+from typing import Any
+
+import pytest
+
+from tests.api.client import CONFIG, Site, check_error, user
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def site(shared_site: Site) -> Site:
+    return shared_site
+
+
+CLEARABLE = {
+    "users": ("phone", "location", "nationality"),
+    "phones": (
+        *("model", "phone_ip", "location", "description", "name", "hostname"),
+        *("phone_vlan", "brand", "software_version"),
+    ),
+    "permissions": ("description",),
+    "phone-profiles": ("description",),
+}
+FILLED: dict[str, dict[str, Any]] = {
+    "users": {"phone": "+49 1", "location": "Bonn", "nationality": "DE", "lang": "de", "timezone": "Europe/Berlin"},
+    "phones": {
+        "model": "CP-7942G",
+        "phone_ip": "192.0.2.7",
+        "location": "Lobby",
+        "description": "By the door",
+        "name": "Lobby phone",
+        "hostname": "lobby",
+        "phone_vlan": 12,
+        "brand": "Cisco",
+        "software_version": "9-4-2",
+        "software": "SCCP",
+        "is_active": False,
+    },
+    "permissions": {"level": 7, "description": "Reads"},
+    "phone-profiles": {"description": "For guests", "compatible_models": ["7942"], "software_type": "SIP"},
+}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "users": {"lang": "en", "timezone": "UTC", "is_active": True},
+    "phones": {"software": "SIP", "is_active": True},
+    "phone-profiles": {"compatible_models": [], "software_type": None, "placeholders": False},
+}
+REQUIRED = {
+    "users": ("first_name", "last_name", "username", "email", "password"),
+    "phones": ("mac",),
+    "permissions": ("level", "name"),
+    "phone-profiles": ("user_uuid", "name", "cnf_xml"),
+}
+
+
+async def filled(site: Site, resource: str) -> tuple[str, dict[str, Any]]:
+    """The path of a resource that has a value in every field, and the resource."""
+    bodies: dict[str, dict[str, Any]] = {
+        "users": user(site.name()),
+        "phones": {"mac": site.mac()},
+        "permissions": {"name": site.name()},
+        "phone-profiles": {"user_uuid": site.admin_uuid, "name": "Reception", "cnf_xml": CONFIG},
+    }
+    made = (await site.admin.post(f"/{resource}", {**bodies[resource], **FILLED[resource]})).data
+    return f"/{resource}/{made.get('uuid') or made['mac']}", made
+
+
+def content_of(resource: dict[str, Any]) -> dict[str, Any]:
+    """What does not change by itself."""
+    itself = ("updated_at", "updated_ip", "last_uuid", "warnings")
+    return {name: value for name, value in resource.items() if name not in itself}
+
+
+@pytest.mark.parametrize("resource", FILLED)
+async def test_what_was_filled_in_is_returned(site: Site, resource: str) -> None:
+    path, made = await filled(site, resource)
+    assert {name: made[name] for name in FILLED[resource]} == FILLED[resource]
+    assert content_of((await site.admin.get(path)).data) == content_of(made)
+
+
+@pytest.mark.parametrize("resource", FILLED)
+async def test_a_put_changes_only_what_was_sent(site: Site, resource: str) -> None:
+    path, made = await filled(site, resource)
+    for name, value in FILLED[resource].items():
+        changed = (await site.admin.put(path, {name: value})).data
+        assert content_of(changed) == content_of(made)
+    assert content_of((await site.admin.put(path, {})).data) == content_of(made)
+    for name in CLEARABLE[resource]:
+        value = 99 if name == "phone_vlan" else "192.0.2.99" if name == "phone_ip" else "other"
+        made[name] = value
+        assert content_of((await site.admin.put(path, {name: value})).data) == content_of(made)
+
+
+@pytest.mark.parametrize("resource", CLEARABLE)
+async def test_null_clears_an_optional_field(site: Site, resource: str) -> None:
+    path, _ = await filled(site, resource)
+    for name in CLEARABLE[resource]:
+        assert (await site.admin.put(path, {name: None})).data[name] is None
+        assert (await site.admin.get(path)).data[name] is None
+
+
+@pytest.mark.parametrize("resource", DEFAULTS)
+async def test_null_gives_an_optional_field_its_default_back(site: Site, resource: str) -> None:
+    path, _ = await filled(site, resource)
+    for name, default in DEFAULTS[resource].items():
+        assert (await site.admin.put(path, {name: None})).data[name] == default
+        assert (await site.admin.get(path)).data[name] == default
+
+
+async def test_null_in_a_post_is_as_good_as_nothing(site: Site) -> None:
+    optional = dict.fromkeys(["phone", "location", "nationality", "lang", "timezone", "is_active"])
+    made = (await site.admin.post("/users", {**user(site.name()), **optional})).data
+    assert {name: made[name] for name in DEFAULTS["users"]} == DEFAULTS["users"]
+    optional = dict.fromkeys([*CLEARABLE["phones"], *DEFAULTS["phones"]])
+    made = (await site.admin.post("/phones", {"mac": site.mac(), **optional})).data
+    assert {name: made[name] for name in DEFAULTS["phones"]} == DEFAULTS["phones"]
+
+
+@pytest.mark.parametrize("resource", REQUIRED)
+async def test_null_in_a_required_field_is_422(site: Site, resource: str) -> None:
+    path, made = await filled(site, resource)
+    for name in REQUIRED[resource]:
+        answer = await site.admin.put(path, {name: None})
+        check_error(answer, 422)
+        assert list(answer.fields) == [name]
+    assert content_of((await site.admin.get(path)).data) == content_of(made)
+
+
+async def test_a_phone_keeps_its_address_which_may_be_sent_along(site: Site) -> None:
+    path, made = await filled(site, "phones")
+    same = made["mac"].replace(":", "").lower()
+    assert content_of((await site.admin.put(path, {"mac": same, "name": "other"})).data) == {
+        **content_of(made),
+        "name": "other",
+    }
+    answer = await site.admin.put(path, {"mac": site.mac(), "name": "third"})
+    check_error(answer, 422)
+    assert list(answer.fields) == ["mac"]
+    assert (await site.admin.get(path)).data["name"] == "other"
+
+
+@pytest.mark.parametrize("resource", REQUIRED)
+async def test_a_missing_required_field_is_422(site: Site, resource: str) -> None:
+    answer = await site.admin.post(f"/{resource}", {})
+    check_error(answer, 422)
+    assert set(answer.fields) == set(REQUIRED[resource])

@@ -1,0 +1,91 @@
+"""Thousands of requests that nobody thought of, derived from the published document, against a real appliance."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from cisisk.api.routes import ROUTES
+from tests.api.client import MAC, SWITCH, Site
+
+CHECKS = (
+    *("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance"),
+    *("response_headers_conformance", "unsupported_method", "allow_header_conformance", "ignored_auth"),
+)
+EXAMPLES = 8
+"""For each operation, beside those of the coverage phase, which makes some fifty for each."""
+SECONDS = 120.0
+"""A run takes 15 on an idle machine."""
+
+
+async def existing(site: Site) -> dict[str, dict[str, str]]:
+    """Operations with the parameters of something that is there, so that not everything ends at a 404.
+
+    Deletions are not among them: they would leave nothing for the others.
+    """
+    anna = await site.admin.new_user("anna")
+    clerk = await site.admin.new_permission(5, "clerk")
+    profile = await site.admin.new_profile(anna)
+    await site.admin.put(f"/cisco-users/{anna}", {"pin_code": "1234"})
+    await site.admin.post("/user-perms", {"user_uuid": anna, "perm_uuid": clerk})
+    done = (await site.admin.post(SWITCH, {"profile_uuid": profile, "mac": MAC})).data
+    values = {"users": anna, "permissions": clerk, "phone-profiles": profile, "deployments": done["deployment"]}
+    found = {}
+    for route in ROUTES:
+        path = route.path.replace("{uuid:(?!switch$)[^/]+}", "{uuid}")
+        if route.method in ("GET", "PUT") and "{" in path:
+            uuid = anna if "{userUuid}" in path else values.get(path.split("/")[1], "")
+            parameter = path.partition("{")[2].rstrip("}")
+            found[f"{route.method} /api/v1{path}"] = {parameter: MAC if parameter == "mac" else uuid}
+    return found
+
+
+async def configuration(site: Site, directory: Path) -> Path:
+    """The settings of the run."""
+    leaver = await site.clerk()
+    lines = [
+        f"headers = {{ Authorization = {json.dumps(f'Bearer {site.admin.token}')} }}",
+        # Somebody else logs out: without a token in the body that ends every login of the user who asks.
+        "[[operations]]",
+        'include-name = "POST /api/v1/auth/logout"',
+        f"headers = {{ Authorization = {json.dumps(f'Bearer {leaver.token}')} }}",
+    ]
+    for name, parameters in (await existing(site)).items():
+        [(parameter, value)] = parameters.items()
+        lines += [
+            "[[operations]]",
+            f"include-name = {json.dumps(name)}",
+            f'parameters = {{ "path.{parameter}" = {json.dumps(value)} }}',
+        ]
+    path = directory / "schemathesis.toml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+async def test_no_request_of_thousands_fails_or_is_answered_in_an_undocumented_way(site: Site, tmp_path: Path) -> None:
+    before = (await site.admin.get("/me")).data
+    run = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", await configuration(site, tmp_path), "run"),
+        *(f"{site.running.api_url}/api/v1/openapi.json", "--checks", ",".join(CHECKS)),
+        *("--phases", "examples,coverage,fuzzing", "--max-examples", str(EXAMPLES), "--generation-deterministic"),
+        *("--continue-on-failure", "--no-shrink", "--no-color", "--warnings", "off"),
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        output, _ = await asyncio.wait_for(run.communicate(), SECONDS)
+    finally:
+        if run.returncode is None:
+            run.kill()
+            await run.wait()
+    if run.returncode:
+        pytest.fail(output.decode())
+    # The document itself is the only operation that it does not describe.
+    assert f"Tested: {len(ROUTES) - 1}" in output.decode()
+    # The administrator was neither changed nor logged out: the run has asked everything with a token that counts.
+    after = (await site.admin.get("/me")).data
+    assert after == before
+    assert (await site.anybody.get("/health")).data["status"] == "ok"

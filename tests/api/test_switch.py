@@ -1,0 +1,174 @@
+"""Section 1 of the contract: putting a profile on a phone."""
+
+import asyncio
+import hashlib
+from typing import Any
+
+import pytest
+
+from tests.api.client import CONFIG, SWITCH, UNKNOWN, Answer, Site, check_error, check_metadata
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def site(shared_site: Site) -> Site:
+    return shared_site
+
+
+async def switch(site: Site, profile_uuid: str, mac: str) -> Answer:
+    return await site.admin.post(SWITCH, {"profile_uuid": profile_uuid, "mac": mac})
+
+
+async def test_a_switch_answers_to_the_letter(site: Site) -> None:
+    mac, profile = site.mac(), await site.admin.new_profile(site.admin_uuid)
+    answer = await switch(site, profile, mac)
+    assert answer.status == 200
+    assert answer.body["success"] is True
+    assert answer.message == "Profile switched"
+    assert {name: answer.data[name] for name in ("profile", "mac")} == {"profile": "Reception Desk", "mac": mac}
+    check_metadata(answer)
+
+
+async def test_a_phone_that_cannot_be_restarted_is_no_error(site: Site) -> None:
+    mac, profile = site.mac(), await site.admin.new_profile(site.admin_uuid)
+    restart = (await switch(site, profile, mac)).data["restart"]
+    assert "the phone's address is not known" in restart
+    assert restart.endswith("The phone takes the config at its next boot")
+    await site.admin.put(f"/phones/{mac}", {"phone_ip": "127.0.0.1"})
+    refused = (await switch(site, profile, mac)).data["restart"]
+    assert "the phone at 127.0.0.1 refused the connection" in refused
+    assert (await site.admin.get(f"/phone-config/{mac}")).content == CONFIG.encode()
+
+
+async def test_a_phone_that_is_not_in_the_inventory_is_added(site: Site) -> None:
+    mac, profile = site.mac(), await site.admin.new_profile(site.admin_uuid)
+    check_error(await site.admin.get(f"/phones/{mac}"), 404)
+    await switch(site, profile, mac)
+    assert (await site.admin.get(f"/phones/{mac}")).data["current_profile_uuid"] == profile
+    assert (await site.admin.get(f"/cisco-phones/{mac}")).data["current_profile_uuid"] == profile
+
+
+async def test_the_newest_switch_is_the_one_that_counts(site: Site) -> None:
+    mac = site.mac()
+    for number in ("201", "202", "203"):
+        xml = CONFIG.replace("101", number)
+        profile = await site.admin.new_profile(site.admin_uuid, cnf_xml=xml)
+        assert (await switch(site, profile, mac)).status == 200
+        assert (await site.admin.get(f"/phone-config/{mac}")).content == xml.encode()
+        assert site.served(mac).read_bytes() == xml.encode()
+        assert (await site.admin.get(f"/phones/{mac}")).data["current_profile_uuid"] == profile
+
+
+async def test_switches_at_once_leave_one_whole_config_and_the_profile_it_came_from(site: Site) -> None:
+    mac = site.mac()
+    configs = {}
+    for number in range(6):
+        xml = CONFIG.replace("101", f"30{number}")
+        configs[await site.admin.new_profile(site.admin_uuid, cnf_xml=xml)] = xml
+    answers = await asyncio.gather(*(switch(site, profile, mac) for profile in configs))
+    assert [answer.status for answer in answers] == [200] * 6
+    current = (await site.admin.get(f"/phones/{mac}")).data["current_profile_uuid"]
+    assert (await site.admin.get(f"/phone-config/{mac}")).content == configs[current].encode()
+
+
+@pytest.mark.parametrize(
+    ("models", "model", "fits"),
+    [
+        ([], "CP-7942G", True),
+        (["7942"], "CP-7942G", True),
+        (["CP-7942G"], "7942", True),
+        (["cp-7942g"], "CP-7942", True),
+        (["7941", "7942G"], "cp-7942g", True),
+        (["7942"], None, True),
+        (["7942"], "CP-7941G", False),
+        (["7942"], "7942X", False),
+        (["7941G-GE"], "7941G", False),
+    ],
+)
+async def test_the_model_must_be_one_that_the_profile_allows(
+    site: Site, models: list[str], model: str | None, fits: bool
+) -> None:
+    mac, profile = site.mac(), await site.admin.new_profile(site.admin_uuid, compatible_models=models)
+    await site.admin.post("/phones", {"mac": mac, "model": model})
+    await check_fit(site, profile, mac, fits=fits)
+
+
+@pytest.mark.parametrize("software_type", ["SCCP", "SIP", "SIPE", ""])
+@pytest.mark.parametrize("software", ["SCCP", "SIP", "SIPE"])
+async def test_the_software_must_be_the_one_that_the_profile_is_for(
+    site: Site, software_type: str, software: str
+) -> None:
+    mac, profile = site.mac(), await site.admin.new_profile(site.admin_uuid, software_type=software_type)
+    await site.admin.post("/phones", {"mac": mac, "software": software})
+    await check_fit(site, profile, mac, fits=software_type in ("", software))
+
+
+async def check_fit(site: Site, profile: str, mac: str, *, fits: bool) -> None:
+    answer = await switch(site, profile, mac)
+    if fits:
+        assert answer.status == 200, answer.message
+        return
+    check_error(answer, 409)
+    assert (await site.admin.get(f"/phones/{mac}")).data["current_profile_uuid"] is None
+    assert not site.served(mac).exists()
+
+
+async def test_what_is_not_known_of_a_phone_refuses_nothing(site: Site) -> None:
+    profile = await site.admin.new_profile(site.admin_uuid, compatible_models=["7942"], software_type="SCCP")
+    mac = site.mac()
+    assert (await switch(site, profile, mac)).status == 200
+    assert (await site.admin.get(f"/phones/{mac}")).data["software"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, {"profile_uuid", "mac"}),
+        ({"profile_uuid": UNKNOWN}, {"mac"}),
+        ({"mac": "AA:BB:CC:DD:EE:01"}, {"profile_uuid"}),
+        ({"profile_uuid": UNKNOWN, "mac": "AA:BB"}, {"mac"}),
+        ({"profile_uuid": UNKNOWN, "mac": None}, {"mac"}),
+        ({"profile_uuid": "Reception", "mac": "AA:BB:CC:DD:EE:01"}, {"profile_uuid"}),
+        ({"profile_uuid": 7, "mac": 7}, {"profile_uuid", "mac"}),
+    ],
+)
+async def test_a_bad_request_for_a_switch_is_422(site: Site, body: dict[str, Any], fields: set[str]) -> None:
+    answer = await site.admin.post(SWITCH, body)
+    check_error(answer, 422)
+    assert set(answer.fields) == fields
+
+
+async def test_a_profile_that_does_not_exist_is_404_and_adds_no_phone(site: Site) -> None:
+    mac = site.mac()
+    check_error(await switch(site, UNKNOWN, mac), 404)
+    check_error(await site.admin.get(f"/phones/{mac}"), 404)
+
+
+async def test_placeholders_are_filled_in_where_a_profile_wants_it(site: Site) -> None:
+    xml = "<device><name>{{device_name}}</name><mac>{{mac}}</mac></device>"
+    mac, profile = site.mac(), await site.admin.new_profile(site.admin_uuid, cnf_xml=xml, placeholders=True)
+    await switch(site, profile, mac)
+    name = f"SEP{mac.replace(':', '')}"
+    expected = f"<device><name>{name}</name><mac>{mac}</mac></device>"
+    assert (await site.admin.get(f"/phone-config/{mac}")).content == expected.encode()
+
+
+async def test_a_profile_that_is_deleted_leaves_the_phone_what_it_has(site: Site) -> None:
+    mac, profile = site.mac(), await site.admin.new_profile(site.admin_uuid)
+    await switch(site, profile, mac)
+    await site.admin.delete(f"/phone-profiles/{profile}")
+    assert (await site.admin.get(f"/phone-config/{mac}")).content == CONFIG.encode()
+    assert (await site.admin.get(f"/phones/{mac}")).data["current_profile_uuid"] is None
+
+
+async def test_what_became_of_a_switch_can_be_looked_up(site: Site) -> None:
+    mac, profile = site.mac(), await site.admin.new_profile(site.admin_uuid)
+    done = (await switch(site, profile, mac)).data
+    answer = await site.admin.get(f"/deployments/{done['deployment']}")
+    assert answer.message == "Deployment found"
+    found = answer.data
+    assert (found["mac"], found["profile_uuid"], found["requested_by"]) == (mac, profile, site.admin_uuid)
+    assert found["sha256"] == done["sha256"] == hashlib.sha256(CONFIG.encode()).hexdigest()
+    assert found["restart"] == done["restart"]
+    assert found["state"] == "waiting"
