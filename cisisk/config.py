@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
+from urllib.parse import urlsplit
 
 from cisisk.model.errors import ConfigurationError
 
@@ -45,7 +46,7 @@ class Server:
 
     host: str = _address("0.0.0.0")  # noqa: S104 -- an appliance serves its LAN; one address can be named instead
     port: int = _port(8080)
-    public_url: str = ""
+    public_url: str = field(default="", metadata={"url": True})
     environment: str = "production"
     tls_port: int = _port(8443)
     tls_cert: str = ""
@@ -197,7 +198,7 @@ def _read(path: Path | None) -> Mapping[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
 
 
@@ -215,11 +216,12 @@ def _section(
     values = {}
     for key, description in known.items():
         variable = f"{PREFIX}{name}__{key}".upper()
-        variables -= {variable, f"{variable}_FILE"}
+        secret_file = f"{variable}_FILE" if description.metadata.get("secret") else ""
+        variables -= {variable, secret_file}
         if variable in environ:
             values[key] = _value(hints[key], description, environ[variable], variable)
-        elif description.metadata.get("secret") and f"{variable}_FILE" in environ:
-            values[key] = _secret_file(Path(environ[f"{variable}_FILE"]), f"{variable}_FILE")
+        elif secret_file and secret_file in environ:
+            values[key] = _secret_file(Path(environ[secret_file]), secret_file)
         elif key in table:
             values[key] = _value(hints[key], description, table[key], f"{name}.{key}")
         elif description.default is MISSING:
@@ -246,7 +248,7 @@ def _of_kind(kind: Any, given: Any, where: str, *, shown: bool) -> Any:
         return given if isinstance(given, bool) else given.lower() in _TRUE
     if kind is int and not isinstance(given, bool) and (isinstance(given, int) or (from_text and given.isdecimal())):
         return int(given)
-    if kind in (str, Path) and isinstance(given, str):
+    if kind in (str, Path) and isinstance(given, str) and "\0" not in given:
         return kind(given)
     if kind == tuple[str, ...]:
         parts = [part.strip() for part in given.split(",") if part.strip()] if from_text else given
@@ -262,8 +264,18 @@ def _check(rules: Mapping[str, Any], value: Any, where: str) -> None:
         raise ConfigurationError(f"{where}: expected a number from {low} to {high}, got {value}")
     if "choices" in rules and value not in rules["choices"]:
         raise ConfigurationError(f'{where}: expected one of {", ".join(rules["choices"])}, got "{value}"')
+    if value and "url" in rules and not _is_url(value):
+        raise ConfigurationError(f'{where}: expected a URL such as http://192.0.2.5:8080, got "{value}"')
     for address in (value if isinstance(value, tuple) else [value]) if "address" in rules else ():
         try:
             ipaddress.ip_address(address)
         except ValueError:
             raise ConfigurationError(f'{where}: expected an IP address such as 192.0.2.5, got "{address}"') from None
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

@@ -38,18 +38,21 @@ class Contacts:
 
     def note(self, fetch: Fetch) -> None:
         """Take a fetch. Callable from any thread; returns at once."""
-        first = not self._pending
         self._pending.append(fetch)
-        if first:
+        # Asked after appending: what comes too late for one batch finds the event cleared, and sets it for the next.
+        if not self._arrived.is_set():
             self._loop.call_soon_threadsafe(self._arrived.set)
 
     async def run(self) -> None:
-        """Store what arrives, until cancelled."""
-        while True:
-            await self._arrived.wait()
-            self._arrived.clear()
+        """Store what arrives, until cancelled; then what is left."""
+        try:
+            while True:
+                await self._arrived.wait()
+                self._arrived.clear()
+                await asyncio.shield(self.store_pending())
+                await asyncio.sleep(_BATCH_SECONDS)
+        finally:
             await self.store_pending()
-            await asyncio.sleep(_BATCH_SECONDS)
 
     async def store_pending(self) -> None:
         """Store all that has arrived so far. What the database refuses is lost, and said so."""

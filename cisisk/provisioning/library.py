@@ -140,7 +140,11 @@ class Library:
             NotServed: no such file, or one that is not to be read: outside the root, hidden, a link, a device.
             OSError: it is there but the system cannot open it (out of descriptors, disk error).
         """
-        fd = self._open(self._path(name))
+        path = self._path(name)
+        fd = self._open(path)
+        if fd is None and (newer := self._path(name)) != path:
+            # Replaced by the same name in other letters between finding and opening it.
+            fd = self._open(newer)
         if fd is None:
             raise NotServed(name)
         status = os.fstat(fd)
@@ -250,6 +254,8 @@ class Library:
             os.fsync(fd)
 
     def _require(self, name: str, known: Snapshot | None) -> None:
+        if known is not None and known.path != name:
+            self._require(name, None)
         try:
             status = os.stat(known.path if known else name, dir_fd=self._root, follow_symlinks=False)
         except FileNotFoundError:

@@ -10,8 +10,8 @@ MAX_NAME_BYTES = 255
 MAX_COMPONENTS = 5
 """The deepest name in the catalogue has three (``Desktops/320x212x16/List.xml``)."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\ufffd]")
-_DRIVE = re.compile(r"^[A-Za-z]:")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffd]")
+_LEAD = re.compile(r"^(?:/|[a-z]:)+")
 _DEVICE = re.compile(
     r"""(?: (?:SEP|CTLSEP|ITLSEP|SIP|ATA|WLAN) (?P<mac>[0-9A-F]{12})
             (?: \.cnf(?:\.xml)?(?:\.enc)?(?:\.sgn)? | \.tlv | \.xml )? )""",
@@ -22,21 +22,21 @@ _DEVICE = re.compile(
 def normalise(name: str) -> str | None:
     """The library key of a requested name, or None for one that cannot name a served file.
 
-    Backslashes become slashes, a drive letter and leading slashes are dropped, case is folded. Names that climb
+    Case is folded, backslashes become slashes, drive letters and slashes in front are dropped. Names that climb
     (``..``), hide (a component with a leading dot), carry control characters or exceed the limits are no names.
     """
     if len(name.encode(errors="replace")) > MAX_NAME_BYTES or _CONTROL.search(name):
         return None
-    path = _DRIVE.sub("", name.replace("\\", "/")).lstrip("/")
+    path = _LEAD.sub("", name.casefold().replace("\\", "/"))
     components = path.split("/")
     if len(components) > MAX_COMPONENTS or any(not part or part.startswith(".") for part in components):
         return None
-    return path.casefold()
+    return path
 
 
 def device_mac(name: str) -> Mac | None:
-    """Whose file a requested name is, or None for a name that belongs to no single phone."""
-    match = _DEVICE.fullmatch(name.replace("\\", "/").rsplit("/", 1)[-1])
+    """Whose file a requested name is, in any spelling, or None for a name that belongs to no single phone."""
+    match = _DEVICE.fullmatch((normalise(name) or "").rpartition("/")[2])
     if match is None:
         return None
     try:

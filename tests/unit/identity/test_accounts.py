@@ -1,0 +1,279 @@
+import asyncio
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cisisk.identity.accounts import ADMIN, Accounts, Login
+from cisisk.identity.brake import FREE_FAILURES, Brake
+from cisisk.identity.passwords import Passwords
+from cisisk.identity.tokens import KeyRing
+from cisisk.model.errors import CisiskError, Conflict, Invalid, TooManyAttempts, Unauthenticated
+from cisisk.model.user import Actor, User
+from cisisk.store import audit, pins, users
+from cisisk.store.database import Database
+from cisisk.store.listing import Listing
+
+PASSWORD, PIN = "sentinel-password", "73317331"
+HERE, THERE = Actor(ip="192.0.2.1", user_agent="tests"), Actor(ip="192.0.2.2")
+WRONG = "Wrong username or password"
+ANNA = {
+    "username": "Anna",
+    "first_name": "Anna",
+    "last_name": "Arendt",
+    "email": "anna@example.org",
+    "lang": "en",
+    "timezone": "UTC",
+}
+
+
+@pytest.fixture(scope="module")
+def password_hash() -> str:
+    return asyncio.run(Passwords().hash(PASSWORD))
+
+
+@pytest.fixture
+async def accounts(db: Database, ring: KeyRing, clock: Any) -> Accounts:
+    made = Accounts(db, ring, timedelta(days=30))
+    made._brake = Brake(clock)
+    await users.create_superadmin(db, ADMIN, "$no password")
+    return made
+
+
+@pytest.fixture
+async def anna(accounts: Accounts, db: Database, password_hash: str) -> User:
+    return await users.create(db, Actor(), ANNA, password_hash)
+
+
+async def attempt(accounts: Accounts, username: str, password: str, actor: Actor = HERE) -> str:
+    """How a login ends: the name of what it gives or raises."""
+    try:
+        login: object = await accounts.login(username, password, actor)
+    except CisiskError as error:
+        login = error
+    return type(login).__name__
+
+
+async def test_who_knows_the_password_is_let_in_and_known_from_then_on(accounts: Accounts, anna: User) -> None:
+    login = await accounts.login("anna", PASSWORD, HERE)
+    assert login.user.uuid == anna.uuid
+    assert login.user.last_login_ip == HERE.ip
+    assert await accounts.user_of(login.access_token) == login.user
+    assert login.access_token not in repr(login)
+    assert login.refresh_token not in repr(login)
+
+
+@pytest.mark.parametrize("case", ["anna", "ANNA", "aNNa"])
+async def test_the_case_of_a_username_does_not_matter(accounts: Accounts, anna: User, case: str) -> None:
+    assert await attempt(accounts, case, PASSWORD) == "Login"
+
+
+@pytest.mark.parametrize(
+    ("username", "password"),
+    [("anna", "wrong"), ("anna", PASSWORD.upper()), ("nobody", PASSWORD), ("", ""), ("'", "'")],
+)
+async def test_which_of_name_and_password_is_wrong_is_not_told(
+    accounts: Accounts, anna: User, username: str, password: str
+) -> None:
+    with pytest.raises(Unauthenticated, match=WRONG):
+        await accounts.login(username, password, HERE)
+
+
+async def test_a_deactivated_user_is_told_no_more_than_a_stranger(accounts: Accounts, anna: User) -> None:
+    await accounts.update(Actor(), anna.uuid, {"is_active": False})
+    with pytest.raises(Unauthenticated, match=WRONG):
+        await accounts.login("anna", PASSWORD, HERE)
+    assert await accounts._db.rows("SELECT * FROM login_sessions") == []
+
+
+async def test_a_hundred_guesses_at_once_are_no_more_than_the_free_ones(accounts: Accounts, anna: User) -> None:
+    guesses = [attempt(accounts, "anna", f"guess {number}", Actor(ip=f"192.0.2.{number}")) for number in range(100)]
+    assert Counter(await asyncio.gather(*guesses)) == {
+        "Unauthenticated": FREE_FAILURES,
+        "TooManyAttempts": 100 - FREE_FAILURES,
+    }
+
+
+async def test_the_right_password_does_not_get_through_among_them(accounts: Accounts, anna: User) -> None:
+    guesses = [attempt(accounts, "anna", f"guess {number}") for number in range(99)]
+    outcomes = await asyncio.gather(*guesses, attempt(accounts, "anna", PASSWORD))
+    assert outcomes[-1] == "TooManyAttempts"
+
+
+async def test_names_in_other_letters_are_no_new_guesses(accounts: Accounts, anna: User) -> None:
+    names = ["anna", "Anna", "ANNA", "aNNA", "anNA", "annA", "AnnA"]
+    outcomes = [await attempt(accounts, name, "wrong", Actor(ip=f"192.0.2.{at}")) for at, name in enumerate(names)]
+    assert outcomes == ["Unauthenticated"] * FREE_FAILURES + ["TooManyAttempts"] * (7 - FREE_FAILURES)
+
+
+async def test_one_address_cannot_try_many_accounts(accounts: Accounts, anna: User) -> None:
+    for number in range(FREE_FAILURES):
+        assert await attempt(accounts, f"user {number}", "password1") == "Unauthenticated"
+    assert await attempt(accounts, "anna", PASSWORD) == "TooManyAttempts"
+    assert await attempt(accounts, "anna", PASSWORD, THERE) == "Login"
+
+
+async def test_a_success_does_not_wipe_out_the_guesses_of_its_address(accounts: Accounts, anna: User) -> None:
+    for _ in range(FREE_FAILURES - 1):
+        assert await attempt(accounts, "admin", "guess") == "Unauthenticated"
+        assert await attempt(accounts, "anna", PASSWORD) == "Login"
+    assert await attempt(accounts, "admin", "guess") == "Unauthenticated"
+    assert await attempt(accounts, "anna", PASSWORD) == "TooManyAttempts"
+
+
+async def test_a_success_costs_its_address_no_new_wait(accounts: Accounts, anna: User, clock: Any) -> None:
+    for _ in range(FREE_FAILURES):
+        await attempt(accounts, "admin", "guess")
+    clock.go_on(2)
+    assert await attempt(accounts, "anna", PASSWORD) == "Login"
+    assert await attempt(accounts, "anna", PASSWORD) == "Login"
+
+
+async def test_ones_own_success_wipes_out_ones_own_slips(accounts: Accounts, anna: User) -> None:
+    for number in range(2):
+        for slip in range(FREE_FAILURES - 1):
+            await attempt(accounts, "anna", "slip", Actor(ip=f"192.0.2.{number}{slip}"))
+        assert await attempt(accounts, "anna", PASSWORD, Actor(ip=f"198.51.100.{number}")) == "Login"
+
+
+async def test_after_the_wait_the_right_password_is_good_again(accounts: Accounts, anna: User, clock: Any) -> None:
+    for _ in range(FREE_FAILURES):
+        await attempt(accounts, "anna", "guess")
+    with pytest.raises(TooManyAttempts) as refused:
+        await accounts.login("anna", PASSWORD, HERE)
+    clock.go_on(refused.value.retry_after)
+    assert await attempt(accounts, "anna", PASSWORD) == "Login"
+
+
+@pytest.mark.parametrize("change", [{"password": "another one"}, {"is_active": False}, None])
+async def test_a_login_under_way_does_not_survive_what_ends_all_logins(
+    accounts: Accounts, anna: User, db: Database, change: dict[str, Any] | None
+) -> None:
+    places = accounts._passwords._places
+    await places.acquire()
+    await places.acquire()
+    login = asyncio.create_task(attempt(accounts, "anna", PASSWORD))
+    async with asyncio.timeout(5):
+        while not places._waiters:  # noqa: ASYNC110 -- a semaphore tells nobody who waits for it
+            await asyncio.sleep(0)
+    if change is None:
+        await users.delete(db, Actor(), anna.uuid)
+    elif "password" in change:
+        await users.update(db, Actor(), anna.uuid, {"password_hash": "$another"})
+    else:
+        await users.update(db, Actor(), anna.uuid, change)
+    places.release()
+    places.release()
+    assert await login == "Unauthenticated"
+    assert await db.rows("SELECT * FROM login_sessions") == []
+
+
+async def test_a_refresh_token_is_good_once(accounts: Accounts, anna: User) -> None:
+    first = await accounts.login("anna", PASSWORD, HERE)
+    second = await accounts.refresh(first.refresh_token, HERE)
+    assert second.refresh_token != first.refresh_token
+    assert (await accounts.user_of(second.access_token)).uuid == anna.uuid
+    with pytest.raises(Unauthenticated, match=r"^The refresh token is not valid\. Log in again$"):
+        await accounts.refresh(first.refresh_token, HERE)
+    for token in (first.access_token, second.access_token):
+        with pytest.raises(Unauthenticated, match="The access token is no longer valid"):
+            await accounts.user_of(token)
+    with pytest.raises(Unauthenticated):
+        await accounts.refresh(second.refresh_token, HERE)
+
+
+@pytest.mark.parametrize("token", ["", "unknown", "ü", "\ud800", "x" * 100_000])
+async def test_what_is_no_refresh_token_is_refused(accounts: Accounts, anna: User, token: str) -> None:
+    login = await accounts.login("anna", PASSWORD, HERE)
+    with pytest.raises(Unauthenticated):
+        await accounts.refresh(token, HERE)
+    assert await accounts.user_of(login.access_token)
+
+
+async def test_an_expired_refresh_token_is_refused(db: Database, ring: KeyRing, accounts: Accounts, anna: User) -> None:
+    short = Accounts(db, ring, timedelta(seconds=-1))
+    login = await short.login("anna", PASSWORD, HERE)
+    with pytest.raises(Unauthenticated):
+        await accounts.refresh(login.refresh_token, HERE)
+
+
+async def test_logging_out_ends_one_session_or_all(accounts: Accounts, anna: User) -> None:
+    async def in_(login: Login) -> bool:
+        try:
+            await accounts.user_of(login.access_token)
+        except Unauthenticated:
+            return False
+        return True
+
+    first, second, third = [await accounts.login("anna", PASSWORD, HERE) for _ in range(3)]
+    await accounts.logout(Actor(), None)
+    assert [await in_(login) for login in (first, second, third)] == [True, True, True]
+    await accounts.logout(Actor(user_uuid=anna.uuid), first.refresh_token)
+    assert [await in_(login) for login in (first, second, third)] == [False, True, True]
+    await accounts.logout(Actor(user_uuid=anna.uuid), None)
+    assert [await in_(login) for login in (first, second, third)] == [False, False, False]
+
+
+async def test_an_empty_store_gets_its_superadmin_once(db: Database, ring: KeyRing) -> None:
+    accounts = Accounts(db, ring, timedelta(days=1))
+    password = await accounts.first_superadmin(None)
+    assert password is not None
+    assert len(password) >= 20
+    assert (await accounts.login("admin", password, HERE)).user.is_superadmin
+    assert await accounts.first_superadmin(None) is None
+    assert await accounts.first_superadmin("another") is None
+    assert (await users.page(db, Listing())).total == 1
+
+
+async def test_a_given_password_is_taken_and_not_told(db: Database, ring: KeyRing) -> None:
+    accounts = Accounts(db, ring, timedelta(days=1))
+    assert await accounts.first_superadmin("given") is None
+    assert (await accounts.login("admin", "given", HERE)).user.is_superadmin
+
+
+async def test_a_given_password_that_could_never_be_entered_is_refused(db: Database, ring: KeyRing) -> None:
+    accounts = Accounts(db, ring, timedelta(days=1))
+    with pytest.raises(Invalid, match="at most 1024 bytes"):
+        await accounts.first_superadmin("x" * 2000)
+    assert not await users.any_exist(db)
+
+
+async def test_a_new_password_replaces_the_old_one(accounts: Accounts, anna: User) -> None:
+    login = await accounts.login("anna", PASSWORD, HERE)
+    await accounts.update(Actor(), anna.uuid, {"password": "new password"})
+    with pytest.raises(Unauthenticated):
+        await accounts.user_of(login.access_token)
+    assert await attempt(accounts, "anna", PASSWORD) == "Unauthenticated"
+    assert await attempt(accounts, "anna", "new password") == "Login"
+
+
+async def test_a_taken_name_is_a_conflict(accounts: Accounts, anna: User) -> None:
+    with pytest.raises(Conflict):
+        await accounts.create(Actor(), {**ANNA, "password": PASSWORD})
+
+
+async def test_a_pin_is_kept_as_a_hash(accounts: Accounts, anna: User, db: Database) -> None:
+    made = await accounts.set_pin(Actor(), anna.uuid, PIN)
+    assert await accounts._passwords.matches(PIN, made.pin_hash)
+    assert await pins.get(db, anna.uuid) == made
+
+
+async def test_no_secret_is_readable_in_any_file_of_the_store(accounts: Accounts, db_path: Path) -> None:
+    anna = await accounts.create(Actor(), {**ANNA, "password": PASSWORD})
+    await accounts.set_pin(Actor(), anna.uuid, PIN)
+    login = await accounts.login("anna", PASSWORD, HERE)
+    following = await accounts.refresh(login.refresh_token, HERE)
+    secrets = [PASSWORD, PIN, login.access_token, login.refresh_token, following.refresh_token]
+    for path in db_path.parent.iterdir():
+        content = path.read_bytes()
+        assert [secret for secret in secrets if secret.encode() in content] == [], path.name
+        assert path.stat().st_mode & 0o077 == 0, path.name
+
+
+async def test_the_log_tells_who_logged_in_from_where(accounts: Accounts, anna: User, db: Database) -> None:
+    await accounts.login("anna", PASSWORD, HERE)
+    entry = (await audit.entries(db, Listing(limit=1))).items[0]
+    assert (entry.action, entry.user_uuid, entry.entity_uuid) == ("auth.login", anna.uuid, anna.uuid)
+    assert (entry.ip, entry.user_agent, entry.payload) == (HERE.ip, HERE.user_agent, {})

@@ -1,0 +1,667 @@
+import hashlib
+import os
+import resource
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from cisisk.model.errors import StorageFailed
+from cisisk.model.mac import Mac
+from cisisk.provisioning.library import MAX_ADOPTED_BYTES, WHOLE_BYTES, ChangedMeanwhile, Library, Snapshot
+from cisisk.provisioning.source import NotServed
+
+MAC = Mac("AABBCCDDEE01")
+NAME = MAC.config_name
+TWIN = NAME.lower()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    path = tmp_path / "tftpboot"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def library(root: Path) -> Iterator[Library]:
+    with closing(Library(root)) as opened:
+        yield opened
+
+
+def served(library: Library, name: str = NAME) -> bytes | None:
+    """What a peer gets, or None."""
+    try:
+        content = library.open(name)
+    except NotServed:
+        return None
+    try:
+        return content.read(0, content.size)
+    finally:
+        content.close()
+
+
+def files(root: Path) -> set[str]:
+    """Every file below the root, wherever it hides."""
+    return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
+
+
+def put(library: Library, content: bytes, name: str = NAME) -> None:
+    library.replace(name, content, library.current(name))
+
+
+def place(root: Path, name: str, content: bytes = b"content") -> Path:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def seen(library: Library, name: str = NAME) -> Snapshot:
+    found = library.current(name)
+    assert found is not None
+    return found
+
+
+# What is found
+
+
+def test_an_absent_root_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    with closing(Library(tmp_path / "a" / "b")) as library:
+        assert len(library) == 0
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_root_that_is_no_directory_is_refused_in_words(tmp_path: Path) -> None:
+    place(tmp_path, "file")
+    with pytest.raises(StorageFailed, match=r"The served directory .*file cannot be used: File exists"):
+        Library(tmp_path / "file")
+
+
+def test_a_file_is_served_with_its_size_and_hash(root: Path) -> None:
+    place(root, "Desktops/320x212x16/List.xml", b"0123456789")
+    with closing(Library(root)) as library:
+        content = library.open("desktops\\320X212X16\\LIST.xml")
+        assert content.size == 10
+        assert content.sha256 == hashlib.sha256(b"0123456789").hexdigest()
+        assert content.read(0, 4) == b"0123"
+        assert content.read(8, 4) == b"89"
+        assert content.read(10, 4) == b""
+        content.close()
+        content.close()
+
+
+def test_an_empty_file_is_one(root: Path, library: Library) -> None:
+    place(root, "CTLFile.tlv", b"")
+    library.refresh()
+    assert served(library, "CTLFile.tlv") == b""
+
+
+@pytest.mark.parametrize("name", [NAME, TWIN, f"/{NAME}", f"\\{NAME}", f"C:\\{TWIN}", NAME.swapcase()])
+def test_every_spelling_of_a_name_is_the_same_file(library: Library, name: str) -> None:
+    put(library, b"config")
+    assert served(library, name) == b"config"
+
+
+def test_what_is_placed_removed_or_changed_later_is_found_at_the_next_look(root: Path, library: Library) -> None:
+    assert served(library, "dialplan.xml") is None
+    place(root, "dialplan.xml", b"one")
+    place(root, "Locale/mk-sip.jar", b"jar")
+    library.refresh()
+    assert (served(library, "dialplan.xml"), served(library, "locale/mk-sip.jar")) == (b"one", b"jar")
+    place(root, "dialplan.xml", b"another")
+    assert served(library, "dialplan.xml") == b"another"
+    (root / "dialplan.xml").unlink()
+    assert served(library, "dialplan.xml") is None
+    library.refresh()
+    assert len(library) == 1
+
+
+def test_of_names_that_differ_in_case_only_the_one_cisisk_writes_comes_first(root: Path) -> None:
+    place(root, TWIN, b"twin")
+    place(root, NAME.upper(), b"shouted")
+    place(root, NAME, b"ours")
+    place(root, "ringlist.xml", b"small")
+    place(root, "RINGLIST.XML", b"LARGE")
+    with closing(Library(root)) as library:
+        assert served(library, TWIN) == b"ours"
+        assert served(library, "Ringlist.xml") == b"LARGE"
+        assert len(library) == 2
+        (root / NAME).unlink()
+        library.refresh()
+        assert served(library) == b"shouted"
+
+
+def test_the_root_itself_may_be_a_link(tmp_path: Path, root: Path) -> None:
+    place(root, "dialplan.xml")
+    (tmp_path / "link").symlink_to(root)
+    with closing(Library(tmp_path / "link")) as library:
+        assert served(library, "dialplan.xml") == b"content"
+
+
+# What is not to be read
+
+
+def _link_to_a_file_outside(path: Path) -> None:
+    path.symlink_to(place(path.parents[1], "outside/secret", b"secret"))
+
+
+def _link_to_a_file_inside(path: Path) -> None:
+    path.symlink_to(place(path.parent, "other.xml", b"secret"))
+
+
+def _link_into_nothing(path: Path) -> None:
+    path.symlink_to("nothing")
+
+
+def _link_to_itself(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def _directory(path: Path) -> None:
+    path.mkdir()
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, contextmanager(_from)(path.parent):
+        listener.bind(path.name)
+
+
+def _from(directory: Path) -> Iterator[None]:
+    """Work below ``directory``: the path of a socket has at most 107 bytes."""
+    before = Path.cwd()
+    os.chdir(directory)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def _device(path: Path) -> None:
+    try:
+        os.mknod(path, 0o20666, os.makedev(1, 5))
+    except PermissionError:
+        pytest.skip("only root can make a device")
+
+
+NO_FILES: list[Callable[[Path], None]] = [
+    _link_to_a_file_outside,
+    _link_to_a_file_inside,
+    _link_into_nothing,
+    _link_to_itself,
+    _directory,
+    _pipe,
+    _socket,
+    _device,
+]
+
+
+@pytest.mark.parametrize("make", NO_FILES)
+def test_what_is_no_file_is_not_served(root: Path, library: Library, make: Callable[[Path], None]) -> None:
+    make(root / "thing.xml")
+    library.refresh()
+    assert served(library, "thing.xml") is None
+    assert library.current("thing.xml") is None
+
+
+@pytest.mark.parametrize("make", NO_FILES)
+def test_what_takes_the_place_of_a_file_is_not_served(
+    root: Path, library: Library, make: Callable[[Path], None]
+) -> None:
+    place(root, "thing.xml")
+    library.refresh()
+    before = descriptors()
+    (root / "thing.xml").unlink()
+    make(root / "thing.xml")
+    assert served(library, "thing.xml") is None
+    assert library.current("thing.xml") is None
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_link_to_a_directory_leads_nowhere(tmp_path: Path, root: Path, depth: int, when: str) -> None:
+    place(tmp_path, "outside/b/file.xml", b"secret")
+    inside = root / "/".join("ab"[:depth])
+    if when == "after":
+        place(root, "a/b/file.xml", b"secret")
+    with closing(Library(root)) as library:
+        if when == "after":
+            assert served(library, "a/b/file.xml") == b"secret"
+            inside.rename(tmp_path / "moved")
+        inside.parent.mkdir(parents=True, exist_ok=True)
+        inside.symlink_to(tmp_path / ("outside" if depth == 1 else "outside/b"))
+        before = descriptors()
+        assert served(library, "a/b/file.xml") is None
+        library.refresh()
+        assert served(library, "a/b/file.xml") is None
+        assert descriptors() == before
+
+
+def test_a_file_in_the_place_of_a_directory_leads_nowhere(root: Path, library: Library) -> None:
+    place(root, "a/file.xml")
+    library.refresh()
+    (root / "a" / "file.xml").unlink()
+    (root / "a").rmdir()
+    place(root, "a")
+    assert served(library, "a/file.xml") is None
+
+
+@pytest.mark.parametrize(
+    "name", [".hidden", ".hidden.d/file.xml", "a/.hidden", "a/b/c/d/e/f.xml", "line\nbreak", "c1\x85control"]
+)
+def test_what_hides_or_lies_too_deep_is_not_served(root: Path, library: Library, name: str) -> None:
+    place(root, name)
+    library.refresh()
+    assert len(library) == 0
+    assert served(library, name) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../tftpboot-private/secret.xml",
+        "..\\tftpboot-private\\secret.xml",
+        "-private/secret.xml",
+        "{parent}/tftpboot-private/secret.xml",
+        "{parent}/tftpboot/../tftpboot-private/secret.xml",
+        "/etc/passwd",
+        "C:/etc/passwd",
+        "",
+        ".",
+        "/",
+        ".cisisk",
+        "x" * 5000,
+        "a\0b",
+    ],
+)
+def test_nothing_beside_the_root_can_be_named(tmp_path: Path, root: Path, name: str) -> None:
+    place(tmp_path, "tftpboot-private/secret.xml", b"secret")
+    with closing(Library(root)) as library:
+        assert served(library, name.replace("{parent}", str(tmp_path))) is None
+
+
+def test_no_opening_leaves_a_descriptor_behind(root: Path, library: Library) -> None:
+    place(root, "a/b/file.xml")
+    place(root, "large", b"x" * (WHOLE_BYTES + 1))
+    library.refresh()
+    before = descriptors()
+    for name in ("a/b/file.xml", "a/b/absent.xml", "a/b", "large", NAME):
+        served(library, name)
+        library.current(name)
+    put(library, b"config")
+    assert descriptors() == before
+
+
+# What is replaced
+
+
+def test_a_first_config_is_written_for_its_owner_alone(root: Path, library: Library) -> None:
+    assert library.current(NAME) is None
+    library.replace(NAME, b"config", None)
+    assert served(library) == b"config"
+    assert files(root) == {NAME}
+    assert (root / NAME).stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_current_is_told_with_its_path_and_hash(root: Path, library: Library) -> None:
+    place(root, TWIN, b"twin")
+    found = seen(library)
+    assert (found.path, found.content, found.sha256) == (TWIN, b"twin", hashlib.sha256(b"twin").hexdigest())
+
+
+def test_a_config_is_replaced_again_and_again(root: Path, library: Library) -> None:
+    for content in (b"one", b"", b"x" * WHOLE_BYTES, b"two"):
+        put(library, content)
+        assert served(library) == content
+        assert files(root) == {NAME}
+
+
+def test_a_file_placed_a_moment_ago_is_current_without_another_look(root: Path, library: Library) -> None:
+    place(root, NAME, b"foreign")
+    assert seen(library).content == b"foreign"
+
+
+def test_twins_in_other_letters_are_gone_after_their_adoption(root: Path, library: Library) -> None:
+    place(root, TWIN, b"twin")
+    library.replace(NAME, b"ours", seen(library))
+    assert files(root) == {NAME}
+    assert served(library, TWIN) == b"ours"
+    library.refresh()
+    assert served(library, TWIN) == b"ours"
+
+
+def test_a_reader_does_not_miss_the_file_while_its_twin_is_replaced(
+    root: Path, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(root, TWIN, b"twin")
+    known = seen(library)
+    open_ = library._open
+
+    def overtaken(path: str | None) -> int | None:
+        """Between finding the path and opening it, somebody else replaces the file."""
+        monkeypatch.setattr(library, "_open", open_)
+        library.replace(NAME, b"ours", known)
+        return open_(path)
+
+    monkeypatch.setattr(library, "_open", overtaken)
+    assert served(library) == b"ours"
+
+
+def test_a_transfer_keeps_the_version_it_began_with(library: Library) -> None:
+    large = b"a" * (WHOLE_BYTES + 1)
+    for old in (b"old", large):
+        put(library, old)
+        content = library.open(NAME)
+        put(library, b"new")
+        assert served(library) == b"new"
+        assert content.read(0, content.size) == old
+        content.close()
+
+
+def test_a_large_file_is_read_piece_by_piece_from_its_descriptor(root: Path, library: Library) -> None:
+    pieces = [bytes([number]) * 4096 for number in range(256)]
+    place(root, "firmware.sbn", b"".join(pieces) + b"end")
+    library.refresh()
+    content = library.open("firmware.sbn")
+    assert (content.size, content.sha256) == (WHOLE_BYTES + 3, None)
+    assert [content.read(4096 * number, 4096) for number in range(256)] == pieces
+    assert content.read(WHOLE_BYTES, 4096) == b"end"
+    (root / "firmware.sbn").unlink()
+    assert content.read(4096, 2) == b"\x01\x01"
+    content.close()
+    content.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        content.read(0, 1)
+
+
+def test_a_file_of_the_largest_whole_size_is_hashed(root: Path, library: Library) -> None:
+    place(root, "largest", b"x" * WHOLE_BYTES)
+    library.refresh()
+    assert library.open("largest").sha256 == hashlib.sha256(b"x" * WHOLE_BYTES).hexdigest()
+
+
+def test_what_is_far_too_large_for_a_config_is_not_taken_for_one(root: Path, library: Library) -> None:
+    with place(root, NAME, b"").open("r+b") as file:
+        file.truncate(MAX_ADOPTED_BYTES)
+    assert len(seen(library).content) == MAX_ADOPTED_BYTES
+    with (root / NAME).open("r+b") as file:
+        file.truncate(MAX_ADOPTED_BYTES + 1)
+    with pytest.raises(StorageFailed, match=f"{NAME} has {MAX_ADOPTED_BYTES + 1} bytes: that is no phone config"):
+        library.current(NAME)
+
+
+# What somebody else does meanwhile
+
+
+def _overwritten(root: Path) -> None:
+    (root / NAME).write_bytes(b"other")
+
+
+def _appended(root: Path) -> None:
+    with (root / NAME).open("ab") as file:
+        file.write(b"!")
+
+
+def _replaced(root: Path) -> None:
+    place(root, "new", b"other").rename(root / NAME)
+
+
+def _linked(root: Path) -> None:
+    (root / NAME).unlink()
+    (root / NAME).symlink_to(place(root, "other.xml"))
+
+
+@pytest.mark.parametrize("change", [_overwritten, _appended, _replaced, _linked])
+def test_what_was_changed_since_it_was_seen_is_not_replaced(
+    root: Path, library: Library, change: Callable[[Path], None]
+) -> None:
+    place(root, NAME, b"first")
+    known = seen(library)
+    change(root)
+    left = (root / NAME).read_bytes()
+    with pytest.raises(ChangedMeanwhile, match=f"{NAME} was changed by somebody else"):
+        library.replace(NAME, b"ours", known)
+    assert (root / NAME).read_bytes() == left
+    assert not any(path.is_file() for path in root.rglob(".cisisk*/*"))
+
+
+def test_a_file_that_appeared_is_not_replaced(root: Path, library: Library) -> None:
+    assert library.current(NAME) is None
+    place(root, NAME, b"foreign")
+    with pytest.raises(ChangedMeanwhile):
+        library.replace(NAME, b"ours", None)
+    assert files(root) == {NAME}
+    library.replace(NAME, b"ours", seen(library))
+    assert served(library) == b"ours"
+
+
+def test_a_file_that_appeared_beside_its_twin_is_not_replaced(root: Path, library: Library) -> None:
+    place(root, TWIN, b"twin")
+    known = seen(library)
+    place(root, NAME, b"foreign")
+    with pytest.raises(ChangedMeanwhile):
+        library.replace(NAME, b"ours", known)
+    assert (root / NAME).read_bytes() == b"foreign"
+    assert (root / TWIN).read_bytes() == b"twin"
+
+
+def test_what_was_removed_since_it_was_seen_is_written_anew(root: Path, library: Library) -> None:
+    place(root, NAME, b"first")
+    known = seen(library)
+    (root / NAME).unlink()
+    library.replace(NAME, b"ours", known)
+    assert served(library) == b"ours"
+
+
+def test_a_link_that_nobody_is_served_is_replaced_and_not_followed(
+    tmp_path: Path, root: Path, library: Library
+) -> None:
+    precious = place(tmp_path, "precious", b"precious")
+    (root / NAME).symlink_to(precious)
+    put(library, b"ours")
+    assert served(library) == b"ours"
+    assert precious.read_bytes() == b"precious"
+
+
+def test_a_directory_in_the_place_of_the_file_is_a_storage_failure(root: Path, library: Library) -> None:
+    (root / NAME).mkdir()
+    with pytest.raises(StorageFailed, match=f"{NAME} could not be written"):
+        put(library, b"ours")
+    assert files(root) == set()
+
+
+def test_of_two_who_have_seen_the_same_one_replaces_it(library: Library) -> None:
+    put(library, b"first")
+    known = seen(library)
+    start, outcomes = threading.Barrier(2), []
+
+    def replace(content: bytes) -> None:
+        start.wait()
+        try:
+            library.replace(NAME, content, known)
+            outcomes.append(content)
+        except ChangedMeanwhile:
+            outcomes.append(b"")
+
+    threads = [threading.Thread(target=replace, args=(content,)) for content in (b"one", b"two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert min(outcomes) == b""
+    assert served(library) == max(outcomes) != b""
+
+
+def test_no_reader_ever_sees_nothing_a_half_or_a_mixture(library: Library) -> None:
+    put(library, b"0" * 3000)
+    over, wrong, reads = threading.Event(), [], [0, 0]
+
+    def read(reader: int) -> None:
+        # The shortest pause, so that the writer is not starved of the interpreter.
+        while not over.wait(1e-5):
+            content = served(library, TWIN if reader else NAME)
+            reads[reader] += 1
+            if content is None or len(set(content)) != 1 or len(content) != 3000 + content[0] - ord("0"):
+                wrong.append(content)
+
+    def look_again() -> None:
+        while not over.wait(0.001):
+            library.refresh()
+
+    threads = [threading.Thread(target=read, args=(reader,)) for reader in range(2)]
+    threads.append(threading.Thread(target=look_again))
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(1000):
+            digit = ord("0") + number % 10
+            put(library, bytes([digit]) * (3000 + digit - ord("0")))
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+    assert min(reads) > 100
+
+
+# What the disk and the system do
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from cisisk.provisioning.library import Library
+
+library = Library(Path(sys.argv[1]))
+for number in range(1_000_000):
+    library.replace(sys.argv[2], bytes([number % 256]) * 200_000, library.current(sys.argv[2]))
+    print(flush=True)
+"""
+
+
+@pytest.mark.parametrize("writes", [1, 3, 7])
+def test_a_killed_writer_leaves_one_whole_version_and_nothing_else_after_the_next_start(
+    root: Path, writes: int
+) -> None:
+    writer = subprocess.Popen([sys.executable, "-c", WRITE, str(root), NAME], stdout=subprocess.PIPE)
+    assert writer.stdout is not None
+    for _ in range(writes):
+        writer.stdout.readline()
+    writer.kill()
+    writer.communicate()
+    with closing(Library(root)) as library:
+        content = served(library)
+    assert content is not None
+    assert (len(content), len(set(content))) == (200_000, 1)
+    assert files(root) == {NAME}
+
+
+def test_half_a_file_that_a_killed_writer_left_is_gone_after_the_next_start(root: Path, library: Library) -> None:
+    library._write("0123456789abcdef", b"half")
+    (left,) = files(root)
+    assert served(library, left) is None
+    with closing(Library(root)) as again:
+        assert len(again) == 0
+    assert files(root) == set()
+
+
+@contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """The system refuses to let any file of this process grow beyond ``size`` bytes (Python ignores SIGXFSZ)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_keeps_the_old_content_and_leaves_no_rest(root: Path, library: Library) -> None:
+    put(library, b"old")
+    before = descriptors()
+    with no_file_beyond(10_000), pytest.raises(StorageFailed, match=f"{NAME} could not be written: File too large"):
+        put(library, b"x" * 20_000)
+    assert served(library) == b"old"
+    assert files(root) == {NAME}
+    assert descriptors() == before
+    put(library, b"x" * 20_000)
+    assert served(library) == b"x" * 20_000
+
+
+UNWRITABLE = """
+import os, sys
+from pathlib import Path
+from cisisk.model.errors import StorageFailed
+from cisisk.provisioning.library import Library
+
+root, locked = Path(sys.argv[1]), sys.argv[2:]
+library = Library(root)
+library.replace("a.xml", b"old", None)
+(root / "a.xml").chmod(0o644)
+for folder in [root, *(path for path in root.iterdir() if path.is_dir())]:
+    if os.geteuid() == 0:
+        os.chown(folder, 65534, 65534)
+    if folder == root or "all" in locked:
+        folder.chmod(0o555)
+if os.geteuid() == 0:
+    os.setuid(65534)
+known = library.current("a.xml")
+for name, seen in (("a.xml", known), ("b.xml", None)):
+    try:
+        library.replace(name, b"new", seen)
+    except StorageFailed as error:
+        print(error)
+content = library.open("A.XML")
+print(content.read(0, content.size).decode())
+"""
+
+
+@pytest.mark.parametrize("locked", ["all", "root"])
+def test_a_directory_that_cannot_be_written_keeps_the_old_content_and_leaves_no_rest(root: Path, locked: str) -> None:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", UNWRITABLE, str(root), locked], capture_output=True, text=True, check=True
+        )
+    finally:
+        for folder in (root, *(path for path in root.iterdir() if path.is_dir())):
+            folder.chmod(0o755)
+    assert done.stdout.splitlines() == [
+        "a.xml could not be written: Permission denied",
+        "b.xml could not be written: Permission denied",
+        "old",
+    ]
+    assert files(root) == {"a.xml"}
+
+
+def test_descriptors_running_out_is_no_absence(root: Path, library: Library) -> None:
+    place(root, "dialplan.xml")
+    library.refresh()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors() + 2, hard))
+    try:
+        with suppress(OSError):
+            held.extend(os.open(root, os.O_RDONLY) for _ in range(64))
+        with pytest.raises(OSError, match="Too many open files"):
+            library.open("dialplan.xml")
+        with pytest.raises(StorageFailed, match=r"dialplan\.xml cannot be read: Too many open files"):
+            library.current("dialplan.xml")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in held:
+            os.close(fd)
+    assert served(library, "dialplan.xml") == b"content"

@@ -1,0 +1,103 @@
+"""A migrated database for each test, and people to put into it."""
+
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cisisk.model.mac import Mac
+from cisisk.model.profile import Profile
+from cisisk.model.user import SUPERADMIN_PERMISSION, Actor, User
+from cisisk.store import audit, migrations, permissions, profiles, users
+from cisisk.store.audit import AuditEntry
+from cisisk.store.database import Database
+from cisisk.store.listing import Listing
+
+NewUser = Callable[..., Awaitable[User]]
+NewProfile = Callable[..., Awaitable[Profile]]
+LastEntry = Callable[[], Awaitable[AuditEntry]]
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store, to be copied."""
+    path = tmp_path_factory.mktemp("store") / "cisisk.db"
+    migrations.migrate(path, migrations.steps())
+    return path
+
+
+@pytest.fixture
+def db_path(migrated: Path, tmp_path: Path) -> Path:
+    """The file of ``db``."""
+    return Path(shutil.copy(migrated, tmp_path / "cisisk.db"))
+
+
+@pytest.fixture
+async def db(db_path: Path) -> AsyncIterator[Database]:
+    """An open empty store."""
+    async with Database.open(db_path.as_uri()) as database:
+        # What a test stores need not survive a pulled plug.
+        await database._writer.execute("PRAGMA synchronous = OFF")
+        yield database
+
+
+@pytest.fixture
+def actor() -> Actor:
+    """Somebody who does things."""
+    return Actor(user_uuid="11111111-1111-1111-1111-111111111111", ip="192.0.2.9", user_agent="tests")
+
+
+@pytest.fixture
+def mac() -> Mac:
+    """A phone."""
+    return Mac("AABBCCDDEE01")
+
+
+@pytest.fixture
+def new_user(db: Database, actor: Actor) -> NewUser:
+    """Make a user; the email follows the name."""
+
+    async def make(username: str = "anna", password_hash: str = "$hash", **columns: Any) -> User:  # noqa: S107
+        row = {
+            "first_name": "Anna",
+            "last_name": "Arendt",
+            "username": username,
+            "email": f"{username}@example.org",
+            "lang": "en",
+            "timezone": "UTC",
+            **columns,
+        }
+        return await users.create(db, actor, row, password_hash)
+
+    return make
+
+
+@pytest.fixture
+async def superadmin(db: Database, new_user: NewUser, actor: Actor) -> User:
+    """The only superadmin, without whom nobody can be changed."""
+    user = await new_user("root")
+    await permissions.give(db, actor, user.uuid, SUPERADMIN_PERMISSION)
+    return await users.get(db, user.uuid)
+
+
+@pytest.fixture
+def new_profile(db: Database, actor: Actor) -> NewProfile:
+    """Make a profile."""
+
+    async def make(owner: User, name: str = "Reception", **attributes: Any) -> Profile:
+        row = {"user_uuid": owner.uuid, "name": name, "cnf_xml": b"<device/>", **attributes}
+        return await profiles.create(db, actor, row)
+
+    return make
+
+
+@pytest.fixture
+def last_entry(db: Database) -> LastEntry:
+    """Read the newest audit row."""
+
+    async def read() -> AuditEntry:
+        return (await audit.entries(db, Listing(limit=1))).items[0]
+
+    return read

@@ -1,0 +1,192 @@
+"""Every change leaves its row in the audit log, in the transaction that makes it and without any secret."""
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cisisk.model.clock import after
+from cisisk.model.deployment import Deployment
+from cisisk.model.mac import Mac
+from cisisk.model.phone import Software
+from cisisk.model.profile import Profile
+from cisisk.model.user import Actor, Permission, User
+from cisisk.store import audit, deployments, logins, permissions, phones, pins, profiles, users
+from cisisk.store.database import Database
+from cisisk.store.listing import Listing
+
+SECRET = "sentinel7331"
+PASSWORD_HASH, PIN_HASH = f"$argon2id${SECRET}password", f"$argon2id${SECRET}pin"
+CONFIG = f"<device><sshPassword>{SECRET}</sshPassword></device>".encode()
+USED, NEXT = f"{SECRET}used".encode(), f"{SECRET}next".encode()
+LATER = after(timedelta(days=1))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One of everything."""
+
+    db: Database
+    actor: Actor
+    anna: User
+    bert: User
+    clerk: Permission
+    spare: Permission
+    profile: Profile
+    mac: Mac
+    deployment: Deployment
+
+
+@pytest.fixture
+async def scene(db: Database, superadmin: User, new_user: Any, new_profile: Any, actor: Actor, mac: Mac) -> Scene:
+    anna, bert = await new_user("anna", PASSWORD_HASH), await new_user("bert", PASSWORD_HASH)
+    clerk = await permissions.create(db, actor, {"level": 5, "name": "clerk"})
+    spare = await permissions.create(db, actor, {"level": 6, "name": "spare"})
+    await permissions.give(db, actor, anna.uuid, clerk.uuid)
+    await pins.put(db, actor, anna.uuid, PIN_HASH)
+    await phones.create(db, actor, mac, {"software": Software.SIP})
+    profile = await new_profile(anna, cnf_xml=CONFIG)
+    deployment = await deployments.record(db, actor, mac, profile, CONFIG, b"<found/>" + CONFIG)
+    await logins.begin(db, actor, anna.uuid, PASSWORD_HASH, "session", USED, LATER)
+    await logins.rotate(db, actor, USED, NEXT, LATER)
+    return Scene(db, actor, anna, bert, clerk, spare, profile, mac, deployment)
+
+
+NEW_USER = {
+    "first_name": "Carl",
+    "last_name": "Canetti",
+    "username": "carl",
+    "email": "carl@example.org",
+    "lang": "de",
+    "timezone": "UTC",
+}
+CHANGES: dict[str, tuple[Callable[[Scene], Awaitable[object]], Callable[[Scene], object]]] = {
+    "user.created": (lambda s: users.create(s.db, s.actor, NEW_USER, PASSWORD_HASH), lambda _: None),
+    "user.updated": (
+        lambda s: users.update(s.db, s.actor, s.anna.uuid, {"password_hash": PASSWORD_HASH, "is_active": False}),
+        lambda s: s.anna.uuid,
+    ),
+    "user.deleted": (lambda s: users.delete(s.db, s.actor, s.anna.uuid), lambda s: s.anna.uuid),
+    "user.permission_given": (
+        lambda s: permissions.give(s.db, s.actor, s.bert.uuid, s.clerk.uuid),
+        lambda s: s.bert.uuid,
+    ),
+    "user.permission_taken": (lambda s: permissions.take(s.db, s.actor, s.anna.uuid), lambda s: s.anna.uuid),
+    "permission.created": (lambda s: permissions.create(s.db, s.actor, {"level": 7, "name": "new"}), lambda _: None),
+    "permission.updated": (
+        lambda s: permissions.update(s.db, s.actor, s.clerk.uuid, {"level": 8}),
+        lambda s: s.clerk.uuid,
+    ),
+    "permission.deleted": (lambda s: permissions.delete(s.db, s.actor, s.spare.uuid), lambda s: s.spare.uuid),
+    "auth.login": (
+        lambda s: logins.begin(s.db, s.actor, s.bert.uuid, PASSWORD_HASH, "another", b"hash" + USED, LATER),
+        lambda s: s.bert.uuid,
+    ),
+    "auth.refresh_reused": (
+        lambda s: logins.rotate(s.db, s.actor, USED, b"third" + NEXT, LATER),
+        lambda s: s.anna.uuid,
+    ),
+    "auth.logout": (lambda s: logins.end(s.db, s.actor, s.anna.uuid, NEXT), lambda s: s.anna.uuid),
+    "cisco_user.created": (lambda s: pins.put(s.db, s.actor, s.bert.uuid, PIN_HASH), lambda s: s.bert.uuid),
+    "cisco_user.updated": (lambda s: pins.put(s.db, s.actor, s.anna.uuid, PIN_HASH), lambda s: s.anna.uuid),
+    "cisco_user.deleted": (lambda s: pins.delete(s.db, s.actor, s.anna.uuid), lambda s: s.anna.uuid),
+    "profile.created": (
+        lambda s: profiles.create(s.db, s.actor, {"user_uuid": s.anna.uuid, "name": "new", "cnf_xml": CONFIG}),
+        lambda _: None,
+    ),
+    "profile.updated": (
+        lambda s: profiles.update(s.db, s.actor, s.profile.uuid, {"cnf_xml": CONFIG + b"<!-- -->"}),
+        lambda s: s.profile.uuid,
+    ),
+    "profile.deleted": (lambda s: profiles.delete(s.db, s.actor, s.profile.uuid), lambda s: s.profile.uuid),
+    "profile.switched": (lambda s: deployments.written(s.db, s.actor, s.deployment), lambda s: s.profile.uuid),
+    "phone.created": (
+        lambda s: phones.create(s.db, s.actor, Mac("AABBCCDDEE02"), {"name": "new"}),
+        lambda _: "AA:BB:CC:DD:EE:02",
+    ),
+    "phone.updated": (lambda s: phones.update(s.db, s.actor, s.mac, {"name": "x"}), lambda s: str(s.mac)),
+    "phone.deleted": (lambda s: phones.delete(s.db, s.actor, s.mac), lambda s: str(s.mac)),
+    "cisco_phone.updated": (
+        lambda s: phones.put_cisco_phone(s.db, s.actor, s.mac, Software.SCCP),
+        lambda s: str(s.mac),
+    ),
+    "cisco_phone.deleted": (lambda s: phones.delete_cisco_phone(s.db, s.actor, s.mac), lambda s: str(s.mac)),
+}
+
+each_change = pytest.mark.parametrize("action", CHANGES)
+
+
+async def everything(db: Database) -> dict[str, list[tuple[Any, ...]]]:
+    tables = await db.rows("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    names = [row["name"] for row in tables]
+    return {name: [tuple(row) for row in await db.rows(f"SELECT * FROM {name}")] for name in names}  # noqa: S608
+
+
+@each_change
+async def test_a_change_leaves_one_row_that_says_who_did_what_to_what_and_no_secret(scene: Scene, action: str) -> None:
+    change, entity = CHANGES[action]
+    before = (await audit.entries(scene.db, Listing())).total
+    await change(scene)
+    page = await audit.entries(scene.db, Listing())
+    assert page.total == before + 1
+    entry = page.items[0]
+    assert (entry.action, entry.entity_type) == (action, action.partition(".")[0])
+    assert (entry.user_uuid, entry.ip, entry.user_agent) == (
+        scene.actor.user_uuid,
+        scene.actor.ip,
+        scene.actor.user_agent,
+    )
+    assert entry.entity_uuid == (entity(scene) or entry.entity_uuid)
+    assert entry.entity_uuid
+    rows = str([tuple(row) for row in await scene.db.rows("SELECT * FROM audit_log")])
+    assert [word for word in (SECRET, "pin_hash", "password_hash") if word in rows] == []
+
+
+@each_change
+async def test_a_change_whose_row_cannot_be_written_does_not_happen(scene: Scene, action: str) -> None:
+    async with scene.db.transaction() as tx:
+        await tx.rows("CREATE TRIGGER refuse BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'no room'); END")
+    before = await everything(scene.db)
+    with pytest.raises(sqlite3.IntegrityError, match="no room"):
+        await CHANGES[action][0](scene)
+    assert await everything(scene.db) == before
+
+
+async def test_a_changed_password_is_told_by_its_name(scene: Scene) -> None:
+    await CHANGES["user.updated"][0](scene)
+    entry = (await audit.entries(scene.db, Listing(limit=1))).items[0]
+    assert entry.payload == {"changed": ["is_active", "password"]}
+
+
+async def test_a_deleted_user_is_remembered_with_the_profiles(scene: Scene) -> None:
+    await CHANGES["user.deleted"][0](scene)
+    entry = (await audit.entries(scene.db, Listing(limit=1))).items[0]
+    assert entry.payload == {
+        "username": "anna",
+        "profiles": [{"uuid": scene.profile.uuid, "name": scene.profile.name}],
+    }
+
+
+async def test_the_newest_comes_first(db: Database, actor: Actor) -> None:
+    for action in ("a.first", "b.second", "c.third"):
+        async with db.transaction() as tx:
+            await audit.record(tx, actor, action, None)
+    assert [entry.action for entry in (await audit.entries(db, Listing())).items] == ["c.third", "b.second", "a.first"]
+    assert [entry.action for entry in (await audit.entries(db, Listing(limit=1, offset=1))).items] == ["b.second"]
+
+
+async def test_one_users_doings_are_shown_alone(db: Database, superadmin: User) -> None:
+    async with db.transaction() as tx:
+        await audit.record(tx, Actor(user_uuid=superadmin.uuid), "a.mine", None, {"with": ["a", 1, None]})
+        await audit.record(tx, Actor(), "b.nobodys", None)
+    page = await audit.entries(db, Listing(), superadmin.uuid)
+    assert [(entry.action, entry.payload) for entry in page.items] == [("a.mine", {"with": ["a", 1, None]})]
+    assert page.total == 1
+
+
+async def test_the_log_outlives_those_it_speaks_of(scene: Scene) -> None:
+    await users.delete(scene.db, Actor(user_uuid=scene.anna.uuid), scene.anna.uuid)
+    assert (await audit.entries(scene.db, Listing(), scene.anna.uuid)).total == 1

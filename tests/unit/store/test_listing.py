@@ -1,0 +1,191 @@
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cisisk.model.errors import Invalid
+from cisisk.model.mac import Mac
+from cisisk.model.phone import Software
+from cisisk.model.user import Actor, User
+from cisisk.store import audit, permissions, phones, profiles, users
+from cisisk.store.database import Database
+from cisisk.store.listing import Listing, Source
+from cisisk.store.phones import Sighting
+
+SOURCES = {
+    "users": users._USERS,
+    "permissions": permissions._PERMISSIONS,
+    "profiles": profiles._PROFILES,
+    "phones": phones._PHONES,
+    "cisco phones": phones._CISCO_PHONES,
+    "audit log": audit._LOG,
+}
+each_source = pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+MODELS = ["7942", "8841", None, "7940"]
+
+
+@pytest.fixture
+async def filled(db: Database, actor: Actor, superadmin: User, new_user: Any, new_profile: Any) -> Database:
+    for number, (model, software) in enumerate(zip(MODELS, [*Software, None], strict=True)):
+        user = await new_user(f"user{number}", first_name=f"First{3 - number}", last_name=f"Last{number % 2}")
+        await permissions.create(db, actor, {"level": 9 - number, "name": f"level {number}"})
+        await new_profile(user, f"profile {9 - number}", software_type=software)
+        mac = Mac(f"AABBCCDDEE0{9 - number}")
+        columns = {"model": model, "software": software, "name": f"phone {number % 2}", "location": f"room {number}"}
+        await phones.create(db, actor, mac, columns)
+        await phones.note_sightings(
+            db, [Sighting(mac=mac, ip=f"192.0.2.{number}", seen_at=f"2026-01-0{number + 1}T", proved=True)]
+        )
+    return db
+
+
+@each_source
+async def test_every_offered_column_sorts_both_ways(filled: Database, source: Source[Any]) -> None:
+    whole = await source.page(filled, Listing())
+    assert whole.total == len(whole.items) >= 4
+    for column in offered(source):
+        for sort, down in ((column, False), (f"-{column}", True)):
+            page = await source.page(filled, Listing(sort=sort))
+            values = [_value(item, column) for item in page.items]
+            # SQLite puts what is not known before everything else.
+            assert values == sorted(values, key=lambda value: () if value is None else (value,), reverse=down), sort
+            assert page.total == whole.total
+
+
+def offered(source: Source[Any]) -> list[str]:
+    return [column.rpartition(".")[2] for column in source.sortable]
+
+
+def _value(item: object, column: str) -> Any:
+    value = getattr(item, column)
+    return value.digits if isinstance(value, Mac) else value
+
+
+NOT_OFFERED = [
+    "-",
+    "nonsense",
+    "--uuid",
+    "password_hash",
+    "pin_hash",
+    "1",
+    "uuid; DROP TABLE users",
+    "mac ASC",
+    "level ",
+]
+
+
+@each_source
+async def test_a_column_that_is_not_offered_is_refused_by_name(db: Database, source: Source[Any]) -> None:
+    for sort in NOT_OFFERED:
+        with pytest.raises(Invalid, match=r"^sort: Sort by one of .*, with - before it to reverse$") as refused:
+            await source.page(db, Listing(sort=sort))
+        assert list(refused.value.fields) == ["sort"]
+        assert all(column in str(refused.value) for column in offered(source))
+
+
+@each_source
+async def test_no_sort_and_an_empty_one_are_the_usual_order(filled: Database, source: Source[Any]) -> None:
+    assert await source.page(filled, Listing(sort="")) == await source.page(filled, Listing())
+
+
+@each_source
+async def test_the_pages_together_are_the_list(filled: Database, source: Source[Any]) -> None:
+    whole = await source.page(filled, Listing())
+    for size in (1, 2, 3, 100):
+        together = []
+        for offset in range(0, whole.total, size):
+            page = await source.page(filled, Listing(limit=size, offset=offset))
+            assert page.total == whole.total
+            assert len(page.items) <= size
+            together += page.items
+        assert together == whole.items
+
+
+@each_source
+async def test_an_offset_alone_leaves_out_the_first(filled: Database, source: Source[Any]) -> None:
+    whole = await source.page(filled, Listing())
+    assert (await source.page(filled, Listing(offset=1))).items == whole.items[1:]
+    beyond = await source.page(filled, Listing(offset=whole.total))
+    assert (beyond.items, beyond.total) == ([], whole.total)
+
+
+async def test_no_item_can_be_wanted_to_learn_how_many_there_are(filled: Database) -> None:
+    page = await phones.page(filled, Listing(limit=0))
+    assert (page.items, page.total) == ([], 4)
+
+
+async def test_search_sort_and_page_work_together(filled: Database) -> None:
+    page = await phones.page(filled, Listing(q="phone 1", sort="-location", limit=1))
+    assert [phone.location for phone in page.items] == ["room 3"]
+    assert page.total == 2
+
+
+@pytest.mark.parametrize(
+    ("q", "found"),
+    [
+        ("100%", ["100% wool"]),
+        ("%", ["100% wool"]),
+        ("_", ["a_b"]),
+        ("a_b", ["a_b"]),
+        ("\\", ["back\\slash"]),
+        ("\\%", []),
+        ("k\\s", ["back\\slash"]),
+        ("WOOL", ["100% wool"]),
+        ("'", ["it's"]),
+        ("' OR 1=1 --", []),
+        ("axb", ["axb"]),
+        ("nothing of that", []),
+        ("", ["100% wool", "a_b", "axb", "back\\slash", "it's"]),
+        (None, ["100% wool", "a_b", "axb", "back\\slash", "it's"]),
+    ],
+)
+async def test_the_searched_text_is_taken_literally(
+    db: Database, superadmin: User, new_profile: Any, q: str | None, found: list[str]
+) -> None:
+    for name in ("100% wool", "a_b", "axb", "back\\slash", "it's"):
+        await new_profile(superadmin, name)
+    page = await profiles.page(db, Listing(q=q))
+    assert [profile.name for profile in page.items] == found
+    assert page.total == len(found)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.text(alphabet="ab%_\\'", max_size=6), q=st.text(alphabet="ab%_\\'", min_size=1, max_size=3))
+async def test_what_contains_the_text_is_found_and_nothing_else(db: Database, name: str, q: str) -> None:
+    literal = name.replace("'", "''")
+    source = Source(
+        select=f"SELECT value FROM (SELECT '{literal}' AS value)",  # noqa: S608 -- quoted
+        searched=("value",),
+        sortable=(),
+        order="value",
+        item=lambda row: row["value"],
+    )
+    assert (await source.page(db, Listing(q=q))).items == ([name] if q in name else [])
+
+
+@pytest.mark.parametrize(
+    ("q", "found"),
+    [("anna", 1), ("ARENDT", 1), ("anna@example", 1), ("+49 30", 1), ("$hash", 0), ("Europe", 0)],
+)
+async def test_users_are_searched_by_what_people_know(db: Database, new_user: Any, q: str, found: int) -> None:
+    await new_user("anna", phone="+49 30 1234", timezone="Europe/Berlin")
+    assert (await users.page(db, Listing(q=q))).total == found
+
+
+@pytest.mark.parametrize(
+    "q", ["AABBCC", "eE01", "bb:cc:DD", "desk", "7942", "room 5", "192.0.2.7", "198.51.100.3", "sep-desk", "old"]
+)
+async def test_phones_are_searched_by_all_that_tells_them_apart(db: Database, actor: Actor, mac: Mac, q: str) -> None:
+    columns = {
+        "name": "Desk",
+        "model": "CP-7942G",
+        "location": "Room 5",
+        "description": "the old one",
+        "phone_ip": "192.0.2.7",
+        "hostname": "SEP-desk",
+    }
+    await phones.create(db, actor, mac, columns)
+    await phones.create(db, actor, Mac("02AA00000001"), {"name": "other"})
+    await phones.note_sightings(db, [Sighting(mac=mac, ip="198.51.100.3", seen_at="2026", proved=True)])
+    assert [phone.mac for phone in (await phones.page(db, Listing(q=q))).items] == [mac]

@@ -1,0 +1,148 @@
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cisisk.model.errors import StartRefused
+from cisisk.store import lock
+
+HOLD = """
+import sys
+from pathlib import Path
+from cisisk.store import lock
+
+with lock.exclusive(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+NOBODY = 65534
+
+
+@contextmanager
+def holder(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that holds the lock."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(directory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_second_process_is_refused_and_told_which_one_runs(tmp_path: Path) -> None:
+    with holder(tmp_path) as process:
+        with pytest.raises(StartRefused, match=rf"already runs on {tmp_path} \(process {process.pid}\)"):
+            lock.exclusive(tmp_path).__enter__()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        with lock.exclusive(tmp_path):
+            assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_the_lock_is_free_again_after_its_block(tmp_path: Path) -> None:
+    for _ in range(2):
+        with lock.exclusive(tmp_path), pytest.raises(StartRefused, match=f"process {os.getpid()}"):
+            lock.exclusive(tmp_path).__enter__()
+
+
+def test_the_number_of_an_earlier_holder_leaves_no_digits_behind(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("99999999999999999999\n")
+    with lock.exclusive(tmp_path):
+        assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_holder_that_has_not_written_its_number_yet_is_unknown(tmp_path: Path) -> None:
+    with lock.exclusive(tmp_path):
+        os.truncate(tmp_path / "lock", 0)
+        with pytest.raises(StartRefused, match=r"\(process unknown\)"):
+            lock.exclusive(tmp_path).__enter__()
+
+
+def test_a_child_process_does_not_keep_the_lock(tmp_path: Path) -> None:
+    with lock.exclusive(tmp_path):
+        child = subprocess.Popen(
+            [sys.executable, "-c", "input(print(flush=True))"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            close_fds=False,
+        )
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"\n"
+        with lock.exclusive(tmp_path):
+            assert child.poll() is None
+    finally:
+        child.communicate(b"\n")
+
+
+def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
+    target = tmp_path / "precious"
+    target.write_text("precious")
+    (tmp_path / "lock").symlink_to(target)
+    with pytest.raises(StartRefused, match=r"lock cannot be opened"):
+        lock.exclusive(tmp_path).__enter__()
+    assert target.read_text() == "precious"
+
+
+def test_an_absent_directory_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    lock.prepare(tmp_path / "var" / "cisisk")
+    assert (tmp_path / "var" / "cisisk").stat().st_mode & 0o777 == 0o700
+    lock.prepare(tmp_path / "var" / "cisisk")
+
+
+def test_a_file_in_the_place_of_the_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    with pytest.raises(StartRefused, match=r"data cannot be made: File exists\. Set data\.dir"):
+        lock.prepare(tmp_path / "data")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_a_directory_of_somebody_else_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    os.chown(tmp_path, NOBODY, NOBODY)
+    with pytest.raises(StartRefused, match=r"belongs to another user.*Run this as that user"):
+        lock.prepare(tmp_path)
+
+
+PREPARE = f"""
+import os, sys
+from pathlib import Path
+from cisisk.model.errors import StartRefused
+from cisisk.store import lock
+
+os.chdir(sys.argv[1])
+if os.geteuid() == 0:
+    os.setuid({NOBODY})
+try:
+    lock.prepare(Path("data"))
+except StartRefused as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("exists", "answer"),
+    [
+        (True, "is not writable for this user. Change its owner or data.dir"),
+        (False, "cannot be made: Permission denied"),
+    ],
+)
+def test_a_directory_that_cannot_be_written_is_refused_with_a_remedy(tmp_path: Path, exists: bool, answer: str) -> None:
+    if exists:
+        (tmp_path / "data").mkdir(mode=0o555)
+    tmp_path.chmod(0o555)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", PREPARE, str(tmp_path)], capture_output=True, text=True, check=True
+        )
+    finally:
+        tmp_path.chmod(0o755)
+    assert answer in done.stdout

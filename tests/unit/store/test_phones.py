@@ -1,0 +1,141 @@
+import sqlite3
+
+import pytest
+
+from cisisk.model.errors import Conflict, NotFound, Stale
+from cisisk.model.mac import Mac
+from cisisk.model.phone import Software
+from cisisk.model.revision import entity_tag
+from cisisk.model.user import Actor
+from cisisk.store import phones
+from cisisk.store.database import Database
+from cisisk.store.listing import Listing
+from cisisk.store.phones import Sighting
+
+COLUMNS = {
+    "model": "CP-7942G",
+    "phone_ip": "192.0.2.7",
+    "location": "Room 5",
+    "description": "by the door",
+    "software": Software.SCCP,
+    "name": "Desk",
+    "hostname": "SEPAABBCCDDEE01",
+    "phone_vlan": 100,
+    "brand": "Cisco",
+    "software_version": "9.4",
+    "is_active": False,
+}
+
+
+async def test_a_phone_is_as_told(db: Database, actor: Actor, mac: Mac) -> None:
+    made = await phones.create(db, actor, mac, COLUMNS)
+    assert made == await phones.get(db, mac)
+    assert {name: getattr(made, name) for name in COLUMNS} == COLUMNS
+    assert made.software is Software.SCCP
+    assert (made.mac, made.current_profile_uuid, made.revision) == (mac, None, 1)
+
+
+async def test_a_phone_of_which_nothing_is_known_is_one(db: Database, actor: Actor, mac: Mac) -> None:
+    made = await phones.create(db, actor, mac, {})
+    assert (made.software, made.model, made.is_active, made.address) == (None, None, True, None)
+
+
+async def test_a_phone_is_in_the_inventory_once(db: Database, actor: Actor, mac: Mac) -> None:
+    made = await phones.create(db, actor, mac, {"name": "first"})
+    with pytest.raises(Conflict, match="The phone AA:BB:CC:DD:EE:01 is in the inventory already"):
+        await phones.create(db, actor, mac, {"name": "second"})
+    assert await phones.get(db, mac) == made
+
+
+async def test_an_update_changes_what_was_sent_and_nothing_else(db: Database, actor: Actor, mac: Mac) -> None:
+    await phones.create(db, actor, mac, COLUMNS)
+    changed = await phones.update(db, actor, mac, {"location": None, "software": Software.SIP})
+    expected = {**COLUMNS, "location": None, "software": Software.SIP}
+    assert {name: getattr(changed, name) for name in COLUMNS} == expected
+    assert changed.revision == 2
+    assert (await phones.update(db, actor, mac, {"software": None})).software is None
+    assert (await phones.update(db, actor, mac, {})).revision == 4
+
+
+async def test_only_who_has_seen_the_current_version_changes_it(db: Database, actor: Actor, mac: Mac) -> None:
+    made = await phones.create(db, actor, mac, {})
+    changed = await phones.update(db, actor, mac, {"software": Software.SIP}, {entity_tag(made)})
+    with pytest.raises(Stale):
+        await phones.update(db, actor, mac, {"name": "x"}, {entity_tag(made)})
+    with pytest.raises(Stale):
+        await phones.delete(db, actor, mac, {entity_tag(made)})
+    assert await phones.get(db, mac) == changed
+    await phones.delete(db, actor, mac, {entity_tag(changed)})
+    assert await phones.find(db, mac) is None
+
+
+async def test_a_phone_made_anew_is_another_version(db: Database, actor: Actor, mac: Mac) -> None:
+    first = await phones.create(db, actor, mac, {})
+    await phones.delete(db, actor, mac)
+    async with db.transaction() as tx:
+        await phones.add(tx, actor, mac, {})
+        await tx.rows("UPDATE phones SET created_at = '2199-01-01T00:00:00.000Z'")
+    with pytest.raises(Stale):
+        await phones.update(db, actor, mac, {}, {entity_tag(first)})
+
+
+async def test_what_is_not_there_is_not_found(db: Database, actor: Actor, mac: Mac) -> None:
+    with pytest.raises(NotFound, match="Phone not found"):
+        await phones.get(db, mac)
+    with pytest.raises(NotFound):
+        await phones.update(db, actor, mac, {})
+    with pytest.raises(NotFound):
+        await phones.delete(db, actor, mac)
+    with pytest.raises(NotFound):
+        await phones.put_cisco_phone(db, actor, mac, Software.SIP)
+    with pytest.raises(NotFound, match="Cisco phone not found"):
+        await phones.delete_cisco_phone(db, actor, mac)
+
+
+@pytest.mark.parametrize("columns", [{"software": "H323"}, {"phone_vlan": "a hundred"}, {"is_active": 2}])
+async def test_what_no_phone_can_be_is_refused_by_the_database(
+    db: Database, actor: Actor, mac: Mac, columns: dict[str, object]
+) -> None:
+    with pytest.raises(sqlite3.IntegrityError):
+        await phones.create(db, actor, mac, columns)
+    assert (await phones.page(db, Listing())).total == 0
+
+
+async def test_what_a_phone_runs_can_be_said_and_forgotten(db: Database, actor: Actor, mac: Mac) -> None:
+    phone = await phones.create(db, actor, mac, {"software": Software.SIP, "name": "Desk"})
+    known = await phones.get_cisco_phone(db, mac)
+    assert (known.mac, known.software, known.current_profile_uuid) == (mac, Software.SIP, None)
+    changed = await phones.put_cisco_phone(db, actor, mac, Software.SIPE, {entity_tag(known)})
+    assert (changed.software, changed.revision) == (Software.SIPE, known.revision + 1)
+    with pytest.raises(Stale):
+        await phones.put_cisco_phone(db, actor, mac, Software.SIP, {entity_tag(known)})
+    with pytest.raises(Stale):
+        await phones.delete_cisco_phone(db, actor, mac, {entity_tag(known)})
+    await phones.delete_cisco_phone(db, actor, mac, {entity_tag(changed)})
+    left = await phones.get(db, mac)
+    assert (left.software, left.name, left.created_at) == (None, "Desk", phone.created_at)
+    assert (await phones.page_of_cisco_phones(db, Listing())).total == 0
+    assert (await phones.put_cisco_phone(db, actor, mac, Software.SIP)).software is Software.SIP
+
+
+async def test_a_deleted_phone_takes_what_it_ran_along(db: Database, actor: Actor, mac: Mac) -> None:
+    await phones.create(db, actor, mac, COLUMNS)
+    await phones.delete(db, actor, mac)
+    with pytest.raises(NotFound):
+        await phones.get_cisco_phone(db, mac)
+
+
+async def test_a_phone_is_where_it_was_seen_rather_than_where_it_was_entered(
+    db: Database, actor: Actor, mac: Mac
+) -> None:
+    await phones.create(db, actor, mac, {"phone_ip": "192.0.2.7"})
+    assert (await phones.get(db, mac)).address == "192.0.2.7"
+    await phones.note_sightings(db, [Sighting(mac=mac, ip="192.0.2.8", seen_at="2026-01-01", proved=False)])
+    seen = await phones.get(db, mac)
+    assert (seen.address, seen.seen_ip, seen.seen_at, seen.phone_ip) == (
+        "192.0.2.8",
+        "192.0.2.8",
+        "2026-01-01",
+        "192.0.2.7",
+    )
+    assert seen.revision == 1

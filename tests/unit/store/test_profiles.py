@@ -1,0 +1,122 @@
+import sqlite3
+from typing import Any
+
+import pytest
+
+from cisisk.model.errors import Invalid, NotFound, Stale
+from cisisk.model.mac import Mac
+from cisisk.model.phone import Software
+from cisisk.model.revision import entity_tag
+from cisisk.model.user import Actor, User
+from cisisk.store import deployments, phones, profiles, users
+from cisisk.store.database import Database
+from cisisk.store.listing import Listing
+
+NOTHING = "99999999-9999-9999-9999-999999999999"
+ODD_BYTES = b"\xef\xbb\xbf<device>\r\n\0\xff\xfe</device>"
+
+
+@pytest.fixture
+async def anna(db: Database, superadmin: User, new_user: Any) -> User:
+    return await new_user("anna")
+
+
+async def test_a_profile_is_kept_to_the_byte(db: Database, anna: User, new_profile: Any) -> None:
+    made = await new_profile(
+        anna,
+        "Desk",
+        cnf_xml=ODD_BYTES,
+        description="d",
+        compatible_models=["7942", 'CP-"8841"'],
+        software_type=Software.SCCP,
+        placeholders=True,
+    )
+    assert made == await profiles.get(db, made.uuid)
+    assert made.cnf_xml == ODD_BYTES
+    assert made.compatible_models == ("7942", 'CP-"8841"')
+    assert (made.software_type, made.placeholders, made.description) == (Software.SCCP, True, "d")
+    assert (made.user_uuid, made.revision) == (anna.uuid, 1)
+
+
+async def test_a_profile_without_more_fits_everything(anna: User, new_profile: Any) -> None:
+    made = await new_profile(anna)
+    assert (made.compatible_models, made.software_type, made.placeholders, made.description) == ((), None, False, None)
+
+
+async def test_an_update_changes_what_was_sent_and_nothing_else(
+    db: Database, anna: User, superadmin: User, new_profile: Any, actor: Actor
+) -> None:
+    made = await new_profile(anna, compatible_models=["7942"], software_type=Software.SIP)
+    changed = await profiles.update(db, actor, made.uuid, {"compatible_models": [], "software_type": None})
+    assert (changed.compatible_models, changed.software_type, changed.revision) == ((), None, 2)
+    assert (changed.name, changed.cnf_xml, changed.created_at) == (made.name, made.cnf_xml, made.created_at)
+    moved = await profiles.update(db, actor, made.uuid, {"user_uuid": superadmin.uuid})
+    assert (await profiles.page(db, Listing(), superadmin.uuid)).items == [moved]
+    assert (await profiles.page(db, Listing(), anna.uuid)).total == 0
+
+
+async def test_an_owner_who_is_not_there_is_refused(db: Database, anna: User, new_profile: Any, actor: Actor) -> None:
+    made = await new_profile(anna)
+    with pytest.raises(Invalid) as refused:
+        await profiles.create(db, actor, {"user_uuid": NOTHING, "name": "n", "cnf_xml": b""})
+    assert refused.value.fields == {"user_uuid": ["No such user"]}
+    with pytest.raises(Invalid):
+        await profiles.update(db, actor, made.uuid, {"user_uuid": NOTHING})
+    assert await profiles.get(db, made.uuid) == made
+
+
+async def test_only_who_has_seen_the_current_version_changes_it(
+    db: Database, anna: User, new_profile: Any, actor: Actor
+) -> None:
+    made = await new_profile(anna)
+    changed = await profiles.update(db, actor, made.uuid, {"name": "b"}, {entity_tag(made)})
+    with pytest.raises(Stale):
+        await profiles.update(db, actor, made.uuid, {"name": "c"}, {entity_tag(made)})
+    with pytest.raises(Stale):
+        await profiles.delete(db, actor, made.uuid, {entity_tag(made)})
+    assert await profiles.get(db, made.uuid) == changed
+    await profiles.delete(db, actor, made.uuid, {entity_tag(changed)})
+    with pytest.raises(NotFound, match="Profile not found"):
+        await profiles.get(db, made.uuid)
+
+
+async def test_what_is_not_there_is_not_found(db: Database, actor: Actor) -> None:
+    with pytest.raises(NotFound):
+        await profiles.update(db, actor, NOTHING, {"name": "x"})
+    with pytest.raises(NotFound):
+        await profiles.delete(db, actor, NOTHING)
+
+
+async def test_profiles_of_the_same_name_are_told_apart(
+    db: Database, anna: User, superadmin: User, new_profile: Any
+) -> None:
+    made = {(await new_profile(owner, "Desk")).uuid for owner in (anna, anna, superadmin)}
+    assert {profile.uuid for profile in (await profiles.page(db, Listing())).items} == made
+
+
+async def test_a_software_that_does_not_exist_is_refused_by_the_database(anna: User, new_profile: Any) -> None:
+    with pytest.raises(sqlite3.IntegrityError):
+        await new_profile(anna, software_type="H323")
+
+
+@pytest.mark.parametrize("what", ["profile", "user"])
+async def test_a_phone_outlives_the_profile_it_runs(
+    db: Database, anna: User, new_profile: Any, actor: Actor, mac: Mac, what: str
+) -> None:
+    made = await new_profile(anna)
+    deployment = await deployments.record(db, actor, mac, made, b"<served/>", None)
+    await deployments.written(db, actor, deployment)
+    assert (await phones.get(db, mac)).current_profile_uuid == made.uuid
+    assert [phone.mac for phone in (await phones.page_of_user(db, Listing(), anna.uuid)).items] == [mac]
+    if what == "user":
+        await users.delete(db, actor, anna.uuid)
+    else:
+        await profiles.delete(db, actor, made.uuid)
+    assert (await profiles.page(db, Listing())).total == 0
+    assert (await phones.get(db, mac)).current_profile_uuid is None
+    assert (await phones.page_of_user(db, Listing(), anna.uuid)).total == 0
+    remembered = await deployments.get(db, deployment.uuid)
+    assert (remembered.profile_uuid, remembered.profile_name) == (None, made.name)
+    content = await db.row("SELECT content FROM contents WHERE sha256 = ?", (deployment.sha256,))
+    assert content is not None
+    assert content["content"] == b"<served/>"

@@ -1,0 +1,74 @@
+import pytest
+
+from cisisk.model.mac import Mac
+from cisisk.model.user import Actor
+from cisisk.store import phones
+from cisisk.store.database import Database
+from cisisk.store.phones import Sighting
+
+
+def sighting(mac: Mac, ip: str, *, proved: bool, seen_at: str = "2026-01-01") -> Sighting:
+    return Sighting(mac=mac, ip=ip, seen_at=seen_at, proved=proved)
+
+
+async def kept(db: Database) -> set[str]:
+    return {row["mac"] for row in await db.rows("SELECT mac FROM sightings")}
+
+
+async def test_a_phone_that_was_never_seen_is_nowhere(db: Database, mac: Mac) -> None:
+    assert await phones.last_seen(db, mac) is None
+
+
+@pytest.mark.parametrize(
+    ("known", "new", "believed"),
+    [(True, True, "new"), (True, False, "known"), (False, True, "new"), (False, False, "new")],
+)
+async def test_what_is_not_proved_replaces_nothing_that_is(
+    db: Database, mac: Mac, known: bool, new: bool, believed: str
+) -> None:
+    await phones.note_sightings(db, [sighting(mac, "known", proved=known)])
+    await phones.note_sightings(db, [sighting(mac, "new", proved=new)])
+    assert await phones.last_seen(db, mac) == believed
+
+
+async def test_the_same_holds_within_one_batch(db: Database, mac: Mac) -> None:
+    await phones.note_sightings(
+        db, [sighting(mac, "a", proved=False), sighting(mac, "b", proved=True), sighting(mac, "c", proved=False)]
+    )
+    assert await phones.last_seen(db, mac) == "b"
+
+
+async def test_only_so_many_strangers_are_kept_and_every_phone_of_the_inventory(
+    db: Database, actor: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(phones, "MAX_STRANGERS", 3)
+    ours = [Mac(f"AAAAAAAAAA0{number}") for number in range(5)]
+    for mac in ours:
+        await phones.create(db, actor, mac, {})
+    await phones.note_sightings(db, [sighting(mac, "a", proved=False, seen_at="2000") for mac in ours])
+    strangers = [Mac(f"02000000000{number}") for number in range(6)]
+    await phones.note_sightings(
+        db, [sighting(mac, "b", proved=False, seen_at=f"200{at}") for at, mac in enumerate(strangers)]
+    )
+    assert await kept(db) == {mac.digits for mac in (*ours, *strangers[3:])}
+
+
+async def test_forged_strangers_do_not_push_out_one_who_proved_where_it_is(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(phones, "MAX_STRANGERS", 3)
+    proved = Mac("020000000099")
+    await phones.note_sightings(db, [sighting(proved, "a", proved=True, seen_at="2000")])
+    forged = [sighting(Mac(f"02000000000{number}"), "b", proved=False, seen_at="2026") for number in range(9)]
+    await phones.note_sightings(db, forged)
+    assert proved.digits in await kept(db)
+    assert len(await kept(db)) == 3
+
+
+async def test_a_phone_taken_out_of_the_inventory_is_a_stranger_that_is_still_known(
+    db: Database, actor: Actor, mac: Mac
+) -> None:
+    await phones.create(db, actor, mac, {})
+    await phones.note_sightings(db, [sighting(mac, "192.0.2.1", proved=True)])
+    await phones.delete(db, actor, mac)
+    assert await phones.last_seen(db, mac) == "192.0.2.1"

@@ -1,0 +1,448 @@
+from collections.abc import Mapping
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cisisk import config
+from cisisk.config import Settings, build, load
+from cisisk.model.errors import ConfigurationError
+
+SECRET = "sentinel7331"
+
+
+def refusal(tables: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> str:
+    with pytest.raises(ConfigurationError) as refused:
+        build(tables, environ or {})
+    return str(refused.value)
+
+
+def every_key() -> list[tuple[str, str, Any, Field[Any]]]:
+    """Section, key, type and description of each setting."""
+    return [
+        (section, key.name, get_type_hints(kind)[key.name], key)
+        for section, kind in get_type_hints(Settings).items()
+        for key in fields(kind)
+    ]
+
+
+def another(kind: Any, key: Field[Any]) -> tuple[Any, str]:
+    """A legal value that is not the default, and how it is written in a variable."""
+    rules = key.metadata
+    if "choices" in rules:
+        return rules["choices"][-1], rules["choices"][-1]
+    if "range" in rules:
+        return rules["range"][1], str(rules["range"][1])
+    if kind is bool:
+        return not key.default, str(not key.default).lower()
+    if kind == tuple[str, ...]:
+        return ("192.0.2.1", "192.0.2.2"), "192.0.2.1, 192.0.2.2,"
+    if kind is Path:
+        return Path("/somewhere/else"), "/somewhere/else"
+    text = {"port_range": "40000-40999", "public_url": "http://192.0.2.5:8080", "root": "/srv/tftp"}
+    value = "192.0.2.5" if rules.get("address") else text.get(key.name, "another text")
+    return value, value
+
+
+# What there is
+
+
+def test_without_a_word_the_appliance_is_as_documented() -> None:
+    settings = build({}, {})
+    assert settings == Settings()
+    assert (settings.server.host, settings.server.port, settings.server.tls_port) == ("0.0.0.0", 8080, 8443)
+    assert (settings.server.environment, settings.server.public_url) == ("production", "")
+    assert settings.server.trusted_proxies == ()
+    assert settings.data.dir == Path("/var/lib/cisisk")
+    assert settings.served_root == Path("/var/lib/cisisk/tftpboot")
+    assert settings.provisioning.max_config_bytes == 524288
+    assert (settings.tftp.enabled, settings.tftp.port, settings.tftp.max_transfers) == (True, 69, 4096)
+    assert settings.tftp.reply_ports is None
+    assert (settings.phone_http.username, settings.phone_http.password) == ("", "")
+    assert (settings.auth.access_token_minutes, settings.auth.refresh_token_days) == (15, 30)
+    assert not settings.auth.public_register
+    assert (settings.log.level, settings.log.format) == ("info", "text")
+
+
+@pytest.mark.parametrize(("section", "key", "kind", "description"), every_key(), ids=lambda value: str(value)[:20])
+def test_every_key_can_be_set_in_the_file_and_the_environment_wins(
+    section: str, key: str, kind: Any, description: Field[Any]
+) -> None:
+    value, text = another(kind, description)
+    # Some are only right in pairs.
+    pair = {"tls_cert": "tls_key", "tls_key": "tls_cert"}.get(key)
+    written = list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
+    from_file = {section: {key: written, **({pair: "pair"} if pair else {})}}
+    assert getattr(getattr(build(from_file, {}), section), key) == value != description.default
+    default = description.default
+    usual = list(default) if isinstance(default, tuple) else str(default) if isinstance(default, Path) else default
+    environ = {f"CISISK_{section}__{key}".upper(): text}
+    overridden = build({section: {key: usual, **({pair: "pair"} if pair else {})}}, environ)
+    assert getattr(getattr(overridden, section), key) == value
+
+
+@pytest.mark.parametrize("text", ["1", "true", "TRUE", "Yes", "on"])
+def test_yes_has_many_names_in_the_environment(text: str) -> None:
+    assert build({}, {"CISISK_AUTH__PUBLIC_REGISTER": text}).auth.public_register
+
+
+@pytest.mark.parametrize("text", ["0", "false", "False", "NO", "off"])
+def test_no_has_many_names_in_the_environment(text: str) -> None:
+    assert not build({}, {"CISISK_TFTP__ENABLED": text}).tftp.enabled
+
+
+@pytest.mark.parametrize(("text", "methods"), [("", ()), (",", ()), ("a", ("a",)), (" a ,b,, c ", ("a", "b", "c"))])
+def test_lists_are_written_with_commas_in_the_environment(text: str, methods: tuple[str, ...]) -> None:
+    assert build({}, {"CISISK_RESTART__SIP": text}).restart.sip == methods
+
+
+def test_variables_of_others_do_not_matter() -> None:
+    others = {"PATH": "/bin", "CISISK_ADMIN_PASSWORD": SECRET, "CISISK_PORT": "tcp://10.0.0.1:80", "XCISISK_A__B": "x"}
+    assert build({}, others) == Settings()
+
+
+# What there is not
+
+
+@pytest.mark.parametrize(
+    ("tables", "named"),
+    [
+        ({"sever": {}}, "unknown section sever"),
+        ({"port": 8080}, "unknown section port"),
+        ({"server": {"prot": 1}}, "unknown key server.prot"),
+        ({"server": {"Port": 1}}, "unknown key server.Port"),
+        ({"server": {"port ": 1}}, "unknown key server.port "),
+        ({"server": {"": 1}}, "unknown key server."),
+        ({"": {}}, "unknown section "),
+        ({"SERVER": {"port": 1}}, "unknown section SERVER"),
+        ({"server": {"tftp": {"port": 69}}}, "unknown key server.tftp"),
+        ({"nonsense": {"deeper": {"deepest": [1]}}}, "unknown section nonsense"),
+        ({"log": {"level": "info", "more": {}}}, "unknown key log.more"),
+    ],
+)
+def test_an_unknown_key_stops_the_start_by_its_name(tables: Mapping[str, Any], named: str) -> None:
+    text = refusal(tables)
+    assert text.startswith(f"{named}; known are ")
+    assert "server" in text or "log." in text
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "CISISK_SERVER__PROT",
+        "CISISK_SEVER__PORT",
+        "CISISK_SERVER__PORT__DEEPER",
+        "CISISK__PORT",
+        "CISISK_SERVER__",
+        "CISISK_server__port",
+        "CISISK_SERVER__PORT_FILE",
+        "CISISK_DATA__DIR_FILE",
+        "CISISK_PHONE_HTTP__PASSWORD_FILE_FILE",
+    ],
+)
+def test_an_unknown_variable_stops_the_start_by_its_name_without_its_value(variable: str) -> None:
+    assert refusal({}, {variable: SECRET}) == f"unknown setting {variable}"
+
+
+@pytest.mark.parametrize(
+    ("tables", "text"),
+    [
+        ({"server": []}, "server: expected a table such as [server]"),
+        ({"server": "x"}, "server: expected a table such as [server]"),
+        ({"server": [{"port": 1}]}, "server: expected a table such as [server]"),
+        ({"server": {"port": "8080"}}, "server.port: expected a whole number, got '8080'"),
+        ({"server": {"port": True}}, "server.port: expected a whole number, got True"),
+        ({"server": {"port": 80.0}}, "server.port: expected a whole number, got 80.0"),
+        ({"server": {"port": {"deeper": {}}}}, "server.port: expected a whole number, got {'deeper': {}}"),
+        ({"server": {"port": [8080]}}, "server.port: expected a whole number, got [8080]"),
+        ({"tftp": {"enabled": 1}}, "tftp.enabled: expected true or false, got 1"),
+        ({"tftp": {"enabled": "yes"}}, "tftp.enabled: expected true or false, got 'yes'"),
+        ({"data": {"dir": 1}}, "data.dir: expected a string, got 1"),
+        ({"data": {"dir": "a\0b"}}, "data.dir: expected a string, got 'a\\x00b'"),
+        ({"provisioning": {"root": "\0"}}, "provisioning.root: expected a string, got '\\x00'"),
+        ({"server": {"environment": None}}, "server.environment: expected a string, got None"),
+        ({"restart": {"sip": "cgi-keys"}}, "restart.sip: expected a list of strings, got 'cgi-keys'"),
+        ({"restart": {"sip": ["a", 1]}}, "restart.sip: expected a list of strings, got ['a', 1]"),
+    ],
+)
+def test_a_wrong_type_stops_the_start_and_says_what_would_be_right(tables: Mapping[str, Any], text: str) -> None:
+    assert refusal(tables) == text
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "text"),
+    [
+        ("SERVER__PORT", "", "expected a whole number, got ''"),
+        ("SERVER__PORT", "http", "expected a whole number, got 'http'"),
+        ("SERVER__PORT", "-1", "expected a whole number, got '-1'"),
+        ("SERVER__PORT", "80 ", "expected a whole number, got '80 '"),
+        ("SERVER__PORT", "65536", "expected a number from 0 to 65535, got 65536"),
+        ("TFTP__ENABLED", "maybe", "expected true or false, got 'maybe'"),
+        ("TFTP__ENABLED", "", "expected true or false, got ''"),
+        ("LOG__LEVEL", "loud", 'expected one of info, debug, warning, error, got "loud"'),
+        ("SERVER__HOST", "pbx", 'expected an IP address such as 192.0.2.5, got "pbx"'),
+        (
+            "SERVER__TRUSTED_PROXIES",
+            "192.0.2.1,10.0.0.0/8",
+            'expected an IP address such as 192.0.2.5, got "10.0.0.0/8"',
+        ),
+    ],
+)
+def test_a_wrong_variable_stops_the_start_by_its_name(variable: str, value: str, text: str) -> None:
+    assert refusal({}, {f"CISISK_{variable}": value}) == f"CISISK_{variable}: {text}"
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "low", "high"),
+    [
+        ("server", "port", 0, 65535),
+        ("server", "tls_port", 0, 65535),
+        ("tftp", "port", 0, 65535),
+        ("tftp", "max_transfers", 1, 65535),
+        ("provisioning", "max_config_bytes", 1024, 1 << 20),
+        ("phone_http", "timeout", 1, 60),
+        ("phone_http", "port", 1, 65535),
+        ("auth", "access_token_minutes", 1, 1440),
+        ("auth", "refresh_token_days", 1, 365),
+    ],
+)
+def test_numbers_have_bounds(section: str, key: str, low: int, high: int) -> None:
+    for fits in (low, high):
+        assert getattr(getattr(build({section: {key: fits}}, {}), section), key) == fits
+    for beyond in (low - 1, high + 1, 10**30):
+        expected = f"{section}.{key}: expected a number from {low} to {high}, got {beyond}"
+        assert refusal({section: {key: beyond}}) == expected
+
+
+@pytest.mark.parametrize(
+    "host", ["", "pbx", "192.0.2.256", "192.0.2.1:80", "[::1]", "0", "http://192.0.2.1", " 192.0.2.1"]
+)
+def test_an_address_is_one(host: str) -> None:
+    assert "expected an IP address" in refusal({"tftp": {"host": host}})
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "::", "::1", "2001:db8::5"])
+def test_both_kinds_of_addresses_are_taken(host: str) -> None:
+    assert build({"server": {"host": host}}, {}).server.host == host
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "192.0.2.5",
+        "192.0.2.5:8080",
+        "pbx.example.org",
+        "//pbx",
+        "ftp://pbx",
+        "http://",
+        "http://:80",
+        "http://[::1",
+        "http://pbx:port",
+    ],
+)
+def test_a_public_url_from_which_no_host_can_be_read_is_refused(url: str) -> None:
+    expected = f'server.public_url: expected a URL such as http://192.0.2.5:8080, got "{url}"'
+    assert refusal({"server": {"public_url": url}}) == expected
+
+
+@pytest.mark.parametrize("url", ["http://192.0.2.5", "https://pbx.example.org:8443/", "http://[2001:db8::5]:8080"])
+def test_a_public_url_is_taken(url: str) -> None:
+    assert build({"server": {"public_url": url}}, {}).server.public_url == url
+
+
+# What contradicts itself
+
+
+@pytest.mark.parametrize("given_", [{"tls_cert": "c"}, {"tls_key": "k"}])
+def test_a_certificate_needs_its_key(given_: dict[str, str]) -> None:
+    assert refusal({"server": given_}) == "server.tls_cert and server.tls_key: set both, or neither"
+    assert build({"server": {"tls_cert": "c", "tls_key": "k"}}, {}).server.tls_key == "k"
+
+
+def test_no_root_may_hold_the_data_directory(tmp_path: Path) -> None:
+    data = tmp_path / "var" / "cisisk"
+    data.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "var")
+    for root in (data, data.parent, tmp_path, Path("/"), tmp_path / "link", data / "tftpboot" / ".."):
+        text = refusal({"data": {"dir": str(data)}, "provisioning": {"root": str(root)}})
+        assert text == "provisioning.root: phones would read the data directory that lies in it"
+    assert refusal({"data": {"dir": str(tmp_path / "link" / "cisisk")}, "provisioning": {"root": str(data.parent)}})
+
+
+def test_a_root_in_or_beside_the_data_directory_is_fine(tmp_path: Path) -> None:
+    data = tmp_path / "cisisk"
+    for root in (data / "served", tmp_path / "tftpboot", tmp_path / "cis", tmp_path / "cisisk-served"):
+        assert build({"data": {"dir": str(data)}, "provisioning": {"root": str(root)}}, {}).served_root == root
+
+
+def test_relative_paths_are_compared_as_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "phones would read" in refusal({"data": {"dir": "data"}, "provisioning": {"root": "."}})
+    assert build({"data": {"dir": "data"}}, {}).served_root == Path("data/tftpboot")
+
+
+@pytest.mark.parametrize(
+    ("text", "ports"),
+    [("", None), ("40000-40999", (40000, 40999)), ("69-69", (69, 69)), ("1-65535", (1, 65535))],
+)
+def test_a_range_of_ports_is_two_ports(text: str, ports: tuple[int, int] | None) -> None:
+    assert build({"tftp": {"port_range": text}}, {}).tftp.reply_ports == ports
+
+
+@pytest.mark.parametrize(
+    "text", ["40000", "40000-", "-40999", "40999-40000", "0-10", "1-65536", "a-b", "1-2-3", "1 - 2", "-", "1--2", "²-³"]
+)
+def test_what_is_no_range_of_ports_is_refused(text: str) -> None:
+    assert refusal({"tftp": {"port_range": text}}) == (
+        f'tftp.port_range: expected two ports such as "40000-40999", got "{text}"'
+    )
+
+
+# Secrets
+
+
+def test_a_secret_can_lie_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text(f"{SECRET}\n")
+    assert build({}, {"CISISK_PHONE_HTTP__PASSWORD_FILE": str(path)}).phone_http.password == SECRET
+    both = {"CISISK_PHONE_HTTP__PASSWORD_FILE": str(path), "CISISK_PHONE_HTTP__PASSWORD": "nearer"}
+    assert build({}, both).phone_http.password == "nearer"
+    in_file = {"phone_http": {"password": "farther"}}
+    assert build(in_file, {"CISISK_PHONE_HTTP__PASSWORD_FILE": str(path)}).phone_http.password == SECRET
+
+
+@pytest.mark.parametrize("content", [None, b"\xff" + SECRET.encode()])
+def test_a_secret_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "secret"
+    if content:
+        path.write_bytes(content)
+    text = refusal({}, {"CISISK_PHONE_HTTP__PASSWORD_FILE": str(path)})
+    assert text == f"CISISK_PHONE_HTTP__PASSWORD_FILE: {path} cannot be read as text"
+
+
+def test_no_secret_is_shown() -> None:
+    secrets = {
+        (section, key.name)
+        for section, kind in get_type_hints(Settings).items()
+        for key in fields(kind)
+        if key.metadata.get("secret")
+    }
+    assert {("phone_http", "password")} <= secrets
+    for section, key in secrets:
+        settings = build({section: {key: SECRET}}, {})
+        assert getattr(getattr(settings, section), key) == SECRET
+        assert SECRET not in repr(settings)
+        for wrong in ([SECRET], {SECRET: SECRET}, {"x": SECRET}, f"{SECRET}\0"):
+            text = refusal({section: {key: wrong}})
+            assert text == f"{section}.{key}: expected a string"
+
+
+def test_whatever_looks_like_a_secret_is_kept_as_one() -> None:
+    for section, key, _, description in every_key():
+        if any(word in key for word in ("password", "secret")):
+            assert description.metadata.get("secret"), f"{section}.{key}"
+            assert not description.repr
+
+
+@pytest.mark.parametrize(
+    "line", [f"password = {SECRET}", f'password = "a" {SECRET}', f"password = '''{SECRET}", f'password = "{SECRET}\n']
+)
+def test_a_slip_beside_a_secret_does_not_show_it(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f"[phone_http]\n{line}")
+    with pytest.raises(ConfigurationError, match=f"{path} is not valid TOML: ") as refused:
+        load(path, {})
+    assert SECRET not in str(refused.value)
+
+
+# Where it is read from
+
+
+@pytest.fixture
+def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "etc").mkdir()
+    paths = (tmp_path / "here" / "config.toml", tmp_path / "etc" / "config.toml")
+    monkeypatch.setattr(config, "SEARCHED", paths)
+    return paths
+
+
+def test_the_places_are_those_that_are_documented() -> None:
+    assert [str(path) for path in config.SEARCHED] == ["config.toml", "/etc/cisisk/config.toml"]
+
+
+def test_the_first_file_that_exists_is_read_alone(searched: tuple[Path, Path]) -> None:
+    here, etc = searched
+    assert load(None, {}) == Settings()
+    etc.write_text("[server]\nport = 2\ntls_port = 2")
+    assert load(None, {}).server.port == 2
+    here.write_text("[server]\nport = 1")
+    assert (load(None, {}).server.port, load(None, {}).server.tls_port) == (1, 8443)
+    assert load(None, {"CISISK_SERVER__PORT": "3"}).server.port == 3
+    assert load(etc, {}).server.port == 2
+    here.unlink()
+    here.mkdir()
+    assert load(None, {}).server.port == 2
+
+
+def test_a_file_that_was_named_must_be_there(tmp_path: Path, searched: tuple[Path, Path]) -> None:
+    searched[0].write_text("")
+    with pytest.raises(ConfigurationError, match=r"absent\.toml cannot be read: No such file or directory"):
+        load(tmp_path / "absent.toml", {})
+    with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
+        load(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    "content", [b"[server", b"port", b"[server]\nport = 1\nport = 2", b"\xff\xfe", b"[server]\nport = " + b"9" * 5000]
+)
+def test_a_file_that_is_no_toml_is_refused_by_its_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=f"{path} is not valid TOML"):
+        load(path, {})
+
+
+def test_the_environment_of_the_process_is_read_unless_another_is_given(
+    searched: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CISISK_SERVER__PORT", "4711")
+    assert load().server.port == 4711
+
+
+# Anything at all
+
+NAMES = st.sampled_from([name for section, key, *_ in every_key() for name in (section, key)]) | st.text(max_size=5)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def outcome(tables: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+    """The words of the refusal; empty when the settings are followed."""
+    try:
+        build(tables, environ)
+    except ConfigurationError as error:
+        return str(error)
+    return ""
+
+
+@given(tables=st.dictionaries(NAMES, VALUES | st.dictionaries(NAMES, VALUES, max_size=3), max_size=3))
+def test_any_file_is_followed_or_refused_in_words(tables: dict[str, Any]) -> None:
+    assert outcome(tables, {}) or set(tables) <= {section.name for section in fields(Settings)}
+
+
+@given(
+    data=st.data(),
+    text=st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12),
+)
+def test_any_variable_is_followed_or_refused_by_its_name(data: st.DataObject, text: str) -> None:
+    section, key, _, _ = data.draw(st.sampled_from(every_key()))
+    variable = f"CISISK_{section}__{key}".upper()
+    refused = outcome({}, {variable: text})
+    assert not refused or variable in refused or f"{section}.{key}" in refused
