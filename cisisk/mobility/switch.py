@@ -25,7 +25,7 @@ from cisisk.store.database import Database
 log = logging.getLogger(__name__)
 
 STOPPING = "Cisisk was stopped before the phone accepted a restart. The phone takes the config at its next boot"
-SUPERSEDED = "A newer switch of this phone was accepted meanwhile: its config is the one that is served"
+SUPERSEDED = "A newer switch of this phone was accepted meanwhile, and the restart is left to that one"
 CUT_OFF_BEFORE_WRITING = "Cisisk was stopped before the file was written; the phone is served what it had before"
 CUT_OFF_BEFORE_RESTART = (
     "Cisisk was stopped before it knew whether the phone restarts. If it did not, the phone takes the config at its "

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cisisk import config
@@ -51,20 +51,20 @@ def another(kind: Any, key: Field[Any]) -> tuple[Any, str]:
 
 
 def test_without_a_word_the_appliance_is_as_documented() -> None:
-    settings = build({}, {})
-    assert settings == Settings()
-    assert (settings.server.host, settings.server.port, settings.server.tls_port) == ("0.0.0.0", 8080, 8443)
-    assert (settings.server.environment, settings.server.public_url) == ("production", "")
-    assert settings.server.trusted_proxies == ()
-    assert settings.data.dir == Path("/var/lib/cisisk")
-    assert settings.served_root == Path("/var/lib/cisisk/tftpboot")
-    assert settings.provisioning.max_config_bytes == 524288
-    assert (settings.tftp.enabled, settings.tftp.port, settings.tftp.max_transfers) == (True, 69, 4096)
-    assert settings.tftp.reply_ports is None
-    assert (settings.phone_http.username, settings.phone_http.password) == ("", "")
-    assert (settings.auth.access_token_minutes, settings.auth.refresh_token_days) == (15, 30)
-    assert not settings.auth.public_register
-    assert (settings.log.level, settings.log.format) == ("info", "text")
+    usual = build({}, {})
+    assert usual == Settings()
+    assert (usual.server.host, usual.server.port, usual.server.tls_port) == ("0.0.0.0", 8080, 8443)
+    assert (usual.server.environment, usual.server.public_url) == ("production", "")
+    assert usual.server.trusted_proxies == ()
+    assert usual.data.dir == Path("/var/lib/cisisk")
+    assert usual.served_root == Path("/var/lib/cisisk/tftpboot")
+    assert usual.provisioning.max_config_bytes == 524288
+    assert (usual.tftp.enabled, usual.tftp.port, usual.tftp.max_transfers) == (True, 69, 4096)
+    assert usual.tftp.reply_ports is None
+    assert (usual.phone_http.username, usual.phone_http.password) == ("", "")
+    assert (usual.auth.access_token_minutes, usual.auth.refresh_token_days) == (15, 30)
+    assert not usual.auth.public_register
+    assert (usual.log.level, usual.log.format) == ("info", "text")
 
 
 @pytest.mark.parametrize(("section", "key", "kind", "description"), every_key(), ids=lambda value: str(value)[:20])
@@ -332,9 +332,9 @@ def test_no_secret_is_shown() -> None:
     }
     assert {("phone_http", "password")} <= secrets
     for section, key in secrets:
-        settings = build({section: {key: SECRET}}, {})
-        assert getattr(getattr(settings, section), key) == SECRET
-        assert SECRET not in repr(settings)
+        built = build({section: {key: SECRET}}, {})
+        assert getattr(getattr(built, section), key) == SECRET
+        assert SECRET not in repr(built)
         for wrong in ([SECRET], {SECRET: SECRET}, {"x": SECRET}, f"{SECRET}\0"):
             text = refusal({section: {key: wrong}})
             assert text == f"{section}.{key}: expected a string"
@@ -432,11 +432,13 @@ def outcome(tables: Mapping[str, Any], environ: Mapping[str, str]) -> str:
     return ""
 
 
+@settings(deadline=None)
 @given(tables=st.dictionaries(NAMES, VALUES | st.dictionaries(NAMES, VALUES, max_size=3), max_size=3))
 def test_any_file_is_followed_or_refused_in_words(tables: dict[str, Any]) -> None:
     assert outcome(tables, {}) or set(tables) <= {section.name for section in fields(Settings)}
 
 
+@settings(deadline=None)
 @given(
     data=st.data(),
     text=st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12),
