@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import hdrs, web
+from aiohttp.http import HttpProcessingError
 
 from cisisk.api import application, context
 from cisisk.api.health import Health
@@ -39,6 +40,16 @@ from cisisk.store import lock, migrations
 from cisisk.store.database import Database
 
 log = logging.getLogger(__name__)
+
+
+class _Unquoted(logging.Filter):
+    """Drops what aiohttp's server says of clients that hang up or speak no HTTP: it quotes them, and their secrets."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], (ConnectionError, HttpProcessingError)))
+
+
+logging.getLogger("aiohttp.server").addFilter(_Unquoted())
 
 CONTROL_SOCKET = "control.sock"
 """In the data directory: the API for whoever owns it, without a token."""
@@ -99,9 +110,13 @@ async def running(settings: Settings) -> AsyncIterator[Appliance]:
     async with _core(settings) as core, AsyncExitStack() as stack:
         await core.switcher.recover()
         tftp = _bind_tftp(settings, core) if settings.tftp.enabled else None
-        health = Health(core.db, tftp)
-        for name, work in (("contacts", core.contacts.run()), ("library", _keep_fresh(core.library))):
-            stack.push_async_callback(_end, asyncio.create_task(work, name=name))
+        tasks = [
+            asyncio.create_task(core.contacts.run(), name="record of fetches"),
+            asyncio.create_task(_keep_fresh(core.library), name="watch of the served directory"),
+        ]
+        for task in tasks:
+            stack.push_async_callback(_end, task)
+        health = Health(core.db, tftp, tasks)
         if tftp is not None:
             tftp.start()
         runners = _runners(settings, core, health)
@@ -163,7 +178,13 @@ def _restarts(settings: Settings, commands: PhoneCommands) -> Restarts:
 def _phone_session() -> aiohttp.ClientSession:
     # A phone's web server keeps no connection and no cookie, and answers one caller at a time.
     connector = aiohttp.TCPConnector(limit=_PHONE_CONNECTIONS, limit_per_host=2, force_close=True)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        # Phones do not compress; what does is no phone, and must not blow up here.
+        headers={hdrs.ACCEPT_ENCODING: "identity"},
+        auto_decompress=False,
+    )
 
 
 def _bind_tftp(settings: Settings, core: _Core) -> TftpServer:
@@ -259,14 +280,16 @@ async def _listen(settings: Settings, runners: _Runners) -> tuple[str, str]:
 
 
 async def _listen_on(runner: web.AppRunner, host: str, port: int, setting: str, tls: ssl.SSLContext | None) -> str:
-    site = web.TCPSite(runner, host, port, ssl_context=tls)
-    try:
-        await site.start()
-    except OSError as error:
-        raise _no_port(setting.partition(".")[0], "TCP", host, port, error) from error
-    bound = next(address[1] for address in reversed(runner.addresses) if isinstance(address, tuple))
+    # asyncio keeps IPv4 away from what is bound to ::, so that it needs a socket of its own.
+    for each in ("0.0.0.0", host) if host == "::" else (host,):  # noqa: S104 -- :: in the settings is every address
+        site = web.TCPSite(runner, each, port, ssl_context=tls)
+        try:
+            await site.start()
+        except OSError as error:
+            raise _no_port(setting.partition(".")[0], "TCP", each, port, error) from error
+        port = site.port
     shown = f"[{host}]" if ":" in host else host
-    return f"{'https' if tls else 'http'}://{shown}:{bound}"
+    return f"{'https' if tls else 'http'}://{shown}:{port}"
 
 
 async def _listen_locally(settings: Settings, runner: web.AppRunner) -> None:
@@ -284,12 +307,17 @@ async def _listen_locally(settings: Settings, runner: web.AppRunner) -> None:
 def _tls_context(certificate: str, key: str) -> ssl.SSLContext:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        tls.load_cert_chain(certificate, key)
+        tls.load_cert_chain(certificate, key, _no_passphrase)
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(
             f"server.tls_cert, server.tls_key: {Path(certificate)} and its key: {error}"
         ) from error
     return tls
+
+
+def _no_passphrase() -> str:
+    """Instead of OpenSSL's own question on a terminal where nobody may be."""
+    raise ConfigurationError("server.tls_key: the key is protected by a passphrase. Cisisk needs it without one")
 
 
 async def _keep_fresh(library: Library) -> None:
@@ -313,4 +341,6 @@ async def _stop(switcher: Switcher, runners: _Runners, tftp: TftpServer | None) 
 
 async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    for ended in await asyncio.gather(task, return_exceptions=True):
+        if isinstance(ended, Exception):
+            log.error("the %s has failed", task.get_name(), exc_info=ended)

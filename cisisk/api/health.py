@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,22 @@ MAX_SILENCE = 5.0
 
 
 class Health:
-    """Asks the parts. ``tftp`` is None when the TFTP server is switched off."""
+    """Asks the parts.
 
-    def __init__(self, db: Database, tftp: TftpServer | None) -> None:
+    Args:
+        tftp: None when the TFTP server is switched off.
+        tasks: what has to run as long as the appliance.
+    """
+
+    def __init__(self, db: Database, tftp: TftpServer | None, tasks: Collection[asyncio.Task[None]] = ()) -> None:
         self._db = db
         self._tftp = tftp
+        self._tasks = tasks
         self._started = time.monotonic()
 
     async def check(self) -> dict[str, Any]:
         """The state of every part, as the API shows it; ``status`` is ``ok`` or ``degraded``."""
-        database = "ok" if await self._db.answers() else "failed"
+        database = "ok" if await self.database_answers() else "failed"
         tftp = "off" if self._tftp is None else "ok" if self.tftp_lives() else "failed"
         return {
             "status": "degraded" if "failed" in (database, tftp) else "ok",
@@ -32,6 +39,16 @@ class Health:
             "tftp": tftp,
             "memory": {"rss": await asyncio.to_thread(_resident_bytes)},
         }
+
+    async def database_answers(self) -> bool:
+        """Whether the database can be read and written in time."""
+        return await self._db.answers()
+
+    def dead_part(self) -> str | None:
+        """The name of a part without which nothing is right any more; None while all live."""
+        if not self.tftp_lives():
+            return "TFTP thread"
+        return next((task.get_name() for task in self._tasks if task.done()), None)
 
     def tftp_lives(self) -> bool:
         """Whether the TFTP thread runs and turns its loop; True when there is none to run."""

@@ -59,6 +59,9 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
         return _answer(request, error)
     except web.HTTPException as error:
         return _http_error(request, error)
+    except ConnectionError:
+        # The client hung up before its request was whole: there is nobody to answer, and nothing to look into.
+        raise
     except Exception:
         log.exception("request %s: %s %s failed", request[REQUEST_ID], request.method, request.path)
         return failure(request, 500, f"Cisisk failed here. Its log has the details under {request[REQUEST_ID]}")

@@ -49,6 +49,7 @@ async def control(settings: Settings) -> AsyncIterator[Control]:
 
     Raises:
         StartRefused: no service runs, and the store cannot be opened either.
+        Refused: a service runs and does not answer.
     """
     connector = aiohttp.UnixConnector(str(settings.data.dir / appliance.CONTROL_SOCKET))
     timeout = aiohttp.ClientTimeout(total=_SECONDS)
@@ -67,5 +68,7 @@ async def _answers(session: aiohttp.ClientSession) -> bool:
     try:
         async with session.get("http://cisisk/api/v1/hello"):
             return True
+    except TimeoutError as error:
+        raise Refused(f"the service runs, but has not answered within {_SECONDS} s. Its log may tell why") from error
     except aiohttp.ClientError:
         return False

@@ -15,7 +15,7 @@ from cisisk.sd_notify import notify, watchdog_interval
 log = logging.getLogger(__name__)
 
 SUPERVISION_SECONDS = 1.0
-"""Between two looks at the protocol threads when the service manager does not ask more often."""
+"""Between two looks at the parts when the service manager does not ask more often."""
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -45,7 +45,9 @@ async def _serve(settings: Settings) -> int:
         await asyncio.wait({stopped, dead}, return_when=asyncio.FIRST_COMPLETED)
         for task in (stopped, dead):
             task.cancel()
-        await asyncio.gather(stopped, dead, return_exceptions=True)
+        for ended in await asyncio.gather(stopped, dead, return_exceptions=True):
+            if isinstance(ended, Exception):
+                log.critical("the supervision has failed: stopping", exc_info=ended)
         notify("STOPPING=1")
     return 0 if stop.is_set() else 1
 
@@ -66,10 +68,9 @@ async def _supervise(running: Appliance) -> None:
     """Feed the watchdog while all is well; return when a part has died, so that the service manager starts us anew."""
     interval = watchdog_interval()
     while True:
-        state = await running.health.check()
-        if state["tftp"] == "failed":
-            log.critical("the TFTP thread has died or stands still: stopping")
+        if dead := running.health.dead_part():
+            log.critical("the %s has died or stands still: stopping", dead)
             return
-        if interval is not None and state["status"] == "ok":
+        if interval is not None and await running.health.database_answers():
             notify("WATCHDOG=1")
         await asyncio.sleep(min(interval or SUPERVISION_SECONDS, SUPERVISION_SECONDS))

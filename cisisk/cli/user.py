@@ -8,6 +8,7 @@ from typing import Any
 
 from cisisk.cli.control import Control, Refused, control
 from cisisk.cli.options import add_config, load_settings
+from cisisk.config import Settings
 from cisisk.model.user import SUPERADMIN_PERMISSION
 
 
@@ -24,20 +25,24 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     passwd = verbs.add_parser("passwd", help="set a password, read from standard input; ends the user's logins")
     passwd.add_argument("username")
     show = verbs.add_parser("list", help="list the users")
-    for verb, work in ((add, _add), (passwd, _passwd), (show, _list)):
+    for verb, work, asks in ((add, _add, True), (passwd, _passwd, True), (show, _list, False)):
         add_config(verb)
-        verb.set_defaults(run=run, work=work)
+        verb.set_defaults(run=run, work=work, asks=asks)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run one verb."""
-    return asyncio.run(_run(arguments))
-
-
-async def _run(arguments: argparse.Namespace) -> int:
-    async with control(load_settings(arguments)) as way:
-        await arguments.work(way, arguments)
+    settings = load_settings(arguments)
+    if arguments.asks:
+        # Not within the event loop, where Ctrl-C would wait for the line to end, and the service for an answer.
+        arguments.password = _password()
+    asyncio.run(_run(settings, arguments))
     return 0
+
+
+async def _run(settings: Settings, arguments: argparse.Namespace) -> None:
+    async with control(settings) as way:
+        await arguments.work(way, arguments)
 
 
 async def _add(way: Control, arguments: argparse.Namespace) -> None:
@@ -46,7 +51,7 @@ async def _add(way: Control, arguments: argparse.Namespace) -> None:
         "first_name": arguments.first_name,
         "last_name": arguments.last_name,
         "email": arguments.email,
-        "password": _password(),
+        "password": arguments.password,
     }
     created = await way.call("POST", "/users", user)
     if arguments.superadmin:
@@ -57,7 +62,7 @@ async def _add(way: Control, arguments: argparse.Namespace) -> None:
 
 async def _passwd(way: Control, arguments: argparse.Namespace) -> None:
     user = await _find(way, arguments.username)
-    await way.call("PUT", f"/users/{user['uuid']}", {"password": _password()})
+    await way.call("PUT", f"/users/{user['uuid']}", {"password": arguments.password})
     _say(f"the password of {user['username']} is changed, and every login of that user has ended")
 
 

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from cisisk.mobility.contacts import Contacts
@@ -19,6 +19,7 @@ from cisisk.model.phone import Software
 from cisisk.model.profile import Profile, misfit
 from cisisk.model.user import Actor
 from cisisk.provisioning.library import ChangedMeanwhile, Library, Snapshot
+from cisisk.provisioning.source import NotServed
 from cisisk.store import deployments, phones, profiles
 from cisisk.store.database import Database
 
@@ -26,10 +27,14 @@ log = logging.getLogger(__name__)
 
 STOPPING = "Cisisk was stopped before the phone accepted a restart. The phone takes the config at its next boot"
 SUPERSEDED = "A newer switch of this phone was accepted meanwhile, and the restart is left to that one"
-CUT_OFF_BEFORE_WRITING = "Cisisk was stopped before the file was written; the phone is served what it had before"
+SERVED_ALL_THE_SAME = "The phone is served the new config all the same"
+CUT_OFF_BEFORE_WRITING = (
+    "The switch was cut off before its file was written, or the file was replaced since: the phone is served another "
+    "config"
+)
 CUT_OFF_BEFORE_RESTART = (
-    "Cisisk was stopped before it knew whether the phone restarts. If it did not, the phone takes the config at its "
-    "next boot"
+    "The switch was cut off before it was known whether the phone restarts. If it did not, the phone takes the config "
+    "at its next boot"
 )
 _CLOSE_SECONDS = 2.0
 """For closing the services on the screen: a courtesy that must not hold up the restart."""
@@ -78,7 +83,8 @@ class Switcher:
         Raises:
             NotFound: no such profile.
             Conflict: the profile does not fit the phone.
-            StorageFailed: the disk or the database refused; the phone is served what it had before.
+            StorageFailed: the disk or the database refused; the phone is served what it had before, unless the text
+                says otherwise.
         """
         # Refused before it takes its turn: what is not accepted supersedes nothing.
         await self._resolve(profile_uuid, mac)
@@ -90,15 +96,11 @@ class Switcher:
     async def recover(self) -> None:
         """Make true what the records say of switches that were cut off when the last process ended."""
         for deployment in await deployments.unfinished(self._db):
-            if deployment.written_at is None:
-                found = await asyncio.to_thread(self._library.current, deployment.mac.config_name)
-                if found is None or found.sha256 != deployment.sha256:
-                    await deployments.failed(self._db, deployment, CUT_OFF_BEFORE_WRITING)
-                    log.warning("switch of %s: %s", deployment.mac, CUT_OFF_BEFORE_WRITING)
-                    continue
-                await deployments.written(self._db, Actor(user_uuid=deployment.requested_by), deployment)
-            await deployments.restart_tried(self._db, deployment, CUT_OFF_BEFORE_RESTART, None)
-            log.warning("switch of %s: %s", deployment.mac, CUT_OFF_BEFORE_RESTART)
+            try:
+                await self._settle(deployment)
+            except StorageFailed as error:
+                # One file or a full disk is no reason to leave all phones unserved.
+                log.error("switch of %s: what became of it cannot be recorded: %s", deployment.mac, error)  # noqa: TRY400 -- the text says it all
 
     async def stop(self, seconds: float) -> None:
         """Let the switches that are under way come to their end, without waiting for phones; at most so long."""
@@ -107,6 +109,7 @@ class Switcher:
             await asyncio.wait(self._running, timeout=seconds)
         for task in self._running:
             task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
 
     def _ended(self, task: asyncio.Task[Deployment]) -> None:
         self._running.discard(task)
@@ -116,17 +119,38 @@ class Switcher:
 
     async def _in_turn(self, actor: Actor, profile_uuid: str, mac: Mac) -> Deployment:
         async with self._turns.take(mac) as superseded:
+            await self._settle_earlier(mac)
             await self._contacts.store_pending()
             resolved = await self._resolve(profile_uuid, mac)
             deployment, found = await self._record(actor, resolved)
             await self._write(actor, deployment, resolved.content, found)
-            if superseded.is_set():
-                attempt = Attempt(SUPERSEDED)
-            else:
-                await self._close_services(resolved.target)
-                attempt = await self._restart(resolved.target, superseded)
-            await deployments.restart_tried(self._db, deployment, attempt.outcome, attempt.method)
-            return await deployments.get(self._db, deployment.uuid)
+            attempt = Attempt(SUPERSEDED) if superseded.is_set() else await self._restart(resolved.target, superseded)
+            try:
+                await deployments.restart_tried(self._db, deployment, attempt.outcome, attempt.method)
+                return await deployments.get(self._db, deployment.uuid)
+            except StorageFailed as error:
+                raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
+
+    async def _settle_earlier(self, mac: Mac) -> None:
+        """What the disk or the database refused at this phone's last switch: now nobody else is switching it."""
+        for deployment in await deployments.unfinished(self._db):
+            if deployment.mac == mac:
+                await self._settle(deployment)
+
+    async def _settle(self, deployment: Deployment) -> None:
+        """Make true what the record says of a switch that was cut off: the served file tells how far it came."""
+        if deployment.written_at is None:
+            if not await self._is_served(deployment):
+                await deployments.failed(self._db, deployment, CUT_OFF_BEFORE_WRITING)
+                log.warning("switch of %s: %s", deployment.mac, CUT_OFF_BEFORE_WRITING)
+                return
+            await deployments.written(self._db, Actor(user_uuid=deployment.requested_by), deployment)
+        await deployments.restart_tried(self._db, deployment, CUT_OFF_BEFORE_RESTART, None)
+        log.warning("switch of %s: %s", deployment.mac, CUT_OFF_BEFORE_RESTART)
+
+    async def _is_served(self, deployment: Deployment) -> bool:
+        found = await asyncio.to_thread(self._library.current, deployment.mac.config_name)
+        return found is not None and found.sha256 == deployment.sha256
 
     async def _resolve(self, profile_uuid: str, mac: Mac) -> _Resolved:
         """Who is this phone now? After the write it is the new user's."""
@@ -169,10 +193,20 @@ class Switcher:
                         raise Conflict(str(error)) from error
                     found = await self._adopt(deployment.mac)
             await asyncio.to_thread(self._read_back, deployment)
+            await deployments.written(self._db, actor, deployment)
         except CisiskError as error:
-            await self._failed(deployment, str(error))
+            if await self._took_effect(deployment, str(error)):
+                raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
             raise
-        await deployments.written(self._db, actor, deployment)
+
+    async def _took_effect(self, deployment: Deployment, why: str) -> bool:
+        """Whether a phone is served its new config although something was refused; if it is not, the switch failed."""
+        # While the disk or the database fails as a whole, nothing can be told: the next switch or start settles it.
+        with suppress(StorageFailed):
+            if await self._is_served(deployment):
+                return True
+            await deployments.failed(self._db, deployment, why)
+        return False
 
     async def _adopt(self, mac: Mac) -> Snapshot | None:
         await asyncio.to_thread(self._library.refresh)
@@ -183,36 +217,33 @@ class Switcher:
 
     def _read_back(self, deployment: Deployment) -> None:
         """What a phone would get now, the way it would get it."""
-        content = self._library.open(deployment.mac.config_name)
+        name = deployment.mac.config_name
         try:
-            served = hashlib.sha256(content.read(0, content.size)).hexdigest()
-        finally:
-            content.close()
+            with closing(self._library.open(name)) as content:
+                served = hashlib.sha256(content.read(0, content.size)).hexdigest()
+        except (NotServed, OSError) as error:
+            raise StorageFailed(f"{name} cannot be read back: {error}") from error
         if served != deployment.sha256:
-            raise StorageFailed(f"{deployment.mac.config_name} reads back differently from what was written")
-
-    async def _failed(self, deployment: Deployment, why: str) -> None:
-        # On a full disk this fails as well; the next start finds the record and mends it.
-        with suppress(StorageFailed):
-            await deployments.failed(self._db, deployment, why)
-
-    async def _close_services(self, target: Target) -> None:
-        """Close the page on the screen, from which the profile may have been chosen. Harmless when none is open."""
-        if target.address is not None:
-            with suppress(NotRestarted):
-                await self._commands.execute(target, ["Init:Services"], timeout=_CLOSE_SECONDS)
+            raise StorageFailed(f"{name} reads back differently from what was written")
 
     async def _restart(self, target: Target, superseded: asyncio.Event) -> Attempt:
         """Restart the phone, unless a newer switch of it is waiting to do that with its own config."""
-        restarting = asyncio.create_task(self._restarts.restart(target), name=f"restart {target.mac}")
+        calling = asyncio.create_task(self._call(target), name=f"restart {target.mac}")
         reasons_to_stop = [asyncio.create_task(event.wait()) for event in (superseded, self._stopping)]
-        tasks = [restarting, *reasons_to_stop]
+        tasks = [calling, *reasons_to_stop]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if restarting.done():
-                return restarting.result()
+            if calling.done():
+                return calling.result()
             return Attempt(SUPERSEDED if superseded.is_set() else STOPPING)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _call(self, target: Target) -> Attempt:
+        """Close the page on the screen, from which the profile may have been chosen; then restart."""
+        if target.address is not None:
+            with suppress(NotRestarted):
+                await self._commands.execute(target, ["Init:Services"], timeout=_CLOSE_SECONDS)
+        return await self._restarts.restart(target)

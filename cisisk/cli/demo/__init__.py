@@ -12,7 +12,7 @@ from pathlib import Path
 from cisisk import appliance
 from cisisk.appliance import Appliance
 from cisisk.cli import log as logs
-from cisisk.cli.demo.client import DemoClient
+from cisisk.cli.demo.client import DemoClient, DemoFailed
 from cisisk.cli.demo.story import Story
 from cisisk.config import Log, Settings, build
 
@@ -29,8 +29,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(arguments: argparse.Namespace) -> int:
     """Tell the story; then stay up until interrupted, unless told otherwise."""
     logs.configure(Log(level="warning"))
-    with tempfile.TemporaryDirectory(prefix="cisisk-demo-") as directory:
-        return asyncio.run(_demo(_settings(Path(directory)), stays=not arguments.once))
+    # Ended by either signal, it leaves nothing behind.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        with tempfile.TemporaryDirectory(prefix="cisisk-demo-") as directory:
+            return asyncio.run(_demo(_settings(Path(directory)), stays=not arguments.once))
+    except OSError as error:
+        raise DemoFailed(f"the demo cannot run here: {error}") from error
 
 
 def _settings(directory: Path) -> Settings:

@@ -38,6 +38,8 @@ class Story:
                 server=server,
                 tftp_port=tftp_port,
                 web_port=web_port,
+                # Not the model's own, which the phones of another demo may be using.
+                source_port=0,
                 timing=_TIMING,
             )
             for mac, model, address in _PHONES

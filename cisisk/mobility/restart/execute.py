@@ -117,7 +117,15 @@ class PhoneCommands:
             headers={hdrs.AUTHORIZATION: aiohttp.encode_basic_auth(call.username, call.password)},
             allow_redirects=False,
         ) as response:
-            return response.status, await response.content.read(MAX_ANSWER_BYTES)
+            return response.status, await _beginning(response.content)
+
+
+async def _beginning(body: aiohttp.StreamReader) -> bytes:
+    """All of an answer, or as much of it as may be looked at: one read gives what has arrived so far."""
+    answer = b""
+    while len(answer) < MAX_ANSWER_BYTES and (piece := await body.read(MAX_ANSWER_BYTES - len(answer))):
+        answer += piece
+    return answer
 
 
 def _execute_object(urls: Sequence[str]) -> str:

@@ -1,0 +1,173 @@
+"""The disk is full, or the served directory lies on another one that fails: nobody loses what he had."""
+
+import os
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cisisk import appliance
+from cisisk.mobility.switch import CUT_OFF_BEFORE_WRITING, SERVED_ALL_THE_SAME
+from cisisk.model.errors import StartRefused
+from cisisk.model.mac import Mac
+from cisisk.provisioning.library import STAGING, Library
+from cisisk.store import deployments
+from tests.e2e.premises import Site, opened, settings_for
+
+SIZE = 4 << 20
+
+
+class Disk:
+    """A small file system of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._ballast = path / "ballast"
+
+    def fill(self) -> None:
+        """To the last byte."""
+        with suppress(OSError), self._ballast.open("ab", buffering=0) as file:
+            for size in (1 << 16, 1 << 10, 1):
+                with suppress(OSError):
+                    while file.write(bytes(size)) == size:
+                        pass
+
+    def remount(self, access: str) -> None:
+        """``access`` is ro or rw."""
+        subprocess.run(["mount", "-o", f"remount,{access}", self.path], check=True)
+
+    def clear(self) -> None:
+        self._ballast.unlink()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    path = tmp_path / "disk"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", path], check=True)
+    yield Disk(path)
+    subprocess.run(["umount", "--lazy", path], check=True)
+
+
+def just_before(owner: Any, name: str, act: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do ``act`` before the next call of a function, and never again."""
+    original = getattr(owner, name)
+
+    def acting(*arguments: Any) -> Any:
+        monkeypatch.setattr(owner, name, original)
+        act()
+        return original(*arguments)
+
+    monkeypatch.setattr(owner, name, acting)
+
+
+NO_SPACE = {
+    "record": (deployments, "record", "database or disk is full"),
+    "write": (Library, "replace", "No space left on device"),
+    "commit": (deployments, "written", "database or disk is full"),
+}
+
+
+async def try_to_switch(site: Site, profile: str, mac: Mac) -> tuple[int, str]:
+    status, answer = await site.call("POST", "/phone-profiles/switch", {"profile_uuid": profile, "mac": str(mac)})
+    return status, answer["message"]
+
+
+def states(site: Site) -> list[tuple[str, bool, bool, str | None]]:
+    """Of every deployment, in order: its profile, whether it is written and superseded, and its failure."""
+    with closing(sqlite3.connect(site.settings.data.dir / "cisisk.db")) as store:
+        return store.execute(
+            "SELECT profile_name, written_at IS NOT NULL, superseded_at IS NOT NULL, failure FROM deployments"
+            " ORDER BY number"
+        ).fetchall()
+
+
+@pytest.mark.parametrize("step", ["record", "write"])
+async def test_a_switch_for_which_there_is_no_space_changes_nothing_and_succeeds_once_there_is(
+    disk: Disk, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, name, reason = NO_SPACE[step]
+    async with opened(settings_for(disk.path)) as site:
+        mac = site.new_mac()
+        old, new = await site.profile("old"), await site.profile("new", cnf_xml=site.config("new" * 3000))
+        await site.switch(old, mac)
+        just_before(owner, name, disk.fill, monkeypatch)
+        status, message = await try_to_switch(site, new, mac)
+        assert (status, reason in message) == (503, True)
+        assert await site.data("GET", f"/phone-config/{mac}") == site.config("old").encode()
+        assert list((site.root / STAGING).iterdir()) == []
+        disk.clear()
+        await site.switch(new, mac)
+        assert await site.data("GET", f"/phone-config/{mac}") == site.config("new" * 3000).encode()
+        cut_off = [] if step == "record" else [("new", 0, 0, CUT_OFF_BEFORE_WRITING)]
+        assert states(site) == [("old", 1, 1, None), *cut_off, ("new", 1, 0, None)]
+
+
+@pytest.mark.parametrize("mended_by", ["the next switch", "the next start"])
+async def test_a_switch_that_is_written_and_cannot_be_recorded_says_so_and_the_record_follows(
+    disk: Disk, mended_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, name, reason = NO_SPACE["commit"]
+    async with opened(settings_for(disk.path)) as site:
+        mac = site.new_mac()
+        old, new = await site.profile("old"), await site.profile("new", cnf_xml=site.config("new" * 3000))
+        await site.switch(old, mac)
+        just_before(owner, name, disk.fill, monkeypatch)
+        status, message = await try_to_switch(site, new, mac)
+        assert (status, reason in message) == (503, True)
+        assert SERVED_ALL_THE_SAME in message
+        assert await site.data("GET", f"/phone-config/{mac}") == site.config("new" * 3000).encode()
+        disk.clear()
+        if mended_by == "the next switch":
+            await site.switch(old, mac)
+            assert states(site) == [("old", 1, 1, None), ("new", 1, 1, None), ("old", 1, 0, None)]
+            switched = [row for row in await site.data("GET", "/audit-logs") if row["action"] == "profile.switched"]
+            assert [row["entity_uuid"] for row in switched] == [old, new, old]
+    if mended_by == "the next start":
+        async with opened(site.settings) as site:
+            assert states(site) == [("old", 1, 1, None), ("new", 1, 0, None)]
+            assert (await site.data("GET", f"/phones/{mac}"))["current_profile_uuid"] == new
+
+
+@pytest.mark.parametrize("state", ["full", "read-only"])
+async def test_a_served_directory_on_a_disk_that_takes_nothing_still_serves_what_it_has(disk: Disk, state: str) -> None:
+    settings = settings_for(disk.path.parent, provisioning={"root": str(disk.path / "served")})
+    async with opened(settings) as site:
+        mac = site.new_mac()
+        old, new = await site.profile("old"), await site.profile("new", cnf_xml=site.config("new" * 3000))
+        await site.switch(old, mac)
+        if state == "full":
+            disk.fill()
+        else:
+            disk.remount("ro")
+        status, message = await try_to_switch(site, new, mac)
+        reason = "No space left on device" if state == "full" else "Read-only file system"
+        assert (status, message) == (503, f"{mac.config_name} could not be written: {reason}")
+        assert await site.data("GET", f"/phone-config/{mac}") == site.config("old").encode()
+        assert states(site)[-1] == ("new", 0, 0, message)
+        if state == "full":
+            disk.clear()
+        else:
+            disk.remount("rw")
+        await site.switch(new, mac)
+        assert await site.data("GET", f"/phone-config/{mac}") == site.config("new" * 3000).encode()
+
+
+async def test_a_start_on_a_full_disk_is_refused_in_words_and_succeeds_once_there_is_space(disk: Disk) -> None:
+    settings = settings_for(disk.path)
+    async with opened(settings) as site:
+        mac = site.new_mac()
+        await site.switch(await site.profile("old"), mac)
+    disk.fill()
+    with pytest.raises(StartRefused, match=r"cisisk\.db cannot be opened"):
+        async with appliance.running(settings):
+            pass
+    disk.clear()
+    async with opened(settings) as site:
+        assert await site.data("GET", f"/phone-config/{mac}")

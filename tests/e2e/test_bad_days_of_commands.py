@@ -1,0 +1,182 @@
+"""``cisisk`` at a terminal, when what it needs is hung, taken, missing or interrupted."""
+
+import asyncio
+import os
+import pty
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from cisisk import appliance
+from cisisk.api.health import Health
+from cisisk.appliance import Appliance
+from cisisk.cli import control, main
+from cisisk.cli.demo import story
+from cisisk.cli.demo.client import DemoClient
+from cisisk.cli.serve import _serve
+from cisisk.mobility.contacts import Contacts
+from cisisk.model.errors import ConfigurationError
+from tests.e2e.premises import settings_for
+from tests.e2e.test_the_service import CISISK, SECONDS, environment, run
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    directory = tmp_path / "data"
+    directory.mkdir(mode=0o700)
+    return directory
+
+
+# cisisk serve
+
+
+def test_a_start_that_fails_half_way_ends_promptly_and_leaves_nothing_taken(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        begun = time.monotonic()
+        ended = run(tmp_path, "serve", CISISK_SERVER__PORT=str(other.getsockname()[1]), CISISK_LOG__LEVEL="debug")
+        assert time.monotonic() - begun < 5
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    listed = run(tmp_path, "user", "list")
+    assert (listed.returncode, listed.stdout.split()[0]) == (0, "admin")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "status", "reason"),
+    [
+        ("CISISK_RESTART__SIP", "telepathy", 2, 'restart.sip: unknown method "telepathy"'),
+        ("CISISK_PROVISIONING__ROOT", "/dev/null", 1, "The served directory /dev/null cannot be used"),
+        ("CISISK_DATA__DIR", "/dev/null", 1, "The data directory /dev/null cannot be made"),
+    ],
+)
+def test_what_cannot_be_followed_stops_the_start_in_words(
+    tmp_path: Path, setting: str, value: str, status: int, reason: str
+) -> None:
+    ended = run(tmp_path, "serve", **{setting: value})
+    assert ended.returncode == status
+    assert reason in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.needs("openssl")
+async def test_a_key_with_a_passphrase_is_refused_without_a_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CISISK_ADMIN_PASSWORD", "correct horse")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-passout", "pass:secret", "-keyout", key)
+    process = await asyncio.create_subprocess_exec(
+        *make, "-out", certificate, "-days", "2", "-subj", "/CN=cisisk.test", stderr=asyncio.subprocess.DEVNULL
+    )
+    assert await process.wait() == 0
+    server = {"tls_cert": str(certificate), "tls_key": str(key), "tls_port": 0}
+    with pytest.raises(ConfigurationError, match="the key is protected by a passphrase"):
+        async with appliance.running(settings_for(tmp_path, server=server)):
+            pass
+
+
+async def test_the_service_ends_with_an_error_when_what_runs_in_its_background_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def die(_contacts: Contacts) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setenv("CISISK_ADMIN_PASSWORD", "correct horse")
+    monkeypatch.setattr(Contacts, "run", die)
+    async with asyncio.timeout(SECONDS):
+        assert await _serve(settings_for(tmp_path)) == 1
+    assert "the record of fetches has died" in caplog.text
+    assert "RuntimeError: broken" in caplog.text
+
+
+# cisisk user
+
+
+def test_a_service_that_hangs_is_told(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CISISK_DATA__DIR", str(data))
+    monkeypatch.setattr(control, "_SECONDS", 0.1)
+    with socket.socket(socket.AF_UNIX) as hung:
+        hung.bind(str(data / appliance.CONTROL_SOCKET))
+        hung.listen()
+        assert main(["user", "list"]) == 1
+    assert "the service runs, but has not answered within 0.1 s" in capsys.readouterr().err
+
+
+def test_the_socket_of_a_service_that_died_is_no_obstacle(tmp_path: Path, data: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as died:
+        died.bind(str(data / appliance.CONTROL_SOCKET))
+    ended = run(tmp_path, "user", "list")
+    assert (ended.returncode, ended.stdout.split()[0]) == (0, "admin")
+
+
+def test_the_question_for_a_password_can_be_interrupted(tmp_path: Path) -> None:
+    terminal, side = pty.openpty()
+    with (
+        os.fdopen(terminal, "r+b", buffering=0) as keyboard,
+        subprocess.Popen(
+            [*CISISK, "user", "passwd", "admin"],
+            env=environment(tmp_path),
+            cwd=tmp_path,
+            stdin=side,
+            stdout=side,
+            stderr=side,
+            start_new_session=True,
+        ) as process,
+    ):
+        os.close(side)
+        shown = b""
+        while b"Password:" not in shown:
+            shown += keyboard.read(1000)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == 130
+
+
+# cisisk demo
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_interrupted_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    directory = tmp_path / "tmp"
+    directory.mkdir()
+    with subprocess.Popen(
+        [*CISISK, "demo"],
+        env=environment(tmp_path, TMPDIR=str(directory), CISISK_NONSENSE__X="1", CISISK_TFTP__PORT="none"),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert "extension 201" in process.stdout.readline()
+        process.send_signal(number)
+        _, complaints = process.communicate(timeout=SECONDS)
+    assert (process.returncode, complaints) == (130, "")
+    assert list(directory.iterdir()) == []
+
+
+async def test_the_phones_of_two_demos_do_not_want_the_same_source_port() -> None:
+    running = Appliance(Health(None, None), None, tftp_address=("127.0.0.1", 69))  # type: ignore[arg-type]  # not asked
+    async with DemoClient("http://127.0.0.1") as client:
+        phones = story.Story(running, client, 80)._phones
+    assert [phone._uplink.source_port for phone in phones] == [0, 0]
+
+
+def test_a_demo_that_has_no_place_for_its_phones_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with socket.socket() as other:
+        other.bind((story._PHONES[0][2], 0))
+        other.listen()
+        monkeypatch.setattr("cisisk.cli.demo._free_port", lambda: other.getsockname()[1])
+        assert main(["demo", "--once"]) == 1
+    signal.signal(signal.SIGTERM, before)
+    assert "cisisk: the demo cannot run here: " in capsys.readouterr().err
