@@ -14,12 +14,12 @@ def notify(state: str) -> None:
         return
     # A leading @ stands for the zero byte of an abstract socket.
     target = "\0" + address[1:] if address.startswith("@") else address
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-        try:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
             sender.connect(target)
             sender.sendall(state.encode())
-        except OSError as error:
-            log.warning("the service manager at %s was not told %s: %s", address, state, error)
+    except OSError as error:
+        log.warning("the service manager at %s was not told %s: %s", address, state, error)
 
 
 def watchdog_interval() -> float | None:

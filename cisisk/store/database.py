@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Self
 
 import aiosqlite
@@ -58,7 +58,9 @@ class Database:
             try:
                 yield cls(writer, reader)
             finally:
-                await writer.execute("PRAGMA optimize")
+                # Notes for the query planner: with a full disk it does without.
+                with suppress(sqlite3.OperationalError):
+                    await writer.execute("PRAGMA optimize")
 
     async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """What a SELECT finds among the committed.
