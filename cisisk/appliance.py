@@ -51,7 +51,7 @@ TFTP_DRAIN_SECONDS = 5.0
 REFRESH_SECONDS = 5.0
 """How soon a file that somebody puts into the served directory is found."""
 _SPARE_DESCRIPTORS = 1024
-"""For the API's connections, the database and the rest, beside one or two for each TFTP transfer."""
+"""For the API's connections, the database and the rest, beside the files of the TFTP transfers."""
 _PHONE_CONNECTIONS = 64
 """Phones that are called at the same time."""
 
@@ -131,7 +131,7 @@ async def _core(settings: Settings) -> AsyncIterator[_Core]:
         path = directory / "cisisk.db"
         await asyncio.to_thread(migrations.migrate, path, migrations.steps())
         db = await stack.enter_async_context(Database.open(path.absolute().as_uri()))
-        library = await asyncio.to_thread(Library, settings.served_root)
+        library = await asyncio.to_thread(Library, settings.served_root, settings.tftp.cache_bytes)
         stack.callback(library.close)
         keys = KeyRing.load(directory / "keys", timedelta(minutes=settings.auth.access_token_minutes))
         accounts = Accounts(db, keys, timedelta(days=settings.auth.refresh_token_days))
@@ -167,7 +167,7 @@ def _phone_session() -> aiohttp.ClientSession:
 
 
 def _bind_tftp(settings: Settings, core: _Core) -> TftpServer:
-    _allow_descriptors(2 * settings.tftp.max_transfers + _SPARE_DESCRIPTORS)
+    _allow_descriptors(settings.tftp.max_transfers + _SPARE_DESCRIPTORS)
     try:
         return TftpServer(
             host=settings.tftp.host,
@@ -176,6 +176,8 @@ def _bind_tftp(settings: Settings, core: _Core) -> TftpServer:
             on_fetch=core.contacts.note,
             max_transfers=settings.tftp.max_transfers,
             port_range=settings.tftp.reply_ports,
+            single_port=settings.tftp.single_port,
+            largest_blksize=settings.tftp.max_blksize,
         )
     except OSError as error:
         raise _no_port("tftp", "UDP", settings.tftp.host, settings.tftp.port, error) from error

@@ -14,14 +14,12 @@ from pathlib import Path
 
 from cisisk.model.errors import CisiskError, StorageFailed
 from cisisk.model.mac import Mac
+from cisisk.provisioning.contents import DEFAULT_BUDGET, Contents
 from cisisk.provisioning.names import MAX_COMPONENTS, device_mac, normalise
 from cisisk.provisioning.source import Content, NotServed
 
 log = logging.getLogger(__name__)
 
-WHOLE_BYTES = 1 << 20
-"""Contents up to this size are read and hashed when they are opened: every config fits twice. Larger files
-(firmware) are read from their descriptor block by block, so that they never enter memory whole."""
 MAX_ADOPTED_BYTES = 8 << 20
 """No phone takes a config near this size (phone-protocol notes 2.1: 550,001 bytes); what lies there is none."""
 
@@ -57,41 +55,6 @@ class Snapshot:
         return hashlib.sha256(self.content).hexdigest()
 
 
-@dataclass(slots=True)
-class _Whole:
-    """A content held in memory."""
-
-    content: bytes
-    sha256: str | None
-
-    @property
-    def size(self) -> int:
-        return len(self.content)
-
-    def read(self, offset: int, length: int) -> bytes:
-        return self.content[offset : offset + length]
-
-    def close(self) -> None:
-        """Nothing to give back."""
-
-
-@dataclass(slots=True)
-class _Streamed:
-    """A large content read from its own descriptor, which keeps the version it was opened on."""
-
-    fd: int
-    size: int
-    sha256: str | None = None
-
-    def read(self, offset: int, length: int) -> bytes:
-        return os.pread(self.fd, length, offset)
-
-    def close(self) -> None:
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-
 class Library:
     """The served directory under ``root``, which is created when absent (0700).
 
@@ -102,8 +65,9 @@ class Library:
         StorageFailed: the directory cannot be made or read.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, cache_bytes: int = DEFAULT_BUDGET) -> None:
         self._paths: dict[str, str] = {}
+        self._contents = Contents(cache_bytes)
         self._changing = threading.Lock()
         self._seen = 0
         try:
@@ -140,15 +104,23 @@ class Library:
             NotServed: no such file, or one that is not to be read: outside the root, hidden, a link, a device.
             OSError: it is there but the system cannot open it (out of descriptors, disk error).
         """
-        fd = self._open(self._path(name))
+        path = self._path(name)
+        known = self._in_memory(path)
+        if known is not None:
+            return known
+        fd = self._open(path)
         if fd is None:
             raise NotServed(name)
-        status = os.fstat(fd)
-        if status.st_size > WHOLE_BYTES:
-            return _Streamed(fd, status.st_size)
-        with os.fdopen(fd, "rb", buffering=0) as file:
-            content = file.read()
-        return _Whole(content, hashlib.sha256(content).hexdigest())
+        return self._contents.take(fd, os.fstat(fd))
+
+    def _in_memory(self, path: str | None) -> Content | None:
+        """The content of a file right below the root, if it is still the one last read: one call to the system."""
+        if path is None or "/" in path:
+            return None
+        try:
+            return self._contents.known(os.stat(path, dir_fd=self._root, follow_symlinks=False))
+        except OSError:
+            return None
 
     def current(self, name: str) -> Snapshot | None:
         """What is served under ``name`` now, or None.

@@ -1,16 +1,16 @@
-"""One file on its way to one peer: the sending side of RFC 1350 as a state machine without sockets and clock."""
+"""One file on its way to one peer: the sender of RFC 1350 and 7440 as a state machine without sockets and clock."""
 
 import logging
 from typing import TypeAlias
 
 from cisisk.provisioning.fetch import Outcome
-from cisisk.provisioning.source import Content
+from cisisk.provisioning.source import Content, Stretch
 from cisisk.provisioning.tftp import wire
-from cisisk.provisioning.tftp.options import Agreement, negotiate
+from cisisk.provisioning.tftp.options import DEFAULT_LARGEST_BLKSIZE, Agreement, negotiate
 
-INTERVALS = (1.0, 2.0, 4.0, 4.0, 4.0)
+INTERVALS = (0.2, 0.4, 0.8, 1.6, 3.2, 4.0)
 """Seconds the server waits after each sending of a packet; after the last it gives the peer up. No phone's own timer is
-known; a second is long for a LAN, and the growth leaves a congested one alone."""
+known, likely a second: 0.2 s mends a loss before it, is long for a LAN, and the growth leaves a congested one alone."""
 UNPROVEN_SENDINGS = 3
 """So often is the first packet sent. Until its acknowledgement the address may be a forged one, and every sending is
 traffic aimed at somebody who asked for nothing."""
@@ -26,76 +26,108 @@ NOTHING: Datagrams = ()
 CANNOT_READ = "the file cannot be read"
 """What the peer is told; why is none of its business and stands in the log."""
 
+_NO_WORD = 0
+"""No acknowledgement reads like this."""
+
+_NO_STRETCH = Stretch(0, b"")
+
 log = logging.getLogger(__name__)
 
 
 class Transfer:
-    """Sends one content, a block at a time.
+    """Sends one content, a block or a window of blocks at a time.
 
     Every method that takes ``now`` (seconds of a monotonic clock) answers with what is to be sent. When ``deadline``
     has come, ``expire`` is due. Once ``outcome`` is set nothing more is sent, and the content can be closed by whoever
     opened it.
 
+    While ``awaited`` is set, whoever receives the acknowledgement that reads so may answer it with the next block in
+    place of ``receive``: it sets ``blocks`` to ``sent``, ``sent`` one higher, ``sent_at``, and ``awaited`` anew as long
+    as ``sent`` is below ``last_ready``. The block lies ``blocks * blksize`` bytes after ``stretch_at`` and is full.
+
     Attributes:
         request: what the peer asked for.
-        options: what was agreed on.
+        options: what was agreed on; ``blksize`` is the one from there.
         size: bytes of the content.
         sha256: of the content, hexadecimal, or None.
-        deadline: monotonic time at which the packet on its way has waited long enough.
         outcome: how it ended; None while it lives.
         blocks: blocks the peer has acknowledged.
+        sent: the last block that is on its way, counted from 1 without rollover.
+        sent_at: monotonic time at which it was sent.
         retransmits: packets sent again.
     """
 
     __slots__ = (
         "_content",
-        "_outstanding",
-        "_packet",
-        "_proven",
+        "_is_opening",
+        "_is_proven",
         "_sendings",
         "_started",
+        "_stretch",
+        "_total",
+        "_wait",
+        "_went_back_to",
+        "awaited",
+        "blksize",
         "blocks",
-        "deadline",
+        "last_ready",
         "options",
         "outcome",
         "request",
         "retransmits",
+        "sent",
+        "sent_at",
         "sha256",
         "size",
+        "stretch_at",
     )
 
-    def __init__(self, request: wire.Request, content: Content, now: float) -> None:
+    def __init__(
+        self,
+        request: wire.Request,
+        content: Content,
+        now: float,
+        *,
+        largest_blksize: int = DEFAULT_LARGEST_BLKSIZE,
+    ) -> None:
         self.request = request
         self.size = content.size
         self.sha256 = content.sha256
-        self.options: Agreement = negotiate(request.options, self.size)
-        self.deadline = now
+        self.options: Agreement = negotiate(request.options, self.size, largest_blksize=largest_blksize)
+        self.blksize = self.options.blksize
         self.outcome: Outcome | None = None
-        self.blocks = 0
-        self.retransmits = 0
+        self.blocks = self.sent = self.retransmits = 0
+        self.sent_at = self._started = now
+        self.awaited = _NO_WORD
+        self.last_ready = self.stretch_at = 0
         self._content = content
-        self._started = now
-        self._outstanding = 0
-        self._packet = b""
+        self._total = self.size // self.blksize + 1
+        self._stretch = _NO_STRETCH
+        self._is_opening = bool(self.options.accepted)
+        self._is_proven = False
         self._sendings = 0
-        self._proven = False
+        self._wait = 0.0
+        self._went_back_to = -1
 
     @property
     def acknowledged(self) -> int:
         """Bytes the peer has confirmed."""
-        return min(self.blocks * self.options.blksize, self.size)
+        return min(self.blocks * self.blksize, self.size)
+
+    @property
+    def deadline(self) -> float:
+        """Monotonic time at which what is on its way has waited long enough."""
+        return self.sent_at + self._wait
 
     def start(self, now: float) -> Datagrams:
         """The OACK, or block 1 when there is nothing to agree on (RFC 2347)."""
-        if self.options.accepted:
-            return self._send(wire.oack(self.options.accepted), now)
-        return self._send_block(1, now)
+        return self._send(now)
 
     def receive(self, datagram: bytes, now: float) -> Datagrams:
         """The answer to what the peer sent.
 
-        Only the acknowledgement of the packet on its way moves the transfer. An older one must not bring forth a
-        packet (the Sorcerer's Apprentice, RFC 1123 section 4.2.3.1), a later one cannot be honest.
+        In lock-step only the acknowledgement of the packet on its way moves the transfer. An older one must not bring
+        forth a packet (the Sorcerer's Apprentice, RFC 1123 section 4.2.3.1), a later one cannot be honest.
         """
         if self.outcome is not None:
             return NOTHING
@@ -108,26 +140,24 @@ class Transfer:
         return self._end(Outcome.ABORTED) if isinstance(packet, wire.Error) else NOTHING
 
     def repeat(self) -> Datagrams:
-        """The packet on its way once more: the peer has sent its request again, so it lacks the answer.
+        """What is on its way once more: the peer has sent its request again, so it lacks the answer.
 
         The deadline stands. A phone that has restarted asks on and on from the same port and cannot use a block from
         the middle: it gets a new transfer when this one is given up.
         """
-        if self.outcome is not None:
-            return NOTHING
-        self.retransmits += 1
-        return (self._packet,)
+        return NOTHING if self.outcome is not None else self._repeated()
 
     def expire(self, now: float) -> Datagrams:
-        """The packet on its way once more, or the end, when ``deadline`` has come."""
+        """What is on its way once more, or the end, when ``deadline`` has come."""
         if self.outcome is not None or now < self.deadline:
             return NOTHING
-        if self._sendings >= self._tries or (not self._proven and now >= self._started + UNPROVEN_LIFE):
+        tries = len(INTERVALS) if self._is_proven else UNPROVEN_SENDINGS
+        if self._sendings >= tries or (not self._is_proven and now >= self._started + UNPROVEN_LIFE):
             return self._end(Outcome.TIMED_OUT)
         self._sendings += 1
-        self.retransmits += 1
-        self._wait(now)
-        return (self._packet,)
+        self._wait_from(now)
+        self.awaited = _NO_WORD  # the next acknowledgement must also set the interval back
+        return self._repeated()
 
     def abandon(self) -> Datagrams:
         """The peer has turned to another request and hears no more of this one."""
@@ -138,47 +168,90 @@ class Transfer:
         return self._end(Outcome.CUT, wire.error(wire.ErrorCode.UNDEFINED, reason))
 
     @property
-    def _tries(self) -> int:
-        return len(INTERVALS) if self._proven else UNPROVEN_SENDINGS
+    def is_proven(self) -> bool:
+        """Whether the peer has acknowledged anything: it is there, and wants this."""
+        return self._is_proven
 
-    def _acknowledge(self, block: int, now: float) -> Datagrams:
-        if block != self._outstanding % wire.BLOCK_NUMBERS:
+    def _acknowledge(self, number: int, now: float) -> Datagrams:
+        """``number`` confirms everything up to the block it means: one of those on their way, or the one before.
+
+        Of a window RFC 7440 lets the receiver confirm a part, and the rest is sent again. A receiver that lacks the
+        first block of a window says so by confirming the last one of the window before: that is heeded once.
+        """
+        confirmed = (number - self.blocks) % wire.BLOCK_NUMBERS
+        if confirmed > self.sent - self.blocks:
             return NOTHING
-        self._proven = True
-        self.blocks = self._outstanding
-        if self.blocks * self.options.blksize > self.size:
+        if confirmed == 0 and not self._is_opening:
+            if self.options.windowsize == 1 or not self._is_proven or self._went_back_to == self.blocks:
+                return NOTHING
+            self._went_back_to = self.blocks
+        self._is_opening = False
+        self._is_proven = True
+        self.blocks += confirmed
+        if self.blocks == self._total:
             return self._end(Outcome.COMPLETED)
-        return self._send_block(self._outstanding + 1, now)
+        return self._send(now)
 
-    def _send_block(self, block: int, now: float) -> Datagrams:
-        offset = (block - 1) * self.options.blksize
-        length = min(self.options.blksize, self.size - offset)
-        try:
-            payload = self._content.read(offset, length)
-        except OSError as error:
-            return self._unreadable(str(error))
-        if len(payload) != length:
-            return self._unreadable(f"{len(payload)} bytes at {offset} instead of {length}")
-        self._outstanding = block
-        return self._send(wire.data(block, payload), now)
-
-    def _unreadable(self, reason: str) -> Datagrams:
-        log.error("cannot read %r: %s", self.request.name, reason)
-        return self.cut(CANNOT_READ)
-
-    def _send(self, packet: bytes, now: float) -> Datagrams:
-        self._packet = packet
+    def _send(self, now: float) -> Datagrams:
+        """What comes after the blocks that are acknowledged, for the first time or after a gap."""
+        last = 0 if self._is_opening else min(self.blocks + self.options.windowsize, self._total)
+        self.retransmits += max(self.sent - self.blocks, 0)
+        self.sent = last
         self._sendings = 1
-        self._wait(now)
-        return (packet,)
+        self._wait_from(now)
+        datagrams = self._on_its_way()
+        if self._is_proven and self.options.windowsize == 1 and self.outcome is None:
+            self._make_ready()
+        return datagrams
 
-    def _wait(self, now: float) -> None:
-        self.deadline = now + max(INTERVALS[self._sendings - 1], self.options.timeout or 0)
-        if not self._proven:
-            self.deadline = min(self.deadline, self._started + UNPROVEN_LIFE)
+    def _repeated(self) -> Datagrams:
+        datagrams = self._on_its_way()
+        self.retransmits += len(datagrams)
+        return datagrams
+
+    def _on_its_way(self) -> Datagrams:
+        if self._is_opening:
+            return (wire.oack(self.options.accepted),)
+        try:
+            return tuple([wire.data(block, self._payload(block)) for block in range(self.blocks + 1, self.sent + 1)])
+        except OSError as error:
+            log.error("cannot read %r: %s", self.request.name, error)  # noqa: TRY400 -- a disk's fault, not the code's
+            return self.cut(CANNOT_READ)
+
+    def _payload(self, block: int) -> bytes:
+        """Raises OSError: the disk fails, or the file has shrunk."""
+        start = (block - 1) * self.blksize
+        end = min(start + self.blksize, self.size)
+        if not self._is_proven:  # a forged request is not worth a stretch
+            payload = self._content.read(start, end - start)
+            if len(payload) != end - start:
+                raise OSError(f"{len(payload)} bytes at {start} instead of {end - start}")
+            return payload
+        stretch = self._stretch
+        if not stretch.start <= start <= end <= stretch.end:
+            stretch = self._content.stretch(start, end - start)
+            if stretch.end < end:
+                raise OSError(f"{stretch.end - start} bytes at {start} instead of {end - start}")
+            self._stretch = stretch
+            self.stretch_at = stretch.address - stretch.start
+        return stretch.content[start - stretch.start : end - stretch.start]
+
+    def _make_ready(self) -> None:
+        """Let the acknowledgements of the full blocks of this stretch be answered without ``receive``."""
+        self.last_ready = self._stretch.end // self.blksize
+        self.awaited = _NO_WORD
+        if self.sent < self.last_ready:
+            self.awaited = wire.ACK_WORD | self.sent % wire.BLOCK_NUMBERS
+
+    def _wait_from(self, now: float) -> None:
+        self.sent_at = now
+        self._wait = max(INTERVALS[self._sendings - 1], self.options.timeout or 0)
+        if not self._is_proven:
+            self._wait = min(self._wait, self._started + UNPROVEN_LIFE - now)
 
     def _end(self, outcome: Outcome, *last_words: bytes) -> Datagrams:
         if self.outcome is not None:
             return NOTHING
         self.outcome = outcome
+        self.awaited = _NO_WORD
         return last_words
