@@ -32,7 +32,7 @@ class MemoryContent:
         return self.data[offset : offset + length]
 
     def stretch(self, offset: int, length: int) -> Stretch:
-        return Stretch(offset, self.read(offset, max(length, 4096)))
+        return Stretch(offset, self.read(offset, length))
 
     def close(self) -> None:
         self.closed += 1

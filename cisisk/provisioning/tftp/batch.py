@@ -18,6 +18,10 @@ from cisisk.provisioning.tftp.transfer import Transfer
 RECEIVED_AT_ONCE = 256
 """Datagrams of one recvmmsg: enough to make the price of the call vanish, and answered within a millisecond."""
 
+SENT_AT_ONCE = 128
+"""Datagrams of one sendmmsg that were made one by one: the first blocks of new transfers, OACKs, errors, windows."""
+LONGEST_COPY = 1536
+"""Bytes of such a datagram: what one frame of Ethernet holds. A longer one is a block of jumbo size."""
 SHORT_READ = 64
 """Bytes kept of a datagram of a transfer: an acknowledgement has 4, of an error the code counts."""
 
@@ -63,28 +67,34 @@ class Batch:
         self._received = array("Q", bytes(8 * _MESSAGE * RECEIVED_AT_ONCE))
         self._receivers = bytearray(name_length * RECEIVED_AT_ONCE)
         self._answers = array("Q", bytes(8 * _MESSAGE * RECEIVED_AT_ONCE))
+        self._copies = bytearray(LONGEST_COPY * SENT_AT_ONCE)
+        self._posts = array("Q", bytes(8 * _MESSAGE * SENT_AT_ONCE))
         self._vectors_in = array("Q", bytes(16 * RECEIVED_AT_ONCE))
         self._vectors_out = array("Q", bytes(32 * RECEIVED_AT_ONCE))
+        self._vectors_posted = array("Q", bytes(16 * SENT_AT_ONCE))
         self._lay_out()
 
     def _lay_out(self) -> None:
-        """Point every message at its slots; only the answers' blocks and receivers change later."""
-        senders, receivers = _address(self._senders), _address(self._receivers)
-        datagrams = _address(self._datagrams)
-        vectors_in, vectors_out = _address(self._vectors_in), _address(self._vectors_out)
+        """Point every message at its slots; what lies in them changes later, and the vectors of what is sent."""
+        datagrams, copies = _address(self._datagrams), _address(self._copies)
         for slot in range(RECEIVED_AT_ONCE):
             self._vectors_in[2 * slot] = datagrams + self._longest * slot
             self._vectors_in[2 * slot + 1] = self._longest
             self._vectors_out[4 * slot + 1] = wire.HEADER_LENGTH
-            for messages, names, vectors, parts in (
-                (self._received, senders, vectors_in, 1),
-                (self._answers, receivers, vectors_out, 2),
-            ):
-                message = _MESSAGE * slot
-                messages[message + _NAME] = names + self._name_length * slot
-                messages[message + _NAME_LENGTH] = self._name_length
-                messages[message + _VECTOR] = vectors + 16 * parts * slot
-                messages[message + _VECTOR_LENGTH] = parts
+        for slot in range(SENT_AT_ONCE):
+            self._vectors_posted[2 * slot] = copies + LONGEST_COPY * slot
+        self._join(self._received, self._senders, self._vectors_in, 1)
+        self._join(self._answers, self._receivers, self._vectors_out, 2)
+        self._join(self._posts, self._receivers, self._vectors_posted, 1)
+
+    def _join(self, messages: "array[int]", names: Any, vectors: "array[int]", parts: int) -> None:
+        first_name, first_vector = _address(names), _address(vectors)
+        for slot in range(len(messages) // _MESSAGE):
+            message = _MESSAGE * slot
+            messages[message + _NAME] = first_name + self._name_length * slot
+            messages[message + _NAME_LENGTH] = self._name_length
+            messages[message + _VECTOR] = first_vector + 16 * parts * slot
+            messages[message + _VECTOR_LENGTH] = parts
 
     def advance(
         self, descriptor: int, transfers: Mapping[Any, Transfer], now: float
@@ -114,24 +124,36 @@ class Batch:
             transfer.blocks = acknowledged
             transfer.sent = block = acknowledged + 1
             transfer.sent_at = now
-            transfer.awaited = wire.ACK_WORD | block & 0xFFFF if block < transfer.last_ready else 0
+            transfer.awaited = wire.ACK_WORD | block & 0xFFFF if block < transfer.last_ready else wire.NO_WORD
             slot = 4 * answers
             vectors[slot] = _HEADERS_AT + 4 * (block & 0xFFFF)
             vectors[slot + 2] = transfer.stretch_at + acknowledged * transfer.blksize
-            vectors[slot + 3] = transfer.blksize
+            vectors[slot + 3] = transfer.blksize if block < transfer.total else transfer.rest
             slot = size * answers
             receivers[slot : slot + size] = sender
             answers += 1
         if answers:
-            self._flush(descriptor, answers)
+            self._flush(descriptor, self._answers, answers)
         return count, left
 
-    def _flush(self, descriptor: int, count: int) -> None:
-        """Send the answers. One that the kernel refuses is lost like any other, and repeated like any."""
-        answers = self._answers.buffer_info()[0]
+    def send(self, descriptor: int, datagrams: list[tuple[SocketName, bytes]]) -> None:
+        """Send datagrams of at most ``LONGEST_COPY`` bytes."""
+        size = self._name_length
+        for first in range(0, len(datagrams), SENT_AT_ONCE):
+            some = datagrams[first : first + SENT_AT_ONCE]
+            for slot, (receiver, datagram) in enumerate(some):
+                start = LONGEST_COPY * slot
+                self._copies[start : start + len(datagram)] = datagram
+                self._vectors_posted[2 * slot + 1] = len(datagram)
+                self._receivers[size * slot : size * slot + size] = receiver
+            self._flush(descriptor, self._posts, len(some))
+
+    def _flush(self, descriptor: int, messages: "array[int]", count: int) -> None:
+        """Send what stands ready. A datagram that the kernel refuses is lost like any other, and repeated like any."""
+        address = messages.buffer_info()[0]
         first = 0
         while first < count:
-            sent = self._send(descriptor, answers + 8 * _MESSAGE * first, count - first, _MSG_DONTWAIT)
+            sent = self._send(descriptor, address + 8 * _MESSAGE * first, count - first, _MSG_DONTWAIT)
             first += max(sent, 1)
 
 

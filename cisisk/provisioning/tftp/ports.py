@@ -16,7 +16,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from cisisk.provisioning.tftp.batch import RECEIVED_AT_ONCE, SHORT_READ, Batch, SocketName, is_available
+from cisisk.provisioning.tftp.batch import LONGEST_COPY, RECEIVED_AT_ONCE, SHORT_READ, Batch, SocketName, is_available
 from cisisk.provisioning.tftp.live import SocketAddress
 from cisisk.provisioning.tftp.sockets import LONGEST_READ, enlarge_queue
 from cisisk.provisioning.tftp.transfer import Transfer
@@ -54,6 +54,8 @@ class Port:
         self.takes_requests = takes_requests
         self.transfers: dict[SocketName | SocketAddress, Transfer] = {}
         """Each under two names: the kernel's, which a batch finds it by, and Python's."""
+        self.outgoing: list[tuple[bytes, SocketAddress]] = []
+        """What is sent at the end of the turn."""
         self._socket = bound
 
     def fileno(self) -> int:
@@ -68,9 +70,15 @@ class Port:
             return None
 
     def send(self, datagram: bytes, to: SocketAddress) -> None:
-        """Send, or lose, one datagram: a full queue or a route that is gone is loss on the way, repeated like any."""
-        with contextlib.suppress(OSError):
-            self._socket.sendto(datagram, to)
+        """Send one datagram at the end of the turn."""
+        self.outgoing.append((datagram, to))
+
+    def send_each(self) -> None:
+        """Send, or lose, what waits: a full queue or a route that is gone is loss on the way, repeated like any."""
+        for datagram, to in self.outgoing:
+            with contextlib.suppress(OSError):
+                self._socket.sendto(datagram, to)
+        self.outgoing.clear()
 
     def close(self) -> None:
         """Give socket and port back."""
@@ -96,7 +104,7 @@ class Seat:
 
     def send(self, datagram: bytes, to: SocketAddress) -> None:
         """See Endpoint."""
-        self.port.send(datagram, to)
+        self.port.outgoing.append((datagram, to))
 
     def close(self) -> None:
         """See Endpoint."""
@@ -176,11 +184,29 @@ class Ports:
         if len(port.transfers) <= 2 * FEW or not _HAS_BATCHES:
             stray = port.receive()
             return stray is not None and len(port.transfers) > 2 * FEW, [] if stray is None else [stray]
-        kind = (port.family, port.takes_requests)
-        if kind not in self._batches:
-            self._batches[kind] = Batch(_NAME_LENGTHS[port.family], LONGEST_READ if port.takes_requests else SHORT_READ)
-        count, left = self._batches[kind].advance(port.fileno(), port.transfers, now)
+        count, left = self._batch(port).advance(port.fileno(), port.transfers, now)
         return count == RECEIVED_AT_ONCE, [(datagram, socket_address(name)) for name, datagram in left]
+
+    def flush(self) -> None:
+        """Send what waits at the ports."""
+        for port in self._by_descriptor.values():
+            if port.outgoing:
+                self._send(port)
+
+    def _send(self, port: Port) -> None:
+        if len(port.outgoing) <= FEW or not _HAS_BATCHES or max(len(sent) for sent, _ in port.outgoing) > LONGEST_COPY:
+            port.send_each()
+        else:
+            self._batch(port).send(port.fileno(), [(socket_name(to), datagram) for datagram, to in port.outgoing])
+            port.outgoing.clear()
+
+    def _batch(self, port: Port) -> Batch:
+        kind = (port.family, port.takes_requests)
+        batch = self._batches.get(kind)
+        if batch is None:
+            longest = LONGEST_READ if port.takes_requests else SHORT_READ
+            batch = self._batches[kind] = Batch(_NAME_LENGTHS[port.family], longest)
+        return batch
 
     def close(self) -> None:
         """Give all ports back."""

@@ -24,8 +24,8 @@ IDLE = 1.0
 EVENTS_PER_TURN = 64
 """Ports looked at in one turn; an appliance with one address has five."""
 BATCHES_PER_TURN = 16
-"""Batches read from one port in one turn: as many acknowledgements as there can be transfers, so that no request is begun
-before them. A flood gets no more than that before the request port is read again."""
+"""Batches read from one port in one turn: as many acknowledgements as there can be transfers, so that no request is
+begun before them. A flood gets no more than that before the request port is read again."""
 REQUESTS_PER_TURN = 64
 """Requests begun in one turn: a few milliseconds, then the port is read again and the running transfers go on."""
 MAX_WAITING = 8192
@@ -145,6 +145,7 @@ class TftpServer:
         finally:
             self._close_request_port()
             self._live.cut("the server stops", time.monotonic())
+            self._ports.flush()
             self._ports.close()
 
     def _serve(self) -> None:
@@ -162,6 +163,7 @@ class TftpServer:
             if now >= look_at_deadlines:
                 look_at_deadlines = now + TICK
                 self._live.expire(now)
+                self._ports.flush()
                 self._ports.forget(now)
 
     def _pause(self) -> float:
@@ -184,6 +186,7 @@ class TftpServer:
                 # What the peer sent before its new request: most often the acknowledgement of its last block.
                 self._read(port, now)
             self._live.request(arrival.datagram, arrival.peer, arrival.local, now)
+        self._ports.flush()
 
     def _serve_transfers(self, events: list[tuple[int, int]], now: float) -> None:
         for descriptor, _ in events:
@@ -196,6 +199,7 @@ class TftpServer:
             there_may_be_more, strays = self._ports.advance(port, now)
             for datagram, sender in strays:
                 self._receive(datagram, sender, port, now)
+            self._ports.flush()
             if not there_may_be_more:
                 return
 

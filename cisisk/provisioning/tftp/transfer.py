@@ -26,9 +26,6 @@ NOTHING: Datagrams = ()
 CANNOT_READ = "the file cannot be read"
 """What the peer is told; why is none of its business and stands in the log."""
 
-_NO_WORD = 0
-"""No acknowledgement reads like this."""
-
 _NO_STRETCH = Stretch(0, b"")
 
 log = logging.getLogger(__name__)
@@ -43,7 +40,8 @@ class Transfer:
 
     While ``awaited`` is set, whoever receives the acknowledgement that reads so may answer it with the next block in
     place of ``receive``: it sets ``blocks`` to ``sent``, ``sent`` one higher, ``sent_at``, and ``awaited`` anew as long
-    as ``sent`` is below ``last_ready``. The block lies ``blocks * blksize`` bytes after ``stretch_at`` and is full.
+    as ``sent`` is below ``last_ready``. The block lies ``blocks * blksize`` bytes after ``stretch_at``; it is full
+    unless it is block ``total``, which has ``rest`` bytes.
 
     Attributes:
         request: what the peer asked for.
@@ -59,12 +57,11 @@ class Transfer:
 
     __slots__ = (
         "_content",
+        "_has_opened",
         "_is_opening",
-        "_is_proven",
         "_sendings",
         "_started",
         "_stretch",
-        "_total",
         "_wait",
         "_went_back_to",
         "awaited",
@@ -74,12 +71,14 @@ class Transfer:
         "options",
         "outcome",
         "request",
+        "rest",
         "retransmits",
         "sent",
         "sent_at",
         "sha256",
         "size",
         "stretch_at",
+        "total",
     )
 
     def __init__(
@@ -98,13 +97,13 @@ class Transfer:
         self.outcome: Outcome | None = None
         self.blocks = self.sent = self.retransmits = 0
         self.sent_at = self._started = now
-        self.awaited = _NO_WORD
+        self.awaited = wire.NO_WORD
         self.last_ready = self.stretch_at = 0
         self._content = content
-        self._total = self.size // self.blksize + 1
+        self.total, self.rest = self.size // self.blksize + 1, self.size % self.blksize
         self._stretch = _NO_STRETCH
         self._is_opening = bool(self.options.accepted)
-        self._is_proven = False
+        self._has_opened = False
         self._sendings = 0
         self._wait = 0.0
         self._went_back_to = -1
@@ -151,12 +150,12 @@ class Transfer:
         """What is on its way once more, or the end, when ``deadline`` has come."""
         if self.outcome is not None or now < self.deadline:
             return NOTHING
-        tries = len(INTERVALS) if self._is_proven else UNPROVEN_SENDINGS
-        if self._sendings >= tries or (not self._is_proven and now >= self._started + UNPROVEN_LIFE):
+        tries = len(INTERVALS) if self.is_proven else UNPROVEN_SENDINGS
+        if self._sendings >= tries or (not self.is_proven and now >= self._started + UNPROVEN_LIFE):
             return self._end(Outcome.TIMED_OUT)
         self._sendings += 1
         self._wait_from(now)
-        self.awaited = _NO_WORD  # the next acknowledgement must also set the interval back
+        self.awaited = wire.NO_WORD  # the next acknowledgement must also set the interval back
         return self._repeated()
 
     def abandon(self) -> Datagrams:
@@ -170,7 +169,7 @@ class Transfer:
     @property
     def is_proven(self) -> bool:
         """Whether the peer has acknowledged anything: it is there, and wants this."""
-        return self._is_proven
+        return self._has_opened or self.blocks > 0
 
     def _acknowledge(self, number: int, now: float) -> Datagrams:
         """``number`` confirms everything up to the block it means: one of those on their way, or the one before.
@@ -182,25 +181,25 @@ class Transfer:
         if confirmed > self.sent - self.blocks:
             return NOTHING
         if confirmed == 0 and not self._is_opening:
-            if self.options.windowsize == 1 or not self._is_proven or self._went_back_to == self.blocks:
+            if self.options.windowsize == 1 or not self.is_proven or self._went_back_to == self.blocks:
                 return NOTHING
             self._went_back_to = self.blocks
+        self._has_opened = True
         self._is_opening = False
-        self._is_proven = True
         self.blocks += confirmed
-        if self.blocks == self._total:
+        if self.blocks == self.total:
             return self._end(Outcome.COMPLETED)
         return self._send(now)
 
     def _send(self, now: float) -> Datagrams:
         """What comes after the blocks that are acknowledged, for the first time or after a gap."""
-        last = 0 if self._is_opening else min(self.blocks + self.options.windowsize, self._total)
+        last = 0 if self._is_opening else min(self.blocks + self.options.windowsize, self.total)
         self.retransmits += max(self.sent - self.blocks, 0)
         self.sent = last
         self._sendings = 1
         self._wait_from(now)
         datagrams = self._on_its_way()
-        if self._is_proven and self.options.windowsize == 1 and self.outcome is None:
+        if self.options.windowsize == 1 and not self._is_opening and self.outcome is None:
             self._make_ready()
         return datagrams
 
@@ -222,11 +221,6 @@ class Transfer:
         """Raises OSError: the disk fails, or the file has shrunk."""
         start = (block - 1) * self.blksize
         end = min(start + self.blksize, self.size)
-        if not self._is_proven:  # a forged request is not worth a stretch
-            payload = self._content.read(start, end - start)
-            if len(payload) != end - start:
-                raise OSError(f"{len(payload)} bytes at {start} instead of {end - start}")
-            return payload
         stretch = self._stretch
         if not stretch.start <= start <= end <= stretch.end:
             stretch = self._content.stretch(start, end - start)
@@ -237,21 +231,21 @@ class Transfer:
         return stretch.content[start - stretch.start : end - stretch.start]
 
     def _make_ready(self) -> None:
-        """Let the acknowledgements of the full blocks of this stretch be answered without ``receive``."""
-        self.last_ready = self._stretch.end // self.blksize
-        self.awaited = _NO_WORD
+        """Let the acknowledgements of the blocks of this stretch, but for the last, be answered without ``receive``."""
+        self.last_ready = self.total if self._stretch.end == self.size else self._stretch.end // self.blksize
+        self.awaited = wire.NO_WORD
         if self.sent < self.last_ready:
             self.awaited = wire.ACK_WORD | self.sent % wire.BLOCK_NUMBERS
 
     def _wait_from(self, now: float) -> None:
         self.sent_at = now
         self._wait = max(INTERVALS[self._sendings - 1], self.options.timeout or 0)
-        if not self._is_proven:
+        if not self.is_proven:
             self._wait = min(self._wait, self._started + UNPROVEN_LIFE - now)
 
     def _end(self, outcome: Outcome, *last_words: bytes) -> Datagrams:
         if self.outcome is not None:
             return NOTHING
         self.outcome = outcome
-        self.awaited = _NO_WORD
+        self.awaited = wire.NO_WORD
         return last_words

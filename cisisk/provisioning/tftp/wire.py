@@ -22,6 +22,8 @@ _RRQ, _WRQ, _DATA, _ACK, _ERROR, _OACK = range(1, 7)
 _REQUESTS = (_HEADER.pack(_RRQ, 0)[:2], _HEADER.pack(_WRQ, 0)[:2])
 ACK_WORD = _ACK << 16
 """An acknowledgement read as one big-endian number, less its block number."""
+NO_WORD = 0
+"""No acknowledgement reads like this."""
 
 
 class ErrorCode(IntEnum):

@@ -25,7 +25,7 @@ class MemoryContent:
         self._data = self._data[:size]
 
     def stretch(self, offset: int, length: int) -> Stretch:
-        return Stretch(offset, self.read(offset, max(length, 4096)))
+        return Stretch(offset, self.read(offset, length))
 
     def close(self) -> None:
         self.closed += 1
