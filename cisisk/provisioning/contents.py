@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from cisisk.provisioning.source import Stretch
@@ -44,34 +44,33 @@ class _Version:
     users: int = 0
 
 
-@dataclass(slots=True, eq=False)
 class _Opened:
     """A version in the hands of one reader."""
 
-    version: _Version
-    owner: "Contents"
-    size: int = field(init=False)
-    sha256: str | None = field(init=False)
-    _is_open: bool = True
+    __slots__ = ("_is_open", "_owner", "_version", "_whole", "sha256", "size")
 
-    def __post_init__(self) -> None:
-        self.size, self.sha256 = self.version.size, self.version.sha256
+    def __init__(self, version: _Version, owner: "Contents") -> None:
+        self._version = version
+        self._whole = version.whole
+        self._owner = owner
+        self._is_open = True
+        self.size = version.size
+        self.sha256 = version.sha256
 
     def read(self, offset: int, length: int) -> bytes:
-        whole = self.version.whole
-        if whole is not None:
-            return whole.content[offset : offset + length]
-        return os.pread(self.version.fd, length, offset)
+        if self._whole is not None:
+            return self._whole.content[offset : offset + length]
+        return os.pread(self._version.fd, length, offset)
 
     def stretch(self, offset: int, length: int) -> Stretch:
-        if self.version.whole is not None:
-            return self.version.whole
-        return Stretch(offset, os.pread(self.version.fd, max(length, self.owner.stretch_bytes), offset))
+        if self._whole is not None:
+            return self._whole
+        return Stretch(offset, os.pread(self._version.fd, max(length, self._owner.stretch_bytes), offset))
 
     def close(self) -> None:
         if self._is_open:
             self._is_open = False
-            self.owner.give_back(self.version)
+            self._owner.give_back(self._version)
 
 
 class Contents:
@@ -95,12 +94,6 @@ class Contents:
     def stretch_bytes(self) -> int:
         """How much a reader of a content that is not kept whole reads at once."""
         return max(SHORTEST_STRETCH, min(LONGEST_STRETCH, self._budget // max(self._streams, 1)))
-
-    def known(self, status: os.stat_result) -> _Opened | None:
-        """The version that ``status`` describes, if it is in memory."""
-        with self._lock:
-            version = self._versions.get(_identity(status))
-            return None if version is None else self._hand_out(version)
 
     def take(self, fd: int, status: os.stat_result) -> _Opened:
         """The version that the open file ``fd`` is; the descriptor is this object's from now on.

@@ -104,23 +104,10 @@ class Library:
             NotServed: no such file, or one that is not to be read: outside the root, hidden, a link, a device.
             OSError: it is there but the system cannot open it (out of descriptors, disk error).
         """
-        path = self._path(name)
-        known = self._in_memory(path)
-        if known is not None:
-            return known
-        fd = self._open(path)
-        if fd is None:
+        opened = self._open(self._path(name))
+        if opened is None:
             raise NotServed(name)
-        return self._contents.take(fd, os.fstat(fd))
-
-    def _in_memory(self, path: str | None) -> Content | None:
-        """The content of a file right below the root, if it is still the one last read: one call to the system."""
-        if path is None or "/" in path:
-            return None
-        try:
-            return self._contents.known(os.stat(path, dir_fd=self._root, follow_symlinks=False))
-        except OSError:
-            return None
+        return self._contents.take(*opened)
 
     def current(self, name: str) -> Snapshot | None:
         """What is served under ``name`` now, or None.
@@ -132,11 +119,11 @@ class Library:
             if os.fstat(self._root).st_mtime_ns != self._seen:
                 self.refresh()
             path = self._path(name)
-            fd = self._open(path)
-            if path is None or fd is None:
+            opened = self._open(path)
+            if path is None or opened is None:
                 return None
+            fd, status = opened
             with os.fdopen(fd, "rb", buffering=0) as file:
-                status = os.fstat(fd)
                 if status.st_size > MAX_ADOPTED_BYTES:
                     raise StorageFailed(f"{path} has {status.st_size} bytes: that is no phone config. Move it away")
                 return Snapshot(path, file.read(), _stamp(status))
@@ -185,8 +172,8 @@ class Library:
         key = normalise(name)
         return None if key is None else self._paths.get(key)
 
-    def _open(self, path: str | None) -> int | None:
-        """A descriptor of the regular file at ``path``, walked without following any link; None when there is none."""
+    def _open(self, path: str | None) -> tuple[int, os.stat_result] | None:
+        """The regular file at ``path``, walked to without following any link: descriptor and state, or None."""
         if path is None:
             return None
         *folders, name = path.split("/")
@@ -208,10 +195,11 @@ class Library:
         finally:
             if folder != self._root:
                 os.close(folder)
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
             os.close(fd)
             return None
-        return fd
+        return fd, status
 
     def _write(self, temporary: str, content: bytes) -> None:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, 0o600, dir_fd=self._staging)

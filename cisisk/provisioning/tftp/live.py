@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from cisisk.model import clock
 from cisisk.model.clock import Timestamp
@@ -109,7 +108,7 @@ class LiveTransfers:
         self._max_transfers = max_transfers
         self._largest_blksize = largest_blksize
         self._live: dict[SocketAddress, _Live] = {}
-        self._per_address: Counter[str] = Counter()
+        self._per_address: dict[str, int] = {}
         self._ignored: Counter[str] = Counter()
         self._forgive_at = FORGIVENESS
         self._strangers = 0
@@ -145,16 +144,16 @@ class LiveTransfers:
         live = self._live.get(peer)
         if live is not None:
             if live.answer.request == request and live.answer.local == local:
-                self._advance(live, live.transfer.repeat, now)
+                self._advance(live, now, live.transfer.repeat)
                 return
-            self._advance(live, live.transfer.abandon, now)
+            self._advance(live, now, live.transfer.abandon)
         self._admit(request, peer, local, now)
 
     def receive(self, datagram: bytes, peer: SocketAddress, now: float) -> None:
         """A datagram arrived from ``peer`` at the endpoint of its transfer."""
         live = self._live.get(peer)
         if live is not None:
-            self._advance(live, partial(live.transfer.receive, datagram, now), now)
+            self._advance(live, now, live.transfer.receive, datagram, now)
 
     def turn_away(self, datagram: bytes, stranger: SocketAddress, send: Send, now: float) -> None:
         """Tell a stranger, by ``send``, that it knocks at a port where it has no transfer (RFC 1350 section 4).
@@ -177,7 +176,7 @@ class LiveTransfers:
     def expire(self, now: float) -> None:
         """Repeat or give up whatever has waited long enough."""
         for live in [live for live in self._live.values() if live.transfer.deadline <= now]:
-            self._advance(live, partial(live.transfer.expire, now), now)
+            self._advance(live, now, live.transfer.expire, now)
         if now >= self._forgive_at:
             self._forgive_at = now + FORGIVENESS
             self._ignored.clear()
@@ -185,7 +184,7 @@ class LiveTransfers:
     def cut(self, reason: str, now: float) -> None:
         """End every transfer; the peers are told the reason."""
         for live in list(self._live.values()):
-            self._advance(live, partial(live.transfer.cut, reason), now)
+            self._advance(live, now, live.transfer.cut, reason)
 
     def _admit(self, request: wire.Request, peer: SocketAddress, local: str, now: float) -> None:
         """Answer a new request, unless a limit is reached.
@@ -193,11 +192,12 @@ class LiveTransfers:
         Over the limits silence is right: the phone asks again, where an error would send it on to XMLDefault.cnf.xml.
         """
         host = peer[0]
-        if self._ignored[host] >= MAX_IGNORED:
+        if self._ignored and self._ignored[host] >= MAX_IGNORED:
             self.counters.dropped[Dropped.REFLECTOR] += 1
             return
-        if len(self._live) >= self._max_transfers or self._per_address[host] >= MAX_PER_ADDRESS:
-            self._saturated(f"{len(self._live)} transfers, {self._per_address[host]} of them to {host}", now)
+        to_host = self._per_address.get(host, 0)
+        if len(self._live) >= self._max_transfers or to_host >= MAX_PER_ADDRESS:
+            self._saturated(f"{len(self._live)} transfers, {to_host} of them to {host}", now)
             return
         try:
             endpoint = self._open_endpoint(peer, local)
@@ -226,9 +226,10 @@ class LiveTransfers:
             self._refuse(answer, Outcome.CUT, wire.error(ErrorCode.UNDEFINED, CANNOT_READ))
         else:
             self._live[answer.peer] = live
-            self._per_address[answer.peer[0]] += 1
+            host = answer.peer[0]
+            self._per_address[host] = self._per_address.get(host, 0) + 1
             answer.endpoint.carry(live.transfer)
-            self._advance(live, partial(live.transfer.start, now), now)
+            self._advance(live, now, live.transfer.start, now)
 
     def _open(self, answer: _Answer, now: float) -> _Live:
         """Raises NotServed, _TooLong, and whatever else the source raises."""
@@ -247,10 +248,10 @@ class LiveTransfers:
             answer.endpoint.send(error, answer.peer)
         self._report(_fetch(answer, outcome))
 
-    def _advance(self, live: _Live, step: Callable[[], Datagrams], now: float) -> None:
+    def _advance(self, live: _Live, now: float, step: Callable[..., Datagrams], *arguments: Any) -> None:
         """One step of a transfer. A fault in it ends this transfer and no other."""
         try:
-            datagrams = step()
+            datagrams = step(*arguments)
         except Exception:
             log.exception("transfer of %r to %s failed", live.answer.request.name, live.answer.peer[0])
             datagrams = live.transfer.cut(CANNOT_READ)
@@ -262,9 +263,9 @@ class LiveTransfers:
     def _finish(self, live: _Live, outcome: Outcome, now: float) -> None:
         host = live.answer.peer[0]
         del self._live[live.answer.peer]
-        self._per_address[host] -= 1
-        if not self._per_address[host]:
-            del self._per_address[host]
+        left = self._per_address.pop(host) - 1
+        if left:
+            self._per_address[host] = left
         if outcome is Outcome.TIMED_OUT and not live.transfer.is_proven:
             self._ignored[host] += 1
         live.answer.endpoint.close()

@@ -62,12 +62,21 @@ class Port:
         """For epoll."""
         return self._socket.fileno()
 
-    def receive(self) -> Stray | None:
-        """One datagram and its sender; None when there is none after all."""
+    def advance(self, now: float) -> tuple[bool, list[Stray]]:
+        """Read one datagram, and answer it if it is the acknowledgement that its transfer awaits.
+
+        Returns whether there was any, and it if it was left.
+        """
         try:
-            return self._socket.recvfrom(LONGEST_READ)
+            datagram, sender = self._socket.recvfrom(LONGEST_READ)
         except OSError:
-            return None
+            return False, []
+        transfer = self.transfers.get(sender)
+        if transfer is None or len(datagram) != 4 or int.from_bytes(datagram, "big") != transfer.awaited:
+            return True, [(datagram, sender)]
+        with contextlib.suppress(OSError):
+            self._socket.sendto(transfer.proceed(now), sender)
+        return True, []
 
     def send(self, datagram: bytes, to: SocketAddress) -> None:
         """Send one datagram at the end of the turn."""
@@ -182,8 +191,8 @@ class Ports:
         Returns whether there may be more to read, and the datagrams that were left.
         """
         if len(port.transfers) <= 2 * FEW or not _HAS_BATCHES:
-            stray = port.receive()
-            return stray is not None and len(port.transfers) > 2 * FEW, [] if stray is None else [stray]
+            was_any, strays = port.advance(now)
+            return was_any and len(port.transfers) > 2 * FEW, strays
         count, left = self._batch(port).advance(port.fileno(), port.transfers, now)
         return count == RECEIVED_AT_ONCE, [(datagram, socket_address(name)) for name, datagram in left]
 

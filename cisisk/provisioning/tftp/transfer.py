@@ -138,6 +138,15 @@ class Transfer:
             return self._acknowledge(packet.block, now)
         return self._end(Outcome.ABORTED) if isinstance(packet, wire.Error) else NOTHING
 
+    def proceed(self, now: float) -> bytes:
+        """The answer to the acknowledgement that is ``awaited``: the next block, in place of ``receive``."""
+        self.blocks = self.sent
+        self.sent = block = self.blocks + 1
+        self.sent_at = now
+        self.awaited = wire.ACK_WORD | block % wire.BLOCK_NUMBERS if block < self.last_ready else wire.NO_WORD
+        start = self.blocks * self.blksize - self._stretch.start
+        return wire.data(block, self._stretch.content[start : start + self.blksize])
+
     def repeat(self) -> Datagrams:
         """What is on its way once more: the peer has sent its request again, so it lacks the answer.
 
