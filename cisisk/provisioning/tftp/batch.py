@@ -10,10 +10,11 @@ import struct
 import sys
 from array import array
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.transfer import Transfer
+from cisisk.provisioning.tftp.wire import ACK_WORD, NO_WORD
 
 RECEIVED_AT_ONCE = 256
 """Datagrams of one recvmmsg: enough to make the price of the call vanish, and answered within a millisecond."""
@@ -45,6 +46,20 @@ def is_available() -> bool:
     return known_layout and hasattr(_kernel, "recvmmsg") and hasattr(_kernel, "sendmmsg")
 
 
+class Turn(NamedTuple):
+    """What one reading of a socket brought.
+
+    Attributes:
+        datagrams: how many.
+        completed: who acknowledged the last block.
+        left: what was not dealt with: sender, and the datagram as far as it is kept.
+    """
+
+    datagrams: int
+    completed: list[SocketName]
+    left: list[tuple[SocketName, bytes]]
+
+
 class Batch:
     """The buffers for the sockets of one address family. Belongs to one thread."""
 
@@ -63,6 +78,7 @@ class Batch:
         self._receive.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p]
         self._send.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int]
         self._senders = memoryview(bytearray(name_length * RECEIVED_AT_ONCE))
+        self._senders_at = _address(self._senders)
         self._datagrams = memoryview(bytearray(self._longest * RECEIVED_AT_ONCE))
         self._received = array("Q", bytes(8 * _MESSAGE * RECEIVED_AT_ONCE))
         self._receivers = bytearray(name_length * RECEIVED_AT_ONCE)
@@ -84,7 +100,7 @@ class Batch:
         for slot in range(SENT_AT_ONCE):
             self._vectors_posted[2 * slot] = copies + LONGEST_COPY * slot
         self._join(self._received, self._senders, self._vectors_in, 1)
-        self._join(self._answers, self._receivers, self._vectors_out, 2)
+        self._join(self._answers, self._senders, self._vectors_out, 2)
         self._join(self._posts, self._receivers, self._vectors_posted, 1)
 
     def _join(self, messages: "array[int]", names: Any, vectors: "array[int]", parts: int) -> None:
@@ -96,45 +112,42 @@ class Batch:
             messages[message + _VECTOR] = first_vector + 16 * parts * slot
             messages[message + _VECTOR_LENGTH] = parts
 
-    def advance(
-        self, descriptor: int, transfers: Mapping[Any, Transfer], now: float
-    ) -> tuple[int, list[tuple[SocketName, bytes]]]:
-        """Read the socket ``descriptor`` once and answer every acknowledgement that its transfer ``awaits``.
-
-        Returns how many datagrams there were, and those that were left: sender and, the datagram as far as it is kept.
-        """
+    def advance(self, descriptor: int, transfers: Mapping[Any, Transfer], now: float) -> Turn:
+        """Read the socket ``descriptor`` once and answer every acknowledgement that its transfer awaits."""
         count = self._receive(descriptor, self._received.buffer_info()[0], RECEIVED_AT_ONCE, _MSG_DONTWAIT, None)
         if count <= 0:
-            return 0, []
-        left = []
-        answers = 0
-        find = transfers.get
-        vectors, receivers, size = self._vectors_out, self._receivers, self._name_length
-        senders = struct.iter_unpack(self._name_form, self._senders[: size * count])
+            return Turn(0, [], [])
+        turn = Turn(count, [], [])
+        answered = 0
+        find, messages, vectors, name_length = transfers.get, self._answers, self._vectors_out, self._name_length
+        senders = struct.iter_unpack(self._name_form, self._senders[: name_length * count])
         words = struct.iter_unpack(self._word_form, self._datagrams[: self._longest * count])
         lengths = self._received[_DATAGRAM_LENGTH : _MESSAGE * count : _MESSAGE]
         for index, ((sender,), (word,), length) in enumerate(zip(senders, words, lengths, strict=True)):
             transfer = find(sender)
             if transfer is None or word != transfer.awaited or length != _ACK_LENGTH:
                 start = self._longest * index
-                left.append((sender, bytes(self._datagrams[start : start + length])))
+                turn.left.append((sender, bytes(self._datagrams[start : start + length])))
                 continue
             # What Transfer.receive would do, for the one case that is nearly every case.
             acknowledged = transfer.sent
+            if acknowledged == transfer.total:
+                turn.completed.append(sender)
+                continue
             transfer.blocks = acknowledged
             transfer.sent = block = acknowledged + 1
             transfer.sent_at = now
-            transfer.awaited = wire.ACK_WORD | block & 0xFFFF if block < transfer.last_ready else wire.NO_WORD
-            slot = 4 * answers
-            vectors[slot] = _HEADERS_AT + 4 * (block & 0xFFFF)
+            number = block & 0xFFFF
+            transfer.awaited = ACK_WORD | number if block <= transfer.last_ready else NO_WORD
+            messages[_MESSAGE * answered] = self._senders_at + name_length * index
+            slot = 4 * answered
+            vectors[slot] = _HEADERS_AT + 4 * number
             vectors[slot + 2] = transfer.stretch_at + acknowledged * transfer.blksize
             vectors[slot + 3] = transfer.blksize if block < transfer.total else transfer.rest
-            slot = size * answers
-            receivers[slot : slot + size] = sender
-            answers += 1
-        if answers:
-            self._flush(descriptor, self._answers, answers)
-        return count, left
+            answered += 1
+        if answered:
+            self._flush(descriptor, messages, answered)
+        return turn
 
     def send(self, descriptor: int, datagrams: list[tuple[SocketName, bytes]]) -> None:
         """Send datagrams of at most ``LONGEST_COPY`` bytes."""

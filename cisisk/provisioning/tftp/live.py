@@ -155,6 +155,13 @@ class LiveTransfers:
         if live is not None:
             self._advance(live, now, live.transfer.receive, datagram, now)
 
+    def complete(self, peer: SocketAddress, now: float) -> None:
+        """The acknowledgement of the last block arrived from ``peer``."""
+        live = self._live.get(peer)
+        if live is not None:
+            live.transfer.complete()
+            self._finish(live, Outcome.COMPLETED, now)
+
     def turn_away(self, datagram: bytes, stranger: SocketAddress, send: Send, now: float) -> None:
         """Tell a stranger, by ``send``, that it knocks at a port where it has no transfer (RFC 1350 section 4).
 

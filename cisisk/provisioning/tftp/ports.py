@@ -13,8 +13,8 @@ import random
 import select
 import socket
 import struct
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from cisisk.provisioning.tftp.batch import LONGEST_COPY, RECEIVED_AT_ONCE, SHORT_READ, Batch, SocketName, is_available
 from cisisk.provisioning.tftp.live import SocketAddress
@@ -45,6 +45,20 @@ Stray: TypeAlias = tuple[bytes, SocketAddress]
 """A datagram that was not just answered with the next block, and its sender."""
 
 
+class Reading(NamedTuple):
+    """What a look at a port brought.
+
+    Attributes:
+        there_may_be_more: to read.
+        completed: the peers that acknowledged their last block.
+        strays: what was not dealt with.
+    """
+
+    there_may_be_more: bool
+    completed: Sequence[SocketAddress] = ()
+    strays: Sequence[Stray] = ()
+
+
 class Port:
     """One socket that transfers share. ``takes_requests``: it is the request port too."""
 
@@ -62,21 +76,21 @@ class Port:
         """For epoll."""
         return self._socket.fileno()
 
-    def advance(self, now: float) -> tuple[bool, list[Stray]]:
-        """Read one datagram, and answer it if it is the acknowledgement that its transfer awaits.
-
-        Returns whether there was any, and it if it was left.
-        """
+    def advance(self, now: float) -> Reading:
+        """Read one datagram, and answer it if it is the acknowledgement that its transfer awaits."""
         try:
             datagram, sender = self._socket.recvfrom(LONGEST_READ)
         except OSError:
-            return False, []
+            return Reading(there_may_be_more=False)
+        there_may_be_more = len(self.transfers) > 2 * FEW
         transfer = self.transfers.get(sender)
         if transfer is None or len(datagram) != 4 or int.from_bytes(datagram, "big") != transfer.awaited:
-            return True, [(datagram, sender)]
+            return Reading(there_may_be_more, strays=[(datagram, sender)])
+        if transfer.sent == transfer.total:
+            return Reading(there_may_be_more, completed=[sender])
         with contextlib.suppress(OSError):
             self._socket.sendto(transfer.proceed(now), sender)
-        return True, []
+        return Reading(there_may_be_more)
 
     def send(self, datagram: bytes, to: SocketAddress) -> None:
         """Send one datagram at the end of the turn."""
@@ -185,16 +199,16 @@ class Ports:
             self._page_turned = now
             self._turn_page()
 
-    def advance(self, port: Port, now: float) -> tuple[bool, list[Stray]]:
-        """Read a port, and answer those acknowledgements that only await the next block.
-
-        Returns whether there may be more to read, and the datagrams that were left.
-        """
+    def advance(self, port: Port, now: float) -> Reading:
+        """Read a port, and answer those acknowledgements that ask for no more than the next block."""
         if len(port.transfers) <= 2 * FEW or not _HAS_BATCHES:
-            was_any, strays = port.advance(now)
-            return was_any and len(port.transfers) > 2 * FEW, strays
-        count, left = self._batch(port).advance(port.fileno(), port.transfers, now)
-        return count == RECEIVED_AT_ONCE, [(datagram, socket_address(name)) for name, datagram in left]
+            return port.advance(now)
+        turn = self._batch(port).advance(port.fileno(), port.transfers, now)
+        return Reading(
+            there_may_be_more=turn.datagrams == RECEIVED_AT_ONCE,
+            completed=[socket_address(name) for name in turn.completed],
+            strays=[(datagram, socket_address(name)) for name, datagram in turn.left],
+        )
 
     def flush(self) -> None:
         """Send what waits at the ports."""

@@ -196,7 +196,9 @@ class TftpServer:
 
     def _read(self, port: Port, now: float) -> None:
         for _ in range(BATCHES_PER_TURN):
-            there_may_be_more, strays = self._ports.advance(port, now)
+            there_may_be_more, completed, strays = self._ports.advance(port, now)
+            for peer in completed:
+                self._live.complete(peer, now)
             for datagram, sender in strays:
                 self._receive(datagram, sender, port, now)
             self._ports.flush()

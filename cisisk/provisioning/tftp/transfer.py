@@ -38,9 +38,10 @@ class Transfer:
     has come, ``expire`` is due. Once ``outcome`` is set nothing more is sent, and the content can be closed by whoever
     opened it.
 
-    While ``awaited`` is set, whoever receives the acknowledgement that reads so may answer it with the next block in
-    place of ``receive``: it sets ``blocks`` to ``sent``, ``sent`` one higher, ``sent_at``, and ``awaited`` anew as long
-    as ``sent`` is below ``last_ready``. The block lies ``blocks * blksize`` bytes after ``stretch_at``; it is full
+    While ``awaited`` is set, whoever receives the acknowledgement that reads so may deal with it in place of
+    ``receive``. When ``sent`` is ``total`` that means ``complete``. Else the next block is the answer: ``blocks``
+    becomes ``sent``, ``sent`` one more, ``sent_at`` the present, and ``awaited`` the word of the block just sent unless
+    that is beyond ``last_ready``. The block lies ``blocks * blksize`` bytes after ``stretch_at`` in memory, and is full
     unless it is block ``total``, which has ``rest`` bytes.
 
     Attributes:
@@ -50,15 +51,13 @@ class Transfer:
         sha256: of the content, hexadecimal, or None.
         outcome: how it ended; None while it lives.
         blocks: blocks the peer has acknowledged.
-        sent: the last block that is on its way, counted from 1 without rollover.
+        sent: the last block that is on its way, counted from 1 without rollover; 0 while the OACK is.
         sent_at: monotonic time at which it was sent.
         retransmits: packets sent again.
     """
 
     __slots__ = (
         "_content",
-        "_has_opened",
-        "_is_opening",
         "_sendings",
         "_started",
         "_stretch",
@@ -102,8 +101,6 @@ class Transfer:
         self._content = content
         self.total, self.rest = self.size // self.blksize + 1, self.size % self.blksize
         self._stretch = _NO_STRETCH
-        self._is_opening = bool(self.options.accepted)
-        self._has_opened = False
         self._sendings = 0
         self._wait = 0.0
         self._went_back_to = -1
@@ -120,7 +117,13 @@ class Transfer:
 
     def start(self, now: float) -> Datagrams:
         """The OACK, or block 1 when there is nothing to agree on (RFC 2347)."""
-        return self._send(now)
+        if not self.options.accepted:
+            return self._send(1, now)
+        self._wait_anew(now)
+        datagrams = self._on_its_way()
+        if self.outcome is None:
+            self._make_ready()
+        return datagrams
 
     def receive(self, datagram: bytes, now: float) -> Datagrams:
         """The answer to what the peer sent.
@@ -143,9 +146,14 @@ class Transfer:
         self.blocks = self.sent
         self.sent = block = self.blocks + 1
         self.sent_at = now
-        self.awaited = wire.ACK_WORD | block % wire.BLOCK_NUMBERS if block < self.last_ready else wire.NO_WORD
+        self.awaited = wire.ACK_WORD | block % wire.BLOCK_NUMBERS if block <= self.last_ready else wire.NO_WORD
         start = self.blocks * self.blksize - self._stretch.start
         return wire.data(block, self._stretch.content[start : start + self.blksize])
+
+    def complete(self) -> None:
+        """The peer has acknowledged the last block."""
+        self.blocks = self.total
+        self._end(Outcome.COMPLETED)
 
     def repeat(self) -> Datagrams:
         """What is on its way once more: the peer has sent its request again, so it lacks the answer.
@@ -178,7 +186,7 @@ class Transfer:
     @property
     def is_proven(self) -> bool:
         """Whether the peer has acknowledged anything: it is there, and wants this."""
-        return self._has_opened or self.blocks > 0
+        return self.blocks > 0 or (self.sent > 0 and bool(self.options.accepted))
 
     def _acknowledge(self, number: int, now: float) -> Datagrams:
         """``number`` confirms everything up to the block it means: one of those on their way, or the one before.
@@ -189,26 +197,23 @@ class Transfer:
         confirmed = (number - self.blocks) % wire.BLOCK_NUMBERS
         if confirmed > self.sent - self.blocks:
             return NOTHING
-        if confirmed == 0 and not self._is_opening:
+        if confirmed == 0 and self.sent > 0:
             if self.options.windowsize == 1 or not self.is_proven or self._went_back_to == self.blocks:
                 return NOTHING
             self._went_back_to = self.blocks
-        self._has_opened = True
-        self._is_opening = False
         self.blocks += confirmed
         if self.blocks == self.total:
-            return self._end(Outcome.COMPLETED)
-        return self._send(now)
+            self.complete()
+            return NOTHING
+        return self._send(min(self.blocks + self.options.windowsize, self.total), now)
 
-    def _send(self, now: float) -> Datagrams:
-        """What comes after the blocks that are acknowledged, for the first time or after a gap."""
-        last = 0 if self._is_opening else min(self.blocks + self.options.windowsize, self.total)
-        self.retransmits += max(self.sent - self.blocks, 0)
+    def _send(self, last: int, now: float) -> Datagrams:
+        """The blocks from the first that is not acknowledged to ``last``, for the first time or after a gap."""
+        self.retransmits += self.sent - self.blocks
         self.sent = last
-        self._sendings = 1
-        self._wait_from(now)
+        self._wait_anew(now)
         datagrams = self._on_its_way()
-        if self.options.windowsize == 1 and not self._is_opening and self.outcome is None:
+        if self.outcome is None:
             self._make_ready()
         return datagrams
 
@@ -218,9 +223,10 @@ class Transfer:
         return datagrams
 
     def _on_its_way(self) -> Datagrams:
-        if self._is_opening:
-            return (wire.oack(self.options.accepted),)
         try:
+            if self.sent == 0:
+                self._payload(1)  # a disk that fails is better told now
+                return (wire.oack(self.options.accepted),)
             return tuple([wire.data(block, self._payload(block)) for block in range(self.blocks + 1, self.sent + 1)])
         except OSError as error:
             log.error("cannot read %r: %s", self.request.name, error)  # noqa: TRY400 -- a disk's fault, not the code's
@@ -240,11 +246,16 @@ class Transfer:
         return stretch.content[start - stretch.start : end - stretch.start]
 
     def _make_ready(self) -> None:
-        """Let the acknowledgements of the blocks of this stretch, but for the last, be answered without ``receive``."""
-        self.last_ready = self.total if self._stretch.end == self.size else self._stretch.end // self.blksize
-        self.awaited = wire.NO_WORD
-        if self.sent < self.last_ready:
-            self.awaited = wire.ACK_WORD | self.sent % wire.BLOCK_NUMBERS
+        """In lock-step, let acknowledgements that need no more than this stretch be answered without ``receive``."""
+        if self.options.windowsize > 1:
+            return
+        has_end = self._stretch.end >= self.size
+        self.last_ready = self.total if has_end else self._stretch.end // self.blksize - 1
+        self.awaited = wire.ACK_WORD | self.sent % wire.BLOCK_NUMBERS if self.sent <= self.last_ready else wire.NO_WORD
+
+    def _wait_anew(self, now: float) -> None:
+        self._sendings = 1
+        self._wait_from(now)
 
     def _wait_from(self, now: float) -> None:
         self.sent_at = now
