@@ -36,6 +36,12 @@ START_SECONDS = 15.0
 OURS, FLOOR = ("cisisk", "engine"), "floor"
 
 
+ATFTPD = ("--daemon", "--no-fork", "--maxthread", "4000")
+DNSMASQ = ("-k", "--port=0", "--enable-tftp", "--bind-interfaces", "--conf-file=/dev/null", "--pid-file=")
+DNSMASQ += ("--user=root", "--tftp-max=4000")
+"""As a service for many phones, not as it is shipped (50 transfers)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Storm:
     """What is asked for, and what is counted: transfers, or megabytes when ``counts_bytes``."""
@@ -75,6 +81,7 @@ def main() -> int:
         print("one core: servers and load disturb each other, the figures are worth little")
     storms = [storm for storm in STORMS if not asked.storms or any(word in storm.name for word in asked.storms)]
     with tempfile.TemporaryDirectory(prefix="storms-") as made:
+        Path(made).chmod(0o755)  # some servers read as nobody
         figures = measure(Path(made), storms, asked.servers, asked.rounds)
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=1))
@@ -138,7 +145,7 @@ def commands(workshop: Path, root: Path) -> dict[str, tuple[list[str], tuple[str
         found[FLOOR] = [str(workshop / "floor"), port[0], str(port[1]), str(root)], port
     for name, program, arguments in (
         ("tftpd-hpa", "in.tftpd", ["-L", "-u", "root", "-a", "{0}:{1}", "-s", "{2}"]),
-        ("atftpd", "atftpd", "--daemon --no-fork --port {1} --bind-address {0} --maxthread 4000 {2}".split()),
+        ("atftpd", "atftpd", [*ATFTPD, "--port", "{1}", "--bind-address", "{0}", "{2}"]),
         ("dnsmasq", "dnsmasq", [*DNSMASQ, "--listen-address={0}", "--tftp-root={2}"]),
     ):
         path = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
@@ -148,11 +155,6 @@ def commands(workshop: Path, root: Path) -> dict[str, tuple[list[str], tuple[str
         else:
             found[name] = [path, *(part.format(*address, root) for part in arguments)], address
     return found
-
-
-DNSMASQ = (
-    "-k --port=0 --enable-tftp --bind-interfaces --conf-file=/dev/null --pid-file= --user=root --tftp-max=4000".split()
-)
 
 
 def settings(workshop: Path, root: Path, address: tuple[str, int]) -> Path:
@@ -193,9 +195,9 @@ def server(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
         command,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: pin(SERVER_CORE),
         start_new_session=True,
     )
+    os.sched_setaffinity(process.pid, core(SERVER_CORE))
     try:
         yield process
     finally:
@@ -208,9 +210,9 @@ def server(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
             process.wait()
 
 
-def pin(core: int) -> None:
-    """Keep this process to one core, where there are several."""
-    os.sched_setaffinity(0, {core % (os.cpu_count() or 1)})
+def core(number: int) -> set[int]:
+    """One core, where there are several."""
+    return {number % (os.cpu_count() or 1)}
 
 
 def wait_until_it_answers(name: str, address: tuple[str, int]) -> None:
@@ -235,8 +237,17 @@ def run(
     words = [f"{key}={value}" for key, value in storm.load.items()]
     before = processor_seconds(process)
     done = subprocess.run(
-        [load, address[0], str(address[1]), noise, f"seed={turn + 1}", *words],
-        preexec_fn=lambda: pin(LOAD_CORE),
+        [
+            "taskset",
+            "--cpu-list",
+            str(*core(LOAD_CORE)),
+            load,
+            address[0],
+            str(address[1]),
+            noise,
+            f"seed={turn + 1}",
+            *words,
+        ],
         capture_output=True,
         check=True,
     )
@@ -291,8 +302,9 @@ def cell(measured: list[dict[str, float]], unit: str) -> str:
 def ratio(measured: dict[str, list[dict[str, float]]], storm: Storm, ours: str, other: str) -> str:
     """How many times as fast; of p99 where packets are lost, for there the timers decide."""
     unit = "p99" if "loss" in storm.load else "megabytes" if storm.counts_bytes else "rate"
-    paired = [mine[unit] / theirs[unit] for mine, theirs in zip(measured[ours], measured[other], strict=True)]
-    return f"{statistics.median(paired):.2f}" + (" of p99" if unit == "p99" else "")
+    pairs = zip(measured[ours], measured[other], strict=True)
+    shares = [mine[unit] / theirs[unit] for mine, theirs in pairs if theirs[unit]]
+    return f"{statistics.median(shares):.2f}" + (" of p99" if unit == "p99" else "") if shares else "-"
 
 
 if __name__ == "__main__":
