@@ -45,8 +45,8 @@ class Served:
         self.files = files
         self.opened: list[MemoryContent] = []
         self.fetches: queue.Queue[Fetch] = queue.Queue()
-        arguments = {"host": "127.0.0.1", "port": 0, "max_transfers": 4096} | settings
-        self.server = TftpServer(source=self, on_fetch=self.fetches.put, **arguments)
+        arguments = {"source": self, "host": "127.0.0.1", "port": 0, "max_transfers": 4096} | settings
+        self.server = TftpServer(on_fetch=self.fetches.put, **arguments)
 
     @property
     def port(self) -> int:

@@ -26,6 +26,8 @@ EVENTS_PER_TURN = 64
 BATCHES_PER_TURN = 16
 """Batches read from one port in one turn: as many acknowledgements as there can be transfers, so that no request is
 begun before them. A flood gets no more than that before the request port is read again."""
+ALL_THAT_WAITS = 8192
+"""Readings that empty any receive queue, whether of one datagram or of a batch."""
 REQUESTS_PER_TURN = 64
 """Requests begun in one turn: a few milliseconds, then the port is read again and the running transfers go on."""
 MAX_WAITING = 8192
@@ -184,7 +186,7 @@ class TftpServer:
             port = self._ports.serving(arrival.peer) if arrival.peer in self._live else None
             if port is not None:
                 # What the peer sent before its new request: most often the acknowledgement of its last block.
-                self._read(port, now)
+                self._read(port, now, ALL_THAT_WAITS)
             self._live.request(arrival.datagram, arrival.peer, arrival.local, now)
         self._ports.flush()
 
@@ -192,10 +194,10 @@ class TftpServer:
         for descriptor, _ in events:
             port = self._ports.with_descriptor(descriptor)
             if port is not None:
-                self._read(port, now)
+                self._read(port, now, 1 if port.is_quiet else BATCHES_PER_TURN)
 
-    def _read(self, port: Port, now: float) -> None:
-        for _ in range(BATCHES_PER_TURN):
+    def _read(self, port: Port, now: float, most: int) -> None:
+        for _ in range(most):
             there_may_be_more, completed, strays = self._ports.advance(port, now)
             for peer in completed:
                 self._live.complete(peer, now)

@@ -8,8 +8,12 @@ from hypothesis import strategies as st
 from cisisk.provisioning.fetch import Fetch, Outcome
 from cisisk.provisioning.source import Content, NotServed
 from cisisk.provisioning.tftp import wire
+from cisisk.provisioning.tftp.counters import Dropped
 from cisisk.provisioning.tftp.live import (
+    FORGIVENESS,
+    MAX_IGNORED,
     MAX_PER_ADDRESS,
+    MAX_STRANGERS,
     REFLECTOR_PORTS,
     SATURATION_LOG_INTERVAL,
     LiveTransfers,
@@ -352,3 +356,62 @@ def test_whatever_arrives_everything_is_given_back_in_the_end(
     assert len(stage.live) == 0
     assert stage.all_given_back()
     assert len(stage.fetches) == len(stage.endpoints)
+
+
+def test_an_address_that_ignores_what_it_asks_for_gets_no_more(stage: Stage):
+    for port in range(1024, 1024 + MAX_IGNORED):
+        stage.ask(peer=("192.0.2.1", port), now=1.0)
+    for now in range(2, 10):
+        stage.live.expire(float(now))
+    assert stage.outcomes() == [Outcome.TIMED_OUT] * MAX_IGNORED
+    stage.ask(now=10.0)
+    assert len(stage.endpoints) == MAX_IGNORED
+    assert stage.live.counters.dropped == {Dropped.REFLECTOR: 1}
+    stage.ask(peer=("192.0.2.2", 1024), now=10.0)
+    assert len(stage.endpoints) == MAX_IGNORED + 1
+    stage.live.expire(FORGIVENESS)
+    stage.ask(now=FORGIVENESS)
+    assert len(stage.endpoints) == MAX_IGNORED + 2
+
+
+def test_a_peer_that_vanishes_in_mid_transfer_is_not_held_against_its_address(stage: Stage):
+    for port in range(1024, 1024 + MAX_IGNORED):
+        stage.ask(peer=("192.0.2.1", port))
+        stage.live.receive(wire.ack(1), ("192.0.2.1", port), 0.0)
+    for now in range(1, 30):
+        stage.live.expire(float(now))
+    stage.ask()
+    assert len(stage.live) == 1
+
+
+def test_strangers_are_told_so_often_a_second(stage: Stage):
+    told: list[bytes] = []
+    for port in range(1024, 1024 + 2 * MAX_STRANGERS):
+        stage.live.turn_away(wire.ack(1), ("192.0.2.66", port), lambda datagram, _: told.append(datagram), 5.0)
+    assert len(told) == stage.live.counters.strangers == MAX_STRANGERS
+    stage.live.turn_away(wire.ack(1), ("192.0.2.66", 1024), lambda datagram, _: told.append(datagram), 6.0)
+    assert len(told) == MAX_STRANGERS + 1
+
+
+def test_what_happens_is_counted(content: Callable[[bytes], Content]):
+    stage = Stage(content, max_transfers=1)
+    stage.ask("a")
+    stage.ask("b", peer=("192.0.2.2", 1024))
+    stage.live.request(b"\0\1nothing", PHONE, HERE, 0.0)
+    stage.ask("a", peer=("192.0.2.3", 53))
+    stage.live.expire(0.2)
+    for block in (1, 2, 3, 4):
+        stage.live.receive(wire.ack(block), PHONE, 0.3)
+    stage.ask("absent")
+    counters = stage.live.counters
+    assert (counters.requests, counters.payload, counters.blocks, counters.retransmits) == (5, 2000, 4, 1)
+    assert counters.fetches == {Outcome.COMPLETED: 1, Outcome.ABSENT: 1}
+    assert counters.dropped == {Dropped.SATURATED: 1, Dropped.MALFORMED: 1, Dropped.REFLECTOR: 1}
+
+
+def test_a_file_that_is_no_text_by_its_size_is_not_sent_as_netascii(stage: Stage, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("cisisk.provisioning.tftp.live.LONGEST_NETASCII", 1999)
+    stage.ask(mode="netascii")
+    assert stage.last_error() == Error(ErrorCode.ILLEGAL_OPERATION, "too large for netascii")
+    assert stage.outcomes() == [Outcome.REFUSED]
+    assert stage.all_given_back()

@@ -212,3 +212,95 @@ def test_an_ended_transfer_stays_as_it_ended(begin: Begin):
     assert transfer.cut("late") == ()
     assert transfer.abandon() == ()
     assert transfer.outcome is Outcome.COMPLETED
+
+
+def blocks(packets: tuple[bytes, ...]) -> list[int]:
+    return [packet.block for packet in map(wire.parse, packets) if isinstance(packet, Data)]
+
+
+@pytest.fixture(name="window")
+def windowed_of(begin: Begin) -> Begin:
+    """Makes a transfer of 20 blocks in windows of 4, the first of which is on its way at time 0."""
+
+    def window() -> Transfer:
+        transfer = begin(b"x" * (8 * 19 + 3), blksize=8, windowsize=4)
+        transfer.start(0.0)
+        assert blocks(transfer.receive(wire.ack(0), 0.0)) == [1, 2, 3, 4]
+        return transfer
+
+    return window
+
+
+def test_the_last_acknowledgement_of_a_window_brings_the_next_window(window: Begin):
+    transfer = window()
+    assert blocks(transfer.receive(wire.ack(4), 0.0)) == [5, 6, 7, 8]
+    assert transfer.retransmits == 0
+    for last in (8, 12, 16):
+        sent = blocks(transfer.receive(wire.ack(last), 0.0))
+    assert sent == [17, 18, 19, 20]
+    assert transfer.receive(wire.ack(20), 0.0) == ()
+    assert (transfer.outcome, transfer.blocks) == (Outcome.COMPLETED, 20)
+
+
+def test_an_acknowledgement_within_a_window_brings_what_comes_after_it(window: Begin):
+    transfer = window()
+    assert blocks(transfer.receive(wire.ack(2), 0.0)) == [3, 4, 5, 6]
+    assert (transfer.blocks, transfer.retransmits) == (2, 2)
+
+
+def test_a_window_whose_first_block_was_lost_is_sent_again_once(window: Begin):
+    transfer = window()
+    transfer.receive(wire.ack(4), 0.0)
+    assert blocks(transfer.receive(wire.ack(4), 0.0)) == [5, 6, 7, 8]
+    assert transfer.receive(wire.ack(4), 0.0) == ()
+    assert blocks(transfer.receive(wire.ack(8), 0.0)) == [9, 10, 11, 12]
+    assert blocks(transfer.receive(wire.ack(8), 0.0)) == [9, 10, 11, 12]
+
+
+@pytest.mark.parametrize("block", [5, 3, 9, 60_000])
+def test_an_acknowledgement_outside_the_window_is_ignored(window: Begin, block: int):
+    transfer = window()
+    transfer.receive(wire.ack(4), 0.0)
+    assert transfer.receive(wire.ack(block), 0.0) == () or block == 5
+    assert transfer.outcome is None
+
+
+def test_a_window_that_waited_too_long_is_sent_again_whole(window: Begin):
+    transfer = window()
+    assert blocks(transfer.expire(0.2)) == [1, 2, 3, 4]
+    assert transfer.retransmits == 4
+
+
+def test_windows_pass_block_65535(begin: Begin):
+    data = bytes(index % 251 for index in range(8 * 65_540))
+    transfer = begin(data, blksize=8, windowsize=64)
+    transfer.start(0.0)
+    packets = transfer.receive(wire.ack(0), 0.0)
+    received = bytearray()
+    while packets:
+        received += b"".join(packet[4:] for packet in packets)
+        packets = transfer.receive(packets[-1][:1] + b"\4" + packets[-1][2:4], 0.0)
+    assert received == data
+    assert transfer.outcome is Outcome.COMPLETED
+
+
+def test_proceeding_is_receiving_what_is_awaited(begin: Begin):
+    data = bytes(index % 251 for index in range(512 * 40 + 7))
+    one, other = begin(data), begin(data)
+    for transfer in (one, other):
+        transfer.start(0.0)
+    for block in range(1, 41):
+        answer = other.receive(wire.ack(block), float(block))
+        assert (answer[0] if one.awaited == wire.NO_WORD else one.proceed(float(block))) == answer[0]
+        if one.awaited == wire.NO_WORD:
+            one.receive(wire.ack(block), float(block))
+        assert (one.blocks, one.sent, one.deadline) == (other.blocks, other.sent, other.deadline)
+
+
+def test_nothing_is_awaited_once_a_packet_was_repeated_so_that_the_interval_is_set_back(begin: Begin):
+    transfer = begin(b"x" * 2000)
+    transfer.start(0.0)
+    transfer.expire(0.2)
+    assert transfer.awaited == wire.NO_WORD
+    transfer.receive(wire.ack(1), 0.3)
+    assert transfer.deadline == pytest.approx(0.3 + INTERVALS[0])
