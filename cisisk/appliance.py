@@ -2,12 +2,13 @@
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import resource
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -48,6 +49,8 @@ SWITCH_DRAIN_SECONDS = 2.5
 """For switches under way, which no longer wait for their phones: less than the requests that they answer have."""
 TFTP_DRAIN_SECONDS = 5.0
 """For transfers under way at the end: a config needs one, a firmware is asked for again."""
+GARBAGE_EVERY = 50_000
+"""Objects made and kept between two looks for dead cycles: those of four thousand transfers."""
 REFRESH_SECONDS = 5.0
 """How soon a file that somebody puts into the served directory is found."""
 _SPARE_DESCRIPTORS = 1024
@@ -107,6 +110,7 @@ async def running(settings: Settings) -> AsyncIterator[Appliance]:
         runners = _runners(settings, core, health)
         stack.push_async_callback(_stop, core.switcher, runners, tftp)
         api_url, phones_url = await _listen(settings, runners)
+        stack.enter_context(_rare_garbage())
         yield Appliance(health, core.new_admin_password, api_url, phones_url, tftp.address if tftp else None)
 
 
@@ -149,6 +153,23 @@ async def _core(settings: Settings) -> AsyncIterator[_Core]:
             profiles=Profiles(db, settings.provisioning.max_config_bytes),
             switcher=Switcher(db, library, contacts, commands, _restarts(settings, commands), address),
         )
+
+
+@contextmanager
+def _rare_garbage() -> Iterator[None]:
+    """Look for cycles of dead objects less often, and never among what was there at the start.
+
+    A boot storm makes a hundred objects for each transfer and no cycles; Python would go through them, and at times
+    through the whole appliance, every few transfers.
+    """
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_EVERY, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 def _restarts(settings: Settings, commands: PhoneCommands) -> Restarts:

@@ -18,6 +18,8 @@ WHOLE_BYTES = 1 << 20
 SHORTEST_STRETCH, LONGEST_STRETCH = 4 << 10, 64 << 10
 """Bytes read at once from a content that is not kept whole. Each of its readers holds one stretch; the more readers
 there are, the shorter it is."""
+KEPT_STRETCHES = 4
+"""Of a version that several read at a time."""
 MAX_HASHES = 8192
 """Hashes remembered of contents that are not kept: those of a large site's configs, 2 MiB."""
 SETTLED = 50_000_000
@@ -32,7 +34,8 @@ Identity: TypeAlias = tuple[int, int, int, int, int]
 class _Version:
     """One content of one file. Either ``whole`` is there or the descriptor.
 
-    ``lasting``: its identity can mean no other content, so that others may find it by that.
+    ``lasting``: its identity can mean no other content, so that others may find it by that. ``recent``: what several
+    readers last read of it; phones that start together read the same parts at the same time.
     """
 
     identity: Identity
@@ -42,6 +45,7 @@ class _Version:
     whole: Stretch | None = None
     fd: int = -1
     users: int = 0
+    recent: tuple[Stretch, ...] = ()
 
 
 class _Opened:
@@ -65,7 +69,14 @@ class _Opened:
     def stretch(self, offset: int, length: int) -> Stretch:
         if self._whole is not None:
             return self._whole
-        return Stretch(offset, os.pread(self._version.fd, max(length, self._owner.stretch_bytes), offset))
+        version = self._version
+        for recent in version.recent:
+            if recent.start <= offset and offset + length <= recent.end:
+                return recent
+        stretch = Stretch(offset, os.pread(version.fd, max(length, self._owner.stretch_bytes), offset))
+        if version.users > 1:
+            version.recent = (stretch, *version.recent[: KEPT_STRETCHES - 1])
+        return stretch
 
     def close(self) -> None:
         if self._is_open:

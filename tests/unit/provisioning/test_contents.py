@@ -151,3 +151,13 @@ def test_without_a_budget_everything_is_streamed(tmp_path: Path):
     content = contents.take(fd, os.fstat(fd))
     assert (content.read(1, 2), content.stretch(0, 3).content, contents.kept) == (b"bc", b"abc", 0)
     content.close()
+
+
+def test_those_who_read_the_same_part_at_the_same_time_share_it(library: Library, tmp_path: Path):
+    put(library, tmp_path, image=os.urandom(WHOLE_BYTES + 1))
+    first, second = library.open("image"), library.open("image")
+    stretch = first.stretch(0, 1428)
+    assert second.stretch(0, 1428) is stretch
+    assert second.stretch(1428, 1428) is stretch
+    beyond = second.stretch(stretch.end - 1, 1428)
+    assert beyond.content[:1428] == (tmp_path / "image").read_bytes()[stretch.end - 1 : stretch.end + 1427]
