@@ -9,6 +9,7 @@ else to do. Needs a C compiler; dnsmasq needs the right to bind port 69.
 """
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -79,13 +80,14 @@ def main() -> int:
         return serve_engine(int(asked.engine_on[0]), Path(asked.engine_on[1]))
     if os.cpu_count() == 1:
         print("one core: servers and load disturb each other, the figures are worth little")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the servers are ended then too
     storms = [storm for storm in STORMS if not asked.storms or any(word in storm.name for word in asked.storms)]
     with tempfile.TemporaryDirectory(prefix="storms-") as made:
         Path(made).chmod(0o755)  # some servers read as nobody
         figures = measure(Path(made), storms, asked.servers, asked.rounds)
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=1))
-    show(figures, storms)
+    show(figures, [storm for storm in storms if all(name in figures[storm.name] for name in figures["memory"])])
     return 0
 
 
@@ -104,12 +106,17 @@ def measure(workshop: Path, storms: list[Storm], only: list[str] | None, rounds:
             servers[name] = address, running.enter_context(server(command))
         for name, (address, _) in servers.items():
             wait_until_it_answers(name, address)
-        for turn in range(rounds):
-            for storm in storms:
-                for name, (address, process) in servers.items():
-                    figures[storm.name].setdefault(name, []).append(run(load, address, noise, storm, turn, process))
-                    figures["memory"][name] = peak_memory(process)
-                print(".", end="", flush=True)
+        # All rounds of a storm follow each other, so that an interrupted run has whole storms to show.
+        for storm, turn in itertools.product(storms, range(rounds)):
+            for name, (address, process) in servers.items():
+                try:
+                    measured = run(load, address, noise, storm, turn, process)
+                except KeyboardInterrupt:
+                    print(f" interrupted in {storm.name}")
+                    return figures
+                figures[storm.name].setdefault(name, []).append(measured)
+                figures["memory"][name] = peak_memory(process)
+            print(".", end="", flush=True)
         print()
     return figures
 
@@ -302,7 +309,7 @@ def cell(measured: list[dict[str, float]], unit: str) -> str:
 def ratio(measured: dict[str, list[dict[str, float]]], storm: Storm, ours: str, other: str) -> str:
     """How many times as fast; of p99 where packets are lost, for there the timers decide."""
     unit = "p99" if "loss" in storm.load else "megabytes" if storm.counts_bytes else "rate"
-    pairs = zip(measured[ours], measured[other], strict=True)
+    pairs = zip(measured[ours], measured[other], strict=False)
     shares = [mine[unit] / theirs[unit] for mine, theirs in pairs if theirs[unit]]
     return f"{statistics.median(shares):.2f}" + (" of p99" if unit == "p99" else "") if shares else "-"
 
