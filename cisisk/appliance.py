@@ -2,12 +2,13 @@
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import resource
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -59,10 +60,12 @@ SWITCH_DRAIN_SECONDS = 2.5
 """For switches under way, which no longer wait for their phones: less than the requests that they answer have."""
 TFTP_DRAIN_SECONDS = 5.0
 """For transfers under way at the end: a config needs one, a firmware is asked for again."""
+GARBAGE_EVERY = 50_000
+"""Objects made and kept between two looks for dead cycles: those of four thousand transfers."""
 REFRESH_SECONDS = 5.0
 """How soon a file that somebody puts into the served directory is found."""
 _SPARE_DESCRIPTORS = 1024
-"""For the API's connections, the database and the rest, beside one or two for each TFTP transfer."""
+"""For the API's connections, the database and the rest, beside the files of the TFTP transfers."""
 _PHONE_CONNECTIONS = 64
 """Phones that are called at the same time."""
 
@@ -122,6 +125,7 @@ async def running(settings: Settings) -> AsyncIterator[Appliance]:
         runners = _runners(settings, core, health)
         stack.push_async_callback(_stop, core.switcher, runners, tftp)
         api_url, phones_url = await _listen(settings, runners)
+        stack.enter_context(_rare_garbage())
         yield Appliance(health, core.new_admin_password, api_url, phones_url, tftp.address if tftp else None)
 
 
@@ -146,7 +150,7 @@ async def _core(settings: Settings) -> AsyncIterator[_Core]:
         path = directory / "cisisk.db"
         await asyncio.to_thread(migrations.migrate, path, migrations.steps())
         db = await stack.enter_async_context(Database.open(path.absolute().as_uri()))
-        library = await asyncio.to_thread(Library, settings.served_root)
+        library = await asyncio.to_thread(Library, settings.served_root, settings.tftp.cache_bytes)
         stack.callback(library.close)
         keys = KeyRing.load(directory / "keys", timedelta(minutes=settings.auth.access_token_minutes))
         accounts = Accounts(db, keys, timedelta(days=settings.auth.refresh_token_days))
@@ -164,6 +168,23 @@ async def _core(settings: Settings) -> AsyncIterator[_Core]:
             profiles=Profiles(db, settings.provisioning.max_config_bytes),
             switcher=Switcher(db, library, contacts, commands, _restarts(settings, commands), address),
         )
+
+
+@contextmanager
+def _rare_garbage() -> Iterator[None]:
+    """Look for cycles of dead objects less often, and never among what was there at the start.
+
+    A boot storm makes a hundred objects for each transfer and no cycles; Python would go through them, and at times
+    through the whole appliance, every few transfers.
+    """
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_EVERY, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 def _restarts(settings: Settings, commands: PhoneCommands) -> Restarts:
@@ -188,7 +209,7 @@ def _phone_session() -> aiohttp.ClientSession:
 
 
 def _bind_tftp(settings: Settings, core: _Core) -> TftpServer:
-    _allow_descriptors(2 * settings.tftp.max_transfers + _SPARE_DESCRIPTORS)
+    _allow_descriptors(settings.tftp.max_transfers + _SPARE_DESCRIPTORS)
     try:
         return TftpServer(
             host=settings.tftp.host,
@@ -197,6 +218,8 @@ def _bind_tftp(settings: Settings, core: _Core) -> TftpServer:
             on_fetch=core.contacts.note,
             max_transfers=settings.tftp.max_transfers,
             port_range=settings.tftp.reply_ports,
+            single_port=settings.tftp.single_port,
+            largest_blksize=settings.tftp.max_blksize,
         )
     except OSError as error:
         raise _no_port("tftp", "UDP", settings.tftp.host, settings.tftp.port, error) from error

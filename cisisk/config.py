@@ -71,13 +71,21 @@ class Provisioning:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tftp:
-    """``[tftp]``: the embedded TFTP server. ``port_range`` (``40000-40999``) fixes the ports it replies from."""
+    """``[tftp]``: the embedded TFTP server.
+
+    ``port_range`` (``40000-40003``) fixes the ports it replies from, ``single_port`` makes it reply from ``port``.
+    ``max_blksize`` is the largest block that crosses the network in one piece, ``cache_bytes`` what may stay in memory
+    of the files that are served.
+    """
 
     enabled: bool = True
     host: str = _address("0.0.0.0")  # noqa: S104 -- as for the API
     port: int = _port(69)
     port_range: str = ""
+    single_port: bool = False
     max_transfers: int = _number(4096, 1, 65535)
+    max_blksize: int = _number(1428, 512, 65464)
+    cache_bytes: int = _number(8 << 20, 0, 1 << 30)
 
     @property
     def reply_ports(self) -> tuple[int, int] | None:
@@ -154,7 +162,8 @@ class Settings:
             raise ConfigurationError("server.tls_cert and server.tls_key: set both, or neither")
         if self.data.dir.resolve().is_relative_to(self.served_root.resolve()):
             raise ConfigurationError("provisioning.root: phones would read the data directory that lies in it")
-        _ = self.tftp.reply_ports
+        if self.tftp.reply_ports and self.tftp.single_port:
+            raise ConfigurationError("tftp.port_range and tftp.single_port: set one of them")
 
     @property
     def served_root(self) -> Path:

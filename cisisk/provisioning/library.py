@@ -14,14 +14,12 @@ from pathlib import Path
 
 from cisisk.model.errors import CisiskError, StorageFailed
 from cisisk.model.mac import Mac
+from cisisk.provisioning.contents import DEFAULT_BUDGET, Contents
 from cisisk.provisioning.names import MAX_COMPONENTS, device_mac, normalise
 from cisisk.provisioning.source import Content, NotServed
 
 log = logging.getLogger(__name__)
 
-WHOLE_BYTES = 1 << 20
-"""Contents up to this size are read and hashed when they are opened: every config fits twice. Larger files
-(firmware) are read from their descriptor block by block, so that they never enter memory whole."""
 MAX_ADOPTED_BYTES = 8 << 20
 """No phone takes a config near this size (phone-protocol notes 2.1: 550,001 bytes); what lies there is none."""
 
@@ -57,41 +55,6 @@ class Snapshot:
         return hashlib.sha256(self.content).hexdigest()
 
 
-@dataclass(slots=True)
-class _Whole:
-    """A content held in memory."""
-
-    content: bytes
-    sha256: str | None
-
-    @property
-    def size(self) -> int:
-        return len(self.content)
-
-    def read(self, offset: int, length: int) -> bytes:
-        return self.content[offset : offset + length]
-
-    def close(self) -> None:
-        """Nothing to give back."""
-
-
-@dataclass(slots=True)
-class _Streamed:
-    """A large content read from its own descriptor, which keeps the version it was opened on."""
-
-    fd: int
-    size: int
-    sha256: str | None = None
-
-    def read(self, offset: int, length: int) -> bytes:
-        return os.pread(self.fd, length, offset)
-
-    def close(self) -> None:
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-
 class Library:
     """The served directory under ``root``, which is created when absent (0700).
 
@@ -102,8 +65,9 @@ class Library:
         StorageFailed: the directory cannot be made or read.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, cache_bytes: int = DEFAULT_BUDGET) -> None:
         self._paths: dict[str, str] = {}
+        self._contents = Contents(cache_bytes)
         self._changing = threading.Lock()
         self._seen = 0
         try:
@@ -141,18 +105,13 @@ class Library:
             OSError: it is there but the system cannot open it (out of descriptors, disk error).
         """
         path = self._path(name)
-        fd = self._open(path)
-        if fd is None and (newer := self._path(name)) != path:
+        opened = self._open(path)
+        if opened is None and (newer := self._path(name)) != path:
             # Replaced by the same name in other letters between finding and opening it.
-            fd = self._open(newer)
-        if fd is None:
+            opened = self._open(newer)
+        if opened is None:
             raise NotServed(name)
-        status = os.fstat(fd)
-        if status.st_size > WHOLE_BYTES:
-            return _Streamed(fd, status.st_size)
-        with os.fdopen(fd, "rb", buffering=0) as file:
-            content = file.read()
-        return _Whole(content, hashlib.sha256(content).hexdigest())
+        return self._contents.take(*opened)
 
     def current(self, name: str) -> Snapshot | None:
         """What is served under ``name`` now, or None.
@@ -164,11 +123,11 @@ class Library:
             if os.fstat(self._root).st_mtime_ns != self._seen:
                 self.refresh()
             path = self._path(name)
-            fd = self._open(path)
-            if path is None or fd is None:
+            opened = self._open(path)
+            if path is None or opened is None:
                 return None
+            fd, status = opened
             with os.fdopen(fd, "rb", buffering=0) as file:
-                status = os.fstat(fd)
                 if status.st_size > MAX_ADOPTED_BYTES:
                     raise StorageFailed(f"{path} has {status.st_size} bytes: that is no phone config. Move it away")
                 return Snapshot(path, file.read(), _stamp(status))
@@ -217,8 +176,8 @@ class Library:
         key = normalise(name)
         return None if key is None else self._paths.get(key)
 
-    def _open(self, path: str | None) -> int | None:
-        """A descriptor of the regular file at ``path``, walked without following any link; None when there is none."""
+    def _open(self, path: str | None) -> tuple[int, os.stat_result] | None:
+        """The regular file at ``path``, walked to without following any link: descriptor and state, or None."""
         if path is None:
             return None
         *folders, name = path.split("/")
@@ -240,10 +199,11 @@ class Library:
         finally:
             if folder != self._root:
                 os.close(folder)
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
             os.close(fd)
             return None
-        return fd
+        return fd, status
 
     def _write(self, temporary: str, content: bytes) -> None:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, 0o600, dir_fd=self._staging)

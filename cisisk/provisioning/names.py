@@ -10,6 +10,8 @@ MAX_NAME_BYTES = 255
 MAX_COMPONENTS = 5
 """The deepest name in the catalogue has three (``Desktops/320x212x16/List.xml``)."""
 
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}", re.ASCII)
+"""What nearly every name is: nothing in it needs a closer look."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffd]")
 _LEAD = re.compile(r"^(?:/|[a-z]:)+")
 _DEVICE = re.compile(
@@ -25,6 +27,8 @@ def normalise(name: str) -> str | None:
     Case is folded, backslashes become slashes, drive letters and slashes in front are dropped. Names that climb
     (``..``), hide (a component with a leading dot), carry control characters or exceed the limits are no names.
     """
+    if _PLAIN.fullmatch(name):
+        return name.lower()
     if len(name.encode(errors="replace")) > MAX_NAME_BYTES or _CONTROL.search(name):
         return None
     path = _LEAD.sub("", name.casefold().replace("\\", "/"))

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from cisisk.provisioning.fetch import Fetch
-from cisisk.provisioning.source import NotServed
+from cisisk.provisioning.source import NotServed, Stretch
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.server import TftpServer
 
@@ -31,6 +31,9 @@ class MemoryContent:
             raise self.failure
         return self.data[offset : offset + length]
 
+    def stretch(self, offset: int, length: int) -> Stretch:
+        return Stretch(offset, self.read(offset, length))
+
     def close(self) -> None:
         self.closed += 1
 
@@ -42,8 +45,8 @@ class Served:
         self.files = files
         self.opened: list[MemoryContent] = []
         self.fetches: queue.Queue[Fetch] = queue.Queue()
-        arguments = {"host": "127.0.0.1", "port": 0, "max_transfers": 4096} | settings
-        self.server = TftpServer(source=self, on_fetch=self.fetches.put, **arguments)
+        arguments = {"source": self, "host": "127.0.0.1", "port": 0, "max_transfers": 4096} | settings
+        self.server = TftpServer(on_fetch=self.fetches.put, **arguments)
 
     @property
     def port(self) -> int:
@@ -87,8 +90,8 @@ class Phone:
         datagram, self.tid = self.socket.recvfrom(65536)
         return wire.parse(datagram)
 
-    def hears_nothing(self, seconds: float = 0.15) -> bool:
-        """Whether nothing arrives for a while; the shortest retransmission takes a second."""
+    def hears_nothing(self, seconds: float = 0.1) -> bool:
+        """Whether nothing arrives for a while; the shortest retransmission takes 0.2 seconds."""
         self.socket.settimeout(seconds)
         try:
             self.socket.recvfrom(65536)

@@ -1,5 +1,6 @@
 """What a phone sees of each rule, over real sockets."""
 
+import itertools
 import socket
 from collections.abc import Callable
 
@@ -8,17 +9,90 @@ import pytest
 from cisisk.provisioning.fetch import Outcome
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.live import MAX_PER_ADDRESS
+from cisisk.provisioning.tftp.ports import PORTS_PER_ADDRESS
 from cisisk.provisioning.tftp.wire import Data, Error, ErrorCode, Oack
 
 FILES = {"a.xml": b"a" * 1200, "b.xml": b"b" * 1200, "empty": b"", "even": b"e" * 1024}
 
 
-def test_every_answer_leaves_from_a_port_of_its_own(tftp_serve: Callable, tftp_phone: Callable):
+def test_every_answer_leaves_from_another_port_than_was_asked(tftp_serve: Callable, tftp_phone: Callable):
     served = tftp_serve(FILES)
-    phone, other = tftp_phone(served), tftp_phone(served)
+    phone = tftp_phone(served)
+    for name in ("a.xml", "absent"):
+        phone.ask(name)
+        assert phone.tid[1] != served.port
+
+
+def test_a_transfer_stays_at_its_port(tftp_serve: Callable, tftp_phone: Callable):
+    served = tftp_serve(FILES)
+    phone = tftp_phone(served)
     phone.ask("a.xml")
-    other.ask("a.xml")
-    assert len({phone.tid[1], other.tid[1], served.port}) == 3
+    first = phone.tid
+    for block in (1, 2):
+        phone.send(wire.ack(block))
+        assert phone.hear().block == block + 1
+        assert phone.tid == first
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_the_next_transfer_of_a_phone_with_a_fixed_port_has_another_port_of_ours(
+    tftp_serve: Callable, tftp_phone: Callable, is_finished: bool
+):
+    served = tftp_serve(FILES)
+    phone = tftp_phone(served)
+    seen = []
+    for name in ["a.xml", "b.xml"] * 3:
+        phone.ask(name)
+        seen.append(phone.tid)
+        if is_finished:
+            for block in (1, 2):
+                phone.send(wire.ack(block))
+                phone.hear()
+            phone.send(wire.ack(3))
+    assert all(one != next_one for one, next_one in itertools.pairwise(seen))
+    assert len(set(seen)) == PORTS_PER_ADDRESS
+
+
+def test_what_arrives_late_for_a_transfer_neither_ends_nor_moves_the_next_one(
+    tftp_serve: Callable, tftp_phone: Callable
+):
+    served = tftp_serve(FILES)
+    phone = tftp_phone(served)
+    assert phone.fetch("empty") == b""
+    former = phone.tid
+    served.fetch()
+    assert phone.ask("a.xml") == Data(1, b"a" * 512)
+    for late in (wire.ack(1), wire.error(ErrorCode.UNDEFINED, "late")):
+        phone.socket.sendto(late, former)
+    assert phone.hears_nothing()
+    phone.send(wire.ack(1))
+    assert phone.hear() == Data(2, b"a" * 512)
+
+
+@pytest.mark.parametrize(("host", "to"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.2"), ("::", "::1")])
+def test_with_a_single_port_everything_passes_through_it(
+    tftp_serve: Callable, tftp_phone: Callable, host: str, to: str
+):
+    served = tftp_serve(FILES, host=host, single_port=True)
+    phones = [tftp_phone(served, host="::1" if ":" in to else "127.0.0.1", to=to) for _ in range(20)]
+    for phone in phones:
+        phone.ask("a.xml")
+        assert phone.tid[:2] == (to, served.port)
+    for phone in phones:
+        phone.send(wire.ack(1))
+        assert phone.hear() == Data(2, b"a" * 512)
+    for phone in phones:
+        for name in ("b.xml", "even", "b.xml"):
+            assert phone.fetch(name) == FILES[name]
+            assert phone.tid[:2] == (to, served.port)
+
+
+def test_a_single_port_is_not_shared_with_another_program(tftp_serve: Callable, tftp_phone: Callable):
+    served = tftp_serve(FILES, host="0.0.0.0", single_port=True)
+    assert tftp_phone(served).fetch("a.xml") == FILES["a.xml"]
+    for host in ("0.0.0.0", "127.0.0.1", "127.0.0.3"):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as thief, pytest.raises(OSError, match="in use"):
+            thief.bind((host, served.port))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
@@ -45,15 +119,23 @@ def test_a_phone_is_served_over_ipv6(tftp_serve: Callable, tftp_phone: Callable,
 def test_the_reply_ports_stay_in_their_range(tftp_serve: Callable, tftp_phone: Callable):
     low = free_range(3)
     served = tftp_serve(FILES, port_range=(low, low + 2))
-    phones = [tftp_phone(served) for _ in range(4)]
-    for phone in phones[:3]:
-        phone.ask("a.xml")
-    assert {phone.tid[1] for phone in phones[:3]} == {low, low + 1, low + 2}
-    phones[3].send_request(wire.read_request("b.xml"))
-    assert phones[3].hears_nothing()
-    phones[0].send(wire.error(ErrorCode.UNDEFINED, "enough"))
-    assert served.fetch().outcome is Outcome.ABORTED
-    assert phones[3].fetch("b.xml") == FILES["b.xml"]
+    phone = tftp_phone(served)
+    seen = set()
+    for name in ["a.xml", "b.xml"] * 3:
+        phone.ask(name)
+        seen.add(phone.tid[1])
+    assert seen == {low, low + 1, low + 2}
+
+
+def test_without_a_free_reply_port_a_request_gets_no_answer(tftp_serve: Callable, tftp_phone: Callable):
+    low = free_range(1)
+    served = tftp_serve(FILES, port_range=(low, low))
+    phone = tftp_phone(served)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", low))
+        phone.send_request(wire.read_request("a.xml"))
+        assert phone.hears_nothing()
+    assert phone.fetch("a.xml") == FILES["a.xml"]
 
 
 def test_a_reply_port_that_another_program_holds_is_passed_over(tftp_serve: Callable, tftp_phone: Callable):
@@ -88,17 +170,17 @@ def test_options_are_agreed_on_in_an_oack(tftp_serve: Callable, tftp_phone: Call
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     assert phone.ask("a.xml", tsize=0, blksize=65464, windowsize=4, timeout=9) == Oack(
-        {"tsize": "1200", "blksize": "1428", "timeout": "9"}
+        {"tsize": "1200", "blksize": "1428", "windowsize": "4", "timeout": "9"}
     )
     phone.send(wire.ack(0))
     assert phone.hear() == Data(1, FILES["a.xml"])
     phone.send(wire.ack(1))
     fetch = served.fetch()
-    assert fetch.options == (("tsize", 1200), ("blksize", 1428), ("timeout", 9))
+    assert fetch.options == (("tsize", 1200), ("blksize", 1428), ("windowsize", 4), ("timeout", 9))
     assert (fetch.outcome, fetch.acknowledged, fetch.blocks) == (Outcome.COMPLETED, 1200, 1)
 
 
-@pytest.mark.parametrize("options", [{}, {"blksize": "abc"}, {"blksize": 0}, {"blksize": 99999}, {"windowsize": 4}])
+@pytest.mark.parametrize("options", [{}, {"blksize": "abc"}, {"blksize": 0}, {"blksize": 99999}, {"windowsize": 0}])
 def test_without_a_valid_option_block_1_is_the_answer(tftp_serve: Callable, tftp_phone: Callable, options: dict):
     assert tftp_phone(tftp_serve(FILES)).ask("a.xml", **options) == Data(1, b"a" * 512)
 
@@ -135,16 +217,34 @@ def test_duplicate_and_future_acknowledgements_bring_forth_nothing(tftp_serve: C
     assert phone.hears_nothing()
 
 
-def test_a_lost_block_is_repeated_after_a_second(tftp_serve: Callable, tftp_phone: Callable):
+def test_a_window_travels_without_acknowledgements_between(tftp_serve: Callable, tftp_phone: Callable):
+    served = tftp_serve(FILES)
+    phone = tftp_phone(served)
+    assert phone.ask("a.xml", windowsize=2) == Oack({"windowsize": "2"})
+    phone.send(wire.ack(0))
+    assert [phone.hear(), phone.hear()] == [Data(1, b"a" * 512), Data(2, b"a" * 512)]
+    assert phone.hears_nothing()
+    phone.send(wire.ack(2))
+    assert phone.hear() == Data(3, b"a" * 176)
+    phone.send(wire.ack(3))
+    assert served.fetch().outcome is Outcome.COMPLETED
+
+
+def test_the_largest_block_is_a_setting(tftp_serve: Callable, tftp_phone: Callable):
+    served = tftp_serve({"a.bin": bytes(20_000)}, largest_blksize=8192)
+    assert tftp_phone(served).ask("a.bin", blksize=65464) == Oack({"blksize": "8192"})
+
+
+def test_a_lost_block_is_repeated_before_a_phone_asks_again(tftp_serve: Callable, tftp_phone: Callable):
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     assert phone.ask("empty") == Data(1, b"")
-    assert phone.hears_nothing(0.8)
+    assert phone.hears_nothing(0.15)
     assert phone.hear() == Data(1, b"")
     phone.send(wire.ack(1))
     fetch = served.fetch()
     assert (fetch.outcome, fetch.retransmits) == (Outcome.COMPLETED, 1)
-    assert fetch.duration >= 1.0
+    assert 0.2 <= fetch.duration < 1.0
 
 
 def test_a_repeated_request_joins_its_transfer(tftp_serve: Callable, tftp_phone: Callable):
@@ -216,10 +316,21 @@ def test_a_write_request_is_refused(tftp_serve: Callable, tftp_phone: Callable):
     assert served.fetch().outcome is Outcome.REFUSED
 
 
-def test_netascii_is_refused(tftp_serve: Callable, tftp_phone: Callable):
+def test_netascii_is_translated_and_its_size_is_the_translations(tftp_serve: Callable, tftp_phone: Callable):
+    served = tftp_serve({"a.txt": b"one\ntwo\r\n\r"})
+    phone = tftp_phone(served)
+    assert phone.ask("a.txt", mode="NetASCII", tsize=0) == Oack({"tsize": "14"})
+    phone.send(wire.ack(0))
+    assert phone.hear() == Data(1, b"one\r\ntwo\r\0\r\n\r\0")
+    phone.send(wire.ack(1))
+    fetch = served.fetch()
+    assert (fetch.outcome, fetch.size, fetch.acknowledged) == (Outcome.COMPLETED, 14, 14)
+
+
+def test_mail_is_refused(tftp_serve: Callable, tftp_phone: Callable):
     served = tftp_serve(FILES)
-    assert tftp_phone(served).ask("a.xml", mode="netascii") == Error(
-        ErrorCode.ILLEGAL_OPERATION, "only mode octet is served"
+    assert tftp_phone(served).ask("a.xml", mode="mail") == Error(
+        ErrorCode.ILLEGAL_OPERATION, "only the modes octet and netascii are served"
     )
     assert served.fetch().outcome is Outcome.REFUSED
 

@@ -118,7 +118,10 @@ def test_a_transfer_that_outlives_the_grace_is_cut(tftp_serve: Callable, tftp_ph
     started = time.monotonic()
     served.server.stop(grace)
     assert grace <= time.monotonic() - started < grace + 1.0
-    assert phone.hear() == Error(ErrorCode.UNDEFINED, "the server stops")
+    heard = phone.hear()
+    if isinstance(heard, Data):  # repeated in the meantime
+        heard = phone.hear()
+    assert heard == Error(ErrorCode.UNDEFINED, "the server stops")
     fetch = served.fetch()
     assert (fetch.outcome, fetch.acknowledged) == (Outcome.CUT, 0)
     assert not served.server.is_alive

@@ -190,8 +190,8 @@ def test_the_unit_lets_the_service_use_its_default_directory() -> None:
 def test_the_unit_allows_the_open_files_that_the_transfers_need() -> None:
     (limits,) = of_unit("LimitNOFILE")
     soft, hard = (int(limit) for limit in limits.split(":"))
-    assert soft >= 2 * Settings().tftp.max_transfers + appliance._SPARE_DESCRIPTORS
-    assert hard >= 2 * MOST_TRANSFERS + appliance._SPARE_DESCRIPTORS
+    assert soft >= Settings().tftp.max_transfers + appliance._SPARE_DESCRIPTORS
+    assert hard >= MOST_TRANSFERS + appliance._SPARE_DESCRIPTORS
 
 
 @pytest.mark.needs("systemd-analyze")

@@ -8,26 +8,38 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
 
 from cisisk.model import clock
 from cisisk.model.clock import Timestamp
 from cisisk.provisioning.fetch import Fetch, FetchListener, Outcome
 from cisisk.provisioning.source import Content, FileSource, NotServed
 from cisisk.provisioning.tftp import wire
+from cisisk.provisioning.tftp.counters import Counters, Dropped
+from cisisk.provisioning.tftp.netascii import LONGEST as LONGEST_NETASCII
+from cisisk.provisioning.tftp.netascii import NetasciiContent
+from cisisk.provisioning.tftp.options import DEFAULT_LARGEST_BLKSIZE
 from cisisk.provisioning.tftp.transfer import CANNOT_READ, Datagrams, Transfer
 from cisisk.provisioning.tftp.wire import ErrorCode
 
 MAX_PER_ADDRESS = 64
 """Transfers of one address at a time. A phone has one or two; many phones behind one NAT need more than a few; and one
 machine must not be able to fill the server."""
+MAX_IGNORED = 32
+"""Transfers that an address may ask for and never acknowledge within ``FORGIVENESS``. A phone that loses its power in
+between leaves one or two. Whoever forges a victim's address gets 96 blocks a minute sent there, and no more."""
+FORGIVENESS = 60.0
+"""Seconds after which what an address has ignored is forgotten."""
+MAX_STRANGERS = 100
+"""Datagrams a second that are answered with error 5. One is enough for an honest peer that has lost its way."""
 REFLECTOR_PORTS = frozenset({0, 7, 9, 13, 17, 19, 37, 53, 69, 111, 123, 137, 161, 389, 520})
 """Source ports that get no answer. Nobody asks from port 0; on the others listens a service (echo, discard, daytime,
 qotd, chargen, time, DNS, TFTP, portmap, NTP, NetBIOS, SNMP, CLDAP, RIP) that a forged request would set talking."""
 SATURATION_LOG_INTERVAL = 60.0
 """Seconds between two log lines about dropped requests: the drops may be thousands a second."""
+
+NOT_FOUND = wire.error(ErrorCode.NOT_FOUND, "File not found")
 
 SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 """Host and port, for IPv6 also flow and scope, as the kernel names a peer."""
@@ -38,6 +50,9 @@ log = logging.getLogger(__name__)
 class Endpoint(Protocol):
     """A transfer identifier of ours: where the packets of one transfer leave and arrive (RFC 1350 section 4)."""
 
+    def carry(self, transfer: Transfer) -> None:
+        """Take in what arrives for ``transfer`` from now on. An endpoint for an error carries none."""
+
     def send(self, datagram: bytes, to: SocketAddress) -> None:
         """Hand one datagram over. One that cannot be sent is lost like any other: nothing is raised."""
 
@@ -45,11 +60,12 @@ class Endpoint(Protocol):
         """Give the identifier back. Nothing is raised."""
 
 
+Send: TypeAlias = Callable[[bytes, SocketAddress], None]
 OpenEndpoint: TypeAlias = Callable[[SocketAddress, str], Endpoint]
 """An endpoint for a peer, on the local address its request was sent to. Raises OSError when there is none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, eq=False)
 class _Answer:
     """What every answer to a request has, be it a file or an error."""
 
@@ -61,7 +77,7 @@ class _Answer:
     started_at: Timestamp
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Live:
     """A transfer with what it gives back when it ends."""
 
@@ -77,18 +93,35 @@ class LiveTransfers:
     """
 
     def __init__(
-        self, *, source: FileSource, on_fetch: FetchListener, open_endpoint: OpenEndpoint, max_transfers: int
+        self,
+        *,
+        source: FileSource,
+        on_fetch: FetchListener,
+        open_endpoint: OpenEndpoint,
+        max_transfers: int,
+        largest_blksize: int = DEFAULT_LARGEST_BLKSIZE,
     ) -> None:
+        self.counters = Counters()
         self._source = source
         self._on_fetch = on_fetch
         self._open_endpoint = open_endpoint
         self._max_transfers = max_transfers
+        self._largest_blksize = largest_blksize
         self._live: dict[SocketAddress, _Live] = {}
-        self._per_address: Counter[str] = Counter()
+        self._per_address: dict[str, int] = {}
+        self._ignored: Counter[str] = Counter()
+        self._forgive_at = FORGIVENESS
+        self._strangers = 0
+        self._strangers_since = -math.inf
         self._saturation_logged = -math.inf
+        self._now = -math.inf
+        self._now_at: Timestamp = ""
 
     def __len__(self) -> int:
         return len(self._live)
+
+    def __contains__(self, peer: SocketAddress) -> bool:
+        return peer in self._live
 
     def request(self, datagram: bytes, peer: SocketAddress, local: str, now: float) -> None:
         """A datagram from ``peer`` arrived on the request port at the local address ``local``.
@@ -97,85 +130,135 @@ class LiveTransfers:
         for all their requests. So what the peer sent to its endpoint earlier has to be handed in earlier, or a transfer
         whose last acknowledgement is still to be read counts as replaced. What is no request gets no answer.
         """
+        self.counters.requests += 1
         try:
             request = wire.parse(datagram)
         except wire.Malformed:
+            request = None
+        if not isinstance(request, wire.Request):
+            self.counters.dropped[Dropped.MALFORMED] += 1
             return
-        if not isinstance(request, wire.Request) or peer[1] in REFLECTOR_PORTS:
+        if peer[1] in REFLECTOR_PORTS:
+            self.counters.dropped[Dropped.REFLECTOR] += 1
             return
         live = self._live.get(peer)
-        if live is not None and live.answer.request == request and live.answer.local == local:
-            self._advance(live, live.transfer.repeat, now)
-            return
         if live is not None:
-            self._advance(live, live.transfer.abandon, now)
+            if live.answer.request == request and live.answer.local == local:
+                self._advance(live, now, live.transfer.repeat)
+                return
+            self._advance(live, now, live.transfer.abandon)
         self._admit(request, peer, local, now)
 
-    def receive(self, datagram: bytes, peer: SocketAddress, sender: SocketAddress, now: float) -> None:
-        """A datagram from ``sender`` arrived at the endpoint that serves ``peer``."""
+    def receive(self, datagram: bytes, peer: SocketAddress, now: float) -> None:
+        """A datagram arrived from ``peer`` at the endpoint of its transfer."""
         live = self._live.get(peer)
-        if live is None:
+        if live is not None:
+            self._advance(live, now, live.transfer.receive, datagram, now)
+
+    def complete(self, peer: SocketAddress, now: float) -> None:
+        """The acknowledgement of the last block arrived from ``peer``."""
+        live = self._live.get(peer)
+        if live is not None:
+            live.transfer.complete()
+            self._finish(live, Outcome.COMPLETED, now)
+
+    def turn_away(self, datagram: bytes, stranger: SocketAddress, send: Send, now: float) -> None:
+        """Tell a stranger, by ``send``, that it knocks at a port where it has no transfer (RFC 1350 section 4).
+
+        An error is never answered with an error, and whoever sends thousands does not get thousands.
+        """
+        if now >= self._strangers_since + 1.0:
+            self._strangers, self._strangers_since = 0, now
+        if self._strangers >= MAX_STRANGERS or stranger[1] in REFLECTOR_PORTS:
             return
-        if sender == peer:
-            self._advance(live, partial(live.transfer.receive, datagram, now), now)
-        else:
-            _turn_away(live.answer.endpoint, datagram, sender)
+        try:
+            packet = wire.parse(datagram)
+        except wire.Malformed:
+            return
+        if not isinstance(packet, wire.Error):
+            self._strangers += 1
+            self.counters.strangers += 1
+            send(wire.error(ErrorCode.UNKNOWN_TID, "unknown transfer ID"), stranger)
 
     def expire(self, now: float) -> None:
         """Repeat or give up whatever has waited long enough."""
         for live in [live for live in self._live.values() if live.transfer.deadline <= now]:
-            self._advance(live, partial(live.transfer.expire, now), now)
+            self._advance(live, now, live.transfer.expire, now)
+        if now >= self._forgive_at:
+            self._forgive_at = now + FORGIVENESS
+            self._ignored.clear()
 
     def cut(self, reason: str, now: float) -> None:
         """End every transfer; the peers are told the reason."""
         for live in list(self._live.values()):
-            self._advance(live, partial(live.transfer.cut, reason), now)
+            self._advance(live, now, live.transfer.cut, reason)
 
     def _admit(self, request: wire.Request, peer: SocketAddress, local: str, now: float) -> None:
         """Answer a new request, unless a limit is reached.
 
         Over the limits silence is right: the phone asks again, where an error would send it on to XMLDefault.cnf.xml.
         """
-        if len(self._live) >= self._max_transfers or self._per_address[peer[0]] >= MAX_PER_ADDRESS:
-            self._log_saturation(f"{len(self._live)} transfers, {self._per_address[peer[0]]} of them to {peer[0]}", now)
+        host = peer[0]
+        if self._ignored and self._ignored[host] >= MAX_IGNORED:
+            self.counters.dropped[Dropped.REFLECTOR] += 1
+            return
+        to_host = self._per_address.get(host, 0)
+        if len(self._live) >= self._max_transfers or to_host >= MAX_PER_ADDRESS:
+            self._saturated(f"{len(self._live)} transfers, {to_host} of them to {host}", now)
             return
         try:
             endpoint = self._open_endpoint(peer, local)
         except OSError as error:
-            self._log_saturation(str(error), now)
+            self._saturated(str(error), now)
             return
-        answer = _Answer(
-            request=request, peer=peer, local=local, endpoint=endpoint, started=now, started_at=clock.now()
-        )
+        answer = _Answer(request, peer, local, endpoint, now, self._timestamp(now))
         if request.is_write:
-            self._refuse(answer, Outcome.REFUSED, ErrorCode.ACCESS_VIOLATION, "nothing can be written here")
-        elif request.mode != "octet":
-            self._refuse(answer, Outcome.REFUSED, ErrorCode.ILLEGAL_OPERATION, "only mode octet is served")
+            self._refuse(answer, Outcome.REFUSED, wire.error(ErrorCode.ACCESS_VIOLATION, "nothing can be written here"))
+        elif request.mode not in {"octet", "netascii"}:
+            reason = "only the modes octet and netascii are served"
+            self._refuse(answer, Outcome.REFUSED, wire.error(ErrorCode.ILLEGAL_OPERATION, reason))
         else:
             self._begin(answer, now)
 
     def _begin(self, answer: _Answer, now: float) -> None:
         try:
-            live = _open(self._source, answer, now)
+            live = self._open(answer, now)
         except NotServed:
-            self._refuse(answer, Outcome.ABSENT, ErrorCode.NOT_FOUND, "File not found")
+            self._refuse(answer, Outcome.ABSENT, NOT_FOUND)
+        except _TooLong:
+            reason = wire.error(ErrorCode.ILLEGAL_OPERATION, "too large for netascii")
+            self._refuse(answer, Outcome.REFUSED, reason)
         except Exception:
             log.exception("cannot open %r for %s", answer.request.name, answer.peer[0])
-            self._refuse(answer, Outcome.CUT, ErrorCode.UNDEFINED, CANNOT_READ)
+            self._refuse(answer, Outcome.CUT, wire.error(ErrorCode.UNDEFINED, CANNOT_READ))
         else:
             self._live[answer.peer] = live
-            self._per_address[answer.peer[0]] += 1
-            self._advance(live, partial(live.transfer.start, now), now)
+            host = answer.peer[0]
+            self._per_address[host] = self._per_address.get(host, 0) + 1
+            answer.endpoint.carry(live.transfer)
+            self._advance(live, now, live.transfer.start, now)
 
-    def _refuse(self, answer: _Answer, outcome: Outcome, code: ErrorCode, message: str) -> None:
+    def _open(self, answer: _Answer, now: float) -> _Live:
+        """Raises NotServed, _TooLong, and whatever else the source raises."""
+        content = self._source.open(answer.request.name)
+        try:
+            if answer.request.mode == "netascii":
+                content = _as_netascii(content)
+            transfer = Transfer(answer.request, content, now, largest_blksize=self._largest_blksize)
+        except BaseException:
+            content.close()
+            raise
+        return _Live(transfer, content, answer)
+
+    def _refuse(self, answer: _Answer, outcome: Outcome, error: bytes) -> None:
         with closing(answer.endpoint):
-            answer.endpoint.send(wire.error(code, message), answer.peer)
+            answer.endpoint.send(error, answer.peer)
         self._report(_fetch(answer, outcome))
 
-    def _advance(self, live: _Live, step: Callable[[], Datagrams], now: float) -> None:
+    def _advance(self, live: _Live, now: float, step: Callable[..., Datagrams], *arguments: Any) -> None:
         """One step of a transfer. A fault in it ends this transfer and no other."""
         try:
-            datagrams = step()
+            datagrams = step(*arguments)
         except Exception:
             log.exception("transfer of %r to %s failed", live.answer.request.name, live.answer.peer[0])
             datagrams = live.transfer.cut(CANNOT_READ)
@@ -187,50 +270,51 @@ class LiveTransfers:
     def _finish(self, live: _Live, outcome: Outcome, now: float) -> None:
         host = live.answer.peer[0]
         del self._live[live.answer.peer]
-        self._per_address[host] -= 1
-        if not self._per_address[host]:
-            del self._per_address[host]
+        left = self._per_address.pop(host) - 1
+        if left:
+            self._per_address[host] = left
+        if outcome is Outcome.TIMED_OUT and not live.transfer.is_proven:
+            self._ignored[host] += 1
         live.answer.endpoint.close()
         try:
             live.content.close()
         except Exception:
             log.exception("cannot close %r", live.answer.request.name)
-        self._report(_fetch(live.answer, outcome, live.transfer, now))
+        self._report(_fetch_of(live, outcome, now))
 
     def _report(self, fetch: Fetch) -> None:
+        self.counters.add(fetch)
         try:
             self._on_fetch(fetch)
         except Exception:
             log.exception("the listener failed on %r", fetch)
 
-    def _log_saturation(self, state: str, now: float) -> None:
+    def _timestamp(self, now: float) -> Timestamp:
+        """The time of day at ``now``, worked out once for all the requests of that moment."""
+        if now != self._now:
+            self._now, self._now_at = now, clock.now()
+        return self._now_at
+
+    def _saturated(self, state: str, now: float) -> None:
+        self.counters.dropped[Dropped.SATURATED] += 1
         if now >= self._saturation_logged + SATURATION_LOG_INTERVAL:
             self._saturation_logged = now
             log.warning("requests are being dropped: %s", state)
 
 
-def _open(source: FileSource, answer: _Answer, now: float) -> _Live:
-    """Raises NotServed, and whatever else the source raises."""
-    content = source.open(answer.request.name)
-    try:
-        return _Live(Transfer(answer.request, content, now), content, answer)
-    except BaseException:
-        content.close()
-        raise
+class _TooLong(Exception):
+    """A file that is not sent as netascii."""
 
 
-def _turn_away(endpoint: Endpoint, datagram: bytes, stranger: SocketAddress) -> None:
-    """Tell a stranger that this is not its transfer (RFC 1350 section 4). An error is never answered with an error."""
-    try:
-        packet = wire.parse(datagram)
-    except wire.Malformed:
-        return
-    if not isinstance(packet, wire.Error) and stranger[1] not in REFLECTOR_PORTS:
-        endpoint.send(wire.error(ErrorCode.UNKNOWN_TID, "unknown transfer ID"), stranger)
+def _as_netascii(content: Content) -> NetasciiContent:
+    """Raises _TooLong, or OSError when the disk fails."""
+    if content.size > LONGEST_NETASCII:
+        raise _TooLong
+    return NetasciiContent.of(content)
 
 
-def _fetch(answer: _Answer, outcome: Outcome, transfer: Transfer | None = None, now: float = 0.0) -> Fetch:
-    refused = Fetch(
+def _fetch(answer: _Answer, outcome: Outcome) -> Fetch:
+    return Fetch(
         protocol="tftp",
         started_at=answer.started_at,
         peer=answer.peer[:2],
@@ -238,10 +322,17 @@ def _fetch(answer: _Answer, outcome: Outcome, transfer: Transfer | None = None, 
         name=answer.request.name,
         outcome=outcome,
     )
-    if transfer is None:
-        return refused
-    return replace(
-        refused,
+
+
+def _fetch_of(live: _Live, outcome: Outcome, now: float) -> Fetch:
+    answer, transfer = live.answer, live.transfer
+    return Fetch(
+        protocol="tftp",
+        started_at=answer.started_at,
+        peer=answer.peer[:2],
+        local=answer.local,
+        name=answer.request.name,
+        outcome=outcome,
         sha256=transfer.sha256,
         size=transfer.size,
         acknowledged=transfer.acknowledged,

@@ -3,21 +3,31 @@
 import logging
 import os
 import select
+import socket
 import threading
 import time
 from collections import deque
 
 from cisisk.provisioning.fetch import FetchListener
 from cisisk.provisioning.source import FileSource
-from cisisk.provisioning.tftp.live import LiveTransfers
-from cisisk.provisioning.tftp.sockets import Arrival, ReplySocket, ReplySockets, request_sockets
+from cisisk.provisioning.tftp import wire
+from cisisk.provisioning.tftp.counters import Counters
+from cisisk.provisioning.tftp.live import LiveTransfers, SocketAddress
+from cisisk.provisioning.tftp.options import DEFAULT_LARGEST_BLKSIZE
+from cisisk.provisioning.tftp.ports import LocalAddress, Port, Ports
+from cisisk.provisioning.tftp.sockets import Arrival, request_sockets, socket_beside
 
-TICK = 0.1
-"""Seconds between two looks at the deadlines of the transfers, the shortest of which is one second."""
+TICK = 0.05
+"""Seconds between two looks at the deadlines of the transfers, the shortest of which is 0.2 seconds."""
 IDLE = 1.0
 """Seconds the loop sleeps at most, so that its heartbeat goes on without any traffic."""
 EVENTS_PER_TURN = 64
-"""Datagrams of transfers served in one turn: a millisecond or two, then the request port is read again."""
+"""Ports looked at in one turn; an appliance with one address has five."""
+BATCHES_PER_TURN = 16
+"""Batches read from one port in one turn: as many acknowledgements as there can be transfers, so that no request is
+begun before them. A flood gets no more than that before the request port is read again."""
+ALL_THAT_WAITS = 8192
+"""Readings that empty any receive queue, whether of one datagram or of a batch."""
 REQUESTS_PER_TURN = 64
 """Requests begun in one turn: a few milliseconds, then the port is read again and the running transfers go on."""
 MAX_WAITING = 8192
@@ -40,6 +50,8 @@ class TftpServer:
         on_fetch: FetchListener,
         max_transfers: int,
         port_range: tuple[int, int] | None = None,
+        single_port: bool = False,
+        largest_blksize: int = DEFAULT_LARGEST_BLKSIZE,
     ) -> None:
         """Bind the request port; requests wait there until ``start``.
 
@@ -48,9 +60,10 @@ class TftpServer:
             port: 69, or 0 for any free one.
             source: asked from the server's thread.
             on_fetch: called from the server's thread, once per ended fetch.
-            max_transfers: more requests than that get no answer. Each transfer takes one descriptor, beside what its
-                content takes.
+            max_transfers: more requests than that get no answer.
             port_range: the lowest and highest port to reply from; None: any.
+            single_port: reply from the request port itself, against RFC 1350, for networks that need it.
+            largest_blksize: the most that is agreed on, in bytes.
 
         Raises:
             OSError: the port is in use or privileged, or the host is no address of this machine.
@@ -60,11 +73,16 @@ class TftpServer:
         self._poll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll.register(self._wake, select.EPOLLIN | select.EPOLLET)  # wakes once without being read
+        self._requests_at = {request_socket.fileno(): request_socket for request_socket in self._request_sockets}
         for request_socket in self._request_sockets:
             self._poll.register(request_socket, select.EPOLLIN)
-        self._replies = ReplySockets(self._poll, port_range)
+        self._ports = Ports(self._poll, port_range=port_range, single=self._open_single if single_port else None)
         self._live = LiveTransfers(
-            source=source, on_fetch=on_fetch, open_endpoint=self._replies.open, max_transfers=max_transfers
+            source=source,
+            on_fetch=on_fetch,
+            open_endpoint=self._ports.open,
+            max_transfers=max_transfers,
+            largest_blksize=largest_blksize,
         )
         self._waiting: deque[Arrival] = deque()
         self._stop_at: float | None = None
@@ -86,6 +104,16 @@ class TftpServer:
     def heartbeat(self) -> float:
         """Monotonic time at which the loop last turned; it turns every second at least."""
         return self._heartbeat
+
+    @property
+    def counters(self) -> Counters:
+        """What it has done so far."""
+        return self._live.counters
+
+    @property
+    def transfers(self) -> int:
+        """Transfers under way."""
+        return len(self._live)
 
     def start(self) -> None:
         """Begin to serve."""
@@ -119,6 +147,8 @@ class TftpServer:
         finally:
             self._close_request_port()
             self._live.cut("the server stops", time.monotonic())
+            self._ports.flush()
+            self._ports.close()
 
     def _serve(self) -> None:
         look_at_deadlines = 0.0
@@ -128,53 +158,74 @@ class TftpServer:
             self._heartbeat = now = time.monotonic()
             if self._stop_at is not None:
                 self._close_request_port()
-            elif events:
-                self._read_requests()
-            self._begin_requests(now)
+            else:
+                self._read_requests(events)
             self._serve_transfers(events, now)
+            self._begin_requests(now)
             if now >= look_at_deadlines:
-                self._live.expire(now)
                 look_at_deadlines = now + TICK
+                self._live.expire(now)
+                self._ports.flush()
+                self._ports.forget(now)
 
     def _pause(self) -> float:
         if self._waiting:
             return 0.0
         return TICK if self._live else IDLE
 
-    def _read_requests(self) -> None:
+    def _read_requests(self, events: list[tuple[int, int]]) -> None:
         """Empty the receive queue of the request port before anything else: what does not fit into it is lost."""
-        for request_socket in self._request_sockets:
-            self._waiting.extend(request_socket.arrivals(MAX_WAITING - len(self._waiting)))
+        for descriptor, _ in events:
+            request_socket = self._requests_at.get(descriptor)
+            if request_socket is not None:
+                self._waiting.extend(request_socket.arrivals(MAX_WAITING - len(self._waiting)))
 
     def _begin_requests(self, now: float) -> None:
         for _ in range(min(len(self._waiting), REQUESTS_PER_TURN)):
             arrival = self._waiting.popleft()
-            reply = self._replies.serving(arrival.peer)
-            if reply is not None:
-                self._catch_up(reply, now)
+            port = self._ports.serving(arrival.peer) if arrival.peer in self._live else None
+            if port is not None:
+                # What the peer sent before its new request: most often the acknowledgement of its last block.
+                self._read(port, now, ALL_THAT_WAITS)
             self._live.request(arrival.datagram, arrival.peer, arrival.local, now)
+        self._ports.flush()
 
     def _serve_transfers(self, events: list[tuple[int, int]], now: float) -> None:
         for descriptor, _ in events:
-            reply = self._replies.with_descriptor(descriptor)
-            if reply is not None:
-                self._receive(reply, now)
+            port = self._ports.with_descriptor(descriptor)
+            if port is not None:
+                self._read(port, now, 1 if port.is_quiet else BATCHES_PER_TURN)
 
-    def _catch_up(self, reply: ReplySocket, now: float) -> None:
-        """Hand in what the peer sent before its new request: most often the acknowledgement of its last block."""
-        for _ in range(EVENTS_PER_TURN):
-            if self._replies.serving(reply.peer) is not reply or not self._receive(reply, now):
+    def _read(self, port: Port, now: float, most: int) -> None:
+        for _ in range(most):
+            there_may_be_more, completed, strays = self._ports.advance(port, now)
+            for peer in completed:
+                self._live.complete(peer, now)
+            for datagram, sender in strays:
+                self._receive(datagram, sender, port, now)
+            self._ports.flush()
+            if not there_may_be_more:
                 return
 
-    def _receive(self, reply: ReplySocket, now: float) -> bool:
-        received = reply.receive()
-        if received is None:
-            return False
-        datagram, sender = received
-        self._live.receive(datagram, reply.peer, sender, now)
-        return True
+    def _receive(self, datagram: bytes, sender: SocketAddress, port: Port, now: float) -> None:
+        if port.takes_requests and wire.is_request(datagram):
+            if self._stop_at is None and len(self._waiting) < MAX_WAITING:
+                self._waiting.append(Arrival(datagram, sender, port.local))
+        elif sender in port.transfers:
+            self._live.receive(datagram, sender, now)
+        elif not self._ports.knows(sender):
+            self._live.turn_away(datagram, sender, port.send, now)
+
+    def _open_single(self, local: LocalAddress) -> socket.socket:
+        family = socket.AF_INET6 if len(local) > 1 else socket.AF_INET
+        asked = next(request_socket for request_socket in self._request_sockets if request_socket.family == family)
+        if asked.address[0] == local[0]:
+            # One descriptor is to read it: that of the port, which knows transfers.
+            self._poll.unregister(asked)
+        return socket_beside(asked, local)
 
     def _close_request_port(self) -> None:
         self._waiting.clear()
+        self._requests_at.clear()
         while self._request_sockets:
             self._request_sockets.pop().close()

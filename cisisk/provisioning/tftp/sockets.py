@@ -1,19 +1,14 @@
-"""The UDP sockets of the server: where requests arrive, and one more per transfer (RFC 1350 section 4)."""
+"""Where requests arrive: the UDP sockets of the request port."""
 
-import contextlib
-import errno
-import random
-import select
 import socket
 import struct
-from collections import deque
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cisisk.provisioning.tftp.live import SocketAddress
 
-REQUEST_BUFFER = 4 << 20
-"""Bytes of receive queue on the request port. Each queued request takes 768 of them in the kernel, whatever its length:
+RECEIVE_QUEUE = 4 << 20
+"""Bytes of receive queue of every socket. Each queued request takes 768 of them in the kernel, whatever its length:
 the usual 208 KiB hold 277 requests, and every one of a site's phones that finds it full waits for its own timer."""
 LONGEST_READ = 1024
 """More than any request or acknowledgement; a longer datagram is cut to this and so still recognised as too long."""
@@ -52,7 +47,7 @@ class RequestSocket:
                 self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
             else:
                 self._socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
-            self._enlarge_queue()
+            enlarge_queue(self._socket)
             self._socket.bind(address)
         except BaseException:
             self._socket.close()
@@ -67,6 +62,16 @@ class RequestSocket:
     def fileno(self) -> int:
         """For epoll."""
         return self._socket.fileno()
+
+    @property
+    def family(self) -> int:
+        """AF_INET or AF_INET6."""
+        return self._socket.family
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket itself, for a server that replies from the request port."""
+        return self._socket
 
     def arrivals(self, limit: int) -> Iterator[Arrival]:
         """What has arrived, of at most ``limit`` datagrams those that were sent to one address of ours alone."""
@@ -83,11 +88,13 @@ class RequestSocket:
         """Requests sent from now on are refused by the kernel."""
         self._socket.close()
 
-    def _enlarge_queue(self) -> None:
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, REQUEST_BUFFER)
-        except OSError:  # needs CAP_NET_ADMIN; without it net.core.rmem_max is the limit
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, REQUEST_BUFFER)
+
+def enlarge_queue(receiver: socket.socket) -> None:
+    """Give a socket the receive queue that a whole site's phones need."""
+    try:
+        receiver.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_QUEUE)
+    except OSError:  # needs CAP_NET_ADMIN; without it net.core.rmem_max is the limit
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_QUEUE)
 
 
 def request_sockets(host: str, port: int) -> list[RequestSocket]:
@@ -119,94 +126,29 @@ def unicast_destination(ancillary: list[tuple[int, int, bytes]]) -> str | None:
     return None
 
 
-class ReplySocket:
-    """The endpoint of one transfer. Not connected to the peer, so that strangers can be told."""
+def socket_beside(request_socket: RequestSocket, local: tuple[Any, ...]) -> socket.socket:
+    """A socket with the number of the request port on one ``local`` address, to reply from the port that was asked.
 
-    def __init__(self, pool: "ReplySockets", bound: socket.socket, port: int, peer: SocketAddress) -> None:
-        self.port = port
-        self.peer = peer
-        self._pool = pool
-        self._socket = bound
+    Beside a request port on all addresses it gets what is sent to this one, requests included: the kernel prefers the
+    more exact. Two sockets may share a number only if both agree; they do no longer than it takes, so that another
+    program cannot join them.
 
-    def fileno(self) -> int:
-        """For epoll."""
-        return self._socket.fileno()
-
-    def receive(self) -> tuple[bytes, SocketAddress] | None:
-        """A datagram and its sender; None when there is none after all."""
-        try:
-            return self._socket.recvfrom(LONGEST_READ)
-        except OSError:
-            return None
-
-    def send(self, datagram: bytes, to: SocketAddress) -> None:
-        """Send, or lose, one datagram: a full queue or a route that is gone is loss on the way, repeated like any."""
-        with contextlib.suppress(OSError):
-            self._socket.sendto(datagram, to)
-
-    def close(self) -> None:
-        """Give socket and port back."""
-        self._pool.release(self)
-        self._socket.close()
-
-
-class ReplySockets:
-    """Opens the endpoints, has epoll watch them and finds them again. A peer has one at a time."""
-
-    def __init__(self, poll: select.epoll, port_range: tuple[int, int] | None) -> None:
-        """``port_range``: the lowest and the highest port to reply from; None leaves the choice to the kernel."""
-        self._poll = poll
-        self._by_descriptor: dict[int, ReplySocket] = {}
-        self._by_peer: dict[SocketAddress, ReplySocket] = {}
-        self._free: deque[int] | None = None
-        if port_range is not None:
-            low, high = port_range
-            self._free = deque(random.SystemRandom().sample(range(low, high + 1), high - low + 1))
-
-    def with_descriptor(self, descriptor: int) -> ReplySocket | None:
-        """The endpoint that epoll means, if it is still open."""
-        return self._by_descriptor.get(descriptor)
-
-    def serving(self, peer: SocketAddress) -> ReplySocket | None:
-        """The endpoint that serves ``peer``, if there is one."""
-        return self._by_peer.get(peer)
-
-    def open(self, peer: SocketAddress, local: str) -> ReplySocket:
-        """An endpoint for ``peer`` at the local address ``local``.
-
-        Raises:
-            OSError: no descriptor or no port is left.
-        """
-        bound = socket.socket(socket.AF_INET6 if len(peer) > 2 else socket.AF_INET, _NONBLOCKING)
-        try:
-            port = self._bind(bound, local, peer[2:])
-            reply = ReplySocket(self, bound, port, peer)
-            self._poll.register(reply, select.EPOLLIN)
-        except BaseException:
-            bound.close()
-            raise
-        self._by_descriptor[reply.fileno()] = self._by_peer[peer] = reply
-        return reply
-
-    def release(self, reply: ReplySocket) -> None:
-        """``reply`` is about to be closed, which also ends epoll's watch."""
-        del self._by_descriptor[reply.fileno()], self._by_peer[reply.peer]
-        if self._free is not None:
-            self._free.append(reply.port)
-
-    def _bind(self, unbound: socket.socket, local: str, scope: tuple[int, ...]) -> int:
-        """Bind to a free port, for IPv6 on the interface that ``scope`` names; returns the port, 0 for any."""
-        if self._free is None:
-            unbound.bind((local, 0, *scope))
-            return 0
-        for _ in range(len(self._free)):
-            port = self._free.popleft()
-            try:
-                unbound.bind((local, port, *scope))
-            except OSError as error:
-                self._free.append(port)
-                if error.errno != errno.EADDRINUSE:  # another program's for now
-                    raise
-            else:
-                return port
-        raise OSError(errno.EADDRINUSE, "every reply port is in use")
+    Raises:
+        OSError: no descriptor is left.
+    """
+    bound, (host, port) = request_socket.socket, request_socket.address
+    if host == local[0]:
+        return bound.dup()
+    beside = socket.socket(bound.family, _NONBLOCKING)
+    try:
+        enlarge_queue(beside)
+        for sharing in (bound, beside):
+            sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        beside.bind((local[0], port, *local[1:]))
+    except BaseException:
+        beside.close()
+        raise
+    finally:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    beside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    return beside

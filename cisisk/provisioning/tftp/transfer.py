@@ -1,16 +1,16 @@
-"""One file on its way to one peer: the sending side of RFC 1350 as a state machine without sockets and clock."""
+"""One file on its way to one peer: the sender of RFC 1350 and 7440 as a state machine without sockets and clock."""
 
 import logging
 from typing import TypeAlias
 
 from cisisk.provisioning.fetch import Outcome
-from cisisk.provisioning.source import Content
+from cisisk.provisioning.source import Content, Stretch
 from cisisk.provisioning.tftp import wire
-from cisisk.provisioning.tftp.options import Agreement, negotiate
+from cisisk.provisioning.tftp.options import DEFAULT_LARGEST_BLKSIZE, Agreement, negotiate
 
-INTERVALS = (1.0, 2.0, 4.0, 4.0, 4.0)
+INTERVALS = (0.2, 0.4, 0.8, 1.6, 3.2, 4.0)
 """Seconds the server waits after each sending of a packet; after the last it gives the peer up. No phone's own timer is
-known; a second is long for a LAN, and the growth leaves a congested one alone."""
+known, likely a second: 0.2 s mends a loss before it, is long for a LAN, and the growth leaves a congested one alone."""
 UNPROVEN_SENDINGS = 3
 """So often is the first packet sent. Until its acknowledgement the address may be a forged one, and every sending is
 traffic aimed at somebody who asked for nothing."""
@@ -26,76 +26,110 @@ NOTHING: Datagrams = ()
 CANNOT_READ = "the file cannot be read"
 """What the peer is told; why is none of its business and stands in the log."""
 
+_NO_STRETCH = Stretch(0, b"")
+
 log = logging.getLogger(__name__)
 
 
 class Transfer:
-    """Sends one content, a block at a time.
+    """Sends one content, a block or a window of blocks at a time.
 
     Every method that takes ``now`` (seconds of a monotonic clock) answers with what is to be sent. When ``deadline``
     has come, ``expire`` is due. Once ``outcome`` is set nothing more is sent, and the content can be closed by whoever
     opened it.
 
+    While ``awaited`` is set, whoever receives the acknowledgement that reads so may deal with it in place of
+    ``receive``. When ``sent`` is ``total`` that means ``complete``. Else the next block is the answer: ``blocks``
+    becomes ``sent``, ``sent`` one more, ``sent_at`` the present, and ``awaited`` the word of the block just sent unless
+    that is beyond ``last_ready``. The block lies ``blocks * blksize`` bytes after ``stretch_at`` in memory, and is full
+    unless it is block ``total``, which has ``rest`` bytes.
+
     Attributes:
         request: what the peer asked for.
-        options: what was agreed on.
+        options: what was agreed on; ``blksize`` is the one from there.
         size: bytes of the content.
         sha256: of the content, hexadecimal, or None.
-        deadline: monotonic time at which the packet on its way has waited long enough.
         outcome: how it ended; None while it lives.
         blocks: blocks the peer has acknowledged.
+        sent: the last block that is on its way, counted from 1 without rollover; 0 while the OACK is.
+        sent_at: monotonic time at which it was sent.
         retransmits: packets sent again.
     """
 
     __slots__ = (
         "_content",
-        "_outstanding",
-        "_packet",
-        "_proven",
         "_sendings",
         "_started",
+        "_stretch",
+        "_wait",
+        "_went_back_to",
+        "awaited",
+        "blksize",
         "blocks",
-        "deadline",
+        "last_ready",
         "options",
         "outcome",
         "request",
+        "rest",
         "retransmits",
+        "sent",
+        "sent_at",
         "sha256",
         "size",
+        "stretch_at",
+        "total",
     )
 
-    def __init__(self, request: wire.Request, content: Content, now: float) -> None:
+    def __init__(
+        self,
+        request: wire.Request,
+        content: Content,
+        now: float,
+        *,
+        largest_blksize: int = DEFAULT_LARGEST_BLKSIZE,
+    ) -> None:
         self.request = request
         self.size = content.size
         self.sha256 = content.sha256
-        self.options: Agreement = negotiate(request.options, self.size)
-        self.deadline = now
+        self.options: Agreement = negotiate(request.options, self.size, largest_blksize=largest_blksize)
+        self.blksize = self.options.blksize
         self.outcome: Outcome | None = None
-        self.blocks = 0
-        self.retransmits = 0
+        self.blocks = self.sent = self.retransmits = 0
+        self.sent_at = self._started = now
+        self.awaited = wire.NO_WORD
+        self.last_ready = self.stretch_at = 0
         self._content = content
-        self._started = now
-        self._outstanding = 0
-        self._packet = b""
+        self.total, self.rest = self.size // self.blksize + 1, self.size % self.blksize
+        self._stretch = _NO_STRETCH
         self._sendings = 0
-        self._proven = False
+        self._wait = 0.0
+        self._went_back_to = -1
 
     @property
     def acknowledged(self) -> int:
         """Bytes the peer has confirmed."""
-        return min(self.blocks * self.options.blksize, self.size)
+        return min(self.blocks * self.blksize, self.size)
+
+    @property
+    def deadline(self) -> float:
+        """Monotonic time at which what is on its way has waited long enough."""
+        return self.sent_at + self._wait
 
     def start(self, now: float) -> Datagrams:
         """The OACK, or block 1 when there is nothing to agree on (RFC 2347)."""
-        if self.options.accepted:
-            return self._send(wire.oack(self.options.accepted), now)
-        return self._send_block(1, now)
+        if not self.options.accepted:
+            return self._send(1, now)
+        self._wait_anew(now)
+        datagrams = self._on_its_way()
+        if self.outcome is None:
+            self._make_ready()
+        return datagrams
 
     def receive(self, datagram: bytes, now: float) -> Datagrams:
         """The answer to what the peer sent.
 
-        Only the acknowledgement of the packet on its way moves the transfer. An older one must not bring forth a
-        packet (the Sorcerer's Apprentice, RFC 1123 section 4.2.3.1), a later one cannot be honest.
+        In lock-step only the acknowledgement of the packet on its way moves the transfer. An older one must not bring
+        forth a packet (the Sorcerer's Apprentice, RFC 1123 section 4.2.3.1), a later one cannot be honest.
         """
         if self.outcome is not None:
             return NOTHING
@@ -107,27 +141,39 @@ class Transfer:
             return self._acknowledge(packet.block, now)
         return self._end(Outcome.ABORTED) if isinstance(packet, wire.Error) else NOTHING
 
+    def proceed(self, now: float) -> bytes:
+        """The answer to the acknowledgement that is ``awaited``: the next block, in place of ``receive``."""
+        self.blocks = self.sent
+        self.sent = block = self.blocks + 1
+        self.sent_at = now
+        self.awaited = wire.ACK_WORD | block % wire.BLOCK_NUMBERS if block <= self.last_ready else wire.NO_WORD
+        start = self.blocks * self.blksize - self._stretch.start
+        return wire.data(block, self._stretch.content[start : start + self.blksize])
+
+    def complete(self) -> None:
+        """The peer has acknowledged the last block."""
+        self.blocks = self.total
+        self._end(Outcome.COMPLETED)
+
     def repeat(self) -> Datagrams:
-        """The packet on its way once more: the peer has sent its request again, so it lacks the answer.
+        """What is on its way once more: the peer has sent its request again, so it lacks the answer.
 
         The deadline stands. A phone that has restarted asks on and on from the same port and cannot use a block from
         the middle: it gets a new transfer when this one is given up.
         """
-        if self.outcome is not None:
-            return NOTHING
-        self.retransmits += 1
-        return (self._packet,)
+        return NOTHING if self.outcome is not None else self._repeated()
 
     def expire(self, now: float) -> Datagrams:
-        """The packet on its way once more, or the end, when ``deadline`` has come."""
+        """What is on its way once more, or the end, when ``deadline`` has come."""
         if self.outcome is not None or now < self.deadline:
             return NOTHING
-        if self._sendings >= self._tries or (not self._proven and now >= self._started + UNPROVEN_LIFE):
+        tries = len(INTERVALS) if self.is_proven else UNPROVEN_SENDINGS
+        if self._sendings >= tries or (not self.is_proven and now >= self._started + UNPROVEN_LIFE):
             return self._end(Outcome.TIMED_OUT)
         self._sendings += 1
-        self.retransmits += 1
-        self._wait(now)
-        return (self._packet,)
+        self._wait_from(now)
+        self.awaited = wire.NO_WORD  # the next acknowledgement must also set the interval back
+        return self._repeated()
 
     def abandon(self) -> Datagrams:
         """The peer has turned to another request and hears no more of this one."""
@@ -138,47 +184,88 @@ class Transfer:
         return self._end(Outcome.CUT, wire.error(wire.ErrorCode.UNDEFINED, reason))
 
     @property
-    def _tries(self) -> int:
-        return len(INTERVALS) if self._proven else UNPROVEN_SENDINGS
+    def is_proven(self) -> bool:
+        """Whether the peer has acknowledged anything: it is there, and wants this."""
+        return self.blocks > 0 or (self.sent > 0 and bool(self.options.accepted))
 
-    def _acknowledge(self, block: int, now: float) -> Datagrams:
-        if block != self._outstanding % wire.BLOCK_NUMBERS:
+    def _acknowledge(self, number: int, now: float) -> Datagrams:
+        """``number`` confirms everything up to the block it means: one of those on their way, or the one before.
+
+        Of a window RFC 7440 lets the receiver confirm a part, and the rest is sent again. A receiver that lacks the
+        first block of a window says so by confirming the last one of the window before: that is heeded once.
+        """
+        confirmed = (number - self.blocks) % wire.BLOCK_NUMBERS
+        if confirmed > self.sent - self.blocks:
             return NOTHING
-        self._proven = True
-        self.blocks = self._outstanding
-        if self.blocks * self.options.blksize > self.size:
-            return self._end(Outcome.COMPLETED)
-        return self._send_block(self._outstanding + 1, now)
+        if confirmed == 0 and self.sent > 0:
+            if self.options.windowsize == 1 or not self.is_proven or self._went_back_to == self.blocks:
+                return NOTHING
+            self._went_back_to = self.blocks
+        self.blocks += confirmed
+        if self.blocks == self.total:
+            self.complete()
+            return NOTHING
+        return self._send(min(self.blocks + self.options.windowsize, self.total), now)
 
-    def _send_block(self, block: int, now: float) -> Datagrams:
-        offset = (block - 1) * self.options.blksize
-        length = min(self.options.blksize, self.size - offset)
+    def _send(self, last: int, now: float) -> Datagrams:
+        """The blocks from the first that is not acknowledged to ``last``, for the first time or after a gap."""
+        self.retransmits += self.sent - self.blocks
+        self.sent = last
+        self._wait_anew(now)
+        datagrams = self._on_its_way()
+        if self.outcome is None:
+            self._make_ready()
+        return datagrams
+
+    def _repeated(self) -> Datagrams:
+        datagrams = self._on_its_way()
+        self.retransmits += len(datagrams)
+        return datagrams
+
+    def _on_its_way(self) -> Datagrams:
         try:
-            payload = self._content.read(offset, length)
+            if self.sent == 0:
+                self._payload(1)  # a disk that fails is better told now
+                return (wire.oack(self.options.accepted),)
+            return tuple([wire.data(block, self._payload(block)) for block in range(self.blocks + 1, self.sent + 1)])
         except OSError as error:
-            return self._unreadable(str(error))
-        if len(payload) != length:
-            return self._unreadable(f"{len(payload)} bytes at {offset} instead of {length}")
-        self._outstanding = block
-        return self._send(wire.data(block, payload), now)
+            log.error("cannot read %r: %s", self.request.name, error)  # noqa: TRY400 -- a disk's fault, not the code's
+            return self.cut(CANNOT_READ)
 
-    def _unreadable(self, reason: str) -> Datagrams:
-        log.error("cannot read %r: %s", self.request.name, reason)
-        return self.cut(CANNOT_READ)
+    def _payload(self, block: int) -> bytes:
+        """Raises OSError: the disk fails, or the file has shrunk."""
+        start = (block - 1) * self.blksize
+        end = min(start + self.blksize, self.size)
+        stretch = self._stretch
+        if not stretch.start <= start <= end <= stretch.end:
+            stretch = self._content.stretch(start, end - start)
+            if stretch.end < end:
+                raise OSError(f"{stretch.end - start} bytes at {start} instead of {end - start}")
+            self._stretch = stretch
+            self.stretch_at = stretch.address - stretch.start
+        return stretch.content[start - stretch.start : end - stretch.start]
 
-    def _send(self, packet: bytes, now: float) -> Datagrams:
-        self._packet = packet
+    def _make_ready(self) -> None:
+        """In lock-step, let acknowledgements that need no more than this stretch be answered without ``receive``."""
+        if self.options.windowsize > 1:
+            return
+        has_end = self._stretch.end >= self.size
+        self.last_ready = self.total if has_end else self._stretch.end // self.blksize - 1
+        self.awaited = wire.ACK_WORD | self.sent % wire.BLOCK_NUMBERS if self.sent <= self.last_ready else wire.NO_WORD
+
+    def _wait_anew(self, now: float) -> None:
         self._sendings = 1
-        self._wait(now)
-        return (packet,)
+        self._wait_from(now)
 
-    def _wait(self, now: float) -> None:
-        self.deadline = now + max(INTERVALS[self._sendings - 1], self.options.timeout or 0)
-        if not self._proven:
-            self.deadline = min(self.deadline, self._started + UNPROVEN_LIFE)
+    def _wait_from(self, now: float) -> None:
+        self.sent_at = now
+        self._wait = max(INTERVALS[self._sendings - 1], self.options.timeout or 0)
+        if not self.is_proven:
+            self._wait = min(self._wait, self._started + UNPROVEN_LIFE - now)
 
     def _end(self, outcome: Outcome, *last_words: bytes) -> Datagrams:
         if self.outcome is not None:
             return NOTHING
         self.outcome = outcome
+        self.awaited = wire.NO_WORD
         return last_words

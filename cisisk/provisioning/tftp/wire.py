@@ -16,7 +16,14 @@ BLOCK_NUMBERS = 65536
 """After 65,535 comes 0: RFC 1350 knows no end of the count, firmware images do."""
 
 _HEADER = struct.Struct("!HH")
+HEADER_LENGTH = _HEADER.size
+"""Bytes before the payload of a DATA packet."""
 _RRQ, _WRQ, _DATA, _ACK, _ERROR, _OACK = range(1, 7)
+_REQUESTS = (_HEADER.pack(_RRQ, 0)[:2], _HEADER.pack(_WRQ, 0)[:2])
+ACK_WORD = _ACK << 16
+"""An acknowledgement read as one big-endian number, less its block number."""
+NO_WORD = 0
+"""No acknowledgement reads like this."""
 
 
 class ErrorCode(IntEnum):
@@ -100,6 +107,11 @@ def parse(datagram: bytes) -> Packet:
     if opcode == _OACK:
         return Oack(_options(_fields(datagram)))
     raise Malformed(f"opcode {opcode}")
+
+
+def is_request(datagram: bytes) -> bool:
+    """Whether ``datagram`` begins like a request, on a port where other packets arrive too."""
+    return datagram[:2] in _REQUESTS
 
 
 def _request(datagram: bytes, *, is_write: bool) -> Request:

@@ -13,7 +13,8 @@ import pytest
 
 from cisisk.model.errors import StorageFailed
 from cisisk.model.mac import Mac
-from cisisk.provisioning.library import MAX_ADOPTED_BYTES, WHOLE_BYTES, ChangedMeanwhile, Library, Snapshot
+from cisisk.provisioning.contents import WHOLE_BYTES
+from cisisk.provisioning.library import MAX_ADOPTED_BYTES, ChangedMeanwhile, Library, Snapshot
 from cisisk.provisioning.source import NotServed
 
 MAC = Mac("AABBCCDDEE01")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cisisk.provisioning.source import Content
+from cisisk.provisioning.source import Content, Stretch
 
 
 class MemoryContent:
@@ -23,6 +23,9 @@ class MemoryContent:
 
     def truncate(self, size: int) -> None:
         self._data = self._data[:size]
+
+    def stretch(self, offset: int, length: int) -> Stretch:
+        return Stretch(offset, self.read(offset, length))
 
     def close(self) -> None:
         self.closed += 1

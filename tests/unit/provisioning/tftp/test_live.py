@@ -8,13 +8,18 @@ from hypothesis import strategies as st
 from cisisk.provisioning.fetch import Fetch, Outcome
 from cisisk.provisioning.source import Content, NotServed
 from cisisk.provisioning.tftp import wire
+from cisisk.provisioning.tftp.counters import Dropped
 from cisisk.provisioning.tftp.live import (
+    FORGIVENESS,
+    MAX_IGNORED,
     MAX_PER_ADDRESS,
+    MAX_STRANGERS,
     REFLECTOR_PORTS,
     SATURATION_LOG_INTERVAL,
     LiveTransfers,
     SocketAddress,
 )
+from cisisk.provisioning.tftp.transfer import Transfer
 from cisisk.provisioning.tftp.wire import Error, ErrorCode
 
 PHONE = ("192.0.2.1", 49152)
@@ -25,6 +30,9 @@ class RecordingEndpoint:
     def __init__(self) -> None:
         self.sent: list[tuple[bytes, SocketAddress]] = []
         self.closed = 0
+
+    def carry(self, transfer: Transfer) -> None:
+        self.carried = transfer
 
     def send(self, datagram: bytes, to: SocketAddress) -> None:
         self.sent.append((datagram, to))
@@ -81,9 +89,9 @@ def stage_of(content: Callable[[bytes], Content]) -> Stage:
 def test_a_completed_transfer_is_reported_with_its_figures(stage: Stage):
     stage.live.request(wire.read_request("a", "octet", {"blksize": 1428}), PHONE, HERE, 10.0)
     for block in (0, 1):
-        stage.live.receive(wire.ack(block), PHONE, PHONE, 11.0)
+        stage.live.receive(wire.ack(block), PHONE, 11.0)
     stage.live.expire(12.5)
-    stage.live.receive(wire.ack(2), PHONE, PHONE, 13.0)
+    stage.live.receive(wire.ack(2), PHONE, 13.0)
     (fetch,) = stage.fetches
     assert fetch == Fetch(
         protocol="tftp",
@@ -154,10 +162,10 @@ def test_a_write_request_is_refused(stage: Stage):
     assert not stage.opened
 
 
-@pytest.mark.parametrize("mode", ["netascii", "mail", "", "octets"])
-def test_only_octet_is_served(stage: Stage, mode: str):
+@pytest.mark.parametrize("mode", ["mail", "", "octets"])
+def test_only_octet_and_netascii_are_served(stage: Stage, mode: str):
     stage.ask(mode=mode)
-    assert stage.last_error() == Error(ErrorCode.ILLEGAL_OPERATION, "only mode octet is served")
+    assert stage.last_error() == Error(ErrorCode.ILLEGAL_OPERATION, "only the modes octet and netascii are served")
     assert stage.outcomes() == [Outcome.REFUSED]
     assert not stage.opened
 
@@ -195,7 +203,7 @@ def test_one_address_cannot_fill_the_server(stage: Stage):
 def test_an_ended_transfer_makes_room_for_another_of_its_address(stage: Stage):
     for port in range(1024, 1024 + MAX_PER_ADDRESS):
         stage.ask(peer=("192.0.2.1", port))
-    stage.live.receive(wire.error(ErrorCode.UNDEFINED, ""), ("192.0.2.1", 1024), ("192.0.2.1", 1024), 0.0)
+    stage.live.receive(wire.error(ErrorCode.UNDEFINED, ""), ("192.0.2.1", 1024), 0.0)
     stage.ask(peer=("192.0.2.1", 9999))
     assert len(stage.live) == MAX_PER_ADDRESS
 
@@ -224,8 +232,8 @@ def test_without_a_socket_a_request_gets_no_answer(content: Callable[[bytes], Co
 def test_a_stranger_is_told_and_the_transfer_kept(stage: Stage):
     stage.ask()
     stranger = ("192.0.2.66", 5555)
-    stage.live.receive(wire.ack(1), PHONE, stranger, 0.0)
-    stage.live.receive(wire.ack(1), PHONE, PHONE, 0.0)
+    stage.live.turn_away(wire.ack(1), stranger, stage.endpoints[0].send, 0.0)
+    stage.live.receive(wire.ack(1), PHONE, 0.0)
     assert stage.endpoints[0].sent[1:] == [
         (wire.error(ErrorCode.UNKNOWN_TID, "unknown transfer ID"), stranger),
         (wire.data(2, b"a" * 512), PHONE),
@@ -237,7 +245,7 @@ def test_a_stranger_is_told_and_the_transfer_kept(stage: Stage):
 )
 def test_a_stranger_that_might_answer_back_is_not_told(stage: Stage, datagram: bytes, port: int):
     stage.ask()
-    stage.live.receive(datagram, PHONE, ("192.0.2.66", port), 0.0)
+    stage.live.turn_away(datagram, ("192.0.2.66", port), stage.endpoints[0].send, 0.0)
     assert len(stage.endpoints[0].sent) == 1
     assert len(stage.live) == 1
 
@@ -274,7 +282,7 @@ def test_a_content_that_fails_costs_its_transfer_only(stage: Stage, caplog: pyte
     stage.ask("b", peer=("192.0.2.2", 1024))
     stage.opened[0].failure = RuntimeError("a defect")
     for host in ("192.0.2.1", "192.0.2.2"):
-        stage.live.receive(wire.ack(1), (host, 1024), (host, 1024), 0.0)
+        stage.live.receive(wire.ack(1), (host, 1024), 0.0)
     assert stage.outcomes() == [Outcome.CUT]
     assert caplog.records[0].exc_info is not None
     assert stage.endpoints[1].sent[-1][0] == wire.data(2, b"b" * 512)
@@ -341,10 +349,69 @@ def test_whatever_arrives_everything_is_given_back_in_the_end(
         if is_request:
             stage.live.request(datagram, peer, HERE, float(now))
         else:
-            stage.live.receive(datagram, peer, sender, float(now))
+            stage.live.receive(datagram, sender, float(now))
         stage.live.expire(float(now))
         assert len(stage.live) <= limit
     stage.live.cut("the server stops", 1e6)
     assert len(stage.live) == 0
     assert stage.all_given_back()
     assert len(stage.fetches) == len(stage.endpoints)
+
+
+def test_an_address_that_ignores_what_it_asks_for_gets_no_more(stage: Stage):
+    for port in range(1024, 1024 + MAX_IGNORED):
+        stage.ask(peer=("192.0.2.1", port), now=1.0)
+    for now in range(2, 10):
+        stage.live.expire(float(now))
+    assert stage.outcomes() == [Outcome.TIMED_OUT] * MAX_IGNORED
+    stage.ask(now=10.0)
+    assert len(stage.endpoints) == MAX_IGNORED
+    assert stage.live.counters.dropped == {Dropped.REFLECTOR: 1}
+    stage.ask(peer=("192.0.2.2", 1024), now=10.0)
+    assert len(stage.endpoints) == MAX_IGNORED + 1
+    stage.live.expire(FORGIVENESS)
+    stage.ask(now=FORGIVENESS)
+    assert len(stage.endpoints) == MAX_IGNORED + 2
+
+
+def test_a_peer_that_vanishes_in_mid_transfer_is_not_held_against_its_address(stage: Stage):
+    for port in range(1024, 1024 + MAX_IGNORED):
+        stage.ask(peer=("192.0.2.1", port))
+        stage.live.receive(wire.ack(1), ("192.0.2.1", port), 0.0)
+    for now in range(1, 30):
+        stage.live.expire(float(now))
+    stage.ask()
+    assert len(stage.live) == 1
+
+
+def test_strangers_are_told_so_often_a_second(stage: Stage):
+    told: list[bytes] = []
+    for port in range(1024, 1024 + 2 * MAX_STRANGERS):
+        stage.live.turn_away(wire.ack(1), ("192.0.2.66", port), lambda datagram, _: told.append(datagram), 5.0)
+    assert len(told) == stage.live.counters.strangers == MAX_STRANGERS
+    stage.live.turn_away(wire.ack(1), ("192.0.2.66", 1024), lambda datagram, _: told.append(datagram), 6.0)
+    assert len(told) == MAX_STRANGERS + 1
+
+
+def test_what_happens_is_counted(content: Callable[[bytes], Content]):
+    stage = Stage(content, max_transfers=1)
+    stage.ask("a")
+    stage.ask("b", peer=("192.0.2.2", 1024))
+    stage.live.request(b"\0\1nothing", PHONE, HERE, 0.0)
+    stage.ask("a", peer=("192.0.2.3", 53))
+    stage.live.expire(0.2)
+    for block in (1, 2, 3, 4):
+        stage.live.receive(wire.ack(block), PHONE, 0.3)
+    stage.ask("absent")
+    counters = stage.live.counters
+    assert (counters.requests, counters.payload, counters.blocks, counters.retransmits) == (5, 2000, 4, 1)
+    assert counters.fetches == {Outcome.COMPLETED: 1, Outcome.ABSENT: 1}
+    assert counters.dropped == {Dropped.SATURATED: 1, Dropped.MALFORMED: 1, Dropped.REFLECTOR: 1}
+
+
+def test_a_file_that_is_no_text_by_its_size_is_not_sent_as_netascii(stage: Stage, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("cisisk.provisioning.tftp.live.LONGEST_NETASCII", 1999)
+    stage.ask(mode="netascii")
+    assert stage.last_error() == Error(ErrorCode.ILLEGAL_OPERATION, "too large for netascii")
+    assert stage.outcomes() == [Outcome.REFUSED]
+    assert stage.all_given_back()

@@ -1,6 +1,6 @@
 import pytest
 
-from cisisk.provisioning.tftp.options import negotiate
+from cisisk.provisioning.tftp.options import PLAIN, negotiate
 
 
 @pytest.mark.parametrize(("asked", "agreed"), [("8", 8), ("512", 512), ("1428", 1428), ("1429", 1428), ("65464", 1428)])
@@ -40,7 +40,7 @@ def test_an_invalid_timeout_counts_as_not_sent(asked: str):
 
 
 def test_an_unknown_option_is_ignored_beside_a_known_one():
-    assert negotiate({"windowsize": "16", "tsize": "0", "multicast": ""}, 5).accepted == {"tsize": 5}
+    assert negotiate({"rollover": "1", "tsize": "0", "multicast": ""}, 5).accepted == {"tsize": 5}
 
 
 def test_accepted_options_keep_the_order_of_the_request():
@@ -49,3 +49,19 @@ def test_accepted_options_keep_the_order_of_the_request():
         "blksize",
         "timeout",
     ]
+
+
+@pytest.mark.parametrize(("asked", "agreed"), [("1", 1), ("8", 8), ("64", 64), ("65", 64), ("65535", 64)])
+def test_a_windowsize_is_granted_up_to_what_a_receiver_can_queue(asked: str, agreed: int):
+    agreement = negotiate({"windowsize": asked}, 70_000)
+    assert agreement.accepted == {"windowsize": agreed}
+    assert agreement.windowsize == agreed
+
+
+@pytest.mark.parametrize("asked", ["0", "65536", "-1", "many"])
+def test_an_invalid_windowsize_counts_as_not_sent(asked: str):
+    assert negotiate({"windowsize": asked}, 70_000) == PLAIN
+
+
+def test_the_largest_block_is_the_callers():
+    assert negotiate({"blksize": "65464"}, 1, largest_blksize=8192).blksize == 8192

@@ -1,0 +1,193 @@
+"""What the served files contain: each version is read once, shared by all who send it, and kept within a budget."""
+
+import hashlib
+import os
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from cisisk.provisioning.source import Stretch
+
+DEFAULT_BUDGET = 8 << 20
+"""Bytes of contents kept in memory: the configs of some hundred phones, beside the files that all of them share."""
+WHOLE_BYTES = 1 << 20
+"""Contents up to this size are hashed, and kept whole if the budget allows: every config fits twice. Larger files
+(firmware) are read from their descriptor stretch by stretch, so that they never enter memory whole."""
+SHORTEST_STRETCH, LONGEST_STRETCH = 4 << 10, 64 << 10
+"""Bytes read at once from a content that is not kept whole. Each of its readers holds one stretch; the more readers
+there are, the shorter it is."""
+KEPT_STRETCHES = 4
+"""Of a version that several read at a time."""
+MAX_HASHES = 8192
+"""Hashes remembered of contents that are not kept: those of a large site's configs, 2 MiB."""
+SETTLED = 50_000_000
+"""Nanoseconds without a change after which the times of a file tell its versions apart: a kernel older than 6.13 counts
+them in ticks of up to 10 ms, and what is written twice within one looks the same."""
+
+Identity: TypeAlias = tuple[int, int, int, int, int]
+"""Device, inode, size and times of a file: they differ after any change."""
+
+
+@dataclass(slots=True, eq=False)
+class _Version:
+    """One content of one file. Either ``whole`` is there or the descriptor.
+
+    ``lasting``: its identity can mean no other content, so that others may find it by that. ``recent``: what several
+    readers last read of it; phones that start together read the same parts at the same time.
+    """
+
+    identity: Identity
+    size: int
+    sha256: str | None
+    lasting: bool
+    whole: Stretch | None = None
+    fd: int = -1
+    users: int = 0
+    recent: tuple[Stretch, ...] = ()
+
+
+class _Opened:
+    """A version in the hands of one reader."""
+
+    __slots__ = ("_is_open", "_owner", "_version", "_whole", "sha256", "size")
+
+    def __init__(self, version: _Version, owner: "Contents") -> None:
+        self._version = version
+        self._whole = version.whole
+        self._owner = owner
+        self._is_open = True
+        self.size = version.size
+        self.sha256 = version.sha256
+
+    def read(self, offset: int, length: int) -> bytes:
+        if self._whole is not None:
+            return self._whole.content[offset : offset + length]
+        return os.pread(self._version.fd, length, offset)
+
+    def stretch(self, offset: int, length: int) -> Stretch:
+        if self._whole is not None:
+            return self._whole
+        version = self._version
+        for recent in version.recent:
+            if recent.start <= offset and offset + length <= recent.end:
+                return recent
+        stretch = Stretch(offset, os.pread(version.fd, max(length, self._owner.stretch_bytes), offset))
+        if version.users > 1:
+            version.recent = (stretch, *version.recent[: KEPT_STRETCHES - 1])
+        return stretch
+
+    def close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self._owner.give_back(self._version)
+
+
+class Contents:
+    """The versions in use and, as far as the budget goes, those used last. Methods may be called from any thread."""
+
+    def __init__(self, budget: int = DEFAULT_BUDGET) -> None:
+        self._budget = budget
+        self._lock = threading.Lock()
+        self._versions: dict[Identity, _Version] = {}
+        self._idle: OrderedDict[Identity, _Version] = OrderedDict()
+        self._hashes: OrderedDict[Identity, str] = OrderedDict()
+        self._kept = 0
+        self._streams = 0
+
+    @property
+    def kept(self) -> int:
+        """Bytes of whole contents in memory."""
+        return self._kept
+
+    @property
+    def stretch_bytes(self) -> int:
+        """How much a reader of a content that is not kept whole reads at once."""
+        return max(SHORTEST_STRETCH, min(LONGEST_STRETCH, self._budget // max(self._streams, 1)))
+
+    def take(self, fd: int, status: os.stat_result) -> _Opened:
+        """The version that the open file ``fd`` is; the descriptor is this object's from now on.
+
+        Raises:
+            OSError: the disk fails.
+        """
+        identity = _identity(status)
+        with self._lock:
+            version = self._versions.get(identity)
+            try:
+                if version is None:
+                    version = self._read(fd, identity, status)
+            except BaseException:
+                os.close(fd)
+                raise
+            if version.fd != fd:
+                os.close(fd)
+            return self._hand_out(version)
+
+    def give_back(self, version: _Version) -> None:
+        """One reader less."""
+        with self._lock:
+            version.users -= 1
+            if version.whole is None:
+                self._streams -= 1
+            if version.users == 0:
+                if version.whole is not None and version.lasting:
+                    self._idle[version.identity] = version
+                else:
+                    self._forget(version)
+
+    def _hand_out(self, version: _Version) -> _Opened:
+        version.users += 1
+        if version.whole is None:
+            self._streams += 1
+        elif version.users == 1:
+            self._idle.pop(version.identity, None)
+        return _Opened(version, self)
+
+    def _read(self, fd: int, identity: Identity, status: os.stat_result) -> _Version:
+        size = status.st_size
+        lasting = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED
+        if size > WHOLE_BYTES:
+            version = _Version(identity, size, None, fd=fd, lasting=lasting)
+        else:
+            version = self._read_hashed(fd, identity, size, lasting=lasting)
+        if lasting:
+            self._versions[identity] = version
+        return version
+
+    def _read_hashed(self, fd: int, identity: Identity, size: int, *, lasting: bool) -> _Version:
+        fits = self._make_room(size)
+        sha256 = self._hashes.get(identity)
+        content = os.pread(fd, size, 0) if fits or sha256 is None else b""
+        if sha256 is None:
+            sha256 = hashlib.sha256(content).hexdigest()
+            if lasting:
+                self._remember(identity, sha256)
+        if not fits:
+            return _Version(identity, size, sha256, fd=fd, lasting=lasting)
+        self._kept += len(content)
+        return _Version(identity, len(content), sha256, whole=Stretch(0, content), lasting=lasting)
+
+    def _make_room(self, size: int) -> bool:
+        """Whether ``size`` more bytes fit, when what nobody uses has gone, the longest unused first."""
+        while self._kept + size > self._budget and self._idle:
+            self._forget(self._idle.popitem(last=False)[1])
+        return self._kept + size <= self._budget
+
+    def _forget(self, version: _Version) -> None:
+        if version.lasting:
+            del self._versions[version.identity]
+        if version.whole is not None:
+            self._kept -= version.size
+        else:
+            os.close(version.fd)
+
+    def _remember(self, identity: Identity, sha256: str) -> None:
+        self._hashes[identity] = sha256
+        if len(self._hashes) > MAX_HASHES:
+            self._hashes.popitem(last=False)
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

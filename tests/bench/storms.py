@@ -1,0 +1,318 @@
+"""The boot storms of TFTP servers, side by side: ``python tests/bench/storms.py``.
+
+Starts Cisisk, its TFTP engine without the rest, and what is installed of tftpd-hpa, atftpd and dnsmasq (as TFTP only),
+beside a minimal server in C (``floor.c``) that shows what the kernel allows. All run the same storms in turn, several
+times over, so that a busy minute of the machine meets each of them; what is printed are medians, and Cisisk's ratios.
+
+Servers share one core and the load has another: figures say something on a machine with two cores or more, and nothing
+else to do. Needs a C compiler; dnsmasq needs the right to bind port 69.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PERIOD, STEP = 65521, 37
+"""As in storm.c: what the files contain."""
+CONFIGS, CONFIG_BYTES = 5000, 16 << 10
+FIRMWARE_BYTES = 16 << 20
+SERVER_CORE, LOAD_CORE = 0, 1
+START_SECONDS = 15.0
+OURS, FLOOR = ("cisisk", "engine"), "floor"
+
+
+ATFTPD = ("--daemon", "--no-fork", "--maxthread", "4000")
+DNSMASQ = ("-k", "--port=0", "--enable-tftp", "--bind-interfaces", "--conf-file=/dev/null", "--pid-file=")
+DNSMASQ += ("--user=root", "--tftp-max=4000")
+"""As a service for many phones, not as it is shipped (50 transfers)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storm:
+    """What is asked for, and what is counted: transfers, or megabytes when ``counts_bytes``."""
+
+    name: str
+    load: dict[str, float]
+    counts_bytes: bool = False
+
+
+CONFIG = {"files": CONFIGS, "size": CONFIG_BYTES}
+FIRMWARE = {"files": 1, "size": FIRMWARE_BYTES, "blksize": 1428, "firmware": 1}
+STORMS = [
+    Storm(name="2000 at once", load=CONFIG | {"n": 5000, "at_once": 2000}),
+    Storm(name="500 at once", load=CONFIG | {"n": 5000, "at_once": 500}),
+    Storm(name="64 at once", load=CONFIG | {"n": 5000, "at_once": 64}),
+    Storm(name="one by one", load=CONFIG | {"n": 500, "at_once": 1}),
+    Storm(name="64, blksize 1428", load=CONFIG | {"n": 5000, "at_once": 64, "blksize": 1428}),
+    Storm(name="64 x 16 MB", load=FIRMWARE | {"n": 64, "at_once": 64}, counts_bytes=True),
+    Storm(name="1 x 16 MB, window 8", load=FIRMWARE | {"n": 3, "at_once": 1, "windowsize": 8}, counts_bytes=True),
+    Storm(name="64, 1 % loss", load=CONFIG | {"n": 1000, "at_once": 64, "loss": 1}),
+    Storm(name="64, missing", load=CONFIG | {"n": 30000, "at_once": 64, "missing": 1}),
+]
+
+
+def main() -> int:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="how often each server meets each storm (5)")
+    parser.add_argument("--storms", nargs="*", metavar="WORD", help="only storms with one of these words in their name")
+    parser.add_argument("--servers", nargs="*", metavar="NAME", help="only these servers")
+    parser.add_argument("--json", type=Path, help="write every single measurement there")
+    parser.add_argument("--engine-on", nargs=2, metavar=("PORT", "DIRECTORY"), help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.engine_on:
+        return serve_engine(int(asked.engine_on[0]), Path(asked.engine_on[1]))
+    if os.cpu_count() == 1:
+        print("one core: servers and load disturb each other, the figures are worth little")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the servers are ended then too
+    storms = [storm for storm in STORMS if not asked.storms or any(word in storm.name for word in asked.storms)]
+    with tempfile.TemporaryDirectory(prefix="storms-") as made:
+        Path(made).chmod(0o755)  # some servers read as nobody
+        figures = measure(Path(made), storms, asked.servers, asked.rounds)
+    if asked.json:
+        asked.json.write_text(json.dumps(figures, indent=1))
+    show(figures, [storm for storm in storms if all(name in figures[storm.name] for name in figures["memory"])])
+    return 0
+
+
+def measure(workshop: Path, storms: list[Storm], only: list[str] | None, rounds: int) -> dict[str, Any]:
+    """All measurements by storm and server, and the peak memory of each server."""
+    root, noise, load = furnish(workshop), workshop / "noise", workshop / "storm"
+    if not compiled(HERE / "storm.c", load):
+        sys.exit("no C compiler: the load cannot be made")
+    figures: dict[str, Any] = {storm.name: {} for storm in storms}
+    figures["memory"] = {}
+    with ExitStack() as running:
+        servers = {}
+        for name, (command, address) in commands(workshop, root).items():
+            if only and name not in only:
+                continue
+            servers[name] = address, running.enter_context(server(command))
+        for name, (address, _) in servers.items():
+            wait_until_it_answers(name, address)
+        # All rounds of a storm follow each other, so that an interrupted run has whole storms to show.
+        for storm, turn in itertools.product(storms, range(rounds)):
+            for name, (address, process) in servers.items():
+                try:
+                    measured = run(load, address, noise, storm, turn, process)
+                except KeyboardInterrupt:
+                    print(f" interrupted in {storm.name}")
+                    return figures
+                figures[storm.name].setdefault(name, []).append(measured)
+                figures["memory"][name] = peak_memory(process)
+            print(".", end="", flush=True)
+        print()
+    return figures
+
+
+def furnish(workshop: Path) -> Path:
+    """The files that are served, in one directory for all."""
+    noise = random.Random(69).randbytes(PERIOD)
+    (workshop / "noise").write_bytes(noise)
+    root = workshop / "root"
+    root.mkdir()
+    for index in range(CONFIGS):
+        start = index * STEP % PERIOD
+        (root / f"SEP{index:012X}.cnf.xml").write_bytes((noise[start:] + noise)[:CONFIG_BYTES])
+    image = (noise * (FIRMWARE_BYTES // PERIOD + 1))[:FIRMWARE_BYTES]
+    (root / "image0.bin").write_bytes(image)
+    return root
+
+
+def compiled(source: Path, program: Path) -> bool:
+    """Whether ``program`` could be made of ``source``."""
+    return bool(shutil.which("cc")) and not subprocess.run(["cc", "-O2", "-o", program, source], check=False).returncode
+
+
+def commands(workshop: Path, root: Path) -> dict[str, tuple[list[str], tuple[str, int]]]:
+    """How the servers are started that are here, and where they listen; says which are missing."""
+    found: dict[str, tuple[list[str], tuple[str, int]]] = {}
+    port = free_port()
+    found["cisisk"] = [sys.executable, "-m", "cisisk", "serve", "--config", str(settings(workshop, root, port))], port
+    port = free_port()
+    found["engine"] = [sys.executable, str(Path(__file__)), "--engine-on", str(port[1]), str(root)], port
+    port = free_port()
+    if compiled(HERE / "floor.c", workshop / "floor"):
+        found[FLOOR] = [str(workshop / "floor"), port[0], str(port[1]), str(root)], port
+    for name, program, arguments in (
+        ("tftpd-hpa", "in.tftpd", ["-L", "-u", "root", "-a", "{0}:{1}", "-s", "{2}"]),
+        ("atftpd", "atftpd", [*ATFTPD, "--port", "{1}", "--bind-address", "{0}", "{2}"]),
+        ("dnsmasq", "dnsmasq", [*DNSMASQ, "--listen-address={0}", "--tftp-root={2}"]),
+    ):
+        path = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+        address = ("127.0.0.69", 69) if name == "dnsmasq" else free_port()
+        if path is None or (name == "dnsmasq" and os.geteuid()):
+            print(f"without {name}: {'not installed' if path is None else 'port 69 needs root'}")
+        else:
+            found[name] = [path, *(part.format(*address, root) for part in arguments)], address
+    return found
+
+
+def settings(workshop: Path, root: Path, address: tuple[str, int]) -> Path:
+    """A configuration of Cisisk that serves ``root`` by TFTP, and all it needs on free ports."""
+    file = workshop / "config.toml"
+    file.write_text(
+        f'[server]\nhost = "127.0.0.1"\nport = 0\n[data]\ndir = "{workshop / "data"}"\n'
+        f'[provisioning]\nroot = "{root}"\n[tftp]\nhost = "{address[0]}"\nport = {address[1]}\n'
+        '[log]\nlevel = "warning"\n'
+    )
+    return file
+
+
+def serve_engine(port: int, root: Path) -> int:
+    """Serve ``root`` by the TFTP engine alone until SIGTERM."""
+    from cisisk.provisioning.library import Library
+    from cisisk.provisioning.tftp.server import TftpServer
+
+    server = TftpServer(host="127.0.0.1", port=port, source=Library(root), on_fetch=lambda _: None, max_transfers=4096)
+    server.start()
+    signal.sigwait({signal.SIGTERM})
+    server.stop(0)
+    return 0
+
+
+def free_port() -> tuple[str, int]:
+    """A UDP port that nobody has at this moment."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        address: tuple[str, int] = probe.getsockname()
+        return address
+
+
+@contextmanager
+def server(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A running server on its core; ended at the end of the block."""
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    os.sched_setaffinity(process.pid, core(SERVER_CORE))
+    try:
+        yield process
+    finally:
+        # tftpd-hpa has children, and the session holds nothing but this server.
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def core(number: int) -> set[int]:
+    """One core, where there are several."""
+    return {number % (os.cpu_count() or 1)}
+
+
+def wait_until_it_answers(name: str, address: tuple[str, int]) -> None:
+    """Ask for a file that is not there until an error comes back."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+        phone.settimeout(0.2)
+        end = time.monotonic() + START_SECONDS
+        while time.monotonic() < end:
+            phone.sendto(b"\0\1nothing\0octet\0", address)
+            try:
+                phone.recv(600)
+            except OSError:
+                continue
+            return
+    sys.exit(f"{name} does not answer")
+
+
+def run(
+    load: Path, address: tuple[str, int], noise: Path, storm: Storm, turn: int, process: subprocess.Popen[bytes]
+) -> dict[str, float]:
+    """One storm on one server: what the load counted, and the seconds of processor the server took."""
+    words = [f"{key}={value}" for key, value in storm.load.items()]
+    before = processor_seconds(process)
+    done = subprocess.run(
+        [
+            "taskset",
+            "--cpu-list",
+            str(*core(LOAD_CORE)),
+            load,
+            address[0],
+            str(address[1]),
+            noise,
+            f"seed={turn + 1}",
+            *words,
+        ],
+        capture_output=True,
+        check=True,
+    )
+    counted: dict[str, float] = json.loads(done.stdout)
+    counted["server_cpu"] = processor_seconds(process) - before
+    return counted
+
+
+def processor_seconds(process: subprocess.Popen[bytes]) -> float:
+    """What the threads of ``process`` have computed so far, and the children it has waited for."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_memory(process: subprocess.Popen[bytes]) -> float:
+    """The most megabytes that were resident at a time."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def show(figures: dict[str, Any], storms: list[Storm]) -> None:
+    """Medians as tables: what each server reached, and Cisisk's share of it."""
+    servers = list(figures["memory"])
+    row = "{:20}" + "{:>22}" * len(servers)
+    print(row.format("per second", *servers))
+    for storm in storms:
+        unit = "megabytes" if storm.counts_bytes else "rate"
+        print(row.format(storm.name, *(cell(figures[storm.name][name], unit) for name in servers)))
+    print(row.format("peak memory, MiB", *(f"{figures['memory'][name]:.0f}" for name in servers)))
+    print("  (p99 in ms; r: repetitions by clients; L: transfers lost; the first figure in MB where files are large)\n")
+    for ours in OURS:
+        others = [name for name in servers if name not in OURS]
+        if ours not in servers or not others:
+            continue
+        row = "{:20}" + "{:>12}" * len(others)
+        print(row.format(f"{ours} to", *others))
+        for storm in storms:
+            print(row.format(storm.name, *(ratio(figures[storm.name], storm, ours, other) for other in others)))
+        print()
+
+
+def cell(measured: list[dict[str, float]], unit: str) -> str:
+    """One server in one storm."""
+    figure, p99, repeated, lost = (
+        statistics.median(one[key] for one in measured) for key in (unit, "p99", "retransmits", "lost")
+    )
+    troubles = (f" r{repeated:.0f}" if repeated else "") + (f" L{lost:.0f}" if lost else "")
+    wrong = " WRONG CONTENT" if any(one["wrong"] for one in measured) else ""
+    return f"{figure:.0f} ({p99 * 1e3:.0f}{troubles}){wrong}"
+
+
+def ratio(measured: dict[str, list[dict[str, float]]], storm: Storm, ours: str, other: str) -> str:
+    """How many times as fast; of p99 where packets are lost, for there the timers decide."""
+    unit = "p99" if "loss" in storm.load else "megabytes" if storm.counts_bytes else "rate"
+    pairs = zip(measured[ours], measured[other], strict=False)
+    shares = [mine[unit] / theirs[unit] for mine, theirs in pairs if theirs[unit]]
+    return f"{statistics.median(shares):.2f}" + (" of p99" if unit == "p99" else "") if shares else "-"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from cisisk.provisioning.contents import LONGEST_STRETCH, SHORTEST_STRETCH, WHOLE_BYTES, Contents
+from cisisk.provisioning.library import Library
+
+LONG_AGO = 1_000_000_000
+
+
+def write(path: Path, content: bytes) -> None:
+    """A file that nobody has touched for years."""
+    path.write_bytes(content)
+    os.utime(path, (LONG_AGO, LONG_AGO))
+
+
+@pytest.fixture(autouse=True)
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files written by a test count as old: their ctime cannot be set."""
+    monkeypatch.setattr("cisisk.provisioning.contents.SETTLED", -(10**18))
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@pytest.fixture(name="library")
+def library_of(tmp_path: Path) -> Library:
+    return Library(tmp_path, cache_bytes=10_000)
+
+
+def put(library: Library, root: Path, **files: bytes) -> None:
+    for name, content in files.items():
+        write(root / name, content)
+    library.refresh()
+
+
+def test_all_who_ask_share_one_content(library: Library, tmp_path: Path):
+    put(library, tmp_path, a=b"x" * 6000)
+    first, second = library.open("a"), library.open("a")
+    assert first.stretch(0, 1) is second.stretch(5999, 1)
+    assert library._contents.kept == 6000
+    assert first.sha256 == second.sha256 == hashlib.sha256(b"x" * 6000).hexdigest()
+
+
+def test_a_content_stays_for_the_next_who_asks(library: Library, tmp_path: Path):
+    put(library, tmp_path, a=b"x" * 6000)
+    first = library.open("a")
+    stretch = first.stretch(0, 1)
+    first.close()
+    assert library.open("a").stretch(0, 1) is stretch
+
+
+def test_what_was_unused_longest_makes_room(library: Library, tmp_path: Path):
+    put(library, tmp_path, a=b"a" * 4000, b=b"b" * 4000, c=b"c" * 4000)
+    for name in ("a", "b", "a"):
+        library.open(name).close()
+    kept = library.open("a")
+    a_stretch = kept.stretch(0, 1)
+    kept.close()
+    library.open("c").close()
+    assert library._contents.kept == 8000
+    assert library.open("a").stretch(0, 1) is a_stretch
+
+
+def test_over_the_budget_a_content_is_read_in_stretches(library: Library, tmp_path: Path):
+    put(library, tmp_path, a=b"a" * 9000, b=bytes(index % 251 for index in range(9000)))
+    first, second = library.open("a"), library.open("b")
+    assert library._contents.kept == 9000
+    assert second.sha256 == hashlib.sha256((tmp_path / "b").read_bytes()).hexdigest()
+    stretch = second.stretch(4500, 10)
+    assert (stretch.start, stretch.content) == (4500, (tmp_path / "b").read_bytes()[4500:])
+    assert second.read(100, 7) == (tmp_path / "b").read_bytes()[100:107]
+    for content in (first, second):
+        content.close()
+
+
+def test_a_large_file_never_enters_memory_whole(library: Library, tmp_path: Path):
+    with (tmp_path / "image.bin").open("wb") as image:
+        image.truncate(200 << 20)
+    library.refresh()
+    content = library.open("image.bin")
+    assert (content.size, content.sha256, library._contents.kept) == (200 << 20, None, 0)
+    assert SHORTEST_STRETCH <= len(content.stretch(100 << 20, 1428).content) <= LONGEST_STRETCH
+    content.close()
+
+
+def test_the_more_readers_the_shorter_the_stretches(tmp_path: Path):
+    library = Library(tmp_path, cache_bytes=1 << 20)
+    write(tmp_path / "image.bin", bytes(WHOLE_BYTES + 1))
+    library.refresh()
+    contents = [library.open("image.bin") for _ in range(32)]
+    assert len(contents[0].stretch(0, 1).content) == (1 << 20) // 32
+    before = descriptors()
+    for content in contents:
+        content.close()
+    assert descriptors() == before - 1  # one for all
+
+
+def test_a_replaced_file_is_another_version_and_the_old_one_is_read_to_its_end(library: Library, tmp_path: Path):
+    put(library, tmp_path, a=b"old" * 10, b=b"o" * WHOLE_BYTES + b"ld")
+    whole, streamed = library.open("a"), library.open("b")
+    for name in ("a", "b"):
+        write(tmp_path / "new", b"new")
+        (tmp_path / "new").rename(tmp_path / name)
+        assert library.open(name).read(0, 9) == b"new"
+    assert whole.read(0, 30) == b"old" * 10
+    assert streamed.read(WHOLE_BYTES, 9) == b"ld"
+
+
+def test_what_has_just_been_written_is_not_taken_for_the_same_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("cisisk.provisioning.contents.SETTLED", 10**12)
+    library = Library(tmp_path)
+    put(library, tmp_path, a=b"one")
+    identity = (1, 2, 3, 4, 5)
+    monkeypatch.setattr("cisisk.provisioning.contents._identity", lambda _: identity)
+    first = library.open("a")
+    (tmp_path / "a").write_bytes(b"two")  # in the same tick of the file system's clock
+    assert (first.read(0, 3), library.open("a").read(0, 3)) == (b"one", b"two")
+    first.close()
+    assert library._contents.kept == 3
+
+
+def test_a_content_may_be_closed_twice(library: Library, tmp_path: Path):
+    put(library, tmp_path, a=b"x")
+    content, other = library.open("a"), library.open("a")
+    content.close()
+    content.close()
+    assert other.read(0, 1) == b"x"
+    other.close()
+
+
+def test_nothing_is_left_open(library: Library, tmp_path: Path):
+    put(library, tmp_path, a=b"a" * 9000, b=b"b" * 9000, c=b"c" * (WHOLE_BYTES + 1))
+    before = descriptors()
+    for _ in range(3):
+        contents = [library.open(name) for name in ("a", "b", "c")]
+        for content in contents:
+            content.close()
+    assert descriptors() == before
+
+
+def test_without_a_budget_everything_is_streamed(tmp_path: Path):
+    contents = Contents(0)
+    write(tmp_path / "a", b"abc")
+    fd = os.open(tmp_path / "a", os.O_RDONLY)
+    content = contents.take(fd, os.fstat(fd))
+    assert (content.read(1, 2), content.stretch(0, 3).content, contents.kept) == (b"bc", b"abc", 0)
+    content.close()
+
+
+def test_those_who_read_the_same_part_at_the_same_time_share_it(library: Library, tmp_path: Path):
+    put(library, tmp_path, image=os.urandom(WHOLE_BYTES + 1))
+    first, second = library.open("image"), library.open("image")
+    stretch = first.stretch(0, 1428)
+    assert second.stretch(0, 1428) is stretch
+    assert second.stretch(1428, 1428) is stretch
+    beyond = second.stretch(stretch.end - 1, 1428)
+    assert beyond.content[:1428] == (tmp_path / "image").read_bytes()[stretch.end - 1 : stretch.end + 1427]

@@ -1,0 +1,140 @@
+"""One batch against a state machine that goes the long way."""
+
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from cisisk.provisioning.source import Content, Stretch
+from cisisk.provisioning.tftp import wire
+from cisisk.provisioning.tftp.batch import RECEIVED_AT_ONCE, SENT_AT_ONCE, SHORT_READ, Batch, is_available
+from cisisk.provisioning.tftp.ports import socket_address, socket_name
+from cisisk.provisioning.tftp.transfer import Transfer
+from cisisk.provisioning.tftp.wire import Request
+
+pytestmark = pytest.mark.skipif(not is_available(), reason="this system has no recvmmsg")
+
+
+class Wire:
+    """A socket of the server, one of a phone, and the batch between them."""
+
+    def __init__(self, host: str) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.server, self.phone = (socket.socket(family, socket.SOCK_DGRAM) for _ in range(2))
+        for end in (self.server, self.phone):
+            end.bind((host, 0))
+            end.settimeout(5)
+        self.name = socket_name(self.phone.getsockname())
+        self.batch = Batch(len(self.name), SHORT_READ)
+
+    def bring(self, *datagrams: bytes) -> None:
+        for datagram in datagrams:
+            self.phone.sendto(datagram, self.server.getsockname())
+
+    def advance(self, *transfers: Transfer) -> tuple:
+        return self.batch.advance(self.server.fileno(), dict.fromkeys([self.name], *transfers), 7.0)
+
+
+@pytest.fixture(name="line", params=["127.0.0.1", "::1"])
+def line_of(request: pytest.FixtureRequest) -> Iterator[Wire]:
+    line = Wire(request.param)
+    yield line
+    line.server.close()
+    line.phone.close()
+
+
+@pytest.fixture(name="begin")
+def whole_of(content: Callable[[bytes], Content]) -> Callable[[bytes], Transfer]:
+    def begin(data: bytes, **options: int) -> Transfer:
+        file = content(data)
+        file.stretch = lambda _, __: Stretch(0, data)
+        transfer = Transfer(Request("a", "octet", {key: str(value) for key, value in options.items()}), file, 0.0)
+        transfer.start(0.0)
+        return transfer
+
+    return begin
+
+
+def test_a_name_is_what_the_kernel_calls_an_address(line: Wire):
+    assert socket_address(line.name) == line.phone.getsockname()
+
+
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 1024, 1025])
+def test_it_answers_as_the_state_machine_does(line: Wire, begin: Callable, size: int):
+    data = bytes(index % 251 for index in range(size))
+    transfer, model = begin(data), begin(data)
+    for block in range(1, size // 512 + 1):
+        line.bring(wire.ack(block))
+        assert line.advance(transfer) == (1, [], [])
+        assert (line.phone.recv(600),) == model.receive(wire.ack(block), 7.0)
+        assert (transfer.blocks, transfer.sent, transfer.sent_at) == (model.blocks, model.sent, 7.0)
+    line.bring(wire.ack(size // 512 + 1))
+    assert line.advance(transfer) == (1, [line.name], [])
+
+
+def test_after_an_oack_it_sends_block_1(line: Wire, begin: Callable):
+    transfer = begin(b"x" * 3000, blksize=1000)
+    line.bring(wire.ack(0))
+    assert line.advance(transfer) == (1, [], [])
+    assert line.phone.recv(2000) == wire.data(1, b"x" * 1000)
+    assert transfer.is_proven
+
+
+def test_block_numbers_pass_65535(line: Wire, begin: Callable):
+    data = bytes(index % 251 for index in range(8 * 65_540))
+    transfer = begin(data, blksize=8)
+    while transfer.sent < 65_534:
+        transfer.proceed(0.0)
+    for block in range(65_534, 65_540):
+        line.bring(wire.ack(block))
+        assert line.advance(transfer).left == []
+        assert line.phone.recv(100) == wire.data(block + 1, data[8 * block : 8 * block + 8])
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [wire.ack(2), wire.ack(0), b"\0\4\0", b"\0\4\0\1\0", b"", wire.error(wire.ErrorCode.UNDEFINED, "x"), b"\0\3\0\1"],
+)
+def test_everything_else_is_left(line: Wire, begin: Callable, datagram: bytes):
+    transfer = begin(b"x" * 3000)
+    line.bring(datagram)
+    assert line.advance(transfer) == (1, [], [(line.name, datagram)])
+    assert (transfer.sent, transfer.blocks) == (1, 0)
+
+
+def test_a_short_datagram_is_not_completed_from_the_one_before_it_in_the_buffer(line: Wire, begin: Callable):
+    transfer = begin(b"x" * 3000)
+    line.bring(wire.ack(2))
+    line.advance(transfer)
+    line.bring(b"\0\4\0")
+    line.advance(transfer)
+    line.bring(wire.ack(1)[:3])
+    assert line.advance(transfer).left == [(line.name, b"\0\4\0")]
+
+
+def test_a_datagram_of_an_unknown_sender_is_left(line: Wire):
+    line.bring(wire.ack(1))
+    assert line.batch.advance(line.server.fileno(), {}, 7.0) == (1, [], [(line.name, wire.ack(1))])
+
+
+def test_an_empty_socket_has_nothing(line: Wire):
+    assert line.batch.advance(line.server.fileno(), {}, 7.0) == (0, [], [])
+
+
+def test_more_than_a_batch_is_read_in_two(line: Wire):
+    line.server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    line.bring(*[wire.ack(9)] * (RECEIVED_AT_ONCE + 1))
+    assert [line.advance(None).datagrams for _ in range(3)] == [RECEIVED_AT_ONCE, 1, 0]
+
+
+def test_what_was_made_one_by_one_is_sent_together(line: Wire):
+    line.phone.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    datagrams = [index.to_bytes(2, "big") * (index % 700) for index in range(2 * SENT_AT_ONCE + 1)]
+    line.batch.send(line.server.fileno(), [(line.name, datagram) for datagram in datagrams])
+    assert [line.phone.recv(2000) for _ in datagrams] == datagrams
+
+
+def test_a_datagram_that_cannot_be_sent_does_not_keep_the_others(line: Wire):
+    nowhere = socket_name((*line.phone.getsockname()[:1], 0, *line.phone.getsockname()[2:]))
+    line.batch.send(line.server.fileno(), [(nowhere, b"lost"), (line.name, b"arrives")])
+    assert line.phone.recv(100) == b"arrives"

@@ -1,0 +1,47 @@
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cisisk.provisioning.source import Content
+from cisisk.provisioning.tftp.netascii import NetasciiContent, encode
+
+
+def decode(octets: bytes) -> bytes:
+    """RFC 764: what a receiver whose lines end with LF makes of it."""
+    return octets.replace(b"\r\n", b"\n").replace(b"\r\0", b"\r")
+
+
+@pytest.mark.parametrize(
+    ("text", "octets"),
+    [(b"", b""), (b"a\nb", b"a\r\nb"), (b"a\rb", b"a\r\0b"), (b"a\r\nb", b"a\r\0\r\nb"), (b"\n\n", b"\r\n\r\n")],
+)
+def test_a_line_ends_with_cr_lf_and_a_cr_of_its_own_is_cr_nul(text: bytes, octets: bytes):
+    assert encode(text) == octets
+    assert decode(octets) == text
+
+
+@given(st.lists(st.sampled_from([b"\n", b"\r", b"x" * 100, b"line\n"]), max_size=300), st.data())
+def test_every_part_is_the_same_part_of_the_whole(
+    content: Callable[[bytes], Content], pieces: list[bytes], data: st.DataObject
+):
+    text = b"".join(pieces)
+    whole = encode(text)
+    translated = NetasciiContent.of(content(text))
+    assert translated.size == len(whole)
+    offset = data.draw(st.integers(0, len(whole)))
+    length = data.draw(st.integers(0, len(whole) - offset))
+    assert translated.read(offset, length) == whole[offset : offset + length]
+    stretch = translated.stretch(offset, length)
+    assert stretch.start <= offset
+    assert stretch.end >= offset + length
+    assert whole[stretch.start : stretch.end] == stretch.content
+
+
+def test_it_names_the_version_and_gives_it_back(content: Callable[[bytes], Content]):
+    file = content(b"a\n")
+    translated = NetasciiContent.of(file)
+    assert translated.sha256 == file.sha256
+    translated.close()
+    assert file.closed == 1
