@@ -1,27 +1,25 @@
 """The composition root: builds every part from the settings, starts them in order and stops them in reverse."""
 
 import asyncio
-import errno
 import gc
 import logging
 import os
 import resource
-import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 from aiohttp import hdrs, web
-from aiohttp.http import HttpProcessingError
 
+from cisisk import http_ports
 from cisisk.api import application, context
 from cisisk.api.health import Health
 from cisisk.config import Settings
+from cisisk.http_ports import Runners
 from cisisk.identity.accounts import Accounts
 from cisisk.identity.tokens import KeyRing
 from cisisk.mobility.contacts import Contacts
@@ -32,7 +30,6 @@ from cisisk.mobility.restart.execute import PhoneCommands
 from cisisk.mobility.restart.method import Restarts
 from cisisk.mobility.server_address import server_address
 from cisisk.mobility.switch import Switcher
-from cisisk.model.errors import ConfigurationError, StartRefused
 from cisisk.model.phone import Software
 from cisisk.phone_services import authentication
 from cisisk.provisioning.library import Library
@@ -43,19 +40,8 @@ from cisisk.store.database import Database
 log = logging.getLogger(__name__)
 
 
-class _Unquoted(logging.Filter):
-    """Drops what aiohttp's server says of clients that hang up or speak no HTTP: it quotes them, and their secrets."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], (ConnectionError, HttpProcessingError)))
-
-
-logging.getLogger("aiohttp.server").addFilter(_Unquoted())
-
 CONTROL_SOCKET = "control.sock"
 """In the data directory: the API for whoever owns it, without a token."""
-HTTP_DRAIN_SECONDS = 3.0
-"""For open requests at the end; aiohttp takes up to twice as long with one that does not listen."""
 SWITCH_DRAIN_SECONDS = 2.5
 """For switches under way, which no longer wait for their phones: less than the requests that they answer have."""
 TFTP_DRAIN_SECONDS = 5.0
@@ -124,7 +110,7 @@ async def running(settings: Settings) -> AsyncIterator[Appliance]:
             tftp.start()
         runners = _runners(settings, core, health)
         stack.push_async_callback(_stop, core.switcher, runners, tftp)
-        api_url, phones_url = await _listen(settings, runners)
+        api_url, phones_url = await http_ports.listen(settings.server, runners, settings.data.dir / CONTROL_SOCKET)
         stack.enter_context(_rare_garbage())
         yield Appliance(health, core.new_admin_password, api_url, phones_url, tftp.address if tftp else None)
 
@@ -137,7 +123,7 @@ async def control_only(settings: Settings) -> AsyncIterator[Appliance]:
         runner = web.AppRunner(_api_app(settings, core, health), access_log=None)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
-        await _listen_locally(settings, runner)
+        await http_ports.listen_locally(runner, settings.data.dir / CONTROL_SOCKET)
         yield Appliance(health, core.new_admin_password)
 
 
@@ -222,7 +208,7 @@ def _bind_tftp(settings: Settings, core: _Core) -> TftpServer:
             largest_blksize=settings.tftp.max_blksize,
         )
     except OSError as error:
-        raise _no_port("tftp", "UDP", settings.tftp.host, settings.tftp.port, error) from error
+        raise http_ports.port_refused("tftp.port", "UDP", settings.tftp.host, settings.tftp.port, error) from error
 
 
 def _allow_descriptors(wanted: int) -> None:
@@ -233,18 +219,6 @@ def _allow_descriptors(wanted: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     if allowed < wanted:
         log.warning("only %d files may be open at once; tftp.max_transfers would need %d", allowed, wanted)
-
-
-def _no_port(section: str, kind: str, host: str, port: int, error: OSError) -> StartRefused:
-    remedy = {
-        errno.EACCES: (
-            "ports below 1024 need the right CAP_NET_BIND_SERVICE, which the systemd unit grants; without it, set "
-            f"{section}.port to a higher one"
-        ),
-        errno.EADDRINUSE: f"another program has it. Stop that one ('ss -lnp' names it), or set {section}.port",
-        errno.EADDRNOTAVAIL: f"{host} is not an address of this machine. Set {section}.host",
-    }.get(error.errno or 0, error.strerror or str(error))
-    return StartRefused(f"{kind} port {port} on {host} ({section}.port) cannot be opened: {remedy}")
 
 
 def _api_app(settings: Settings, core: _Core, health: Health) -> web.Application:
@@ -260,87 +234,12 @@ def _api_app(settings: Settings, core: _Core, health: Health) -> web.Application
     return application.build(parts, settings.provisioning.max_config_bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class _Runners:
+def _runners(settings: Settings, core: _Core, health: Health) -> Runners:
     """With a certificate the API has a port of its own; without one it shares that of the phones."""
-
-    api: web.AppRunner
-    phones: web.AppRunner
-
-    @property
-    def each(self) -> list[web.AppRunner]:
-        return [self.api] if self.api is self.phones else [self.api, self.phones]
-
-
-def _runners(settings: Settings, core: _Core, health: Health) -> _Runners:
     api_app = _api_app(settings, core, health)
     phones_app = web.Application() if settings.server.tls_cert else api_app
     phones_app.add_routes(authentication.routes(core.commands))
-    for app in {api_app, phones_app}:
-        app.on_response_prepare.append(_say_no_version)
-    # No access log: the queries of phones carry passwords.
-    api = web.AppRunner(api_app, access_log=None, shutdown_timeout=HTTP_DRAIN_SECONDS)
-    if phones_app is api_app:
-        return _Runners(api, api)
-    return _Runners(api, web.AppRunner(phones_app, access_log=None, shutdown_timeout=HTTP_DRAIN_SECONDS))
-
-
-async def _say_no_version(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers[hdrs.SERVER] = "Cisisk"
-
-
-async def _listen(settings: Settings, runners: _Runners) -> tuple[str, str]:
-    """Open the ports; the URLs of the API and of the phones' services."""
-    for runner in runners.each:
-        await runner.setup()
-    await _listen_locally(settings, runners.api)
-    server = settings.server
-    phones_url = await _listen_on(runners.phones, server.host, server.port, "server.port", None)
-    if runners.api is runners.phones:
-        return phones_url, phones_url
-    tls = await asyncio.to_thread(_tls_context, server.tls_cert, server.tls_key)
-    return await _listen_on(runners.api, server.host, server.tls_port, "server.tls_port", tls), phones_url
-
-
-async def _listen_on(runner: web.AppRunner, host: str, port: int, setting: str, tls: ssl.SSLContext | None) -> str:
-    # asyncio keeps IPv4 away from what is bound to ::, so that it needs a socket of its own.
-    for each in ("0.0.0.0", host) if host == "::" else (host,):  # noqa: S104 -- :: in the settings is every address
-        site = web.TCPSite(runner, each, port, ssl_context=tls)
-        try:
-            await site.start()
-        except OSError as error:
-            raise _no_port(setting.partition(".")[0], "TCP", each, port, error) from error
-        port = site.port
-    shown = f"[{host}]" if ":" in host else host
-    return f"{'https' if tls else 'http'}://{shown}:{port}"
-
-
-async def _listen_locally(settings: Settings, runner: web.AppRunner) -> None:
-    path = settings.data.dir / CONTROL_SOCKET
-    try:
-        await web.UnixSite(runner, path).start()
-        await asyncio.to_thread(path.chmod, 0o600)
-    except OSError as error:
-        reason = error.strerror or error
-        raise StartRefused(
-            f"The control socket {path} cannot be opened: {reason}. A shorter data.dir may help"
-        ) from error
-
-
-def _tls_context(certificate: str, key: str) -> ssl.SSLContext:
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        tls.load_cert_chain(certificate, key, _no_passphrase)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(
-            f"server.tls_cert, server.tls_key: {Path(certificate)} and its key: {error}"
-        ) from error
-    return tls
-
-
-def _no_passphrase() -> str:
-    """Instead of OpenSSL's own question on a terminal where nobody may be."""
-    raise ConfigurationError("server.tls_key: the key is protected by a passphrase. Cisisk needs it without one")
+    return http_ports.runners_for(api_app, phones_app)
 
 
 async def _keep_fresh(library: Library) -> None:
@@ -352,7 +251,7 @@ async def _keep_fresh(library: Library) -> None:
             log.warning("the served directory cannot be read: %s", error.strerror)
 
 
-async def _stop(switcher: Switcher, runners: _Runners, tftp: TftpServer | None) -> None:
+async def _stop(switcher: Switcher, runners: Runners, tftp: TftpServer | None) -> None:
     """No new work, and what is under way comes to its end, all at the same time."""
     endings = [switcher.stop(SWITCH_DRAIN_SECONDS), *(runner.cleanup() for runner in runners.each)]
     if tftp is not None:
