@@ -133,9 +133,8 @@ class Switcher:
 
     async def _settle_earlier(self, mac: Mac) -> None:
         """What the disk or the database refused at this phone's last switch: now nobody else is switching it."""
-        for deployment in await deployments.unfinished(self._db):
-            if deployment.mac == mac:
-                await self._settle(deployment)
+        for deployment in await deployments.unfinished(self._db, mac):
+            await self._settle(deployment)
 
     async def _settle(self, deployment: Deployment) -> None:
         """Make true what the record says of a switch that was cut off: the served file tells how far it came."""

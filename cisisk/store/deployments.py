@@ -43,10 +43,14 @@ async def get(db: Database | Transaction, uuid: str) -> Deployment:
     return _deployment(row)
 
 
-async def unfinished(db: Database) -> list[Deployment]:
-    """Those that were cut off before it was known what became of the restart, the oldest first."""
-    cut_off = "restart IS NULL AND failed_at IS NULL AND superseded_at IS NULL"
-    return [_deployment(row) for row in await db.rows(f"{_SELECT} WHERE {cut_off} ORDER BY number")]
+async def unfinished(db: Database, mac: Mac | None = None) -> list[Deployment]:
+    """Those of which it is not known what became of the restart, the oldest first; those of one phone if named."""
+    cut_off = f"{_SELECT} WHERE restart IS NULL AND failed_at IS NULL AND superseded_at IS NULL"
+    if mac is None:
+        rows = await db.rows(f"{cut_off} ORDER BY number")
+    else:
+        rows = await db.rows(f"{cut_off} AND mac = ? ORDER BY number", (mac.digits,))
+    return [_deployment(row) for row in rows]
 
 
 async def record(

@@ -9,7 +9,7 @@ from uuid import uuid4
 from cisisk.model.clock import now
 from cisisk.model.errors import Conflict, NotFound
 from cisisk.model.revision import require_current
-from cisisk.model.user import SUPERADMIN_LEVEL, SUPERADMIN_PERMISSION, Actor, User
+from cisisk.model.user import SUPERADMIN_LEVEL, SUPERADMIN_PERMISSION, SYSTEM, Actor, User
 from cisisk.store import audit
 from cisisk.store.changes import change
 from cisisk.store.database import Database, Transaction
@@ -81,7 +81,7 @@ async def create(
 async def create_superadmin(db: Database, columns: Mapping[str, Any], password_hash: str) -> User:
     """Add a user who may do everything. Raises Conflict as :func:`create`."""
     async with db.transaction() as tx:
-        user = await _insert(tx, Actor(), columns, password_hash, "user.created")
+        user = await _insert(tx, SYSTEM, columns, password_hash, "user.created")
         await tx.rows("INSERT INTO user_permissions VALUES (?, ?)", (user.uuid, SUPERADMIN_PERMISSION))
         return await get(tx, user.uuid)
 

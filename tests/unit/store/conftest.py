@@ -1,8 +1,6 @@
-"""A migrated database for each test, and people to put into it."""
+"""People to put into the store, and what they do."""
 
-import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -10,7 +8,7 @@ import pytest
 from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
 from cisisk.model.user import SUPERADMIN_PERMISSION, Actor, User
-from cisisk.store import audit, migrations, permissions, profiles, users
+from cisisk.store import audit, permissions, profiles, users
 from cisisk.store.audit import AuditEntry
 from cisisk.store.database import Database
 from cisisk.store.listing import Listing
@@ -18,29 +16,6 @@ from cisisk.store.listing import Listing
 NewUser = Callable[..., Awaitable[User]]
 NewProfile = Callable[..., Awaitable[Profile]]
 LastEntry = Callable[[], Awaitable[AuditEntry]]
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store, to be copied."""
-    path = tmp_path_factory.mktemp("store") / "cisisk.db"
-    migrations.migrate(path, migrations.steps())
-    return path
-
-
-@pytest.fixture
-def db_path(migrated: Path, tmp_path: Path) -> Path:
-    """The file of ``db``."""
-    return Path(shutil.copy(migrated, tmp_path / "cisisk.db"))
-
-
-@pytest.fixture
-async def db(db_path: Path) -> AsyncIterator[Database]:
-    """An open empty store."""
-    async with Database.open(db_path.as_uri()) as database:
-        # What a test stores need not survive a pulled plug.
-        await database._writer.execute("PRAGMA synchronous = OFF")
-        yield database
 
 
 @pytest.fixture

@@ -252,6 +252,7 @@ async def test_the_unfinished_are_those_that_were_cut_off_the_oldest_first(
     await deployments.restart_tried(db, restarted, RESTART_OK, "cgi-keys")
     written = await switched(db, actor, Mac("AABBCCDDEE02"), profile, FIRST)
     assert [deployment.uuid for deployment in await deployments.unfinished(db)] == [recorded.uuid, written.uuid]
+    assert [deployment.uuid for deployment in await deployments.unfinished(db, mac)] == [recorded.uuid]
 
 
 async def test_what_is_not_there_is_not_found(db: Database) -> None:

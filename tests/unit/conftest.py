@@ -1,0 +1,33 @@
+"""A real store for whoever asks."""
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cisisk.store import migrations
+from cisisk.store.database import Database
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store, to be copied."""
+    path = tmp_path_factory.mktemp("store") / "cisisk.db"
+    migrations.migrate(path, migrations.steps())
+    return path
+
+
+@pytest.fixture
+def db_path(migrated: Path, tmp_path: Path) -> Path:
+    """The file of ``db``."""
+    return Path(shutil.copy(migrated, tmp_path / "cisisk.db"))
+
+
+@pytest.fixture
+async def db(db_path: Path) -> AsyncIterator[Database]:
+    """An open empty store."""
+    async with Database.open(db_path.as_uri()) as database:
+        # What a test stores need not survive a pulled plug.
+        await database._writer.execute("PRAGMA synchronous = OFF")
+        yield database
