@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Collection, Container, Iterable
+from typing import TypeAlias, TypeVar
 
 from cisisk.model.errors import StorageFailed
 from cisisk.model.mac import Mac
@@ -11,7 +12,7 @@ from cisisk.provisioning.fetch import Fetch, Outcome
 from cisisk.provisioning.names import device_mac, normalise
 from cisisk.store import deployments, phones
 from cisisk.store.database import Database
-from cisisk.store.deployments import Delivery
+from cisisk.store.deployments import ConfigKey, Delivery
 from cisisk.store.phones import Sighting
 
 log = logging.getLogger(__name__)
@@ -19,10 +20,18 @@ log = logging.getLogger(__name__)
 MAX_PENDING = 100_000
 """Fetches that wait to be stored; of a longer storm the oldest are let go rather than the memory."""
 MAX_KNOWN = 20_000
-"""Phones whose last sighting is remembered, so that the same is not stored again: more than any site has."""
+"""Phones, and names that phones ask for, that are remembered so that nothing is worked out or stored again: more than
+any site has."""
 _MINUTE = len("2026-06-28T12:00")
 _BATCH_SECONDS = 0.1
 """Fetches are stored together: a boot storm is some transactions a second instead of thousands."""
+_AT_ONCE = 1000
+"""Fetches looked through in one go: some milliseconds even if nothing is known of any, in which no request waits long.
+With fewer, the transactions would cost more than the fetches."""
+
+_T = TypeVar("_T")
+_Told: TypeAlias = tuple[Mac, Fetch]
+"""A fetch and the phone that it tells of."""
 
 
 class Contacts:
@@ -34,7 +43,8 @@ class Contacts:
         self._pending: deque[Fetch] = deque(maxlen=MAX_PENDING)
         self._arrived = asyncio.Event()
         self._storing = asyncio.Lock()
-        self._known: OrderedDict[Mac, Sighting] = OrderedDict()
+        self._named: dict[str, Mac] = {}
+        self._known: dict[str, Sighting] = {}
 
     def note(self, fetch: Fetch) -> None:
         """Take a fetch. Callable from any thread; returns at once."""
@@ -57,54 +67,73 @@ class Contacts:
     async def store_pending(self) -> None:
         """Store all that has arrived so far. What the database refuses is lost, and said so."""
         async with self._storing:
-            fetches = [self._pending.popleft() for _ in range(len(self._pending))]
-            sightings = [sighting for sighting in _sightings(fetches) if self._is_news(sighting)]
-            deliveries = list(_deliveries(fetches))
-            try:
-                if deliveries:
-                    await deployments.delivered(self._db, deliveries)
-                if sightings:
-                    await phones.note_sightings(self._db, sightings)
-            except StorageFailed as error:
-                log.warning("what %d fetches told is lost: %s", len(fetches), error)
-            else:
-                self._remember(sightings)
+            for left in range(len(self._pending), 0, -_AT_ONCE):
+                await self._store([self._pending.popleft() for _ in range(min(left, _AT_ONCE))])
+                # What told nothing new has waited for nobody.
+                await asyncio.sleep(0)
 
-    def _is_news(self, sighting: Sighting) -> bool:
-        """Whether it tells more than the time, which is kept to the minute."""
-        known = self._known.get(sighting.mac)
-        return known is None or (known.ip, known.proved, known.seen_at[:_MINUTE]) != (
-            sighting.ip,
-            sighting.proved,
-            sighting.seen_at[:_MINUTE],
-        )
+    async def _store(self, fetches: Collection[Fetch]) -> None:
+        told = [
+            (mac, fetch)
+            for fetch in fetches
+            if fetch.outcome is not Outcome.REFUSED and (mac := self._whose(fetch.name)) is not None
+        ]
+        try:
+            await self._store_deliveries(told)
+            await self._store_sightings(told)
+        except StorageFailed as error:
+            log.warning("what %d fetches told is lost: %s", len(fetches), error)
 
-    def _remember(self, sightings: Iterable[Sighting]) -> None:
-        for sighting in sightings:
-            self._known.pop(sighting.mac, None)
-            self._known[sighting.mac] = sighting
-        while len(self._known) > MAX_KNOWN:
-            self._known.popitem(last=False)
+    def _whose(self, name: str) -> Mac | None:
+        """Whose file a requested name is; phones ask for the same names at every boot."""
+        mac = self._named.get(name)
+        if mac is None and (mac := device_mac(name)) is not None:
+            _keep(self._named, name, mac)
+        return mac
+
+    async def _store_deliveries(self, told: Iterable[_Told]) -> None:
+        """Record what a switch has waited for. Only the store knows what that is: it is asked once for all of them."""
+        whole = [(mac, fetch) for mac, fetch in told if fetch.outcome is Outcome.COMPLETED]
+        if not whole:
+            return
+        awaited = await deployments.awaited(self._db, min(fetch.started_at for _, fetch in whole))
+        deliveries = list(_deliveries(whole, awaited)) if awaited else []
+        if deliveries:
+            await deployments.delivered(self._db, deliveries)
+
+    async def _store_sightings(self, told: Iterable[_Told]) -> None:
+        news = self._news(told)
+        if news:
+            await phones.note_sightings(self._db, news.values())
+            for digits, sighting in news.items():
+                _keep(self._known, digits, sighting)
+
+    def _news(self, told: Iterable[_Told]) -> dict[str, Sighting]:
+        """Where each phone is, of those where it tells more than the time, which is kept to the minute."""
+        news: dict[str, Sighting] = {}
+        for mac, fetch in told:
+            digits, ip, proved = mac.digits, fetch.peer[0], fetch.outcome is Outcome.COMPLETED
+            known = news.get(digits) or self._known.get(digits)
+            if known is not None and (
+                known.proved > proved
+                or (known.ip == ip and known.proved == proved and known.seen_at[:_MINUTE] == fetch.started_at[:_MINUTE])
+            ):
+                continue
+            news[digits] = Sighting(mac=mac, ip=ip, seen_at=fetch.started_at, proved=proved)
+        return news
 
 
-def _sightings(fetches: Iterable[Fetch]) -> Iterable[Sighting]:
-    """The last one of each phone, and of those that are proved if there is one."""
-    latest: dict[str, Sighting] = {}
-    for fetch in fetches:
-        mac = device_mac(fetch.name)
-        if mac is None or fetch.outcome is Outcome.REFUSED:
+def _deliveries(whole: Iterable[_Told], awaited: Container[ConfigKey]) -> Iterable[Delivery]:
+    for mac, fetch in whole:
+        if fetch.sha256 is None or (mac.digits, fetch.sha256) not in awaited:
             continue
-        proved = fetch.outcome is Outcome.COMPLETED
-        known = latest.get(mac.digits)
-        if known is None or proved >= known.proved:
-            latest[mac.digits] = Sighting(mac=mac, ip=fetch.peer[0], seen_at=fetch.started_at, proved=proved)
-    return latest.values()
-
-
-def _deliveries(fetches: Iterable[Fetch]) -> Iterable[Delivery]:
-    for fetch in fetches:
-        mac = device_mac(fetch.name)
-        if mac is None or fetch.sha256 is None or fetch.outcome is not Outcome.COMPLETED:
-            continue
+        # The same bytes may lie under another name of the phone's, in a backup of its config for one.
         if normalise(fetch.name) == mac.config_name.casefold():
             yield Delivery(mac=mac, sha256=fetch.sha256, ip=fetch.peer[0], asked_at=fetch.started_at)
+
+
+def _keep(memory: dict[str, _T], key: str, value: _T) -> None:
+    """Remember one more. What is full starts afresh: its contents cost no more than to be found out once more."""
+    if len(memory) >= MAX_KNOWN:
+        memory.clear()
+    memory[key] = value

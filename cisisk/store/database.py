@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Self
 
@@ -38,6 +38,10 @@ class Transaction:
     async def row(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Row | None:
         """Run one statement; its first row, or None."""
         return next(iter(await self.rows(sql, parameters)), None)
+
+    async def each(self, sql: str, parameters: Iterable[Sequence[Any]]) -> None:
+        """Run one statement that changes something with each of the ``parameters``, in their order."""
+        await self._connection.executemany(sql, parameters)
 
 
 class Database:

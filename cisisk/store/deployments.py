@@ -4,6 +4,7 @@ import hashlib
 import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TypeAlias
 from uuid import uuid4
 
 from cisisk.model.clock import Timestamp, now
@@ -19,6 +20,9 @@ _SELECT = (
     "SELECT uuid, mac, sha256, profile_uuid, profile_name, requested_by, recorded_at, written_at, restart,"
     " restart_method, restarted_at, fetched_at, fetched_from, superseded_at, failed_at, failure FROM deployments"
 )
+
+ConfigKey: TypeAlias = tuple[str, str]
+"""One content as the config of one phone: the digits of its MAC and the sha256."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,15 +127,28 @@ async def restart_tried(db: Database, deployment: Deployment, outcome: str, meth
         )
 
 
+async def awaited(db: Database, since: Timestamp) -> set[ConfigKey]:
+    """What :func:`delivered` may mark of deliveries that were asked for at ``since`` or later, and that have ended."""
+    waiting = "SELECT mac, sha256 FROM deployments WHERE written_at IS NOT NULL AND fetched_at IS NULL"
+    # In its turn among the writers: what one of them is about to commit as written may have been delivered already.
+    async with db.transaction() as tx:
+        rows = await tx.rows(
+            # Not one SELECT with OR, for which SQLite goes through all that was ever superseded.
+            f"{waiting} AND superseded_at IS NULL UNION ALL {waiting} AND superseded_at > ?",
+            (since,),
+        )
+    return {(row["mac"], row["sha256"]) for row in rows}
+
+
 async def delivered(db: Database, deliveries: Collection[Delivery]) -> None:
     """Phones acknowledged whole configs: the deployment that waited for each is fetched."""
     async with db.transaction() as tx:
-        for delivery in deliveries:
-            await tx.rows(
-                "UPDATE deployments SET fetched_at = ?, fetched_from = ? WHERE mac = ? AND sha256 = ?"
-                " AND written_at <= ? AND fetched_at IS NULL AND (superseded_at IS NULL OR superseded_at > ?)",
-                (now(), delivery.ip, delivery.mac.digits, delivery.sha256, delivery.asked_at, delivery.asked_at),
-            )
+        moment = now()
+        await tx.each(
+            "UPDATE deployments SET fetched_at = ?, fetched_from = ? WHERE mac = ? AND sha256 = ?"
+            " AND written_at <= ? AND fetched_at IS NULL AND (superseded_at IS NULL OR superseded_at > ?)",
+            [(moment, each.ip, each.mac.digits, each.sha256, each.asked_at, each.asked_at) for each in deliveries],
+        )
 
 
 async def _keep_version(tx: Transaction, mac: Mac, content: bytes, origin: Origin) -> str:

@@ -206,18 +206,20 @@ async def last_seen(db: Database | Transaction, mac: Mac) -> str | None:
 async def note_sightings(db: Database, sightings: Collection[Sighting]) -> None:
     """Remember where phones were seen. What is not proved replaces nothing that is."""
     async with db.transaction() as tx:
-        for sighting in sightings:
-            await tx.rows(
-                "INSERT INTO sightings (mac, ip, seen_at, proved) VALUES (?, ?, ?, ?) ON CONFLICT (mac) DO UPDATE"
-                " SET ip = excluded.ip, seen_at = excluded.seen_at, proved = excluded.proved"
-                " WHERE excluded.proved >= sightings.proved",
-                (sighting.mac.digits, sighting.ip, sighting.seen_at, sighting.proved),
-            )
-        await tx.rows(
-            "DELETE FROM sightings WHERE mac IN (SELECT mac FROM sightings WHERE mac NOT IN (SELECT mac FROM phones)"
-            " ORDER BY proved DESC, seen_at DESC LIMIT -1 OFFSET ?)",
-            (MAX_STRANGERS,),
+        await tx.each(
+            "INSERT INTO sightings (mac, ip, seen_at, proved) VALUES (?, ?, ?, ?) ON CONFLICT (mac) DO UPDATE"
+            " SET ip = excluded.ip, seen_at = excluded.seen_at, proved = excluded.proved"
+            " WHERE excluded.proved >= sightings.proved",
+            [(each.mac.digits, each.ip, each.seen_at, each.proved) for each in sightings],
         )
+        # Whether there can be too many is found out much sooner than who they are.
+        if await tx.row("SELECT 1 FROM sightings LIMIT 1 OFFSET ?", (MAX_STRANGERS,)):
+            await tx.rows(
+                "DELETE FROM sightings WHERE mac IN"
+                " (SELECT mac FROM sightings WHERE mac NOT IN (SELECT mac FROM phones)"
+                " ORDER BY proved DESC, seen_at DESC LIMIT -1 OFFSET ?)",
+                (MAX_STRANGERS,),
+            )
 
 
 async def _set_software(tx: Transaction, mac: Mac, software: Software | None) -> None:

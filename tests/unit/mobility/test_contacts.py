@@ -1,5 +1,6 @@
 import asyncio
 import hashlib
+import random
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -37,11 +38,16 @@ async def deployment(db: Database, mac: Mac, profile: Profile) -> Deployment:
 
 
 def fetch(
-    name: str, outcome: Outcome = Outcome.COMPLETED, *, ip: str = "192.0.2.7", sha256: str | None = SHA256
+    name: str,
+    outcome: Outcome = Outcome.COMPLETED,
+    *,
+    ip: str = "192.0.2.7",
+    sha256: str | None = SHA256,
+    started_at: str | None = None,
 ) -> Fetch:
     return Fetch(
         protocol="tftp",
-        started_at=now(),
+        started_at=started_at or now(),
         peer=(ip, 1024),
         local="192.0.2.5",
         name=name,
@@ -163,7 +169,105 @@ async def test_of_many_in_one_batch_the_last_proved_one_is_believed(contacts: Co
     assert await phones.last_seen(db, other) == "192.0.2.6"
 
 
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_comes_in_whatever_batches_the_store_ends_as_if_each_had_been_stored_alone(
+    db: Database, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_KNOWN", 4)
+    monkeypatch.setattr(module, "_AT_ONCE", 5)
+    contacts, chance, expected = Contacts(db), random.Random(seed), {}
+    for at in range(200):
+        mac = Mac(f"AABBCCDDEE0{chance.randrange(5)}")
+        name = chance.choice((mac.config_name, f"/{mac.config_name.lower()}", f"CTL{mac.device_name}.tlv"))
+        outcome = chance.choice((Outcome.COMPLETED, Outcome.ABSENT, Outcome.TIMED_OUT, Outcome.REFUSED))
+        ip, minute = f"192.0.2.{chance.randrange(3)}", f"2026-06-28T12:{at // 20:02}"
+        contacts.note(fetch(name, outcome, ip=ip, started_at=f"{minute}:00.{at:03}Z"))
+        proved = outcome is Outcome.COMPLETED
+        if outcome is not Outcome.REFUSED and proved >= expected.get(mac.digits, (False,))[0]:
+            expected[mac.digits] = (proved, ip, minute)
+        if chance.random() < 0.3:
+            await contacts.store_pending()
+    await contacts.store_pending()
+    rows = await db.rows("SELECT mac, proved, ip, seen_at FROM sightings")
+    assert {row["mac"]: (bool(row["proved"]), row["ip"], row["seen_at"][:16]) for row in rows} == expected
+
+
+async def test_what_is_delivered_while_its_switch_is_being_committed_is_marked(
+    contacts: Contacts, db: Database, mac: Mac, profile: Profile
+) -> None:
+    recorded = await deployments.record(db, SYSTEM, mac, profile, CONFIG, None)
+    async with db.transaction() as tx:
+        await tx.rows("UPDATE deployments SET written_at = ? WHERE uuid = ?", (now(), recorded.uuid))
+        storing = asyncio.create_task(stored(contacts, fetch(mac.config_name)))
+        # The connection that reads sees nothing of it yet.
+        assert await db.rows("SELECT * FROM deployments WHERE written_at IS NOT NULL") == []
+        assert not contacts._pending
+    await storing
+    assert await state(db, recorded) is DeploymentState.FETCHED
+
+
+async def test_what_was_asked_for_before_a_newer_switch_and_told_after_it_is_marked(
+    contacts: Contacts, db: Database, mac: Mac, profile: Profile, deployment: Deployment
+) -> None:
+    told = fetch(mac.config_name)
+
+    async def later() -> bool:
+        return now() > told.started_at
+
+    await until(later)
+    newer = await deployments.record(db, SYSTEM, mac, profile, b"<newer/>", None)
+    await deployments.written(db, SYSTEM, newer)
+    await stored(contacts, told)
+    assert await state(db, deployment) is DeploymentState.FETCHED
+    assert await state(db, newer) is DeploymentState.WRITTEN
+
+
+async def test_all_phones_that_take_a_new_config_in_one_storm_are_marked(
+    contacts: Contacts, db: Database, profile: Profile
+) -> None:
+    macs = [Mac(f"AABBCCDD{number:04X}") for number in range(50)]
+    made = [await deployments.record(db, SYSTEM, mac, profile, CONFIG, None) for mac in macs]
+    for each in made[::2]:
+        await deployments.written(db, SYSTEM, each)
+    await stored(contacts, *(fetch(mac.config_name) for mac in macs))
+    states = [await state(db, each) for each in made]
+    assert states == [DeploymentState.FETCHED, DeploymentState.RECORDED] * 25
+
+
 # How they are stored
+
+
+async def test_what_is_known_is_not_written_again_until_the_minute_is_over(
+    contacts: Contacts, db: Database, mac: Mac
+) -> None:
+    first, later = "2026-06-28T12:00:01.000Z", "2026-06-28T12:00:59.000Z"
+    await stored(contacts, fetch(mac.config_name, started_at=first))
+    written = db._writer.total_changes
+    for name in (mac.config_name, f"CTL{mac.device_name}.tlv", f"/{mac.config_name}"):
+        await stored(contacts, *(fetch(name, started_at=later) for _ in range(3)))
+        await stored(contacts, fetch(mac.config_name, Outcome.ABSENT, ip="203.0.113.66", started_at=later))
+    assert db._writer.total_changes == written
+    await stored(contacts, fetch(mac.config_name, started_at="2026-06-28T12:01:00.000Z"))
+    assert db._writer.total_changes == written + 1
+    await stored(contacts, fetch(mac.config_name, ip="192.0.2.8", started_at="2026-06-28T12:01:00.000Z"))
+    assert db._writer.total_changes == written + 2
+
+
+@pytest.mark.parametrize("outcome", [Outcome.COMPLETED, Outcome.REFUSED])
+async def test_a_long_storm_is_stored_in_parts_between_which_others_have_their_turn(
+    contacts: Contacts, db: Database, outcome: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_AT_ONCE", 10)
+    macs = [Mac(f"AABBCCDD{number:04X}") for number in range(95)]
+    seen: list[int] = []
+    storing = asyncio.create_task(stored(contacts, *(fetch(mac.config_name, outcome) for mac in macs)))
+    while not storing.done():
+        await asyncio.sleep(0)
+        if not seen or seen[-1] != len(contacts._pending):
+            seen.append(len(contacts._pending))
+    await storing
+    assert seen == [*range(85, 0, -10), 0]
+    assert len(await db.rows("SELECT * FROM sightings")) == (len(macs) if outcome is Outcome.COMPLETED else 0)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
 from cisisk.model.user import Actor, User
 from cisisk.store import deployments, phones, profiles
-from cisisk.store.database import Database
+from cisisk.store.database import Database, Transaction
 from cisisk.store.deployments import Delivery
 from cisisk.store.listing import Listing
 
@@ -218,6 +218,38 @@ async def test_of_two_switches_to_the_same_content_the_waiting_one_is_marked(
     await deployments.delivered(db, [delivery(again, asked_at=now())])
     assert (await deployments.get(db, first.uuid)).state is DeploymentState.SUPERSEDED
     assert (await deployments.get(db, again.uuid)).state is DeploymentState.FETCHED
+
+
+async def test_awaited_is_what_a_delivery_can_still_mark(
+    db: Database, actor: Actor, mac: Mac, profile: Profile
+) -> None:
+    assert await deployments.awaited(db, LONG_AGO) == set()
+    taken, failed = await switched(db, actor, mac, profile, FIRST), Mac("AABBCCDDEE02")
+    await deployments.delivered(db, [delivery(taken)])
+    await deployments.failed(db, await deployments.record(db, actor, failed, profile, FIRST, None), "the disk is full")
+    await deployments.record(db, actor, mac, profile, SECOND, None)
+    assert await deployments.awaited(db, LONG_AGO) == set()
+    waiting = await switched(db, actor, mac, profile, SECOND)
+    assert await deployments.awaited(db, IN_THE_FUTURE) == {(mac.digits, waiting.sha256)}
+    newer = await switched(db, actor, mac, profile, FOREIGN)
+    assert await deployments.awaited(db, LONG_AGO) == {(mac.digits, each.sha256) for each in (waiting, newer)}
+    assert await deployments.awaited(db, IN_THE_FUTURE) == {(mac.digits, newer.sha256)}
+
+
+async def test_the_awaited_are_found_without_going_through_the_history(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans: list[str] = []
+    rows = Transaction.rows
+
+    async def explained(tx: Transaction, sql: str, parameters: Any = ()) -> Any:
+        plans.extend(row["detail"] for row in await rows(tx, f"EXPLAIN QUERY PLAN {sql}", parameters))
+        return await rows(tx, sql, parameters)
+
+    monkeypatch.setattr(Transaction, "rows", explained)
+    await deployments.awaited(db, LONG_AGO)
+    assert [plan for plan in plans if "SCAN" in plan] == []
+    assert len([plan for plan in plans if "deployments_awaited" in plan]) == 2
 
 
 async def test_the_restart_and_the_failure_are_told_in_words(
