@@ -1,7 +1,8 @@
 """The API as an aiohttp application, complete with its document and the page that shows it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -27,7 +28,10 @@ def build(parts: Mapping[web.AppKey[Any], Any], max_config_bytes: int) -> web.Ap
     for key, part in parts.items():
         api[key] = part
     api.add_routes(ROUTES)
-    api[DOCUMENT] = json.dumps(document(api, prefix=PREFIX)).encode()
+    # Made when it is first asked for: most appliances run for months without anybody who reads it, and for its 80 KiB
+    # the process grows by more than 1 MiB.
+    making: Callable[[], bytes] = cache(lambda: json.dumps(document(api, prefix=PREFIX)).encode())
+    api[DOCUMENT] = making
     # In JSON a byte of a config can take six characters (\\u00e9), and there is more than the config in a body. The
     # limit is the outer application's: aiohttp takes no notice of a mounted one's.
     app = web.Application(client_max_size=6 * max_config_bytes + 65536)

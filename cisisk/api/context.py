@@ -1,7 +1,7 @@
 """What handlers find on the application and on a request."""
 
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from aiohttp import hdrs, web
 
@@ -23,7 +23,8 @@ LIBRARY: web.AppKey[Library] = web.AppKey("LIBRARY", Library)
 PROFILES: web.AppKey[Profiles] = web.AppKey("PROFILES", Profiles)
 SWITCHER: web.AppKey[Switcher] = web.AppKey("SWITCHER", Switcher)
 HEALTH: web.AppKey[Health] = web.AppKey("HEALTH", Health)
-DOCUMENT: web.AppKey[bytes] = web.AppKey("DOCUMENT", bytes)
+DOCUMENT: web.AppKey[Callable[[], bytes]] = web.AppKey("DOCUMENT")
+"""Makes the OpenAPI document, as JSON."""
 
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("REQUEST_ID", str)
 USER: web.RequestKey[User] = web.RequestKey("USER", User)

@@ -3,9 +3,13 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from cisisk import __version__
 from cisisk.model.errors import CisiskError, ConfigurationError
+
+COMMANDS = ("serve", "demo", "user", "simulate")
+"""In the order in which they are listed; each is the module of its name."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,12 +24,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    from cisisk.cli import demo, serve, simulate, user
-
+    arguments = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(prog="cisisk", description="Extension mobility for Cisco desk phones.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (serve, demo, user, simulate):
-        module.add_parser(commands)
-    arguments = parser.parse_args(argv)
-    return int(arguments.run(arguments))
+    # Only what is asked for: a service that runs for months need not keep the simulator in memory. All of them when it
+    # is none of them, for the list and the error texts.
+    for command in [name for name in COMMANDS if name in arguments[:1]] or COMMANDS:
+        import_module(f"cisisk.cli.{command}").add_parser(commands)
+    parsed = parser.parse_args(arguments)
+    return int(parsed.run(parsed))

@@ -5,7 +5,7 @@ import asyncio
 import logging
 import signal
 
-from cisisk import appliance
+from cisisk import appliance, malloc
 from cisisk.appliance import Appliance
 from cisisk.cli import log as logs
 from cisisk.cli.options import add_config, load_settings
@@ -29,6 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the appliance; 0 after an orderly stop, 1 when a part of it died."""
     settings = load_settings(arguments)
     logs.configure(settings.log)
+    malloc.return_large_blocks()
     return asyncio.run(_serve(settings))
 
 

@@ -53,4 +53,4 @@ async def hello(request: web.Request) -> web.Response:
 
 async def openapi(request: web.Request) -> web.Response:
     """GET /openapi.json: the document itself, without an envelope."""
-    return web.Response(body=request.config_dict[DOCUMENT], content_type="application/json")
+    return web.Response(body=request.config_dict[DOCUMENT](), content_type="application/json")

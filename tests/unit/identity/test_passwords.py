@@ -3,6 +3,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from argon2.exceptions import VerifyMismatchError
 
 from cisisk.identity.passwords import MAX_SECRET_BYTES, Passwords
 from cisisk.model.errors import Invalid
@@ -49,6 +50,9 @@ async def test_a_secret_nobody_has_takes_the_same_way_as_a_wrong_one(
     assert compared == [("wrong", known), ("wrong", passwords._nobodys)]
     parameters = {pair[1].rpartition("$")[0].rpartition("$")[0] for pair in compared}
     assert len(parameters) == 1
+    assert len({len(pair[1]) for pair in compared}) == 1
+    with pytest.raises(VerifyMismatchError):  # and not that it is malformed, which is found out in no time
+        passwords._hasher.verify(passwords._nobodys, "wrong")
 
 
 async def test_even_who_guesses_the_secret_of_nobody_is_nobody(
