@@ -14,7 +14,7 @@ def timestamp(moment: datetime) -> Timestamp:
 
 def now() -> Timestamp:
     """The present."""
-    return timestamp(datetime.now(UTC))
+    return datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def after(delay: timedelta) -> Timestamp:

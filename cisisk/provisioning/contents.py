@@ -5,7 +5,6 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from cisisk.provisioning.source import Stretch
@@ -30,7 +29,6 @@ Identity: TypeAlias = tuple[int, int, int, int, int]
 """Device, inode, size and times of a file: they differ after any change."""
 
 
-@dataclass(slots=True, eq=False)
 class _Version:
     """One content of one file. Either ``whole`` is there or the descriptor.
 
@@ -38,14 +36,17 @@ class _Version:
     readers last read of it; phones that start together read the same parts at the same time.
     """
 
-    identity: Identity
-    size: int
-    sha256: str | None
-    lasting: bool
-    whole: Stretch | None = None
-    fd: int = -1
-    users: int = 0
-    recent: tuple[Stretch, ...] = ()
+    __slots__ = ("fd", "identity", "lasting", "recent", "sha256", "size", "users", "whole")
+
+    def __init__(self, identity: Identity, size: int, sha256: str | None, *, lasting: bool) -> None:
+        self.identity = identity
+        self.size = size
+        self.sha256 = sha256
+        self.lasting = lasting
+        self.whole: Stretch | None = None
+        self.fd = -1
+        self.users = 0
+        self.recent: tuple[Stretch, ...] = ()
 
 
 class _Opened:
@@ -146,28 +147,29 @@ class Contents:
         return _Opened(version, self)
 
     def _read(self, fd: int, identity: Identity, status: os.stat_result) -> _Version:
-        size = status.st_size
         lasting = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED
-        if size > WHOLE_BYTES:
-            version = _Version(identity, size, None, fd=fd, lasting=lasting)
-        else:
-            version = self._read_hashed(fd, identity, size, lasting=lasting)
+        version = _Version(identity, status.st_size, None, lasting=lasting)
+        if version.size > WHOLE_BYTES or not self._read_whole(fd, version):
+            version.fd = fd
         if lasting:
             self._versions[identity] = version
         return version
 
-    def _read_hashed(self, fd: int, identity: Identity, size: int, *, lasting: bool) -> _Version:
-        fits = self._make_room(size)
-        sha256 = self._hashes.get(identity)
-        content = os.pread(fd, size, 0) if fits or sha256 is None else b""
+    def _read_whole(self, fd: int, version: _Version) -> bool:
+        """Give a version its hash, and its content if that may be kept."""
+        fits = self._kept + version.size <= self._budget or self._make_room(version.size)
+        sha256 = self._hashes.get(version.identity)
+        content = os.pread(fd, version.size, 0) if fits or sha256 is None else b""
         if sha256 is None:
             sha256 = hashlib.sha256(content).hexdigest()
-            if lasting:
-                self._remember(identity, sha256)
-        if not fits:
-            return _Version(identity, size, sha256, fd=fd, lasting=lasting)
-        self._kept += len(content)
-        return _Version(identity, len(content), sha256, whole=Stretch(0, content), lasting=lasting)
+            if version.lasting:
+                self._remember(version.identity, sha256)
+        version.sha256 = sha256
+        if fits:
+            version.whole = Stretch(0, content)
+            version.size = len(content)
+            self._kept += version.size
+        return fits
 
     def _make_room(self, size: int) -> bool:
         """Whether ``size`` more bytes fit, when what nobody uses has gone, the longest unused first."""

@@ -1,9 +1,8 @@
 """The record of one fetch: what a protocol server reports when a transfer has ended."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from cisisk.model.clock import Timestamp
 
@@ -24,9 +23,11 @@ class Outcome(StrEnum):
     CUT = "cut"
     """The server stopped, or could no longer read the file."""
 
+    __hash__ = str.__hash__
+    """As a text hashes. The one that enumerations bring is written in Python, and every fetch is counted by this."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetch:
+
+class Fetch(NamedTuple):
     """One ended fetch.
 
     Attributes:

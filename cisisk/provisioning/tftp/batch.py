@@ -1,41 +1,42 @@
 """Many datagrams in one system call, and the transfers that go on without leaving these buffers.
 
-In a boot storm nearly every datagram is the acknowledgement that a transfer waits for, and its answer is the next full
-block. ``Batch.advance`` answers those by pointing the kernel at the block where it lies in memory: no packet is built
-and no object made. All other datagrams it hands back.
+In a boot storm nearly every datagram is the acknowledgement that a transfer awaits, and its answer is the next block of
+a run. ``Batch.advance`` answers those by pointing the kernel at the block where it lies in memory: no packet is built,
+and Python goes through the batch as a whole instead of through each datagram. All others it hands back.
 """
 
 import ctypes
 import struct
 import sys
 from array import array
-from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import repeat
+from typing import Any, NamedTuple
 
-from cisisk.provisioning.tftp import wire
+from cisisk.provisioning.tftp.run import NO_LANE, Lane
+from cisisk.provisioning.tftp.socket_names import SocketName
 from cisisk.provisioning.tftp.transfer import Transfer
-from cisisk.provisioning.tftp.wire import ACK_WORD, NO_WORD
 
 RECEIVED_AT_ONCE = 256
 """Datagrams of one recvmmsg: enough to make the price of the call vanish, and answered within a millisecond."""
-
 SENT_AT_ONCE = 128
-"""Datagrams of one sendmmsg that were made one by one: the first blocks of new transfers, OACKs, errors, windows."""
+"""Datagrams of one sendmmsg that were made one by one: the first blocks of new transfers, OACKs, errors."""
 LONGEST_COPY = 1536
 """Bytes of such a datagram: what one frame of Ethernet holds. A longer one is a block of jumbo size."""
 SHORT_READ = 64
 """Bytes kept of a datagram of a transfer: an acknowledgement has 4, of an error the code counts."""
-
-SocketName: TypeAlias = bytes
-"""A ``struct sockaddr_in`` or ``sockaddr_in6`` as the kernel writes it: quicker to look up than a Python address."""
+LONGEST_CONTROL = 64
+"""Bytes kept of what the kernel adds to a datagram: IP_PKTINFO takes 32, IPV6_PKTINFO 40."""
 
 _MSG_DONTWAIT = 0x40
+_FORM_STEP = 16
 _ACK_LENGTH = 4
 
 # A struct mmsghdr of 64-bit Linux, in words of 8 bytes: name, its length, vector, its length, control, its length,
 # flags, length of the datagram. A struct iovec is address and length.
 _MESSAGE = 8
-_NAME, _NAME_LENGTH, _VECTOR, _VECTOR_LENGTH, _DATAGRAM_LENGTH = 0, 1, 2, 3, 7
+_NAME, _NAME_LENGTH, _VECTOR, _VECTOR_LENGTH, _CONTROL, _CONTROL_LENGTH, _DATAGRAM_LENGTH = 0, 1, 2, 3, 4, 5, 7
 
 _kernel = ctypes.CDLL(None, use_errno=True)
 
@@ -46,22 +47,93 @@ def is_available() -> bool:
     return known_layout and hasattr(_kernel, "recvmmsg") and hasattr(_kernel, "sendmmsg")
 
 
+class _Nobody:
+    """Stands for the transfer of a sender that has none."""
+
+    lane = NO_LANE
+    ends_with_run = False
+
+
+_NOBODY: Any = _Nobody()
+
+
 class Turn(NamedTuple):
     """What one reading of a socket brought.
 
     Attributes:
         datagrams: how many.
-        completed: who acknowledged the last block.
+        completed: the transfers whose last block was acknowledged.
         left: what was not dealt with: sender, and the datagram as far as it is kept.
     """
 
     datagrams: int
-    completed: list[SocketName]
+    completed: list[Transfer]
     left: list[tuple[SocketName, bytes]]
 
 
+class Inbox:
+    """Buffers that one recvmmsg fills. Belongs to one thread."""
+
+    def __init__(self, name_length: int, longest: int, *, slots: int = RECEIVED_AT_ONCE, control: int = 0) -> None:
+        """Make them.
+
+        Args:
+            name_length: bytes of a socket name, 16 for IPv4, 28 for IPv6.
+            longest: bytes kept of a datagram.
+            slots: datagrams received at once.
+            control: bytes kept of what the kernel adds to each.
+        """
+        self._slots, self._longest, self._name_length, self._control_length = slots, longest, name_length, control
+        self._call = _kernel.recvmmsg
+        self._call.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p]
+        self.senders = memoryview(bytearray(name_length * slots))
+        self.datagrams = memoryview(bytearray(longest * slots))
+        self._control = memoryview(bytearray(max(control, 1) * slots))
+        self._vectors = array("Q", bytes(16 * slots))
+        self._vectors[0::2] = _addresses(self.datagrams, longest, slots)
+        self._vectors[1::2] = array("Q", [longest]) * slots
+        self._messages = _messages(self.senders, name_length, self._vectors, slots, parts=1)
+        if control:
+            self._messages[_CONTROL::_MESSAGE] = _addresses(self._control, control, slots)
+        self._controls = array("Q", [control]) * slots
+
+    def receive(self, descriptor: int) -> int:
+        """Fill the slots with what has arrived, from the first on; how many, 0 for none."""
+        # The kernel writes what was used over what may be used.
+        self._messages[_CONTROL_LENGTH::_MESSAGE] = self._controls
+        count: int = self._call(descriptor, self._messages.buffer_info()[0], self._slots, _MSG_DONTWAIT, None)
+        return max(count, 0)
+
+    def names(self, count: int) -> tuple[SocketName, ...]:
+        """The senders of the first ``count`` datagrams."""
+        some = _rounded(count)
+        return _form("=", f"{self._name_length}s", some).unpack_from(self.senders)[:count]
+
+    def words(self, count: int) -> tuple[int, ...]:
+        """The first four bytes of ``count`` datagrams, each read as one big-endian number."""
+        some = _rounded(count)
+        return _form(">", f"I{self._longest - 4}x", some).unpack_from(self.datagrams)[:count]
+
+    def lengths(self, count: int) -> "array[int]":
+        """Bytes of the first ``count`` datagrams, as far as they are kept."""
+        return self._messages[_DATAGRAM_LENGTH : _MESSAGE * count : _MESSAGE]
+
+    def datagram(self, slot: int, length: int) -> tuple[SocketName, bytes]:
+        """Sender and content of one."""
+        name, start = self._name_length * slot, self._longest * slot
+        return bytes(self.senders[name : name + self._name_length]), bytes(self.datagrams[start : start + length])
+
+    def arrivals(self, descriptor: int) -> Iterator[tuple[SocketName, bytes, bytes]]:
+        """Sender, content and the kernel's addition of what has arrived, as far as there is room for it."""
+        count = self.receive(descriptor)
+        controls = self._messages[_CONTROL_LENGTH : _MESSAGE * count : _MESSAGE]
+        for slot, (length, used) in enumerate(zip(self.lengths(count), controls, strict=True)):
+            start = self._control_length * slot
+            yield (*self.datagram(slot, length), bytes(self._control[start : start + used]))
+
+
 class Batch:
-    """The buffers for the sockets of one address family. Belongs to one thread."""
+    """The buffers for the transfers of one address family. Belongs to one thread."""
 
     def __init__(self, name_length: int, longest: int) -> None:
         """Make them.
@@ -70,111 +142,109 @@ class Batch:
             name_length: bytes of a socket name, 16 for IPv4, 28 for IPv6.
             longest: bytes kept of a datagram.
         """
-        self._longest = longest
-        self._word_form = f">I{longest - 4}x"
+        self._inbox = Inbox(name_length, longest)
         self._name_length = name_length
-        self._name_form = f"{name_length}s"
-        self._receive, self._send = _kernel.recvmmsg, _kernel.sendmmsg
-        self._receive.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p]
-        self._send.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int]
-        self._senders = memoryview(bytearray(name_length * RECEIVED_AT_ONCE))
-        self._senders_at = _address(self._senders)
-        self._datagrams = memoryview(bytearray(self._longest * RECEIVED_AT_ONCE))
-        self._received = array("Q", bytes(8 * _MESSAGE * RECEIVED_AT_ONCE))
-        self._receivers = bytearray(name_length * RECEIVED_AT_ONCE)
-        self._answers = array("Q", bytes(8 * _MESSAGE * RECEIVED_AT_ONCE))
-        self._copies = bytearray(LONGEST_COPY * SENT_AT_ONCE)
-        self._posts = array("Q", bytes(8 * _MESSAGE * SENT_AT_ONCE))
-        self._vectors_in = array("Q", bytes(16 * RECEIVED_AT_ONCE))
-        self._vectors_out = array("Q", bytes(32 * RECEIVED_AT_ONCE))
-        self._vectors_posted = array("Q", bytes(16 * SENT_AT_ONCE))
-        self._lay_out()
+        self._call = _kernel.sendmmsg
+        self._call.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int]
+        # An answer goes back to the sender whose name lies in the same slot.
+        nowhere = array("Q", bytes(8))
+        self._answers = _messages(self._inbox.senders, name_length, nowhere, RECEIVED_AT_ONCE, parts=2)
+        self._receivers = memoryview(bytearray(name_length * SENT_AT_ONCE))
+        self._copies = memoryview(bytearray(LONGEST_COPY * SENT_AT_ONCE))
+        self._copied = array("Q", bytes(16 * SENT_AT_ONCE))
+        self._copied[0::2] = _addresses(self._copies, LONGEST_COPY, SENT_AT_ONCE)
+        self._posts = _messages(self._receivers, name_length, self._copied, SENT_AT_ONCE, parts=1)
 
-    def _lay_out(self) -> None:
-        """Point every message at its slots; what lies in them changes later, and the vectors of what is sent."""
-        datagrams, copies = _address(self._datagrams), _address(self._copies)
-        for slot in range(RECEIVED_AT_ONCE):
-            self._vectors_in[2 * slot] = datagrams + self._longest * slot
-            self._vectors_in[2 * slot + 1] = self._longest
-            self._vectors_out[4 * slot + 1] = wire.HEADER_LENGTH
-        for slot in range(SENT_AT_ONCE):
-            self._vectors_posted[2 * slot] = copies + LONGEST_COPY * slot
-        self._join(self._received, self._senders, self._vectors_in, 1)
-        self._join(self._answers, self._senders, self._vectors_out, 2)
-        self._join(self._posts, self._receivers, self._vectors_posted, 1)
-
-    def _join(self, messages: "array[int]", names: Any, vectors: "array[int]", parts: int) -> None:
-        first_name, first_vector = _address(names), _address(vectors)
-        for slot in range(len(messages) // _MESSAGE):
-            message = _MESSAGE * slot
-            messages[message + _NAME] = first_name + self._name_length * slot
-            messages[message + _NAME_LENGTH] = self._name_length
-            messages[message + _VECTOR] = first_vector + 16 * parts * slot
-            messages[message + _VECTOR_LENGTH] = parts
-
-    def advance(self, descriptor: int, transfers: Mapping[Any, Transfer], now: float) -> Turn:
+    def advance(self, descriptor: int, transfers: Mapping[Any, Transfer]) -> Turn:
         """Read the socket ``descriptor`` once and answer every acknowledgement that its transfer awaits."""
-        count = self._receive(descriptor, self._received.buffer_info()[0], RECEIVED_AT_ONCE, _MSG_DONTWAIT, None)
-        if count <= 0:
-            return Turn(0, [], [])
+        count = self._inbox.receive(descriptor)
         turn = Turn(count, [], [])
-        answered = 0
-        find, messages, vectors, name_length = transfers.get, self._answers, self._vectors_out, self._name_length
-        senders = struct.iter_unpack(self._name_form, self._senders[: name_length * count])
-        words = struct.iter_unpack(self._word_form, self._datagrams[: self._longest * count])
-        lengths = self._received[_DATAGRAM_LENGTH : _MESSAGE * count : _MESSAGE]
-        for index, ((sender,), (word,), length) in enumerate(zip(senders, words, lengths, strict=True)):
-            transfer = find(sender)
-            if transfer is None or word != transfer.awaited or length != _ACK_LENGTH:
-                start = self._longest * index
-                turn.left.append((sender, bytes(self._datagrams[start : start + length])))
-                continue
-            # What Transfer.receive would do, for the one case that is nearly every case.
-            acknowledged = transfer.sent
-            if acknowledged == transfer.total:
-                turn.completed.append(sender)
-                continue
-            transfer.blocks = acknowledged
-            transfer.sent = block = acknowledged + 1
-            transfer.sent_at = now
-            number = block & 0xFFFF
-            transfer.awaited = ACK_WORD | number if block <= transfer.last_ready else NO_WORD
-            messages[_MESSAGE * answered] = self._senders_at + name_length * index
-            slot = 4 * answered
-            vectors[slot] = _HEADERS_AT + 4 * number
-            vectors[slot + 2] = transfer.stretch_at + acknowledged * transfer.blksize
-            vectors[slot + 3] = transfer.blksize if block < transfer.total else transfer.rest
-            answered += 1
-        if answered:
-            self._flush(descriptor, messages, answered)
+        if not count:
+            return turn
+        # From here to the system call everything is done to the whole batch, by what Python has in C: this is where a
+        # storm spends its time.
+        found = list(map(transfers.get, self._inbox.names(count), repeat(_NOBODY)))
+        words, lengths = self._inbox.words(count), self._inbox.lengths(count)
+        lanes: list[Lane] = [transfer.lane for transfer in found]
+        expected = tuple([next(awaited) for awaited, _ in lanes])
+        odd: set[int] = set()
+        if words != expected or lengths.count(_ACK_LENGTH) != count:
+            odd = _odd(found, words, expected, lengths)
+            lanes = [NO_LANE if slot in odd else lane for slot, lane in enumerate(lanes)]
+        vectors = array("Q", [next(answers, 0) for _, answers in lanes])
+        self._answers[_VECTOR : _MESSAGE * count : _MESSAGE] = vectors
+        first = 0
+        for gap in _gaps(vectors):
+            self._flush(descriptor, self._answers, first, gap)
+            first = gap + 1
+            transfer = found[gap]
+            if transfer.ends_with_run and gap not in odd:
+                turn.completed.append(transfer)
+            else:
+                turn.left.append(self._inbox.datagram(gap, lengths[gap]))
+        self._flush(descriptor, self._answers, first, count)
         return turn
 
-    def send(self, descriptor: int, datagrams: list[tuple[SocketName, bytes]]) -> None:
+    def send(self, descriptor: int, datagrams: Sequence[tuple[SocketName, bytes]]) -> None:
         """Send datagrams of at most ``LONGEST_COPY`` bytes."""
         size = self._name_length
-        for first in range(0, len(datagrams), SENT_AT_ONCE):
-            some = datagrams[first : first + SENT_AT_ONCE]
+        for begin in range(0, len(datagrams), SENT_AT_ONCE):
+            some = datagrams[begin : begin + SENT_AT_ONCE]
             for slot, (receiver, datagram) in enumerate(some):
                 start = LONGEST_COPY * slot
                 self._copies[start : start + len(datagram)] = datagram
-                self._vectors_posted[2 * slot + 1] = len(datagram)
+                self._copied[2 * slot + 1] = len(datagram)
                 self._receivers[size * slot : size * slot + size] = receiver
-            self._flush(descriptor, self._posts, len(some))
+            self._flush(descriptor, self._posts, 0, len(some))
 
-    def _flush(self, descriptor: int, messages: "array[int]", count: int) -> None:
+    def _flush(self, descriptor: int, messages: "array[int]", first: int, end: int) -> None:
         """Send what stands ready. A datagram that the kernel refuses is lost like any other, and repeated like any."""
         address = messages.buffer_info()[0]
-        first = 0
-        while first < count:
-            sent = self._send(descriptor, address + 8 * _MESSAGE * first, count - first, _MSG_DONTWAIT)
+        while first < end:
+            sent = self._call(descriptor, address + 8 * _MESSAGE * first, end - first, _MSG_DONTWAIT)
             first += max(sent, 1)
 
 
-def _address(buffer: Any) -> int:
-    """Where a buffer lies in memory. It must outlive the use, and an array must not grow."""
-    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+def _rounded(count: int) -> int:
+    """A few more, so that there are few forms to be kept. Slots are a multiple of it."""
+    return count + -count % _FORM_STEP
 
 
-_HEADERS = bytearray(b"".join(wire.data(block, b"") for block in range(wire.BLOCK_NUMBERS)))
-"""The head of every possible DATA packet: 256 KiB in place of one made for each packet."""
-_HEADERS_AT = _address(_HEADERS)
+@lru_cache
+def _form(order: str, item: str, count: int) -> struct.Struct:
+    return struct.Struct(order + item * count)
+
+
+def _odd(found: Sequence[object], words: Sequence[int], expected: Sequence[int], lengths: Sequence[int]) -> set[int]:
+    """The slots of all who sent anything that was not awaited: its order is for the state machine to see."""
+    slots = {
+        slot
+        for slot, (word, awaited, length) in enumerate(zip(words, expected, lengths, strict=True))
+        if word != awaited or length != _ACK_LENGTH
+    }
+    senders = {found[slot] for slot in slots}
+    return {slot for slot, sender in enumerate(found) if sender in senders}
+
+
+def _gaps(vectors: "array[int]") -> Iterator[int]:
+    """The slots that have no answer."""
+    gap = -1
+    for _ in range(vectors.count(0)):
+        gap = vectors.index(0, gap + 1)
+        yield gap
+
+
+def _messages(names: Any, name_length: int, vectors: Any, slots: int, *, parts: int) -> "array[int]":
+    """Message headers, each with a name and a number of vectors of its own."""
+    messages = array("Q", bytes(8 * _MESSAGE * slots))
+    messages[_NAME::_MESSAGE] = _addresses(names, name_length, slots)
+    messages[_NAME_LENGTH::_MESSAGE] = array("Q", [name_length]) * slots
+    messages[_VECTOR::_MESSAGE] = _addresses(vectors, 16 * parts, slots)
+    messages[_VECTOR_LENGTH::_MESSAGE] = array("Q", [parts]) * slots
+    return messages
+
+
+def _addresses(buffer: Any, step: int, slots: int) -> "array[int]":
+    """Where the slots of a buffer lie in memory. It must outlive their use, and an array must not grow."""
+    first = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+    return array("Q", range(first, first + step * slots, step))

@@ -7,8 +7,6 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from cisisk.model import clock
@@ -20,6 +18,7 @@ from cisisk.provisioning.tftp.counters import Counters, Dropped
 from cisisk.provisioning.tftp.netascii import LONGEST as LONGEST_NETASCII
 from cisisk.provisioning.tftp.netascii import NetasciiContent
 from cisisk.provisioning.tftp.options import DEFAULT_LARGEST_BLKSIZE
+from cisisk.provisioning.tftp.socket_names import SocketAddress
 from cisisk.provisioning.tftp.transfer import CANNOT_READ, Datagrams, Transfer
 from cisisk.provisioning.tftp.wire import ErrorCode
 
@@ -39,51 +38,44 @@ qotd, chargen, time, DNS, TFTP, portmap, NTP, NetBIOS, SNMP, CLDAP, RIP) that a 
 SATURATION_LOG_INTERVAL = 60.0
 """Seconds between two log lines about dropped requests: the drops may be thousands a second."""
 
+_MODES = frozenset({"octet", "netascii"})
 NOT_FOUND = wire.error(ErrorCode.NOT_FOUND, "File not found")
-
-SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
-"""Host and port, for IPv6 also flow and scope, as the kernel names a peer."""
 
 log = logging.getLogger(__name__)
 
 
 class Endpoint(Protocol):
-    """A transfer identifier of ours: where the packets of one transfer leave and arrive (RFC 1350 section 4)."""
+    """A transfer identifier of ours (RFC 1350 section 4): where packets of transfers leave and arrive."""
 
-    def carry(self, transfer: Transfer) -> None:
-        """Take in what arrives for ``transfer`` from now on. An endpoint for an error carries none."""
+    def carry(self, transfer: Transfer, peer: SocketAddress) -> None:
+        """Take in what arrives from ``peer`` for ``transfer`` from now on."""
 
-    def send(self, datagram: bytes, to: SocketAddress) -> None:
-        """Hand one datagram over. One that cannot be sent is lost like any other: nothing is raised."""
+    def prepare(self, transfer: Transfer) -> None:
+        """Take over what can be answered without ``LiveTransfers.receive``, if that is of use here."""
 
-    def close(self) -> None:
-        """Give the identifier back. Nothing is raised."""
+    def send(self, datagrams: Datagrams, to: SocketAddress) -> None:
+        """Hand datagrams over. One that cannot be sent is lost like any other: nothing is raised."""
+
+    def release(self, peer: SocketAddress) -> None:
+        """The transfer to ``peer`` has ended. Nothing is raised."""
 
 
-Send: TypeAlias = Callable[[bytes, SocketAddress], None]
+Send: TypeAlias = Callable[[Datagrams, SocketAddress], None]
 OpenEndpoint: TypeAlias = Callable[[SocketAddress, str], Endpoint]
 """An endpoint for a peer, on the local address its request was sent to. Raises OSError when there is none."""
 
 
-@dataclass(slots=True, eq=False)
-class _Answer:
-    """What every answer to a request has, be it a file or an error."""
+class LiveTransfer(Transfer):
+    """A transfer with its peer, and what it gives back when it ends."""
 
-    request: wire.Request
+    __slots__ = ("content", "endpoint", "local", "peer", "started", "started_at")
+
     peer: SocketAddress
     local: str
     endpoint: Endpoint
+    content: Content
     started: float
     started_at: Timestamp
-
-
-@dataclass(slots=True, eq=False)
-class _Live:
-    """A transfer with what it gives back when it ends."""
-
-    transfer: Transfer
-    content: Content
-    answer: _Answer
 
 
 class LiveTransfers:
@@ -107,7 +99,7 @@ class LiveTransfers:
         self._open_endpoint = open_endpoint
         self._max_transfers = max_transfers
         self._largest_blksize = largest_blksize
-        self._live: dict[SocketAddress, _Live] = {}
+        self._live: dict[SocketAddress, LiveTransfer] = {}
         self._per_address: dict[str, int] = {}
         self._ignored: Counter[str] = Counter()
         self._forgive_at = FORGIVENESS
@@ -143,24 +135,24 @@ class LiveTransfers:
             return
         live = self._live.get(peer)
         if live is not None:
-            if live.answer.request == request and live.answer.local == local:
-                self._advance(live, now, live.transfer.repeat)
+            if live.request == request and live.local == local:
+                self._advance(live, now, live.repeat)
                 return
-            self._advance(live, now, live.transfer.abandon)
+            self._advance(live, now, live.abandon)
         self._admit(request, peer, local, now)
 
     def receive(self, datagram: bytes, peer: SocketAddress, now: float) -> None:
         """A datagram arrived from ``peer`` at the endpoint of its transfer."""
         live = self._live.get(peer)
         if live is not None:
-            self._advance(live, now, live.transfer.receive, datagram, now)
+            self._advance(live, now, live.receive, datagram, now)
+            live.endpoint.prepare(live)
 
-    def complete(self, peer: SocketAddress, now: float) -> None:
-        """The acknowledgement of the last block arrived from ``peer``."""
-        live = self._live.get(peer)
-        if live is not None:
-            live.transfer.complete()
-            self._finish(live, Outcome.COMPLETED, now)
+    def complete(self, transfer: Transfer, now: float) -> None:
+        """The acknowledgement of the last block arrived, for the second time at most."""
+        if isinstance(transfer, LiveTransfer) and transfer.outcome is None:
+            transfer.complete()
+            self._finish(transfer, Outcome.COMPLETED, now)
 
     def turn_away(self, datagram: bytes, stranger: SocketAddress, send: Send, now: float) -> None:
         """Tell a stranger, by ``send``, that it knocks at a port where it has no transfer (RFC 1350 section 4).
@@ -178,12 +170,12 @@ class LiveTransfers:
         if not isinstance(packet, wire.Error):
             self._strangers += 1
             self.counters.strangers += 1
-            send(wire.error(ErrorCode.UNKNOWN_TID, "unknown transfer ID"), stranger)
+            send((wire.error(ErrorCode.UNKNOWN_TID, "unknown transfer ID"),), stranger)
 
     def expire(self, now: float) -> None:
         """Repeat or give up whatever has waited long enough."""
-        for live in [live for live in self._live.values() if live.transfer.deadline <= now]:
-            self._advance(live, now, live.transfer.expire, now)
+        for live in [live for live in self._live.values() if live.is_due(now)]:
+            self._advance(live, now, live.expire, now)
         if now >= self._forgive_at:
             self._forgive_at = now + FORGIVENESS
             self._ignored.clear()
@@ -191,7 +183,7 @@ class LiveTransfers:
     def cut(self, reason: str, now: float) -> None:
         """End every transfer; the peers are told the reason."""
         for live in list(self._live.values()):
-            self._advance(live, now, live.transfer.cut, reason)
+            self._advance(live, now, live.cut, reason)
 
     def _admit(self, request: wire.Request, peer: SocketAddress, local: str, now: float) -> None:
         """Answer a new request, unless a limit is reached.
@@ -211,75 +203,78 @@ class LiveTransfers:
         except OSError as error:
             self._saturated(str(error), now)
             return
-        answer = _Answer(request, peer, local, endpoint, now, self._timestamp(now))
         if request.is_write:
-            self._refuse(answer, Outcome.REFUSED, wire.error(ErrorCode.ACCESS_VIOLATION, "nothing can be written here"))
-        elif request.mode not in {"octet", "netascii"}:
-            reason = "only the modes octet and netascii are served"
-            self._refuse(answer, Outcome.REFUSED, wire.error(ErrorCode.ILLEGAL_OPERATION, reason))
+            reason = wire.error(ErrorCode.ACCESS_VIOLATION, "nothing can be written here")
+        elif request.mode not in _MODES:
+            reason = wire.error(ErrorCode.ILLEGAL_OPERATION, "only the modes octet and netascii are served")
         else:
-            self._begin(answer, now)
+            self._begin(request, peer, local, endpoint, now)
+            return
+        endpoint.send((reason,), peer)
+        self._report(self._unsent(Outcome.REFUSED, request, peer, local, now))
 
-    def _begin(self, answer: _Answer, now: float) -> None:
+    def _begin(self, request: wire.Request, peer: SocketAddress, local: str, endpoint: Endpoint, now: float) -> None:
         try:
-            live = self._open(answer, now)
+            live = self._open(request, now)
         except NotServed:
-            self._refuse(answer, Outcome.ABSENT, NOT_FOUND)
+            outcome, error = Outcome.ABSENT, NOT_FOUND
         except _TooLong:
-            reason = wire.error(ErrorCode.ILLEGAL_OPERATION, "too large for netascii")
-            self._refuse(answer, Outcome.REFUSED, reason)
+            outcome, error = Outcome.REFUSED, wire.error(ErrorCode.ILLEGAL_OPERATION, "too large for netascii")
         except Exception:
-            log.exception("cannot open %r for %s", answer.request.name, answer.peer[0])
-            self._refuse(answer, Outcome.CUT, wire.error(ErrorCode.UNDEFINED, CANNOT_READ))
+            log.exception("cannot open %r for %s", request.name, peer[0])
+            outcome, error = Outcome.CUT, wire.error(ErrorCode.UNDEFINED, CANNOT_READ)
         else:
-            self._live[answer.peer] = live
-            host = answer.peer[0]
+            live.peer, live.local, live.endpoint = peer, local, endpoint
+            live.started, live.started_at = now, self._timestamp(now)
+            self._live[peer] = live
+            host = peer[0]
             self._per_address[host] = self._per_address.get(host, 0) + 1
-            answer.endpoint.carry(live.transfer)
-            self._advance(live, now, live.transfer.start, now)
+            endpoint.carry(live, peer)
+            self._advance(live, now, live.start, now)
+            endpoint.prepare(live)
+            return
+        endpoint.send((error,), peer)
+        self._report(self._unsent(outcome, request, peer, local, now))
 
-    def _open(self, answer: _Answer, now: float) -> _Live:
+    def _open(self, request: wire.Request, now: float) -> LiveTransfer:
         """Raises NotServed, _TooLong, and whatever else the source raises."""
-        content = self._source.open(answer.request.name)
+        content = self._source.open(request.name)
         try:
-            if answer.request.mode == "netascii":
+            if request.mode == "netascii":
                 content = _as_netascii(content)
-            transfer = Transfer(answer.request, content, now, largest_blksize=self._largest_blksize)
+            live = LiveTransfer(request, content, now, largest_blksize=self._largest_blksize)
         except BaseException:
             content.close()
             raise
-        return _Live(transfer, content, answer)
+        live.content = content
+        return live
 
-    def _refuse(self, answer: _Answer, outcome: Outcome, error: bytes) -> None:
-        with closing(answer.endpoint):
-            answer.endpoint.send(error, answer.peer)
-        self._report(_fetch(answer, outcome))
-
-    def _advance(self, live: _Live, now: float, step: Callable[..., Datagrams], *arguments: Any) -> None:
+    def _advance(self, live: LiveTransfer, now: float, step: Callable[..., Datagrams], *arguments: Any) -> None:
         """One step of a transfer. A fault in it ends this transfer and no other."""
         try:
             datagrams = step(*arguments)
         except Exception:
-            log.exception("transfer of %r to %s failed", live.answer.request.name, live.answer.peer[0])
-            datagrams = live.transfer.cut(CANNOT_READ)
-        for datagram in datagrams:
-            live.answer.endpoint.send(datagram, live.answer.peer)
-        if live.transfer.outcome is not None:
-            self._finish(live, live.transfer.outcome, now)
+            log.exception("transfer of %r to %s failed", live.request.name, live.peer[0])
+            datagrams = live.cut(CANNOT_READ)
+        if datagrams:
+            live.endpoint.send(datagrams, live.peer)
+        if live.outcome is not None:
+            self._finish(live, live.outcome, now)
 
-    def _finish(self, live: _Live, outcome: Outcome, now: float) -> None:
-        host = live.answer.peer[0]
-        del self._live[live.answer.peer]
+    def _finish(self, live: LiveTransfer, outcome: Outcome, now: float) -> None:
+        peer = live.peer
+        host = peer[0]
+        del self._live[peer]
         left = self._per_address.pop(host) - 1
         if left:
             self._per_address[host] = left
-        if outcome is Outcome.TIMED_OUT and not live.transfer.is_proven:
+        if outcome is Outcome.TIMED_OUT and not live.is_proven:
             self._ignored[host] += 1
-        live.answer.endpoint.close()
+        live.endpoint.release(peer)
         try:
             live.content.close()
         except Exception:
-            log.exception("cannot close %r", live.answer.request.name)
+            log.exception("cannot close %r", live.request.name)
         self._report(_fetch_of(live, outcome, now))
 
     def _report(self, fetch: Fetch) -> None:
@@ -288,6 +283,17 @@ class LiveTransfers:
             self._on_fetch(fetch)
         except Exception:
             log.exception("the listener failed on %r", fetch)
+
+    def _unsent(self, outcome: Outcome, request: wire.Request, peer: SocketAddress, local: str, now: float) -> Fetch:
+        """The record of a request that gets no file."""
+        return Fetch(
+            protocol="tftp",
+            started_at=self._timestamp(now),
+            peer=peer[:2],
+            local=local,
+            name=request.name,
+            outcome=outcome,
+        )
 
     def _timestamp(self, now: float) -> Timestamp:
         """The time of day at ``now``, worked out once for all the requests of that moment."""
@@ -313,31 +319,19 @@ def _as_netascii(content: Content) -> NetasciiContent:
     return NetasciiContent.of(content)
 
 
-def _fetch(answer: _Answer, outcome: Outcome) -> Fetch:
+def _fetch_of(live: LiveTransfer, outcome: Outcome, now: float) -> Fetch:
     return Fetch(
         protocol="tftp",
-        started_at=answer.started_at,
-        peer=answer.peer[:2],
-        local=answer.local,
-        name=answer.request.name,
+        started_at=live.started_at,
+        peer=live.peer[:2],
+        local=live.local,
+        name=live.request.name,
         outcome=outcome,
-    )
-
-
-def _fetch_of(live: _Live, outcome: Outcome, now: float) -> Fetch:
-    answer, transfer = live.answer, live.transfer
-    return Fetch(
-        protocol="tftp",
-        started_at=answer.started_at,
-        peer=answer.peer[:2],
-        local=answer.local,
-        name=answer.request.name,
-        outcome=outcome,
-        sha256=transfer.sha256,
-        size=transfer.size,
-        acknowledged=transfer.acknowledged,
-        blocks=transfer.blocks,
-        retransmits=transfer.retransmits,
-        duration=now - answer.started,
-        options=tuple(transfer.options.accepted.items()),
+        sha256=live.sha256,
+        size=live.size,
+        acknowledged=live.acknowledged,
+        blocks=live.blocks,
+        retransmits=live.retransmits,
+        duration=now - live.started,
+        options=tuple(live.options.accepted.items()),
     )

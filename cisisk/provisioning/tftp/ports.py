@@ -16,10 +16,10 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from cisisk.provisioning.tftp.batch import LONGEST_COPY, RECEIVED_AT_ONCE, SHORT_READ, Batch, SocketName, is_available
-from cisisk.provisioning.tftp.live import SocketAddress
+from cisisk.provisioning.tftp.batch import LONGEST_COPY, RECEIVED_AT_ONCE, SHORT_READ, Batch, is_available
+from cisisk.provisioning.tftp.socket_names import NAME_LENGTHS, SocketAddress, SocketName, socket_address, socket_name
 from cisisk.provisioning.tftp.sockets import LONGEST_READ, enlarge_queue
-from cisisk.provisioning.tftp.transfer import Transfer
+from cisisk.provisioning.tftp.transfer import Datagrams, Transfer
 
 PORTS_PER_ADDRESS = 4
 """A peer meets the same port again in its fifth transfer; nothing is on its way for so long."""
@@ -33,16 +33,18 @@ MEMORY, MOST_REMEMBERED = 10.0, 4096
 """For so many seconds, or while there are no more than that, it is known which port a peer had last."""
 
 _NONBLOCKING = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
-_NAME_LENGTHS = {socket.AF_INET: 16, socket.AF_INET6: 28}
-_NAME_V4 = struct.Struct("=H2s4s8x")
-_NAME_V6 = struct.Struct("=H2s4s16sI")
+_UDP_SEGMENT = 103
+"""Linux's number: the kernel cuts one long write into datagrams of this length (4.18 and later)."""
+_SEGMENT_LENGTH = struct.Struct("=H")
+MOST_SEGMENTS, LONGEST_WRITE = 64, 65_000
+"""Datagrams and bytes of one such write: UDP_MAX_SEGMENTS of the kernels before 6.10, and the longest datagram."""
 _HAS_BATCHES = is_available()
 
 LocalAddress: TypeAlias = tuple[Any, ...]
 """Host, and for IPv6 the flow and scope of the peer behind it: a link-local address needs its interface."""
 OpenSingle: TypeAlias = Callable[[LocalAddress], socket.socket]
 Stray: TypeAlias = tuple[bytes, SocketAddress]
-"""A datagram that was not just answered with the next block, and its sender."""
+"""A datagram that was not answered on the spot with the next block, and its sender."""
 
 
 class Reading(NamedTuple):
@@ -50,26 +52,30 @@ class Reading(NamedTuple):
 
     Attributes:
         there_may_be_more: to read.
-        completed: the peers that acknowledged their last block.
+        completed: the transfers whose last block was acknowledged.
         strays: what was not dealt with.
     """
 
     there_may_be_more: bool
-    completed: Sequence[SocketAddress] = ()
+    completed: Sequence[Transfer] = ()
     strays: Sequence[Stray] = ()
 
 
-class Port:
-    """One socket that transfers share. ``takes_requests``: it is the request port too."""
+NOTHING_TO_READ, NO_STRAYS = Reading(there_may_be_more=False), Reading(there_may_be_more=True)
 
-    def __init__(self, bound: socket.socket, local: str, *, takes_requests: bool = False) -> None:
+
+class Port:
+    """One socket that transfers share: the endpoint of each. ``takes_requests``: it is the request port too."""
+
+    def __init__(self, ports: "Ports", bound: socket.socket, local: str, *, takes_requests: bool = False) -> None:
         self.local = local
         self.family = bound.family
         self.takes_requests = takes_requests
         self.transfers: dict[SocketName | SocketAddress, Transfer] = {}
         """Each under two names: the kernel's, which a batch finds it by, and Python's."""
-        self.outgoing: list[tuple[bytes, SocketAddress]] = []
+        self.outgoing: list[tuple[Datagrams, SocketAddress]] = []
         """What is sent at the end of the turn."""
+        self._ports = ports
         self._socket = bound
 
     def fileno(self) -> int:
@@ -79,64 +85,69 @@ class Port:
     @property
     def is_quiet(self) -> bool:
         """Whether a datagram at a time is the cheapest way to read it."""
-        return len(self.transfers) <= 2 * FEW  # each stands there twice
+        return not _HAS_BATCHES or len(self.transfers) <= 2 * FEW  # each stands there twice
+
+    def carry(self, transfer: Transfer, peer: SocketAddress) -> None:
+        """See Endpoint."""
+        self.transfers[socket_name(peer)] = self.transfers[peer] = transfer
+        self._ports.remember(peer, self)
+
+    def send(self, datagrams: Datagrams, to: SocketAddress) -> None:
+        """See Endpoint. They leave at the end of the turn."""
+        self.outgoing.append((datagrams, to))
+
+    def release(self, peer: SocketAddress) -> None:
+        """See Endpoint."""
+        del self.transfers[socket_name(peer)], self.transfers[peer]
+
+    def prepare(self, transfer: Transfer) -> None:
+        """See Endpoint."""
+        if not self.is_quiet:
+            transfer.make_ready()
 
     def advance(self, now: float) -> Reading:
-        """Read one datagram, and answer it if it is the acknowledgement that its transfer awaits."""
+        """Read one datagram, and answer it if that takes no more than the next block."""
         try:
             datagram, sender = self._socket.recvfrom(LONGEST_READ)
         except OSError:
-            return Reading(there_may_be_more=False)
+            return NOTHING_TO_READ
         transfer = self.transfers.get(sender)
-        if transfer is None or len(datagram) != 4 or int.from_bytes(datagram, "big") != transfer.awaited:
+        answer = transfer.proceed(datagram, now) if transfer is not None else None
+        if answer is None:
             return Reading(there_may_be_more=True, strays=[(datagram, sender)])
-        if transfer.sent == transfer.total:
-            return Reading(there_may_be_more=True, completed=[sender])
         with contextlib.suppress(OSError):
-            self._socket.sendto(transfer.proceed(now), sender)
-        return Reading(there_may_be_more=True)
+            self._socket.sendto(answer, sender)
+        return NO_STRAYS
 
-    def send(self, datagram: bytes, to: SocketAddress) -> None:
-        """Send one datagram at the end of the turn."""
-        self.outgoing.append((datagram, to))
-
-    def send_each(self) -> None:
-        """Send, or lose, what waits: a full queue or a route that is gone is loss on the way, repeated like any."""
-        for datagram, to in self.outgoing:
+    def send_each(self, datagrams: Datagrams, to: SocketAddress) -> None:
+        """Send, or lose: a full queue or a route that is gone is loss on the way, repeated like any."""
+        for datagram in datagrams:
             with contextlib.suppress(OSError):
                 self._socket.sendto(datagram, to)
-        self.outgoing.clear()
+
+    def send_window(self, window: Datagrams, to: SocketAddress) -> None:
+        """Send datagrams of one length, but for a shorter last one, in as few writes as possible."""
+        length = len(window[0])
+        together = min(MOST_SEGMENTS, max(LONGEST_WRITE // length, 1))
+        for first in range(0, len(window), together):
+            some = window[first : first + together]
+            if not self._send_segments(some, length, to):
+                self.send_each(some, to)
+
+    def _send_segments(self, datagrams: Datagrams, length: int, to: SocketAddress) -> bool:
+        """Whether the kernel took them all in one write. It does not where a block is longer than a frame."""
+        cut = (socket.IPPROTO_UDP, _UDP_SEGMENT, _SEGMENT_LENGTH.pack(length))
+        try:
+            self._socket.sendmsg(datagrams, [cut], 0, to)
+        except BlockingIOError:
+            return True  # lost, like any other
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         """Give socket and port back."""
         self._socket.close()
-
-
-class Seat:
-    """The endpoint of one transfer: its place at a port."""
-
-    __slots__ = ("_name", "_peer", "_ports", "port")
-
-    def __init__(self, ports: "Ports", port: Port, peer: SocketAddress) -> None:
-        self.port = port
-        self._ports = ports
-        self._peer = peer
-        self._name: SocketName | None = None
-
-    def carry(self, transfer: Transfer) -> None:
-        """See Endpoint."""
-        self._name = socket_name(self._peer)
-        self.port.transfers[self._name] = self.port.transfers[self._peer] = transfer
-        self._ports.remember(self._peer, self.port)
-
-    def send(self, datagram: bytes, to: SocketAddress) -> None:
-        """See Endpoint."""
-        self.port.outgoing.append((datagram, to))
-
-    def close(self) -> None:
-        """See Endpoint."""
-        if self._name is not None:
-            del self.port.transfers[self._name], self.port.transfers[self._peer]
 
 
 class Ports:
@@ -173,19 +184,18 @@ class Ports:
         """The port of the last transfer of ``peer``, unless that was long ago."""
         return self._last.get(peer) or self._last_before.get(peer)
 
-    def open(self, peer: SocketAddress, local: str) -> Seat:
-        """A place for a transfer to ``peer`` at the local address ``local``.
+    def open(self, peer: SocketAddress, local: str) -> Port:
+        """The port for the next transfer to ``peer`` from the local address ``local``.
 
         Raises:
             OSError: no descriptor or no port is left.
         """
-        address = (local, *peer[2:])
-        ports = self._by_local.get(address)
-        if ports is None:
-            ports = self._open_at(address)
+        address = (local,) if len(peer) == 2 else (local, *peer[2:])
+        ports = self._by_local.get(address) or self._open_at(address)
         last = self.serving(peer)
-        index = ports.index(last) + 1 if last is not None and last in ports else 0
-        return Seat(self, ports[index % len(ports)], peer)
+        if last is None or last not in ports:
+            return ports[0]
+        return ports[(ports.index(last) + 1) % len(ports)]
 
     def remember(self, peer: SocketAddress, port: Port) -> None:
         """``peer`` has a transfer at ``port``."""
@@ -205,12 +215,12 @@ class Ports:
 
     def advance(self, port: Port, now: float) -> Reading:
         """Read a port, and answer those acknowledgements that ask for no more than the next block."""
-        if port.is_quiet or not _HAS_BATCHES:
+        if port.is_quiet:
             return port.advance(now)
-        turn = self._batch(port).advance(port.fileno(), port.transfers, now)
+        turn = self._batch(port).advance(port.fileno(), port.transfers)
         return Reading(
             there_may_be_more=turn.datagrams == RECEIVED_AT_ONCE,
-            completed=[socket_address(name) for name in turn.completed],
+            completed=turn.completed,
             strays=[(datagram, socket_address(name)) for name, datagram in turn.left],
         )
 
@@ -218,21 +228,27 @@ class Ports:
         """Send what waits at the ports."""
         for port in self._by_descriptor.values():
             if port.outgoing:
-                self._send(port)
+                outgoing, port.outgoing = port.outgoing, []
+                self._send(port, outgoing)
 
-    def _send(self, port: Port) -> None:
-        if len(port.outgoing) <= FEW or not _HAS_BATCHES or max(len(sent) for sent, _ in port.outgoing) > LONGEST_COPY:
-            port.send_each()
-        else:
-            self._batch(port).send(port.fileno(), [(socket_name(to), datagram) for datagram, to in port.outgoing])
-            port.outgoing.clear()
+    def _send(self, port: Port, outgoing: list[tuple[Datagrams, SocketAddress]]) -> None:
+        together = []
+        for datagrams, to in outgoing:
+            if len(datagrams) > 1:
+                port.send_window(datagrams, to)
+            elif len(outgoing) <= FEW or not _HAS_BATCHES or len(datagrams[0]) > LONGEST_COPY:
+                port.send_each(datagrams, to)
+            else:
+                together.append((socket_name(to), datagrams[0]))
+        if together:
+            self._batch(port).send(port.fileno(), together)
 
     def _batch(self, port: Port) -> Batch:
         kind = (port.family, port.takes_requests)
         batch = self._batches.get(kind)
         if batch is None:
             longest = LONGEST_READ if port.takes_requests else SHORT_READ
-            batch = self._batches[kind] = Batch(_NAME_LENGTHS[port.family], longest)
+            batch = self._batches[kind] = Batch(NAME_LENGTHS[port.family], longest)
         return batch
 
     def close(self) -> None:
@@ -271,11 +287,11 @@ class Ports:
     def _bound(self, address: LocalAddress) -> Iterator[Port]:
         local = str(address[0])
         if self._single is not None:
-            yield Port(self._single(address), local, takes_requests=True)
+            yield Port(self, self._single(address), local, takes_requests=True)
             return
         free = iter(self._numbers)
         for number in itertools.islice(filter(None, (_bind(address, number) for number in free)), PORTS_PER_ADDRESS):
-            yield Port(number, local)
+            yield Port(self, number, local)
 
 
 def _bind(address: LocalAddress, number: int) -> socket.socket | None:
@@ -291,30 +307,3 @@ def _bind(address: LocalAddress, number: int) -> socket.socket | None:
             return None
         raise
     return bound
-
-
-def socket_name(address: SocketAddress) -> SocketName:
-    """The kernel's name of an address."""
-    if len(address) == 2:
-        return _NAME_V4.pack(socket.AF_INET, address[1].to_bytes(2, "big"), socket.inet_aton(address[0]))
-    host, port, flow, scope = address
-    return _NAME_V6.pack(
-        socket.AF_INET6,
-        port.to_bytes(2, "big"),
-        flow.to_bytes(4, "big"),
-        socket.inet_pton(socket.AF_INET6, host),
-        scope,
-    )
-
-
-def socket_address(name: SocketName) -> SocketAddress:
-    """What the kernel's name ``name`` is in Python."""
-    if len(name) == _NAME_LENGTHS[socket.AF_INET]:
-        return socket.inet_ntoa(name[4:8]), name[2] << 8 | name[3]
-    _, port, flow, host, scope = _NAME_V6.unpack(name)
-    return (
-        socket.inet_ntop(socket.AF_INET6, host),
-        int.from_bytes(port, "big"),
-        int.from_bytes(flow, "big"),
-        scope,
-    )

@@ -12,9 +12,10 @@ from cisisk.provisioning.fetch import FetchListener
 from cisisk.provisioning.source import FileSource
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.counters import Counters
-from cisisk.provisioning.tftp.live import LiveTransfers, SocketAddress
+from cisisk.provisioning.tftp.live import LiveTransfers
 from cisisk.provisioning.tftp.options import DEFAULT_LARGEST_BLKSIZE
 from cisisk.provisioning.tftp.ports import LocalAddress, Port, Ports
+from cisisk.provisioning.tftp.socket_names import SocketAddress
 from cisisk.provisioning.tftp.sockets import Arrival, request_sockets, socket_beside
 
 TICK = 0.05
@@ -199,11 +200,12 @@ class TftpServer:
     def _read(self, port: Port, now: float, most: int) -> None:
         for _ in range(most):
             there_may_be_more, completed, strays = self._ports.advance(port, now)
-            for peer in completed:
-                self._live.complete(peer, now)
+            for transfer in completed:
+                self._live.complete(transfer, now)
             for datagram, sender in strays:
                 self._receive(datagram, sender, port, now)
-            self._ports.flush()
+            if completed or strays:
+                self._ports.flush()
             if not there_may_be_more:
                 return
 

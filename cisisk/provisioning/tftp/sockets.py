@@ -5,13 +5,19 @@ import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from cisisk.provisioning.tftp.live import SocketAddress
+from cisisk.provisioning.tftp import batch
+from cisisk.provisioning.tftp.socket_names import NAME_LENGTHS, SocketAddress, socket_address
 
 RECEIVE_QUEUE = 4 << 20
 """Bytes of receive queue of every socket. Each queued request takes 768 of them in the kernel, whatever its length:
 the usual 208 KiB hold 277 requests, and every one of a site's phones that finds it full waits for its own timer."""
 LONGEST_READ = 1024
 """More than any request or acknowledgement; a longer datagram is cut to this and so still recognised as too long."""
+
+REQUESTS_AT_ONCE = 64
+"""Requests of one recvmmsg."""
+MOST_DESTINATIONS = 1024
+"""Destinations remembered. An appliance has one or two addresses, but all of 127.0.0.0/8 are ours too."""
 
 # Linux's numbers, which Python 3.11 has no names for.
 _SO_RCVBUFFORCE = 33
@@ -21,6 +27,8 @@ _IPV6_MULTICAST = 0xFF
 """First byte of ff00::/8; IPv6 has no broadcast."""
 _PKTINFO_V4 = struct.Struct("=I4s4s")
 _PKTINFO_V6 = struct.Struct("=16sI")
+_CONTROL_HEAD = struct.Struct("=Qii")
+"""A ``struct cmsghdr`` of 64-bit Linux: length, level, type."""
 _NONBLOCKING = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
 _ANCILLARY_SPACE = socket.CMSG_SPACE(max(_PKTINFO_V4.size, _PKTINFO_V6.size))
 
@@ -52,6 +60,15 @@ class RequestSocket:
         except BaseException:
             self._socket.close()
             raise
+        self._destinations: dict[bytes, str | None] = {}
+        self._inbox: batch.Inbox | None = None
+        if batch.is_available():
+            self._inbox = batch.Inbox(
+                NAME_LENGTHS[socket.AddressFamily(family)],
+                LONGEST_READ,
+                slots=REQUESTS_AT_ONCE,
+                control=batch.LONGEST_CONTROL,
+            )
 
     @property
     def address(self) -> tuple[str, int]:
@@ -74,7 +91,28 @@ class RequestSocket:
         return self._socket
 
     def arrivals(self, limit: int) -> Iterator[Arrival]:
-        """What has arrived, of at most ``limit`` datagrams those that were sent to one address of ours alone."""
+        """What has arrived, of some ``limit`` datagrams those that were sent to one address of ours alone."""
+        if self._inbox is None:
+            yield from self._arrivals_one_by_one(limit)
+            return
+        for _ in range(0, limit, REQUESTS_AT_ONCE):
+            arrived = list(self._inbox.arrivals(self._socket.fileno()))
+            for name, datagram, control in arrived:
+                local = self._destination(control)
+                if local is not None:
+                    yield Arrival(datagram, socket_address(name), local)
+            if len(arrived) < REQUESTS_AT_ONCE:
+                return
+
+    def _destination(self, control: bytes) -> str | None:
+        """The same as ``unicast_destination``, remembered: there are few addresses, and many who ask."""
+        if control not in self._destinations:
+            if len(self._destinations) >= MOST_DESTINATIONS:
+                self._destinations.clear()
+            self._destinations[control] = unicast_destination(_ancillary(control))
+        return self._destinations[control]
+
+    def _arrivals_one_by_one(self, limit: int) -> Iterator[Arrival]:
         for _ in range(limit):
             try:
                 datagram, ancillary, _, peer = self._socket.recvmsg(LONGEST_READ, _ANCILLARY_SPACE)
@@ -87,6 +125,14 @@ class RequestSocket:
     def close(self) -> None:
         """Requests sent from now on are refused by the kernel."""
         self._socket.close()
+
+
+def _ancillary(control: bytes) -> list[tuple[int, int, bytes]]:
+    """What ``recvmsg`` would make of the kernel's addition."""
+    if len(control) < _CONTROL_HEAD.size:
+        return []
+    _, level, kind = _CONTROL_HEAD.unpack_from(control)
+    return [(level, kind, control[_CONTROL_HEAD.size :])]
 
 
 def enlarge_queue(receiver: socket.socket) -> None:

@@ -7,6 +7,7 @@ from cisisk.provisioning.fetch import Outcome
 from cisisk.provisioning.source import Content, Stretch
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.options import DEFAULT_LARGEST_BLKSIZE, Agreement, negotiate
+from cisisk.provisioning.tftp.run import NO_LANE, Lane, Run
 
 INTERVALS = (0.2, 0.4, 0.8, 1.6, 3.2, 4.0)
 """Seconds the server waits after each sending of a packet; after the last it gives the peer up. No phone's own timer is
@@ -38,11 +39,9 @@ class Transfer:
     has come, ``expire`` is due. Once ``outcome`` is set nothing more is sent, and the content can be closed by whoever
     opened it.
 
-    While ``awaited`` is set, whoever receives the acknowledgement that reads so may deal with it in place of
-    ``receive``. When ``sent`` is ``total`` that means ``complete``. Else the next block is the answer: ``blocks``
-    becomes ``sent``, ``sent`` one more, ``sent_at`` the present, and ``awaited`` the word of the block just sent unless
-    that is beyond ``last_ready``. The block lies ``blocks * blksize`` bytes after ``stretch_at`` in memory, and is full
-    unless it is block ``total``, which has ``rest`` bytes.
+    After ``make_ready`` whoever receives the next acknowledgement of ``lane`` may send its answer from there instead of
+    calling ``receive``. Where the answers have ended ``receive`` is due again, or ``complete`` if ``ends_with_run``.
+    What is counted in that way appears here with the next call of another method.
 
     Attributes:
         request: what the peer asked for.
@@ -52,31 +51,33 @@ class Transfer:
         outcome: how it ended; None while it lives.
         blocks: blocks the peer has acknowledged.
         sent: the last block that is on its way, counted from 1 without rollover; 0 while the OACK is.
-        sent_at: monotonic time at which it was sent.
+        sent_at: monotonic time at which it was sent, or seen to have been.
         retransmits: packets sent again.
+        lane: what is awaited and how it is answered; ``NO_LANE`` unless it was made ready.
+        ends_with_run: whether the last answer of the lane is the last block.
     """
 
     __slots__ = (
         "_content",
+        "_left",
+        "_run",
         "_sendings",
         "_started",
         "_stretch",
         "_wait",
         "_went_back_to",
-        "awaited",
         "blksize",
         "blocks",
-        "last_ready",
+        "ends_with_run",
+        "lane",
         "options",
         "outcome",
         "request",
-        "rest",
         "retransmits",
         "sent",
         "sent_at",
         "sha256",
         "size",
-        "stretch_at",
         "total",
     )
 
@@ -96,10 +97,12 @@ class Transfer:
         self.outcome: Outcome | None = None
         self.blocks = self.sent = self.retransmits = 0
         self.sent_at = self._started = now
-        self.awaited = wire.NO_WORD
-        self.last_ready = self.stretch_at = 0
+        self.total = self.size // self.blksize + 1
+        self.lane: Lane = NO_LANE
+        self.ends_with_run = False
+        self._run: Run | None = None
+        self._left = 0
         self._content = content
-        self.total, self.rest = self.size // self.blksize + 1, self.size % self.blksize
         self._stretch = _NO_STRETCH
         self._sendings = 0
         self._wait = 0.0
@@ -120,10 +123,7 @@ class Transfer:
         if not self.options.accepted:
             return self._send(1, now)
         self._wait_anew(now)
-        datagrams = self._on_its_way()
-        if self.outcome is None:
-            self._make_ready()
-        return datagrams
+        return self._on_its_way()
 
     def receive(self, datagram: bytes, now: float) -> Datagrams:
         """The answer to what the peer sent.
@@ -133,25 +133,54 @@ class Transfer:
         """
         if self.outcome is not None:
             return NOTHING
-        try:
-            packet = wire.parse(datagram)
-        except wire.Malformed:
-            return NOTHING
-        if isinstance(packet, wire.Ack):
-            return self._acknowledge(packet.block, now)
-        return self._end(Outcome.ABORTED) if isinstance(packet, wire.Error) else NOTHING
+        self._leave_run()
+        number = wire.acknowledged(datagram)
+        if number is not None:
+            return self._acknowledge(number, now)
+        return self._end(Outcome.ABORTED) if wire.is_error(datagram) else NOTHING
 
-    def proceed(self, now: float) -> bytes:
-        """The answer to the acknowledgement that is ``awaited``: the next block, in place of ``receive``."""
-        self.blocks = self.sent
-        self.sent = block = self.blocks + 1
-        self.sent_at = now
-        self.awaited = wire.ACK_WORD | block % wire.BLOCK_NUMBERS if block <= self.last_ready else wire.NO_WORD
-        start = self.blocks * self.blksize - self._stretch.start
-        return wire.data(block, self._stretch.content[start : start + self.blksize])
+    def proceed(self, datagram: bytes, now: float) -> bytes | None:
+        """What ``receive`` would answer, where that is simply the next block from the bytes at hand.
+
+        None: it is not, and nothing has changed. For whoever reads one datagram at a time, on the shortest way.
+        """
+        block, stretch = self.sent, self._stretch
+        offset = block * self.blksize - stretch.start
+        if (
+            datagram != wire.ack(block)
+            or self._sendings > 1
+            or self.blocks == 0
+            or self._run is not None
+            or self.options.windowsize > 1
+            or block * self.blksize + self.blksize > stretch.end
+            or self.outcome is not None
+        ):
+            return None
+        self.blocks, self.sent, self.sent_at = block, block + 1, now
+        return wire.data(block + 1, stretch.content[offset : offset + self.blksize])
+
+    def make_ready(self) -> None:
+        """Let acknowledgements that need no more than the bytes at hand be answered from ``lane``.
+
+        Only in lock-step: what a window brings forth has to be decided. And not while a packet is being repeated: the
+        next acknowledgement must also set the interval back.
+        """
+        if self._run is not None or self.outcome is not None or self.options.windowsize > 1 or self._sendings > 1:
+            return
+        stretch, blksize = self._stretch, self.blksize
+        self.ends_with_run = stretch.end >= self.size
+        last = self.total if self.ends_with_run else stretch.end // blksize
+        end_of_count = self.sent | wire.BLOCK_NUMBERS - 1
+        if last > end_of_count:
+            last, self.ends_with_run = end_of_count, False
+        last_length = self.size % blksize if last == self.total else blksize
+        address = stretch.address - stretch.start + self.sent * blksize
+        self._run = Run(self.sent, last - self.sent, address, blksize, last_length)
+        self.lane, self._left = self._run.lane, last - self.sent
 
     def complete(self) -> None:
         """The peer has acknowledged the last block."""
+        self._leave_run()
         self.blocks = self.total
         self._end(Outcome.COMPLETED)
 
@@ -161,18 +190,27 @@ class Transfer:
         The deadline stands. A phone that has restarted asks on and on from the same port and cannot use a block from
         the middle: it gets a new transfer when this one is given up.
         """
-        return NOTHING if self.outcome is not None else self._repeated()
+        if self.outcome is not None:
+            return NOTHING
+        self._leave_run()
+        return self._repeated()
+
+    def is_due(self, now: float) -> bool:
+        """Whether ``expire`` is. Ask often: this is also how it is seen that the transfer went on by its lane."""
+        if self._run is not None and (left := self._run.left) != self._left:
+            self._left, self.sent_at = left, now
+        return now >= self.sent_at + self._wait
 
     def expire(self, now: float) -> Datagrams:
         """What is on its way once more, or the end, when ``deadline`` has come."""
-        if self.outcome is not None or now < self.deadline:
+        if self.outcome is not None or not self.is_due(now):
             return NOTHING
+        self._leave_run()
         tries = len(INTERVALS) if self.is_proven else UNPROVEN_SENDINGS
         if self._sendings >= tries or (not self.is_proven and now >= self._started + UNPROVEN_LIFE):
             return self._end(Outcome.TIMED_OUT)
         self._sendings += 1
         self._wait_from(now)
-        self.awaited = wire.NO_WORD  # the next acknowledgement must also set the interval back
         return self._repeated()
 
     def abandon(self) -> Datagrams:
@@ -212,10 +250,7 @@ class Transfer:
         self.retransmits += self.sent - self.blocks
         self.sent = last
         self._wait_anew(now)
-        datagrams = self._on_its_way()
-        if self.outcome is None:
-            self._make_ready()
-        return datagrams
+        return self._on_its_way()
 
     def _repeated(self) -> Datagrams:
         datagrams = self._on_its_way()
@@ -242,16 +277,16 @@ class Transfer:
             if stretch.end < end:
                 raise OSError(f"{stretch.end - start} bytes at {start} instead of {end - start}")
             self._stretch = stretch
-            self.stretch_at = stretch.address - stretch.start
         return stretch.content[start - stretch.start : end - stretch.start]
 
-    def _make_ready(self) -> None:
-        """In lock-step, let acknowledgements that need no more than this stretch be answered without ``receive``."""
-        if self.options.windowsize > 1:
-            return
-        has_end = self._stretch.end >= self.size
-        self.last_ready = self.total if has_end else self._stretch.end // self.blksize - 1
-        self.awaited = wire.ACK_WORD | self.sent % wire.BLOCK_NUMBERS if self.sent <= self.last_ready else wire.NO_WORD
+    def _leave_run(self) -> None:
+        """Take over how far the run has come; from here on it is not followed any more."""
+        run = self._run
+        if run is not None:
+            if answered := run.answered:
+                self.sent += answered
+                self.blocks = self.sent - 1
+            self._run, self.lane = None, NO_LANE
 
     def _wait_anew(self, now: float) -> None:
         self._sendings = 1
@@ -266,6 +301,6 @@ class Transfer:
     def _end(self, outcome: Outcome, *last_words: bytes) -> Datagrams:
         if self.outcome is not None:
             return NOTHING
+        self._leave_run()
         self.outcome = outcome
-        self.awaited = wire.NO_WORD
         return last_words

@@ -2,9 +2,10 @@
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import TypeAlias
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
 
 MAX_REQUEST = 512
 """A request longer than one plain block is no phone's (RFC 2347 allows 512 octets)."""
@@ -20,6 +21,7 @@ HEADER_LENGTH = _HEADER.size
 """Bytes before the payload of a DATA packet."""
 _RRQ, _WRQ, _DATA, _ACK, _ERROR, _OACK = range(1, 7)
 _REQUESTS = (_HEADER.pack(_RRQ, 0)[:2], _HEADER.pack(_WRQ, 0)[:2])
+_ERROR_CODE = _HEADER.pack(_ERROR, 0)[:2]
 ACK_WORD = _ACK << 16
 """An acknowledgement read as one big-endian number, less its block number."""
 NO_WORD = 0
@@ -44,13 +46,15 @@ class Malformed(ValueError):
     """A datagram that is no TFTP packet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
+
+
+class Request(NamedTuple):
     """A read or write request; option names are in lower case, bytes that are no UTF-8 stand as U+FFFD."""
 
     name: str
     mode: str
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = NO_OPTIONS
     is_write: bool = False
 
 
@@ -114,13 +118,27 @@ def is_request(datagram: bytes) -> bool:
     return datagram[:2] in _REQUESTS
 
 
+def acknowledged(datagram: bytes) -> int | None:
+    """The block number of an acknowledgement; None for any other packet, of which nothing is looked at."""
+    if len(datagram) < HEADER_LENGTH:
+        return None
+    opcode, number = _HEADER.unpack_from(datagram)
+    return number if opcode == _ACK else None
+
+
+def is_error(datagram: bytes) -> bool:
+    """Whether ``datagram`` is an ERROR packet, of which nothing else is looked at."""
+    return len(datagram) >= HEADER_LENGTH and datagram[:2] == _ERROR_CODE
+
+
 def _request(datagram: bytes, *, is_write: bool) -> Request:
     if len(datagram) > MAX_REQUEST:
         raise Malformed("request longer than 512 bytes")
     fields = _fields(datagram)
     if len(fields) < 2 or not fields[0]:
         raise Malformed("request without name and mode")
-    return Request(fields[0], fields[1].lower(), _options(fields[2:]), is_write)
+    options = _options(fields[2:]) if len(fields) > 2 else NO_OPTIONS
+    return Request(fields[0], fields[1].lower(), options, is_write)
 
 
 def _fields(datagram: bytes) -> list[str]:

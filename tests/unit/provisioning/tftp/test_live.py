@@ -17,9 +17,9 @@ from cisisk.provisioning.tftp.live import (
     REFLECTOR_PORTS,
     SATURATION_LOG_INTERVAL,
     LiveTransfers,
-    SocketAddress,
 )
-from cisisk.provisioning.tftp.transfer import Transfer
+from cisisk.provisioning.tftp.socket_names import SocketAddress
+from cisisk.provisioning.tftp.transfer import Datagrams, Transfer
 from cisisk.provisioning.tftp.wire import Error, ErrorCode
 
 PHONE = ("192.0.2.1", 49152)
@@ -29,16 +29,20 @@ HERE = "192.0.2.69"
 class RecordingEndpoint:
     def __init__(self) -> None:
         self.sent: list[tuple[bytes, SocketAddress]] = []
-        self.closed = 0
+        self.carried: list[SocketAddress] = []
+        self.released: list[SocketAddress] = []
 
-    def carry(self, transfer: Transfer) -> None:
-        self.carried = transfer
+    def carry(self, transfer: Transfer, peer: SocketAddress) -> None:
+        self.carried.append(peer)
 
-    def send(self, datagram: bytes, to: SocketAddress) -> None:
-        self.sent.append((datagram, to))
+    def prepare(self, transfer: Transfer) -> None:
+        transfer.make_ready()
 
-    def close(self) -> None:
-        self.closed += 1
+    def send(self, datagrams: Datagrams, to: SocketAddress) -> None:
+        self.sent += [(datagram, to) for datagram in datagrams]
+
+    def release(self, peer: SocketAddress) -> None:
+        self.released.append(peer)
 
 
 class Stage:
@@ -78,7 +82,9 @@ class Stage:
         return packet
 
     def all_given_back(self) -> bool:
-        return all(item.closed == 1 for item in [*self.opened, *self.endpoints])
+        return all(content.closed == 1 for content in self.opened) and all(
+            endpoint.released == endpoint.carried for endpoint in self.endpoints
+        )
 
 
 @pytest.fixture(name="stage")
@@ -129,7 +135,7 @@ def test_another_request_from_the_same_port_replaces_the_transfer(stage: Stage):
     stage.ask("a")
     stage.ask("b")
     assert stage.outcomes() == [Outcome.ABORTED]
-    assert stage.endpoints[0].closed == 1
+    assert stage.endpoints[0].released == [PHONE]
     assert stage.opened[0].closed == 1
     assert stage.endpoints[1].sent == [(wire.data(1, b"b" * 512), PHONE)]
 
@@ -387,9 +393,9 @@ def test_a_peer_that_vanishes_in_mid_transfer_is_not_held_against_its_address(st
 def test_strangers_are_told_so_often_a_second(stage: Stage):
     told: list[bytes] = []
     for port in range(1024, 1024 + 2 * MAX_STRANGERS):
-        stage.live.turn_away(wire.ack(1), ("192.0.2.66", port), lambda datagram, _: told.append(datagram), 5.0)
+        stage.live.turn_away(wire.ack(1), ("192.0.2.66", port), lambda datagrams, _: told.extend(datagrams), 5.0)
     assert len(told) == stage.live.counters.strangers == MAX_STRANGERS
-    stage.live.turn_away(wire.ack(1), ("192.0.2.66", 1024), lambda datagram, _: told.append(datagram), 6.0)
+    stage.live.turn_away(wire.ack(1), ("192.0.2.66", 1024), lambda datagrams, _: told.extend(datagrams), 6.0)
     assert len(told) == MAX_STRANGERS + 1
 
 
