@@ -15,8 +15,8 @@ WHOLE_BYTES = 1 << 20
 """Contents up to this size are hashed, and kept whole if the budget allows: every config fits twice. Larger files
 (firmware) are read from their descriptor stretch by stretch, so that they never enter memory whole."""
 SHORTEST_STRETCH, LONGEST_STRETCH = 4 << 10, 64 << 10
-"""Bytes read at once from a content that is not kept whole. Each of its readers holds one stretch; the more readers
-there are, the shorter it is."""
+"""Bytes read at once from a content that is not kept whole. Each of its readers holds one stretch. Of a large file it
+is the shorter the more readers there are; of a small one, for which the budget has no room, it is short anyway."""
 KEPT_STRETCHES = 4
 """Of a version that several read at a time."""
 MAX_HASHES = 8192
@@ -74,7 +74,7 @@ class _Opened:
         for recent in version.recent:
             if recent.start <= offset and offset + length <= recent.end:
                 return recent
-        stretch = Stretch(offset, os.pread(version.fd, max(length, self._owner.stretch_bytes), offset))
+        stretch = Stretch(offset, os.pread(version.fd, max(length, self._owner.stretch_bytes(version.size)), offset))
         if version.users > 1:
             version.recent = (stretch, *version.recent[: KEPT_STRETCHES - 1])
         return stretch
@@ -102,9 +102,10 @@ class Contents:
         """Bytes of whole contents in memory."""
         return self._kept
 
-    @property
-    def stretch_bytes(self) -> int:
-        """How much a reader of a content that is not kept whole reads at once."""
+    def stretch_bytes(self, size: int) -> int:
+        """How much a reader of a content of ``size`` bytes that is not kept whole reads at once."""
+        if size <= WHOLE_BYTES:
+            return SHORTEST_STRETCH
         return max(SHORTEST_STRETCH, min(LONGEST_STRETCH, self._budget // max(self._streams, 1)))
 
     def take(self, fd: int, status: os.stat_result) -> _Opened:
