@@ -3,9 +3,19 @@
  * cc -O2 -o storm storm.c
  * storm HOST PORT NOISE [key=value ...]
  *
- * Every phone keeps one socket, on an address of its own in 127.1.0.0/16, and asks for its next file from the same port, as
- * Cisco phones do. NOISE is a file of PERIOD bytes: file i must contain them again and again, from the (i * STEP)th on. One
- * thread; it ends by itself after `deadline` seconds whatever the server does. */
+ * Every phone has a socket on an address of its own in 127.1.0.0/16, opened before the clock runs, and every transfer is
+ * another phone's, as far as descriptors suffice. With fewer `phones` than transfers the one that has rested longest asks
+ * again, from the same port as Cisco phones do; then servers that begin a second transfer for a repeated request meet
+ * phones that cannot tell its late first block from the answer to their next request, and `wrong` counts what a real
+ * phone would have believed.
+ *
+ * A phone repeats what it said last after `timer` seconds, up to `tries` times without progress, confirms a repeated block
+ * again, and answers whoever sends from a wrong port with error 5 (RFC 1350 section 4). `loss` drops what arrives, never
+ * what is sent: a lost request costs a client's timer with any server, and would hide what the servers' timers do.
+ *
+ * NOISE is a file of PERIOD bytes: file i must contain them again and again, from the (i * STEP)th on. One thread; it ends
+ * by itself after `deadline` seconds whatever the server does. `cpu` is what it computed while the clock ran: as long as it
+ * is well below `seconds`, the server was what set the pace. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,11 +30,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PERIOD = 65521, STEP = 37, LONGEST = 65468, EVENTS = 256 };
+enum { PERIOD = 65521, STEP = 37, LONGEST = 65468, EVENTS = 256, SPARE = 64 };
 enum state { IDLE, ASKING, RECEIVING };
 
 struct phone {
     int fd, tries, unacknowledged, has_told; /* has_told: the server knows of the gap */
+    struct phone *next;                      /* in the queue of those that rest */
     enum state state;
     long file, blksize, window;
     uint64_t block, bytes; /* the last block in order, and all bytes so far */
@@ -37,21 +48,22 @@ static struct {
     double value;
 } settings[] = {
     {"n", 1},        /* transfers */
-    {"at_once", 1},  /* phones */
+    {"at_once", 1},  /* of them */
+    {"phones", 0},   /* that take turns; 0: one for each transfer */
     {"files", 1},    /* names run from 0 to files - 1 */
     {"size", 16384}, /* bytes of every file */
     {"blksize", 0},  {"windowsize", 0},
     {"missing", 0},  /* 1: ask for names that do not exist */
     {"firmware", 0}, /* 1: ask for images, not for configs */
-    {"loss", 0},     /* of what arrives and of what is sent, in percent */
+    {"loss", 0},     /* of what arrives, in percent */
     {"timer", 1},    /* seconds until a phone repeats itself */
     {"tries", 6},    {"deadline", 60}, {"seed", 1},
 };
-enum { N, AT_ONCE, FILES, SIZE, BLKSIZE, WINDOWSIZE, MISSING, FIRMWARE, LOSS, TIMER, TRIES, DEADLINE, SEED, SETTINGS };
+enum { N, AT_ONCE, PHONES, FILES, SIZE, BLKSIZE, WINDOWSIZE, MISSING, FIRMWARE, LOSS, TIMER, TRIES, DEADLINE, SEED, SETTINGS };
 
 static uint8_t noise[2 * PERIOD + LONGEST];
 static struct sockaddr_in server;
-static struct phone *phones;
+static struct phone *phones, *first_resting, **last_resting = &first_resting;
 static double *durations, present;
 static long started, completed, failed, lost, retransmits, wrong, busy;
 static uint64_t received, dice = 88172645463325252ull;
@@ -70,7 +82,12 @@ static int is_lost(void) {
 
 static void transmit(struct phone *phone, const void *packet, size_t length, const struct sockaddr_in *to) {
     phone->heard = present;
-    if (!is_lost()) sendto(phone->fd, packet, length, 0, (const void *)to, sizeof *to);
+    sendto(phone->fd, packet, length, 0, (const void *)to, sizeof *to);
+}
+
+static void turn_away(struct phone *phone, const struct sockaddr_in *stranger) {
+    static const char error[] = "\0\5\0\5unknown transfer ID";
+    sendto(phone->fd, error, sizeof error, 0, (const void *)stranger, sizeof *stranger);
 }
 
 static void ask(struct phone *phone) {
@@ -93,11 +110,15 @@ static void acknowledge(struct phone *phone) {
     transmit(phone, packet, sizeof packet, &phone->tid);
 }
 
-static void begin(struct phone *phone) {
-    if (started == (long)settings[N].value) {
-        phone->state = IDLE;
-        return;
-    }
+static void rest(struct phone *phone) {
+    phone->state = IDLE, phone->next = NULL;
+    *last_resting = phone, last_resting = &phone->next;
+}
+
+static void begin(void) {
+    struct phone *phone = first_resting;
+    if (!phone || started == (long)settings[N].value) return;
+    if (!(first_resting = phone->next)) last_resting = &first_resting;
     phone->file = started++ % (long)settings[FILES].value;
     phone->state = ASKING, phone->blksize = 512, phone->window = 1;
     phone->block = phone->bytes = phone->tries = phone->unacknowledged = phone->has_told = 0;
@@ -109,7 +130,8 @@ static void begin(struct phone *phone) {
 static void end(struct phone *phone, long *count) {
     if (count == &completed) durations[completed] = present - phone->began;
     ++*count, busy--;
-    begin(phone);
+    rest(phone);
+    begin();
 }
 
 static void agree(struct phone *phone, const char *option, const char *packet_end) {
@@ -130,6 +152,7 @@ static void take_block(struct phone *phone, const uint8_t *payload, long length)
         return;
     }
     phone->block++, phone->bytes += length, phone->tries = phone->has_told = 0, received += length;
+    phone->heard = present;
     if (length < phone->blksize) {
         acknowledge(phone);
         if (phone->bytes != (uint64_t)settings[SIZE].value) wrong++;
@@ -140,20 +163,25 @@ static void take_block(struct phone *phone, const uint8_t *payload, long length)
 }
 
 static void take(struct phone *phone, const uint8_t *packet, long length, const struct sockaddr_in *from) {
-    if (length < 4 || phone->state == IDLE || is_lost()) return;
-    if (phone->state == RECEIVING && from->sin_port != phone->tid.sin_port) return; /* late, for the file before */
+    if (length < 4 || is_lost()) return;
     uint16_t number = packet[2] << 8 | packet[3];
-    if (packet[1] == 5) {
+    int is_known = from->sin_port == phone->tid.sin_port, is_error = packet[1] == 5;
+    int is_answer = is_error || (!is_known && (packet[1] == 6 || (packet[1] == 3 && number == 1)));
+    if (phone->state == ASKING && is_answer)
+        phone->tid = *from;
+    else if (phone->state != RECEIVING || !is_known) { /* late, for the file before, or a second answer */
+        if (!is_error) turn_away(phone, from);
+        return;
+    }
+    if (is_error) {
         end(phone, settings[MISSING].value && number == 1 ? &completed : &failed);
-    } else if (packet[1] == 6 && phone->block == 0) {
-        phone->state = RECEIVING, phone->tid = *from;
+        return;
+    }
+    phone->state = RECEIVING;
+    if (packet[1] == 6 && phone->block == 0) {
         agree(phone, (const char *)packet + 2, (const char *)packet + length);
         acknowledge(phone);
     } else if (packet[1] == 3) {
-        if (phone->state == ASKING) {
-            if (number != 1 || from->sin_port == phone->tid.sin_port) return; /* likewise */
-            phone->state = RECEIVING, phone->tid = *from;
-        }
         if (number == ((phone->block + 1) & 0xFFFF))
             take_block(phone, packet + 4, length - 4);
         else if (phone->window > 1 ? !phone->has_told : number == (phone->block & 0xFFFF)) {
@@ -164,14 +192,14 @@ static void take(struct phone *phone, const uint8_t *packet, long length, const 
 }
 
 static void look_at_timers(void) {
-    for (long i = 0; i < (long)settings[AT_ONCE].value; i++) {
+    for (long i = 0; i < (long)settings[PHONES].value; i++) {
         struct phone *phone = &phones[i];
         if (phone->state == IDLE || present < phone->heard + settings[TIMER].value) continue;
         if (++phone->tries > settings[TRIES].value) {
             end(phone, &lost);
             continue;
         }
-        retransmits++;
+        retransmits++, phone->has_told = 0;
         if (phone->state == ASKING)
             ask(phone);
         else
@@ -184,7 +212,8 @@ static void open_phones(int poll) {
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    long count = settings[AT_ONCE].value;
+    if (settings[PHONES].value > limit.rlim_cur - SPARE) settings[PHONES].value = limit.rlim_cur - SPARE;
+    long count = settings[PHONES].value;
     phones = calloc(count, sizeof *phones);
     for (long i = 0; i < count; i++) {
         struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f010000 + i / 250 * 256 + i % 250 + 1)};
@@ -194,6 +223,7 @@ static void open_phones(int poll) {
         if (phones[i].fd < 0 || bind(phones[i].fd, (void *)&own, sizeof own)) perror("socket"), exit(2);
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
         epoll_ctl(poll, EPOLL_CTL_ADD, phones[i].fd, &event);
+        rest(&phones[i]);
     }
 }
 
@@ -202,15 +232,19 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static void report(double seconds) {
-    struct rusage used;
-    getrusage(RUSAGE_SELF, &used);
+static double computed(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
+static void report(double seconds, double cpu) {
     qsort(durations, completed, sizeof *durations, ascending);
     double p50 = completed ? durations[completed / 2] : 0, p99 = completed ? durations[(long)(completed * 0.99)] : 0;
     printf("{\"completed\":%ld,\"failed\":%ld,\"lost\":%ld,\"wrong\":%ld,\"retransmits\":%ld,\"seconds\":%.4f,\"rate\":%.1f,"
            "\"megabytes\":%.2f,\"p50\":%.5f,\"p99\":%.5f,\"cpu\":%.3f}\n",
-           completed, failed, lost + busy, wrong, retransmits, seconds, completed / seconds, received / seconds / 1e6, p50, p99,
-           used.ru_utime.tv_sec + used.ru_stime.tv_sec + (used.ru_utime.tv_usec + used.ru_stime.tv_usec) * 1e-6);
+           completed, failed, lost + busy + (long)settings[N].value - started, wrong, retransmits, seconds, completed / seconds,
+           received / seconds / 1e6, p50, p99, cpu);
 }
 
 int main(int count, char **words) {
@@ -230,12 +264,13 @@ int main(int count, char **words) {
     for (size_t i = PERIOD; i < sizeof noise; i++) noise[i] = noise[i - PERIOD];
     dice ^= (uint64_t)settings[SEED].value * 0x9E3779B97F4A7C15ull;
     durations = malloc((size_t)settings[N].value * sizeof *durations);
+    if (!settings[PHONES].value) settings[PHONES].value = settings[N].value;
     open_phones(poll);
 
     static uint8_t packet[LONGEST + 1];
     struct epoll_event events[EVENTS];
-    double first = present = clock_now(), timers = first;
-    for (long i = 0; i < (long)settings[AT_ONCE].value; i++) begin(&phones[i]);
+    double first = present = clock_now(), timers = first, cpu = computed();
+    for (long i = 0; i < (long)settings[AT_ONCE].value; i++) begin();
     while (busy && present < first + settings[DEADLINE].value) {
         int ready = epoll_wait(poll, events, EVENTS, 10);
         present = clock_now();
@@ -252,6 +287,6 @@ int main(int count, char **words) {
         }
         if (present >= timers) timers = present + 0.01, look_at_timers();
     }
-    report(present - first);
+    report(present - first, computed() - cpu);
     return 0;
 }

@@ -5,10 +5,12 @@ beside a minimal server in C (``floor.c``) that shows what the kernel allows. Al
 times over, so that a busy minute of the machine meets each of them; what is printed are medians, and Cisisk's ratios.
 
 Servers share one core and the load has another: figures say something on a machine with two cores or more, and nothing
-else to do. Needs a C compiler; dnsmasq needs the right to bind port 69.
+else to do. Needs a C compiler; dnsmasq needs the right to bind port 69. Debian's tftpd-hpa and atftpd exclude each
+other: install one and put the other's program, unpacked from its package, on the PATH.
 """
 
 import argparse
+import errno
 import itertools
 import json
 import os
@@ -24,6 +26,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +38,8 @@ FIRMWARE_BYTES = 16 << 20
 SERVER_CORE, LOAD_CORE = 0, 1
 START_SECONDS = 15.0
 OURS, FLOOR = ("cisisk", "engine"), "floor"
-
+BUSY = 0.7
+"""Of its core: a load that takes more than that may itself be what sets the pace."""
 
 ATFTPD = ("--daemon", "--no-fork", "--maxthread", "4000")
 DNSMASQ = ("-k", "--port=0", "--enable-tftp", "--bind-interfaces", "--conf-file=/dev/null", "--pid-file=")
@@ -63,7 +67,7 @@ STORMS = [
     Storm(name="64 x 16 MB", load=FIRMWARE | {"n": 64, "at_once": 64}, counts_bytes=True),
     Storm(name="1 x 16 MB, window 8", load=FIRMWARE | {"n": 3, "at_once": 1, "windowsize": 8}, counts_bytes=True),
     Storm(name="64, 1 % loss", load=CONFIG | {"n": 1000, "at_once": 64, "loss": 1}),
-    Storm(name="64, missing", load=CONFIG | {"n": 30000, "at_once": 64, "missing": 1}),
+    Storm(name="64, missing", load=CONFIG | {"n": 30000, "phones": CONFIGS, "at_once": 64, "missing": 1}),
 ]
 
 
@@ -104,8 +108,10 @@ def measure(workshop: Path, storms: list[Storm], only: list[str] | None, rounds:
             if only and name not in only:
                 continue
             servers[name] = address, running.enter_context(server(command))
-        for name, (address, _) in servers.items():
+        for name, (address, process) in servers.items():
             wait_until_it_answers(name, address)
+            if process.poll() is not None:
+                sys.exit(f"{name} has ended, and another server answers in its place")
         # All rounds of a storm follow each other, so that an interrupted run has whole storms to show.
         for storm, turn in itertools.product(storms, range(rounds)):
             for name, (address, process) in servers.items():
@@ -144,7 +150,7 @@ def commands(workshop: Path, root: Path) -> dict[str, tuple[list[str], tuple[str
     """How the servers are started that are here, and where they listen; says which are missing."""
     found: dict[str, tuple[list[str], tuple[str, int]]] = {}
     port = free_port()
-    found["cisisk"] = [sys.executable, "-m", "cisisk", "serve", "--config", str(settings(workshop, root, port))], port
+    found["cisisk"] = appliance(settings(workshop, root, port)), port
     port = free_port()
     found["engine"] = [sys.executable, str(Path(__file__)), "--engine-on", str(port[1]), str(root)], port
     port = free_port()
@@ -155,20 +161,39 @@ def commands(workshop: Path, root: Path) -> dict[str, tuple[list[str], tuple[str
         ("atftpd", "atftpd", [*ATFTPD, "--port", "{1}", "--bind-address", "{0}", "{2}"]),
         ("dnsmasq", "dnsmasq", [*DNSMASQ, "--listen-address={0}", "--tftp-root={2}"]),
     ):
-        path = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
-        address = ("127.0.0.69", 69) if name == "dnsmasq" else free_port()
+        path = peer(program)
         if path is None or (name == "dnsmasq" and os.geteuid()):
             print(f"without {name}: {'not installed' if path is None else 'port 69 needs root'}")
         else:
+            address = free_port("127.0.0.69", 69) if name == "dnsmasq" else free_port()
             found[name] = [path, *(part.format(*address, root) for part in arguments)], address
     return found
 
 
-def settings(workshop: Path, root: Path, address: tuple[str, int]) -> Path:
-    """A configuration of Cisisk that serves ``root`` by TFTP, and all it needs on free ports."""
+def peer(program: str) -> str | None:
+    """Where a server is. Debian's atftpd calls itself in.tftpd too."""
+    for directory in f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin".split(":"):
+        path = shutil.which(program, path=directory)
+        if path and (program != "in.tftpd" or is_tftpd_hpa(path)):
+            return path
+    return None
+
+
+def is_tftpd_hpa(path: str) -> bool:
+    """By its own word."""
+    return b"tftp-hpa" in subprocess.run([path, "-V"], check=False, capture_output=True).stdout
+
+
+def appliance(config: Path) -> list[str]:
+    """How Cisisk is started."""
+    return [sys.executable, "-m", "cisisk", "serve", "--config", str(config)]
+
+
+def settings(workshop: Path, root: Path, address: tuple[str, int], api_port: int = 0) -> Path:
+    """A configuration of Cisisk that serves ``root`` by TFTP, and all else on free ports unless one is named."""
     file = workshop / "config.toml"
     file.write_text(
-        f'[server]\nhost = "127.0.0.1"\nport = 0\n[data]\ndir = "{workshop / "data"}"\n'
+        f'[server]\nhost = "127.0.0.1"\nport = {api_port}\n[data]\ndir = "{workshop / "data"}"\n'
         f'[provisioning]\nroot = "{root}"\n[tftp]\nhost = "{address[0]}"\nport = {address[1]}\n'
         '[log]\nlevel = "warning"\n'
     )
@@ -187,22 +212,33 @@ def serve_engine(port: int, root: Path) -> int:
     return 0
 
 
-def free_port() -> tuple[str, int]:
-    """A UDP port that nobody has at this moment."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        address: tuple[str, int] = probe.getsockname()
-        return address
+def free_port(host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
+    """A UDP port that nobody has at this moment; with a ``port``, the first address from ``host`` on that has it free.
+
+    A dnsmasq shares its port with another one without a word, and the newer gets all that arrives.
+    """
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                host = str(IPv4Address(host) + 1)
+            else:
+                address: tuple[str, int] = probe.getsockname()
+                return address
 
 
 @contextmanager
-def server(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+def server(command: list[str], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A running server on its core; ended at the end of the block."""
     process = subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        env=os.environ | environment,
     )
     os.sched_setaffinity(process.pid, core(SERVER_CORE))
     try:
@@ -278,13 +314,14 @@ def peak_memory(process: subprocess.Popen[bytes]) -> float:
 def show(figures: dict[str, Any], storms: list[Storm]) -> None:
     """Medians as tables: what each server reached, and Cisisk's share of it."""
     servers = list(figures["memory"])
-    row = "{:20}" + "{:>22}" * len(servers)
+    row = "{:20}" + "{:>28}" * len(servers)
     print(row.format("per second", *servers))
     for storm in storms:
         unit = "megabytes" if storm.counts_bytes else "rate"
         print(row.format(storm.name, *(cell(figures[storm.name][name], unit) for name in servers)))
     print(row.format("peak memory, MiB", *(f"{figures['memory'][name]:.0f}" for name in servers)))
-    print("  (p99 in ms; r: repetitions by clients; L: transfers lost; the first figure in MB where files are large)\n")
+    print("  (p99 in ms; r: repetitions by clients; L: transfers lost, F: failed; large files in MB;")
+    print(f"  c: of its core, what the load took if over {BUSY:.0%}, so that it may have set the pace)\n")
     for ours in OURS:
         others = [name for name in servers if name not in OURS]
         if ours not in servers or not others:
@@ -298,10 +335,12 @@ def show(figures: dict[str, Any], storms: list[Storm]) -> None:
 
 def cell(measured: list[dict[str, float]], unit: str) -> str:
     """One server in one storm."""
-    figure, p99, repeated, lost = (
-        statistics.median(one[key] for one in measured) for key in (unit, "p99", "retransmits", "lost")
+    figure, p99, repeated, lost, failed = (
+        statistics.median(one[key] for one in measured) for key in (unit, "p99", "retransmits", "lost", "failed")
     )
-    troubles = (f" r{repeated:.0f}" if repeated else "") + (f" L{lost:.0f}" if lost else "")
+    busy = statistics.median(one["cpu"] / one["seconds"] for one in measured)
+    troubles = "".join(f" {sign}{count:.0f}" for sign, count in (("r", repeated), ("L", lost), ("F", failed)) if count)
+    troubles += f" c{busy:.0%}" if busy > BUSY else ""
     wrong = " WRONG CONTENT" if any(one["wrong"] for one in measured) else ""
     return f"{figure:.0f} ({p99 * 1e3:.0f}{troubles}){wrong}"
 

@@ -1,22 +1,28 @@
 """Clients that others wrote get every file as it is."""
 
+import hashlib
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import tftpy
 
 from cisisk.provisioning.fetch import Outcome
+from cisisk.provisioning.library import Library
+from cisisk.provisioning.tftp import wire
 
 FILES = {f"{size}.bin": bytes(index % 251 for index in range(size)) for size in (0, 1, 511, 512, 513, 70_000)}
 BLKSIZE = 1024
+PATIENCE = 120.0
+"""Seconds: a hundred megabytes in lock-step take ten on a machine with nothing else to do."""
 
 Client = Callable[[int, str, Path, int | None], None]
 
 
 def run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -81,3 +87,26 @@ def test_a_foreign_client_follows_the_block_numbers_past_65535(tftp_serve: Calla
     curl(served.port, "rootfs", tmp_path / "got", 8)
     assert (tmp_path / "got").read_bytes() == served.files["rootfs"]
     assert served.fetch().blocks == 65_541
+
+
+@pytest.mark.needs("tftp", "atftp", "curl")
+def test_a_hundred_megabytes_arrive_over_three_rollovers_of_the_block_number(tftp_serve: Callable, tmp_path: Path):
+    blocks = 3 * wire.BLOCK_NUMBERS + 2
+    content = b"".join(block.to_bytes(4, "big") * 128 for block in range(blocks - 1)) + b"the end"
+    root, into = tmp_path / "root", tmp_path / "into"
+    root.mkdir()
+    into.mkdir()
+    (root / "image.bin").write_bytes(content)
+    served = tftp_serve({}, source=Library(root))
+    clients = [tftp_hpa, atftp, curl]
+    with ThreadPoolExecutor() as at_once:  # each is in lock-step and waits more than it works
+        for _ in at_once.map(lambda client: client(served.port, "image.bin", into / client.__name__, None), clients):
+            pass
+    for client in clients:
+        got = into / client.__name__
+        assert hashlib.sha256(got.read_bytes()).digest() == hashlib.sha256(content).digest(), client.__name__
+        got.unlink()
+    (root / "image.bin").unlink()
+    fetches = [served.fetch() for _ in clients]
+    assert {fetch.outcome for fetch in fetches} == {Outcome.COMPLETED}
+    assert {(fetch.blocks, fetch.options) for fetch in fetches} == {(blocks, ())}
