@@ -75,6 +75,8 @@ class Port:
         """Each under two names: the kernel's, which a batch finds it by, and Python's."""
         self.outgoing: list[tuple[Datagrams, SocketAddress]] = []
         """What is sent at the end of the turn."""
+        self.is_quiet = True
+        """Whether a datagram at a time is the cheapest way to read it."""
         self._ports = ports
         self._socket = bound
 
@@ -82,15 +84,11 @@ class Port:
         """For epoll."""
         return self._socket.fileno()
 
-    @property
-    def is_quiet(self) -> bool:
-        """Whether a datagram at a time is the cheapest way to read it."""
-        return not _HAS_BATCHES or len(self.transfers) <= 2 * FEW  # each stands there twice
-
     def carry(self, transfer: Transfer, peer: SocketAddress) -> None:
         """See Endpoint."""
         self.transfers[socket_name(peer)] = self.transfers[peer] = transfer
         self._ports.remember(peer, self)
+        self._find_out_if_quiet()
 
     def send(self, datagrams: Datagrams, to: SocketAddress) -> None:
         """See Endpoint. They leave at the end of the turn."""
@@ -99,6 +97,7 @@ class Port:
     def release(self, peer: SocketAddress) -> None:
         """See Endpoint."""
         del self.transfers[socket_name(peer)], self.transfers[peer]
+        self._find_out_if_quiet()
 
     def prepare(self, transfer: Transfer) -> None:
         """See Endpoint."""
@@ -149,6 +148,9 @@ class Port:
         """Give socket and port back."""
         self._socket.close()
 
+    def _find_out_if_quiet(self) -> None:
+        self.is_quiet = not _HAS_BATCHES or len(self.transfers) <= 2 * FEW  # each stands there twice
+
 
 class Ports:
     """Opens the ports, has epoll watch them, and seats transfers at them."""
@@ -170,15 +172,12 @@ class Ports:
             low, high = port_range
             self._numbers = random.SystemRandom().sample(range(low, high + 1), high - low + 1)
         self._by_local: dict[LocalAddress, list[Port]] = {}
-        self._by_descriptor: dict[int, Port] = {}
+        self.by_descriptor: dict[int, Port] = {}
+        """The port that epoll means."""
         self._batches: dict[tuple[int, bool], Batch] = {}
         self._last: dict[SocketAddress, Port] = {}
         self._last_before: dict[SocketAddress, Port] = {}
         self._page_turned = 0.0
-
-    def with_descriptor(self, descriptor: int) -> Port | None:
-        """The port that epoll means."""
-        return self._by_descriptor.get(descriptor)
 
     def serving(self, peer: SocketAddress) -> Port | None:
         """The port of the last transfer of ``peer``, unless that was long ago."""
@@ -213,10 +212,8 @@ class Ports:
             self._page_turned = now
             self._turn_page()
 
-    def advance(self, port: Port, now: float) -> Reading:
-        """Read a port, and answer those acknowledgements that ask for no more than the next block."""
-        if port.is_quiet:
-            return port.advance(now)
+    def advance(self, port: Port) -> Reading:
+        """Read all that a busy port has, and answer what asks for no more than the next block."""
         turn = self._batch(port).advance(port.fileno(), port.transfers)
         return Reading(
             there_may_be_more=turn.datagrams == RECEIVED_AT_ONCE,
@@ -226,7 +223,7 @@ class Ports:
 
     def flush(self) -> None:
         """Send what waits at the ports."""
-        for port in self._by_descriptor.values():
+        for port in self.by_descriptor.values():
             if port.outgoing:
                 outgoing, port.outgoing = port.outgoing, []
                 self._send(port, outgoing)
@@ -253,9 +250,9 @@ class Ports:
 
     def close(self) -> None:
         """Give all ports back."""
-        for port in self._by_descriptor.values():
+        for port in self.by_descriptor.values():
             port.close()
-        self._by_descriptor.clear()
+        self.by_descriptor.clear()
         self._by_local.clear()
 
     def _turn_page(self) -> None:
@@ -268,7 +265,7 @@ class Ports:
         if not ports:
             raise OSError(errno.EADDRINUSE, "every reply port is in use")
         for port in ports:
-            self._by_descriptor[port.fileno()] = port
+            self.by_descriptor[port.fileno()] = port
             self._poll.register(port, select.EPOLLIN)
         self._by_local[address] = ports
         return ports
@@ -278,7 +275,7 @@ class Ports:
         for address, ports in self._by_local.items():
             if not any(port.transfers for port in ports):
                 for port in ports:
-                    del self._by_descriptor[port.fileno()]
+                    del self.by_descriptor[port.fileno()]
                     port.close()
                 del self._by_local[address]
                 return

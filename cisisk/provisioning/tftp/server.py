@@ -197,14 +197,15 @@ class TftpServer:
 
     def _serve_transfers(self, events: list[tuple[int, int]], now: float) -> bool:
         """Whether there was anything to do."""
-        ports = [port for descriptor, _ in events if (port := self._ports.with_descriptor(descriptor)) is not None]
+        found = self._ports.by_descriptor
+        ports = [found[descriptor] for descriptor, _ in events if descriptor in found]
         for port in ports:
             self._read(port, now, 1 if port.is_quiet else BATCHES_PER_TURN)
         return bool(ports)
 
     def _read(self, port: Port, now: float, most: int) -> None:
         for _ in range(most):
-            there_may_be_more, completed, strays = self._ports.advance(port, now)
+            there_may_be_more, completed, strays = port.advance(now) if port.is_quiet else self._ports.advance(port)
             for transfer in completed:
                 self._live.complete(transfer, now)
             for datagram, sender in strays:
