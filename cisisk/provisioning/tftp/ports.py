@@ -125,7 +125,10 @@ class Port:
                 self._socket.sendto(datagram, to)
 
     def send_window(self, window: Datagrams, to: SocketAddress) -> None:
-        """Send datagrams of one length, but for a shorter last one, in as few writes as possible."""
+        """Send datagrams of one length, but for a shorter last one, in as few writes as possible.
+
+        That is for a busy port: a peer that is alone begins with the first block while the others are being sent.
+        """
         length = len(window[0])
         together = min(MOST_SEGMENTS, max(LONGEST_WRITE // length, 1))
         for first in range(0, len(window), together):
@@ -231,9 +234,9 @@ class Ports:
     def _send(self, port: Port, outgoing: list[tuple[Datagrams, SocketAddress]]) -> None:
         together = []
         for datagrams, to in outgoing:
-            if len(datagrams) > 1:
+            if len(datagrams) > 1 and not port.is_quiet:
                 port.send_window(datagrams, to)
-            elif len(outgoing) <= FEW or not _HAS_BATCHES or len(datagrams[0]) > LONGEST_COPY:
+            elif len(datagrams) > 1 or len(outgoing) <= FEW or not _HAS_BATCHES or len(datagrams[0]) > LONGEST_COPY:
                 port.send_each(datagrams, to)
             else:
                 together.append((socket_name(to), datagrams[0]))

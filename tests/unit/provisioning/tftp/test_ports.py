@@ -34,6 +34,11 @@ def line_of() -> Iterator[Line]:
     line.close()
 
 
+@pytest.fixture(name="busy", params=[False, True], autouse=True)
+def busy_or_quiet(line: Line, request: pytest.FixtureRequest) -> None:
+    line.port.is_quiet = not request.param
+
+
 def window(blocks: int, blksize: int, last: int) -> tuple[bytes, ...]:
     return tuple(bytes([block % 251]) * (last if block == blocks - 1 else blksize) for block in range(blocks))
 
