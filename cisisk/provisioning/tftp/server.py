@@ -1,5 +1,6 @@
 """The TFTP server: a thread that moves datagrams between sockets and the live transfers."""
 
+import contextlib
 import logging
 import os
 import select
@@ -147,7 +148,8 @@ class TftpServer:
         os.close(self._wake)
 
     def _run(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        with contextlib.suppress(PermissionError):  # a service manager may not allow it
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         try:
             self._serve()
         except Exception:
