@@ -258,3 +258,37 @@ def test_over_a_bad_network_a_transfer_ends_whole_or_with_an_error(
     assert network.lost
     assert network.repeated
     assert network.overtaken
+
+
+@pytest.fixture(name="crowd_of_one")
+def one_is_a_crowd(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    def with_patience(seconds: float) -> None:
+        monkeypatch.setattr("cisisk.provisioning.tftp.server.CROWD", 1)
+        monkeypatch.setattr("cisisk.provisioning.tftp.server.PATIENCE", seconds)
+
+    return with_patience
+
+
+def test_in_a_crowd_a_request_waits_until_a_transfer_has_ended(
+    tftp_serve: Callable, tftp_phone: Callable, crowd_of_one: Callable
+):
+    crowd_of_one(1000.0)
+    served = tftp_serve({"a": b"a" * 600})
+    first, second = tftp_phone(served), tftp_phone(served)
+    first.ask("a")
+    second.send_request(wire.read_request("a"))
+    assert second.hears_nothing()
+    first.send(wire.error(wire.ErrorCode.UNDEFINED, "enough"))
+    assert second.hear() == wire.Data(1, b"a" * 512)
+
+
+def test_behind_a_crowd_that_stands_still_nobody_waits_for_long(
+    tftp_serve: Callable, tftp_phone: Callable, crowd_of_one: Callable
+):
+    crowd_of_one(0.15)
+    served = tftp_serve({"a": b"a" * 600})
+    first, second = tftp_phone(served), tftp_phone(served)
+    first.ask("a")
+    second.send_request(wire.read_request("a"))
+    assert second.hears_nothing()
+    assert second.hear() == wire.Data(1, b"a" * 512)

@@ -40,6 +40,13 @@ MAX_WAITING = 8192
 NICENESS = 2
 """How far the thread stands back: on a machine with one free core an answer of the API, which takes a millisecond,
 would else wait behind thousands of blocks. A thread that has the core to itself loses nothing."""
+CROWD, PATIENCE = 768, 0.2
+"""While so many transfers are under way, a request waits so many seconds at most for one of them to end. In a boot
+storm they end by the thousand a second, and the fewer share the server the sooner each is done and the less is held in
+memory; behind phones that are slow or dead nobody waits for longer than a phone does not notice (its timer is a second
+or so)."""
+CROWD_PAUSE = 0.01
+"""Seconds between two looks whether a waiting request's time has come."""
 JOIN_MARGIN = 5.0
 """Seconds beyond the grace after which a thread that has not ended hangs, in a disk that does not answer for one."""
 
@@ -92,7 +99,7 @@ class TftpServer:
             max_transfers=max_transfers,
             largest_blksize=largest_blksize,
         )
-        self._waiting: deque[Arrival] = deque()
+        self._waiting: deque[tuple[Arrival, float]] = deque()
         self._stop_at: float | None = None
         self._closed = False
         self._heartbeat = time.monotonic()
@@ -171,7 +178,7 @@ class TftpServer:
                 self._close_request_port()
             elif not was_busy or now >= take_up_requests:
                 take_up_requests = now + TOGETHER
-                self._read_requests(events)
+                self._read_requests(events, now)
                 self._begin_requests(now)
             if now >= look_at_deadlines:
                 look_at_deadlines = now + TICK
@@ -181,19 +188,23 @@ class TftpServer:
 
     def _pause(self) -> float:
         if self._waiting:
-            return 0.0
+            return 0.0 if len(self._live) < CROWD else CROWD_PAUSE
         return TICK if self._live else IDLE
 
-    def _read_requests(self, events: list[tuple[int, int]]) -> None:
+    def _read_requests(self, events: list[tuple[int, int]], now: float) -> None:
         """Empty the receive queue of the request port: what does not fit into it is lost."""
         for descriptor, _ in events:
             request_socket = self._requests_at.get(descriptor)
             if request_socket is not None:
-                self._waiting.extend(request_socket.arrivals(MAX_WAITING - len(self._waiting)))
+                arrivals = request_socket.arrivals(MAX_WAITING - len(self._waiting))
+                self._waiting.extend((arrival, now) for arrival in arrivals)
 
     def _begin_requests(self, now: float) -> None:
         for _ in range(min(len(self._waiting), REQUESTS_PER_TURN)):
-            arrival = self._waiting.popleft()
+            arrival, arrived_at = self._waiting[0]
+            if len(self._live) >= CROWD and now < arrived_at + PATIENCE:
+                break
+            self._waiting.popleft()
             port = self._ports.serving(arrival.peer) if arrival.peer in self._live else None
             if port is not None:
                 # What the peer sent before its new request: most often the acknowledgement of its last block.
@@ -224,7 +235,7 @@ class TftpServer:
     def _receive(self, datagram: bytes, sender: SocketAddress, port: Port, now: float) -> None:
         if port.takes_requests and wire.is_request(datagram):
             if self._stop_at is None and len(self._waiting) < MAX_WAITING:
-                self._waiting.append(Arrival(datagram, sender, port.local))
+                self._waiting.append((Arrival(datagram, sender, port.local), now))
         elif sender in port.transfers:
             self._live.receive(datagram, sender, now)
         elif not self._ports.knows(sender):
