@@ -36,7 +36,9 @@ PERIOD, STEP = 65521, 37
 CONFIGS, CONFIG_BYTES = 5000, 16 << 10
 FIRMWARE_BYTES = 16 << 20
 SERVER_CORE, LOAD_CORE = 0, 1
-START_SECONDS = 15.0
+START_SECONDS, REST_SECONDS = 15.0, 120.0
+RESTING = 0.1
+"""Seconds of processor that a server takes within a second when it rests."""
 OURS, FLOOR = ("cisisk", "engine"), "floor"
 BUSY = 0.7
 """Of its core: a load that takes more than that may itself be what sets the pace."""
@@ -112,6 +114,7 @@ def measure(workshop: Path, storms: list[Storm], only: list[str] | None, rounds:
             wait_until_it_answers(name, address)
             if process.poll() is not None:
                 sys.exit(f"{name} has ended, and another server answers in its place")
+            wait_until_it_rests(name, process)
         # All rounds of a storm follow each other, so that an interrupted run has whole storms to show.
         for storm, turn in itertools.product(storms, range(rounds)):
             for name, (address, process) in servers.items():
@@ -271,6 +274,19 @@ def wait_until_it_answers(name: str, address: tuple[str, int]) -> None:
                 continue
             return
     sys.exit(f"{name} does not answer")
+
+
+def wait_until_it_rests(name: str, process: subprocess.Popen[bytes]) -> None:
+    """Until a server has done what it does once: the appliance takes a directory of configs into its store."""
+    end = time.monotonic() + REST_SECONDS
+    before = processor_seconds(process)
+    while time.monotonic() < end:
+        time.sleep(1)
+        now = processor_seconds(process)
+        if now - before < RESTING:
+            return
+        before = now
+    sys.exit(f"{name} does not come to rest")
 
 
 def run(
