@@ -214,7 +214,9 @@ async def _core(settings: Settings) -> AsyncIterator[_Core]:
             switcher=Switcher(
                 db, library, contacts, commands, _restarts(settings, commands), address, turns, policy.expect
             ),
-            takeover=Takeover(adoption, library, uploads, upload_threads, directory),
+            takeover=Takeover(
+                adoption, library, uploads, upload_threads, private=directory, served=settings.served_root
+            ),
             upload_threads=upload_threads,
             uploads=uploads,
         )

@@ -86,7 +86,7 @@ class Adoption:
                 try:
                     await asyncio.to_thread(self._library.replace, mac.config_name, content, known)
                 except ChangedMeanwhile:
-                    await asyncio.to_thread(self._library.refresh)
+                    await self._refresh()
                     continue
                 with _all_the_same("The phone is served the new config all the same"):
                     async with self._db.transaction() as tx:
@@ -123,7 +123,7 @@ class Adoption:
             await asyncio.to_thread(self._library.remove, known.path, known)
         except ChangedMeanwhile as error:
             raise Conflict(str(error)) from error
-        await asyncio.to_thread(self._library.refresh)
+        await self._refresh()
 
     async def take_over(self, actor: Actor, mac: Mac, content: bytes, config: SepConfig, owner: str) -> Taken:
         """Make a profile of a config that another server has served to the phone, and serve it, unless another one is.
@@ -229,6 +229,13 @@ class Adoption:
             async with self._db.transaction() as tx:
                 if await configs.found(tx, mac, found.content if found else None):
                     log.warning("%s was %s by somebody else", mac.config_name, "changed" if found else "removed")
+
+    async def _refresh(self) -> None:
+        """Raises StorageFailed: the served directory cannot be read."""
+        try:
+            await asyncio.to_thread(self._library.refresh)
+        except OSError as error:
+            raise StorageFailed(f"The served directory cannot be read: {error.strerror}") from error
 
     async def _current(self, mac: Mac) -> Snapshot | None:
         return await asyncio.to_thread(self._library.current, mac.config_name)

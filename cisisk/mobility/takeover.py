@@ -91,16 +91,25 @@ class Takeover:
     Args:
         threads: for what waits for the disk, and for the event loop.
         private: the data directory: nothing of it is ever copied to where phones can read it.
+        served: the root of the library.
     """
 
     def __init__(
-        self, adoption: Adoption, library: Library, uploads: Uploads, threads: ThreadPoolExecutor, private: Path
+        self,
+        adoption: Adoption,
+        library: Library,
+        uploads: Uploads,
+        threads: ThreadPoolExecutor,
+        *,
+        private: Path,
+        served: Path,
     ) -> None:
         self._adoption = adoption
         self._library = library
         self._uploads = uploads
         self._threads = threads
         self._private = private
+        self._served = served
         self._busy = asyncio.Lock()
 
     async def run(self, actor: Actor, directory: Path, owner: str) -> Report:
@@ -126,10 +135,14 @@ class Takeover:
                 source.close()
 
     def _require_harmless(self, source: "_Source", directory: Path) -> None:
-        real, private = directory.resolve(), self._private.resolve()
-        is_private = real == private or real in private.parents or private in real.parents
-        if is_private and not self._library.is_at(source.root):
+        if self._library.is_at(source.root):
+            return
+        real = directory.resolve()
+        if _overlap(real, self._private.resolve()):
             raise Invalid.field("directory", f"Cisisk's own data lie in {directory}: phones must not read them")
+        if _overlap(real, self._served.resolve()):
+            reason = f"{directory} and {self._served}, which is served already, lie in one another"
+            raise Invalid.field("directory", reason)
 
     async def _take(self, actor: Actor, source: "_Source", owner: str) -> Report:
         report = Report()
@@ -284,3 +297,8 @@ class _Source:
                     return False
                 at += len(chunk)
             return at == size
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    """Whether one of two resolved paths is the other, or lies in it."""
+    return one == other or one in other.parents or other in one.parents

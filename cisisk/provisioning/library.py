@@ -5,6 +5,7 @@ import hashlib
 import logging
 import os
 import secrets
+import shutil
 import stat
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -489,9 +490,12 @@ def _emptied(root: int, name: str) -> int:
         os.mkdir(name, 0o700, dir_fd=root)
     folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | _SAFE, dir_fd=root)
     with os.scandir(folder) as entries:
-        leftovers = [entry.name for entry in entries]
-    for leftover in leftovers:
-        os.unlink(leftover, dir_fd=folder)
+        leftovers = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for leftover, is_folder in leftovers:
+        if is_folder:  # somebody else's, and no reason not to start
+            shutil.rmtree(leftover, dir_fd=folder)
+        else:
+            os.unlink(leftover, dir_fd=folder)
     return folder
 
 

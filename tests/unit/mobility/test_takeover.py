@@ -59,7 +59,7 @@ async def takeover(db: Database, library: Library, root: Path) -> AsyncIterator[
     adoption = Adoption(db, library, Turns(), 10_000)
     uploads = Uploads(library, FromThreads(adoption), 10_000)
     threads = ThreadPoolExecutor(1)
-    yield Takeover(adoption, library, uploads, threads, root.parent)
+    yield Takeover(adoption, library, uploads, threads, private=root.parent, served=root)
     await asyncio.to_thread(threads.shutdown)
 
 
@@ -290,6 +290,20 @@ async def test_a_directory_that_must_not_be_taken_over_is_refused(
     with pytest.raises(Invalid, match="More than 3 files"):
         await take(old)
     assert lies_in(root) == {STAGING}
+
+
+async def test_what_the_served_directory_lies_in_is_not_copied_into_it(
+    db: Database, tmp_path: Path, old: Path, root: Path, library: Library
+) -> None:
+    served, below = root, root / "Desktops"
+    below.mkdir()
+    adoption = Adoption(db, library, Turns(), 10_000)
+    uploads = Uploads(library, FromThreads(adoption), 10_000)
+    with ThreadPoolExecutor(1) as threads:
+        takeover = Takeover(adoption, library, uploads, threads, private=old, served=served)
+        for directory in (served.parent, below):
+            with pytest.raises(Invalid, match="lie in one another"):
+                await takeover.run(SYSTEM, directory, "anna")
 
 
 async def test_only_one_directory_is_taken_over_at_a_time(take: Take, old: Path) -> None:
