@@ -3,7 +3,7 @@ FROM python:3.12-slim AS wheels
 WORKDIR /source
 COPY pyproject.toml README.md ./
 COPY cisisk cisisk
-RUN pip wheel --no-cache-dir --wheel-dir /wheels .
+RUN pip wheel --no-cache-dir --wheel-dir /wheels '.[ftps]'
 
 FROM python:3.12-slim
 # A bind mount for the data has to belong to this user: chown 10069:10069.
@@ -11,7 +11,7 @@ RUN groupadd --gid 10069 cisisk \
     && useradd --uid 10069 --gid cisisk --home-dir /var/lib/cisisk --no-create-home --shell /usr/sbin/nologin cisisk \
     && install --directory --owner cisisk --group cisisk --mode 0700 /var/lib/cisisk
 RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
-    pip install --no-cache-dir --no-index --find-links /wheels cisisk
+    pip install --no-cache-dir --no-index --find-links /wheels 'cisisk[ftps]'
 # Port 69 for a user who is not root. In a network of its own Docker opens the low ports to everybody
 # (net.ipv4.ip_unprivileged_port_start=0), but with --network host, which TFTP is best served by, the host's own setting
 # counts and cannot be changed from here. A capability given with --cap-add does not reach a user who is not root
@@ -25,7 +25,7 @@ RUN apt-get update \
 
 USER 10069:10069
 VOLUME /var/lib/cisisk
-EXPOSE 8080/tcp 69/udp
+EXPOSE 8080/tcp 6970/tcp 69/udp 21/tcp 30000-30049/tcp
 # Over the control socket, which is there whatever ports and certificates are set.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD ["python3", "-c", "\
 import http.client, socket, sys\n\

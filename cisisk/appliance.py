@@ -4,8 +4,8 @@ import asyncio
 import gc
 import logging
 import os
-import resource
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,14 +15,19 @@ from typing import Any
 import aiohttp
 from aiohttp import hdrs, web
 
-from cisisk import http_ports
+from cisisk import http_ports, provisioning_ports
 from cisisk.api import application, context
 from cisisk.api.health import Health
 from cisisk.config import Settings
 from cisisk.http_ports import Runners
 from cisisk.identity.accounts import Accounts
+from cisisk.identity.administrators import Administrators
 from cisisk.identity.tokens import KeyRing
+from cisisk.mobility.adoption import Adoption, FromThreads
 from cisisk.mobility.contacts import Contacts
+from cisisk.mobility.discovery import Discovery
+from cisisk.mobility.fetch_log import FetchLog
+from cisisk.mobility.loads import Loads
 from cisisk.mobility.profiles import Profiles
 from cisisk.mobility.restart.cgi_init_restart import CgiInitRestart
 from cisisk.mobility.restart.cgi_keys import CgiKeys
@@ -30,10 +35,19 @@ from cisisk.mobility.restart.execute import PhoneCommands
 from cisisk.mobility.restart.method import Restarts
 from cisisk.mobility.server_address import server_address
 from cisisk.mobility.switch import Switcher
+from cisisk.mobility.takeover import Takeover
+from cisisk.mobility.turns import Turns
+from cisisk.model.errors import ConfigurationError, StorageFailed
+from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.phone_services import authentication
+from cisisk.provisioning import default_config
+from cisisk.provisioning.access.policy import AccessPolicy, Mode
+from cisisk.provisioning.access.watch import AccessWatch
+from cisisk.provisioning.default_config import WithDefault
 from cisisk.provisioning.library import Library
-from cisisk.provisioning.tftp.server import TftpServer
+from cisisk.provisioning.uploads import Uploads
+from cisisk.provisioning_ports import Servers
 from cisisk.store import lock, migrations
 from cisisk.store.database import Database
 
@@ -44,14 +58,12 @@ CONTROL_SOCKET = "control.sock"
 """In the data directory: the API for whoever owns it, without a token."""
 SWITCH_DRAIN_SECONDS = 2.5
 """For switches under way, which no longer wait for their phones: less than the requests that they answer have."""
-TFTP_DRAIN_SECONDS = 5.0
-"""For transfers under way at the end: a config needs one, a firmware is asked for again."""
 GARBAGE_EVERY = 50_000
 """Objects made and kept between two looks for dead cycles: those of four thousand transfers."""
 REFRESH_SECONDS = 5.0
 """How soon a file that somebody puts into the served directory is found."""
-_SPARE_DESCRIPTORS = 1024
-"""For the API's connections, the database and the rest, beside the files of the TFTP transfers."""
+_UPLOAD_THREADS = 4
+"""Uploads, downloads and listings that wait for the disk at the same time; they are administrators', and few."""
 _PHONE_CONNECTIONS = 64
 """Phones that are called at the same time."""
 
@@ -65,6 +77,7 @@ class Appliance:
         api_url: where the API is; empty when only its control socket is.
         phones_url: where phones reach their services; empty likewise.
         tftp_address: host and port; None when TFTP is off.
+        provisioning_http_address, ftp_address: likewise.
     """
 
     health: Health
@@ -72,20 +85,30 @@ class Appliance:
     api_url: str = ""
     phones_url: str = ""
     tftp_address: tuple[str, int] | None = None
+    provisioning_http_address: tuple[str, int] | None = None
+    ftp_address: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Core:
     """Everything that listens to no network."""
 
+    access: AccessWatch
     accounts: Accounts
+    adoption: Adoption
     commands: PhoneCommands
     contacts: Contacts
     db: Database
+    fetch_log: FetchLog
     library: Library
+    loads: Loads
     new_admin_password: str | None
+    policy: AccessPolicy
     profiles: Profiles
     switcher: Switcher
+    takeover: Takeover
+    upload_threads: ThreadPoolExecutor
+    uploads: Uploads
 
 
 @asynccontextmanager
@@ -98,21 +121,40 @@ async def running(settings: Settings) -> AsyncIterator[Appliance]:
     """
     async with _core(settings) as core, AsyncExitStack() as stack:
         await core.switcher.recover()
-        tftp = _bind_tftp(settings, core) if settings.tftp.enabled else None
+        await core.access.refresh()
+        servers = await stack.enter_async_context(
+            provisioning_ports.bound(
+                settings,
+                source=core.policy,
+                on_fetch=core.contacts.note,
+                door=Administrators(core.accounts, "FTP"),
+                uploads=core.uploads,
+            )
+        )
         tasks = [
+            # Ended last: it is handed what the record of fetches stores at its end.
+            asyncio.create_task(core.fetch_log.run(), name="fetch log"),
             asyncio.create_task(core.contacts.run(), name="record of fetches"),
-            asyncio.create_task(_keep_fresh(core.library), name="watch of the served directory"),
+            asyncio.create_task(_keep_fresh(core.library, core.adoption), name="watch of the served directory"),
+            asyncio.create_task(core.access.run(), name="watch of who asks for what"),
         ]
         for task in tasks:
             stack.push_async_callback(_end, task)
-        health = Health(core.db, tftp, tasks)
-        if tftp is not None:
-            tftp.start()
+        health = Health(core.db, servers.tftp, tasks, ftp=servers.ftp, http=servers.http)
+        servers.start()
         runners = _runners(settings, core, health)
-        stack.push_async_callback(_stop, core.switcher, runners, tftp)
+        stack.push_async_callback(_stop, core.switcher, runners, servers)
         api_url, phones_url = await http_ports.listen(settings.server, runners, settings.data.dir / CONTROL_SOCKET)
         stack.enter_context(_rare_garbage())
-        yield Appliance(health, core.new_admin_password, api_url, phones_url, tftp.address if tftp else None)
+        yield Appliance(
+            health,
+            core.new_admin_password,
+            api_url,
+            phones_url,
+            tftp_address=servers.tftp.address if servers.tftp else None,
+            provisioning_http_address=servers.http.address if servers.http else None,
+            ftp_address=servers.ftp.address if servers.ftp else None,
+        )
 
 
 @asynccontextmanager
@@ -142,18 +184,56 @@ async def _core(settings: Settings) -> AsyncIterator[_Core]:
         accounts = Accounts(db, keys, timedelta(days=settings.auth.refresh_token_days))
         session = await stack.enter_async_context(_phone_session())
         commands = PhoneCommands(settings.phone_http, session)
-        contacts = Contacts(db)
+        served = await asyncio.to_thread(_with_default, settings, library)
+        if isinstance(served, WithDefault):
+            stack.callback(served.close)
+        policy = AccessPolicy(
+            served, Mode(settings.provisioning.access), decoys=map(Mac.parse, settings.provisioning.decoys)
+        )
+        fetch_log = FetchLog(db, settings.fetch_log, Discovery(db))
+        contacts = Contacts(db, policy.believes, fetch_log.take)
+        turns, most = Turns(), settings.provisioning.max_config_bytes
+        adoption = Adoption(db, library, turns, most)
+        uploads = Uploads(library, FromThreads(adoption), most)
+        upload_threads = ThreadPoolExecutor(_UPLOAD_THREADS, "files")
+        stack.push_async_callback(_end_threads, upload_threads)
         address = partial(server_address, settings.server.public_url)
         yield _Core(
+            access=AccessWatch(db, policy),
             accounts=accounts,
+            adoption=adoption,
             commands=commands,
             contacts=contacts,
             db=db,
+            fetch_log=fetch_log,
             library=library,
+            loads=Loads(db, library),
             new_admin_password=await accounts.first_superadmin(os.environ.get("CISISK_ADMIN_PASSWORD")),
-            profiles=Profiles(db, settings.provisioning.max_config_bytes),
-            switcher=Switcher(db, library, contacts, commands, _restarts(settings, commands), address),
+            policy=policy,
+            profiles=Profiles(db, library, most),
+            switcher=Switcher(
+                db, library, contacts, commands, _restarts(settings, commands), address, turns, policy.expect
+            ),
+            takeover=Takeover(
+                adoption, library, uploads, upload_threads, private=directory, served=settings.served_root
+            ),
+            upload_threads=upload_threads,
+            uploads=uploads,
         )
+
+
+def _with_default(settings: Settings, library: Library) -> Library | WithDefault:
+    """What phones are served: with a default config behind the library, if one is wanted."""
+    call_manager = settings.provisioning.default_call_manager
+    if not call_manager:
+        return library
+    if not settings.server.public_url:
+        raise ConfigurationError(
+            "provisioning.default_call_manager: set server.public_url too; phones are told to ask there before they"
+            " obey anybody"
+        )
+    content = default_config.render(call_manager, settings.server.public_url.rstrip("/") + authentication.PATH)
+    return WithDefault(library, settings.data.dir / "generated", content)
 
 
 @contextmanager
@@ -194,41 +274,19 @@ def _phone_session() -> aiohttp.ClientSession:
     )
 
 
-def _bind_tftp(settings: Settings, core: _Core) -> TftpServer:
-    _allow_descriptors(settings.tftp.max_transfers + _SPARE_DESCRIPTORS)
-    try:
-        return TftpServer(
-            host=settings.tftp.host,
-            port=settings.tftp.port,
-            source=core.library,
-            on_fetch=core.contacts.note,
-            max_transfers=settings.tftp.max_transfers,
-            port_range=settings.tftp.reply_ports,
-            single_port=settings.tftp.single_port,
-            largest_blksize=settings.tftp.max_blksize,
-        )
-    except OSError as error:
-        raise http_ports.port_refused("tftp.port", "UDP", settings.tftp.host, settings.tftp.port, error) from error
-
-
-def _allow_descriptors(wanted: int) -> None:
-    """Raise the soft limit of open files as far as it is needed and allowed."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if resource.RLIM_INFINITY != soft < allowed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    if allowed < wanted:
-        log.warning("only %d files may be open at once; tftp.max_transfers would need %d", allowed, wanted)
-
-
 def _api_app(settings: Settings, core: _Core, health: Health) -> web.Application:
     parts: dict[web.AppKey[Any], Any] = {
         context.SETTINGS: settings,
         context.DATABASE: core.db,
         context.ACCOUNTS: core.accounts,
         context.LIBRARY: core.library,
+        context.LOADS: core.loads,
+        context.ACCESS: core.access,
         context.PROFILES: core.profiles,
         context.SWITCHER: core.switcher,
+        context.TAKEOVER: core.takeover,
+        context.UPLOADS: core.uploads,
+        context.UPLOAD_THREADS: core.upload_threads,
         context.HEALTH: health,
     }
     return application.build(parts, settings.provisioning.max_config_bytes)
@@ -242,23 +300,34 @@ def _runners(settings: Settings, core: _Core, health: Health) -> Runners:
     return http_ports.runners_for(api_app, phones_app)
 
 
-async def _keep_fresh(library: Library) -> None:
+async def _keep_fresh(library: Library, adoption: Adoption) -> None:
     while True:
-        await asyncio.sleep(REFRESH_SECONDS)
         try:
+            await adoption.look()
+            await asyncio.sleep(REFRESH_SECONDS)
             await asyncio.to_thread(library.refresh)
         except OSError as error:
             log.warning("the served directory cannot be read: %s", error.strerror)
+        except StorageFailed as error:
+            log.warning("what others change in the served directory cannot be looked at: %s", error)
+            await asyncio.sleep(REFRESH_SECONDS)
 
 
-async def _stop(switcher: Switcher, runners: Runners, tftp: TftpServer | None) -> None:
+async def _stop(switcher: Switcher, runners: Runners, servers: Servers) -> None:
     """No new work, and what is under way comes to its end, all at the same time."""
-    endings = [switcher.stop(SWITCH_DRAIN_SECONDS), *(runner.cleanup() for runner in runners.each)]
-    if tftp is not None:
-        endings.append(asyncio.to_thread(tftp.stop, TFTP_DRAIN_SECONDS))
+    endings = [
+        switcher.stop(SWITCH_DRAIN_SECONDS),
+        *(runner.cleanup() for runner in runners.each),
+        *servers.endings(),
+    ]
     for result in await asyncio.gather(*endings, return_exceptions=True):
         if isinstance(result, BaseException):
             log.error("stopping: %r", result)
+
+
+async def _end_threads(threads: ThreadPoolExecutor) -> None:
+    """Wait for what they do, while the event loop, for which they may wait, goes on."""
+    await asyncio.to_thread(threads.shutdown, cancel_futures=True)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

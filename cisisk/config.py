@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -9,13 +10,16 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 from urllib.parse import urlsplit
 
-from cisisk.model.errors import ConfigurationError
+from cisisk.model.errors import ConfigurationError, Invalid
+from cisisk.model.mac import Mac
 
 PREFIX = "CISISK_"
 SEARCHED = (Path("config.toml"), Path("/etc/cisisk/config.toml"))
 """Where a configuration is looked for when none is named."""
 
 _Section = TypeVar("_Section")
+_HOST = re.compile(r"[A-Za-z0-9.:-]{1,50}", re.ASCII)
+"""What a phone takes as processNodeName (phone-protocol notes 2.2)."""
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -34,6 +38,16 @@ def _address(default: str) -> Any:
 
 def _one_of(default: str, *others: str) -> Any:
     return field(default=default, metadata={"choices": (default, *others)})
+
+
+def _ports(key: str, text: str) -> tuple[int, int] | None:
+    """First and last port of a ``text`` such as ``40000-40999``; None for any port. Raises ConfigurationError."""
+    if not text:
+        return None
+    low, dash, high = text.partition("-")
+    if not (dash and low.isdecimal() and high.isdecimal() and 0 < int(low) <= int(high) <= 65535):
+        raise ConfigurationError(f'{key}: expected two ports such as "40000-40999", got "{text}"')
+    return int(low), int(high)
 
 
 def _secret() -> Any:
@@ -63,10 +77,17 @@ class Data:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provisioning:
-    """``[provisioning]``: the served directory. An empty root means ``tftpboot`` in the data directory."""
+    """``[provisioning]``: the served directory, and who is served what.
+
+    An empty root means ``tftpboot`` in the data directory. ``decoys`` are MACs that exist for nobody.
+    ``default_call_manager`` is where a generated ``XMLDefault.cnf.xml`` sends phones; empty: none is generated.
+    """
 
     root: str = ""
     max_config_bytes: int = _number(524288, 1024, 1 << 20)
+    access: str = _one_of("observe", "off", "pin")
+    decoys: tuple[str, ...] = field(default=(), metadata={"mac": True})
+    default_call_manager: str = field(default="", metadata={"host": True})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,19 +106,55 @@ class Tftp:
     single_port: bool = False
     max_transfers: int = _number(4096, 1, 65535)
     max_blksize: int = _number(1428, 512, 65464)
-    cache_bytes: int = _number(8 << 20, 0, 1 << 30)
+    cache_bytes: int = _number(6 << 20, 0, 1 << 30)
 
     @property
     def reply_ports(self) -> tuple[int, int] | None:
         """First and last port of ``port_range``; None for any port."""
-        if not self.port_range:
-            return None
-        low, dash, high = self.port_range.partition("-")
-        if not (dash and low.isdecimal() and high.isdecimal() and 0 < int(low) <= int(high) <= 65535):
-            raise ConfigurationError(
-                f'tftp.port_range: expected two ports such as "40000-40999", got "{self.port_range}"'
-            )
-        return int(low), int(high)
+        return _ports("tftp.port_range", self.port_range)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvisioningHttp:
+    """``[provisioning_http]``: the served directory over HTTP, for the phones that ask there first."""
+
+    enabled: bool = True
+    host: str = _address("0.0.0.0")  # noqa: S104 -- as for the API
+    port: int = _port(6970)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ftp:
+    """``[ftp]``: the administrators' way into the served directory. With a certificate TLS is required.
+
+    ``passive_ports`` (``30000-30049``) are those that clients open data connections to.
+    """
+
+    enabled: bool = True
+    host: str = _address("0.0.0.0")  # noqa: S104 -- as for the API
+    port: int = _port(21)
+    passive_ports: str = "30000-30049"
+    tls_cert: str = ""
+    tls_key: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a range that is none, and half a certificate. Raises ConfigurationError."""
+        _ports("ftp.passive_ports", self.passive_ports)
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ConfigurationError("ftp.tls_cert and ftp.tls_key: set both, or neither")
+
+    @property
+    def data_ports(self) -> tuple[int, int] | None:
+        """First and last of ``passive_ports``; None for any port."""
+        return _ports("ftp.passive_ports", self.passive_ports)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchLog:
+    """``[fetch_log]``: how long fetches are remembered, and how many of them at most; whichever is less."""
+
+    days: int = _number(90, 1, 3650)
+    rows: int = _number(200_000, 1000, 100_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +204,9 @@ class Settings:
     data: Data = field(default_factory=Data)
     provisioning: Provisioning = field(default_factory=Provisioning)
     tftp: Tftp = field(default_factory=Tftp)
+    provisioning_http: ProvisioningHttp = field(default_factory=ProvisioningHttp)
+    ftp: Ftp = field(default_factory=Ftp)
+    fetch_log: FetchLog = field(default_factory=FetchLog)
     phone_http: PhoneHttp = field(default_factory=PhoneHttp)
     restart: Restart = field(default_factory=Restart)
     auth: Auth = field(default_factory=Auth)
@@ -162,6 +222,7 @@ class Settings:
             raise ConfigurationError("server.tls_cert and server.tls_key: set both, or neither")
         if self.data.dir.resolve().is_relative_to(self.served_root.resolve()):
             raise ConfigurationError("provisioning.root: phones would read the data directory that lies in it")
+        _ = self.ftp.data_ports
         if self.tftp.reply_ports and self.tftp.single_port:
             raise ConfigurationError("tftp.port_range and tftp.single_port: set one of them")
 
@@ -275,11 +336,18 @@ def _check(rules: Mapping[str, Any], value: Any, where: str) -> None:
         raise ConfigurationError(f'{where}: expected one of {", ".join(rules["choices"])}, got "{value}"')
     if value and "url" in rules and not _is_url(value):
         raise ConfigurationError(f'{where}: expected a URL such as http://192.0.2.5:8080, got "{value}"')
+    if value and "host" in rules and not _HOST.fullmatch(value):
+        raise ConfigurationError(f'{where}: expected a name or an address of at most 50 characters, got "{value}"')
     for address in (value if isinstance(value, tuple) else [value]) if "address" in rules else ():
         try:
             ipaddress.ip_address(address)
         except ValueError:
             raise ConfigurationError(f'{where}: expected an IP address such as 192.0.2.5, got "{address}"') from None
+    for mac in value if "mac" in rules else ():
+        try:
+            Mac.parse(mac)
+        except Invalid as error:
+            raise ConfigurationError(f'{where}: {error.fields["mac"][0]}, got "{mac}"') from None
 
 
 def _is_url(text: str) -> bool:

@@ -2,24 +2,35 @@
 
 import ipaddress
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import hdrs, web
 
 from cisisk.api.health import Health
 from cisisk.config import Settings
 from cisisk.identity.accounts import Accounts
+from cisisk.mobility.loads import Loads
 from cisisk.mobility.profiles import Profiles
 from cisisk.mobility.switch import Switcher
+from cisisk.mobility.takeover import Takeover
 from cisisk.model.mac import Mac
 from cisisk.model.revision import ANY_VERSION
 from cisisk.model.user import Actor, User
+from cisisk.provisioning.access.watch import AccessWatch
 from cisisk.provisioning.library import Library
+from cisisk.provisioning.uploads import Uploads
 from cisisk.store.database import Database
 
 SETTINGS: web.AppKey[Settings] = web.AppKey("SETTINGS", Settings)
 DATABASE: web.AppKey[Database] = web.AppKey("DATABASE", Database)
 ACCOUNTS: web.AppKey[Accounts] = web.AppKey("ACCOUNTS", Accounts)
 LIBRARY: web.AppKey[Library] = web.AppKey("LIBRARY", Library)
+UPLOADS: web.AppKey[Uploads] = web.AppKey("UPLOADS", Uploads)
+TAKEOVER: web.AppKey[Takeover] = web.AppKey("TAKEOVER", Takeover)
+UPLOAD_THREADS: web.AppKey[ThreadPoolExecutor] = web.AppKey("UPLOAD_THREADS", ThreadPoolExecutor)
+"""Where what belongs to files is done: it waits for disks, and for the event loop, whose own threads must stay free."""
+ACCESS: web.AppKey[AccessWatch] = web.AppKey("ACCESS", AccessWatch)
+LOADS: web.AppKey[Loads] = web.AppKey("LOADS", Loads)
 PROFILES: web.AppKey[Profiles] = web.AppKey("PROFILES", Profiles)
 SWITCHER: web.AppKey[Switcher] = web.AppKey("SWITCHER", Switcher)
 HEALTH: web.AppKey[Health] = web.AppKey("HEALTH", Health)

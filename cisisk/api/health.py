@@ -5,38 +5,63 @@ import os
 import time
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from cisisk.provisioning.tftp.server import TftpServer
+from cisisk.provisioning.http.server import HttpServer
 from cisisk.store.database import Database
 
 MAX_SILENCE = 5.0
 """Seconds; a protocol thread turns its loop at least once a second, even under load."""
 
 
+class ServerThread(Protocol):
+    """A protocol server on a thread of its own."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+
+    @property
+    def heartbeat(self) -> float:
+        """Monotonic time at which its loop last turned."""
+
+
 class Health:
     """Asks the parts.
 
     Args:
-        tftp: None when the TFTP server is switched off.
+        tftp, ftp, http: None when that server is switched off; ``http`` is the one that serves files to phones.
         tasks: what has to run as long as the appliance.
     """
 
-    def __init__(self, db: Database, tftp: TftpServer | None, tasks: Collection[asyncio.Task[None]] = ()) -> None:
+    def __init__(
+        self,
+        db: Database,
+        tftp: ServerThread | None,
+        tasks: Collection[asyncio.Task[None]] = (),
+        *,
+        ftp: ServerThread | None = None,
+        http: HttpServer | None = None,
+    ) -> None:
         self._db = db
         self._tftp = tftp
+        self._ftp = ftp
+        self._http = http
         self._tasks = tasks
         self._started = time.monotonic()
 
     async def check(self) -> dict[str, Any]:
         """The state of every part, as the API shows it; ``status`` is ``ok`` or ``degraded``."""
         database = "ok" if await self.database_answers() else "failed"
-        tftp = "off" if self._tftp is None else "ok" if self.tftp_lives() else "failed"
+        tftp, ftp = _state(self._tftp), _state(self._ftp)
+        http = "off" if self._http is None else "ok" if self._http.is_serving else "failed"
         return {
-            "status": "degraded" if "failed" in (database, tftp) else "ok",
+            "status": "degraded" if "failed" in (database, tftp, http, ftp) else "ok",
             "uptime": round(time.monotonic() - self._started, 3),
             "database": database,
             "tftp": tftp,
+            "provisioning_http": http,
+            "ftp": ftp,
             "memory": {"rss": await asyncio.to_thread(_resident_bytes)},
         }
 
@@ -46,15 +71,19 @@ class Health:
 
     def dead_part(self) -> str | None:
         """The name of a part without which nothing is right any more; None while all live."""
-        if not self.tftp_lives():
-            return "TFTP thread"
+        for name, server in (("TFTP thread", self._tftp), ("FTP thread", self._ftp)):
+            if not _lives(server):
+                return name
         return next((task.get_name() for task in self._tasks if task.done()), None)
 
-    def tftp_lives(self) -> bool:
-        """Whether the TFTP thread runs and turns its loop; True when there is none to run."""
-        if self._tftp is None:
-            return True
-        return self._tftp.is_alive and time.monotonic() - self._tftp.heartbeat < MAX_SILENCE
+
+def _state(server: ServerThread | None) -> str:
+    return "off" if server is None else "ok" if _lives(server) else "failed"
+
+
+def _lives(server: ServerThread | None) -> bool:
+    """Whether its thread runs and turns its loop; True when there is none to run."""
+    return server is None or (server.is_alive and time.monotonic() - server.heartbeat < MAX_SILENCE)
 
 
 def _resident_bytes() -> int:

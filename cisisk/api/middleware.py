@@ -17,6 +17,7 @@ from cisisk.model.errors import (
     NotFound,
     Stale,
     StorageFailed,
+    TooLarge,
     TooManyAttempts,
     Unauthenticated,
 )
@@ -30,6 +31,7 @@ STATUS: dict[type[CisiskError], int] = {
     NotFound: 404,
     Conflict: 409,
     Stale: 412,
+    TooLarge: 413,
     UnsupportedBody: 415,
     Invalid: 422,
     TooManyAttempts: 429,

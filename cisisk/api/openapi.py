@@ -57,6 +57,7 @@ _IF_MATCH: Final = {
     "description": "The ETag of the version that is meant; without it, whatever is there",
     "schema": {"type": "string"},
 }
+_BINARY: Final = {"type": "string", "format": "binary"}
 
 
 class Access(Enum):
@@ -72,11 +73,24 @@ class Access(Enum):
     """Whoever has a token of level 0."""
 
 
+_SECURITY: Final[Mapping[Access, dict[str, Any]]] = {
+    Access.PUBLIC: {"security": []},
+    Access.OPTIONAL: {"security": [{}, {"bearer": []}]},
+}
+_ACCESS_ERRORS: Final = {
+    Access.PUBLIC: (),
+    Access.OPTIONAL: (401, 403),
+    Access.USER: (401,),
+    Access.SUPERADMIN: (401, 403),
+}
+
+
 def operation(
     *,
     summary: str,
     tag: str,
     body: Schema | None = None,
+    upload: str | None = None,
     query: Schema | None = None,
     data: Schema | fields.Field[Any] | None = None,
     status: int = 200,
@@ -92,12 +106,13 @@ def operation(
         summary: what it does, in a few words.
         tag: the group of operations it belongs to.
         body: the JSON object it takes. It may be left out where the empty object would do.
+        upload: what the file is that it takes instead, as it is and without an envelope; a media type.
         query: the query parameters it knows; others are ignored.
         data: what stands under ``data`` in the envelope of a success; None is a null.
         status: that of a success.
         errors: the status codes it may answer besides those that follow from the rest: 500 and 503 always, 401 where a
             token counts, 403 where its level does, 404 and 422 with a path parameter, 422 with a query, 400, 413, 415
-            and 422 with a body, 412 where If-Match is honoured.
+            and 422 with a body, 413 and 422 with an upload, 412 where If-Match is honoured.
         access: who may use it.
         content_type: that of a success; anything but JSON is a raw body without an envelope.
         etag: a success carries an ETag, and PUT, PATCH and DELETE honour If-Match.
@@ -109,7 +124,7 @@ def operation(
         raise ValueError(message)
 
     def decorate(handler: Handler) -> Handler:
-        said = {"errors": frozenset(errors), "access": access, "etag": str(status) if etag else None}
+        said = {"errors": frozenset(errors), "access": access, "etag": str(status) if etag else None, "upload": upload}
         docs(summary=summary, tags=[tag], produces=[content_type], **said)(handler)
         if query is not None:
             querystring_schema(query)(handler)
@@ -206,18 +221,9 @@ def document(app: web.Application, *, prefix: str = "") -> dict[str, Any]:
 def _described(said: Mapping[str, Any], method: str, path_keys: Collection[str]) -> dict[str, Any]:
     """An OpenAPI operation of what ``operation`` wrote down; the marshmallow schemas in it are apispec's to resolve."""
     takes = {each["location"]: each["schema"] for each in said["schemas"]}
-    described = {"summary": said["summary"], "tags": list(said["tags"])}
+    described = {"summary": said["summary"], "tags": list(said["tags"]), **_SECURITY.get(said["access"], {})}
     parameters = [_path_parameter(key) for key in path_keys]
-    errors = {500, 503, *said["errors"]}
-    access = said["access"]
-    if access is Access.PUBLIC:
-        described["security"] = []
-    elif access is Access.OPTIONAL:
-        described["security"] = [{}, {"bearer": []}]
-    if access is not Access.PUBLIC:
-        errors.add(401)
-    if access in {Access.SUPERADMIN, Access.OPTIONAL}:
-        errors.add(403)
+    errors = {500, 503, *said["errors"], *_ACCESS_ERRORS[said["access"]]}
     if path_keys:
         errors |= {404, 422}
     if "querystring" in takes:
@@ -227,6 +233,9 @@ def _described(said: Mapping[str, Any], method: str, path_keys: Collection[str])
         is_required = bool(takes["json"].validate({}))
         described["requestBody"] = {"required": is_required, "content": {JSON: {"schema": takes["json"]}}}
         errors |= {400, 413, 415, 422}
+    elif said["upload"]:
+        described["requestBody"] = {"required": True, "content": {said["upload"]: {"schema": _BINARY}}}
+        errors |= {413, 422}
     if said["etag"] and method in {hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE}:
         parameters.append(_IF_MATCH)
         errors.add(412)

@@ -2,10 +2,24 @@
 
 from aiohttp import web
 
-from cisisk.api.handlers import auth, cisco_users, permissions, phones, profiles, system, users
+from cisisk.api.handlers import (
+    access,
+    adoptions,
+    auth,
+    cisco_users,
+    fetches,
+    files,
+    permissions,
+    phones,
+    profiles,
+    system,
+    users,
+)
 
 _PROFILE = "/phone-profiles/{uuid:(?!switch$)[^/]+}"
 """The switch is no profile: it answers 405 to what only profiles take."""
+_FILE = r"/files/{path:[\s\S]+}"
+"""With its folders, and whatever else no file is called, so that the answer says so."""
 
 ROUTES = (
     web.get("/health", system.health),
@@ -38,6 +52,10 @@ ROUTES = (
     web.get("/phones/{mac}", phones.show),
     web.put("/phones/{mac}", phones.update),
     web.delete("/phones/{mac}", phones.delete),
+    web.post("/phones/{mac}/allow-fetch", access.allow_fetch),
+    web.get("/access-alarms", access.find_alarms),
+    web.get("/phones/{mac}/boots", fetches.boots),
+    web.get("/fetches", fetches.find),
     web.get("/cisco-phones", phones.find_cisco),
     web.get("/cisco-phones/{mac}", phones.show_cisco),
     web.put("/cisco-phones/{mac}", phones.put_cisco),
@@ -51,6 +69,12 @@ ROUTES = (
     web.put(_PROFILE, profiles.update),
     web.delete(_PROFILE, profiles.delete),
     web.get("/deployments/{uuid}", profiles.show_deployment),
+    web.post("/adoptions", adoptions.create),
+    web.get("/files", files.find),
+    web.post("/files", files.unpack),
+    web.get(_FILE, files.download),
+    web.put(_FILE, files.upload),
+    web.delete(_FILE, files.delete),
     web.get("/audit-logs", system.find_audit_logs),
     web.get("/audit-logs/by-user/{userUuid}", system.find_audit_logs_of_user),
 )

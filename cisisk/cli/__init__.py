@@ -8,7 +8,7 @@ from importlib import import_module
 from cisisk import __version__
 from cisisk.model.errors import CisiskError, ConfigurationError
 
-COMMANDS = ("serve", "demo", "user", "simulate")
+COMMANDS = ("serve", "demo", "user", "adopt", "simulate")
 """In the order in which they are listed; each is the module of its name."""
 
 

@@ -25,14 +25,18 @@ class Control:
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
 
-    async def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """The data that an operation answers.
+    async def call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, seconds: float = _SECONDS
+    ) -> Any:
+        """The data that an operation answers within so many seconds.
 
         Raises:
             Refused: it failed; the text says why.
         """
         try:
-            async with self._session.request(method, f"http://cisisk/api/v1{path}", json=body) as response:
+            timeout = aiohttp.ClientTimeout(total=seconds)
+            url = f"http://cisisk/api/v1{path}"
+            async with self._session.request(method, url, json=body, timeout=timeout) as response:
                 answer = await response.json()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Refused("the service stopped answering; it is not known whether it did this") from error

@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the appliance; 0 after an orderly stop, 1 when a part of it died."""
     settings = load_settings(arguments)
     logs.configure(settings.log)
-    malloc.return_large_blocks()
+    malloc.configure()
     return asyncio.run(_serve(settings))
 
 
@@ -62,7 +62,10 @@ def _announce(running: Appliance) -> None:
             flush=True,
         )
     tftp = "{}:{}".format(*running.tftp_address) if running.tftp_address else "off"
-    log.info("API %s/api/docs, phone services %s, TFTP %s", running.api_url, running.phones_url, tftp)
+    ftp = "{}:{}".format(*running.ftp_address) if running.ftp_address else "off"
+    http = "{}:{}".format(*running.provisioning_http_address) if running.provisioning_http_address else "off"
+    log.info("API %s/api/docs, phone services %s", running.api_url, running.phones_url)
+    log.info("TFTP %s, provisioning over HTTP %s, FTP %s", tftp, http, ftp)
 
 
 async def _supervise(running: Appliance) -> None:

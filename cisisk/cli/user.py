@@ -61,7 +61,7 @@ async def _add(way: Control, arguments: argparse.Namespace) -> None:
 
 
 async def _passwd(way: Control, arguments: argparse.Namespace) -> None:
-    user = await _find(way, arguments.username)
+    user = await find(way, arguments.username)
     await way.call("PUT", f"/users/{user['uuid']}", {"password": arguments.password})
     _say(f"the password of {user['username']} is changed, and every login of that user has ended")
 
@@ -72,7 +72,8 @@ async def _list(way: Control, _arguments: argparse.Namespace) -> None:
         _say(f"{user['username']}  {user['first_name']} {user['last_name']} <{user['email']}>{state}")
 
 
-async def _find(way: Control, username: str) -> dict[str, Any]:
+async def find(way: Control, username: str) -> dict[str, Any]:
+    """A user as the API shows it. Raises Refused."""
     for user in await way.call("GET", "/users"):
         if user["username"].casefold() == username.casefold():
             return dict(user)

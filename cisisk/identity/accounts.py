@@ -3,17 +3,18 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from cisisk.identity.brake import Brake
 from cisisk.identity.passwords import Passwords
 from cisisk.identity.tokens import Claims, KeyRing
 from cisisk.model.clock import after
-from cisisk.model.errors import Unauthenticated
+from cisisk.model.errors import Forbidden, Unauthenticated
 from cisisk.model.user import Actor, User
 from cisisk.store import logins, pins, users
 from cisisk.store.database import Database
@@ -30,6 +31,8 @@ ADMIN = {
 _ATTEMPTS_AT_ONCE = 2
 """As many as are verified at once. Each counts as a failure until it is none: were those that wait counted too, people
 who log in at the same moment from one address would be braked."""
+
+_Admitted = TypeVar("_Admitted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +79,32 @@ class Accounts:
             TooManyAttempts: this account or this address has failed too often.
         """
         async with self._attempts:
-            return await self._attempt(username, password, actor)
+            return await self._attempt(username, password, actor, partial(self._begin, actor))
+
+    async def administrator(self, username: str, password: str, actor: Actor) -> tuple[User, str]:
+        """Check the password of somebody who may do everything, for a door that knows no tokens.
+
+        Returns:
+            The user, and the password hash with which :meth:`is_still_administrator` asks again.
+
+        Raises:
+            Unauthenticated, TooManyAttempts: as :meth:`login`, with which it shares the brake.
+            Forbidden: the password is right, and the user may not do everything.
+        """
+        async with self._attempts:
+            user, password_hash = await self._attempt(username, password, actor, _active)
+        if not user.is_superadmin:
+            raise Forbidden("Only users with permission level 0 may come in here")
+        return user, password_hash
+
+    async def is_still_administrator(self, user: User, password_hash: str) -> bool:
+        """Whether what :meth:`administrator` returned is still so: password, name, activity and permission."""
+        known = await users.credentials(self._db, user.username)
+        if known is None:
+            return False
+        return (
+            known[0].uuid == user.uuid and known[1] == password_hash and known[0].is_active and known[0].is_superadmin
+        )
 
     async def refresh(self, refresh_token: str, actor: Actor) -> Login:
         """Exchange a refresh token; each can be used once, and a second use ends its session.
@@ -131,20 +159,23 @@ class Accounts:
         """Set the PIN with which a user logs in on phones. Raises NotFound, Stale."""
         return await pins.put(self._db, actor, user_uuid, await self._passwords.hash(pin), seen)
 
-    async def _attempt(self, username: str, password: str, actor: Actor) -> Login:
+    async def _attempt(
+        self, username: str, password: str, actor: Actor, admit: Callable[[User, str], Awaitable[_Admitted | None]]
+    ) -> _Admitted:
+        """What ``admit`` makes of the user and the password hash when the password is right; None from it refuses."""
         account, address = ("account", username.casefold()), ("address", actor.ip)
         self._brake.require_free(account, address)
         # Counted before it is known, and taken back: otherwise a hundred guesses at once would all be let through.
         self._brake.failed(account, address)
         known = await users.credentials(self._db, username)
         right = await self._passwords.matches(password, known[1] if known else None)
-        login = await self._begin(actor, *known) if known and right else None
-        if login is None:
+        admitted = await admit(*known) if known and right else None
+        if admitted is None:
             raise Unauthenticated("Wrong username or password")
         self._brake.forget(account)
         # The address only gets this one back: who knows one password must not wipe out guesses at others.
         self._brake.take_back(address)
-        return login
+        return admitted
 
     async def _begin(self, actor: Actor, user: User, password_hash: str) -> Login | None:
         session_uuid, refresh_token = str(uuid4()), _new_refresh_token()
@@ -162,6 +193,10 @@ class Accounts:
     def _login(self, user: User, session_uuid: str, refresh_token: str) -> Login:
         access_token = self._keys.issue(Claims(user.uuid, session_uuid))
         return Login(user=user, access_token=access_token, refresh_token=refresh_token)
+
+
+async def _active(user: User, password_hash: str) -> tuple[User, str] | None:
+    return (user, password_hash) if user.is_active else None
 
 
 def _new_refresh_token() -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import TypeAlias, TypeVar
 
 from cisisk.model.errors import StorageFailed
@@ -14,6 +14,11 @@ from cisisk.store import deployments, phones
 from cisisk.store.database import Database
 from cisisk.store.deployments import ConfigKey, Delivery
 from cisisk.store.phones import Sighting
+
+Believes: TypeAlias = Callable[[Mac, str], bool]
+"""Whether a request for a phone's file from an address tells where the phone is."""
+OnBatch: TypeAlias = Callable[[list[Fetch]], None]
+"""Is handed the fetches as they are taken; must return at once."""
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +42,19 @@ _Told: TypeAlias = tuple[Mac, Fetch]
 class Contacts:
     """Collects fetches from any thread and stores what they tell in the event loop's own time."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(
+        self, db: Database, believes: Believes = lambda _mac, _host: True, on_batch: OnBatch = lambda _batch: None
+    ) -> None:
         self._db = db
+        self._believes = believes
+        self._on_batch = on_batch
         self._loop = asyncio.get_running_loop()
         self._pending: deque[Fetch] = deque(maxlen=MAX_PENDING)
         self._arrived = asyncio.Event()
         self._storing = asyncio.Lock()
         self._named: dict[str, Mac] = {}
         self._known: dict[str, Sighting] = {}
+        self._lost = 0
 
     def note(self, fetch: Fetch) -> None:
         """Take a fetch. Callable from any thread; returns at once."""
@@ -65,24 +75,29 @@ class Contacts:
             await self.store_pending()
 
     async def store_pending(self) -> None:
-        """Store all that has arrived so far. What the database refuses is lost, and said so."""
+        """Store all that has arrived so far. What the database refuses is lost, and said so once."""
         async with self._storing:
             for left in range(len(self._pending), 0, -_AT_ONCE):
                 await self._store([self._pending.popleft() for _ in range(min(left, _AT_ONCE))])
                 # What told nothing new has waited for nobody.
                 await asyncio.sleep(0)
 
-    async def _store(self, fetches: Collection[Fetch]) -> None:
+    async def _store(self, fetches: list[Fetch]) -> None:
+        self._on_batch(fetches)
         told = [
             (mac, fetch)
             for fetch in fetches
-            if fetch.outcome is not Outcome.REFUSED and (mac := self._whose(fetch.name)) is not None
+            if fetch.outcome is not Outcome.REFUSED
+            and (mac := self._whose(fetch.name)) is not None
+            and self._is_phones(fetch, mac)
         ]
         try:
             await self._store_deliveries(told)
             await self._store_sightings(told)
         except StorageFailed as error:
-            log.warning("what %d fetches told is lost: %s", len(fetches), error)
+            if not self._lost:
+                log.warning("what fetches tell of their phones is lost from now on: %s", error)
+            self._lost += len(fetches)
 
     def _whose(self, name: str) -> Mac | None:
         """Whose file a requested name is; phones ask for the same names at every boot."""
@@ -90,6 +105,10 @@ class Contacts:
         if mac is None and (mac := device_mac(name)) is not None:
             _keep(self._named, name, mac)
         return mac
+
+    def _is_phones(self, fetch: Fetch, mac: Mac) -> bool:
+        """Whether a phone did it: over FTP comes an administrator, from some addresses whoever searches for configs."""
+        return fetch.protocol != "ftp" and self._believes(mac, fetch.peer[0])
 
     async def _store_deliveries(self, told: Iterable[_Told]) -> None:
         """Record what a switch has waited for. Only the store knows what that is: it is asked once for all of them."""
@@ -100,13 +119,20 @@ class Contacts:
         deliveries = list(_deliveries(whole, awaited)) if awaited else []
         if deliveries:
             await deployments.delivered(self._db, deliveries)
+            self._found_again()
 
     async def _store_sightings(self, told: Iterable[_Told]) -> None:
         news = self._news(told)
         if news:
             await phones.note_sightings(self._db, news.values())
+            self._found_again()
             for digits, sighting in news.items():
                 _keep(self._known, digits, sighting)
+
+    def _found_again(self) -> None:
+        if self._lost:
+            log.warning("what fetches tell of their phones is stored again; what %d told is lost", self._lost)
+        self._lost = 0
 
     def _news(self, told: Iterable[_Told]) -> dict[str, Sighting]:
         """Where each phone is, of those where it tells more than the time, which is kept to the minute."""

@@ -5,10 +5,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cisisk.mobility.loads import load_findings
 from cisisk.model import sep_config
 from cisisk.model.profile import Profile
 from cisisk.model.sep_config import Finding
 from cisisk.model.user import Actor
+from cisisk.provisioning.library import Library
 from cisisk.store import profiles
 from cisisk.store.database import Database
 
@@ -25,10 +27,11 @@ class JudgedProfile:
 
 
 class Profiles:
-    """The profiles in ``db``, whose configs have at most ``max_config_bytes``."""
+    """The profiles in ``db``, whose configs have at most ``max_config_bytes``; ``library`` may hold their firmware."""
 
-    def __init__(self, db: Database, max_config_bytes: int) -> None:
+    def __init__(self, db: Database, library: Library, max_config_bytes: int) -> None:
         self._db = db
+        self._library = library
         self._max_bytes = max_config_bytes
 
     async def get(self, uuid: str) -> JudgedProfile:
@@ -64,18 +67,15 @@ class Profiles:
         return attributes
 
     async def _judged(self, profile: Profile) -> JudgedProfile:
-        if len(profile.cnf_xml) > _AT_ONCE_BYTES:
-            return JudgedProfile(profile, await asyncio.to_thread(_findings, profile))
-        return JudgedProfile(profile, _findings(profile))
+        return JudgedProfile(profile, await asyncio.to_thread(self._findings, profile))
 
-
-def _findings(profile: Profile) -> tuple[Finding, ...]:
-    _, findings = sep_config.judge(
-        profile.cnf_xml,
-        compatible_models=profile.compatible_models,
-        software_type=profile.software_type,
-        placeholders=profile.placeholders,
-        # It was accepted under the limit of its day.
-        max_bytes=len(profile.cnf_xml),
-    )
-    return findings
+    def _findings(self, profile: Profile) -> tuple[Finding, ...]:
+        config, findings = sep_config.judge(
+            profile.cnf_xml,
+            compatible_models=profile.compatible_models,
+            software_type=profile.software_type,
+            placeholders=profile.placeholders,
+            # It was accepted under the limit of its day.
+            max_bytes=len(profile.cnf_xml),
+        )
+        return load_findings(self._library, config) + findings

@@ -20,7 +20,7 @@ from cisisk.model.profile import Profile, misfit
 from cisisk.model.user import Actor
 from cisisk.provisioning.library import ChangedMeanwhile, Library, Snapshot
 from cisisk.provisioning.source import NotServed
-from cisisk.store import deployments, phones, profiles
+from cisisk.store import configs, deployments, phones, profiles
 from cisisk.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -56,6 +56,8 @@ class Switcher:
 
     Args:
         server_address: the address of this Cisisk as the phone at a given address (None: not known) reaches it.
+        turns: shared with everything else that changes the phones' configs.
+        expect: called when a phone is about to be restarted.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class Switcher:
         commands: PhoneCommands,
         restarts: Restarts,
         server_address: Callable[[str | None], str],
+        turns: Turns,
+        expect: Callable[[Mac], None],
     ) -> None:
         self._db = db
         self._library = library
@@ -73,7 +77,8 @@ class Switcher:
         self._commands = commands
         self._restarts = restarts
         self._server_address = server_address
-        self._turns = Turns()
+        self._turns = turns
+        self._expect = expect
         self._stopping = asyncio.Event()
         self._running: set[asyncio.Task[Deployment]] = set()
 
@@ -210,8 +215,8 @@ class Switcher:
     async def _adopt(self, mac: Mac) -> Snapshot | None:
         await asyncio.to_thread(self._library.refresh)
         found = await asyncio.to_thread(self._library.current, mac.config_name)
-        if found is not None:
-            await deployments.adopt(self._db, mac, found.content)
+        async with self._db.transaction() as tx:
+            await configs.found(tx, mac, found.content if found else None)
         return found
 
     def _read_back(self, deployment: Deployment) -> None:
@@ -242,6 +247,7 @@ class Switcher:
 
     async def _call(self, target: Target) -> Attempt:
         """Close the page on the screen, from which the profile may have been chosen; then restart."""
+        self._expect(target.mac)
         if target.address is not None:
             with suppress(NotRestarted):
                 await self._commands.execute(target, ["Init:Services"], timeout=_CLOSE_SECONDS)

@@ -24,6 +24,10 @@ class Invalid(CisiskError):
         return cls(f"{name}: {'; '.join(reasons)}", {name: reasons})
 
 
+class TooLarge(CisiskError):
+    """Something that was sent has more bytes than are taken."""
+
+
 class NotFound(CisiskError):
     """The thing that was asked for does not exist."""
 

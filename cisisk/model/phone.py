@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cisisk.model.clock import Timestamp
+from cisisk.model.discovery import Discovery
 from cisisk.model.mac import Mac
 
 
@@ -27,6 +28,9 @@ class Phone:
         software: None while nobody has said what it runs.
         phone_ip: the address an administrator entered.
         seen_ip: the address the phone itself last fetched from, at ``seen_at``.
+        served_sha256: of the config that it is served; None when there is none, or none is known yet.
+        drifted_at: when somebody else was found to have changed or removed that config on the disk.
+        discovery: how it came into the inventory by itself, while nobody has added or changed it, or switched it.
         revision: counts the changes an administrator made.
     """
 
@@ -45,6 +49,9 @@ class Phone:
     current_profile_uuid: str | None = None
     seen_ip: str | None = None
     seen_at: Timestamp | None = None
+    served_sha256: str | None = None
+    drifted_at: Timestamp | None = None
+    discovery: Discovery | None = None
     created_at: Timestamp
     updated_at: Timestamp
     revision: int = 1

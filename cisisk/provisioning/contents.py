@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from cisisk.provisioning.source import Stretch
 
-DEFAULT_BUDGET = 8 << 20
+DEFAULT_BUDGET = 6 << 20
 """Bytes of contents kept in memory: the configs of some hundred phones, beside the files that all of them share."""
 WHOLE_BYTES = 1 << 20
 """Contents up to this size are hashed, and kept whole if the budget allows: every config fits twice. Larger files
@@ -61,6 +61,10 @@ class _Opened:
         self._is_open = True
         self.size = version.size
         self.sha256 = version.sha256
+
+    @property
+    def descriptor(self) -> int | None:
+        return None if self._whole is not None else self._version.fd
 
     def read(self, offset: int, length: int) -> bytes:
         if self._whole is not None:

@@ -31,7 +31,7 @@ class Fetch(NamedTuple):
     """One ended fetch.
 
     Attributes:
-        protocol: ``tftp``.
+        protocol: ``tftp``, ``http`` or ``ftp``.
         started_at: when the request arrived.
         peer: address and port of the client.
         local: the address the request was sent to.

@@ -46,6 +46,10 @@ class Content(Protocol):
     def sha256(self) -> str | None:
         """Hexadecimal hash of the whole content; None where it was too large to compute at the request."""
 
+    @property
+    def descriptor(self) -> int | None:
+        """The open file, for sendfile(2), until this content is closed; None where the bytes are kept in memory."""
+
     def read(self, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes from ``offset``, fewer only at the end. Raises OSError when the disk fails."""
 
@@ -62,8 +66,8 @@ class Content(Protocol):
 class FileSource(Protocol):
     """Where the files of a protocol server come from. Called from that server's own thread."""
 
-    def open(self, name: str) -> Content:
-        """The current content of the file a peer asked for by ``name``.
+    def open(self, name: str, host: str) -> Content:
+        """The current content of the file that the peer at the IP address ``host`` asked for by ``name``.
 
         Raises:
             NotServed: absent or denied.

@@ -39,9 +39,9 @@ class Transaction:
         """Run one statement; its first row, or None."""
         return next(iter(await self.rows(sql, parameters)), None)
 
-    async def each(self, sql: str, parameters: Iterable[Sequence[Any]]) -> None:
-        """Run one statement that changes something with each of the ``parameters``, in their order."""
-        await self._connection.executemany(sql, parameters)
+    async def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement for each of ``rows``; an iterator of them works in the database's own thread."""
+        await self._connection.executemany(sql, rows)
 
 
 class Database:

@@ -1,6 +1,5 @@
 """Deployments and the config versions they put on phones."""
 
-import hashlib
 import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from cisisk.model.errors import NotFound
 from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
 from cisisk.model.user import Actor
-from cisisk.store import audit, phones, profiles
+from cisisk.store import audit, configs, phones, profiles
 from cisisk.store.database import Database, Transaction
 
 _SELECT = (
@@ -57,13 +56,23 @@ async def unfinished(db: Database, mac: Mac | None = None) -> list[Deployment]:
     return [_deployment(row) for row in rows]
 
 
+async def awaited_since(db: Database, mac: Mac) -> Timestamp | None:
+    """When the config was written that the phone has not fetched yet; None when none waits for it."""
+    row = await db.row(
+        "SELECT written_at FROM deployments WHERE mac = ? AND written_at IS NOT NULL AND fetched_at IS NULL"
+        " AND superseded_at IS NULL AND failed_at IS NULL ORDER BY number DESC LIMIT 1",
+        (mac.digits,),
+    )
+    return None if row is None else str(row["written_at"])
+
+
 async def record(
     db: Database, actor: Actor, mac: Mac, profile: Profile, content: bytes, found: bytes | None
 ) -> Deployment:
     """Write down, before anything is done, that ``profile`` goes to the phone as ``content``.
 
     The phone is added to the inventory if it is not in it. ``found`` is what lies in the served directory under the
-    phone's name: if it is not a version of ours it becomes one (adopted).
+    phone's name: if it is not a version of ours it becomes one, as :func:`configs.found` tells.
 
     Raises:
         NotFound: the profile has been deleted.
@@ -72,9 +81,9 @@ async def record(
         await profiles.get(tx, profile.uuid)
         if await phones.find(tx, mac) is None:
             await phones.add(tx, actor, mac, {})
-        if found is not None:
-            await _keep_version(tx, mac, found, Origin.ADOPTED)
-        sha256 = await _keep_version(tx, mac, content, Origin.SWITCH)
+        await phones.confirm(tx, mac)
+        await configs.found(tx, mac, found)
+        sha256 = await configs.keep_version(tx, mac, content, Origin.SWITCH)
         uuid = str(uuid4())
         await tx.rows(
             "INSERT INTO deployments (uuid, mac, sha256, profile_uuid, profile_name, requested_by, recorded_at)"
@@ -82,12 +91,6 @@ async def record(
             (uuid, mac.digits, sha256, profile.uuid, profile.name, actor.user_uuid, now()),
         )
         return await get(tx, uuid)
-
-
-async def adopt(db: Database, mac: Mac, found: bytes) -> None:
-    """Keep a config that somebody else wrote into the served directory as a version."""
-    async with db.transaction() as tx:
-        await _keep_version(tx, mac, found, Origin.ADOPTED)
 
 
 async def written(db: Database, actor: Actor, deployment: Deployment) -> None:
@@ -100,6 +103,7 @@ async def written(db: Database, actor: Actor, deployment: Deployment) -> None:
             " AND fetched_at IS NULL AND superseded_at IS NULL",
             (moment, mac, deployment.uuid),
         )
+        await configs.switched(tx, deployment.mac, deployment.sha256)
         await tx.rows(
             "INSERT INTO cisco_phones (mac, current_profile_uuid, created_at)"
             " SELECT mac, (SELECT uuid FROM profiles WHERE uuid = ?), ? FROM phones WHERE mac = ?"
@@ -144,18 +148,8 @@ async def delivered(db: Database, deliveries: Collection[Delivery]) -> None:
     """Phones acknowledged whole configs: the deployment that waited for each is fetched."""
     async with db.transaction() as tx:
         moment = now()
-        await tx.each(
+        await tx.many(
             "UPDATE deployments SET fetched_at = ?, fetched_from = ? WHERE mac = ? AND sha256 = ?"
             " AND written_at <= ? AND fetched_at IS NULL AND (superseded_at IS NULL OR superseded_at > ?)",
             [(moment, each.ip, each.mac.digits, each.sha256, each.asked_at, each.asked_at) for each in deliveries],
         )
-
-
-async def _keep_version(tx: Transaction, mac: Mac, content: bytes, origin: Origin) -> str:
-    sha256 = hashlib.sha256(content).hexdigest()
-    await tx.rows("INSERT OR IGNORE INTO contents (sha256, content) VALUES (?, ?)", (sha256, content))
-    await tx.rows(
-        "INSERT OR IGNORE INTO config_versions (mac, sha256, origin, created_at) VALUES (?, ?, ?, ?)",
-        (mac.digits, sha256, origin, now()),
-    )
-    return sha256

@@ -3,9 +3,11 @@
 import sqlite3
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from cisisk.model.clock import Timestamp, now
+from cisisk.model.clock import Timestamp, after, now
+from cisisk.model.discovery import Discovery
 from cisisk.model.errors import Conflict, NotFound
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Phone, Software
@@ -18,12 +20,19 @@ from cisisk.store.listing import Listing, Page, Source
 
 MAX_STRANGERS = 10_000
 """Sightings kept of phones that are not in the inventory: more than one site has, and a bound for a hostile LAN."""
+MAX_DISCOVERED = 1000
+"""Phones in the inventory that nobody has put there: a large site's first day, and what an administrator can look
+through. Beyond it those go that took no file, the longest silent first."""
+DISCOVERED_DAYS = 7
+"""How long one of them stays that took no file and is no longer heard of."""
 
 _SELECT = (
     "SELECT phones.mac, model, phone_ip, location, description, software, name, hostname, phone_vlan, brand,"
-    " software_version, is_active, current_profile_uuid, ip AS seen_ip, seen_at, phones.created_at, updated_at,"
-    " phones.revision FROM phones"
+    " software_version, is_active, current_profile_uuid, ip AS seen_ip, seen_at, sha256 AS served_sha256,"
+    " CASE origin WHEN 'drift' THEN since END AS drifted_at, discovery, phones.created_at, updated_at, phones.revision"
+    " FROM phones"
     " LEFT JOIN cisco_phones ON cisco_phones.mac = phones.mac LEFT JOIN sightings ON sightings.mac = phones.mac"
+    " LEFT JOIN served_configs ON served_configs.mac = phones.mac"
 )
 _SELECT_CISCO = "SELECT mac, software, current_profile_uuid, created_at, revision FROM cisco_phones"
 _SHOWN_MAC = " || ':' || ".join(f"substr({{0}}, {at}, 2)" for at in range(1, 12, 2))
@@ -55,13 +64,29 @@ class Sighting:
     proved: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whereabouts:
+    """Where a phone is known to be, in the inventory or not.
+
+    Attributes:
+        phone_ip: the address an administrator entered.
+        seen_ip: the address from which it last took a whole file, at ``seen_at``; nothing less proves an address.
+    """
+
+    mac: Mac
+    phone_ip: str | None
+    seen_ip: str | None
+    seen_at: Timestamp | None
+
+
 def _software(row: sqlite3.Row) -> Software | None:
     return Software(row["software"]) if row["software"] else None
 
 
 def _phone(row: sqlite3.Row) -> Phone:
     values = {"mac": Mac(row["mac"]), "software": _software(row), "is_active": bool(row["is_active"])}
-    return Phone(**{**dict(row), **values})
+    discovery = Discovery.from_json(row["discovery"]) if row["discovery"] else None
+    return Phone(**{**dict(row), **values, "discovery": discovery})
 
 
 def _cisco_phone(row: sqlite3.Row) -> CiscoPhone:
@@ -116,8 +141,12 @@ async def get(db: Database | Transaction, mac: Mac) -> Phone:
 
 
 async def create(db: Database, actor: Actor, mac: Mac, columns: Mapping[str, Any]) -> Phone:
-    """Add a phone. ``columns`` are those of :class:`Phone`. Raises Conflict: it is in the inventory already."""
+    """Add a phone. ``columns`` are those of :class:`Phone`. Raises Conflict: it is in the inventory already.
+
+    One that was only discovered is nobody's yet: it is added as if it were not there.
+    """
     async with db.transaction() as tx:
+        await tx.rows("DELETE FROM phones WHERE mac = ? AND discovery IS NOT NULL", (mac.digits,))
         if await find(tx, mac):
             raise Conflict(f"The phone {mac} is in the inventory already")
         await add(tx, actor, mac, columns)
@@ -146,7 +175,7 @@ async def update(
     async with db.transaction() as tx:
         require_current(await get(tx, mac), seen)
         of_phone = {column: value for column, value in columns.items() if column != "software"}
-        await change(tx, "phones", ("mac", mac.digits), {**of_phone, "updated_at": now()})
+        await change(tx, "phones", ("mac", mac.digits), {**of_phone, "discovery": None, "updated_at": now()})
         if "software" in columns:
             await _set_software(tx, mac, columns["software"])
         await audit.record(tx, actor, "phone.updated", str(mac), {"changed": sorted(columns)})
@@ -159,6 +188,13 @@ async def delete(db: Database, actor: Actor, mac: Mac, seen: Collection[str] | N
         require_current(await get(tx, mac), seen)
         await tx.rows("DELETE FROM phones WHERE mac = ?", (mac.digits,))
         await audit.record(tx, actor, "phone.deleted", str(mac))
+
+
+async def note_allowed_fetch(db: Database, actor: Actor, mac: Mac, until: Timestamp) -> None:
+    """Write down that a phone may fetch from anywhere. Raises NotFound."""
+    async with db.transaction() as tx:
+        await get(tx, mac)
+        await audit.record(tx, actor, "phone.fetch_allowed", str(mac), {"until": until})
 
 
 async def page_of_cisco_phones(db: Database, listing: Listing) -> Page[CiscoPhone]:
@@ -183,7 +219,7 @@ async def put_cisco_phone(
         if seen is not None:
             require_current(await get_cisco_phone(tx, mac), seen)
         await _set_software(tx, mac, software)
-        await change(tx, "phones", ("mac", mac.digits), {"updated_at": now()})
+        await change(tx, "phones", ("mac", mac.digits), {"discovery": None, "updated_at": now()})
         await audit.record(tx, actor, "cisco_phone.updated", str(mac), {"software": software})
         return await get_cisco_phone(tx, mac)
 
@@ -203,10 +239,29 @@ async def last_seen(db: Database | Transaction, mac: Mac) -> str | None:
     return None if row is None else str(row["ip"])
 
 
+async def whereabouts(db: Database) -> list[Whereabouts]:
+    """Every phone that is known to be somewhere."""
+    entered = dict(tuple(row) for row in await db.rows("SELECT mac, phone_ip FROM phones WHERE phone_ip IS NOT NULL"))
+    seen = await db.rows("SELECT mac, ip, seen_at FROM sightings WHERE proved")
+    found = [
+        Whereabouts(mac=Mac(mac), phone_ip=entered.pop(mac, None), seen_ip=ip, seen_at=seen_at)
+        for mac, ip, seen_at in seen
+    ]
+    return found + [
+        Whereabouts(mac=Mac(mac), phone_ip=phone_ip, seen_ip=None, seen_at=None) for mac, phone_ip in entered.items()
+    ]
+
+
+async def changes(db: Database) -> int:
+    """A number that is another one whenever anything has been written since (PRAGMA data_version)."""
+    row = await db.row("PRAGMA data_version")
+    return 0 if row is None else int(row[0])
+
+
 async def note_sightings(db: Database, sightings: Collection[Sighting]) -> None:
     """Remember where phones were seen. What is not proved replaces nothing that is."""
     async with db.transaction() as tx:
-        await tx.each(
+        await tx.many(
             "INSERT INTO sightings (mac, ip, seen_at, proved) VALUES (?, ?, ?, ?) ON CONFLICT (mac) DO UPDATE"
             " SET ip = excluded.ip, seen_at = excluded.seen_at, proved = excluded.proved"
             " WHERE excluded.proved >= sightings.proved",
@@ -220,6 +275,60 @@ async def note_sightings(db: Database, sightings: Collection[Sighting]) -> None:
                 " ORDER BY proved DESC, seen_at DESC LIMIT -1 OFFSET ?)",
                 (MAX_STRANGERS,),
             )
+
+
+async def confirm(tx: Transaction, mac: Mac) -> None:
+    """A phone that was only discovered is one of the inventory from now on, within a transaction."""
+    await tx.rows("UPDATE phones SET discovery = NULL WHERE mac = ? AND discovery IS NOT NULL", (mac.digits,))
+
+
+async def discover(db: Database, found: Mapping[Mac, Discovery]) -> None:
+    """Put phones into the inventory that asked for their files, within the bounds for such; those that are there stay.
+
+    Raises StorageFailed.
+    """
+    moment = now()
+    async with db.transaction() as tx:
+        await tx.many(
+            "INSERT INTO phones (mac, discovery, created_at, updated_at) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (mac) DO NOTHING",
+            [(mac.digits, discovery.to_json(), moment, moment) for mac, discovery in found.items()],
+        )
+        # Only those that have been given nothing since: a profile or a software leaves a row there.
+        await tx.rows(
+            "DELETE FROM phones WHERE mac IN (SELECT phones.mac FROM phones LEFT JOIN sightings USING (mac)"
+            " WHERE discovery IS NOT NULL AND phones.mac NOT IN (SELECT mac FROM cisco_phones)"
+            " AND COALESCE(proved, 0) = 0 AND COALESCE(seen_at, created_at) < ?)",
+            (after(-timedelta(days=DISCOVERED_DAYS)),),
+        )
+        await tx.rows(
+            "DELETE FROM phones WHERE mac IN (SELECT phones.mac FROM phones LEFT JOIN sightings USING (mac)"
+            " WHERE discovery IS NOT NULL AND phones.mac NOT IN (SELECT mac FROM cisco_phones)"
+            " ORDER BY COALESCE(proved, 0) DESC, COALESCE(seen_at, created_at) DESC LIMIT -1 OFFSET ?)",
+            (MAX_DISCOVERED,),
+        )
+
+
+async def discovered_since(db: Database, number: int) -> dict[Mac, tuple[str, Discovery]]:
+    """The discovered phones from whose addresses something was fetched after ``number`` of the fetch log.
+
+    Each with that address and what is known of it.
+    """
+    rows = await db.rows(
+        "SELECT phones.mac, ip, discovery FROM phones JOIN sightings ON sightings.mac = phones.mac"
+        " WHERE discovery IS NOT NULL AND ip IN (SELECT peer FROM fetches WHERE number > ?)",
+        (number,),
+    )
+    return {Mac(row["mac"]): (row["ip"], Discovery.from_json(row["discovery"])) for row in rows}
+
+
+async def learn(db: Database, news: Mapping[Mac, Discovery]) -> None:
+    """Keep what discovered phones have revealed. Raises StorageFailed."""
+    async with db.transaction() as tx:
+        await tx.many(
+            "UPDATE phones SET discovery = ? WHERE mac = ? AND discovery IS NOT NULL",
+            [(discovery.to_json(), mac.digits) for mac, discovery in news.items()],
+        )
 
 
 async def _set_software(tx: Transaction, mac: Mac, software: Software | None) -> None:

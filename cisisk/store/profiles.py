@@ -68,23 +68,28 @@ async def get(db: Database | Transaction, uuid: str) -> Profile:
 async def create(db: Database, actor: Actor, attributes: Mapping[str, Any]) -> Profile:
     """Add a profile. ``attributes`` are those of :class:`Profile`. Raises Invalid: no such user."""
     async with db.transaction() as tx:
-        await _require_user(tx, attributes)
-        uuid, moment = str(uuid4()), now()
-        row = {
-            "uuid": uuid,
-            "compatible_models": "[]",
-            "placeholders": False,
-            **_columns(attributes),
-            "created_at": moment,
-            "updated_at": moment,
-        }
-        await tx.rows(
-            f"INSERT INTO profiles ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 -- our names
-            tuple(row.values()),
-        )
-        payload = {"name": attributes["name"], "user_uuid": attributes["user_uuid"]}
-        await audit.record(tx, actor, "profile.created", uuid, payload)
-        return await get(tx, uuid)
+        return await get(tx, await add(tx, actor, attributes))
+
+
+async def add(tx: Transaction, actor: Actor, attributes: Mapping[str, Any]) -> str:
+    """The same within a transaction; the uuid of the new profile."""
+    await _require_user(tx, attributes)
+    uuid, moment = str(uuid4()), now()
+    row = {
+        "uuid": uuid,
+        "compatible_models": "[]",
+        "placeholders": False,
+        **_columns(attributes),
+        "created_at": moment,
+        "updated_at": moment,
+    }
+    await tx.rows(
+        f"INSERT INTO profiles ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 -- our names
+        tuple(row.values()),
+    )
+    payload = {"name": attributes["name"], "user_uuid": attributes["user_uuid"]}
+    await audit.record(tx, actor, "profile.created", uuid, payload)
+    return uuid
 
 
 async def update(

@@ -126,6 +126,16 @@ async def end_logins(tx: Transaction, uuid: str) -> None:
     await tx.rows("UPDATE login_sessions SET revoked_at = ? WHERE user_uuid = ? AND revoked_at IS NULL", (now(), uuid))
 
 
+async def first_superadmin(db: Database) -> str | None:
+    """The uuid of the active superadmin who is there longest."""
+    row = await db.row(
+        "SELECT users.uuid FROM users JOIN user_permissions ON user_permissions.user_uuid = users.uuid"
+        " JOIN permissions ON permissions.uuid = perm_uuid WHERE level = 0 AND is_active"
+        " ORDER BY users.created_at, users.uuid LIMIT 1"
+    )
+    return None if row is None else str(row["uuid"])
+
+
 async def require_a_superadmin(tx: Transaction) -> None:
     """Called after any change that can take somebody's access away.
 

@@ -224,6 +224,8 @@ def settings_for(directory: Path, **sections: dict[str, Any]) -> Settings:
         "server": {"host": "127.0.0.1", "port": 0, "environment": "test"},
         "data": {"dir": str(directory / "data")},
         "tftp": {"host": "127.0.0.1", "port": 0},
+        "provisioning_http": {"host": "127.0.0.1", "port": 0},
+        "ftp": {"host": "127.0.0.1", "port": 0},
         # Nothing listens there, and nothing outside this machine is called by accident.
         "phone_http": {"port": 9, "timeout": 1},
     }

@@ -28,6 +28,8 @@ def run(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         "data": f'dir = "{settings.data.dir}"',
         "server": 'host = "127.0.0.1"\nport = 0',
         "tftp": 'host = "127.0.0.1"\nport = 0',
+        "ftp": 'host = "127.0.0.1"\nport = 0',
+        "provisioning_http": 'host = "127.0.0.1"\nport = 0',
     }
     config.write_text("\n".join(f"[{name}]\n{keys}" for name, keys in tables.items()))
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from cisisk.api.routes import ROUTES
 from tests.api.client import MAC, SWITCH, Site
@@ -34,11 +35,12 @@ async def existing(site: Site) -> dict[str, dict[str, str]]:
     values = {"users": anna, "permissions": clerk, "phone-profiles": profile, "deployments": done["deployment"]}
     found = {}
     for route in ROUTES:
-        path = route.path.replace("{uuid:(?!switch$)[^/]+}", "{uuid}")
+        path = web.DynamicResource(route.path).canonical
         if route.method in ("GET", "PUT") and "{" in path:
             uuid = anna if "{userUuid}" in path else values.get(path.split("/")[1], "")
             parameter = path.partition("{")[2].rstrip("}")
-            found[f"{route.method} /api/v1{path}"] = {parameter: MAC if parameter == "mac" else uuid}
+            value = {"mac": MAC, "path": f"SEP{MAC.replace(':', '')}.cnf.xml"}.get(parameter, uuid)
+            found[f"{route.method} /api/v1{path}"] = {parameter: value}
     return found
 
 

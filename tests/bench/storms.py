@@ -197,6 +197,7 @@ def settings(workshop: Path, root: Path, address: tuple[str, int], api_port: int
     file = workshop / "config.toml"
     file.write_text(
         f'[server]\nhost = "127.0.0.1"\nport = {api_port}\n[data]\ndir = "{workshop / "data"}"\n'
+        "[provisioning_http]\nenabled = false\n[ftp]\nenabled = false\n"
         f'[provisioning]\nroot = "{root}"\n[tftp]\nhost = "{address[0]}"\nport = {address[1]}\n'
         '[log]\nlevel = "warning"\n'
     )
@@ -205,10 +206,12 @@ def settings(workshop: Path, root: Path, address: tuple[str, int], api_port: int
 
 def serve_engine(port: int, root: Path) -> int:
     """Serve ``root`` by the TFTP engine alone until SIGTERM."""
+    from cisisk.provisioning.access.policy import AccessPolicy, Mode
     from cisisk.provisioning.library import Library
     from cisisk.provisioning.tftp.server import TftpServer
 
-    server = TftpServer(host="127.0.0.1", port=port, source=Library(root), on_fetch=lambda _: None, max_transfers=4096)
+    source = AccessPolicy(Library(root), Mode.OFF)
+    server = TftpServer(host="127.0.0.1", port=port, source=source, on_fetch=lambda _: None, max_transfers=4096)
     server.start()
     signal.sigwait({signal.SIGTERM})
     server.stop(0)

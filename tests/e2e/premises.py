@@ -47,6 +47,8 @@ def settings_for(directory: Path, **sections: dict[str, Any]) -> Settings:
         "server": {"host": "127.0.0.1", "port": 0},
         "data": {"dir": str(directory / "data")},
         "tftp": {"host": "127.0.0.1", "port": 0},
+        "provisioning_http": {"host": "127.0.0.1", "port": 0},
+        "ftp": {"host": "127.0.0.1", "port": 0},
         "phone_http": {"port": free_port(), "timeout": 1},
     }
     for name, section in sections.items():
@@ -130,13 +132,14 @@ class Site:
     def phone(self, model: str = "7942", **options: Any) -> SimulatedPhone:
         assert self.running.tftp_address
         options.setdefault("timing", TIMING)
+        # Nobody listens there, so that phones ask over TFTP.
+        options.setdefault("http_port", free_port())
         return SimulatedPhone(
             self.new_mac(),
             find_model(model),
             address=next(_addresses),
             server=self.running.tftp_address[0],
             tftp_port=self.running.tftp_address[1],
-            http_port=free_port(),
             web_port=self.settings.phone_http.port,
             **options,
         )

@@ -33,6 +33,10 @@ def environment(directory: Path, **more: str) -> dict[str, str]:
         "CISISK_SERVER__PORT": str(free_port()),
         "CISISK_TFTP__HOST": "127.0.0.1",
         "CISISK_TFTP__PORT": str(free_port()),
+        "CISISK_PROVISIONING_HTTP__HOST": "127.0.0.1",
+        "CISISK_PROVISIONING_HTTP__PORT": str(free_port()),
+        "CISISK_FTP__HOST": "127.0.0.1",
+        "CISISK_FTP__PORT": "0",
         **more,
     }
 
@@ -189,12 +193,12 @@ def test_a_port_that_needs_a_right_is_named_with_the_remedy(tmp_path: Path) -> N
     assert "CAP_NET_BIND_SERVICE" in ended.stderr
 
 
-@pytest.mark.parametrize("section", ["server", "tftp"])
+@pytest.mark.parametrize("section", ["server", "tftp", "provisioning_http", "ftp"])
 def test_a_port_that_is_taken_is_named(tmp_path: Path, section: str) -> None:
-    kind = socket.SOCK_STREAM if section == "server" else socket.SOCK_DGRAM
+    kind = socket.SOCK_DGRAM if section == "tftp" else socket.SOCK_STREAM
     with socket.socket(socket.AF_INET, kind) as other:
         other.bind(("127.0.0.1", 0))
-        if section == "server":
+        if kind == socket.SOCK_STREAM:
             other.listen()
         port = other.getsockname()[1]
         ended = run(tmp_path, "serve", **{f"CISISK_{section.upper()}__PORT": str(port)})
@@ -225,7 +229,7 @@ def test_the_demo_tells_a_story_that_comes_true(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "restart accepted by cgi-init-restart" in ended.stdout
     assert "restart accepted by cgi-keys" in ended.stdout
-    assert ended.stdout.count("fetched over TFTP by") == 4
+    assert [ended.stdout.count(f"fetched over {protocol} by") for protocol in ("TFTP", "HTTP")] == [2, 2]
     assert "NOT" not in ended.stdout
     assert ended.stderr == ""
 

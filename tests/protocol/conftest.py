@@ -52,7 +52,7 @@ class Served:
     def port(self) -> int:
         return self.server.address[1]
 
-    def open(self, name: str) -> MemoryContent:
+    def open(self, name: str, host: str) -> MemoryContent:
         if name not in self.files:
             raise NotServed(name)
         self.opened.append(MemoryContent(self.files[name]))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import tftpy
 
+from cisisk.provisioning.access.policy import AccessPolicy, Mode
 from cisisk.provisioning.fetch import Outcome
 from cisisk.provisioning.library import Library
 from cisisk.provisioning.tftp import wire
@@ -97,7 +98,7 @@ def test_a_hundred_megabytes_arrive_over_three_rollovers_of_the_block_number(tft
     root.mkdir()
     into.mkdir()
     (root / "image.bin").write_bytes(content)
-    served = tftp_serve({}, source=Library(root))
+    served = tftp_serve({}, source=AccessPolicy(Library(root), Mode.OFF))
     clients = [tftp_hpa, atftp, curl]
     with ThreadPoolExecutor() as at_once:  # each is in lock-step and waits more than it works
         for _ in at_once.map(lambda client: client(served.port, "image.bin", into / client.__name__, None), clients):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from cisisk.provisioning.access.policy import AccessPolicy, Mode
 from cisisk.provisioning.library import Library
 from cisisk.provisioning.tftp import wire
 
@@ -55,7 +56,7 @@ def test_masses_of_hostile_datagrams_leave_the_server_serving(
     content = random.Random(1).randbytes(5000)
     (tmp_path / "a.xml").write_bytes(content)
     (tmp_path / "big.bin").write_bytes(content * 400)
-    served = tftp_serve({}, source=Library(tmp_path))
+    served = tftp_serve({}, source=AccessPolicy(Library(tmp_path), Mode.OFF))
     dice = random.Random(69)
     noisy = [tftp_phone(served, host=f"127.0.{dice.randrange(1, 9)}.{index + 1}") for index in range(40)]
     honest = tftp_phone(served)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cisisk.provisioning.access.policy import AccessPolicy, Mode
 from cisisk.provisioning.fetch import Outcome
 from cisisk.provisioning.library import Library
 from cisisk.provisioning.tftp import ports, wire
@@ -109,13 +110,13 @@ def storm(downloads: list[Download]) -> None:
         download.socket.close()
 
 
-@pytest.fixture(name="library")
-def library_of(tmp_path: Path) -> Library:
+@pytest.fixture(name="source")
+def source_of(tmp_path: Path) -> AccessPolicy:
     """Twelve files of lengths that matter, the last too large to be kept."""
     dice = random.Random(1350)
     for index, size in enumerate([0, 1, 511, 512, 513, 1024, 4096, 16384, 16385, 70_000, 300_000, (1 << 20) + 5]):
         (tmp_path / f"{index}.bin").write_bytes(dice.randbytes(size))
-    return Library(tmp_path, cache_bytes=120_000)
+    return AccessPolicy(Library(tmp_path, cache_bytes=120_000), Mode.OFF)
 
 
 def downloads(count: int, address: tuple[str, int], source: str, **options: int) -> list[Download]:
@@ -129,7 +130,7 @@ def downloads(count: int, address: tuple[str, int], source: str, **options: int)
 )
 def test_everybody_gets_the_file_asked_for(
     tftp_serve: Callable,
-    library: Library,
+    source: AccessPolicy,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     has_batches: bool,
@@ -138,7 +139,7 @@ def test_everybody_gets_the_file_asked_for(
     single_port: bool,
 ):
     monkeypatch.setattr(ports, "_HAS_BATCHES", has_batches and ports._HAS_BATCHES)
-    served = tftp_serve({}, host=host, single_port=single_port, source=library, largest_blksize=8192)
+    served = tftp_serve({}, host=host, single_port=single_port, source=source, largest_blksize=8192)
     phones = downloads(48, (host, served.port), host, **options)
     storm(phones)
     for phone in phones:
@@ -238,7 +239,7 @@ def bad_network_before() -> Iterator[Callable[[tuple[str, int], float], BadNetwo
 def test_over_a_bad_network_a_transfer_ends_whole_or_with_an_error(
     tftp_serve: Callable,
     bad_network: Callable,
-    library: Library,
+    source: AccessPolicy,
     tmp_path: Path,
     loss: float,
     options: dict,
@@ -247,7 +248,7 @@ def test_over_a_bad_network_a_transfer_ends_whole_or_with_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(Download, "TIMER", 0.1)
-    served = tftp_serve({}, source=library, single_port=single_port)
+    served = tftp_serve({}, source=source, single_port=single_port)
     network = bad_network(served.server.address, loss)
     phones = [Download(f"{index % files}.bin", options, ("127.0.0.1", 0), network.address) for index in range(36)]
     storm(phones)

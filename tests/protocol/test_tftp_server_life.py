@@ -19,7 +19,7 @@ FILES = {"a.xml": b"a" * 1200}
 
 
 class NoFiles:
-    def open(self, name: str) -> object:
+    def open(self, name: str, host: str) -> object:
         raise NotServed(name)
 
 

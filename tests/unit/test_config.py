@@ -39,10 +39,12 @@ def another(kind: Any, key: Field[Any]) -> tuple[Any, str]:
     if kind is bool:
         return not key.default, str(not key.default).lower()
     if kind == tuple[str, ...]:
-        return ("192.0.2.1", "192.0.2.2"), "192.0.2.1, 192.0.2.2,"
+        two = ("AA:BB:CC:DD:EE:7F", "aabb.ccdd.ee80") if "mac" in rules else ("192.0.2.1", "192.0.2.2")
+        return two, f"{two[0]}, {two[1]},"
     if kind is Path:
         return Path("/somewhere/else"), "/somewhere/else"
     text = {"port_range": "40000-40999", "public_url": "http://192.0.2.5:8080", "root": "/srv/tftp"}
+    text |= {"default_call_manager": "pbx.example.org", "passive_ports": "40000-40999"}
     value = "192.0.2.5" if rules.get("address") else text.get(key.name, "another text")
     return value, value
 
@@ -201,6 +203,10 @@ def test_a_wrong_variable_stops_the_start_by_its_name(variable: str, value: str,
         ("server", "port", 0, 65535),
         ("server", "tls_port", 0, 65535),
         ("tftp", "port", 0, 65535),
+        ("provisioning_http", "port", 0, 65535),
+        ("ftp", "port", 0, 65535),
+        ("fetch_log", "days", 1, 3650),
+        ("fetch_log", "rows", 1000, 100_000_000),
         ("tftp", "max_transfers", 1, 65535),
         ("provisioning", "max_config_bytes", 1024, 1 << 20),
         ("phone_http", "timeout", 1, 60),
@@ -260,6 +266,7 @@ def test_a_public_url_is_taken(url: str) -> None:
 def test_a_certificate_needs_its_key(given_: dict[str, str]) -> None:
     assert refusal({"server": given_}) == "server.tls_cert and server.tls_key: set both, or neither"
     assert build({"server": {"tls_cert": "c", "tls_key": "k"}}, {}).server.tls_key == "k"
+    assert refusal({"ftp": given_}) == "ftp.tls_cert and ftp.tls_key: set both, or neither"
 
 
 def test_no_root_may_hold_the_data_directory(tmp_path: Path) -> None:
@@ -290,6 +297,7 @@ def test_relative_paths_are_compared_as_they_lie(tmp_path: Path, monkeypatch: py
 )
 def test_a_range_of_ports_is_two_ports(text: str, ports: tuple[int, int] | None) -> None:
     assert build({"tftp": {"port_range": text}}, {}).tftp.reply_ports == ports
+    assert build({"ftp": {"passive_ports": text}}, {}).ftp.data_ports == ports
 
 
 @pytest.mark.parametrize(
@@ -299,6 +307,7 @@ def test_what_is_no_range_of_ports_is_refused(text: str) -> None:
     assert refusal({"tftp": {"port_range": text}}) == (
         f'tftp.port_range: expected two ports such as "40000-40999", got "{text}"'
     )
+    assert refusal({"ftp": {"passive_ports": text}}).startswith("ftp.passive_ports: expected two ports")
 
 
 # Secrets
@@ -411,6 +420,18 @@ def test_the_environment_of_the_process_is_read_unless_another_is_given(
 ) -> None:
     monkeypatch.setenv("CISISK_SERVER__PORT", "4711")
     assert load().server.port == 4711
+
+
+def test_a_decoy_is_a_mac() -> None:
+    told = refusal({"provisioning": {"decoys": ["AA:BB:CC:DD:EE:7F", "nobody"]}})
+    assert told == 'provisioning.decoys: Not a MAC address such as AA:BB:CC:DD:EE:01, got "nobody"'
+
+
+@pytest.mark.parametrize("host", ["two words", "http://192.0.2.10", "a" * 51, "<host>"])
+def test_a_call_manager_is_a_name_or_an_address(host: str) -> None:
+    assert refusal({"provisioning": {"default_call_manager": host}}).startswith(
+        "provisioning.default_call_manager: expected a name or an address"
+    )
 
 
 # Anything at all

@@ -25,7 +25,7 @@ async def hash_passwords():
     print(resident() - before)
 
 
-malloc.return_large_blocks()
+malloc.configure()
 asyncio.run(hash_passwords())
 """
 
@@ -45,5 +45,5 @@ def test_a_c_library_without_the_setting_is_left_alone(monkeypatch: pytest.Monke
         return object()
 
     monkeypatch.setattr(malloc.ctypes, "CDLL", musl)
-    malloc.return_large_blocks()
+    malloc.configure()
     assert asked == [None]

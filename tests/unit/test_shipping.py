@@ -25,6 +25,7 @@ from cisisk.api.application import PREFIX
 from cisisk.config import Settings
 from cisisk.model.deployment import DeploymentState
 from cisisk.phone_services import authentication
+from cisisk.provisioning_ports import SPARE_DESCRIPTORS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -158,6 +159,8 @@ async def test_the_api_example_of_the_readme_works_as_it_is_pasted(
         "server": {"host": "127.0.0.1", "port": 0},
         "data": {"dir": str(tmp_path / "data")},
         "tftp": {"host": "127.0.0.1", "port": 0},
+        "provisioning_http": {"host": "127.0.0.1", "port": 0},
+        "ftp": {"host": "127.0.0.1", "port": 0},
     }
     async with appliance.running(config.build(tables, {})) as running:
         assert running.tftp_address is not None
@@ -190,8 +193,8 @@ def test_the_unit_lets_the_service_use_its_default_directory() -> None:
 def test_the_unit_allows_the_open_files_that_the_transfers_need() -> None:
     (limits,) = of_unit("LimitNOFILE")
     soft, hard = (int(limit) for limit in limits.split(":"))
-    assert soft >= Settings().tftp.max_transfers + appliance._SPARE_DESCRIPTORS
-    assert hard >= MOST_TRANSFERS + appliance._SPARE_DESCRIPTORS
+    assert soft >= Settings().tftp.max_transfers + SPARE_DESCRIPTORS
+    assert hard >= MOST_TRANSFERS + SPARE_DESCRIPTORS
 
 
 @pytest.mark.needs("systemd-analyze")
@@ -225,7 +228,9 @@ def test_the_image_starts_a_command_that_exists_without_a_shell() -> None:
 
 
 def test_the_image_exposes_the_default_ports_and_keeps_the_default_directory() -> None:
-    assert of_image("EXPOSE").split() == [f"{Settings().server.port}/tcp", f"{Settings().tftp.port}/udp"]
+    ports = [f"{Settings().server.port}/tcp", f"{Settings().provisioning_http.port}/tcp", f"{Settings().tftp.port}/udp"]
+    ftp = [f"{Settings().ftp.port}/tcp", f"{Settings().ftp.passive_ports}/tcp"]
+    assert of_image("EXPOSE").split() == ports + ftp
     assert Path(of_image("VOLUME")) == Settings().data.dir
 
 

@@ -3,8 +3,9 @@
 from typing import Any
 
 from aiohttp import web
+from marshmallow import Schema
 
-from cisisk.api.context import PROFILES, SWITCHER, actor, database, seen_versions, uuid_of
+from cisisk.api.context import LOADS, PROFILES, SWITCHER, actor, database, seen_versions, uuid_of
 from cisisk.api.envelope import reply, reply_list
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
@@ -18,6 +19,7 @@ from cisisk.api.schemas.phone import (
     WarningOut,
 )
 from cisisk.mobility.profiles import JudgedProfile
+from cisisk.model.deployment import Deployment
 from cisisk.store import deployments, profiles, users
 from cisisk.store.listing import Listing
 
@@ -103,11 +105,16 @@ async def switch(request: web.Request) -> web.Response:
     """POST /phone-profiles/switch."""
     body = body_of(request)
     deployment = await request.config_dict[SWITCHER].switch(actor(request), body["profile_uuid"], body["mac"])
-    return reply(request, "Profile switched", _SWITCH.dump(deployment))
+    return reply(request, "Profile switched", await _with_warnings(request, _SWITCH, deployment))
 
 
 @operation(summary="Show what became of a switch", tag="Deployments", data=DeploymentOut())
 async def show_deployment(request: web.Request) -> web.Response:
     """GET /deployments/{uuid}."""
     deployment = await deployments.get(database(request), uuid_of(request))
-    return reply(request, "Deployment found", _DEPLOYMENT.dump(deployment))
+    return reply(request, "Deployment found", await _with_warnings(request, _DEPLOYMENT, deployment))
+
+
+async def _with_warnings(request: web.Request, schema: Schema, deployment: Deployment) -> dict[str, Any]:
+    findings = await request.config_dict[LOADS].findings_of(deployment)
+    return {**schema.dump(deployment), "warnings": _WARNINGS.dump(findings)}

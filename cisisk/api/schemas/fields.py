@@ -2,10 +2,13 @@
 
 import ipaddress
 import re
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, missing, post_load, validate
 
+from cisisk.model.clock import timestamp
 from cisisk.model.errors import Invalid
 from cisisk.model.mac import Mac
 
@@ -56,8 +59,8 @@ class Uuid(fields.UUID):
 class MacAddress(fields.String):
     """A MAC address: any usual form in, ``AA:BB:CC:DD:EE:01`` out."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(metadata={"example": "AA:BB:CC:DD:EE:01"}, **kwargs)
+    def __init__(self, *, metadata: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(metadata={"example": "AA:BB:CC:DD:EE:01", **(metadata or {})}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         try:
@@ -83,6 +86,24 @@ class WholeNumber(fields.Integer):
         if isinstance(value, float) and not value.is_integer():
             raise self.make_error("invalid", input=value)
         return super()._validated(value)
+
+
+class Moment(fields.String):
+    """A point in time that clients send, in any form of RFC 3339."""
+
+    def __init__(self, *, metadata: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(metadata={"format": "date-time", **(metadata or {})}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        try:
+            moment = datetime.fromisoformat(super()._deserialize(value, attr, data, **kwargs))
+            if moment.tzinfo is not None:
+                return timestamp(moment)
+        except (ValueError, OverflowError) as error:
+            raise ValidationError(self._WANTED) from error
+        raise ValidationError(self._WANTED)
+
+    _WANTED = "Not a time such as 2026-06-28T12:00:00.000Z"
 
 
 class Timestamp(fields.String):

@@ -41,6 +41,27 @@ class PhoneIn(In):
     is_active = fields.Boolean(allow_none=True, load_default=True)
 
 
+class DiscoveryOut(Schema):
+    """What a phone that nobody has added reveals by its requests. Hints: whoever can send a packet can make them."""
+
+    at = Timestamp(required=True)
+    protocols = fields.List(fields.String(), required=True, attribute="revealed.protocols")
+    software = fields.String(required=True, allow_none=True, attribute="revealed.software")
+    models = fields.List(
+        fields.String(),
+        required=True,
+        attribute="revealed.models",
+        metadata={"description": "Those that ask for such files; empty for any"},
+    )
+    firmware = fields.List(fields.String(), required=True, attribute="revealed.loads")
+    signed = fields.Boolean(
+        required=True, attribute="revealed.signed", metadata={"description": "It wants its config signed"}
+    )
+    recovering = fields.Boolean(
+        required=True, attribute="revealed.recovering", metadata={"description": "It looks for firmware to start with"}
+    )
+
+
 class PhoneOut(Schema):
     """A phone."""
 
@@ -65,6 +86,13 @@ class PhoneOut(Schema):
     current_profile_uuid = Uuid(required=True, allow_none=True)
     seen_ip = fields.String(required=True, allow_none=True, metadata={"description": "Where it last fetched from"})
     seen_at = Timestamp(required=True, allow_none=True)
+    served_sha256 = fields.String(
+        required=True, allow_none=True, metadata={"description": "Of the config that it is served"}
+    )
+    # When that was found changed or removed on the disk by somebody else; null while it is what Cisisk put there.
+    drifted_at = Timestamp(required=True, allow_none=True)
+    # null as soon as somebody has added or changed it, or switched it to a profile
+    discovered = fields.Nested(DiscoveryOut, required=True, allow_none=True, attribute="discovery")
     created_at = Timestamp(required=True)
     updated_at = Timestamp(required=True)
 
@@ -162,6 +190,9 @@ class SwitchOut(Schema):
     restart = fields.String(required=True, metadata={"description": "ok, or why no restart could be triggered"})
     deployment = Uuid(required=True, attribute="uuid", metadata={"description": "For GET /deployments/{uuid}"})
     sha256 = fields.String(required=True, metadata={"description": "Of the config as it is served"})
+    warnings = fields.List(
+        fields.Nested(WarningOut), required=True, metadata={"description": "What the firmware it names lacks here, now"}
+    )
 
 
 class DeploymentOut(Schema):
@@ -184,3 +215,6 @@ class DeploymentOut(Schema):
     superseded_at = Timestamp(required=True, allow_none=True)
     failed_at = Timestamp(required=True, allow_none=True)
     failure = fields.String(required=True, allow_none=True)
+    warnings = fields.List(
+        fields.Nested(WarningOut), required=True, metadata={"description": "What the firmware it names lacks here, now"}
+    )

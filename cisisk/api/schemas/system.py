@@ -32,6 +32,8 @@ class HealthOut(Schema):
     uptime = fields.Float(required=True, metadata={"description": "Seconds since the start"})
     database = fields.String(required=True, metadata={"enum": ["ok", "failed"]})
     tftp = fields.String(required=True, metadata={"enum": ["ok", "failed", "off"]})
+    provisioning_http = fields.String(required=True, metadata={"enum": ["ok", "failed", "off"]})
+    ftp = fields.String(required=True, metadata={"enum": ["ok", "failed", "off"]})
     memory = fields.Nested(MemoryOut, required=True)
 
 

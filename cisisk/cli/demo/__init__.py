@@ -44,6 +44,8 @@ def _settings(directory: Path) -> Settings:
         "server": {"host": SERVER, "port": 0, "public_url": f"http://{SERVER}", "environment": "demo"},
         "data": {"dir": str(directory)},
         "tftp": {"host": SERVER, "port": 0},
+        "provisioning_http": {"host": SERVER, "port": 0},
+        "ftp": {"host": SERVER, "port": 0},
         # On each simulated phone's own address.
         "phone_http": {"port": _free_port()},
     }

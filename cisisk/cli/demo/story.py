@@ -11,6 +11,7 @@ from cisisk.appliance import Appliance
 from cisisk.cli.demo.client import DemoClient
 from cisisk.model.deployment import RESTART_OK
 from cisisk.model.mac import Mac
+from cisisk.simulator.boot import Answer
 from cisisk.simulator.models import find_model
 from cisisk.simulator.phone import SimulatedPhone
 from cisisk.simulator.tftp_client import Patience
@@ -28,6 +29,7 @@ class Story:
 
     def __init__(self, running: Appliance, client: DemoClient, web_port: int) -> None:
         server, tftp_port = running.tftp_address or ("", 0)
+        _, http_port = running.provisioning_http_address or ("", 0)
         self._client = client
         self._phones_url = running.phones_url
         self._phones = [
@@ -37,6 +39,7 @@ class Story:
                 address=address,
                 server=server,
                 tftp_port=tftp_port,
+                http_port=http_port,
                 web_port=web_port,
                 # Not the model's own, which the phones of another demo may be using.
                 source_port=0,
@@ -131,7 +134,7 @@ class Story:
             return
         same = deployment["fetched_from"] == phone.address and phone.config_sha256 == deployment["sha256"]
         self._check(
-            f"fetched over TFTP by {phone.mac} at {deployment['fetched_from']}, and it runs sha256 "
+            f"fetched over {_protocol(phone)} by {phone.mac} at {deployment['fetched_from']}, and it runs sha256 "
             f"{str(phone.config_sha256)[:16]}...: {switch['profile']}",
             is_true=same,
         )
@@ -150,6 +153,12 @@ class Story:
 
     def _say(self, text: str) -> None:
         print(text, flush=True)  # noqa: T201 -- what the command is for
+
+
+def _protocol(phone: SimulatedPhone) -> str:
+    """Over what the phone took the config it runs."""
+    taken = (phone.mac.config_name, Answer.RECEIVED)
+    return next(asked.via.upper() for asked in phone.boots[-1].asked if (asked.name, asked.answer) == taken)
 
 
 def _config(name: str, extension: str, phones_url: str) -> str:

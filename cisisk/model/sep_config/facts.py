@@ -69,6 +69,7 @@ class SepConfig:
         protocol: as declared.
         has_sip_profile: whether there is a ``<sipProfile>``; SIP configs that declare no protocol have one.
         load: the firmware load; None leaves the phone the one it has.
+        load_server: another host that the phone takes its firmware from.
         modules: how many key expansion modules are configured.
         dial_template: a file the phone fetches, like the two after it.
         call_managers: hosts, in the order of the file.
@@ -78,6 +79,7 @@ class SepConfig:
     protocol: Protocol | None
     has_sip_profile: bool
     load: str | None
+    load_server: str | None
     version_stamp: str | None
     lines: tuple[Line, ...]
     modules: int
@@ -118,6 +120,7 @@ def facts_of(document: Document) -> SepConfig:
         protocol=_PROTOCOLS.get((text("deviceProtocol") or "").upper()),
         has_sip_profile=document.first("sipProfile") is not None,
         load=text("loadInformation") or None,
+        load_server=text("vendorConfig/loadServer") or None,
         version_stamp=text("versionStamp"),
         lines=_lines(document),
         modules=sum(1 for _ in document.every("addOnModules/addOnModule")),

@@ -29,6 +29,10 @@ class FindingCode(StrEnum):
     """A line that cannot register."""
     LINE_WITHOUT_PROXY = auto()
     """A line that does not know where to register."""
+    LOAD_INCOMPLETE = auto()
+    """A file of the firmware load is not on this server: the phone cannot load it."""
+    LOAD_NOT_SERVED = auto()
+    """The firmware load is not on this server: the phone keeps the one it has."""
     LOAD_PROTOCOL_MISMATCH = auto()
     """The firmware load is for the other protocol."""
     LOAD_WITH_SUFFIX = auto()

@@ -215,7 +215,7 @@ class LiveTransfers:
 
     def _begin(self, request: wire.Request, peer: SocketAddress, local: str, endpoint: Endpoint, now: float) -> None:
         try:
-            live = self._open(request, now)
+            live = self._open(request, peer[0], now)
         except NotServed:
             outcome, error = Outcome.ABSENT, NOT_FOUND
         except _TooLong:
@@ -236,9 +236,9 @@ class LiveTransfers:
         endpoint.send((error,), peer)
         self._report(self._unsent(outcome, request, peer, local, now))
 
-    def _open(self, request: wire.Request, now: float) -> LiveTransfer:
+    def _open(self, request: wire.Request, host: str, now: float) -> LiveTransfer:
         """Raises NotServed, _TooLong, and whatever else the source raises."""
-        content = self._source.open(request.name)
+        content = self._source.open(request.name, host)
         try:
             if request.mode == "netascii":
                 content = _as_netascii(content)

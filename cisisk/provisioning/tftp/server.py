@@ -40,7 +40,7 @@ MAX_WAITING = 8192
 NICENESS = 2
 """How far the thread stands back: on a machine with one free core an answer of the API, which takes a millisecond,
 would else wait behind thousands of blocks. A thread that has the core to itself loses nothing."""
-CROWD, PATIENCE = 768, 0.2
+CROWD, PATIENCE = 384, 0.2
 """While so many transfers are under way, a request waits so many seconds at most for one of them to end. In a boot
 storm they end by the thousand a second, and the fewer share the server the sooner each is done and the less is held in
 memory; behind phones that are slow or dead nobody waits for longer than a phone does not notice (its timer is a second

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from cisisk.identity.accounts import ADMIN, Accounts, Login
+from cisisk.identity.administrators import Administrators
 from cisisk.identity.brake import FREE_FAILURES, Brake
 from cisisk.identity.passwords import Passwords
 from cisisk.identity.tokens import KeyRing
-from cisisk.model.errors import CisiskError, Conflict, Invalid, TooManyAttempts, Unauthenticated
-from cisisk.model.user import Actor, User
-from cisisk.store import audit, pins, users
+from cisisk.model.errors import CisiskError, Conflict, Forbidden, Invalid, TooManyAttempts, Unauthenticated
+from cisisk.model.user import SUPERADMIN_PERMISSION, Actor, User
+from cisisk.store import audit, permissions, pins, users
 from cisisk.store.database import Database
 from cisisk.store.listing import Listing
 
@@ -277,3 +278,49 @@ async def test_the_log_tells_who_logged_in_from_where(accounts: Accounts, anna: 
     entry = (await audit.entries(db, Listing(limit=1))).items[0]
     assert (entry.action, entry.user_uuid, entry.entity_uuid) == ("auth.login", anna.uuid, anna.uuid)
     assert (entry.ip, entry.user_agent, entry.payload) == (HERE.ip, HERE.user_agent, {})
+
+
+async def test_a_door_without_tokens_lets_administrators_in_and_nobody_else(
+    accounts: Accounts, anna: User, db: Database
+) -> None:
+    door = Administrators(accounts, "FTP")
+    for password, refusal in (("wrong", Unauthenticated), (PASSWORD, Forbidden)):
+        with pytest.raises(refusal):
+            await asyncio.wrap_future(door.admit("anna", password, "192.0.2.1"))
+    await permissions.give(db, Actor(), anna.uuid, SUPERADMIN_PERMISSION)
+    admitted = await asyncio.wrap_future(door.admit("ANNA", PASSWORD, "192.0.2.1"))
+    assert admitted.username == "Anna"
+    assert admitted.actor == Actor(user_uuid=anna.uuid, ip="192.0.2.1", user_agent="FTP")
+    assert await asyncio.wrap_future(admitted.is_still_admitted())
+    assert PASSWORD not in repr(vars(admitted))
+
+
+@pytest.mark.parametrize("change", ["password", "activity", "permission", "name", "existence"])
+async def test_any_change_of_an_administrator_closes_that_door(
+    accounts: Accounts, anna: User, db: Database, change: str
+) -> None:
+    await permissions.give(db, Actor(), anna.uuid, SUPERADMIN_PERMISSION)
+    user, password_hash = await accounts.administrator("anna", PASSWORD, HERE)
+    assert await accounts.is_still_administrator(user, password_hash)
+    if change == "permission":
+        await permissions.take(db, Actor(), anna.uuid)
+    elif change == "existence":
+        await users.delete(db, Actor(), anna.uuid)
+    else:
+        fields = {"password": {"password": PASSWORD}, "activity": {"is_active": False}, "name": {"username": "Berta"}}
+        await accounts.update(Actor(), anna.uuid, fields[change])
+    assert not await accounts.is_still_administrator(user, password_hash)
+
+
+async def test_guesses_at_that_door_and_at_logins_share_a_brake(accounts: Accounts, anna: User) -> None:
+    for _ in range(FREE_FAILURES):
+        with pytest.raises(Unauthenticated):
+            await accounts.administrator("anna", "wrong", THERE)
+    assert await attempt(accounts, "anna", PASSWORD) == "TooManyAttempts"
+
+
+async def test_a_right_password_without_the_permission_is_no_guess(accounts: Accounts, anna: User) -> None:
+    for _ in range(FREE_FAILURES + 1):
+        with pytest.raises(Forbidden):
+            await accounts.administrator("anna", PASSWORD, HERE)
+    assert await attempt(accounts, "anna", PASSWORD) == "Login"

@@ -5,6 +5,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -60,6 +61,21 @@ async def stored(contacts: Contacts, *fetches: Fetch) -> None:
     for one in fetches:
         contacts.note(one)
     await contacts.store_pending()
+
+
+async def test_what_is_not_believed_moves_no_phone_and_proves_no_delivery(
+    db: Database, mac: Mac, deployment: Deployment
+) -> None:
+    contacts = Contacts(db, lambda _, host: host == "192.0.2.7")
+    await stored(contacts, fetch(mac.config_name), fetch(mac.config_name, ip="192.0.2.66"))
+    assert await phones.last_seen(db, mac) == "192.0.2.7"
+    assert (await deployments.get(db, deployment.uuid)).fetched_from == "192.0.2.7"
+
+
+async def test_over_ftp_comes_an_administrator_and_no_phone(contacts: Contacts, db: Database, mac: Mac) -> None:
+    whole = {"name": mac.config_name, "outcome": Outcome.COMPLETED, "sha256": SHA256}
+    await stored(contacts, Fetch(protocol="ftp", started_at=now(), peer=("192.0.2.9", 1024), local="", **whole))
+    assert await phones.last_seen(db, mac) is None
 
 
 async def state(db: Database, deployment: Deployment) -> DeploymentState:
@@ -366,25 +382,30 @@ async def test_what_is_being_stored_at_the_end_is_stored(
     assert await state(db, deployment) is DeploymentState.FETCHED
 
 
-async def test_what_the_database_refuses_is_lost_and_said_so_and_the_rest_goes_on(
+async def test_what_the_database_refuses_is_lost_and_said_so_once_and_the_rest_goes_on(
     contacts: Contacts, db: Database, mac: Mac, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_BATCH_SECONDS", 0.0)
 
-    async def said() -> bool:
-        return "what 1 fetches told is lost" in caplog.text
+    async def lost(count: int) -> bool:
+        return contacts._lost == count
 
     async def seen() -> bool:
         return await phones.last_seen(db, mac) == "192.0.2.8"
 
     async with running(contacts):
         await db._writer.execute("PRAGMA query_only = ON")
-        contacts.note(fetch(mac.config_name))
-        await until(said)
+        for count in (1, 2):
+            contacts.note(fetch(mac.config_name))
+            await until(partial(lost, count))
         await db._writer.execute("PRAGMA query_only = OFF")
         assert await phones.last_seen(db, mac) is None
         contacts.note(fetch(mac.config_name, ip="192.0.2.8"))
         await until(seen)
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        "what fetches tell of their phones is lost from now on",
+        "what fetches tell of their phones is stored again; what 2 told is lost",
+    ]
 
 
 async def test_of_a_storm_without_end_the_oldest_are_let_go(

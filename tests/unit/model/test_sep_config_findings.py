@@ -211,6 +211,8 @@ def test_codes_are_the_snake_case_names_they_were_published_with() -> None:
         "line_not_call_manager",
         "line_without_name",
         "line_without_proxy",
+        "load_incomplete",
+        "load_not_served",
         "load_protocol_mismatch",
         "load_with_suffix",
         "missing_authentication_url",

@@ -666,3 +666,12 @@ def test_descriptors_running_out_is_no_absence(root: Path, library: Library) -> 
         for fd in held:
             os.close(fd)
     assert served(library, "dialplan.xml") == b"content"
+
+
+def test_whatever_lies_where_files_are_staged_is_gone_at_the_start(tmp_path: Path) -> None:
+    folder = tmp_path / ".cisisk" / "somebody" / "else's"
+    folder.mkdir(parents=True)
+    (folder / "file").write_bytes(b"left")
+    (tmp_path / ".cisisk" / "half").write_bytes(b"a confi")
+    with closing(Library(tmp_path)):
+        assert list((tmp_path / ".cisisk").iterdir()) == []

@@ -9,7 +9,7 @@ from cisisk.model.errors import NotFound
 from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
 from cisisk.model.user import Actor, User
-from cisisk.store import deployments, phones, profiles
+from cisisk.store import configs, deployments, phones, profiles
 from cisisk.store.database import Database, Transaction
 from cisisk.store.deployments import Delivery
 from cisisk.store.listing import Listing
@@ -71,14 +71,16 @@ async def test_an_unknown_phone_is_added_and_a_known_one_left_as_it_is(
 async def test_what_somebody_else_wrote_is_adopted_once(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
     for _ in range(3):
         await deployments.record(db, actor, mac, profile, FIRST, FOREIGN)
-    await deployments.adopt(db, mac, FOREIGN)
+    async with db.transaction() as tx:
+        await configs.found(tx, mac, FOREIGN)
     assert await versions(db, mac) == [(FOREIGN, "adopted"), (FIRST, "switch")]
 
 
 async def test_what_is_ours_is_not_adopted(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
     await deployments.record(db, actor, mac, profile, FIRST, None)
     await deployments.record(db, actor, mac, profile, SECOND, FIRST)
-    await deployments.adopt(db, mac, SECOND)
+    async with db.transaction() as tx:
+        await configs.found(tx, mac, SECOND)
     assert await versions(db, mac) == [(FIRST, "switch"), (SECOND, "switch")]
 
 

@@ -58,7 +58,7 @@ class Stage:
             source=self, on_fetch=self.fetches.append, open_endpoint=self.endpoint, max_transfers=max_transfers
         )
 
-    def open(self, name: str) -> Content:
+    def open(self, name: str, host: str) -> Content:
         if self.failure is not None:
             raise self.failure
         if name not in {"a", "b", "c"}:

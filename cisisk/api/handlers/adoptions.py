@@ -1,0 +1,49 @@
+"""Taking over the directory of another TFTP server."""
+
+from pathlib import Path
+
+from aiohttp import web
+
+from cisisk.api.context import SETTINGS, TAKEOVER, USER, actor, came_over_control_socket, database
+from cisisk.api.envelope import reply
+from cisisk.api.openapi import body_of, operation
+from cisisk.api.schemas.adoption import AdoptionIn, ReportOut
+from cisisk.model.errors import Forbidden, Invalid, NotFound
+from cisisk.store import users
+
+_REPORT = ReportOut()
+
+
+@operation(
+    summary="Take over a directory: its configs become phones and profiles",
+    tag="Files",
+    body=AdoptionIn(),
+    data=ReportOut(),
+    errors=(409,),
+)
+async def create(request: web.Request) -> web.Response:
+    """POST /adoptions."""
+    body = body_of(request)
+    directory = body.get("directory")
+    if directory is not None and not came_over_control_socket(request):
+        # Whoever may administer Cisisk may not therefore read every file of this machine.
+        raise Forbidden("A directory can be named only on this machine: cisisk adopt DIR")
+    path = request.config_dict[SETTINGS].served_root if directory is None else Path(directory)
+    owner = await _owner(request, body.get("user_uuid"))
+    report = await request.config_dict[TAKEOVER].run(actor(request), path, owner)
+    return reply(request, f"{report.profiles} profile(s) taken over", _REPORT.dump(report))
+
+
+async def _owner(request: web.Request, wanted: str | None) -> str:
+    """To whom the profiles will belong. Raises Invalid."""
+    if wanted is not None:
+        try:
+            return (await users.get(database(request), wanted)).uuid
+        except NotFound as error:
+            raise Invalid.field("user_uuid", "No such user") from error
+    if USER in request:
+        return request[USER].uuid
+    first = await users.first_superadmin(database(request))
+    if first is None:
+        raise Invalid.field("user_uuid", "There is no superadmin: say to whom the profiles shall belong")
+    return first

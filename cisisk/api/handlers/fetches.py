@@ -1,0 +1,36 @@
+"""What was fetched, and the stories of the phones' boots."""
+
+from aiohttp import web
+
+from cisisk.api.context import database, mac_of
+from cisisk.api.envelope import reply_list
+from cisisk.api.openapi import QUERY, operation
+from cisisk.api.schemas.fetch import BootOut, BootQuery, FetchOut, FetchQuery
+from cisisk.mobility import boot_log
+from cisisk.store import fetches
+from cisisk.store.fetches import Wanted
+from cisisk.store.listing import Listing
+
+_FETCH, _BOOT = FetchOut(), BootOut()
+_OF_LISTS = ("limit", "offset", "q", "sort")
+
+
+@operation(summary="Read the fetch log", tag="Fetches", query=FetchQuery(), data=FetchOut(many=True))
+async def find(request: web.Request) -> web.Response:
+    """GET /fetches."""
+    query = request[QUERY]
+    listing = Listing(**{name: query[name] for name in _OF_LISTS})
+    wanted = Wanted(**{name: value for name, value in query.items() if name not in _OF_LISTS})
+    page = await fetches.page(database(request), listing, wanted)
+    data = _FETCH.dump(page.items, many=True)
+    return reply_list(request, f"{len(data)} fetch(es) found", data, total=page.total, listing=listing)
+
+
+@operation(summary="Read the stories of a phone's boots", tag="Fetches", query=BootQuery(), data=BootOut(many=True))
+async def boots(request: web.Request) -> web.Response:
+    """GET /phones/{mac}/boots."""
+    listing = Listing(**request[QUERY])
+    told = await boot_log.stories(database(request), mac_of(request))
+    part = told[listing.offset :][: listing.limit]
+    data = _BOOT.dump(part, many=True)
+    return reply_list(request, f"{len(data)} boot(s) found", data, total=len(told), listing=listing)

@@ -1,0 +1,86 @@
+"""Puts unknown phones that ask for their files into the inventory, and keeps what their requests reveal.
+
+Anybody who can send a packet can claim to be any number of phones, and a phone that gets nothing acknowledges nothing:
+no proof is to be had. So a phone has to behave as no impostor bothers to, and what gets in all the same is bounded
+(``phones.MAX_DISCOVERED``), gives way to phones that took a file, and goes by itself when it stays silent.
+"""
+
+import logging
+from datetime import datetime, timedelta
+
+from cisisk.model.clock import Timestamp, after
+from cisisk.model.discovery import Discovery as Found
+from cisisk.provisioning.purpose import revealed
+from cisisk.store import fetches, phones
+from cisisk.store.database import Database
+from cisisk.store.fetches import Stranger
+
+log = logging.getLogger(__name__)
+
+ENOUGH_NAMES = 2
+"""Different files of its own that a phone asks for: a trust list and the config. Who looks for configs asks for one."""
+REPEATED_SECONDS = 20.0
+"""A phone that knows one file only asks for it again at its next try; over another protocol it is asked for at once."""
+MAX_OF_ADDRESS = 3
+"""Unknown phones at one address within :data:`ADDRESS_MINUTES`: a phone asks for its own files, whoever asks for those
+of more looks for configs to steal (phone-protocol notes 7.3). Of many behind one router's address some are left out."""
+ADDRESS_MINUTES = 10
+_FIRST_LOOK = 200
+"""How many fetches before its start are looked at, for phones that were about to become credible."""
+
+
+class Discovery:
+    """Looks through what has been added to the fetch log. Its methods are called one at a time."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._seen: int | None = None
+
+    async def look(self) -> None:
+        """Take up the phones that have become credible since the last look. Raises StorageFailed."""
+        newest = await fetches.last_number(self._db)
+        seen = self._seen if self._seen is not None else max(0, newest - _FIRST_LOOK)
+        await self._add_newcomers(seen)
+        await self._learn(seen)
+        self._seen = newest
+
+    async def _add_newcomers(self, seen: int) -> None:
+        lately = after(-timedelta(minutes=ADDRESS_MINUTES))
+        asking = await fetches.strangers(self._db, after=seen, lately=lately, most=MAX_OF_ADDRESS)
+        credible = [stranger for stranger in asking if is_credible(stranger)]
+        if not credible:
+            return
+        # No more than there is room for: of a flood of forged ones even the look at them costs.
+        credible.sort(key=lambda stranger: (stranger.proved, stranger.seen_at), reverse=True)
+        when = {stranger.mac: stranger for stranger in credible[: phones.MAX_DISCOVERED]}
+        peers = {mac: stranger.peer for mac, stranger in when.items()}
+        asked = await fetches.asked_by(self._db, peers, max(0, seen - fetches.WINDOW))
+        found = {
+            mac: Found(at=stranger.seen_at, revealed=revealed(asked.get(mac, ()))) for mac, stranger in when.items()
+        }
+        await phones.discover(self._db, found)
+        example = credible[0]
+        log.info("unknown phones in the inventory: %d more, such as %s at %s", len(found), example.mac, example.peer)
+
+    async def _learn(self, seen: int) -> None:
+        known = await phones.discovered_since(self._db, seen)
+        if not known:
+            return
+        asked = await fetches.asked_by(self._db, {mac: peer for mac, (peer, _) in known.items()}, seen)
+        news = {}
+        for mac, (_, found) in known.items():
+            together = found.revealed.and_then(revealed(asked.get(mac, ())))
+            if together != found.revealed:
+                news[mac] = Found(at=found.at, revealed=together)
+        if news:
+            await phones.learn(self._db, news)
+
+
+def is_credible(stranger: Stranger) -> bool:
+    """Whether what asks for a phone's files behaves like a phone."""
+    is_repeated = _seconds(stranger.seen_at) - _seconds(stranger.first_at) >= REPEATED_SECONDS
+    return stranger.proved or stranger.names >= ENOUGH_NAMES or is_repeated
+
+
+def _seconds(moment: Timestamp) -> float:
+    return datetime.fromisoformat(moment).timestamp()

@@ -1,0 +1,88 @@
+"""What the access policy gets from the store, and what it leaves there."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+
+from cisisk.model import clock
+from cisisk.model.clock import Timestamp
+from cisisk.model.errors import StorageFailed
+from cisisk.model.mac import Mac
+from cisisk.model.user import Actor
+from cisisk.provisioning.access.alarm import Alarm
+from cisisk.provisioning.access.policy import ALLOWED_SECONDS, AccessPolicy
+from cisisk.store import audit, phones
+from cisisk.store.database import Database
+
+log = logging.getLogger(__name__)
+
+REFRESH_SECONDS = 2.0
+"""How soon the policy knows that a phone has taken a file from an address, or that an administrator entered one."""
+
+
+class AccessWatch:
+    """Keeps one policy informed, and tells its alarms: a line in the log and a row in the audit log each."""
+
+    def __init__(self, db: Database, policy: AccessPolicy) -> None:
+        self._db = db
+        self._policy = policy
+        self._changes: int | None = None
+
+    async def refresh(self) -> None:
+        """Tell the policy where the phones are, if anything has been written since the last time.
+
+        Raises:
+            StorageFailed: the database does not answer; the policy keeps what it knew.
+        """
+        changes = await phones.changes(self._db)
+        if changes != self._changes:
+            self._policy.know(await phones.whereabouts(self._db))
+            self._changes = changes
+
+    @property
+    def alarms(self) -> Sequence[Alarm]:
+        """The latest alarms since the start, the newest first."""
+        return self._policy.alarms
+
+    async def allow_next(self, actor: Actor, mac: Mac) -> Timestamp:
+        """Let a phone of the inventory take its files from any address, as :meth:`AccessPolicy.allow_next` tells.
+
+        Returns:
+            when the permission ends at the latest.
+
+        Raises:
+            NotFound: it is not in the inventory.
+            StorageFailed: it could not be written down; nothing is allowed.
+        """
+        until = clock.after(timedelta(seconds=ALLOWED_SECONDS))
+        await phones.note_allowed_fetch(self._db, actor, mac, until)
+        self._policy.allow_next(mac)
+        return until
+
+    async def run(self) -> None:
+        """Do both every now and then, until cancelled."""
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            try:
+                await self.refresh()
+            except StorageFailed as error:
+                log.warning("where the phones are cannot be read, what was known stays: %s", error)
+            await self.tell()
+
+    async def tell(self) -> None:
+        """Tell the alarms that are due."""
+        alarms = self._policy.due_alarms()
+        for alarm in alarms:
+            log.warning("access: %s", alarm)
+        if alarms:
+            try:
+                await self._record(alarms)
+            except StorageFailed as error:
+                log.warning("access: the audit log does not have this: %s", error)
+
+    async def _record(self, alarms: Iterable[Alarm]) -> None:
+        async with self._db.transaction() as tx:
+            for alarm in alarms:
+                await audit.record(tx, Actor(ip=alarm.host), f"access.{alarm.kind}", alarm.host, asdict(alarm))

@@ -1,0 +1,215 @@
+"""Archives as vendors pack firmware (zip, tar, tar.gz), taken apart without trusting anything they say."""
+
+import gzip
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO, TypeAlias
+
+from cisisk.model.errors import Invalid, TooLarge
+from cisisk.model.firmware import LOADS
+from cisisk.provisioning.library import Staged
+
+MAX_MEMBERS = 1000
+"""Files in one archive. A firmware has about ten, a locale package of all languages some hundred."""
+MAX_UNPACKED = 1 << 30
+"""Bytes of all files together. The largest firmware packages, of an 88xx, have 300 MB."""
+MAX_RATIO = 100
+"""Unpacked to packed. Firmware is compressed in itself and has 1 to 2, XML dictionaries have 10, a bomb 1000."""
+ALWAYS_FINE = 1 << 20
+"""Bytes that may come out of any archive: the ratio of a few small files says nothing."""
+_MAX_READ = 1 << 20
+"""Bytes that a library may read at once: what archives say of themselves (directories, long names) has less."""
+_CHUNK = 256 << 10
+_IS_ENCRYPTED = 1
+"""The bit of a zip member's flags (APPNOTE 4.4.4)."""
+_HIDDEN = (".", "__MACOSX")
+"""How the names of what packers leave behind begin, in any folder."""
+
+_BROKEN = (
+    tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, struct.error, EOFError, ValueError, KeyError,
+    IndexError, OverflowError, RecursionError, NotImplementedError, RuntimeError,
+)  # fmt: skip
+"""What the libraries raise on archives that are damaged, or built to harm them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file of an archive.
+
+    Attributes:
+        path: where it goes, below the root of the library.
+        staged: its content, sealed.
+    """
+
+    path: str
+    staged: Staged
+
+
+Stage: TypeAlias = Callable[[], Staged]
+"""Makes a new staged file. Raises StorageFailed."""
+CheckPath: TypeAlias = Callable[[str], object]
+"""Raises Invalid for a path that no file may have."""
+
+
+def unpack(archive: Staged, stage: Stage, check_path: CheckPath) -> Iterator[Member]:
+    """The files of a sealed ``archive``, one after the other, in its order.
+
+    Folders are no files, and what packers leave behind (names with a dot in front, ``__MACOSX``) is passed over.
+
+    Raises:
+        Invalid: no archive, damaged, or with a member that is none of a firmware's: a link, a device, a name that
+            climbs, an encrypted one.
+        TooLarge: more files or bytes than a firmware has.
+        StorageFailed: the disk refused.
+    """
+    with archive.read() as file:
+        head = file.read(4)
+    if head.startswith(b"\x1f\x8b"):
+        inner = _gunzipped(archive, stage)
+        try:
+            yield from _Unpacking(stage, check_path, archive.size).tar(inner)
+        finally:
+            inner.discard()
+    elif head.startswith(b"PK"):
+        yield from _Unpacking(stage, check_path, archive.size).zip(archive)
+    else:
+        yield from _Unpacking(stage, check_path, archive.size).tar(archive)
+
+
+def without_wrapping(paths: list[str]) -> list[str]:
+    """``paths`` without the one folder around all of them, when a firmware lies in it: phones look for that in none."""
+    tops = {path.partition("/")[0] for path in paths if "/" in path}
+    inner = [path.partition("/")[2] for path in paths]
+    is_wrapped = len(tops) == 1 and all(inner) and any(p.lower().endswith(LOADS) and "/" not in p for p in inner)
+    return inner if is_wrapped else paths
+
+
+class _Bounded:
+    """A file of which nothing large is read at once, whatever an archive makes a library ask for."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek = file.seek
+        self.tell = file.tell
+        self.seekable = file.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        content = self._file.read(size if 0 <= size <= _MAX_READ else _MAX_READ + 1)
+        if len(content) > _MAX_READ:
+            raise _refused("It says of itself more than any archive does")
+        return content
+
+
+class _Unpacking:
+    """One archive being taken apart."""
+
+    def __init__(self, stage: Stage, check_path: CheckPath, packed: int) -> None:
+        self._stage = stage
+        self._check_path = check_path
+        self._count = 0
+        self._budget = _most_of(packed)
+
+    def zip(self, archive: Staged) -> Iterator[Member]:
+        with archive.read() as file, _broken_is_refused(), zipfile.ZipFile(_Bounded(file)) as opened:
+            for info in opened.infolist():
+                name = info.filename
+                mode = info.external_attr >> 16
+                if info.flag_bits & _IS_ENCRYPTED:
+                    raise _refused(f"{_shown(name)} is encrypted")
+                if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+                    raise _refused(f"{_shown(name)} is compressed in a way that is not known here")
+                if stat.S_IFMT(mode) not in {0, stat.S_IFREG, stat.S_IFDIR}:
+                    raise _refused(f"{_shown(name)} is a link or a device")
+                path = self._path(name, is_folder=info.is_dir() or stat.S_ISDIR(mode))
+                if path is not None:
+                    with opened.open(info) as content:
+                        yield Member(path, self._staged(content.read))
+
+    def tar(self, archive: Staged) -> Iterator[Member]:
+        with archive.read() as file, _broken_is_refused(), tarfile.TarFile(fileobj=_Bounded(file)) as opened:  # type: ignore[arg-type]  # tarfile only reads, seeks and tells
+            while (info := opened.next()) is not None:
+                if not (info.isreg() or info.isdir()) or info.issparse():
+                    raise _refused(f"{_shown(info.name)} is a link, a device or a sparse file")
+                path = self._path(info.name, is_folder=info.isdir())
+                content = opened.extractfile(info) if path is not None else None
+                if path is not None and content is not None:
+                    with content:
+                        yield Member(path, self._staged(content.read))
+
+    def _path(self, name: str, *, is_folder: bool) -> str | None:
+        """Where a member goes, or None for what is no file of a firmware. Raises Invalid, TooLarge."""
+        self._count += 1
+        if self._count > MAX_MEMBERS:
+            raise TooLarge(f"The archive has more than {MAX_MEMBERS} files")
+        path = name.removeprefix("./").rstrip("/") if is_folder else name.removeprefix("./")
+        parts = path.split("/")
+        if is_folder and path in {"", "."}:
+            return None
+        if ".." in parts or "" in parts or "\\" in path:
+            raise _refused(f"{_shown(name)} would lie outside of the served directory, or is no name")
+        if is_folder or any(part.startswith(_HIDDEN) for part in parts):
+            return None
+        try:
+            self._check_path(path)
+        except Invalid as error:
+            raise _refused(f"{_shown(name)}: {error}") from error
+        return path
+
+    def _staged(self, read: Callable[[int], bytes]) -> Staged:
+        """What ``read`` gives, in a file of its own."""
+        staged = _filled(self._stage(), read, self._budget)
+        self._budget -= staged.size
+        return staged
+
+
+def _gunzipped(archive: Staged, stage: Stage) -> Staged:
+    """The tar in a tar.gz: what one says of itself is then read from a file, and not out of a bomb."""
+    with archive.read() as file, _broken_is_refused(), gzip.GzipFile(fileobj=file) as opened:
+        return _filled(stage(), opened.read, _most_of(archive.size))
+
+
+def _filled(staged: Staged, read: Callable[[int], bytes], budget: int) -> Staged:
+    """``staged``, sealed, with all that ``read`` gives, at most ``budget`` bytes; discarded when that fails."""
+    try:
+        while chunk := read(_CHUNK):
+            _require_within(budget, staged.size + len(chunk))
+            staged.write(chunk)
+        staged.seal()
+    except BaseException:
+        staged.discard()
+        raise
+    return staged
+
+
+def _require_within(budget: int, size: int) -> None:
+    if size > budget:
+        raise TooLarge(
+            f"The archive unpacks to more than {MAX_UNPACKED} bytes, or to more than {MAX_RATIO} times its own size"
+        )
+
+
+def _most_of(packed: int) -> int:
+    return min(MAX_UNPACKED, max(ALWAYS_FINE, packed * MAX_RATIO))
+
+
+def _refused(reason: str) -> Invalid:
+    return Invalid.field("archive", reason)
+
+
+def _shown(name: str) -> str:
+    """A name out of an archive, fit to be shown."""
+    return ascii(name)[1:-1][:100]
+
+
+@contextmanager
+def _broken_is_refused() -> Iterator[None]:
+    try:
+        yield
+    except _BROKEN as error:
+        raise _refused("No zip, tar or tar.gz, or a damaged one") from error

@@ -1,0 +1,1 @@
+"""The administrators' door into the served directory: an FTP server on pyftpdlib."""

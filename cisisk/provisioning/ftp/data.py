@@ -1,0 +1,192 @@
+"""Data connections: pyftpdlib's, made to tell an upload that ended from one that broke."""
+
+import logging
+import random
+import socket
+import sys
+from typing import Any
+
+from pyftpdlib.exceptions import _RetryError
+from pyftpdlib.handlers import DTPHandler
+from pyftpdlib.handlers.ftp.dispatchers import ActiveDTP, PassiveDTP
+from pyftpdlib.ioloop import Acceptor
+
+from cisisk.model.errors import CisiskError, StorageFailed
+from cisisk.provisioning.fetch import Outcome
+from cisisk.provisioning.ftp.transfers import Download
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 30
+"""For a client that has been told a port, or has told one; many clients give up earlier."""
+STALLED_SECONDS = 60
+"""Without a byte in either direction. A dead client is noticed after that, or twice that."""
+
+
+class DataConnection(DTPHandler):
+    """One transfer."""
+
+    timeout = STALLED_SECONDS
+
+    # pyftpdlib's, which declares none.
+    receive: bool
+    file_obj: Any
+    _lastdata: int
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a transfer has begun on it."""
+        return bool(self._initialized)
+
+    @property
+    def is_handshaking(self) -> bool:
+        """Whether reading is the protocol's own business."""
+        return False
+
+    def readable(self) -> bool:
+        """Whether to read; what arrives before its STOR is left in the socket, not taken for the end."""
+        if self._initialized or self.is_handshaking:
+            return bool(super().readable())
+        self.modify_ioloop_events(0)
+        return False
+
+    def recv(self, size: int) -> bytes:
+        """The next bytes; none when the connection has ended, in whatever way."""
+        try:
+            data: bytes = self.socket.recv(size)
+        except BlockingIOError as error:
+            raise _RetryError from error
+        except OSError:
+            self.handle_close()
+            return b""
+        if not data:
+            self._ended(said=False)
+        return data
+
+    def handle_close(self) -> None:
+        """The connection is gone: a download may be complete, an upload is broken."""
+        if not self.receive:
+            super().handle_close()
+        elif not self._closed:
+            self._break_off("426 The connection was lost: nothing was stored.")
+
+    def handle_timeout(self) -> None:
+        """Called from time to time: whether anything has moved since the last time."""
+        moved = self.get_transmitted_bytes()
+        if moved > self._lastdata:
+            self._lastdata = moved
+        elif self._initialized:
+            self._judge(Outcome.TIMED_OUT)
+            self._break_off("426 The data connection has stood still for too long.")
+        else:
+            self.close()
+
+    def handle_error(self) -> None:
+        """Something was raised: by the library, by the disk, or by a defect."""
+        error = sys.exception()
+        if isinstance(error, StorageFailed):
+            self._break_off(f"{452 if self.receive else 451} {error}.")
+        elif isinstance(error, CisiskError):
+            self._break_off(f"552 {error}.")
+        else:
+            log.error("an FTP transfer has failed", exc_info=error)
+            self._judge(Outcome.CUT)
+            self._break_off("451 An error in Cisisk.")
+
+    def close(self) -> None:
+        """End the transfer and say how it went."""
+        if isinstance(self.file_obj, Download):
+            self.file_obj.sent = self.tot_bytes_sent
+            if self.transfer_finished:
+                self.file_obj.outcome = Outcome.COMPLETED
+        super().close()
+
+    def _judge(self, outcome: Outcome) -> None:
+        if isinstance(self.file_obj, Download):
+            self.file_obj.outcome = outcome
+
+    def _ended(self, *, said: bool) -> None:
+        """The client has ended its side."""
+        if not self.receive:
+            self.handle_close()
+        elif (problem := self.file_obj.end(said=said)) is not None:
+            self._break_off(f"426 The upload was cut short, {problem}: nothing was stored.")
+        else:
+            # No answer yet: the session gives it when the file is accepted.
+            self.transfer_finished = True
+            self.close()
+
+    def _break_off(self, reply: str) -> None:
+        self._resp = (reply, log.debug)
+        self.transfer_finished = False
+        self.close()
+
+
+class ActiveConnection(ActiveDTP):
+    """The way to a client that has told a port."""
+
+    timeout = CONNECT_SECONDS
+
+    def close(self) -> None:
+        """Give up, and with it the transfer that waits for this."""
+        was_open = not self._closed
+        super().close()
+        if was_open and self.cmd_channel.data_channel is None:
+            self.cmd_channel.drop_waiting()
+
+
+class PassivePort(PassiveDTP):
+    """A port that waits for the client, out of the configured range and no other."""
+
+    timeout = CONNECT_SECONDS
+
+    def __init__(self, session: Any, extmode: bool = False) -> None:  # noqa: FBT001, FBT002 -- as pyftpdlib calls it
+        """Raises OSError: no port of the range is free."""
+        self.cmd_channel = session
+        self.log = session.log
+        self.log_exception = session.log_exception
+        Acceptor.__init__(self, ioloop=session.ioloop)
+        local = session.socket.getsockname()[0]
+        self.create_socket(session.socket.family, socket.SOCK_STREAM)
+        try:
+            self._bind_one(local, session.passive_ports)
+            self.listen(1)
+        except OSError:
+            self.close()
+            raise
+        port = self.socket.getsockname()[1]
+        if extmode:
+            session.respond(f"229 Entering extended passive mode (|||{port}|).")
+        else:
+            shown = local.removeprefix("::ffff:").replace(".", ",")
+            session.respond(f"227 Entering passive mode ({shown},{port // 256},{port % 256}).")
+        self.call_later(self.timeout, self.handle_timeout)
+
+    def handle_timeout(self) -> None:
+        """Nobody has come."""
+        session = self.cmd_channel
+        self.close()
+        if session.connected and session.drop_waiting():
+            session.respond("425 Nobody has connected to the data port: nothing was transferred.")
+
+    def handle_accepted(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
+        """Somebody has come. Strangers are sent away without a word to the client, who would take it for an answer."""
+        if address[0] == self.cmd_channel.remote_ip:
+            super().handle_accepted(sock, address)
+        else:
+            sock.close()
+
+    def _bind_one(self, local: str, ports: range | None) -> None:
+        self.set_reuse_addr()
+        if self.socket.family == socket.AF_INET6:
+            # An IPv4 client of a server on :: is reached at its mapped address.
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        candidates = [0] if ports is None else random.sample(ports, len(ports))
+        for left, port in enumerate(candidates, 1 - len(candidates)):
+            try:
+                self.bind((local, port))
+            except OSError:
+                if left == 0:
+                    raise
+            else:
+                return

@@ -1,0 +1,406 @@
+"""One client's connection: what arrives on it, and what is sent for it."""
+
+import errno
+import fcntl
+import logging
+import os
+import select
+import socket
+import struct
+import sys
+import termios
+import time
+from collections import deque
+from dataclasses import dataclass
+from functools import lru_cache
+
+from cisisk.model import clock
+from cisisk.model.clock import Timestamp
+from cisisk.provisioning.fetch import Fetch, FetchListener, Outcome
+from cisisk.provisioning.http import answer, request
+from cisisk.provisioning.http.byte_range import Part, Unsatisfiable, part_of
+from cisisk.provisioning.http.request import Malformed, Request
+from cisisk.provisioning.source import Content, FileSource, NotServed
+
+log = logging.getLogger(__name__)
+
+HEAD_SECONDS = 10.0
+"""For all of a request's head: a phone sends it in one packet, and repeats a lost one within seconds."""
+IDLE_SECONDS = 30.0
+"""A connection without a request is kept: the files of one boot are asked for within seconds of each other."""
+STALL_SECONDS, STALL_BYTES = 30.0, 16 << 10
+"""In that time a client has to confirm that much of an answer, or the rest of it: the slowest line phones are behind
+carries ten times as much, and who takes less holds the connection for its own sake."""
+LINGER_SECONDS, LINGER_BYTES = 2.0, 64 << 10
+"""How long, and how much, is still read after the last answer, before the connection is closed: closing it while
+something is unread would reset it, and the answer could be lost with it (RFC 9112 9.6)."""
+RECEIVE_BYTES = request.LONGEST_HEAD + 4
+"""Read at once: the longest head, and that it ends."""
+TURN_BYTES = 256 << 10
+"""Of a large file sent in one turn, which takes the kernel a fraction of a millisecond if the file is in its cache."""
+MAX_RECORDED_NAME = 512
+"""Characters of a name that are reported: as many as a TFTP request could hold."""
+
+READING, WRITING, SETTLING, CLOSED = select.EPOLLIN, select.EPOLLOUT, 0, -1
+"""What a connection waits for: a request, room to send, only that what was sent is confirmed, or nothing any more."""
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""For SO_LINGER: what the kernel still holds is not sent after the end of a transfer was reported."""
+_FIN = 1
+"""The end of a stream counts as a byte of it where the kernel counts unconfirmed bytes."""
+_NO_COUNT = bytes(4)
+"""An int for SIOCOUTQ (tcp(7)), which Linux gives the number of TIOCOUTQ."""
+_HUNG_UP = {errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN}
+_UNREACHABLE = {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH}
+
+
+@dataclass(slots=True, eq=False)
+class _Sending:
+    """A file on its way. ``start`` and ``end`` are positions in all that is sent on the connection."""
+
+    name: str
+    sha256: str | None
+    size: int
+    part: Part | None
+    started_at: Timestamp
+    began: float
+    start: int
+    end: int
+
+
+class Connection:
+    """Reads requests one after the other and answers each before it looks at the next.
+
+    Nothing here waits: :meth:`proceed` does what can be done now, and :attr:`state` then says what for it goes on.
+
+    Attributes:
+        number: the socket's descriptor, also after the end.
+        state: ``READING``, ``WRITING``, ``SETTLING`` or ``CLOSED``.
+        waits_since: when it began to wait for a request; None while it has one, and at the end.
+    """
+
+    __slots__ = (
+        "_confirmed_before",
+        "_content",
+        "_deadline",
+        "_discarded",
+        "_is_last",
+        "_is_shut",
+        "_left",
+        "_local",
+        "_offset",
+        "_on_fetch",
+        "_parts",
+        "_peer",
+        "_received",
+        "_sent",
+        "_socket",
+        "_source",
+        "_unread",
+        "_unsettled",
+        "number",
+        "state",
+        "waits_since",
+    )
+
+    def __init__(
+        self, accepted: socket.socket, peer: tuple[str, int], *, source: FileSource, on_fetch: FetchListener, now: float
+    ) -> None:
+        """Take over an ``accepted`` socket, which must not block."""
+        self.number = accepted.fileno()
+        self.state = READING
+        self.waits_since: float | None = now
+        self._socket = accepted
+        self._peer = peer
+        self._local: str = accepted.getsockname()[0]
+        self._source = source
+        self._on_fetch = on_fetch
+        self._deadline = now + HEAD_SECONDS
+        self._received = b""
+        self._discarded = 0
+        # The answer under way, or the one before, is the last; what follows the request it answers is no request; and
+        # the client has been told that no more comes.
+        self._is_last = self._unread = self._is_shut = False
+        self._parts: list[bytes | memoryview] = []
+        self._content: Content | None = None
+        self._offset = 0
+        self._left = 0
+        # Positions in all that is sent on this connection.
+        self._sent = 0
+        self._confirmed_before = 0
+        self._unsettled: deque[_Sending] = deque()
+
+    @property
+    def host(self) -> str:
+        """The address of the client."""
+        return self._peer[0]
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether a file was sent that the client has not confirmed yet: it is for :meth:`settle` to look again."""
+        return bool(self._unsettled)
+
+    def proceed(self, now: float) -> None:
+        """Go on after what ``state`` waits for has come about, or an error."""
+        try:
+            if self.state == WRITING:
+                self._write(now)
+            else:
+                self._read(now)
+        except OSError as error:
+            if error.errno in _HUNG_UP:
+                self.close(Outcome.ABORTED)
+            elif error.errno in _UNREACHABLE:
+                self.close(Outcome.TIMED_OUT)
+            else:
+                log.warning("cannot send to %s: %s", self.host, error.strerror)
+                self.close(Outcome.CUT)
+
+    def settle(self, now: float) -> None:
+        """Report what the client has confirmed, and close the connection if that was all it waited for."""
+        try:
+            self._report_confirmed()
+            if self.state == SETTLING:
+                self._close_if_settled()
+            elif self._is_last and self.state == READING:
+                self._end(now)
+        except OSError:
+            self.close(Outcome.ABORTED)
+
+    def expire(self, now: float) -> None:
+        """Close the connection if it has used up its time."""
+        if now < self._deadline or self.state == CLOSED:
+            return
+        confirmed = self._confirmed()
+        if confirmed - self._confirmed_before >= STALL_BYTES and self._unsettled:
+            self._confirmed_before = confirmed
+            self._deadline = now + STALL_SECONDS
+        else:
+            self.close(Outcome.TIMED_OUT)
+
+    def finish(self) -> None:
+        """Take no further request, and close as soon as what is being sent has arrived."""
+        self._is_last = True
+        if self.state == READING and not self._unsettled:
+            self.close(Outcome.CUT)
+
+    def close(self, outcome: Outcome) -> None:
+        """Close it now; ``outcome`` is that of what the client has not confirmed. May be called more than once."""
+        if self.state == CLOSED:
+            return
+        self.state = CLOSED
+        self.waits_since = None
+        if self._unsettled:
+            confirmed = self._confirmed()
+            if self._unsettled[-1].end > confirmed:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            while self._unsettled:
+                sending = self._unsettled.popleft()
+                self._report(sending, Outcome.COMPLETED if sending.end <= confirmed else outcome, confirmed)
+        if self._content is not None:
+            self._content.close()
+        self._socket.close()
+
+    def _read(self, now: float) -> None:
+        try:
+            arrived = self._socket.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        if not arrived:
+            self._hung_up()
+        elif self._is_last:
+            self._discarded += len(arrived)
+            if self._discarded > LINGER_BYTES:
+                self.close(Outcome.ABORTED)
+        else:
+            if not self._received:
+                self._deadline = min(self._deadline, now + HEAD_SECONDS)
+            self._received += arrived
+            self._next_request(now)
+
+    def _write(self, now: float) -> None:
+        if not self._flush():
+            return
+        if self._is_last:
+            self.state = READING
+        else:
+            self._next_request(now)
+
+    def _hung_up(self) -> None:
+        """The client sends no more. It may read all the same."""
+        if self._unsettled:
+            self.state = SETTLING
+            self.waits_since = None
+        else:
+            self.close(Outcome.COMPLETED)
+
+    def _close_if_settled(self) -> None:
+        if not self._unsettled:
+            self.close(Outcome.COMPLETED)
+        elif self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.close(Outcome.ABORTED)
+
+    def _next_request(self, now: float) -> None:
+        """Make ready what is sent for the next of the requests that have arrived, if there is one."""
+        try:
+            head = None
+            if self._received:
+                head, self._received = request.split(self._received)
+            if head is None:
+                self._wait(now)
+                return
+            self._begin(request.parse(head), now)
+        except Malformed as refusal:
+            self._is_last = self._unread = True
+            self._parts = [answer.error_head(refusal.status, answer.CLOSE)]
+        self.state = WRITING
+        self.waits_since = None
+
+    def _wait(self, now: float) -> None:
+        self.state = READING
+        if self.waits_since is None:
+            self.waits_since = now
+            self._deadline = now + (HEAD_SECONDS if self._received else IDLE_SECONDS)
+
+    def _end(self, now: float) -> None:
+        """The last answer is on its way: close the connection, or wait until that is safe."""
+        if not (self._unsettled or self._received or self._unread):
+            self.close(Outcome.COMPLETED)
+        elif not self._is_shut:
+            self._is_shut = True
+            self._socket.shutdown(socket.SHUT_WR)
+            self._sent += _FIN
+            self._deadline = now + (STALL_SECONDS if self._unsettled else LINGER_SECONDS)
+
+    def _begin(self, asked: Request, now: float) -> None:
+        """Decide what is sent for a request."""
+        self._deadline = now + STALL_SECONDS
+        self._is_last = not asked.keep_alive
+        self._unread = asked.has_body
+        connection = answer.connection_field(keep_alive=asked.keep_alive, is_old=asked.is_old)
+        if asked.method not in {"GET", "HEAD"}:
+            self._fail(405, connection, asked, now, Outcome.REFUSED)
+            return
+        try:
+            content = self._source.open(asked.name, self.host)
+        except NotServed:
+            self._fail(404, connection, asked, now, Outcome.ABSENT)
+            return
+        except Exception:
+            log.exception("cannot open %r for %s", asked.name[:MAX_RECORDED_NAME], self.host)
+            self._fail(500, connection, asked, now, Outcome.CUT)
+            return
+        if asked.method == "HEAD":
+            # Nothing was fetched, so nothing is reported; of an absent file it is, for that it was looked for.
+            self._parts = [answer.file_head(asked.name, content.size, None, connection)]
+            content.close()
+            return
+        try:
+            self._begin_file(asked, content, connection, now)
+        except Unsatisfiable:
+            self._fail(416, connection, asked, now, Outcome.REFUSED, content.size)
+            content.close()
+        except OSError:
+            log.exception("cannot read %r for %s", asked.name[:MAX_RECORDED_NAME], self.host)
+            self._fail(500, connection, asked, now, Outcome.CUT)
+            content.close()
+
+    def _begin_file(self, asked: Request, content: Content, connection: bytes, now: float) -> None:
+        """Raises Unsatisfiable, or OSError when the disk fails."""
+        size = content.size
+        part = None if asked.byte_range is None else part_of(asked.byte_range, size)
+        offset, length = part or (0, size)
+        head = answer.file_head(asked.name, size, part, connection)
+        start = self._sent + len(head)
+        sending = _Sending(asked.name, content.sha256, size, part, _time_of_day(now), now, start, start + length)
+        if content.descriptor is None or not length:
+            # A view: it is one content in memory, however many are slow to take however odd a part of it.
+            self._parts = [head, memoryview(content.read(0, size))[offset : offset + length]]
+            content.close()
+        else:
+            self._parts = [head]
+            self._content, self._offset, self._left = content, offset, length
+        self._confirmed_before = self._sent
+        self._unsettled.append(sending)
+
+    def _fail(
+        self, status: int, connection: bytes, asked: Request, now: float, outcome: Outcome, size: int | None = None
+    ) -> None:
+        self._parts = [answer.error_head(status, connection, size)]
+        self._on_fetch(
+            Fetch(
+                protocol="http",
+                started_at=_time_of_day(now),
+                peer=self._peer,
+                local=self._local,
+                name=asked.name[:MAX_RECORDED_NAME],
+                outcome=outcome,
+            )
+        )
+
+    def _flush(self) -> bool:
+        """Give the kernel what it takes, and of a file no more than a turn's share; whether that was all."""
+        try:
+            while self._parts:
+                self._sent_of_parts(self._socket.sendmsg(self._parts, (), socket.MSG_MORE if self._left else 0))
+            if self._left:
+                self._send_file()
+        except BlockingIOError:
+            return False
+        return not self._left
+
+    def _sent_of_parts(self, sent: int) -> None:
+        self._sent += sent
+        while self._parts and sent >= len(self._parts[0]):
+            sent -= len(self._parts.pop(0))
+        if sent:
+            self._parts[0] = memoryview(self._parts[0])[sent:]
+
+    def _send_file(self) -> None:
+        if self._content is None or self._content.descriptor is None:
+            raise OSError(errno.EBADF, "the file is closed")
+        sent = os.sendfile(self.number, self._content.descriptor, self._offset, min(self._left, TURN_BYTES))
+        if not sent:
+            raise OSError(errno.EIO, "the file has become shorter while it was sent")
+        self._sent += sent
+        self._offset += sent
+        self._left -= sent
+        if not self._left:
+            self._content.close()
+            self._content = None
+
+    def _confirmed(self) -> int:
+        """The position up to which the client's system has acknowledged what was sent."""
+        return self._sent - int.from_bytes(fcntl.ioctl(self.number, termios.TIOCOUTQ, _NO_COUNT), sys.byteorder)
+
+    def _report_confirmed(self) -> None:
+        if self._unsettled:
+            confirmed = self._confirmed()
+            while self._unsettled and self._unsettled[0].end <= confirmed:
+                self._report(self._unsettled.popleft(), Outcome.COMPLETED, confirmed)
+
+    def _report(self, sending: _Sending, outcome: Outcome, confirmed: int) -> None:
+        part = sending.part
+        is_whole = part is None or part.length == sending.size
+        self._on_fetch(
+            Fetch(
+                protocol="http",
+                started_at=sending.started_at,
+                peer=self._peer,
+                local=self._local,
+                name=sending.name[:MAX_RECORDED_NAME],
+                outcome=outcome,
+                # A part is no proof that the client has this version.
+                sha256=sending.sha256 if is_whole else None,
+                size=sending.size,
+                acknowledged=min(max(confirmed - sending.start, 0), sending.end - sending.start),
+                duration=time.monotonic() - sending.began,
+                options=() if part is None else (("first", part.offset), ("last", part.offset + part.length - 1)),
+            )
+        )
+
+
+@lru_cache(maxsize=1)
+def _time_of_day(_now: float) -> Timestamp:
+    """At the monotonic time ``_now``, worked out once for all the requests of one turn."""
+    return clock.now()

@@ -1,0 +1,171 @@
+"""What a requested file is for, and what the request reveals about the phone (phone-protocol notes 1.2 to 1.5)."""
+
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+from functools import lru_cache
+
+from cisisk.model.catalogue import MODELS, load_protocol
+from cisisk.model.discovery import Revealed
+from cisisk.provisioning.names import device_mac, normalise
+
+_LONGEST_LOAD = 64
+"""Characters; a real one has 27 (``sip8845_65.12-8-1-0001-455``)."""
+
+
+class Purpose(StrEnum):
+    """What a file is for."""
+
+    TRUST_LIST = "trust list"
+    CONFIG = "config"
+    SIGNED_CONFIG = "signed config"
+    SHARED_CONFIG = "shared config"
+    """What all phones of the first SIP generation have in common."""
+    DEFAULT_CONFIG = "default config"
+    WIRELESS = "wireless settings"
+    IMAGE_NAME = "name of the firmware"
+    """Where the first SIP generation reads which firmware it is to run, before anything else."""
+    RECOVERY = "recovery firmware"
+    FIRMWARE = "firmware"
+    """The list of the files that a firmware has."""
+    FIRMWARE_PART = "part of a firmware"
+    DICTIONARY = "dictionary"
+    TONES = "tones"
+    RINGTONE = "ring tones"
+    DIAL_PLAN = "dial plan"
+    SOFT_KEYS = "soft keys"
+    FEATURES = "feature policy"
+    DIAL_RULES = "dial rules"
+    BACKGROUND = "background"
+    HEADSET = "headset settings"
+    UNKNOWN = "file"
+
+
+_PURPOSES = tuple(
+    (re.compile(pattern), purpose)
+    for pattern, purpose in (
+        (r"(?:ctl|itl)(?:sep[0-9a-f]{12}|file)\.tlv", Purpose.TRUST_LIST),
+        (r"(?:sep|sip|ata)[0-9a-f]{12}(?:\.cnf(?:\.xml)?)?(?:\.enc)?\.sgn", Purpose.SIGNED_CONFIG),
+        (r"(?:sep|sip|ata)[0-9a-f]{12}(?:\.cnf(?:\.xml)?)?", Purpose.CONFIG),
+        (r"xmldefault[a-z0-9-]*\.cnf\.xml|sepdefault\.cnf|atadefault\.cnf\.xml|gkdefault\.cfg", Purpose.DEFAULT_CONFIG),
+        (r"sipdefault\.cnf", Purpose.SHARED_CONFIG),
+        (r"wlan(?:default|[0-9a-f]{12})\.xml", Purpose.WIRELESS),
+        (r"term\d\d\.default\.loads", Purpose.RECOVERY),
+        (r"os79xx\.txt", Purpose.IMAGE_NAME),
+        (r".+\.loads", Purpose.FIRMWARE),
+        (r".+\.(?:sbn|sb2|sebn|zup|bin)|.+\.(?:zz|bin\d)\.sgn|(?:rootfs|kern|sb2|fbi).+\.sgn", Purpose.FIRMWARE_PART),
+        (r".+\.jar|.*-dictionary.*\.xml|.*-kate.*\.xml|.*-font\..+", Purpose.DICTIONARY),
+        (r".*-tones\.xml", Purpose.TONES),
+        (r"(?:distinctive)?ringlist.*|.+\.(?:raw|rwb)", Purpose.RINGTONE),
+        (r"(?:.*dialplan.*|drdefault.*)\.xml", Purpose.DIAL_PLAN),
+        (r"(?:softkey.*|sk[0-9a-f-]+)\.xml(?:\.sgn)?", Purpose.SOFT_KEYS),
+        (r"featurepolicy.*\.xml", Purpose.FEATURES),
+        (r"appdialrules\.xml", Purpose.DIAL_RULES),
+        (r"list\.xml|.+\.png", Purpose.BACKGROUND),
+        (r"defaultheadsetconfig\.json", Purpose.HEADSET),
+    )
+)
+"""The first that fits the last component of a name, in small letters."""
+
+_ALIKE = {
+    "06": ("7906",),
+    "11": ("7906", "7911"),
+    "31": ("7931",),
+    "37": ("7937",),
+    "41": ("7941", "7941G-GE", "7961", "7961G-GE"),
+    "42": ("7942", "7962"),
+    "45": ("7945", "7965"),
+    "61": ("7961", "7961G-GE"),
+    "62": ("7962",),
+    "65": ("7965",),
+    "70": ("7970", "7971"),
+    "71": ("7971",),
+    "75": ("7975",),
+}
+"""The models that share a firmware, by the two digits in its names (1.4)."""
+_KNOWN_MODELS = frozenset(facts.name for facts in MODELS)
+_FIRST_GENERATION = ("7940", "7960")
+_BEGINNINGS = (
+    ("p003", "SCCP", _FIRST_GENERATION),
+    *(("p0s3", "SIP", _FIRST_GENERATION), ("os79xx.txt", None, _FIRST_GENERATION)),
+    *(("sipdefault.cnf", "SIP", _FIRST_GENERATION), ("7960-", None, _FIRST_GENERATION)),
+    *(("sip78xx.", "SIP", ("7811", "7821", "7841", "7861")), ("sip8845_65.", "SIP", ("8845", "8865"))),
+    ("sip88xx.", "SIP", ("8811", "8841", "8851", "8851NR", "8861")),
+    *(("sl-bev-", None, ("8845", "8865")), ("sl-be-", None, ("8811", "8841", "8851", "8851NR", "8861"))),
+    *(("sp-", None, ("7811", "7821", "7841", "7861")), ("gb-", None, ("8941", "8945"))),
+    *(("gh-", None, ("8961",)), ("lk-", None, ("9951",)), ("gd-", None, ("9971",))),
+    ("g4-tones.xml", None, ("8961", "9951", "9971")),
+)
+"""How the names of one kind of phone begin: what they speak, and which models they are (1.4)."""
+_NUMBERED = re.compile(
+    r"(?:term|(?:jar|apps|cnu|cvm|dsp)?(?P<before>sip|sccp)?)(?P<digits>\d\d)(?P<after>sip|sccp)?[.-].*"
+)
+_FOUR_DIGITS = re.compile(r"(?:cp|sip|sccp|boot|dsp)?(\d{4})(?!\d).*")
+
+
+@lru_cache(maxsize=4096)
+def purpose(name: str) -> Purpose:
+    """What the file is for that is asked for by ``name``, in any spelling."""
+    last = _last(name)
+    return next((purpose for form, purpose in _PURPOSES if form.fullmatch(last)), Purpose.UNKNOWN)
+
+
+def reveal(protocol: str, name: str) -> Revealed:
+    """What one request reveals about the phone that asks."""
+    last = _last(name)
+    what = purpose(name)
+    software, models = _kind_of_phone(last, what)
+    loads = (last.removesuffix(".loads")[:_LONGEST_LOAD],) if last.endswith(".loads") else ()
+    return Revealed(
+        protocols=(protocol,),
+        software=software,
+        models=tuple(model for model in models if model in _KNOWN_MODELS),
+        loads=loads,
+        signed=what is Purpose.SIGNED_CONFIG,
+        recovering=what is Purpose.RECOVERY,
+    )
+
+
+def revealed(asked: Iterable[tuple[str, str]]) -> Revealed:
+    """What requests, as pairs of protocol and name, reveal together."""
+    known = Revealed()
+    for protocol, name in asked:
+        known = known.and_then(reveal(protocol, name))
+    return known
+
+
+def _last(name: str) -> str:
+    return (normalise(name) or "").rpartition("/")[2]
+
+
+def _kind_of_phone(last: str, what: Purpose) -> tuple[str | None, tuple[str, ...]]:
+    for beginning, software, models in _BEGINNINGS:
+        if last.startswith(beginning):
+            return software or _of_ending(last), models
+    if what in {Purpose.CONFIG, Purpose.WIRELESS} and device_mac(last):
+        return _of_own_file(last, what)
+    if what in {Purpose.FIRMWARE, Purpose.RECOVERY, Purpose.FIRMWARE_PART}:
+        numbered = _NUMBERED.fullmatch(last)
+        if numbered and numbered["digits"] in _ALIKE:
+            told = numbered["before"] or numbered["after"]
+            return told.upper() if told else None, _ALIKE[numbered["digits"]]
+    if what in {Purpose.FIRMWARE, Purpose.FIRMWARE_PART, Purpose.DICTIONARY}:
+        digits = _FOUR_DIGITS.fullmatch(last)
+        return load_protocol(last) or _of_ending(last), (digits[1],) if digits else ()
+    return None, ()
+
+
+def _of_own_file(last: str, what: Purpose) -> tuple[str | None, tuple[str, ...]]:
+    if what is Purpose.WIRELESS:
+        return None, ("7920", "7921", "7925", "7926")
+    if last.startswith("sip"):
+        return "SIP", _FIRST_GENERATION
+    if last.startswith("ata"):
+        return None, ("ATA186", "ATA187")
+    return None, () if last.endswith(".xml") else ("7902", "7905", "7912")
+
+
+def _of_ending(last: str) -> str | None:
+    """The dictionaries of the second generation name what the phone speaks: ``mk-sip.jar``."""
+    stem = last.removesuffix(".jar")
+    return "SIP" if stem.endswith("-sip") else "SCCP" if stem.endswith("-sccp") else None

@@ -1,0 +1,165 @@
+"""Config versions, and which one each phone is served."""
+
+import hashlib
+from dataclasses import dataclass
+
+from cisisk.model.clock import Timestamp, now
+from cisisk.model.deployment import Origin
+from cisisk.model.mac import Mac
+from cisisk.model.user import SYSTEM, Actor
+from cisisk.store import audit
+from cisisk.store.database import Database, Transaction
+
+CHANGED_ON_DISK = "config.changed_on_disk"
+"""The audit row of a config that somebody else wrote or removed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What a phone is served, as it was last known.
+
+    Attributes:
+        sha256: of its config; None when there is none.
+        pending: of what was about to be written over it; empty when it was about to be removed.
+        origin: how it came there; ``drift`` when somebody else put it there, or removed it, at ``since``.
+    """
+
+    mac: Mac
+    sha256: str | None
+    pending: str | None
+    origin: str
+    since: Timestamp
+
+
+async def served(db: Database | Transaction) -> dict[Mac, Served]:
+    """What every phone is served."""
+    rows = await db.rows("SELECT mac, sha256, pending, origin, since FROM served_configs")
+    return {Mac(row["mac"]): Served(**{**dict(row), "mac": Mac(row["mac"])}) for row in rows}
+
+
+async def served_to(db: Database | Transaction, mac: Mac) -> Served | None:
+    """What one phone is served; None when nothing was ever known to be."""
+    row = await db.row("SELECT mac, sha256, pending, origin, since FROM served_configs WHERE mac = ?", (mac.digits,))
+    return None if row is None else Served(**{**dict(row), "mac": mac})
+
+
+async def keep_version(tx: Transaction, mac: Mac, content: bytes, origin: Origin) -> str:
+    """Make ``content`` a version of the phone's config, unless it is one already; its sha256."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    await tx.rows("INSERT OR IGNORE INTO contents (sha256, content) VALUES (?, ?)", (sha256, content))
+    await tx.rows(
+        "INSERT OR IGNORE INTO config_versions (mac, sha256, origin, created_at) VALUES (?, ?, ?, ?)",
+        (mac.digits, sha256, origin, now()),
+    )
+    return sha256
+
+
+async def content_of(db: Database | Transaction, sha256: str) -> bytes | None:
+    """The bytes of a version; None when there is none with this hash."""
+    row = await db.row("SELECT content FROM contents WHERE sha256 = ?", (sha256,))
+    return None if row is None else bytes(row["content"])
+
+
+async def found(tx: Transaction, mac: Mac, content: bytes | None) -> bool:
+    """Take notice of what lies in the served directory: ``content``, or no file. What is no version becomes one.
+
+    Returns:
+        Whether somebody else has changed or removed what the phone was served; the audit log has it then.
+    """
+    known = await served_to(tx, mac)
+    if content is None:
+        sha256 = None
+        if known is None:
+            return False
+    else:
+        sha256 = await keep_version(tx, mac, content, Origin.ADOPTED)
+    if known is None:
+        await _serve(tx, mac, sha256, "adopted")
+        return False
+    if known.sha256 == sha256:
+        return False
+    if known.pending == (sha256 or ""):
+        # Cut off between the file and its record.
+        await adopted(tx, SYSTEM, mac, sha256)
+        return False
+    await _serve(tx, mac, sha256, "drift")
+    await _supersede(tx, mac)
+    payload = {"mac": str(mac), "sha256": sha256, "served_before": known.sha256}
+    await audit.record(tx, SYSTEM, CHANGED_ON_DISK, str(mac), payload)
+    return True
+
+
+async def switched(tx: Transaction, mac: Mac, sha256: str) -> None:
+    """The phone is served a switch's config from now on."""
+    await _serve(tx, mac, sha256, "switch")
+
+
+async def about_to_adopt(tx: Transaction, mac: Mac, content: bytes) -> str:
+    """Write down, before it is done, that the phone will be served ``content``, which no profile holds; its sha256."""
+    sha256 = await keep_version(tx, mac, content, Origin.ADOPTED)
+    await tx.rows(
+        "INSERT INTO served_configs (mac, pending, origin, since) VALUES (?, ?, 'adopted', ?)"
+        " ON CONFLICT (mac) DO UPDATE SET pending = excluded.pending",
+        (mac.digits, sha256, now()),
+    )
+    return sha256
+
+
+async def about_to_remove(tx: Transaction, mac: Mac) -> None:
+    """Write down, before it is done, that the phone, which is served a config, will be served none."""
+    await tx.rows("UPDATE served_configs SET pending = '' WHERE mac = ?", (mac.digits,))
+
+
+async def adopted(tx: Transaction, actor: Actor, mac: Mac, sha256: str | None) -> None:
+    """The phone is served this config, or none, from now on: no profile's, and nobody's who is logged in on it."""
+    await _serve(tx, mac, sha256, "adopted")
+    await _supersede(tx, mac)
+    await tx.rows(
+        "UPDATE cisco_phones SET current_profile_uuid = NULL, revision = revision + 1"
+        " WHERE mac = ? AND current_profile_uuid IS NOT NULL",
+        (mac.digits,),
+    )
+    await tx.rows("DELETE FROM service_sessions WHERE mac = ?", (mac.digits,))
+    action = "config.adopted" if sha256 else "config.removed"
+    await audit.record(tx, actor, action, str(mac), {"mac": str(mac), "sha256": sha256})
+
+
+async def taken_over(tx: Transaction, mac: Mac, sha256: str) -> str | None:
+    """The profile that was made of this version when a directory was taken over; empty when it was deleted since."""
+    row = await tx.row("SELECT profile_uuid FROM takeovers WHERE mac = ? AND sha256 = ?", (mac.digits, sha256))
+    return None if row is None else str(row["profile_uuid"] or "")
+
+
+async def take_over(tx: Transaction, mac: Mac, content: bytes, profile_uuid: str) -> None:
+    """``profile_uuid`` is made of this version."""
+    sha256 = await keep_version(tx, mac, content, Origin.ADOPTED)
+    await tx.rows(
+        "INSERT INTO takeovers (mac, sha256, profile_uuid, created_at) VALUES (?, ?, ?, ?)",
+        (mac.digits, sha256, profile_uuid, now()),
+    )
+
+
+async def belongs_to(tx: Transaction, mac: Mac, profile_uuid: str) -> None:
+    """What the phone is served is this profile's."""
+    await tx.rows(
+        "INSERT INTO cisco_phones (mac, current_profile_uuid, created_at) VALUES (?, ?, ?) ON CONFLICT (mac)"
+        " DO UPDATE SET current_profile_uuid = excluded.current_profile_uuid, revision = revision + 1",
+        (mac.digits, profile_uuid, now()),
+    )
+
+
+async def _serve(tx: Transaction, mac: Mac, sha256: str | None, origin: str) -> None:
+    await tx.rows(
+        "INSERT INTO served_configs (mac, sha256, origin, since) VALUES (?, ?, ?, ?) ON CONFLICT (mac) DO UPDATE"
+        " SET sha256 = excluded.sha256, pending = NULL, origin = excluded.origin, since = excluded.since",
+        (mac.digits, sha256, origin, now()),
+    )
+
+
+async def _supersede(tx: Transaction, mac: Mac) -> None:
+    """What was not fetched by now never will be."""
+    await tx.rows(
+        "UPDATE deployments SET superseded_at = ? WHERE mac = ? AND written_at IS NOT NULL AND fetched_at IS NULL"
+        " AND superseded_at IS NULL",
+        (now(), mac.digits),
+    )

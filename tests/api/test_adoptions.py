@@ -1,0 +1,94 @@
+"""Taking over the directory of another TFTP server: by the API, and by ``cisisk adopt``."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from cisisk.config import Settings
+from tests.api.client import CONFIG, MAC, UNKNOWN, Client, Site, check_error
+from tests.api.client import site as opened
+
+NAME = "SEPAABBCCDDEE01.cnf.xml"
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    path = tmp_path / "old"
+    path.mkdir()
+    (path / NAME).write_text(CONFIG, newline="")
+    (path / "SEPAABBCCDDEE02.cnf.xml").write_text("<device")
+    (path / "ring.raw").write_bytes(b"ring")
+    return path
+
+
+async def test_the_served_directory_is_taken_over_by_whoever_asks(site: Site) -> None:
+    place(site.settings.served_root / NAME, CONFIG.encode())
+    answer = await site.admin.post("/adoptions", {})
+    assert answer.message == "1 profile(s) taken over"
+    assert answer.data == {"phones": 1, "profiles": 1, "files": 0, "unchanged": 0, "notes": []}
+    profile = (await site.admin.get(f"/phones/{MAC}")).data["current_profile_uuid"]
+    assert (await site.admin.get(f"/phone-profiles/{profile}")).data["user_uuid"] == site.admin_uuid
+
+
+def place(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+async def test_another_directory_can_only_be_named_on_the_machine_itself(site: Site, old: Path) -> None:
+    check_error(await site.admin.post("/adoptions", {"directory": str(old)}), 403)
+    connector = aiohttp.UnixConnector(str(site.control_socket))
+    async with aiohttp.ClientSession(connector=connector) as session:
+        owner = Client(session, "http://cisisk")
+        for body, field in (
+            ({"directory": "/absent"}, "directory"),
+            ({"directory": "relative"}, "directory"),
+            ({"directory": str(site.settings.data.dir)}, "directory"),
+            ({"directory": str(old), "user_uuid": UNKNOWN}, "user_uuid"),
+        ):
+            assert set((await owner.post("/adoptions", body)).fields) == {field}
+        answer = await owner.post("/adoptions", {"directory": str(old)})
+    assert {name: answer.data[name] for name in ("phones", "profiles", "files")} == {
+        "phones": 1, "profiles": 1, "files": 1,
+    }  # fmt: skip
+    (note,) = answer.data["notes"]
+    assert (note["path"], note["kind"]) == ("SEPAABBCCDDEE02.cnf.xml", "invalid")
+
+
+async def test_the_command_takes_over_through_the_running_service(site: Site, old: Path) -> None:
+    await site.admin.new_user("bert")
+    config = old.parent / "config.toml"
+    place(config, f'[data]\ndir = "{site.settings.data.dir}"\n'.encode())
+    command = [sys.executable, "-m", "cisisk", "adopt", str(old), "--owner", "bert", "--config", str(config)]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0] == "1 phone(s) and 1 profile(s) added, 1 file(s) copied, 0 there already"
+    assert "no phone could read them (1):\n  SEPAABBCCDDEE02.cnf.xml: Line 1" in done.stdout
+    assert (await site.admin.get(f"/phone-config/{MAC}")).content == CONFIG.encode()
+    (profile,) = (await site.admin.get("/phone-profiles")).data
+    assert profile["user_uuid"] == (await site.admin.get("/users?q=bert")).data[0]["uuid"]
+    again = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    assert again.stdout.startswith("0 phone(s) and 0 profile(s) added, 0 file(s) copied, 2 there already")
+    absent = await asyncio.to_thread(
+        subprocess.run, [*command[:4], "/absent", *command[5:]], capture_output=True, text=True, check=False
+    )
+    assert (absent.returncode, absent.stderr) == (
+        1,
+        "cisisk: directory: /absent cannot be read: No such file or directory\n",
+    )
+
+
+async def test_the_command_does_without_a_service(settings: Settings, old: Path) -> None:
+    config = old.parent / "config.toml"
+    place(config, f'[data]\ndir = "{settings.data.dir}"\n'.encode())
+    command = [sys.executable, "-m", "cisisk", "adopt", old, "--config", config]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("1 phone(s) and 1 profile(s) added, 1 file(s) copied")
+    async with opened(settings) as site:
+        assert (await site.admin.get(f"/phone-config/{MAC}")).content == CONFIG.encode()
+        (profile,) = (await site.admin.get("/phone-profiles")).data
+        assert profile["user_uuid"] == site.admin_uuid

@@ -1,0 +1,87 @@
+"""A site powers up: every request of a thousand phones is in the fetch log, and none twice."""
+
+import asyncio
+import ipaddress
+from collections import Counter
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from cisisk.model.mac import Mac
+from cisisk.simulator.boot import Answer, Loader, Uplink, load_config
+from cisisk.simulator.models import find_model
+from cisisk.simulator.tftp_client import Patience
+from cisisk.simulator.timing import Timing
+from tests.e2e.premises import Site, config, opened, settings_for, until
+
+PHONES = 1000
+AT_ONCE = 60
+"""Phones that start at the same time: a switch powers its ports up one after the other."""
+FIRST_MAC = 0x00_11_22_70_00_00
+FIRST_ADDRESS = ipaddress.IPv4Address("127.77.0.1")
+OUTCOMES = {Answer.RECEIVED: "completed", Answer.ABSENT: "absent"}
+TIMING = Timing(tftp=Patience(interval=20.0, retries=0), http=20.0)
+"""So that nobody asks twice: a repeated request for an absent file is rightly logged a second time."""
+
+Told: TypeAlias = tuple[str, str, str, str, int]
+"""Address, protocol, name, outcome and size of one fetch."""
+
+
+async def boot(site: Site, number: int) -> list[Told]:
+    """One phone's requests as the phone has counted them; every other one is of a kind that asks over HTTP first."""
+    assert site.running.tftp_address
+    assert site.running.provisioning_http_address
+    server, tftp_port = site.running.tftp_address
+    model = find_model("8851" if number % 2 else "7942")
+    uplink = Uplink(
+        address=str(FIRST_ADDRESS + number),
+        source_port=0,
+        server=server,
+        tftp_port=tftp_port,
+        http_port=site.running.provisioning_http_address[1] if number % 2 else None,
+    )
+    loader = Loader(model, uplink, TIMING, on_asked=lambda _: None)
+    await load_config(loader, model, mac_of(number))
+    return [(uplink.address, asked.via.value, asked.name, OUTCOMES[asked.answer], asked.size) for asked in loader.asked]
+
+
+async def boot_all(site: Site) -> Counter[Told]:
+    gate, counted = asyncio.Semaphore(AT_ONCE), Counter[Told]()
+
+    async def in_turn(number: int) -> None:
+        async with gate:
+            counted.update(await boot(site, number))
+
+    async with asyncio.TaskGroup() as phones:
+        for number in range(PHONES):
+            phones.create_task(in_turn(number))
+    return counted
+
+
+def mac_of(number: int) -> Mac:
+    return Mac.parse(f"{FIRST_MAC + number:012X}")
+
+
+async def page(site: Site, offset: int = 0, limit: int = 1000) -> Any:
+    return (await site.call("GET", f"/fetches?limit={limit}&offset={offset}"))[1]
+
+
+async def total(site: Site) -> int:
+    return int((await page(site, limit=1))["metadata"]["total"])
+
+
+async def test_the_log_has_every_fetch_of_a_thousand_boots_once(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    settings.served_root.mkdir(parents=True)
+    # Every third phone has none, and asks for the default.
+    for number in filter(lambda number: number % 3, range(PHONES)):
+        (settings.served_root / mac_of(number).config_name).write_text(config(str(number)), "ascii", newline="")
+    async with opened(settings) as site:
+        counted = await boot_all(site)
+        assert await until(lambda: total(site), lambda found: found >= counted.total()) == counted.total()
+        rows = [row for offset in range(0, counted.total(), 1000) for row in (await page(site, offset))["data"]]
+    logged = Counter(
+        (row["peer"], row["protocol"], row["name"].lstrip("/"), row["outcome"], row["acknowledged"]) for row in rows
+    )
+    assert logged == counted
+    assert len({row["number"] for row in rows}) == len(rows)
+    assert {told[1] for told in counted} == {"http", "tftp"}

@@ -1,0 +1,76 @@
+"""The disk is full while phones fetch: they get their files, and what the log has no room for is said once."""
+
+import logging
+import re
+from collections.abc import Iterable
+
+import pytest
+
+from cisisk.model.errors import StorageFailed
+from cisisk.simulator import tftp_client
+from cisisk.store import fetches
+from cisisk.store.database import Database
+from cisisk.store.fetches import Row
+from tests.e2e.premises import Site, opened, settings_for, until
+from tests.e2e.test_a_full_disk import Disk, disk
+
+__all__ = ["disk"]
+
+MISSING_FROM_NOW = "fetches are missing in the fetch log from now on"
+TOLD_NO_MORE = "what fetches tell of their phones is lost from now on"
+TOLD_AGAIN = "what fetches tell of their phones is stored again"
+AGAIN = re.compile(r"fetches are logged again; (\d+) are missing")
+REFUSALS = 5
+"""Batches that the database refuses before there is space again."""
+
+
+async def fetch_twice(site: Site, name: str) -> tuple[bytes, bytes]:
+    """A file, once over HTTP and once over TFTP."""
+    assert site.running.provisioning_http_address
+    assert site.running.tftp_address
+    host, port = site.running.provisioning_http_address
+    async with site.session.get(f"http://{host}:{port}/{name}") as response:
+        over_http = await response.read()
+    return over_http, await tftp_client.fetch(name, server=site.running.tftp_address, local=("127.0.0.1", 0))
+
+
+async def logged(site: Site) -> int:
+    _, answer = await site.call("GET", "/fetches?limit=1")
+    return int(answer["metadata"]["total"])
+
+
+async def test_a_full_disk_costs_log_lines_and_no_fetch_and_the_log_goes_on_by_itself(
+    disk: Disk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add, refusals, asked = fetches.add, 0, 0
+
+    async def watched_add(db: Database, rows: Iterable[Row]) -> None:
+        nonlocal refusals
+        try:
+            await add(db, rows)
+        except StorageFailed:
+            refusals += 1
+            raise
+
+    async def one_more() -> None:
+        nonlocal asked
+        assert await fetch_twice(site, mac.config_name) == (config, config)
+        asked += 2
+
+    monkeypatch.setattr(fetches, "add", watched_add)
+    caplog.set_level(logging.WARNING, "cisisk")
+    async with opened(settings_for(disk.path)) as site:
+        mac = site.new_mac()
+        await site.switch(await site.profile("old"), mac)
+        config = site.config("old").encode()
+        disk.fill()
+        await until(one_more, lambda _: refusals >= REFUSALS)
+        assert caplog.text.count(MISSING_FROM_NOW) == 1
+        assert AGAIN.search(caplog.text) is None
+        disk.clear()
+        await until(one_more, lambda _: AGAIN.search(caplog.text))
+        [missing] = map(int, AGAIN.findall(caplog.text))
+        assert REFUSALS <= missing < asked
+        assert await until(lambda: logged(site), lambda count: count >= asked - missing) == asked - missing
+        assert (await site.data("GET", "/health"))["status"] == "ok"
+    assert [caplog.text.count(line) for line in (MISSING_FROM_NOW, TOLD_NO_MORE, TOLD_AGAIN)] == [1, 1, 1]

@@ -1,0 +1,36 @@
+"""Phones that ask over HTTP first, and find everything there."""
+
+from pathlib import Path
+
+from cisisk.simulator.boot import Via
+from tests.e2e.premises import SECONDS, Site, opened, settings_for
+
+
+async def test_a_newer_phone_takes_its_config_over_http_and_the_switch_knows(site: Site) -> None:
+    assert site.running.provisioning_http_address
+    profile = await site.profile("201")
+    async with site.phone("8851", http_port=site.running.provisioning_http_address[1]) as phone:
+        await phone.wait_for_boot(1, SECONDS)
+        switched = await site.switch(profile, phone.mac)
+        phone.restart("somebody unplugs it")
+        await phone.wait_for_config(switched["sha256"], SECONDS)
+        done = await site.reaches(switched["deployment"], "fetched")
+        config = next(asked for asked in phone.boots[-1].asked if asked.name == phone.mac.config_name)
+    assert (config.via, config.size) == (Via.HTTP, len(site.config("201")))
+    assert (done["fetched_from"], done["sha256"]) == (phone.address, switched["sha256"])
+
+
+async def test_the_files_are_served_over_http_only_if_they_shall_be(tmp_path: Path) -> None:
+    async with opened(settings_for(tmp_path, provisioning_http={"enabled": False})) as site:
+        assert site.running.provisioning_http_address is None
+        health = await site.data("GET", "/health")
+        assert (health["status"], health["provisioning_http"]) == ("ok", "off")
+
+
+async def test_a_server_that_accepts_nobody_degrades_the_service(site: Site) -> None:
+    assert (await site.data("GET", "/health"))["provisioning_http"] == "ok"
+    server = site.running.health._http
+    assert server is not None
+    await server.stop(0)
+    status, answer = await site.call("GET", "/health")
+    assert (status, answer["data"]["provisioning_http"]) == (503, "failed")

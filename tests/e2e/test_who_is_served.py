@@ -1,0 +1,130 @@
+"""The access policy in the running appliance: phones, strangers, the administrator, a switch."""
+
+from collections.abc import AsyncIterator, Collection
+from pathlib import Path
+
+import pytest
+
+from cisisk.model.mac import Mac
+from cisisk.provisioning.access import sources, watch
+from cisisk.provisioning.access.policy import AccessPolicy
+from cisisk.provisioning.access.sources import FREE_DEVICES
+from cisisk.simulator import tftp_client
+from cisisk.simulator.tftp_download import FileAbsent
+from cisisk.store.phones import Whereabouts
+from tests.e2e.premises import Site, opened, settings_for, until
+
+DECOY = Mac("00112233DEC0")
+
+
+told: dict[Mac, Whereabouts] = {}
+"""What the policy was last told."""
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = AccessPolicy.know
+
+    def know(policy: AccessPolicy, phones: Collection[Whereabouts]) -> None:
+        original(policy, phones)
+        told.clear()
+        told.update({phone.mac: phone for phone in phones})
+
+    monkeypatch.setattr(AccessPolicy, "know", know)
+    monkeypatch.setattr(watch, "REFRESH_SECONDS", 0.02)
+    monkeypatch.setattr(sources, "SETTLE_SECONDS", 0.0)
+
+
+@pytest.fixture(params=["pin", "observe", "off"])
+async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
+    settings = settings_for(tmp_path, provisioning={"access": request.param, "decoys": [str(DECOY)]})
+    async with opened(settings) as made:
+        yield made
+
+
+async def takes(site: Site, mac: Mac, host: str) -> bool:
+    assert site.running.tftp_address
+    try:
+        await tftp_client.fetch(mac.config_name, server=site.running.tftp_address, local=(host, 0))
+    except FileAbsent:
+        return False
+    return True
+
+
+async def known(mac: Mac, host: str) -> None:
+    """Wait until the policy knows that the phone was seen there."""
+
+    async def seen() -> str | None:
+        return told[mac].seen_ip if mac in told else None
+
+    await until(seen, lambda seen_ip: seen_ip == host)
+
+
+async def test_a_phone_is_learnt_moved_by_permission_and_guarded(site: Site) -> None:
+    mac, home, desk, stranger = site.new_mac(), "127.2.0.1", "127.3.0.1", "127.4.0.1"
+    is_pinned = site.settings.provisioning.access == "pin"
+    await site.switch(await site.profile("201"), mac)
+    assert await takes(site, mac, home)
+    await known(mac, home)
+    assert await takes(site, mac, stranger) is not is_pinned
+    if not is_pinned:
+        # Where it was last is where it is.
+        await known(mac, stranger)
+        return
+    allowed = await site.data("POST", f"/phones/{mac}/allow-fetch")
+    assert (allowed["mac"], allowed["until"] > "2026") == (str(mac), True)
+    assert await takes(site, mac, desk)
+    await known(mac, desk)
+    assert await takes(site, mac, desk)
+    assert not await takes(site, mac, home)
+    assert not await takes(site, mac, stranger)
+    actions = [entry["action"] for entry in await site.data("GET", "/audit-logs")]
+    assert "phone.fetch_allowed" in actions
+
+
+async def test_a_switch_expects_its_phone_in_the_same_subnet(site: Site) -> None:
+    mac, home, other = site.new_mac(), "127.5.0.1", "127.5.0.9"
+    first, second = await site.profile("201"), await site.profile("202")
+    await site.switch(first, mac)
+    assert await takes(site, mac, home)
+    await known(mac, home)
+    await site.switch(second, mac)
+    assert await takes(site, mac, other)
+    await known(mac, other)
+    assert await takes(site, mac, other)
+
+
+async def test_a_decoy_raises_an_alarm_and_nobody_else_does(site: Site) -> None:
+    mac, home, thief = site.new_mac(), "127.6.0.1", "127.6.0.66"
+    mode = site.settings.provisioning.access
+    await site.switch(await site.profile("201"), mac)
+    assert await takes(site, mac, home)
+    await known(mac, home)
+    assert not await takes(site, DECOY, thief)
+    assert await takes(site, mac, thief) is (mode != "pin")
+    if mode == "off":
+        assert await site.data("GET", "/access-alarms") == []
+        return
+    (alarm,) = await until(lambda: site.data("GET", "/access-alarms"), bool)
+    assert (alarm["kind"], alarm["host"], alarm["is_observed"]) == ("decoy", thief, mode == "observe")
+    rows = await until(lambda: site.data("GET", "/audit-logs?q=access.decoy"), bool)
+    assert [row["entity_uuid"] for row in rows] == [thief]
+
+
+async def test_what_a_searcher_takes_moves_no_phone(site: Site) -> None:
+    if site.settings.provisioning.access == "off":
+        pytest.skip("nothing is noticed then")
+    mac, home, thief = site.new_mac(), "127.7.0.1", "127.8.0.66"
+    await site.switch(await site.profile("201"), mac)
+    assert await takes(site, mac, home)
+    await known(mac, home)
+    for _ in range(FREE_DEVICES + 1):
+        assert not await takes(site, site.new_mac(), thief)
+    await takes(site, mac, thief)
+    await known(mac, home)
+    assert await takes(site, mac, home)
+
+
+async def test_only_phones_of_the_inventory_are_allowed(site: Site) -> None:
+    status, _ = await site.call("POST", f"/phones/{site.new_mac()}/allow-fetch")
+    assert status == 404

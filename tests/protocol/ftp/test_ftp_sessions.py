@@ -1,0 +1,507 @@
+"""Who gets in, what a hostile client achieves, and how the server lives and stops."""
+
+import ftplib
+import io
+import logging
+import os
+import random
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cisisk.model.errors import ConfigurationError
+from cisisk.provisioning.fetch import Outcome
+from cisisk.provisioning.ftp import conversation, server, session
+from cisisk.provisioning.ftp.loop import Loop
+from cisisk.provisioning.ftp.server import FtpServer
+
+PASSWORD = "correct horse"
+TONE = os.urandom(70_000)
+
+
+def put(house: Any, name: str, content: bytes = TONE) -> None:
+    with house.client() as client:
+        client.storbinary(f"STOR {name}", io.BytesIO(content))
+
+
+@pytest.mark.parametrize(
+    "command", ["LIST", "STOR a", "RETR a", "PASV", "EPSV", "PORT 127,0,0,1,200,1", "DELE a", "PWD"]
+)
+def test_nothing_is_done_without_a_login(house: Any, ftp_wire: Callable[..., Any], command: str) -> None:
+    ftp_wire(house, login=False).say(command, "530")
+
+
+@pytest.mark.parametrize("username", ["anonymous", "ftp", "admin"])
+def test_nobody_is_let_in_without_the_password(house: Any, ftp_wire: Callable[..., Any], username: str) -> None:
+    wire = ftp_wire(house, login=False)
+    for answer in ("530", "530", "421"):
+        wire.say(f"USER {username}", "331")
+        wire.say("PASS guest@", answer)
+    assert wire.is_closed()
+    assert house.asked == [(username, "127.0.0.1")] * 3
+
+
+def test_the_brake_is_told_to_who_is_braked(house: Any, ftp_wire: Callable[..., Any]) -> None:
+    house.braked = True
+    wire = ftp_wire(house, login=False)
+    wire.say("USER admin", "331")
+    wire.say(f"PASS {PASSWORD}", "530 Too many attempts. Try again in 7 s.")
+
+
+def test_commands_behind_a_password_wait_for_its_answer(house: Any, ftp_wire: Callable[..., Any]) -> None:
+    wire = ftp_wire(house, login=False)
+    wire.send(f"USER admin\r\nPASS wrong\r\nSIZE a\r\nUSER admin\r\nPASS {PASSWORD}\r\nPWD\r\nQUIT")
+    assert [wire.hear()[:3] for _ in range(7)] == ["331", "530", "530", "331", "230", "257", "221"]
+
+
+def test_no_password_reaches_the_log(
+    house: Any, ftp_wire: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    wire = ftp_wire(house, login=False)
+    for line in ("USER s3cret", "PASS s3cret", "pass s3cret", "PASS\ts3cret", "PA SS s3cret", "s3cret", "USER s3cret"):
+        wire.send(line)
+        assert "s3cret" not in wire.hear()
+    wire.say("USER admin", "331")
+    wire.send(f"PASS {PASSWORD}")
+    wire.hear("230")
+    assert "admin has logged in over FTP from 127.0.0.1" in caplog.text
+    assert "s3cret" not in caplog.text
+    assert PASSWORD not in caplog.text
+
+
+def test_a_session_ends_when_the_account_is_changed(house: Any, ftp_wire: Callable[..., Any]) -> None:
+    put(house, "a.raw")
+    for command in ("SIZE a.raw", "DELE a.raw", "CWD /", "MKD x", "RETR a.raw", "STAT"):
+        house.admits = True
+        wire = ftp_wire(house)
+        wire.say("EPSV", "229")
+        house.admits = False
+        wire.say(command, "421 Your account was changed")
+        assert wire.is_closed()
+    assert house.served("a.raw") == TONE
+
+
+@pytest.mark.parametrize("command", ["PORT 127,0,0,2,{high},{low}", "EPRT |1|127.0.0.2|{port}|"])
+def test_there_is_no_bounce(house: Any, ftp_wire: Callable[..., Any], command: str) -> None:
+    with socket.socket() as victim:
+        victim.bind(("127.0.0.2", 0))
+        victim.listen()
+        victim.setblocking(False)
+        port = victim.getsockname()[1]
+        wire = ftp_wire(house)
+        wire.say(command.format(port=port, high=port // 256, low=port % 256), "501 Rejected")
+        wire.say("STOR a.raw", "425")
+        with pytest.raises(BlockingIOError):
+            victim.accept()
+
+
+@pytest.mark.parametrize(
+    "command", ["PORT 192,0,2,1,200,1", "PORT 127,0,0,1,0,25", "EPRT |1|127.0.0.1|25|", "EPRT |2|::1|50000|"]
+)
+def test_data_goes_to_no_other_address_and_no_system_port(
+    house: Any, ftp_wire: Callable[..., Any], command: str
+) -> None:
+    ftp_wire(house).say(command, "5")
+
+
+def test_a_stranger_on_the_data_port_is_sent_away_and_the_transfer_goes_on(
+    house: Any, ftp_wire: Callable[..., Any]
+) -> None:
+    wire = ftp_wire(house)
+    port = int(wire.say("EPSV", "229").split("|||")[1].split("|")[0])
+    wire.say("STOR a.raw", "150")
+    with socket.create_connection(("127.0.0.1", port), timeout=5, source_address=("127.0.0.9", 0)) as stranger:
+        assert stranger.recv(1) == b""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as data:
+        data.sendall(TONE)
+    wire.hear("226")
+    assert house.served("a.raw") == TONE
+
+
+def test_data_ports_come_from_the_range_or_not_at_all(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        house = ftp_house(passive_ports=(port, port))
+        wire = ftp_wire(house)
+        wire.say("EPSV", "425 No port for data is free")
+        wire.say("PASV", "425")
+    wire.say("EPSV", f"229 Entering extended passive mode (|||{port}|)")
+
+
+def test_data_that_comes_before_the_command_is_not_lost(house: Any, ftp_wire: Callable[..., Any]) -> None:
+    wire = ftp_wire(house)
+    with wire.data() as data:
+        data.sendall(TONE)
+    wire.say("NOOP", "200")
+    wire.say("STOR a.raw", "125")
+    wire.hear("226")
+    assert house.served("a.raw") == TONE
+
+
+def test_connections_are_limited(ftp_house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server._Listener, "max_cons_per_ip", 3)
+    house = ftp_house()
+    wires = [ftp_wire(house) for _ in range(3)]
+    with socket.create_connection(("127.0.0.1", house.port), timeout=5) as one_more:
+        assert one_more.makefile("rb").readline().startswith(b"421 Too many connections from the same")
+    with socket.create_connection(("127.0.0.1", house.port), timeout=5, source_address=("127.0.0.9", 0)) as other:
+        assert other.recv(3) == b"220"
+    monkeypatch.setattr(server._Listener, "max_cons", 3)
+    with socket.create_connection(("127.0.0.1", house.port), timeout=5, source_address=("127.0.0.8", 0)) as other:
+        assert other.recv(3) == b"421"
+    wires[0].say("EPSV", "425")
+
+
+def test_who_does_not_log_in_is_sent_away(
+    ftp_house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "LOGIN_SECONDS", 0.1)
+    house = ftp_house()
+    patient, quick = ftp_wire(house, login=False), ftp_wire(house)
+    patient.hear("421")
+    assert patient.is_closed()
+    quick.say("NOOP", "200")
+
+
+def test_who_says_nothing_for_too_long_is_sent_away(
+    ftp_house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session.Session, "timeout", 0.1)
+    wire = ftp_wire(ftp_house())
+    wire.hear("421")
+    assert wire.is_closed()
+
+
+def test_a_command_of_any_length_is_one_command(house: Any, ftp_wire: Callable[..., Any]) -> None:
+    put(house, "a.raw")
+    wire = ftp_wire(house)
+    wire.say("NOOP " + "x" * 100_000 + "DELE a.raw", "500 The command is too long")
+    wire.say("NOOP", "200")
+    assert house.served("a.raw") == TONE
+
+
+def test_who_takes_no_answers_is_cut_off(house: Any, ftp_wire: Callable[..., Any], eventually: Any) -> None:
+    wire = ftp_wire(house)
+    wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    with pytest.raises(ConnectionError):
+        wire.socket.sendall(b"HELP\r\n" * 5_000_000)
+
+
+def test_no_more_commands_wait_than_are_allowed(
+    ftp_house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "MAX_WAITING", 4)
+    wire = ftp_wire(ftp_house())
+    wire.send("\r\n".join(["SIZE a"] * 40))
+    assert wire.is_closed()
+
+
+def test_junk_harms_nobody(house: Any, ftp_wire: Callable[..., Any]) -> None:
+    put(house, "a.raw")
+    dice = random.Random(959)
+    words = [b"USER", b"STOR", b"RETR", b"PORT", b"EPRT", b"PASV", b"EPSV", b"ABOR", b"REST", b"MLST", b"OPTS", b"STAT",
+             b"LIST", b"ALLO", b"TYPE", b"SITE", b"AUTH TLS", b"PROT P", b"..", b"/", b"|1|1.2.3.4|5|", b"-1",
+             b"9" * 30, b"\xff\xf4", b"\x80", b"%n", b"MLST unique;", b"REIN", b"HELP"]  # fmt: skip
+    for _ in range(60):
+        wire = ftp_wire(house)
+        lines = [b" ".join(dice.choices(words, k=dice.randint(1, 3))) for _ in range(12)]
+        wire.send(b"\r\n".join(lines) + b"\r\n" + dice.randbytes(40))
+        wire.close()
+    assert house.server.is_alive
+    with house.client() as client:
+        assert client.nlst() == ["a.raw"]
+
+
+@pytest.mark.needs("openssl")
+@pytest.mark.parametrize("behind", [b"NOOP\r\n", b"USER evil", b"USER admin\r\nPASS correct horse\r\n"])
+def test_what_is_sent_in_the_clear_behind_auth_is_thrown_away(
+    ftp_house: Any,
+    certificate: tuple[Path, Path],
+    trusting: ssl.SSLContext,
+    ftp_wire: Callable[..., Any],
+    behind: bytes,
+) -> None:
+    house = ftp_house(certificate=certificate)
+    wire = ftp_wire(house, login=False)
+    wire.socket.sendall(b"AUTH TLS\r\n" + behind)
+    wire.hear("234")
+    with trusting.wrap_socket(wire.socket.dup(), server_hostname="127.0.0.1") as secure:
+        secure.settimeout(5)
+        secure.sendall(b"\r\nPWD\r\n")
+        answers = secure.recv(1000)
+        while answers.count(b"\r\n") < 2:
+            answers += secure.recv(1000)
+    assert answers.split()[0] == b"500"
+    assert b"530" in answers
+    assert house.asked == []
+
+
+@pytest.mark.needs("openssl")
+def test_with_a_certificate_no_password_is_taken_in_the_clear(
+    ftp_house: Any, certificate: tuple[Path, Path], ftp_wire: Callable[..., Any]
+) -> None:
+    wire = ftp_wire(ftp_house(certificate=certificate), login=False)
+    wire.say("USER admin", "530 Passwords are taken over TLS only")
+    wire.say(f"PASS {PASSWORD}", "530")
+
+
+@pytest.mark.needs("openssl")
+def test_old_versions_of_tls_are_refused(ftp_house: Any, certificate: tuple[Path, Path]) -> None:
+    house = ftp_house(certificate=certificate)
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.load_verify_locations(certificate[0])
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
+        old.minimum_version = ssl.TLSVersion.TLSv1
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with ftplib.FTP_TLS(context=old, timeout=5) as client:
+        client.connect("127.0.0.1", house.port)
+        with pytest.raises(OSError, match=r"(?i)version|reset|eof|closed"):
+            client.auth()
+
+
+@pytest.mark.needs("openssl")
+@pytest.mark.parametrize("broken", ["absent", "no key", "other key", "passphrase"])
+def test_a_certificate_that_cannot_be_used_is_told(certificate: tuple[Path, Path], tmp_path: Path, broken: str) -> None:
+    key = tmp_path / "key.pem"
+    if broken == "no key":
+        key.write_text("nothing")
+    elif broken == "other key":
+        key.write_bytes(certificate[0].read_bytes())
+    elif broken == "passphrase":
+        key.write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
+    with pytest.raises(ConfigurationError, match=r"ftp\.tls_key"):
+        FtpServer(host="127.0.0.1", port=0, door=None, uploads=None, on_fetch=print, certificate=(certificate[0], key))
+
+
+def test_downloads_are_reported_with_how_they_ended(house: Any, ftp_wire: Callable[..., Any]) -> None:
+    large = bytes(20_000_000)
+    put(house, "a.raw")
+    put(house, "large.bin", large)
+    wire = ftp_wire(house)
+
+    def fetched(name: str, *before: str, read: int = -1) -> Any:
+        with wire.data() as data:
+            for command in before:
+                wire.say(command, "350")
+            wire.send(f"RETR {name}")
+            first = wire.hear()
+            if first[0] == "1":
+                with data.makefile("rb") as file:
+                    file.read(read)
+        if first[0] == "1":
+            wire.hear("226" if read < 0 else "426")
+        return house.fetches.get(timeout=5)
+
+    whole = fetched("a.raw")
+    assert (whole.outcome, whole.name, whole.size, whole.acknowledged) == (
+        Outcome.COMPLETED, "a.raw", len(TONE), len(TONE),
+    )  # fmt: skip
+    assert len(whole.sha256) == 64
+    assert whole.peer == wire.socket.getsockname()
+    assert fetched("A.RAW").outcome is Outcome.COMPLETED
+    assert fetched("a.raw", "REST 60000").acknowledged == 10_000
+    absent = fetched("b.raw")
+    assert (absent.outcome, absent.name, absent.size) == (Outcome.ABSENT, "b.raw", 0)
+    cut = fetched("large.bin", read=100_000)
+    assert cut.outcome is Outcome.ABORTED
+    assert 100_000 <= cut.acknowledged < len(large)
+    wire.say("REST 70001", "350")
+    wire.say("EPSV", "229")
+    wire.say("RETR a.raw", "554 The file has 70000 bytes")
+    assert house.fetches.get(timeout=5).outcome is Outcome.ABORTED
+
+
+def test_the_listing_shows_the_library_and_not_the_disk(house: Any) -> None:
+    put(house, "a.raw")
+    (house.root / ".hidden").write_bytes(b"x")
+    (house.root / "folder").mkdir()
+    (house.root / "folder" / os.fsdecode(b"\xff.raw")).write_bytes(TONE)
+    (house.root / "link").symlink_to("/etc/passwd")
+    os.mkfifo(house.root / "pipe")
+    (house.root / "empty").mkdir()
+    (house.root / "folder" / "b.raw").write_bytes(TONE)
+    house.library.refresh()
+    with house.client() as client:
+        assert client.nlst() == ["a.raw", "folder"]
+        lines: list[str] = []
+        client.dir(lines.append)
+        assert [line.split()[:5] for line in lines] == [
+            ["-rw-r--r--", "1", "cisisk", "cisisk", str(len(TONE))],
+            ["drwxr-xr-x", "1", "cisisk", "cisisk", "0"],
+        ]
+        assert {name for name, _ in client.mlsd("/folder")} == set(client.nlst("/folder")) >= {"b.raw"}
+        for name in (".cisisk", ".hidden", "link", "empty", "pipe", "../..", "folder/../.cisisk"):
+            for command in ("CWD", "SIZE", "MDTM", "MLST"):
+                if name == "../.." and command in {"CWD", "MLST"}:
+                    assert client.sendcmd(f"{command} {name}").startswith("250")
+                    continue
+                with pytest.raises(ftplib.error_perm):
+                    client.sendcmd(f"{command} {name}")
+            with pytest.raises(ftplib.error_perm):
+                client.retrbinary(f"RETR {name}", print)
+            with pytest.raises(ftplib.error_perm):
+                client.delete(name)
+        client.cwd("/")
+        for wrong in ("a.raw", "folder", ".x", "a/b/c/d/e"):
+            with pytest.raises(ftplib.error_perm):
+                client.mkd(wrong)
+        with pytest.raises(ftplib.error_perm, match="not empty"):
+            client.rmd("folder")
+    assert (house.root / "link").is_symlink()
+
+
+def test_the_heart_beats_without_any_traffic(house: Any, eventually: Any) -> None:
+    before = house.server.heartbeat
+    eventually(lambda: house.server.heartbeat > before)
+    assert time.monotonic() - house.server.heartbeat < 2.0
+
+
+def turns_in_a_while(monkeypatch: pytest.MonkeyPatch) -> int:
+    turns: list[float] = []
+    turn = Loop.turn
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "turn", lambda loop, longest: turns.append(longest) or turn(loop, longest))
+        time.sleep(0.2)  # what must not happen cannot be waited for
+    return len(turns)
+
+
+def test_the_loop_sleeps_while_there_is_nothing_to_do(
+    house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle, early, ended, waiting, gone = (ftp_wire(house) for _ in range(5))
+    with early.data() as early_data, ended.data() as ended_data:
+        early_data.sendall(TONE)
+        ended_data.shutdown(socket.SHUT_WR)
+        waiting.say("EPSV", "229")
+        waiting.say("STOR a.raw", "150")
+        gone.data().close()
+        for wire in (idle, early, ended, waiting, gone):
+            wire.say("NOOP", "200")
+        assert turns_in_a_while(monkeypatch) < 10
+
+
+@pytest.mark.needs("openssl")
+def test_the_loop_sleeps_while_there_is_nothing_to_do_over_tls(
+    ftp_house: Any, certificate: tuple[Path, Path], trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = ftp_house(certificate=certificate)
+    with ftplib.FTP_TLS(context=trusting, timeout=5) as client:
+        client.connect("127.0.0.1", house.port)
+        client.login("admin", PASSWORD)
+        client.prot_p()
+        with (
+            socket.create_connection(client.makepasv(), timeout=5) as plain,
+            trusting.wrap_socket(plain, server_hostname="127.0.0.1") as data,
+        ):
+            data.sendall(TONE)
+            client.voidcmd("NOOP")
+            assert turns_in_a_while(monkeypatch) < 10
+            assert client.sendcmd("STOR a.raw").startswith("125")
+            data.unwrap()
+        client.voidresp()
+    assert house.served("a.raw") == TONE
+
+
+def test_an_upload_under_way_finishes_within_the_grace(
+    house: Any, ftp_wire: Callable[..., Any], eventually: Any
+) -> None:
+    wire, idle = ftp_wire(house), ftp_wire(house)
+    with wire.data() as data:
+        wire.say("STOR a.raw", "1")
+        data.sendall(TONE[:1000])
+        eventually(lambda: any(path.stat().st_size for path in (house.root / ".cisisk").iterdir()))
+        stopper = threading.Thread(target=house.server.stop, args=(5.0,))
+        stopper.start()
+        eventually(lambda: not accepts(house.port))
+        data.sendall(TONE[1000:])
+    wire.hear("226")
+    stopper.join(5)
+    assert not house.server.is_alive
+    assert idle.is_closed()
+    assert house.served("a.raw") == TONE
+
+
+def accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def test_an_upload_that_outlives_the_grace_leaves_nothing(house: Any, ftp_wire: Callable[..., Any]) -> None:
+    wire = ftp_wire(house)
+    with wire.data() as data:
+        wire.say("STOR a.raw", "1")
+        data.sendall(TONE)
+        started = time.monotonic()
+        house.server.stop(0.1)
+        assert time.monotonic() - started < 2.0
+    assert house.residue == []
+    assert wire.is_closed()
+
+
+def test_a_server_that_never_started_gives_its_port_back() -> None:
+    made = FtpServer(host="127.0.0.1", port=0, door=None, uploads=None, on_fetch=print)
+    with pytest.raises(OSError, match="in use"):
+        FtpServer(host="127.0.0.1", port=made.address[1], door=None, uploads=None, on_fetch=print)
+    made.stop(0)
+    made.stop(0)
+    again = FtpServer(host="127.0.0.1", port=made.address[1], door=None, uploads=None, on_fetch=print)
+    again.stop(0)
+
+
+def test_want_of_descriptors_passes(
+    ftp_house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server, "BREATH", 0.05)
+    accept = server._Listener.accept
+    failures = [OSError(24, "Too many open files")] * 2
+
+    def failing(listener: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return accept(listener)
+
+    monkeypatch.setattr(server._Listener, "accept", failing)
+    house = ftp_house()
+    ftp_wire(house).say("PWD", "257")
+    assert failures == []
+    assert [record.getMessage() for record in caplog.records[:2]] == ["an FTP client cannot be accepted"] * 2
+
+
+def test_a_defect_in_one_session_leaves_the_others(
+    house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    wire, other = ftp_wire(house), ftp_wire(house)
+    monkeypatch.setattr(house.uploads, "entries", lambda: 1 / 0)
+    wire.send("SIZE a")
+    assert wire.is_closed()
+    other.say("NOOP", "200")
+    assert house.server.is_alive
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_the_disk_that_fails_during_a_download_is_told(
+    house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(house, "a.raw")
+    opened = house.library.open("a.raw")
+    monkeypatch.setattr(type(opened), "read", lambda *_: os.read(-1, 1))
+    opened.close()
+    wire = ftp_wire(house)
+    with wire.data():
+        wire.say("RETR a.raw", "1")
+        wire.hear("451 The file cannot be read")
+    assert house.fetches.get(timeout=5).outcome is Outcome.CUT

@@ -1,0 +1,399 @@
+"""An upload is served whole or not at all."""
+
+import ftplib
+import io
+import os
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cisisk.provisioning.ftp import session
+
+PASSWORD = "correct horse"
+OLD, NEW = b"o" * 40_000, os.urandom(200_000)
+NAME = "SEP001122334455.cnf.xml"
+OLD_CONFIG = b"<device>" + b" " * 5000 + b"</device>"
+NEW_CONFIG = b"<device><a>" + b"x" * 20_000 + b"</a></device>"
+TENTHS = range(0, 100, 10)
+
+
+def put(house: Any, name: str, content: bytes) -> None:
+    with house.client() as client:
+        client.storbinary(f"STOR {name}", io.BytesIO(content))
+
+
+def part_of(content: bytes, percent: int) -> bytes:
+    return content[: len(content) * percent // 100]
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def cut_by_dying(wire: Any, data: socket.socket) -> None:
+    """What a kernel does for a program that was killed."""
+    wire.close()
+    data.close()
+
+
+def cut_by_dying_the_other_way_round(wire: Any, data: socket.socket) -> None:
+    data.close()
+    wire.close()
+
+
+def cut_the_commands_only(wire: Any, data: socket.socket) -> None:
+    wire.close()
+
+
+def cut_by_reset(wire: Any, data: socket.socket) -> None:
+    reset(data)
+    wire.hear("426")
+    wire.say("NOOP", "200")
+
+
+def cut_by_abor(wire: Any, data: socket.socket) -> None:
+    # With Telnet's interrupt and data mark, as RFC 959 has it. Before the first byte there is nothing to abort.
+    wire.send(b"\xff\xf4\xff\xf2ABOR")
+    if wire.hear().startswith("426"):
+        wire.hear("226")
+    wire.say("NOOP", "200")
+
+
+def cut_by_a_new_port(wire: Any, data: socket.socket) -> None:
+    wire.data().close()
+
+
+WAYS = [
+    cut_by_dying,
+    cut_by_dying_the_other_way_round,
+    cut_the_commands_only,
+    cut_by_reset,
+    cut_by_abor,
+    cut_by_a_new_port,
+]
+
+
+@pytest.mark.parametrize("percent", TENTHS)
+@pytest.mark.parametrize("cut", WAYS)
+def test_an_upload_that_is_cut_leaves_the_old_file_and_nothing_else(
+    house: Any, ftp_wire: Callable[..., Any], eventually: Callable[..., None], cut: Callable[..., None], percent: int
+) -> None:
+    put(house, "a.raw", OLD)
+    wire = ftp_wire(house)
+    data = wire.data()
+    wire.say("STOR a.raw", "1")
+    eventually(lambda: len(house.residue) == 1)
+    data.sendall(part_of(NEW, percent))
+    cut(wire, data)
+    eventually(lambda: house.residue == [])
+    data.close()
+    assert house.served("a.raw") == OLD
+    assert [action for action, _ in house.records] == ["file.uploaded"]
+    with house.client() as client:
+        assert client.nlst() == ["a.raw"]
+
+
+@pytest.mark.parametrize("percent", TENTHS)
+def test_a_config_whose_stream_merely_ends_is_refused(house: Any, ftp_wire: Callable[..., Any], percent: int) -> None:
+    put(house, NAME, OLD_CONFIG)
+    wire = ftp_wire(house)
+    data = wire.data()
+    wire.say(f"STOR {NAME}", "1")
+    data.sendall(part_of(NEW_CONFIG, percent))
+    data.close()
+    assert wire.hear()[:3] in {"426", "550"}
+    assert house.residue == []
+    assert house.served(NAME) == OLD_CONFIG
+
+
+@pytest.mark.parametrize("percent", TENTHS)
+def test_an_upload_with_fewer_bytes_than_announced_is_refused(
+    house: Any, ftp_wire: Callable[..., Any], percent: int
+) -> None:
+    put(house, "a.raw", OLD)
+    wire = ftp_wire(house)
+    wire.say(f"ALLO {len(NEW)}", "200")
+    data = wire.data()
+    wire.say("STOR a.raw", "1")
+    data.sendall(part_of(NEW, percent))
+    data.close()
+    assert f"cut short, {len(NEW) * percent // 100} bytes of {len(NEW)} have arrived" in wire.hear("426")
+    assert house.served("a.raw") == OLD
+
+
+@pytest.mark.needs("openssl")
+@pytest.mark.parametrize("percent", TENTHS)
+def test_over_tls_an_upload_ends_with_close_notify_or_is_refused(
+    ftp_house: Any, certificate: tuple[Path, Path], trusting: ssl.SSLContext, percent: int
+) -> None:
+    house = ftp_house(certificate=certificate)
+    with ftplib.FTP_TLS(context=trusting, timeout=5) as client:
+        client.connect("127.0.0.1", house.port)
+        client.login("admin", PASSWORD)
+        client.prot_p()
+        client.storbinary("STOR a.raw", io.BytesIO(OLD))
+        data = client.transfercmd("STOR a.raw")
+        data.sendall(part_of(NEW, percent))
+        socket.socket(fileno=data.detach()).close()
+        with pytest.raises(ftplib.Error, match="426"):
+            client.voidresp()
+        assert client.nlst() == ["a.raw"]
+    assert house.served("a.raw") == OLD
+
+
+@pytest.mark.needs("curl")
+def test_a_client_that_is_killed_leaves_nothing(house: Any, tmp_path: Path, eventually: Callable[..., None]) -> None:
+    put(house, "a.raw", OLD)
+    (tmp_path / "new").write_bytes(NEW)
+    for percent in TENTHS:
+        command = ["curl", "-sS", "--limit-rate", "1M", "--user", f"admin:{PASSWORD}", "-T", tmp_path / "new"]
+        client = subprocess.Popen([*command, f"ftp://127.0.0.1:{house.port}/a.raw"], stderr=subprocess.DEVNULL)
+        eventually(partial(is_staged, house, len(NEW) * percent // 100))
+        client.kill()
+        client.wait()
+        eventually(lambda: house.residue == [])
+    assert house.served("a.raw") == OLD
+    assert len(house.records) == 1
+
+
+def is_staged(house: Any, size: int) -> bool:
+    """Whether as many bytes of an upload have arrived."""
+    return any(path.stat().st_size >= size for path in (house.root / ".cisisk").iterdir())
+
+
+def test_an_empty_upload_is_a_broken_one(house: Any) -> None:
+    put(house, "a.raw", OLD)
+    with pytest.raises(ftplib.Error, match="nothing has arrived"):
+        put(house, "a.raw", b"")
+    assert house.served("a.raw") == OLD
+
+
+def test_nothing_is_served_before_the_end_and_the_answer_comes_after_it(
+    house: Any, ftp_wire: Callable[..., Any]
+) -> None:
+    put(house, NAME, OLD_CONFIG)
+    being_judged, may_go_on = threading.Event(), threading.Event()
+    house.before_put = lambda: being_judged.set() or may_go_on.wait(5)
+    wire, other = ftp_wire(house), ftp_wire(house)
+    data = wire.data()
+    wire.say(f"STOR {NAME}", "1")
+    data.sendall(NEW_CONFIG)
+    assert house.served(NAME) == OLD_CONFIG
+    data.close()
+    assert being_judged.wait(5)
+    wire.send("NOOP")
+    # Nobody else waits, for commands or for files.
+    other.say("SIZE " + NAME, f"213 {len(OLD_CONFIG)}")
+    put(house, "other.raw", NEW)
+    assert house.served(NAME) == OLD_CONFIG
+    may_go_on.set()
+    assert wire.hear("226") == f"226 {NAME} is served from now on"
+    wire.hear("200")
+    assert house.served(NAME) == NEW_CONFIG
+
+
+def test_two_uploads_of_one_name_at_once_leave_one_of_them_whole(house: Any) -> None:
+    contents = [bytes([number]) * 150_000 for number in range(1, 5)]
+    threads = [threading.Thread(target=put, args=(house, "a.raw", content)) for content in contents * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert house.served("a.raw") in contents
+    assert len(house.records) == 8
+
+
+def test_one_session_has_one_transfer(house: Any, ftp_wire: Callable[..., Any]) -> None:
+    wire = ftp_wire(house)
+    wire.say("STOR a.raw", "425")
+    wire.say("EPSV", "229")
+    wire.say("STOR a.raw", "150")
+    wire.say("STOR b.raw", "450")
+    wire.say("ABOR", "225")
+    wire.say("STOR a.raw", "425")
+    data = wire.data()
+    wire.say("STOR a.raw", "1")
+    data.sendall(NEW)
+    wire.say("STOR b.raw", "450")
+    wire.say("LIST", "450")
+    data.close()
+    wire.hear("226")
+    assert house.served("a.raw") == NEW
+
+
+def test_commands_are_answered_during_an_upload(house: Any, ftp_wire: Callable[..., Any]) -> None:
+    put(house, "b.raw", OLD)
+    wire = ftp_wire(house)
+    data = wire.data()
+    wire.say("STOR a.raw", "1")
+    data.sendall(NEW)
+    wire.send("STAT\r\nSIZE b.raw\r\nDELE b.raw")
+    data.close()
+    wire.send("SIZE a.raw\r\nQUIT")
+    answers = [wire.hear()[:3] for _ in range(6)]
+    assert sorted(answers) == ["211", "213", "213", "221", "226", "250"] or answers[4] == "550"
+    assert wire.is_closed()
+    assert house.served("a.raw") == NEW
+
+
+def test_a_client_that_says_goodbye_hears_first_what_became_of_its_upload(
+    house: Any, ftp_wire: Callable[..., Any]
+) -> None:
+    wire = ftp_wire(house)
+    data = wire.data()
+    wire.say("STOR a.raw", "1")
+    data.sendall(NEW)
+    wire.say("QUIT", "221")
+    data.close()
+    wire.hear("226")
+    assert wire.is_closed()
+    assert house.served("a.raw") == NEW
+
+
+def test_logging_in_as_somebody_else_drops_the_upload_that_waits(
+    house: Any, ftp_wire: Callable[..., Any], eventually: Callable[..., None]
+) -> None:
+    wire = ftp_wire(house)
+    for command in ("REIN", "USER admin"):
+        wire.say("EPSV", "229")
+        wire.say("STOR a.raw", "150")
+        assert len(house.residue) == 1
+        wire.send(command)
+        wire.hear("230" if command == "REIN" else "331")
+        assert house.residue == []
+        wire.say("USER admin", "331")
+        wire.say(f"PASS {PASSWORD}", "230")
+
+
+def test_who_lost_the_right_during_an_upload_does_not_publish_it(house: Any, ftp_wire: Callable[..., Any]) -> None:
+    wire = ftp_wire(house)
+    data = wire.data()
+    wire.say("STOR a.raw", "1")
+    data.sendall(NEW)
+    house.admits = False
+    data.close()
+    wire.hear("421 Your account was changed")
+    assert wire.is_closed()
+    assert house.records == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../etc/passwd", ".hidden", ".cisisk/x", "a/.b/c", "a/b/c/d/e/f", "x" * 256, "SEP00112233445G.cnf.xml/..",
+        "sep001122334455.cnf.xml", "folder/SEP001122334455.cnf.xml", "a\\..\\b", "\\\\server\\share", "C:a", "/", "..",
+    ],
+)  # fmt: skip
+def test_names_with_tricks_end_inside_the_library_or_nowhere(house: Any, tmp_path: Path, name: str) -> None:
+    before = set(tmp_path.rglob("*"))
+    with house.client() as client:
+        with suppress(ftplib.error_perm):
+            client.storbinary(f"STOR {name}", io.BytesIO(OLD))
+        answer = client.lastresp
+    if answer == "226":
+        (entry,) = house.library.entries()
+        assert entry.path == os.path.normpath(f"/{name}")[1:]
+        assert house.served(entry.path) == OLD
+    else:
+        assert answer == "553"
+        assert set(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", ["STOR a\nb", "STOR a\x00b", "CWD a\x1b[2J", "DELE a\rb"])
+def test_control_characters_are_no_part_of_a_command(house: Any, ftp_wire: Callable[..., Any], command: str) -> None:
+    ftp_wire(house).say(command, "501 No control characters")
+
+
+def test_what_is_too_large_is_refused_at_once(house: Any, ftp_wire: Callable[..., Any]) -> None:
+    wire = ftp_wire(house)
+    wire.say("ALLO 65537", "200")
+    wire.say("EPSV", "229")
+    wire.say(f"STOR {NAME}", "552")
+    data = wire.data()
+    wire.say(f"STOR {NAME}", "1")
+    with suppress(ConnectionError):
+        data.sendall(b"x" * 4_000_000)
+    wire.hear(f"552 {NAME} may have at most 65536 bytes")
+    data.close()
+    wire.say("NOOP", "200")
+
+
+@pytest.mark.parametrize(
+    "command", ["APPE a", "RNFR a", "RNTO b", "SITE CHMOD 777 a", "SITE", "MFMT 20200101000000 a", "STOU", "ACCT x"]
+)
+def test_what_is_not_offered_says_what_to_do_instead(house: Any, ftp_wire: Callable[..., Any], command: str) -> None:
+    assert len(ftp_wire(house).say(command, "502 ")) > 30
+
+
+def test_an_upload_cannot_be_resumed(house: Any, ftp_wire: Callable[..., Any]) -> None:
+    wire = ftp_wire(house)
+    data = wire.data()
+    wire.say("REST 100", "350")
+    wire.say("STOR a.raw", "554")
+    wire.say("STOR a.raw", "1")
+    data.sendall(OLD)
+    data.close()
+    wire.hear("226")
+
+
+def test_an_upload_that_nobody_connects_for_is_given_up(
+    ftp_house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session.PassivePort, "timeout", 0.05)
+    house = ftp_house()
+    wire = ftp_wire(house)
+    wire.say("EPSV", "229")
+    wire.say("STOR a.raw", "150")
+    wire.hear("425 Nobody has connected")
+    assert house.residue == []
+
+
+def test_an_upload_that_stands_still_is_given_up(
+    ftp_house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session.DataConnection, "timeout", 0.1)
+    house = ftp_house()
+    wire = ftp_wire(house)
+    data = wire.data()
+    wire.say("STOR a.raw", "1")
+    data.sendall(OLD)
+    wire.hear("426 The data connection has stood still")
+    assert house.residue == []
+    data.close()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    path = tmp_path / "disk"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", path], check=True)
+    yield path
+    subprocess.run(["umount", "--lazy", path], check=True)
+
+
+def test_a_full_disk_is_told_and_recovers(disk: Path, ftp_house: Any) -> None:
+    house = ftp_house(root=disk)
+    put(house, "a.raw", OLD)
+    with pytest.raises(ftplib.error_temp, match=r"452 .*No space left on device"):
+        put(house, "a.raw", NEW * 10)
+    assert house.residue == []
+    assert house.served("a.raw") == OLD
+    put(house, "a.raw", NEW)
+    assert house.served("a.raw") == NEW
+    house.records.append(("full", ""))
+    with pytest.raises(ftplib.error_temp, match="452 The database is full"):
+        put(house, "a.raw", OLD)
+    assert house.residue == []
+    assert house.served("a.raw") == NEW

@@ -1,0 +1,320 @@
+"""How connections live: kept, shared out, slow, broken off."""
+
+import random
+import socket
+import time
+from collections.abc import Callable
+from hashlib import sha256
+
+import pytest
+
+from cisisk.provisioning.fetch import Fetch, Outcome
+from cisisk.provisioning.http import connection, server
+from cisisk.provisioning.http.server import HttpServer
+from tests.protocol.http.conftest import Client, Connect, Serve, Served
+
+Eventually = Callable[[Callable[[], bool]], None]
+FIRMWARE = random.Random(6971).randbytes(24 << 20)
+"""More than the kernel buffers of a connection."""
+FILES = {"a.xml": b"<a/>", "b.xml": b"<b/>" * 4096, "image.bin": FIRMWARE}
+
+
+@pytest.mark.parametrize(
+    ("version", "fields", "said", "is_kept"),
+    [
+        ("1.1", [], None, True),
+        ("1.1", ["Connection: close"], "close", False),
+        ("1.0", [], "close", False),
+        ("1.0", ["Connection: Keep-Alive"], "keep-alive", True),
+    ],
+)
+def test_a_connection_is_kept_as_the_client_wants(
+    http_serve: Serve, http_client: Connect, version: str, fields: list[str], said: str | None, is_kept: bool
+) -> None:
+    client = http_client(http_serve(FILES))
+    for target, status in (("/a.xml", 200), ("/absent", 404)):
+        answer = client.ask(target, *fields, version=version)
+        assert (answer.status, answer.fields.get("Connection")) == (status, said)
+        if not is_kept:
+            assert client.is_closed()
+            return
+
+
+def test_requests_sent_at_once_are_answered_in_their_order(http_serve: Serve, http_client: Connect) -> None:
+    served = http_serve(FILES)
+    client = http_client(served)
+    names = ["a.xml", "absent", "b.xml"] * 50
+    client.send(b"".join(b"GET /%s HTTP/1.1\r\n\r\n" % name.encode() for name in names))
+    assert [client.hear().body for _ in names] == [FILES.get(name, b"") for name in names]
+    fetched = sorted((served.fetch().name for _ in names), key=names.index)
+    assert fetched == sorted(names, key=names.index)
+    client.send(
+        b"GET /image.bin HTTP/1.1\r\n\r\nGET /a.xml HTTP/1.1\r\nConnection: close\r\n\r\nGET /b.xml HTTP/1.1\r\n\r\n"
+    )
+    assert [client.hear().body for _ in range(2)] == [FIRMWARE, b"<a/>"]
+    assert client.is_closed()
+
+
+def test_a_request_may_arrive_byte_by_byte(http_serve: Serve, http_client: Connect) -> None:
+    client = http_client(http_serve(FILES))
+    client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for byte in b"\r\nGET /a.xml HTTP/1.1\nHost: x\n\r\n":
+        client.send(bytes([byte]))
+    assert client.hear().body == b"<a/>"
+
+
+def test_a_client_that_has_said_all_is_still_answered(http_serve: Serve, http_client: Connect) -> None:
+    served = http_serve(FILES)
+    client = http_client(served)
+    client.send(b"GET /image.bin HTTP/1.1\r\n\r\n")
+    client.socket.shutdown(socket.SHUT_WR)
+    assert client.hear().body == FIRMWARE
+    assert client.is_closed()
+    assert served.fetch().outcome is Outcome.COMPLETED
+
+
+def test_a_transfer_finishes_with_the_version_it_began_with(http_serve: Serve, http_client: Connect) -> None:
+    served = http_serve(FILES)
+    client = http_client(served, receive_buffer=65536)
+    client.send(b"GET /image.bin HTTP/1.1\r\n\r\n")
+    first = client.socket.recv(100)
+    newer = served.root / "newer"
+    newer.write_bytes(b"another firmware")
+    newer.replace(served.root / "image.bin")
+    client.received = first
+    assert client.hear().body == FIRMWARE
+    assert client.ask("/image.bin").body == b"another firmware"
+
+
+@pytest.mark.parametrize("name", ["b.xml", "image.bin"])
+def test_an_answer_is_reported_when_the_client_has_confirmed_it(
+    http_serve: Serve, http_client: Connect, name: str
+) -> None:
+    served = http_serve(FILES)
+    answer = http_client(served).ask(f"/{name}")
+    fetch = served.fetch()
+    assert (fetch.outcome, fetch.acknowledged) == (Outcome.COMPLETED, len(answer.body))
+
+
+def break_off_after(served: Served, client: Client, length: int) -> Fetch:
+    """Ask for the firmware, read so much of it and reset the connection."""
+    client.send(b"GET /image.bin HTTP/1.1\r\n\r\n")
+    received = 0
+    while received < length:
+        received += len(client.socket.recv(min(65536, length - received)))
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    client.socket.close()
+    return served.fetch()
+
+
+@pytest.mark.parametrize("length", [1, 1 << 20, 10 << 20])
+def test_a_transfer_that_is_broken_off_is_reported_with_what_had_arrived(
+    http_serve: Serve, http_client: Connect, length: int
+) -> None:
+    served = http_serve(FILES)
+    fetch = break_off_after(served, http_client(served, receive_buffer=65536), length)
+    assert (fetch.outcome, fetch.size) == (Outcome.ABORTED, len(FIRMWARE))
+    # What its system had taken and it had not read: no more than its buffer.
+    assert length - 1024 <= fetch.acknowledged < length + (1 << 20)
+
+
+def test_a_small_file_that_nobody_took_is_no_completed_fetch(http_serve: Serve, http_client: Connect) -> None:
+    """The kernel takes all of it at once; only the client's confirmations tell."""
+    served = http_serve(FILES | {"c.xml": bytes(200_000)})
+    client = http_client(served, receive_buffer=4096)
+    client.send(b"GET /c.xml HTTP/1.1\r\nConnection: close\r\n\r\n")
+    client.socket.recv(1)
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    client.socket.close()
+    fetch = served.fetch()
+    assert (fetch.outcome, fetch.sha256) == (Outcome.ABORTED, sha256(bytes(200_000)).hexdigest())
+    assert fetch.acknowledged < 200_000
+
+
+def test_a_file_that_becomes_shorter_is_cut(
+    http_serve: Serve, http_client: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = http_serve(FILES)
+    client = http_client(served, receive_buffer=65536)
+    client.send(b"GET /image.bin HTTP/1.1\r\n\r\n")
+    client.socket.recv(100)
+    with (served.root / "image.bin").open("r+b") as file:
+        file.truncate(20 << 20)
+    assert client.is_reset()
+    assert served.fetch().outcome is Outcome.CUT
+    assert "has become shorter" in caplog.text
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deadlines that pass within a test."""
+    for name in ("HEAD_SECONDS", "IDLE_SECONDS", "STALL_SECONDS", "LINGER_SECONDS"):
+        monkeypatch.setattr(connection, name, 0.2)
+    monkeypatch.setattr(server, "TICK", 0.02)
+
+
+@pytest.mark.parametrize("beginning", [b"", b"GET /a", b"GET /a.xml HTTP/1.1\r\nA: b\r\n"])
+@pytest.mark.usefixtures("hurried")
+def test_a_client_that_does_not_finish_its_request_is_let_go(
+    http_serve: Serve, http_client: Connect, beginning: bytes
+) -> None:
+    served = http_serve(FILES)
+    client = http_client(served)
+    client.send(beginning)
+    assert client.is_closed()
+    assert served.fetches.empty()
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_request_that_never_ends_gains_no_time_by_another_byte(
+    http_serve: Serve, http_client: Connect, eventually: Eventually
+) -> None:
+    client = http_client(http_serve(FILES))
+    client.ask("/a.xml")
+    began = time.monotonic()
+
+    def is_let_go() -> bool:
+        try:
+            client.send(b"G")
+        except (BrokenPipeError, ConnectionResetError):
+            return True
+        return False
+
+    eventually(is_let_go)
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_client_that_stops_reading_is_let_go(http_serve: Serve, http_client: Connect) -> None:
+    served = http_serve(FILES)
+    client = http_client(served, receive_buffer=4096)
+    client.send(b"GET /image.bin HTTP/1.1\r\n\r\n")
+    fetch = served.fetch()
+    assert (fetch.outcome, fetch.size) == (Outcome.TIMED_OUT, len(FIRMWARE))
+    assert 0 <= fetch.acknowledged < 1 << 20
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_slow_client_that_goes_on_is_waited_for(
+    http_serve: Serve, http_client: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "STALL_BYTES", 1024)
+    served = http_serve(FILES | {"slow.bin": FIRMWARE[: 6 << 20]}, cache_bytes=0)
+    client = http_client(served, receive_buffer=65536)
+    client.send(b"GET /slow.bin HTTP/1.1\r\n\r\n")
+    began, received = time.monotonic(), 0
+    while received < 6 << 20:
+        received += len(client.socket.recv(65536))
+        time.sleep(0.005)  # what makes it slow
+    assert time.monotonic() - began > 2 * connection.STALL_SECONDS
+    assert served.fetch().outcome is Outcome.COMPLETED
+
+
+def is_let_in(http_client: Connect, served: Served, source: str) -> bool:
+    try:
+        return http_client(served, source).ask("/a.xml").status == 200
+    except (AssertionError, ConnectionError):
+        return False
+
+
+def test_one_address_has_so_many_connections_and_no_more(
+    http_serve: Serve,
+    http_client: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    eventually: Eventually,
+) -> None:
+    monkeypatch.setattr(server, "MAX_PER_ADDRESS", 3)
+    served = http_serve(FILES)
+    clients = [http_client(served, "127.0.0.2") for _ in range(3)]
+    assert [client.ask("/a.xml").status for client in clients] == [200] * 3
+    assert http_client(served, "127.0.0.2").is_closed()
+    assert http_client(served, "127.0.0.3").ask("/a.xml").status == 200
+    assert "being turned away: 3 connections from 127.0.0.2" in caplog.text
+    clients[0].ask("/a.xml", "Connection: close")
+    assert clients[0].is_closed()
+    eventually(lambda: is_let_in(http_client, served, "127.0.0.2"))
+
+
+def test_those_that_wait_make_room_for_those_that_ask(
+    http_serve: Serve, http_client: Connect, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 4)
+    monkeypatch.setattr(server, "SPARED_SECONDS", 0.05)
+    served = http_serve(FILES)
+    busy = http_client(served, receive_buffer=4096)
+    busy.send(b"GET /image.bin HTTP/1.1\r\n\r\n")
+    busy.socket.recv(1)
+    waiting = [http_client(served, f"127.0.0.{host}") for host in (2, 3, 4)]
+    eventually(lambda: served.server.connections == 4)
+    eventually(lambda: is_let_in(http_client, served, "127.0.0.5"))
+    assert all(client.is_closed() for client in waiting)
+    assert busy.socket.recv(1)
+
+
+def test_the_server_pauses_when_the_system_has_no_descriptor_left(
+    http_serve: Serve, http_client: Connect, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    monkeypatch.setattr(server, "PAUSE_SECONDS", 0.1)
+    served = http_serve(FILES)
+
+    class Exhausted:
+        def accept(self) -> None:
+            raise OSError(24, "Too many open files")
+
+    listeners = dict(served.server._listeners)
+    served.do(lambda: served.server._listeners.update(dict.fromkeys(listeners, Exhausted())))
+    client = http_client(served)
+    eventually(lambda: not served.server.is_serving)
+    served.do(lambda: served.server._listeners.update(listeners))
+    assert client.ask("/a.xml").status == 200
+    assert served.server.is_serving
+
+
+def test_the_end_waits_for_what_is_being_sent(http_serve: Serve, http_client: Connect, eventually: Eventually) -> None:
+    served = http_serve(FILES)
+    idle, busy = http_client(served), http_client(served, receive_buffer=65536)
+    idle.ask("/a.xml")
+    served.fetch()
+    busy.send(b"GET /image.bin HTTP/1.1\r\n\r\n")
+    busy.received = busy.socket.recv(1)
+    served.loop.call_soon_threadsafe(lambda: served.loop.create_task(served.server.stop(10)))
+    assert idle.is_closed()
+    with pytest.raises(ConnectionRefusedError):
+        http_client(served)
+    assert busy.hear().body == FIRMWARE
+    assert busy.is_closed()
+    assert served.fetch().outcome is Outcome.COMPLETED
+    eventually(lambda: served.server.connections == 0)
+
+
+def test_the_end_cuts_what_takes_too_long(http_serve: Serve, http_client: Connect) -> None:
+    served = http_serve(FILES)
+    client = http_client(served, receive_buffer=4096)
+    client.send(b"GET /image.bin HTTP/1.1\r\n\r\n")
+    client.socket.recv(1)
+    served.stop(0.05)
+    fetch = served.fetch()
+    assert (fetch.outcome, fetch.size) == (Outcome.CUT, len(FIRMWARE))
+    assert client.is_reset()
+
+
+def test_both_families_are_served_where_every_address_is(http_serve: Serve, http_client: Connect) -> None:
+    served = http_serve(FILES, host="::")
+    assert http_client(served).ask("/a.xml").status == 200
+    assert http_client(served, "::1", "::1").ask("/a.xml").status == 200
+    assert sorted(served.fetch().peer[0] for _ in range(2)) == ["127.0.0.1", "::1"]
+
+
+def test_a_port_that_is_taken_is_refused(http_serve: Serve) -> None:
+    served = http_serve(FILES)
+    with pytest.raises(OSError, match="in use"):
+        HttpServer(host="127.0.0.1", port=served.port, source=served, on_fetch=served.fetches.put)
+
+
+async def test_a_server_that_was_never_started_can_be_stopped(http_serve: Serve) -> None:
+    served = http_serve(FILES)
+    other = HttpServer(host="127.0.0.1", port=0, source=served, on_fetch=served.fetches.put)
+    assert not other.is_serving
+    await other.stop(0)
+    await other.stop(0)

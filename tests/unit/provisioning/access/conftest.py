@@ -1,0 +1,81 @@
+"""A policy with a clock, a library and neighbours that obey."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from cisisk.model import clock
+from cisisk.model.mac import Mac
+from cisisk.provisioning.access.neighbours import FRESH_SECONDS, Neighbours
+from cisisk.provisioning.access.policy import AccessPolicy, Mode
+from cisisk.provisioning.library import Library
+from cisisk.provisioning.source import NotServed
+from cisisk.store.phones import Whereabouts
+
+ARP_HEAD = "IP address       HW type     Flags       HW address            Mask     Device\n"
+
+
+class Premises:
+    """A policy in front of a library, and what it knows; every config contains the name of its phone."""
+
+    def __init__(self, directory: Path, mode: Mode, decoys: tuple[Mac, ...] = ()) -> None:
+        self.now = 1000.0
+        directory.mkdir()
+        self.root = directory / "tftpboot"
+        self.arp = directory / "arp"
+        self.arp.write_text(ARP_HEAD)
+        self.known: dict[Mac, Whereabouts] = {}
+        self.library = Library(self.root)
+        neighbours = Neighbours(self.arp, lambda: self.now)
+        self.policy = AccessPolicy(self.library, mode, decoys=decoys, neighbours=neighbours, clock=lambda: self.now)
+
+    def phone(self, number: int, seen_ip: str | None = None, phone_ip: str | None = None) -> Mac:
+        """A phone with a config, known where it is said to be."""
+        mac = Mac(f"0011220{number:05X}")
+        (self.root / mac.config_name).write_text(mac.device_name)
+        self.library.refresh()
+        if seen_ip or phone_ip:
+            self.move(mac, seen_ip, phone_ip)
+        return mac
+
+    def move(self, mac: Mac, seen_ip: str | None, phone_ip: str | None = None) -> None:
+        """The store learns of an address."""
+        self.known[mac] = Whereabouts(mac=mac, phone_ip=phone_ip, seen_ip=seen_ip, seen_at=clock.now())
+        self.policy.know(self.known.values())
+
+    def gets(self, host: str, name: str | Mac) -> bool:
+        """Whether ``host`` is served the file, which must be the right one then."""
+        file = name.config_name if isinstance(name, Mac) else name
+        try:
+            with closing(self.policy.open(file, host)) as content:
+                assert not isinstance(name, Mac) or content.read(0, 99) == name.device_name.encode()
+                return True
+        except NotServed:
+            return False
+
+    def search(self, host: str, count: int, first: int = 0xF0000) -> None:
+        """``host`` asks for phones that do not exist."""
+        for number in range(first, first + count):
+            assert not self.gets(host, f"SEP0011220{number:05X}.cnf.xml")
+
+    def neighbour(self, host: str, mac: str) -> None:
+        """ARP learns of a machine, at once."""
+        with self.arp.open("a") as table:
+            table.write(f"{host:<16} 0x1         0x2         {mac.lower():<21} *        eth0\n")
+        self.now += FRESH_SECONDS
+
+
+@pytest.fixture
+def premises(tmp_path: Path) -> Iterator[Callable[..., Premises]]:
+    """Makes premises."""
+    made: list[Premises] = []
+
+    def make(mode: Mode, **options: tuple[Mac, ...]) -> Premises:
+        made.append(Premises(tmp_path / str(len(made)), mode, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.library.close()

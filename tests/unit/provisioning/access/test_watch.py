@@ -1,0 +1,154 @@
+"""What the policy gets from the store, and what it leaves there."""
+
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from cisisk.model.errors import NotFound, StorageFailed
+from cisisk.model.mac import Mac
+from cisisk.model.user import SYSTEM, Actor
+from cisisk.provisioning.access import watch as module
+from cisisk.provisioning.access.policy import Mode
+from cisisk.provisioning.access.sources import FREE_DEVICES, SETTLE_SECONDS
+from cisisk.provisioning.access.watch import AccessWatch
+from cisisk.store import audit, phones
+from cisisk.store.database import Database
+from cisisk.store.listing import Listing
+from cisisk.store.phones import Sighting, Whereabouts
+
+HOME, ENTERED, ELSEWHERE = "10.0.0.5", "10.0.0.50", "10.0.0.77"
+
+
+@pytest.fixture
+def site(premises: Callable):
+    return premises(Mode.PIN)
+
+
+def sighting(mac: Mac, ip: str, *, proved: bool = True, seen_at: str = "2026-06-28T12:00:00.000Z") -> Sighting:
+    return Sighting(mac=mac, ip=ip, seen_at=seen_at, proved=proved)
+
+
+async def test_the_store_knows_entered_and_proved_addresses(db: Database):
+    entered, seen, both, claimed, nowhere = (Mac(f"00112200000{number}") for number in range(5))
+    await phones.create(db, SYSTEM, entered, {"phone_ip": ENTERED})
+    await phones.create(db, SYSTEM, both, {"phone_ip": ENTERED})
+    await phones.create(db, SYSTEM, nowhere, {})
+    await phones.note_sightings(
+        db, [sighting(seen, HOME), sighting(both, ELSEWHERE), sighting(claimed, ELSEWHERE, proved=False)]
+    )
+    moment = "2026-06-28T12:00:00.000Z"
+    assert sorted(await phones.whereabouts(db), key=lambda phone: phone.mac) == [
+        Whereabouts(mac=entered, phone_ip=ENTERED, seen_ip=None, seen_at=None),
+        Whereabouts(mac=seen, phone_ip=None, seen_ip=HOME, seen_at=moment),
+        Whereabouts(mac=both, phone_ip=ENTERED, seen_ip=ELSEWHERE, seen_at=moment),
+    ]
+
+
+async def test_the_policy_follows_the_store(site, db: Database):
+    watch = AccessWatch(db, site.policy)
+    mac = site.phone(1)
+    await phones.note_sightings(db, [sighting(mac, HOME)])
+    await watch.refresh()
+    assert site.gets(HOME, mac)
+    assert not site.gets(ELSEWHERE, mac)
+    await phones.create(db, SYSTEM, mac, {"phone_ip": ELSEWHERE})
+    await watch.refresh()
+    assert site.gets(ELSEWHERE, mac)
+
+
+async def test_a_permission_is_written_down_and_ends_when_it_was_used(site, db: Database):
+    watch = AccessWatch(db, site.policy)
+    mac = site.phone(1, seen_ip=HOME)
+    await phones.create(db, SYSTEM, mac, {})
+    until = await watch.allow_next(Actor(ip="192.0.2.1"), mac)
+    assert site.gets(ELSEWHERE, mac)
+    entry = (await audit.entries(db, Listing())).items[0]
+    assert (entry.action, entry.entity_uuid, entry.ip) == ("phone.fetch_allowed", str(mac), "192.0.2.1")
+    assert entry.payload == {"until": until}
+    await phones.note_sightings(db, [sighting(mac, ELSEWHERE, seen_at="9999-01-01T00:00:00.000Z")])
+    await watch.refresh()
+    assert site.gets(ELSEWHERE, mac)
+    assert not site.gets("10.1.1.1", mac)
+
+
+async def test_nobody_is_allowed_what_is_not_written_down(site, db: Database):
+    mac = site.phone(1, seen_ip=HOME)
+    with pytest.raises(NotFound):
+        await AccessWatch(db, site.policy).allow_next(SYSTEM, mac)
+    assert not site.gets(ELSEWHERE, mac)
+
+
+async def test_an_alarm_is_one_line_and_one_row(site, db: Database, caplog: pytest.LogCaptureFixture):
+    watch = AccessWatch(db, site.policy)
+    mac = site.phone(1, seen_ip=HOME)
+    assert not site.gets(ELSEWHERE, mac)
+    site.search(ELSEWHERE, FREE_DEVICES)
+    site.now += SETTLE_SECONDS
+    await watch.tell()
+    await watch.tell()
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == (
+        f"access: {ELSEWHERE} asked for the files of 11 other phones within 0 s. Refused: {mac}"
+    )
+    (row,) = (await audit.entries(db, Listing())).items
+    assert (row.action, row.entity_type, row.entity_uuid) == ("access.enumeration", "access", ELSEWHERE)
+    assert row.payload["refused"] == [str(mac)]
+    assert len(watch.alarms) == 1
+
+
+async def test_an_alarm_that_cannot_be_stored_is_told_all_the_same(
+    site, db: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object) -> None:
+        raise StorageFailed("The change could not be stored: disk full")
+
+    site.search(ELSEWHERE, FREE_DEVICES + 1)
+    site.now += SETTLE_SECONDS
+    monkeypatch.setattr(audit, "record", refuse)
+    await AccessWatch(db, site.policy).tell()
+    assert [message.split(":")[1] for message in caplog.messages] == [
+        f" {ELSEWHERE} asked for the files of 11 other phones within 0 s. It was refused what it asked for",
+        " the audit log does not have this",
+    ]
+
+
+async def test_a_store_that_does_not_answer_takes_nothing_away(
+    site, db: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    class Enough(Exception):
+        pass
+
+    turns = iter([None, None])
+
+    async def wait(seconds: float) -> None:
+        if next(turns, Enough) is Enough:
+            raise Enough
+
+    def refuse(_: Database) -> None:
+        raise StorageFailed("The database cannot be read: disk I/O error")
+
+    mac = site.phone(1, seen_ip=HOME)
+    monkeypatch.setattr(module.asyncio, "sleep", wait)
+    monkeypatch.setattr(phones, "whereabouts", refuse)
+    with pytest.raises(Enough):
+        await AccessWatch(db, site.policy).run()
+    assert site.gets(HOME, mac)
+    assert (
+        caplog.messages
+        == ["where the phones are cannot be read, what was known stays: The database cannot be read: disk I/O error"]
+        * 2
+    )
+
+
+async def test_an_unchanged_store_is_not_read_again(site, db: Database, monkeypatch: pytest.MonkeyPatch):
+    watch = AccessWatch(db, site.policy)
+    told: list[int] = []
+    monkeypatch.setattr(site.policy, "know", lambda known: told.append(len(known)))
+    await watch.refresh()
+    await watch.refresh()
+    await phones.note_sightings(db, [sighting(Mac("001122000001"), HOME)])
+    await watch.refresh()
+    await watch.refresh()
+    assert told == [0, 1]

@@ -1,0 +1,74 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cisisk.provisioning.purpose import Purpose, purpose, reveal, revealed
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("CTLSEPAABBCCDDEE01.tlv", Purpose.TRUST_LIST),
+        ("ITLFile.tlv", Purpose.TRUST_LIST),
+        ("/SEPAABBCCDDEE01.cnf.xml", Purpose.CONFIG),
+        ("SEPaabbccddee01", Purpose.CONFIG),
+        ("SIPAABBCCDDEE01.cnf", Purpose.CONFIG),
+        ("SEPAABBCCDDEE01.cnf.xml.enc.sgn", Purpose.SIGNED_CONFIG),
+        ("XmlDefault.cnf.xml", Purpose.DEFAULT_CONFIG),
+        ("XMLDefault7970-1.cnf.xml", Purpose.DEFAULT_CONFIG),
+        ("SIPDefault.cnf", Purpose.SHARED_CONFIG),
+        ("WLANDefault.xml", Purpose.WIRELESS),
+        ("term06.default.loads", Purpose.RECOVERY),
+        ("OS79XX.TXT", Purpose.IMAGE_NAME),
+        ("CP7921G-1.4.2.LOADS", Purpose.FIRMWARE),
+        ("BOOT69xx.0-0-0-14.zz.sgn", Purpose.FIRMWARE_PART),
+        ("mk-sip.jar", Purpose.DICTIONARY),
+        ("English_United_States\\7921-dictionary.xml", Purpose.DICTIONARY),
+        ("united_states_7960-tones.xml", Purpose.TONES),
+        ("RINGLIST.DAT", Purpose.RINGTONE),
+        ("Desktops\\320x212x16\\List.xml", Purpose.BACKGROUND),
+        ("SK1a2b3c4d-0000.xml.sgn", Purpose.SOFT_KEYS),
+        ("defaultheadsetconfig.json", Purpose.HEADSET),
+        ("AppDialRules.xml", Purpose.DIAL_RULES),
+        ("SEP01.cnf.xml", Purpose.UNKNOWN),
+        ("../SEPAABBCCDDEE01.cnf.xml", Purpose.UNKNOWN),
+        ("", Purpose.UNKNOWN),
+    ],
+)
+def test_a_name_tells_what_the_file_is_for(name: str, what: Purpose) -> None:
+    assert purpose(name) is what
+
+
+@pytest.mark.parametrize(
+    ("name", "software", "models"),
+    [
+        ("jar42sccp.9-4-2.sbn", "SCCP", ("7942", "7962")),
+        ("SIP45.9-4-2SR3-1S.loads", "SIP", ("7945", "7965")),
+        ("sip9971.9-4-2SR4-1.loads", "SIP", ("9971",)),
+        ("sip8845_65.12-8-1-0001-455.loads", "SIP", ("8845", "8865")),
+        ("OS79XX.TXT", None, ("7940", "7960")),
+        ("English_United_States/7921-dictionary.xml", None, ("7921",)),
+        ("x/sp-sip.jar", "SIP", ("7811", "7821", "7841", "7861")),
+        ("SIPAABBCCDDEE01.cnf", "SIP", ("7940", "7960")),
+        ("SEPAABBCCDDEE01.cnf.xml", None, ()),
+        ("sip1234.5.loads", "SIP", ()),
+        ("mk-sccp.jar", "SCCP", ()),
+    ],
+)
+def test_a_name_reveals_what_asks_for_it(name: str, software: str | None, models: tuple[str, ...]) -> None:
+    told = reveal("tftp", name)
+    assert (told.software, told.models, told.protocols) == (software, models, ("tftp",))
+
+
+def test_several_requests_reveal_more_than_one() -> None:
+    asked = [("http", "SEPAABBCCDDEE01.cnf.xml.sgn"), ("tftp", "term11.default.loads"), ("tftp", "SCCP11.9.loads")]
+    told = revealed([*asked, ("tftp", "term06.default.loads")])
+    assert (told.protocols, told.software, told.models) == (("http", "tftp"), "SCCP", ("7906",))
+    assert (told.signed, told.recovering) == (True, True)
+    assert told.loads == ("term06.default", "sccp11.9", "term11.default")
+
+
+@given(st.text(max_size=300))
+def test_no_name_is_too_odd(name: str) -> None:
+    assert purpose(name) in Purpose
+    assert len(reveal("tftp", name).loads) <= 1
