@@ -5,7 +5,7 @@ import hashlib
 import logging
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import CancelledError as Cancelled
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +88,9 @@ class Adoption:
                 except ChangedMeanwhile:
                     await self._refresh()
                     continue
+                except StorageFailed:
+                    await self._see_what_came_of_it(mac)
+                    raise
                 with _all_the_same("The phone is served the new config all the same"):
                     async with self._db.transaction() as tx:
                         await configs.adopted(tx, actor, mac, sha256)
@@ -108,7 +111,11 @@ class Adoption:
             async with self._db.transaction() as tx:
                 await configs.found(tx, mac, known.content)
                 await configs.about_to_remove(tx, mac)
-            await self._remove(known)
+            try:
+                await self._remove(known)
+            except (Conflict, StorageFailed):
+                await self._see_what_came_of_it(mac)
+                raise
             # The same name in other letters, which the removed one has hidden: the phone must not be served that now.
             while hidden := await self._current(mac):
                 async with self._db.transaction() as tx:
@@ -229,6 +236,13 @@ class Adoption:
             async with self._db.transaction() as tx:
                 if await configs.found(tx, mac, found.content if found else None):
                     log.warning("%s was %s by somebody else", mac.config_name, "changed" if found else "removed")
+
+    async def _see_what_came_of_it(self, mac: Mac) -> None:
+        """Of something that failed: most often nothing, and if somebody else does it later it is not ours."""
+        with suppress(StorageFailed):  # the first look after the next start sees it
+            known = await self._current(mac)
+            async with self._db.transaction() as tx:
+                await configs.found(tx, mac, known.content if known else None)
 
     async def _refresh(self) -> None:
         """Raises StorageFailed: the served directory cannot be read."""

@@ -127,6 +127,8 @@ async def found(tx: Transaction, mac: Mac, content: bytes | None) -> bool:
         await _serve(tx, mac, sha256, "adopted")
         return False
     if known.sha256 == sha256:
+        # What was about to be done has come to nothing: if somebody else does it, it is not ours.
+        await tx.rows("UPDATE served_configs SET pending = NULL WHERE mac = ? AND pending IS NOT NULL", (mac.digits,))
         return False
     if known.pending == (sha256 or ""):
         # Cut off between the file and its record.

@@ -114,8 +114,9 @@ def test_a_transfer_that_is_broken_off_is_reported_with_what_had_arrived(
     served = http_serve(FILES)
     fetch = break_off_after(served, http_client(served, receive_buffer=65536), length)
     assert (fetch.outcome, fetch.size) == (Outcome.ABORTED, len(FIRMWARE))
-    # What its system had taken and it had not read: no more than its buffer.
-    assert length - 1024 <= fetch.acknowledged < length + (1 << 20)
+    # More: what its system had taken and it had not read, no more than its buffer. Less: TCP confirms every second
+    # segment, and one takes 64 KiB on loopback.
+    assert length - (2 << 16) <= fetch.acknowledged < length + (1 << 20)
 
 
 def test_a_small_file_that_nobody_took_is_no_completed_fetch(http_serve: Serve, http_client: Connect) -> None:

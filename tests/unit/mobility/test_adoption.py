@@ -153,6 +153,36 @@ async def test_somebody_who_writes_all_the_time_is_not_fought_for_ever(
         await adoption.put(ANNA, mac, FIRST)
 
 
+@pytest.mark.parametrize("attempt", ["put", "remove"])
+async def test_what_failed_and_is_done_by_somebody_else_later_is_a_change_on_disk(
+    db: Database,
+    library: Library,
+    adoption: Adoption,
+    root: Path,
+    mac: Mac,
+    attempt: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await adoption.put(ANNA, mac, FIRST)
+    await adoption.look()
+
+    def full(*_: object) -> None:
+        raise StorageFailed("No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(library, "replace", full)
+        broken.setattr(library, "remove", full)
+        with pytest.raises(StorageFailed):
+            await (adoption.put(ANNA, mac, FOREIGN) if attempt == "put" else adoption.remove(ANNA, mac))
+    if attempt == "put":
+        place(root, mac, FOREIGN)
+    else:
+        (root / mac.config_name).unlink()
+    library.refresh()
+    await adoption.look()
+    assert (await actions(db))[-1] == "config.changed_on_disk"
+
+
 async def test_a_removed_config_is_kept_as_a_version(
     db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac
 ) -> None:
