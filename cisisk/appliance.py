@@ -24,16 +24,24 @@ from cisisk.identity.accounts import Accounts
 from cisisk.identity.administrators import Administrators
 from cisisk.identity.tokens import KeyRing
 from cisisk.mobility.adoption import Adoption, FromThreads
+from cisisk.mobility.asterisk.connection import Asterisk
+from cisisk.mobility.asterisk.registrar import Registrar
 from cisisk.mobility.contacts import Contacts
 from cisisk.mobility.discovery import Discovery
 from cisisk.mobility.fetch_log import FetchLog
 from cisisk.mobility.loads import Loads
 from cisisk.mobility.profiles import Profiles
+from cisisk.mobility.restart.ami_command import AmiCommand
+from cisisk.mobility.restart.ami_pjsip import AmiPjsip
+from cisisk.mobility.restart.ami_sccp import AmiSccp
+from cisisk.mobility.restart.ami_sip import AmiSip
 from cisisk.mobility.restart.cgi_init_restart import CgiInitRestart
 from cisisk.mobility.restart.cgi_keys import CgiKeys
 from cisisk.mobility.restart.execute import PhoneCommands
 from cisisk.mobility.restart.method import Restarts
+from cisisk.mobility.restart.sip_notify import SipNotify
 from cisisk.mobility.server_address import server_address
+from cisisk.mobility.sip.transaction import SipClient
 from cisisk.mobility.switch import Switcher
 from cisisk.mobility.takeover import Takeover
 from cisisk.mobility.turns import Turns
@@ -96,6 +104,7 @@ class _Core:
     access: AccessWatch
     accounts: Accounts
     adoption: Adoption
+    asterisk: Asterisk | None
     commands: PhoneCommands
     contacts: Contacts
     db: Database
@@ -140,7 +149,10 @@ async def running(settings: Settings) -> AsyncIterator[Appliance]:
         ]
         for task in tasks:
             stack.push_async_callback(_end, task)
-        health = Health(core.db, servers.tftp, tasks, ftp=servers.ftp, http=servers.http)
+        if core.asterisk is not None:
+            tasks.append(asyncio.create_task(core.asterisk.run(), name="connection to Asterisk"))
+            stack.push_async_callback(_end, tasks[-1])
+        health = Health(core.db, servers.tftp, tasks, ftp=servers.ftp, http=servers.http, asterisk=core.asterisk)
         servers.start()
         runners = _runners(settings, core, health)
         stack.push_async_callback(_stop, core.switcher, runners, servers)
@@ -184,6 +196,8 @@ async def _core(settings: Settings) -> AsyncIterator[_Core]:
         accounts = Accounts(db, keys, timedelta(days=settings.auth.refresh_token_days))
         session = await stack.enter_async_context(_phone_session())
         commands = PhoneCommands(settings.phone_http, session)
+        asterisk = Asterisk(settings.asterisk) if settings.asterisk.host else None
+        sip_notify = SipNotify(await stack.enter_async_context(SipClient()), settings.phone_sip)
         served = await asyncio.to_thread(_with_default, settings, library)
         if isinstance(served, WithDefault):
             stack.callback(served.close)
@@ -202,6 +216,7 @@ async def _core(settings: Settings) -> AsyncIterator[_Core]:
             access=AccessWatch(db, policy),
             accounts=accounts,
             adoption=adoption,
+            asterisk=asterisk,
             commands=commands,
             contacts=contacts,
             db=db,
@@ -212,7 +227,15 @@ async def _core(settings: Settings) -> AsyncIterator[_Core]:
             policy=policy,
             profiles=Profiles(db, library, most),
             switcher=Switcher(
-                db, library, contacts, commands, _restarts(settings, commands), address, turns, policy.expect
+                db,
+                library,
+                contacts,
+                commands,
+                _restarts(settings, asterisk, commands, sip_notify),
+                address,
+                turns,
+                policy.expect,
+                Registrar(asterisk, settings.asterisk.channel).identify,
             ),
             takeover=Takeover(
                 adoption, library, uploads, upload_threads, private=directory, served=settings.served_root
@@ -253,13 +276,16 @@ def _rare_garbage() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _restarts(settings: Settings, commands: PhoneCommands) -> Restarts:
+def _restarts(
+    settings: Settings, asterisk: Asterisk | None, commands: PhoneCommands, sip_notify: SipNotify
+) -> Restarts:
     orders = {
         Software.SIP: settings.restart.sip,
         Software.SIPE: settings.restart.sipe,
         Software.SCCP: settings.restart.sccp,
     }
-    return Restarts([CgiInitRestart(commands), CgiKeys(commands)], orders)
+    through_asterisk = (kind(asterisk, settings.asterisk.channel) for kind in (AmiPjsip, AmiSip, AmiCommand, AmiSccp))
+    return Restarts([*through_asterisk, sip_notify, CgiInitRestart(commands), CgiKeys(commands)], orders)
 
 
 def _phone_session() -> aiohttp.ClientSession:

@@ -158,6 +158,22 @@ class FetchLog:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asterisk:
+    """``[asterisk]``: the manager interface (AMI) of the PBX that phones register at. Without a host it is not used.
+
+    ``channel`` is what speaks SIP there: ``pjsip``; ``sip``, which is chan_sip up to Asterisk 20 with the
+    usecallmanager patch; ``usecallmanager``, the chan_sip that the same patch brings to Asterisk 22.
+    """
+
+    host: str = ""
+    port: int = _number(5038, 1, 65535)
+    username: str = ""
+    secret: str = _secret()
+    tls: bool = False
+    channel: str = _one_of("pjsip", "sip", "usecallmanager")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneHttp:
     """``[phone_http]``: how a phone's own web server is called. Without a username each call gets its own credentials.
 
@@ -171,12 +187,26 @@ class PhoneHttp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneSip:
+    """``[phone_sip]``: how a phone itself is asked over SIP; with credentials if it wants some.
+
+    ``timeout`` is in seconds. RFC 3261 waits for 32 (timer F), across the internet; whoever waits for a switch here
+    need not wait that long for a phone in the same building. 8 leave time for five attempts.
+    """
+
+    username: str = ""
+    password: str = _secret()
+    timeout: int = _number(8, 1, 32)
+    port: int = _number(5060, 1, 65535)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Restart:
     """``[restart]``: the restart methods to try, in order, by the phone's software."""
 
-    sip: tuple[str, ...] = ("cgi-init-restart", "cgi-keys")
-    sipe: tuple[str, ...] = ("cgi-init-restart", "cgi-keys")
-    sccp: tuple[str, ...] = ("cgi-init-restart", "cgi-keys")
+    sip: tuple[str, ...] = ("ami-pjsip", "ami-sip", "sip-notify", "cgi-init-restart", "cgi-keys")
+    sipe: tuple[str, ...] = ("ami-pjsip", "ami-sip", "sip-notify", "cgi-init-restart", "cgi-keys")
+    sccp: tuple[str, ...] = ("ami-sccp", "cgi-init-restart", "cgi-keys")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +237,9 @@ class Settings:
     provisioning_http: ProvisioningHttp = field(default_factory=ProvisioningHttp)
     ftp: Ftp = field(default_factory=Ftp)
     fetch_log: FetchLog = field(default_factory=FetchLog)
+    asterisk: Asterisk = field(default_factory=Asterisk)
     phone_http: PhoneHttp = field(default_factory=PhoneHttp)
+    phone_sip: PhoneSip = field(default_factory=PhoneSip)
     restart: Restart = field(default_factory=Restart)
     auth: Auth = field(default_factory=Auth)
     log: Log = field(default_factory=Log)

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol
 
+from cisisk.mobility.asterisk.connection import Asterisk
 from cisisk.provisioning.http.server import HttpServer
 from cisisk.store.database import Database
 
@@ -31,6 +32,7 @@ class Health:
 
     Args:
         tftp, ftp, http: None when that server is switched off; ``http`` is the one that serves files to phones.
+        asterisk: likewise. That it is away is told, and is no failure of this service: phones are served without it.
         tasks: what has to run as long as the appliance.
     """
 
@@ -42,11 +44,13 @@ class Health:
         *,
         ftp: ServerThread | None = None,
         http: HttpServer | None = None,
+        asterisk: Asterisk | None = None,
     ) -> None:
         self._db = db
         self._tftp = tftp
         self._ftp = ftp
         self._http = http
+        self._asterisk = asterisk
         self._tasks = tasks
         self._started = time.monotonic()
 
@@ -62,6 +66,7 @@ class Health:
             "tftp": tftp,
             "provisioning_http": http,
             "ftp": ftp,
+            "asterisk": "off" if self._asterisk is None else "ok" if self._asterisk.is_connected else "failed",
             "memory": {"rss": await asyncio.to_thread(_resident_bytes)},
         }
 

@@ -14,6 +14,7 @@ from cisisk.api.handlers import (
     profiles,
     system,
     users,
+    versions,
 )
 
 _PROFILE = "/phone-profiles/{uuid:(?!switch$)[^/]+}"
@@ -55,6 +56,8 @@ ROUTES = (
     web.post("/phones/{mac}/allow-fetch", access.allow_fetch),
     web.get("/access-alarms", access.find_alarms),
     web.get("/phones/{mac}/boots", fetches.boots),
+    web.get("/phones/{mac}/versions", versions.find),
+    web.get("/phones/{mac}/versions/{before}/diff/{after}", versions.compare),
     web.get("/fetches", fetches.find),
     web.get("/cisco-phones", phones.find_cisco),
     web.get("/cisco-phones/{mac}", phones.show_cisco),

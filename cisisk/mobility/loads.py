@@ -56,9 +56,13 @@ class Loads:
     async def findings_of(self, deployment: Deployment) -> tuple[Finding, ...]:
         """What is wrong, at this moment, with the firmware that a deployment's config names."""
         content = await configs.content_of(self._db, deployment.sha256)
-        return () if content is None else await asyncio.to_thread(self._findings_in, content)
+        return () if content is None else await self.findings_in(content)
 
-    def _findings_in(self, content: bytes) -> tuple[Finding, ...]:
+    async def findings_in(self, content: bytes) -> tuple[Finding, ...]:
+        """The same of a config that may never have been deployed."""
+        return await asyncio.to_thread(self._read, content)
+
+    def _read(self, content: bytes) -> tuple[Finding, ...]:
         try:
             # It was accepted under the limits of its day.
             return load_findings(self._library, sep_config.read(content, max_bytes=len(content)))

@@ -3,9 +3,9 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from cisisk.mobility.contacts import Contacts
 from cisisk.mobility.restart.execute import PhoneCommands
@@ -17,6 +17,7 @@ from cisisk.model.errors import CisiskError, Conflict, StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.profile import Profile, misfit
+from cisisk.model.sep_config.diff import Diff, diff
 from cisisk.model.user import Actor
 from cisisk.provisioning.library import ChangedMeanwhile, Library, Snapshot
 from cisisk.provisioning.source import NotServed
@@ -51,6 +52,25 @@ class _Resolved:
     content: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a switch would do.
+
+    Attributes:
+        content: what the phone would be served.
+        diff: between what it is served and that.
+        methods: the restart methods that would be tried, in this order.
+        in_the_way: what may keep the phone from restarting; the config would be served all the same.
+    """
+
+    profile: Profile
+    mac: Mac
+    content: bytes = field(repr=False)
+    diff: Diff
+    methods: tuple[str, ...]
+    in_the_way: tuple[str, ...]
+
+
 class Switcher:
     """Switches phones.
 
@@ -58,6 +78,7 @@ class Switcher:
         server_address: the address of this Cisisk as the phone at a given address (None: not known) reaches it.
         turns: shared with everything else that changes the phones' configs.
         expect: called when a phone is about to be restarted.
+        identify: adds who the phone is at its call manager, asked before its config changes.
     """
 
     def __init__(
@@ -70,6 +91,7 @@ class Switcher:
         server_address: Callable[[str | None], str],
         turns: Turns,
         expect: Callable[[Mac], None],
+        identify: Callable[[Target], Awaitable[Target]],
     ) -> None:
         self._db = db
         self._library = library
@@ -79,6 +101,7 @@ class Switcher:
         self._server_address = server_address
         self._turns = turns
         self._expect = expect
+        self._identify = identify
         self._stopping = asyncio.Event()
         self._running: set[asyncio.Task[Deployment]] = set()
 
@@ -97,6 +120,29 @@ class Switcher:
         self._running.add(task)
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
+
+    async def preview(self, profile_uuid: str, mac: Mac) -> Preview:
+        """What :meth:`switch` would do now. Nothing is written or recorded, and the phone is not called.
+
+        Raises:
+            NotFound, Conflict: as the switch would.
+        """
+        resolved = await self._resolve(profile_uuid, mac)
+        found = await asyncio.to_thread(self._library.current, mac.config_name)
+        served = found.content if found else None
+        target = await self._identify(replace(resolved.target, served=served, wanted=resolved.content))
+        change = await asyncio.to_thread(diff, served, resolved.content)
+        if change.restart is not None and target.software is Software.SCCP:
+            # Few configs for SCCP say so themselves.
+            change = replace(change, restart="reset")
+        return Preview(
+            profile=resolved.profile,
+            mac=mac,
+            content=resolved.content,
+            diff=change,
+            methods=self._restarts.order(target.software),
+            in_the_way=tuple(_in_the_way_of_a_restart(target)),
+        )
 
     async def recover(self) -> None:
         """Make true what the records say of switches that were cut off when the last process ended."""
@@ -128,8 +174,10 @@ class Switcher:
             await self._contacts.store_pending()
             resolved = await self._resolve(profile_uuid, mac)
             deployment, found = await self._record(actor, resolved)
+            served = found.content if found else None
+            target = await self._identify(replace(resolved.target, served=served, wanted=resolved.content))
             await self._write(actor, deployment, resolved.content, found)
-            attempt = Attempt(SUPERSEDED) if superseded.is_set() else await self._restart(resolved.target, superseded)
+            attempt = Attempt(SUPERSEDED) if superseded.is_set() else await self._restart(target, superseded)
             try:
                 await deployments.restart_tried(self._db, deployment, attempt.outcome, attempt.method)
                 return await deployments.get(self._db, deployment.uuid)
@@ -252,3 +300,14 @@ class Switcher:
             with suppress(NotRestarted):
                 await self._commands.execute(target, ["Init:Services"], timeout=_CLOSE_SECONDS)
         return await self._restarts.restart(target)
+
+
+def _in_the_way_of_a_restart(target: Target) -> Iterator[str]:
+    try:
+        target.require_address()
+    except NotRestarted as reason:
+        yield str(reason)
+    if target.unregistered is not None:
+        yield str(target.unregistered)
+    if target.registration is not None and target.registration.in_call:
+        yield "the phone is in a call"

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from enum import StrEnum
@@ -10,21 +11,28 @@ from typing import Final, Self
 from lxml import etree
 from yarl import URL
 
+from cisisk.mobility.sip.message import Request
 from cisisk.model.mac import Mac
-from cisisk.simulator import boot
+from cisisk.simulator import boot, notify, phone_xml
 from cisisk.simulator.authentication import is_authorised
 from cisisk.simulator.boot import Asked, Boot, BootOutcome, Loader, Uplink
 from cisisk.simulator.faults import NO_FAULTS, Faults
 from cisisk.simulator.models import PhoneModel
+from cisisk.simulator.notify import Order, Verdict
 from cisisk.simulator.phone_xml import XmlError
 from cisisk.simulator.running_config import RunningConfig
 from cisisk.simulator.screen import Execution, Screen
+from cisisk.simulator.sip_server import SipServer
 from cisisk.simulator.tftp_download import TransferFailed
 from cisisk.simulator.timing import Timing
 from cisisk.simulator.web_server import WebServer
 
 _DISABLED, _READ_ONLY = "1", "2"
 """Values of ``webAccess``."""
+_FIRST_SIP_IMAGE = "P0S3"
+"""Begins the SIP loads of a 7940 or 7960: the only ones that do anything about ``check-sync``."""
+_SYNC = "1"
+"""The number of such a phone, as its default config has it."""
 _MAX_BOOTS = 1000
 """Boots remembered: a phone that boots in circles against a silent server must not fill the memory."""
 
@@ -55,6 +63,7 @@ class SimulatedPhone:
         runs: how often it has reached the running state.
         boots: the record of its boots, the newest last.
         config: the content of the config it runs, None before it first got one.
+        call_id: of the REGISTER of its first line; another one after each start.
     """
 
     def __init__(
@@ -67,6 +76,7 @@ class SimulatedPhone:
         tftp_port: int = 69,
         http_port: int = 6970,
         web_port: int = 80,
+        sip_port: int | None = None,
         source_port: int | None = None,
         timing: Timing | None = None,
         faults: Faults = NO_FAULTS,
@@ -82,6 +92,7 @@ class SimulatedPhone:
             tftp_port: there.
             http_port: there; asked only by a model that does.
             web_port: where its own web server listens; 0 is any, which then stays the same.
+            sip_port: where it takes SIP over UDP and TCP; None for a phone that speaks none.
             source_port: of its TFTP requests, 0 is any; None is the model's own.
             timing: a real phone's if None.
             faults: what is wrong with it.
@@ -95,6 +106,7 @@ class SimulatedPhone:
         self.runs = 0
         self.boots: list[Boot] = []
         self.config: bytes | None = None
+        self.call_id = ""
         self._uplink = Uplink(
             address=address,
             source_port=model.source_port if source_port is None else source_port,
@@ -103,6 +115,7 @@ class SimulatedPhone:
             http_port=http_port if model.http_first else None,
         )
         self._web_port = web_port
+        self._sip_port = sip_port
         self._timing = timing or Timing()
         self._faults = faults
         self._on_event = on_event
@@ -262,7 +275,8 @@ class SimulatedPhone:
     async def _live(self) -> None:
         await self._boot_until_up(asks=True)
         while True:
-            async with self._web_server():
+            self.call_id = f"{secrets.token_hex(4)}-{secrets.token_hex(8)}@{self.address}"
+            async with self._web_server(), self._sip_server():
                 self.runs += 1
                 self._enter(PhoneState.RUNNING)
                 await self._restart_wanted.wait()
@@ -325,6 +339,39 @@ class SimulatedPhone:
         async with server:
             self._web_port = server.port
             yield
+
+    @asynccontextmanager
+    async def _sip_server(self) -> AsyncIterator[None]:
+        if self._sip_port is None:
+            yield
+            return
+        async with SipServer(self, address=self.address, port=self._sip_port):
+            yield
+
+    # What its SIP side asks of it (sip_server.Device)
+
+    def judge(self, request: Request) -> Verdict:
+        """What it answers to a request, and whether it obeys."""
+        running = self._running
+        users = {running.line, running.contact} - {""} if running is not None else set()
+        in_charge = running is not None and running.has_call_manager
+        return notify.judge(request, users=users, call_id=self.call_id if in_charge else None)
+
+    async def obey(self, order: Order) -> None:
+        """Do what was ordered, now that the answer is on its way."""
+        if order is not Order.CHECK_SYNC or await self._is_out_of_sync():
+            self.restart(f"SIP {order}")
+
+    async def _is_out_of_sync(self) -> bool:
+        if not self.load.startswith(_FIRST_SIP_IMAGE):
+            return False
+        loader = Loader(self.model, self._uplink, self._timing, on_asked=self._heard)
+        content = await loader.optional("syncinfo.xml")
+        try:
+            image = phone_xml.parse(content, "SYNCINFO").find("IMAGE") if content is not None else None
+        except XmlError:
+            return False
+        return image is not None and image.get("SYNC", _SYNC) != _SYNC
 
     # What its web server asks of it (web_server.Device)
 

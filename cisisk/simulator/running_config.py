@@ -27,6 +27,8 @@ class RunningConfig:
         web_access: 0 enabled, 1 disabled, 2 read only.
         settings_access: 1 enabled.
         line: what the first line is called.
+        contact: the user of its contact, where that is another.
+        has_call_manager: whether the first line registers with a call manager, and takes orders from it.
     """
 
     load: str
@@ -37,6 +39,8 @@ class RunningConfig:
     web_access: str
     settings_access: str
     line: str
+    contact: str
+    has_call_manager: bool
 
     @classmethod
     def read(cls, document: bytes, *, root: str = "device") -> Self:
@@ -56,6 +60,8 @@ class RunningConfig:
             web_access=_text(device, "vendorConfig/webAccess"),
             settings_access=_text(device, "vendorConfig/settingsAccess"),
             line=_text(device, "sipProfile/sipLines/line/name"),
+            contact=_text(device, "sipProfile/sipLines/line/contact"),
+            has_call_manager=_text(device, "sipProfile/sipLines/line/proxy") == "USECALLMANAGER",
         )
 
 

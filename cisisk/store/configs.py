@@ -1,14 +1,17 @@
 """Config versions, and which one each phone is served."""
 
 import hashlib
+import sqlite3
 from dataclasses import dataclass
 
 from cisisk.model.clock import Timestamp, now
 from cisisk.model.deployment import Origin
+from cisisk.model.errors import NotFound
 from cisisk.model.mac import Mac
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.store import audit
 from cisisk.store.database import Database, Transaction
+from cisisk.store.listing import Listing, Page, Source
 
 CHANGED_ON_DISK = "config.changed_on_disk"
 """The audit row of a config that somebody else wrote or removed."""
@@ -29,6 +32,53 @@ class Served:
     pending: str | None
     origin: str
     since: Timestamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One config that a phone was ever served, or was about to be; without its contents.
+
+    Attributes:
+        number: counts the versions of all phones together.
+        created_at: when it was first known.
+        size: in bytes.
+    """
+
+    number: int
+    sha256: str
+    origin: Origin
+    created_at: Timestamp
+    size: int
+
+
+def _version(row: sqlite3.Row) -> Version:
+    return Version(**{**dict(row), "origin": Origin(row["origin"])})
+
+
+_VERSIONS = Source(
+    select="SELECT number, sha256, origin, created_at, length(content) AS size"
+    " FROM config_versions JOIN contents USING (sha256)",
+    searched=("sha256", "origin"),
+    sortable=("number", "sha256", "origin", "created_at", "size"),
+    order="number DESC",
+    item=_version,
+)
+
+
+async def versions(db: Database, mac: Mac, listing: Listing) -> Page[Version]:
+    """The versions of a phone's config, the newest first."""
+    return await _VERSIONS.page(db, listing, "mac = ?", (mac.digits,))
+
+
+async def version_content(db: Database, mac: Mac, number: int) -> bytes:
+    """The bytes of one of the phone's versions. Raises NotFound."""
+    row = await db.row(
+        "SELECT content FROM config_versions JOIN contents USING (sha256) WHERE mac = ? AND number = ?",
+        (mac.digits, number),
+    )
+    if row is None:
+        raise NotFound(f"The phone has no config version {number}")
+    return bytes(row["content"])
 
 
 async def served(db: Database | Transaction) -> dict[Mac, Served]:

@@ -35,7 +35,8 @@ def site(shared_site: Site) -> Site:
 
 def place(path: str) -> str:
     """The path with something in place of its parameters."""
-    return path.replace("{mac}", MAC).replace("{uuid}", UNKNOWN).replace("{userUuid}", UNKNOWN)
+    path = path.replace("{mac}", MAC).replace("{uuid}", UNKNOWN).replace("{userUuid}", UNKNOWN)
+    return path.replace("{before}", "1").replace("{after}", "2")
 
 
 async def ask(client: Client, method: str, path: str) -> tuple[str, str, int]:

@@ -5,7 +5,7 @@ import pytest
 from cisisk.api import health
 from tests.api.client import Answer, Site, check_error, check_metadata
 
-FIELDS = {"status", "uptime", "database", "tftp", "provisioning_http", "ftp", "memory"}
+FIELDS = {"status", "uptime", "database", "tftp", "provisioning_http", "ftp", "asterisk", "memory"}
 
 
 def check_degraded(answer: Answer, part: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -38,9 +39,9 @@ async def existing(site: Site) -> dict[str, dict[str, str]]:
         path = web.DynamicResource(route.path).canonical
         if route.method in ("GET", "PUT") and "{" in path:
             uuid = anna if "{userUuid}" in path else values.get(path.split("/")[1], "")
-            parameter = path.partition("{")[2].rstrip("}")
-            value = {"mac": MAC, "path": f"SEP{MAC.replace(':', '')}.cnf.xml"}.get(parameter, uuid)
-            found[f"{route.method} /api/v1{path}"] = {parameter: value}
+            there = {"mac": MAC, "path": f"SEP{MAC.replace(':', '')}.cnf.xml", "before": "1", "after": "1"}
+            names = re.findall(r"{(\w+)}", path)
+            found[f"{route.method} /api/v1{path}"] = {name: there.get(name, uuid) for name in names}
     return found
 
 
@@ -55,12 +56,8 @@ async def configuration(site: Site, directory: Path) -> Path:
         f"headers = {{ Authorization = {json.dumps(f'Bearer {leaver.token}')} }}",
     ]
     for name, parameters in (await existing(site)).items():
-        [(parameter, value)] = parameters.items()
-        lines += [
-            "[[operations]]",
-            f"include-name = {json.dumps(name)}",
-            f'parameters = {{ "path.{parameter}" = {json.dumps(value)} }}',
-        ]
+        values = ", ".join(f'"path.{parameter}" = {json.dumps(value)}' for parameter, value in parameters.items())
+        lines += ["[[operations]]", f"include-name = {json.dumps(name)}", f"parameters = {{ {values} }}"]
     path = directory / "schemathesis.toml"
     path.write_text("\n".join(lines))
     return path

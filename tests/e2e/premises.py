@@ -17,7 +17,7 @@ from cisisk import appliance
 from cisisk.appliance import Appliance
 from cisisk.config import Settings, build
 from cisisk.model.mac import Mac
-from cisisk.simulator.models import find_model
+from cisisk.simulator.models import PhoneModel, find_model
 from cisisk.simulator.phone import SimulatedPhone
 from cisisk.simulator.tftp_client import Patience
 from cisisk.simulator.timing import Timing
@@ -50,6 +50,7 @@ def settings_for(directory: Path, **sections: dict[str, Any]) -> Settings:
         "provisioning_http": {"host": "127.0.0.1", "port": 0},
         "ftp": {"host": "127.0.0.1", "port": 0},
         "phone_http": {"port": free_port(), "timeout": 1},
+        "phone_sip": {"port": free_port(), "timeout": 1},
     }
     for name, section in sections.items():
         tables[name] = {**tables.get(name, {}), **section}
@@ -129,14 +130,14 @@ class Site:
     def new_mac(self) -> Mac:
         return Mac.parse(f"{next(self.macs):012X}")
 
-    def phone(self, model: str = "7942", **options: Any) -> SimulatedPhone:
+    def phone(self, model: str | PhoneModel = "7942", **options: Any) -> SimulatedPhone:
         assert self.running.tftp_address
         options.setdefault("timing", TIMING)
         # Nobody listens there, so that phones ask over TFTP.
         options.setdefault("http_port", free_port())
         return SimulatedPhone(
             self.new_mac(),
-            find_model(model),
+            find_model(model) if isinstance(model, str) else model,
             address=next(_addresses),
             server=self.running.tftp_address[0],
             tftp_port=self.running.tftp_address[1],

@@ -16,6 +16,7 @@ from cisisk.api.schemas.fields import (
     WholeNumber,
     text,
 )
+from cisisk.api.schemas.version import DiffOut
 from cisisk.model import sep_config
 from cisisk.model.deployment import DeploymentState
 from cisisk.model.phone import Software
@@ -182,17 +183,42 @@ class SwitchIn(Schema):
     mac = MacAddress(required=True)
 
 
+class SwitchQuery(Schema):
+    """How to switch."""
+
+    dry_run = fields.Boolean(
+        load_default=False, metadata={"description": "Only tell what would happen: nothing is written or recorded"}
+    )
+
+
+class PreviewOut(DiffOut):
+    """What a switch would do."""
+
+    methods = fields.List(
+        fields.String(), required=True, metadata={"description": "The restart methods that would be tried, in order"}
+    )
+    in_the_way = fields.List(
+        fields.String(), required=True, metadata={"description": "What may keep the phone from restarting now"}
+    )
+
+
 class SwitchOut(Schema):
-    """What became of a switch."""
+    """What became of a switch, or would."""
 
     profile = fields.String(required=True, attribute="profile_name")
     mac = MacAddress(required=True)
     restart = fields.String(required=True, metadata={"description": "ok, or why no restart could be triggered"})
-    deployment = Uuid(required=True, attribute="uuid", metadata={"description": "For GET /deployments/{uuid}"})
+    deployment = Uuid(
+        required=True,
+        allow_none=True,
+        attribute="uuid",
+        metadata={"description": "For GET /deployments/{uuid}; null after a dry run"},
+    )
     sha256 = fields.String(required=True, metadata={"description": "Of the config as it is served"})
     warnings = fields.List(
         fields.Nested(WarningOut), required=True, metadata={"description": "What the firmware it names lacks here, now"}
     )
+    preview = fields.Nested(PreviewOut, metadata={"description": "After a dry run only"})
 
 
 class DeploymentOut(Schema):

@@ -34,6 +34,13 @@ class HealthOut(Schema):
     tftp = fields.String(required=True, metadata={"enum": ["ok", "failed", "off"]})
     provisioning_http = fields.String(required=True, metadata={"enum": ["ok", "failed", "off"]})
     ftp = fields.String(required=True, metadata={"enum": ["ok", "failed", "off"]})
+    asterisk = fields.String(
+        required=True,
+        metadata={
+            "enum": ["ok", "failed", "off"],
+            "description": "Whether Cisisk is logged in to Asterisk. Phones are served without it: status stays ok",
+        },
+    )
     memory = fields.Nested(MemoryOut, required=True)
 
 

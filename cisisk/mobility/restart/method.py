@@ -1,7 +1,7 @@
 """What a restart method is, and the order in which methods are tried."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from cisisk.model.deployment import RESTART_OK
@@ -18,6 +18,28 @@ class Unreachable(NotRestarted):
     """The phone did not answer at all: another method on the same way would only wait again."""
 
 
+class InCall(NotRestarted):
+    """The phone has an active call: no other method may end it either."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """How a phone is registered over SIP at its call manager.
+
+    Attributes:
+        user: of its contact's URI.
+        call_id: of the REGISTER of its first line; another one after each start of the phone. Empty when the call
+            manager does not tell it.
+        peer: what the call manager calls it: the endpoint or the peer.
+        in_call: None when that is not told.
+    """
+
+    user: str
+    call_id: str
+    peer: str = ""
+    in_call: bool | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """The phone as it is before its config is replaced.
@@ -25,12 +47,26 @@ class Target:
     Attributes:
         address: its IP address, None when nothing is known of it.
         software: what it runs, or what the profile is for when nobody has said.
+        served: the config that it was served before, which it most likely runs; None when it was served none.
+        wanted: the config that it is to take at this restart.
+        registration: None when nobody could be asked, or it is not registered.
+        unregistered: why that is so; None when nobody was asked.
     """
 
     mac: Mac
     address: str | None
     model: str | None
     software: Software
+    served: bytes | None = field(default=None, repr=False)
+    wanted: bytes | None = field(default=None, repr=False)
+    registration: Registration | None = None
+    unregistered: NotRestarted | None = None
+
+    def require_registration(self) -> Registration:
+        """The registration. Raises NotRestarted: why it is not known."""
+        if self.registration is None:
+            raise self.unregistered or NotRestarted("the call manager was not asked who the phone is")
+        return self.registration
 
     def require_address(self) -> str:
         """The address. Raises Unreachable when it is not known."""
@@ -90,6 +126,10 @@ class Restarts:
                     raise ConfigurationError(f'{where}: unknown method "{name}"; known are {", ".join(known)}')
         self._order = {software: [known[name] for name in names] for software, names in orders.items()}
 
+    def order(self, software: Software) -> tuple[str, ...]:
+        """The names of the methods that phones with this software are restarted by, in the order of trying."""
+        return tuple(method.name for method in self._order[software])
+
     async def restart(self, target: Target) -> Attempt:
         """Try the methods until one is accepted. Never raises :class:`NotRestarted`: the reasons are the outcome."""
         reasons: dict[str, list[str]] = {}
@@ -101,6 +141,8 @@ class Restarts:
                 await method.restart(target)
             except NotRestarted as error:
                 reasons.setdefault(str(error), []).append(method.name)
+                if isinstance(error, InCall):
+                    break
                 if isinstance(error, Unreachable):
                     unreachable.add(method.way)
             else:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from cisisk.mobility.restart.cgi_keys import MACROS
-from cisisk.mobility.restart.method import NotRestarted, Restarts, Target, Unreachable
+from cisisk.mobility.restart.method import InCall, NotRestarted, Restarts, Target, Unreachable
 from cisisk.model.catalogue import Family
 from cisisk.model.errors import ConfigurationError
 from cisisk.model.mac import Mac
@@ -53,6 +53,13 @@ async def test_a_phone_that_is_unreachable_one_way_is_not_waited_for_on_that_way
     attempt = await restarts(*methods).restart(target())
     assert attempt.method == "c"
     assert [len(method.tried) for method in methods] == [1, 0, 1]
+
+
+async def test_a_call_is_ended_by_no_other_method_either() -> None:
+    methods = Method("a", InCall("in a call")), Method("b", way="call manager")
+    attempt = await restarts(*methods).restart(target())
+    assert attempt.outcome == "a: in a call. The phone takes the config at its next boot"
+    assert methods[1].tried == []
 
 
 async def test_each_software_has_its_own_order() -> None:

@@ -7,7 +7,8 @@ from cisisk.simulator.running_config import RunningConfig
 
 FULL = """<?xml version="1.0" encoding="UTF-8"?>
 <device>
-  <sipProfile><sipLines><line button="1"><name>1001</name></line><line><name>1002</name></line></sipLines>
+  <sipProfile><sipLines><line button="1"><name>1001</name><contact>desk</contact>
+    <proxy>USECALLMANAGER</proxy></line><line><name>1002</name></line></sipLines>
     <dialTemplate>not here</dialTemplate></sipProfile>
   <loadInformation> SIP45.9-4-2SR3-1S </loadInformation>
   <vendorConfig><webAccess>0</webAccess><settingsAccess>1</settingsAccess></vendorConfig>
@@ -28,6 +29,8 @@ def test_the_elements_a_phone_acts_on_are_read() -> None:
         web_access="0",
         settings_access="1",
         line="1001",
+        contact="desk",
+        has_call_manager=True,
     )
 
 

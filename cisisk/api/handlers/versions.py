@@ -1,0 +1,53 @@
+"""The configs that a phone was served, and what differs between them."""
+
+import asyncio
+
+from aiohttp import web
+
+from cisisk.api.context import database, mac_of
+from cisisk.api.envelope import reply, reply_list
+from cisisk.api.openapi import QUERY, operation
+from cisisk.api.schemas.version import DiffOut, VersionOut, VersionQuery
+from cisisk.model.errors import NotFound
+from cisisk.model.sep_config.diff import diff
+from cisisk.store import configs, phones
+from cisisk.store.listing import Listing
+
+_VERSION, _DIFF = VersionOut(), DiffOut()
+_MAX_DIGITS = 18
+"""Of a version's number; the database counts no further."""
+
+
+@operation(
+    summary="List the configs that a phone was served",
+    tag="Phone config",
+    query=VersionQuery(),
+    data=VersionOut(many=True),
+)
+async def find(request: web.Request) -> web.Response:
+    """GET /phones/{mac}/versions."""
+    listing = Listing(**request[QUERY])
+    phone = await phones.get(database(request), mac_of(request))
+    page = await configs.versions(database(request), phone.mac, listing)
+    data = _VERSION.dump(page.items, many=True)
+    return reply_list(request, f"{len(data)} version(s) found", data, total=page.total, listing=listing)
+
+
+@operation(summary="Say what differs between two configs of a phone", tag="Phone config", data=DiffOut())
+async def compare(request: web.Request) -> web.Response:
+    """GET /phones/{mac}/versions/{before}/diff/{after}."""
+    phone = await phones.get(database(request), mac_of(request))
+    before, after = [
+        await configs.version_content(database(request), phone.mac, _number(request, name))
+        for name in ("before", "after")
+    ]
+    # A large file takes a tenth of a second to compare.
+    found = await asyncio.to_thread(diff, before, after)
+    return reply(request, f"{len(found.changes) + found.more} change(s) found", _DIFF.dump(found))
+
+
+def _number(request: web.Request, name: str) -> int:
+    digits = request.match_info[name]
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS):
+        raise NotFound("The phone has no such config version")
+    return int(digits)

@@ -1,0 +1,186 @@
+"""Who a phone is at Asterisk now: the endpoint or peer that is registered from its address.
+
+Asked before its config changes: afterwards the config names the next user's line (field notes 4: the wrong phone
+restarts). The address says which registration is the phone's; more than one there is told, never guessed.
+"""
+
+import asyncio
+import ipaddress
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from cisisk.mobility.asterisk.connection import Asterisk, AsteriskAway, AsteriskRefused
+from cisisk.mobility.asterisk.wire import Message, NotSendable, shown
+from cisisk.mobility.restart.method import NotRestarted, Registration, Target, Unreachable
+from cisisk.model import sep_config
+from cisisk.model.errors import Invalid
+from cisisk.model.phone import Software
+
+IDENTIFY_SECONDS = 2.0
+"""For everything that is asked before the file is written: less than a switch that is stopped may take."""
+_GONE = {"unavailable", "unreachable", "removed"}
+"""What Asterisk calls a contact that does not answer any more (ContactStatusDetail, Status)."""
+_IDLE = {"not in use", "unavailable", "invalid", "unknown", ""}
+"""The DeviceState of an endpoint without a call."""
+_NAME = re.compile(r"[A-Za-z0-9._@+-]{1,80}", re.ASCII)
+"""A peer that goes into a function or a command: nothing that ends its argument there."""
+_CALL_ID = re.compile(r"[A-Za-z0-9.@_~!%*+:\[\]-]{1,255}", re.ASCII)
+"""No character that Asterisk's argument splitter or the phone's braces give a meaning to; phones send hex and dots."""
+_CONTACT = re.compile(r"sips?:(?:([^@;>]*)@)?(\[[^\]]*\]|[^:;>]*)", re.IGNORECASE)
+"""The user and the host of a contact's URI."""
+_FUNCTIONS = {"sip": "SIPPEER({},regcallid)", "usecallmanager": "SIP_PEER({},register_callid)"}
+"""What tells the Call-ID of a peer's REGISTER, by ``asterisk.channel`` (usecallmanager patches)."""
+
+
+class Registrar:
+    """Finds phones among the registrations.
+
+    Args:
+        asterisk: None when there is none to ask.
+        channel: as in the settings.
+    """
+
+    def __init__(self, asterisk: Asterisk | None, channel: str) -> None:
+        self._asterisk = asterisk
+        self._channel = channel
+
+    async def identify(self, target: Target) -> Target:
+        """The target with its registration, or with the reason why that is not known."""
+        if self._asterisk is None or target.software is Software.SCCP:
+            return target
+        try:
+            async with asyncio.timeout(IDENTIFY_SECONDS):
+                registration = await self._find(self._asterisk, target)
+        except TimeoutError:
+            late = f"Asterisk did not tell within {IDENTIFY_SECONDS:g} s who the phone is"
+            return replace(target, unregistered=Unreachable(late))
+        except (AsteriskAway, NotSendable) as error:
+            return replace(target, unregistered=Unreachable(str(error)))
+        except AsteriskRefused as error:
+            return replace(target, unregistered=NotRestarted(str(error)))
+        except NotRestarted as error:
+            return replace(target, unregistered=error)
+        return replace(target, registration=registration)
+
+    async def _find(self, asterisk: Asterisk, target: Target) -> Registration:
+        if target.address is None:
+            raise NotRestarted(
+                "the phone's address is not known, and without it nobody can tell which registration is its own"
+            )
+        if self._channel == "pjsip":
+            return await _pjsip(asterisk, target.address, _first_line(target.served))
+        return await _chan_sip(asterisk, target.address, _FUNCTIONS[self._channel])
+
+
+async def _pjsip(asterisk: Asterisk, address: str, line: str | None) -> Registration:
+    """The endpoint that the served config names is looked at first: that is one phone instead of all."""
+    if line is not None and (found := await _endpoint(asterisk, address, line)):
+        return found
+    every = await asterisk.listing("PJSIPShowRegistrationInboundContactStatuses")
+    here = {_endpoint_of(message) for message in _live_contacts(every, address)}
+    if not here:
+        raise NotRestarted(f"no phone is registered at Asterisk from {address}")
+    if len(here) > 1:
+        raise NotRestarted(_ambiguous(address, here))
+    found = await _endpoint(asterisk, address, here.pop())
+    if found is None:
+        raise NotRestarted(f"the phone at {address} has just ended its registration")
+    return found
+
+
+async def _endpoint(asterisk: Asterisk, address: str, name: str) -> Registration | None:
+    """The registration of an endpoint from an address. Raises NotRestarted: it has two there."""
+    if not _NAME.fullmatch(name):
+        return None
+    try:
+        told = await asterisk.listing("PJSIPShowEndpoint", [("Endpoint", name)])
+    except AsteriskRefused as error:
+        if error.said.lower().startswith("unable to retrieve endpoint"):
+            return None
+        raise
+    contacts = {message.get("callid"): message for message in _live_contacts(told, address)}
+    if not contacts:
+        return None
+    if len(contacts) > 1:
+        raise NotRestarted(f"the endpoint {name} is registered more than once from {address}")
+    ((call_id, contact),) = contacts.items()
+    states = [message.get("devicestate") for message in told if message.get("event") == "EndpointDetail"]
+    return Registration(
+        peer=name,
+        user=_user(contact.get("uri")),
+        call_id=_checked_call_id(call_id) if call_id else "",
+        in_call=states[0].lower() not in _IDLE if states else None,
+    )
+
+
+def _live_contacts(messages: list[Message], address: str) -> Iterator[Message]:
+    for message in messages:
+        if message.get("event") == "ContactStatusDetail" and message.get("status").lower() not in _GONE:
+            match = _CONTACT.match(message.get("uri"))
+            hosts = (match[2] if match else "", _host(message.get("viaaddress")))
+            if any(_same(host, address) for host in hosts):
+                yield message
+
+
+async def _chan_sip(asterisk: Asterisk, address: str, function: str) -> Registration:
+    peers = await asterisk.listing("SIPpeers")
+    here = {message.get("objectname") for message in peers if _same(message.get("ipaddress"), address)}
+    if not here:
+        raise NotRestarted(f"no phone is registered at Asterisk from {address}")
+    if len(here) > 1:
+        raise NotRestarted(_ambiguous(address, here))
+    name = here.pop()
+    if not _NAME.fullmatch(name):
+        raise NotRestarted(f"the peer {shown(name)!r} has a name that cannot be passed on to Asterisk")
+    told = await asterisk.action("SIPshowpeer", [("Peer", name)])
+    call_id = (await asterisk.action("Getvar", [("Variable", function.format(name))])).get("value")
+    return Registration(
+        peer=name,
+        user=_user(told.get("reg-contact")) or name,
+        call_id=_checked_call_id(call_id) if call_id not in {"", "(null)"} else "",
+        in_call=None,
+    )
+
+
+def _first_line(served: bytes | None) -> str | None:
+    """The name of the first line in a config; None if it cannot be read."""
+    if served is None:
+        return None
+    try:
+        lines = sep_config.read(served).lines
+    except Invalid:
+        return None
+    return next((line.name for line in lines if line.is_line), None)
+
+
+def _endpoint_of(contact: Message) -> str:
+    return contact.get("endpointname") or contact.get("aor")
+
+
+def _user(uri: str) -> str:
+    match = _CONTACT.search(uri)
+    return (match[1] or "") if match else ""
+
+
+def _checked_call_id(call_id: str) -> str:
+    if not _CALL_ID.fullmatch(call_id):
+        raise NotRestarted("the Call-ID of the phone's registration is not one that can be passed on")
+    return call_id
+
+
+def _host(address: str) -> str:
+    """The host of ``192.0.2.7:5060`` or ``[2001:db8::7]:5060``."""
+    host, colon, port = address.rpartition(":")
+    return host if colon and port.isdecimal() else address
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return ipaddress.ip_address(one.strip("[]")) == ipaddress.ip_address(other.strip("[]"))
+    except ValueError:
+        return False
+
+
+def _ambiguous(address: str, names: set[str]) -> str:
+    return f"more than one phone or line is registered from {address}: {shown(', '.join(sorted(names)))}"

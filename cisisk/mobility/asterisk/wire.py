@@ -1,0 +1,138 @@
+"""What goes over an AMI connection (phone-protocol notes 3b; Asterisk main/manager.c).
+
+A message is lines of ``Key: Value``, ended by CR LF, and a blank line after the last. Keys are compared without case.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from cisisk.model.errors import CisiskError
+
+MAX_LINE = 1023
+"""Bytes of one line that Asterisk reads; it drops a longer one (main/manager.c, 1024 with its end)."""
+MAX_MESSAGE_BYTES = 1 << 20
+"""Of one message from Asterisk. Older chan-sccp lists all its devices, of some 300 bytes each, in one."""
+BANNER = b"Asterisk Call Manager/"
+
+_END = b"\r\n\r\n"
+_FOLLOWS = b"response: follows"
+_END_OF_COMMAND = b"--END COMMAND--"
+_KEY = re.compile(r"[A-Za-z][A-Za-z0-9-]*", re.ASCII)
+_SHOWN = 200
+"""Characters of a foreign text that an error repeats."""
+
+
+class NotSendable(CisiskError):
+    """A value cannot be carried: it would end its line, or is longer than Asterisk reads."""
+
+
+class Garbled(CisiskError):
+    """What came is no AMI, or more than is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A reply or an event.
+
+    Attributes:
+        values: by key in small letters; the first where a key repeats.
+        output: the lines that a command printed.
+    """
+
+    values: Mapping[str, str]
+    output: tuple[str, ...] = ()
+
+    def get(self, key: str) -> str:
+        """The value of a ``key`` in small letters; empty if there is none."""
+        return self.values.get(key, "")
+
+
+def encode(action: str, fields: Iterable[tuple[str, str]]) -> bytes:
+    """An action as it is sent. This is the one place where values become lines.
+
+    Raises:
+        NotSendable: a value holds CR, LF or NUL, with which it could begin a header or an action of its own, or is too
+            long.
+    """
+    return b"".join(_line(key, value) for key, value in (("Action", action), *fields)) + b"\r\n"
+
+
+def _line(key: str, value: str) -> bytes:
+    if not _KEY.fullmatch(key):
+        raise NotSendable(f"{key!r} is no AMI header")
+    if any(character in value for character in "\r\n\0"):
+        raise NotSendable(f"the value for {key} holds a line end or a NUL")
+    line = f"{key}: {value}".encode("utf-8", "replace")
+    if len(line) > MAX_LINE:
+        raise NotSendable(f"the value for {key} is too long for Asterisk")
+    return line + b"\r\n"
+
+
+def parse(block: bytes) -> list[Message]:
+    """The messages in what came up to a blank line: one, or all devices in a list of older chan-sccp."""
+    if block[: len(_FOLLOWS)].lower() == _FOLLOWS:
+        return [_command_output(block)]
+    messages: list[Message] = []
+    values: dict[str, str] = {}
+    output: list[str] = []
+    for line in block.decode("utf-8", "replace").split("\n"):
+        key, colon, value = line.partition(":")
+        key = key.strip().lower()
+        if not colon:
+            continue
+        if key == "event" and "event" in values:
+            messages.append(Message(values, tuple(output)))
+            values, output = {}, []
+        if key == "output":
+            output.append(value.strip())
+        else:
+            values.setdefault(key, value.strip())
+    return [*messages, Message(values, tuple(output))]
+
+
+def _command_output(block: bytes) -> Message:
+    """The reply to a Command up to Asterisk 13: two headers at most, then raw text."""
+    values: dict[str, str] = {}
+    output: list[str] = []
+    told = block.partition(_END_OF_COMMAND)[0].removesuffix(b"\n")
+    for number, line in enumerate(told.decode("utf-8", "replace").split("\n")):
+        key, _, value = line.partition(":")
+        key = key.strip().lower()
+        if not output and (number == 0 or key in {"privilege", "actionid"}):
+            values.setdefault(key, value.strip())
+        else:
+            output.append(line.rstrip("\r"))
+    return Message(values, tuple(output))
+
+
+async def receive(reader: asyncio.StreamReader) -> list[Message]:
+    """The next messages.
+
+    Raises:
+        Garbled: more than :data:`MAX_MESSAGE_BYTES` without an end.
+        ConnectionError: the connection has ended.
+    """
+    block = await _until_blank_line(reader)
+    if block[: len(_FOLLOWS)].lower() == _FOLLOWS:
+        # What a command prints may have blank lines.
+        while _END_OF_COMMAND not in block:
+            block += await _until_blank_line(reader)
+            if len(block) > MAX_MESSAGE_BYTES:
+                raise Garbled("Asterisk sent a message without an end")
+    return parse(block)
+
+
+async def _until_blank_line(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readuntil(_END)
+    except asyncio.IncompleteReadError as error:
+        raise ConnectionResetError("Asterisk closed the connection") from error
+    except asyncio.LimitOverrunError as error:
+        raise Garbled("Asterisk sent a message without an end") from error
+
+
+def shown(text: str) -> str:
+    """A foreign text, fit to be repeated in an error."""
+    return "".join(character for character in text[:_SHOWN] if character.isprintable())

@@ -1,0 +1,92 @@
+"""How a phone judges a NOTIFY (phone-protocol notes 3(a))."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import unquote
+
+from cisisk.mobility.sip.message import Malformed, Request, split
+
+_EVENTS = frozenset({"check-sync", "service-control"})
+_STAMPS = ("ConfigVersionStamp", "DialplanVersionStamp", "SoftkeyVersionStamp")
+
+
+class Order(StrEnum):
+    """What an accepted NOTIFY makes a phone do."""
+
+    RESTART = "restart"
+    RESET = "reset"
+    CHECK_SYNC = "check-sync"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the phone answers, and what it then does."""
+
+    status: int
+    order: Order | None = None
+
+
+_BAD_REQUEST = Verdict(400)
+_OK = Verdict(200)
+
+
+def judge(request: Request, *, users: Collection[str], call_id: str | None) -> Verdict:
+    """What a phone makes of a request.
+
+    Args:
+        request: any; only NOTIFY is known.
+        users: the name and the contact of its first line.
+        call_id: of that line's registration; None if it has no call manager to obey.
+    """
+    try:
+        event = split(request.get("Event") or "", ";")[0].lower()
+        to = request.get("To") or ""
+        content_type = split(request.get("Content-Type") or "", ";")[0].lower()
+    except Malformed:
+        return _BAD_REQUEST
+    if request.method != "NOTIFY":
+        return Verdict(501)
+    if event in _EVENTS and _user(request.uri) not in users:
+        return Verdict(404)
+    if event not in _EVENTS or not _user(to.partition("<")[2] or to):
+        return _BAD_REQUEST
+    if event == "check-sync":
+        return Verdict(200, Order.CHECK_SYNC)
+    return _service_control(request.body if content_type == "text/plain" else b"", call_id)
+
+
+def _service_control(body: bytes, call_id: str | None) -> Verdict:
+    fields = _fields(body.decode(errors="replace"))
+    stamps = [fields.get(name.lower()) for name in _STAMPS]
+    action = fields.get("action")
+    if call_id is None or fields.get("registercallid") != call_id:
+        return _BAD_REQUEST
+    if action in {Order.RESTART, Order.RESET}:
+        return Verdict(200, Order(action))
+    if action == "check-version":
+        return _OK if all(stamps) else _BAD_REQUEST
+    return _OK if action == "prt-report" else _BAD_REQUEST
+
+
+def _fields(body: str) -> dict[str, str]:
+    """Keys in lower case; the first of each wins, and a value without its braces counts as absent."""
+    fields: dict[str, str] = {}
+    for line in body.split("\r\n"):
+        for key in ("action", "RegisterCallId", *_STAMPS):
+            name = key.lower()
+            if not line.lower().startswith(name) or name in fields:
+                continue
+            value = line.partition("=")[2].lstrip(" \t")
+            if name == "action":
+                fields[name] = value
+            elif value.startswith("{") and value.endswith("}"):
+                fields[name] = value[1:-1]
+    return fields
+
+
+def _user(uri: str) -> str:
+    """The user of a ``sip:`` URI, empty if there is none."""
+    scheme, _, rest = uri.partition(":")
+    user, at, _ = rest.partition("@")
+    return unquote(user) if scheme.lower() == "sip" and at else ""

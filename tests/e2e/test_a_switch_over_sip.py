@@ -1,0 +1,219 @@
+"""Phones that are restarted over SIP: by a switch, by whoever knows their Call-ID, and one that SIPp plays."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cisisk.mobility.restart.method import NotRestarted, Registration, Target
+from cisisk.mobility.restart.sip_notify import SipNotify
+from cisisk.mobility.sip.transaction import SipClient
+from cisisk.model.phone import Software
+from cisisk.simulator.models import find_model
+from cisisk.simulator.phone import SimulatedPhone
+from tests.e2e.premises import SECONDS, Site, free_port, opened, settings_for
+from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator, Registered
+
+FIRST_SIP_IMAGE = replace(find_model("7940"), load="P0S3-8-12-00")
+OUT_OF_SYNC = '<SYNCINFO><IMAGE VERSION="*" SYNC="2"/></SYNCINFO>'
+ANSWER = """SIP/2.0 {}
+[last_Via:]
+[last_From:]
+[last_To:];tag=[call_number]
+[last_Call-ID:]
+[last_CSeq:]
+{}Content-Length: 0
+"""
+CHALLENGE = 'WWW-Authenticate: Digest realm="phone", nonce="47364c23432d2e131a5fb210812c", qop="auth", algorithm=MD5\n'
+SCENARIO = f"""<?xml version="1.0" encoding="UTF-8"?>
+<scenario name="a phone that wants credentials">
+  <recv request="NOTIFY"/>
+  <send><![CDATA[{ANSWER.format("401 Unauthorized", CHALLENGE)}
+]]></send>
+  <recv request="NOTIFY">
+    <action>
+      <ereg regexp="check-sync" search_in="hdr" header="Event:" check_it="true" assign_to="event"/>
+      <verifyauth assign_to="good" username="admin" password="secret"/>
+      <log message="[$event]"/>
+    </action>
+  </recv>
+  <nop hide="true" test="good" next="1"/>
+  <send next="2"><![CDATA[{ANSWER.format("403 Forbidden", "")}
+]]></send>
+  <label id="1"/>
+  <send><![CDATA[{ANSWER.format("200 OK", "")}
+]]></send>
+  <label id="2"/>
+</scenario>
+"""
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    """Restarts SIP phones over SIP alone."""
+    settings = settings_for(
+        tmp_path,
+        restart={"sip": ["sip-notify"]},
+        phone_sip={"port": free_port(), "timeout": 2, "username": "admin", "password": "secret"},
+    )
+    async with opened(settings) as running:
+        yield running
+
+
+async def take(site: Site, phone: SimulatedPhone, label: str) -> None:
+    """The phone runs a config whose line is called ``label``."""
+    switched = await site.switch(await site.profile(label), phone.mac)
+    phone.restart("plugged in")
+    await phone.wait_for_config(switched["sha256"], SECONDS)
+    await site.reaches(switched["deployment"], "fetched")
+
+
+@pytest.mark.parametrize("transport", [1, 2])
+async def test_a_7940_with_a_sip_image_takes_its_config_after_check_sync(site: Site, transport: int) -> None:
+    (site.root / "syncinfo.xml").write_text(OUT_OF_SYNC, "utf-8")
+    async with site.phone(FIRST_SIP_IMAGE, sip_port=site.settings.phone_sip.port) as phone:
+        await site.data("POST", "/phones", {"mac": str(phone.mac), "model": "CP-7940G", "software": "SIP"})
+        element = f"<transportLayerProtocol>{transport}</transportLayerProtocol></device>"
+        text = site.config("201").replace("</device>", element)
+        first = await site.switch(await site.profile("201", cnf_xml=text), phone.mac)
+        phone.restart("plugged in")
+        await phone.wait_for_config(first["sha256"], SECONDS)
+        await site.reaches(first["deployment"], "fetched")
+
+        switched = await site.switch(await site.profile("305"), phone.mac)
+        assert switched["restart"] == "ok"
+        await phone.wait_for_config(switched["sha256"], SECONDS)
+        done = await site.reaches(switched["deployment"], "fetched")
+        assert done["restart_method"] == "sip-notify"
+
+
+async def test_a_phone_that_was_never_served_its_line_by_that_name_says_404(site: Site) -> None:
+    async with site.phone(FIRST_SIP_IMAGE, sip_port=site.settings.phone_sip.port) as phone:
+        await site.data("POST", "/phones", {"mac": str(phone.mac), "model": "CP-7940G", "software": "SIP"})
+        await take(site, phone, "201")
+        # The phone has not fetched this one, so it does not know that its line is another now.
+        await site.switch(await site.profile("202"), phone.mac)
+        switched = await site.switch(await site.profile("203"), phone.mac)
+        assert "the phone answered 404 over SIP" in switched["restart"]
+
+
+async def test_without_its_call_id_a_phone_is_not_asked_and_the_reason_is_told(site: Site) -> None:
+    async with site.phone("7965", sip_port=site.settings.phone_sip.port) as phone:
+        await take(site, phone, "201")
+        switched = await site.switch(await site.profile("305"), phone.mac)
+        assert "sip-notify: the phone obeys only who names the Call-ID of its registration" in switched["restart"]
+        assert (await site.deployment(switched["deployment"]))["state"] == "waiting"
+
+
+@pytest.mark.parametrize(("transport", "load", "action"), [(1, "", "restart"), (2, "SIP45.9-4-2SR3-1S", "reset")])
+async def test_a_phone_obeys_when_asterisk_tells_its_call_id_but_may_not_send(
+    tmp_path: Path, transport: int, load: str, action: str
+) -> None:
+    heard: list[str] = []
+    more = f"<transportLayerProtocol>{transport}</transportLayerProtocol>"
+    async with AsteriskEmulator(denied={"pjsipnotify"}) as asterisk:
+        settings = settings_for(
+            tmp_path,
+            asterisk={"host": "127.0.0.1", "port": asterisk.port, "username": USERNAME, "secret": SECRET},
+            restart={"sip": ["ami-pjsip", "sip-notify"]},
+        )
+        async with (
+            opened(settings) as site,
+            site.phone("7965", sip_port=settings.phone_sip.port, on_event=lambda _, text: heard.append(text)) as phone,
+        ):
+            old, new = (site.config(label).replace("</device>", f"{more}</device>") for label in ("201", "305"))
+            new = new.replace("</device>", f"<loadInformation>{load}</loadInformation></device>")
+            first = await site.switch(await site.profile("201", cnf_xml=old), phone.mac)
+            phone.restart("plugged in")
+            await phone.wait_for_config(first["sha256"], SECONDS)
+            await site.reaches(first["deployment"], "fetched")
+            asterisk.phones.append(Registered("201", phone.address, phone.call_id, user="201"))
+
+            switched = await site.switch(await site.profile("305", cnf_xml=new), phone.mac)
+            assert switched["restart"] == "ok"
+            await phone.wait_for_config(switched["sha256"], SECONDS)
+            done = await site.reaches(switched["deployment"], "fetched")
+    assert done["restart_method"] == "sip-notify"
+    assert f"restarts (SIP {action})" in heard
+
+
+async def test_a_phone_that_is_off_is_told_apart(site: Site) -> None:
+    async with site.phone(FIRST_SIP_IMAGE, sip_port=site.settings.phone_sip.port) as phone:
+        await site.data("POST", "/phones", {"mac": str(phone.mac), "model": "CP-7940G", "software": "SIP"})
+        await take(site, phone, "201")
+    switched = await site.switch(await site.profile("305"), phone.mac)
+    assert "nobody answers SIP at UDP port" in switched["restart"]
+
+
+async def test_a_phone_obeys_the_call_id_of_its_present_registration_only_and_after_its_call(site: Site) -> None:
+    async with site.phone("7965", sip_port=site.settings.phone_sip.port) as phone, SipClient() as client:
+        await take(site, phone, "201")
+        notify = SipNotify(client, site.settings.phone_sip)
+        served = site.config("201").encode()
+        target = Target(
+            mac=phone.mac,
+            address=phone.address,
+            model="7965",
+            software=Software.SIP,
+            served=served,
+            wanted=served,
+            registration=Registration(user="201", call_id=phone.call_id),
+        )
+        runs, first_call_id = phone.runs, phone.call_id
+        phone.in_call = True
+        await notify.restart(target)
+        assert phone.runs == runs
+        phone.in_call = False
+        await phone.wait_for_boot(runs + 1, SECONDS)
+
+        assert phone.call_id != first_call_id
+        with pytest.raises(NotRestarted, match="answered 400"):
+            await notify.restart(target)
+
+
+@asynccontextmanager
+async def sipp(directory: Path, address: str, port: int) -> AsyncIterator["asyncio.subprocess.Process"]:
+    """SIPp as one phone, listening."""
+    scenario = directory / "phone.xml"
+    scenario.write_text(SCENARIO, "utf-8")
+    process = await asyncio.create_subprocess_exec(
+        "sipp", "-sf", str(scenario), "-i", address, "-p", str(port), "-m", "1", "-timeout", f"{SECONDS:g}",
+        "-timeout_error", "-nostdin", "-trace_logs", "-log_file", str(directory / "said"), "-deadcall_wait", "0",
+        cwd=directory, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(SECONDS):
+            while not listens(address, port):  # noqa: ASYNC110 -- another process
+                await asyncio.sleep(0.01)
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def listens(address: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return True
+        return False
+
+
+@pytest.mark.needs("sipp")
+async def test_sipp_as_the_phone_asks_for_credentials_and_accepts_them(site: Site, tmp_path: Path) -> None:
+    address, mac = "127.0.77.7", site.new_mac()
+    await site.data("POST", "/phones", {"mac": str(mac), "model": "7960", "software": "SIP", "phone_ip": address})
+    await site.switch(await site.profile("201"), mac)
+    async with sipp(tmp_path, address, site.settings.phone_sip.port) as phone:
+        switched = await site.switch(await site.profile("305"), mac)
+        assert switched["restart"] == "ok"
+        async with asyncio.timeout(SECONDS):
+            assert await phone.wait() == 0
+    assert (tmp_path / "said").read_text("utf-8").strip() == "check-sync"
+    assert (await site.deployment(switched["deployment"]))["restart_method"] == "sip-notify"

@@ -1,0 +1,360 @@
+"""A switch that restarts the phone through Asterisk: each method, each refusal, and what is tried then."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cisisk.mobility.asterisk import connection, registrar
+from cisisk.simulator.faults import Faults
+from cisisk.simulator.phone import PhoneState, SimulatedPhone
+from tests.e2e.premises import SECONDS, Site, opened, settings_for, until
+from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator, Device, Registered
+
+PEER = "201"
+CALL_ID = "001122-33445566-abcdef01@127.0.0.9"
+
+
+@dataclass
+class Premises:
+    """A site whose phone runs profile 201 and is registered at an Asterisk; 305 is what it is switched to."""
+
+    site: Site
+    asterisk: AsteriskEmulator
+    phone: SimulatedPhone
+    profile: str
+    asked: list[str] = field(default_factory=list)
+
+    async def switch(self, profile: str | None = None) -> tuple[str, Any]:
+        """What the answer says of the restart, and the deployment."""
+        switched = await self.site.switch(profile or self.profile, self.phone.mac)
+        return switched["restart"], await self.site.deployment(switched["deployment"])
+
+    async def takes(self, deployment: Any) -> None:
+        await self.phone.wait_for_config(deployment["sha256"], SECONDS)
+
+    def restarts(self, action: str) -> None:
+        self.asked.append(action)
+        self.phone.restart(action)
+
+
+@asynccontextmanager
+async def premises(
+    directory: Path,
+    asterisk: AsteriskEmulator,
+    *methods: str,
+    sccp: bool = False,
+    dead: bool = False,
+    **asterisk_set: Any,
+) -> AsyncIterator[Premises]:
+    async with AsyncExitStack() as stack:
+        await asterisk.start()
+        if dead:
+            await asterisk.stop()
+        else:
+            stack.push_async_callback(asterisk.stop)
+        restart = {"sccp" if sccp else "sip": list(methods)} if methods else {}
+        settings = settings_for(
+            directory,
+            asterisk={
+                "host": "127.0.0.1",
+                "port": asterisk.port,
+                "username": USERNAME,
+                "secret": SECRET,
+                "channel": asterisk.channel,
+                **asterisk_set,
+            },
+            restart=restart,
+        )
+        site = await stack.enter_async_context(opened(settings))
+        first, second = await site.profile("201"), await site.profile("305")
+        # It obeys nobody over HTTP, so that what restarts it is Asterisk.
+        phone = await stack.enter_async_context(site.phone(faults=Faults(refuse_restart=True)))
+        if sccp:
+            await site.data("POST", "/phones", {"mac": str(phone.mac), "software": "SCCP"})
+        there = Premises(site, asterisk, phone, second)
+        asterisk.phones.append(Registered(PEER, phone.address, CALL_ID, there.restarts))
+        asterisk.devices.append(Device(phone.mac.device_name, on_restart=there.restarts))
+        prepared = await site.switch(first, phone.mac)
+        phone.restart("plugged in")
+        await phone.wait_for_config(prepared["sha256"], SECONDS)
+        await site.reaches(prepared["deployment"], "fetched")
+        await phone.wait_until(lambda: phone.state is PhoneState.RUNNING, SECONDS, "runs")
+        there.asked.clear()
+        asterisk.heard.clear()
+        yield there
+
+
+@pytest.mark.parametrize(
+    ("channel", "method"),
+    [
+        ("pjsip", "ami-pjsip"),
+        ("sip", "ami-sip"),
+        ("usecallmanager", "ami-sip"),
+        ("sip", "ami-command"),
+        ("usecallmanager", "ami-command"),
+    ],
+)
+async def test_a_registered_phone_restarts_and_takes_its_config(tmp_path: Path, channel: str, method: str) -> None:
+    async with premises(tmp_path, AsteriskEmulator(channel=channel, interleaved=True), method) as there:
+        restart, deployment = await there.switch()
+        assert (restart, deployment["restart_method"]) == ("ok", method)
+        await there.takes(deployment)
+        assert there.asked == ["restart"]
+
+
+async def test_an_sccp_phone_is_reset(tmp_path: Path) -> None:
+    async with premises(tmp_path, AsteriskEmulator(), sccp=True) as there:
+        restart, deployment = await there.switch()
+        assert (restart, deployment["restart_method"]) == ("ok", "ami-sccp")
+        await there.takes(deployment)
+        assert there.asked == ["reset"]
+
+
+async def test_by_default_asterisk_is_asked_first(tmp_path: Path) -> None:
+    async with premises(tmp_path, AsteriskEmulator()) as there:
+        restart, deployment = await there.switch()
+        assert (restart, deployment["restart_method"]) == ("ok", "ami-pjsip")
+        # The served config names the endpoint: nobody has to list them all.
+        assert [action for action, _ in there.asterisk.heard] == ["pjsipshowendpoint", "pjsipnotify"]
+
+
+async def test_the_old_format_of_a_command_s_answer_is_understood(tmp_path: Path) -> None:
+    emulator = AsteriskEmulator(channel="sip", old_commands=True)
+    async with premises(tmp_path, emulator, "ami-command") as there:
+        restart, deployment = await there.switch()
+        assert restart == "ok"
+        await there.takes(deployment)
+
+
+async def test_who_the_phone_is_was_asked_before_the_file_changed(tmp_path: Path) -> None:
+    async with premises(tmp_path, AsteriskEmulator(), "ami-pjsip") as there:
+        served: list[bytes] = []
+        answer = there.asterisk.phones[0]
+
+        class Watched(str):
+            """A name that tells what is served when it is asked for."""
+
+            __slots__ = ()
+
+            def __eq__(self, other: object) -> bool:
+                served.append((there.site.root / there.phone.mac.config_name).read_bytes())
+                return str.__eq__(self, other)
+
+            __hash__ = str.__hash__
+
+        answer.name = Watched(PEER)
+        await there.switch()
+        assert served[0] == there.site.config("201").encode()
+
+
+async def test_a_phone_that_runs_another_line_than_the_served_one_is_found_by_its_address(tmp_path: Path) -> None:
+    async with premises(tmp_path, AsteriskEmulator(), "ami-pjsip") as there:
+        there.asterisk.phones[0].name = "777"
+        there.asterisk.phones.append(Registered(PEER, "127.0.0.77", "other@127.0.0.77"))
+        restart, deployment = await there.switch()
+        assert restart == "ok"
+        await there.takes(deployment)
+        assert there.asterisk.asked("pjsipnotify")[0]["Endpoint"] == "777"
+
+
+@pytest.mark.parametrize("channel", ["pjsip", "sip"])
+async def test_two_registrations_at_one_address_are_told_and_none_is_guessed(tmp_path: Path, channel: str) -> None:
+    async with premises(tmp_path, AsteriskEmulator(channel=channel), "ami-pjsip", "ami-sip") as there:
+        there.asterisk.phones[0].name = "777"
+        there.asterisk.phones.append(Registered("888", there.phone.address, "another", there.restarts))
+        restart, deployment = await there.switch()
+        assert f"more than one phone or line is registered from {there.phone.address}: 777, 888" in restart
+        assert deployment["state"] == "waiting"
+        assert there.asked == []
+
+
+async def test_an_endpoint_that_is_registered_twice_from_one_address_is_not_guessed(tmp_path: Path) -> None:
+    async with premises(tmp_path, AsteriskEmulator(), "ami-pjsip") as there:
+        there.asterisk.phones.append(Registered(PEER, there.phone.address, "another", there.restarts))
+        restart, _ = await there.switch()
+        assert f"the endpoint {PEER} is registered more than once" in restart
+        assert there.asked == []
+
+
+async def test_a_contact_that_has_gone_is_not_counted(tmp_path: Path) -> None:
+    async with premises(tmp_path, AsteriskEmulator(), "ami-pjsip") as there:
+        stale = Registered(PEER, there.phone.address, "before", there.restarts, status="Unreachable")
+        there.asterisk.phones.append(stale)
+        assert (await there.switch())[0] == "ok"
+
+
+async def test_a_shared_endpoint_restarts_only_the_phone_that_is_meant(tmp_path: Path) -> None:
+    async with premises(tmp_path, AsteriskEmulator(), "ami-pjsip") as there:
+        others: list[str] = []
+        there.asterisk.phones.append(Registered(PEER, "127.0.0.77", "x@127.0.0.77", others.append))
+        restart, deployment = await there.switch()
+        assert restart == "ok"
+        await there.takes(deployment)
+        assert others == []
+
+
+def _unregister(asterisk: AsteriskEmulator) -> None:
+    asterisk.phones.clear()
+
+
+def _deny(*actions: str) -> Callable[[AsteriskEmulator], None]:
+    return lambda asterisk: asterisk.denied.update(actions)
+
+
+def _hostile(asterisk: AsteriskEmulator) -> None:
+    asterisk.phones[0].call_id = 'x",Request-URI=sip:me@192.0.2.66'
+
+
+def _no_call_id(asterisk: AsteriskEmulator) -> None:
+    asterisk.phones[0].call_id = ""
+
+
+def _unpatched(asterisk: AsteriskEmulator) -> None:
+    asterisk.patched = False
+
+
+def _no_templates(asterisk: AsteriskEmulator) -> None:
+    asterisk.templates = ()
+
+
+@pytest.mark.parametrize(
+    ("channel", "method", "happens", "reason"),
+    [
+        ("pjsip", "ami-pjsip", _unregister, "no phone is registered at Asterisk from 127."),
+        ("pjsip", "ami-pjsip", _deny("pjsipshowendpoint"), "needs write=system,reporting"),
+        ("pjsip", "ami-pjsip", _deny("pjsipnotify"), "needs write=system,reporting"),
+        ("pjsip", "ami-pjsip", _hostile, "the Call-ID of the phone's registration is not one that can be passed on"),
+        ("pjsip", "ami-pjsip", _no_call_id, "does not tell the Call-ID of the phone's registration"),
+        ("pjsip", "ami-sip", lambda _: None, 'passed over, for asterisk.channel is "pjsip"'),
+        ("sip", "ami-pjsip", lambda _: None, 'passed over, for asterisk.channel is "sip"'),
+        ("sip", "ami-sip", _unregister, "no phone is registered at Asterisk from 127."),
+        ("sip", "ami-sip", _unpatched, "lacks the usecallmanager patch"),
+        ("sip", "ami-sip", _deny("sipnotify"), "needs write=system,reporting"),
+        ("usecallmanager", "ami-sip", _hostile, "is not one that can be passed on"),
+        ("sip", "ami-command", _deny("command"), "and command for ami-command"),
+        ("sip", "ami-command", _no_templates, "sip_notify.conf has no such section (sip notify cisco-restart 201)"),
+    ],
+)
+async def test_why_asterisk_did_not_restart_a_phone_is_said_in_words(
+    tmp_path: Path, channel: str, method: str, happens: Callable[[AsteriskEmulator], None], reason: str
+) -> None:
+    async with premises(tmp_path, AsteriskEmulator(channel=channel), method) as there:
+        happens(there.asterisk)
+        restart, deployment = await there.switch()
+        assert reason in restart
+        assert SECRET not in restart
+        assert (deployment["state"], deployment["restart_method"]) == ("waiting", None)
+        assert there.asked == []
+
+
+def _device_unknown(asterisk: AsteriskEmulator) -> None:
+    asterisk.devices.clear()
+
+
+def _device_unregistered(asterisk: AsteriskEmulator) -> None:
+    asterisk.devices[0].registered = False
+
+
+@pytest.mark.parametrize(
+    ("happens", "reason"),
+    [
+        (_device_unknown, "chan-sccp does not know the phone"),
+        (_device_unregistered, "the phone is not registered at chan-sccp"),
+        (_deny("sccplistdevices"), "needs write=system,reporting"),
+        (_deny("sccpdevicerestart"), "needs write=system,reporting"),
+    ],
+)
+async def test_why_chan_sccp_did_not_reset_a_phone_is_said_and_the_next_method_is_tried(
+    tmp_path: Path, happens: Callable[[AsteriskEmulator], None], reason: str
+) -> None:
+    async with premises(tmp_path, AsteriskEmulator(), sccp=True) as there:
+        happens(there.asterisk)
+        restart, _ = await there.switch()
+        assert reason in restart
+        assert "cgi-init-restart: the phone does not know it" in restart
+        assert there.asked == []
+
+
+async def test_a_call_is_ended_by_no_method(tmp_path: Path) -> None:
+    async with premises(tmp_path, AsteriskEmulator(), sccp=True) as there:
+        there.asterisk.devices[0].active = True
+        runs = there.phone.runs
+        restart, _ = await there.switch()
+        assert restart == "ami-sccp: the phone is in a call. The phone takes the config at its next boot"
+        assert there.phone.runs == runs
+        assert there.asterisk.asked("sccpdevicerestart") == []
+
+
+async def test_the_next_method_is_tried_and_the_one_that_worked_is_recorded(tmp_path: Path) -> None:
+    emulator = AsteriskEmulator(channel="sip", patched=False)
+    async with premises(tmp_path, emulator, "ami-pjsip", "ami-sip", "ami-command") as there:
+        restart, deployment = await there.switch()
+        assert (restart, deployment["restart_method"]) == ("ok", "ami-command")
+        await there.takes(deployment)
+
+
+async def test_a_dead_asterisk_holds_up_neither_the_start_nor_a_switch_and_is_used_when_it_comes(
+    tmp_path: Path,
+) -> None:
+    async with premises(tmp_path, AsteriskEmulator(), "ami-pjsip", "cgi-init-restart", dead=True) as there:
+        health = await there.site.data("GET", "/health")
+        assert (health["status"], health["asterisk"]) == ("ok", "failed")
+        restart, _ = await there.switch()
+        assert "ami-pjsip: Asterisk at 127.0.0.1 port" in restart
+        assert "is not connected" in restart
+        assert "cgi-init-restart: " in restart
+        async with there.asterisk:
+            await until(lambda: there.site.data("GET", "/health"), lambda found: found["asterisk"] == "ok")
+            restart, deployment = await there.switch()
+            assert restart == "ok"
+            await there.takes(deployment)
+        await until(lambda: there.site.data("GET", "/health"), lambda found: found["asterisk"] == "failed")
+
+
+@pytest.mark.parametrize("action", ["pjsipshowendpoint", "pjsipnotify"])
+async def test_a_connection_that_is_lost_in_the_middle_is_told(tmp_path: Path, action: str) -> None:
+    async with premises(tmp_path, AsteriskEmulator(), "ami-pjsip", "ami-sip") as there:
+        there.asterisk.cut.add(action)
+        restart, _ = await there.switch()
+        assert restart.startswith("ami-pjsip: the connection to Asterisk was lost before it answered PJSIP")
+
+
+async def test_an_asterisk_that_is_slow_is_waited_for_and_one_that_is_silent_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registrar, "IDENTIFY_SECONDS", 0.5)
+    monkeypatch.setattr(connection, "ACTION_SECONDS", 0.5)
+    async with premises(tmp_path, AsteriskEmulator(slow=0.05), "ami-pjsip") as there:
+        assert (await there.switch())[0] == "ok"
+        there.asterisk.silent.add("pjsipnotify")
+        assert "Asterisk did not answer PJSIPNotify within 0.5 s" in (await there.switch())[0]
+        there.asterisk.silent.add("pjsipshowendpoint")
+        assert "Asterisk did not tell within 0.5 s who the phone is" in (await there.switch())[0]
+
+
+async def test_without_an_asterisk_its_methods_are_passed_over_with_a_word(tmp_path: Path) -> None:
+    async with premises(tmp_path, AsteriskEmulator(), host="") as there:
+        restart, _ = await there.switch()
+        assert "ami-pjsip: no Asterisk is set (asterisk.host)" in restart
+        assert "cgi-init-restart: " in restart
+        assert (await there.site.data("GET", "/health"))["asterisk"] == "off"
+        assert there.asterisk.logins == 0
+
+
+async def test_many_switches_share_one_connection(tmp_path: Path) -> None:
+    async with premises(tmp_path, AsteriskEmulator(interleaved=True), "ami-pjsip") as there:
+        macs = [there.site.new_mac() for _ in range(20)]
+        for number, mac in enumerate(macs):
+            await there.site.data("POST", "/phones", {"mac": str(mac), "phone_ip": f"127.200.0.{number + 1}"})
+            there.asterisk.phones.append(Registered(f"5{number:02}", f"127.200.0.{number + 1}", f"c{number}@x"))
+        answers = await asyncio.gather(*(there.site.switch(there.profile, mac) for mac in macs))
+        assert [answer["restart"] for answer in answers] == ["ok"] * 20
+        assert sorted(asked["Endpoint"] for asked in there.asterisk.asked("pjsipnotify")) == [
+            f"5{number:02}" for number in range(20)
+        ]
+        assert there.asterisk.logins == 1
