@@ -17,6 +17,9 @@ where its answer begins in memory: two ``struct iovec``, head and payload of a D
 NO_LANE: Lane = (itertools.repeat(wire.NO_WORD), itertools.repeat(0))
 """Awaits nothing and answers nothing."""
 
+LONGEST_RUN = 128
+"""Blocks of one run, which take 4 KiB to describe: a config is one run, and nobody who agrees on blocks of 8 bytes gets
+megabytes for that."""
 VECTORS_LENGTH = 32
 """Bytes of the two ``struct iovec`` (address and length, 8 bytes each) of one answer."""
 
@@ -46,7 +49,7 @@ class Run:
     def __init__(self, sent: int, blocks: int, address: int, blksize: int, last_length: int) -> None:
         """Describe the ``blocks`` that come after block ``sent``, which is on its way.
 
-        Their numbers must not pass 65,535.
+        Their numbers must not pass 65,535, and they are :data:`LONGEST_RUN` at most.
 
         Args:
             sent: counted without rollover; 0 while the OACK is on its way.

@@ -7,7 +7,7 @@ from cisisk.provisioning.fetch import Outcome
 from cisisk.provisioning.source import Content, Stretch
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.options import DEFAULT_LARGEST_BLKSIZE, Agreement, negotiate
-from cisisk.provisioning.tftp.run import NO_LANE, Lane, Run
+from cisisk.provisioning.tftp.run import LONGEST_RUN, NO_LANE, Lane, Run
 
 INTERVALS = (0.2, 0.4, 0.8, 1.6, 3.2, 4.0)
 """Seconds the server waits after each sending of a packet; after the last it gives the peer up. No phone's own timer is
@@ -168,11 +168,9 @@ class Transfer:
         if self._run is not None or self.outcome is not None or self.options.windowsize > 1 or self._sendings > 1:
             return
         stretch, blksize = self._stretch, self.blksize
-        self.ends_with_run = stretch.end >= self.size
-        last = self.total if self.ends_with_run else stretch.end // blksize
-        end_of_count = self.sent | wire.BLOCK_NUMBERS - 1
-        if last > end_of_count:
-            last, self.ends_with_run = end_of_count, False
+        at_hand = self.total if stretch.end >= self.size else stretch.end // blksize
+        last = min(at_hand, self.sent + LONGEST_RUN, self.sent | wire.BLOCK_NUMBERS - 1)
+        self.ends_with_run = last == self.total
         last_length = self.size % blksize if last == self.total else blksize
         address = stretch.address - stretch.start + self.sent * blksize
         self._run = Run(self.sent, last - self.sent, address, blksize, last_length)

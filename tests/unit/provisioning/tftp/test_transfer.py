@@ -1,5 +1,6 @@
 import ctypes
 from collections.abc import Callable
+from operator import length_hint
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from cisisk.provisioning.fetch import Outcome
 from cisisk.provisioning.source import Content, Stretch
 from cisisk.provisioning.tftp import wire
-from cisisk.provisioning.tftp.run import NO_LANE
+from cisisk.provisioning.tftp.run import LONGEST_RUN, NO_LANE
 from cisisk.provisioning.tftp.transfer import INTERVALS, UNPROVEN_LIFE, UNPROVEN_SENDINGS, Transfer
 from cisisk.provisioning.tftp.wire import Data, ErrorCode, Oack, Request
 
@@ -340,6 +341,14 @@ def test_proceeding_is_receiving_or_nothing(content: Callable[[bytes], Content],
             other.deadline,
             other.outcome,
         )
+
+
+def test_small_blocks_do_not_make_a_long_run(content: Callable[[bytes], Content]):
+    transfer = whole(content, b"x" * 500_000, blksize=8)
+    transfer.start(0.0)
+    transfer.make_ready()
+    assert length_hint(transfer.lane[1]) == LONGEST_RUN
+    assert not transfer.ends_with_run
 
 
 def test_a_transfer_that_goes_on_by_its_lane_is_not_due(content: Callable[[bytes], Content]):
