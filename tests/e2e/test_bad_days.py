@@ -11,19 +11,19 @@ import aiohttp
 import pytest
 
 from cisisk import appliance
-from cisisk.mobility.restart.method import Restarts
-from cisisk.mobility.switch import (
+from cisisk.mobility.deploy import (
     CUT_OFF_BEFORE_RESTART,
     CUT_OFF_BEFORE_WRITING,
     SERVED_ALL_THE_SAME,
     STOPPING,
     SUPERSEDED,
-    Switcher,
+    Deployer,
 )
+from cisisk.mobility.restart.method import Restarts
 from cisisk.model.errors import StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.provisioning.library import Library
-from cisisk.store import deployments, phones
+from cisisk.store import phones, progress
 from tests.e2e.premises import SECONDS, Site, opened, settings_for
 
 
@@ -68,12 +68,11 @@ class SilentPhone:
 
 STEPS = {
     "resolve": (phones, "find"),
-    "record": (deployments, "record"),
-    "commit": (deployments, "written"),
-    "close and restart": (Switcher, "_call"),
+    "record": (progress, "record"),
+    "commit": (progress, "written"),
+    "close and restart": (Deployer, "_call"),
     "restart": (Restarts, "restart"),
-    "outcome": (deployments, "restart_tried"),
-    "answer": (deployments, "get"),
+    "outcome": (progress, "restart_tried"),
 }
 
 
@@ -84,18 +83,18 @@ async def test_a_switch_during_which_cisisk_stops_is_finished_and_answered(
     owner, name = STEPS[step]
     settings = settings_for(tmp_path)
     reached, stopping = asyncio.Event(), asyncio.Event()
-    original, stop = getattr(owner, name), Switcher.stop
+    original, stop = getattr(owner, name), Deployer.stop
 
     async def at_the_end(*arguments: Any) -> Any:
         reached.set()
         await stopping.wait()
         return await original(*arguments)
 
-    async def announced(switcher: Switcher, seconds: float) -> None:
+    async def announced(deployer: Deployer, seconds: float) -> None:
         stopping.set()
-        await stop(switcher, seconds)
+        await stop(deployer, seconds)
 
-    monkeypatch.setattr(Switcher, "stop", announced)
+    monkeypatch.setattr(Deployer, "stop", announced)
     async with aiohttp.ClientSession() as session:
         async with appliance.running(settings) as running:
             site = Site(settings, running, session)
@@ -138,14 +137,14 @@ async def test_every_switch_that_waits_its_turn_at_a_silent_phone_is_answered_wh
 
 async def test_a_switch_whose_caller_hangs_up_goes_on_to_its_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     reached, hung_up = asyncio.Event(), asyncio.Event()
-    original = deployments.record
+    original = progress.record
 
     async def held(*arguments: Any) -> Any:
         reached.set()
         await hung_up.wait()
         return await original(*arguments)
 
-    monkeypatch.setattr(deployments, "record", held)
+    monkeypatch.setattr(progress, "record", held)
     mac, profile = site.new_mac(), await site.profile("201")
     asked = asyncio.create_task(site.switch(profile, mac))
     await asyncio.wait_for(reached.wait(), SECONDS)
@@ -169,7 +168,7 @@ async def test_a_database_that_fails_after_the_write_is_told_and_its_record_foll
         mac, old, new = site.new_mac(), await site.profile("old"), await site.profile("new")
         await site.switch(old, mac)
         with monkeypatch.context() as broken:
-            broken.setattr(deployments, step, fail)
+            broken.setattr(progress, step, fail)
             status, message = await try_to_switch(site, new, mac)
         assert (status, message) == (
             503,
@@ -249,7 +248,9 @@ async def test_of_several_switches_of_a_phone_that_were_cut_off_the_last_one_cou
         for profile in (one, await site.profile("between"), other):
             await site.switch(profile, mac)
         with closing(store_of(site)) as store:
-            store.execute("UPDATE deployments SET written_at = NULL, restart = NULL, superseded_at = NULL")
+            store.execute(
+                "UPDATE deployments SET written_at = NULL, restart = NULL, superseded_at = NULL, ended_at = NULL"
+            )
     async with opened(settings) as site:
         assert states(site) == [
             ("one", CUT_OFF_BEFORE_RESTART, None),
