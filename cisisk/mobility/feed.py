@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 
 _AT_ONCE = 500
 """Steps read in one go."""
-_PAUSE_SECONDS = 0.02
-"""Between two looks: what happens at the same time is read together."""
+_PAUSE_SECONDS = 0.05
+"""Between two looks: most steps of a switch, and those of all switches at the time, are read and judged together."""
 _AFTER_FAILURE_SECONDS = 1.0
 MAX_BEHIND = 5000
 """Steps that wait for one follower; one that falls further behind has to look into the store."""

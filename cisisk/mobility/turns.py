@@ -11,7 +11,7 @@ from cisisk.model.mac import Mac
 @dataclass(slots=True)
 class _Queue:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    superseded: list[asyncio.Event] = field(default_factory=list)
+    superseded: list[asyncio.Future[None]] = field(default_factory=list)
 
 
 class Turns:
@@ -25,16 +25,17 @@ class Turns:
         return mac in self._queues
 
     @asynccontextmanager
-    async def take(self, mac: Mac, *, supersedes: bool = True) -> AsyncIterator[asyncio.Event]:
-        """Wait for one's turn. The event that comes with it is set once a newer switch of this phone is waiting.
+    async def take(self, mac: Mac, *, supersedes: bool = True) -> AsyncIterator[asyncio.Future[None]]:
+        """Wait for one's turn. The future that comes with it is done once a newer switch of this phone is waiting.
 
         What is no switch supersedes none: it waits until those before it have come to an end.
         """
         queue = self._queues.setdefault(mac, _Queue())
         if supersedes:
             for earlier in queue.superseded:
-                earlier.set()
-        superseded = asyncio.Event()
+                if not earlier.done():
+                    earlier.set_result(None)
+        superseded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.superseded.append(superseded)
         try:
             async with queue.lock:

@@ -117,18 +117,17 @@ async def found(tx: Transaction, mac: Mac, content: bytes | None) -> bool:
         Whether somebody else has changed or removed what the phone was served; the audit log has it then.
     """
     known = await served_to(tx, mac)
-    if content is None:
-        sha256 = None
-        if known is None:
-            return False
-    else:
-        sha256 = await keep_version(tx, mac, content, Origin.ADOPTED)
-    if known is None:
-        await _serve(tx, mac, sha256, "adopted")
+    sha256 = None if content is None else hashlib.sha256(content).hexdigest()
+    if known is not None and known.sha256 == sha256:
+        if known.pending is not None:
+            # What was about to be done has come to nothing: if somebody else does it, it is not ours.
+            await tx.rows("UPDATE served_configs SET pending = NULL WHERE mac = ?", (mac.digits,))
         return False
-    if known.sha256 == sha256:
-        # What was about to be done has come to nothing: if somebody else does it, it is not ours.
-        await tx.rows("UPDATE served_configs SET pending = NULL WHERE mac = ? AND pending IS NOT NULL", (mac.digits,))
+    if content is not None:
+        await keep_version(tx, mac, content, Origin.ADOPTED)
+    if known is None:
+        if content is not None:
+            await _serve(tx, mac, sha256, "adopted")
         return False
     if known.pending == (sha256 or ""):
         # Cut off between the file and its record.

@@ -220,7 +220,8 @@ class Database:
             if isinstance(error, asyncio.CancelledError):
                 raise
             return
-        self.after_commit()
+        if any(job.error is None for job in jobs[:done]):
+            self.after_commit()
         for job in jobs[:done]:
             job.end()
         for job in reversed(jobs[done:]):

@@ -65,7 +65,7 @@ async def switched(db: Database, library: Library, mac: Mac, profile: Profile, c
     known = library.current(mac.config_name)
     deployment = await progress.record(db, SYSTEM, plan(mac, profile, content), known.content if known else None)
     library.replace(mac.config_name, content, known)
-    await progress.written(db, SYSTEM, deployment)
+    await progress.written(db, SYSTEM, deployment, now())
     await progress.restart_tried(db, deployment, "ok", "test", "restart")
     return deployment.uuid
 
@@ -110,7 +110,7 @@ async def test_it_waits_for_the_switch_under_way_and_does_not_supersede_it(
         other = Mac("AABBCCDDEE02")
         await adoption.put(ANNA, other, SECOND)
         assert not putting.done()
-        assert not superseded.is_set()
+        assert not superseded.done()
         assert not (root / mac.config_name).exists()
     await putting
     assert (root / mac.config_name).read_bytes() == FIRST

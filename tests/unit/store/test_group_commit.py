@@ -134,14 +134,18 @@ async def test_a_refused_commit_is_told_to_each_and_nothing_of_any_is_kept(accou
         await tx.rows("PRAGMA defer_foreign_keys = ON")
         await tx.rows("INSERT INTO user_permissions VALUES ('nobody', 'nothing')")
 
+    told: list[None] = []
     async with writer_held(accounts):
         waiting = [asyncio.create_task(accounts.write(work)) for work in (adding(0, 1), broken, adding(1, 1))]
         await asyncio.sleep(0)
+    accounts.after_commit = lambda: told.append(None)
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [StorageFailed] * 3
     assert await balances(accounts) == [START] * ACCOUNTS
     assert not accounts._writer.in_transaction
+    assert told == []
     assert await accounts.write(adding(0, 1)) == START + 1
+    assert told == [None]
 
 
 async def test_a_full_disk_fails_all_of_one_commit_and_leaves_nothing(accounts: Database) -> None:
