@@ -159,7 +159,6 @@ async def running(settings: Settings) -> AsyncIterator[Appliance]:
             asyncio.create_task(_keep_fresh(core.library, core.adoption), name="watch of the served directory"),
             asyncio.create_task(core.access.run(), name="watch of who asks for what"),
             asyncio.create_task(core.feed.run(), name="feed of what happens to switches"),
-            asyncio.create_task(core.watcher.run(), name="watch of switches"),
             asyncio.create_task(core.webhooks.run(), name="deliveries of webhooks"),
         ]
         for task in tasks:
@@ -171,9 +170,10 @@ async def running(settings: Settings) -> AsyncIterator[Appliance]:
         servers.start()
         runners = _runners(settings, core, health)
         stack.push_async_callback(_stop, core.deployer, runners, servers)
-        tasks.append(asyncio.create_task(core.switch_jobs.run(), name="switch jobs"))
-        # Ended first: no switch is asked for any more while those under way come to their end.
-        stack.push_async_callback(_end, tasks[-1])
+        # Ended first: no switch is begun any more while those under way come to their end.
+        for work, name in ((core.watcher.run(), "watch of switches"), (core.switch_jobs.run(), "switch jobs")):
+            tasks.append(asyncio.create_task(work, name=name))
+            stack.push_async_callback(_end, tasks[-1])
         api_url, phones_url = await http_ports.listen(settings.server, runners, settings.data.dir / CONTROL_SOCKET)
         stack.enter_context(_rare_garbage())
         yield Appliance(
@@ -191,6 +191,7 @@ async def running(settings: Settings) -> AsyncIterator[Appliance]:
 async def control_only(settings: Settings) -> AsyncIterator[Appliance]:
     """The API on its control socket and nothing else, for the command line while no service runs. Raises as running."""
     async with _core(settings) as core, AsyncExitStack() as stack:
+        await core.deployer.recover()
         health = Health(core.db, None)
         runner = web.AppRunner(_api_app(settings, core, health), access_log=None)
         stack.push_async_callback(runner.cleanup)

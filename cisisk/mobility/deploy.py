@@ -13,7 +13,8 @@ from cisisk.mobility.restart import service_control
 from cisisk.mobility.restart.execute import PhoneCommands
 from cisisk.mobility.restart.method import Attempt, NotRestarted, Restarts, Target
 from cisisk.mobility.turns import Turns
-from cisisk.model.deployment import Deployment
+from cisisk.model.clock import Timestamp, now
+from cisisk.model.deployment import NOW, Deployment
 from cisisk.model.errors import CisiskError, Conflict, StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.model.user import Actor
@@ -71,25 +72,40 @@ class Deployer:
         self._turns = turns
         self._expect = expect
         self._identify = identify
-        self._stopping = asyncio.Event()
+        self._stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._running: set[asyncio.Task[Any]] = set()
+        self._unsettled: set[Mac] = set()
 
     async def to_the_end(self, name: str, work: Coroutine[Any, Any, _T]) -> _T:
         """What ``work`` gives. It goes on to its end even if the caller is cancelled."""
         return await asyncio.shield(self._started(name, work))
 
+    async def catch_up(self) -> None:
+        """Wait until all is stored that the phones' fetches have told so far."""
+        await self._contacts.store_pending()
+
+    def is_busy(self, mac: Mac) -> bool:
+        """Whether the next :meth:`turn` of this phone has to wait for another."""
+        return self._turns.are_taken(mac)
+
     @asynccontextmanager
-    async def turn(self, mac: Mac, *, supersedes: bool = True) -> AsyncIterator[asyncio.Event]:
+    async def turn(self, mac: Mac, *, supersedes: bool = True) -> AsyncIterator[asyncio.Future[None]]:
         """Wait until nobody else changes the phone's config, and until all that is known of it is stored.
 
-        The event is set once a newer switch of this phone is waiting.
+        The future is done once a newer switch of this phone is waiting.
         """
         async with self._turns.take(mac, supersedes=supersedes) as superseded:
-            # What the disk or the database refused at this phone's last switch: now nobody else is switching it.
-            for deployment in await deployments.unfinished(self._db, mac):
-                await self._settle(deployment)
-            await self._contacts.store_pending()
-            yield superseded
+            if mac in self._unsettled:
+                for deployment in await deployments.unfinished(self._db, mac):
+                    await self._settle(deployment)
+                self._unsettled.discard(mac)
+            await self.catch_up()
+            try:
+                yield superseded
+            except BaseException:
+                # What was refused may be true all the same, or not be recorded.
+                self._unsettled.add(mac)
+                raise
 
     async def served_to(self, mac: Mac) -> Snapshot | None:
         """What the phone is served now."""
@@ -100,7 +116,12 @@ class Deployer:
         return await self._identify(replace(target, served=runs, wanted=wanted))
 
     async def deploy(
-        self, actor: Actor, deployment: Deployment, target: Target, found: Snapshot | None, superseded: asyncio.Event
+        self,
+        actor: Actor,
+        deployment: Deployment,
+        target: Target,
+        found: Snapshot | None,
+        superseded: asyncio.Future[None],
     ) -> Deployment:
         """Serve a recorded deployment's config, ``target.wanted``, and have the phone come for it. In its turn.
 
@@ -110,16 +131,17 @@ class Deployer:
                 says otherwise.
         """
         deciding = self._started("restart or reset", asyncio.to_thread(service_control.action_for, target))
-        await self._write(deployment, target.wanted or b"", found)
-        # In its turn among the writers before the phone can be told, and so before the record of any fetch by it.
-        recording = self._started(f"record {deployment.mac}", progress.written(self._db, actor, deployment))
-        await asyncio.sleep(0)
-        try:
-            attempt = await self._attempt(replace(target, action=await deciding), superseded)
-            await recording
-            return await self._tried(deployment, attempt, await deciding)
-        except StorageFailed as error:
-            raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
+        async with self._services_closed(target) as closed:
+            moment = await self._write(deployment, target.wanted or b"", found)
+            # In its turn among the writers before the phone can be told, and so before the record of any fetch by it.
+            recording = self._started(f"record {deployment.mac}", progress.written(self._db, actor, deployment, moment))
+            await asyncio.sleep(0)
+            try:
+                attempt = await self._attempt(replace(target, action=await deciding), closed, superseded)
+                await recording
+                return await self._tried(deployment, attempt, await deciding)
+            except StorageFailed as error:
+                raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
 
     async def serve(
         self, actor: Actor, deployment: Deployment, content: bytes, found: Snapshot | None, why: str
@@ -129,16 +151,23 @@ class Deployer:
         Raises:
             Conflict, StorageFailed: as :meth:`deploy`.
         """
-        await self._write(deployment, content, found)
+        moment = await self._write(deployment, content, found)
         try:
-            await progress.written(self._db, actor, deployment)
+            await progress.written(self._db, actor, deployment, moment)
             return await self._tried(deployment, Attempt(why), None)
         except StorageFailed as error:
             raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
 
-    async def trigger(self, deployment: Deployment, target: Target, superseded: asyncio.Event) -> Deployment:
+    async def settle(self, mac: Mac) -> None:
+        """Make true what the records say of a phone's deployments that were cut off. Raises StorageFailed."""
+        self._unsettled.add(mac)
+        async with self.turn(mac, supersedes=False):
+            pass
+
+    async def trigger(self, deployment: Deployment, target: Target, superseded: asyncio.Future[None]) -> Deployment:
         """Have the phone restart once more. In its turn. Raises StorageFailed."""
-        return await self._tried(deployment, await self._attempt(target, superseded), target.action)
+        async with self._services_closed(target) as closed:
+            return await self._tried(deployment, await self._attempt(target, closed, superseded), target.action)
 
     async def recover(self) -> None:
         """Make true what the records say of deployments that were cut off when the last process ended."""
@@ -147,13 +176,17 @@ class Deployer:
                 await self._settle(deployment)
             except StorageFailed as error:
                 # One file or a full disk is no reason to leave all phones unserved.
+                self._unsettled.add(deployment.mac)
                 log.error("switch of %s: what became of it cannot be recorded: %s", deployment.mac, error)  # noqa: TRY400 -- the text says it all
 
     async def stop(self, seconds: float) -> None:
         """Let the deployments that are under way come to their end, without waiting for phones; at most so long."""
-        self._stopping.set()
-        if self._running:
-            await asyncio.wait(self._running, timeout=seconds)
+        self._stopping.set_result(None)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                # Those too that were asked for before the stop and begin during it.
+                while self._running:
+                    await asyncio.wait(self._running)
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -174,10 +207,14 @@ class Deployer:
         """Make true what the record says of a switch that was cut off: the served file tells how far it came."""
         if deployment.written_at is None:
             if not await self._is_served(deployment):
+                if deployment.policy.when != NOW:
+                    await progress.deferred_again(self._db, deployment)
+                    return
                 await progress.failed(self._db, deployment, CUT_OFF_BEFORE_WRITING)
                 log.warning("switch of %s: %s", deployment.mac, CUT_OFF_BEFORE_WRITING)
                 return
-            await progress.written(self._db, Actor(user_uuid=deployment.requested_by), deployment)
+            actor = Actor(user_uuid=deployment.requested_by)
+            await progress.written(self._db, actor, deployment, deployment.recorded_at)
         await self._tried(deployment, Attempt(CUT_OFF_BEFORE_RESTART), None)
         log.warning("switch of %s: %s", deployment.mac, CUT_OFF_BEFORE_RESTART)
 
@@ -185,21 +222,23 @@ class Deployer:
         found = await self.served_to(deployment.mac)
         return found is not None and found.sha256 == deployment.sha256
 
-    async def _write(self, deployment: Deployment, content: bytes, found: Snapshot | None) -> None:
+    async def _write(self, deployment: Deployment, content: bytes, found: Snapshot | None) -> Timestamp:
+        """Serve ``content``; a moment just before the phone could fetch it."""
         try:
             for attempt in range(1, _WRITE_ATTEMPTS + 1):
+                moment = now()
                 try:
-                    await asyncio.to_thread(self._library.replace, deployment.mac.config_name, content, found)
+                    await asyncio.to_thread(self._serve, deployment, content, found)
                     break
                 except ChangedMeanwhile as error:
                     if attempt == _WRITE_ATTEMPTS:
                         raise Conflict(str(error)) from error
                     found = await self._adopt(deployment.mac)
-            await asyncio.to_thread(self._read_back, deployment)
         except CisiskError as error:
             if await self._took_effect(deployment, str(error)):
                 raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
             raise
+        return moment
 
     async def _took_effect(self, deployment: Deployment, why: str) -> bool:
         """Whether a phone is served its new config although something was refused; if it is not, the switch failed."""
@@ -217,41 +256,54 @@ class Deployer:
             await configs.found(tx, mac, found.content if found else None)
         return found
 
-    def _read_back(self, deployment: Deployment) -> None:
-        """What a phone would get now, the way it would get it."""
+    def _serve(self, deployment: Deployment, content: bytes, found: Snapshot | None) -> None:
+        """Write the file, and read it back the way a phone would get it."""
         name = deployment.mac.config_name
+        self._library.replace(name, content, found)
         try:
-            with closing(self._library.open(name)) as content:
-                served = hashlib.sha256(content.read(0, content.size)).hexdigest()
+            with closing(self._library.open(name)) as there:
+                served = hashlib.sha256(there.read(0, there.size)).hexdigest()
         except (NotServed, OSError) as error:
             raise StorageFailed(f"{name} cannot be read back: {error}") from error
         if served != deployment.sha256:
             raise StorageFailed(f"{name} reads back differently from what was written")
 
-    async def _attempt(self, target: Target, superseded: asyncio.Event) -> Attempt:
+    async def _attempt(self, target: Target, closed: asyncio.Task[None], superseded: asyncio.Future[None]) -> Attempt:
         """Restart the phone, unless a newer switch of it is waiting to do that with its own config."""
-        if superseded.is_set():
+        if superseded.done():
             return Attempt(SUPERSEDED)
-        calling = asyncio.create_task(self._call(target), name=f"restart {target.mac}")
-        reasons_to_stop = [asyncio.create_task(event.wait()) for event in (superseded, self._stopping)]
-        tasks = [calling, *reasons_to_stop]
+        calling = asyncio.create_task(self._call(target, closed), name=f"restart {target.mac}")
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            ends: list[asyncio.Future[Any]] = [calling, superseded, self._stopping]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if calling.done():
                 return calling.result()
-            return Attempt(SUPERSEDED if superseded.is_set() else STOPPING)
+            return Attempt(SUPERSEDED if superseded.done() else STOPPING)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            if not calling.done():
+                calling.cancel()
+                await asyncio.wait([calling])
 
-    async def _call(self, target: Target) -> Attempt:
-        """Close the page on the screen, from which the profile may have been chosen; then restart."""
+    async def _call(self, target: Target, closed: asyncio.Task[None]) -> Attempt:
         self._expect(target.mac)
+        await closed
+        return await self._restarts.restart(target)
+
+    @asynccontextmanager
+    async def _services_closed(self, target: Target) -> AsyncIterator[asyncio.Task[None]]:
+        """Close the page on the screen, from which the profile may have been chosen. Done when the task is."""
+        closing = self._started(f"close services of {target.mac}", self._close_services(target))
+        try:
+            yield closing
+        finally:
+            closing.cancel()
+
+    async def _close_services(self, target: Target) -> None:
         if target.address is not None:
             with suppress(NotRestarted):
                 await self._commands.execute(target, ["Init:Services"], timeout=_CLOSE_SECONDS)
-        return await self._restarts.restart(target)
 
     async def _tried(self, deployment: Deployment, attempt: Attempt, action: str | None) -> Deployment:
-        return await progress.restart_tried(self._db, deployment, attempt.outcome, attempt.method, action)
+        return await progress.restart_tried(
+            self._db, deployment, attempt.outcome, attempt.method, action, counts=attempt.outcome != STOPPING
+        )

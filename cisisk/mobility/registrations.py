@@ -192,9 +192,13 @@ class Registrations:
             async with asyncio.timeout(CALL_STATE_SECONDS):
                 if target.software is Software.SCCP:
                     in_call = await _has_channel_at_chan_sccp(self._asterisk, name)
-                elif (registration := await self._registration(target)) is not None:
-                    name = f"{_CHANNEL_TYPES[self._channel]}/{registration.peer}"
-                    in_call = await self._has_call(self._asterisk, name)
+                else:
+                    known = target if target.registration else await self._registrar.identify(target)
+                    if known.registration is not None and can_be_asked_for(known.registration.peer):
+                        name = f"{_CHANNEL_TYPES[self._channel]}/{known.registration.peer}"
+                        in_call = await self._has_call(self._asterisk, name)
+                    elif isinstance(known.unregistered, NotRegistered):
+                        in_call = False
         except (TimeoutError, AsteriskAway, AsteriskRefused, NotSendable):
             pass  # it is not told
         if in_call is not None:
@@ -202,14 +206,20 @@ class Registrations:
         ended_at = self._call_ended_at.get(name)
         return CallState(in_call=in_call, ended=None if ended_at is None else time.monotonic() - ended_at)
 
-    async def is_in_call(self, target: Target, quiet_minutes: int) -> bool:
+    async def is_in_call(self, target: Target, quiet_minutes: int, *, unless_told: bool = False) -> bool:
         """Whether the phone is known to be in a call, or to have been in one less than so many minutes ago.
 
         What nobody can tell is no reason to keep a switch from a phone: over SIP it puts a restart off by itself until
         its call has ended (phone-protocol notes 3a, 5f), and chan-sccp is asked again before a reset.
+
+        Args:
+            unless_told: what holds while Asterisk does not tell; without an Asterisk there is no call.
         """
+        if self._asterisk is None:
+            return False
         state = await self.call_state(target)
-        return bool(state.in_call) or (state.ended is not None and state.ended < 60 * quiet_minutes)
+        in_call = unless_told if state.in_call is None else state.in_call
+        return in_call or (state.ended is not None and state.ended < 60 * quiet_minutes)
 
     # What has registered
 
@@ -245,14 +255,19 @@ class Registrations:
         """The phone's registration among those from its address, if it is later than the restart."""
         before = target.before
         others = [each for each in contacts if before is None or not _is_same_call_id(each.call_id, before.call_id)]
+        # With another line the phone comes back as somebody else: as who it was, it has not taken its config.
+        stays = before is not None and target.line in {None, before.peer}
         if len(others) == len(contacts):
             # The old registration has gone, which is the phone's own doing.
-            for endpoint in dict.fromkeys((target.line, before.peer if before is not None else None)):
+            for endpoint in dict.fromkeys((target.line, before.peer if before is not None and stays else None)):
                 named = [contact for contact in others if contact.endpoint == endpoint]
                 if len(named) == 1 and _is_another(named[0], before):
                     return named[0]
         new = [contact for contact in others if self._sip.began_after(_of_contact(contact), target.since)]
-        mine = [contact for contact in new if contact.endpoint == target.line] or new
+        mine = [contact for contact in new if contact.endpoint == target.line]
+        if not mine and len(contacts) == 1:
+            # An endpoint need not be called like its line; beside others at the address it may be a neighbour's.
+            mine = [contact for contact in new if before is None or stays or contact.endpoint != before.peer]
         return mine[0] if len(mine) == 1 else None
 
     async def _chan_sip(self, asterisk: Asterisk, targets: Sequence[Watched]) -> dict[Mac, Registered]:
@@ -326,10 +341,6 @@ class Registrations:
         return registered_at >= since or self._sccp.began_after((device.name, device.since), since)
 
     # Calls
-
-    async def _registration(self, target: Target) -> Registration | None:
-        known = target.registration or (await self._registrar.identify(target)).registration
-        return known if known is not None and can_be_asked_for(known.peer) else None
 
     async def _has_call(self, asterisk: Asterisk, device: str) -> bool | None:
         """Whether a device of SIP has a call.

@@ -1,30 +1,33 @@
 """The switch: put a profile on a phone, now or later, or put back what was there before."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 from cisisk.mobility.deploy import Deployer
 from cisisk.mobility.registrations import Watched
 from cisisk.mobility.restart import service_control
 from cisisk.mobility.restart.method import NotRestarted, Restarts, Target
-from cisisk.mobility.verdict import NOT_NEEDED
 from cisisk.model import placeholders
 from cisisk.model.clock import now
-from cisisk.model.deployment import IDLE, NOW, Deployment, OnTimeout, Origin, Plan, Policy
+from cisisk.model.deployment import IDLE, NOT_NEEDED, NOW, Deployment, OnTimeout, Origin, Plan, Policy
 from cisisk.model.errors import Conflict, NotFound
 from cisisk.model.mac import Mac
-from cisisk.model.phone import Software
+from cisisk.model.phone import Phone, Software
 from cisisk.model.profile import Profile, misfit
 from cisisk.model.sep_config.diff import Diff, RestartType, diff
 from cisisk.model.user import Actor
 from cisisk.store import configs, deployments, phones, profiles, progress
-from cisisk.store.database import Database
+from cisisk.store.database import Database, Transaction
 
-IsInCall: TypeAlias = Callable[[Target, int], Awaitable[bool]]
-"""Whether a phone is known to be in a call, or to have been in one so many minutes ago or less."""
+
+class IsInCall(Protocol):
+    """Tells whether a phone is in a call, or was in one less than so many minutes ago."""
+
+    def __call__(self, target: Target, quiet_minutes: int, *, unless_told: bool = False) -> Awaitable[bool]:
+        """Ask. ``unless_told`` holds where nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +104,13 @@ class Switcher:
         """
         policy = policy or self._policy
         # Refused before it takes its turn: what is not accepted supersedes nothing.
+        await self._deployer.catch_up()
         resolved = await self._resolve(profile_uuid, mac)
         until = await self._deferred_until(resolved.target, policy)
         if until is not None:
             plan = replace(_plan(resolved, resolved.target, policy, origin), deferred_until=until)
             return await self._record(actor, plan)
-        work = self._switch_in_turn(actor, profile_uuid, mac, policy, origin)
+        work = self._switch_in_turn(actor, resolved, policy, origin)
         return await self._deployer.to_the_end(f"switch {mac}", work)
 
     async def begin(self, deployment: Deployment) -> Deployment:
@@ -118,16 +122,18 @@ class Switcher:
         """
         return await self._deployer.to_the_end(f"switch {deployment.mac}", self._begin_in_turn(deployment))
 
-    async def roll_back(self, actor: Actor, uuid: str) -> Deployment:
+    async def roll_back(self, actor: Actor, uuid: str, *, only_if_timed_out: bool = False) -> Deployment:
         """Serve the phone again what it was served before a deployment; the deployment that does that.
 
         Raises:
             NotFound: there is no such deployment.
-            Conflict: it is not what the phone is served, or the phone was served nothing before.
+            Conflict: it is not what the phone is served, or the phone was served nothing before; or it has come further
+                meanwhile.
             StorageFailed: as :meth:`switch`.
         """
         undone = await deployments.get(self._db, uuid)
-        return await self._deployer.to_the_end(f"rollback {undone.mac}", self._roll_back_in_turn(actor, undone))
+        work = self._roll_back_in_turn(actor, undone, only_if_timed_out=only_if_timed_out)
+        return await self._deployer.to_the_end(f"rollback {undone.mac}", work)
 
     async def cancel(self, actor: Actor, uuid: str) -> Deployment:
         """Call off a deployment that has not begun.
@@ -159,18 +165,28 @@ class Switcher:
         work = self._trigger_in_turn(deployment, action)
         return await self._deployer.to_the_end(f"restart {deployment.mac}", work)
 
+    async def settle(self, mac: Mac) -> None:
+        """Find out how far a phone's deployments came that were cut off. Raises StorageFailed."""
+        await self._deployer.settle(mac)
+
     async def is_idle(self, deployment: Deployment) -> bool:
         """Whether a phone is in no call, as far as anybody can tell."""
         target = await self.target_of(deployment)
-        return not await self._is_in_call(target, deployment.policy.quiet_minutes)
+        # It was in a call: that it has ended somebody has to tell.
+        return not await self._is_in_call(target, deployment.policy.quiet_minutes, unless_told=True)
 
     async def target_of(self, deployment: Deployment) -> Target:
         """The phone of a deployment, as far as it is known now."""
-        profile = None
-        if deployment.profile_uuid is not None:
-            with suppress(NotFound):
-                profile = await profiles.get(self._db, deployment.profile_uuid)
-        return await self._target(deployment.mac, profile.software_type if profile else None)
+        [target] = await self.targets_of([deployment])
+        return target
+
+    async def targets_of(self, found: Sequence[Deployment]) -> list[Target]:
+        """The phones of several deployments, in their order."""
+
+        async def work(tx: Transaction) -> list[Target]:
+            return [await _target_of(tx, deployment) for deployment in found]
+
+        return await self._db.read(work)
 
     async def preview(self, profile_uuid: str, mac: Mac) -> Preview:
         """What :meth:`switch` would do now. Nothing is written or recorded, and the phone is not called.
@@ -197,8 +213,10 @@ class Switcher:
 
     async def _deferred_until(self, target: Target, policy: Policy) -> str | None:
         """When it is to begin; None for at once. Raises Conflict: it is refused because of a call."""
+        if policy.when not in (NOW, IDLE) and policy.when > now():
+            return policy.when
         if not policy.refuse_in_call and policy.when != IDLE:
-            return policy.when if policy.when != NOW and policy.when > now() else None
+            return None
         in_call = await self._is_in_call(target, policy.quiet_minutes)
         if in_call and policy.refuse_in_call:
             ago = f", or was in one less than {policy.quiet_minutes} min ago" if policy.quiet_minutes else ""
@@ -206,14 +224,18 @@ class Switcher:
         return IDLE if in_call else None
 
     async def _record(self, actor: Actor, plan: Plan) -> Deployment:
-        found = await self._deployer.served_to(plan.mac)
-        return await progress.record(self._db, actor, plan, found.content if found else None)
+        # In a turn of its own: what is being written at this moment would look like somebody else's.
+        async with self._deployer.turn(plan.mac, supersedes=False):
+            found = await self._deployer.served_to(plan.mac)
+            return await progress.record(self._db, actor, plan, found.content if found else None)
 
-    async def _switch_in_turn(
-        self, actor: Actor, profile_uuid: str, mac: Mac, policy: Policy, origin: Origin
-    ) -> Deployment:
+    async def _switch_in_turn(self, actor: Actor, resolved: _Resolved, policy: Policy, origin: Origin) -> Deployment:
+        mac = resolved.target.mac
+        has_to_wait = self._deployer.is_busy(mac)
         async with self._deployer.turn(mac) as superseded:
-            resolved = await self._resolve(profile_uuid, mac)
+            if has_to_wait:
+                # The profile may have been changed meanwhile, and the phone have moved.
+                resolved = await self._resolve(resolved.profile.uuid, mac)
             found = await self._deployer.served_to(mac)
             served = found.content if found else None
             target = await self._deployer.identified(resolved.target, served, resolved.content)
@@ -222,7 +244,8 @@ class Switcher:
 
     async def _begin_in_turn(self, deferred: Deployment) -> Deployment:
         mac, actor = deferred.mac, Actor(user_uuid=deferred.requested_by)
-        async with self._deployer.turn(mac) as superseded:
+        # Supersedes none as long as it is not certain that it begins.
+        async with self._deployer.turn(mac, supersedes=False) as superseded:
             try:
                 resolved = await self._resolve(deferred.profile_uuid or "", mac)
             except (NotFound, Conflict) as error:
@@ -236,10 +259,13 @@ class Switcher:
             deployment = await progress.begun(self._db, deferred, plan, served)
             return await self._deployer.deploy(actor, deployment, target, found, superseded)
 
-    async def _roll_back_in_turn(self, actor: Actor, undone: Deployment) -> Deployment:
+    async def _roll_back_in_turn(self, actor: Actor, undone: Deployment, *, only_if_timed_out: bool) -> Deployment:
         mac = undone.mac
-        async with self._deployer.turn(mac) as superseded:
+        # Supersedes none: a newer switch that has its turn before it is what counts.
+        async with self._deployer.turn(mac, supersedes=False) as superseded:
             undone, content = await self._undoable(undone.uuid)
+            if only_if_timed_out and (undone.timed_out_on is None or undone.ended_at is not None):
+                raise Conflict(f"The phone has come further meanwhile: {undone.state}")
             found = await self._deployer.served_to(mac)
             if found is None or found.sha256 != undone.sha256:
                 raise Conflict("Somebody else has changed or removed the served file since: it is left as it is")
@@ -262,11 +288,14 @@ class Switcher:
         return undone, await self._content(undone.replaced)
 
     async def _put_back_in_turn(self, actor: Actor, mac: Mac, sha256: str, origin: Origin) -> Deployment:
+        async def who(tx: Transaction) -> Target:
+            return await _target(tx, mac, await phones.find(tx, mac), None)
+
         async with self._deployer.turn(mac) as superseded:
             content = await self._content(sha256)
             found = await self._deployer.served_to(mac)
             served = found.content if found else None
-            target = await self._deployer.identified(await self._target(mac, None), served, content)
+            target = await self._deployer.identified(await self._db.read(who), served, content)
             plan = await self._plan_again(target, sha256, content, origin)
             deployment = await progress.record(self._db, actor, plan, served)
             return await self._deployer.deploy(actor, deployment, target, found, superseded)
@@ -288,13 +317,17 @@ class Switcher:
         mac = deployment.mac
         async with self._deployer.turn(mac, supersedes=False) as superseded:
             deployment = await deployments.get(self._db, deployment.uuid)
-            if deployment.ended_at is not None or deployment.fetched_at is not None:
-                return deployment
             served = await self._content(deployment.replaced) if deployment.replaced else None
             wanted = await self._content(deployment.sha256)
             target = await self._deployer.identified(await self.target_of(deployment), served, wanted)
-            action = action or service_control.action_for(target)
-            return await self._deployer.trigger(deployment, replace(target, action=action), superseded)
+            # To know who it is takes its time, in which it may have come for its config.
+            await self._deployer.catch_up()
+            deployment = await deployments.get(self._db, deployment.uuid)
+            if deployment.ended_at is not None or deployment.fetched_at is not None:
+                return deployment
+            target = replace(target, action=action or service_control.action_for(target))
+            deployment = replace(deployment, **_registration(target))
+            return await self._deployer.trigger(deployment, target, superseded)
 
     async def _content(self, sha256: str) -> bytes:
         content = await configs.content_of(self._db, sha256)
@@ -304,22 +337,15 @@ class Switcher:
 
     async def _resolve(self, profile_uuid: str, mac: Mac) -> _Resolved:
         """Which profile, for which phone. Raises NotFound, and Conflict: they do not fit."""
-        profile = await profiles.get(self._db, profile_uuid)
-        phone = await phones.find(self._db, mac)
-        if phone is not None and (reason := misfit(profile, phone)):
-            raise Conflict(reason)
-        target = await self._target(mac, profile.software_type)
-        return _Resolved(profile, target, self._render(profile, target))
 
-    async def _target(self, mac: Mac, software: Software | None) -> Target:
-        """Who is this phone now? After the write it is the new user's. Unless it is told, it runs ``software``."""
-        phone = await phones.find(self._db, mac)
-        return Target(
-            mac=mac,
-            address=phone.address if phone else await phones.last_seen(self._db, mac),
-            model=phone.model if phone else None,
-            software=(phone.software if phone else None) or software or Software.SIP,
-        )
+        async def work(tx: Transaction) -> tuple[Profile, Target]:
+            profile, phone = await profiles.get(tx, profile_uuid), await phones.find(tx, mac)
+            if phone is not None and (reason := misfit(profile, phone)):
+                raise Conflict(reason)
+            return profile, await _target(tx, mac, phone, profile.software_type)
+
+        profile, target = await self._db.read(work)
+        return _Resolved(profile, target, self._render(profile, target))
 
     def _render(self, profile: Profile, target: Target) -> bytes:
         if not profile.placeholders:
@@ -328,6 +354,24 @@ class Switcher:
         if "server" in placeholders.used(profile.cnf_xml):
             values["server"] = self._server_address(target.address)
         return placeholders.render(profile.cnf_xml, values)
+
+
+async def _target(tx: Transaction, mac: Mac, phone: Phone | None, software: Software | None) -> Target:
+    """Who is this phone now? After the write it is the new user's. Unless it is told, it runs ``software``."""
+    return Target(
+        mac=mac,
+        address=phone.address if phone else await phones.last_seen(tx, mac),
+        model=phone.model if phone else None,
+        software=(phone.software if phone else None) or software or Software.SIP,
+    )
+
+
+async def _target_of(tx: Transaction, deployment: Deployment) -> Target:
+    software = None
+    if deployment.profile_uuid is not None:
+        with suppress(NotFound):
+            software = (await profiles.get(tx, deployment.profile_uuid)).software_type
+    return await _target(tx, deployment.mac, await phones.find(tx, deployment.mac), software)
 
 
 def _plan(resolved: _Resolved, target: Target, policy: Policy, origin: Origin) -> Plan:
@@ -345,8 +389,10 @@ def _plan(resolved: _Resolved, target: Target, policy: Policy, origin: Origin) -
 def _registration(target: Target) -> dict[str, Any]:
     """How the phone is registered now, and by what it will be known when it registers again."""
     known = target.registration
+    was_asked = known is not None or target.unregistered is not None
     return {
-        "line": Watched.of(target).line,
+        # Where nobody is asked, nobody will tell the new registration by it either.
+        "line": Watched.of(target).line if was_asked else None,
         "before_peer": known.peer if known else None,
         "before_call_id": known.call_id if known else "",
     }

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,11 +14,13 @@ from cisisk.mobility.asterisk.connection import AsteriskAway, AsteriskRefused
 from cisisk.mobility.contacts import Contacts
 from cisisk.mobility.feed import Feed, FellBehind, Follower
 from cisisk.mobility.registrations import Registered, Registrations, Watched
-from cisisk.mobility.restart.method import Registration
+from cisisk.mobility.restart.method import Registration, Target
 from cisisk.mobility.switch import Switcher
-from cisisk.mobility.verdict import Begin, BeginWhenIdle, End, RollBack, TimeOut, Trigger, Verdict, Wait
+from cisisk.mobility.verdict import Begin, BeginWhenIdle, End, RollBack, Settle, Sight, TimeOut, Trigger, Verdict, Wait
+from cisisk.model.clock import Timestamp, now
 from cisisk.model.deployment import IDLE, RESTART_OK, Deployment, DeploymentState, StepName
 from cisisk.model.errors import CisiskError, Conflict, NotFound, StorageFailed
+from cisisk.model.phone import Software
 from cisisk.model.user import SYSTEM
 from cisisk.store import deployments, progress
 from cisisk.store.database import Database
@@ -48,22 +51,25 @@ class _Watch:
 
     Attributes:
         phone: what to look for among the registrations.
-        observed: whether a registration of this phone can be seen at all.
+        provable: whether a registration can be told from one before the restart. What has no Call-ID is told by its
+            time, which is not known of what happened before this process.
+        looked: whether there was a look at the registrations since the phone took its config.
         due: when it has to be judged again; None when only news can change anything.
         busy: something is being done about it.
     """
 
     deployment: Deployment
     phone: Watched
-    observed: bool
+    provable: bool
     due: datetime | None
+    looked: bool = False
     busy: bool = False
 
     @property
     def may_register(self) -> bool:
         """Whether a registration would tell anything now."""
         deployment = self.deployment
-        return self.observed and (
+        return self.provable and (
             deployment.fetched_at is not None or (deployment.restart == RESTART_OK and self._is_told_by_its_line)
         )
 
@@ -91,6 +97,7 @@ class Watcher:
         self._contacts = contacts
         self._switcher = switcher
         self._registrations = registrations
+        self._began_at = now()
         self._watches: dict[str, _Watch] = {}
         self._working = asyncio.Semaphore(_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -132,22 +139,31 @@ class Watcher:
     async def _take(self, uuids: set[str] | None) -> None:
         """Read these deployments from the store again, or all that have not ended."""
         found = {each.uuid: each for each in await _patiently(lambda: deployments.still_open(self._db, uuids))}
-        for uuid in (uuids or set(self._watches)) - set(found):
+        for uuid in (set(self._watches) if uuids is None else uuids) - set(found):
             self._watches.pop(uuid, None)
+        new = [deployment for deployment in found.values() if self._is_new(deployment)]
+        targets = await _patiently(lambda: self._switcher.targets_of(new)) if new else []
+        for deployment, target in zip(new, targets, strict=True):
+            self._watches[deployment.uuid] = self._watch_of(deployment, target)
         for uuid, deployment in found.items():
-            watch = self._watches.get(uuid)
-            # How the phone is registered before its restart is known when that begins.
-            if watch is None or watch.deployment.deferred_until != deployment.deferred_until:
-                watch = self._watches[uuid] = await _patiently(lambda each=deployment: self._new(each))  # type: ignore[misc]
+            watch = self._watches[uuid]
+            has_fetched = deployment.fetched_at is not None and watch.deployment.fetched_at is None
             watch.deployment, watch.due = deployment, _now()
             if deployment.fetched_from is not None:
                 watch.phone = replace(watch.phone, address=deployment.fetched_from)
+            if has_fetched:
+                # What registered before it asked for its config has not taken it.
+                watch.phone = replace(watch.phone, since=_monotonic(deployment.fetch_started_at))
                 # It may have registered before its fetch was stored.
                 self._hinted.set()
         self._judging.set()
 
-    async def _new(self, deployment: Deployment) -> _Watch:
-        target = await self._switcher.target_of(deployment)
+    def _is_new(self, deployment: Deployment) -> bool:
+        watch = self._watches.get(deployment.uuid)
+        # How the phone is registered before its restart is known anew with each one.
+        return watch is None or watch.deployment.tries != deployment.tries or watch.deployment.line != deployment.line
+
+    def _watch_of(self, deployment: Deployment, target: Target) -> _Watch:
         peer = deployment.before_peer
         before = None if peer is None else Registration(user="", peer=peer, call_id=deployment.before_call_id)
         phone = Watched(
@@ -157,7 +173,9 @@ class Watcher:
             line=deployment.line,
             before=before,
         )
-        return _Watch(deployment, phone, self._registrations.observes(target.software), _now())
+        was_before = deployment.fetched_at is not None and deployment.fetched_at < self._began_at
+        has_call_id = target.software is not Software.SCCP and (before is None or bool(before.call_id))
+        return _Watch(deployment, phone, has_call_id or not was_before, _now())
 
     # What is to be done
 
@@ -175,22 +193,28 @@ class Watcher:
             self._judging.clear()
 
     def _judge_one(self, watch: _Watch, moment: datetime) -> None:
-        decided = verdict.judge(watch.deployment, moment, observed=watch.observed)
+        decided = self._verdict(watch, moment)
         if isinstance(decided, Wait):
             watch.due = decided.until
             return
-        watch.busy = True
+        # What is done is told by the feed; until then there is nothing more to do.
+        watch.busy, watch.due = True, None
         task = asyncio.create_task(self._act(watch, decided), name=f"deployment of {watch.deployment.mac}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _verdict(self, watch: _Watch, moment: datetime) -> Verdict:
+        can_be = watch.provable and self._registrations.observes(watch.phone.software)
+        return verdict.judge(watch.deployment, moment, Sight(can_be=can_be, looked=watch.looked))
+
     async def _act(self, watch: _Watch, decided: Verdict) -> None:
         deployment = watch.deployment
-        # What is done is told by the feed; until then there is nothing more to do.
-        watch.due = None
         try:
             async with self._working:
-                if isinstance(decided, BeginWhenIdle):
+                if watch.deployment is not deployment or self._verdict(watch, _now()) != decided:
+                    # It has come further while it waited.
+                    watch.due = _now()
+                elif isinstance(decided, BeginWhenIdle):
                     watch.due = await self._begin_if_idle(deployment)
                 else:
                     await self._do(deployment, decided)
@@ -212,6 +236,8 @@ class Watcher:
         match decided:
             case Begin():
                 await self._switcher.begin(deployment)
+            case Settle():
+                await self._switcher.settle(deployment.mac)
             case Trigger(action):
                 await self._switcher.trigger(deployment, action)
             case TimeOut(on, told):
@@ -224,10 +250,11 @@ class Watcher:
 
     async def _roll_back(self, deployment: Deployment) -> None:
         try:
-            await self._switcher.roll_back(SYSTEM, deployment.uuid)
+            await self._switcher.roll_back(SYSTEM, deployment.uuid, only_if_timed_out=True)
         except (Conflict, NotFound) as error:
-            state = DeploymentState.TIMED_OUT
-            await progress.ended(self._db, deployment, StepName.TIMED_OUT, state, f"Not rolled back: {error}")
+            if (await deployments.get(self._db, deployment.uuid)).timed_out_on is not None:
+                state = DeploymentState.TIMED_OUT
+                await progress.ended(self._db, deployment, StepName.TIMED_OUT, state, f"Not rolled back: {error}")
 
     # What the call manager tells
 
@@ -259,6 +286,7 @@ class Watcher:
         # What a phone has fetched before it registered is known before that.
         await self._contacts.store_pending()
         for watch in watches:
+            watch.looked = watch.deployment.fetched_at is not None
             registered = seen.get(watch.phone.mac)
             if registered is not None and watch.is_proved_by(registered):
                 with suppress(StorageFailed):
@@ -267,6 +295,12 @@ class Watcher:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _monotonic(moment: Timestamp | None) -> float:
+    """By :func:`time.monotonic` when that was; now if it is not known, or lies ahead."""
+    ago = (_now() - datetime.fromisoformat(moment)).total_seconds() if moment else 0.0
+    return time.monotonic() - max(0.0, ago)
 
 
 async def _patiently(read: Callable[[], Awaitable[_T]]) -> _T:

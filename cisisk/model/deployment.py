@@ -10,6 +10,10 @@ RESTART_OK = "ok"
 """The ``restart`` text of a restart that was accepted; any other text says why there was none."""
 
 
+NOT_NEEDED = "Not restarted: the phone has not taken the config that is taken back"
+"""The ``restart`` text of a rollback for which no phone has to restart."""
+
+
 class Origin(StrEnum):
     """How a config version came to be."""
 

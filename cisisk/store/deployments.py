@@ -14,20 +14,25 @@ from cisisk.model.deployment import (
     OnTimeout,
     Origin,
     Policy,
+    StepName,
 )
 from cisisk.model.errors import NotFound
 from cisisk.model.mac import Mac
+from cisisk.store import steps
 from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import Listing, Page, Source
 
 COLUMNS = tuple(column.name for column in fields(Deployment))
 """The columns have the names of what they hold."""
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM deployments"  # noqa: S608 -- own names
+UNSETTLED = "superseded_at IS NULL AND (fetched_at IS NULL OR ended_at IS NULL)"
+"""True of all that have not ended; the words of an index, with which a phone's history does not have to be read."""
 _NAMED = "uuid IN (SELECT value FROM json_each(?))"
 
 
-def _deployment(row: sqlite3.Row) -> Deployment:
-    columns: dict[str, Any] = dict(row)
+def of(row: sqlite3.Row) -> Deployment:
+    """The deployment in a row that has all :data:`COLUMNS`."""
+    columns: dict[str, Any] = {name: row[name] for name in COLUMNS}
     policy = json.loads(columns["policy"])
     if "on_timeout" in policy:
         policy["on_timeout"] = OnTimeout(policy["on_timeout"])
@@ -48,7 +53,7 @@ _LIST = Source(
     searched=("mac", "profile_name", "state"),
     sortable=("recorded_at", "ended_at", "state", "mac", "profile_name"),
     order="number DESC",
-    item=_deployment,
+    item=of,
 )
 
 
@@ -66,7 +71,7 @@ async def get(db: Database | Transaction, uuid: str) -> Deployment:
     row = await db.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Deployment not found")
-    return _deployment(row)
+    return of(row)
 
 
 async def of_config(db: Database, mac: Mac, sha256: str) -> Deployment | None:
@@ -75,7 +80,7 @@ async def of_config(db: Database, mac: Mac, sha256: str) -> Deployment | None:
         f"{_SELECT} WHERE mac = ? AND sha256 = ? AND written_at IS NOT NULL ORDER BY number DESC LIMIT 1",
         (mac.digits, sha256),
     )
-    return None if row is None else _deployment(row)
+    return None if row is None else of(row)
 
 
 async def still_open(db: Database, uuids: Collection[str] | None = None) -> list[Deployment]:
@@ -86,17 +91,17 @@ async def still_open(db: Database, uuids: Collection[str] | None = None) -> list
         rows = await db.rows(
             f"{_SELECT} WHERE ended_at IS NULL AND {_NAMED} ORDER BY number", (json.dumps(list(uuids)),)
         )
-    return [_deployment(row) for row in rows]
+    return [of(row) for row in rows]
 
 
 async def unfinished(db: Database, mac: Mac | None = None) -> list[Deployment]:
     """Those that have begun and of which it is not known what became of the restart; those of one phone if named."""
-    whose = "" if mac is None else " AND mac = ?"
+    whose = "" if mac is None else f" AND {UNSETTLED} AND mac = ?"
     rows = await db.rows(
         f"{_SELECT} WHERE ended_at IS NULL AND restart IS NULL AND deferred_until IS NULL{whose} ORDER BY number",
         () if mac is None else (mac.digits,),
     )
-    return [_deployment(row) for row in rows]
+    return [of(row) for row in rows]
 
 
 async def awaited_since(db: Database, mac: Mac) -> Timestamp | None:
@@ -107,3 +112,14 @@ async def awaited_since(db: Database, mac: Mac) -> Timestamp | None:
         (mac.digits,),
     )
     return None if row is None else str(row["written_at"])
+
+
+async def call_off(tx: Transaction, mac: Mac, moment: Timestamp, told: str, *, cancelled: bool = False) -> None:
+    """Those of the phone that have not begun never will: they are superseded, or ``cancelled``."""
+    state = DeploymentState.CANCELLED if cancelled else DeploymentState.SUPERSEDED
+    rows = await tx.rows(
+        f"UPDATE deployments SET state = ?, ended_at = ?, deferred_until = NULL WHERE {UNSETTLED}"  # noqa: S608 -- own words
+        " AND ended_at IS NULL AND deferred_until IS NOT NULL AND mac = ? RETURNING uuid, mac, state, ended_at",
+        (state, moment, mac.digits),
+    )
+    await steps.add_to_each(tx, rows, moment, StepName(state), lambda _: told)

@@ -1,5 +1,6 @@
 """What becomes of deployments: each fact is stored together with the step that tells it."""
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Collection
@@ -9,6 +10,7 @@ from uuid import uuid4
 
 from cisisk.model.clock import Timestamp, now
 from cisisk.model.deployment import (
+    NOT_NEEDED,
     RESTART_OK,
     Awaited,
     Deployment,
@@ -29,6 +31,8 @@ _INSERT = f"INSERT INTO deployments ({', '.join(deployments.COLUMNS)}) VALUES ({
 _ACTIONS = {Origin.SWITCH: "profile.switched", Origin.ROLLBACK: "profile.rolled_back", Origin.LOGOUT: "profile.logout"}
 """What the audit log calls them."""
 
+_TAKEN_ALL_THE_SAME = "The phone has taken the config that was taken back, while that was done. It is to restart"
+
 ConfigKey: TypeAlias = tuple[str, str]
 """One content as the config of one phone: the digits of its MAC and the sha256."""
 
@@ -48,7 +52,7 @@ async def record(db: Database, actor: Actor, plan: Plan, found: bytes | None) ->
 
     The phone is added to the inventory if it is not in it. ``found`` is what lies in the served directory under the
     phone's name: if it is not a version of ours it becomes one, as :func:`configs.found` tells. Those of the phone that
-    have not begun never will.
+    have not begun never will, unless this is a rollback.
 
     Raises:
         NotFound: the profile has been deleted.
@@ -56,14 +60,12 @@ async def record(db: Database, actor: Actor, plan: Plan, found: bytes | None) ->
 
     async def work(tx: Transaction) -> Deployment:
         if plan.profile_uuid is not None:
-            await profiles.get(tx, plan.profile_uuid)
-        if await phones.find(tx, plan.mac) is None:
-            await phones.add(tx, actor, plan.mac, {})
-        await phones.confirm(tx, plan.mac)
+            await profiles.require(tx, plan.profile_uuid)
+        await phones.enter(tx, actor, plan.mac)
         await configs.found(tx, plan.mac, found)
-        replaced = await configs.served_to(tx, plan.mac)
         moment = now()
-        await _call_off_deferred(tx, plan.mac, moment, "A newer switch of this phone was accepted")
+        if plan.rolls_back is None:
+            await deployments.call_off(tx, plan.mac, moment, "A newer switch of this phone was accepted")
         deployment = Deployment(
             uuid=str(uuid4()),
             mac=plan.mac,
@@ -71,7 +73,7 @@ async def record(db: Database, actor: Actor, plan: Plan, found: bytes | None) ->
             profile_uuid=plan.profile_uuid,
             profile_name=plan.profile_name,
             sha256=await configs.keep_version(tx, plan.mac, plan.content, plan.origin),
-            replaced=replaced.sha256 if replaced else None,
+            replaced=_sha256(found),
             requested_by=actor.user_uuid,
             policy=plan.policy,
             state=DeploymentState.DEFERRED if plan.deferred_until else DeploymentState.RECORDED,
@@ -91,8 +93,13 @@ async def record(db: Database, actor: Actor, plan: Plan, found: bytes | None) ->
 
 
 async def _insert(tx: Transaction, deployment: Deployment) -> None:
-    values = {**asdict(deployment), "mac": deployment.mac.digits, "policy": json.dumps(asdict(deployment.policy))}
-    await tx.rows(_INSERT, [values[name] for name in deployments.COLUMNS])
+    values = {name: getattr(deployment, name) for name in deployments.COLUMNS}
+    values |= {"mac": deployment.mac.digits, "policy": json.dumps(asdict(deployment.policy))}
+    await tx.rows(_INSERT, list(values.values()))
+
+
+def _sha256(content: bytes | None) -> str | None:
+    return None if content is None else hashlib.sha256(content).hexdigest()
 
 
 async def begun(db: Database, deployment: Deployment, plan: Plan, found: bytes | None) -> Deployment:
@@ -104,34 +111,37 @@ async def begun(db: Database, deployment: Deployment, plan: Plan, found: bytes |
 
     async def work(tx: Transaction) -> Deployment:
         await configs.found(tx, deployment.mac, found)
-        replaced = await configs.served_to(tx, deployment.mac)
-        rows = await tx.rows(
+        row = await tx.row(
             "UPDATE deployments SET deferred_until = NULL, state = ?, replaced = ?, line = ?, before_peer = ?,"
             " before_call_id = ?"
-            " WHERE uuid = ? AND ended_at IS NULL AND deferred_until IS NOT NULL RETURNING uuid",
+            " WHERE uuid = ? AND ended_at IS NULL AND deferred_until IS NOT NULL RETURNING *",
             (
                 DeploymentState.RECORDED,
-                replaced.sha256 if replaced else None,
+                _sha256(found),
                 plan.line,
                 plan.before_peer,
                 plan.before_call_id,
                 deployment.uuid,
             ),
         )
-        if not rows:
+        if row is None:
             raise Conflict("The deployment has ended, or has begun already")
-        begun = await deployments.get(tx, deployment.uuid)
+        begun = deployments.of(row)
         await _told(tx, begun, StepName.RECORDED, begun.profile_name)
         return begun
 
     return await db.write(work)
 
 
-async def written(db: Database, actor: Actor, deployment: Deployment) -> None:
-    """The served file is this deployment's: it is the phone's profile now, and nobody is logged in on its screen."""
+async def written(db: Database, actor: Actor, deployment: Deployment, moment: Timestamp) -> None:
+    """The served file is this deployment's: it is the phone's profile now, and nobody is logged in on its screen.
+
+    Args:
+        moment: before the file was written, so that no fetch of it can be earlier.
+    """
 
     async def work(tx: Transaction) -> None:
-        moment, mac = now(), deployment.mac.digits
+        mac = deployment.mac.digits
         if deployment.rolls_back is not None:
             await _rolled_back(tx, deployment.rolls_back, moment)
         await configs.supersede(tx, deployment.mac, moment, f"{deployment.profile_name} replaces it", deployment.uuid)
@@ -162,42 +172,71 @@ async def failed(db: Database, deployment: Deployment, why: str) -> None:
 
     async def work(tx: Transaction) -> None:
         moment = now()
-        await tx.rows(
+        rows = await tx.rows(
             "UPDATE deployments SET failed_at = ?, ended_at = ?, failure = ?, state = ?, deferred_until = NULL"
-            " WHERE uuid = ?",
+            " WHERE uuid = ? AND ended_at IS NULL RETURNING uuid, mac, state, ended_at",
             (moment, moment, why, DeploymentState.FAILED, deployment.uuid),
         )
-        await _told(tx, deployment, StepName.FAILED, why, state=DeploymentState.FAILED, ended=True)
+        await steps.add_to_each(tx, rows, moment, StepName.FAILED, lambda _: why)
+
+    await db.write(work)
+
+
+async def deferred_again(db: Database, deployment: Deployment) -> None:
+    """One that had been deferred was cut off before it changed anything: it begins another time."""
+
+    async def work(tx: Transaction) -> None:
+        moment = now()
+        rows = await tx.rows(
+            "UPDATE deployments SET deferred_until = ?, state = ? WHERE uuid = ? AND ended_at IS NULL"
+            " RETURNING uuid, mac, state, ended_at",
+            (deployment.policy.when, DeploymentState.DEFERRED, deployment.uuid),
+        )
+        told = f"Cut off before it began; it begins {when_it_begins(deployment.policy.when)}"
+        await steps.add_to_each(tx, rows, moment, StepName.DEFERRED, lambda _: told)
 
     await db.write(work)
 
 
 async def restart_tried(
-    db: Database, deployment: Deployment, outcome: str, method: str | None, action: str | None
+    db: Database, deployment: Deployment, outcome: str, method: str | None, action: str | None, *, counts: bool = True
 ) -> Deployment:
-    """Keep what became of a restart: ``outcome`` as in :attr:`Deployment.restart`; the deployment after it."""
+    """Keep what became of a restart: ``outcome`` as in :attr:`Deployment.restart`; the deployment after it.
+
+    A restart that was accepted once stays so when the next one is refused.
+
+    Args:
+        deployment: with the registration as it was before this restart.
+        counts: whether the phone was told, or tried to be.
+    """
     accepted = outcome == RESTART_OK
 
     async def work(tx: Transaction) -> Deployment:
         moment = now()
-        await tx.rows(
-            "UPDATE deployments SET restart = ?, restart_method = ?, restarted_at = ?, tries = tries + 1, tried_at = ?,"
-            " action = ?, state = CASE WHEN ended_at IS NULL AND fetched_at IS NULL THEN ? ELSE state END"
-            " WHERE uuid = ?",
+        [row] = await tx.rows(
+            "UPDATE deployments SET tries = tries + ?, tried_at = ?, action = ?, line = ?, before_peer = ?,"
+            " before_call_id = ? WHERE uuid = ? RETURNING restart",
             (
-                outcome,
-                method,
-                moment if accepted else None,
+                counts,
                 moment,
                 action,
-                DeploymentState.RESTARTING if accepted else DeploymentState.WAITING,
+                deployment.line,
+                deployment.before_peer,
+                deployment.before_call_id,
                 deployment.uuid,
             ),
         )
+        if accepted or row["restart"] != RESTART_OK:
+            state = DeploymentState.RESTARTING if accepted else DeploymentState.WAITING
+            await tx.rows(
+                "UPDATE deployments SET restart = ?, restart_method = ?, restarted_at = ?,"
+                " state = CASE WHEN ended_at IS NULL AND fetched_at IS NULL THEN ? ELSE state END WHERE uuid = ?",
+                (outcome, method, moment if accepted else None, state, deployment.uuid),
+            )
         after = await deployments.get(tx, deployment.uuid)
-        step = StepName.RESTART_ACCEPTED if accepted else StepName.RESTART_REFUSED
-        told = f"{method}: {action or 'restart'}" if accepted else outcome
-        await _told(tx, after, step, told)
+        if after.ended_at is None:
+            step = StepName.RESTART_ACCEPTED if accepted else StepName.RESTART_REFUSED
+            await _told(tx, after, step, f"{method}: {action or 'restart'}" if accepted else outcome)
         return after
 
     return await db.write(work)
@@ -234,14 +273,14 @@ async def ended(db: Database, deployment: Deployment, step: StepName, state: Dep
 
 
 async def timed_out(db: Database, deployment: Deployment, on: Awaited, told: str, *, final: bool) -> None:
-    """Something did not happen in time. Unless that is ``final``, something will be done about it."""
+    """Something did not happen in time, unless it just has. If that is not ``final``, something is done about it."""
 
     async def work(tx: Transaction) -> None:
         moment = now()
         rows = await tx.rows(
             "UPDATE deployments SET state = ?, ended_at = ?, timed_out_on = ? WHERE uuid = ? AND ended_at IS NULL"
-            " RETURNING uuid, mac, state, ended_at",
-            (DeploymentState.TIMED_OUT, moment if final else None, on, deployment.uuid),
+            " AND (fetched_at IS NOT NULL) = ? RETURNING uuid, mac, state, ended_at",
+            (DeploymentState.TIMED_OUT, moment if final else None, on, deployment.uuid, on is Awaited.REGISTRATION),
         )
         await steps.add_to_each(tx, rows, moment, StepName.TIMED_OUT, lambda _: told)
 
@@ -262,7 +301,7 @@ async def cancelled(db: Database, actor: Actor, uuid: str) -> Deployment:
             raise Conflict(f"The deployment has ended: {deployment.state}")
         if deployment.deferred_until is None:
             raise Conflict("The deployment has begun: roll it back instead")
-        await _call_off_deferred(tx, deployment.mac, now(), "Called off", StepName.CANCELLED, DeploymentState.CANCELLED)
+        await deployments.call_off(tx, deployment.mac, now(), "Called off", cancelled=True)
         await audit.record(tx, actor, "deployment.cancelled", uuid, {"mac": str(deployment.mac)})
         return await deployments.get(tx, uuid)
 
@@ -311,8 +350,21 @@ async def delivered(db: Database, deliveries: Collection[Delivery]) -> None:
         await steps.add_to_each(
             tx, rows, moment, StepName.FETCHED, lambda row: f"{row['fetched_from']} has taken it whole"
         )
+        for row in rows:
+            if row["state"] == DeploymentState.ROLLED_BACK:
+                await _restart_after_all(tx, row["mac"], row["uuid"], moment)
 
     await db.write(work)
+
+
+async def _restart_after_all(tx: Transaction, mac: str, taken_back: str, moment: Timestamp) -> None:
+    """A phone has come to the end of a config that was taken back meanwhile: it has to come for what is served now."""
+    rows = await tx.rows(
+        "UPDATE deployments SET restart = ?, tries = 0, state = ?, ended_at = NULL WHERE mac = ? AND rolls_back = ?"
+        " AND restart = ? AND superseded_at IS NULL AND fetched_at IS NULL RETURNING uuid, mac, state, ended_at",
+        (_TAKEN_ALL_THE_SAME, DeploymentState.WAITING, mac, taken_back, NOT_NEEDED),
+    )
+    await steps.add_to_each(tx, rows, moment, StepName.RESTART_REFUSED, lambda _: _TAKEN_ALL_THE_SAME)
 
 
 async def broken_off(db: Database, fetch: Delivery, told: str) -> None:
@@ -340,38 +392,5 @@ async def _rolled_back(tx: Transaction, uuid: str, moment: Timestamp) -> None:
     await steps.add_to_each(tx, rows, moment, StepName.ROLLED_BACK, lambda _: told)
 
 
-async def _told(
-    tx: Transaction,
-    deployment: Deployment,
-    step: StepName,
-    told: str,
-    *,
-    state: DeploymentState | None = None,
-    ended: bool | None = None,
-) -> None:
-    await steps.add(
-        tx,
-        deployment.uuid,
-        deployment.mac,
-        now(),
-        step,
-        told,
-        state=state or deployment.state,
-        ended=deployment.ended_at is not None if ended is None else ended,
-    )
-
-
-async def _call_off_deferred(
-    tx: Transaction,
-    mac: Mac,
-    moment: Timestamp,
-    told: str,
-    step: StepName = StepName.SUPERSEDED,
-    state: DeploymentState = DeploymentState.SUPERSEDED,
-) -> None:
-    rows = await tx.rows(
-        "UPDATE deployments SET state = ?, ended_at = ?, deferred_until = NULL"
-        " WHERE ended_at IS NULL AND deferred_until IS NOT NULL AND mac = ? RETURNING uuid, mac, state, ended_at",
-        (state, moment, mac.digits),
-    )
-    await steps.add_to_each(tx, rows, moment, step, lambda _: told)
+async def _told(tx: Transaction, deployment: Deployment, step: StepName, told: str) -> None:
+    await steps.add(tx, deployment.uuid, deployment.mac, now(), step, told, state=deployment.state)

@@ -34,9 +34,9 @@ def arm(owner: Any, name: str, *, after: bool) -> None:
     def die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    async def mortal_coroutine(*arguments: Any) -> Any:
+    async def mortal_coroutine(*arguments: Any, **named: Any) -> Any:
         if after:
-            await original(*arguments)
+            await original(*arguments, **named)
         die()
 
     def mortal(*arguments: Any) -> Any:

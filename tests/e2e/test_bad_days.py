@@ -1,6 +1,7 @@
 """What goes wrong at three in the morning, while a phone is being switched."""
 
 import asyncio
+import itertools
 import sqlite3
 import time
 from contextlib import AsyncExitStack, closing
@@ -20,10 +21,11 @@ from cisisk.mobility.deploy import (
     Deployer,
 )
 from cisisk.mobility.restart.method import Restarts
+from cisisk.mobility.switch import Switcher
 from cisisk.model.errors import StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.provisioning.library import Library
-from cisisk.store import phones, progress
+from cisisk.store import progress
 from tests.e2e.premises import SECONDS, Site, opened, settings_for
 
 
@@ -67,7 +69,7 @@ class SilentPhone:
 
 
 STEPS = {
-    "resolve": (phones, "find"),
+    "resolve": (Switcher, "_resolve"),
     "record": (progress, "record"),
     "commit": (progress, "written"),
     "close and restart": (Deployer, "_call"),
@@ -85,10 +87,10 @@ async def test_a_switch_during_which_cisisk_stops_is_finished_and_answered(
     reached, stopping = asyncio.Event(), asyncio.Event()
     original, stop = getattr(owner, name), Deployer.stop
 
-    async def at_the_end(*arguments: Any) -> Any:
+    async def at_the_end(*arguments: Any, **named: Any) -> Any:
         reached.set()
         await stopping.wait()
-        return await original(*arguments)
+        return await original(*arguments, **named)
 
     async def announced(deployer: Deployer, seconds: float) -> None:
         stopping.set()
@@ -117,7 +119,17 @@ async def test_a_switch_during_which_cisisk_stops_is_finished_and_answered(
         assert states(site) == told
 
 
-async def test_every_switch_that_waits_its_turn_at_a_silent_phone_is_answered_when_cisisk_stops(tmp_path: Path) -> None:
+async def test_every_switch_that_waits_its_turn_at_a_silent_phone_is_answered_when_cisisk_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, all_begun, switch = itertools.count(1), asyncio.Event(), Switcher.switch
+
+    async def counted(*arguments: Any) -> Any:
+        if next(begun) == 50:
+            all_begun.set()
+        return await switch(*arguments)
+
+    monkeypatch.setattr(Switcher, "switch", counted)
     settings = settings_for(tmp_path, phone_http={"timeout": 60})
     async with AsyncExitStack() as stack:
         phone = await stack.enter_async_context(SilentPhone("127.0.0.9", settings.phone_http.port))
@@ -129,6 +141,8 @@ async def test_every_switch_that_waits_its_turn_at_a_silent_phone_is_answered_wh
             await site.data("POST", "/phones", {"mac": str(mac), "phone_ip": phone.address})
             asked = [asyncio.create_task(site.switch(profile, mac)) for _ in range(50)]
             await asyncio.wait_for(phone.called.wait(), SECONDS)
+            # What has not arrived when the server stops is answered by nobody.
+            await asyncio.wait_for(all_begun.wait(), SECONDS)
             stopped_at = time.monotonic()
         assert time.monotonic() - stopped_at < 2
         answers = await asyncio.wait_for(asyncio.gather(*asked), 1)
@@ -160,7 +174,7 @@ async def test_a_switch_whose_caller_hangs_up_goes_on_to_its_end(site: Site, mon
 async def test_a_database_that_fails_after_the_write_is_told_and_its_record_follows(
     tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise StorageFailed("The change could not be stored: disk I/O error")
 
     settings = settings_for(tmp_path)

@@ -245,6 +245,13 @@ async def test_what_has_its_time_can_be_called_off_until_then(tmp_path: Path) ->
         assert status == 409
 
 
+async def test_what_has_its_time_is_not_asked_about_calls_before_it(tmp_path: Path) -> None:
+    async with premises(tmp_path) as there:
+        at = "2099-01-01T00:00:00.000Z"
+        deferred = await there.switch(there.site.new_mac(), wait=0, when=at, refuse_in_call=True)
+        assert (deferred["state"], deferred["deferred_until"]) == ("deferred", at)
+
+
 async def test_a_switch_begins_at_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with premises(tmp_path) as there:
         mac = there.site.new_mac()

@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from cisisk.api.schemas.deployment import PolicyIn, PolicyOut
-from cisisk.api.schemas.fields import MacAddress, Timestamp, Uuid
+from cisisk.api.schemas.fields import MacAddress, Timestamp, Uuid, WholeNumber
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.model.deployment import DeploymentState
 from cisisk.model.job_table import MAX_COLUMNS
@@ -19,15 +19,15 @@ MAX_VALUES = MAX_ROWS * (MAX_COLUMNS + 1) + 100
 class PaceIn(Schema):
     """How a job goes through its rows."""
 
-    canary = fields.Integer(
+    canary = WholeNumber(
         validate=validate.Range(0, MAX_ROWS),
         metadata={"description": "So many phones first, until all of them have ended; by default 1 to 5, by the rows"},
     )
-    wave = fields.Integer(
+    wave = WholeNumber(
         validate=validate.Range(0, MAX_ROWS),
         metadata={"description": "Phones of each wave after them; 0, the default, for all the rest"},
     )
-    concurrency = fields.Integer(
+    concurrency = WholeNumber(
         validate=validate.Range(1, MAX_CONCURRENCY),
         metadata={"description": f"Phones under way at the same time; by default {Pace(canary=0).concurrency}"},
     )

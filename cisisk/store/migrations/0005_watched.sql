@@ -31,6 +31,7 @@ UPDATE deployments SET ended_at = COALESCE(failed_at, fetched_at, superseded_at,
  WHERE restart IS NOT NULL OR failed_at IS NOT NULL OR superseded_at IS NOT NULL;
 
 DROP INDEX deployments_unfinished;
+CREATE INDEX deployments_by_state ON deployments (state, number);
 CREATE INDEX deployments_open ON deployments (number) WHERE ended_at IS NULL;
 
 -- What another config may be written over.

@@ -35,7 +35,7 @@ async def contacts(db: Database) -> Contacts:
 async def deployment(db: Database, mac: Mac, profile: Profile) -> Deployment:
     """A config that waits to be fetched."""
     recorded = await progress.record(db, SYSTEM, plan(mac, profile, CONFIG), None)
-    await progress.written(db, SYSTEM, recorded)
+    await progress.written(db, SYSTEM, recorded, now())
     return recorded
 
 
@@ -233,7 +233,7 @@ async def test_what_was_asked_for_before_a_newer_switch_and_told_after_it_is_mar
 
     await until(later)
     newer = await progress.record(db, SYSTEM, plan(mac, profile, b"<newer/>"), None)
-    await progress.written(db, SYSTEM, newer)
+    await progress.written(db, SYSTEM, newer, now())
     await stored(contacts, told)
     assert await state(db, deployment) is DeploymentState.FETCHED
     assert await state(db, newer) is DeploymentState.WRITTEN
@@ -245,7 +245,7 @@ async def test_all_phones_that_take_a_new_config_in_one_storm_are_marked(
     macs = [Mac(f"AABBCCDD{number:04X}") for number in range(50)]
     made = [await progress.record(db, SYSTEM, plan(mac, profile, CONFIG), None) for mac in macs]
     for each in made[::2]:
-        await progress.written(db, SYSTEM, each)
+        await progress.written(db, SYSTEM, each, now())
     await stored(contacts, *(fetch(mac.config_name) for mac in macs))
     states = [await state(db, each) for each in made]
     assert states == [DeploymentState.FETCHED, DeploymentState.RECORDED] * 25

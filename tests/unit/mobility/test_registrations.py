@@ -143,6 +143,34 @@ async def test_two_phones_behind_one_address_are_not_guessed() -> None:
         assert await found.look([watched(before=None)]) == {}
 
 
+async def test_a_phone_that_comes_back_with_its_old_line_has_not_registered_with_its_new_config() -> None:
+    async with seen(emulator := AsteriskEmulator(phones=[Registered("201", ADDRESS, OLD)])) as found:
+        phone = watched()
+        assert await found.look([phone]) == {}
+        emulator.phones[:] = [Registered("201", ADDRESS, NEW)]
+        assert await found.look([phone]) == {}
+
+
+async def test_a_neighbour_behind_the_same_address_is_not_the_phone() -> None:
+    async with seen(emulator := AsteriskEmulator(phones=[Registered("201", ADDRESS, OLD)])) as found:
+        phone = watched()
+        assert await found.look([phone]) == {}
+        emulator.phones.append(Registered("402", ADDRESS, NEW))
+        assert await found.look([phone]) == {}
+
+
+async def test_while_asterisk_is_away_a_call_goes_on_as_far_as_somebody_waits_for_its_end() -> None:
+    async with seen(emulator := AsteriskEmulator(phones=[Registered("201", ADDRESS, OLD)])) as found:
+        await emulator.stop()
+        assert await found.is_in_call(target(), 0, unless_told=True)
+        assert not await found.is_in_call(target(), 0)
+
+
+async def test_a_phone_that_is_not_registered_is_in_no_call() -> None:
+    async with seen(AsteriskEmulator(phones=[])) as found:
+        assert not await found.is_in_call(target(), 0, unless_told=True)
+
+
 async def test_a_contact_that_does_not_answer_and_one_elsewhere_are_no_registration() -> None:
     phones = [Registered("305", ADDRESS, NEW, status="Unreachable"), Registered("305", "192.0.2.99", NEW)]
     async with seen(AsteriskEmulator(phones=phones)) as found:

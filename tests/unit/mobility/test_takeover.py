@@ -12,6 +12,7 @@ from cisisk.mobility import takeover as module
 from cisisk.mobility.adoption import Adoption, FromThreads
 from cisisk.mobility.takeover import Report, Takeover
 from cisisk.mobility.turns import Turns
+from cisisk.model.clock import now
 from cisisk.model.errors import Conflict, Invalid, StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
@@ -167,7 +168,7 @@ async def test_a_phone_that_is_served_something_else_keeps_that_and_the_config_i
 ) -> None:
     deployment = await progress.record(db, SYSTEM, plan(mac, profile, config("777")), None)
     library.replace(mac.config_name, config("777"), None)
-    await progress.written(db, SYSTEM, deployment)
+    await progress.written(db, SYSTEM, deployment, now())
     place(old, mac.config_name, config())
     report = await take(old)
     assert counts(report) == (0, 1, 0, 0)
@@ -182,7 +183,7 @@ async def test_what_a_profile_has_put_there_does_not_become_another_profile(
 ) -> None:
     deployment = await progress.record(db, SYSTEM, plan(mac, profile, config("777")), None)
     library.replace(mac.config_name, config("777"), None)
-    await progress.written(db, SYSTEM, deployment)
+    await progress.written(db, SYSTEM, deployment, now())
     known = (await profiles.page(db, Listing())).total
     assert counts(await take(root)) == (0, 0, 0, 1)
     assert (await profiles.page(db, Listing())).total == known

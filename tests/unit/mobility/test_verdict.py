@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cisisk.mobility.verdict import (
-    NOT_NEEDED,
     REFUSED_SECONDS,
+    SETTLE_SECONDS,
     Begin,
     BeginWhenIdle,
     End,
     RollBack,
+    Settle,
+    Sight,
     TimeOut,
     Trigger,
     Verdict,
@@ -24,6 +26,7 @@ from cisisk.mobility.verdict import (
 from cisisk.model.clock import timestamp
 from cisisk.model.deployment import (
     IDLE,
+    NOT_NEEDED,
     RESTART_OK,
     Awaited,
     Deployment,
@@ -58,12 +61,20 @@ def restarted(**facts: Any) -> Deployment:
     return replace(RECORDED, **{**known, "tried_at": timestamp(START), **facts})
 
 
-def after(seconds: float, deployment: Deployment, *, observed: bool = True) -> Verdict:
-    return judge(deployment, START + timedelta(seconds=seconds), observed=observed)
+SEEN, UNSEEN = Sight(can_be=True, looked=True), Sight(can_be=False, looked=False)
 
 
-def test_one_that_is_being_carried_out_is_left_alone() -> None:
-    assert after(10_000, RECORDED) == Wait(None)
+def after(seconds: float, deployment: Deployment, sight: Sight = SEEN) -> Verdict:
+    return judge(deployment, START + timedelta(seconds=seconds), sight)
+
+
+def test_one_that_is_being_carried_out_is_left_alone_as_long_as_that_can_take() -> None:
+    assert after(SETTLE_SECONDS - 1, RECORDED) == Wait(START + timedelta(seconds=SETTLE_SECONDS))
+    assert after(SETTLE_SECONDS, RECORDED) == Settle()
+
+
+def test_a_phone_that_could_not_be_told_before_cisisk_stopped_is_told_at_once() -> None:
+    assert after(0, restarted(restart="Cisisk was stopped", tries=0)) == Trigger(None)
 
 
 def test_one_that_waits_for_the_end_of_a_call_begins_when_the_phone_is_idle() -> None:
@@ -117,6 +128,8 @@ def test_a_restart_of_which_nothing_is_known_has_all_its_time() -> None:
     cut_off = restarted(restart="The switch was cut off", action=None)
     assert after(FETCH - 1, cut_off) == Wait(START + timedelta(seconds=FETCH))
     assert after(FETCH, cut_off) == Trigger(None)
+    told_once = replace(cut_off, policy=replace(POLICY, retry=False))
+    assert after(FETCH, told_once) == Trigger(None)
 
 
 def test_a_phone_that_took_its_config_has_its_time_to_register() -> None:
@@ -128,7 +141,15 @@ def test_a_phone_that_took_its_config_has_its_time_to_register() -> None:
 
 
 def test_where_registrations_cannot_be_seen_the_fetch_is_the_end() -> None:
-    verdict = after(0, restarted(fetched_at=timestamp(START)), observed=False)
+    verdict = after(0, restarted(fetched_at=timestamp(START)), UNSEEN)
+    assert isinstance(verdict, End)
+    assert verdict.state is DeploymentState.FETCHED
+
+
+def test_nothing_is_said_of_a_registration_that_nobody_could_look_at() -> None:
+    fetched, sight = restarted(fetched_at=timestamp(START)), Sight(can_be=True, looked=False)
+    assert after(REGISTER - 1, fetched, sight) == Wait(START + timedelta(seconds=REGISTER))
+    verdict = after(REGISTER, fetched, sight)
     assert isinstance(verdict, End)
     assert verdict.state is DeploymentState.FETCHED
 
@@ -168,11 +189,11 @@ policies = st.builds(
     policy=policies,
     accepts=st.functions(like=lambda _tries: ..., returns=st.booleans(), pure=True),
     fetches_after=st.none() | st.integers(1, 3),
-    observed=st.booleans(),
+    sight=st.builds(Sight, can_be=st.booleans(), looked=st.booleans()),
     first=st.sampled_from(["restart", "reset"]),
 )
 def test_whatever_the_phone_does_every_deployment_ends_after_three_tries_at_most(
-    policy: Policy, accepts: Callable[[int], bool], fetches_after: int | None, observed: bool, first: str
+    policy: Policy, accepts: Callable[[int], bool], fetches_after: int | None, sight: Sight, first: str
 ) -> None:
     def tried(deployment: Deployment, action: str) -> Deployment:
         tries = deployment.tries + 1
@@ -185,7 +206,7 @@ def test_whatever_the_phone_does_every_deployment_ends_after_three_tries_at_most
     moment = START
     deployment = tried(replace(RECORDED, policy=policy), first)
     while True:
-        verdict = judge(deployment, moment, observed=observed)
+        verdict = judge(deployment, moment, sight)
         match verdict:
             case Wait(until):
                 assert until is not None

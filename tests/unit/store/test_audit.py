@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cisisk.model.clock import after
+from cisisk.model.clock import after, now
 from cisisk.model.deployment import Deployment
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
@@ -103,7 +103,7 @@ CHANGES: dict[str, tuple[Callable[[Scene], Awaitable[object]], Callable[[Scene],
         lambda s: s.profile.uuid,
     ),
     "profile.deleted": (lambda s: profiles.delete(s.db, s.actor, s.profile.uuid), lambda s: s.profile.uuid),
-    "profile.switched": (lambda s: progress.written(s.db, s.actor, s.deployment), lambda s: s.profile.uuid),
+    "profile.switched": (lambda s: progress.written(s.db, s.actor, s.deployment, now()), lambda s: s.profile.uuid),
     "phone.created": (
         lambda s: phones.create(s.db, s.actor, Mac("AABBCCDDEE02"), {"name": "new"}),
         lambda _: "AA:BB:CC:DD:EE:02",

@@ -1,15 +1,26 @@
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cisisk.model.clock import now
-from cisisk.model.deployment import RESTART_OK, Deployment, DeploymentState
+from cisisk.model.deployment import (
+    IDLE,
+    NOT_NEEDED,
+    RESTART_OK,
+    Awaited,
+    Deployment,
+    DeploymentState,
+    Plan,
+    Policy,
+    StepName,
+)
 from cisisk.model.errors import NotFound
 from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
 from cisisk.model.user import Actor, User
-from cisisk.store import configs, database, deployments, phones, profiles, progress
+from cisisk.store import configs, database, deployments, phones, profiles, progress, steps
 from cisisk.store.database import Database
 from cisisk.store.listing import Listing
 from cisisk.store.progress import Delivery
@@ -39,7 +50,7 @@ def delivery(deployment: Deployment, *, asked_at: str = IN_THE_FUTURE, sha256: s
 
 async def switched(db: Database, actor: Actor, mac: Mac, profile: Profile, content: bytes) -> Deployment:
     deployment = await progress.record(db, actor, plan(mac, profile, content), None)
-    await progress.written(db, actor, deployment)
+    await progress.written(db, actor, deployment, now())
     return await deployments.get(db, deployment.uuid)
 
 
@@ -108,7 +119,7 @@ async def test_a_profile_deleted_between_record_and_write_leaves_the_phone_witho
 ) -> None:
     made = await progress.record(db, actor, plan(mac, profile, FIRST), None)
     await profiles.delete(db, actor, profile.uuid)
-    await progress.written(db, actor, made)
+    await progress.written(db, actor, made, now())
     assert (await phones.get(db, mac)).current_profile_uuid is None
     assert (await deployments.get(db, made.uuid)).state is DeploymentState.WRITTEN
 
@@ -118,7 +129,7 @@ async def test_a_phone_deleted_between_record_and_write_stays_deleted(
 ) -> None:
     made = await progress.record(db, actor, plan(mac, profile, FIRST), None)
     await phones.delete(db, actor, mac)
-    await progress.written(db, actor, made)
+    await progress.written(db, actor, made, now())
     assert await phones.find(db, mac) is None
 
 
@@ -129,7 +140,7 @@ async def test_what_is_written_is_the_phones_profile_and_nobody_is_logged_in_on_
     async with db.transaction() as tx:
         for digits in (mac.digits, "AABBCCDDEE02"):
             await tx.rows("INSERT INTO service_sessions VALUES (?, ?, 'ip', '2026', '2026')", (digits, superadmin.uuid))
-    await progress.written(db, actor, made)
+    await progress.written(db, actor, made, now())
     assert (await phones.get(db, mac)).current_profile_uuid == profile.uuid
     assert [row["mac"] for row in await db.rows("SELECT mac FROM service_sessions")] == ["AABBCCDDEE02"]
     assert (await deployments.get(db, made.uuid)).state is DeploymentState.WRITTEN
@@ -181,7 +192,7 @@ async def test_what_was_asked_for_before_it_was_written_marks_nothing(
     recorded = await progress.record(db, actor, plan(mac, profile, FIRST), None)
     await progress.delivered(db, [delivery(recorded)])
     assert (await deployments.get(db, recorded.uuid)).state is DeploymentState.RECORDED
-    await progress.written(db, actor, recorded)
+    await progress.written(db, actor, recorded, now())
     await progress.delivered(db, [delivery(recorded, asked_at=LONG_AGO)])
     assert (await deployments.get(db, recorded.uuid)).state is DeploymentState.WRITTEN
 
@@ -294,3 +305,91 @@ async def test_the_unfinished_are_those_that_were_cut_off_the_oldest_first(
 async def test_what_is_not_there_is_not_found(db: Database) -> None:
     with pytest.raises(NotFound, match="Deployment not found"):
         await deployments.get(db, "nothing")
+
+
+def deferred(mac: Mac, profile: Profile) -> Plan:
+    return replace(plan(mac, profile, SECOND), deferred_until=IN_THE_FUTURE)
+
+
+async def ends(db: Database, made: Deployment) -> list[StepName]:
+    return [step.step for step in await steps.of(db, made.uuid) if step.ended]
+
+
+async def test_what_was_cancelled_does_not_fail_any_more(
+    db: Database, actor: Actor, mac: Mac, profile: Profile
+) -> None:
+    made = await progress.record(db, actor, deferred(mac, profile), None)
+    await progress.cancelled(db, actor, made.uuid)
+    await progress.failed(db, made, "the profile was deleted")
+    assert (await deployments.get(db, made.uuid)).state is DeploymentState.CANCELLED
+    assert await ends(db, made) == [StepName.CANCELLED]
+
+
+async def test_a_phone_that_leaves_the_inventory_is_not_switched_later(
+    db: Database, actor: Actor, mac: Mac, profile: Profile
+) -> None:
+    made = await progress.record(db, actor, deferred(mac, profile), None)
+    await phones.delete(db, actor, mac)
+    assert (await deployments.get(db, made.uuid)).state is DeploymentState.SUPERSEDED
+
+
+async def test_a_rollback_leaves_what_is_planned_for_tonight(
+    db: Database, actor: Actor, mac: Mac, profile: Profile
+) -> None:
+    undone = await switched(db, actor, mac, profile, FIRST)
+    tonight = await progress.record(db, actor, deferred(mac, profile), FIRST)
+    await progress.record(db, actor, replace(plan(mac, profile, FOREIGN), rolls_back=undone.uuid), FIRST)
+    assert (await deployments.get(db, tonight.uuid)).state is DeploymentState.DEFERRED
+
+
+async def test_a_restart_that_was_accepted_stays_so_when_the_next_is_refused(
+    db: Database, actor: Actor, mac: Mac, profile: Profile
+) -> None:
+    made = await switched(db, actor, mac, profile, FIRST)
+    await progress.restart_tried(db, made, RESTART_OK, "cgi-keys", "restart")
+    again = await progress.restart_tried(db, made, "the phone is off", None, "restart")
+    assert (again.restart, again.restart_method, again.tries) == (RESTART_OK, "cgi-keys", 2)
+    assert again.state is DeploymentState.RESTARTING
+
+
+async def test_what_has_just_been_fetched_does_not_time_out_for_that(
+    db: Database, actor: Actor, mac: Mac, profile: Profile
+) -> None:
+    made = await switched(db, actor, mac, profile, FIRST)
+    await progress.delivered(db, [delivery(made)])
+    await progress.timed_out(db, made, Awaited.FETCH, "It has not come", final=True)
+    fetched = await deployments.get(db, made.uuid)
+    assert (fetched.state, fetched.ended_at) == (DeploymentState.FETCHED, None)
+
+
+async def test_a_phone_that_ends_its_fetch_of_what_is_taken_back_has_to_restart(
+    db: Database, actor: Actor, mac: Mac, profile: Profile
+) -> None:
+    undone = await switched(db, actor, mac, profile, FIRST)
+    asked_at = now()
+    undoing = await progress.record(db, actor, replace(plan(mac, profile, SECOND), rolls_back=undone.uuid), FIRST)
+    await progress.written(db, actor, undoing, IN_THE_FUTURE)
+    await progress.restart_tried(db, undoing, NOT_NEEDED, None, None)
+    await progress.ended(db, undoing, StepName.WRITTEN, DeploymentState.WRITTEN, NOT_NEEDED)
+    await progress.delivered(db, [delivery(undone, asked_at=asked_at)])
+    assert (await deployments.get(db, undone.uuid)).state is DeploymentState.ROLLED_BACK
+    reopened = await deployments.get(db, undoing.uuid)
+    assert (reopened.tries, reopened.ended_at, reopened.state) == (0, None, DeploymentState.WAITING)
+
+
+async def test_a_restart_after_the_end_is_no_second_end(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
+    made = await switched(db, actor, mac, profile, FIRST)
+    await progress.registered(db, made, "endpoint 305")
+    await progress.restart_tried(db, made, RESTART_OK, "cgi-keys", "restart")
+    assert await ends(db, made) == [StepName.REGISTERED]
+
+
+async def test_one_that_was_cut_off_before_it_changed_anything_is_deferred_again(
+    db: Database, actor: Actor, mac: Mac, profile: Profile
+) -> None:
+    policy = Policy(when=IDLE)
+    made = await progress.record(db, actor, replace(deferred(mac, profile), deferred_until=IDLE, policy=policy), None)
+    begun = await progress.begun(db, made, plan(mac, profile, SECOND), None)
+    await progress.deferred_again(db, begun)
+    again = await deployments.get(db, made.uuid)
+    assert (again.deferred_until, again.state) == (IDLE, DeploymentState.DEFERRED)

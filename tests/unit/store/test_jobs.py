@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cisisk.model.clock import now
 from cisisk.model.deployment import RESTART_OK, Deployment, DeploymentState, OnTimeout, Policy, StepName
 from cisisk.model.errors import Conflict, NotFound
 from cisisk.model.mac import Mac
@@ -81,7 +82,7 @@ async def test_rows_are_told_by_what_has_become_of_them(db: Database, actor: Act
     job = await new_job(db, actor, profile, range(1, 6))
     assert await jobs.begin(db, job.uuid, [1, 2, 3, 4]) == {1, 2, 3, 4}
     fetched, written = await made(db, actor, profile, 1), await made(db, actor, profile, 2)
-    await progress.written(db, actor, written)
+    await progress.written(db, actor, written, now())
     await progress.restart_tried(db, written, RESTART_OK, "ami-pjsip", "restart")
     await end(db, fetched, DeploymentState.FETCHED)
     ended = await jobs.settle(
@@ -147,7 +148,7 @@ async def test_after_a_crash_every_switch_is_found_that_was_begun(db: Database, 
     found, failed = await made(db, actor, profile, 2), await made(db, actor, profile, 3)
     await progress.failed(db, failed, "cut off before writing")
     broken = await made(db, actor, profile, 4)
-    await progress.written(db, actor, broken)
+    await progress.written(db, actor, broken, now())
     await progress.failed(db, broken, "all the same")
     await jobs.recover(db)
     # Nothing had happened to 1, whose switch was that of somebody before, and 3: they begin again.

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from cisisk.model.clock import now
 from cisisk.model.errors import Invalid, NotFound, Stale
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
@@ -106,7 +107,7 @@ async def test_a_phone_outlives_the_profile_it_runs(
 ) -> None:
     made = await new_profile(anna)
     deployment = await progress.record(db, actor, plan(mac, made, b"<served/>"), None)
-    await progress.written(db, actor, deployment)
+    await progress.written(db, actor, deployment, now())
     assert (await phones.get(db, mac)).current_profile_uuid == made.uuid
     assert [phone.mac for phone in (await phones.page_of_user(db, Listing(), anna.uuid)).items] == [mac]
     if what == "user":
