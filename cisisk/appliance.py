@@ -26,11 +26,15 @@ from cisisk.identity.tokens import KeyRing
 from cisisk.mobility.adoption import Adoption, FromThreads
 from cisisk.mobility.asterisk.connection import Asterisk
 from cisisk.mobility.asterisk.registrar import Registrar
+from cisisk.mobility.bulk import SwitchJobs
 from cisisk.mobility.contacts import Contacts
+from cisisk.mobility.deploy import Deployer
 from cisisk.mobility.discovery import Discovery
+from cisisk.mobility.feed import Feed
 from cisisk.mobility.fetch_log import FetchLog
 from cisisk.mobility.loads import Loads
 from cisisk.mobility.profiles import Profiles
+from cisisk.mobility.registrations import Registrations
 from cisisk.mobility.restart.ami_command import AmiCommand
 from cisisk.mobility.restart.ami_pjsip import AmiPjsip
 from cisisk.mobility.restart.ami_sccp import AmiSccp
@@ -45,6 +49,8 @@ from cisisk.mobility.sip.transaction import SipClient
 from cisisk.mobility.switch import Switcher
 from cisisk.mobility.takeover import Takeover
 from cisisk.mobility.turns import Turns
+from cisisk.mobility.watcher import Watcher
+from cisisk.mobility.webhooks import Webhooks, webhook_session
 from cisisk.model.errors import ConfigurationError, StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
@@ -108,16 +114,21 @@ class _Core:
     commands: PhoneCommands
     contacts: Contacts
     db: Database
+    deployer: Deployer
+    feed: Feed
     fetch_log: FetchLog
     library: Library
     loads: Loads
     new_admin_password: str | None
     policy: AccessPolicy
     profiles: Profiles
+    switch_jobs: SwitchJobs
     switcher: Switcher
     takeover: Takeover
     upload_threads: ThreadPoolExecutor
     uploads: Uploads
+    watcher: Watcher
+    webhooks: Webhooks
 
 
 @asynccontextmanager
@@ -129,7 +140,8 @@ async def running(settings: Settings) -> AsyncIterator[Appliance]:
         ConfigurationError: a setting cannot be followed.
     """
     async with _core(settings) as core, AsyncExitStack() as stack:
-        await core.switcher.recover()
+        await core.deployer.recover()
+        await core.switch_jobs.recover()
         await core.access.refresh()
         servers = await stack.enter_async_context(
             provisioning_ports.bound(
@@ -146,6 +158,8 @@ async def running(settings: Settings) -> AsyncIterator[Appliance]:
             asyncio.create_task(core.contacts.run(), name="record of fetches"),
             asyncio.create_task(_keep_fresh(core.library, core.adoption), name="watch of the served directory"),
             asyncio.create_task(core.access.run(), name="watch of who asks for what"),
+            asyncio.create_task(core.feed.run(), name="feed of what happens to switches"),
+            asyncio.create_task(core.webhooks.run(), name="deliveries of webhooks"),
         ]
         for task in tasks:
             stack.push_async_callback(_end, task)
@@ -155,7 +169,11 @@ async def running(settings: Settings) -> AsyncIterator[Appliance]:
         health = Health(core.db, servers.tftp, tasks, ftp=servers.ftp, http=servers.http, asterisk=core.asterisk)
         servers.start()
         runners = _runners(settings, core, health)
-        stack.push_async_callback(_stop, core.switcher, runners, servers)
+        stack.push_async_callback(_stop, core.deployer, runners, servers)
+        # Ended first: no switch is begun any more while those under way come to their end.
+        for work, name in ((core.watcher.run(), "watch of switches"), (core.switch_jobs.run(), "switch jobs")):
+            tasks.append(asyncio.create_task(work, name=name))
+            stack.push_async_callback(_end, tasks[-1])
         api_url, phones_url = await http_ports.listen(settings.server, runners, settings.data.dir / CONTROL_SOCKET)
         stack.enter_context(_rare_garbage())
         yield Appliance(
@@ -173,6 +191,7 @@ async def running(settings: Settings) -> AsyncIterator[Appliance]:
 async def control_only(settings: Settings) -> AsyncIterator[Appliance]:
     """The API on its control socket and nothing else, for the command line while no service runs. Raises as running."""
     async with _core(settings) as core, AsyncExitStack() as stack:
+        await core.deployer.recover()
         health = Health(core.db, None)
         runner = web.AppRunner(_api_app(settings, core, health), access_log=None)
         stack.push_async_callback(runner.cleanup)
@@ -211,7 +230,20 @@ async def _core(settings: Settings) -> AsyncIterator[_Core]:
         uploads = Uploads(library, FromThreads(adoption), most)
         upload_threads = ThreadPoolExecutor(_UPLOAD_THREADS, "files")
         stack.push_async_callback(_end_threads, upload_threads)
-        address = partial(server_address, settings.server.public_url)
+        feed = Feed(db)
+        db.after_commit = feed.wake
+        restarts = _restarts(settings, asterisk, commands, sip_notify)
+        registrar = Registrar(asterisk, settings.asterisk.channel)
+        registrations = Registrations(asterisk, registrar, settings.asterisk.channel)
+        deployer = Deployer(db, library, contacts, commands, restarts, turns, policy.expect, registrar.identify)
+        switcher = Switcher(
+            db,
+            deployer,
+            restarts,
+            partial(server_address, settings.server.public_url),
+            registrations.is_in_call,
+            settings.switch.policy,
+        )
         yield _Core(
             access=AccessWatch(db, policy),
             accounts=accounts,
@@ -220,28 +252,23 @@ async def _core(settings: Settings) -> AsyncIterator[_Core]:
             commands=commands,
             contacts=contacts,
             db=db,
+            deployer=deployer,
+            feed=feed,
             fetch_log=fetch_log,
             library=library,
             loads=Loads(db, library),
             new_admin_password=await accounts.first_superadmin(os.environ.get("CISISK_ADMIN_PASSWORD")),
             policy=policy,
             profiles=Profiles(db, library, most),
-            switcher=Switcher(
-                db,
-                library,
-                contacts,
-                commands,
-                _restarts(settings, asterisk, commands, sip_notify),
-                address,
-                turns,
-                policy.expect,
-                Registrar(asterisk, settings.asterisk.channel).identify,
-            ),
+            switch_jobs=SwitchJobs(db, switcher, feed),
+            switcher=switcher,
             takeover=Takeover(
                 adoption, library, uploads, upload_threads, private=directory, served=settings.served_root
             ),
             upload_threads=upload_threads,
             uploads=uploads,
+            watcher=Watcher(db, feed, contacts, switcher, registrations),
+            webhooks=Webhooks(db, feed, await stack.enter_async_context(webhook_session())),
         )
 
 
@@ -305,17 +332,27 @@ def _api_app(settings: Settings, core: _Core, health: Health) -> web.Application
         context.SETTINGS: settings,
         context.DATABASE: core.db,
         context.ACCOUNTS: core.accounts,
+        context.FEED: core.feed,
         context.LIBRARY: core.library,
         context.LOADS: core.loads,
         context.ACCESS: core.access,
         context.PROFILES: core.profiles,
+        context.SWITCH_JOBS: core.switch_jobs,
         context.SWITCHER: core.switcher,
         context.TAKEOVER: core.takeover,
         context.UPLOADS: core.uploads,
         context.UPLOAD_THREADS: core.upload_threads,
+        context.WEBHOOKS: core.webhooks,
         context.HEALTH: health,
     }
-    return application.build(parts, settings.provisioning.max_config_bytes)
+    app = application.build(parts, settings.provisioning.max_config_bytes)
+
+    async def end_feed(_app: web.Application) -> None:
+        core.feed.end()
+
+    # Before anybody is waited for: streams of events end, and who waits for a switch is told how far it is.
+    app.on_shutdown.append(end_feed)
+    return app
 
 
 def _runners(settings: Settings, core: _Core, health: Health) -> Runners:
@@ -339,10 +376,10 @@ async def _keep_fresh(library: Library, adoption: Adoption) -> None:
             await asyncio.sleep(REFRESH_SECONDS)
 
 
-async def _stop(switcher: Switcher, runners: Runners, servers: Servers) -> None:
+async def _stop(deployer: Deployer, runners: Runners, servers: Servers) -> None:
     """No new work, and what is under way comes to its end, all at the same time."""
     endings = [
-        switcher.stop(SWITCH_DRAIN_SECONDS),
+        deployer.stop(SWITCH_DRAIN_SECONDS),
         *(runner.cleanup() for runner in runners.each),
         *servers.endings(),
     ]

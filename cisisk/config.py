@@ -5,11 +5,12 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 from urllib.parse import urlsplit
 
+from cisisk.model.deployment import OnTimeout, Policy
 from cisisk.model.errors import ConfigurationError, Invalid
 from cisisk.model.mac import Mac
 
@@ -210,6 +211,29 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """``[switch]``: how a switch goes about it, unless it is asked to do otherwise.
+
+    ``fetch_seconds`` is what a phone has to come for its config: a 7942 that is reset takes one minute, and some more
+    when it loads firmware first. ``register_seconds`` is what it has to register after that.
+    """
+
+    when: str = _one_of("now", "idle")
+    retry: bool = True
+    escalate: bool = True
+    on_timeout: str = _one_of("keep", "rollback")
+    refuse_in_call: bool = False
+    quiet_minutes: int = _number(0, 0, 1440)
+    fetch_seconds: int = _number(180, 1, 86_400)
+    register_seconds: int = _number(180, 1, 86_400)
+
+    @property
+    def policy(self) -> Policy:
+        """The same as a policy."""
+        return Policy(**{**asdict(self), "on_timeout": OnTimeout(self.on_timeout)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Auth:
     """``[auth]``: how long a login lasts, and whether strangers may register."""
 
@@ -241,6 +265,7 @@ class Settings:
     phone_http: PhoneHttp = field(default_factory=PhoneHttp)
     phone_sip: PhoneSip = field(default_factory=PhoneSip)
     restart: Restart = field(default_factory=Restart)
+    switch: Switch = field(default_factory=Switch)
     auth: Auth = field(default_factory=Auth)
     log: Log = field(default_factory=Log)
 

@@ -76,7 +76,7 @@ ERRORS: Final = {
     413: "The body is too large",
     415: "The body is not declared as application/json",
     422: "Something that was sent cannot be accepted; error.fields says what and why",
-    429: "Too many attempts",
+    429: "Too many attempts, or too much at the same time",
     500: "Cisisk failed; its log has the request's id",
     502: "A device gave an answer that makes no sense",
     503: "A part of Cisisk that this needs does not work",

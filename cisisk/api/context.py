@@ -9,10 +9,13 @@ from aiohttp import hdrs, web
 from cisisk.api.health import Health
 from cisisk.config import Settings
 from cisisk.identity.accounts import Accounts
+from cisisk.mobility.bulk import SwitchJobs
+from cisisk.mobility.feed import Feed
 from cisisk.mobility.loads import Loads
 from cisisk.mobility.profiles import Profiles
 from cisisk.mobility.switch import Switcher
 from cisisk.mobility.takeover import Takeover
+from cisisk.mobility.webhooks import Webhooks
 from cisisk.model.mac import Mac
 from cisisk.model.revision import ANY_VERSION
 from cisisk.model.user import Actor, User
@@ -30,9 +33,12 @@ TAKEOVER: web.AppKey[Takeover] = web.AppKey("TAKEOVER", Takeover)
 UPLOAD_THREADS: web.AppKey[ThreadPoolExecutor] = web.AppKey("UPLOAD_THREADS", ThreadPoolExecutor)
 """Where what belongs to files is done: it waits for disks, and for the event loop, whose own threads must stay free."""
 ACCESS: web.AppKey[AccessWatch] = web.AppKey("ACCESS", AccessWatch)
+SWITCH_JOBS: web.AppKey[SwitchJobs] = web.AppKey("SWITCH_JOBS", SwitchJobs)
+FEED: web.AppKey[Feed] = web.AppKey("FEED", Feed)
 LOADS: web.AppKey[Loads] = web.AppKey("LOADS", Loads)
 PROFILES: web.AppKey[Profiles] = web.AppKey("PROFILES", Profiles)
 SWITCHER: web.AppKey[Switcher] = web.AppKey("SWITCHER", Switcher)
+WEBHOOKS: web.AppKey[Webhooks] = web.AppKey("WEBHOOKS", Webhooks)
 HEALTH: web.AppKey[Health] = web.AppKey("HEALTH", Health)
 DOCUMENT: web.AppKey[Callable[[], bytes]] = web.AppKey("DOCUMENT")
 """Makes the OpenAPI document, as JSON."""

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from cisisk.model.errors import CisiskError, Invalid
 
+JSON: Final = "application/json"
 MAX_DEPTH: Final = 16
 """Levels of a body; the deepest schema has three, and Python's own parsers give up near a thousand."""
 MAX_VALUES: Final = 2000
@@ -41,12 +42,28 @@ async def read(request: web.Request) -> dict[str, Any]:
     """
     if not request.body_exists:
         return {}
-    if request.content_type != "application/json":
-        raise UnsupportedBody("The body must be JSON, with the content type application/json")
+    if request.content_type != JSON:
+        raise UnsupportedBody(f"The body must be JSON, with the content type {JSON}")
+    return parse(await whole(request))
+
+
+async def whole(request: web.Request) -> bytes:
+    """The bytes of the body, whatever they are.
+
+    Raises:
+        BodyNotJson: they are not what the headers say.
+        HTTPRequestEntityTooLarge: they are more than the application's ``client_max_size``.
+    """
     try:
-        sent = json.loads((await request.read()).decode(), parse_constant=_no_number, parse_int=_whole_number)
+        return await request.read()
     except web.RequestPayloadError as error:
         raise BodyNotJson("The body is not encoded as its headers say") from error
+
+
+def parse(content: bytes, *, most: int = MAX_VALUES) -> dict[str, Any]:
+    """The JSON object that ``content`` is, with at most so many values. Raises BodyNotJson, Invalid."""
+    try:
+        sent = json.loads(content.decode(), parse_constant=_no_number, parse_int=_whole_number)
     except UnicodeDecodeError as error:
         raise BodyNotJson("The body is not UTF-8") from error
     except RecursionError as error:
@@ -56,16 +73,16 @@ async def read(request: web.Request) -> dict[str, Any]:
         raise BodyNotJson(message) from error
     if not isinstance(sent, dict):
         raise Invalid.field("body", "Not a JSON object")
-    refuse_unstorable(sent)
+    refuse_unstorable(sent, most=most)
     return sent
 
 
-def refuse_unstorable(values: object) -> None:
+def refuse_unstorable(values: object, *, most: int = MAX_VALUES) -> None:
     """Look through dictionaries and lists for what neither the database nor a file can hold.
 
     Raises:
         BodyNotJson: deeper than ``MAX_DEPTH``.
-        Invalid: more than ``MAX_VALUES``, or some that are no text, not finite or beyond 64 bits.
+        Invalid: more than ``most``, or some that are no text, not finite or beyond 64 bits.
     """
     refused = []
     count = 0
@@ -79,8 +96,8 @@ def refuse_unstorable(values: object) -> None:
         count += len(value)
         if depth == MAX_DEPTH:
             raise BodyNotJson("The body is nested too deeply")
-        if count > MAX_VALUES:
-            raise Invalid.field("body", f"Holds more than {MAX_VALUES} values")
+        if count > most:
+            raise Invalid.field("body", f"Holds more than {most} values")
         for key, below in value.items() if isinstance(value, dict) else enumerate(value):
             if isinstance(key, str) and _NO_TEXT.search(key):
                 refused.append((dotted(name, key), "No name for a field"))

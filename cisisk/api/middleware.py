@@ -17,6 +17,7 @@ from cisisk.model.errors import (
     NotFound,
     Stale,
     StorageFailed,
+    TooBusy,
     TooLarge,
     TooManyAttempts,
     Unauthenticated,
@@ -35,6 +36,7 @@ STATUS: dict[type[CisiskError], int] = {
     UnsupportedBody: 415,
     Invalid: 422,
     TooManyAttempts: 429,
+    TooBusy: 429,
     StorageFailed: 503,
 }
 """The one table of which error is which answer."""
@@ -71,7 +73,13 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
 
 @web.middleware
 async def authorisation_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let in whom the operation is for.
+    """Let in whom the operation is for. Raises as :func:`authorise`."""
+    await authorise(request)
+    return await handler(request)
+
+
+async def authorise(request: web.Request) -> None:
+    """Make sure that the operation is for whoever asks, and put the user under ``USER``.
 
     Raises:
         Unauthenticated: no valid token.
@@ -79,23 +87,22 @@ async def authorisation_middleware(request: web.Request, handler: Handler) -> we
     """
     access = access_of(request.match_info.handler)
     if access is None or access is Access.PUBLIC:
-        return await handler(request)
+        return
     # Who owns the data directory may do everything, but is nobody with phones and logins of his own.
     if access is not Access.USER and came_over_control_socket(request):
-        return await handler(request)
+        return
     scheme_and_token = request.headers.get(hdrs.AUTHORIZATION, "")
     if access is Access.OPTIONAL:
         if not request.config_dict[SETTINGS].auth.public_register:
             access = Access.SUPERADMIN
         elif not scheme_and_token:
-            return await handler(request)
+            return
     if not scheme_and_token.lower().startswith(_BEARER):
         raise Unauthenticated("Send an access token: Authorization: Bearer <token>")
     user = await request.config_dict[ACCOUNTS].user_of(scheme_and_token[len(_BEARER) :].strip())
     if access is Access.SUPERADMIN and not user.is_superadmin:
         raise Forbidden("This needs permission level 0")
     request[USER] = user
-    return await handler(request)
 
 
 def _answer(request: web.Request, error: CisiskError) -> web.Response:
@@ -103,7 +110,7 @@ def _answer(request: web.Request, error: CisiskError) -> web.Response:
     headers: dict[str, str] = {}
     if isinstance(error, Unauthenticated):
         headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
-    if isinstance(error, TooManyAttempts):
+    if isinstance(error, TooManyAttempts | TooBusy):
         headers[hdrs.RETRY_AFTER] = str(error.retry_after)
     if status >= 500:
         log.error("request %s: %s", request[REQUEST_ID], error)

@@ -25,6 +25,8 @@ from cisisk.api.json_body import BodyNotJson, UnsupportedBody
 
 __all__ = [
     "BODY",
+    "CSV",
+    "JSON",
     "QUERY",
     "Access",
     "BodyNotJson",
@@ -33,6 +35,7 @@ __all__ = [
     "access_of",
     "body_of",
     "document",
+    "loaded",
     "operation",
     "validation_middleware",
 ]
@@ -44,7 +47,8 @@ BODY: Final[web.RequestKey[dict[str, Any]]] = web.RequestKey("BODY", dict)
 QUERY: Final[web.RequestKey[dict[str, Any]]] = web.RequestKey("QUERY", dict)
 """The validated query of an operation that has one."""
 
-JSON: Final = "application/json"
+JSON: Final = json_body.JSON
+CSV: Final = "text/csv"
 
 _MAC_PATTERN: Final = (
     "^([0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{2}(-[0-9A-Fa-f]{2}){5}"
@@ -56,6 +60,12 @@ _IF_MATCH: Final = {
     "name": "If-Match",
     "description": "The ETag of the version that is meant; without it, whatever is there",
     "schema": {"type": "string"},
+}
+_LAST_EVENT_ID: Final = {
+    "in": "header",
+    "name": "Last-Event-ID",
+    "description": "The id of the last event that was received; the stream goes on after it",
+    "schema": {"type": "integer", "minimum": 0},
 }
 _BINARY: Final = {"type": "string", "format": "binary"}
 
@@ -99,6 +109,10 @@ def operation(
     content_type: str = JSON,
     etag: bool = False,
     degraded: bool = False,
+    resumable: bool = False,
+    or_nothing: bool = False,
+    or_csv: bool = False,
+    rehearsal: Schema | None = None,
 ) -> Callable[[Handler], Handler]:
     """Describe one operation, for the document and for ``validation_middleware``.
 
@@ -106,7 +120,8 @@ def operation(
         summary: what it does, in a few words.
         tag: the group of operations it belongs to.
         body: the JSON object it takes. It may be left out where the empty object would do.
-        upload: what the file is that it takes instead, as it is and without an envelope; a media type.
+        upload: what the file is that it takes instead, as it is and without an envelope; a media type. With a ``body``
+            as well it takes either, and the handler reads it itself.
         query: the query parameters it knows; others are ignored.
         data: what stands under ``data`` in the envelope of a success; None is a null.
         status: that of a success.
@@ -117,6 +132,10 @@ def operation(
         content_type: that of a success; anything but JSON is a raw body without an envelope.
         etag: a success carries an ETag, and PUT, PATCH and DELETE honour If-Match.
         degraded: a 503 has the shape of a success.
+        resumable: a success is a stream of events, which honours Last-Event-ID.
+        or_nothing: a success may also be a 204, without a body.
+        or_csv: a success may also be a table, as text/csv.
+        rehearsal: what stands under ``data`` in the 200 of a dry run, where that is no ``data``.
     """
     unknown = set(errors) - set(ERRORS)
     if unknown:
@@ -125,14 +144,19 @@ def operation(
 
     def decorate(handler: Handler) -> Handler:
         said = {"errors": frozenset(errors), "access": access, "etag": str(status) if etag else None, "upload": upload}
+        said |= {"resumable": resumable, "or_csv": or_csv}
+        said["besides"] = {"204": {"description": HTTPStatus.NO_CONTENT.phrase}} if or_nothing else {}
+        said["either"] = body if upload is not None else None
         docs(summary=summary, tags=[tag], produces=[content_type], **said)(handler)
         if query is not None:
             querystring_schema(query)(handler)
-        if body is not None:
+        if body is not None and upload is None:
             json_schema(body)(handler)
         answer = envelope(data) if content_type == JSON else {"type": "string"}
         for code in (status, 503) if degraded else (status,):
             response_schema(answer, code, description=HTTPStatus(code).phrase)(handler)
+        if rehearsal is not None:
+            response_schema(envelope(rehearsal), 200, description="What would have been done")(handler)
         return handler
 
     return decorate
@@ -141,6 +165,15 @@ def operation(
 def body_of(request: web.Request) -> dict[str, Any]:
     """The validated body of an operation that has one."""
     return request[BODY]
+
+
+def loaded(schema: Schema, sent: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``schema`` makes of the body that an operation has read itself. Raises Invalid."""
+    try:
+        values: dict[str, Any] = schema.load(sent)
+    except ValidationError as error:
+        raise json_body.refusal((name or "body", why) for name, why in _flattened(error.messages, "")) from error
+    return values
 
 
 def access_of(handler: object) -> Access | None:
@@ -236,15 +269,27 @@ def _described(said: Mapping[str, Any], method: str, path_keys: Collection[str])
     elif said["upload"]:
         described["requestBody"] = {"required": True, "content": {said["upload"]: {"schema": _BINARY}}}
         errors |= {413, 422}
-    if said["etag"] and method in {hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE}:
-        parameters.append(_IF_MATCH)
+        if said["either"] is not None:
+            described["requestBody"]["content"][JSON] = {"schema": said["either"]}
+            errors |= {400, 415}
+    headers_taken = list(_header_parameters(said, method))
+    if _IF_MATCH in headers_taken:
         errors.add(412)
-    responses: dict[str, Any] = {str(code): f"Error{code}" for code in errors}
+    responses: dict[str, Any] = {str(code): f"Error{code}" for code in errors} | said["besides"]
     for code, answer in said["responses"].items():
         content = {said["produces"][0]: {"schema": answer["schema"]}}
         headers = {"headers": {"ETag": _ETAG}} if code == said["etag"] else {}
+        if said["or_csv"]:
+            content[CSV] = {"schema": {"type": "string"}}
         responses[code] = {"description": answer["description"], "content": content, **headers}
-    return described | {"parameters": parameters, "responses": dict(sorted(responses.items()))}
+    return described | {"parameters": parameters + headers_taken, "responses": dict(sorted(responses.items()))}
+
+
+def _header_parameters(said: Mapping[str, Any], method: str) -> Iterator[dict[str, Any]]:
+    if said["etag"] and method in {hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE}:
+        yield _IF_MATCH
+    if said["resumable"]:
+        yield _LAST_EVENT_ID
 
 
 def _path_parameter(key: str) -> dict[str, Any]:

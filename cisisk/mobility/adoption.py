@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Coroutine, Iterator
+from collections.abc import Collection, Coroutine, Iterator
 from concurrent.futures import CancelledError as Cancelled
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -205,7 +205,13 @@ class Adoption:
             # The first look: what was removed while Cisisk did not run is found missing.
             served = await configs.served(self._db)
             self._seen = {mac: _NEVER for mac, known in served.items() if known.sha256 is not None}
-        for mac in [mac for mac in {*there, *self._seen} if there.get(mac) != self._seen.get(mac)]:
+        changed = [mac for mac in {*there, *self._seen} if there.get(mac) != self._seen.get(mac)]
+        known = await self._known([mac for mac in changed if mac in there])
+        for mac in changed:
+            if mac in known:
+                self._refused.pop(mac, None)
+                self._seen[mac] = there[mac]
+                continue
             # What changes in a turn is no stranger's doing; whatever else it is, the next look finds it.
             if self._turns.are_taken(mac):
                 continue
@@ -221,6 +227,23 @@ class Adoption:
                 self._seen[mac] = there[mac]
             else:
                 self._seen.pop(mac, None)
+
+    async def _known(self, macs: Collection[Mac]) -> set[Mac]:
+        """Those of the phones that are served what the store says already, most often because it was switched to."""
+        if not macs:
+            return set()
+        hashes = await asyncio.to_thread(self._hashes, macs)
+        served = await configs.served(self._db)
+        return {mac for mac, sha256 in hashes.items() if mac in served and served[mac].sha256 == sha256}
+
+    def _hashes(self, macs: Collection[Mac]) -> dict[Mac, str]:
+        hashes = {}
+        for mac in macs:
+            # What cannot be read is told of when it is looked at by itself.
+            with suppress(StorageFailed):
+                if found := self._library.current(mac.config_name):
+                    hashes[mac] = found.sha256
+        return hashes
 
     async def _look_at(self, mac: Mac) -> None:
         async with self._turns.take(mac, supersedes=False):

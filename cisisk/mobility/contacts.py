@@ -10,10 +10,10 @@ from cisisk.model.errors import StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.provisioning.fetch import Fetch, Outcome
 from cisisk.provisioning.names import device_mac, normalise
-from cisisk.store import deployments, phones
+from cisisk.store import phones, progress
 from cisisk.store.database import Database
-from cisisk.store.deployments import ConfigKey, Delivery
 from cisisk.store.phones import Sighting
+from cisisk.store.progress import ConfigKey, Delivery
 
 Believes: TypeAlias = Callable[[Mac, str], bool]
 """Whether a request for a phone's file from an address tells where the phone is."""
@@ -112,14 +112,20 @@ class Contacts:
 
     async def _store_deliveries(self, told: Iterable[_Told]) -> None:
         """Record what a switch has waited for. Only the store knows what that is: it is asked once for all of them."""
-        whole = [(mac, fetch) for mac, fetch in told if fetch.outcome is Outcome.COMPLETED]
-        if not whole:
+        sent = [(mac, fetch) for mac, fetch in told if fetch.sha256 is not None]
+        if not sent:
             return
-        awaited = await deployments.awaited(self._db, min(fetch.started_at for _, fetch in whole))
-        deliveries = list(_deliveries(whole, awaited)) if awaited else []
+        awaited = await progress.awaited(self._db, min(fetch.started_at for _, fetch in sent))
+        if not awaited:
+            return
+        deliveries = list(_deliveries((each for each in sent if each[1].outcome is Outcome.COMPLETED), awaited))
         if deliveries:
-            await deployments.delivered(self._db, deliveries)
+            await progress.delivered(self._db, deliveries)
             self._found_again()
+        for mac, fetch in sent:
+            if fetch.outcome is not Outcome.COMPLETED:
+                for begun in _deliveries([(mac, fetch)], awaited):
+                    await progress.broken_off(self._db, begun, _broken_off(fetch))
 
     async def _store_sightings(self, told: Iterable[_Told]) -> None:
         news = self._news(told)
@@ -147,6 +153,11 @@ class Contacts:
                 continue
             news[digits] = Sighting(mac=mac, ip=ip, seen_at=fetch.started_at, proved=proved)
         return news
+
+
+def _broken_off(fetch: Fetch) -> str:
+    how = f"{fetch.acknowledged} of {fetch.size} bytes over {fetch.protocol}"
+    return f"{fetch.peer[0]} has taken {how}: {fetch.outcome}"
 
 
 def _deliveries(whole: Iterable[_Told], awaited: Container[ConfigKey]) -> Iterable[Delivery]:

@@ -1,46 +1,33 @@
-"""The switch: put a profile on a phone."""
+"""The switch: put a profile on a phone, now or later, or put back what was there before."""
 
 import asyncio
-import hashlib
-import logging
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
-from cisisk.mobility.contacts import Contacts
-from cisisk.mobility.restart.execute import PhoneCommands
-from cisisk.mobility.restart.method import Attempt, NotRestarted, Restarts, Target
-from cisisk.mobility.turns import Turns
+from cisisk.mobility.deploy import Deployer
+from cisisk.mobility.registrations import Watched
+from cisisk.mobility.restart import service_control
+from cisisk.mobility.restart.method import NotRestarted, Restarts, Target
 from cisisk.model import placeholders
-from cisisk.model.deployment import Deployment
-from cisisk.model.errors import CisiskError, Conflict, StorageFailed
+from cisisk.model.clock import now
+from cisisk.model.deployment import IDLE, NOT_NEEDED, NOW, Deployment, OnTimeout, Origin, Plan, Policy
+from cisisk.model.errors import Conflict, NotFound
 from cisisk.model.mac import Mac
-from cisisk.model.phone import Software
+from cisisk.model.phone import Phone, Software
 from cisisk.model.profile import Profile, misfit
-from cisisk.model.sep_config.diff import Diff, diff
+from cisisk.model.sep_config.diff import Diff, RestartType, diff
 from cisisk.model.user import Actor
-from cisisk.provisioning.library import ChangedMeanwhile, Library, Snapshot
-from cisisk.provisioning.source import NotServed
-from cisisk.store import configs, deployments, phones, profiles
-from cisisk.store.database import Database
+from cisisk.store import configs, deployments, phones, profiles, progress
+from cisisk.store.database import Database, Transaction
 
-log = logging.getLogger(__name__)
 
-STOPPING = "Cisisk was stopped before the phone accepted a restart. The phone takes the config at its next boot"
-SUPERSEDED = "A newer switch of this phone was accepted meanwhile, and the restart is left to that one"
-SERVED_ALL_THE_SAME = "The phone is served the new config all the same"
-CUT_OFF_BEFORE_WRITING = (
-    "The switch was cut off before its file was written, or the file was replaced since: the phone is served another "
-    "config"
-)
-CUT_OFF_BEFORE_RESTART = (
-    "The switch was cut off before it was known whether the phone restarts. If it did not, the phone takes the config "
-    "at its next boot"
-)
-_CLOSE_SECONDS = 2.0
-"""For closing the services on the screen: a courtesy that must not hold up the restart."""
-_WRITE_ATTEMPTS = 3
-"""Somebody else who writes the same file between reading and replacing it is lucky once, not three times."""
+class IsInCall(Protocol):
+    """Tells whether a phone is in a call, or was in one less than so many minutes ago."""
+
+    def __call__(self, target: Target, quiet_minutes: int, *, unless_told: bool = False) -> Awaitable[bool]:
+        """Ask. ``unless_told`` holds where nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,50 +63,130 @@ class Switcher:
 
     Args:
         server_address: the address of this Cisisk as the phone at a given address (None: not known) reaches it.
-        turns: shared with everything else that changes the phones' configs.
-        expect: called when a phone is about to be restarted.
-        identify: adds who the phone is at its call manager, asked before its config changes.
+        is_in_call: asked where a policy wants to know.
+        policy: of those switches that bring none along.
     """
 
     def __init__(
         self,
         db: Database,
-        library: Library,
-        contacts: Contacts,
-        commands: PhoneCommands,
+        deployer: Deployer,
         restarts: Restarts,
         server_address: Callable[[str | None], str],
-        turns: Turns,
-        expect: Callable[[Mac], None],
-        identify: Callable[[Target], Awaitable[Target]],
+        is_in_call: IsInCall,
+        policy: Policy,
     ) -> None:
         self._db = db
-        self._library = library
-        self._contacts = contacts
-        self._commands = commands
+        self._deployer = deployer
         self._restarts = restarts
         self._server_address = server_address
-        self._turns = turns
-        self._expect = expect
-        self._identify = identify
-        self._stopping = asyncio.Event()
-        self._running: set[asyncio.Task[Deployment]] = set()
+        self._is_in_call = is_in_call
+        self._policy = policy
 
-    async def switch(self, actor: Actor, profile_uuid: str, mac: Mac) -> Deployment:
-        """Deploy a profile to a phone and restart it. Goes on to its end even if the caller is cancelled.
+    async def switch(
+        self,
+        actor: Actor,
+        profile_uuid: str,
+        mac: Mac,
+        policy: Policy | None = None,
+        *,
+        origin: Origin = Origin.SWITCH,
+    ) -> Deployment:
+        """Deploy a profile to a phone and restart it, now or when ``policy`` says; what is known of it then.
+
+        What has begun goes on to its end even if the caller is cancelled.
 
         Raises:
             NotFound: no such profile.
-            Conflict: the profile does not fit the phone.
+            Conflict: the profile does not fit the phone, or ``policy`` refuses because of a call.
             StorageFailed: the disk or the database refused; the phone is served what it had before, unless the text
                 says otherwise.
         """
+        policy = policy or self._policy
         # Refused before it takes its turn: what is not accepted supersedes nothing.
-        await self._resolve(profile_uuid, mac)
-        task = asyncio.create_task(self._in_turn(actor, profile_uuid, mac), name=f"switch {mac}")
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
+        await self._deployer.catch_up()
+        resolved = await self._resolve(profile_uuid, mac)
+        until = await self._deferred_until(resolved.target, policy)
+        if until is not None:
+            plan = replace(_plan(resolved, resolved.target, policy, origin), deferred_until=until)
+            return await self._record(actor, plan)
+        work = self._switch_in_turn(actor, resolved, policy, origin)
+        return await self._deployer.to_the_end(f"switch {mac}", work)
+
+    async def begin(self, deployment: Deployment) -> Deployment:
+        """Carry out a deferred deployment. What keeps it from beginning is how it ends.
+
+        Raises:
+            Conflict: it has ended meanwhile.
+            StorageFailed: as :meth:`switch`.
+        """
+        return await self._deployer.to_the_end(f"switch {deployment.mac}", self._begin_in_turn(deployment))
+
+    async def roll_back(self, actor: Actor, uuid: str, *, only_if_timed_out: bool = False) -> Deployment:
+        """Serve the phone again what it was served before a deployment; the deployment that does that.
+
+        Raises:
+            NotFound: there is no such deployment.
+            Conflict: it is not what the phone is served, or the phone was served nothing before; or it has come further
+                meanwhile.
+            StorageFailed: as :meth:`switch`.
+        """
+        undone = await deployments.get(self._db, uuid)
+        work = self._roll_back_in_turn(actor, undone, only_if_timed_out=only_if_timed_out)
+        return await self._deployer.to_the_end(f"rollback {undone.mac}", work)
+
+    async def cancel(self, actor: Actor, uuid: str) -> Deployment:
+        """Call off a deployment that has not begun.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: it has begun, or ended.
+        """
+        return await progress.cancelled(self._db, actor, uuid)
+
+    async def put_back(self, actor: Actor, mac: Mac, sha256: str, *, origin: Origin = Origin.LOGOUT) -> Deployment:
+        """Serve the phone again what it was once served; the deployment that does that.
+
+        Raises:
+            NotFound: it never was.
+            StorageFailed: as :meth:`switch`.
+        """
+        return await self._deployer.to_the_end(f"switch {mac}", self._put_back_in_turn(actor, mac, sha256, origin))
+
+    async def trigger(self, deployment: Deployment, action: RestartType | None) -> Deployment:
+        """Have the phone restart once more, unless the deployment has come further meanwhile.
+
+        Args:
+            action: None for what the change needs.
+
+        Raises:
+            StorageFailed: what became of it cannot be recorded.
+        """
+        work = self._trigger_in_turn(deployment, action)
+        return await self._deployer.to_the_end(f"restart {deployment.mac}", work)
+
+    async def settle(self, mac: Mac) -> None:
+        """Find out how far a phone's deployments came that were cut off. Raises StorageFailed."""
+        await self._deployer.settle(mac)
+
+    async def is_idle(self, deployment: Deployment) -> bool:
+        """Whether a phone is in no call, as far as anybody can tell."""
+        target = await self.target_of(deployment)
+        # It was in a call: that it has ended somebody has to tell.
+        return not await self._is_in_call(target, deployment.policy.quiet_minutes, unless_told=True)
+
+    async def target_of(self, deployment: Deployment) -> Target:
+        """The phone of a deployment, as far as it is known now."""
+        [target] = await self.targets_of([deployment])
+        return target
+
+    async def targets_of(self, found: Sequence[Deployment]) -> list[Target]:
+        """The phones of several deployments, in their order."""
+
+        async def work(tx: Transaction) -> list[Target]:
+            return [await _target_of(tx, deployment) for deployment in found]
+
+        return await self._db.read(work)
 
     async def preview(self, profile_uuid: str, mac: Mac) -> Preview:
         """What :meth:`switch` would do now. Nothing is written or recorded, and the phone is not called.
@@ -128,9 +195,9 @@ class Switcher:
             NotFound, Conflict: as the switch would.
         """
         resolved = await self._resolve(profile_uuid, mac)
-        found = await asyncio.to_thread(self._library.current, mac.config_name)
+        found = await self._deployer.served_to(mac)
         served = found.content if found else None
-        target = await self._identify(replace(resolved.target, served=served, wanted=resolved.content))
+        target = await self._deployer.identified(resolved.target, served, resolved.content)
         change = await asyncio.to_thread(diff, served, resolved.content)
         if change.restart is not None and target.software is Software.SCCP:
             # Few configs for SCCP say so themselves.
@@ -144,78 +211,140 @@ class Switcher:
             in_the_way=tuple(_in_the_way_of_a_restart(target)),
         )
 
-    async def recover(self) -> None:
-        """Make true what the records say of switches that were cut off when the last process ended."""
-        for deployment in await deployments.unfinished(self._db):
-            try:
-                await self._settle(deployment)
-            except StorageFailed as error:
-                # One file or a full disk is no reason to leave all phones unserved.
-                log.error("switch of %s: what became of it cannot be recorded: %s", deployment.mac, error)  # noqa: TRY400 -- the text says it all
+    async def _deferred_until(self, target: Target, policy: Policy) -> str | None:
+        """When it is to begin; None for at once. Raises Conflict: it is refused because of a call."""
+        if policy.when not in (NOW, IDLE) and policy.when > now():
+            return policy.when
+        if not policy.refuse_in_call and policy.when != IDLE:
+            return None
+        in_call = await self._is_in_call(target, policy.quiet_minutes)
+        if in_call and policy.refuse_in_call:
+            ago = f", or was in one less than {policy.quiet_minutes} min ago" if policy.quiet_minutes else ""
+            raise Conflict(f"The phone is in a call{ago}")
+        return IDLE if in_call else None
 
-    async def stop(self, seconds: float) -> None:
-        """Let the switches that are under way come to their end, without waiting for phones; at most so long."""
-        self._stopping.set()
-        if self._running:
-            await asyncio.wait(self._running, timeout=seconds)
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+    async def _record(self, actor: Actor, plan: Plan) -> Deployment:
+        # In a turn of its own: what is being written at this moment would look like somebody else's.
+        async with self._deployer.turn(plan.mac, supersedes=False):
+            found = await self._deployer.served_to(plan.mac)
+            return await progress.record(self._db, actor, plan, found.content if found else None)
 
-    def _ended(self, task: asyncio.Task[Deployment]) -> None:
-        self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            # The caller has it too, unless it went away.
-            log.debug("%s ended with %r", task.get_name(), error)
-
-    async def _in_turn(self, actor: Actor, profile_uuid: str, mac: Mac) -> Deployment:
-        async with self._turns.take(mac) as superseded:
-            await self._settle_earlier(mac)
-            await self._contacts.store_pending()
-            resolved = await self._resolve(profile_uuid, mac)
-            deployment, found = await self._record(actor, resolved)
+    async def _switch_in_turn(self, actor: Actor, resolved: _Resolved, policy: Policy, origin: Origin) -> Deployment:
+        mac = resolved.target.mac
+        has_to_wait = self._deployer.is_busy(mac)
+        async with self._deployer.turn(mac) as superseded:
+            if has_to_wait:
+                # The profile may have been changed meanwhile, and the phone have moved.
+                resolved = await self._resolve(resolved.profile.uuid, mac)
+            found = await self._deployer.served_to(mac)
             served = found.content if found else None
-            target = await self._identify(replace(resolved.target, served=served, wanted=resolved.content))
-            await self._write(actor, deployment, resolved.content, found)
-            attempt = Attempt(SUPERSEDED) if superseded.is_set() else await self._restart(target, superseded)
+            target = await self._deployer.identified(resolved.target, served, resolved.content)
+            deployment = await progress.record(self._db, actor, _plan(resolved, target, policy, origin), served)
+            return await self._deployer.deploy(actor, deployment, target, found, superseded)
+
+    async def _begin_in_turn(self, deferred: Deployment) -> Deployment:
+        mac, actor = deferred.mac, Actor(user_uuid=deferred.requested_by)
+        # Supersedes none as long as it is not certain that it begins.
+        async with self._deployer.turn(mac, supersedes=False) as superseded:
             try:
-                await deployments.restart_tried(self._db, deployment, attempt.outcome, attempt.method)
-                return await deployments.get(self._db, deployment.uuid)
-            except StorageFailed as error:
-                raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
+                resolved = await self._resolve(deferred.profile_uuid or "", mac)
+            except (NotFound, Conflict) as error:
+                await progress.failed(self._db, deferred, f"When its time had come: {error}")
+                return await deployments.get(self._db, deferred.uuid)
+            content = await self._content(deferred.sha256)
+            found = await self._deployer.served_to(mac)
+            served = found.content if found else None
+            target = await self._deployer.identified(resolved.target, served, content)
+            plan = _plan(resolved, target, deferred.policy, deferred.origin)
+            deployment = await progress.begun(self._db, deferred, plan, served)
+            return await self._deployer.deploy(actor, deployment, target, found, superseded)
 
-    async def _settle_earlier(self, mac: Mac) -> None:
-        """What the disk or the database refused at this phone's last switch: now nobody else is switching it."""
-        for deployment in await deployments.unfinished(self._db, mac):
-            await self._settle(deployment)
+    async def _roll_back_in_turn(self, actor: Actor, undone: Deployment, *, only_if_timed_out: bool) -> Deployment:
+        mac = undone.mac
+        # Supersedes none: a newer switch that has its turn before it is what counts.
+        async with self._deployer.turn(mac, supersedes=False) as superseded:
+            undone, content = await self._undoable(undone.uuid)
+            if only_if_timed_out and (undone.timed_out_on is None or undone.ended_at is not None):
+                raise Conflict(f"The phone has come further meanwhile: {undone.state}")
+            found = await self._deployer.served_to(mac)
+            if found is None or found.sha256 != undone.sha256:
+                raise Conflict("Somebody else has changed or removed the served file since: it is left as it is")
+            target = await self._deployer.identified(await self.target_of(undone), found.content, content)
+            plan = await self._plan_again(target, undone.replaced or "", content, Origin.ROLLBACK)
+            policy = replace(undone.policy, when=NOW, on_timeout=OnTimeout.KEEP)
+            plan = replace(plan, policy=policy, rolls_back=undone.uuid)
+            deployment = await progress.record(self._db, actor, plan, found.content)
+            if undone.fetched_at is None:
+                return await self._deployer.serve(actor, deployment, content, found, NOT_NEEDED)
+            return await self._deployer.deploy(actor, deployment, target, found, superseded)
 
-    async def _settle(self, deployment: Deployment) -> None:
-        """Make true what the record says of a switch that was cut off: the served file tells how far it came."""
-        if deployment.written_at is None:
-            if not await self._is_served(deployment):
-                await deployments.failed(self._db, deployment, CUT_OFF_BEFORE_WRITING)
-                log.warning("switch of %s: %s", deployment.mac, CUT_OFF_BEFORE_WRITING)
-                return
-            await deployments.written(self._db, Actor(user_uuid=deployment.requested_by), deployment)
-        await deployments.restart_tried(self._db, deployment, CUT_OFF_BEFORE_RESTART, None)
-        log.warning("switch of %s: %s", deployment.mac, CUT_OFF_BEFORE_RESTART)
+    async def _undoable(self, uuid: str) -> tuple[Deployment, bytes]:
+        """What is to be undone, as it is now, and the config that is to be served again. Raises Conflict."""
+        undone = await deployments.get(self._db, uuid)
+        if undone.written_at is None or undone.superseded_at is not None:
+            raise Conflict(f"The phone is not served this deployment's config, which is {undone.state}")
+        if undone.replaced is None:
+            raise Conflict("The phone was served no config before, and would not work without one")
+        return undone, await self._content(undone.replaced)
 
-    async def _is_served(self, deployment: Deployment) -> bool:
-        found = await asyncio.to_thread(self._library.current, deployment.mac.config_name)
-        return found is not None and found.sha256 == deployment.sha256
+    async def _put_back_in_turn(self, actor: Actor, mac: Mac, sha256: str, origin: Origin) -> Deployment:
+        async def who(tx: Transaction) -> Target:
+            return await _target(tx, mac, await phones.find(tx, mac), None)
+
+        async with self._deployer.turn(mac) as superseded:
+            content = await self._content(sha256)
+            found = await self._deployer.served_to(mac)
+            served = found.content if found else None
+            target = await self._deployer.identified(await self._db.read(who), served, content)
+            plan = await self._plan_again(target, sha256, content, origin)
+            deployment = await progress.record(self._db, actor, plan, served)
+            return await self._deployer.deploy(actor, deployment, target, found, superseded)
+
+    async def _plan_again(self, target: Target, sha256: str, content: bytes, origin: Origin) -> Plan:
+        """To serve what was served before, under the name of the profile that it was then."""
+        before = await deployments.of_config(self._db, target.mac, sha256)
+        return Plan(
+            mac=target.mac,
+            content=content,
+            profile_uuid=before.profile_uuid if before else None,
+            profile_name=before.profile_name if before else "what was served before",
+            origin=origin,
+            policy=replace(self._policy, when=NOW),
+            **_registration(target),
+        )
+
+    async def _trigger_in_turn(self, deployment: Deployment, action: RestartType | None) -> Deployment:
+        mac = deployment.mac
+        async with self._deployer.turn(mac, supersedes=False) as superseded:
+            deployment = await deployments.get(self._db, deployment.uuid)
+            served = await self._content(deployment.replaced) if deployment.replaced else None
+            wanted = await self._content(deployment.sha256)
+            target = await self._deployer.identified(await self.target_of(deployment), served, wanted)
+            # To know who it is takes its time, in which it may have come for its config.
+            await self._deployer.catch_up()
+            deployment = await deployments.get(self._db, deployment.uuid)
+            if deployment.ended_at is not None or deployment.fetched_at is not None:
+                return deployment
+            target = replace(target, action=action or service_control.action_for(target))
+            deployment = replace(deployment, **_registration(target))
+            return await self._deployer.trigger(deployment, target, superseded)
+
+    async def _content(self, sha256: str) -> bytes:
+        content = await configs.content_of(self._db, sha256)
+        if content is None:
+            raise NotFound("The config version is not there any more")
+        return content
 
     async def _resolve(self, profile_uuid: str, mac: Mac) -> _Resolved:
-        """Who is this phone now? After the write it is the new user's."""
-        profile = await profiles.get(self._db, profile_uuid)
-        phone = await phones.find(self._db, mac)
-        if phone is not None and (reason := misfit(profile, phone)):
-            raise Conflict(reason)
-        target = Target(
-            mac=mac,
-            address=phone.address if phone else await phones.last_seen(self._db, mac),
-            model=phone.model if phone else None,
-            software=(phone.software if phone else None) or profile.software_type or Software.SIP,
-        )
+        """Which profile, for which phone. Raises NotFound, and Conflict: they do not fit."""
+
+        async def work(tx: Transaction) -> tuple[Profile, Target]:
+            profile, phone = await profiles.get(tx, profile_uuid), await phones.find(tx, mac)
+            if phone is not None and (reason := misfit(profile, phone)):
+                raise Conflict(reason)
+            return profile, await _target(tx, mac, phone, profile.software_type)
+
+        profile, target = await self._db.read(work)
         return _Resolved(profile, target, self._render(profile, target))
 
     def _render(self, profile: Profile, target: Target) -> bytes:
@@ -226,80 +355,47 @@ class Switcher:
             values["server"] = self._server_address(target.address)
         return placeholders.render(profile.cnf_xml, values)
 
-    async def _record(self, actor: Actor, resolved: _Resolved) -> tuple[Deployment, Snapshot | None]:
-        mac = resolved.target.mac
-        found = await asyncio.to_thread(self._library.current, mac.config_name)
-        deployment = await deployments.record(
-            self._db, actor, mac, resolved.profile, resolved.content, found.content if found else None
-        )
-        return deployment, found
 
-    async def _write(self, actor: Actor, deployment: Deployment, content: bytes, found: Snapshot | None) -> None:
-        try:
-            for attempt in range(1, _WRITE_ATTEMPTS + 1):
-                try:
-                    await asyncio.to_thread(self._library.replace, deployment.mac.config_name, content, found)
-                    break
-                except ChangedMeanwhile as error:
-                    if attempt == _WRITE_ATTEMPTS:
-                        raise Conflict(str(error)) from error
-                    found = await self._adopt(deployment.mac)
-            await asyncio.to_thread(self._read_back, deployment)
-            await deployments.written(self._db, actor, deployment)
-        except CisiskError as error:
-            if await self._took_effect(deployment, str(error)):
-                raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
-            raise
+async def _target(tx: Transaction, mac: Mac, phone: Phone | None, software: Software | None) -> Target:
+    """Who is this phone now? After the write it is the new user's. Unless it is told, it runs ``software``."""
+    return Target(
+        mac=mac,
+        address=phone.address if phone else await phones.last_seen(tx, mac),
+        model=phone.model if phone else None,
+        software=(phone.software if phone else None) or software or Software.SIP,
+    )
 
-    async def _took_effect(self, deployment: Deployment, why: str) -> bool:
-        """Whether a phone is served its new config although something was refused; if it is not, the switch failed."""
-        # While the disk or the database fails as a whole, nothing can be told: the next switch or start settles it.
-        with suppress(StorageFailed):
-            if await self._is_served(deployment):
-                return True
-            await deployments.failed(self._db, deployment, why)
-        return False
 
-    async def _adopt(self, mac: Mac) -> Snapshot | None:
-        await asyncio.to_thread(self._library.refresh)
-        found = await asyncio.to_thread(self._library.current, mac.config_name)
-        async with self._db.transaction() as tx:
-            await configs.found(tx, mac, found.content if found else None)
-        return found
+async def _target_of(tx: Transaction, deployment: Deployment) -> Target:
+    software = None
+    if deployment.profile_uuid is not None:
+        with suppress(NotFound):
+            software = (await profiles.get(tx, deployment.profile_uuid)).software_type
+    return await _target(tx, deployment.mac, await phones.find(tx, deployment.mac), software)
 
-    def _read_back(self, deployment: Deployment) -> None:
-        """What a phone would get now, the way it would get it."""
-        name = deployment.mac.config_name
-        try:
-            with closing(self._library.open(name)) as content:
-                served = hashlib.sha256(content.read(0, content.size)).hexdigest()
-        except (NotServed, OSError) as error:
-            raise StorageFailed(f"{name} cannot be read back: {error}") from error
-        if served != deployment.sha256:
-            raise StorageFailed(f"{name} reads back differently from what was written")
 
-    async def _restart(self, target: Target, superseded: asyncio.Event) -> Attempt:
-        """Restart the phone, unless a newer switch of it is waiting to do that with its own config."""
-        calling = asyncio.create_task(self._call(target), name=f"restart {target.mac}")
-        reasons_to_stop = [asyncio.create_task(event.wait()) for event in (superseded, self._stopping)]
-        tasks = [calling, *reasons_to_stop]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if calling.done():
-                return calling.result()
-            return Attempt(SUPERSEDED if superseded.is_set() else STOPPING)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+def _plan(resolved: _Resolved, target: Target, policy: Policy, origin: Origin) -> Plan:
+    return Plan(
+        mac=target.mac,
+        content=resolved.content,
+        profile_uuid=resolved.profile.uuid,
+        profile_name=resolved.profile.name,
+        origin=origin,
+        policy=policy,
+        **_registration(target),
+    )
 
-    async def _call(self, target: Target) -> Attempt:
-        """Close the page on the screen, from which the profile may have been chosen; then restart."""
-        self._expect(target.mac)
-        if target.address is not None:
-            with suppress(NotRestarted):
-                await self._commands.execute(target, ["Init:Services"], timeout=_CLOSE_SECONDS)
-        return await self._restarts.restart(target)
+
+def _registration(target: Target) -> dict[str, Any]:
+    """How the phone is registered now, and by what it will be known when it registers again."""
+    known = target.registration
+    was_asked = known is not None or target.unregistered is not None
+    return {
+        # Where nobody is asked, nobody will tell the new registration by it either.
+        "line": Watched.of(target).line if was_asked else None,
+        "before_peer": known.peer if known else None,
+        "before_call_id": known.call_id if known else "",
+    }
 
 
 def _in_the_way_of_a_restart(target: Target) -> Iterator[str]:

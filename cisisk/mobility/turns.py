@@ -11,8 +11,7 @@ from cisisk.model.mac import Mac
 @dataclass(slots=True)
 class _Queue:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    waiting: int = 0
-    newest: asyncio.Event | None = None
+    superseded: list[asyncio.Future[None]] = field(default_factory=list)
 
 
 class Turns:
@@ -26,22 +25,22 @@ class Turns:
         return mac in self._queues
 
     @asynccontextmanager
-    async def take(self, mac: Mac, *, supersedes: bool = True) -> AsyncIterator[asyncio.Event]:
-        """Wait for one's turn. The event that comes with it is set once a newer switch of this phone is waiting.
+    async def take(self, mac: Mac, *, supersedes: bool = True) -> AsyncIterator[asyncio.Future[None]]:
+        """Wait for one's turn. The future that comes with it is done once a newer switch of this phone is waiting.
 
-        What is no switch, and restarts no phone, supersedes none: it waits until those before it have come to an end.
+        What is no switch supersedes none: it waits until those before it have come to an end.
         """
         queue = self._queues.setdefault(mac, _Queue())
-        superseded = asyncio.Event()
         if supersedes:
-            if queue.newest is not None:
-                queue.newest.set()
-            queue.newest = superseded
-        queue.waiting += 1
+            for earlier in queue.superseded:
+                if not earlier.done():
+                    earlier.set_result(None)
+        superseded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.superseded.append(superseded)
         try:
             async with queue.lock:
                 yield superseded
         finally:
-            queue.waiting -= 1
-            if not queue.waiting:
+            queue.superseded.remove(superseded)
+            if not queue.superseded:
                 del self._queues[mac]

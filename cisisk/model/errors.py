@@ -60,6 +60,18 @@ class TooManyAttempts(CisiskError):
         self.retry_after = retry_after
 
 
+class TooBusy(CisiskError):
+    """As much is being done at the same time as can be.
+
+    Attributes:
+        retry_after: whole seconds until it is worth another attempt.
+    """
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class StorageFailed(CisiskError):
     """The disk or the database refused a write; what was there before is untouched."""
 

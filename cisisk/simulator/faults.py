@@ -13,6 +13,7 @@ class Faults:
         silent: its web server accepts connections and never answers.
         web_off: its web server is not there: the connection is refused.
         lose_last_ack: the acknowledgement that ends the first TFTP file is lost; the phone answers the repetition.
+        never_register: it tells no call manager where it is.
         never_fetch: it restarts when told, but asks for no file again: it stays on its first config.
     """
 
@@ -21,6 +22,7 @@ class Faults:
     silent: bool = False
     web_off: bool = False
     lose_last_ack: bool = False
+    never_register: bool = False
     never_fetch: bool = False
 
 

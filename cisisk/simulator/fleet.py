@@ -27,6 +27,7 @@ def line_up(
     tftp_port: int = 69,
     http_port: int = 6970,
     web_port: int = 80,
+    sip_port: int | None = None,
     timing: Timing | None = None,
     on_event: Callable[[SimulatedPhone, str], None] | None = None,
 ) -> list[SimulatedPhone]:
@@ -41,6 +42,7 @@ def line_up(
         tftp_port: there.
         http_port: there.
         web_port: of every phone, each on its own address.
+        sip_port: likewise; None for phones that take no SIP.
         timing: of every phone.
         on_event: hears of all.
 
@@ -63,6 +65,7 @@ def line_up(
             tftp_port=tftp_port,
             http_port=http_port,
             web_port=web_port,
+            sip_port=sip_port,
             timing=timing,
             on_event=on_event,
         )

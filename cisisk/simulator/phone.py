@@ -13,13 +13,14 @@ from yarl import URL
 
 from cisisk.mobility.sip.message import Request
 from cisisk.model.mac import Mac
-from cisisk.simulator import boot, notify, phone_xml
+from cisisk.simulator import boot, notify, phone_xml, registration
 from cisisk.simulator.authentication import is_authorised
 from cisisk.simulator.boot import Asked, Boot, BootOutcome, Loader, Uplink
 from cisisk.simulator.faults import NO_FAULTS, Faults
 from cisisk.simulator.models import PhoneModel
 from cisisk.simulator.notify import Order, Verdict
 from cisisk.simulator.phone_xml import XmlError
+from cisisk.simulator.registration import Identity
 from cisisk.simulator.running_config import RunningConfig
 from cisisk.simulator.screen import Execution, Screen
 from cisisk.simulator.sip_server import SipServer
@@ -33,6 +34,16 @@ _FIRST_SIP_IMAGE = "P0S3"
 """Begins the SIP loads of a 7940 or 7960: the only ones that do anything about ``check-sync``."""
 _SYNC = "1"
 """The number of such a phone, as its default config has it."""
+_DEFAULT_SIP_PORT = 5060
+"""What a phone's contact says that has no SIP side here."""
+_PLUGGED_IN = "initialized"
+_ALARMS = {
+    "sip restart": "reset-restart",
+    "restart": "reset-restart",
+    "sip reset": "reset-reset",
+    "reset": "reset-reset",
+}
+"""What the alarm of its next REGISTER says (``Last=``), by the cause of a restart; any other is the user's doing."""
 _MAX_BOOTS = 1000
 """Boots remembered: a phone that boots in circles against a silent server must not fill the memory."""
 
@@ -64,6 +75,7 @@ class SimulatedPhone:
         boots: the record of its boots, the newest last.
         config: the content of the config it runs, None before it first got one.
         call_id: of the REGISTER of its first line; another one after each start.
+        is_registered: whether a call manager on the loopback network has taken that.
     """
 
     def __init__(
@@ -107,6 +119,8 @@ class SimulatedPhone:
         self.boots: list[Boot] = []
         self.config: bytes | None = None
         self.call_id = ""
+        self.is_registered = False
+        self._last = _PLUGGED_IN
         self._uplink = Uplink(
             address=address,
             source_port=model.source_port if source_port is None else source_port,
@@ -182,6 +196,7 @@ class SimulatedPhone:
         if self._life is not None:
             raise RuntimeError(f"{self.device_name} is on already")
         self._cause_of_death = None
+        self._last = _PLUGGED_IN
         self._life = asyncio.create_task(self._live(), name=f"phone {self.device_name}")
         self._life.add_done_callback(self._died)
 
@@ -229,6 +244,7 @@ class SimulatedPhone:
             self._tell(f"will restart after the call ({cause})")
             return
         self._tell(f"restarts ({cause})")
+        self._last = _ALARMS.get(cause.lower(), "phone-keypad")
         self._restart_wanted.set()
 
     async def wait_for_config(self, sha256: str, within: float) -> None:
@@ -253,6 +269,15 @@ class SimulatedPhone:
             lambda: self.state is PhoneState.RUNNING and self.runs >= number, within, f"has booted {number} times"
         )
 
+    async def wait_for_registration(self, within: float) -> None:
+        """Wait until a call manager has taken the registration of its first line.
+
+        Raises:
+            TimeoutError: none did ``within`` that many seconds.
+            RuntimeError: the phone died.
+        """
+        await self.wait_until(lambda: self.is_registered, within, "is registered")
+
     async def wait_until(self, condition: Callable[[], bool], within: float | None, what: str) -> None:
         """Wait until ``condition`` of this phone is met, looking at every change; ``what`` it means, for the error.
 
@@ -276,7 +301,7 @@ class SimulatedPhone:
         await self._boot_until_up(asks=True)
         while True:
             self.call_id = f"{secrets.token_hex(4)}-{secrets.token_hex(8)}@{self.address}"
-            async with self._web_server(), self._sip_server():
+            async with self._web_server(), self._sip_server(), self._registered():
                 self.runs += 1
                 self._enter(PhoneState.RUNNING)
                 await self._restart_wanted.wait()
@@ -347,6 +372,29 @@ class SimulatedPhone:
             return
         async with SipServer(self, address=self.address, port=self._sip_port):
             yield
+
+    @asynccontextmanager
+    async def _registered(self) -> AsyncIterator[None]:
+        line = self._running.registers if self._running is not None else None
+        if line is None or self._faults.never_register or not registration.is_on_loopback(line):
+            yield
+            return
+        identity = Identity(
+            address=self.address,
+            sip_port=self._sip_port or _DEFAULT_SIP_PORT,
+            device_name=self.device_name,
+            product=self.model.product,
+            load=self.load,
+            call_id=self.call_id,
+            last=self._last,
+        )
+        async with registration.kept(line, identity, self._timing, self._registers):
+            yield
+
+    def _registers(self, problem: str | None) -> None:
+        self.is_registered = problem is None
+        self._tell("is registered" if problem is None else f"is not registered: {problem}")
+        self._announce()
 
     # What its SIP side asks of it (sip_server.Device)
 

@@ -1,7 +1,7 @@
 """What a phone takes from its config file."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from lxml import etree
@@ -11,6 +11,38 @@ from cisisk.simulator import phone_xml
 MAX_TEXT = 255
 """Characters of a URL or a file name (phone-protocol notes 2.2)."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NUMBER = re.compile(r"[0-9]{1,5}", re.ASCII)
+_USE_CALL_MANAGER = "USECALLMANAGER"
+"""As a line's proxy: the process node of the call manager group."""
+_TCP = "1"
+_TLS = "3"
+"""Values of ``transportLayerProtocol``."""
+_SIP_PORT = 5060
+_EXPIRES = 3600
+"""Seconds, where ``timerRegisterExpires`` does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineAtProxy:
+    """The first line, as it is to be registered.
+
+    Attributes:
+        name: the user of the address it registers.
+        contact: the user of its contact.
+        host, port: of whom it registers with.
+        is_tcp: over TCP; else over UDP.
+        auth_name, auth_password: the answer to a challenge.
+        expires: seconds that it asks for.
+    """
+
+    name: str
+    contact: str
+    host: str
+    port: int
+    is_tcp: bool
+    auth_name: str
+    auth_password: str = field(repr=False)
+    expires: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +61,7 @@ class RunningConfig:
         line: what the first line is called.
         contact: the user of its contact, where that is another.
         has_call_manager: whether the first line registers with a call manager, and takes orders from it.
+        registers: that line at its proxy; None when it has none, or speaks to it over TLS alone.
     """
 
     load: str
@@ -41,6 +74,7 @@ class RunningConfig:
     line: str
     contact: str
     has_call_manager: bool
+    registers: LineAtProxy | None = None
 
     @classmethod
     def read(cls, document: bytes, *, root: str = "device") -> Self:
@@ -61,8 +95,37 @@ class RunningConfig:
             settings_access=_text(device, "vendorConfig/settingsAccess"),
             line=_text(device, "sipProfile/sipLines/line/name"),
             contact=_text(device, "sipProfile/sipLines/line/contact"),
-            has_call_manager=_text(device, "sipProfile/sipLines/line/proxy") == "USECALLMANAGER",
+            has_call_manager=_text(device, "sipProfile/sipLines/line/proxy") == _USE_CALL_MANAGER,
+            registers=_line_at_proxy(device),
         )
+
+
+def _line_at_proxy(device: etree._Element) -> LineAtProxy | None:
+    line, transport = device.find("sipProfile/sipLines/line"), _text(device, "transportLayerProtocol")
+    if line is None or transport == _TLS:
+        return None
+    name, host, port = _text(line, "name"), _text(line, "proxy"), _text(line, "port")
+    if host == _USE_CALL_MANAGER:
+        members = device.findall("devicePool/callManagerGroup/members/member")
+        first = min(members, key=lambda member: _number(member.get("priority", ""), 0), default=device)
+        host = _text(first, "callManager/processNodeName")
+        port = _text(first, "callManager/ports/sipPort")
+    if not name or not host:
+        return None
+    return LineAtProxy(
+        name=name,
+        contact=_text(line, "contact") or name,
+        host=host,
+        port=_number(port, _SIP_PORT),
+        is_tcp=transport == _TCP,
+        auth_name=_text(line, "authName") or name,
+        auth_password=_text(line, "authPassword"),
+        expires=_number(_text(device, "sipProfile/sipStack/timerRegisterExpires"), _EXPIRES),
+    )
+
+
+def _number(text: str, otherwise: int) -> int:
+    return int(text) if _NUMBER.fullmatch(text) and 0 < int(text) < 1 << 16 else otherwise
 
 
 def _text(device: etree._Element, path: str) -> str:

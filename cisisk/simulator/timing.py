@@ -13,6 +13,8 @@ class Timing:
         tftp: for one packet.
         http: for one file from the provisioning server; then the phone tries TFTP.
         authentication: for the answer of ``authenticationURL``.
+        registration: for the answer to a REGISTER (RFC 3261, timer F).
+        goodbye: for the answer to the REGISTER that ends a registration before a restart.
         offline: from the end of the old life to the first request of the new one (a reset takes 20 to 60 s).
         boot_pause: after a boot that failed because the server was silent.
     """
@@ -20,5 +22,7 @@ class Timing:
     tftp: Patience = field(default_factory=Patience)
     http: float = 10.0
     authentication: float = 5.0
+    registration: float = 32.0
+    goodbye: float = 1.0
     offline: float = 20.0
     boot_pause: float = 10.0

@@ -5,11 +5,11 @@ import sqlite3
 from dataclasses import dataclass
 
 from cisisk.model.clock import Timestamp, now
-from cisisk.model.deployment import Origin
+from cisisk.model.deployment import Origin, StepName
 from cisisk.model.errors import NotFound
 from cisisk.model.mac import Mac
 from cisisk.model.user import SYSTEM, Actor
-from cisisk.store import audit
+from cisisk.store import audit, steps
 from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import Listing, Page, Source
 
@@ -117,25 +117,24 @@ async def found(tx: Transaction, mac: Mac, content: bytes | None) -> bool:
         Whether somebody else has changed or removed what the phone was served; the audit log has it then.
     """
     known = await served_to(tx, mac)
-    if content is None:
-        sha256 = None
-        if known is None:
-            return False
-    else:
-        sha256 = await keep_version(tx, mac, content, Origin.ADOPTED)
-    if known is None:
-        await _serve(tx, mac, sha256, "adopted")
+    sha256 = None if content is None else hashlib.sha256(content).hexdigest()
+    if known is not None and known.sha256 == sha256:
+        if known.pending is not None:
+            # What was about to be done has come to nothing: if somebody else does it, it is not ours.
+            await tx.rows("UPDATE served_configs SET pending = NULL WHERE mac = ?", (mac.digits,))
         return False
-    if known.sha256 == sha256:
-        # What was about to be done has come to nothing: if somebody else does it, it is not ours.
-        await tx.rows("UPDATE served_configs SET pending = NULL WHERE mac = ? AND pending IS NOT NULL", (mac.digits,))
+    if content is not None:
+        await keep_version(tx, mac, content, Origin.ADOPTED)
+    if known is None:
+        if content is not None:
+            await _serve(tx, mac, sha256, "adopted")
         return False
     if known.pending == (sha256 or ""):
         # Cut off between the file and its record.
         await adopted(tx, SYSTEM, mac, sha256)
         return False
     await _serve(tx, mac, sha256, "drift")
-    await _supersede(tx, mac)
+    await supersede(tx, mac, now(), "Somebody else has changed or removed the served file")
     payload = {"mac": str(mac), "sha256": sha256, "served_before": known.sha256}
     await audit.record(tx, SYSTEM, CHANGED_ON_DISK, str(mac), payload)
     return True
@@ -165,7 +164,7 @@ async def about_to_remove(tx: Transaction, mac: Mac) -> None:
 async def adopted(tx: Transaction, actor: Actor, mac: Mac, sha256: str | None) -> None:
     """The phone is served this config, or none, from now on: no profile's, and nobody's who is logged in on it."""
     await _serve(tx, mac, sha256, "adopted")
-    await _supersede(tx, mac)
+    await supersede(tx, mac, now(), "Another file was put in its place")
     await tx.rows(
         "UPDATE cisco_phones SET current_profile_uuid = NULL, revision = revision + 1"
         " WHERE mac = ? AND current_profile_uuid IS NOT NULL",
@@ -208,10 +207,14 @@ async def _serve(tx: Transaction, mac: Mac, sha256: str | None, origin: str) -> 
     )
 
 
-async def _supersede(tx: Transaction, mac: Mac) -> None:
-    """What was not fetched by now never will be."""
-    await tx.rows(
-        "UPDATE deployments SET superseded_at = ? WHERE mac = ? AND written_at IS NOT NULL AND fetched_at IS NULL"
-        " AND superseded_at IS NULL",
-        (now(), mac.digits),
+async def supersede(tx: Transaction, mac: Mac, moment: Timestamp, told: str, newer: str = "") -> None:
+    """What the phone was not seen to take by now it never will: another config is served, by ``newer``."""
+    rows = await tx.rows(
+        "UPDATE deployments SET superseded_at = ?,"
+        " state = CASE WHEN ended_at IS NULL AND fetched_at IS NULL THEN 'superseded' ELSE state END,"
+        " ended_at = COALESCE(ended_at, ?)"
+        " WHERE mac = ? AND superseded_at IS NULL AND (fetched_at IS NULL OR ended_at IS NULL)"
+        " AND written_at IS NOT NULL AND uuid <> ? RETURNING uuid, mac, state, ended_at",
+        (moment, moment, mac.digits, newer),
     )
+    await steps.add_to_each(tx, rows, moment, StepName.SUPERSEDED, lambda _: told)

@@ -1,41 +1,69 @@
-"""Deployments and the config versions they put on phones."""
+"""Deployments, as far as they are known to have come."""
 
+import json
 import sqlite3
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import TypeAlias
-from uuid import uuid4
+from dataclasses import fields
+from typing import Any
 
-from cisisk.model.clock import Timestamp, now
-from cisisk.model.deployment import Deployment, Origin
+from cisisk.model.clock import Timestamp
+from cisisk.model.deployment import (
+    Awaited,
+    Deployment,
+    DeploymentState,
+    OnTimeout,
+    Origin,
+    Policy,
+    StepName,
+)
 from cisisk.model.errors import NotFound
 from cisisk.model.mac import Mac
-from cisisk.model.profile import Profile
-from cisisk.model.user import Actor
-from cisisk.store import audit, configs, phones, profiles
+from cisisk.store import steps
 from cisisk.store.database import Database, Transaction
+from cisisk.store.listing import Listing, Page, Source
 
-_SELECT = (
-    "SELECT uuid, mac, sha256, profile_uuid, profile_name, requested_by, recorded_at, written_at, restart,"
-    " restart_method, restarted_at, fetched_at, fetched_from, superseded_at, failed_at, failure FROM deployments"
+COLUMNS = tuple(column.name for column in fields(Deployment))
+"""The columns have the names of what they hold."""
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM deployments"  # noqa: S608 -- own names
+UNSETTLED = "superseded_at IS NULL AND (fetched_at IS NULL OR ended_at IS NULL)"
+"""True of all that have not ended; the words of an index, with which a phone's history does not have to be read."""
+_NAMED = "uuid IN (SELECT value FROM json_each(?))"
+
+
+def of(row: sqlite3.Row) -> Deployment:
+    """The deployment in a row that has all :data:`COLUMNS`."""
+    columns: dict[str, Any] = {name: row[name] for name in COLUMNS}
+    policy = json.loads(columns["policy"])
+    if "on_timeout" in policy:
+        policy["on_timeout"] = OnTimeout(policy["on_timeout"])
+    return Deployment(
+        **{
+            **columns,
+            "mac": Mac(columns["mac"]),
+            "origin": Origin(columns["origin"]),
+            "policy": Policy(**policy),
+            "state": DeploymentState(columns["state"]),
+            "timed_out_on": Awaited(columns["timed_out_on"]) if columns["timed_out_on"] else None,
+        }
+    )
+
+
+_LIST = Source(
+    select=_SELECT,
+    searched=("mac", "profile_name", "state"),
+    sortable=("recorded_at", "ended_at", "state", "mac", "profile_name"),
+    order="number DESC",
+    item=of,
 )
 
-ConfigKey: TypeAlias = tuple[str, str]
-"""One content as the config of one phone: the digits of its MAC and the sha256."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """A phone's config was asked for at ``asked_at`` and acknowledged whole by ``ip``."""
-
-    mac: Mac
-    sha256: str
-    ip: str
-    asked_at: Timestamp
-
-
-def _deployment(row: sqlite3.Row) -> Deployment:
-    return Deployment(**{**dict(row), "mac": Mac(row["mac"])})
+async def page(db: Database, listing: Listing, mac: Mac | None, state: DeploymentState | None) -> Page[Deployment]:
+    """The deployments, the newest first; those of one phone, or in one state, if named."""
+    wanted = {"mac": mac and mac.digits, "state": state}
+    conditions = [f"{column} = ?" for column, value in wanted.items() if value is not None]
+    return await _LIST.page(
+        db, listing, " AND ".join(conditions) or "1", [value for value in wanted.values() if value is not None]
+    )
 
 
 async def get(db: Database | Transaction, uuid: str) -> Deployment:
@@ -43,17 +71,37 @@ async def get(db: Database | Transaction, uuid: str) -> Deployment:
     row = await db.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Deployment not found")
-    return _deployment(row)
+    return of(row)
+
+
+async def of_config(db: Database, mac: Mac, sha256: str) -> Deployment | None:
+    """The newest deployment that served the phone this config."""
+    row = await db.row(
+        f"{_SELECT} WHERE mac = ? AND sha256 = ? AND written_at IS NOT NULL ORDER BY number DESC LIMIT 1",
+        (mac.digits, sha256),
+    )
+    return None if row is None else of(row)
+
+
+async def still_open(db: Database, uuids: Collection[str] | None = None) -> list[Deployment]:
+    """Those of which something is still awaited, the oldest first; those of ``uuids`` only if given."""
+    if uuids is None:
+        rows = await db.rows(f"{_SELECT} WHERE ended_at IS NULL ORDER BY number")
+    else:
+        rows = await db.rows(
+            f"{_SELECT} WHERE ended_at IS NULL AND {_NAMED} ORDER BY number", (json.dumps(list(uuids)),)
+        )
+    return [of(row) for row in rows]
 
 
 async def unfinished(db: Database, mac: Mac | None = None) -> list[Deployment]:
-    """Those of which it is not known what became of the restart, the oldest first; those of one phone if named."""
-    cut_off = f"{_SELECT} WHERE restart IS NULL AND failed_at IS NULL AND superseded_at IS NULL"
-    if mac is None:
-        rows = await db.rows(f"{cut_off} ORDER BY number")
-    else:
-        rows = await db.rows(f"{cut_off} AND mac = ? ORDER BY number", (mac.digits,))
-    return [_deployment(row) for row in rows]
+    """Those that have begun and of which it is not known what became of the restart; those of one phone if named."""
+    whose = "" if mac is None else f" AND {UNSETTLED} AND mac = ?"
+    rows = await db.rows(
+        f"{_SELECT} WHERE ended_at IS NULL AND restart IS NULL AND deferred_until IS NULL{whose} ORDER BY number",
+        () if mac is None else (mac.digits,),
+    )
+    return [of(row) for row in rows]
 
 
 async def awaited_since(db: Database, mac: Mac) -> Timestamp | None:
@@ -66,90 +114,12 @@ async def awaited_since(db: Database, mac: Mac) -> Timestamp | None:
     return None if row is None else str(row["written_at"])
 
 
-async def record(
-    db: Database, actor: Actor, mac: Mac, profile: Profile, content: bytes, found: bytes | None
-) -> Deployment:
-    """Write down, before anything is done, that ``profile`` goes to the phone as ``content``.
-
-    The phone is added to the inventory if it is not in it. ``found`` is what lies in the served directory under the
-    phone's name: if it is not a version of ours it becomes one, as :func:`configs.found` tells.
-
-    Raises:
-        NotFound: the profile has been deleted.
-    """
-    async with db.transaction() as tx:
-        await profiles.get(tx, profile.uuid)
-        if await phones.find(tx, mac) is None:
-            await phones.add(tx, actor, mac, {})
-        await phones.confirm(tx, mac)
-        await configs.found(tx, mac, found)
-        sha256 = await configs.keep_version(tx, mac, content, Origin.SWITCH)
-        uuid = str(uuid4())
-        await tx.rows(
-            "INSERT INTO deployments (uuid, mac, sha256, profile_uuid, profile_name, requested_by, recorded_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (uuid, mac.digits, sha256, profile.uuid, profile.name, actor.user_uuid, now()),
-        )
-        return await get(tx, uuid)
-
-
-async def written(db: Database, actor: Actor, deployment: Deployment) -> None:
-    """The served file is this deployment's: it is the phone's profile now, and nobody is logged in on its screen."""
-    async with db.transaction() as tx:
-        moment, mac = now(), deployment.mac.digits
-        await tx.rows("UPDATE deployments SET written_at = ? WHERE uuid = ?", (moment, deployment.uuid))
-        await tx.rows(
-            "UPDATE deployments SET superseded_at = ? WHERE mac = ? AND uuid <> ? AND written_at IS NOT NULL"
-            " AND fetched_at IS NULL AND superseded_at IS NULL",
-            (moment, mac, deployment.uuid),
-        )
-        await configs.switched(tx, deployment.mac, deployment.sha256)
-        await tx.rows(
-            "INSERT INTO cisco_phones (mac, current_profile_uuid, created_at)"
-            " SELECT mac, (SELECT uuid FROM profiles WHERE uuid = ?), ? FROM phones WHERE mac = ?"
-            " ON CONFLICT (mac) DO UPDATE"
-            " SET current_profile_uuid = excluded.current_profile_uuid, revision = revision + 1",
-            (deployment.profile_uuid, moment, mac),
-        )
-        await tx.rows("DELETE FROM service_sessions WHERE mac = ?", (mac,))
-        payload = {"deployment": deployment.uuid, "mac": str(deployment.mac), "sha256": deployment.sha256}
-        await audit.record(tx, actor, "profile.switched", deployment.profile_uuid, payload)
-
-
-async def failed(db: Database, deployment: Deployment, why: str) -> None:
-    """The file was not written."""
-    async with db.transaction() as tx:
-        await tx.rows("UPDATE deployments SET failed_at = ?, failure = ? WHERE uuid = ?", (now(), why, deployment.uuid))
-
-
-async def restart_tried(db: Database, deployment: Deployment, outcome: str, method: str | None) -> None:
-    """Keep what became of the restart: ``outcome`` as in :attr:`Deployment.restart`."""
-    async with db.transaction() as tx:
-        await tx.rows(
-            "UPDATE deployments SET restart = ?, restart_method = ?, restarted_at = ? WHERE uuid = ?",
-            (outcome, method, now() if method else None, deployment.uuid),
-        )
-
-
-async def awaited(db: Database, since: Timestamp) -> set[ConfigKey]:
-    """What :func:`delivered` may mark of deliveries that were asked for at ``since`` or later, and that have ended."""
-    waiting = "SELECT mac, sha256 FROM deployments WHERE written_at IS NOT NULL AND fetched_at IS NULL"
-    # In its turn among the writers: what one of them is about to commit as written may have been delivered already.
-    async with db.transaction() as tx:
-        rows = await tx.rows(
-            # Not one SELECT with OR, for which SQLite goes through all that was ever superseded.
-            f"{waiting} AND superseded_at IS NULL UNION ALL {waiting} AND superseded_at > ?",
-            (since,),
-        )
-    return {(row["mac"], row["sha256"]) for row in rows}
-
-
-async def delivered(db: Database, deliveries: Collection[Delivery]) -> None:
-    """Phones acknowledged whole configs: the deployment that waited for each is fetched."""
-    async with db.transaction() as tx:
-        moment = now()
-        await tx.many(
-            "UPDATE deployments SET fetched_at = ?, fetched_from = ? WHERE mac = ? AND sha256 = ?"
-            " AND written_at <= ? AND fetched_at IS NULL AND (superseded_at IS NULL OR superseded_at > ?)",
-            [(moment, each.ip, each.mac.digits, each.sha256, each.asked_at, each.asked_at) for each in deliveries],
-        )
+async def call_off(tx: Transaction, mac: Mac, moment: Timestamp, told: str, *, cancelled: bool = False) -> None:
+    """Those of the phone that have not begun never will: they are superseded, or ``cancelled``."""
+    state = DeploymentState.CANCELLED if cancelled else DeploymentState.SUPERSEDED
+    rows = await tx.rows(
+        f"UPDATE deployments SET state = ?, ended_at = ?, deferred_until = NULL WHERE {UNSETTLED}"  # noqa: S608 -- own words
+        " AND ended_at IS NULL AND deferred_until IS NOT NULL AND mac = ? RETURNING uuid, mac, state, ended_at",
+        (state, moment, mac.digits),
+    )
+    await steps.add_to_each(tx, rows, moment, StepName(state), lambda _: told)

@@ -43,17 +43,21 @@ async def begin(
 
 async def user_of(db: Database, session_uuid: str, user_uuid: str) -> User | None:
     """Who is logged in by this session; None when it was ended or the user deactivated or deleted."""
-    session = await db.row(
-        "SELECT 1 FROM login_sessions WHERE uuid = ? AND user_uuid = ? AND revoked_at IS NULL",
-        (session_uuid, user_uuid),
-    )
-    if session is None:
-        return None
-    try:
-        user = await users.get(db, user_uuid)
-    except NotFound:
-        return None
-    return user if user.is_active else None
+
+    async def work(tx: Transaction) -> User | None:
+        session = await tx.row(
+            "SELECT 1 FROM login_sessions WHERE uuid = ? AND user_uuid = ? AND revoked_at IS NULL",
+            (session_uuid, user_uuid),
+        )
+        if session is None:
+            return None
+        try:
+            user = await users.get(tx, user_uuid)
+        except NotFound:
+            return None
+        return user if user.is_active else None
+
+    return await db.read(work)
 
 
 async def rotate(

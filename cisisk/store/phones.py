@@ -13,7 +13,7 @@ from cisisk.model.mac import Mac
 from cisisk.model.phone import Phone, Software
 from cisisk.model.revision import require_current
 from cisisk.model.user import Actor
-from cisisk.store import audit
+from cisisk.store import audit, deployments
 from cisisk.store.changes import change
 from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import Listing, Page, Source
@@ -187,6 +187,7 @@ async def delete(db: Database, actor: Actor, mac: Mac, seen: Collection[str] | N
     async with db.transaction() as tx:
         require_current(await get(tx, mac), seen)
         await tx.rows("DELETE FROM phones WHERE mac = ?", (mac.digits,))
+        await deployments.call_off(tx, mac, now(), "The phone was taken out of the inventory")
         await audit.record(tx, actor, "phone.deleted", str(mac))
 
 
@@ -280,6 +281,13 @@ async def note_sightings(db: Database, sightings: Collection[Sighting]) -> None:
 async def confirm(tx: Transaction, mac: Mac) -> None:
     """A phone that was only discovered is one of the inventory from now on, within a transaction."""
     await tx.rows("UPDATE phones SET discovery = NULL WHERE mac = ? AND discovery IS NOT NULL", (mac.digits,))
+
+
+async def enter(tx: Transaction, actor: Actor, mac: Mac) -> None:
+    """A phone is one of the inventory from now on, whether it was unknown, discovered or there already."""
+    if await tx.row("SELECT 1 FROM phones WHERE mac = ?", (mac.digits,)) is None:
+        await add(tx, actor, mac, {})
+    await confirm(tx, mac)
 
 
 async def discover(db: Database, found: Mapping[Mac, Discovery]) -> None:

@@ -65,6 +65,12 @@ async def get(db: Database | Transaction, uuid: str) -> Profile:
     return _profile(row)
 
 
+async def require(tx: Transaction, uuid: str) -> None:
+    """Raise NotFound when there is no such profile, within a transaction."""
+    if await tx.row("SELECT 1 FROM profiles WHERE uuid = ?", (uuid,)) is None:
+        raise NotFound("Profile not found")
+
+
 async def create(db: Database, actor: Actor, attributes: Mapping[str, Any]) -> Profile:
     """Add a profile. ``attributes`` are those of :class:`Profile`. Raises Invalid: no such user."""
     async with db.transaction() as tx:

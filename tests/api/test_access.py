@@ -40,8 +40,9 @@ def place(path: str) -> str:
 
 
 async def ask(client: Client, method: str, path: str) -> tuple[str, str, int]:
-    """With a body that is no good, so that nothing happens should it be let in."""
-    answer = await client.request(method, place(path), ["nothing"] if method in ("POST", "PUT") else None)
+    """With a body that is no good, so that nothing happens should it be let in; a stream would have no end."""
+    body = ["nothing"] if method in ("POST", "PUT") else None
+    answer = await client.request(method, place(path), body, Last_Event_ID="nothing")
     return method, path, answer.status
 
 

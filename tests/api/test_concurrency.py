@@ -66,7 +66,12 @@ async def a_pin(site: Site) -> Resource:
     return Resource(shown, changed, ({"pin_code": "2345"}, {"pin_code": "3456"}))
 
 
-ALL = [a_user, a_permission, a_held_permission, a_phone, a_cisco_phone, a_profile, a_pin]
+async def a_webhook(site: Site) -> Resource:
+    path = f"/webhooks/{(await site.admin.post('/webhooks', {'url': 'http://127.0.0.1:9/'})).data['uuid']}"
+    return Resource(path, path, RENAMED)
+
+
+ALL = [a_user, a_permission, a_held_permission, a_phone, a_cisco_phone, a_profile, a_pin, a_webhook]
 CHANGEABLE = [maker for maker in ALL if maker is not a_held_permission]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 NAMES: Callable[[Maker], str] = lambda maker: maker.__name__  # noqa: E731 -- pytest asks for a function
@@ -144,6 +149,7 @@ async def test_what_was_created_comes_with_its_tag(site: Site) -> None:
         "/permissions": {"level": 5, "name": site.name()},
         "/phones": {"mac": site.mac()},
         "/phone-profiles": {"user_uuid": site.admin_uuid, "name": "a", "cnf_xml": CONFIG},
+        "/webhooks": {"url": "http://127.0.0.1:9/"},
     }
     for path, body in bodies.items():
         created = await site.admin.post(path, body)

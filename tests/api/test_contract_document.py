@@ -36,7 +36,7 @@ CONTRACT: dict[str, tuple[str, str, str]] = {
     "POST /phone-profiles": (PROFILE_IN, "user_uuid name cnf_xml", PROFILE),
     "PUT /phone-profiles/{uuid}": (PROFILE_IN, "", PROFILE),
     "DELETE /phone-profiles/{uuid}": ("", "", NULL),
-    "POST /phone-profiles/switch": ("profile_uuid mac", "profile_uuid mac", "profile mac restart"),
+    "POST /phone-profiles/switch": ("profile_uuid mac policy", "profile_uuid mac", "profile mac restart"),
     # section 2
     "POST /auth/login": ("username password", "username password", f"user {TOKENS}"),
     "POST /auth/refresh": ("refresh_token", "refresh_token", TOKENS),

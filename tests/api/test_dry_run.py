@@ -45,6 +45,8 @@ async def test_a_dry_run_tells_what_would_change_and_changes_nothing(site: Site)
         "restart": "This was a dry run",
         "deployment": None,
         "sha256": hashlib.sha256(OTHER.encode()).hexdigest(),
+        "state": None,
+        "ended_at": None,
     }
     preview = answer.data["preview"]
     assert preview["changes"] == [

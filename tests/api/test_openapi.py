@@ -103,6 +103,17 @@ def desk_routes() -> list[web.RouteDef]:
                 handler()
             ),
         ),
+        web.get(
+            "/desks/{uuid}/events",
+            operation(
+                summary="Follow",
+                tag=tag,
+                query=Part(),
+                content_type="text/event-stream",
+                resumable=True,
+                or_nothing=True,
+            )(handler()),
+        ),
         web.get("/undescribed", echo),
     ]
 
@@ -280,6 +291,15 @@ def test_a_versioned_resource_publishes_etag_and_if_match() -> None:
     shown = described("get", "/desks/{uuid}")
     assert "ETag" in shown["responses"]["200"]["headers"]
     assert [each for each in shown["parameters"] if each["in"] == "header"] == []
+
+
+def test_a_stream_publishes_its_type_where_it_goes_on_and_that_it_may_be_empty() -> None:
+    followed = described("get", "/desks/{uuid}/events")
+    assert followed["responses"]["200"]["content"] == {"text/event-stream": {"schema": {"type": "string"}}}
+    assert followed["responses"]["204"] == {"description": "No Content"}
+    assert [each["name"] for each in followed["parameters"] if each["in"] == "header"] == ["Last-Event-ID"]
+    shown = described("get", "/desks/{uuid}")
+    assert "204" not in shown["responses"]
 
 
 def test_path_parameters_are_published_with_their_form() -> None:

@@ -11,18 +11,18 @@ from typing import Any
 from cisisk.mobility.restart.method import Restarts
 from cisisk.model.mac import Mac
 from cisisk.provisioning.library import Library
-from cisisk.store import deployments
+from cisisk.store import progress
 from tests.e2e.premises import PASSWORD, opened, settings_for
 
 STEPS: dict[str, tuple[Any, str, bool]] = {
-    "before the record": (deployments, "record", False),
-    "after the record": (deployments, "record", True),
+    "before the record": (progress, "record", False),
+    "after the record": (progress, "record", True),
     "before the rename": (Library, "_put", False),
     "after the rename": (Library, "_put", True),
-    "before the commit": (deployments, "written", False),
-    "after the commit": (deployments, "written", True),
+    "before the commit": (progress, "written", False),
+    "after the commit": (progress, "written", True),
     "during the restart": (Restarts, "restart", False),
-    "after the restart": (deployments, "restart_tried", True),
+    "after the restart": (progress, "restart_tried", True),
 }
 """Where to die: the owner of a function, its name, and whether after it or before."""
 
@@ -34,9 +34,9 @@ def arm(owner: Any, name: str, *, after: bool) -> None:
     def die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    async def mortal_coroutine(*arguments: Any) -> Any:
+    async def mortal_coroutine(*arguments: Any, **named: Any) -> Any:
         if after:
-            await original(*arguments)
+            await original(*arguments, **named)
         die()
 
     def mortal(*arguments: Any) -> Any:

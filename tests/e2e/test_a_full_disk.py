@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from cisisk import appliance
-from cisisk.mobility.switch import CUT_OFF_BEFORE_WRITING, SERVED_ALL_THE_SAME
+from cisisk.mobility.deploy import CUT_OFF_BEFORE_WRITING, SERVED_ALL_THE_SAME
 from cisisk.model.errors import StartRefused
 from cisisk.model.mac import Mac
 from cisisk.provisioning.library import STAGING, Library
-from cisisk.store import deployments
+from cisisk.store import progress
 from tests.e2e.premises import Site, opened, settings_for
 
 SIZE = 4 << 20
@@ -68,9 +68,9 @@ def just_before(owner: Any, name: str, act: Callable[[], None], monkeypatch: pyt
 
 
 NO_SPACE = {
-    "record": (deployments, "record", "database or disk is full"),
+    "record": (progress, "record", "database or disk is full"),
     "write": (Library, "replace", "No space left on device"),
-    "commit": (deployments, "written", "database or disk is full"),
+    "commit": (progress, "written", "database or disk is full"),
 }
 
 

@@ -1,6 +1,7 @@
 """What goes wrong at three in the morning, while a phone is being switched."""
 
 import asyncio
+import itertools
 import sqlite3
 import time
 from contextlib import AsyncExitStack, closing
@@ -11,19 +12,20 @@ import aiohttp
 import pytest
 
 from cisisk import appliance
-from cisisk.mobility.restart.method import Restarts
-from cisisk.mobility.switch import (
+from cisisk.mobility.deploy import (
     CUT_OFF_BEFORE_RESTART,
     CUT_OFF_BEFORE_WRITING,
     SERVED_ALL_THE_SAME,
     STOPPING,
     SUPERSEDED,
-    Switcher,
+    Deployer,
 )
+from cisisk.mobility.restart.method import Restarts
+from cisisk.mobility.switch import Switcher
 from cisisk.model.errors import StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.provisioning.library import Library
-from cisisk.store import deployments, phones
+from cisisk.store import progress
 from tests.e2e.premises import SECONDS, Site, opened, settings_for
 
 
@@ -67,13 +69,12 @@ class SilentPhone:
 
 
 STEPS = {
-    "resolve": (phones, "find"),
-    "record": (deployments, "record"),
-    "commit": (deployments, "written"),
-    "close and restart": (Switcher, "_call"),
+    "resolve": (Switcher, "_resolve"),
+    "record": (progress, "record"),
+    "commit": (progress, "written"),
+    "close and restart": (Deployer, "_call"),
     "restart": (Restarts, "restart"),
-    "outcome": (deployments, "restart_tried"),
-    "answer": (deployments, "get"),
+    "outcome": (progress, "restart_tried"),
 }
 
 
@@ -84,18 +85,18 @@ async def test_a_switch_during_which_cisisk_stops_is_finished_and_answered(
     owner, name = STEPS[step]
     settings = settings_for(tmp_path)
     reached, stopping = asyncio.Event(), asyncio.Event()
-    original, stop = getattr(owner, name), Switcher.stop
+    original, stop = getattr(owner, name), Deployer.stop
 
-    async def at_the_end(*arguments: Any) -> Any:
+    async def at_the_end(*arguments: Any, **named: Any) -> Any:
         reached.set()
         await stopping.wait()
-        return await original(*arguments)
+        return await original(*arguments, **named)
 
-    async def announced(switcher: Switcher, seconds: float) -> None:
+    async def announced(deployer: Deployer, seconds: float) -> None:
         stopping.set()
-        await stop(switcher, seconds)
+        await stop(deployer, seconds)
 
-    monkeypatch.setattr(Switcher, "stop", announced)
+    monkeypatch.setattr(Deployer, "stop", announced)
     async with aiohttp.ClientSession() as session:
         async with appliance.running(settings) as running:
             site = Site(settings, running, session)
@@ -118,7 +119,17 @@ async def test_a_switch_during_which_cisisk_stops_is_finished_and_answered(
         assert states(site) == told
 
 
-async def test_every_switch_that_waits_its_turn_at_a_silent_phone_is_answered_when_cisisk_stops(tmp_path: Path) -> None:
+async def test_every_switch_that_waits_its_turn_at_a_silent_phone_is_answered_when_cisisk_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, all_begun, switch = itertools.count(1), asyncio.Event(), Switcher.switch
+
+    async def counted(*arguments: Any) -> Any:
+        if next(begun) == 50:
+            all_begun.set()
+        return await switch(*arguments)
+
+    monkeypatch.setattr(Switcher, "switch", counted)
     settings = settings_for(tmp_path, phone_http={"timeout": 60})
     async with AsyncExitStack() as stack:
         phone = await stack.enter_async_context(SilentPhone("127.0.0.9", settings.phone_http.port))
@@ -130,6 +141,8 @@ async def test_every_switch_that_waits_its_turn_at_a_silent_phone_is_answered_wh
             await site.data("POST", "/phones", {"mac": str(mac), "phone_ip": phone.address})
             asked = [asyncio.create_task(site.switch(profile, mac)) for _ in range(50)]
             await asyncio.wait_for(phone.called.wait(), SECONDS)
+            # What has not arrived when the server stops is answered by nobody.
+            await asyncio.wait_for(all_begun.wait(), SECONDS)
             stopped_at = time.monotonic()
         assert time.monotonic() - stopped_at < 2
         answers = await asyncio.wait_for(asyncio.gather(*asked), 1)
@@ -138,14 +151,14 @@ async def test_every_switch_that_waits_its_turn_at_a_silent_phone_is_answered_wh
 
 async def test_a_switch_whose_caller_hangs_up_goes_on_to_its_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     reached, hung_up = asyncio.Event(), asyncio.Event()
-    original = deployments.record
+    original = progress.record
 
     async def held(*arguments: Any) -> Any:
         reached.set()
         await hung_up.wait()
         return await original(*arguments)
 
-    monkeypatch.setattr(deployments, "record", held)
+    monkeypatch.setattr(progress, "record", held)
     mac, profile = site.new_mac(), await site.profile("201")
     asked = asyncio.create_task(site.switch(profile, mac))
     await asyncio.wait_for(reached.wait(), SECONDS)
@@ -161,7 +174,7 @@ async def test_a_switch_whose_caller_hangs_up_goes_on_to_its_end(site: Site, mon
 async def test_a_database_that_fails_after_the_write_is_told_and_its_record_follows(
     tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise StorageFailed("The change could not be stored: disk I/O error")
 
     settings = settings_for(tmp_path)
@@ -169,7 +182,7 @@ async def test_a_database_that_fails_after_the_write_is_told_and_its_record_foll
         mac, old, new = site.new_mac(), await site.profile("old"), await site.profile("new")
         await site.switch(old, mac)
         with monkeypatch.context() as broken:
-            broken.setattr(deployments, step, fail)
+            broken.setattr(progress, step, fail)
             status, message = await try_to_switch(site, new, mac)
         assert (status, message) == (
             503,
@@ -249,7 +262,9 @@ async def test_of_several_switches_of_a_phone_that_were_cut_off_the_last_one_cou
         for profile in (one, await site.profile("between"), other):
             await site.switch(profile, mac)
         with closing(store_of(site)) as store:
-            store.execute("UPDATE deployments SET written_at = NULL, restart = NULL, superseded_at = NULL")
+            store.execute(
+                "UPDATE deployments SET written_at = NULL, restart = NULL, superseded_at = NULL, ended_at = NULL"
+            )
     async with opened(settings) as site:
         assert states(site) == [
             ("one", CUT_OFF_BEFORE_RESTART, None),

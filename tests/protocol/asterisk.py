@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import itertools
 import re
 import ssl
 from collections.abc import Callable, Iterator
@@ -9,10 +10,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self, TypeAlias
 
+from tests.protocol.sip_registrar import Binding, SipRegistrar
+
 Fields: TypeAlias = list[tuple[str, str]]
 USERNAME, SECRET = "cisisk", "s3ntinelAsterisk"
 MAX_LINE = 1024
 MAX_HEADERS = 128
+CLASSES = frozenset({"system", "call", "log", "verbose", "command", "agent", "user", "config", "reporting", "cdr"})
+
+
+def obeys_nobody(_action: str) -> None:
+    """What a phone does whose NOTIFY nobody follows."""
 
 
 @dataclass
@@ -21,16 +29,23 @@ class Registered:
 
     Attributes:
         on_notify: called with the action of a NOTIFY that the phone accepts; it judges the Call-ID as a phone does.
+        contact: the URI that a phone has really registered; unless there is an ``on_notify``, NOTIFY goes there.
     """
 
     name: str
     address: str
     call_id: str
-    on_notify: Callable[[str], None] = lambda _action: None
+    on_notify: Callable[[str], None] = obeys_nobody
     user: str = "abc-def"
     status: str = "Reachable"
     in_call: bool = False
     aor: str = ""
+    contact: str = ""
+    port: int = 5060
+
+    @property
+    def uri(self) -> str:
+        return self.contact or f"sip:{self.user}@{self.address}:{self.port};transport=tcp"
 
 
 @dataclass
@@ -41,6 +56,8 @@ class Device:
     registered: bool = True
     active: bool = False
     on_restart: Callable[[str], None] = lambda _kind: None
+    address: str = "127.0.0.1"
+    registered_at: str = "Mon Mar  2 08:00:00 2026"
 
 
 @dataclass
@@ -55,7 +72,10 @@ class AsteriskEmulator:
         interleaved: whether events come between everything.
         old_commands: whether a command's output comes as up to Asterisk 13.
         run_together: whether devices are listed without blank lines, as older chan-sccp does.
-        heard: every action that was understood, but the login.
+        heard: every action that was understood, but the login and the filters of events.
+        rights: the classes of events that the account may read.
+        counts_calls: whether chan_sip counts calls (callcounter); without, it knows of none.
+        sip: where phones register; each becomes one of ``phones``, and ``on_register`` is told of it then.
         refused_seconds: how long a wrong login waits; Asterisk takes a second.
     """
 
@@ -79,8 +99,17 @@ class AsteriskEmulator:
     raw: bytearray = field(default_factory=bytearray)
     logins: int = 0
     port: int = 0
+    rights: frozenset[str] = frozenset({"system", "call"})
+    counts_calls: bool = True
+    sip: SipRegistrar | None = None
+    on_register: Callable[[Registered], None] = lambda _phone: None
 
     async def start(self) -> None:
+        self.sessions: set[_Session] = set()
+        self._times = itertools.count()
+        if self.sip is not None:
+            self.sip.on_register = self._bound
+            await self.sip.start()
         self._writers: set[asyncio.StreamWriter] = set()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -91,6 +120,8 @@ class AsteriskEmulator:
         for writer in list(self._writers):
             writer.transport.abort()
         await self._server.wait_closed()
+        if self.sip is not None:
+            await self.sip.stop()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -102,22 +133,129 @@ class AsteriskEmulator:
     def asked(self, action: str) -> list[dict[str, str]]:
         return [dict(fields) for name, fields in self.heard if name == action.lower()]
 
+    # What happens to its phones, and the events that Asterisk makes of it
+
+    def registers(self, phone: Registered) -> None:
+        """A REGISTER of a phone that is not, or another way, registered."""
+        if not any(phone is known for known in self.phones):
+            self.phones.append(phone)
+        if self.channel == "pjsip":
+            self._contact_status(phone, "Reachable")
+            self._peer_status("PJSIP", phone, "Reachable")
+            self._device_state("PJSIP", phone.name, "NOT_INUSE")
+        else:
+            self._peer_status("SIP", phone, "Registered", ("Address", phone.address), ("Port", str(phone.port)))
+            self._device_state("SIP", phone.name, "NOT_INUSE")
+
+    def refreshes(self, phone: Registered) -> None:
+        """The same again. PJSIP's contact is Updated; chan_sip tells it from a first one in nothing."""
+        if self.channel == "pjsip":
+            self._contact_status(phone, "Updated")
+        else:
+            self.registers(phone)
+
+    def unregisters(self, phone: Registered) -> None:
+        self.phones[:] = [known for known in self.phones if known is not phone]
+        if self.channel == "pjsip":
+            self._contact_status(phone, "Removed")
+            self._peer_status("PJSIP", phone, "Unreachable")
+            self._device_state("PJSIP", phone.name, "UNAVAILABLE")
+        else:
+            self._peer_status("SIP", phone, "Unregistered", ("Cause", "Expired"))
+            self._device_state("SIP", phone.name, "UNAVAILABLE")
+
+    def calls(self, phone: Registered | Device, in_call: bool) -> None:
+        """A call of a phone begins or ends."""
+        if isinstance(phone, Device):
+            phone.active = in_call
+            self._device_state("SCCP", "100", "INUSE" if in_call else "NOT_INUSE")
+        else:
+            phone.in_call = in_call
+            tech = "PJSIP" if self.channel == "pjsip" else "SIP"
+            if self.counts_calls or tech == "PJSIP":
+                self._device_state(tech, phone.name, "INUSE" if in_call else "NOT_INUSE")
+
+    def device_registers(self, device: Device) -> None:
+        device.registered = True
+        device.registered_at = f"Mon Mar  2 09:{next(self._times):02}:00 2026"
+        self._device_status(device, "PREREGISTERED")
+        self._device_status(device, "REGISTERED")
+        self.emit(
+            "call", "PeerStatus", ("ChannelType", "SCCP"), ("PeerStatus", "ATTACHED"), ("SCCPDevice", device.name)
+        )
+
+    def device_unregisters(self, device: Device) -> None:
+        device.registered = device.active = False
+        self._device_status(device, "UNREGISTERED")
+
+    def emit(self, privilege: str, event: str, *fields: tuple[str, str]) -> None:
+        """An event to whoever may and wants to hear it."""
+        block = _block(("Event", event), ("Privilege", f"{privilege},all"), *fields)
+        for session in self.sessions:
+            session.event(privilege, block)
+
+    def _contact_status(self, phone: Registered, status: str) -> None:
+        self.emit(
+            *("system", "ContactStatus", ("URI", phone.uri), ("ContactStatus", status)),
+            *(("AOR", phone.aor or phone.name), ("EndpointName", phone.name), ("RoundtripUsec", "0")),
+        )
+
+    def _peer_status(self, tech: str, phone: Registered, status: str, *more: tuple[str, str]) -> None:
+        fields = (("ChannelType", tech), ("Peer", f"{tech}/{phone.name}"), ("PeerStatus", status))
+        self.emit("system", "PeerStatus", *fields, *more)
+
+    def _device_state(self, tech: str, name: str, state: str) -> None:
+        self.emit("call", "DeviceStateChange", ("Device", f"{tech}/{name}"), ("State", state))
+
+    def _device_status(self, device: Device, status: str) -> None:
+        fields = (("ChannelType", "SCCP"), ("ChannelObjectType", "Device"), ("DeviceStatus", status))
+        self.emit("call", "DeviceStatus", *fields, ("SCCPDevice", device.name))
+
+    def _bound(self, binding: Binding) -> None:
+        at = (binding.line, binding.address)
+        known = [phone for phone in self.phones if phone.contact and (phone.name, phone.address) == at]
+        if not binding.expires:
+            for phone in known:
+                self.unregisters(phone)
+        elif known and known[0].call_id == binding.call_id:
+            self.refreshes(known[0])
+        elif known:
+            known[0].call_id = binding.call_id
+            self.refreshes(known[0])
+        else:
+            user = binding.contact.partition(":")[2].partition("@")[0]
+            phone = Registered(*at, binding.call_id, user=user, contact=binding.contact)
+            self.on_register(phone)
+            self.registers(phone)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             writer.write(f"{self.banner}\r\n".encode())
-            await _Session(self, reader, writer).run()
+            session = _Session(self, reader, writer)
+            self.sessions.add(session)
+            try:
+                await session.run()
+            finally:
+                self.sessions.discard(session)
         self._writers.discard(writer)
         writer.close()
 
 
-@dataclass
+@dataclass(eq=False)
 class _Session:
     asterisk: AsteriskEmulator
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     challenge: str = "845921"
-    known: bool = False
+    mask: frozenset[str] = frozenset()
+    filters: list[str] = field(default_factory=list)
+
+    def event(self, privilege: str, block: bytes) -> None:
+        if privilege not in self.mask & self.asterisk.rights:
+            return
+        if not self.filters or any(re.search(each, block.decode()) for each in self.filters):
+            self.writer.write(block)
 
     async def run(self) -> None:
         while True:
@@ -129,6 +267,10 @@ class _Session:
             if action in {"challenge", "login"}:
                 if not await self._log_in(action, number, named):
                     return
+                continue
+            if action == "filter" and action not in self.asterisk.denied:
+                self.filters.append(named["filter"])
+                self.writer.write(_success(number, "Success"))
                 continue
             self.asterisk.heard.append((action, [each for each in fields if each[0].lower() != "action"]))
             if action in self.asterisk.silent:
@@ -170,7 +312,9 @@ class _Session:
             return False
         self.asterisk.logins += 1
         self.writer.write(_success(number, "Authentication accepted"))
-        self.writer.write(_block(("Event", "FullyBooted"), ("Privilege", "system,all"), ("Status", "Fully Booted")))
+        events = named.get("events", "on").lower()
+        self.mask = CLASSES if events == "on" else frozenset(events.split(",")) & CLASSES
+        self.event("system", _block(("Event", "FullyBooted"), ("Privilege", "system,all"), ("Status", "Fully Booted")))
         return True
 
     def _answer(self, action: str, number: str, named: dict[str, str], fields: Fields) -> bytes:
@@ -179,6 +323,7 @@ class _Session:
         answers = {
             "ping": self._ping,
             "command": self._command,
+            "coreshowchannels": self._channels,
             "getvar": self._getvar,
             "pjsipnotify": self._pjsip_notify,
             "pjsipshowendpoint": self._pjsip_show_endpoint,
@@ -228,7 +373,7 @@ class _Session:
         phones = self._named(named["endpoint"])
         if not phones:
             return _error(number, f"Unable to retrieve endpoint {named['endpoint']}")
-        _deliver(phones, fields)
+        self._deliver(phones, fields)
         return _success(number, "NOTIFY sent")
 
     def _sip_notify(self, number: str, named: dict[str, str], fields: Fields) -> bytes:
@@ -238,14 +383,14 @@ class _Session:
         phones = self._named(peer.removeprefix("SIP/"))
         if not phones:
             return _error(number, "Could not create address")
-        _deliver(phones, fields)
+        self._deliver(phones, fields)
         return _success(number, "Notify sent" if self.asterisk.channel == "usecallmanager" else "Notify Sent")
 
     def _sip_peers(self, number: str, _named: dict[str, str], _fields: Fields) -> bytes:
         events = [
             _block(
                 *(("Event", "PeerEntry"), ("ActionID", number), ("Channeltype", "SIP"), ("ObjectName", phone.name)),
-                *(("IPaddress", phone.address or "-none-"), ("IPport", "5060"), ("Status", "OK (7 ms)")),
+                *(("IPaddress", phone.address or "-none-"), ("IPport", str(phone.port)), ("Status", phone.status)),
             )
             for phone in self.asterisk.phones
         ]
@@ -260,6 +405,11 @@ class _Session:
         return _error(number, f"Peer {named['peer']} not found.")
 
     def _getvar(self, number: str, named: dict[str, str], _fields: Fields) -> bytes:
+        if state := re.fullmatch(r"DEVICE_STATE\((PJ)?SIP/(.+)\)", named["variable"]):
+            phones = self._named(state[2])
+            busy = any(phone.in_call for phone in phones) and (self.asterisk.counts_calls or bool(state[1]))
+            value = "INUSE" if busy else "NOT_INUSE" if phones else "INVALID"
+            return _block(("Response", "Success"), ("ActionID", number), ("Value", value))
         new = self.asterisk.channel == "usecallmanager"
         match = re.fullmatch(
             r"SIP_PEER\((.+),register_callid\)" if new else r"SIPPEER\((.+),regcallid\)", named["variable"]
@@ -268,6 +418,29 @@ class _Session:
         if match and self.asterisk.patched:
             value = next((phone.call_id for phone in self._named(match[1])), "")
         return _block(("Response", "Success"), ("ActionID", number), ("Variable", named["variable"]), ("Value", value))
+
+    def _channels(self, number: str, _named: dict[str, str], _fields: Fields) -> bytes:
+        tech = "PJSIP" if self.asterisk.channel == "pjsip" else "SIP"
+        events = [
+            _block(("Event", "CoreShowChannel"), ("ActionID", number), ("Channel", f"{tech}/{phone.name}-0000001a"))
+            for phone in self.asterisk.phones
+            if phone.in_call
+        ]
+        return _list(number, events, "CoreShowChannelsComplete")
+
+    def _deliver(self, phones: list[Registered], fields: Fields) -> None:
+        """What each phone makes of the NOTIFY (notes 3a, table)."""
+        items = [item.split("=", 1) for key, value in fields if key.lower() == "variable" for item in _split(value)]
+        headers = {name.lower(): value for name, value in items if name.lower() != "content"}
+        body = [value for name, value in items if name.lower() == "content"]
+        for phone in phones:
+            if phone.contact and phone.on_notify is obeys_nobody and self.asterisk.sip is not None:
+                self.asterisk.sip.notify(phone.contact, headers, "\r\n".join(body))
+                continue
+            is_whole = (headers.get("event"), headers.get("content-type")) == ("service-control", "text/plain")
+            told = dict(line.split("=", 1) for line in body if "=" in line)
+            if is_whole and body[-1:] == [""] and told.get("RegisterCallId") == f"{{{phone.call_id}}}":
+                phone.on_notify(told["action"])
 
     def _command(self, number: str, named: dict[str, str], _fields: Fields) -> bytes:
         _, _, template, peer = named["command"].split(" ")
@@ -297,7 +470,9 @@ class _Session:
         events = [
             _block(
                 *(("Event", "DeviceEntry"), ("ActionID", number), ("ChannelType", "SCCP"), ("ObjectId", device.name)),
-                *(("Reg_Status", "OK"), ("Active", "Yes" if device.active else "No"), ("NumLines", "1")),
+                *(("IPaddress", device.address if device.registered else "--"), ("Reg_Time", device.registered_at)),
+                *(("Reg_Status", "OK" if device.registered else "None"), ("Active", "Yes" if device.active else "No")),
+                ("NumLines", "1"),
             ).removesuffix(b"\r\n")
             + between
             for device in self.asterisk.devices
@@ -350,8 +525,8 @@ def _list(number: str, events: list[bytes], complete: str) -> bytes:
 def _contact(number: str, phone: Registered) -> bytes:
     return _block(
         *(("Event", "ContactStatusDetail"), ("ActionID", number), ("AOR", phone.aor or phone.name)),
-        *(("URI", f"sip:{phone.user}@{phone.address}:5060;transport=tcp"), ("UserAgent", "Cisco-CP7965G/9.4.2")),
-        *(("ViaAddress", f"{phone.address}:5060"), ("CallID", phone.call_id), ("Status", phone.status)),
+        *(("URI", phone.uri), ("UserAgent", "Cisco-CP7965G/9.4.2")),
+        *(("ViaAddress", f"{phone.address}:{phone.port}"), ("CallID", phone.call_id), ("Status", phone.status)),
         *(("RoundtripUsec", "N/A"), ("EndpointName", phone.name)),
     )
 
@@ -373,16 +548,3 @@ def _split(value: str) -> Iterator[str]:
             depth += (character in "([") - (character in ")]")
             item += character
     yield item
-
-
-def _deliver(phones: list[Registered], fields: Fields) -> None:
-    """What each phone makes of the NOTIFY (notes 3a, table)."""
-    items = [item.split("=", 1) for key, value in fields if key.lower() == "variable" for item in _split(value)]
-    headers = {name.lower(): value for name, value in items if name.lower() != "content"}
-    body = [value for name, value in items if name.lower() == "content"]
-    if headers.get("event") != "service-control" or headers.get("content-type") != "text/plain" or body[-1:] != [""]:
-        return
-    told = dict(line.split("=", 1) for line in body if "=" in line)
-    for phone in phones:
-        if told.get("RegisterCallId") == f"{{{phone.call_id}}}":
-            phone.on_notify(told["action"])

@@ -109,5 +109,5 @@ class Moment(fields.String):
 class Timestamp(fields.String):
     """A time such as ``2026-06-28T12:00:00.000Z``."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(dump_only=True, metadata={"format": "date-time"}, **kwargs)
+    def __init__(self, *, metadata: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(dump_only=True, metadata={"format": "date-time", **(metadata or {})}, **kwargs)

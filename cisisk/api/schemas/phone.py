@@ -1,4 +1,4 @@
-"""Phones, profiles, switches and deployments."""
+"""Phones and profiles."""
 
 from typing import Any
 
@@ -16,9 +16,7 @@ from cisisk.api.schemas.fields import (
     WholeNumber,
     text,
 )
-from cisisk.api.schemas.version import DiffOut
 from cisisk.model import sep_config
-from cisisk.model.deployment import DeploymentState
 from cisisk.model.phone import Software
 
 MAX_MODELS = 100
@@ -174,73 +172,3 @@ class JudgedProfileOut(ProfileOut):
     """A phone profile, with what its config would do to a phone."""
 
     warnings = fields.List(fields.Nested(WarningOut), required=True)
-
-
-class SwitchIn(Schema):
-    """Which profile goes to which phone."""
-
-    profile_uuid = Uuid(required=True)
-    mac = MacAddress(required=True)
-
-
-class SwitchQuery(Schema):
-    """How to switch."""
-
-    dry_run = fields.Boolean(
-        load_default=False, metadata={"description": "Only tell what would happen: nothing is written or recorded"}
-    )
-
-
-class PreviewOut(DiffOut):
-    """What a switch would do."""
-
-    methods = fields.List(
-        fields.String(), required=True, metadata={"description": "The restart methods that would be tried, in order"}
-    )
-    in_the_way = fields.List(
-        fields.String(), required=True, metadata={"description": "What may keep the phone from restarting now"}
-    )
-
-
-class SwitchOut(Schema):
-    """What became of a switch, or would."""
-
-    profile = fields.String(required=True, attribute="profile_name")
-    mac = MacAddress(required=True)
-    restart = fields.String(required=True, metadata={"description": "ok, or why no restart could be triggered"})
-    deployment = Uuid(
-        required=True,
-        allow_none=True,
-        attribute="uuid",
-        metadata={"description": "For GET /deployments/{uuid}; null after a dry run"},
-    )
-    sha256 = fields.String(required=True, metadata={"description": "Of the config as it is served"})
-    warnings = fields.List(
-        fields.Nested(WarningOut), required=True, metadata={"description": "What the firmware it names lacks here, now"}
-    )
-    preview = fields.Nested(PreviewOut, metadata={"description": "After a dry run only"})
-
-
-class DeploymentOut(Schema):
-    """One switch of one phone, told by what is known to have happened."""
-
-    uuid = Uuid(required=True)
-    mac = MacAddress(required=True)
-    profile_uuid = Uuid(required=True, allow_none=True)
-    profile_name = fields.String(required=True)
-    sha256 = fields.String(required=True)
-    requested_by = Uuid(required=True, allow_none=True)
-    state = fields.Enum(DeploymentState, by_value=True, required=True)
-    recorded_at = Timestamp(required=True)
-    written_at = Timestamp(required=True, allow_none=True)
-    restart = fields.String(required=True, allow_none=True)
-    restart_method = fields.String(required=True, allow_none=True)
-    restarted_at = Timestamp(required=True, allow_none=True)
-    fetched_at = Timestamp(required=True, allow_none=True)
-    fetched_from = fields.String(required=True, allow_none=True)
-    superseded_at = Timestamp(required=True, allow_none=True)
-    failed_at = Timestamp(required=True, allow_none=True)
-    failure = fields.String(required=True, allow_none=True)
-    warnings = fields.List(
-        fields.Nested(WarningOut), required=True, metadata={"description": "What the firmware it names lacks here, now"}
-    )

@@ -6,7 +6,7 @@ import itertools
 import logging
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -26,6 +26,10 @@ PING_SECONDS = 20.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 """Seconds between two attempts to connect, doubled each time: a restarted Asterisk is found soon, and one that refuses
 the login is not hammered."""
+BREATH = 100
+"""Messages that are taken in a row while more of them wait: some milliseconds, then everybody else has a turn."""
+EVENTS = "system,call"
+"""The classes of the events that tell of registrations (system; chan-sccp: call) and of calls (call)."""
 MAX_ITEMS = 20_000
 """In one list; more phones than any Asterisk has."""
 
@@ -76,6 +80,7 @@ class Asterisk:
         self._tls = ssl.create_default_context() if settings.tls else None
         self._writer: asyncio.StreamWriter | None = None
         self._asked: dict[str, _Asked] = {}
+        self._listeners: dict[str, tuple[str, Callable[[Message], None]]] = {}
         self._numbers = itertools.count(1)
         self._tried = asyncio.Event()
         self._away = "Asterisk is not connected"
@@ -84,6 +89,13 @@ class Asterisk:
     def is_connected(self) -> bool:
         """Whether it is logged in."""
         return self._writer is not None
+
+    def listen(self, event: str, heard: Callable[[Message], None]) -> None:
+        """Have ``heard`` called with each event of this name that nobody asked for. It must return at once.
+
+        One listener an event; to be set before the login, that is before :meth:`run`.
+        """
+        self._listeners[event.lower()] = event, heard
 
     async def run(self) -> None:
         """Connect, and connect again whenever the connection is lost, until cancelled."""
@@ -166,9 +178,12 @@ class Asterisk:
             raise Garbled(
                 f"what answers at {self._settings.host} port {self._settings.port} is not Asterisk's manager interface"
             )
-        while True:
-            for message in await receive(reader):
+        for number in itertools.count(1):
+            for message in await receive(reader, self._listeners):
                 self._take(message)
+            if number % BREATH == 0:
+                # What waits already is received without a pause.
+                await asyncio.sleep(0)
 
     async def _converse(self, writer: asyncio.StreamWriter) -> None:
         try:
@@ -180,6 +195,7 @@ class Asterisk:
         self._tried.set()
         log.info("logged in to Asterisk at %s", self._settings.host)
         self._away = "Asterisk is not connected"
+        await self._narrow()
         while True:
             await asyncio.sleep(PING_SECONDS)
             with suppress(AsteriskRefused):
@@ -190,13 +206,26 @@ class Asterisk:
         challenged = await self._exchange(writer, "Challenge", [("AuthType", "MD5")], is_list=False)
         secret = (challenged[0].get("challenge") + self._settings.secret).encode()
         key = hashlib.md5(secret, usedforsecurity=False).hexdigest()
-        login = [("AuthType", "MD5"), ("Username", self._settings.username), ("Key", key), ("Events", "off")]
+        events = EVENTS if self._listeners else "off"
+        login = [("AuthType", "MD5"), ("Username", self._settings.username), ("Key", key), ("Events", events)]
         await self._exchange(writer, "Login", login, is_list=False)
+
+    async def _narrow(self) -> None:
+        """Ask for nothing of those classes but what is listened to: each call alone has dozens of events.
+
+        Where that is refused they all come, and are dropped here.
+        """
+        for event, _ in self._listeners.values():
+            with suppress(AsteriskRefused, AsteriskAway):
+                await self.action("Filter", [("Operation", "Add"), ("Filter", f"Event: {event}")])
 
     def _take(self, message: Message) -> None:
         asked = self._asked.get(message.get("actionid")) or self._list_that_ends_with(message)
         if asked is None or asked.answer.done():
             # An event that nobody asked for, or an answer that came too late.
+            listener = self._listeners.get(message.get("event").lower()) if asked is None else None
+            if listener is not None and "actionid" not in message.values:
+                listener[1](message)
             return
         if "response" in message.values:
             if message.get("response").lower() == "error":

@@ -5,12 +5,13 @@ restarts). The address says which registration is the phone's; more than one the
 """
 
 import asyncio
-import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from cisisk.mobility.asterisk import listings
 from cisisk.mobility.asterisk.connection import Asterisk, AsteriskAway, AsteriskRefused
+from cisisk.mobility.asterisk.listings import Contact, address_of, is_busy, user_of
 from cisisk.mobility.asterisk.wire import Message, NotSendable, shown
 from cisisk.mobility.restart.method import NotRestarted, Registration, Target, Unreachable
 from cisisk.model import sep_config
@@ -19,18 +20,16 @@ from cisisk.model.phone import Software
 
 IDENTIFY_SECONDS = 2.0
 """For everything that is asked before the file is written: less than a switch that is stopped may take."""
-_GONE = {"unavailable", "unreachable", "removed"}
-"""What Asterisk calls a contact that does not answer any more (ContactStatusDetail, Status)."""
-_IDLE = {"not in use", "unavailable", "invalid", "unknown", ""}
-"""The DeviceState of an endpoint without a call."""
 _NAME = re.compile(r"[A-Za-z0-9._@+-]{1,80}", re.ASCII)
 """A peer that goes into a function or a command: nothing that ends its argument there."""
 _CALL_ID = re.compile(r"[A-Za-z0-9.@_~!%*+:\[\]-]{1,255}", re.ASCII)
 """No character that Asterisk's argument splitter or the phone's braces give a meaning to; phones send hex and dots."""
-_CONTACT = re.compile(r"sips?:(?:([^@;>]*)@)?(\[[^\]]*\]|[^:;>]*)", re.IGNORECASE)
-"""The user and the host of a contact's URI."""
 _FUNCTIONS = {"sip": "SIPPEER({},regcallid)", "usecallmanager": "SIP_PEER({},register_callid)"}
 """What tells the Call-ID of a peer's REGISTER, by ``asterisk.channel`` (usecallmanager patches)."""
+
+
+class NotRegistered(NotRestarted):
+    """Nobody is registered from the phone's address: Asterisk has said so."""
 
 
 class Registrar:
@@ -69,8 +68,8 @@ class Registrar:
                 "the phone's address is not known, and without it nobody can tell which registration is its own"
             )
         if self._channel == "pjsip":
-            return await _pjsip(asterisk, target.address, _first_line(target.served))
-        return await _chan_sip(asterisk, target.address, _FUNCTIONS[self._channel])
+            return await _pjsip(asterisk, target.address, first_line(target.served))
+        return await _chan_sip(asterisk, target.address, self._channel)
 
 
 async def _pjsip(asterisk: Asterisk, address: str, line: str | None) -> Registration:
@@ -78,9 +77,9 @@ async def _pjsip(asterisk: Asterisk, address: str, line: str | None) -> Registra
     if line is not None and (found := await _endpoint(asterisk, address, line)):
         return found
     every = await asterisk.listing("PJSIPShowRegistrationInboundContactStatuses")
-    here = {_endpoint_of(message) for message in _live_contacts(every, address)}
+    here = {contact.endpoint for contact in _at(address, every)}
     if not here:
-        raise NotRestarted(f"no phone is registered at Asterisk from {address}")
+        raise NotRegistered(f"no phone is registered at Asterisk from {address}")
     if len(here) > 1:
         raise NotRestarted(_ambiguous(address, here))
     found = await _endpoint(asterisk, address, here.pop())
@@ -91,7 +90,7 @@ async def _pjsip(asterisk: Asterisk, address: str, line: str | None) -> Registra
 
 async def _endpoint(asterisk: Asterisk, address: str, name: str) -> Registration | None:
     """The registration of an endpoint from an address. Raises NotRestarted: it has two there."""
-    if not _NAME.fullmatch(name):
+    if not can_be_asked_for(name):
         return None
     try:
         told = await asterisk.listing("PJSIPShowEndpoint", [("Endpoint", name)])
@@ -99,7 +98,7 @@ async def _endpoint(asterisk: Asterisk, address: str, name: str) -> Registration
         if error.said.lower().startswith("unable to retrieve endpoint"):
             return None
         raise
-    contacts = {message.get("callid"): message for message in _live_contacts(told, address)}
+    contacts = {contact.call_id: contact for contact in _at(address, told)}
     if not contacts:
         return None
     if len(contacts) > 1:
@@ -108,78 +107,70 @@ async def _endpoint(asterisk: Asterisk, address: str, name: str) -> Registration
     states = [message.get("devicestate") for message in told if message.get("event") == "EndpointDetail"]
     return Registration(
         peer=name,
-        user=_user(contact.get("uri")),
+        user=contact.user,
         call_id=_checked_call_id(call_id) if call_id else "",
-        in_call=states[0].lower() not in _IDLE if states else None,
+        in_call=is_busy(states[0]) if states else None,
     )
 
 
-def _live_contacts(messages: list[Message], address: str) -> Iterator[Message]:
-    for message in messages:
-        if message.get("event") == "ContactStatusDetail" and message.get("status").lower() not in _GONE:
-            match = _CONTACT.match(message.get("uri"))
-            hosts = (match[2] if match else "", _host(message.get("viaaddress")))
-            if any(_same(host, address) for host in hosts):
-                yield message
+def _at(address: str, messages: Iterable[Message]) -> Iterator[Contact]:
+    """The contacts from an address that have not gone."""
+    known = address_of(address)
+    return (contact for contact in listings.contacts(messages) if contact.is_live and known in contact.addresses)
 
 
-async def _chan_sip(asterisk: Asterisk, address: str, function: str) -> Registration:
-    peers = await asterisk.listing("SIPpeers")
-    here = {message.get("objectname") for message in peers if _same(message.get("ipaddress"), address)}
+async def _chan_sip(asterisk: Asterisk, address: str, channel: str) -> Registration:
+    known = address_of(address)
+    here = {peer.name for peer in listings.peers(await asterisk.listing("SIPpeers")) if peer.address == known}
     if not here:
-        raise NotRestarted(f"no phone is registered at Asterisk from {address}")
+        raise NotRegistered(f"no phone is registered at Asterisk from {address}")
     if len(here) > 1:
         raise NotRestarted(_ambiguous(address, here))
     name = here.pop()
-    if not _NAME.fullmatch(name):
+    if not can_be_asked_for(name):
         raise NotRestarted(f"the peer {shown(name)!r} has a name that cannot be passed on to Asterisk")
     told = await asterisk.action("SIPshowpeer", [("Peer", name)])
-    call_id = (await asterisk.action("Getvar", [("Variable", function.format(name))])).get("value")
+    call_id = await chan_sip_call_id(asterisk, channel, name)
     return Registration(
         peer=name,
-        user=_user(told.get("reg-contact")) or name,
-        call_id=_checked_call_id(call_id) if call_id not in {"", "(null)"} else "",
+        user=user_of(told.get("reg-contact")) or name,
+        call_id=_checked_call_id(call_id) if call_id else "",
         in_call=None,
     )
 
 
-def _first_line(served: bytes | None) -> str | None:
+async def chan_sip_call_id(asterisk: Asterisk, channel: str, peer: str) -> str:
+    """The Call-ID of the REGISTER of a ``peer`` that :func:`can_be_asked_for`; empty when that is not told.
+
+    Raises:
+        AsteriskAway: there is no answer.
+        AsteriskRefused: the account may not ask.
+    """
+    told = await asterisk.action("Getvar", [("Variable", _FUNCTIONS[channel].format(peer))])
+    call_id = told.get("value")
+    return call_id if call_id != "(null)" else ""
+
+
+def can_be_asked_for(name: str) -> bool:
+    """Whether the name of a peer or an endpoint can stand in a function or a command, and mean itself there."""
+    return _NAME.fullmatch(name) is not None
+
+
+def first_line(config: bytes | None) -> str | None:
     """The name of the first line in a config; None if it cannot be read."""
-    if served is None:
+    if config is None:
         return None
     try:
-        lines = sep_config.read(served).lines
+        lines = sep_config.read(config).lines
     except Invalid:
         return None
     return next((line.name for line in lines if line.is_line), None)
-
-
-def _endpoint_of(contact: Message) -> str:
-    return contact.get("endpointname") or contact.get("aor")
-
-
-def _user(uri: str) -> str:
-    match = _CONTACT.search(uri)
-    return (match[1] or "") if match else ""
 
 
 def _checked_call_id(call_id: str) -> str:
     if not _CALL_ID.fullmatch(call_id):
         raise NotRestarted("the Call-ID of the phone's registration is not one that can be passed on")
     return call_id
-
-
-def _host(address: str) -> str:
-    """The host of ``192.0.2.7:5060`` or ``[2001:db8::7]:5060``."""
-    host, colon, port = address.rpartition(":")
-    return host if colon and port.isdecimal() else address
-
-
-def _same(one: str, other: str) -> bool:
-    try:
-        return ipaddress.ip_address(one.strip("[]")) == ipaddress.ip_address(other.strip("[]"))
-    except ValueError:
-        return False
 
 
 def _ambiguous(address: str, names: set[str]) -> str:

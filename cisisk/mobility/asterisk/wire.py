@@ -5,7 +5,7 @@ A message is lines of ``Key: Value``, ended by CR LF, and a blank line after the
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from cisisk.model.errors import CisiskError
@@ -17,6 +17,9 @@ MAX_MESSAGE_BYTES = 1 << 20
 BANNER = b"Asterisk Call Manager/"
 
 _END = b"\r\n\r\n"
+_EVENT = b"event:"
+_ASKED_FOR = (b"\nactionid:", b"\neventlist:")
+"""What every event of a list has at least one of (chan-sccp leaves the ActionID out of the last)."""
 _FOLLOWS = b"response: follows"
 _END_OF_COMMAND = b"--END COMMAND--"
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9-]*", re.ASCII)
@@ -107,14 +110,19 @@ def _command_output(block: bytes) -> Message:
     return Message(values, tuple(output))
 
 
-async def receive(reader: asyncio.StreamReader) -> list[Message]:
-    """The next messages.
+async def receive(reader: asyncio.StreamReader, events: Collection[str] = ()) -> list[Message]:
+    """The next messages; none if it was an event that nobody wants, which is not even parsed.
+
+    Args:
+        events: the names, in small letters, of what is wanted beside what was asked for.
 
     Raises:
         Garbled: more than :data:`MAX_MESSAGE_BYTES` without an end.
         ConnectionError: the connection has ended.
     """
     block = await _until_blank_line(reader)
+    if _is_unwanted(block, events):
+        return []
     if block[: len(_FOLLOWS)].lower() == _FOLLOWS:
         # What a command prints may have blank lines.
         while _END_OF_COMMAND not in block:
@@ -122,6 +130,16 @@ async def receive(reader: asyncio.StreamReader) -> list[Message]:
             if len(block) > MAX_MESSAGE_BYTES:
                 raise Garbled("Asterisk sent a message without an end")
     return parse(block)
+
+
+def _is_unwanted(block: bytes, events: Collection[str]) -> bool:
+    if block[: len(_EVENT)].lower() != _EVENT:
+        return False
+    name = block[len(_EVENT) : block.index(b"\n")].decode("utf-8", "replace").strip().lower()
+    if name in events:
+        return False
+    known = block.lower()
+    return not any(mark in known for mark in _ASKED_FOR)
 
 
 async def _until_blank_line(reader: asyncio.StreamReader) -> bytes:

@@ -8,6 +8,7 @@ from cisisk.model.deployment import RESTART_OK
 from cisisk.model.errors import CisiskError, ConfigurationError
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
+from cisisk.model.sep_config.diff import RestartType
 
 
 class NotRestarted(CisiskError):
@@ -49,6 +50,7 @@ class Target:
         software: what it runs, or what the profile is for when nobody has said.
         served: the config that it was served before, which it most likely runs; None when it was served none.
         wanted: the config that it is to take at this restart.
+        action: what it is to be told; None for what the two configs differ in to decide.
         registration: None when nobody could be asked, or it is not registered.
         unregistered: why that is so; None when nobody was asked.
     """
@@ -59,6 +61,7 @@ class Target:
     software: Software
     served: bytes | None = field(default=None, repr=False)
     wanted: bytes | None = field(default=None, repr=False)
+    action: RestartType | None = None
     registration: Registration | None = None
     unregistered: NotRestarted | None = None
 

@@ -5,6 +5,7 @@ from typing import TypeAlias
 from cisisk.mobility.restart.method import Target
 from cisisk.model import sep_config
 from cisisk.model.errors import Invalid
+from cisisk.model.phone import Software
 from cisisk.model.sep_config import SepConfig
 from cisisk.model.sep_config.diff import RestartType, reset_reasons
 
@@ -17,6 +18,11 @@ Action: TypeAlias = RestartType
 
 def action_for(target: Target) -> Action:
     """``reset`` if the new config changes what a phone takes only when it starts anew, else ``restart`` (notes 3.0)."""
+    if target.action is not None:
+        return target.action
+    if target.software is Software.SCCP:
+        # Few configs for SCCP say so themselves; over SCCP a restart reads no files (notes 3.0).
+        return "reset"
     before, after = _read(target.served), _read(target.wanted)
     if before is None or after is None:
         return "restart"

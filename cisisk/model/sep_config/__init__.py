@@ -4,6 +4,7 @@ The bytes themselves are never changed here; they are stored and served as they 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import islice
 
 from cisisk.model.catalogue import find
@@ -19,6 +20,9 @@ __all__ = ["Finding", "FindingCode", "Line", "SepConfig", "decode", "encode", "j
 
 MAX_FINDINGS = 100
 """Nobody reads more, and a file must not make its answer larger than itself."""
+_REMEMBERED, _LARGEST_REMEMBERED = 256, 32 << 10
+"""Configs, and bytes of each (those in the field have 6 to 25 KB): one switch asks several times what the old and the
+new one say, and many may be under way. At most 8 MiB of files."""
 
 
 def read(content: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> SepConfig:
@@ -27,7 +31,14 @@ def read(content: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> SepConfig:
     Raises:
         Invalid: it must not be served. The field ``cnf_xml`` says where, why, and what to do.
     """
-    return facts_of(parse(content, max_bytes=max_bytes))
+    if len(content) > min(max_bytes, _LARGEST_REMEMBERED):
+        return facts_of(parse(content, max_bytes=max_bytes))
+    return _remembered(content)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _remembered(content: bytes) -> SepConfig:
+    return facts_of(parse(content))
 
 
 def judge(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 from lxml import etree
 
@@ -186,5 +187,6 @@ def _check_root(root: etree._Element) -> None:
         raise refusal("The root element is not <device>. Send the phone's own config, SEP<MAC>.cnf.xml.")
 
 
+@cache
 def _any_namespace(path: str) -> str:
     return "/".join(f"{{*}}{name}" for name in path.split("/"))

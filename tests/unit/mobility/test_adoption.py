@@ -17,9 +17,10 @@ from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.provisioning.library import ChangedMeanwhile, Library
-from cisisk.store import audit, configs, deployments, phones
+from cisisk.store import audit, configs, deployments, phones, progress
 from cisisk.store.database import Database
 from cisisk.store.listing import Listing
+from tests.unit.plans import plan
 
 FIRST, SECOND, FOREIGN = (f"<device><a>{name}</a></device>".encode() for name in ("first", "second", "foreign"))
 ANNA = Actor(user_uuid="anna", ip="192.0.2.7")
@@ -62,10 +63,10 @@ async def actions(db: Database) -> list[str]:
 async def switched(db: Database, library: Library, mac: Mac, profile: Profile, content: bytes = FIRST) -> str:
     """The phone is served a profile's config; the uuid of the deployment."""
     known = library.current(mac.config_name)
-    deployment = await deployments.record(db, SYSTEM, mac, profile, content, known.content if known else None)
+    deployment = await progress.record(db, SYSTEM, plan(mac, profile, content), known.content if known else None)
     library.replace(mac.config_name, content, known)
-    await deployments.written(db, SYSTEM, deployment)
-    await deployments.restart_tried(db, deployment, "ok", "test")
+    await progress.written(db, SYSTEM, deployment, now())
+    await progress.restart_tried(db, deployment, "ok", "test", "restart")
     return deployment.uuid
 
 
@@ -109,7 +110,7 @@ async def test_it_waits_for_the_switch_under_way_and_does_not_supersede_it(
         other = Mac("AABBCCDDEE02")
         await adoption.put(ANNA, other, SECOND)
         assert not putting.done()
-        assert not superseded.is_set()
+        assert not superseded.done()
         assert not (root / mac.config_name).exists()
     await putting
     assert (root / mac.config_name).read_bytes() == FIRST
@@ -342,7 +343,7 @@ async def test_a_switch_that_could_not_be_recorded_is_no_change_by_somebody_else
     db: Database, library: Library, adoption: Adoption, mac: Mac, profile: Profile
 ) -> None:
     await switched(db, library, mac, profile)
-    await deployments.record(db, SYSTEM, mac, profile, SECOND, FIRST)
+    await progress.record(db, SYSTEM, plan(mac, profile, SECOND), FIRST)
     library.replace(mac.config_name, SECOND, library.current(mac.config_name))
     await adoption.look()
     assert await actions(db) == []

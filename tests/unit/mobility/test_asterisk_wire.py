@@ -92,5 +92,27 @@ async def test_a_command_that_prints_without_end_is_refused(monkeypatch: pytest.
         await receive(reader)
 
 
+async def test_an_event_that_nobody_wants_is_not_read_and_what_was_asked_for_is() -> None:
+    blocks = [
+        b"Event: Newexten\r\nExten: 1\r\n",
+        b"Event: PeerStatus\r\nPeer: SIP/1\r\n",
+        b"Event: PeerEntry\r\nActionID: cisisk-1\r\n",
+        b"Event: SCCPListDevicesComplete\r\nEventList: Complete\r\n",
+        b"Response: Success\r\n",
+        b"EVENT:newexten\r\nactionid: 1\r\n",
+    ]
+    reader = asyncio.StreamReader()
+    reader.feed_data(b"\r\n".join((*blocks, b"")))
+    told = [await receive(reader, {"peerstatus"}) for _ in blocks]
+    assert [[message.get("event") for message in messages] for messages in told] == [
+        [],
+        ["PeerStatus"],
+        ["PeerEntry"],
+        ["SCCPListDevicesComplete"],
+        [""],
+        ["newexten"],
+    ]
+
+
 def test_what_is_repeated_in_an_error_is_short_and_printable() -> None:
     assert wire.shown("a\x1b[31m\n" + "b" * 500) == "a[31m" + "b" * 193

@@ -18,8 +18,9 @@ from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
 from cisisk.model.user import SYSTEM
 from cisisk.provisioning.fetch import Fetch, Outcome
-from cisisk.store import deployments, phones
+from cisisk.store import deployments, phones, progress
 from cisisk.store.database import Database
+from tests.unit.plans import plan
 
 CONFIG = b"<served/>"
 SHA256 = hashlib.sha256(CONFIG).hexdigest()
@@ -33,8 +34,8 @@ async def contacts(db: Database) -> Contacts:
 @pytest.fixture
 async def deployment(db: Database, mac: Mac, profile: Profile) -> Deployment:
     """A config that waits to be fetched."""
-    recorded = await deployments.record(db, SYSTEM, mac, profile, CONFIG, None)
-    await deployments.written(db, SYSTEM, recorded)
+    recorded = await progress.record(db, SYSTEM, plan(mac, profile, CONFIG), None)
+    await progress.written(db, SYSTEM, recorded, now())
     return recorded
 
 
@@ -211,7 +212,7 @@ async def test_whatever_comes_in_whatever_batches_the_store_ends_as_if_each_had_
 async def test_what_is_delivered_while_its_switch_is_being_committed_is_marked(
     contacts: Contacts, db: Database, mac: Mac, profile: Profile
 ) -> None:
-    recorded = await deployments.record(db, SYSTEM, mac, profile, CONFIG, None)
+    recorded = await progress.record(db, SYSTEM, plan(mac, profile, CONFIG), None)
     async with db.transaction() as tx:
         await tx.rows("UPDATE deployments SET written_at = ? WHERE uuid = ?", (now(), recorded.uuid))
         storing = asyncio.create_task(stored(contacts, fetch(mac.config_name)))
@@ -231,8 +232,8 @@ async def test_what_was_asked_for_before_a_newer_switch_and_told_after_it_is_mar
         return now() > told.started_at
 
     await until(later)
-    newer = await deployments.record(db, SYSTEM, mac, profile, b"<newer/>", None)
-    await deployments.written(db, SYSTEM, newer)
+    newer = await progress.record(db, SYSTEM, plan(mac, profile, b"<newer/>"), None)
+    await progress.written(db, SYSTEM, newer, now())
     await stored(contacts, told)
     assert await state(db, deployment) is DeploymentState.FETCHED
     assert await state(db, newer) is DeploymentState.WRITTEN
@@ -242,9 +243,9 @@ async def test_all_phones_that_take_a_new_config_in_one_storm_are_marked(
     contacts: Contacts, db: Database, profile: Profile
 ) -> None:
     macs = [Mac(f"AABBCCDD{number:04X}") for number in range(50)]
-    made = [await deployments.record(db, SYSTEM, mac, profile, CONFIG, None) for mac in macs]
+    made = [await progress.record(db, SYSTEM, plan(mac, profile, CONFIG), None) for mac in macs]
     for each in made[::2]:
-        await deployments.written(db, SYSTEM, each)
+        await progress.written(db, SYSTEM, each, now())
     await stored(contacts, *(fetch(mac.config_name) for mac in macs))
     states = [await state(db, each) for each in made]
     assert states == [DeploymentState.FETCHED, DeploymentState.RECORDED] * 25

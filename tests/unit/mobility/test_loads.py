@@ -10,8 +10,9 @@ from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
 from cisisk.model.user import SYSTEM
 from cisisk.provisioning.library import Library
-from cisisk.store import deployments
+from cisisk.store import progress
 from cisisk.store.database import Database
+from tests.unit.plans import plan
 
 LOAD = "SIP45.9-4-2SR3-1S"
 
@@ -74,7 +75,7 @@ async def test_what_was_deployed_is_looked_at_as_things_are_now(
 ) -> None:
     loads = Loads(db, library)
     content = config("<loadInformation>X45</loadInformation>")
-    deployment = await deployments.record(db, SYSTEM, mac, profile, content, None)
+    deployment = await progress.record(db, SYSTEM, plan(mac, profile, content), None)
     assert [finding.code for finding in await loads.findings_of(deployment)] == ["load_not_served"]
     place(library, root, X45_loads=b"")
     assert await loads.findings_of(deployment) == ()

@@ -12,15 +12,17 @@ from cisisk.mobility import takeover as module
 from cisisk.mobility.adoption import Adoption, FromThreads
 from cisisk.mobility.takeover import Report, Takeover
 from cisisk.mobility.turns import Turns
+from cisisk.model.clock import now
 from cisisk.model.errors import Conflict, Invalid, StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.provisioning.library import STAGING, Library
 from cisisk.provisioning.uploads import Uploads
-from cisisk.store import audit, deployments, phones, profiles
+from cisisk.store import audit, phones, profiles, progress
 from cisisk.store.database import Database
 from cisisk.store.listing import Listing
+from tests.unit.plans import plan
 
 OTHER = Mac("AABBCCDDEE02")
 ANNA = Actor(user_uuid="anna")
@@ -164,9 +166,9 @@ async def test_what_was_taken_over_and_then_switched_or_deleted_does_not_come_ba
 async def test_a_phone_that_is_served_something_else_keeps_that_and_the_config_is_a_profile_all_the_same(
     db: Database, library: Library, take: Take, old: Path, root: Path, mac: Mac, profile: Profile
 ) -> None:
-    deployment = await deployments.record(db, SYSTEM, mac, profile, config("777"), None)
+    deployment = await progress.record(db, SYSTEM, plan(mac, profile, config("777")), None)
     library.replace(mac.config_name, config("777"), None)
-    await deployments.written(db, SYSTEM, deployment)
+    await progress.written(db, SYSTEM, deployment, now())
     place(old, mac.config_name, config())
     report = await take(old)
     assert counts(report) == (0, 1, 0, 0)
@@ -179,9 +181,9 @@ async def test_a_phone_that_is_served_something_else_keeps_that_and_the_config_i
 async def test_what_a_profile_has_put_there_does_not_become_another_profile(
     db: Database, library: Library, take: Take, root: Path, mac: Mac, profile: Profile
 ) -> None:
-    deployment = await deployments.record(db, SYSTEM, mac, profile, config("777"), None)
+    deployment = await progress.record(db, SYSTEM, plan(mac, profile, config("777")), None)
     library.replace(mac.config_name, config("777"), None)
-    await deployments.written(db, SYSTEM, deployment)
+    await progress.written(db, SYSTEM, deployment, now())
     known = (await profiles.page(db, Listing())).total
     assert counts(await take(root)) == (0, 0, 0, 1)
     assert (await profiles.page(db, Listing())).total == known

@@ -25,7 +25,7 @@ class Taker:
     """Somebody who takes a turn and gives it back when told."""
 
     def __init__(self, turns: Turns, mac: Mac = ONE) -> None:
-        self.turn: asyncio.Event | None = None
+        self.turn: asyncio.Future[None] | None = None
         self.go = asyncio.Event()
         self.task = asyncio.create_task(self._take(turns, mac))
 
@@ -37,7 +37,7 @@ class Taker:
     @property
     def superseded(self) -> bool | None:
         """None while it waits for its turn."""
-        return None if self.turn is None else self.turn.is_set()
+        return None if self.turn is None else self.turn.done()
 
 
 async def test_turns_are_taken_one_at_a_time_in_the_order_of_their_coming(turns: Turns) -> None:
@@ -133,7 +133,7 @@ async def test_one_who_comes_while_the_last_leaves_finds_a_free_turn(turns: Turn
             entered.append("first")
         async with turns.take(ONE) as superseded:
             entered.append("second")
-            assert not superseded.is_set()
+            assert not superseded.done()
 
     await asyncio.gather(again(), again())
     assert len(entered) == 4

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cisisk.simulator.phone_xml import XmlError
-from cisisk.simulator.running_config import RunningConfig
+from cisisk.simulator.running_config import LineAtProxy, RunningConfig
 
 FULL = """<?xml version="1.0" encoding="UTF-8"?>
 <device>
@@ -32,6 +32,35 @@ def test_the_elements_a_phone_acts_on_are_read() -> None:
         contact="desk",
         has_call_manager=True,
     )
+
+
+PLACED = b"""<device><devicePool><callManagerGroup><members>
+  <member priority="1"><callManager><processNodeName>192.0.2.11</processNodeName></callManager></member>
+  <member priority="0"><callManager><ports><sipPort>5070</sipPort></ports>
+    <processNodeName>192.0.2.10</processNodeName></callManager></member>
+</members></callManagerGroup></devicePool><sipProfile><sipLines><line><proxy>%b</proxy><port>5080</port>
+  <name>1001</name><authName>a1001</authName><authPassword>secret</authPassword></line></sipLines>
+  <sipStack><timerRegisterExpires>120</timerRegisterExpires></sipStack></sipProfile>
+<transportLayerProtocol>%b</transportLayerProtocol></device>"""
+
+
+def test_a_line_registers_with_the_first_call_manager_or_with_its_own_proxy() -> None:
+    by_group = RunningConfig.read(PLACED % (b"USECALLMANAGER", b"1")).registers
+    assert by_group == LineAtProxy(
+        name="1001",
+        contact="1001",
+        host="192.0.2.10",
+        port=5070,
+        is_tcp=True,
+        auth_name="a1001",
+        auth_password="secret",
+        expires=120,
+    )
+    by_proxy = RunningConfig.read(PLACED % (b"192.0.2.12", b"2")).registers
+    assert by_proxy is not None
+    assert (by_proxy.host, by_proxy.port, by_proxy.is_tcp) == ("192.0.2.12", 5080, False)
+    assert RunningConfig.read(PLACED % (b"USECALLMANAGER", b"3")).registers is None
+    assert "secret" not in repr(by_group)
 
 
 def test_absent_elements_name_nothing() -> None:

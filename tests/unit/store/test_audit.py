@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from cisisk.model.clock import after
+from cisisk.model.clock import after, now
 from cisisk.model.deployment import Deployment
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.profile import Profile
 from cisisk.model.user import Actor, Permission, User
-from cisisk.store import audit, deployments, logins, permissions, phones, pins, profiles, users
+from cisisk.store import audit, logins, permissions, phones, pins, profiles, progress, users
 from cisisk.store.database import Database
 from cisisk.store.listing import Listing
+from tests.unit.plans import plan
 
 SECRET = "sentinel7331"
 PASSWORD_HASH, PIN_HASH = f"$argon2id${SECRET}password", f"$argon2id${SECRET}pin"
@@ -49,7 +50,7 @@ async def scene(db: Database, superadmin: User, new_user: Any, new_profile: Any,
     await pins.put(db, actor, anna.uuid, PIN_HASH)
     await phones.create(db, actor, mac, {"software": Software.SIP})
     profile = await new_profile(anna, cnf_xml=CONFIG)
-    deployment = await deployments.record(db, actor, mac, profile, CONFIG, b"<found/>" + CONFIG)
+    deployment = await progress.record(db, actor, plan(mac, profile, CONFIG), b"<found/>" + CONFIG)
     await logins.begin(db, actor, anna.uuid, PASSWORD_HASH, "session", USED, LATER)
     await logins.rotate(db, actor, USED, NEXT, LATER)
     return Scene(db, actor, anna, bert, clerk, spare, profile, mac, deployment)
@@ -102,7 +103,7 @@ CHANGES: dict[str, tuple[Callable[[Scene], Awaitable[object]], Callable[[Scene],
         lambda s: s.profile.uuid,
     ),
     "profile.deleted": (lambda s: profiles.delete(s.db, s.actor, s.profile.uuid), lambda s: s.profile.uuid),
-    "profile.switched": (lambda s: deployments.written(s.db, s.actor, s.deployment), lambda s: s.profile.uuid),
+    "profile.switched": (lambda s: progress.written(s.db, s.actor, s.deployment, now()), lambda s: s.profile.uuid),
     "phone.created": (
         lambda s: phones.create(s.db, s.actor, Mac("AABBCCDDEE02"), {"name": "new"}),
         lambda _: "AA:BB:CC:DD:EE:02",

@@ -3,14 +3,16 @@ from typing import Any
 
 import pytest
 
+from cisisk.model.clock import now
 from cisisk.model.errors import Invalid, NotFound, Stale
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.revision import entity_tag
 from cisisk.model.user import Actor, User
-from cisisk.store import deployments, phones, profiles, users
+from cisisk.store import deployments, phones, profiles, progress, users
 from cisisk.store.database import Database
 from cisisk.store.listing import Listing
+from tests.unit.plans import plan
 
 NOTHING = "99999999-9999-9999-9999-999999999999"
 ODD_BYTES = b"\xef\xbb\xbf<device>\r\n\0\xff\xfe</device>"
@@ -104,8 +106,8 @@ async def test_a_phone_outlives_the_profile_it_runs(
     db: Database, anna: User, new_profile: Any, actor: Actor, mac: Mac, what: str
 ) -> None:
     made = await new_profile(anna)
-    deployment = await deployments.record(db, actor, mac, made, b"<served/>", None)
-    await deployments.written(db, actor, deployment)
+    deployment = await progress.record(db, actor, plan(mac, made, b"<served/>"), None)
+    await progress.written(db, actor, deployment, now())
     assert (await phones.get(db, mac)).current_profile_uuid == made.uuid
     assert [phone.mac for phone in (await phones.page_of_user(db, Listing(), anna.uuid)).items] == [mac]
     if what == "user":

@@ -1,0 +1,123 @@
+"""Switching phones to profiles, and what becomes of it."""
+
+import hashlib
+from dataclasses import asdict, replace
+from typing import Any
+
+from aiohttp import web
+from marshmallow import Schema
+
+from cisisk.api.context import FEED, LOADS, SETTINGS, SWITCHER, actor, database, uuid_of
+from cisisk.api.envelope import reply, reply_list
+from cisisk.api.openapi import QUERY, body_of, operation
+from cisisk.api.schemas.deployment import (
+    DeploymentOut,
+    DeploymentsQuery,
+    DeploymentStoryOut,
+    StepOut,
+    SwitchIn,
+    SwitchOut,
+    SwitchQuery,
+)
+from cisisk.api.schemas.phone import WarningOut
+from cisisk.mobility.switch import Preview
+from cisisk.model.deployment import Deployment, when_it_begins
+from cisisk.store import deployments, steps
+from cisisk.store.listing import Listing
+
+_DEPLOYMENT, _STORY, _STEP = DeploymentOut(), DeploymentStoryOut(), StepOut()
+_SWITCH, _WARNINGS = SwitchOut(), WarningOut(many=True)
+_DRY_RUN = "This was a dry run"
+"""In place of what became of the restart."""
+_DEFERRED = "Deferred: the switch begins {}"
+_OF_LISTS = ("limit", "offset", "q", "sort")
+
+
+@operation(
+    summary="Switch a phone to a profile",
+    tag="Deployments",
+    body=SwitchIn(),
+    query=SwitchQuery(),
+    data=SwitchOut(),
+    errors=(404, 409),
+)
+async def switch(request: web.Request) -> web.Response:
+    """POST /phone-profiles/switch."""
+    body, query, switcher = body_of(request), request[QUERY], request.config_dict[SWITCHER]
+    if query["dry_run"]:
+        preview = await switcher.preview(body["profile_uuid"], body["mac"])
+        return reply(request, "Nothing was switched", await _previewed(request, preview))
+    policy = replace(request.config_dict[SETTINGS].switch.policy, **body["policy"])
+    deployment = await switcher.switch(actor(request), body["profile_uuid"], body["mac"], policy)
+    if query["wait"]:
+        deployment = await request.config_dict[FEED].ended(deployment.uuid, query["wait"])
+    return reply(request, "Profile switched", await _switched(request, deployment))
+
+
+async def _previewed(request: web.Request, preview: Preview) -> dict[str, Any]:
+    findings = await request.config_dict[LOADS].findings_in(preview.content)
+    told = {
+        "profile_name": preview.profile.name,
+        "mac": preview.mac,
+        "restart": _DRY_RUN,
+        "uuid": None,
+        "sha256": hashlib.sha256(preview.content).hexdigest(),
+        "state": None,
+        "ended_at": None,
+        "warnings": findings,
+        "preview": {**asdict(preview.diff), "methods": preview.methods, "in_the_way": preview.in_the_way},
+    }
+    return dict(_SWITCH.dump(told))
+
+
+async def _switched(request: web.Request, deployment: Deployment) -> dict[str, Any]:
+    told = await _with_warnings(request, _SWITCH, deployment)
+    if deployment.deferred_until is not None:
+        told["restart"] = _DEFERRED.format(when_it_begins(deployment.deferred_until))
+    return told
+
+
+@operation(summary="List deployments", tag="Deployments", query=DeploymentsQuery(), data=DeploymentOut(many=True))
+async def find(request: web.Request) -> web.Response:
+    """GET /deployments."""
+    query = request[QUERY]
+    listing = Listing(**{name: query[name] for name in _OF_LISTS})
+    page = await deployments.page(database(request), listing, query["mac"], query["state"])
+    data = _DEPLOYMENT.dump(page.items, many=True)
+    return reply_list(request, f"{len(data)} deployment(s) found", data, total=page.total, listing=listing)
+
+
+@operation(summary="Show what became of a switch", tag="Deployments", data=DeploymentStoryOut())
+async def show(request: web.Request) -> web.Response:
+    """GET /deployments/{uuid}."""
+    deployment = await deployments.get(database(request), uuid_of(request))
+    return reply(request, "Deployment found", await _story(request, deployment))
+
+
+@operation(
+    summary="Serve a phone again what it was served before",
+    tag="Deployments",
+    data=DeploymentStoryOut(),
+    errors=(409,),
+)
+async def roll_back(request: web.Request) -> web.Response:
+    """POST /deployments/{uuid}/rollback."""
+    deployment = await request.config_dict[SWITCHER].roll_back(actor(request), uuid_of(request))
+    return reply(request, "Deployment rolled back", await _story(request, deployment))
+
+
+@operation(summary="Call off a switch that has not begun", tag="Deployments", data=DeploymentStoryOut(), errors=(409,))
+async def cancel(request: web.Request) -> web.Response:
+    """POST /deployments/{uuid}/cancel."""
+    deployment = await request.config_dict[SWITCHER].cancel(actor(request), uuid_of(request))
+    return reply(request, "Deployment cancelled", await _story(request, deployment))
+
+
+async def _story(request: web.Request, deployment: Deployment) -> dict[str, Any]:
+    told = await _with_warnings(request, _STORY, deployment)
+    return {**told, "steps": _STEP.dump(await steps.of(database(request), deployment.uuid), many=True)}
+
+
+async def _with_warnings(request: web.Request, schema: Schema, deployment: Deployment) -> dict[str, Any]:
+    findings = await request.config_dict[LOADS].findings_of(deployment)
+    return {**schema.dump(deployment), "warnings": _WARNINGS.dump(findings)}

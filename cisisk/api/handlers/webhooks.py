@@ -1,0 +1,95 @@
+"""Webhooks, and what they were told."""
+
+from typing import Any
+
+from aiohttp import web
+
+from cisisk.api.context import WEBHOOKS, actor, database, seen_versions, uuid_of
+from cisisk.api.envelope import reply, reply_list
+from cisisk.api.openapi import QUERY, body_of, operation
+from cisisk.api.schemas.listing import ListQuery
+from cisisk.api.schemas.webhook import DeliveryOut, DeliveryQuery, WebhookIn, WebhookOut, WebhookWithSecretOut
+from cisisk.model.webhook import Webhook
+from cisisk.store import webhooks
+from cisisk.store.listing import Listing
+
+_WEBHOOK, _DELIVERY = WebhookOut(), DeliveryOut()
+_TAG = "Webhooks"
+
+
+def _with_secret(webhook: Webhook, made: str | None) -> dict[str, Any]:
+    return {**_WEBHOOK.dump(webhook), "secret": made}
+
+
+@operation(summary="List webhooks", tag=_TAG, query=ListQuery(), data=WebhookOut(many=True))
+async def find(request: web.Request) -> web.Response:
+    """GET /webhooks."""
+    listing = Listing(**request[QUERY])
+    page = await webhooks.page(database(request), listing)
+    data = _WEBHOOK.dump(page.items, many=True)
+    return reply_list(request, f"{len(data)} webhook(s) found", data, total=page.total, listing=listing)
+
+
+@operation(summary="Show a webhook", tag=_TAG, data=WebhookOut(), etag=True)
+async def show(request: web.Request) -> web.Response:
+    """GET /webhooks/{uuid}."""
+    webhook = await webhooks.get(database(request), uuid_of(request))
+    return reply(request, "Webhook found", _WEBHOOK.dump(webhook), version_of=webhook)
+
+
+@operation(
+    summary="Create a webhook",
+    tag=_TAG,
+    body=WebhookIn(),
+    data=WebhookWithSecretOut(),
+    status=201,
+    errors=(409,),
+    etag=True,
+)
+async def create(request: web.Request) -> web.Response:
+    """POST /webhooks."""
+    webhook, made = await request.config_dict[WEBHOOKS].create(actor(request), body_of(request))
+    return reply(request, "Webhook created", _with_secret(webhook, made), status=201, version_of=webhook)
+
+
+@operation(
+    summary="Change a webhook",
+    tag=_TAG,
+    body=WebhookIn(partial=True),
+    data=WebhookWithSecretOut(),
+    etag=True,
+)
+async def update(request: web.Request) -> web.Response:
+    """PUT /webhooks/{uuid}."""
+    webhook, made = await request.config_dict[WEBHOOKS].update(
+        actor(request), uuid_of(request), body_of(request), seen_versions(request)
+    )
+    return reply(request, "Webhook updated", _with_secret(webhook, made), version_of=webhook)
+
+
+@operation(summary="Delete a webhook", tag=_TAG, etag=True)
+async def delete(request: web.Request) -> web.Response:
+    """DELETE /webhooks/{uuid}."""
+    await webhooks.delete(database(request), actor(request), uuid_of(request), seen_versions(request))
+    return reply(request, "Webhook deleted")
+
+
+@operation(
+    summary="List what a webhook was told, and is to be told",
+    tag=_TAG,
+    query=DeliveryQuery(),
+    data=DeliveryOut(many=True),
+)
+async def find_deliveries(request: web.Request) -> web.Response:
+    """GET /webhooks/{uuid}/deliveries."""
+    listing = Listing(**request[QUERY])
+    page = await webhooks.deliveries(database(request), uuid_of(request), listing)
+    data = _DELIVERY.dump(page.items, many=True)
+    return reply_list(request, f"{len(data)} delivery(ies) found", data, total=page.total, listing=listing)
+
+
+@operation(summary="Try a webhook out", tag=_TAG, data=DeliveryOut(), status=201, errors=(409,))
+async def test(request: web.Request) -> web.Response:
+    """POST /webhooks/{uuid}/test: its deliveries tell what came of it."""
+    delivery = await request.config_dict[WEBHOOKS].test(actor(request), uuid_of(request))
+    return reply(request, "Test queued", _DELIVERY.dump(delivery), status=201)

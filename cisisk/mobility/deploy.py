@@ -1,0 +1,309 @@
+"""Deploying: the file, the record of it, and the restart that makes the phone come for it."""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from cisisk.mobility.contacts import Contacts
+from cisisk.mobility.restart import service_control
+from cisisk.mobility.restart.execute import PhoneCommands
+from cisisk.mobility.restart.method import Attempt, NotRestarted, Restarts, Target
+from cisisk.mobility.turns import Turns
+from cisisk.model.clock import Timestamp, now
+from cisisk.model.deployment import NOW, Deployment
+from cisisk.model.errors import CisiskError, Conflict, StorageFailed
+from cisisk.model.mac import Mac
+from cisisk.model.user import Actor
+from cisisk.provisioning.library import ChangedMeanwhile, Library, Snapshot
+from cisisk.provisioning.source import NotServed
+from cisisk.store import configs, deployments, progress
+from cisisk.store.database import Database
+
+log = logging.getLogger(__name__)
+
+STOPPING = "Cisisk was stopped before the phone accepted a restart. It is tried again when Cisisk runs again"
+SUPERSEDED = "A newer switch of this phone was accepted meanwhile, and the restart is left to that one"
+SERVED_ALL_THE_SAME = "The phone is served the new config all the same"
+CUT_OFF_BEFORE_WRITING = (
+    "The switch was cut off before its file was written, or the file was replaced since: the phone is served another "
+    "config"
+)
+CUT_OFF_BEFORE_RESTART = (
+    "The switch was cut off before it was known whether the phone restarts. If it does not come for the config, it is "
+    "told again"
+)
+_CLOSE_SECONDS = 2.0
+"""For closing the services on the screen: a courtesy that must not hold up the restart."""
+_WRITE_ATTEMPTS = 3
+"""Somebody else who writes the same file between reading and replacing it is lucky once, not three times."""
+
+_T = TypeVar("_T")
+
+
+class Deployer:
+    """Serves phones their configs, and has them restart.
+
+    Args:
+        turns: shared with everything else that changes the phones' configs.
+        expect: called when a phone is about to be restarted.
+        identify: adds who the phone is at its call manager, asked before its config changes.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        library: Library,
+        contacts: Contacts,
+        commands: PhoneCommands,
+        restarts: Restarts,
+        turns: Turns,
+        expect: Callable[[Mac], None],
+        identify: Callable[[Target], Awaitable[Target]],
+    ) -> None:
+        self._db = db
+        self._library = library
+        self._contacts = contacts
+        self._commands = commands
+        self._restarts = restarts
+        self._turns = turns
+        self._expect = expect
+        self._identify = identify
+        self._stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._running: set[asyncio.Task[Any]] = set()
+        self._unsettled: set[Mac] = set()
+
+    async def to_the_end(self, name: str, work: Coroutine[Any, Any, _T]) -> _T:
+        """What ``work`` gives. It goes on to its end even if the caller is cancelled."""
+        return await asyncio.shield(self._started(name, work))
+
+    async def catch_up(self) -> None:
+        """Wait until all is stored that the phones' fetches have told so far."""
+        await self._contacts.store_pending()
+
+    def is_busy(self, mac: Mac) -> bool:
+        """Whether the next :meth:`turn` of this phone has to wait for another."""
+        return self._turns.are_taken(mac)
+
+    @asynccontextmanager
+    async def turn(self, mac: Mac, *, supersedes: bool = True) -> AsyncIterator[asyncio.Future[None]]:
+        """Wait until nobody else changes the phone's config, and until all that is known of it is stored.
+
+        The future is done once a newer switch of this phone is waiting.
+        """
+        async with self._turns.take(mac, supersedes=supersedes) as superseded:
+            if mac in self._unsettled:
+                for deployment in await deployments.unfinished(self._db, mac):
+                    await self._settle(deployment)
+                self._unsettled.discard(mac)
+            await self.catch_up()
+            try:
+                yield superseded
+            except BaseException:
+                # What was refused may be true all the same, or not be recorded.
+                self._unsettled.add(mac)
+                raise
+
+    async def served_to(self, mac: Mac) -> Snapshot | None:
+        """What the phone is served now."""
+        return await asyncio.to_thread(self._library.current, mac.config_name)
+
+    async def identified(self, target: Target, runs: bytes | None, wanted: bytes) -> Target:
+        """Who the phone is at its call manager, while it ``runs`` one config and is to take another."""
+        return await self._identify(replace(target, served=runs, wanted=wanted))
+
+    async def deploy(
+        self,
+        actor: Actor,
+        deployment: Deployment,
+        target: Target,
+        found: Snapshot | None,
+        superseded: asyncio.Future[None],
+    ) -> Deployment:
+        """Serve a recorded deployment's config, ``target.wanted``, and have the phone come for it. In its turn.
+
+        Raises:
+            Conflict: somebody else keeps changing the file.
+            StorageFailed: the disk or the database refused; the phone is served what it had before, unless the text
+                says otherwise.
+        """
+        deciding = self._started("restart or reset", asyncio.to_thread(service_control.action_for, target))
+        async with self._services_closed(target) as closed:
+            moment = await self._write(deployment, target.wanted or b"", found)
+            # In its turn among the writers before the phone can be told, and so before the record of any fetch by it.
+            recording = self._started(f"record {deployment.mac}", progress.written(self._db, actor, deployment, moment))
+            await asyncio.sleep(0)
+            try:
+                attempt = await self._attempt(replace(target, action=await deciding), closed, superseded)
+                await recording
+                return await self._tried(deployment, attempt, await deciding)
+            except StorageFailed as error:
+                raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
+
+    async def serve(
+        self, actor: Actor, deployment: Deployment, content: bytes, found: Snapshot | None, why: str
+    ) -> Deployment:
+        """Serve a recorded deployment's config to a phone that need not restart, and ``why``. In its turn.
+
+        Raises:
+            Conflict, StorageFailed: as :meth:`deploy`.
+        """
+        moment = await self._write(deployment, content, found)
+        try:
+            await progress.written(self._db, actor, deployment, moment)
+            return await self._tried(deployment, Attempt(why), None)
+        except StorageFailed as error:
+            raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
+
+    async def settle(self, mac: Mac) -> None:
+        """Make true what the records say of a phone's deployments that were cut off. Raises StorageFailed."""
+        self._unsettled.add(mac)
+        async with self.turn(mac, supersedes=False):
+            pass
+
+    async def trigger(self, deployment: Deployment, target: Target, superseded: asyncio.Future[None]) -> Deployment:
+        """Have the phone restart once more. In its turn. Raises StorageFailed."""
+        async with self._services_closed(target) as closed:
+            return await self._tried(deployment, await self._attempt(target, closed, superseded), target.action)
+
+    async def recover(self) -> None:
+        """Make true what the records say of deployments that were cut off when the last process ended."""
+        for deployment in await deployments.unfinished(self._db):
+            try:
+                await self._settle(deployment)
+            except StorageFailed as error:
+                # One file or a full disk is no reason to leave all phones unserved.
+                self._unsettled.add(deployment.mac)
+                log.error("switch of %s: what became of it cannot be recorded: %s", deployment.mac, error)  # noqa: TRY400 -- the text says it all
+
+    async def stop(self, seconds: float) -> None:
+        """Let the deployments that are under way come to their end, without waiting for phones; at most so long."""
+        self._stopping.set_result(None)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                # Those too that were asked for before the stop and begin during it.
+                while self._running:
+                    await asyncio.wait(self._running)
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _started(self, name: str, work: Coroutine[Any, Any, _T]) -> "asyncio.Task[_T]":
+        task = asyncio.create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            # The caller has it too, unless it went away.
+            log.debug("%s ended with %r", task.get_name(), error)
+
+    async def _settle(self, deployment: Deployment) -> None:
+        """Make true what the record says of a switch that was cut off: the served file tells how far it came."""
+        if deployment.written_at is None:
+            if not await self._is_served(deployment):
+                if deployment.policy.when != NOW:
+                    await progress.deferred_again(self._db, deployment)
+                    return
+                await progress.failed(self._db, deployment, CUT_OFF_BEFORE_WRITING)
+                log.warning("switch of %s: %s", deployment.mac, CUT_OFF_BEFORE_WRITING)
+                return
+            actor = Actor(user_uuid=deployment.requested_by)
+            await progress.written(self._db, actor, deployment, deployment.recorded_at)
+        await self._tried(deployment, Attempt(CUT_OFF_BEFORE_RESTART), None)
+        log.warning("switch of %s: %s", deployment.mac, CUT_OFF_BEFORE_RESTART)
+
+    async def _is_served(self, deployment: Deployment) -> bool:
+        found = await self.served_to(deployment.mac)
+        return found is not None and found.sha256 == deployment.sha256
+
+    async def _write(self, deployment: Deployment, content: bytes, found: Snapshot | None) -> Timestamp:
+        """Serve ``content``; a moment just before the phone could fetch it."""
+        try:
+            for attempt in range(1, _WRITE_ATTEMPTS + 1):
+                moment = now()
+                try:
+                    await asyncio.to_thread(self._serve, deployment, content, found)
+                    break
+                except ChangedMeanwhile as error:
+                    if attempt == _WRITE_ATTEMPTS:
+                        raise Conflict(str(error)) from error
+                    found = await self._adopt(deployment.mac)
+        except CisiskError as error:
+            if await self._took_effect(deployment, str(error)):
+                raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
+            raise
+        return moment
+
+    async def _took_effect(self, deployment: Deployment, why: str) -> bool:
+        """Whether a phone is served its new config although something was refused; if it is not, the switch failed."""
+        # While the disk or the database fails as a whole, nothing can be told: the next switch or start settles it.
+        with suppress(StorageFailed):
+            if await self._is_served(deployment):
+                return True
+            await progress.failed(self._db, deployment, why)
+        return False
+
+    async def _adopt(self, mac: Mac) -> Snapshot | None:
+        await asyncio.to_thread(self._library.refresh)
+        found = await asyncio.to_thread(self._library.current, mac.config_name)
+        async with self._db.transaction() as tx:
+            await configs.found(tx, mac, found.content if found else None)
+        return found
+
+    def _serve(self, deployment: Deployment, content: bytes, found: Snapshot | None) -> None:
+        """Write the file, and read it back the way a phone would get it."""
+        name = deployment.mac.config_name
+        self._library.replace(name, content, found)
+        try:
+            with closing(self._library.open(name)) as there:
+                served = hashlib.sha256(there.read(0, there.size)).hexdigest()
+        except (NotServed, OSError) as error:
+            raise StorageFailed(f"{name} cannot be read back: {error}") from error
+        if served != deployment.sha256:
+            raise StorageFailed(f"{name} reads back differently from what was written")
+
+    async def _attempt(self, target: Target, closed: asyncio.Task[None], superseded: asyncio.Future[None]) -> Attempt:
+        """Restart the phone, unless a newer switch of it is waiting to do that with its own config."""
+        if superseded.done():
+            return Attempt(SUPERSEDED)
+        calling = asyncio.create_task(self._call(target, closed), name=f"restart {target.mac}")
+        try:
+            ends: list[asyncio.Future[Any]] = [calling, superseded, self._stopping]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if calling.done():
+                return calling.result()
+            return Attempt(SUPERSEDED if superseded.done() else STOPPING)
+        finally:
+            if not calling.done():
+                calling.cancel()
+                await asyncio.wait([calling])
+
+    async def _call(self, target: Target, closed: asyncio.Task[None]) -> Attempt:
+        self._expect(target.mac)
+        await closed
+        return await self._restarts.restart(target)
+
+    @asynccontextmanager
+    async def _services_closed(self, target: Target) -> AsyncIterator[asyncio.Task[None]]:
+        """Close the page on the screen, from which the profile may have been chosen. Done when the task is."""
+        closing = self._started(f"close services of {target.mac}", self._close_services(target))
+        try:
+            yield closing
+        finally:
+            closing.cancel()
+
+    async def _close_services(self, target: Target) -> None:
+        if target.address is not None:
+            with suppress(NotRestarted):
+                await self._commands.execute(target, ["Init:Services"], timeout=_CLOSE_SECONDS)
+
+    async def _tried(self, deployment: Deployment, attempt: Attempt, action: str | None) -> Deployment:
+        return await progress.restart_tried(
+            self._db, deployment, attempt.outcome, attempt.method, action, counts=attempt.outcome != STOPPING
+        )

@@ -1,0 +1,247 @@
+"""The feed of steps: whoever wants to know what happens to deployments is told after it is stored."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from cisisk.model.deployment import Deployment, Step
+from cisisk.model.errors import StorageFailed, TooBusy
+from cisisk.store import deployments, steps
+from cisisk.store.database import Database
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 500
+"""Steps read in one go."""
+_PAUSE_SECONDS = 0.05
+"""Between two looks: most steps of a switch, and those of all switches at the time, are read and judged together."""
+_AFTER_FAILURE_SECONDS = 1.0
+MAX_BEHIND = 5000
+"""Steps that wait for one follower; one that falls further behind has to look into the store."""
+
+
+MAX_READERS = 64
+"""At the same time: with as many that read slowly, what waits for them are still the same steps."""
+
+
+class FellBehind(Exception):
+    """A follower took too long: it has missed steps, which the store still has. It is told again from now on."""
+
+
+class Follower:
+    """Someone who is told of every step from now on, or of every step of one deployment.
+
+    Attributes:
+        is_over: nothing will be told any more.
+    """
+
+    def __init__(self, deployment: str | None = None) -> None:
+        self._deployment = deployment
+        self._steps: list[Step] = []
+        self._told = asyncio.Event()
+        self._lost = False
+        self.is_over = False
+
+    def tell(self, news: list[Step]) -> None:
+        """Append what is new; it is lost to one who is too far behind."""
+        if self._deployment is not None:
+            news = [step for step in news if step.deployment == self._deployment]
+        if not news or self._lost:
+            return
+        if len(self._steps) + len(news) > MAX_BEHIND:
+            self.lose()
+            return
+        self._steps += news
+        self._told.set()
+
+    def lose(self) -> None:
+        """Keep nothing for this follower until it has noticed."""
+        self._lost, self._steps = True, []
+        self._told.set()
+
+    def end(self) -> None:
+        """Nothing will be told any more."""
+        self.is_over = True
+        self._told.set()
+
+    async def news(self) -> list[Step]:
+        """The steps since the last time, at least one; waits for it. None once the feed has ended.
+
+        Raises:
+            FellBehind: some were missed.
+        """
+        await self._told.wait()
+        if self.is_over:
+            return []
+        self._told.clear()
+        if self._lost:
+            self._lost = False
+            raise FellBehind
+        news, self._steps = self._steps, []
+        return news
+
+
+class Feed:
+    """Hands the stored steps on, in their order, to whoever follows them."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._followers: set[Follower] = set()
+        self._guests: set[Follower] = set()
+        self._woken = asyncio.Event()
+        self._woken.set()
+        self._number: int | None = None
+        self._over = False
+        self._readers = 0
+
+    def wake(self) -> None:
+        """There may be new steps in the store."""
+        self._woken.set()
+
+    def end(self) -> None:
+        """Let nobody wait any more who waits for the sake of a client; the parts of Cisisk go on being told."""
+        self._over = True
+        for follower in self._guests:
+            follower.end()
+
+    async def run(self) -> None:
+        """Hand on what is stored from now on, until cancelled."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            try:
+                await self._hand_on()
+                await asyncio.sleep(_PAUSE_SECONDS)
+            except StorageFailed as error:
+                log.warning("what happens to switches cannot be told: %s", error)
+                await asyncio.sleep(_AFTER_FAILURE_SECONDS)
+                self._woken.set()
+
+    @contextmanager
+    def followed(self, deployment: str | None = None) -> Iterator[Follower]:
+        """A follower, told until the end of the block."""
+        follower = Follower(deployment)
+        self._followers.add(follower)
+        try:
+            yield follower
+        finally:
+            self._followers.discard(follower)
+
+    @contextmanager
+    def read_on(self, number: int, deployment: str | None = None) -> Iterator["Reader"]:
+        """Someone who reads the steps after ``number``, until the end of the block; those of one deployment if named.
+
+        Raises:
+            TooBusy: there are :data:`MAX_READERS` already.
+        """
+        if self._readers == MAX_READERS:
+            raise TooBusy(f"{MAX_READERS} streams of events are open already. Close one first", retry_after=30)
+        self._readers += 1
+        try:
+            with self._for_a_client(deployment) as follower:
+                yield Reader(self._db, follower, number, deployment)
+        finally:
+            self._readers -= 1
+
+    async def ended(self, uuid: str, seconds: float) -> Deployment:
+        """The deployment as soon as nothing more is awaited of it, or as it is after so many seconds.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self._for_a_client(uuid) as follower, suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while (deployment := await deployments.get(self._db, uuid)).ended_at is None:
+                    with suppress(FellBehind):
+                        if not await follower.news():
+                            break
+                return deployment
+        return await deployments.get(self._db, uuid)
+
+    @contextmanager
+    def _for_a_client(self, deployment: str | None) -> Iterator[Follower]:
+        with self.followed(deployment) as follower:
+            self._guests.add(follower)
+            if self._over:
+                follower.end()
+            try:
+                yield follower
+            finally:
+                self._guests.discard(follower)
+
+    async def _hand_on(self) -> None:
+        if self._number is None:
+            self._number = await steps.last(self._db)
+            # What was stored before that was told to nobody, but followers may be there already.
+            for follower in self._followers:
+                follower.lose()
+        while news := await steps.after(self._db, self._number, _AT_ONCE):
+            self._number = news[-1].number
+            for follower in self._followers:
+                follower.tell(news)
+
+
+class Reader:
+    """Reads steps without a gap and without a repeat: first those in the store, then as they happen.
+
+    However slowly it reads, no more than :data:`MAX_BEHIND` steps wait for it in memory.
+    """
+
+    def __init__(self, db: Database, follower: Follower, number: int, deployment: str | None) -> None:
+        self._db = db
+        self._follower = follower
+        self._number = number
+        self._deployment = deployment
+        self._is_behind = True
+
+    async def news(self) -> list[Step]:
+        """The next steps, at least one; waits for it. A call that is cancelled has read nothing.
+
+        None once nothing more is to come: the feed has ended, or nothing more is awaited of the one deployment.
+
+        Raises:
+            NotFound: there is no such deployment.
+            StorageFailed: the store cannot be read.
+        """
+        while not self._follower.is_over:
+            if self._is_behind:
+                # Asked first: what ended it is then among the steps that are read.
+                has_ended = await self._has_ended()
+                news = await steps.after(self._db, self._number, _AT_ONCE, self._deployment)
+                if not news and has_ended:
+                    return []
+                self._is_behind = bool(news)
+            else:
+                try:
+                    told = await self._follower.news()
+                except FellBehind:
+                    self._is_behind = True
+                    continue
+                news = [step for step in told if step.number > self._number]
+            if news:
+                self._number = news[-1].number
+                # The end of one deployment is found in the store.
+                self._is_behind = self._is_behind or (self._deployment is not None and news[-1].ended)
+                return news
+        return []
+
+    async def _has_ended(self) -> bool:
+        if self._deployment is None:
+            return False
+        return (await deployments.get(self._db, self._deployment)).ended_at is not None
+
+
+def written(step: Step) -> dict[str, Any]:
+    """A step as events and webhooks tell it, ready for JSON."""
+    return {
+        "number": step.number,
+        "deployment": step.deployment,
+        "mac": str(step.mac),
+        "at": step.at,
+        "step": step.step.value,
+        "state": step.state.value,
+        "ended": step.ended,
+        "told": step.told,
+    }

@@ -1,0 +1,148 @@
+"""What is to be done about a deployment, judged by nothing but what is known of it and the time."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from cisisk.model.clock import Timestamp
+from cisisk.model.deployment import IDLE, NOT_NEEDED, RESTART_OK, Awaited, Deployment, DeploymentState, OnTimeout
+from cisisk.model.sep_config.diff import RestartType
+
+REFUSED_SECONDS = 30.0
+"""After a restart that the phone did not accept it is tried again: it may have been starting, or its PBX."""
+UNOBSERVED = "Nobody here can tell whether it registers"
+SETTLE_SECONDS = 120.0
+"""For a deployment that is being carried out to tell what became of it; longer than all restart methods take. One that
+has not told by then was cut off, by a disk that was full for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing; until that moment, or until something new is known if it is None."""
+
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BeginWhenIdle:
+    """Begin if the phone is in no call, else ask again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Carry it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Find out how far it came before it was cut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """Have the phone restart once more; ``action`` None for what the change needs."""
+
+    action: RestartType | None
+
+
+@dataclass(frozen=True, slots=True)
+class TimeOut:
+    """Give up on something."""
+
+    on: Awaited
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class RollBack:
+    """Serve the phone again what it was served before."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Nothing more can be found out."""
+
+    state: DeploymentState
+    told: str
+
+
+Verdict: TypeAlias = Wait | BeginWhenIdle | Begin | Settle | Trigger | TimeOut | RollBack | End
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What can be seen of a phone's registration.
+
+    Attributes:
+        can_be: whether registrations of such phones can be seen at all.
+        looked: whether they were, since the phone took its config.
+    """
+
+    can_be: bool
+    looked: bool
+
+
+def judge(deployment: Deployment, moment: datetime, sight: Sight) -> Verdict:
+    """What to do at this ``moment`` about a deployment that has not ended."""
+    if deployment.deferred_until is not None:
+        return _of_deferred(deployment.deferred_until, moment)
+    if deployment.timed_out_on is not None:
+        return RollBack()
+    if deployment.restart is None or deployment.tried_at is None:
+        return _of_unsettled(deployment, moment)
+    if deployment.fetched_at is not None:
+        return _of_fetched(deployment, deployment.fetched_at, moment, sight)
+    if deployment.restart == NOT_NEEDED:
+        return End(DeploymentState.WRITTEN, NOT_NEEDED)
+    return _of_unfetched(deployment, deployment.tried_at, moment)
+
+
+def rolls_back(deployment: Deployment) -> bool:
+    """Whether a time-out leads back to what the phone was served before."""
+    return deployment.policy.on_timeout is OnTimeout.ROLLBACK and deployment.replaced is not None
+
+
+def _of_deferred(until: str, moment: datetime) -> Verdict:
+    if until == IDLE:
+        return BeginWhenIdle()
+    due = datetime.fromisoformat(until)
+    return Begin() if moment >= due else Wait(due)
+
+
+def _of_unsettled(deployment: Deployment, moment: datetime) -> Verdict:
+    due = datetime.fromisoformat(deployment.recorded_at) + timedelta(seconds=SETTLE_SECONDS)
+    return Settle() if moment >= due else Wait(due)
+
+
+def _of_fetched(deployment: Deployment, fetched_at: Timestamp, moment: datetime, sight: Sight) -> Verdict:
+    seconds = deployment.policy.register_seconds
+    due = datetime.fromisoformat(fetched_at) + timedelta(seconds=seconds)
+    if sight.can_be and moment < due:
+        return Wait(due)
+    if not (sight.can_be and sight.looked):
+        return End(DeploymentState.FETCHED, UNOBSERVED)
+    return TimeOut(Awaited.REGISTRATION, f"It has not registered within {seconds} s after it took its config")
+
+
+def _of_unfetched(deployment: Deployment, tried_at: Timestamp, moment: datetime) -> Verdict:
+    """A phone that was told to restart comes; one that was not might be told once more, or boots some day by itself."""
+    policy, accepted = deployment.policy, deployment.restart == RESTART_OK
+    if deployment.tries == 0:
+        # Cisisk was stopped before it could tell the phone.
+        return Trigger(None)
+    # What was cut off may have been sent: that phone has all its time, and is told again whatever the policy.
+    unknown = deployment.action is None
+    again = deployment.tries == 1 and (policy.retry or unknown)
+    soon = again and not accepted and not unknown
+    seconds = min(REFUSED_SECONDS, policy.fetch_seconds) if soon else policy.fetch_seconds
+    due = datetime.fromisoformat(tried_at) + timedelta(seconds=seconds)
+    if moment < due:
+        return Wait(due)
+    if again:
+        return Trigger(None)
+    if policy.escalate and accepted and deployment.action == "restart":
+        return Trigger("reset")
+    if accepted:
+        told = f"It has not come for its config within {policy.fetch_seconds} s after it accepted to restart"
+        return TimeOut(Awaited.FETCH, told)
+    return TimeOut(Awaited.RESTART, "No restart could be triggered. The phone takes the config at its next boot")

@@ -1,0 +1,313 @@
+"""The watcher: sees every deployment to its end, by what is stored of it and what the call manager tells."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from cisisk.mobility import verdict
+from cisisk.mobility.asterisk.connection import AsteriskAway, AsteriskRefused
+from cisisk.mobility.contacts import Contacts
+from cisisk.mobility.feed import Feed, FellBehind, Follower
+from cisisk.mobility.registrations import Registered, Registrations, Watched
+from cisisk.mobility.restart.method import Registration, Target
+from cisisk.mobility.switch import Switcher
+from cisisk.mobility.verdict import Begin, BeginWhenIdle, End, RollBack, Settle, Sight, TimeOut, Trigger, Verdict, Wait
+from cisisk.model.clock import Timestamp, now
+from cisisk.model.deployment import IDLE, RESTART_OK, Deployment, DeploymentState, StepName
+from cisisk.model.errors import CisiskError, Conflict, NotFound, StorageFailed
+from cisisk.model.phone import Software
+from cisisk.model.user import SYSTEM
+from cisisk.store import deployments, progress
+from cisisk.store.database import Database
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0
+"""Between two looks at the registrations while one is waited for: events are faster, but may be lost or forbidden."""
+_HINT_SECONDS = 0.2
+"""From an event to the look: phones that register together are looked at together."""
+IDLE_SECONDS = 5.0
+"""Between two looks at a call whose end a deployment waits for."""
+_AFTER_FAILURE = timedelta(seconds=30)
+"""When the disk or the database has refused what was to be done."""
+_AT_ONCE = 16
+"""Deployments about which something is done at the same time, beside those that clients ask for."""
+_MOST_HINTS = 10_000
+"""Names that are kept for one look. What is lost is seen some seconds later."""
+_LONGEST_SLEEP = 60.0
+"""Seconds. A clock that was set, or a machine that slept, is noticed within a minute."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class _Watch:
+    """A deployment that has not ended.
+
+    Attributes:
+        phone: what to look for among the registrations.
+        provable: whether a registration can be told from one before the restart. What has no Call-ID is told by its
+            time, which is not known of what happened before this process.
+        looked: whether there was a look at the registrations since the phone took its config.
+        due: when it has to be judged again; None when only news can change anything.
+        busy: something is being done about it.
+    """
+
+    deployment: Deployment
+    phone: Watched
+    provable: bool
+    due: datetime | None
+    looked: bool = False
+    busy: bool = False
+
+    @property
+    def may_register(self) -> bool:
+        """Whether a registration would tell anything now."""
+        deployment = self.deployment
+        return self.provable and (
+            deployment.fetched_at is not None or (deployment.restart == RESTART_OK and self._is_told_by_its_line)
+        )
+
+    def is_proved_by(self, registered: Registered) -> bool:
+        """Whether the phone must have taken its config to register like this."""
+        if self.deployment.fetched_at is not None:
+            return True
+        return self._is_told_by_its_line and registered.peer == self.phone.line
+
+    @property
+    def _is_told_by_its_line(self) -> bool:
+        """Whether only the new config has this line: the record of the fetch may be lost."""
+        before = self.phone.before
+        return self.phone.line is not None and before is not None and before.peer != self.phone.line
+
+
+class Watcher:
+    """Watches the deployments that have not ended, those of earlier processes too."""
+
+    def __init__(
+        self, db: Database, feed: Feed, contacts: Contacts, switcher: Switcher, registrations: Registrations
+    ) -> None:
+        self._db = db
+        self._feed = feed
+        self._contacts = contacts
+        self._switcher = switcher
+        self._registrations = registrations
+        self._began_at = now()
+        self._watches: dict[str, _Watch] = {}
+        self._working = asyncio.Semaphore(_AT_ONCE)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._hinted = asyncio.Event()
+        self._hints: set[str] = set()
+        self._judging = asyncio.Event()
+        registrations.follow(self._hint)
+
+    async def run(self) -> None:
+        """Watch, until cancelled. What is not seen to its end then is taken up by the next process."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow(), name="watch of deployments")
+                group.create_task(self._judge(), name="deadlines of deployments")
+                group.create_task(self._look_for_registrations(), name="watch of registrations")
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _hint(self, where: str) -> None:
+        if len(self._hints) < _MOST_HINTS:
+            self._hints.add(where)
+        self._hinted.set()
+
+    # What is known
+
+    async def _follow(self) -> None:
+        while True:
+            with self._feed.followed() as follower, suppress(FellBehind):
+                # What happened while nobody followed is in the store.
+                await self._take(None)
+                await self._take_news(follower)
+
+    async def _take_news(self, follower: Follower) -> None:
+        while True:
+            await self._take({step.deployment for step in await follower.news()})
+
+    async def _take(self, uuids: set[str] | None) -> None:
+        """Read these deployments from the store again, or all that have not ended."""
+        found = {each.uuid: each for each in await _patiently(lambda: deployments.still_open(self._db, uuids))}
+        for uuid in (set(self._watches) if uuids is None else uuids) - set(found):
+            self._watches.pop(uuid, None)
+        new = [deployment for deployment in found.values() if self._is_new(deployment)]
+        targets = await _patiently(lambda: self._switcher.targets_of(new)) if new else []
+        for deployment, target in zip(new, targets, strict=True):
+            self._watches[deployment.uuid] = self._watch_of(deployment, target)
+        for uuid, deployment in found.items():
+            watch = self._watches[uuid]
+            has_fetched = deployment.fetched_at is not None and watch.deployment.fetched_at is None
+            watch.deployment, watch.due = deployment, _now()
+            if deployment.fetched_from is not None:
+                watch.phone = replace(watch.phone, address=deployment.fetched_from)
+            if has_fetched:
+                # What registered before it asked for its config has not taken it.
+                watch.phone = replace(watch.phone, since=_monotonic(deployment.fetch_started_at))
+                # It may have registered before its fetch was stored.
+                self._hinted.set()
+        self._judging.set()
+
+    def _is_new(self, deployment: Deployment) -> bool:
+        watch = self._watches.get(deployment.uuid)
+        # How the phone is registered before its restart is known anew with each one.
+        return watch is None or watch.deployment.tries != deployment.tries or watch.deployment.line != deployment.line
+
+    def _watch_of(self, deployment: Deployment, target: Target) -> _Watch:
+        peer = deployment.before_peer
+        before = None if peer is None else Registration(user="", peer=peer, call_id=deployment.before_call_id)
+        phone = Watched(
+            mac=deployment.mac,
+            address=target.address,
+            software=target.software,
+            line=deployment.line,
+            before=before,
+        )
+        was_before = deployment.fetched_at is not None and deployment.fetched_at < self._began_at
+        has_call_id = target.software is not Software.SCCP and (before is None or bool(before.call_id))
+        return _Watch(deployment, phone, has_call_id or not was_before, _now())
+
+    # What is to be done
+
+    async def _judge(self) -> None:
+        while True:
+            moment = _now()
+            for watch in self._watches.values():
+                if not watch.busy and watch.due is not None and watch.due <= moment:
+                    self._judge_one(watch, moment)
+            dues = [watch.due for watch in self._watches.values() if watch.due is not None and not watch.busy]
+            seconds = (min(dues) - moment).total_seconds() if dues else _LONGEST_SLEEP
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, min(seconds, _LONGEST_SLEEP))):
+                    await self._judging.wait()
+            self._judging.clear()
+
+    def _judge_one(self, watch: _Watch, moment: datetime) -> None:
+        decided = self._verdict(watch, moment)
+        if isinstance(decided, Wait):
+            watch.due = decided.until
+            return
+        # What is done is told by the feed; until then there is nothing more to do.
+        watch.busy, watch.due = True, None
+        task = asyncio.create_task(self._act(watch, decided), name=f"deployment of {watch.deployment.mac}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _verdict(self, watch: _Watch, moment: datetime) -> Verdict:
+        can_be = watch.provable and self._registrations.observes(watch.phone.software)
+        return verdict.judge(watch.deployment, moment, Sight(can_be=can_be, looked=watch.looked))
+
+    async def _act(self, watch: _Watch, decided: Verdict) -> None:
+        deployment = watch.deployment
+        try:
+            async with self._working:
+                if watch.deployment is not deployment or self._verdict(watch, _now()) != decided:
+                    # It has come further while it waited.
+                    watch.due = _now()
+                elif isinstance(decided, BeginWhenIdle):
+                    watch.due = await self._begin_if_idle(deployment)
+                else:
+                    await self._do(deployment, decided)
+        except CisiskError as error:
+            log.warning("switch of %s: %s", deployment.mac, error)
+            watch.due = _now() + _AFTER_FAILURE
+        finally:
+            watch.busy = False
+            self._judging.set()
+
+    async def _begin_if_idle(self, deployment: Deployment) -> datetime | None:
+        """Begin, or tell when to look again."""
+        if not await self._switcher.is_idle(deployment):
+            return _now() + timedelta(seconds=IDLE_SECONDS)
+        await self._switcher.begin(deployment)
+        return None
+
+    async def _do(self, deployment: Deployment, decided: Verdict) -> None:
+        match decided:
+            case Begin():
+                await self._switcher.begin(deployment)
+            case Settle():
+                await self._switcher.settle(deployment.mac)
+            case Trigger(action):
+                await self._switcher.trigger(deployment, action)
+            case TimeOut(on, told):
+                final = not verdict.rolls_back(deployment)
+                await progress.timed_out(self._db, deployment, on, told, final=final)
+            case RollBack():
+                await self._roll_back(deployment)
+            case End(state, told):
+                await progress.ended(self._db, deployment, StepName(state), state, told)
+
+    async def _roll_back(self, deployment: Deployment) -> None:
+        try:
+            await self._switcher.roll_back(SYSTEM, deployment.uuid, only_if_timed_out=True)
+        except (Conflict, NotFound) as error:
+            if (await deployments.get(self._db, deployment.uuid)).timed_out_on is not None:
+                state = DeploymentState.TIMED_OUT
+                await progress.ended(self._db, deployment, StepName.TIMED_OUT, state, f"Not rolled back: {error}")
+
+    # What the call manager tells
+
+    async def _look_for_registrations(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._hinted.wait()
+            await asyncio.sleep(_HINT_SECONDS)
+            self._hinted.clear()
+            self._ask_again_who_is_idle()
+            watches = [watch for watch in self._watches.values() if watch.may_register]
+            if watches:
+                # What Asterisk refuses stands in its health; the next look may find it.
+                with suppress(AsteriskAway, AsteriskRefused):
+                    await self._look(watches)
+
+    def _ask_again_who_is_idle(self) -> None:
+        """A call has ended, of those whose end is waited for perhaps."""
+        hints, self._hints = self._hints, set()
+        for watch in self._watches.values():
+            names = {watch.phone.mac.device_name, watch.phone.address, watch.deployment.before_peer}
+            if watch.deployment.deferred_until == IDLE and not hints.isdisjoint(names - {None}):
+                watch.due = _now()
+                self._judging.set()
+
+    async def _look(self, watches: list[_Watch]) -> None:
+        seen = await self._registrations.look([watch.phone for watch in watches])
+        # What a phone has fetched before it registered is known before that.
+        await self._contacts.store_pending()
+        for watch in watches:
+            watch.looked = watch.deployment.fetched_at is not None
+            registered = seen.get(watch.phone.mac)
+            if registered is not None and watch.is_proved_by(registered):
+                with suppress(StorageFailed):
+                    await progress.registered(self._db, watch.deployment, registered.evidence)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _monotonic(moment: Timestamp | None) -> float:
+    """By :func:`time.monotonic` when that was; now if it is not known, or lies ahead."""
+    ago = (_now() - datetime.fromisoformat(moment)).total_seconds() if moment else 0.0
+    return time.monotonic() - max(0.0, ago)
+
+
+async def _patiently(read: Callable[[], Awaitable[_T]]) -> _T:
+    """What ``read`` gives, once the database answers."""
+    while True:
+        try:
+            return await read()
+        except StorageFailed as error:
+            log.warning("the watch of switches: %s", error)
+            await asyncio.sleep(_AFTER_FAILURE.total_seconds())

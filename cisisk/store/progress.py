@@ -1,0 +1,396 @@
+"""What becomes of deployments: each fact is stored together with the step that tells it."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from typing import TypeAlias
+from uuid import uuid4
+
+from cisisk.model.clock import Timestamp, now
+from cisisk.model.deployment import (
+    NOT_NEEDED,
+    RESTART_OK,
+    Awaited,
+    Deployment,
+    DeploymentState,
+    Origin,
+    Plan,
+    StepName,
+    when_it_begins,
+)
+from cisisk.model.errors import Conflict
+from cisisk.model.mac import Mac
+from cisisk.model.user import Actor
+from cisisk.store import audit, configs, deployments, phones, profiles, steps
+from cisisk.store.database import Database, Transaction
+
+_VALUES = ", ".join("?" * len(deployments.COLUMNS))
+_INSERT = f"INSERT INTO deployments ({', '.join(deployments.COLUMNS)}) VALUES ({_VALUES})"  # noqa: S608 -- own names
+_ACTIONS = {Origin.SWITCH: "profile.switched", Origin.ROLLBACK: "profile.rolled_back", Origin.LOGOUT: "profile.logout"}
+"""What the audit log calls them."""
+
+_TAKEN_ALL_THE_SAME = "The phone has taken the config that was taken back, while that was done. It is to restart"
+
+ConfigKey: TypeAlias = tuple[str, str]
+"""One content as the config of one phone: the digits of its MAC and the sha256."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A phone's config was asked for by ``ip`` at ``asked_at``, and sent."""
+
+    mac: Mac
+    sha256: str
+    ip: str
+    asked_at: Timestamp
+
+
+async def record(db: Database, actor: Actor, plan: Plan, found: bytes | None) -> Deployment:
+    """Write down, before anything is done, what goes to the phone; or that it will, when its time has come.
+
+    The phone is added to the inventory if it is not in it. ``found`` is what lies in the served directory under the
+    phone's name: if it is not a version of ours it becomes one, as :func:`configs.found` tells. Those of the phone that
+    have not begun never will, unless this is a rollback.
+
+    Raises:
+        NotFound: the profile has been deleted.
+    """
+
+    async def work(tx: Transaction) -> Deployment:
+        if plan.profile_uuid is not None:
+            await profiles.require(tx, plan.profile_uuid)
+        await phones.enter(tx, actor, plan.mac)
+        await configs.found(tx, plan.mac, found)
+        moment = now()
+        if plan.rolls_back is None:
+            await deployments.call_off(tx, plan.mac, moment, "A newer switch of this phone was accepted")
+        deployment = Deployment(
+            uuid=str(uuid4()),
+            mac=plan.mac,
+            origin=plan.origin,
+            profile_uuid=plan.profile_uuid,
+            profile_name=plan.profile_name,
+            sha256=await configs.keep_version(tx, plan.mac, plan.content, plan.origin),
+            replaced=_sha256(found),
+            requested_by=actor.user_uuid,
+            policy=plan.policy,
+            state=DeploymentState.DEFERRED if plan.deferred_until else DeploymentState.RECORDED,
+            rolls_back=plan.rolls_back,
+            line=plan.line,
+            before_peer=plan.before_peer,
+            before_call_id=plan.before_call_id,
+            deferred_until=plan.deferred_until,
+            recorded_at=moment,
+        )
+        await _insert(tx, deployment)
+        later = f", {when_it_begins(plan.deferred_until)}" if plan.deferred_until else ""
+        await _told(tx, deployment, StepName(deployment.state), f"{plan.profile_name}{later}")
+        return deployment
+
+    return await db.write(work)
+
+
+async def _insert(tx: Transaction, deployment: Deployment) -> None:
+    values = {name: getattr(deployment, name) for name in deployments.COLUMNS}
+    values |= {"mac": deployment.mac.digits, "policy": json.dumps(asdict(deployment.policy))}
+    await tx.rows(_INSERT, list(values.values()))
+
+
+def _sha256(content: bytes | None) -> str | None:
+    return None if content is None else hashlib.sha256(content).hexdigest()
+
+
+async def begun(db: Database, deployment: Deployment, plan: Plan, found: bytes | None) -> Deployment:
+    """A deferred deployment begins; ``plan`` tells how the phone is registered now, ``found`` is as for :func:`record`.
+
+    Raises:
+        Conflict: it has ended meanwhile.
+    """
+
+    async def work(tx: Transaction) -> Deployment:
+        await configs.found(tx, deployment.mac, found)
+        row = await tx.row(
+            "UPDATE deployments SET deferred_until = NULL, state = ?, replaced = ?, line = ?, before_peer = ?,"
+            " before_call_id = ?"
+            " WHERE uuid = ? AND ended_at IS NULL AND deferred_until IS NOT NULL RETURNING *",
+            (
+                DeploymentState.RECORDED,
+                _sha256(found),
+                plan.line,
+                plan.before_peer,
+                plan.before_call_id,
+                deployment.uuid,
+            ),
+        )
+        if row is None:
+            raise Conflict("The deployment has ended, or has begun already")
+        begun = deployments.of(row)
+        await _told(tx, begun, StepName.RECORDED, begun.profile_name)
+        return begun
+
+    return await db.write(work)
+
+
+async def written(db: Database, actor: Actor, deployment: Deployment, moment: Timestamp) -> None:
+    """The served file is this deployment's: it is the phone's profile now, and nobody is logged in on its screen.
+
+    Args:
+        moment: before the file was written, so that no fetch of it can be earlier.
+    """
+
+    async def work(tx: Transaction) -> None:
+        mac = deployment.mac.digits
+        if deployment.rolls_back is not None:
+            await _rolled_back(tx, deployment.rolls_back, moment)
+        await configs.supersede(tx, deployment.mac, moment, f"{deployment.profile_name} replaces it", deployment.uuid)
+        rows = await tx.rows(
+            "UPDATE deployments SET written_at = ?, state = ? WHERE uuid = ? RETURNING uuid, mac, state, ended_at",
+            (moment, DeploymentState.WRITTEN, deployment.uuid),
+        )
+        told = f"Served as {deployment.mac.config_name}, and read back whole (sha256 {deployment.sha256[:12]})"
+        await steps.add_to_each(tx, rows, moment, StepName.WRITTEN, lambda _: told)
+        await configs.switched(tx, deployment.mac, deployment.sha256)
+        await tx.rows(
+            "INSERT INTO cisco_phones (mac, current_profile_uuid, created_at)"
+            " SELECT mac, (SELECT uuid FROM profiles WHERE uuid = ?), ? FROM phones WHERE mac = ?"
+            " ON CONFLICT (mac) DO UPDATE"
+            " SET current_profile_uuid = excluded.current_profile_uuid, revision = revision + 1",
+            (deployment.profile_uuid, moment, mac),
+        )
+        await tx.rows("DELETE FROM service_sessions WHERE mac = ?", (mac,))
+        payload = {"deployment": deployment.uuid, "mac": str(deployment.mac), "sha256": deployment.sha256}
+        entity = deployment.profile_uuid or str(deployment.mac)
+        await audit.record(tx, actor, _ACTIONS[deployment.origin], entity, payload)
+
+    await db.write(work)
+
+
+async def failed(db: Database, deployment: Deployment, why: str) -> None:
+    """The file was not written."""
+
+    async def work(tx: Transaction) -> None:
+        moment = now()
+        rows = await tx.rows(
+            "UPDATE deployments SET failed_at = ?, ended_at = ?, failure = ?, state = ?, deferred_until = NULL"
+            " WHERE uuid = ? AND ended_at IS NULL RETURNING uuid, mac, state, ended_at",
+            (moment, moment, why, DeploymentState.FAILED, deployment.uuid),
+        )
+        await steps.add_to_each(tx, rows, moment, StepName.FAILED, lambda _: why)
+
+    await db.write(work)
+
+
+async def deferred_again(db: Database, deployment: Deployment) -> None:
+    """One that had been deferred was cut off before it changed anything: it begins another time."""
+
+    async def work(tx: Transaction) -> None:
+        moment = now()
+        rows = await tx.rows(
+            "UPDATE deployments SET deferred_until = ?, state = ? WHERE uuid = ? AND ended_at IS NULL"
+            " RETURNING uuid, mac, state, ended_at",
+            (deployment.policy.when, DeploymentState.DEFERRED, deployment.uuid),
+        )
+        told = f"Cut off before it began; it begins {when_it_begins(deployment.policy.when)}"
+        await steps.add_to_each(tx, rows, moment, StepName.DEFERRED, lambda _: told)
+
+    await db.write(work)
+
+
+async def restart_tried(
+    db: Database, deployment: Deployment, outcome: str, method: str | None, action: str | None, *, counts: bool = True
+) -> Deployment:
+    """Keep what became of a restart: ``outcome`` as in :attr:`Deployment.restart`; the deployment after it.
+
+    A restart that was accepted once stays so when the next one is refused.
+
+    Args:
+        deployment: with the registration as it was before this restart.
+        counts: whether the phone was told, or tried to be.
+    """
+    accepted = outcome == RESTART_OK
+
+    async def work(tx: Transaction) -> Deployment:
+        moment = now()
+        [row] = await tx.rows(
+            "UPDATE deployments SET tries = tries + ?, tried_at = ?, action = ?, line = ?, before_peer = ?,"
+            " before_call_id = ? WHERE uuid = ? RETURNING restart",
+            (
+                counts,
+                moment,
+                action,
+                deployment.line,
+                deployment.before_peer,
+                deployment.before_call_id,
+                deployment.uuid,
+            ),
+        )
+        if accepted or row["restart"] != RESTART_OK:
+            state = DeploymentState.RESTARTING if accepted else DeploymentState.WAITING
+            await tx.rows(
+                "UPDATE deployments SET restart = ?, restart_method = ?, restarted_at = ?,"
+                " state = CASE WHEN ended_at IS NULL AND fetched_at IS NULL THEN ? ELSE state END WHERE uuid = ?",
+                (outcome, method, moment if accepted else None, state, deployment.uuid),
+            )
+        after = await deployments.get(tx, deployment.uuid)
+        if after.ended_at is None:
+            step = StepName.RESTART_ACCEPTED if accepted else StepName.RESTART_REFUSED
+            await _told(tx, after, step, f"{method}: {action or 'restart'}" if accepted else outcome)
+        return after
+
+    return await db.write(work)
+
+
+async def registered(db: Database, deployment: Deployment, evidence: str) -> None:
+    """The phone has registered with its new config."""
+
+    async def work(tx: Transaction) -> None:
+        moment = now()
+        rows = await tx.rows(
+            "UPDATE deployments SET registered_at = ?, registered_as = ?, state = ?, ended_at = ?"
+            " WHERE uuid = ? AND ended_at IS NULL RETURNING uuid, mac, state, ended_at",
+            (moment, evidence, DeploymentState.CONFIRMED, moment, deployment.uuid),
+        )
+        await steps.add_to_each(tx, rows, moment, StepName.REGISTERED, lambda _: evidence)
+
+    await db.write(work)
+
+
+async def ended(db: Database, deployment: Deployment, step: StepName, state: DeploymentState, told: str) -> None:
+    """Nothing more is awaited."""
+
+    async def work(tx: Transaction) -> None:
+        moment = now()
+        rows = await tx.rows(
+            "UPDATE deployments SET state = ?, ended_at = ?, deferred_until = NULL WHERE uuid = ? AND ended_at IS NULL"
+            " RETURNING uuid, mac, state, ended_at",
+            (state, moment, deployment.uuid),
+        )
+        await steps.add_to_each(tx, rows, moment, step, lambda _: told)
+
+    await db.write(work)
+
+
+async def timed_out(db: Database, deployment: Deployment, on: Awaited, told: str, *, final: bool) -> None:
+    """Something did not happen in time, unless it just has. If that is not ``final``, something is done about it."""
+
+    async def work(tx: Transaction) -> None:
+        moment = now()
+        rows = await tx.rows(
+            "UPDATE deployments SET state = ?, ended_at = ?, timed_out_on = ? WHERE uuid = ? AND ended_at IS NULL"
+            " AND (fetched_at IS NOT NULL) = ? RETURNING uuid, mac, state, ended_at",
+            (DeploymentState.TIMED_OUT, moment if final else None, on, deployment.uuid, on is Awaited.REGISTRATION),
+        )
+        await steps.add_to_each(tx, rows, moment, StepName.TIMED_OUT, lambda _: told)
+
+    await db.write(work)
+
+
+async def cancelled(db: Database, actor: Actor, uuid: str) -> Deployment:
+    """A deferred deployment is called off.
+
+    Raises:
+        NotFound: there is none.
+        Conflict: it has begun, or has ended.
+    """
+
+    async def work(tx: Transaction) -> Deployment:
+        deployment = await deployments.get(tx, uuid)
+        if deployment.ended_at is not None:
+            raise Conflict(f"The deployment has ended: {deployment.state}")
+        if deployment.deferred_until is None:
+            raise Conflict("The deployment has begun: roll it back instead")
+        await deployments.call_off(tx, deployment.mac, now(), "Called off", cancelled=True)
+        await audit.record(tx, actor, "deployment.cancelled", uuid, {"mac": str(deployment.mac)})
+        return await deployments.get(tx, uuid)
+
+    return await db.write(work)
+
+
+async def awaited(db: Database, since: Timestamp) -> set[ConfigKey]:
+    """What :func:`delivered` may mark of deliveries that were asked for at ``since`` or later, and that have ended."""
+    waiting = "SELECT mac, sha256 FROM deployments WHERE written_at IS NOT NULL AND fetched_at IS NULL"
+
+    # In its turn among the writers: what one of them is about to commit as written may have been delivered already.
+    async def work(tx: Transaction) -> list[sqlite3.Row]:
+        return await tx.rows(
+            # Not one SELECT with OR, for which SQLite goes through all that was ever superseded.
+            f"{waiting} AND superseded_at IS NULL UNION ALL {waiting} AND superseded_at > ?",
+            (since,),
+        )
+
+    return {(row["mac"], row["sha256"]) for row in await db.write(work)}
+
+
+async def delivered(db: Database, deliveries: Collection[Delivery]) -> None:
+    """Phones acknowledged whole configs: the deployment that waited for each is fetched.
+
+    One that had timed out waits again, now for the registration.
+    """
+    asked = json.dumps([{**asdict(each), "mac": each.mac.digits} for each in deliveries])
+
+    async def work(tx: Transaction) -> None:
+        moment = now()
+        rows = await tx.rows(
+            "UPDATE deployments SET fetched_at = ?, fetched_from = asked.ip,"
+            " fetch_started_at = asked.asked_at, timed_out_on = NULL,"
+            " state = CASE WHEN state IN ('rolled_back', 'confirmed') THEN state ELSE 'fetched' END,"
+            " ended_at = CASE WHEN superseded_at IS NULL AND state <> 'confirmed' THEN NULL ELSE ended_at END"
+            " FROM (SELECT value ->> 'mac' AS phone, value ->> 'sha256' AS hash, value ->> 'ip' AS ip,"
+            " value ->> 'asked_at' AS asked_at FROM json_each(?)) AS asked"
+            " WHERE mac = asked.phone AND sha256 = asked.hash AND written_at <= asked.asked_at AND fetched_at IS NULL"
+            " AND (superseded_at IS NULL OR superseded_at > asked.asked_at)"
+            " RETURNING uuid, mac, state, ended_at, fetched_from, fetch_started_at AS at",
+            (moment, asked),
+        )
+        await steps.add_to_each(
+            tx, rows, None, StepName.FETCH_STARTED, lambda row: f"{row['fetched_from']} has asked for it"
+        )
+        await steps.add_to_each(
+            tx, rows, moment, StepName.FETCHED, lambda row: f"{row['fetched_from']} has taken it whole"
+        )
+        for row in rows:
+            if row["state"] == DeploymentState.ROLLED_BACK:
+                await _restart_after_all(tx, row["mac"], row["uuid"], moment)
+
+    await db.write(work)
+
+
+async def _restart_after_all(tx: Transaction, mac: str, taken_back: str, moment: Timestamp) -> None:
+    """A phone has come to the end of a config that was taken back meanwhile: it has to come for what is served now."""
+    rows = await tx.rows(
+        "UPDATE deployments SET restart = ?, tries = 0, state = ?, ended_at = NULL WHERE mac = ? AND rolls_back = ?"
+        " AND restart = ? AND superseded_at IS NULL AND fetched_at IS NULL RETURNING uuid, mac, state, ended_at",
+        (_TAKEN_ALL_THE_SAME, DeploymentState.WAITING, mac, taken_back, NOT_NEEDED),
+    )
+    await steps.add_to_each(tx, rows, moment, StepName.RESTART_REFUSED, lambda _: _TAKEN_ALL_THE_SAME)
+
+
+async def broken_off(db: Database, fetch: Delivery, told: str) -> None:
+    """A phone has begun to fetch the config that waits for it, and has not come to its end."""
+
+    async def work(tx: Transaction) -> None:
+        rows = await tx.rows(
+            "UPDATE deployments SET fetch_started_at = COALESCE(fetch_started_at, ?) WHERE mac = ? AND sha256 = ?"
+            " AND written_at <= ? AND fetched_at IS NULL AND superseded_at IS NULL"
+            " RETURNING uuid, mac, state, ended_at",
+            (fetch.asked_at, fetch.mac.digits, fetch.sha256, fetch.asked_at),
+        )
+        await steps.add_to_each(tx, rows, now(), StepName.FETCH_BROKEN_OFF, lambda _: told)
+
+    await db.write(work)
+
+
+async def _rolled_back(tx: Transaction, uuid: str, moment: Timestamp) -> None:
+    rows = await tx.rows(
+        "UPDATE deployments SET state = ?, superseded_at = COALESCE(superseded_at, ?), ended_at = COALESCE(ended_at, ?)"
+        " WHERE uuid = ? RETURNING uuid, mac, state, ended_at",
+        (DeploymentState.ROLLED_BACK, moment, moment, uuid),
+    )
+    told = "The phone is served again what it was served before"
+    await steps.add_to_each(tx, rows, moment, StepName.ROLLED_BACK, lambda _: told)
+
+
+async def _told(tx: Transaction, deployment: Deployment, step: StepName, told: str) -> None:
+    await steps.add(tx, deployment.uuid, deployment.mac, now(), step, told, state=deployment.state)

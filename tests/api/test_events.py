@@ -1,0 +1,342 @@
+"""Events: what happens to switches is told as it happens, to any client of server-sent events."""
+
+import asyncio
+import contextlib
+import json
+import re
+import socket
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+
+from cisisk.api.handlers import events
+from cisisk.identity.tokens import Claims, KeyRing
+from cisisk.mobility import feed
+from tests.api.client import MAC, SWITCH, UNKNOWN, Client, Site, check_error
+from tests.api.client import site as opened
+from tests.api.conftest import SiteWith
+
+SECONDS = 10.0
+FIRST = ["recorded", "written", "restart_refused"]
+"""What happens to a switch of a phone that was never seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event, as a client gets it."""
+
+    id: int
+    name: str
+    data: dict[str, Any]
+
+
+class Stream:
+    """A stream of events that is being read."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.comments: list[str] = []
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._response.headers
+
+    async def next(self) -> Event | None:
+        """The next event; None at the end of the stream. Comments are put aside."""
+        fields: dict[str, str] = {}
+        async with asyncio.timeout(SECONDS):
+            while line := (await self._response.content.readline()).decode():
+                name, colon, value = line.rstrip("\n").partition(": ")
+                if name.startswith(":") or not name:
+                    self.comments += [value] if line.startswith(":") else []
+                elif colon:
+                    fields[name] = value
+                if line == "\n" and fields:
+                    return Event(int(fields["id"]), fields["event"], json.loads(fields["data"]))
+        return None
+
+    async def take(self, count: int) -> list[Event]:
+        """So many events."""
+        taken = [await self.next() for _ in range(count)]
+        assert None not in taken
+        return [event for event in taken if event is not None]
+
+    async def rest(self) -> list[Event]:
+        """All until the stream ends."""
+        taken = []
+        while (event := await self.next()) is not None:
+            taken.append(event)
+        return taken
+
+    async def commented(self, count: int = 1) -> None:
+        """Wait for so many comments in all; no event comes before."""
+        async with asyncio.timeout(SECONDS):
+            while len(self.comments) < count:
+                line = (await self._response.content.readline()).decode()
+                assert line[:1] in (":", "\n"), line
+                self.comments += [line] if line.startswith(":") else []
+
+
+@asynccontextmanager
+async def streaming(client: Client, path: str = "/events", **headers: str) -> AsyncIterator[Stream]:
+    """A stream that has begun: whatever happens from now on is in it."""
+    sent = {"Authorization": f"Bearer {client.token}"} | {key.replace("_", "-"): text for key, text in headers.items()}
+    async with client.session.get(f"{client.url}/api/v1{path}", headers=sent) as response:
+        assert response.status == 200, await response.text()
+        yield Stream(response)
+
+
+async def switched(site: Site, mac: str = MAC) -> str:
+    """The uuid of the deployment of a new profile."""
+    profile = await site.admin.new_profile(site.admin_uuid)
+    return str((await site.admin.post(SWITCH, {"profile_uuid": profile, "mac": mac})).data["deployment"])
+
+
+async def fetched(site: Site, mac: str = MAC) -> None:
+    """Fetch a phone's config as the phone does."""
+    assert site.running.provisioning_http_address is not None
+    host, port = site.running.provisioning_http_address
+    url = f"http://{host}:{port}/{site.served(mac).name}"
+    async with site.admin.session.get(url) as response:
+        assert response.status == 200
+        await response.read()
+
+
+async def test_a_switch_is_told_as_it_goes(site: Site) -> None:
+    async with streaming(site.admin) as stream:
+        uuid = await switched(site)
+        told = await stream.take(3)
+    assert [event.name for event in told] == FIRST
+    assert [event.id for event in told] == [1, 2, 3]
+    story = (await site.admin.get(f"/deployments/{uuid}")).data
+    assert [event.data for event in told] == [{**step, "deployment": uuid, "mac": MAC} for step in story["steps"]]
+    assert stream.headers["Content-Type"] == "text/event-stream"
+    assert stream.headers["Cache-Control"] == "no-store"
+    assert re.fullmatch(r"[0-9a-f-]{36}", stream.headers["X-Request-ID"])
+
+
+async def test_without_a_number_a_stream_begins_now(site: Site) -> None:
+    await switched(site)
+    async with streaming(site.admin) as stream:
+        await switched(site)
+        [first] = await stream.take(1)
+    assert first.id > 3
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "first"),
+    [
+        ({"Last_Event_ID": "0"}, "", 1),
+        ({"Last_Event_ID": "2"}, "", 3),
+        ({"Last_Event_ID": "2"}, "?last_event_id=0", 3),
+        ({}, "?last_event_id=1", 2),
+        ({"Last_Event_ID": "9223372036854775807"}, "", 4),
+    ],
+)
+async def test_a_stream_goes_on_after_the_number_that_the_client_knows(
+    site: Site, headers: dict[str, str], query: str, first: int
+) -> None:
+    await switched(site)
+    async with streaming(site.admin, f"/events{query}", **headers) as stream:
+        await switched(site, site.mac())
+        told = await stream.take(7 - first)
+    assert [event.id for event in told] == list(range(first, 7))
+
+
+async def test_a_client_that_comes_again_and_again_misses_nothing(site: Site) -> None:
+    seen: list[int] = []
+
+    async def follow() -> None:
+        while len(seen) < 36:
+            async with streaming(site.admin, Last_Event_ID=str(seen[-1] if seen else 0)) as stream:
+                seen.extend(event.id for event in await stream.take(min(5, 36 - len(seen))))
+
+    async with asyncio.timeout(SECONDS * 3):
+        await asyncio.gather(follow(), *(switched(site, site.mac()) for _ in range(12)))
+    assert seen == list(range(1, 37))
+
+
+@pytest.mark.parametrize("number", ["", "x", "-1", "1.5", "²", "9223372036854775808", "1" * 40])
+@pytest.mark.parametrize("path", ["/events", f"/deployments/{UNKNOWN}/events"])
+async def test_a_number_that_is_none_is_refused(site: Site, path: str, number: str) -> None:
+    answer = await site.admin.get(path, Last_Event_ID=number)
+    check_error(answer, 422)
+    assert set(answer.fields) == {"Last-Event-ID"}
+
+
+async def test_the_same_in_the_query_is_refused_too(site: Site) -> None:
+    for number in ("", "x", "-1", "9223372036854775808"):
+        assert set((await site.admin.get(f"/events?last_event_id={number}")).fields) == {"last_event_id"}
+
+
+async def test_the_stream_of_one_switch_tells_all_of_it_and_ends_with_it(site: Site) -> None:
+    uuid = await switched(site)
+    await switched(site, site.mac())
+    async with streaming(site.admin, f"/deployments/{uuid}/events") as stream:
+        assert [event.name for event in await stream.take(3)] == FIRST
+        await fetched(site)
+        rest = await stream.rest()
+    assert rest[-1].name == "fetched"
+    assert rest[-1].data["ended"] is True
+    assert {event.data["deployment"] for event in rest} == {uuid}
+    # The same can be read afterwards, and there is nothing more to wait for.
+    async with streaming(site.admin, f"/deployments/{uuid}/events", Last_Event_ID="2") as stream:
+        assert [event.id for event in await stream.rest()] == [3, *(event.id for event in rest)]
+    answer = await site.admin.get(f"/deployments/{uuid}/events", Last_Event_ID=str(rest[-1].id))
+    assert (answer.status, answer.content) == (204, b"")
+
+
+async def test_a_switch_that_is_not_there_has_no_events(site: Site) -> None:
+    check_error(await site.admin.get(f"/deployments/{UNKNOWN}/events"), 404)
+
+
+async def test_only_superadmins_may_follow(site: Site) -> None:
+    for path in ("/events", f"/deployments/{UNKNOWN}/events"):
+        check_error(await site.anybody.get(path), 401)
+        check_error(await (await site.clerk()).get(path), 403)
+        assert (await site.admin.request("HEAD", path)).status == 405
+
+
+async def test_a_stream_says_now_and_then_that_it_is_there(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.02)
+    async with streaming(site.admin) as stream:
+        await stream.commented(5)
+        await switched(site)
+        assert [event.name for event in await stream.take(3)] == FIRST
+
+
+async def test_a_stream_ends_when_its_token_does(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.05)
+    keys = KeyRing.load(site.settings.data.dir / "keys", timedelta(seconds=-9))
+    claims = keys.verify(str(site.admin.token))
+    short = site.admin.with_token(keys.issue(Claims(claims.user_uuid, claims.session_uuid)))
+    async with streaming(short) as stream:
+        assert await stream.rest() == []
+    assert stream.comments[-1] == "The access token has expired"
+
+
+async def test_a_stream_ends_with_the_login_and_with_the_permission(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.02)
+    uuid, name = await site.new_clerk(level=0)
+    deputy = await site.anybody.login(name)
+    async with streaming(deputy) as stream:
+        await site.admin.delete(f"/user-perms/{uuid}")
+        assert await stream.rest() == []
+        assert stream.comments[-1] == "This needs permission level 0"
+    other = await site.anybody.login("admin")
+    async with streaming(other) as stream:
+        await other.post("/auth/logout", {})
+        assert await stream.rest() == []
+        assert stream.comments[-1] == "The access token is no longer valid"
+
+
+async def test_there_are_not_more_streams_than_are_bearable(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "MAX_READERS", 2)
+    monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.02)
+    async with streaming(site.admin), streaming(site.admin):
+        answer = await site.admin.get("/events")
+        check_error(answer, 429)
+        assert answer.headers["Retry-After"] == "30"
+        assert "2 streams of events are open" in answer.message
+    # Those that were closed are noticed at the next sign of life.
+    await _free_again(site)
+
+
+async def test_a_client_that_takes_nothing_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "MAX_READERS", 1)
+    monkeypatch.setattr(events, "STALLED_SECONDS", 0.2)
+    monkeypatch.setattr(events, "written", lambda _step: {"told": "x" * 2_000_000})
+    port = int(site.running.api_url.rpartition(":")[2])
+    request = f"GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {site.admin.token}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        await asyncio.to_thread(client.sendall, request.encode())
+        assert (await asyncio.to_thread(client.recv, 1000)).startswith(b"HTTP/1.1 200 OK")
+        check_error(await site.admin.get("/events"), 429)
+        await switched(site)
+        await _free_again(site)
+
+
+async def _free_again(site: Site) -> None:
+    """Wait until another stream is let in."""
+    async with asyncio.timeout(SECONDS):
+        while True:
+            with contextlib.suppress(AssertionError):
+                async with streaming(site.admin):
+                    return
+            await asyncio.sleep(0.02)
+
+
+async def test_a_slow_client_gets_everything_in_the_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "MAX_BEHIND", 4)
+    async with streaming(site.admin, Last_Event_ID="0") as stream:
+        for _ in range(10):
+            await switched(site, site.mac())
+        assert [event.id for event in await stream.take(30)] == list(range(1, 31))
+
+
+async def test_streams_end_at_once_when_the_appliance_stops(site_with: SiteWith) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with site_with() as site:
+            client = Client(session, site.admin.url, site.admin.token)
+            uuid = await switched(site)
+            reading = [
+                asyncio.create_task(_read(client, "/events")),
+                asyncio.create_task(_read(client, f"/deployments/{uuid}/events")),
+            ]
+            waiting = asyncio.create_task(
+                client.post(f"{SWITCH}?wait=60", {"profile_uuid": await _profile(site), "mac": site.mac()})
+            )
+            async with asyncio.timeout(SECONDS):
+                while len((await site.admin.get("/deployments?state=waiting")).data) < 2:  # noqa: ASYNC110 -- a client
+                    await asyncio.sleep(0.01)
+            stopped_at = time.monotonic()
+        assert time.monotonic() - stopped_at < 3
+        await asyncio.gather(*reading)
+        assert (await waiting).data["ended_at"] is None
+
+
+async def _profile(site: Site) -> str:
+    return await site.admin.new_profile(site.admin_uuid)
+
+
+async def _read(client: Client, path: str) -> list[Event]:
+    async with streaming(client, path) as stream:
+        return await stream.rest()
+
+
+async def test_events_outlive_the_appliance(site_with: SiteWith) -> None:
+    async with site_with() as site:
+        await switched(site)
+        settings = site.settings
+    async with opened(settings) as site, streaming(site.admin, Last_Event_ID="1") as stream:
+        assert [event.id for event in await stream.take(2)] == [2, 3]
+        await switched(site, site.mac())
+        assert [event.id for event in await stream.take(3)] == [4, 5, 6]
+
+
+@pytest.mark.needs("curl")
+async def test_curl_reads_the_stream(site: Site) -> None:
+    uuid = await switched(site)
+    command = ["curl", "-sS", "-N", "-D", "-", "-H", f"Authorization: Bearer {site.admin.token}"]
+    curl = await asyncio.create_subprocess_exec(
+        *command, f"{site.running.api_url}/api/v1/deployments/{uuid}/events", stdout=asyncio.subprocess.PIPE
+    )
+    assert curl.stdout is not None
+    text = ""
+    async with asyncio.timeout(SECONDS):
+        while "event: restart_refused" not in text:
+            text += (await curl.stdout.readline()).decode()
+        await fetched(site)
+        text += (await curl.stdout.read()).decode()
+        assert await curl.wait() == 0
+    assert "Content-Type: text/event-stream" in text
+    assert re.findall(r"^event: (\w+)$", text, re.MULTILINE)[:3] == FIRST
+    assert re.findall(r"^event: (\w+)$", text, re.MULTILINE)[-1] == "fetched"

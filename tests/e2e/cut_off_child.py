@@ -1,0 +1,24 @@
+"""Switches a phone, and is killed when its restart has been sent and not been recorded."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+from cisisk.model.mac import Mac
+from tests.e2e.crash_child import STEPS, arm
+from tests.e2e.premises import PASSWORD, opened, settings_for
+
+
+async def main(directory: str, sections: str, mac: str, new: str) -> None:
+    os.environ["CISISK_ADMIN_PASSWORD"] = PASSWORD
+    async with opened(settings_for(Path(directory), **json.loads(sections))) as site:
+        profile = await site.profile("new", cnf_xml=new)
+        owner, name, _ = STEPS["after the restart"]
+        arm(owner, name, after=False)
+        await site.switch(profile, Mac.parse(mac))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,159 @@
+"""A registrar over UDP and TCP, as a PBX has one (RFC 3261 10.3), that challenges, refuses or says nothing."""
+
+import asyncio
+import hashlib
+import re
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from cisisk.mobility.sip import message
+from cisisk.mobility.sip.message import Malformed, Request, Response
+from cisisk.mobility.sip.transaction import read_stream
+
+NONCE = "47364c23432d2e131a5fb210812c"
+_REASONS = {200: "OK", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 503: "Service Unavailable"}
+_PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^,\s]+))')
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A registration as it came.
+
+    Attributes:
+        address: where it came from.
+        contact: the URI.
+    """
+
+    line: str
+    address: str
+    call_id: str
+    contact: str
+    expires: int
+
+
+@dataclass
+class SipRegistrar:
+    """Takes REGISTER for any line.
+
+    Attributes:
+        passwords: lines that have to answer a challenge.
+        refused: the status that a line gets instead.
+        deaf: it answers nobody.
+        granted: seconds, whatever was asked for; None grants that.
+        on_register: told of each registration, also of one that is refreshed; ``expires`` 0 is its end.
+        heard: every request, in order.
+    """
+
+    passwords: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    deaf: bool = False
+    granted: int | None = None
+    on_register: Callable[[Binding], None] = lambda _binding: None
+    heard: list[Request] = field(default_factory=list)
+    address: str = "127.0.0.1"
+    port: int = 0
+
+    async def start(self) -> None:
+        self._connections: set[asyncio.Task[None]] = set()
+        self._tcp = await asyncio.start_server(self._serve, self.address, self.port)
+        self.port = self._tcp.sockets[0].getsockname()[1]
+        self._udp, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _Datagrams(self), local_addr=(self.address, self.port)
+        )
+
+    async def stop(self) -> None:
+        self._udp.close()
+        self._tcp.close()
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        await self._tcp.wait_closed()
+
+    def notify(self, contact: str, headers: dict[str, str], body: str) -> None:
+        """Send a NOTIFY to a contact, once and over UDP: a phone listens to that too."""
+        host, _, port = contact.partition("@")[2].partition(";")[0].partition(":")
+        here = f"{self.address}:{self.port}"
+        told = (
+            ("Via", f"SIP/2.0/UDP {here};branch=z9hG4bK{secrets.token_hex(8)}"),
+            ("From", f"<sip:{here}>;tag=registrar"),
+            ("To", f"<{contact}>"),
+            ("Call-ID", f"{secrets.token_hex(8)}@{self.address}"),
+            ("CSeq", "1 NOTIFY"),
+            ("Subscription-State", "terminated"),
+            *((name.title(), value) for name, value in headers.items()),
+        )
+        notify = Request(told, body.encode(), method="NOTIFY", uri=contact)
+        self._udp.sendto(notify.render(), (host, int(port)))
+
+    def answer(self, data: Request | Response, address: str) -> bytes | None:
+        if not isinstance(data, Request) or data.method != "REGISTER":
+            return None
+        self.heard.append(data)
+        if self.deaf:
+            return None
+        line = message.split(data.get("To") or "", ";")[0].partition("sip:")[2].partition("@")[0]
+        status, more = self._judge(data, line)
+        if status == 200:
+            contact = data.get("Contact") or ""
+            expires = int(data.get("Expires") or 0)
+            expires = expires if self.granted is None or expires == 0 else self.granted
+            if expires:
+                more = [("Contact", f"{contact};expires={expires}")]
+            uri = contact.partition("<")[2].partition(">")[0]
+            self.on_register(Binding(line, address, data.get("Call-ID") or "", uri, expires))
+        headers = [*(("Via", via) for via in data.all("Via")), *((name, data.get(name) or "") for name in _ECHOED)]
+        headers += [("To", f"{data.get('To')};tag=registrar"), *more]
+        return Response(tuple(headers), status=status, reason=_REASONS[status]).render()
+
+    def _judge(self, request: Request, line: str) -> tuple[int, list[tuple[str, str]]]:
+        if line in self.refused:
+            return self.refused[line], []
+        if line in self.passwords:
+            given = {name: one or two for name, one, two in _PARAMETER.findall(request.get("Authorization") or "")}
+            if not given:
+                challenge = f'Digest realm="asterisk", nonce="{NONCE}", algorithm=MD5, qop="auth"'
+                return 401, [("WWW-Authenticate", challenge)]
+            if given.get("response") != self._expected(given, line):
+                return 403, []
+        return 200, []
+
+    def _expected(self, given: dict[str, str], line: str) -> str:
+        secret = _md5(f"{given['username']}:asterisk:{self.passwords[line]}")
+        request = _md5(f"REGISTER:{given['uri']}")
+        return _md5(f"{secret}:{NONCE}:{given['nc']}:{given['cnonce']}:auth:{request}")
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        with suppress(OSError):
+            while True:
+                answer = self.answer(await read_stream(reader), writer.get_extra_info("peername")[0])
+                if answer is not None:
+                    writer.write(answer)
+                    await writer.drain()
+        writer.close()
+        self._connections.discard(task)
+
+
+_ECHOED = ("From", "Call-ID", "CSeq")
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, registrar: SipRegistrar) -> None:
+        self._registrar = registrar
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]  # UDP's own kind
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        with suppress(Malformed):
+            answer = self._registrar.answer(message.parse(data), addr[0])
+            if answer is not None:
+                self._transport.sendto(answer, addr)
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

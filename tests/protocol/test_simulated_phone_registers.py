@@ -1,0 +1,318 @@
+"""Simulated phones that register their first line: with the emulated Asterisk, and with SIPp."""
+
+import asyncio
+import os
+import re
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cisisk.mobility.sip import message
+from cisisk.mobility.sip.message import Request
+from cisisk.model.mac import Mac
+from cisisk.simulator.faults import Faults
+from cisisk.simulator.fleet import Fleet, line_up
+from cisisk.simulator.models import MODELS
+from cisisk.simulator.phone import PhoneState, SimulatedPhone
+from tests.protocol.asterisk import AsteriskEmulator, Registered
+from tests.protocol.sip_registrar import SipRegistrar
+from tests.protocol.test_simulated_phone_boot import DEADLINE, QUICK, TftpResponder
+
+NETWORK = f"127.{64 + os.getpid() % 128}.{128 + os.getpid() // 128 % 64}"
+ADDRESS = f"{NETWORK}.7"
+MAC = Mac.parse("ACBBCCDDEE03")
+TIMING = replace(QUICK, registration=2.0, goodbye=0.5)
+ANSWER = """SIP/2.0 {}
+[last_Via:]
+[last_From:]
+[last_To:];tag=[call_number]
+[last_Call-ID:]
+[last_CSeq:]
+{}Content-Length: 0
+"""
+CHALLENGE = 'WWW-Authenticate: Digest realm="sipp", nonce="47364c23432d2e131a5fb210812c", qop="auth", algorithm=MD5\n'
+SCENARIO = f"""<?xml version="1.0" encoding="UTF-8"?>
+<scenario name="a registrar that wants credentials">
+  <recv request="REGISTER"/>
+  <send><![CDATA[{ANSWER.format("401 Unauthorized", CHALLENGE)}
+]]></send>
+  <recv request="REGISTER">
+    <action>
+      <ereg regexp="Last=[a-z-]*" search_in="hdr" header="Reason:" check_it="true" assign_to="last"/>
+      <verifyauth assign_to="good" username="201" password="s3cret"/>
+      <log message="[$last]"/>
+    </action>
+  </recv>
+  <nop hide="true" test="good" next="1"/>
+  <send next="2"><![CDATA[{ANSWER.format("403 Forbidden", "")}
+]]></send>
+  <label id="1"/>
+  <send><![CDATA[{ANSWER.format("200 OK", "Expires: 60" + chr(10))}
+]]></send>
+  <label id="2"/>
+</scenario>
+"""
+
+
+def config(port: int, line: str = "201", host: str = "127.0.0.1", transport: int = 2) -> bytes:
+    return (
+        "<device><devicePool><callManagerGroup><members><member priority='0'><callManager>"
+        f"<ports><sipPort>{port}</sipPort></ports><processNodeName>{host}</processNodeName>"
+        "</callManager></member></members></callManagerGroup></devicePool>"
+        "<sipProfile><sipLines><line button='1'><featureID>9</featureID><proxy>USECALLMANAGER</proxy>"
+        f"<name>{line}</name><contact>c-{line}</contact><authName>{line}</authName>"
+        f"<authPassword>s3cret</authPassword></line></sipLines></sipProfile>"
+        f"<transportLayerProtocol>{transport}</transportLayerProtocol></device>"
+    ).encode()
+
+
+@asynccontextmanager
+async def started(file: bytes, **options: Any) -> AsyncIterator[tuple[SimulatedPhone, TftpResponder]]:
+    """A phone whose config is ``file``."""
+    async with TftpResponder({MAC.config_name: file}) as server:
+        phone = SimulatedPhone(
+            MAC,
+            MODELS["7965"],
+            address=ADDRESS,
+            server="127.0.0.1",
+            tftp_port=server.port,
+            http_port=9,
+            web_port=0,
+            source_port=0,
+            **{"timing": TIMING, **options},
+        )
+        async with phone:
+            await phone.wait_for_boot(1, DEADLINE)
+            yield phone, server
+
+
+@pytest.fixture
+async def asterisk() -> AsyncIterator[AsteriskEmulator]:
+    async with AsteriskEmulator(sip=SipRegistrar()) as running:
+        yield running
+
+
+def registrar_of(asterisk: AsteriskEmulator) -> SipRegistrar:
+    assert asterisk.sip is not None
+    return asterisk.sip
+
+
+@pytest.mark.parametrize("transport", [1, 2])
+async def test_a_phone_registers_its_first_line_and_says_who_it_is(asterisk: AsteriskEmulator, transport: int) -> None:
+    sip = registrar_of(asterisk)
+    sip.passwords["201"] = "s3cret"
+    async with started(config(sip.port, transport=transport), sip_port=5098) as (phone, _):
+        await phone.wait_for_registration(DEADLINE)
+        (known,) = asterisk.phones
+    assert (known.name, known.address, known.call_id) == ("201", ADDRESS, phone.call_id)
+    assert known.uri == f"sip:c-201@{ADDRESS}:5098;transport={'tcp' if transport == 1 else 'udp'}"
+    first, second = sip.heard
+    assert first.get("Authorization") is None
+    contact = second.get("Contact") or ""
+    assert message.parameter(contact, "+u.sip!devicename.ccm.cisco.com") == f'"{MAC.device_name}"'
+    assert message.parameter(contact, "+sip.instance") == f'"<urn:uuid:00000000-0000-0000-0000-{MAC.digits.lower()}>"'
+    assert "Last=initialized" in (second.get("Reason") or "")
+    assert "s3cret" not in str(second.headers)
+    assert phone.is_registered is False
+
+
+async def test_a_restart_ends_the_registration_and_begins_one_with_a_new_call_id(asterisk: AsteriskEmulator) -> None:
+    sip = registrar_of(asterisk)
+    async with started(config(sip.port)) as (phone, server):
+        await phone.wait_for_registration(DEADLINE)
+        first = phone.call_id
+        server.files[MAC.config_name] = config(sip.port, line="305")
+        phone.restart("SIP restart")
+        await phone.wait_for_boot(2, DEADLINE)
+        await phone.wait_for_registration(DEADLINE)
+        assert [(known.name, known.call_id) for known in asterisk.phones] == [("305", phone.call_id)]
+        assert phone.call_id != first
+    told = [(request.get("Expires"), request.get("Call-ID"), _last(request)) for request in sip.heard]
+    assert told == [
+        ("3600", first, "initialized"),
+        ("0", first, "initialized"),
+        ("3600", phone.call_id, "reset-restart"),
+    ]
+
+
+def _last(request: Request) -> str:
+    match = re.search(r"Last=([a-z-]+)", request.get("Reason") or "")
+    assert match
+    return match[1]
+
+
+async def test_a_notify_through_asterisk_restarts_the_phone_after_its_call(asterisk: AsteriskEmulator) -> None:
+    sip = registrar_of(asterisk)
+    with socket.socket() as probe:
+        probe.bind((ADDRESS, 0))
+        port = probe.getsockname()[1]
+    heard: list[str] = []
+    async with started(config(sip.port), sip_port=port, on_event=lambda _, text: heard.append(text)) as (phone, _):
+        await phone.wait_for_registration(DEADLINE)
+        phone.in_call = True
+        body = f"action=restart\r\nRegisterCallId={{{phone.call_id}}}\r\n"
+        headers = {"event": "service-control", "content-type": "text/plain"}
+        sip.notify(asterisk.phones[0].contact, headers, body)
+        await _until(lambda: "will restart after the call (SIP restart)" in heard)
+        assert phone.is_registered
+        phone.in_call = False
+        await phone.wait_for_boot(2, DEADLINE)
+        await phone.wait_for_registration(DEADLINE)
+        assert _last(sip.heard[-1]) == "reset-restart"
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not is_so():  # noqa: ASYNC110 -- what is looked at tells nobody
+            await asyncio.sleep(0.005)
+
+
+async def test_a_registration_is_refreshed_under_the_same_call_id(
+    asterisk: AsteriskEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cisisk.simulator.registration._SHORTEST_REFRESH", 0.01)
+    sip = registrar_of(asterisk)
+    sip.granted = 1
+    async with started(config(sip.port)) as (phone, _):
+        await _until(lambda: len(sip.heard) >= 2)
+        assert {request.get("Call-ID") for request in sip.heard} == {phone.call_id}
+        assert len({request.get("CSeq") for request in sip.heard}) == len(sip.heard)
+        assert len(asterisk.phones) == 1
+
+
+def _deaf(sip: SipRegistrar) -> None:
+    sip.deaf = True
+
+
+def _refusing(sip: SipRegistrar) -> None:
+    sip.refused["201"] = 403
+
+
+def _wrong_password(sip: SipRegistrar) -> None:
+    sip.passwords["201"] = "another"
+
+
+@pytest.mark.parametrize(
+    ("happens", "why"), [(_deaf, "no answer"), (_refusing, "refused with 403"), (_wrong_password, "refused with 403")]
+)
+async def test_a_phone_that_cannot_register_runs_and_restarts_all_the_same(
+    asterisk: AsteriskEmulator, happens: Callable[[SipRegistrar], None], why: str
+) -> None:
+    sip = registrar_of(asterisk)
+    happens(sip)
+    heard: list[str] = []
+    timing = replace(TIMING, registration=0.7)
+    options = {"timing": timing, "on_event": lambda _, text: heard.append(text)}
+    async with started(config(sip.port), **options) as (phone, _):
+        assert phone.state is PhoneState.RUNNING
+        await _until(lambda: f"is not registered: {why}" in heard)
+        began = time.monotonic()
+        phone.restart("SIP reset")
+        await phone.wait_for_boot(2, DEADLINE)
+        assert time.monotonic() - began < timing.registration
+        assert not phone.is_registered
+    assert asterisk.phones == []
+    assert "0" not in {request.get("Expires") for request in sip.heard}
+
+
+@pytest.mark.parametrize("transport", [1, 2])
+async def test_where_nobody_listens_it_is_told_at_once(transport: int) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    heard: list[str] = []
+    async with started(config(port, transport=transport), on_event=lambda _, text: heard.append(text)):
+        await _until(lambda: any("is not registered: " in text for text in heard))
+    (told,) = [text for text in heard if "is not registered" in text]
+    assert "refused" in told.lower()
+
+
+@pytest.mark.parametrize(
+    ("file", "faults"),
+    [
+        (config(5060, host="192.0.2.1"), Faults()),
+        (config(5060, host="pbx.example.org"), Faults()),
+        (config(5060, transport=3), Faults()),
+        (config(5060), Faults(never_register=True)),
+        (b"<device/>", Faults()),
+    ],
+)
+async def test_a_phone_registers_nowhere_but_on_the_loopback_network_and_not_over_tls(
+    file: bytes, faults: Faults
+) -> None:
+    heard: list[str] = []
+    async with started(file, faults=faults, on_event=lambda _, text: heard.append(text)) as (phone, _):
+        phone.restart("plugged in")
+        await phone.wait_for_boot(2, DEADLINE)
+    assert not any("registered" in text for text in heard)
+
+
+async def test_a_phone_that_is_cut_off_does_not_say_goodbye(asterisk: AsteriskEmulator) -> None:
+    sip = registrar_of(asterisk)
+    async with started(config(sip.port)) as (phone, _):
+        await phone.wait_for_registration(DEADLINE)
+    assert [request.get("Expires") for request in sip.heard] == ["3600"]
+    assert [known.name for known in asterisk.phones] == ["201"]
+
+
+async def test_a_thousand_phones_register(asterisk: AsteriskEmulator) -> None:
+    sip = registrar_of(asterisk)
+    registered: list[Registered] = []
+    asterisk.on_register = registered.append
+    files: dict[str, bytes] = {}
+    async with TftpResponder(files) as server, AsyncExitStack() as stack:
+        phones = line_up(
+            1000,
+            MODELS["7940"],
+            first_mac=MAC,
+            network=f"127.{64 + os.getpid() % 128}.64.0/18",
+            server="127.0.0.1",
+            tftp_port=server.port,
+            web_port=8099,
+            timing=replace(TIMING, registration=10.0),
+        )
+        for number, phone in enumerate(phones):
+            files[phone.mac.config_name] = config(sip.port, line=str(1000 + number))
+        await stack.enter_async_context(Fleet(phones))
+        for phone in phones:
+            await phone.wait_for_registration(30)
+        assert len({known.call_id for known in asterisk.phones}) == len(registered) == 1000
+
+
+@pytest.mark.needs("sipp")
+@pytest.mark.parametrize("transport", [1, 2])
+async def test_sipp_as_the_registrar_accepts_the_credentials(tmp_path: Path, transport: int) -> None:
+    scenario, said = tmp_path / "registrar.xml", tmp_path / "said"
+    scenario.write_text(SCENARIO, "utf-8")
+    host = f"{NETWORK}.9"
+    process = await asyncio.create_subprocess_exec(
+        "sipp", "-sf", str(scenario), "-i", host, "-p", "5097", "-m", "1", "-timeout", f"{DEADLINE:g}",
+        "-t", "t1" if transport == 1 else "u1", "-timeout_error", "-nostdin", "-trace_logs", "-log_file", str(said),
+        "-deadcall_wait", "0", cwd=tmp_path, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        await _until(lambda: _listens(host, 5097, socket.SOCK_STREAM if transport == 1 else socket.SOCK_DGRAM))
+        async with started(config(5097, host=host, transport=transport)) as (phone, _):
+            await phone.wait_for_registration(DEADLINE)
+            async with asyncio.timeout(DEADLINE):
+                assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+    assert said.read_text("utf-8").strip() == "Last=initialized"
+
+
+def _listens(host: str, port: int, kind: socket.SocketKind) -> bool:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+        return False

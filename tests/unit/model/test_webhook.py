@@ -1,0 +1,40 @@
+"""Secrets and signatures of webhooks."""
+
+import base64
+
+import pytest
+
+from cisisk.model.errors import Invalid
+from cisisk.model.webhook import key_of, new_secret, signature
+
+
+def test_the_signature_is_that_of_the_reference_libraries() -> None:
+    signed = signature(
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
+    )
+    assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_a_new_secret_is_another_one_each_time_and_long_enough() -> None:
+    assert len({new_secret() for _ in range(50)}) == 50
+    assert new_secret().startswith("whsec_")
+    assert len(key_of(new_secret())) == 32
+
+
+def test_a_secret_may_come_without_its_prefix() -> None:
+    secret = new_secret()
+    assert key_of(secret.removeprefix("whsec_")) == key_of(secret)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        *("", "whsec_", "whsec_sentinel!", "sentinel ümlaut", "whsec_" + base64.b64encode(bytes(23)).decode()),
+        base64.b64encode(bytes(65)).decode(),
+    ],
+)
+def test_what_is_no_key_is_refused_and_not_quoted(secret: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        key_of(secret)
+    assert set(refused.value.fields) == {"secret"}
+    assert "sentinel" not in str(refused.value)
