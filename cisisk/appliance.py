@@ -22,10 +22,12 @@ from cisisk.config import Settings
 from cisisk.http_ports import Runners
 from cisisk.identity.accounts import Accounts
 from cisisk.identity.administrators import Administrators
+from cisisk.identity.pin_login import PinLogin
 from cisisk.identity.tokens import KeyRing
 from cisisk.mobility.adoption import Adoption, FromThreads
 from cisisk.mobility.asterisk.connection import Asterisk
 from cisisk.mobility.asterisk.registrar import Registrar
+from cisisk.mobility.auto_logout import AutoLogout, LogoutRules
 from cisisk.mobility.bulk import SwitchJobs
 from cisisk.mobility.contacts import Contacts
 from cisisk.mobility.deploy import Deployer
@@ -33,6 +35,7 @@ from cisisk.mobility.discovery import Discovery
 from cisisk.mobility.feed import Feed
 from cisisk.mobility.fetch_log import FetchLog
 from cisisk.mobility.loads import Loads
+from cisisk.mobility.phone_logins import PhoneLogins
 from cisisk.mobility.profiles import Profiles
 from cisisk.mobility.registrations import Registrations
 from cisisk.mobility.restart.ami_command import AmiCommand
@@ -52,9 +55,12 @@ from cisisk.mobility.turns import Turns
 from cisisk.mobility.watcher import Watcher
 from cisisk.mobility.webhooks import Webhooks, webhook_session
 from cisisk.model.errors import ConfigurationError, StorageFailed
+from cisisk.model.logout_times import local_zone
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
+from cisisk.model.phone_login import Multiple
 from cisisk.phone_services import authentication
+from cisisk.phone_services.pages import Pages
 from cisisk.provisioning import default_config
 from cisisk.provisioning.access.policy import AccessPolicy, Mode
 from cisisk.provisioning.access.watch import AccessWatch
@@ -111,6 +117,7 @@ class _Core:
     accounts: Accounts
     adoption: Adoption
     asterisk: Asterisk | None
+    auto_logout: AutoLogout
     commands: PhoneCommands
     contacts: Contacts
     db: Database
@@ -120,6 +127,7 @@ class _Core:
     library: Library
     loads: Loads
     new_admin_password: str | None
+    phone_logins: PhoneLogins
     policy: AccessPolicy
     profiles: Profiles
     switch_jobs: SwitchJobs
@@ -159,8 +167,11 @@ async def running(settings: Settings) -> AsyncIterator[Appliance]:
             asyncio.create_task(_keep_fresh(core.library, core.adoption), name="watch of the served directory"),
             asyncio.create_task(core.access.run(), name="watch of who asks for what"),
             asyncio.create_task(core.feed.run(), name="feed of what happens to switches"),
+            asyncio.create_task(core.auto_logout.run(), name="logouts by the clock"),
             asyncio.create_task(core.webhooks.run(), name="deliveries of webhooks"),
         ]
+        # After the tasks, which ask for logouts, and after the requests that wait for one.
+        stack.push_async_callback(core.phone_logins.stop)
         for task in tasks:
             stack.push_async_callback(_end, task)
         if core.asterisk is not None:
@@ -244,11 +255,13 @@ async def _core(settings: Settings) -> AsyncIterator[_Core]:
             registrations.is_in_call,
             settings.switch.policy,
         )
+        phone_logins = _phone_logins(settings, db, switcher)
         yield _Core(
             access=AccessWatch(db, policy),
             accounts=accounts,
             adoption=adoption,
             asterisk=asterisk,
+            auto_logout=AutoLogout(db, phone_logins, _logout_rules(settings), switcher, registrations),
             commands=commands,
             contacts=contacts,
             db=db,
@@ -258,6 +271,7 @@ async def _core(settings: Settings) -> AsyncIterator[_Core]:
             library=library,
             loads=Loads(db, library),
             new_admin_password=await accounts.first_superadmin(os.environ.get("CISISK_ADMIN_PASSWORD")),
+            phone_logins=phone_logins,
             policy=policy,
             profiles=Profiles(db, library, most),
             switch_jobs=SwitchJobs(db, switcher, feed),
@@ -270,6 +284,26 @@ async def _core(settings: Settings) -> AsyncIterator[_Core]:
             watcher=Watcher(db, feed, contacts, switcher, registrations),
             webhooks=Webhooks(db, feed, await stack.enter_async_context(webhook_session())),
         )
+
+
+def _phone_logins(settings: Settings, db: Database, switcher: Switcher) -> PhoneLogins:
+    minutes = settings.phone_login.maximum_minutes
+    return PhoneLogins(
+        db,
+        switcher,
+        settings.switch.policy,
+        multiple=Multiple(settings.phone_login.multiple),
+        maximum=timedelta(minutes=minutes) if minutes else None,
+    )
+
+
+def _logout_rules(settings: Settings) -> LogoutRules:
+    minutes = settings.phone_login.idle_minutes
+    return LogoutRules(
+        logout_at=settings.phone_login.logout_times,
+        idle=timedelta(minutes=minutes) if minutes else None,
+        zone=local_zone(),
+    )
 
 
 def _with_default(settings: Settings, library: Library) -> Library | WithDefault:
@@ -336,6 +370,7 @@ def _api_app(settings: Settings, core: _Core, health: Health) -> web.Application
         context.LIBRARY: core.library,
         context.LOADS: core.loads,
         context.ACCESS: core.access,
+        context.PHONE_LOGINS: core.phone_logins,
         context.PROFILES: core.profiles,
         context.SWITCH_JOBS: core.switch_jobs,
         context.SWITCHER: core.switcher,
@@ -360,6 +395,10 @@ def _runners(settings: Settings, core: _Core, health: Health) -> Runners:
     api_app = _api_app(settings, core, health)
     phones_app = web.Application() if settings.server.tls_cert else api_app
     phones_app.add_routes(authentication.routes(core.commands))
+    lifetime = timedelta(hours=settings.phone_login.session_hours)
+    login = PinLogin(core.db, core.accounts.pin_hashes, lifetime=lifetime)
+    pages = Pages(core.db, login, core.phone_logins, settings.server.trusted_proxies, settings.server.public_url)
+    phones_app.add_routes(pages.routes())
     return http_ports.runners_for(api_app, phones_app)
 
 

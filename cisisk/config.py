@@ -6,12 +6,14 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from datetime import time
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 from urllib.parse import urlsplit
 
 from cisisk.model.deployment import OnTimeout, Policy
 from cisisk.model.errors import ConfigurationError, Invalid
+from cisisk.model.logout_times import time_of_day
 from cisisk.model.mac import Mac
 
 PREFIX = "CISISK_"
@@ -243,6 +245,34 @@ class Auth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneLogin:
+    """``[phone_login]``: how long people stay logged in on phones, and on how many.
+
+    ``maximum_minutes`` (0: no end), ``logout_at`` (times of the day such as ``20:00``, as the machine's clock shows
+    them) and ``idle_minutes`` (0: never) log a user out of a phone. ``session_hours`` is how long the pages on a
+    phone's screen know who has entered a PIN there, from the last page on.
+    """
+
+    multiple: str = _one_of("deny", "allow", "take_over")
+    maximum_minutes: int = _number(0, 0, 525_600)
+    logout_at: tuple[str, ...] = ()
+    idle_minutes: int = _number(0, 0, 1440)
+    session_hours: int = _number(24, 1, 720)
+
+    def __post_init__(self) -> None:
+        """Refuse times that are none. Raises ConfigurationError."""
+        _ = self.logout_times
+
+    @property
+    def logout_times(self) -> tuple[time, ...]:
+        """``logout_at`` as times."""
+        try:
+            return tuple(map(time_of_day, self.logout_at))
+        except ValueError as error:
+            raise ConfigurationError(f"phone_login.logout_at: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """``[log]``: what goes to standard error."""
 
@@ -267,6 +297,7 @@ class Settings:
     restart: Restart = field(default_factory=Restart)
     switch: Switch = field(default_factory=Switch)
     auth: Auth = field(default_factory=Auth)
+    phone_login: PhoneLogin = field(default_factory=PhoneLogin)
     log: Log = field(default_factory=Log)
 
     def __post_init__(self) -> None:
@@ -282,6 +313,10 @@ class Settings:
         _ = self.ftp.data_ports
         if self.tftp.reply_ports and self.tftp.single_port:
             raise ConfigurationError("tftp.port_range and tftp.single_port: set one of them")
+        if self.phone_login.idle_minutes and not self.asterisk.host:
+            raise ConfigurationError(
+                "phone_login.idle_minutes: set asterisk.host too; without it nobody can tell whether a phone is in use"
+            )
 
     @property
     def served_root(self) -> Path:

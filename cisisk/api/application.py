@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 
 from cisisk.api import docs
 from cisisk.api.context import DOCUMENT
+from cisisk.api.emservice import servlet
 from cisisk.api.middleware import authorisation_middleware, error_middleware, request_id_middleware
 from cisisk.api.openapi import document, validation_middleware
 from cisisk.api.routes import ROUTES
@@ -17,7 +18,7 @@ PREFIX = "/api/v1"
 
 
 def build(parts: Mapping[web.AppKey[Any], Any], max_config_bytes: int) -> web.Application:
-    """An application with the API at /api/v1 and its page, and the ``parts`` that handlers ask for.
+    """An application with the API at /api/v1 and its page, the call manager's, and the ``parts`` that handlers ask for.
 
     Args:
         max_config_bytes: the largest config that a profile may hold.
@@ -36,6 +37,7 @@ def build(parts: Mapping[web.AppKey[Any], Any], max_config_bytes: int) -> web.Ap
     # limit is the outer application's: aiohttp takes no notice of a mounted one's.
     app = web.Application(client_max_size=6 * max_config_bytes + 65536)
     app.add_subapp(PREFIX, api)
+    app.add_subapp(servlet.PREFIX, servlet.application(parts))
     app.add_routes(docs.routes(f"{PREFIX}/openapi.json"))
     app.router.add_get("/", _to_the_page)
     return app

@@ -1,17 +1,18 @@
 """What handlers find on the application and on a request."""
 
-import ipaddress
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import hdrs, web
 
 from cisisk.api.health import Health
+from cisisk.client_address import client_address
 from cisisk.config import Settings
 from cisisk.identity.accounts import Accounts
 from cisisk.mobility.bulk import SwitchJobs
 from cisisk.mobility.feed import Feed
 from cisisk.mobility.loads import Loads
+from cisisk.mobility.phone_logins import PhoneLogins
 from cisisk.mobility.profiles import Profiles
 from cisisk.mobility.switch import Switcher
 from cisisk.mobility.takeover import Takeover
@@ -36,6 +37,7 @@ ACCESS: web.AppKey[AccessWatch] = web.AppKey("ACCESS", AccessWatch)
 SWITCH_JOBS: web.AppKey[SwitchJobs] = web.AppKey("SWITCH_JOBS", SwitchJobs)
 FEED: web.AppKey[Feed] = web.AppKey("FEED", Feed)
 LOADS: web.AppKey[Loads] = web.AppKey("LOADS", Loads)
+PHONE_LOGINS: web.AppKey[PhoneLogins] = web.AppKey("PHONE_LOGINS", PhoneLogins)
 PROFILES: web.AppKey[Profiles] = web.AppKey("PROFILES", Profiles)
 SWITCHER: web.AppKey[Switcher] = web.AppKey("SWITCHER", Switcher)
 WEBHOOKS: web.AppKey[Webhooks] = web.AppKey("WEBHOOKS", Webhooks)
@@ -53,19 +55,7 @@ _MAX_USER_AGENT = 256
 
 def client_ip(request: web.Request) -> str | None:
     """Where a request comes from: the last address that no trusted proxy vouches for; None for the control socket."""
-    proxies = request.config_dict[SETTINGS].server.trusted_proxies
-    address = request.remote or None
-    if address not in proxies:
-        return address
-    # A proxy may add a line of its own below one that its client made up: together they are one list.
-    for hop in reversed(",".join(request.headers.getall(hdrs.X_FORWARDED_FOR, ())).split(",")):
-        try:
-            address = str(ipaddress.ip_address(hop.strip()))
-        except ValueError:
-            break
-        if address not in proxies:
-            break
-    return address
+    return client_address(request, request.config_dict[SETTINGS].server.trusted_proxies)
 
 
 def came_over_control_socket(request: web.Request) -> bool:
@@ -95,6 +85,12 @@ def mac_of(request: web.Request) -> Mac:
 def uuid_of(request: web.Request, name: str = "uuid") -> str:
     """The id that the path has at ``name``, in small letters as all are stored; what is none is found nowhere."""
     return request.match_info[name].lower()
+
+
+def owner_of(request: web.Request) -> str | None:
+    """Whose things are open to the caller, a user's uuid; None when everybody's are."""
+    user = request.get(USER)
+    return None if user is None or user.is_superadmin else user.uuid
 
 
 def seen_versions(request: web.Request) -> Collection[str] | None:

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from aiohttp import hdrs, web
 
-from cisisk.api.context import ACCOUNTS, REQUEST_ID, SETTINGS, USER, came_over_control_socket
+from cisisk.api.context import ACCOUNTS, REQUEST_ID, SETTINGS, USER, came_over_control_socket, owner_of
 from cisisk.api.envelope import failure
 from cisisk.api.json_body import BodyNotJson, UnsupportedBody
 from cisisk.api.openapi import Access, Handler, access_of
@@ -83,7 +83,7 @@ async def authorise(request: web.Request) -> None:
 
     Raises:
         Unauthenticated: no valid token.
-        Forbidden: the user's level is too low.
+        Forbidden: the user's level is too low, or what is asked for belongs to another user, the path's ``userUuid``.
     """
     access = access_of(request.match_info.handler)
     if access is None or access is Access.PUBLIC:
@@ -103,6 +103,9 @@ async def authorise(request: web.Request) -> None:
     if access is Access.SUPERADMIN and not user.is_superadmin:
         raise Forbidden("This needs permission level 0")
     request[USER] = user
+    owner = owner_of(request)
+    if access is Access.OWN and owner and request.match_info.get("userUuid", owner).lower() != owner:
+        raise Forbidden("This is another user's: it needs permission level 0")
 
 
 def _answer(request: web.Request, error: CisiskError) -> web.Response:

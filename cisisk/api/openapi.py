@@ -78,7 +78,14 @@ class Access(Enum):
     OPTIONAL = "optional"
     """Everybody while registration is public (``auth.public_register``), else as :attr:`SUPERADMIN`."""
     USER = "user"
+    """Whoever has a token, for what is told of that user."""
+    KNOWN = "known"
     """Whoever has a token."""
+    OWN = "own"
+    """Whoever has a token, for what is that user's own; with one of level 0 for everybody's.
+
+    That user is the path's ``userUuid``; where the path names only the thing, the handler asks ``owner_of``.
+    """
     SUPERADMIN = "superadmin"
     """Whoever has a token of level 0."""
 
@@ -91,6 +98,8 @@ _ACCESS_ERRORS: Final = {
     Access.PUBLIC: (),
     Access.OPTIONAL: (401, 403),
     Access.USER: (401,),
+    Access.KNOWN: (401,),
+    Access.OWN: (401, 403),
     Access.SUPERADMIN: (401, 403),
 }
 

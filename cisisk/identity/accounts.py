@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from cisisk.identity.brake import Brake
-from cisisk.identity.passwords import Passwords
+from cisisk.identity.passwords import PIN, Passwords
 from cisisk.identity.tokens import Claims, KeyRing
 from cisisk.model.clock import after
 from cisisk.model.errors import Forbidden, Unauthenticated
@@ -56,8 +56,14 @@ class Accounts:
         self._keys = keys
         self._refresh_lifetime = refresh_lifetime
         self._passwords = Passwords()
+        self._pin_hashes = Passwords(PIN)
         self._brake = Brake()
         self._attempts = asyncio.Semaphore(_ATTEMPTS_AT_ONCE)
+
+    @property
+    def pin_hashes(self) -> Passwords:
+        """What hashes and verifies PINs: shared by all who do, for the sake of memory and processors."""
+        return self._pin_hashes
 
     async def first_superadmin(self, password: str | None) -> str | None:
         """In an empty store create the superadmin ``admin``.
@@ -157,7 +163,7 @@ class Accounts:
         self, actor: Actor, user_uuid: str, pin: str, seen: Collection[str] | None = None
     ) -> pins.CiscoUser:
         """Set the PIN with which a user logs in on phones. Raises NotFound, Stale."""
-        return await pins.put(self._db, actor, user_uuid, await self._passwords.hash(pin), seen)
+        return await pins.put(self._db, actor, user_uuid, await self._pin_hashes.hash(pin), seen)
 
     async def _attempt(
         self, username: str, password: str, actor: Actor, admit: Callable[[User, str], Awaitable[_Admitted | None]]

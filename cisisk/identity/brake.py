@@ -2,8 +2,10 @@
 
 import math
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable
+from ipaddress import AddressValueError, IPv6Address, IPv6Network
+from typing import TypeAlias
 
 from cisisk.model.errors import TooManyAttempts
 
@@ -14,10 +16,27 @@ FIRST_WAIT, LONGEST_WAIT = 2.0, 900.0
 FORGIVEN_AFTER = 3600.0
 """Seconds without a failure after which the past is forgotten."""
 MAX_TRACKED = 20_000
-"""Accounts and addresses that are remembered at the most, the latest ones."""
+"""Keys of one kind that are remembered at the most, the latest ones."""
 _COUNTED = FREE_FAILURES + 10
 """Failures of a key that are told apart: the last but one brings the longest wait already, so that it stays when one
 is taken back."""
+_IPV6_SITE = 64
+"""Bits of an address that whoever has one cannot change at will (RFC 6177 section 2)."""
+
+Key: TypeAlias = tuple[Hashable, ...]
+"""What failures are counted of: its kind first, such as ``("address", "192.0.2.1")``. Each kind has a memory of its
+own, so that who makes up thousands of one cannot have another forgotten."""
+
+
+def address_key(ip: str | None) -> str:
+    """What of an address stands for a stranger behind it: of IPv6 the network, where anybody can use any number."""
+    try:
+        address = IPv6Address(ip or "")
+    except AddressValueError:
+        return ip or ""
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(IPv6Network((int(address), _IPV6_SITE), strict=False))
 
 
 class Brake:
@@ -26,41 +45,42 @@ class Brake:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         # The times of the failures, because one that is taken back must not count as the latest any more.
-        self._failures: OrderedDict[Hashable, deque[float]] = OrderedDict()
+        self._failures: dict[Hashable, OrderedDict[Key, deque[float]]] = defaultdict(OrderedDict)
 
-    def require_free(self, *keys: Hashable) -> None:
+    def require_free(self, *keys: Key) -> None:
         """Let an attempt go on.
 
         Raises:
             TooManyAttempts: one of ``keys`` has to wait.
         """
         now = self._clock()
-        wait = max((_wait(failures, now) for key in keys if (failures := self._failures.get(key))), default=0.0)
+        wait = max((_wait(failures, now) for key in keys if (failures := self._failures[key[0]].get(key))), default=0.0)
         if wait > 0:
             raise TooManyAttempts(math.ceil(wait))
 
-    def failed(self, *keys: Hashable) -> None:
+    def failed(self, *keys: Key) -> None:
         """An attempt failed."""
         now = self._clock()
         for key in keys:
-            failures = self._failures.pop(key, None)
+            kind = self._failures[key[0]]
+            failures = kind.pop(key, None)
             if not failures or now - failures[-1] > FORGIVEN_AFTER:
                 failures = deque(maxlen=_COUNTED)
             failures.append(now)
-            self._failures[key] = failures
-        while len(self._failures) > MAX_TRACKED:
-            self._failures.popitem(last=False)
+            kind[key] = failures
+            if len(kind) > MAX_TRACKED:
+                kind.popitem(last=False)
 
-    def take_back(self, *keys: Hashable) -> None:
+    def take_back(self, *keys: Key) -> None:
         """One counted failure was none after all."""
         for key in keys:
-            if failures := self._failures.get(key):
+            if failures := self._failures[key[0]].get(key):
                 failures.pop()
 
-    def forget(self, *keys: Hashable) -> None:
+    def forget(self, *keys: Key) -> None:
         """These keys start anew."""
         for key in keys:
-            self._failures.pop(key, None)
+            self._failures[key[0]].pop(key, None)
 
 
 def _wait(failures: deque[float], now: float) -> float:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from cisisk.mobility import emergency
 from cisisk.mobility.deploy import Deployer
 from cisisk.mobility.registrations import Watched
 from cisisk.mobility.restart import service_control
@@ -13,13 +14,13 @@ from cisisk.mobility.restart.method import NotRestarted, Restarts, Target
 from cisisk.model import placeholders
 from cisisk.model.clock import now
 from cisisk.model.deployment import IDLE, NOT_NEEDED, NOW, Deployment, OnTimeout, Origin, Plan, Policy
-from cisisk.model.errors import Conflict, NotFound
+from cisisk.model.errors import Conflict, NotFound, PhoneInCall
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Phone, Software
 from cisisk.model.profile import Profile, misfit
 from cisisk.model.sep_config.diff import Diff, RestartType, diff
 from cisisk.model.user import Actor
-from cisisk.store import configs, deployments, phones, profiles, progress
+from cisisk.store import configs, deployments, phones, profiles, progress, sites
 from cisisk.store.database import Database, Transaction
 
 
@@ -145,7 +146,7 @@ class Switcher:
         return await progress.cancelled(self._db, actor, uuid)
 
     async def put_back(self, actor: Actor, mac: Mac, sha256: str, *, origin: Origin = Origin.LOGOUT) -> Deployment:
-        """Serve the phone again what it was once served; the deployment that does that.
+        """Serve the phone again what it was once served; the deployment that does that, which nothing takes back.
 
         Raises:
             NotFound: it never was.
@@ -220,7 +221,7 @@ class Switcher:
         in_call = await self._is_in_call(target, policy.quiet_minutes)
         if in_call and policy.refuse_in_call:
             ago = f", or was in one less than {policy.quiet_minutes} min ago" if policy.quiet_minutes else ""
-            raise Conflict(f"The phone is in a call{ago}")
+            raise PhoneInCall(f"The phone is in a call{ago}")
         return IDLE if in_call else None
 
     async def _record(self, actor: Actor, plan: Plan) -> Deployment:
@@ -309,7 +310,7 @@ class Switcher:
             profile_uuid=before.profile_uuid if before else None,
             profile_name=before.profile_name if before else "what was served before",
             origin=origin,
-            policy=replace(self._policy, when=NOW),
+            policy=replace(self._policy, when=NOW, on_timeout=OnTimeout.KEEP),
             **_registration(target),
         )
 
@@ -345,13 +346,16 @@ class Switcher:
             return profile, await _target(tx, mac, phone, profile.software_type)
 
         profile, target = await self._db.read(work)
-        return _Resolved(profile, target, self._render(profile, target))
+        return _Resolved(profile, target, await self._render(profile, target))
 
-    def _render(self, profile: Profile, target: Target) -> bytes:
+    async def _render(self, profile: Profile, target: Target) -> bytes:
         if not profile.placeholders:
             return profile.cnf_xml
         values = {"mac": str(target.mac), "device_name": target.mac.device_name}
-        if "server" in placeholders.used(profile.cnf_xml):
+        used = placeholders.used(profile.cnf_xml)
+        if not used.isdisjoint(placeholders.EMERGENCY):
+            values |= emergency.values(await sites.emergency_call(self._db, target.mac))
+        if "server" in used:
             values["server"] = self._server_address(target.address)
         return placeholders.render(profile.cnf_xml, values)
 

@@ -36,6 +36,10 @@ class Conflict(CisiskError):
     """The request is right in itself but does not fit what is already there."""
 
 
+class PhoneInCall(Conflict):
+    """The phone is in a call, or was just now, and must not restart because of that."""
+
+
 class Stale(CisiskError):
     """The caller changes a version of a resource that is no longer the current one."""
 

@@ -31,6 +31,8 @@ class Phone:
         served_sha256: of the config that it is served; None when there is none, or none is known yet.
         drifted_at: when somebody else was found to have changed or removed that config on the disk.
         discovery: how it came into the inventory by itself, while nobody has added or changed it, or switched it.
+        logout_profile_uuid: what it is given when a user leaves it; None for what its site says. The same goes for
+            ``emergency_location`` and ``emergency_caller_id``.
         revision: counts the changes an administrator made.
     """
 
@@ -52,6 +54,9 @@ class Phone:
     served_sha256: str | None = None
     drifted_at: Timestamp | None = None
     discovery: Discovery | None = None
+    logout_profile_uuid: str | None = None
+    emergency_location: str | None = None
+    emergency_caller_id: str | None = None
     created_at: Timestamp
     updated_at: Timestamp
     revision: int = 1

@@ -4,8 +4,10 @@ import re
 from collections.abc import Mapping
 from xml.sax.saxutils import escape
 
-NAMES = ("mac", "device_name", "server")
-"""``{{mac}}``, ``{{device_name}}`` and ``{{server}}``."""
+EMERGENCY = ("emergency_location", "emergency_caller_id")
+"""What an emergency call tells of the phone, whoever is logged in on it."""
+NAMES = ("mac", "device_name", "server", *EMERGENCY)
+"""``{{mac}}``, ``{{device_name}}``, ``{{server}}``, ``{{emergency_location}}`` and ``{{emergency_caller_id}}``."""
 
 _KNOWN = re.compile(rb"\{\{(" + "|".join(NAMES).encode() + rb")\}\}")
 _LOOKALIKE = re.compile(rb"\{\{[ \t]*+[A-Za-z][A-Za-z0-9_.-]*+[ \t]*+\}\}")

@@ -7,6 +7,8 @@ from cisisk.model.clock import Timestamp
 SUPERADMIN_LEVEL = 0
 SUPERADMIN_PERMISSION = "00000000-0000-0000-0000-000000000000"
 """The seeded permission of level 0."""
+PIN_FORM = "[0-9]{4,16}"
+"""A regular expression: a phone's keypad has no other characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

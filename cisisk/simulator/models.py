@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from cisisk.model.phone import plain_model
+from cisisk.simulator.services import capabilities
+from cisisk.simulator.services.capabilities import Capabilities
 
 _SETTINGS_MACRO = ("Settings", "KeyPadStar", "KeyPadStar", "KeyPadPound", "KeyPadStar", "KeyPadStar")
 """Settings and ``**#**``: restarts a 79xx."""
@@ -25,6 +27,7 @@ class PhoneModel:
         source_port: UDP port of every TFTP request.
         dictionary: the user locale's file.
         tones: the network locale's file.
+        services: what its browser of XML services sends and takes.
         accepts_init_restart: ``Init:Restart`` restarts it; otherwise it is not executable (Status 6). Nothing
             published says which models do; the appliance has to live with both.
         restart_keys: the key presses that restart it, if any can be pushed.
@@ -39,12 +42,37 @@ class PhoneModel:
     source_port: int
     dictionary: str
     tones: str
+    services: Capabilities
     accepts_init_restart: bool
     restart_keys: tuple[str, ...] = ()
     keys_need_settings_access: bool = False
 
 
 _MODELS = (
+    PhoneModel(
+        name="6941",
+        product="CP-6941",
+        load="SIP69xx.9-4-1-3",
+        trust_lists=(("CTLSEP{mac}.tlv",), _ITL),
+        http_first=True,
+        source_port=49152,
+        dictionary="rtl-sip.jar",
+        tones="g3-tones.xml",
+        services=capabilities.P69XX,
+        accepts_init_restart=False,
+    ),
+    PhoneModel(
+        name="7841",
+        product="CP-7841",
+        load="sip78xx.12-8-1-0001-455",
+        trust_lists=(("CTLSEP{mac}.tlv",), _ITL),
+        http_first=True,
+        source_port=49152,
+        dictionary="sp-sip.jar",
+        tones="g3-tones.xml",
+        services=capabilities.P78XX,
+        accepts_init_restart=False,
+    ),
     PhoneModel(
         name="7940",
         product="CP-7940G",
@@ -54,6 +82,19 @@ _MODELS = (
         source_port=49152,
         dictionary="7960-dictionary.xml",
         tones="7960-tones.xml",
+        services=capabilities.FIRST_79XX,
+        accepts_init_restart=True,
+    ),
+    PhoneModel(
+        name="7960",
+        product="CP-7960G",
+        load="P00308010200",
+        trust_lists=(("CTLSEP{mac}.tlv",),),
+        http_first=False,
+        source_port=49152,
+        dictionary="7960-dictionary.xml",
+        tones="7960-tones.xml",
+        services=capabilities.FIRST_79XX,
         accepts_init_restart=True,
     ),
     PhoneModel(
@@ -65,7 +106,22 @@ _MODELS = (
         source_port=49152,
         dictionary="mk-sccp.jar",
         tones="g3-tones.xml",
+        services=capabilities.GREY_79XX,
         accepts_init_restart=True,
+        restart_keys=_SETTINGS_MACRO,
+        keys_need_settings_access=True,
+    ),
+    PhoneModel(
+        name="7962",
+        product="CP-7962G",
+        load="SIP42.9-4-2SR3-1S",
+        trust_lists=(("CTLSEP{mac}.tlv",), _ITL),
+        http_first=True,
+        source_port=49152,
+        dictionary="mk-sip.jar",
+        tones="g3-tones.xml",
+        services=capabilities.GREY_79XX,
+        accepts_init_restart=False,
         restart_keys=_SETTINGS_MACRO,
         keys_need_settings_access=True,
     ),
@@ -78,6 +134,7 @@ _MODELS = (
         source_port=49152,
         dictionary="mk-sip.jar",
         tones="g3-tones.xml",
+        services=capabilities.COLOUR_79XX,
         accepts_init_restart=False,
         restart_keys=_SETTINGS_MACRO,
         keys_need_settings_access=True,
@@ -91,6 +148,7 @@ _MODELS = (
         source_port=1024,
         dictionary="td-sccp.jar",
         tones="g3-tones.xml",
+        services=capabilities.COLOUR_79XX_OF_2007,
         accepts_init_restart=True,
         restart_keys=_SETTINGS_MACRO,
         keys_need_settings_access=True,
@@ -104,6 +162,7 @@ _MODELS = (
         source_port=49152,
         dictionary="sl-bev-sip.jar",
         tones="g3-tones.xml",
+        services=capabilities.P88XX,
         accepts_init_restart=False,
     ),
     PhoneModel(
@@ -115,6 +174,7 @@ _MODELS = (
         source_port=49152,
         dictionary="sl-be-sip.jar",
         tones="g3-tones.xml",
+        services=capabilities.P88XX,
         accepts_init_restart=False,
     ),
     PhoneModel(
@@ -126,6 +186,7 @@ _MODELS = (
         source_port=49152,
         dictionary="gd-sip.jar",
         tones="g4-tones.xml",
+        services=capabilities.P99XX,
         accepts_init_restart=False,
         restart_keys=_APPLICATIONS_MACRO,
     ),

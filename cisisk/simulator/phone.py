@@ -23,6 +23,7 @@ from cisisk.simulator.phone_xml import XmlError
 from cisisk.simulator.registration import Identity
 from cisisk.simulator.running_config import RunningConfig
 from cisisk.simulator.screen import Execution, Screen
+from cisisk.simulator.services.browser import Browser
 from cisisk.simulator.sip_server import SipServer
 from cisisk.simulator.tftp_download import TransferFailed
 from cisisk.simulator.timing import Timing
@@ -75,6 +76,7 @@ class SimulatedPhone:
         boots: the record of its boots, the newest last.
         config: the content of the config it runs, None before it first got one.
         call_id: of the REGISTER of its first line; another one after each start.
+        browser: what it shows of XML services.
         is_registered: whether a call manager on the loopback network has taken that.
     """
 
@@ -137,6 +139,7 @@ class SimulatedPhone:
         self._screen = Screen(model)
         self._in_call = False
         self._deferred: str | None = None
+        self.browser: Final = Browser(self, self._timing, on_change=self._turned)
         self._restart_wanted = asyncio.Event()
         self._changed = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
@@ -160,11 +163,15 @@ class SimulatedPhone:
     @property
     def open_page(self) -> str | None:
         """URL of the XML service's page that is on its screen."""
-        return self._screen.open_page
+        return self.browser.url
 
     @open_page.setter
     def open_page(self, url: str | None) -> None:
-        self._screen.open_page = url
+        """Be where a person has gone who opened ``url``, without loading it; None closes the window."""
+        if url is None:
+            self.browser.close()
+        else:
+            self.browser.url = url
 
     @property
     def in_call(self) -> bool:
@@ -214,7 +221,7 @@ class SimulatedPhone:
         self._restart_wanted.clear()
         self._deferred = None
         self._in_call = False
-        self._screen.power_cycle()
+        self._forget_screen()
         self._enter(PhoneState.OFF)
         if not life.cancelled():
             life.result()
@@ -306,7 +313,7 @@ class SimulatedPhone:
                 self._enter(PhoneState.RUNNING)
                 await self._restart_wanted.wait()
             self._restart_wanted.clear()
-            self._screen.power_cycle()
+            self._forget_screen()
             self._enter(PhoneState.RESTARTING)
             await asyncio.sleep(self._timing.offline)
             await self._boot_until_up(asks=not self._faults.never_fetch)
@@ -372,6 +379,24 @@ class SimulatedPhone:
             return
         async with SipServer(self, address=self.address, port=self._sip_port):
             yield
+
+    # What its browser asks of it (browser.Device)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is anything on its screen."""
+        return self.state is PhoneState.RUNNING
+
+    @property
+    def running_config(self) -> RunningConfig | None:
+        """What it runs, None before it first got a config."""
+        return self._running
+
+    def carry_out(self, urls: Sequence[str]) -> None:
+        """Execute what a service has answered with instead of a page."""
+        execution = self.execute(urls)
+        if execution.restart is not None:
+            self.restart(execution.restart)
 
     @asynccontextmanager
     async def _registered(self) -> AsyncIterator[None]:
@@ -443,7 +468,7 @@ class SimulatedPhone:
     def execute(self, urls: Sequence[str]) -> Execution:
         """Execute the items of one request; the caller restarts the phone once it has answered."""
         allows_settings = self._running is not None and self._running.settings_access == "1"
-        return self._screen.execute(
+        execution = self._screen.execute(
             urls,
             init_restarts=self.model.accepts_init_restart and not self._faults.refuse_restart,
             keys_restart=(
@@ -452,6 +477,11 @@ class SimulatedPhone:
                 and not self._faults.refuse_restart
             ),
         )
+        if execution.closes:
+            self.browser.close()
+        if execution.opens is not None:
+            self.browser.push(execution.opens)
+        return execution
 
     def information(self) -> bytes:
         """The XML of ``/DeviceInformationX``."""
@@ -466,6 +496,14 @@ class SimulatedPhone:
         ):
             etree.SubElement(root, name).text = value
         return etree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+    def _forget_screen(self) -> None:
+        self._screen.power_cycle()
+        self.browser.close()
+
+    def _turned(self, text: str) -> None:
+        self._tell(text)
+        self._announce()
 
     def _ended(self, ended: Boot) -> Boot:
         self.boots.append(ended)

@@ -46,6 +46,14 @@ class LineAtProxy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneService:
+    """One of the phone's own list of services."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunningConfig:
     """The elements a simulated phone acts on; an absent or unusable one is empty.
 
@@ -61,6 +69,9 @@ class RunningConfig:
         line: what the first line is called.
         contact: the user of its contact, where that is another.
         has_call_manager: whether the first line registers with a call manager, and takes orders from it.
+        services_url: what the Services key opens; empty for the phone's own list.
+        directory_url: what the Directories key opens, likewise.
+        services: the phone's own list.
         registers: that line at its proxy; None when it has none, or speaks to it over TLS alone.
     """
 
@@ -74,6 +85,9 @@ class RunningConfig:
     line: str
     contact: str
     has_call_manager: bool
+    services_url: str
+    directory_url: str
+    services: tuple[PhoneService, ...]
     registers: LineAtProxy | None = None
 
     @classmethod
@@ -84,6 +98,9 @@ class RunningConfig:
             XmlError: the phone would refuse it and stay as it is.
         """
         device = phone_xml.parse(document, root)
+        # 0 is the phone's own list, 1 the URLs, 2 both (phone-protocol notes 2.2).
+        provisioning = _text(device, "phoneServices/provisioning")
+        own_list = () if provisioning == "1" else device.iterfind("phoneServices/phoneService")
         extra = (_text(device, name) for name in ("softKeyFile", "dialTemplate", "featurePolicyFile"))
         return cls(
             load=_text(device, "loadInformation"),
@@ -95,6 +112,9 @@ class RunningConfig:
             settings_access=_text(device, "vendorConfig/settingsAccess"),
             line=_text(device, "sipProfile/sipLines/line/name"),
             contact=_text(device, "sipProfile/sipLines/line/contact"),
+            services_url="" if provisioning == "0" else _text(device, "servicesURL"),
+            directory_url="" if provisioning == "0" else _text(device, "directoryURL"),
+            services=tuple(PhoneService(name=_text(own, "name"), url=_text(own, "url")) for own in own_list),
             has_call_manager=_text(device, "sipProfile/sipLines/line/proxy") == _USE_CALL_MANAGER,
             registers=_line_at_proxy(device),
         )

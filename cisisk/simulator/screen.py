@@ -1,4 +1,4 @@
-"""A phone's screen and keys: the open page, the key buffer, and what URIs do to them (phone-protocol notes 3(d))."""
+"""A phone's keys: the key buffer, and what URIs do to it and to the open page (phone-protocol notes 3(d))."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from cisisk.simulator.cgi import Status, is_page
 from cisisk.simulator.models import PhoneModel
 
 INIT_RESTART = "Init:Restart"
-_CLOSES_PAGE = frozenset({"Init:Services", "Init:Directories", "Init:Messages"})
+CLOSES_PAGE = frozenset({"Init:Services", "Init:Directories", "Init:Messages"})
 _CLOSES_MENU = frozenset({"Init:Settings", "Init:Applications"})
 _NO_EFFECT_HERE = frozenset({"Init:CallHistory", "Init:AppStatus"})
 _KEYS = frozenset(
@@ -61,25 +61,24 @@ class Execution:
     Attributes:
         results: each URL and its status.
         restart: what asked for a restart, None if nothing did.
+        closes: the window of the XML services is closed.
+        opens: the page that is opened in it then, None if none is.
     """
 
     results: tuple[tuple[str, Status], ...]
     restart: str | None = None
+    closes: bool = False
+    opens: str | None = None
 
 
 class Screen:
-    """What a phone shows.
-
-    Attributes:
-        open_page: URL of the page of an XML service that is open; None if none is.
-    """
+    """What a phone makes of the URIs it is sent."""
 
     def __init__(self, model: PhoneModel) -> None:
-        self.open_page: str | None = None
         self._keypad = Keypad(model.restart_keys)
 
     def execute(self, urls: Sequence[str], *, init_restarts: bool, keys_restart: bool) -> Execution:
-        """Execute ``urls``. Pages are shown without being loaded.
+        """Execute ``urls``, but leave it to the caller to close and open pages.
 
         Only the first key of a request is pressed: the phone ignores keys while it redraws its soft keys.
 
@@ -90,11 +89,12 @@ class Screen:
         """
         results: list[tuple[str, Status]] = []
         restart: str | None = None
-        key_seen = False
+        opens: str | None = None
+        closes = key_seen = False
         for url in urls:
             status = Status.SUCCESS
             if is_page(url):
-                self.open_page = url
+                opens = url
             elif url == INIT_RESTART and init_restarts:
                 restart = url
             elif url.startswith("Key:") and url.removeprefix("Key:") in _KEYS:
@@ -103,19 +103,18 @@ class Screen:
                 restart = "key presses" if completed and keys_restart else restart
             elif not self._initialise(url):
                 status = Status.NOT_EXECUTABLE
+            if url in CLOSES_PAGE:
+                closes, opens = True, None
             results.append((url, status))
-        return Execution(results=tuple(results), restart=restart)
+        return Execution(results=tuple(results), restart=restart, closes=closes, opens=opens)
 
     def power_cycle(self) -> None:
         """Forget everything, as a restart does."""
-        self.open_page = None
         self._keypad.close_menu()
 
     def _initialise(self, url: str) -> bool:
         """Act on an ``Init:`` URI. Whether the phone knows it."""
-        if url in _CLOSES_PAGE:
-            self.open_page = None
-        if url in _CLOSES_PAGE or url in _CLOSES_MENU:
+        if url in CLOSES_PAGE or url in _CLOSES_MENU:
             self._keypad.close_menu()
             return True
         return url in _NO_EFFECT_HERE

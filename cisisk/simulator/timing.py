@@ -13,6 +13,8 @@ class Timing:
         tftp: for one packet.
         http: for one file from the provisioning server; then the phone tries TFTP.
         authentication: for the answer of ``authenticationURL``.
+        services: for one page of an XML service.
+        refresh_pace: how much of the time that a page announces is waited until the next one; 0 does not wait.
         registration: for the answer to a REGISTER (RFC 3261, timer F).
         goodbye: for the answer to the REGISTER that ends a registration before a restart.
         offline: from the end of the old life to the first request of the new one (a reset takes 20 to 60 s).
@@ -22,6 +24,8 @@ class Timing:
     tftp: Patience = field(default_factory=Patience)
     http: float = 10.0
     authentication: float = 5.0
+    services: float = 10.0
+    refresh_pace: float = 1.0
     registration: float = 32.0
     goodbye: float = 1.0
     offline: float = 20.0

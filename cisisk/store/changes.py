@@ -1,4 +1,4 @@
-"""Partial updates: only the columns that were sent change."""
+"""Rows that are written by the columns that are given."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,10 +6,18 @@ from typing import Any
 from cisisk.store.database import Transaction
 
 
+async def insert(tx: Transaction, table: str, row: Mapping[str, Any]) -> None:
+    """Add ``row`` to ``table``. The names come from the program, never from a request."""
+    await tx.rows(
+        f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 -- names of our own
+        tuple(row.values()),
+    )
+
+
 async def change(tx: Transaction, table: str, key: tuple[str, str], columns: Mapping[str, Any]) -> None:
     """Set ``columns`` in the row of ``table`` whose ``key`` (column, value) is given, and count the revision.
 
-    The names come from the program, never from a request.
+    Only the columns that were sent change. The names come from the program, never from a request.
     """
     assignments = "".join(f"{column} = ?, " for column in columns)
     await tx.rows(

@@ -9,7 +9,7 @@ from cisisk.model.deployment import Origin, StepName
 from cisisk.model.errors import NotFound
 from cisisk.model.mac import Mac
 from cisisk.model.user import SYSTEM, Actor
-from cisisk.store import audit, steps
+from cisisk.store import audit, phone_logins, steps
 from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import Listing, Page, Source
 
@@ -171,6 +171,7 @@ async def adopted(tx: Transaction, actor: Actor, mac: Mac, sha256: str | None) -
         (mac.digits,),
     )
     await tx.rows("DELETE FROM service_sessions WHERE mac = ?", (mac.digits,))
+    await phone_logins.replaced(tx, actor, mac)
     action = "config.adopted" if sha256 else "config.removed"
     await audit.record(tx, actor, action, str(mac), {"mac": str(mac), "sha256": sha256})
 

@@ -1,8 +1,8 @@
 """Lists as the API offers them: searched, sorted, cut into pages."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from cisisk.model.errors import Invalid
@@ -42,6 +42,7 @@ class Source(Generic[_Item]):
     Attributes:
         searched: columns, or expressions of them.
         sortable: columns, with their table's name where the SELECT has two of that name; callers leave that out.
+        sorted_as: the columns that hold what some of those are really sorted by.
         order: the columns that order the list when nothing else is wanted; the last one is unique.
     """
 
@@ -50,6 +51,7 @@ class Source(Generic[_Item]):
     sortable: Sequence[str]
     order: str
     item: Callable[[sqlite3.Row], _Item]
+    sorted_as: Mapping[str, str] = field(default_factory=dict)
 
     async def page(
         self, db: Database, listing: Listing, where: str = "1", parameters: Sequence[Any] = ()
@@ -81,4 +83,5 @@ class Source(Generic[_Item]):
         column = columns.get(sort.removeprefix("-"))
         if column is None:
             raise Invalid.field("sort", f"Sort by one of {', '.join(columns)}, with - before it to reverse")
+        column = self.sorted_as.get(column, column)
         return f"{column} {'DESC' if sort.startswith('-') else 'ASC'}, {self.order}"

@@ -13,7 +13,7 @@ from cisisk.model.mac import Mac
 from cisisk.model.phone import Phone, Software
 from cisisk.model.revision import require_current
 from cisisk.model.user import Actor
-from cisisk.store import audit, deployments
+from cisisk.store import audit, deployments, phone_logins, profiles
 from cisisk.store.changes import change
 from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import Listing, Page, Source
@@ -29,13 +29,14 @@ DISCOVERED_DAYS = 7
 _SELECT = (
     "SELECT phones.mac, model, phone_ip, location, description, software, name, hostname, phone_vlan, brand,"
     " software_version, is_active, current_profile_uuid, ip AS seen_ip, seen_at, sha256 AS served_sha256,"
-    " CASE origin WHEN 'drift' THEN since END AS drifted_at, discovery, phones.created_at, updated_at, phones.revision"
+    " CASE origin WHEN 'drift' THEN since END AS drifted_at, discovery, logout_profile_uuid, emergency_location,"
+    " emergency_caller_id, phones.created_at, updated_at, phones.revision"
     " FROM phones"
     " LEFT JOIN cisco_phones ON cisco_phones.mac = phones.mac LEFT JOIN sightings ON sightings.mac = phones.mac"
     " LEFT JOIN served_configs ON served_configs.mac = phones.mac"
 )
 _SELECT_CISCO = "SELECT mac, software, current_profile_uuid, created_at, revision FROM cisco_phones"
-_SHOWN_MAC = " || ':' || ".join(f"substr({{0}}, {at}, 2)" for at in range(1, 12, 2))
+SHOWN_MAC = " || ':' || ".join(f"substr({{0}}, {at}, 2)" for at in range(1, 12, 2))
 """SQL for a MAC as people see it, of the column that holds its digits."""
 
 
@@ -96,7 +97,7 @@ def _cisco_phone(row: sqlite3.Row) -> CiscoPhone:
 _PHONES = Source(
     select=_SELECT,
     searched=(
-        *("phones.mac", _SHOWN_MAC.format("phones.mac")),
+        *("phones.mac", SHOWN_MAC.format("phones.mac")),
         *("name", "model", "location", "description", "phone_ip", "ip", "hostname"),
     ),
     sortable=(
@@ -108,7 +109,7 @@ _PHONES = Source(
 )
 _CISCO_PHONES = Source(
     select=_SELECT_CISCO,
-    searched=("mac", _SHOWN_MAC.format("mac"), "software"),
+    searched=("mac", SHOWN_MAC.format("mac"), "software"),
     sortable=("mac", "software"),
     order="mac",
     item=_cisco_phone,
@@ -141,14 +142,19 @@ async def get(db: Database | Transaction, mac: Mac) -> Phone:
 
 
 async def create(db: Database, actor: Actor, mac: Mac, columns: Mapping[str, Any]) -> Phone:
-    """Add a phone. ``columns`` are those of :class:`Phone`. Raises Conflict: it is in the inventory already.
+    """Add a phone. ``columns`` are those of :class:`Phone`.
 
     One that was only discovered is nobody's yet: it is added as if it were not there.
+
+    Raises:
+        Conflict: it is in the inventory already.
+        Invalid: the logout profile is none.
     """
     async with db.transaction() as tx:
         await tx.rows("DELETE FROM phones WHERE mac = ? AND discovery IS NOT NULL", (mac.digits,))
         if await find(tx, mac):
             raise Conflict(f"The phone {mac} is in the inventory already")
+        await profiles.require_named(tx, "logout_profile_uuid", columns)
         await add(tx, actor, mac, columns)
         return await get(tx, mac)
 
@@ -171,9 +177,10 @@ async def add(tx: Transaction, actor: Actor, mac: Mac, columns: Mapping[str, Any
 async def update(
     db: Database, actor: Actor, mac: Mac, columns: Mapping[str, Any], seen: Collection[str] | None = None
 ) -> Phone:
-    """Change the given columns. Raises NotFound, Stale."""
+    """Change the given columns. Raises NotFound, Stale; Invalid: the logout profile is none."""
     async with db.transaction() as tx:
         require_current(await get(tx, mac), seen)
+        await profiles.require_named(tx, "logout_profile_uuid", columns)
         of_phone = {column: value for column, value in columns.items() if column != "software"}
         await change(tx, "phones", ("mac", mac.digits), {**of_phone, "discovery": None, "updated_at": now()})
         if "software" in columns:
@@ -183,12 +190,17 @@ async def update(
 
 
 async def delete(db: Database, actor: Actor, mac: Mac, seen: Collection[str] | None = None) -> None:
-    """Take a phone out of the inventory; what it is served stays. Raises NotFound, Stale."""
+    """Take a phone out of the inventory, with its key expansion modules; what it is served stays.
+
+    Whoever is logged in on it no longer is. Raises NotFound, Stale.
+    """
     async with db.transaction() as tx:
         require_current(await get(tx, mac), seen)
+        kems = await tx.rows("SELECT uuid, model FROM kems WHERE connected_phone = ?", (mac.digits,))
         await tx.rows("DELETE FROM phones WHERE mac = ?", (mac.digits,))
+        await phone_logins.removed(tx, actor, mac)
         await deployments.call_off(tx, mac, now(), "The phone was taken out of the inventory")
-        await audit.record(tx, actor, "phone.deleted", str(mac))
+        await audit.record(tx, actor, "phone.deleted", str(mac), {"kems": [dict(kem) for kem in kems]})
 
 
 async def note_allowed_fetch(db: Database, actor: Actor, mac: Mac, until: Timestamp) -> None:

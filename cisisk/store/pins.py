@@ -24,6 +24,43 @@ class CiscoUser:
     revision: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinHolder:
+    """A user by the name that is typed at a phone.
+
+    Attributes:
+        pin_hash: None for one who may not log in on phones, or not log in at all.
+    """
+
+    user_uuid: str
+    username: str
+    pin_hash: str | None = field(repr=False)
+
+
+async def holder(db: Database, username: str, beside: str) -> tuple[PinHolder | None, str | None]:
+    """The user of that name, in any case of letters, with a PIN or without, and somebody else's hash to compare with.
+
+    Args:
+        beside: where among the uuids of users that one is found; the same gives the same.
+
+    Returns:
+        None for the user when there is none, for the hash when nobody at all has a PIN.
+    """
+    row = await db.row(
+        "SELECT users.uuid AS user_uuid, username, CASE WHEN is_active THEN pins.pin_hash END AS pin_hash,"
+        " COALESCE((SELECT pin_hash FROM pins WHERE user_uuid >= ? ORDER BY user_uuid LIMIT 1),"
+        " (SELECT pin_hash FROM pins ORDER BY user_uuid LIMIT 1)) AS another"
+        " FROM (SELECT 1) LEFT JOIN users ON username = ? LEFT JOIN pins ON user_uuid = users.uuid",
+        (beside, username),
+    )
+    if row is None:
+        return None, None
+    if row["user_uuid"] is None:
+        return None, row["another"]
+    known = PinHolder(user_uuid=row["user_uuid"], username=row["username"], pin_hash=row["pin_hash"])
+    return known, row["another"]
+
+
 async def find(db: Database | Transaction, user_uuid: str) -> CiscoUser | None:
     """A user's PIN, or None."""
     row = await db.row(
@@ -61,6 +98,15 @@ async def put(
         action = "cisco_user.updated" if known else "cisco_user.created"
         await audit.record(tx, actor, action, user_uuid)
         return await get(tx, user_uuid)
+
+
+async def rehashed(db: Database, known: PinHolder, pin_hash: str) -> None:
+    """Replace the hash of a PIN by another of the same PIN: nothing that anybody could see or has to be told of."""
+    async with db.transaction() as tx:
+        await tx.rows(
+            "UPDATE pins SET pin_hash = ? WHERE user_uuid = ? AND pin_hash = ?",
+            (pin_hash, known.user_uuid, known.pin_hash),
+        )
 
 
 async def delete(db: Database, actor: Actor, user_uuid: str, seen: Collection[str] | None = None) -> None:

@@ -9,7 +9,7 @@ from uuid import uuid4
 from cisisk.model.clock import now
 from cisisk.model.errors import Invalid, NotFound
 from cisisk.model.phone import Software
-from cisisk.model.profile import Profile
+from cisisk.model.profile import Profile, ProfileHead
 from cisisk.model.revision import require_current
 from cisisk.model.user import Actor
 from cisisk.store import audit
@@ -55,6 +55,23 @@ async def page(db: Database, listing: Listing, user_uuid: str | None = None) -> 
     if user_uuid is None:
         return await _PROFILES.page(db, listing)
     return await _PROFILES.page(db, listing, "user_uuid = ?", (user_uuid,))
+
+
+async def heads(db: Database, user_uuid: str) -> list[ProfileHead]:
+    """One user's profiles by name, without their configs."""
+    rows = await db.rows(
+        "SELECT uuid, name, compatible_models, software_type FROM profiles WHERE user_uuid = ? ORDER BY name, uuid",
+        (user_uuid,),
+    )
+    return [
+        ProfileHead(
+            uuid=row["uuid"],
+            name=row["name"],
+            compatible_models=tuple(json.loads(row["compatible_models"])),
+            software_type=Software(row["software_type"]) if row["software_type"] else None,
+        )
+        for row in rows
+    ]
 
 
 async def get(db: Database | Transaction, uuid: str) -> Profile:
@@ -117,6 +134,13 @@ async def delete(db: Database, actor: Actor, uuid: str, seen: Collection[str] | 
         require_current(profile, seen)
         await tx.rows("DELETE FROM profiles WHERE uuid = ?", (uuid,))
         await audit.record(tx, actor, "profile.deleted", uuid, {"name": profile.name, "user_uuid": profile.user_uuid})
+
+
+async def require_named(tx: Transaction, field: str, attributes: Mapping[str, Any]) -> None:
+    """See that ``field`` of ``attributes``, if it is there and not None, is the uuid of a profile. Raises Invalid."""
+    uuid = attributes.get(field)
+    if uuid is not None and not await tx.row("SELECT 1 FROM profiles WHERE uuid = ?", (uuid,)):
+        raise Invalid.field(field, "No such profile")
 
 
 async def _require_user(tx: Transaction, attributes: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ from cisisk.model.deployment import (
 from cisisk.model.errors import Conflict
 from cisisk.model.mac import Mac
 from cisisk.model.user import Actor
-from cisisk.store import audit, configs, deployments, phones, profiles, steps
+from cisisk.store import audit, configs, deployments, phone_logins, phones, profiles, steps
 from cisisk.store.database import Database, Transaction
 
 _VALUES = ", ".join("?" * len(deployments.COLUMNS))
@@ -160,6 +160,7 @@ async def written(db: Database, actor: Actor, deployment: Deployment, moment: Ti
             (deployment.profile_uuid, moment, mac),
         )
         await tx.rows("DELETE FROM service_sessions WHERE mac = ?", (mac,))
+        await phone_logins.served(tx, actor, deployment, moment)
         payload = {"deployment": deployment.uuid, "mac": str(deployment.mac), "sha256": deployment.sha256}
         entity = deployment.profile_uuid or str(deployment.mac)
         await audit.record(tx, actor, _ACTIONS[deployment.origin], entity, payload)

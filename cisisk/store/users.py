@@ -110,14 +110,26 @@ async def update(
 
 
 async def delete(db: Database, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
-    """Remove a user with all that belongs to the user: profiles, PIN, logins. Raises as :func:`update`."""
+    """Remove a user with all that belongs to the user: profiles, PIN, logins, the personal directory.
+
+    Raises as :func:`update`.
+    """
     async with db.transaction() as tx:
         user = await get(tx, uuid)
         require_current(user, seen)
         profiles = await tx.rows("SELECT uuid, name FROM profiles WHERE user_uuid = ?", (uuid,))
+        extensions = await tx.rows(
+            "SELECT extension FROM extensions JOIN user_extensions ON extension_uuid = extensions.uuid"
+            " WHERE user_uuid = ?",
+            (uuid,),
+        )
         await tx.rows("DELETE FROM users WHERE uuid = ?", (uuid,))
         await require_a_superadmin(tx)
-        payload = {"username": user.username, "profiles": [dict(profile) for profile in profiles]}
+        payload = {
+            "username": user.username,
+            "profiles": [dict(profile) for profile in profiles],
+            "extensions": [row["extension"] for row in extensions],
+        }
         await audit.record(tx, actor, "user.deleted", uuid, payload)
 
 

@@ -15,7 +15,16 @@ PUBLIC = {
     ("POST", "/auth/login"),
     ("POST", "/auth/refresh"),
 }
-ONES_OWN = {("GET", "/me"), ("GET", "/me/phones"), ("POST", "/auth/logout")}
+ONES_OWN = {
+    *(("GET", "/me"), ("GET", "/me/phones"), ("GET", "/me/logins"), ("POST", "/auth/logout")),
+    *(("GET", "/me/cisco-services/personal"), ("GET", "/me/cisco-services/company")),
+}
+COMPANY = {("GET", "/company-directory"), ("GET", "/company-directory/{uuid}")}
+"""For every user, as phones show it to everybody."""
+PERSONAL = {("GET", "/personal-directory/{userUuid}"), ("POST", "/personal-directory/{userUuid}")}
+"""For the user who is named; for others as any management operation."""
+CONTACT = {(method, "/personal-directory/contact/{uuid}") for method in ("GET", "PUT", "DELETE")}
+"""For the user whose it is; for others as if it were not there."""
 REGISTER = ("POST", "/auth/register")
 """Public or for superadmins, as ``auth.public_register`` says."""
 
@@ -25,7 +34,7 @@ def operations() -> list[tuple[str, str]]:
     return [(route.method, web.DynamicResource(route.path).canonical) for route in ROUTES]
 
 
-MANAGEMENT = [each for each in operations() if each not in PUBLIC | ONES_OWN]
+MANAGEMENT = [each for each in operations() if each not in PUBLIC | ONES_OWN | COMPANY | CONTACT]
 
 
 @pytest.fixture
@@ -36,7 +45,7 @@ def site(shared_site: Site) -> Site:
 def place(path: str) -> str:
     """The path with something in place of its parameters."""
     path = path.replace("{mac}", MAC).replace("{uuid}", UNKNOWN).replace("{userUuid}", UNKNOWN)
-    return path.replace("{before}", "1").replace("{after}", "2")
+    return path.replace("{extUuid}", UNKNOWN).replace("{before}", "1").replace("{after}", "2")
 
 
 async def ask(client: Client, method: str, path: str) -> tuple[str, str, int]:
@@ -47,8 +56,8 @@ async def ask(client: Client, method: str, path: str) -> tuple[str, str, int]:
 
 
 async def test_the_open_operations_are_among_the_routes() -> None:
-    assert set(operations()) > PUBLIC | ONES_OWN | {REGISTER}
-    assert len(MANAGEMENT) > 30
+    assert set(operations()) > PUBLIC | ONES_OWN | COMPANY | CONTACT | PERSONAL | {REGISTER}
+    assert len(MANAGEMENT) > 50
 
 
 async def test_without_a_token_everything_but_the_public_is_401(site: Site) -> None:
@@ -77,14 +86,25 @@ async def test_every_management_operation_is_403_for_any_level_but_0(site: Site,
     assert [await ask(clerk, method, path) for method, path in MANAGEMENT] == [
         (method, path, 403) for method, path in MANAGEMENT
     ]
-    for path in ("/me", "/me/phones"):
-        assert (await clerk.get(path)).status == 200
+    for method, path in ONES_OWN | COMPANY:
+        if method == "GET":
+            assert (path, (await ask(clerk, method, path))[2]) == (path, 404 if "{" in path else 200)
+    for method, path in CONTACT:
+        assert (method, (await ask(clerk, method, path))[2]) == (method, 422 if method == "PUT" else 404)
     assert (await clerk.post("/auth/logout", {})).status == 200
 
 
 async def test_a_superadmin_gets_in_everywhere(site: Site) -> None:
-    for method, path in MANAGEMENT:
+    for method, path in {*MANAGEMENT, *COMPANY, *CONTACT}:
         assert (await ask(site.admin, method, path))[2] not in (401, 403)
+
+
+async def test_users_get_into_their_own_personal_directory(site: Site) -> None:
+    uuid, name = await site.new_clerk()
+    clerk = await site.anybody.login(name)
+    for method, path in PERSONAL:
+        own = path.replace("{userUuid}", uuid)
+        assert (method, (await ask(clerk, method, own))[2]) == (method, 200 if method == "GET" else 422)
 
 
 async def test_a_level_counts_from_the_moment_it_is_given_or_taken(site: Site) -> None:

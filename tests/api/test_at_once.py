@@ -28,6 +28,7 @@ async def test_of_many_with_one_name_one_is_created(site: Site) -> None:
         ("/users", user(name)),
         ("/permissions", {"level": 5, "name": name}),
         ("/phones", {"mac": mac}),
+        ("/extensions", {"type": "custom", "extension": name, "name": name, "password": name}),
     ):
         assert await statuses(*(site.admin.post(path, body) for _ in range(MANY))) == {201: 1, 409: MANY - 1}
 

@@ -2,10 +2,11 @@
 
 import json
 import logging
+from typing import Any
 
 import pytest
 
-from tests.api.client import MAC, SWITCH, UNKNOWN, Site, check_error
+from tests.api.client import MAC, SWITCH, UNKNOWN, Client, Site, check_error
 from tests.api.conftest import SiteWith
 
 FIELDS = {
@@ -34,6 +35,7 @@ async def live(site: Site) -> list[str]:
     profile = await admin.new_profile(anna, cnf_xml=XML)
     await admin.put(f"/phone-profiles/{profile}", {"cnf_xml": XML.replace("button='1'", "button='2'")})
     await admin.post(SWITCH, {"profile_uuid": profile, "mac": MAC})
+    await _around(admin, anna)
     first = (await site.anybody.post("/auth/login", {"username": "anna", "password": NEW_PASSWORD})).data
     second = (await site.anybody.post("/auth/refresh", {"refresh_token": first["refreshToken"]})).data
     await site.anybody.post("/auth/refresh", {"refresh_token": first["refreshToken"]})
@@ -50,8 +52,31 @@ async def live(site: Site) -> list[str]:
     await admin.delete(f"/phones/{MAC}")
     await admin.delete(f"/users/{anna}")
     tokens = [login[name] for login in (first, second, third) for name in ("accessToken", "refreshToken")]
-    typed = [PASSWORD, NEW_PASSWORD, PIN, PIN[::-1], "sentinel-wrong"]
+    typed = [PASSWORD, NEW_PASSWORD, PIN, PIN[::-1], "sentinel-wrong", "sentinel-line", "sentinel-mail"]
     return [*typed, "sentinel-auth", "sentinel-ssh", "sentinel-phone", "argon2", str(admin.token), *tokens]
+
+
+async def _around(admin: Client, anna: str) -> None:
+    """What is around the phone: made, changed and deleted."""
+    secrets = {"password": "sentinel-line", "voicemail_passcode": "sentinel-mail"}
+    line = {"type": "custom", "extension": "101", "name": "Lobby", "voicemail": True}
+    resources: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+        "/cisco-kem": ({"connected_phone": MAC}, {"model": "CP-7915"}),
+        "/cisco-services": ({"name": "Weather"}, {"type": "menu"}),
+        "/company-directory": ({"name": "Zoe"}, {"work": "101"}),
+        "/extensions": ({**line, **secrets}, secrets),
+    }
+    made = {}
+    for path, (body, change) in resources.items():
+        made[path] = (await admin.post(path, body)).data["uuid"]
+        await admin.put(f"{path}/{made[path]}", change)
+    link = await admin.post("/user-extensions", {"user_uuid": anna, "extension_uuid": made["/extensions"]})
+    await admin.delete(f"/user-extensions/{link.data['uuid']}")
+    contact = (await admin.post(f"/personal-directory/{anna}", {"name": "Zoe"})).data["uuid"]
+    await admin.put(f"/personal-directory/contact/{contact}", {"work": "101"})
+    await admin.delete(f"/personal-directory/contact/{contact}")
+    for path, uuid in made.items():
+        await admin.delete(f"{path}/{uuid}")
 
 
 def _registration() -> dict[str, str]:
@@ -77,6 +102,23 @@ async def test_everything_that_is_done_leaves_its_row_in_order(site: Site) -> No
         "profile.created",
         "profile.updated",
         "profile.switched",
+        "cisco_kem.created",
+        "cisco_kem.updated",
+        "cisco_service.created",
+        "cisco_service.updated",
+        "company_contact.created",
+        "company_contact.updated",
+        "extension.created",
+        "extension.updated",
+        "user_extension.created",
+        "user_extension.deleted",
+        "personal_contact.created",
+        "personal_contact.updated",
+        "personal_contact.deleted",
+        "cisco_kem.deleted",
+        "cisco_service.deleted",
+        "company_contact.deleted",
+        "extension.deleted",
         "auth.login",
         "auth.refresh_reused",
         "auth.login",

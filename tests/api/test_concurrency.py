@@ -66,6 +66,46 @@ async def a_pin(site: Site) -> Resource:
     return Resource(shown, changed, ({"pin_code": "2345"}, {"pin_code": "3456"}))
 
 
+async def a_resource(site: Site, path: str, body: dict[str, Any], changed: str) -> Resource:
+    """One that is made by a POST to ``path``, of which the text ``changed`` can be changed."""
+    made = (await site.admin.post(path, body)).data["uuid"]
+    one = f"/personal-directory/contact/{made}" if path.startswith("/personal") else f"{path}/{made}"
+    return Resource(one, one, ({changed: "one"}, {changed: "two"}))
+
+
+async def a_kem(site: Site) -> Resource:
+    return await a_resource(site, "/cisco-kem", {}, "model")
+
+
+async def a_service(site: Site) -> Resource:
+    return await a_resource(site, "/cisco-services", {}, "name")
+
+
+async def a_personal_contact(site: Site) -> Resource:
+    return await a_resource(site, f"/personal-directory/{site.admin_uuid}", {"name": "a"}, "work")
+
+
+async def a_company_contact(site: Site) -> Resource:
+    return await a_resource(site, "/company-directory", {"name": "a"}, "department")
+
+
+async def an_extension(site: Site) -> Resource:
+    body = {"type": "custom", "extension": site.name(), "name": "a", "password": "b"}
+    return await a_resource(site, "/extensions", body, "description")
+
+
+async def a_link(site: Site) -> Resource:
+    extension = (await an_extension(site)).shown.rpartition("/")[2]
+    body = {"user_uuid": site.admin_uuid, "extension_uuid": extension}
+    path = f"/user-extensions/{(await site.admin.post('/user-extensions', body)).data['uuid']}"
+    return Resource(path, path, None)
+
+
+ALL = [a_user, a_permission, a_held_permission, a_phone, a_cisco_phone, a_profile, a_pin]
+ALL += [a_kem, a_service, a_personal_contact, a_company_contact, an_extension, a_link]
+CHANGEABLE = [maker for maker in ALL if maker not in (a_held_permission, a_link)]
+
+
 async def a_webhook(site: Site) -> Resource:
     path = f"/webhooks/{(await site.admin.post('/webhooks', {'url': 'http://127.0.0.1:9/'})).data['uuid']}"
     return Resource(path, path, RENAMED)
@@ -149,6 +189,10 @@ async def test_what_was_created_comes_with_its_tag(site: Site) -> None:
         "/permissions": {"level": 5, "name": site.name()},
         "/phones": {"mac": site.mac()},
         "/phone-profiles": {"user_uuid": site.admin_uuid, "name": "a", "cnf_xml": CONFIG},
+        "/cisco-kem": {},
+        "/cisco-services": {},
+        "/company-directory": {"name": "a"},
+        "/extensions": {"type": "custom", "extension": site.name(), "name": "a", "password": "b"},
         "/webhooks": {"url": "http://127.0.0.1:9/"},
     }
     for path, body in bodies.items():

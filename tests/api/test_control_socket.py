@@ -63,7 +63,10 @@ async def test_who_can_open_the_socket_needs_no_token_and_who_can_open_the_port_
         assert answer.metadata["ip"] == ""
         anna = await owner.new_user("anna")
         assert (await owner.get("/health")).status == 200
-    row = (await site.admin.whole_audit_log())[-1]
+        made = (await owner.post(f"/personal-directory/{anna}", {"name": "Zoe"})).data["uuid"]
+        for path in (f"/personal-directory/{anna}", f"/personal-directory/contact/{made}", "/company-directory"):
+            assert (path, (await owner.get(path)).status) == (path, 200)
+    row = next(row for row in await site.admin.whole_audit_log() if row["entity_uuid"] == anna)
     assert (row["action"], row["entity_uuid"], row["user_uuid"], row["ip"]) == ("user.created", anna, None, None)
     check_error(await site.anybody.get("/users"), 401)
     for name, value in (("Host", "cisisk"), ("X-Forwarded-For", "unix"), ("Forwarded", "for=unix")):
@@ -73,7 +76,7 @@ async def test_who_can_open_the_socket_needs_no_token_and_who_can_open_the_port_
 async def test_over_the_socket_nobody_is_asking_for_himself(site: Site) -> None:
     async with over(site.control_socket) as session:
         owner = Client(session, "http://cisisk")
-        for path in ("/me", "/me/phones"):
+        for path in ("/me", "/me/phones", "/me/cisco-services/personal"):
             assert (path, (await owner.get(path)).status) == (path, 401)
         assert (await owner.post("/auth/logout", {})).status == 401
         assert (await owner.with_token(site.admin.token).get("/me")).data["username"] == "admin"

@@ -61,7 +61,11 @@ async def test_an_empty_search_and_an_empty_order_are_none(admin: Client) -> Non
 
 
 @pytest.mark.parametrize(
-    "path", ["/users", "/permissions", "/phones", "/cisco-phones", "/phone-profiles", "/audit-logs"]
+    "path",
+    [
+        *("/users", "/permissions", "/phones", "/cisco-phones", "/phone-profiles", "/audit-logs", "/cisco-kem"),
+        *("/cisco-services", "/company-directory", "/me/cisco-services/personal", "/extensions", "/user-extensions"),
+    ],
 )
 async def test_whatever_a_list_says_it_can_be_sorted_by_sorts_it(admin: Client, path: str) -> None:
     [reason] = (await admin.get(f"{path}?sort=nothing")).fields["sort"]

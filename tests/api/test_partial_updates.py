@@ -14,14 +14,23 @@ def site(shared_site: Site) -> Site:
     return shared_site
 
 
+CONTACT = {"work": "101", "mobile": "0171", "home": "7", "email": "j@example.org", "ringtone": "Chime.raw"}
 CLEARABLE = {
     "users": ("phone", "location", "nationality"),
     "phones": (
         *("model", "phone_ip", "location", "description", "name", "hostname"),
-        *("phone_vlan", "brand", "software_version"),
+        *("phone_vlan", "brand", "software_version", "emergency_location", "emergency_caller_id"),
     ),
     "permissions": ("description",),
     "phone-profiles": ("description",),
+    "cisco-kem": ("model", "mac", "ip", "connected_phone", "software_version", "software_type"),
+    "cisco-services": ("name", "url", "type"),
+    "personal-directory": ("work", "mobile", "home", "email", "ringtone"),
+    "company-directory": (
+        *("work", "mobile", "home", "email", "ringtone", "department", "company", "location", "building"),
+    ),
+    "extensions": ("description",),
+    "sites": ("emergency_location", "emergency_caller_id"),
 }
 FILLED: dict[str, dict[str, Any]] = {
     "users": {"phone": "+49 1", "location": "Bonn", "nationality": "DE", "lang": "de", "timezone": "Europe/Berlin"},
@@ -37,20 +46,41 @@ FILLED: dict[str, dict[str, Any]] = {
         "software_version": "9-4-2",
         "software": "SCCP",
         "is_active": False,
+        "emergency_location": "Rua Augusta 1",
+        "emergency_caller_id": "112",
     },
     "permissions": {"level": 7, "description": "Reads"},
     "phone-profiles": {"description": "For guests", "compatible_models": ["7942"], "software_type": "SIP"},
+    "cisco-kem": {"model": "CP-7915", "ip": "192.0.2.8", "software_version": "1-0-4", "software_type": "SCCP"},
+    "cisco-services": {"name": "Weather", "url": "http://192.0.2.5/weather", "type": "menu"},
+    "personal-directory": {**CONTACT, "name": "José"},
+    "company-directory": {
+        **CONTACT,
+        "name": "José",
+        "department": "Sales",
+        "company": "ACME",
+        "location": "Bonn",
+        "building": "B",
+    },
+    "extensions": {"type": "chan_sip", "name": "Lobby", "description": "By the door", "is_active": False},
+    "sites": {"emergency_location": "Rua Augusta 1", "emergency_caller_id": "112", "logout_at": ["20:00"]},
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "users": {"lang": "en", "timezone": "UTC", "is_active": True},
     "phones": {"software": "SIP", "is_active": True},
     "phone-profiles": {"compatible_models": [], "software_type": None, "placeholders": False},
+    "extensions": {"voicemail": False, "is_active": True},
+    "sites": {"logout_at": None, "logout_profile_uuid": None},
 }
 REQUIRED = {
     "users": ("first_name", "last_name", "username", "email", "password"),
     "phones": ("mac",),
     "permissions": ("level", "name"),
     "phone-profiles": ("user_uuid", "name", "cnf_xml"),
+    "personal-directory": ("name",),
+    "company-directory": ("name",),
+    "extensions": ("type", "extension", "name", "password"),
+    "sites": ("name",),
 }
 
 
@@ -61,9 +91,22 @@ async def filled(site: Site, resource: str) -> tuple[str, dict[str, Any]]:
         "phones": {"mac": site.mac()},
         "permissions": {"name": site.name()},
         "phone-profiles": {"user_uuid": site.admin_uuid, "name": "Reception", "cnf_xml": CONFIG},
+        "cisco-kem": {"mac": site.mac(), "connected_phone": site.mac()},
+        "extensions": {"extension": site.name(), "password": "secret"},
+        "sites": {"name": site.name()},
     }
-    made = (await site.admin.post(f"/{resource}", {**bodies[resource], **FILLED[resource]})).data
+    if resource == "cisco-kem":
+        await site.admin.post("/phones", {"mac": bodies[resource]["connected_phone"]})
+    body = {**bodies.get(resource, {}), **FILLED[resource]}
+    made = (await site.admin.post(collection(site, resource), body)).data
+    if resource == "personal-directory":
+        return f"/{resource}/contact/{made['uuid']}", made
     return f"/{resource}/{made.get('uuid') or made['mac']}", made
+
+
+def collection(site: Site, resource: str) -> str:
+    """Where one is added."""
+    return f"/{resource}/{site.admin_uuid}" if resource == "personal-directory" else f"/{resource}"
 
 
 def content_of(resource: dict[str, Any]) -> dict[str, Any]:
@@ -86,8 +129,11 @@ async def test_a_put_changes_only_what_was_sent(site: Site, resource: str) -> No
         changed = (await site.admin.put(path, {name: value})).data
         assert content_of(changed) == content_of(made)
     assert content_of((await site.admin.put(path, {})).data) == content_of(made)
+    phone = site.mac()
+    await site.admin.post("/phones", {"mac": phone})
+    values = {"phone_vlan": 99, "phone_ip": "192.0.2.99", "ip": "192.0.2.99", "mac": phone, "connected_phone": phone}
     for name in CLEARABLE[resource]:
-        value = 99 if name == "phone_vlan" else "192.0.2.99" if name == "phone_ip" else "other"
+        value = values.get(name, "other")
         made[name] = value
         assert content_of((await site.admin.put(path, {name: value})).data) == content_of(made)
 
@@ -142,6 +188,6 @@ async def test_a_phone_keeps_its_address_which_may_be_sent_along(site: Site) -> 
 
 @pytest.mark.parametrize("resource", REQUIRED)
 async def test_a_missing_required_field_is_422(site: Site, resource: str) -> None:
-    answer = await site.admin.post(f"/{resource}", {})
+    answer = await site.admin.post(collection(site, resource), {})
     check_error(answer, 422)
     assert set(answer.fields) == set(REQUIRED[resource])

@@ -42,12 +42,16 @@ async def test_the_api_answers_on_the_tls_port_and_nowhere_else(certified: Setti
             assert (await admin.get("/users")).status == 200
             async with session.get(f"{running.api_url}/api/docs") as page:
                 assert page.status == 200
+            async with session.post(f"{running.api_url}/emservice/EMServiceServlet", data={"xml": ""}) as answer:
+                assert (answer.status, answer.content_type) == (200, "text/xml")
         async with aiohttp.ClientSession() as session:
             for path in ("/api/v1/hello", "/api/v1/health", "/api/v1/openapi.json", "/api/docs", "/api/v1/users", "/"):
                 async with session.get(running.phones_url + path) as answer:
                     assert (path, answer.status) == (path, 404)
             login = {"username": "admin", "password": "x"}
             async with session.post(f"{running.phones_url}/api/v1/auth/login", json=login) as answer:
+                assert answer.status == 404
+            async with session.post(f"{running.phones_url}/emservice/EMServiceServlet", data={"xml": ""}) as answer:
                 assert answer.status == 404
             async with session.get(f"{running.phones_url}/cisco/authentication?UserID=a&Password=b") as answer:
                 assert (answer.status, await answer.text()) == (200, "UN-AUTHORIZED")

@@ -105,7 +105,7 @@ async def test_no_password_and_no_hash_is_ever_returned(site: Site) -> None:
 async def test_who_is_asking_is_told(site: Site) -> None:
     answer = await site.admin.get("/me")
     assert answer.message == "Authenticated user"
-    assert set(answer.data) == USER_FIELDS | {"permission", "cisco_user"}
+    assert set(answer.data) == USER_FIELDS | {"permission", "cisco_user", "logins"}
     assert answer.data["uuid"] == site.admin_uuid
     assert answer.data["permission"] == {"level": 0, "perm_name": "superadmin"}
     assert answer.data["cisco_user"] is None

@@ -90,6 +90,11 @@ def test_a_debug_log_an_audit_log_and_refusals_hold_no_secret(tmp_path: Path) ->
                 text = whole.replace("</device>", f"<authPassword>{wrong}</authPassword></device>")
                 changed = {"cnf_xml": text}
                 assert admin.ask("PUT", f"/phone-profiles/{profile['uuid']}", changed)[0] == 422
+            line = {"type": "chan_pjsip", "extension": "201", "name": "desk", "voicemail": True}
+            admin.data("POST", "/extensions", {**line, "password": SIP, "voicemail_passcode": SIP})
+            for extension in ("201", ""):
+                wrong_line = {**line, "extension": extension, "password": SIP, "voicemail_passcode": SIP}
+                assert admin.ask("POST", "/extensions", wrong_line)[0] in (409, 422)
             admin.data("POST", "/phones", {"mac": "001122334455", "phone_ip": PHONE})
             switched = admin.data(
                 "POST", "/phone-profiles/switch", {"profile_uuid": profile["uuid"], "mac": "001122334455"}

@@ -40,6 +40,7 @@ def another(kind: Any, key: Field[Any]) -> tuple[Any, str]:
         return not key.default, str(not key.default).lower()
     if kind == tuple[str, ...]:
         two = ("AA:BB:CC:DD:EE:7F", "aabb.ccdd.ee80") if "mac" in rules else ("192.0.2.1", "192.0.2.2")
+        two = ("12:30", "20:00") if key.name == "logout_at" else two
         return two, f"{two[0]}, {two[1]},"
     if kind is Path:
         return Path("/somewhere/else"), "/somewhere/else"
@@ -78,11 +79,12 @@ def test_every_key_can_be_set_in_the_file_and_the_environment_wins(
     pair = {"tls_cert": "tls_key", "tls_key": "tls_cert"}.get(key)
     written = list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
     from_file = {section: {key: written, **({pair: "pair"} if pair else {})}}
-    assert getattr(getattr(build(from_file, {}), section), key) == value != description.default
+    others = {"asterisk": {"host": "192.0.2.9"}} if key == "idle_minutes" else {}
+    assert getattr(getattr(build({**others, **from_file}, {}), section), key) == value != description.default
     default = description.default
     usual = list(default) if isinstance(default, tuple) else str(default) if isinstance(default, Path) else default
     environ = {f"CISISK_{section}__{key}".upper(): text}
-    overridden = build({section: {key: usual, **({pair: "pair"} if pair else {})}}, environ)
+    overridden = build({**others, section: {key: usual, **({pair: "pair"} if pair else {})}}, environ)
     assert getattr(getattr(overridden, section), key) == value
 
 
@@ -469,3 +471,15 @@ def test_any_variable_is_followed_or_refused_by_its_name(data: st.DataObject, te
     variable = f"CISISK_{section}__{key}".upper()
     refused = outcome({}, {variable: text})
     assert not refused or variable in refused or f"{section}.{key}" in refused
+
+
+@pytest.mark.parametrize("text", ["8:00", "24:00", "noon", "20:00:00"])
+def test_what_is_no_time_of_the_day_is_refused(text: str) -> None:
+    refused = refusal({"phone_login": {"logout_at": ["12:30", text]}})
+    assert refused == f"phone_login.logout_at: expected a time of the day such as 20:00, got {text!r}"
+
+
+def test_idle_phones_are_not_looked_for_where_nobody_can_tell() -> None:
+    assert refusal({"phone_login": {"idle_minutes": 30}}).startswith("phone_login.idle_minutes: set asterisk.host too")
+    tables = {"phone_login": {"idle_minutes": 30}, "asterisk": {"host": "192.0.2.9"}}
+    assert build(tables, {}).phone_login.idle_minutes == 30

@@ -24,7 +24,8 @@ from cisisk import appliance, cli, config
 from cisisk.api.application import PREFIX
 from cisisk.config import Settings
 from cisisk.model.deployment import DeploymentState
-from cisisk.phone_services import authentication
+from cisisk.phone_services import authentication, links
+from cisisk.phone_services.problems import PROBLEMS
 from cisisk.provisioning_ports import SPARE_DESCRIPTORS
 
 ROOT = Path(__file__).parents[2]
@@ -140,6 +141,17 @@ def test_the_readme_explains_texts_that_the_code_really_says() -> None:
 
 def test_the_readme_gives_the_authentication_url_that_is_served() -> None:
     assert f"http://192.0.2.5:{Settings().server.port}{authentication.PATH}" in README
+
+
+def test_the_readme_gives_the_urls_of_pages_that_are_served() -> None:
+    told = set(re.findall(rf"{links.PREFIX}/([a-z-]+)", README))
+    assert told == {"dir", "pdir", "cdir", "profile-switch"}
+    assert f"http://192.0.2.5:{Settings().server.port}{links.PREFIX}/dir?mac=#DEVICENAME#" in README
+
+
+def test_the_readme_explains_every_code_on_a_phones_screen() -> None:
+    told = [row for row in table_rows(README) if re.fullmatch(r"`C[0-9]{2}`", row[0])]
+    assert told == [[f"`{problem.code}`", problem.means] for problem in PROBLEMS]
 
 
 def test_ci_runs_the_two_commands_that_the_readme_begins_with() -> None:

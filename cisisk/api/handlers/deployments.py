@@ -20,6 +20,7 @@ from cisisk.api.schemas.deployment import (
     SwitchQuery,
 )
 from cisisk.api.schemas.phone import WarningOut
+from cisisk.mobility import emergency
 from cisisk.mobility.switch import Preview
 from cisisk.model.deployment import Deployment, when_it_begins
 from cisisk.store import deployments, steps
@@ -55,7 +56,8 @@ async def switch(request: web.Request) -> web.Response:
 
 
 async def _previewed(request: web.Request, preview: Preview) -> dict[str, Any]:
-    findings = await request.config_dict[LOADS].findings_in(preview.content)
+    of_loads = await request.config_dict[LOADS].findings_in(preview.content)
+    findings = await emergency.findings(database(request), preview.profile.uuid, preview.mac) + of_loads
     told = {
         "profile_name": preview.profile.name,
         "mac": preview.mac,
@@ -119,5 +121,6 @@ async def _story(request: web.Request, deployment: Deployment) -> dict[str, Any]
 
 
 async def _with_warnings(request: web.Request, schema: Schema, deployment: Deployment) -> dict[str, Any]:
-    findings = await request.config_dict[LOADS].findings_of(deployment)
+    of_loads = await request.config_dict[LOADS].findings_of(deployment)
+    findings = await emergency.findings(database(request), deployment.profile_uuid, deployment.mac) + of_loads
     return {**schema.dump(deployment), "warnings": _WARNINGS.dump(findings)}

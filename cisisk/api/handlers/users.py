@@ -2,11 +2,12 @@
 
 from aiohttp import web
 
-from cisisk.api.context import ACCOUNTS, USER, actor, database, seen_versions, uuid_of
+from cisisk.api.context import ACCOUNTS, PHONE_LOGINS, USER, actor, database, seen_versions, uuid_of
 from cisisk.api.envelope import reply, reply_list
 from cisisk.api.openapi import QUERY, Access, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.phone import PhoneOut
+from cisisk.api.schemas.phone_login import PhoneLoginOut
 from cisisk.api.schemas.user import CiscoUserOut, HeldPermissionOut, MeOut, UserIn, UserOut
 from cisisk.store import phones, pins, users
 from cisisk.store.listing import Listing
@@ -61,6 +62,7 @@ async def me(request: web.Request) -> web.Response:
         **_USER.dump(user),
         "permission": HeldPermissionOut().dump(user) if user.level is not None else None,
         "cisco_user": CiscoUserOut().dump(pin) if pin else None,
+        "logins": PhoneLoginOut().dump(await request.config_dict[PHONE_LOGINS].where(user.uuid), many=True),
     }
     return reply(request, "Authenticated user", data)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate
 
 from cisisk.api.schemas.fields import (
     LINE,
@@ -16,8 +16,10 @@ from cisisk.api.schemas.fields import (
     WholeNumber,
     text,
 )
+from cisisk.api.schemas.site import CALLER_ID
 from cisisk.model import sep_config
 from cisisk.model.phone import Software
+from cisisk.model.placeholders import NAMES
 
 MAX_MODELS = 100
 """More than the catalogue has."""
@@ -38,6 +40,15 @@ class PhoneIn(In):
     brand = fields.String(allow_none=True, validate=LINE)
     software_version = fields.String(allow_none=True, validate=LINE)
     is_active = fields.Boolean(allow_none=True, load_default=True)
+    logout_profile_uuid = Uuid(
+        allow_none=True, metadata={"description": "What it is given when a user leaves it; null for its site's"}
+    )
+    emergency_location = fields.String(
+        allow_none=True, validate=LINE, metadata={"description": "Where help has to come to; null for its site's"}
+    )
+    emergency_caller_id = fields.String(
+        allow_none=True, validate=CALLER_ID, metadata={"description": "Who is called back; null for its site's"}
+    )
 
 
 class DiscoveryOut(Schema):
@@ -82,6 +93,9 @@ class PhoneOut(Schema):
     brand = fields.String(required=True, allow_none=True)
     software_version = fields.String(required=True, allow_none=True)
     is_active = fields.Boolean(required=True)
+    logout_profile_uuid = Uuid(required=True, allow_none=True)
+    emergency_location = fields.String(required=True, allow_none=True)
+    emergency_caller_id = fields.String(required=True, allow_none=True)
     current_profile_uuid = Uuid(required=True, allow_none=True)
     seen_ip = fields.String(required=True, allow_none=True, metadata={"description": "Where it last fetched from"})
     seen_at = Timestamp(required=True, allow_none=True)
@@ -110,15 +124,20 @@ class CiscoPhoneOut(Schema):
     current_profile_uuid = Uuid(required=True, allow_none=True)
 
 
-class SoftwareType(fields.Enum[Software]):
+class SoftwareType(fields.String):
     """The software a profile is for; empty or null is any."""
 
     def __init__(self, **kwargs: Any) -> None:
+        # The field for enumerations would publish those of Software alone.
         allowed = ["", *(software.value for software in Software), None]
-        super().__init__(Software, by_value=True, allow_none=True, metadata={"enum": allowed}, **kwargs)
+        super().__init__(allow_none=True, metadata={"enum": allowed}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        return None if value == "" else super()._deserialize(value, attr, data, **kwargs)
+        name = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            return Software(name) if name else None
+        except ValueError as error:
+            raise ValidationError(f"Must be one of: {', '.join(Software)}.") from error
 
 
 class ProfileIn(In):
@@ -139,7 +158,7 @@ class ProfileIn(In):
     placeholders = fields.Boolean(
         allow_none=True,
         load_default=False,
-        metadata={"description": "Fill in {{mac}}, {{device_name}} and {{server}} at each switch"},
+        metadata={"description": "Fill in " + ", ".join(f"{{{{{name}}}}}" for name in NAMES) + " at each switch"},
     )
 
 

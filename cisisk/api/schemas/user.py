@@ -3,11 +3,13 @@
 from marshmallow import Schema, fields, validate
 
 from cisisk.api.schemas.fields import LINE, NAME, Form, In, Timestamp, Uuid, text
+from cisisk.api.schemas.phone_login import PhoneLoginOut
+from cisisk.model.user import PIN_FORM
 
 MIN_PASSWORD = 8
 """NIST SP 800-63B section 5.1.1.2."""
 PASSWORD = validate.Length(min=MIN_PASSWORD, max=256)
-PIN = Form("^[0-9]{4,16}$", error="A PIN has 4 to 16 digits: a phone's keypad has no others")
+PIN = Form(f"^{PIN_FORM}$", error="A PIN has 4 to 16 digits: a phone's keypad has no others")
 USERNAME = Form(
     "^[A-Za-z0-9._@-]{1,64}$", error="A username has 1 to 64 letters, digits, dots, dashes, underscores or @"
 )
@@ -79,6 +81,9 @@ class MeOut(UserOut):
 
     permission = fields.Nested(HeldPermissionOut, required=True, allow_none=True)
     cisco_user = fields.Nested(CiscoUserOut, required=True, allow_none=True)
+    logins = fields.List(
+        fields.Nested(PhoneLoginOut), required=True, metadata={"description": "On phones, those that have not ended"}
+    )
 
 
 class PinIn(Schema):

@@ -17,6 +17,8 @@ class FindingCode(StrEnum):
     """Two lines claim one key; nobody can say which of them the phone shows."""
     DUPLICATE_LINE_INDEX = auto()
     """Two lines claim one registration."""
+    EMERGENCY_UNKNOWN = auto()
+    """Nobody has said what an emergency call from the phone is to tell, and the profile asks for it."""
     ENCRYPTED_CONFIG = auto()
     """The phone would expect the next config encrypted to its own certificate."""
     LARGE_CONFIG = auto()

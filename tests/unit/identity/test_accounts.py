@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -152,12 +153,11 @@ async def test_after_the_wait_the_right_password_is_good_again(accounts: Account
 async def test_a_login_under_way_does_not_survive_what_ends_all_logins(
     accounts: Accounts, anna: User, db: Database, change: dict[str, Any] | None
 ) -> None:
-    places = accounts._passwords._places
-    await places.acquire()
-    await places.acquire()
+    threads, go_on = accounts._passwords._threads, threading.Event()
+    busy = [threads.submit(go_on.wait, 5) for _ in range(2)]
     login = asyncio.create_task(attempt(accounts, "anna", PASSWORD))
     async with asyncio.timeout(5):
-        while not places._waiters:  # noqa: ASYNC110 -- a semaphore tells nobody who waits for it
+        while not threads._work_queue.qsize():  # noqa: ASYNC110 -- a pool tells nobody what waits for it
             await asyncio.sleep(0)
     if change is None:
         await users.delete(db, Actor(), anna.uuid)
@@ -165,9 +165,9 @@ async def test_a_login_under_way_does_not_survive_what_ends_all_logins(
         await users.update(db, Actor(), anna.uuid, {"password_hash": "$another"})
     else:
         await users.update(db, Actor(), anna.uuid, change)
-    places.release()
-    places.release()
+    go_on.set()
     assert await login == "Unauthenticated"
+    assert all(each.result() for each in busy)
     assert await db.rows("SELECT * FROM login_sessions") == []
 
 

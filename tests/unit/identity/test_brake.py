@@ -4,7 +4,16 @@ from typing import Any
 import pytest
 
 from cisisk.identity import brake as module
-from cisisk.identity.brake import FIRST_WAIT, FORGIVEN_AFTER, FREE_FAILURES, LONGEST_WAIT, MAX_TRACKED, Brake
+from cisisk.identity.brake import (
+    FIRST_WAIT,
+    FORGIVEN_AFTER,
+    FREE_FAILURES,
+    LONGEST_WAIT,
+    MAX_TRACKED,
+    Brake,
+    Key,
+    address_key,
+)
 from cisisk.model.errors import TooManyAttempts
 
 ANNA = ("account", "anna")
@@ -16,7 +25,7 @@ def brake(clock: Any) -> Brake:
     return Brake(clock)
 
 
-def wait(brake: Brake, *keys: object) -> int:
+def wait(brake: Brake, *keys: Key) -> int:
     """Seconds that are asked for; 0 when an attempt may go on."""
     try:
         brake.require_free(*keys)
@@ -25,7 +34,7 @@ def wait(brake: Brake, *keys: object) -> int:
     return 0
 
 
-def fail(brake: Brake, times: int, *keys: object) -> None:
+def fail(brake: Brake, times: int, *keys: Key) -> None:
     for _ in range(times):
         brake.failed(*keys)
 
@@ -114,15 +123,40 @@ def test_a_success_shortens_no_others_longest_wait(brake: Brake, clock: Any) -> 
 def test_only_so_many_are_remembered_the_latest_ones(brake: Brake) -> None:
     fail(brake, FREE_FAILURES, ANNA)
     for number in range(MAX_TRACKED):
-        brake.failed(number)
-    assert len(brake._failures) == MAX_TRACKED
+        brake.failed(("account", number))
+    assert len(brake._failures["account"]) == MAX_TRACKED
     assert wait(brake, ANNA) == 0
 
 
 def test_one_who_goes_on_failing_is_not_forgotten_for_the_others(brake: Brake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_TRACKED", 3)
     for number in range(20):
-        brake.failed(number)
+        brake.failed(("account", number))
         brake.failed(ANNA)
     assert wait(brake, ANNA) == LONGEST_WAIT
-    assert len(brake._failures) == 3
+    assert len(brake._failures["account"]) == 3
+
+
+def test_one_kind_is_not_forgotten_for_another(brake: Brake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_TRACKED", 3)
+    fail(brake, FREE_FAILURES, ANNA)
+    for number in range(20):
+        brake.failed(("address", number))
+    assert wait(brake, ANNA) == FIRST_WAIT
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "are_one"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8::1", "2001:db8::ffff:2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("no address", "no address", True),
+    ],
+)
+def test_an_ipv6_network_is_one_guesser(one: str, other: str, are_one: bool) -> None:
+    assert (address_key(one) == address_key(other)) is are_one

@@ -1,11 +1,12 @@
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 
 import pytest
 from argon2.exceptions import VerifyMismatchError
 
-from cisisk.identity.passwords import MAX_SECRET_BYTES, Passwords
+from cisisk.identity.passwords import MAX_SECRET_BYTES, PASSWORD, PIN, Passwords
 from cisisk.model.errors import Invalid
 
 
@@ -35,6 +36,25 @@ async def test_a_secret_matches_its_own_hash_only(passwords: Passwords, secret: 
     assert secret == "" or secret not in known
     assert await passwords.matches(secret, known)
     assert not await passwords.matches(secret[:-1] + "!", known)
+
+
+async def test_hashes_of_another_cost_are_verified_and_told_apart() -> None:
+    passwords, pins = Passwords(PASSWORD), Passwords(PIN)
+    for one, other in ((passwords, pins), (pins, passwords)):
+        known = await one.hash("2468")
+        assert await other.matches("2468", known)
+        assert not await other.matches("2469", known)
+        assert (one.is_outdated(known), other.is_outdated(known)) == (False, True)
+
+
+async def test_hashing_stands_back_behind_everything_else() -> None:
+    niceness: list[int] = []
+
+    def look() -> None:
+        niceness.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    await asyncio.get_running_loop().run_in_executor(Passwords()._threads, look)
+    assert niceness[0] == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 5)
 
 
 async def test_no_two_hashes_are_alike(passwords: Passwords) -> None:

@@ -205,6 +205,7 @@ def test_codes_are_the_snake_case_names_they_were_published_with() -> None:
         "byte_order_mark",
         "duplicate_button",
         "duplicate_line_index",
+        "emergency_unknown",
         "encrypted_config",
         "large_config",
         "leading_whitespace",

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cisisk.simulator.phone_xml import XmlError
-from cisisk.simulator.running_config import LineAtProxy, RunningConfig
+from cisisk.simulator.running_config import LineAtProxy, PhoneService, RunningConfig
 
 FULL = """<?xml version="1.0" encoding="UTF-8"?>
 <device>
@@ -15,6 +15,9 @@ FULL = """<?xml version="1.0" encoding="UTF-8"?>
   <userLocale><name>Fran\u00e7ais</name></userLocale><networkLocale/>
   <featurePolicyFile>policy.xml</featurePolicyFile><softKeyFile>keys.xml</softKeyFile>
   <authenticationURL>http://127.0.0.1/auth?a=1&amp;b=2</authenticationURL>
+  <servicesURL>http://127.0.0.1/s?name=#DEVICENAME#</servicesURL><directoryURL>http://127.0.0.1/d</directoryURL>
+  <phoneServices><provisioning>2</provisioning>
+    <phoneService type="0"><name>Switch</name><url>http://127.0.0.1/switch</url></phoneService></phoneServices>
 </device>
 """
 
@@ -31,7 +34,18 @@ def test_the_elements_a_phone_acts_on_are_read() -> None:
         line="1001",
         contact="desk",
         has_call_manager=True,
+        services_url="http://127.0.0.1/s?name=#DEVICENAME#",
+        directory_url="http://127.0.0.1/d",
+        services=(PhoneService(name="Switch", url="http://127.0.0.1/switch"),),
     )
+
+
+@pytest.mark.parametrize(("provisioning", "has_list", "has_urls"), [("0", True, False), ("1", False, True)])
+def test_services_are_provisioned_by_the_list_or_by_urls(provisioning: str, has_list: bool, has_urls: bool) -> None:
+    document = FULL.replace("<provisioning>2", f"<provisioning>{provisioning}")
+    config = RunningConfig.read(document.encode())
+    assert bool(config.services) is has_list
+    assert (bool(config.services_url), bool(config.directory_url)) == (has_urls, has_urls)
 
 
 PLACED = b"""<device><devicePool><callManagerGroup><members>
@@ -66,6 +80,7 @@ def test_a_line_registers_with_the_first_call_manager_or_with_its_own_proxy() ->
 def test_absent_elements_name_nothing() -> None:
     config = RunningConfig.read(b"<device/>")
     assert (config.load, config.user_locale, config.network_locale, config.extra_files) == ("", None, None, ())
+    assert (config.services_url, config.directory_url, config.services) == ("", "", ())
 
 
 @pytest.mark.parametrize(

@@ -66,12 +66,18 @@ def test_keys_that_may_not_restart_fail_silently() -> None:
 
 @pytest.mark.parametrize("closing", ["Init:Services", "Init:Directories", "Init:Messages"])
 def test_initialising_an_application_closes_the_page(closing: str) -> None:
+    page = "http://127.0.0.1/menu"
     screen = Screen(MODELS["7942"])
-    shown = []
-    for url in ("http://127.0.0.1/menu", closing, closing):
-        assert run(screen, url) == ([0], None)
-        shown.append(screen.open_page)
-    assert shown == ["http://127.0.0.1/menu", None, None]
+    outcomes = [
+        screen.execute(urls, init_restarts=True, keys_restart=True)
+        for urls in ([page], [closing], [page, closing], [closing, page])
+    ]
+    assert [(outcome.closes, outcome.opens) for outcome in outcomes] == [
+        (False, page),
+        (True, None),
+        (True, None),
+        (True, page),
+    ]
 
 
 @pytest.mark.parametrize("opener", ["Init:Settings", "Init:Services"])

@@ -9,12 +9,29 @@ from typing import Any
 import pytest
 
 from cisisk.model.clock import after, now
+from cisisk.model.contact import CompanyContact, PersonalContact
 from cisisk.model.deployment import Deployment
+from cisisk.model.extension import Extension, UserExtension
+from cisisk.model.kem import Kem
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.profile import Profile
+from cisisk.model.service import Service
 from cisisk.model.user import Actor, Permission, User
-from cisisk.store import audit, logins, permissions, phones, pins, profiles, progress, users
+from cisisk.store import (
+    audit,
+    contacts,
+    extensions,
+    kems,
+    logins,
+    permissions,
+    phones,
+    pins,
+    profiles,
+    progress,
+    services,
+    users,
+)
 from cisisk.store.database import Database
 from cisisk.store.listing import Listing
 from tests.unit.plans import plan
@@ -39,6 +56,12 @@ class Scene:
     profile: Profile
     mac: Mac
     deployment: Deployment
+    kem: Kem
+    service: Service
+    friend: PersonalContact
+    colleague: CompanyContact
+    extension: Extension
+    link: UserExtension
 
 
 @pytest.fixture
@@ -53,7 +76,15 @@ async def scene(db: Database, superadmin: User, new_user: Any, new_profile: Any,
     deployment = await progress.record(db, actor, plan(mac, profile, CONFIG), b"<found/>" + CONFIG)
     await logins.begin(db, actor, anna.uuid, PASSWORD_HASH, "session", USED, LATER)
     await logins.rotate(db, actor, USED, NEXT, LATER)
-    return Scene(db, actor, anna, bert, clerk, spare, profile, mac, deployment)
+    kem = await kems.create(db, actor, {"connected_phone": mac})
+    service = await services.create(db, actor, {"name": "Weather"})
+    await contacts.create_personal(db, actor, anna.uuid, {"name": "Adam"})
+    friend = await contacts.create_personal(db, actor, anna.uuid, {"name": "Zoe"})
+    colleague = await contacts.create_company(db, actor, {"name": "Zoe"})
+    extension = await extensions.create(db, actor, NEW_EXTENSION)
+    link = await extensions.link(db, actor, anna.uuid, extension.uuid)
+    around = (kem, service, friend, colleague, extension, link)
+    return Scene(db, actor, anna, bert, clerk, spare, profile, mac, deployment, *around)
 
 
 NEW_USER = {
@@ -63,6 +94,15 @@ NEW_USER = {
     "email": "carl@example.org",
     "lang": "de",
     "timezone": "UTC",
+}
+NEW_EXTENSION = {
+    "type": "custom",
+    "extension": "101",
+    "name": "Lobby",
+    "password": f"{SECRET}sip",
+    "voicemail": True,
+    "voicemail_passcode": f"{SECRET}mail",
+    "is_active": True,
 }
 CHANGES: dict[str, tuple[Callable[[Scene], Awaitable[object]], Callable[[Scene], object]]] = {
     "user.created": (lambda s: users.create(s.db, s.actor, NEW_USER, PASSWORD_HASH), lambda _: None),
@@ -115,6 +155,54 @@ CHANGES: dict[str, tuple[Callable[[Scene], Awaitable[object]], Callable[[Scene],
         lambda s: str(s.mac),
     ),
     "cisco_phone.deleted": (lambda s: phones.delete_cisco_phone(s.db, s.actor, s.mac), lambda s: str(s.mac)),
+    "cisco_kem.created": (lambda s: kems.create(s.db, s.actor, {}), lambda _: None),
+    "cisco_kem.updated": (lambda s: kems.update(s.db, s.actor, s.kem.uuid, {"ip": "192.0.2.9"}), lambda s: s.kem.uuid),
+    "cisco_kem.deleted": (lambda s: kems.delete(s.db, s.actor, s.kem.uuid), lambda s: s.kem.uuid),
+    "cisco_service.created": (lambda s: services.create(s.db, s.actor, {}), lambda _: None),
+    "cisco_service.updated": (
+        lambda s: services.update(s.db, s.actor, s.service.uuid, {"url": SECRET}),
+        lambda s: s.service.uuid,
+    ),
+    "cisco_service.deleted": (lambda s: services.delete(s.db, s.actor, s.service.uuid), lambda s: s.service.uuid),
+    "personal_contact.created": (
+        lambda s: contacts.create_personal(s.db, s.actor, s.bert.uuid, {"name": SECRET}),
+        lambda _: None,
+    ),
+    "personal_contact.updated": (
+        lambda s: contacts.update_personal(s.db, s.actor, s.friend.uuid, {"work": SECRET}),
+        lambda s: s.friend.uuid,
+    ),
+    "personal_contact.moved": (
+        lambda s: contacts.move_personal(s.db, s.actor, s.friend.uuid, 1),
+        lambda s: s.friend.uuid,
+    ),
+    "personal_contact.deleted": (
+        lambda s: contacts.delete_personal(s.db, s.actor, s.friend.uuid),
+        lambda s: s.friend.uuid,
+    ),
+    "company_contact.created": (lambda s: contacts.create_company(s.db, s.actor, {"name": "a"}), lambda _: None),
+    "company_contact.updated": (
+        lambda s: contacts.update_company(s.db, s.actor, s.colleague.uuid, {"name": "a"}),
+        lambda s: s.colleague.uuid,
+    ),
+    "company_contact.deleted": (
+        lambda s: contacts.delete_company(s.db, s.actor, s.colleague.uuid),
+        lambda s: s.colleague.uuid,
+    ),
+    "extension.created": (
+        lambda s: extensions.create(s.db, s.actor, {**NEW_EXTENSION, "extension": "102"}),
+        lambda _: None,
+    ),
+    "extension.updated": (
+        lambda s: extensions.update(s.db, s.actor, s.extension.uuid, {"password": SECRET}),
+        lambda s: s.extension.uuid,
+    ),
+    "extension.deleted": (lambda s: extensions.delete(s.db, s.actor, s.extension.uuid), lambda s: s.extension.uuid),
+    "user_extension.created": (
+        lambda s: extensions.link(s.db, s.actor, s.bert.uuid, s.extension.uuid),
+        lambda _: None,
+    ),
+    "user_extension.deleted": (lambda s: extensions.unlink(s.db, s.actor, s.link.uuid), lambda s: s.link.uuid),
 }
 
 each_change = pytest.mark.parametrize("action", CHANGES)
@@ -168,6 +256,7 @@ async def test_a_deleted_user_is_remembered_with_the_profiles(scene: Scene) -> N
     assert entry.payload == {
         "username": "anna",
         "profiles": [{"uuid": scene.profile.uuid, "name": scene.profile.name}],
+        "extensions": ["101"],
     }
 
 

@@ -8,7 +8,7 @@ from cisisk.model.errors import Invalid
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.user import Actor, User
-from cisisk.store import audit, permissions, phones, profiles, users
+from cisisk.store import audit, contacts, extensions, kems, permissions, phones, profiles, services, users
 from cisisk.store.database import Database
 from cisisk.store.listing import Listing, Source
 from cisisk.store.phones import Sighting
@@ -20,6 +20,12 @@ SOURCES = {
     "phones": phones._PHONES,
     "cisco phones": phones._CISCO_PHONES,
     "audit log": audit._LOG,
+    "modules": kems._KEMS,
+    "services": services._SERVICES,
+    "personal contacts": contacts._PERSONAL,
+    "company contacts": contacts._COMPANY,
+    "extensions": extensions._EXTENSIONS,
+    "links": extensions._LINKS,
 }
 each_source = pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
 MODELS = ["7942", "8841", None, "7940"]
@@ -32,6 +38,19 @@ async def filled(db: Database, actor: Actor, superadmin: User, new_user: Any, ne
         await permissions.create(db, actor, {"level": 9 - number, "name": f"level {number}"})
         await new_profile(user, f"profile {9 - number}", software_type=software)
         mac = Mac(f"AABBCCDDEE0{9 - number}")
+        person = {"name": f"person {number % 2}", "email": f"{number}@example.org", "location": f"room {9 - number}"}
+        await contacts.create_personal(db, actor, user.uuid, {"name": person["name"], "email": person["email"]})
+        await contacts.create_company(db, actor, {**person, "company": model})
+        await services.create(db, actor, {"name": f"service {number % 2}", "url": model})
+        await kems.create(db, actor, {"model": model, "mac": mac})
+        line = {
+            "type": "custom" if number % 2 else "chan_sip",
+            "extension": f"10{9 - number}",
+            "name": f"line {number}",
+        }
+        secret = {"password": "p", "voicemail": False, "is_active": True}
+        extension = await extensions.create(db, actor, {**line, **secret})
+        await extensions.link(db, actor, user.uuid, extension.uuid)
         columns = {"model": model, "software": software, "name": f"phone {number % 2}", "location": f"room {number}"}
         await phones.create(db, actor, mac, columns)
         await phones.note_sightings(

@@ -1,0 +1,182 @@
+"""What the messages ask for, done with the same functions as on the phones' own screens."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cisisk.api.emservice.answers import CheckedUser, DeviceType, DeviceUser, Result, UserDevices, UserProfiles
+from cisisk.api.emservice.failures import (
+    FAILURES,
+    NobodyLoggedIn,
+    UnknownDevice,
+    UnknownUser,
+    UserDeactivated,
+)
+from cisisk.api.emservice.messages import (
+    CheckDeviceType,
+    CheckUser,
+    DeviceProfileQuery,
+    DeviceUserQuery,
+    Login,
+    Logout,
+    LogoutAll,
+    Query,
+    UserDevicesQuery,
+)
+from cisisk.mobility.phone_logins import PhoneLogins
+from cisisk.model.errors import Invalid
+from cisisk.model.mac import Mac
+from cisisk.model.phone import Phone
+from cisisk.model.phone_login import EndReason, LoginState, LoginWay, NoFittingProfile, PhoneLogin
+from cisisk.model.user import Actor, User
+from cisisk.store import default_profiles, phones, profiles, users
+from cisisk.store.database import Database
+from cisisk.store.listing import Listing
+
+_AT_ONCE = 16
+"""Logouts of everybody at the same time: each holds on to a phone for some seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """What an application may do."""
+
+    db: Database
+    logins: PhoneLogins
+
+    async def log_in(self, actor: Actor, wanted: Login) -> None:
+        """Log a user in on a phone.
+
+        Where users are taken over to the phone they log in on last, the application has confirmed that by asking: the
+        call manager has no question for it either.
+
+        Raises:
+            UnknownDevice, UnknownUser, UserDeactivated: it is refused.
+            NoFittingProfile, PhoneDisabled, OccupiedByAnother, LoggedInElsewhere, NotFound, Conflict, StorageFailed: as
+                :meth:`PhoneLogins.log_in`.
+        """
+        mac = (await self._phone(wanted.device)).mac
+        user = await self._user(wanted.username)
+        if not user.is_active:
+            raise UserDeactivated("The user is deactivated")
+        profile_uuid = None if wanted.profile is None else await self._profile(user, mac, wanted.profile)
+        await self.logins.log_in(
+            actor,
+            user.uuid,
+            mac,
+            profile_uuid,
+            minutes=wanted.minutes,
+            takes_over=True,
+            replaces=False,
+            how=LoginWay.EMAPI,
+        )
+
+    async def log_out(self, actor: Actor, wanted: Logout) -> None:
+        """Log out whoever is logged in on a phone.
+
+        Raises:
+            UnknownDevice, NobodyLoggedIn: there is nothing to log out of.
+            StorageFailed: the disk or the database refused.
+        """
+        mac = (await self._phone(wanted.device)).mac
+        if await self.logins.log_out(actor, mac, EndReason.APPLICATION) is None:
+            raise NobodyLoggedIn("Nobody is logged in on this phone")
+
+    async def log_out_all(self, actor: Actor, wanted: LogoutAll) -> None:
+        """Log out a user, or everybody, everywhere. Raises UnknownUser, StorageFailed."""
+        if wanted.username is not None:
+            user = await self._user(wanted.username)
+            await self.logins.log_out_everywhere(actor, user.uuid, EndReason.APPLICATION)
+            return
+        at_once = asyncio.Semaphore(_AT_ONCE)
+
+        async def log_out(login: PhoneLogin) -> None:
+            async with at_once:
+                await self.logins.log_out(actor, login.mac, EndReason.APPLICATION, login=login)
+
+        everybody = (await self.logins.page(Listing())).items
+        ended = await asyncio.gather(*map(log_out, everybody), return_exceptions=True)
+        # Only now: a phone that fails must not keep the others from being logged out.
+        for error in ended:
+            if error is not None:
+                raise error
+
+    async def find(self, query: Query) -> Sequence[Result]:
+        """What a query asks for, in its order."""
+        match query:
+            case DeviceUserQuery(devices):
+                return [await self._device_user(name) for name in devices]
+            case UserDevicesQuery(usernames):
+                return [await self._user_devices(name) for name in usernames]
+            case DeviceProfileQuery(usernames):
+                return [await self._user_profiles(name) for name in usernames]
+            case CheckUser(usernames):
+                return [CheckedUser(name=name, exists=await self._known(name) is not None) for name in usernames]
+            case CheckDeviceType(devices):
+                return [await self._device_type(name) for name in devices]
+
+    async def _device_user(self, name: str) -> DeviceUser:
+        phone = await self._found(name)
+        if phone is None:
+            return DeviceUser(name=name, exists=False)
+        login, last = await self.logins.on(phone.mac), await self.logins.last_on(phone.mac)
+        return DeviceUser(
+            name=name,
+            exists=True,
+            username=login.username if login else None,
+            last_username=last.username if last else None,
+        )
+
+    async def _user_devices(self, name: str) -> UserDevices:
+        user = await self._known(name)
+        if user is None:
+            return UserDevices(name=name, devices=None)
+        begun = [login for login in await self.logins.where(user.uuid) if login.state is not LoginState.BEGINNING]
+        return UserDevices(name=name, devices=[login.mac.device_name for login in begun])
+
+    async def _user_profiles(self, name: str) -> UserProfiles:
+        user = await self._known(name)
+        if user is None:
+            return UserProfiles(name=name, profiles=FAILURES[UnknownUser])
+        heads = await profiles.heads(self.db, user.uuid)
+        firsts = {default.profile_uuid for default in await default_profiles.of_user(self.db, user.uuid)}
+        found = [(profile.name, profile.uuid in firsts) for profile in heads]
+        return UserProfiles(name=name, profiles=found or FAILURES[NoFittingProfile])
+
+    async def _device_type(self, name: str) -> DeviceType:
+        phone = await self._found(name)
+        return DeviceType(name=name, exists=phone is not None, model=phone.model if phone else None)
+
+    async def _profile(self, user: User, mac: Mac, wanted: str) -> str:
+        """The uuid of the user's profile that is called ``wanted``, or has it as its uuid, and fits the phone."""
+        fitting = await self.logins.profiles_for(user.uuid, mac, None)
+        for profile in fitting:
+            if wanted in (profile.name, profile.uuid):
+                return profile.uuid
+        for profile in fitting:
+            # The call manager looks names up in any case of letters.
+            if wanted.casefold() in (profile.name.casefold(), profile.uuid):
+                return profile.uuid
+        raise NoFittingProfile("The user has no profile of that name for this phone")
+
+    async def _phone(self, name: str) -> Phone:
+        phone = await self._found(name)
+        if phone is None:
+            raise UnknownDevice("The phone is not in the inventory")
+        return phone
+
+    async def _found(self, name: str) -> Phone | None:
+        try:
+            return await phones.find(self.db, Mac.parse(name))
+        except Invalid:
+            return None
+
+    async def _user(self, name: str) -> User:
+        user = await self._known(name)
+        if user is None:
+            raise UnknownUser("There is no such user")
+        return user
+
+    async def _known(self, name: str) -> User | None:
+        known = await users.credentials(self.db, name)
+        return None if known is None else known[0]

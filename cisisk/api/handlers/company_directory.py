@@ -1,0 +1,87 @@
+"""The company's directory: phones show it to everybody, so every user may read it."""
+
+from aiohttp import web
+
+from cisisk.api.context import actor, database, seen_versions, uuid_of
+from cisisk.api.envelope import reply, reply_list
+from cisisk.api.openapi import QUERY, Access, body_of, operation
+from cisisk.api.schemas.contact import CompanyContactIn, CompanyContactOut
+from cisisk.api.schemas.listing import ListQuery
+from cisisk.store import contacts
+from cisisk.store.listing import Listing
+
+_CONTACT, _TAG = CompanyContactOut(), "Company directory"
+
+
+@operation(
+    summary="List the company's contacts",
+    tag=_TAG,
+    query=ListQuery(),
+    data=CompanyContactOut(many=True),
+    access=Access.KNOWN,
+)
+async def find(request: web.Request) -> web.Response:
+    """GET /company-directory."""
+    return await _list(request)
+
+
+@operation(
+    summary="List the company's contacts, as one's phone shows them",
+    tag="Me",
+    query=ListQuery(),
+    data=CompanyContactOut(many=True),
+    access=Access.USER,
+)
+async def find_for_me(request: web.Request) -> web.Response:
+    """GET /me/cisco-services/company."""
+    return await _list(request)
+
+
+async def _list(request: web.Request) -> web.Response:
+    listing = Listing(**request[QUERY])
+    page = await contacts.page_of_company(database(request), listing)
+    data = _CONTACT.dump(page.items, many=True)
+    return reply_list(request, f"{len(data)} company contact(s) found", data, total=page.total, listing=listing)
+
+
+@operation(summary="Show a contact of the company", tag=_TAG, data=CompanyContactOut(), access=Access.KNOWN, etag=True)
+async def show(request: web.Request) -> web.Response:
+    """GET /company-directory/{uuid}."""
+    contact = await contacts.get_company(database(request), uuid_of(request))
+    return reply(request, "Company contact found", _CONTACT.dump(contact), version_of=contact)
+
+
+@operation(
+    summary="Add a contact to the company's",
+    tag=_TAG,
+    body=CompanyContactIn(),
+    data=CompanyContactOut(),
+    status=201,
+    etag=True,
+)
+async def create(request: web.Request) -> web.Response:
+    """POST /company-directory."""
+    contact = await contacts.create_company(database(request), actor(request), body_of(request))
+    return reply(request, "Company contact created", _CONTACT.dump(contact), status=201, version_of=contact)
+
+
+@operation(
+    summary="Change a contact of the company",
+    tag=_TAG,
+    body=CompanyContactIn(partial=True),
+    data=CompanyContactOut(),
+    etag=True,
+)
+async def update(request: web.Request) -> web.Response:
+    """PUT /company-directory/{uuid}."""
+    contact = await contacts.update_company(
+        database(request), actor(request), uuid_of(request), body_of(request), seen_versions(request)
+    )
+    return reply(request, "Company contact updated", _CONTACT.dump(contact), version_of=contact)
+
+
+@operation(summary="Delete a contact of the company", tag=_TAG, etag=True)
+async def delete(request: web.Request) -> web.Response:
+    """DELETE /company-directory/{uuid}."""
+    await contacts.delete_company(database(request), actor(request), uuid_of(request), seen_versions(request))
+    return reply(request, "Company contact deleted")

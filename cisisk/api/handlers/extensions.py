@@ -1,0 +1,129 @@
+"""Extensions, and whose they are. Their secrets are never returned."""
+
+from aiohttp import web
+
+from cisisk.api.context import actor, database, seen_versions, uuid_of
+from cisisk.api.envelope import reply, reply_list
+from cisisk.api.openapi import QUERY, body_of, operation
+from cisisk.api.schemas.extension import ExtensionIn, ExtensionOut, UserExtensionIn, UserExtensionOut
+from cisisk.api.schemas.listing import ListQuery
+from cisisk.model.extension import UserExtension
+from cisisk.store import extensions, users
+from cisisk.store.listing import Listing, Page
+
+_EXTENSION, _LINK = ExtensionOut(), UserExtensionOut()
+_TAG, _LINK_TAG = "Extensions", "User extensions"
+
+
+@operation(summary="List extensions", tag=_TAG, query=ListQuery(), data=ExtensionOut(many=True))
+async def find(request: web.Request) -> web.Response:
+    """GET /extensions."""
+    listing = Listing(**request[QUERY])
+    page = await extensions.page(database(request), listing)
+    data = _EXTENSION.dump(page.items, many=True)
+    return reply_list(request, f"{len(data)} extension(s) found", data, total=page.total, listing=listing)
+
+
+@operation(summary="Show an extension", tag=_TAG, data=ExtensionOut(), etag=True)
+async def show(request: web.Request) -> web.Response:
+    """GET /extensions/{uuid}."""
+    extension = await extensions.get(database(request), uuid_of(request))
+    return reply(request, "Extension found", _EXTENSION.dump(extension), version_of=extension)
+
+
+@operation(
+    summary="Add an extension",
+    tag=_TAG,
+    body=ExtensionIn(),
+    data=ExtensionOut(),
+    status=201,
+    errors=(409,),
+    etag=True,
+)
+async def create(request: web.Request) -> web.Response:
+    """POST /extensions."""
+    extension = await extensions.create(database(request), actor(request), body_of(request))
+    return reply(request, "Extension created", _EXTENSION.dump(extension), status=201, version_of=extension)
+
+
+@operation(
+    summary="Change an extension",
+    tag=_TAG,
+    body=ExtensionIn(partial=True),
+    data=ExtensionOut(),
+    errors=(409,),
+    etag=True,
+)
+async def update(request: web.Request) -> web.Response:
+    """PUT /extensions/{uuid}."""
+    extension = await extensions.update(
+        database(request), actor(request), uuid_of(request), body_of(request), seen_versions(request)
+    )
+    return reply(request, "Extension updated", _EXTENSION.dump(extension), version_of=extension)
+
+
+@operation(summary="Delete an extension", tag=_TAG, etag=True)
+async def delete(request: web.Request) -> web.Response:
+    """DELETE /extensions/{uuid}."""
+    await extensions.delete(database(request), actor(request), uuid_of(request), seen_versions(request))
+    return reply(request, "Extension deleted")
+
+
+@operation(summary="List whose the extensions are", tag=_LINK_TAG, query=ListQuery(), data=UserExtensionOut(many=True))
+async def find_links(request: web.Request) -> web.Response:
+    """GET /user-extensions."""
+    listing = Listing(**request[QUERY])
+    return _links(request, listing, await extensions.page_of_links(database(request), listing), "link(s) found")
+
+
+@operation(summary="List a user's extensions", tag=_LINK_TAG, query=ListQuery(), data=UserExtensionOut(many=True))
+async def find_of_user(request: web.Request) -> web.Response:
+    """GET /user-extensions/by-user/{userUuid}."""
+    user = await users.get(database(request), uuid_of(request, "userUuid"))
+    listing = Listing(**request[QUERY])
+    page = await extensions.page_of_user(database(request), listing, user.uuid)
+    return _links(request, listing, page, "extension(s) linked to user")
+
+
+@operation(summary="List whose an extension is", tag=_LINK_TAG, query=ListQuery(), data=UserExtensionOut(many=True))
+async def find_of_extension(request: web.Request) -> web.Response:
+    """GET /user-extensions/by-extension/{extUuid}."""
+    extension = await extensions.get(database(request), uuid_of(request, "extUuid"))
+    listing = Listing(**request[QUERY])
+    page = await extensions.page_of_extension(database(request), listing, extension.uuid)
+    return _links(request, listing, page, "user(s) linked to extension")
+
+
+def _links(request: web.Request, listing: Listing, page: Page[UserExtension], what: str) -> web.Response:
+    data = _LINK.dump(page.items, many=True)
+    return reply_list(request, f"{len(data)} {what}", data, total=page.total, listing=listing)
+
+
+@operation(summary="Show that an extension is a user's", tag=_LINK_TAG, data=UserExtensionOut(), etag=True)
+async def show_link(request: web.Request) -> web.Response:
+    """GET /user-extensions/{uuid}."""
+    found = await extensions.get_link(database(request), uuid_of(request))
+    return reply(request, "Link found", _LINK.dump(found), version_of=found)
+
+
+@operation(
+    summary="Make an extension a user's",
+    tag=_LINK_TAG,
+    body=UserExtensionIn(),
+    data=UserExtensionOut(),
+    status=201,
+    errors=(409,),
+    etag=True,
+)
+async def link(request: web.Request) -> web.Response:
+    """POST /user-extensions."""
+    body = body_of(request)
+    made = await extensions.link(database(request), actor(request), body["user_uuid"], body["extension_uuid"])
+    return reply(request, "User linked to extension", _LINK.dump(made), status=201, version_of=made)
+
+
+@operation(summary="Make an extension a user's no longer", tag=_LINK_TAG, etag=True)
+async def unlink(request: web.Request) -> web.Response:
+    """DELETE /user-extensions/{uuid}."""
+    await extensions.unlink(database(request), actor(request), uuid_of(request), seen_versions(request))
+    return reply(request, "Link deleted")

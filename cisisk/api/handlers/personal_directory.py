@@ -1,0 +1,100 @@
+"""The users' own directories: each is open to the user it belongs to."""
+
+from aiohttp import web
+
+from cisisk.api.context import USER, actor, database, owner_of, seen_versions, uuid_of
+from cisisk.api.envelope import reply, reply_list
+from cisisk.api.openapi import QUERY, Access, body_of, operation
+from cisisk.api.schemas.contact import PersonalContactIn, PersonalContactOut
+from cisisk.api.schemas.listing import ListQuery
+from cisisk.store import contacts, users
+from cisisk.store.listing import Listing
+
+_CONTACT, _TAG = PersonalContactOut(), "Personal directory"
+
+
+@operation(
+    summary="List a user's contacts, in the user's order",
+    tag=_TAG,
+    query=ListQuery(),
+    data=PersonalContactOut(many=True),
+    access=Access.OWN,
+)
+async def find(request: web.Request) -> web.Response:
+    """GET /personal-directory/{userUuid}."""
+    user = await users.get(database(request), uuid_of(request, "userUuid"))
+    return await _list(request, user.uuid)
+
+
+@operation(
+    summary="List one's own contacts, in one's own order",
+    tag="Me",
+    query=ListQuery(),
+    data=PersonalContactOut(many=True),
+    access=Access.USER,
+)
+async def find_mine(request: web.Request) -> web.Response:
+    """GET /me/cisco-services/personal."""
+    return await _list(request, request[USER].uuid)
+
+
+async def _list(request: web.Request, user_uuid: str) -> web.Response:
+    listing = Listing(**request[QUERY])
+    page = await contacts.page_of_personal(database(request), listing, user_uuid)
+    data = _CONTACT.dump(page.items, many=True)
+    return reply_list(request, f"{len(data)} personal contact(s) found", data, total=page.total, listing=listing)
+
+
+@operation(summary="Show a user's contact", tag=_TAG, data=PersonalContactOut(), access=Access.OWN, etag=True)
+async def show(request: web.Request) -> web.Response:
+    """GET /personal-directory/contact/{uuid}."""
+    contact = await contacts.get_personal(database(request), uuid_of(request), owner_of(request))
+    return reply(request, "Personal contact found", _CONTACT.dump(contact), version_of=contact)
+
+
+@operation(
+    summary="Add a contact to a user's",
+    tag=_TAG,
+    body=PersonalContactIn(),
+    data=PersonalContactOut(),
+    status=201,
+    errors=(409,),
+    access=Access.OWN,
+    etag=True,
+)
+async def create(request: web.Request) -> web.Response:
+    """POST /personal-directory/{userUuid}."""
+    contact = await contacts.create_personal(
+        database(request), actor(request), uuid_of(request, "userUuid"), body_of(request)
+    )
+    return reply(request, "Personal contact created", _CONTACT.dump(contact), status=201, version_of=contact)
+
+
+@operation(
+    summary="Change a user's contact",
+    tag=_TAG,
+    body=PersonalContactIn(partial=True),
+    data=PersonalContactOut(),
+    access=Access.OWN,
+    etag=True,
+)
+async def update(request: web.Request) -> web.Response:
+    """PUT /personal-directory/contact/{uuid}."""
+    contact = await contacts.update_personal(
+        database(request),
+        actor(request),
+        uuid_of(request),
+        body_of(request),
+        seen_versions(request),
+        owner_of(request),
+    )
+    return reply(request, "Personal contact updated", _CONTACT.dump(contact), version_of=contact)
+
+
+@operation(summary="Delete a user's contact", tag=_TAG, access=Access.OWN, etag=True)
+async def delete(request: web.Request) -> web.Response:
+    """DELETE /personal-directory/contact/{uuid}."""
+    await contacts.delete_personal(
+        database(request), actor(request), uuid_of(request), seen_versions(request), owner_of(request)
+    )
+    return reply(request, "Personal contact deleted")

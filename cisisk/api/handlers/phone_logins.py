@@ -1,0 +1,97 @@
+"""Who is logged in on phones, and which profile comes first there."""
+
+from aiohttp import web
+
+from cisisk.api.context import PHONE_LOGINS, USER, actor, database, mac_of, seen_versions, uuid_of
+from cisisk.api.envelope import reply, reply_list
+from cisisk.api.openapi import QUERY, Access, body_of, operation
+from cisisk.api.schemas.phone_login import (
+    DefaultProfilesIn,
+    DefaultProfilesOut,
+    PhoneLoginOut,
+    PhoneLoginsQuery,
+)
+from cisisk.model.errors import NotFound
+from cisisk.model.phone_login import EndReason
+from cisisk.store import default_profiles, users
+from cisisk.store.listing import Listing
+
+_LOGIN, _DEFAULTS = PhoneLoginOut(), DefaultProfilesOut()
+_TAG = "Logins on phones"
+
+
+@operation(summary="List logins on phones", tag=_TAG, query=PhoneLoginsQuery(), data=PhoneLoginOut(many=True))
+async def find(request: web.Request) -> web.Response:
+    """GET /phone-logins."""
+    return await _list(request, None)
+
+
+@operation(
+    summary="List one's logins on phones",
+    tag="Me",
+    query=PhoneLoginsQuery(),
+    data=PhoneLoginOut(many=True),
+    access=Access.USER,
+)
+async def find_mine(request: web.Request) -> web.Response:
+    """GET /me/logins."""
+    return await _list(request, request[USER].uuid)
+
+
+async def _list(request: web.Request, user_uuid: str | None) -> web.Response:
+    query = request[QUERY]
+    listing = Listing(**{name: query[name] for name in ("limit", "offset", "q", "sort")})
+    page = await request.config_dict[PHONE_LOGINS].page(listing, user_uuid=user_uuid, history=query["history"])
+    data = _LOGIN.dump(page.items, many=True)
+    return reply_list(request, f"{len(data)} login(s) found", data, total=page.total, listing=listing)
+
+
+@operation(summary="Log out whoever is logged in on a phone", tag=_TAG, data=PhoneLoginOut())
+async def log_out(request: web.Request) -> web.Response:
+    """POST /phone-logins/{mac}/logout."""
+    mac = mac_of(request)
+    ended = await request.config_dict[PHONE_LOGINS].log_out(actor(request), mac, EndReason.ADMINISTRATOR)
+    if ended is None:
+        raise NotFound("Nobody is logged in on this phone")
+    return reply(request, "Logged out", _LOGIN.dump(ended))
+
+
+@operation(summary="Log a user out of all phones", tag=_TAG, data=PhoneLoginOut(many=True))
+async def log_out_everywhere(request: web.Request) -> web.Response:
+    """POST /users/{uuid}/logout-phones."""
+    user = await users.get(database(request), uuid_of(request))
+    ended = await request.config_dict[PHONE_LOGINS].log_out_everywhere(
+        actor(request), user.uuid, EndReason.ADMINISTRATOR
+    )
+    data = _LOGIN.dump(ended, many=True)
+    return reply_list(request, f"{len(data)} login(s) ended", data, total=len(data), listing=Listing())
+
+
+@operation(summary="Show a user's default profiles", tag=_TAG, data=DefaultProfilesOut(), etag=True)
+async def show_defaults(request: web.Request) -> web.Response:
+    """GET /users/{uuid}/default-profiles."""
+    found = await default_profiles.get(database(request), uuid_of(request))
+    return reply(request, "Default profiles found", _DEFAULTS.dump(found), version_of=found)
+
+
+@operation(
+    summary="Say which profile comes first on which model",
+    tag=_TAG,
+    body=DefaultProfilesIn(),
+    data=DefaultProfilesOut(),
+    etag=True,
+)
+async def put_defaults(request: web.Request) -> web.Response:
+    """PUT /users/{uuid}/default-profiles."""
+    wanted = [(each["model"], each["profile_uuid"]) for each in body_of(request)["default_profiles"]]
+    kept = await default_profiles.put(
+        database(request), actor(request), uuid_of(request), wanted, seen_versions(request)
+    )
+    return reply(request, "Default profiles updated", _DEFAULTS.dump(kept), version_of=kept)
+
+
+@operation(summary="Forget a user's default profiles", tag=_TAG, etag=True)
+async def delete_defaults(request: web.Request) -> web.Response:
+    """DELETE /users/{uuid}/default-profiles."""
+    await default_profiles.put(database(request), actor(request), uuid_of(request), [], seen_versions(request))
+    return reply(request, "Default profiles deleted")

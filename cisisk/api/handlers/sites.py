@@ -1,0 +1,52 @@
+"""Sites."""
+
+from aiohttp import web
+
+from cisisk.api.context import actor, database, seen_versions, uuid_of
+from cisisk.api.envelope import reply, reply_list
+from cisisk.api.openapi import QUERY, body_of, operation
+from cisisk.api.schemas.listing import ListQuery
+from cisisk.api.schemas.site import SiteIn, SiteOut
+from cisisk.store import sites
+from cisisk.store.listing import Listing
+
+_SITE, _TAG = SiteOut(), "Sites"
+
+
+@operation(summary="List sites", tag=_TAG, query=ListQuery(), data=SiteOut(many=True))
+async def find(request: web.Request) -> web.Response:
+    """GET /sites."""
+    listing = Listing(**request[QUERY])
+    page = await sites.page(database(request), listing)
+    data = _SITE.dump(page.items, many=True)
+    return reply_list(request, f"{len(data)} site(s) found", data, total=page.total, listing=listing)
+
+
+@operation(summary="Show a site", tag=_TAG, data=SiteOut(), etag=True)
+async def show(request: web.Request) -> web.Response:
+    """GET /sites/{uuid}."""
+    site = await sites.get(database(request), uuid_of(request))
+    return reply(request, "Site found", _SITE.dump(site), version_of=site)
+
+
+@operation(summary="Add a site", tag=_TAG, body=SiteIn(), data=SiteOut(), status=201, errors=(409,), etag=True)
+async def create(request: web.Request) -> web.Response:
+    """POST /sites."""
+    site = await sites.create(database(request), actor(request), body_of(request))
+    return reply(request, "Site created", _SITE.dump(site), status=201, version_of=site)
+
+
+@operation(summary="Change a site", tag=_TAG, body=SiteIn(partial=True), data=SiteOut(), errors=(409,), etag=True)
+async def update(request: web.Request) -> web.Response:
+    """PUT /sites/{uuid}."""
+    site = await sites.update(
+        database(request), actor(request), uuid_of(request), body_of(request), seen_versions(request)
+    )
+    return reply(request, "Site updated", _SITE.dump(site), version_of=site)
+
+
+@operation(summary="Delete a site", tag=_TAG, etag=True)
+async def delete(request: web.Request) -> web.Response:
+    """DELETE /sites/{uuid}."""
+    await sites.delete(database(request), actor(request), uuid_of(request), seen_versions(request))
+    return reply(request, "Site deleted")

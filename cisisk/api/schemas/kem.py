@@ -1,0 +1,39 @@
+"""Key expansion modules."""
+
+from marshmallow import Schema, fields
+
+from cisisk.api.schemas.fields import LINE, In, IpAddress, MacAddress, Timestamp, Uuid, text
+from cisisk.model.kem import KemFindingCode
+
+
+class KemIn(In):
+    """A key expansion module."""
+
+    model = fields.String(allow_none=True, validate=text(64), metadata={"example": "CP-7915"})
+    mac = MacAddress(allow_none=True)
+    ip = IpAddress(allow_none=True)
+    connected_phone = MacAddress(allow_none=True, metadata={"description": "A phone of the inventory"})
+    software_version = fields.String(allow_none=True, validate=LINE)
+    software_type = fields.String(allow_none=True, validate=LINE)
+
+
+class KemWarningOut(Schema):
+    """Something about a module and its phone that cannot work."""
+
+    code = fields.Enum(KemFindingCode, by_value=True, required=True)
+    message = fields.String(required=True)
+
+
+class KemOut(Schema):
+    """A key expansion module."""
+
+    uuid = Uuid(required=True)
+    model = fields.String(required=True, allow_none=True)
+    mac = MacAddress(required=True, allow_none=True)
+    ip = fields.String(required=True, allow_none=True)
+    connected_phone = MacAddress(required=True, allow_none=True)
+    software_version = fields.String(required=True, allow_none=True)
+    software_type = fields.String(required=True, allow_none=True)
+    warnings = fields.List(fields.Nested(KemWarningOut), required=True, attribute="findings")
+    created_at = Timestamp(required=True)
+    updated_at = Timestamp(required=True)

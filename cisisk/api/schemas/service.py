@@ -1,0 +1,28 @@
+"""What phones offer under their services key."""
+
+from marshmallow import Schema, fields
+
+from cisisk.api.schemas.fields import LINE, In, Timestamp, Uuid, text
+
+
+class ServiceIn(In):
+    """A service."""
+
+    name = fields.String(allow_none=True, validate=LINE)
+    url = fields.String(
+        allow_none=True,
+        validate=text(256, shortest=0),
+        metadata={"description": "An address, or a URI that phones know, such as Application:Cisco/MissedCalls"},
+    )
+    type = fields.String(allow_none=True, validate=LINE)
+
+
+class ServiceOut(Schema):
+    """A service."""
+
+    uuid = Uuid(required=True)
+    name = fields.String(required=True, allow_none=True)
+    url = fields.String(required=True, allow_none=True)
+    type = fields.String(required=True, allow_none=True)
+    created_at = Timestamp(required=True)
+    updated_at = Timestamp(required=True)

@@ -1,0 +1,41 @@
+"""What emergency calls tell of a phone, whoever is logged in on it (field notes, 13)."""
+
+from cisisk.model import placeholders
+from cisisk.model.errors import NotFound
+from cisisk.model.mac import Mac
+from cisisk.model.profile import Profile
+from cisisk.model.sep_config import Finding, FindingCode
+from cisisk.model.site import EmergencyCall
+from cisisk.store import profiles, sites
+from cisisk.store.database import Database
+
+
+def values(call: EmergencyCall) -> dict[str, str]:
+    """For the placeholders. What nobody has said is empty: a PBX then does as for a phone that tells nothing."""
+    return {"emergency_location": call.location or "", "emergency_caller_id": call.caller_id or ""}
+
+
+async def findings(db: Database, profile_uuid: str | None, mac: Mac) -> tuple[Finding, ...]:
+    """What a profile asks for that nobody has said of a phone."""
+    try:
+        profile = await profiles.get(db, profile_uuid or "")
+    except NotFound:
+        return ()
+    return _findings(profile, await sites.emergency_call(db, mac))
+
+
+def _findings(profile: Profile, call: EmergencyCall) -> tuple[Finding, ...]:
+    if not profile.placeholders:
+        return ()
+    told = values(call)
+    used = placeholders.used(profile.cnf_xml)
+    return tuple(
+        Finding(
+            code=FindingCode.EMERGENCY_UNKNOWN,
+            message=f"The phone has no {name}, nor has its site: {{{{{name}}}}} is empty. Emergency calls from it will "
+            "not tell where it is, or whom to call back. Set it for the phone, or for a site with the name of its "
+            "location.",
+        )
+        for name in placeholders.EMERGENCY
+        if name in used and not told[name]
+    )

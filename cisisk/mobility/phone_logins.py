@@ -1,0 +1,344 @@
+"""People on phones: who may log in where, and what a phone returns to."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias, TypeVar
+
+from cisisk.mobility.switch import Switcher
+from cisisk.mobility.turns import Turns
+from cisisk.model.clock import Timestamp, timestamp
+from cisisk.model.deployment import NOW, Deployment, OnTimeout, Origin, Policy
+from cisisk.model.errors import CisiskError, Conflict, NotFound, StorageFailed
+from cisisk.model.mac import Mac
+from cisisk.model.phone import Software
+from cisisk.model.phone_login import (
+    EndReason,
+    LoggedInElsewhere,
+    LoginState,
+    LoginWay,
+    Multiple,
+    NoFittingProfile,
+    OccupiedByAnother,
+    PhoneDisabled,
+    PhoneLogin,
+    ReturnedTo,
+)
+from cisisk.model.profile import ProfileHead, misfit
+from cisisk.model.user import Actor
+from cisisk.store import default_profiles, phone_logins, phones, profiles, sites
+from cisisk.store.database import Database
+from cisisk.store.listing import Listing, Page
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 16
+"""Logouts of one user at the same time: each holds on to a phone for some seconds."""
+
+_WayBack: TypeAlias = tuple[ReturnedTo, Callable[[], Awaitable[Deployment]]]
+_T = TypeVar("_T")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """As much of a phone as profiles are compared with; what is not known is None."""
+
+    model: str | None
+    software: Software | None
+
+
+class PhoneLogins:
+    """Logs users in on phones, and out.
+
+    Args:
+        policy: of switches; that of a logout is the same but for what would keep the user on the phone.
+        multiple: what becomes of a login while the user is logged in elsewhere.
+        maximum: how long one login may last; None for as long as it likes.
+        clock: the time, aware.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        switcher: Switcher,
+        policy: Policy,
+        *,
+        multiple: Multiple = Multiple.DENY,
+        maximum: timedelta | None = None,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        self._db = db
+        self._switcher = switcher
+        self._logout_policy = replace(policy, when=NOW, refuse_in_call=False, on_timeout=OnTimeout.KEEP)
+        self._multiple = multiple
+        self._maximum = maximum
+        self._clock = clock
+        self._turns = Turns()
+        self._running: set[asyncio.Task[Any]] = set()
+
+    # Who is where
+
+    async def profiles_for(self, user_uuid: str, mac: Mac, model_header: str | None) -> list[ProfileHead]:
+        """The user's profiles that fit a phone: the default of its model first, the others by name.
+
+        Args:
+            model_header: what the phone says it is, for one whose model the inventory does not know.
+
+        Raises:
+            PhoneDisabled: the phone is not active.
+        """
+        phone = await phones.find(self._db, mac)
+        if phone is not None and not phone.is_active:
+            raise PhoneDisabled("Nobody can log in on this phone: it is not active")
+        fitted = _Fitted((phone.model if phone else None) or model_header, phone.software if phone else None)
+        known = await profiles.heads(self._db, user_uuid)
+        known = [profile for profile in known if misfit(profile, fitted) is None]
+        model = fitted.model
+        first = await default_profiles.find(self._db, user_uuid, model) if model else None
+        return sorted(known, key=lambda profile: profile.uuid != first)
+
+    async def where(self, user_uuid: str) -> list[PhoneLogin]:
+        """Where a user is logged in, the newest first."""
+        return await phone_logins.of_user(self._db, user_uuid)
+
+    async def on(self, mac: Mac) -> PhoneLogin | None:
+        """Who is logged in on a phone."""
+        return await phone_logins.on(self._db, mac)
+
+    async def last_on(self, mac: Mac) -> PhoneLogin | None:
+        """Who was the last to log in on a phone, and may still be logged in there."""
+        return await phone_logins.last_on(self._db, mac)
+
+    async def require_possible(self, user_uuid: str, mac: Mac, *, takes_over: bool) -> None:
+        """Tell beforehand what else a login would be refused for.
+
+        Raises:
+            LoggedInElsewhere: as :meth:`log_in`, which has the last word.
+        """
+        self._require_possible(await phone_logins.elsewhere(self._db, user_uuid, mac), takes_over=takes_over)
+
+    async def page(self, listing: Listing, *, user_uuid: str | None = None, history: bool = False) -> Page[PhoneLogin]:
+        """The logins, the newest first; those of one user if named, and with ``history`` those that have ended too."""
+        return await phone_logins.page(self._db, listing, user_uuid=user_uuid, history=history)
+
+    # In and out
+
+    async def log_in(
+        self,
+        actor: Actor,
+        user_uuid: str,
+        mac: Mac,
+        profile_uuid: str | None,
+        *,
+        minutes: int | None = None,
+        takes_over: bool = False,
+        replaces: bool = True,
+        how: LoginWay,
+    ) -> PhoneLogin:
+        """Switch a phone to one of a user's profiles, and keep who is on it. Goes on even if the caller is cancelled.
+
+        Whoever was logged in there no longer is. The login may still be beginning afterwards, when the switch waits
+        for the end of a call.
+
+        Args:
+            profile_uuid: None for the first of :meth:`profiles_for`.
+            minutes: how long at most; None for as long as the settings say.
+            takes_over: the user has confirmed that the logins on other phones end.
+            replaces: somebody else may be logged in on the phone now.
+
+        Raises:
+            PhoneDisabled, NoFittingProfile, OccupiedByAnother, LoggedInElsewhere: it is refused.
+            NotFound: the user has no such profile.
+            Conflict, StorageFailed: as :meth:`Switcher.switch`.
+        """
+        work = self._log_in(
+            actor, user_uuid, mac, profile_uuid, minutes, takes_over=takes_over, replaces=replaces, how=how
+        )
+        return await self._to_the_end(work)
+
+    async def log_out(
+        self, actor: Actor, mac: Mac, reason: EndReason, *, login: PhoneLogin | None = None
+    ) -> PhoneLogin | None:
+        """End the login on a phone, and give the phone what it had before; None when nobody was logged in.
+
+        That is the logout profile of the phone, else of its site, else what it was served before the login; with none
+        of them it keeps what it has. Goes on even if the caller is cancelled.
+
+        Args:
+            login: end this one only; None for whichever is there.
+
+        Raises:
+            StorageFailed: the disk or the database refused; it is tried again.
+        """
+        return await self._to_the_end(self._log_out(actor, mac, reason, login))
+
+    async def log_out_everywhere(self, actor: Actor, user_uuid: str, reason: EndReason) -> list[PhoneLogin]:
+        """The same for every phone that a user is on; the logins that ended. Raises StorageFailed."""
+        # Decided for all before the first phone restarts.
+        leaving = await phone_logins.leave_everywhere(self._db, user_uuid, reason)
+        at_once = asyncio.Semaphore(_AT_ONCE)
+
+        async def log_out(login: PhoneLogin) -> PhoneLogin | None:
+            async with at_once:
+                return await self._log_out(actor, login.mac, reason, login)
+
+        ended = await asyncio.gather(*(self._to_the_end(log_out(login)) for login in leaving))
+        return [login for login in ended if login is not None]
+
+    async def _log_in(
+        self,
+        actor: Actor,
+        user_uuid: str,
+        mac: Mac,
+        profile_uuid: str | None,
+        minutes: int | None,
+        *,
+        takes_over: bool,
+        replaces: bool,
+        how: LoginWay,
+    ) -> PhoneLogin:
+        async with self._turns.take(mac):
+            profile = await self._chosen(user_uuid, mac, profile_uuid)
+            async with self._db.transaction() as tx:
+                if not replaces:
+                    _require_free(await phone_logins.on(tx, mac), user_uuid)
+                where = await phone_logins.elsewhere(tx, user_uuid, mac)
+                self._require_possible(where, takes_over=takes_over)
+                login = await phone_logins.begin(
+                    tx,
+                    mac,
+                    user_uuid,
+                    profile,
+                    way=how,
+                    takes_over=bool(where) and self._multiple is Multiple.TAKE_OVER,
+                    until=self._until(minutes),
+                )
+            try:
+                deployment = await self._switcher.switch(actor, profile.uuid, mac)
+            except StorageFailed:
+                # The phone may be served the profile all the same: what is recorded of the switch will tell.
+                raise
+            except CisiskError:
+                await phone_logins.forget(self._db, login)
+                raise
+            login = await phone_logins.requested(self._db, login, deployment.uuid)
+        if self._multiple is Multiple.TAKE_OVER:
+            self._leave(actor, where, login)
+        return login
+
+    def _leave(self, actor: Actor, where: list[PhoneLogin], login: PhoneLogin) -> None:
+        """End the logins that ``login`` takes over from, unless it has not begun itself: then that is seen to later."""
+        for each in where:
+            if login.state is not LoginState.BEGINNING or each.state is LoginState.BEGINNING:
+                self._started(self._log_out(actor, each.mac, EndReason.TAKE_OVER, each))
+
+    async def _chosen(self, user_uuid: str, mac: Mac, profile_uuid: str | None) -> ProfileHead:
+        fitting = await self.profiles_for(user_uuid, mac, None)
+        if profile_uuid is None:
+            if not fitting:
+                raise NoFittingProfile("None of the user's profiles fits this phone")
+            return fitting[0]
+        for profile in fitting:
+            if profile.uuid == profile_uuid:
+                return profile
+        if any(profile.uuid == profile_uuid for profile in await profiles.heads(self._db, user_uuid)):
+            raise NoFittingProfile("The profile is not for this phone")
+        raise NotFound("Profile not found")
+
+    def _require_possible(self, where: list[PhoneLogin], *, takes_over: bool) -> None:
+        may_take_over = self._multiple is Multiple.TAKE_OVER
+        if where and self._multiple is not Multiple.ALLOW and not (may_take_over and takes_over):
+            raise LoggedInElsewhere(where, may_take_over=may_take_over)
+
+    def _until(self, minutes: int | None) -> Timestamp | None:
+        limits = [self._maximum, None if minutes is None else timedelta(minutes=minutes)]
+        given = [limit for limit in limits if limit is not None]
+        return timestamp(self._clock() + min(given)) if given else None
+
+    async def _log_out(
+        self, actor: Actor, mac: Mac, reason: EndReason, meant: PhoneLogin | None = None
+    ) -> PhoneLogin | None:
+        async with self._turns.take(mac):
+            await self._call_off(actor, mac, meant)
+            login = await phone_logins.leave(self._db, mac, reason, None if meant is None else meant.uuid)
+            return None if login is None else await self._give_back(actor, login)
+
+    async def _call_off(self, actor: Actor, mac: Mac, meant: PhoneLogin | None) -> None:
+        """A login that waits for the end of a call does not begin."""
+        waiting = await phone_logins.beginning_on(self._db, mac)
+        if waiting is None or (meant is not None and meant.uuid != waiting.uuid):
+            return
+        if waiting.deployment is not None:
+            try:
+                await self._switcher.cancel(actor, waiting.deployment)
+            except Conflict:
+                # It is just about to begin: then it ends like any other.
+                return
+        await phone_logins.forget(self._db, waiting)
+
+    async def _give_back(self, actor: Actor, login: PhoneLogin) -> PhoneLogin:
+        """Give the phone of a login something else, so that the login ends."""
+        mac = login.mac
+        for returned_to, switch in await self._ways_back(actor, login):
+            await phone_logins.returning(self._db, login, returned_to)
+            try:
+                await switch()
+            except (NotFound, Conflict) as error:
+                log.warning("logout of %s from %s (%s): %s", login.username, mac, returned_to, error)
+                continue
+            return await phone_logins.get(self._db, login.uuid)
+        log.warning("logout of %s from %s: the phone keeps the config, for it has no other", login.username, mac)
+        return await phone_logins.stays(self._db, actor, login)
+
+    async def _ways_back(self, actor: Actor, login: PhoneLogin) -> list[_WayBack]:
+        """What the phone can be given, in the order in which it is tried."""
+        mac, home = login.mac, login.home_sha256
+
+        def profile(uuid: str) -> Callable[[], Awaitable[Deployment]]:
+            return lambda: self._switcher.switch(actor, uuid, mac, self._logout_policy, origin=Origin.LOGOUT)
+
+        ways = [(whose, profile(uuid)) for whose, uuid in await sites.logout_profiles(self._db, mac)]
+        if home is not None:
+            ways.append((ReturnedTo.BEFORE, lambda: self._switcher.put_back(actor, mac, home)))
+        return ways
+
+    # What is under way
+
+    async def forget_what_never_begins(self) -> None:
+        """Forget the logins whose switch was called off or failed without their being told."""
+        for login in await phone_logins.never_to_begin(self._db):
+            if not self._turns.are_taken(login.mac):
+                await phone_logins.forget(self._db, login)
+
+    async def stop(self) -> None:
+        """Leave what is under way to the next start."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _to_the_end(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """What ``work`` gives; it goes on even if the caller is cancelled."""
+        return await asyncio.shield(self._started(work))
+
+    def _started(self, work: Coroutine[Any, Any, _T]) -> "asyncio.Task[_T]":
+        task = asyncio.create_task(work, name="login or logout")
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            # The caller has it too, if there is one that has not gone away.
+            log.debug("%s ended with %r", task.get_name(), error)
+
+
+def _require_free(present: PhoneLogin | None, user_uuid: str) -> None:
+    if present is not None and present.user_uuid != user_uuid and present.state is LoginState.OPEN:
+        raise OccupiedByAnother(f"{present.username} is logged in on this phone")

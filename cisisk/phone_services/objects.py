@@ -1,0 +1,223 @@
+"""Cisco's XML objects with every limit that phones set to them (phone-protocol notes 4.1). Pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+from xml.sax.saxutils import escape
+
+from cisisk.phone_services.characters import block, cut, line
+from cisisk.phone_services.families import Screen
+
+MAX_MENU_ITEMS = 100
+MAX_DIRECTORY_ENTRIES = 32
+MAX_INPUT_ITEMS = 5
+MAX_SOFT_KEYS = 8
+MAX_HEADING = 32
+"""Title and prompt."""
+MAX_MENU_NAME = 64
+MAX_URL = 256
+MAX_TEXT = 4000
+MAX_SHORT = 32
+"""Everything else: names and numbers of a directory, the parts of an input, the labels of soft keys."""
+
+NO_NAME = "?"
+"""For a name of which a phone can show nothing at all."""
+CONTENT_TYPE = "text/xml"
+_SHORTER = (MAX_TEXT, 2000, 1000, MAX_MENU_NAME, 48, 32, 24, 16, 12)
+"""How long names and texts may be, one after the other, until a page is small enough for its phone."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoftKey:
+    """One soft key. Its ``url`` is a page's, or a URI such as ``SoftKey:Select``."""
+
+    name: str
+    url: str
+
+
+SUBMIT = SoftKey("Submit", "SoftKey:Submit")
+SELECT = SoftKey("Select", "SoftKey:Select")
+DIAL = SoftKey("Dial", "SoftKey:Dial")
+BACKSPACE = SoftKey("<<", "SoftKey:<<")
+EXIT = SoftKey("Exit", "SoftKey:Exit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Object:
+    """What all pages have.
+
+    Attributes:
+        keys: the soft keys without the one that leaves the page, the most important one first.
+        leave: that one.
+    """
+
+    title: str
+    prompt: str = ""
+    keys: Sequence[SoftKey] = ()
+    leave: SoftKey = EXIT
+
+
+@dataclass(frozen=True, slots=True)
+class MenuItem:
+    """A line of a menu, and the page it leads to."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Menu(_Object):
+    """A list to choose from."""
+
+    items: Sequence[MenuItem]
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryEntry:
+    """A line of a directory, and the number that its Dial key calls."""
+
+    name: str
+    telephone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directory(_Object):
+    """A list of numbers to dial."""
+
+    entries: Sequence[DirectoryEntry]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputItem:
+    """A field of a form.
+
+    Attributes:
+        flags: ``A`` any text, ``T`` a telephone number, ``N`` digits; with ``P`` behind it is not shown.
+    """
+
+    label: str
+    parameter: str
+    flags: str
+    default: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input(_Object):
+    """A form. Its ``url`` gets the fields, in the query or, where the phone can, in the body."""
+
+    url: str = field(repr=False)
+    items: Sequence[InputItem]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text(_Object):
+    """Something to read."""
+
+    text: str
+
+
+Page: TypeAlias = Menu | Directory | Input | Text
+
+
+def render(page: Page, screen: Screen) -> bytes:
+    """``page`` as ``screen`` takes it. Titles and names are cut to their limits.
+
+    Raises:
+        ValueError: more entries than a page can have, a URL that is too long or not encoded, or a number that is too
+            long to be dialled: these cannot be cut, and are the caller's to avoid.
+    """
+    content = b""
+    for longest in _SHORTER:
+        content = _encoded(page, screen, longest)
+        if len(content) <= screen.page_bytes:
+            return content
+    raise ValueError(f"a page of {len(content)} bytes is too large")
+
+
+def default_value(text: str, screen: Screen) -> str:
+    """What stands in a form for ``text``: what comes back unchanged was not edited, though it may have been cut."""
+    return cut(line(text, screen.charset), MAX_SHORT)
+
+
+def _encoded(page: Page, screen: Screen, longest: int) -> bytes:
+    name, inner = _kind_and_content(page, screen, longest)
+    parts = [f'<?xml version="1.0" encoding="{screen.charset}"?>\n<{name}>', *_headings(page, screen), *inner]
+    parts += [*_soft_keys(page, screen), f"</{name}>\n"]
+    return "".join(parts).encode(screen.charset)
+
+
+def _kind_and_content(page: Page, screen: Screen, longest: int) -> tuple[str, Iterator[str]]:
+    if isinstance(page, Menu):
+        return "CiscoIPPhoneMenu", _menu(page, screen, longest)
+    if isinstance(page, Directory):
+        return "CiscoIPPhoneDirectory", _directory(page, screen, longest)
+    if isinstance(page, Input):
+        return "CiscoIPPhoneInput", _input(page, screen)
+    return "CiscoIPPhoneText", iter([_element("Text", cut(block(page.text, screen.charset), min(longest, MAX_TEXT)))])
+
+
+def _headings(page: Page, screen: Screen) -> Iterator[str]:
+    title, prompt = (cut(line(text, screen.charset), MAX_HEADING) for text in (page.title, page.prompt))
+    if screen.shows_title:
+        yield _element("Title", title)
+        # Without one the phone has words of its own.
+        yield _element("Prompt", prompt) if prompt else ""
+    else:
+        yield _element("Prompt", prompt or title)
+
+
+def _menu(page: Menu, screen: Screen, longest: int) -> Iterator[str]:
+    _require(len(page.items) <= MAX_MENU_ITEMS, "items in a menu", len(page.items))
+    for item in page.items:
+        name = cut(line(item.name, screen.charset), min(longest, MAX_MENU_NAME)) or NO_NAME
+        yield f"<MenuItem>{_element('Name', name)}{_element('URL', _url(item.url))}</MenuItem>"
+
+
+def _directory(page: Directory, screen: Screen, longest: int) -> Iterator[str]:
+    _require(len(page.entries) <= MAX_DIRECTORY_ENTRIES, "entries in a directory", len(page.entries))
+    for entry in page.entries:
+        _require(len(entry.telephone) <= MAX_SHORT, "characters in a number", len(entry.telephone))
+        name = cut(line(entry.name, screen.charset), min(longest, MAX_SHORT)) or NO_NAME
+        telephone = _element("Telephone", line(entry.telephone, screen.charset))
+        yield f"<DirectoryEntry>{_element('Name', name)}{telephone}</DirectoryEntry>"
+
+
+def _input(page: Input, screen: Screen) -> Iterator[str]:
+    _require(len(page.items) <= MAX_INPUT_ITEMS, "items in an input", len(page.items))
+    yield f'<URL method="post">{escape(_url(page.url))}</URL>' if screen.posts else _element("URL", _url(page.url))
+    for item in page.items:
+        label = cut(line(item.label, screen.charset), MAX_SHORT)
+        # Some firmware complains about a form without default values, even empty ones.
+        default = default_value(item.default, screen)
+        yield (
+            f"<InputItem>{_element('DisplayName', label)}{_element('QueryStringParam', item.parameter)}"
+            f"{_element('DefaultValue', default)}{_element('InputFlags', item.flags)}</InputItem>"
+        )
+
+
+def _soft_keys(page: Page, screen: Screen) -> Iterator[str]:
+    keys = list(page.keys)
+    _require(len(keys) < MAX_SOFT_KEYS, "soft keys besides the last", len(keys))
+    # One soft key removes all that the phone has by itself, so that the one to leave must always be there.
+    positions = range(2, len(keys) + 2) if screen.exit_first else [1, 2, *range(4, len(keys) + 4)]
+    placed = [(1 if screen.exit_first else 3, page.leave), *zip(positions, keys, strict=False)]
+    for position, key in sorted(placed, key=lambda each: each[0]):
+        name, url = _element("Name", cut(line(key.name, screen.charset), MAX_SHORT)), _element("URL", _url(key.url))
+        yield f"<SoftKeyItem>{name}{url}<Position>{position}</Position></SoftKeyItem>"
+
+
+def _element(name: str, text: str) -> str:
+    # Quotation marks stand for themselves outside attributes, and take fewer bytes.
+    return f"<{name}>{escape(text)}</{name}>"
+
+
+def _url(url: str) -> str:
+    _require(len(url) <= MAX_URL, "characters in a URL", len(url))
+    if not (url.isascii() and url.isprintable()) or " " in url:
+        raise ValueError("a URL is not percent-encoded")
+    return url
+
+
+def _require(is_so: bool, what: str, count: int) -> None:  # noqa: FBT001 -- reads like assert
+    if not is_so:
+        raise ValueError(f"{count} {what} are more than a phone takes")

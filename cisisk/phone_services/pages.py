@@ -1,0 +1,140 @@
+"""The pages that phones show (API contract section 5), as routes."""
+
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import TypeAlias
+
+from aiohttp import web
+
+from cisisk.identity.pin_login import PinLogin
+from cisisk.identity.tickets import Tickets
+from cisisk.mobility.phone_logins import PhoneLogins
+from cisisk.model.errors import NotFound, StorageFailed
+from cisisk.phone_services import request as requests
+from cisisk.phone_services.answers import Answer, refusal, response
+from cisisk.phone_services.corporate import CorporateDirectory
+from cisisk.phone_services.families import Screen
+from cisisk.phone_services.gate import Gate, Visit
+from cisisk.phone_services.links import PREFIX
+from cisisk.phone_services.objects import SELECT, Menu, MenuItem
+from cisisk.phone_services.personal import PersonalDirectory
+from cisisk.phone_services.problems import FAILED, GONE, NO_PAGE, NO_PHONE, NOT_STORED, NotShown
+from cisisk.phone_services.request import Asked
+from cisisk.phone_services.switching import ProfileSwitch, Switches
+from cisisk.store.database import Database
+
+log = logging.getLogger(__name__)
+
+_OpenPage: TypeAlias = Callable[[Asked], Awaitable[Answer]]
+_UsersPage: TypeAlias = Callable[[Visit], Awaitable[Answer]]
+
+
+class Pages:
+    """Every page, by its path.
+
+    Args:
+        proxies: whose ``X-Forwarded-For`` is believed.
+        public_url: how phones reach this server when they do so through one of them; may be empty.
+    """
+
+    def __init__(
+        self, db: Database, login: PinLogin, logins: PhoneLogins, proxies: Collection[str], public_url: str
+    ) -> None:
+        self._gate = Gate(db, login, Tickets())
+        self._proxies = proxies
+        self._public_url = public_url
+        personal = PersonalDirectory(db, self._gate)
+        corporate = CorporateDirectory(db)
+        switch = ProfileSwitch(db, self._gate, logins, Switches(logins))
+
+        def mobile(page: _UsersPage) -> _OpenPage:
+            return self._users(page, "profile-switch", "profile-switch/leave")
+
+        self._pages: Mapping[str, _OpenPage] = {
+            "dir": _directories,
+            "cdir": corporate.start,
+            "cdir/search": corporate.search,
+            "cdir/contacts": corporate.contacts,
+            "cdir/contact": corporate.contact,
+            "cdir/call": corporate.call,
+            "pdir": self._users(personal.start),
+            "pdir/search": self._users(personal.search),
+            "pdir/options": self._users(personal.options),
+            "pdir/contacts": self._users(personal.contacts),
+            "pdir/reorder": self._users(personal.reorder),
+            "pdir/contact": self._users(personal.contact),
+            "pdir/call": self._users(personal.call),
+            "pdir/add": self._users(personal.add),
+            "pdir/edit": self._users(personal.edit),
+            "pdir/delete": self._users(personal.delete),
+            "pdir/move": self._users(personal.move),
+            "pdir/place": self._users(personal.place),
+            "pdir/pin": self._users(personal.pin),
+            "pdir/logout": self._users(personal.logout),
+            "profile-switch": mobile(switch.start),
+            "profile-switch/select": mobile(switch.select),
+            "profile-switch/take-over": mobile(switch.take_over),
+            "profile-switch/where": mobile(switch.where),
+            "profile-switch/logout": mobile(switch.logout),
+            "profile-switch/leave": switch.leave,
+            "profile-switch/progress": self._phones(switch.progress),
+        }
+
+    def routes(self) -> list[web.RouteDef]:
+        """Everything below the prefix: what is no page says so on the screen."""
+        path = f"{PREFIX}/{{page:.*}}"
+        return [web.get(path, self._handle, allow_head=False), web.post(path, self._handle)]
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        screen = Screen()
+        try:
+            asked = await requests.read(request, self._proxies, self._public_url)
+            screen = asked.screen
+            asked = await self._gate.recognised(asked)
+            screen = asked.screen
+            return response(await self._answer(asked, request.match_info["page"].rstrip("/")), screen)
+        except StorageFailed as error:
+            log.error("the page %s: %s", request.rel_url.raw_path, error)  # noqa: TRY400 -- the text says it all
+            return response(refusal(NotShown(NOT_STORED)), screen)
+        except ConnectionError:
+            # The phone hung up: there is nobody to answer.
+            raise
+        except Exception:
+            log.exception("the page %s failed", request.rel_url.raw_path)
+            return response(refusal(NotShown(FAILED)), screen)
+
+    async def _answer(self, asked: Asked, page: str) -> Answer:
+        if asked.is_misnamed:
+            return refusal(NotShown(NO_PHONE))
+        if page not in self._pages:
+            return refusal(NotShown(NO_PAGE))
+        try:
+            return await self._pages[page](asked)
+        except NotShown as problem:
+            return refusal(problem)
+        except NotFound:
+            return refusal(NotShown(GONE))
+
+    def _phones(self, page: _OpenPage) -> _OpenPage:
+        """A page for one phone, whoever is logged in on it."""
+
+        async def show(asked: Asked) -> Answer:
+            await self._gate.known(asked)
+            return await page(asked)
+
+        return show
+
+    def _users(self, page: _UsersPage, entrance: str = "pdir", leave: str = "") -> _OpenPage:
+        """A page for who is logged in; others are shown the form that leads to ``entrance``, and perhaps ``leave``."""
+
+        async def show(asked: Asked) -> Answer:
+            entered = await self._gate.enter(asked, entrance, leave)
+            return await page(entered) if isinstance(entered, Visit) else entered
+
+        return show
+
+
+async def _directories(asked: Asked) -> Answer:
+    """What the Directories key opens: on a 79xx it has to be a menu (phone-protocol notes 4.1)."""
+    items = [MenuItem("Personal", asked.links.to("pdir")), MenuItem("Corporate", asked.links.to("cdir"))]
+    return Answer(page=Menu(title="Directories", items=items, keys=[SELECT]), is_kept=True)

@@ -1,0 +1,1 @@
+"""A phone's browser of XML services (phone-protocol notes 4)."""

@@ -1,0 +1,133 @@
+"""How a phone's browser asks for a page (phone-protocol notes 4.2)."""
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from urllib.parse import urljoin
+
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from cisisk.simulator import http_client
+from cisisk.simulator.http_client import Answer, Unanswered
+from cisisk.simulator.models import PhoneModel
+from cisisk.simulator.services import cookies, judge
+from cisisk.simulator.services.cookies import Cookies
+from cisisk.simulator.services.page import Page, Refresh
+from cisisk.simulator.services.rules import Rule, Violation
+
+NOT_FOUND = "Host not found"
+"""On the screen, whatever kept the answer away."""
+MAX_REDIRECTS = 5
+"""Nobody has published how many a phone follows; a service needs one or two."""
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_REFRESH = re.compile(r"\s*([0-9]{0,5})\s*(?:[;,]\s*url\s*=\s*(\S*)\s*)?", re.IGNORECASE)
+_FIRST_EXPIRY = datetime(1970, 1, 2, tzinfo=UTC)
+
+
+class Fetching:
+    """The HTTP side of one phone's browser."""
+
+    def __init__(self, model: PhoneModel, *, address: str, within: float) -> None:
+        """``address`` is the phone's own; a page that is not there ``within`` that many seconds never comes."""
+        self._cookies = Cookies()
+        self._model = model
+        self._capabilities = model.services
+        self._address = address
+        self._within = within
+
+    def forget(self) -> None:
+        """Begin without cookies. Those of a page that is still on its way are not kept either."""
+        self._cookies = Cookies()
+
+    async def fetch(self, url: str, *, form: bytes | None = None) -> Page:
+        """What the phone shows for ``url``. Never fails: a phone shows what went wrong.
+
+        Args:
+            url: http or https.
+            form: is posted, url-encoded; None gets.
+        """
+        jar = self._cookies
+        refused = 0
+        asked = url
+        try:
+            for _ in range(1 + MAX_REDIRECTS):
+                answer = await self._ask(asked, form, jar)
+                host = URL(asked).host or ""
+                refused += jar.store(host, answer.headers.getall("Set-Cookie", ()))
+                target = urljoin(asked, answer.headers.get("Location", ""))
+                if answer.status not in _REDIRECTS or not judge.leads_somewhere(target) or target == asked:
+                    break
+                asked, form = target, None
+        except (Unanswered, ValueError):  # ValueError: no URL at all
+            return replace(judge.failure(NOT_FOUND, self._capabilities), url=url)
+        page = self._page(answer)
+        violations = (*page.violations, *[Violation(Rule.COOKIE)] * refused)
+        return replace(page, url=url, status=answer.status, violations=violations)
+
+    async def _ask(self, url: str, form: bytes | None, jar: Cookies) -> Answer:
+        target = URL(url, encoded=True)
+        headers = {
+            "User-Agent": self._capabilities.user_agent,
+            "Accept": http_client.ACCEPT,
+            "Accept-Language": "en",
+            "Accept-Charset": self._capabilities.accept_charset,
+            "x-CiscoIPPhoneModelName": self._model.product,
+            "x-CiscoIPPhoneSDKVersion": self._capabilities.sdk_version,
+            "x-CiscoIPPhoneDisplay": self._capabilities.display,
+        }
+        cookie = jar.header(target.host or "")
+        if cookie:
+            headers["Cookie"] = cookie
+        if form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        return await http_client.ask(
+            target,
+            headers=headers,
+            address=self._address,
+            within=self._within,
+            max_bytes=self._capabilities.max_object,
+            form=form,
+        )
+
+    def _page(self, answer: Answer) -> Page:
+        if answer.status != 200:
+            return judge.failure(f"HTTP Error [{answer.status}]!", self._capabilities)
+        violations: list[Violation] = []
+        refresh = _refresh(answer.headers, violations)
+        is_expired = self._is_expired(answer.headers.get("Expires"), violations)
+        page = judge.judge(
+            answer.body,
+            answer.headers.get("Content-Type", ""),
+            self._capabilities,
+            has_next_page=refresh is not None,
+            waits=refresh is not None and refresh.seconds == 0,
+        )
+        return replace(
+            page,
+            refresh=refresh,
+            is_expired=page.is_expired or is_expired,
+            violations=(*page.violations, *violations),
+        )
+
+    def _is_expired(self, expires: str | None, violations: list[Violation]) -> bool:
+        if expires is None:
+            return False
+        when = cookies.read_date(expires)
+        if when is None or (self._capabilities.expires_after_1970 and when < _FIRST_EXPIRY):
+            violations.append(Violation(Rule.EXPIRES))
+            return False
+        return when <= datetime.now(UTC)
+
+
+def _refresh(headers: CIMultiDictProxy[str], violations: list[Violation]) -> Refresh | None:
+    """What a ``Refresh`` header announces: seconds, none of them for the Next key, and an http URL or none."""
+    header = headers.get("Refresh")
+    if header is None:
+        return None
+    match = _REFRESH.fullmatch(header)
+    url = "" if match is None else match[2] or ""
+    if match is None or len(url) > judge.MAX_URL or (url and not judge.leads_somewhere(url)):
+        violations.append(Violation(Rule.REFRESH))
+        return None
+    return Refresh(seconds=int(match[1] or 0), url=url)

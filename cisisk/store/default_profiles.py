@@ -1,0 +1,99 @@
+"""Which of a user's profiles is offered first on a phone of a model."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from cisisk.model.clock import Timestamp
+from cisisk.model.errors import Invalid
+from cisisk.model.phone import plain_model
+from cisisk.model.revision import require_current
+from cisisk.model.user import Actor
+from cisisk.store import audit, users
+from cisisk.store.changes import change
+from cisisk.store.database import Database, Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefaultProfile:
+    """One user's default for one model.
+
+    Attributes:
+        model: as it is compared, such as ``7942``.
+    """
+
+    model: str
+    profile_uuid: str
+    profile_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefaultProfiles:
+    """All defaults of one user, by model. Their version is the user's."""
+
+    default_profiles: tuple[DefaultProfile, ...]
+    created_at: Timestamp
+    revision: int
+
+
+async def get(db: Database | Transaction, user_uuid: str) -> DefaultProfiles:
+    """The defaults of a user, with their version. Raises NotFound: no such user."""
+    user = await users.get(db, user_uuid)
+    return DefaultProfiles(
+        default_profiles=await of_user(db, user_uuid), created_at=user.created_at, revision=user.revision
+    )
+
+
+async def of_user(db: Database | Transaction, user_uuid: str) -> tuple[DefaultProfile, ...]:
+    """The defaults of a user."""
+    rows = await db.rows(
+        "SELECT model, profile_uuid, name AS profile_name FROM user_default_profiles"
+        " JOIN profiles ON profiles.uuid = profile_uuid AND profiles.user_uuid = user_default_profiles.user_uuid"
+        " WHERE profiles.user_uuid = ? ORDER BY model",
+        (user_uuid,),
+    )
+    return tuple(DefaultProfile(**dict(row)) for row in rows)
+
+
+async def find(db: Database, user_uuid: str, model: str) -> str | None:
+    """The uuid of the default profile of a user on that model."""
+    row = await db.row(
+        "SELECT profile_uuid FROM user_default_profiles WHERE user_uuid = ? AND model = ?",
+        (user_uuid, plain_model(model)),
+    )
+    return None if row is None else str(row["profile_uuid"])
+
+
+async def put(
+    db: Database,
+    actor: Actor,
+    user_uuid: str,
+    defaults: Collection[tuple[str, str]],
+    seen: Collection[str] | None = None,
+) -> DefaultProfiles:
+    """Replace all defaults of a user: pairs of a model and the uuid of a profile.
+
+    Raises:
+        NotFound: no such user.
+        Stale: the user has changed since.
+        Invalid: a profile is not the user's, or two are for the same model.
+    """
+    by_model = {plain_model(model): uuid for model, uuid in defaults}
+    if len(by_model) < len(defaults):
+        raise Invalid.field("default_profiles", "Two of them are for the same model")
+    async with db.transaction() as tx:
+        require_current(await users.get(tx, user_uuid), seen)
+        await _require_own(tx, user_uuid, by_model.values())
+        await tx.rows("DELETE FROM user_default_profiles WHERE user_uuid = ?", (user_uuid,))
+        await tx.many(
+            "INSERT INTO user_default_profiles (user_uuid, model, profile_uuid) VALUES (?, ?, ?)",
+            [(user_uuid, model, uuid) for model, uuid in by_model.items()],
+        )
+        await change(tx, "users", ("uuid", user_uuid), {})
+        await audit.record(tx, actor, "user.default_profiles", user_uuid, {"default_profiles": by_model})
+        return await get(tx, user_uuid)
+
+
+async def _require_own(tx: Transaction, user_uuid: str, uuids: Collection[str]) -> None:
+    own = {row["uuid"] for row in await tx.rows("SELECT uuid FROM profiles WHERE user_uuid = ?", (user_uuid,))}
+    if not own.issuperset(uuids):
+        raise Invalid.field("default_profiles", "A default has to be one of the user's own profiles")

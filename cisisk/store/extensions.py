@@ -1,0 +1,175 @@
+"""Extensions, and whose they are. Their secrets go in; what is read here has none."""
+
+import sqlite3
+from collections.abc import Collection, Mapping
+from typing import Any
+from uuid import uuid4
+
+from cisisk.model.clock import now
+from cisisk.model.errors import Conflict, Invalid, NotFound
+from cisisk.model.extension import Extension, ExtensionType, UserExtension
+from cisisk.model.revision import require_current
+from cisisk.model.user import Actor
+from cisisk.store import audit
+from cisisk.store.changes import change, insert
+from cisisk.store.database import Database, Transaction
+from cisisk.store.listing import Listing, Page, Source
+
+_SELECT = (
+    "SELECT uuid, type, extension, name, description, voicemail, voicemail_passcode IS NOT NULL AS has_passcode,"
+    " is_active, created_at, updated_at, revision FROM extensions"
+)
+_SELECT_LINK = (
+    "SELECT user_extensions.uuid, user_uuid, extension_uuid, username, first_name, last_name, extension,"
+    " extensions.name AS ext_name, type, user_extensions.created_at,"
+    " users.revision + extensions.revision AS revision FROM user_extensions"
+    " JOIN users ON users.uuid = user_uuid JOIN extensions ON extensions.uuid = extension_uuid"
+)
+
+
+def _extension(row: sqlite3.Row) -> Extension:
+    flags = {column: bool(row[column]) for column in ("voicemail", "has_passcode", "is_active")}
+    return Extension(**{**dict(row), **flags, "type": ExtensionType(row["type"])})
+
+
+def _link(row: sqlite3.Row) -> UserExtension:
+    return UserExtension(**{**dict(row), "type": ExtensionType(row["type"])})
+
+
+_EXTENSIONS = Source(
+    select=_SELECT,
+    searched=("extension", "name", "description", "type"),
+    sortable=("extension", "name", "type", "created_at", "updated_at"),
+    order="extension",
+    item=_extension,
+)
+_LINKS = Source(
+    select=_SELECT_LINK,
+    searched=("username", "first_name", "last_name", "extension", "extensions.name"),
+    sortable=("username", "first_name", "last_name", "extension", "type", "user_extensions.created_at"),
+    order="username, extension, user_extensions.uuid",
+    item=_link,
+)
+
+
+async def page(db: Database, listing: Listing) -> Page[Extension]:
+    """The extensions, by number."""
+    return await _EXTENSIONS.page(db, listing)
+
+
+async def get(db: Database | Transaction, uuid: str) -> Extension:
+    """One extension. Raises NotFound."""
+    row = await db.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
+    if row is None:
+        raise NotFound("Extension not found")
+    return _extension(row)
+
+
+async def create(db: Database, actor: Actor, columns: Mapping[str, Any]) -> Extension:
+    """Add an extension.
+
+    Args:
+        columns: the writable ones of an :class:`Extension`, ``password`` and ``voicemail_passcode``.
+
+    Raises:
+        Conflict: the number is taken.
+        Invalid: voicemail without a passcode.
+    """
+    async with db.transaction() as tx:
+        await _require_free(tx, columns, None)
+        _require_passcode(voicemail=columns["voicemail"], has_passcode=bool(columns.get("voicemail_passcode")))
+        uuid, moment = str(uuid4()), now()
+        await insert(tx, "extensions", {"uuid": uuid, **columns, "created_at": moment, "updated_at": moment})
+        payload = {"extension": columns["extension"], "type": columns["type"]}
+        await audit.record(tx, actor, "extension.created", uuid, payload)
+        return await get(tx, uuid)
+
+
+async def update(
+    db: Database, actor: Actor, uuid: str, columns: Mapping[str, Any], seen: Collection[str] | None = None
+) -> Extension:
+    """Change the given columns. Raises NotFound, Stale, and as :func:`create`."""
+    async with db.transaction() as tx:
+        extension = await get(tx, uuid)
+        require_current(extension, seen)
+        await _require_free(tx, columns, uuid)
+        has_passcode = (
+            bool(columns["voicemail_passcode"]) if "voicemail_passcode" in columns else extension.has_passcode
+        )
+        _require_passcode(voicemail=columns.get("voicemail", extension.voicemail), has_passcode=has_passcode)
+        await change(tx, "extensions", ("uuid", uuid), {**columns, "updated_at": now()})
+        await audit.record(tx, actor, "extension.updated", uuid, {"changed": sorted(columns)})
+        return await get(tx, uuid)
+
+
+async def delete(db: Database, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
+    """Remove an extension, from all whose it was. Raises NotFound, Stale."""
+    async with db.transaction() as tx:
+        extension = await get(tx, uuid)
+        require_current(extension, seen)
+        links = await tx.rows("SELECT user_uuid FROM user_extensions WHERE extension_uuid = ?", (uuid,))
+        await tx.rows("DELETE FROM extensions WHERE uuid = ?", (uuid,))
+        payload = {"extension": extension.extension, "users": [link["user_uuid"] for link in links]}
+        await audit.record(tx, actor, "extension.deleted", uuid, payload)
+
+
+async def page_of_links(db: Database, listing: Listing) -> Page[UserExtension]:
+    """Whose the extensions are, by user."""
+    return await _LINKS.page(db, listing)
+
+
+async def page_of_user(db: Database, listing: Listing, user_uuid: str) -> Page[UserExtension]:
+    """A user's extensions."""
+    return await _LINKS.page(db, listing, "user_uuid = ?", (user_uuid,))
+
+
+async def page_of_extension(db: Database, listing: Listing, extension_uuid: str) -> Page[UserExtension]:
+    """Those whose an extension is."""
+    return await _LINKS.page(db, listing, "extension_uuid = ?", (extension_uuid,))
+
+
+async def get_link(db: Database | Transaction, uuid: str) -> UserExtension:
+    """That an extension is somebody's. Raises NotFound."""
+    row = await db.row(f"{_SELECT_LINK} WHERE user_extensions.uuid = ?", (uuid,))
+    if row is None:
+        raise NotFound("Link not found")
+    return _link(row)
+
+
+async def link(db: Database, actor: Actor, user_uuid: str, extension_uuid: str) -> UserExtension:
+    """Make an extension a user's. Raises Invalid: no such user or extension; Conflict: it is already."""
+    async with db.transaction() as tx:
+        for field, table, key in (("user_uuid", "users", user_uuid), ("extension_uuid", "extensions", extension_uuid)):
+            if await tx.row(f"SELECT 1 FROM {table} WHERE uuid = ?", (key,)) is None:  # noqa: S608 -- one of two names
+                raise Invalid.field(field, "No such " + field.partition("_")[0])
+        ids = (user_uuid, extension_uuid)
+        if await tx.row("SELECT 1 FROM user_extensions WHERE user_uuid = ? AND extension_uuid = ?", ids):
+            raise Conflict("The extension is this user's already")
+        uuid = str(uuid4())
+        row = {"uuid": uuid, "user_uuid": user_uuid, "extension_uuid": extension_uuid, "created_at": now()}
+        await insert(tx, "user_extensions", row)
+        payload = {"user_uuid": user_uuid, "extension_uuid": extension_uuid}
+        await audit.record(tx, actor, "user_extension.created", uuid, payload)
+        return await get_link(tx, uuid)
+
+
+async def unlink(db: Database, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
+    """Make an extension that user's no longer. Raises NotFound, Stale."""
+    async with db.transaction() as tx:
+        found = await get_link(tx, uuid)
+        require_current(found, seen)
+        await tx.rows("DELETE FROM user_extensions WHERE uuid = ?", (uuid,))
+        payload = {"user_uuid": found.user_uuid, "extension_uuid": found.extension_uuid}
+        await audit.record(tx, actor, "user_extension.deleted", uuid, payload)
+
+
+async def _require_free(tx: Transaction, columns: Mapping[str, Any], uuid: str | None) -> None:
+    if "extension" in columns and await tx.row(
+        "SELECT 1 FROM extensions WHERE extension = ? AND uuid IS NOT ?", (columns["extension"], uuid)
+    ):
+        raise Conflict("Another extension has this number")
+
+
+def _require_passcode(*, voicemail: bool, has_passcode: bool) -> None:
+    if voicemail and not has_passcode:
+        raise Invalid.field("voicemail_passcode", "Voicemail needs one")

@@ -1,0 +1,140 @@
+"""Who is logged in on the screens of phones."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from cisisk.model.clock import Timestamp
+from cisisk.model.mac import Mac
+from cisisk.model.phone import Software
+from cisisk.model.user import Actor
+from cisisk.store import audit
+from cisisk.store.database import Database, Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSession:
+    """A user at a phone.
+
+    Attributes:
+        ip: the address of the phone, for which alone it counts.
+        user_name: first and last name.
+    """
+
+    mac: Mac
+    user_uuid: str
+    user_name: str
+    username: str
+    ip: str
+    created_at: Timestamp
+    active_at: Timestamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What is known about a phone whose screen asks for a page.
+
+    Attributes:
+        model, software, current_profile_uuid: None when unknown, or when the phone is not in the inventory.
+        addresses: where it is known to be: entered by an administrator, or proved by a whole file that it took there.
+        session: who is logged in on its screen, however long ago.
+        occupant: the username of whose phone it is at the moment, by a login on it.
+    """
+
+    mac: Mac
+    model: str | None = None
+    software: Software | None = None
+    current_profile_uuid: str | None = None
+    addresses: frozenset[str] = frozenset()
+    session: ServiceSession | None = None
+    occupant: str | None = None
+
+
+async def desk(db: Database | Transaction, mac: Mac) -> Desk:
+    """What is known about one phone, in the inventory or not."""
+    row = await db.row(
+        "SELECT model, phone_ip, software, current_profile_uuid, sightings.ip AS seen_ip, service_sessions.user_uuid,"
+        " first_name, last_name, users.username, service_sessions.ip, service_sessions.created_at, active_at,"
+        " phone_logins.username AS occupant"
+        " FROM (SELECT ? AS mac) AS asked"
+        " LEFT JOIN phones ON phones.mac = asked.mac"
+        " LEFT JOIN cisco_phones ON cisco_phones.mac = asked.mac"
+        " LEFT JOIN sightings ON sightings.mac = asked.mac AND proved"
+        " LEFT JOIN service_sessions ON service_sessions.mac = asked.mac"
+        " LEFT JOIN users ON users.uuid = service_sessions.user_uuid AND users.is_active"
+        " LEFT JOIN phone_logins ON phone_logins.mac = asked.mac AND logged_in_at IS NOT NULL AND ended_at IS NULL",
+        (mac.digits,),
+    )
+    if row is None:
+        return Desk(mac=mac)
+    return Desk(
+        mac=mac,
+        model=row["model"],
+        software=Software(row["software"]) if row["software"] else None,
+        current_profile_uuid=row["current_profile_uuid"],
+        addresses=frozenset(ip for ip in (row["phone_ip"], row["seen_ip"]) if ip),
+        session=_session(row, mac) if row["username"] else None,
+        occupant=row["occupant"],
+    )
+
+
+async def begin(
+    db: Database, actor: Actor, mac: Mac, user_uuid: str, pin_hash: str, ip: str, moment: Timestamp
+) -> ServiceSession | None:
+    """Log a user in on a phone, in the place of whoever was.
+
+    Returns:
+        None when the user has been deactivated, or has another PIN, since ``pin_hash`` was read.
+    """
+    async with db.transaction() as tx:
+        known = await tx.row(
+            "SELECT 1 FROM pins JOIN users ON users.uuid = user_uuid"
+            " WHERE user_uuid = ? AND pin_hash = ? AND is_active",
+            (user_uuid, pin_hash),
+        )
+        if known is None:
+            return None
+        await tx.rows(
+            "INSERT OR REPLACE INTO service_sessions (mac, user_uuid, ip, created_at, active_at)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (mac.digits, user_uuid, ip, moment, moment),
+        )
+        await audit.record(tx, actor, "phone.login", str(mac), {"user_uuid": user_uuid})
+        return (await desk(tx, mac)).session
+
+
+async def refused(db: Database, actor: Actor, mac: Mac, user_uuid: str | None) -> None:
+    """Write down that a login failed, and whose it would have been; None when there is no such user.
+
+    What was typed is not kept: in the wrong field it may be a PIN.
+    """
+    async with db.transaction() as tx:
+        await audit.record(tx, actor, "phone.login_failed", str(mac), {"user_uuid": user_uuid})
+
+
+async def active(db: Database, session: ServiceSession, moment: Timestamp) -> None:
+    """The user of ``session`` has just done something."""
+    async with db.transaction() as tx:
+        await tx.rows(
+            "UPDATE service_sessions SET active_at = ? WHERE mac = ? AND user_uuid = ? AND created_at = ?",
+            (moment, session.mac.digits, session.user_uuid, session.created_at),
+        )
+
+
+async def end(db: Database, actor: Actor, mac: Mac) -> None:
+    """Log out whoever is logged in on a phone."""
+    async with db.transaction() as tx:
+        ended = await tx.row("DELETE FROM service_sessions WHERE mac = ? RETURNING user_uuid", (mac.digits,))
+        if ended is not None:
+            await audit.record(tx, actor, "phone.logout", str(mac), {"user_uuid": ended["user_uuid"]})
+
+
+def _session(row: sqlite3.Row, mac: Mac) -> ServiceSession:
+    return ServiceSession(
+        mac=mac,
+        user_uuid=row["user_uuid"],
+        user_name=f"{row['first_name']} {row['last_name']}".strip(),
+        username=row["username"],
+        ip=row["ip"],
+        created_at=row["created_at"],
+        active_at=row["active_at"],
+    )

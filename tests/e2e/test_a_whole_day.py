@@ -1,0 +1,291 @@
+"""A day of people who share three phones of three families, and do everything on the phones' own screens."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cisisk import appliance
+from cisisk.mobility.auto_logout import AutoLogout
+from cisisk.model.logout_times import local_zone
+from cisisk.simulator.boot import Via
+from cisisk.simulator.phone import PhoneState, SimulatedPhone
+from cisisk.simulator.services.page import Kind, Page
+from tests.e2e.premises import SECONDS, TIMING, Site, config, opened, settings_for, until
+from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator, Device
+from tests.protocol.sip_registrar import SipRegistrar
+
+ANNAS_PIN, ANNAS_NEW_PIN, BOBS_PIN, WRONG_PIN = "31415926", "27182818", "16180339", "14142135"
+DESK, ROAD, BOBS = "Anna's desk", "Anna on the road", "Bob"
+FLOORS = {"7942": "Lisbon, ground floor", "7970": "Lisbon, first floor", "8845": "Lisbon, second floor"}
+EMERGENCY = (
+    "<line button='8' lineIndex='8'><featureID>2</featureID><featureLabel>{{emergency_location}}</featureLabel>"
+    "<speedDialNumber>112</speedDialNumber></line></sipLines>"
+)
+PACE = replace(TIMING, offline=0.3, registration=2.0, goodbye=0.5, refresh_pace=0.1)
+
+
+class Night:
+    """The clock of those who are logged out by it."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+        self.made: list[AutoLogout] = []
+
+    def keeps(self, *arguments: Any) -> AutoLogout:
+        """In place of an AutoLogout with the clock of the machine."""
+        self.made.append(AutoLogout(*arguments, clock=lambda: datetime.now(UTC) + self.ahead))
+        return self.made[-1]
+
+    async def falls(self) -> None:
+        self.ahead = timedelta(hours=13)
+        await self.made[-1].look()
+
+
+@dataclass
+class Office:
+    """An appliance, an Asterisk, and three phones by their models."""
+
+    site: Site
+    asterisk: AsteriskEmulator
+    phones: dict[str, SimulatedPhone]
+
+    def config(self, label: str, *, is_sccp: bool = False) -> str:
+        """A config with the keys of the screen and a line for emergencies."""
+        assert self.asterisk.sip is not None
+        at, services = self.site.running.phones_url, f"{self.site.running.phones_url}/cisco/services"
+        member = (
+            f"<callManager><ports><sipPort>{self.asterisk.sip.port}</sipPort></ports>"
+            "<processNodeName>127.0.0.1</processNodeName></callManager>"
+        )
+        group = f"<callManagerGroup><members><member priority='0'>{member}</member></members></callManagerGroup>"
+        elements = {"devicePool": "" if is_sccp else group, "transportLayerProtocol": "2"}
+        elements |= {"servicesURL": f"{services}/profile-switch?mac=#DEVICENAME#"}
+        elements |= {"directoryURL": f"{services}/dir?mac=#DEVICENAME#"}
+        text = config(label, f"{at}/cisco/authentication", **elements).replace("</sipLines>", EMERGENCY)
+        return text.replace("<deviceProtocol>SIP<", "<deviceProtocol>SCCP<") if is_sccp else text
+
+    async def profile(self, name: str, label: str, *, is_sccp: bool = False, **fields: Any) -> str:
+        cnf_xml = self.config(label, is_sccp=is_sccp)
+        software = "SCCP" if is_sccp else "SIP"
+        return await self.site.profile(name, cnf_xml=cnf_xml, placeholders=True, software_type=software, **fields)
+
+    async def user(self, username: str, pin: str) -> str:
+        names = {"first_name": username.title(), "last_name": "Arendt", "email": f"{username}@example.org"}
+        body = {**names, "username": username, "password": "long enough"}
+        uuid = str((await self.site.data("POST", "/users", body))["uuid"])
+        await self.site.data("PUT", f"/cisco-users/{uuid}", {"pin_code": pin})
+        return uuid
+
+    async def runs(self, model: str, name: str, *states: str) -> None:
+        """The phone has taken the profile of that name, is registered with it, and knows where it stands."""
+        states = states or ("confirmed",)
+        phone, mac = self.phones[model], self.phones[model].mac
+        await until(
+            lambda: self.site.data("GET", f"/deployments?mac={mac}&limit=1"),
+            lambda found: found and found[0]["profile_name"] == name and found[0]["state"] in states,
+        )
+        await phone.wait_until(lambda: phone.state is PhoneState.RUNNING, SECONDS, "runs")
+        assert phone.config is not None
+        assert f"<featureLabel>{FLOORS[model]}</featureLabel><speedDialNumber>112<" in phone.config.decode()
+
+    async def reasons(self, **of: str) -> list[str | None]:
+        """Why logins ended, in the order in which they began."""
+        rows = await self.site.data("GET", "/phone-logins?history=true")
+        return [row["reason"] for row in reversed(rows) if of.items() <= row.items()]
+
+
+@asynccontextmanager
+async def office(directory: Path, night: Night, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Office]:
+    monkeypatch.setattr(appliance, "AutoLogout", night.keeps)
+    # Always hours from now, whenever this runs.
+    evening = (datetime.now(local_zone()) + timedelta(hours=12)).strftime("%H:%M")
+    async with AsyncExitStack() as stack:
+        asterisk = await stack.enter_async_context(AsteriskEmulator(sip=SipRegistrar()))
+        sections = {
+            "asterisk": {"host": "127.0.0.1", "port": asterisk.port, "username": USERNAME, "secret": SECRET},
+            "restart": {"sip": ["ami-pjsip"], "sccp": ["ami-sccp"]},
+            "phone_login": {"multiple": "take_over", "logout_at": [evening]},
+        }
+        site = await stack.enter_async_context(opened(settings_for(directory, **sections)))
+        there = Office(site, asterisk, {})
+        for model, line in (("7942", "901"), ("7970", "902"), ("8845", "903")):
+            there.phones[model] = await stack.enter_async_context(_at_home(there, model, line))
+        for model in FLOORS:
+            # A phone that is plugged in so soon may have registered before anybody looks.
+            await there.runs(model, f"Home {model}", "fetched", "confirmed")
+        yield there
+
+
+@asynccontextmanager
+async def _at_home(there: Office, model: str, line: str) -> AsyncIterator[SimulatedPhone]:
+    """A phone that is in the inventory and runs a config of its own."""
+    site, asterisk, is_sccp = there.site, there.asterisk, model == "7970"
+    device = Device("", registered=False)
+    states = {PhoneState.RUNNING: asterisk.device_registers, PhoneState.RESTARTING: asterisk.device_unregisters}
+
+    def heard(_phone: SimulatedPhone, text: str) -> None:
+        if is_sccp and text in states:
+            states[PhoneState(text)](device)
+
+    assert site.running.provisioning_http_address is not None
+    phone = site.phone(
+        model,
+        timing=PACE,
+        sip_port=None if is_sccp else site.settings.phone_sip.port,
+        http_port=site.running.provisioning_http_address[1],
+        on_event=heard,
+    )
+    if is_sccp:
+        device.name, device.address, device.on_restart = phone.mac.device_name, phone.address, phone.restart
+        asterisk.devices.append(device)
+    software = "SCCP" if is_sccp else "SIP"
+    about = {"mac": str(phone.mac), "model": model, "software": software, "name": f"Desk {model}", "location": "Lisbon"}
+    await site.data("POST", "/phones", {**about, "emergency_location": FLOORS[model]})
+    await site.switch(await there.profile(f"Home {model}", line, is_sccp=is_sccp), phone.mac)
+    async with phone:
+        yield phone
+
+
+def shown(page: Page | None) -> Page:
+    assert page is not None
+    return page
+
+
+async def log_in(phone: SimulatedPhone, user: str, pin: str) -> Page:
+    """Press the Services key and fill in the form."""
+    form = shown(await phone.browser.press_services())
+    assert form.kind is Kind.INPUT
+    return shown(await phone.browser.submit(user=user, pin=pin))
+
+
+async def to_directory(phone: SimulatedPhone, name: str) -> Page:
+    menu = shown(await phone.browser.press_directories())
+    assert (menu.kind, [item.name for item in menu.items]) == (Kind.MENU, ["Personal", "Corporate"])
+    return shown(await phone.browser.select(name))
+
+
+async def test_a_whole_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    night = Night()
+    async with asyncio.timeout(6 * SECONDS), office(tmp_path, night, monkeypatch) as here:
+        anna, bob = await here.user("anna", ANNAS_PIN), await here.user("bob", BOBS_PIN)
+        desk = await here.profile(DESK, "201", user_uuid=anna, compatible_models=["7942"])
+        await here.profile(ROAD, "202", user_uuid=anna)
+        await here.profile(BOBS, "301", is_sccp=True, user_uuid=bob)
+        defaults = [{"model": "7942", "profile_uuid": desk}]
+        await here.site.data("PUT", f"/users/{anna}/default-profiles", {"default_profiles": defaults})
+        await here.site.data("POST", "/company-directory", {"name": "João Gonçalves", "work": "+351 21 555"})
+        await here.site.data("POST", f"/personal-directory/{anna}", {"name": "Mother", "home": "030 1234"})
+
+        await _anna_calls_finds_her_desk_and_moves_on(here.phones["7942"], here)
+        await _anna_changes_her_pin_and_calls_her_mother(here.phones["7942"])
+        await _bob_comes_and_goes_and_comes_again(here.phones["7970"], here)
+        await _anna_takes_over_to_another_floor(here.phones["8845"], here)
+        assert await here.reasons(username="anna") == ["switched", "take_over", None]
+        assert await here.reasons(username="bob") == ["manual", None]
+
+        await night.falls()
+        for model, phone in here.phones.items():
+            await here.runs(model, f"Home {model}")
+            assert list(phone.browser.violations) == []
+            assert b"<name>90" in (phone.config or b"")
+            form = shown(await phone.browser.press_services())
+            assert (form.kind, form.prompt) == (Kind.INPUT, "User and PIN, please")
+        via = {
+            model: {each.via for each in phone.boots[-1].asked if each.name == phone.mac.config_name}
+            for model, phone in here.phones.items()
+        }
+        assert via == {"7942": {Via.TFTP}, "7970": {Via.TFTP}, "8845": {Via.HTTP}}
+        assert all(here.phones[model].is_registered for model in ("7942", "8845"))
+        assert [device.registered for device in here.asterisk.devices] == [True]
+        assert await here.reasons(username="anna") == ["switched", "take_over", "time_of_day"]
+        assert await here.reasons(username="bob") == ["manual", "time_of_day"]
+        assert await _logins_that_anna_sees(here.site) == []
+
+    # The clients of this test may say what they like.
+    ours = [record for record in caplog.records if not record.name.startswith(("aiohttp.client", "tests"))]
+    told = "\n".join(record.getMessage() for record in ours)
+    assert [pin for pin in (ANNAS_PIN, ANNAS_NEW_PIN, BOBS_PIN, WRONG_PIN) if pin in told] == []
+
+
+async def _anna_calls_finds_her_desk_and_moves_on(phone: SimulatedPhone, here: Office) -> None:
+    browser = phone.browser
+    await to_directory(phone, "Corporate")
+    await browser.press("Search")
+    found = shown(await browser.submit(n="joao", d=""))
+    assert [entry.name for entry in found.entries] == ["João Gonçalves"]
+    await browser.press("Dial")
+    assert list(browser.dialled) == ["+35121555"]
+
+    refused = await log_in(phone, "anna", WRONG_PIN)
+    assert (refused.kind, refused.prompt) == (Kind.INPUT, "Wrong user or PIN (C04)")
+    menu = shown(await browser.submit(user="anna", pin=ANNAS_PIN))
+    assert [item.name for item in menu.items] == [DESK, ROAD]
+    assert shown(await browser.press("Where")).text == "You are logged in on no phone."
+    await browser.press("Back")
+    assert shown(await browser.select(DESK)).text == f"Activating {DESK}. The phone restarts."
+    await here.runs("7942", DESK)
+
+    form = shown(await browser.press_services())
+    assert form.prompt == "Logged in: anna"
+    menu = shown(await browser.submit(user="anna", pin=ANNAS_PIN))
+    assert menu.prompt == f"Active: {DESK}"
+    assert shown(await browser.press("Where")).text == f"This phone: {DESK}"
+    await browser.press("Back")
+    await browser.select(ROAD)
+    await here.runs("7942", ROAD)
+
+
+async def _anna_changes_her_pin_and_calls_her_mother(phone: SimulatedPhone) -> None:
+    browser = phone.browser
+    assert (await to_directory(phone, "Personal")).kind is Kind.INPUT
+    await browser.submit(user="anna", pin=ANNAS_PIN)
+    await browser.press("Options")
+    await browser.select("Change PIN")
+    changed = await browser.submit(current=ANNAS_PIN, new=ANNAS_NEW_PIN, again=ANNAS_NEW_PIN)
+    assert shown(changed).text == "Your PIN is changed."
+    people = await to_directory(phone, "Personal")
+    assert [entry.name for entry in people.entries] == ["Mother"]
+    await browser.press("Options")
+    await browser.select("Open Contact")
+    await browser.select("Mother")
+    assert [entry.name for entry in shown(await browser.press("Call")).entries] == ["Home"]
+    await browser.select("Home")
+    assert browser.dialled[-1] == "0301234"
+
+
+async def _bob_comes_and_goes_and_comes_again(phone: SimulatedPhone, here: Office) -> None:
+    assert (await log_in(phone, "bob", BOBS_PIN)).text == f"Activating {BOBS}. The phone restarts."
+    await here.runs("7970", BOBS)
+    form = shown(await phone.browser.press_services())
+    assert form.prompt == "Logged in: bob"
+    sure = shown(await phone.browser.press("Logout"))
+    assert sure.text == "Log bob out? The phone restarts."
+    assert shown(await phone.browser.press("Yes")).text == "You are logged out. The phone restarts."
+    await here.runs("7970", "Home 7970")
+    await log_in(phone, "bob", BOBS_PIN)
+    await here.runs("7970", BOBS)
+
+
+async def _anna_takes_over_to_another_floor(phone: SimulatedPhone, here: Office) -> None:
+    browser = phone.browser
+    assert (await log_in(phone, "anna", ANNAS_PIN)).prompt == "Wrong user or PIN (C04)"
+    question = shown(await browser.submit(user="anna", pin=ANNAS_NEW_PIN))
+    assert question.text == "You are logged in at Desk 7942, Lisbon. Log out there and log in here?"
+    assert shown(await browser.press("Yes")).text == f"Activating {ROAD}. The phone restarts."
+    await here.runs("8845", ROAD)
+    await here.runs("7942", "Home 7942")
+
+
+async def _logins_that_anna_sees(site: Site) -> Any:
+    login = await site.data("POST", "/auth/login", {"username": "anna", "password": "long enough"})
+    mine = Site(site.settings, site.running, site.session, token=login["accessToken"])
+    assert len(await mine.data("GET", "/me/logins?history=true")) == 3
+    return await mine.data("GET", "/me/logins")

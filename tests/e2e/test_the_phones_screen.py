@@ -1,0 +1,723 @@
+"""Directories, login and profile switch on the phones' own screens, over the whole appliance."""
+
+import asyncio
+import hashlib
+import json
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cisisk.simulator.cgi import is_page
+from cisisk.simulator.faults import Faults
+from cisisk.simulator.models import MODELS
+from tests.e2e.handset import Handset, handset
+from tests.e2e.premises import SECONDS, Site, config, opened, settings_for, until
+from tests.unit.phone_services.limits import FAMILIES
+
+PIN, USER = "2468", "anna"
+NAMES = ("João Gonçalves", "Jürgen Groß", "Ελένη Παπαδοπούλου", "山田太郎", 'O\'Brien & "Söhne" <GmbH>')
+
+SERVICES = {"servicesURL": "profile-switch", "directoryURL": "dir"}
+
+Pick = Callable[..., Awaitable[Handset]]
+
+
+@pytest.fixture
+async def pick_up(site: Site) -> AsyncIterator[Pick]:
+    """Make phones."""
+    async with AsyncExitStack() as stack:
+
+        async def make(model: str = "CP-7942G", **options: Any) -> Handset:
+            mac, address = options.get("mac") or site.new_mac(), options.get("address", "127.0.0.1")
+            return await stack.enter_async_context(handset(site.running.phones_url, mac, model, address))
+
+        yield make
+
+
+@pytest.fixture
+async def anna(site: Site) -> str:
+    """A user with a PIN; her uuid."""
+    return await new_user(site, USER, PIN)
+
+
+async def new_user(site: Site, username: str, pin: str | None) -> str:
+    body = {"first_name": username.title(), "last_name": "Arendt", "username": username, "password": "long enough"}
+    created = await site.data("POST", "/users", {**body, "email": f"{username}@example.org"})
+    if pin:
+        await site.data("PUT", f"/cisco-users/{created['uuid']}", {"pin_code": pin})
+    return str(created["uuid"])
+
+
+def fill(site: Site, table: str, count: int, **columns: str) -> None:
+    """Many contacts at once, with names of all kinds."""
+    with closing(sqlite3.connect(site.settings.data.dir / "cisisk.db")) as store:
+        for number in range(count):
+            name = f"{NAMES[number % 5]} {number}"
+            row = {
+                "uuid": f"{number:08}-1111-1111-1111-{'1' * 12}",
+                "name": name,
+                "work": f"+49 30 {number:05}",
+                "folded_name": name.casefold(),
+                "folded": name.casefold(),
+                "digits": f"4930{number:05}",
+                "created_at": "2026-06-28T12:00:00.000Z",
+                "updated_at": "2026-06-28T12:00:00.000Z",
+                **columns,
+                **({"position": number + 1} if table == "personal_contacts" else {}),
+            }
+            store.execute(
+                f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608
+                tuple(row.values()),
+            )
+        store.commit()
+
+
+async def audit(site: Site) -> list[tuple[str, Any]]:
+    rows = await site.data("GET", "/audit-logs?limit=100")
+    return [(row["action"], row["payload"]) for row in reversed(rows)]
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+async def test_the_directories_key_opens_a_menu(pick_up: Pick, model: str) -> None:
+    phone = await pick_up(model)
+    page = await phone.open("dir")
+    assert (page.kind, list(page.items)) == ("Menu", ["Personal", "Corporate"])
+    assert list(phone.page.keys) == (["Select", "Exit"] if model.startswith("CP-79") else ["Exit", "Select"])
+    assert phone.is_kept
+    assert (await phone.choose("Corporate")).text == "There is nobody yet."
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+@pytest.mark.parametrize("count", [0, 1, 33, 101, 5000])
+async def test_every_contact_of_a_directory_is_on_one_of_its_pages(
+    site: Site, pick_up: Pick, anna: str, model: str, count: int
+) -> None:
+    fill(site, "company_contacts", count)
+    fill(site, "personal_contacts", count, user_uuid=anna)
+    phone = await pick_up(model)
+    shown: list[str] = []
+    await phone.open("cdir")
+    for _ in range(-(-count // 32)):
+        assert {"Dial", "View", "Exit", "Search"} <= set(phone.page.keys)
+        shown += [number for _, number in phone.page.entries]
+        # Of five thousand a few pages tell as much as all.
+        if "Next" not in phone.page.keys or len(shown) > 101:
+            break
+        await phone.press("Next")
+    expected = min(count, 128)
+    assert len(shown) == len(set(shown)) == expected
+    if count > 32:
+        await phone.press("Back")
+        assert phone.page.entries
+
+    page = await phone.log_in("pdir")
+    assert {"Add", "Options", "Exit", "Search"} <= set(page.keys)
+    assert [number for _, number in page.entries] == [f"+4930{number:05}" for number in range(min(count, 32))]
+    await phone.press("Options")
+    assert list(phone.page.items) == ["Open Contact", "Reorder Contacts", "Change PIN", "Logout"]
+    await phone.choose("Open Contact")
+    chosen: list[str] = []
+    while count and len(chosen) < 202:
+        chosen += phone.page.items
+        if "Next" not in phone.page.keys:
+            break
+        await phone.press("Next")
+    assert len(chosen) == min(count, len(chosen))
+    if count in {1, 33, 101}:
+        assert len(chosen) == count
+
+
+async def test_both_directories_are_searched_by_name_and_by_number(site: Site, pick_up: Pick, anna: str) -> None:
+    for name, work in (("João Gonçalves", "+351 21 555"), ("山田太郎", "0301234"), ("Anton", "0309999")):
+        await site.data("POST", "/company-directory", {"name": name, "work": work})
+        await site.data("POST", f"/personal-directory/{anna}", {"name": name, "work": work})
+    for model in ("CP-7942G", "CP-8845", "CP-7940G"):
+        phone = await pick_up(model)
+        await phone.log_in("pdir")
+        for directory in ("cdir", "pdir"):
+            await phone.open(directory)
+            await phone.press("Search")
+            page = await phone.submit(n="joao")
+            assert [number for _, number in page.entries] == ["+35121555"]
+            await phone.press("Search")
+            page = await phone.submit(d="0309")
+            assert page.entries == [("Anton", "0309999")]
+            await phone.press("Search")
+            assert (await phone.submit(n="nobody <&>")).text == "Nobody is called nobody <&>."
+    phone = await pick_up("CP-8845")
+    await phone.open("cdir/search")
+    page = await phone.submit(n="山田" * 100)
+    assert page.kind == "Text"
+
+
+async def test_a_corporate_contact_is_viewed_and_called(site: Site, pick_up: Pick) -> None:
+    person = {"name": "Anna & Co", "work": "+49 (0)30 1234-5", "mobile": "0171/555", "email": "a@example.org"}
+    await site.data("POST", "/company-directory", {**person, "department": "Sales <EU>", "building": "7"})
+    phone = await pick_up()
+    page = await phone.open("cdir")
+    assert page.entries == [("Anna & Co", "+493012345")]
+    await phone.press("View")
+    page = await phone.choose("Anna & Co")
+    assert list(page.keys) == ["Call", "Back", "Exit"]
+    assert page.text.splitlines() == [
+        "Anna & Co",
+        "Work: +49 (0)30 1234-5",
+        "Mobile: 0171/555",
+        "Email: a@example.org",
+        "Department: Sales <EU>",
+        "Building: 7",
+    ]
+    assert (await phone.press("Call")).entries == [("Work", "+493012345"), ("Mobile", "0171555")]
+    await phone.open("cdir/contact", id="11111111-1111-1111-1111-111111111111")
+    assert "Error C07" in phone.page.text
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+async def test_a_personal_directory_is_kept_on_the_phone(site: Site, pick_up: Pick, anna: str, model: str) -> None:
+    phone = await pick_up(model)
+    await phone.log_in("pdir")
+    await phone.press("Add")
+    form = phone.page
+    assert list(form.inputs) == ["person", "work", "mobile", "home", "email"]
+    assert not phone.is_kept
+    assert (await phone.submit(work="123")).prompt == "A name is needed"
+    assert phone.page.inputs["work"] == "123"
+    await phone.submit(person="Jürgen Groß", home="456")
+    assert phone.page.prompt == "Added"
+    assert phone.page.text == "Jürgen Groß\nWork: 123\nHome: 456"
+    assert set(phone.page.keys) == {"Call", "Edit", "Delete", "Exit"}
+    assert (await phone.press("Call")).entries == [("Work", "123"), ("Home", "456")]
+
+    (contact,) = await site.data("GET", f"/personal-directory/{anna}")
+    await phone.open("pdir/contact", id=contact["uuid"])
+    await phone.press("Edit")
+    assert phone.page.inputs == {"person": "Jürgen Groß", "work": "123", "mobile": "", "home": "456", "email": ""}
+    assert (await phone.submit(mobile="call me")).prompt == "Mobile is not a number"
+    await phone.submit(mobile="789", home="", work="+123")
+    assert phone.page.text == "Jürgen Groß\nWork: +123\nMobile: 789"
+
+    await phone.press("Delete")
+    assert set(phone.page.keys) == {"Yes", "No"}
+    sure = phone.page.keys["Yes"]
+    assert (await phone.press("Yes")).text == "Jürgen Groß is deleted."
+    assert await site.data("GET", f"/personal-directory/{anna}") == []
+    assert "Error C07" in (await phone.load(sure)).text
+    actions = [action for action, _ in await audit(site)]
+    assert actions[-4:] == [
+        "phone.login",
+        *(f"personal_contact.{done}" for done in ("created", "updated", "deleted")),
+    ]
+
+
+async def test_what_a_phone_cannot_show_in_a_form_is_not_lost_by_saving_it(
+    site: Site, pick_up: Pick, anna: str
+) -> None:
+    name, email = f"山田{'x' * 40}", f"{'a' * 40}@example.org"
+    await site.data("POST", f"/personal-directory/{anna}", {"name": name, "email": email, "work": "not a number"})
+    (before,) = await site.data("GET", f"/personal-directory/{anna}")
+    for model in ("CP-7940G", "CP-8845"):
+        phone = await pick_up(model)
+        await phone.log_in("pdir")
+        await phone.open("pdir/edit", id=before["uuid"])
+        assert (await phone.submit(home="1")).prompt == "Saved"
+    (after,) = await site.data("GET", f"/personal-directory/{anna}")
+    assert (after["name"], after["email"], after["work"], after["home"]) == (name, email, "not a number", "1")
+
+
+async def test_contacts_are_reordered(site: Site, pick_up: Pick, anna: str) -> None:
+    for name in "ABCD":
+        await site.data("POST", f"/personal-directory/{anna}", {"name": name, "work": "1"})
+    phone = await pick_up()
+    await phone.log_in("pdir")
+
+    async def order() -> str:
+        return "".join(contact["name"] for contact in await site.data("GET", f"/personal-directory/{anna}"))
+
+    await phone.press("Options")
+    await phone.choose("Reorder Contacts")
+    await phone.choose("C")
+    assert phone.page.prompt == "Position 3 of 4"
+    await phone.choose("Up")
+    assert (await order(), phone.page.prompt) == ("ACBD", "Position 2 of 4")
+    await phone.choose("To the Bottom")
+    assert (await order(), list(phone.page.items)) == ("ABDC", ["Up", "To the Top", "To Position..."])
+    up = phone.page.items["Up"]
+    await phone.load(up)
+    await phone.load(up)
+    assert await order() == "ABCD"
+    await phone.choose("To Position...")
+    await phone.submit(to="1")
+    assert await order() == "CABD"
+
+
+async def test_another_users_contacts_are_not_there(site: Site, pick_up: Pick, anna: str) -> None:
+    other = await new_user(site, "bob", "1357")
+    await site.data("POST", f"/personal-directory/{other}", {"name": "Secret", "work": "1"})
+    (secret,) = await site.data("GET", f"/personal-directory/{other}")
+    phone = await pick_up()
+    await phone.log_in("pdir")
+    for page in ("contact", "call", "edit", "delete", "move", "place"):
+        assert "Error C07" in (await phone.open(f"pdir/{page}", id=secret["uuid"])).text
+
+
+async def test_a_pin_is_changed_on_the_phone(site: Site, pick_up: Pick, anna: str) -> None:
+    phone, other = await pick_up("CP-8845"), await pick_up()
+    await other.log_in("pdir")
+    await phone.log_in("pdir")
+    await phone.press("Options")
+    await phone.choose("Change PIN")
+    assert (await phone.submit(current=PIN, new="12", again="12")).prompt == "A new PIN has 4 to 16 digits"
+    assert (await phone.submit(current=PIN, new="9999", again="9998")).prompt == "The new PINs differ"
+    assert (await phone.submit(current="0000", new="9999", again="9999")).prompt == "Wrong current PIN (C04)"
+    assert (await phone.submit(current=PIN, new="9999", again="9999")).text == "Your PIN is changed."
+    assert (await phone.open("pdir")).kind == "Text"
+    assert (await other.open("pdir")).kind == "Input"
+    assert (await other.submit(user=USER, pin=PIN)).prompt == "Wrong user or PIN (C04)"
+    assert (await other.submit(user=USER, pin="9999")).kind == "Text"
+
+
+async def test_a_login_lasts_until_the_logout(site: Site, pick_up: Pick, anna: str) -> None:
+    phone = await pick_up()
+    await phone.open("pdir")
+    assert (phone.page.kind, phone.is_kept) == ("Input", False)
+    assert list(phone.page.keys) == ["Submit", "<<", "Exit"]
+    assert (await phone.submit(user="ANNA", pin=PIN)).kind == "Text"
+    assert not phone.is_kept
+    assert (await phone.open("pdir")).kind == "Text"
+    assert phone.is_kept
+    await phone.press("Options")
+    assert phone.page.prompt == "Anna Arendt"
+    await phone.choose("Logout")
+    assert (await phone.open("pdir")).kind == "Input"
+    assert [row for row in await audit(site) if row[0].startswith("phone.")] == [
+        ("phone.login", {"user_uuid": anna}),
+        ("phone.logout", {"user_uuid": anna}),
+    ]
+
+
+async def test_unknown_users_users_without_a_pin_and_wrong_pins_get_the_same_answer(
+    site: Site, pick_up: Pick, anna: str
+) -> None:
+    bob = await new_user(site, "bob", None)
+    carol = await new_user(site, "carol", PIN)
+    await site.data("PUT", f"/users/{carol}", {"is_active": False})
+    prompts = set()
+    for user, pin in ((USER, "0000"), ("nobody", PIN), ("bob", PIN), ("carol", PIN), (PIN, PIN)):
+        phone = await pick_up()
+        page = await phone.log_in("pdir", user, pin)
+        prompts.add((page.kind, page.prompt, page.title, tuple(page.keys)))
+    assert prompts == {("Input", "Wrong user or PIN (C04)", "Login", ("Submit", "<<", "Exit"))}
+    rows = [payload["user_uuid"] for action, payload in await audit(site) if action == "phone.login_failed"]
+    assert rows == [anna, None, bob, carol, None]
+
+
+async def test_guesses_at_a_phone_have_to_wait(pick_up: Pick, anna: str) -> None:
+    phone = await pick_up()
+    for _ in range(5):
+        await phone.log_in("pdir", pin="0000")
+        assert phone.page.kind == "Input"
+    # Even the right PIN is not looked at.
+    page = await phone.log_in("pdir")
+    assert page.text.startswith("Too many attempts. Try again in 2 s.")
+    assert "Error C03" in page.text
+    assert phone.refresh is not None
+    assert phone.refresh.startswith("2; url=http://")
+    assert "pin" not in phone.refresh.replace("pdir", "")
+
+
+async def test_a_form_is_good_once_for_one_phone_at_one_address(pick_up: Pick, anna: str) -> None:
+    phone = await pick_up()
+    await phone.open("pdir")
+    url = f"{phone.page.action.text}&user={USER}&pin={PIN}"
+    elsewhere = await pick_up(mac=phone.mac, address="127.0.0.77")
+    assert (await elsewhere.load(url)).prompt == "Please fill it in again (C05)"
+    other = await pick_up()
+    foreign = url.replace(phone.mac.device_name, other.mac.device_name)
+    assert (await other.load(foreign)).prompt == "Please fill it in again (C05)"
+    assert (await phone.load(url)).kind == "Text"
+    await phone.open("pdir/logout")
+    assert (await phone.load(url)).prompt == "Please fill it in again (C05)"
+    assert (await phone.load(f"{phone.services}/pdir?mac={phone.mac}&user={USER}&pin={PIN}")).kind == "Input"
+
+
+async def test_a_session_is_good_at_the_phones_address_alone(pick_up: Pick, anna: str) -> None:
+    phone = await pick_up()
+    await phone.log_in("pdir")
+    elsewhere = await pick_up(mac=phone.mac, address="127.0.0.77")
+    assert (await elsewhere.open("pdir")).kind == "Input"
+    assert (await phone.open("pdir")).kind == "Text"
+
+
+async def test_a_phone_that_is_known_elsewhere_is_refused(site: Site, pick_up: Pick, anna: str) -> None:
+    phone = await pick_up(address="127.0.0.77")
+    await site.data("POST", "/phones", {"mac": str(phone.mac), "phone_ip": "127.0.0.78"})
+    for page in ("pdir", "profile-switch", "profile-switch/progress"):
+        assert "Error C02" in (await phone.open(page)).text
+    assert (await phone.open("dir")).kind == "Menu"
+    await site.data("PUT", f"/phones/{phone.mac}", {"phone_ip": "127.0.0.77"})
+    assert (await phone.open("pdir")).kind == "Input"
+
+
+async def test_a_phone_says_who_it_is_in_several_ways(pick_up: Pick) -> None:
+    phone = await pick_up()
+    digits = phone.mac.digits
+    for query in (
+        *(f"mac={digits}", f"mac=SEP{digits}", f"mac={phone.mac}", f"name=SEP{digits}", f"device=sep{digits.lower()}"),
+        f"mac=SEP{digits}&locale=English_United_States&name=SEP{digits}&x=1",
+        f"mac=&name=SEP{digits}",
+    ):
+        assert (await phone.load(f"{phone.services}/pdir?{query}")).kind == "Input"
+        assert f"mac=SEP{digits}" in (phone.page.action.text or "")
+    for query in ("", "mac=", "mac=%23DEVICENAME%23", "mac=SEP12", "name=x", "mac=000000000000", "mac=%00"):
+        page = await phone.load(f"{phone.services}/pdir?{query}")
+        assert "Error C01" in page.text
+        assert list(page.keys) == ["Exit"]
+    assert "Error C15" in (await phone.open("nothing")).text
+
+
+async def test_the_inventory_tells_the_model_of_a_phone_that_does_not(site: Site, pick_up: Pick) -> None:
+    phone = await pick_up()
+    await site.data("POST", "/phones", {"mac": str(phone.mac), "model": "CP-7942G"})
+    for page in ("dir", "pdir"):
+        url = f"{phone.services}/{page}?mac={phone.mac}"
+        assert (await phone.load(url, **{"x-CiscoIPPhoneModelName": ""})).positions["Exit"] == 3
+
+
+async def test_a_profile_is_chosen_on_the_phone(site: Site, pick_up: Pick, anna: str) -> None:
+    one = await site.profile("201", user_uuid=anna)
+    two = await site.profile("305 <&> Groß", user_uuid=anna, cnf_xml=site.config("305"))
+    await site.profile("SCCP only", user_uuid=anna, software_type="SCCP")
+    await site.profile("8845 only", user_uuid=anna, compatible_models=["8845"])
+    await site.profile("not hers")
+    async with site.phone("7942") as real:
+        await site.data("POST", "/phones", {"mac": str(real.mac), "software": "SIP", "model": "7942"})
+        await site.switch(one, real.mac)
+        real.restart("plugged in")
+        await real.wait_for_config(hashlib.sha256(site.config("201").encode()).hexdigest(), SECONDS)
+        phone = await pick_up("CP-7942G", mac=real.mac, address=real.address)
+        page = await phone.log_in("profile-switch")
+        assert (page.kind, list(page.keys)) == ("Menu", ["Select", "Logout", "Exit", "Where"])
+        assert (list(page.items), page.prompt) == (["201", "305 <&> Groß"], "Active: 201")
+        select = page.items["305 <&> Groß"]
+        await phone.load(select)
+        assert phone.page.text == "Activating 305 <&> Groß. The phone restarts."
+        assert phone.refresh is not None
+        seconds, _, url = phone.refresh.partition("; url=")
+        assert (seconds, phone.is_kept) == ("2", False)
+        await until(lambda: phone.load(url), lambda found: "this phone has taken it" in found.text)
+        assert phone.refresh is None
+        assert real.config is not None
+        assert hashlib.sha256(real.config).hexdigest() == hashlib.sha256(site.config("305").encode()).hexdigest()
+        # The switch has ended the session, and the page that began it begins nothing any more.
+        assert (await phone.load(select)).kind == "Input"
+        rows = [payload for action, payload in await audit(site) if action == "profile.switched"]
+        assert len(rows) == 2
+    phones = await site.data("GET", f"/phones/{real.mac}")
+    assert phones["current_profile_uuid"] == two
+
+
+async def test_who_has_one_fitting_profile_is_not_asked(site: Site, pick_up: Pick, anna: str) -> None:
+    await site.profile("201", user_uuid=anna, compatible_models=["7942"])
+    await site.profile("8845 only", user_uuid=anna, compatible_models=["8845"])
+    phone = await pick_up("CP-7942G")
+    page = await phone.log_in("profile-switch")
+    assert page.text == "Activating 201. The phone restarts."
+    _, _, url = (phone.refresh or "").partition("; url=")
+    # A phone that nobody has seen cannot be called.
+    page = await until(lambda: phone.load(url), lambda found: "Error C10" in found.text)
+    assert page.text.startswith("201 is ready, but this phone could not be restarted.")
+    other = await pick_up()
+    assert "Error C12" in (await other.load(url.replace(phone.mac.device_name, other.mac.device_name))).text
+    # Once it is the phone's profile, looking at the page changes nothing.
+    page = await phone.log_in("profile-switch")
+    assert (page.kind, page.prompt) == ("Menu", "Active: 201")
+    assert "Logout" in page.keys
+    assert (await phone.press("Logout")).text == "You are logged out. The phone restarts."
+    _, _, url = (phone.refresh or "").partition("; url=")
+    # There is nothing that it could return to.
+    page = await until(lambda: phone.load(url), lambda _: phone.refresh is None)
+    assert page.text == "You are logged out. This phone keeps what it has."
+
+
+async def in_inventory(site: Site, phone: Handset, **more: Any) -> None:
+    await site.data("POST", "/phones", {"mac": str(phone.mac), "phone_ip": phone.address, **more})
+
+
+async def is_logged_in(site: Site, phone: Handset, username: str) -> None:
+    """Wait until the phone is that user's."""
+    wanted = (str(phone.mac), username, "open")
+    await until(
+        lambda: site.data("GET", "/phone-logins"),
+        lambda found: wanted in [(each["mac"], each["username"], each["state"]) for each in found],
+    )
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+async def test_who_is_logged_in_elsewhere_is_told_where(site: Site, pick_up: Pick, anna: str, model: str) -> None:
+    await site.profile("201", user_uuid=anna)
+    desk, lobby = await pick_up(model), await pick_up(model)
+    await in_inventory(site, desk, name="Desk <5>", location="São Paulo")
+    assert (await desk.log_in("profile-switch")).text == "Activating 201. The phone restarts."
+    await is_logged_in(site, desk, USER)
+    page = await lobby.log_in("profile-switch")
+    assert page.text.startswith("You are logged in at Desk <5>, São Paulo. Log out there first.")
+    assert "Error C18" in page.text
+    await lobby.open("profile-switch")
+    page = await lobby.press("Where")
+    assert page.text == "Desk <5>, São Paulo: 201"
+    assert (page.prompt, list((await lobby.press("Back")).items)) == ("Anna Arendt", ["201"])
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+async def test_the_login_of_another_is_named_and_can_be_ended_without_a_pin(
+    site: Site, pick_up: Pick, anna: str, model: str
+) -> None:
+    home = await site.profile("901")
+    await site.profile("201", user_uuid=anna)
+    phone = await pick_up(model)
+    await in_inventory(site, phone)
+    await site.switch(home, phone.mac)
+    await phone.log_in("profile-switch")
+    await is_logged_in(site, phone, USER)
+    page = await phone.open("profile-switch")
+    assert (page.prompt, page.positions["Logout"]) == ("Logged in: anna", 4)
+    page = await phone.press("Logout")
+    assert (page.text, set(page.keys)) == ("Log anna out? The phone restarts.", {"Yes", "No"})
+    sure = phone.page.keys["Yes"]
+    assert (await phone.press("Yes")).text == "You are logged out. The phone restarts."
+    (ended,) = await until(
+        lambda: site.data("GET", "/phone-logins?history=true"), lambda found: found[0]["state"] == "ended"
+    )
+    assert (ended["reason"], ended["returned_to"]) == ("manual", "before")
+    assert (site.root / phone.mac.config_name).read_bytes() == site.config("901").encode()
+    assert (await phone.load(sure)).text == "Nobody is logged in on this phone."
+    assert (await phone.open("profile-switch")).prompt == "User and PIN, please"
+
+
+async def test_nobody_is_logged_out_without_a_pin_by_who_need_not_be_the_phone(
+    site: Site, pick_up: Pick, anna: str
+) -> None:
+    await site.profile("201", user_uuid=anna)
+    phone = await pick_up()
+    await phone.log_in("profile-switch")
+    await is_logged_in(site, phone, USER)
+    # Nobody has seen this phone: whoever asks may have made it up.
+    assert list((await phone.open("profile-switch")).keys) == ["Submit", "<<", "Exit"]
+    assert "Error C02" in (await phone.open("profile-switch/leave")).text
+    await site.data("PUT", f"/phones/{phone.mac}", {"phone_ip": "127.0.0.78"})
+    assert "Error C02" in (await phone.open("profile-switch/leave")).text
+    await is_logged_in(site, phone, USER)
+
+
+async def test_the_next_user_sees_who_is_there_and_logs_out_without_ending_that_login(
+    site: Site, pick_up: Pick, anna: str
+) -> None:
+    bob = await new_user(site, "bob", "1357")
+    await site.profile("201", user_uuid=anna)
+    for label in ("301", "302"):
+        await site.profile(label, user_uuid=bob)
+    phone = await pick_up()
+    await in_inventory(site, phone)
+    await phone.log_in("profile-switch")
+    await is_logged_in(site, phone, USER)
+    page = await phone.log_in("profile-switch", "bob", "1357")
+    assert (list(page.items), page.prompt) == (["301", "302"], "Logged in: anna")
+    assert (await phone.press("Logout")).text == "You are logged out."
+    await is_logged_in(site, phone, USER)
+    await phone.log_in("profile-switch", "bob", "1357")
+    await phone.choose("302")
+    await is_logged_in(site, phone, "bob")
+    reasons = [row["reason"] for row in await site.data("GET", "/phone-logins?history=true")]
+    assert reasons == [None, "next_user"]
+
+
+async def test_nobody_logs_in_on_a_phone_that_is_not_active(site: Site, pick_up: Pick, anna: str) -> None:
+    await site.profile("201", user_uuid=anna)
+    phone = await pick_up()
+    await in_inventory(site, phone, is_active=False)
+    page = await phone.log_in("profile-switch")
+    assert page.text.startswith("Nobody can log in on this phone.")
+    assert "Error C17" in page.text
+    assert await site.data("GET", "/phone-logins?history=true") == []
+
+
+async def test_the_default_profile_of_the_model_is_the_first_on_the_list(site: Site, pick_up: Pick, anna: str) -> None:
+    for label in ("201", "202"):
+        await site.profile(label, user_uuid=anna)
+    (_, second) = await site.data("GET", "/phone-profiles?sort=name")
+    body = {"default_profiles": [{"model": "7942", "profile_uuid": second["uuid"]}]}
+    await site.data("PUT", f"/users/{anna}/default-profiles", body)
+    for model, order in (("CP-7942G", ["202", "201"]), ("CP-8845", ["201", "202"])):
+        phone = await pick_up(model)
+        assert list((await phone.log_in("profile-switch")).items) == order
+
+
+async def test_a_login_elsewhere_ends_only_when_that_is_confirmed(tmp_path: Path) -> None:
+    async with (
+        opened(settings_for(tmp_path, phone_login={"multiple": "take_over"})) as site,
+        handset(site.running.phones_url, site.new_mac(), "CP-7942G", "127.0.0.1") as desk,
+        handset(site.running.phones_url, site.new_mac(), "CP-6941", "127.0.0.1") as lobby,
+    ):
+        await site.profile("201", user_uuid=await new_user(site, USER, PIN))
+        await desk.log_in("profile-switch")
+        await is_logged_in(site, desk, USER)
+        page = await lobby.log_in("profile-switch")
+        assert page.text == f"You are logged in at {desk.mac}. Log out there and log in here?"
+        assert page.keys["No"] == "SoftKey:Exit"
+        sure = page.keys["Yes"]
+        assert (await lobby.load(f"{sure}x")).prompt == "Please choose again (C05)"
+        await is_logged_in(site, desk, USER)
+        assert (await lobby.load(sure)).text == "Activating 201. The phone restarts."
+        await is_logged_in(site, lobby, USER)
+        reasons = await until(
+            lambda: site.data("GET", "/phone-logins?history=true"), lambda found: found[1]["state"] == "ended"
+        )
+        assert [row["reason"] for row in reasons] == [None, "take_over"]
+
+
+async def test_who_has_no_fitting_profile_is_told_so(site: Site, pick_up: Pick, anna: str) -> None:
+    await site.profile("8845 only", user_uuid=anna, compatible_models=["8845"])
+    phone = await pick_up("CP-7942G")
+    page = await phone.log_in("profile-switch")
+    assert page.text.startswith("None of your profiles fits this phone.")
+    assert "Error C06" in page.text
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+@pytest.mark.parametrize("count", [33, 101])
+async def test_many_profiles_are_paged(site: Site, pick_up: Pick, anna: str, model: str, count: int) -> None:
+    with closing(sqlite3.connect(site.settings.data.dir / "cisisk.db")) as store:
+        store.executemany(
+            "INSERT INTO profiles (uuid, user_uuid, name, cnf_xml, compatible_models, placeholders, created_at,"
+            " updated_at) VALUES (?, ?, ?, x'', '[]', 0, '2026-06-28T12:00:00.000Z', '2026-06-28T12:00:00.000Z')",
+            [(f"{n:08}-1111-1111-1111-{'1' * 12}", anna, f"{NAMES[n % 5]} {n}") for n in range(count)],
+        )
+        store.commit()
+    phone = await pick_up(model)
+    await phone.log_in("profile-switch")
+    shown = len(phone.page.items)
+    while "Next" in phone.page.keys:
+        await phone.press("Next")
+        shown += len(phone.page.items)
+    assert shown == count
+
+
+async def test_a_switch_from_the_screen_does_not_make_the_phone_wait(site: Site, pick_up: Pick, anna: str) -> None:
+    profile = await site.profile("201", user_uuid=anna)
+    async with site.phone("7942", faults=Faults(silent=True)) as real:
+        await site.switch(profile, real.mac)
+        real.restart("plugged in")
+        await real.wait_for_config(hashlib.sha256(site.config("201").encode()).hexdigest(), SECONDS)
+        await site.profile("305", user_uuid=anna)
+        phone = await pick_up(mac=real.mac, address=real.address)
+        await phone.log_in("profile-switch")
+        async with asyncio.timeout(0.9):
+            page = await phone.choose("305")
+        assert page.text == "Activating 305. The phone restarts."
+
+
+async def test_no_log_and_no_audit_row_has_a_pin_in_it(
+    site: Site, pick_up: Pick, anna: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    await site.data("PUT", f"/cisco-users/{anna}", {"pin_code": "31415926535"})
+    for model in ("CP-7942G", "CP-8845"):
+        phone = await pick_up(model)
+        await phone.log_in("pdir", "31415926535", "31415926535")
+        await phone.log_in("pdir", pin="31415926536")
+        await phone.log_in("pdir", pin="31415926535")
+        await phone.open("pdir/pin")
+        await phone.submit(current="31415926535", new="31415926535", again="31415926535")
+        await phone.load(f"{phone.services}/pdir?mac=x&pin=31415926535")
+        await phone.load(f"{phone.services}/nothing?mac={phone.mac}&pin=31415926535")
+    # Our own client may say what it likes.
+    ours = [record for record in caplog.records if not record.name.startswith(("aiohttp.client", "tests"))]
+    assert "31415926" not in "\n".join(record.getMessage() for record in ours)
+    assert "31415926" not in json.dumps(await audit(site))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"user=anna&pin=" + b"1" * 5000,
+        b"\xff=\xfe&&&==%",
+        b"user=" + b"&" * 4000,
+        b"--x\r\n\r\n",
+        *(
+            b'--x\r\nContent-Disposition: form-data; name="user"\r\n' + header + b"\r\n\r\nanna\r\n--x--\r\n"
+            for header in (
+                b"Content-Type: text/plain; charset=nobodys",
+                b"Content-Transfer-Encoding: nobodys",
+                b"Content-Encoding: nobodys",
+                b"Content-Encoding: deflate",
+                b"X: " + b"x" * 3000,
+            )
+        ),
+    ],
+)
+async def test_hostile_bodies_are_answered_in_words(pick_up: Pick, body: bytes) -> None:
+    phone = await pick_up("CP-8845")
+    for kind in ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "multipart/form-data", "a/b"):
+        headers = {"Content-Type": kind, "x-CiscoIPPhoneModelName": "CP-8845"}
+        url = f"{phone.services}/pdir?mac={phone.mac}"
+        async with phone.session.post(url, data=body, headers=headers) as response:
+            assert response.status == 200
+            assert b"<CiscoIPPhoneInput>" in await response.read()
+
+
+async def test_a_leading_newline_in_a_posted_value_is_none_of_it(pick_up: Pick, anna: str) -> None:
+    phone = await pick_up("CP-8845")
+    await phone.open("pdir")
+    parts = "".join(
+        f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n\n{value}\r\n'
+        for name, value in {"user": USER, "pin": PIN}.items()
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=x", "x-CiscoIPPhoneModelName": "CP-8845"}
+    url = phone.page.action.text or ""
+    async with phone.session.post(url, data=f"{parts}--x--\r\n".encode(), headers=headers) as response:
+        assert b"There is nobody yet." in await response.read()
+
+
+@pytest.mark.parametrize("model", sorted(MODELS))
+async def test_a_simulated_phone_finds_nothing_wrong_with_any_page(site: Site, anna: str, model: str) -> None:
+    fill(site, "company_contacts", 101)
+    fill(site, "personal_contacts", 101, user_uuid=anna)
+    services = f"{site.running.phones_url}/cisco/services"
+    urls = {name: f"{services}/{page}?mac=#DEVICENAME#" for name, page in SERVICES.items()}
+    cnf_xml = config("201", f"{site.running.phones_url}/cisco/authentication", **urls)
+    profile = await site.profile("201", user_uuid=anna, cnf_xml=cnf_xml)
+    await site.profile(NAMES[-1], user_uuid=anna, cnf_xml=site.config("305"))
+    async with site.phone(model) as phone:
+        await site.switch(profile, phone.mac)
+        phone.restart("plugged in")
+        await phone.wait_for_config(hashlib.sha256(cnf_xml.encode()).hexdigest(), SECONDS)
+        browser = phone.browser
+        await browser.press_directories()
+        await browser.select("Personal")
+        await browser.submit(user=USER, pin=PIN)
+        waiting, seen_urls = ["/dir", "/pdir", "/cdir", "/profile-switch", "/profile-switch/leave"], set[str]()
+        waiting = [f"{services}{page}?mac={phone.mac.device_name}" for page in waiting]
+        while waiting and len(seen_urls) < 250:
+            url = waiting.pop()
+            # What restarts the phone or ends the login ends the tour.
+            if url in seen_urls or url.partition("?")[0].endswith(("/select", "/logout")) or "to=" in url:
+                continue
+            seen_urls.add(url)
+            page = await browser.open(url)
+            assert page is not None
+            waiting += [item.url for item in (*page.items[:2], *page.items[-1:])]
+            waiting += [key.url for key in page.soft_keys if is_page(key.url)]
+        assert list(browser.violations) == []
+        paths = {url.partition("?")[0].removeprefix(services) for url in seen_urls}
+        assert {"/profile-switch/where", "/profile-switch/leave"} <= paths
+        assert {"/cdir/call", "/pdir/call", "/pdir/edit", "/pdir/delete", "/pdir/move", "/pdir/place"} <= paths
+        await browser.press_services()
+        page = await browser.select(NAMES[-1])
+        assert page is not None
+        assert page.text.startswith("Activating")
+        assert list(browser.violations) == []

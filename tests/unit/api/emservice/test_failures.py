@@ -1,0 +1,58 @@
+"""The one table of refusals, in the code and in the README."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cisisk.api.emservice.failures import FAILURES, UNKNOWN, BadMessage, UnknownDevice, UnknownQuery, failure_of
+from cisisk.model.errors import (
+    CisiskError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Stale,
+    StorageFailed,
+    TooManyAttempts,
+    Unauthenticated,
+)
+from cisisk.model.phone_login import LoggedInElsewhere, LoginRefused, NoFittingProfile, PhoneDisabled
+
+README = (Path(__file__).parents[4] / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (CisiskError("x"), 0),
+        (Invalid("x"), 0),
+        (Stale("x"), 0),
+        (BadMessage("x"), 1),
+        (Unauthenticated("x"), 2),
+        (Conflict("x"), 4),
+        (LoginRefused("x"), 4),
+        (StorageFailed("x"), 6),
+        (UnknownQuery("x"), 8),
+        (Forbidden("x"), 10),
+        (UnknownDevice("x"), 11),
+        (NotFound("x"), 12),
+        (NoFittingProfile("x"), 12),
+        (PhoneDisabled("x"), 22),
+        (LoggedInElsewhere([], may_take_over=False), 25),
+        (TooManyAttempts(1), 26),
+    ],
+)
+def test_the_nearest_row_counts(error: CisiskError, code: int) -> None:
+    assert failure_of(error).code == code
+
+
+def test_a_code_has_one_text() -> None:
+    texts = {row.code: row.text for row in FAILURES.values()}
+    assert all(texts[row.code] == row.text for row in FAILURES.values())
+
+
+def test_the_readme_has_the_table() -> None:
+    rows = {*FAILURES.values(), UNKNOWN}
+    listed = re.findall(r"^\| `(\d+)` ([^|]+) \| (.*) \|$", README, re.MULTILINE)
+    assert sorted(listed) == sorted((str(row.code), row.text, row.means) for row in rows)

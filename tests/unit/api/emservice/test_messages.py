@@ -1,0 +1,278 @@
+"""What applications send, read strictly."""
+
+from typing import Any
+from xml.sax.saxutils import escape
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import etree
+
+from cisisk.api.emservice.failures import BadMessage, UnknownQuery
+from cisisk.api.emservice.messages import (
+    MAX_ASKED,
+    MAX_CHARACTERS,
+    MAX_VALUE,
+    Application,
+    CheckDeviceType,
+    CheckUser,
+    DeviceProfileQuery,
+    DeviceUserQuery,
+    Login,
+    Logout,
+    LogoutAll,
+    UserDevicesQuery,
+    parse,
+)
+
+APP = "<appInfo><appID>app</appID><appCertificate>s3ntinel</appCertificate></appInfo>"
+LOGIN = "<deviceName>SEPAABBCCDDEE01</deviceName><userID>john</userID>"
+XML_TEXT = st.text(
+    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff\ufeff"), max_size=MAX_VALUE
+)
+
+
+def request(what: str) -> str:
+    return f"<request>{APP}{what}</request>"
+
+
+def query(what: str) -> str:
+    return f"<query>{APP}{what}</query>"
+
+
+def login(more: str = "") -> str:
+    return request(f"<login>{LOGIN}{more}</login>")
+
+
+def asked(text: str) -> Any:
+    return parse(text)[1]
+
+
+def test_a_login_is_read_with_all_that_it_may_say() -> None:
+    text = login(
+        "<deviceProfile> Front desk </deviceProfile><exclusiveDuration><time>60</time></exclusiveDuration>"
+        "<remoteIPAddr>192.0.2.7</remoteIPAddr><isViaHeaderSet>false</isViaHeaderSet>"
+    )
+    application, wanted = parse(text)
+    assert application == Application(name="app", password="s3ntinel")
+    assert wanted == Login(device="SEPAABBCCDDEE01", username="john", profile="Front desk", minutes=60)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        "<deviceProfile/>",
+        "<exclusiveDuration><indefinite/></exclusiveDuration>",
+        "<exclusiveDuration><indefinite></indefinite></exclusiveDuration>",
+        "<deviceProfile></deviceProfile><exclusiveDuration>\n<indefinite />\n</exclusiveDuration>",
+    ],
+)
+def test_a_login_without_profile_or_duration_leaves_both_to_cisisk(more: str) -> None:
+    assert asked(login(more)) == Login(device="SEPAABBCCDDEE01", username="john", profile=None, minutes=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (request("<logout><deviceName>SEPA</deviceName></logout>"), Logout("SEPA")),
+        (
+            request("<logout><deviceName>SEPA</deviceName><remoteIPAddr>192.0.2.7</remoteIPAddr></logout>"),
+            Logout("SEPA"),
+        ),
+        (request("<logoutAll/>"), LogoutAll(None)),
+        (request("<logoutAll>\n</logoutAll>"), LogoutAll(None)),
+        (request("<logoutAll><userID>john</userID></logoutAll>"), LogoutAll("john")),
+        (
+            query("<deviceUserQuery><deviceName>a</deviceName><deviceName>b</deviceName></deviceUserQuery>"),
+            DeviceUserQuery(("a", "b")),
+        ),
+        (
+            query("<userDevicesQuery><userID>a%40b</userID><userID>c</userID></userDevicesQuery>"),
+            UserDevicesQuery(("a@b", "c")),
+        ),
+        (query("<deviceProfileQuery><userID>a</userID></deviceProfileQuery>"), DeviceProfileQuery(("a",))),
+        (query("<userDeviceProfileQuery><userID>a</userID></userDeviceProfileQuery>"), DeviceProfileQuery(("a",))),
+        (query("<checkUser><userID>a</userID><isViaHeaderSet>x</isViaHeaderSet></checkUser>"), CheckUser(("a",))),
+        (query("<checkDeviceType><deviceName>a</deviceName></checkDeviceType>"), CheckDeviceType(("a",))),
+    ],
+)
+def test_everything_else_that_can_be_asked_is_read(text: str, wanted: Any) -> None:
+    assert asked(text) == wanted
+
+
+def test_a_message_may_come_as_programs_write_them() -> None:
+    """Indented, with a byte order mark, an encoding that was a file's, comments, another order of elements."""
+    text = (
+        '\ufeff\r\n<?xml version="1.0" encoding="utf-16" standalone="yes"?>\r\n'
+        '<request xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">\n  <!-- a note --><logout>\n'
+        "    <deviceName> SEP<!-- -->A\n </deviceName></logout>\n  "
+        "<appInfo><appCertificate><![CDATA[<&>]]></appCertificate><appID>app</appID></appInfo>\n</request>\n"
+    )
+    assert parse(text) == (Application(name="app", password="<&>"), Logout("SEPA"))
+
+
+def test_blanks_belong_to_a_password_and_not_to_a_name() -> None:
+    app = "<appInfo><appID> app\n</appID><appCertificate> a b </appCertificate></appInfo>"
+    application, _ = parse(f"<request>{app}<logoutAll/></request>")
+    assert application == Application(name="app", password=" a b ")
+
+
+def test_the_certificate_of_a_call_manager_is_nobodys_password() -> None:
+    app = "<appInfo><appID>app</appID><appEncryptedCertificate>abc</appEncryptedCertificate></appInfo>"
+    assert parse(f"<request>{app}<logoutAll/></request>")[0].password == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "hello",
+        "<request",
+        "<request/>",
+        "<Request>" + APP + "<logoutAll/></Request>",
+        f"<request>{APP}</request>",
+        f"<request>{APP}{APP}<logoutAll/></request>",
+        "<request><logoutAll/></request>",
+        "<request><appInfo/><logoutAll/></request>",
+        "<request><appInfo><appID>a</appID></appInfo><logoutAll/></request>",
+        request("<logoutAll/><logoutAll/>"),
+        request("<logoutAll/><logout><deviceName>a</deviceName></logout>"),
+        request("<deviceUserQuery><deviceName>a</deviceName></deviceUserQuery>"),
+        request("<logoutAll><userID/></logoutAll>"),
+        request("<logoutAll><userID>a</userID><userID>b</userID></logoutAll>"),
+        request("<logoutAll><deviceName>a</deviceName></logoutAll>"),
+        request("<logout/>"),
+        request("<logout><deviceName/></logout>"),
+        request("<logout><deviceName> </deviceName></logout>"),
+        request("<logout><deviceName>a</deviceName><deviceName>b</deviceName></logout>"),
+        request("<logout><deviceName>a<b/></deviceName></logout>"),
+        request('<logout><deviceName x="1">a</deviceName></logout>'),
+        request('<logout x="1"><deviceName>a</deviceName></logout>'),
+        request("<logout>text<deviceName>a</deviceName></logout>"),
+        request("<logout><deviceName>a</deviceName>text</logout>"),
+        request("<logout xmlns='urn:x'><deviceName>a</deviceName></logout>"),
+        request(f"<logout><deviceName>{'a' * (MAX_VALUE + 1)}</deviceName></logout>"),
+        request("<login><deviceName>a</deviceName></login>"),
+        request("<login><userID>a</userID></login>"),
+        *(
+            login(f"<exclusiveDuration>{duration}</exclusiveDuration>")
+            for duration in (
+                "",
+                "60",
+                "<time/>",
+                "<time>0</time>",
+                "<time>-1</time>",
+                "<time>1.5</time>",
+                "<time>1000000</time>",
+                "<time>\u0661</time>",
+                "<time>1</time><indefinite/>",
+                "<time>1</time><time>1</time>",
+                "<indefinite>1</indefinite>",
+                "<indefinite/><indefinite/>",
+            )
+        ),
+        login("<deviceProfile>a</deviceProfile><deviceProfile>b</deviceProfile>"),
+        query(""),
+        query("<deviceUserQuery/>"),
+        query("<deviceUserQuery><userID>a</userID></deviceUserQuery>"),
+        query("<deviceUserQuery><deviceName/></deviceUserQuery>"),
+        query("<checkUser><userID>a</userID></checkUser><checkUser><userID>a</userID></checkUser>"),
+        query(f"<checkUser>{'<userID>a</userID>' * (MAX_ASKED + 1)}</checkUser>"),
+        request("<logoutAll/>") + " " * MAX_CHARACTERS,
+        request("<logoutAll/>") + "<request/>",
+        request("<logoutAll>\x01</logoutAll>"),
+        request("<logoutAll>\ud800</logoutAll>"),
+        "<a>" * 5000,
+    ],
+)
+def test_what_is_not_in_the_dtd_is_refused(text: str) -> None:
+    with pytest.raises(BadMessage) as refused:
+        parse(text)
+    assert not isinstance(refused.value, UnknownQuery)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<!DOCTYPE request>{request('<logoutAll/>')}",
+        f'<!DOCTYPE request SYSTEM "http://127.0.0.1:9/x.dtd">{request("<logoutAll/>")}',
+        '<?xml version="1.0"?><!DOCTYPE r [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
+        + request("<logout><deviceName>&a;</deviceName></logout>"),
+        '<!DOCTYPE r [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]>' + request("<logoutAll>&b;</logoutAll>"),
+        request("<logout><deviceName>&unknown;</deviceName></logout>"),
+        '<request xmlns:xi="http://www.w3.org/2001/XInclude">'
+        + APP
+        + '<logout><deviceName><xi:include href="/etc/passwd" parse="text"/></deviceName></logout></request>',
+    ],
+)
+def test_nothing_is_fetched_and_nothing_is_expanded(text: str) -> None:
+    with pytest.raises(BadMessage):
+        parse(text)
+
+
+def test_a_query_that_nobody_knows_is_called_that() -> None:
+    with pytest.raises(UnknownQuery):
+        parse(query("<whoAmI/>"))
+
+
+def test_a_refusal_quotes_nothing() -> None:
+    for text in (request("<x>")[:-5], f"<!DOCTYPE x>{APP}", query("<s3ntinel/>"), APP, f"<{APP}"):
+        with pytest.raises(BadMessage) as refused:
+            parse(text)
+        assert "s3ntinel" not in f"{refused.value} {refused.value.__cause__}"
+
+
+def test_a_password_is_not_shown() -> None:
+    assert "s3ntinel" not in repr(parse(request("<logoutAll/>")))
+
+
+@given(device=XML_TEXT, username=st.from_regex("[A-Za-z0-9._@-]{1,64}", fullmatch=True), password=XML_TEXT)
+def test_whatever_is_escaped_comes_through(device: str, username: str, password: str) -> None:
+    app = f"<appInfo><appID>{username}</appID><appCertificate>{escape(password)}</appCertificate></appInfo>"
+    what = f"<login><deviceName>x{escape(device[1:])}x</deviceName><userID>{username}</userID></login>"
+    assert parse(f"<request>{app}{what}</request>") == (
+        Application(name=username, password=password),
+        Login(device=f"x{device[1:]}x", username=username, profile=None, minutes=None),
+    )
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    for each in (text, f"<request>{text}</request>", query(text), login(text)):
+        try:
+            parse(each)
+        except BadMessage:
+            continue
+
+
+ELEMENTS = [
+    *("appInfo", "appID", "appCertificate", "login", "logout", "logoutAll", "deviceName", "userID", "deviceProfile"),
+    *("exclusiveDuration", "time", "indefinite", "deviceUserQuery", "userDevicesQuery", "checkUser", "other"),
+]
+
+
+@given(
+    st.sampled_from(["request", "query"]),
+    st.recursive(
+        st.tuples(st.sampled_from(ELEMENTS), st.text("ab1 \n", max_size=3)),
+        lambda below: st.tuples(st.sampled_from(ELEMENTS), st.lists(below, max_size=4)),
+        max_leaves=12,
+    ),
+)
+def test_any_tree_of_its_elements_is_read_or_refused(root: str, tree: tuple[str, Any]) -> None:
+    def element(name: str, content: Any) -> etree._Element:
+        made = etree.Element(name)
+        if isinstance(content, str):
+            made.text = content
+        else:
+            made.extend(element(*below) for below in content)
+        return made
+
+    text = etree.tostring(element(*tree), encoding="unicode")
+    for each in (f"<{root}>{text}</{root}>", f"<{root}>{APP}{text}</{root}>"):
+        try:
+            application, _ = parse(each)
+        except BadMessage:
+            continue
+        assert application.name == "app"

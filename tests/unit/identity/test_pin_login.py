@@ -1,0 +1,411 @@
+"""Who may log in on a phone, how long a login lasts, and how long guesses have to wait."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from unittest.mock import patch
+
+import pytest
+
+from cisisk.identity import brake, pin_login
+from cisisk.identity.passwords import PASSWORD, Cost, Passwords
+from cisisk.identity.passwords import PIN as PIN_COST
+from cisisk.identity.pin_login import SESSION_LIFETIME, PinLogin
+from cisisk.model.errors import StorageFailed, TooManyAttempts, Unauthenticated
+from cisisk.model.mac import Mac
+from cisisk.model.user import Actor, User
+from cisisk.store import audit, pins, service_sessions, users
+from cisisk.store.database import Database
+from cisisk.store.listing import Listing
+from cisisk.store.service_sessions import Desk, ServiceSession
+from tests.unit.identity.conftest import Clock
+
+PIN, IP = "2468", "192.0.2.7"
+ACTOR = Actor(ip=IP, user_agent="Allegro")
+DESK = Desk(mac=Mac("AABBCCDDEE01"))
+
+NewUser = Callable[[str], Awaitable[User]]
+
+
+class Calendar:
+    """The time of day, as the test wants it."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 6, 28, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def calendar() -> Calendar:
+    return Calendar()
+
+
+@pytest.fixture
+def passwords() -> Passwords:
+    return Passwords(PIN_COST)
+
+
+@pytest.fixture
+def login(db: Database, passwords: Passwords, clock: Clock, calendar: Calendar) -> PinLogin:
+    return PinLogin(db, passwords, clock=clock, now=calendar)
+
+
+@pytest.fixture
+def new_user(db: Database, passwords: Passwords) -> NewUser:
+    async def make(username: str) -> User:
+        row = {"first_name": "Anna", "last_name": "Arendt", "username": username, "email": f"{username}@example.org"}
+        user = await users.create(db, ACTOR, {**row, "lang": "en", "timezone": "UTC"}, "$hash")
+        await pins.put(db, ACTOR, user.uuid, await passwords.hash(PIN))
+        return user
+
+    return make
+
+
+@pytest.fixture
+async def anna(new_user: NewUser) -> User:
+    return await new_user("anna")
+
+
+async def at(db: Database, login: PinLogin, ip: str = IP, mac: Mac = DESK.mac) -> ServiceSession | None:
+    return await login.session(await service_sessions.desk(db, mac), ip)
+
+
+async def test_the_right_pin_begins_a_session(db: Database, login: PinLogin, anna: User) -> None:
+    begun = await login.login(ACTOR, DESK, "Anna", PIN)
+    assert (begun.user_uuid, begun.user_name, begun.username, begun.ip) == (anna.uuid, "Anna Arendt", "anna", IP)
+    assert await at(db, login) == begun
+    assert await at(db, login, ip="192.0.2.8") is None
+    assert await at(db, login, mac=Mac("AABBCCDDEE02")) is None
+
+
+async def test_a_session_lives_for_a_day_from_the_last_activity(
+    db: Database, login: PinLogin, anna: User, calendar: Calendar
+) -> None:
+    await login.login(ACTOR, DESK, "anna", PIN)
+    for _ in range(3):
+        calendar.now += timedelta(hours=23, minutes=59)
+        assert await at(db, login)
+    calendar.now += SESSION_LIFETIME + timedelta(seconds=1)
+    assert await at(db, login) is None
+    # Looking did not bring it back.
+    calendar.now -= timedelta(seconds=1)
+    assert await at(db, login)
+
+
+async def test_not_every_page_is_written_down_as_activity(
+    db: Database, login: PinLogin, anna: User, calendar: Calendar
+) -> None:
+    begun = await login.login(ACTOR, DESK, "anna", PIN)
+    calendar.now += timedelta(minutes=4)
+    await at(db, login)
+    assert await at(db, login) == begun
+    calendar.now += timedelta(minutes=2)
+    await at(db, login)
+    again = await at(db, login)
+    assert again is not None
+    assert again.active_at == "2026-06-28T12:06:00.000Z"
+
+
+async def test_a_page_is_shown_while_activity_cannot_be_stored(
+    db: Database, login: PinLogin, anna: User, calendar: Calendar, caplog: pytest.LogCaptureFixture
+) -> None:
+    await login.login(ACTOR, DESK, "anna", PIN)
+    calendar.now += timedelta(hours=1)
+    with patch.object(service_sessions, "active", side_effect=StorageFailed("the disk is full")):
+        assert await at(db, login)
+    assert caplog.record_tuples == [("cisisk.identity.pin_login", logging.WARNING, caplog.messages[0])]
+    assert "the disk is full" in caplog.messages[0]
+
+
+async def test_a_deactivated_user_is_logged_out_at_once(db: Database, login: PinLogin, anna: User) -> None:
+    await login.login(ACTOR, DESK, "anna", PIN)
+    async with db.transaction() as tx:
+        await tx.rows("UPDATE users SET is_active = 0")
+    assert await at(db, login) is None
+    with pytest.raises(Unauthenticated):
+        await login.login(ACTOR, DESK, "anna", PIN)
+
+
+async def test_the_next_user_takes_the_place_of_the_one_before(
+    db: Database, login: PinLogin, anna: User, new_user: NewUser
+) -> None:
+    bob = await new_user("bob")
+    await login.login(ACTOR, DESK, "anna", PIN)
+    await login.login(ACTOR, DESK, "bob", PIN)
+    session = await at(db, login)
+    assert session is not None
+    assert session.user_uuid == bob.uuid
+    await login.logout(ACTOR, DESK.mac)
+    assert await at(db, login) is None
+
+
+async def test_a_pin_that_changes_while_it_is_verified_lets_nobody_in(
+    db: Database, login: PinLogin, anna: User, passwords: Passwords
+) -> None:
+    matches = passwords.matches
+
+    async def changed_meanwhile(secret: str, known: str | None, another: str | None) -> bool:
+        right = await matches(secret, known, another)
+        await pins.put(db, ACTOR, anna.uuid, "$another")
+        return right
+
+    with patch.object(passwords, "matches", changed_meanwhile), pytest.raises(Unauthenticated):
+        await login.login(ACTOR, DESK, "anna", PIN)
+    assert await at(db, login) is None
+
+
+async def test_every_wrong_login_costs_the_same_work_and_gets_the_same_answer(
+    db: Database, login: PinLogin, anna: User, new_user: NewUser, passwords: Passwords
+) -> None:
+    no_pin = await new_user("bob")
+    await pins.delete(db, ACTOR, no_pin.uuid)
+    work, told = [], set()
+    for username, pin in (("anna", "0000"), ("nobody", PIN), ("bob", PIN), ("anna", "x" * 5000), ("\ud800", PIN)):
+        before = len((await audit.entries(db, Listing())).items)
+        with patch.object(passwords, "_verify", wraps=passwords._verify) as verify:
+            with pytest.raises(Unauthenticated) as refused:
+                await login.login(
+                    Actor(ip=username.encode(errors="replace").decode()),
+                    DESK,
+                    username.encode(errors="replace").decode(),
+                    pin,
+                )
+            work.append((verify.call_count, len((await audit.entries(db, Listing())).items) - before))
+        told.add(str(refused.value))
+    assert work == [(1, 1)] * 5
+    assert told == {"Wrong user or PIN"}
+
+
+async def test_a_user_a_phone_and_an_address_are_braked_each(
+    login: PinLogin, anna: User, new_user: NewUser, clock: Clock
+) -> None:
+    await new_user("bob")
+    elsewhere = Actor(ip="192.0.2.99")
+    known, other = (Desk(mac=Mac(f"AABBCCDDEE0{number}"), addresses=frozenset({IP})) for number in (1, 2))
+    for _ in range(5):
+        with pytest.raises(Unauthenticated):
+            await login.login(ACTOR, known, "anna", "0000")
+    for actor, desk, username in ((elsewhere, other, "anna"), (elsewhere, known, "bob"), (ACTOR, other, "bob")):
+        with pytest.raises(TooManyAttempts):
+            await login.login(actor, desk, username, PIN)
+    assert await login.login(elsewhere, other, "bob", PIN)
+    clock.go_on(2.1)
+    assert await login.login(ACTOR, known, "anna", PIN)
+
+
+async def fail(login: PinLogin, desk: Desk, ip: str, username: str) -> None:
+    with pytest.raises(Unauthenticated):
+        await login.login(Actor(ip=ip), desk, username, "0000")
+
+
+async def test_who_names_a_phone_from_elsewhere_does_not_brake_it(login: PinLogin, anna: User) -> None:
+    for number in range(5):
+        await fail(login, DESK, "198.51.100.9", f"user{number}")
+    assert await login.login(ACTOR, DESK, "anna", PIN)
+
+
+async def test_guesses_at_phones_that_are_made_up_do_not_brake_known_ones_behind_the_same_address(
+    login: PinLogin, anna: User
+) -> None:
+    for number in range(5):
+        await fail(login, Desk(mac=Mac(f"0011223344{number:02X}")), IP, f"user{number}")
+    assert await login.login(ACTOR, Desk(mac=DESK.mac, addresses=frozenset({IP})), "anna", PIN)
+
+
+async def test_all_addresses_of_an_ipv6_network_are_braked_as_one(login: PinLogin, anna: User) -> None:
+    for number in range(5):
+        await fail(login, Desk(mac=Mac(f"0011223344{number:02X}")), f"2001:db8::{number}", f"user{number}")
+    with pytest.raises(TooManyAttempts):
+        await login.login(Actor(ip="2001:db8::ffff:1"), DESK, "anna", PIN)
+    assert await login.login(Actor(ip="2001:db8:0:1::1"), DESK, "anna", PIN)
+
+
+async def test_a_guessed_user_still_gets_in_at_the_usual_phone(login: PinLogin, anna: User, clock: Clock) -> None:
+    usual, *others = (Desk(mac=Mac(f"AABBCCDDEE{n:02X}"), addresses=frozenset({f"192.0.2.{n}"})) for n in range(20))
+    await login.login(Actor(ip="192.0.2.0"), usual, "ANNA", PIN)
+    for number in range(1, 6):
+        await fail(login, others[number], f"192.0.2.{number}", "anna")
+    with pytest.raises(TooManyAttempts):
+        await login.login(Actor(ip="192.0.2.7"), others[7], "anna", PIN)
+    assert await login.login(Actor(ip="192.0.2.0"), usual, "anna", PIN)
+    # Which does not give those who guess elsewhere another five.
+    with pytest.raises(TooManyAttempts):
+        await login.login(Actor(ip="192.0.2.7"), others[7], "anna", PIN)
+    # Nor is the usual phone one to guess at.
+    for _ in range(5):
+        await fail(login, usual, "192.0.2.0", "anna")
+    with pytest.raises(TooManyAttempts):
+        await login.login(Actor(ip="192.0.2.0"), usual, "anna", PIN)
+
+
+async def test_made_up_names_do_not_make_the_guesses_at_a_user_forgotten(
+    db: Database, anna: User, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(brake, "MAX_TRACKED", 30)
+    monkeypatch.setattr(pin_login, "_NAMES", 30)
+    login = PinLogin(db, Passwords(Cost(1, 8)), clock=clock)
+    for number in range(5):
+        await fail(login, Desk(mac=Mac(f"0011223344{number:02X}")), f"198.51.100.{number}", "anna")
+    for number in range(200):
+        desk = Desk(mac=Mac(f"0022334455{number:02X}"))
+        with pytest.raises((Unauthenticated, TooManyAttempts)):
+            await login.login(Actor(ip=f"198.51.101.{number}"), desk, f"user{number}", "0000")
+    with pytest.raises(TooManyAttempts):
+        await login.login(Actor(ip="198.51.100.99"), DESK, "anna", PIN)
+
+
+def test_no_guess_at_a_user_is_forgotten_for_others() -> None:
+    assert pin_login._NAMES <= brake.MAX_TRACKED
+
+
+async def test_who_has_no_pin_costs_what_those_cost_who_have_one(
+    db: Database, login: PinLogin, anna: User, new_user: NewUser, passwords: Passwords
+) -> None:
+    old = await Passwords(PASSWORD).hash(PIN)
+    others = [await new_user(f"other{number}") for number in range(20)]
+    for user in (anna, *others[:10]):
+        await pins.put(db, ACTOR, user.uuid, old)
+    bob = await new_user("bob")
+    await pins.delete(db, ACTOR, bob.uuid)
+    compared: list[str] = []
+
+    def seen(_secret: str, known: str) -> bool:
+        compared.append(known)
+        return True
+
+    with patch.object(passwords, "_verify", seen):
+        for number, name in enumerate([*(f"nobody{number}" for number in range(40)), "bob", "BOB"]):
+            for again in range(2):
+                desk = Desk(mac=Mac(f"0011223344{number:02X}"))
+                # Not even who guesses the other's PIN.
+                with pytest.raises(Unauthenticated):
+                    await login.login(Actor(ip=f"198.51.{again}.{number}"), desk, name, PIN)
+    # The same name always, so that asking twice tells nothing; of all names some cost the one, some the other.
+    assert compared[::2] == compared[1::2]
+    assert compared[-1] == compared[-4]
+    assert {passwords.is_outdated(each) for each in compared} == {True, False}
+
+
+async def test_a_pin_whose_hash_is_of_another_cost_is_good_and_hashed_anew(
+    db: Database, login: PinLogin, anna: User, passwords: Passwords
+) -> None:
+    old = await Passwords(PASSWORD).hash(PIN)
+    await pins.put(db, ACTOR, anna.uuid, old)
+    before = await pins.get(db, anna.uuid)
+    begun = await login.login(ACTOR, DESK, "anna", PIN)
+    after = await pins.get(db, anna.uuid)
+    assert passwords.is_outdated(old)
+    assert not passwords.is_outdated(after.pin_hash)
+    assert (after.revision, after.updated_at) == (before.revision, before.updated_at)
+    assert await at(db, login) == begun
+    assert await login.login(ACTOR, DESK, "anna", PIN)
+    assert (await pins.get(db, anna.uuid)).pin_hash == after.pin_hash
+
+
+async def test_a_login_succeeds_while_its_hash_cannot_be_replaced(
+    db: Database, login: PinLogin, anna: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    await pins.put(db, ACTOR, anna.uuid, await Passwords(PASSWORD).hash(PIN))
+    with patch.object(pins, "rehashed", side_effect=StorageFailed("the disk is full")):
+        assert await login.login(ACTOR, DESK, "anna", PIN)
+    assert "the disk is full" in caplog.messages[0]
+
+
+async def test_the_wait_grows(login: PinLogin, anna: User, clock: Clock) -> None:
+    waits = []
+    for number in range(12):
+        with pytest.raises(Unauthenticated):
+            await login.login(ACTOR, DESK, "anna", "0000")
+        if number >= 4:
+            with pytest.raises(TooManyAttempts) as braked:
+                await login.login(ACTOR, DESK, "anna", "0000")
+            waits.append(braked.value.retry_after)
+            clock.go_on(braked.value.retry_after)
+    assert waits == [2, 4, 8, 16, 32, 64, 128, 256]
+
+
+async def test_guesses_at_phones_that_are_made_up_do_not_lock_a_user_out_of_the_real_ones(
+    login: PinLogin, anna: User
+) -> None:
+    for number in range(5):
+        made_up = Desk(mac=Mac(f"0011223344{number:02X}"))
+        with pytest.raises(Unauthenticated):
+            await login.login(Actor(ip=f"198.51.100.{number}"), made_up, "anna", "0000")
+    with pytest.raises(TooManyAttempts):
+        await login.login(Actor(ip="198.51.100.9"), DESK, "anna", PIN)
+    known = Desk(mac=DESK.mac, addresses=frozenset({IP}))
+    assert await login.login(ACTOR, known, "anna", PIN)
+
+
+async def test_a_crowd_behind_one_address_is_not_braked(login: PinLogin, new_user: NewUser) -> None:
+    names = [f"user{number}" for number in range(20)]
+    for name in names:
+        await new_user(name)
+    desks = [Desk(mac=Mac(f"0011223344{number:02X}"), addresses=frozenset({IP})) for number in range(20)]
+    crowd = (login.login(ACTOR, desk, name, PIN) for desk, name in zip(desks, names, strict=True))
+    assert len(await asyncio.gather(*crowd)) == 20
+
+
+async def test_a_flood_is_turned_away_instead_of_made_to_wait(login: PinLogin, anna: User) -> None:
+    flood = (
+        login.login(Actor(ip=f"198.51.{number}.1"), Desk(mac=Mac(f"0011223344{number:02X}")), f"u{number}", "0")
+        for number in range(250)
+    )
+    known = Desk(mac=DESK.mac, addresses=frozenset({IP}))
+    *refused, honest = await asyncio.gather(*flood, login.login(ACTOR, known, "anna", PIN), return_exceptions=True)
+    assert isinstance(honest, ServiceSession)
+    kinds = [type(each) for each in refused]
+    assert kinds.count(TooManyAttempts) == 150
+    assert kinds.count(Unauthenticated) == 100
+
+
+async def test_a_changed_pin_ends_every_login_but_that_one(db: Database, login: PinLogin, anna: User) -> None:
+    other = Desk(mac=Mac("AABBCCDDEE02"))
+    session = await login.login(ACTOR, DESK, "anna", PIN)
+    await login.login(ACTOR, other, "anna", PIN)
+    with pytest.raises(Unauthenticated):
+        await login.change_pin(ACTOR, DESK, session, "0000", "9999")
+    await login.change_pin(ACTOR, DESK, session, PIN, "9999")
+    assert await at(db, login)
+    assert await at(db, login, mac=other.mac) is None
+    with pytest.raises(Unauthenticated):
+        await login.login(ACTOR, other, "anna", PIN)
+    assert await login.login(ACTOR, other, "anna", "9999")
+
+
+async def test_the_audit_log_tells_of_logins_without_what_was_typed(db: Database, login: PinLogin, anna: User) -> None:
+    await login.login(ACTOR, DESK, "anna", PIN)
+    await login.logout(ACTOR, DESK.mac)
+    with pytest.raises(Unauthenticated):
+        await login.login(ACTOR, DESK, "8642", "8642")
+    entries = (await audit.entries(db, Listing(limit=3))).items
+    assert [(each.action, each.entity_uuid, each.payload) for each in reversed(entries)] == [
+        ("phone.login", str(DESK.mac), {"user_uuid": anna.uuid}),
+        ("phone.logout", str(DESK.mac), {"user_uuid": anna.uuid}),
+        ("phone.login_failed", str(DESK.mac), {"user_uuid": None}),
+    ]
+    assert entries[2].user_uuid == anna.uuid
+
+
+async def test_a_flood_of_failures_does_not_fill_the_audit_log(
+    db: Database, login: PinLogin, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = frozenset({IP})
+    for minute in (1, 2):
+        for number in range(70):
+            desk = Desk(mac=Mac(f"00112233{minute:02X}{number:02X}"), addresses=known)
+            with pytest.raises(Unauthenticated):
+                await login.login(Actor(ip=f"198.51.{minute}.{number}"), desk, f"u{minute}-{number}", "0")
+        clock.go_on(60)
+        assert len((await audit.entries(db, Listing())).items) == 60 * minute
+        assert len(caplog.messages) == minute
+
+
+async def test_no_pin_hash_shows_in_a_repr(db: Database, anna: User) -> None:
+    holder, another = await pins.holder(db, "ANNA", "g")
+    assert holder is not None
+    assert holder.pin_hash == another
+    assert "argon2" not in repr(holder)

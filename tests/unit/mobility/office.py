@@ -1,0 +1,163 @@
+"""Phones, users and a switch in the store only: nothing is served, and no phone restarts."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from cisisk.mobility.auto_logout import AutoLogout, LogoutRules
+from cisisk.mobility.phone_logins import PhoneLogins
+from cisisk.mobility.registrations import CallState, Registrations
+from cisisk.mobility.restart.method import Target
+from cisisk.mobility.switch import Switcher
+from cisisk.model.clock import now
+from cisisk.model.deployment import IDLE, Deployment, DeploymentState, Origin, Plan, Policy
+from cisisk.model.errors import CisiskError
+from cisisk.model.mac import Mac
+from cisisk.model.phone import Software
+from cisisk.model.profile import Profile
+from cisisk.model.user import SYSTEM, Actor, User
+from cisisk.store import configs, deployments, phones, profiles, progress, users
+from cisisk.store.database import Database
+
+
+@dataclass
+class Switches:
+    """In place of a Switcher: what is switched is recorded as written at once.
+
+    Attributes:
+        refuses: what is raised for a profile, or for a config that is put back.
+        in_call: phones whose switches are deferred.
+        going: cleared, every switch waits until it is set.
+    """
+
+    db: Database
+    refuses: dict[str, CisiskError] = field(default_factory=dict)
+    in_call: set[Mac] = field(default_factory=set)
+    going: asyncio.Event = field(default_factory=asyncio.Event)
+    policies: list[Policy | None] = field(default_factory=list)
+
+    async def switch(
+        self,
+        actor: Actor,
+        profile_uuid: str,
+        mac: Mac,
+        policy: Policy | None = None,
+        *,
+        origin: Origin = Origin.SWITCH,
+    ) -> Deployment:
+        profile = await profiles.get(self.db, profile_uuid)
+        self.policies.append(policy)
+        if profile_uuid in self.refuses:
+            raise self.refuses[profile_uuid]
+        plan = Plan(
+            mac=mac,
+            content=profile.cnf_xml,
+            profile_uuid=profile_uuid,
+            profile_name=profile.name,
+            origin=origin,
+            deferred_until=IDLE if mac in self.in_call else None,
+        )
+        return await self._write(actor, plan)
+
+    async def put_back(self, actor: Actor, mac: Mac, sha256: str) -> Deployment:
+        if sha256 in self.refuses:
+            raise self.refuses[sha256]
+        content = await configs.content_of(self.db, sha256) or b""
+        plan = Plan(mac=mac, content=content, profile_uuid=None, profile_name="before", origin=Origin.LOGOUT)
+        return await self._write(actor, plan)
+
+    async def roll_back(self, deployment: Deployment) -> Deployment:
+        content = await configs.content_of(self.db, deployment.replaced or "") or b""
+        plan = Plan(
+            mac=deployment.mac,
+            content=content,
+            profile_uuid=None,
+            profile_name="before",
+            origin=Origin.ROLLBACK,
+            rolls_back=deployment.uuid,
+        )
+        return await self._write(SYSTEM, plan)
+
+    async def begin(self, deployment: Deployment) -> None:
+        """A deferred one."""
+        await progress.written(self.db, SYSTEM, deployment, now())
+
+    async def cancel(self, actor: Actor, uuid: str) -> Deployment:
+        return await progress.cancelled(self.db, actor, uuid)
+
+    async def target_of(self, deployment: Deployment) -> Target:
+        return Target(mac=deployment.mac, address=None, model=None, software=Software.SIP)
+
+    async def _write(self, actor: Actor, plan: Plan) -> Deployment:
+        await self.going.wait()
+        served = await configs.served_to(self.db, plan.mac)
+        content = await configs.content_of(self.db, served.sha256) if served and served.sha256 else None
+        deployment = await progress.record(self.db, actor, plan, content)
+        if deployment.state is not DeploymentState.DEFERRED:
+            await progress.written(self.db, actor, deployment, now())
+        return await deployments.get(self.db, deployment.uuid)
+
+
+@dataclass
+class Calls:
+    """In place of the registrations."""
+
+    states: dict[Mac, CallState] = field(default_factory=dict)
+
+    async def call_state(self, target: Target) -> CallState:
+        return self.states.get(target.mac, CallState(in_call=None))
+
+
+class Office:
+    """What a test does with them. Its clock runs, and can be put forward."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self.switches, self.calls = Switches(db), Calls()
+        self.switches.going.set()
+        self.ahead = timedelta(0)
+        self.logins = self.open()
+        self.auto_logout = self.watch()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    def open(self, **options: Any) -> PhoneLogins:
+        self.logins = PhoneLogins(self.db, cast("Switcher", self.switches), Policy(), clock=self.now, **options)
+        return self.logins
+
+    def watch(self, **rules: Any) -> AutoLogout:
+        return AutoLogout(
+            self.db,
+            self.logins,
+            LogoutRules(**rules),
+            cast("Switcher", self.switches),
+            cast("Registrations", self.calls),
+            self.now,
+        )
+
+    async def user(self, name: str) -> User:
+        row = {"username": name, "first_name": name, "last_name": "Arendt", "email": f"{name}@example.org"}
+        return await users.create(self.db, SYSTEM, {**row, "lang": "en", "timezone": "UTC"}, "$hash")
+
+    async def profile(self, owner: User, name: str, **more: Any) -> Profile:
+        content = f"<device><!-- {name} --></device>".encode()
+        return await profiles.create(
+            self.db, SYSTEM, {"user_uuid": owner.uuid, "name": name, "cnf_xml": content, **more}
+        )
+
+    async def served(self, mac: Mac) -> bytes | None:
+        """What a phone is served."""
+        served = await configs.served_to(self.db, mac)
+        return await configs.content_of(self.db, served.sha256) if served and served.sha256 else None
+
+    async def phone(self, mac: Mac, **columns: Any) -> None:
+        await phones.create(self.db, SYSTEM, mac, columns)
+
+    async def settled(self, is_so: Callable[[], Any]) -> None:
+        """Wait for what goes on by itself."""
+        async with asyncio.timeout(5):
+            while not await is_so():  # noqa: ASYNC110 -- what is waited for is in the store
+                await asyncio.sleep(0.005)

@@ -1,0 +1,254 @@
+import asyncio
+from datetime import UTC, datetime, time, timedelta, timezone
+
+import pytest
+
+from cisisk.mobility.auto_logout import AGAIN, LONGEST_SLEEP
+from cisisk.mobility.registrations import CallState
+from cisisk.model.deployment import Deployment
+from cisisk.model.errors import StorageFailed
+from cisisk.model.mac import Mac
+from cisisk.model.phone_login import EndReason, LoginState, LoginWay, PhoneLogin
+from cisisk.model.profile import Profile
+from cisisk.model.user import SUPERADMIN_PERMISSION, SYSTEM, User
+from cisisk.store import permissions, phone_logins, sites, users
+from cisisk.store.database import Database
+from tests.unit.mobility.office import Office
+
+DESK, LOBBY = Mac("AABBCCDDEE01"), Mac("AABBCCDDEE02")
+
+
+class Evening(Office):
+    """Anna is logged in at her desk."""
+
+    anna: User
+    home: Profile
+    before: Deployment
+    login: PhoneLogin
+
+    async def again(self, **options: object) -> PhoneLogin:
+        return await self.logins.log_in(SYSTEM, self.anna.uuid, DESK, None, how=LoginWay.PHONE, **options)  # type: ignore[arg-type]  # whatever it takes
+
+    async def state(self) -> tuple[LoginState, EndReason | None]:
+        login = await phone_logins.get(self.db, self.login.uuid)
+        return login.state, login.reason
+
+
+STAYS = (LoginState.OPEN, None)
+
+
+def ended(reason: EndReason) -> tuple[LoginState, EndReason]:
+    return LoginState.ENDED, reason
+
+
+@pytest.fixture
+async def office(db: Database) -> Evening:
+    made = Evening(db)
+    made.anna = await made.user("anna")
+    await made.profile(made.anna, "Anna")
+    made.home = await made.profile(await made.user("desk"), "Home")
+    await made.phone(DESK, location="Lisbon")
+    made.before = await made.switches.switch(SYSTEM, made.home.uuid, DESK)
+    made.login = await made.again()
+    return made
+
+
+async def test_nobody_is_logged_out_whom_nothing_limits(office: Evening) -> None:
+    office.ahead = timedelta(days=1000)
+    assert await office.auto_logout.look() == LONGEST_SLEEP
+    assert await office.state() == STAYS
+
+
+async def test_a_login_ends_when_its_time_is_over(office: Evening) -> None:
+    office.open(maximum=timedelta(minutes=30))
+    office.login = await office.again()
+    watch = office.watch()
+    office.ahead = timedelta(minutes=29, seconds=30)
+    pause = await watch.look()
+    assert timedelta(seconds=20) < pause <= timedelta(seconds=30)
+    assert await office.state() == STAYS
+    office.ahead += pause
+    await watch.look()
+    assert await office.state() == ended(EndReason.TIMEOUT)
+    assert await office.served(DESK) == office.home.cnf_xml
+
+
+async def test_everybody_is_logged_out_at_a_time_of_the_day(office: Evening) -> None:
+    zone = timezone(timedelta(hours=5, minutes=45))
+    in_an_hour = (office.now() + timedelta(hours=1)).astimezone(zone).replace(second=0, microsecond=0)
+    watch = office.watch(logout_at=(in_an_hour.time(),), zone=zone)
+    office.ahead = in_an_hour - datetime.now(UTC) - timedelta(seconds=5)
+    assert await watch.look() <= timedelta(seconds=5)
+    assert await office.state() == STAYS
+    office.ahead += timedelta(seconds=10)
+    await watch.look()
+    assert await office.state() == ended(EndReason.TIME_OF_DAY)
+
+
+async def test_who_logs_in_after_that_time_stays_until_the_next_day(office: Evening) -> None:
+    just_now = office.now() - timedelta(minutes=2)
+    watch = office.watch(logout_at=(time(just_now.hour, just_now.minute),))
+    office.ahead = timedelta(hours=23, minutes=50)
+    await watch.look()
+    assert await office.state() == STAYS
+    office.ahead = timedelta(hours=24)
+    await watch.look()
+    assert await office.state() == ended(EndReason.TIME_OF_DAY)
+
+
+async def test_a_site_has_times_of_its_own_or_none(office: Evening) -> None:
+    late, early = (office.now() + timedelta(hours=5)), (office.now() + timedelta(hours=2))
+    of_site = await sites.create(office.db, SYSTEM, {"name": "lisbon", "logout_at": [f"{early:%H:%M}"]})
+    watch = office.watch(logout_at=(time(late.hour, late.minute),))
+    office.ahead = timedelta(hours=2, minutes=1)
+    await watch.look()
+    assert await office.state() == ended(EndReason.TIME_OF_DAY)
+    office.login = await office.again()
+    await sites.update(office.db, SYSTEM, of_site.uuid, {"logout_at": []})
+    office.ahead = timedelta(days=3)
+    await watch.look()
+    assert await office.state() == STAYS
+    await sites.update(office.db, SYSTEM, of_site.uuid, {"logout_at": None})
+    await watch.look()
+    assert await office.state() == ended(EndReason.TIME_OF_DAY)
+
+
+async def test_what_came_due_while_cisisk_did_not_run_is_done_at_its_start(office: Evening) -> None:
+    office.open(maximum=timedelta(minutes=30))
+    office.login = await office.again()
+    office.ahead = timedelta(days=2)
+    office.open()
+    running = asyncio.create_task(office.watch().run())
+
+    async def is_out() -> bool:
+        return await office.state() == ended(EndReason.TIMEOUT)
+
+    await office.settled(is_out)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.parametrize("reason", [EndReason.MANUAL, EndReason.TAKE_OVER])
+async def test_a_logout_that_was_cut_off_is_finished(office: Evening, reason: EndReason) -> None:
+    await phone_logins.leave(office.db, DESK, reason)
+    office.calls.states[DESK] = CallState(in_call=True)
+    await office.auto_logout.look()
+    assert await office.state() == ended(reason)
+
+
+async def test_who_is_deactivated_or_deleted_is_logged_out(office: Evening) -> None:
+    await permissions.give(office.db, SYSTEM, (await office.user("root")).uuid, SUPERADMIN_PERMISSION)
+    await users.update(office.db, SYSTEM, office.anna.uuid, {"is_active": False}, None)
+    await office.auto_logout.look()
+    assert await office.state() == ended(EndReason.USER_REMOVED)
+    await users.update(office.db, SYSTEM, office.anna.uuid, {"is_active": True}, None)
+    office.login = await office.again()
+    await users.delete(office.db, SYSTEM, office.anna.uuid)
+    await office.auto_logout.look()
+    assert await office.state() == ended(EndReason.USER_REMOVED)
+    assert await office.served(DESK) == office.home.cnf_xml
+
+
+async def test_a_call_is_not_cut_off_by_the_clock(office: Evening) -> None:
+    office.open(maximum=timedelta(minutes=30))
+    office.login = await office.again()
+    watch = office.watch()
+    office.ahead = timedelta(minutes=31)
+    office.calls.states[DESK] = CallState(in_call=True)
+    await watch.look()
+    assert await office.state() == STAYS
+    office.calls.states[DESK] = CallState(in_call=False)
+    # It is not asked after all the time.
+    await watch.look()
+    assert await office.state() == STAYS
+    office.ahead += AGAIN
+    await watch.look()
+    assert await office.state() == ended(EndReason.TIMEOUT)
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (CallState(in_call=False), ended(EndReason.IDLE)),
+        (CallState(in_call=False, ended=3000.0), ended(EndReason.IDLE)),
+        (CallState(in_call=False, ended=60.0), STAYS),
+        (CallState(in_call=True), STAYS),
+        (CallState(in_call=None), STAYS),
+    ],
+)
+async def test_idle_is_who_is_known_to_have_had_no_call(
+    office: Evening, state: CallState, expected: tuple[LoginState, EndReason | None]
+) -> None:
+    watch = office.watch(idle=timedelta(minutes=30))
+    office.calls.states[DESK] = state
+    office.ahead = timedelta(minutes=29)
+    await watch.look()
+    assert await office.state() == STAYS
+    office.ahead = timedelta(minutes=31)
+    await watch.look()
+    assert await office.state() == expected
+
+
+async def test_after_a_start_nobody_is_idle_yet(office: Evening) -> None:
+    office.calls.states[DESK] = CallState(in_call=False)
+    office.ahead = timedelta(hours=5)
+    watch = office.watch(idle=timedelta(minutes=30))
+    await watch.look()
+    assert await office.state() == STAYS
+    office.ahead += timedelta(minutes=31)
+    await watch.look()
+    assert await office.state() == ended(EndReason.IDLE)
+
+
+async def test_a_page_on_the_screen_is_use(office: Evening) -> None:
+    office.calls.states[DESK] = CallState(in_call=False)
+    watch = office.watch(idle=timedelta(minutes=30))
+    office.ahead = timedelta(minutes=31)
+    async with office.db.transaction() as tx:
+        await tx.rows(
+            "INSERT INTO service_sessions (mac, user_uuid, ip, created_at, active_at) VALUES (?, ?, '', ?, ?)",
+            (DESK.digits, office.anna.uuid, "", (datetime.now(UTC) + timedelta(minutes=20)).isoformat()),
+        )
+    await watch.look()
+    assert await office.state() == STAYS
+    office.ahead = timedelta(minutes=51)
+    await watch.look()
+    assert await office.state() == ended(EndReason.IDLE)
+
+
+async def test_one_phone_that_cannot_be_written_keeps_no_other_logged_in(office: Evening) -> None:
+    office.open(maximum=timedelta(minutes=30))
+    office.login = await office.again()
+    anton = await office.user("anton")
+    await office.profile(anton, "Anton")
+    other = await office.logins.log_in(SYSTEM, anton.uuid, LOBBY, None, how=LoginWay.EMAPI)
+    office.switches.refuses[office.before.sha256] = StorageFailed("The disk is full")
+    watch = office.watch()
+    office.ahead = timedelta(minutes=31)
+    await watch.look()
+    assert await office.state() == (LoginState.ENDING, EndReason.TIMEOUT)
+    assert (await phone_logins.get(office.db, other.uuid)).state is LoginState.ENDED
+    office.switches.refuses.clear()
+    await watch.look()
+    assert await office.state() == (LoginState.ENDING, EndReason.TIMEOUT)
+    office.ahead += AGAIN
+    await watch.look()
+    assert await office.state() == ended(EndReason.TIMEOUT)
+
+
+async def test_a_store_that_cannot_be_read_is_no_end(
+    office: Evening, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(_db: Database) -> None:
+        raise StorageFailed("The database cannot be read")
+
+    monkeypatch.setattr(phone_logins, "never_to_begin", fail)
+    running = asyncio.create_task(office.auto_logout.run())
+
+    async def is_told() -> bool:
+        return "cannot be read" in caplog.text
+
+    await office.settled(is_told)
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

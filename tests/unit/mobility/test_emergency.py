@@ -1,0 +1,44 @@
+import pytest
+
+from cisisk.mobility import emergency
+from cisisk.model import placeholders
+from cisisk.model.mac import Mac
+from cisisk.model.site import EmergencyCall
+from cisisk.model.user import SYSTEM
+from cisisk.store import phones, profiles
+from cisisk.store.database import Database
+from tests.unit.mobility.office import Office
+
+CONTENT = b"<device><location>{{emergency_location}}</location><id>{{emergency_caller_id}}</id></device>"
+
+
+@pytest.mark.parametrize(
+    ("call", "rendered"),
+    [
+        (
+            EmergencyCall(location="Rua 1 <2>", caller_id="+351 112"),
+            b"<device><location>Rua 1 &lt;2&gt;</location><id>+351 112</id></device>",
+        ),
+        (EmergencyCall(), b"<device><location></location><id></id></device>"),
+    ],
+)
+def test_the_placeholders_tell_of_the_phone_or_nothing(call: EmergencyCall, rendered: bytes) -> None:
+    assert placeholders.render(CONTENT, emergency.values(call)) == rendered
+
+
+async def test_what_nobody_has_said_of_a_phone_is_a_warning(db: Database, mac: Mac) -> None:
+    anna = await (office := Office(db)).user("anna")
+    asks = await profiles.create(
+        db, SYSTEM, {"user_uuid": anna.uuid, "name": "Asks", "cnf_xml": CONTENT, "placeholders": True}
+    )
+    silent = await office.profile(anna, "Silent", placeholders=True)
+    plain = await profiles.create(db, SYSTEM, {"user_uuid": anna.uuid, "name": "Plain", "cnf_xml": CONTENT})
+    await office.phone(mac, emergency_caller_id="112")
+    (finding,) = await emergency.findings(db, asks.uuid, mac)
+    assert finding.code == "emergency_unknown"
+    assert "The phone has no emergency_location" in finding.message
+    for uuid in (silent.uuid, plain.uuid, None, anna.uuid):
+        assert await emergency.findings(db, uuid, mac) == ()
+    await phones.update(db, SYSTEM, mac, {"emergency_location": "Rua 1"})
+    assert await emergency.findings(db, asks.uuid, mac) == ()
+    assert len(await emergency.findings(db, asks.uuid, Mac("AABBCCDDEE99"))) == 2

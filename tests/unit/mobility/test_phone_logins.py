@@ -1,0 +1,506 @@
+import asyncio
+import random
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pytest
+
+from cisisk.model.deployment import NOW, OnTimeout, Origin
+from cisisk.model.errors import Conflict, NotFound, StorageFailed
+from cisisk.model.mac import Mac
+from cisisk.model.phone_login import (
+    EndReason,
+    LoggedInElsewhere,
+    LoginState,
+    LoginWay,
+    Multiple,
+    NoFittingProfile,
+    OccupiedByAnother,
+    PhoneDisabled,
+    PhoneLogin,
+    ReturnedTo,
+)
+from cisisk.model.profile import Profile
+from cisisk.model.user import SYSTEM, Actor, User
+from cisisk.store import audit, default_profiles, deployments, phone_logins, phones, profiles, sites
+from cisisk.store.database import Database
+from cisisk.store.listing import Listing
+from tests.unit.mobility.office import Office
+
+DESK, LOBBY, LAB = Mac("AABBCCDDEE01"), Mac("AABBCCDDEE02"), Mac("AABBCCDDEE03")
+ACTOR = Actor(user_uuid="11111111-1111-1111-1111-111111111111", ip="192.0.2.9")
+
+
+@dataclass
+class People(Office):
+    """The office with two users, and a config that the desk's phone was served before anybody came."""
+
+    anna: User
+    anton: User
+    annas: Profile
+    antons: Profile
+    home: Profile
+
+    async def log_in(self, user: User, mac: Mac, profile: str | None = None, **more: object) -> PhoneLogin:
+        return await self.logins.log_in(ACTOR, user.uuid, mac, profile, how=LoginWay.PHONE, **more)  # type: ignore[arg-type]  # whatever it takes
+
+
+@pytest.fixture
+async def office(db: Database) -> People:
+    made = People.__new__(People)
+    Office.__init__(made, db)
+    made.anna, made.anton = await made.user("anna"), await made.user("anton")
+    made.annas, made.antons = await made.profile(made.anna, "Anna"), await made.profile(made.anton, "Anton")
+    made.home = await made.profile(await made.user("desk"), "Home")
+    for mac, name in ((DESK, "Desk 7"), (LOBBY, None)):
+        await made.phone(mac, name=name, location="Lisbon", model="CP-7942G")
+    await made.switches.switch(SYSTEM, made.home.uuid, DESK)
+    return made
+
+
+async def actions(db: Database) -> list[tuple[str, object]]:
+    rows = (await audit.entries(db, Listing(limit=50))).items
+    return [(row.action, row.payload) for row in reversed(rows) if row.action.startswith("phone_login")]
+
+
+async def test_a_login_puts_a_profile_on_the_phone_and_a_logout_what_was_there_before(office: People) -> None:
+    login = await office.log_in(office.anna, DESK)
+    assert await office.served(DESK) == office.annas.cnf_xml
+    assert (login.state, login.username, login.profile_name) == (LoginState.OPEN, "anna", "Anna")
+    assert (login.phone_name, login.location, login.until) == ("Desk 7", "Lisbon", None)
+    deployment = await deployments.get(office.db, login.deployment or "")
+    assert (deployment.profile_uuid, deployment.sha256) != (None, login.home_sha256)
+    assert await office.logins.on(DESK) == login
+    assert await office.logins.where(office.anna.uuid) == [login]
+
+    ended = await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
+    assert ended is not None
+    assert await office.served(DESK) == office.home.cnf_xml
+    assert (ended.state, ended.reason, ended.returned_to) == (LoginState.ENDED, EndReason.MANUAL, ReturnedTo.BEFORE)
+    assert ended.ended_by not in (None, login.deployment)
+    assert await office.logins.on(DESK) is None
+    assert await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL) is None
+    assert (await office.logins.page(Listing())).items == []
+    assert (await office.logins.page(Listing(), history=True)).items == [ended]
+    about = {"user_uuid": office.anna.uuid, "profile_uuid": office.annas.uuid}
+    assert await actions(office.db) == [
+        ("phone_login.begun", {**about, "way": "phone"}),
+        ("phone_login.ended", {**about, "returned_to": "before", "reason": "manual"}),
+    ]
+
+
+async def test_the_logout_profile_of_the_phone_wins_over_its_sites_and_that_over_what_was_before(
+    office: People,
+) -> None:
+    owner = await office.user("reception")
+    of_phone, of_site = await office.profile(owner, "Of the phone"), await office.profile(owner, "Of the site")
+    site = await sites.create(office.db, SYSTEM, {"name": "LISBON", "logout_profile_uuid": of_site.uuid})
+    for columns, expected, returned_to in (
+        ({}, of_site, ReturnedTo.SITE),
+        ({"logout_profile_uuid": of_phone.uuid}, of_phone, ReturnedTo.PHONE),
+        ({"logout_profile_uuid": None, "location": "Porto"}, office.home, ReturnedTo.BEFORE),
+    ):
+        await office.switches.switch(SYSTEM, office.home.uuid, DESK)
+        await phones.update(office.db, SYSTEM, DESK, columns)
+        await office.log_in(office.anna, DESK)
+        ended = await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
+        assert ended is not None
+        assert (ended.returned_to, await office.served(DESK)) == (returned_to, expected.cnf_xml)
+    assert site.name == "LISBON"
+
+
+async def test_a_logout_waits_for_no_call_and_is_never_taken_back(office: People) -> None:
+    await phones.update(office.db, SYSTEM, DESK, {"logout_profile_uuid": office.home.uuid})
+    await office.log_in(office.anna, DESK)
+    await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
+    policy = office.switches.policies[-1]
+    assert policy is not None
+    assert (policy.when, policy.refuse_in_call, policy.on_timeout) == (NOW, False, OnTimeout.KEEP)
+
+
+async def test_a_logout_profile_that_cannot_go_to_the_phone_is_passed_over(office: People) -> None:
+    await phones.update(office.db, SYSTEM, DESK, {"logout_profile_uuid": office.antons.uuid})
+    office.switches.refuses[office.antons.uuid] = Conflict("It is for another model")
+    await office.log_in(office.anna, DESK)
+    ended = await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
+    assert ended is not None
+    assert (ended.returned_to, await office.served(DESK)) == (ReturnedTo.BEFORE, office.home.cnf_xml)
+
+
+async def test_a_phone_that_never_had_another_config_keeps_the_users_and_that_is_told(
+    office: People, caplog: pytest.LogCaptureFixture
+) -> None:
+    await office.log_in(office.anna, LOBBY)
+    ended = await office.logins.log_out(ACTOR, LOBBY, EndReason.MANUAL)
+    assert ended is not None
+    assert (ended.state, ended.returned_to, ended.ended_by) == (LoginState.ENDED, ReturnedTo.NOTHING, None)
+    assert await office.served(LOBBY) == office.annas.cnf_xml
+    assert "the phone keeps the config" in caplog.text
+    # What Anna has left there is nobody's home.
+    await office.log_in(office.anton, LOBBY)
+    ended = await office.logins.log_out(ACTOR, LOBBY, EndReason.MANUAL)
+    assert ended is not None
+    assert (ended.home_sha256, ended.returned_to) == (None, ReturnedTo.NOTHING)
+
+
+async def test_the_next_user_replaces_the_last_and_leaves_the_phone_as_it_was_before_both(office: People) -> None:
+    first = await office.log_in(office.anna, DESK)
+    second = await office.log_in(office.anton, DESK)
+    first = await phone_logins.get(office.db, first.uuid)
+    assert (first.state, first.reason, first.ended_by) == (LoginState.ENDED, EndReason.NEXT_USER, second.deployment)
+    await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
+    assert await office.served(DESK) == office.home.cnf_xml
+
+
+async def test_another_profile_of_the_same_user_is_another_login(office: People) -> None:
+    other = await office.profile(office.anna, "Other")
+    first = await office.log_in(office.anna, DESK, office.annas.uuid)
+    second = await office.log_in(office.anna, DESK, other.uuid)
+    assert (await phone_logins.get(office.db, first.uuid)).reason is EndReason.SWITCHED
+    assert (second.profile_name, second.home_sha256) == ("Other", first.home_sha256)
+
+
+async def test_a_switch_by_an_administrator_is_no_login_and_ends_one(office: People) -> None:
+    login = await office.log_in(office.anna, DESK)
+    switched = await office.switches.switch(ACTOR, office.annas.uuid, DESK)
+    login = await phone_logins.get(office.db, login.uuid)
+    assert (login.state, login.reason, login.ended_by) == (LoginState.ENDED, EndReason.SWITCHED, switched.uuid)
+    assert await office.logins.on(DESK) is None
+    # What an administrator has put there is what the phone had before.
+    later = await office.log_in(office.anton, DESK)
+    assert later.home_sha256 == switched.sha256
+
+
+async def test_a_login_that_the_phone_did_not_take_ends_and_the_one_before_goes_on(office: People) -> None:
+    first = await office.log_in(office.anna, DESK)
+    second = await office.log_in(office.anton, DESK)
+    back = await office.switches.roll_back(await deployments.get(office.db, second.deployment or ""))
+    second = await phone_logins.get(office.db, second.uuid)
+    assert (second.reason, second.ended_by) == (EndReason.ROLLED_BACK, back.uuid)
+    again = await office.logins.on(DESK)
+    assert again is not None
+    assert (again.uuid, again.state, again.deployment) == (first.uuid, LoginState.OPEN, back.uuid)
+    # And what the phone was before is not forgotten.
+    third = await office.log_in(office.anton, DESK)
+    assert third.home_sha256 == first.home_sha256
+    await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
+    assert await office.served(DESK) == office.home.cnf_xml
+
+
+async def test_what_was_taken_back_can_be_taken_back_itself(office: People) -> None:
+    first = await office.log_in(office.anna, DESK)
+    second = await office.log_in(office.anton, DESK)
+    back = await office.switches.roll_back(await deployments.get(office.db, second.deployment or ""))
+    await office.switches.roll_back(back)
+    again = await office.logins.on(DESK)
+    assert again is not None
+    assert again.uuid == second.uuid
+    assert (await phone_logins.get(office.db, first.uuid)).reason is EndReason.ROLLED_BACK
+
+
+async def test_a_login_that_was_ending_goes_on_ending_when_the_next_users_is_taken_back(office: People) -> None:
+    first = await office.log_in(office.anna, DESK)
+    await phone_logins.leave(office.db, DESK, EndReason.TIMEOUT)
+    second = await office.log_in(office.anton, DESK)
+    assert (await phone_logins.get(office.db, first.uuid)).reason is EndReason.TIMEOUT
+    await office.switches.roll_back(await deployments.get(office.db, second.deployment or ""))
+    first = await phone_logins.get(office.db, first.uuid)
+    assert (first.state, first.reason) == (LoginState.ENDING, EndReason.TIMEOUT)
+
+
+async def test_a_logout_that_is_taken_back_logs_nobody_in(office: People) -> None:
+    await office.log_in(office.anna, DESK)
+    ended = await office.logins.log_out(ACTOR, DESK, EndReason.TIMEOUT)
+    assert ended is not None
+    await office.switches.roll_back(await deployments.get(office.db, ended.ended_by or ""))
+    assert await office.logins.on(DESK) is None
+    assert await phone_logins.get(office.db, ended.uuid) == ended
+
+
+async def test_a_second_phone_is_refused_and_the_place_of_the_first_is_told(office: People) -> None:
+    login = await office.log_in(office.anna, DESK)
+    with pytest.raises(LoggedInElsewhere, match="Logged in already at Desk 7, Lisbon") as refused:
+        await office.log_in(office.anna, LOBBY, takes_over=True)
+    assert (refused.value.where, refused.value.may_take_over) == ([login], False)
+    assert refused.value.code == "logged_in_elsewhere"
+    assert await office.served(LOBBY) is None
+    # On the same phone it is no second one, and nobody else is kept from it.
+    await office.log_in(office.anna, DESK)
+    await office.log_in(office.anton, LOBBY)
+
+
+async def test_two_phones_at_the_same_moment_are_not_both_let_in(office: People) -> None:
+    macs = [Mac(f"AABBCCDDEE{number:02}") for number in range(10, 18)]
+    answers = await asyncio.gather(*(office.log_in(office.anna, mac) for mac in macs), return_exceptions=True)
+    assert sum(isinstance(answer, PhoneLogin) for answer in answers) == 1
+    assert sum(isinstance(answer, LoggedInElsewhere) for answer in answers) == 7
+    assert len(await office.logins.where(office.anna.uuid)) == 1
+
+
+async def test_several_phones_are_allowed_where_the_settings_say_so(office: People) -> None:
+    office.open(multiple=Multiple.ALLOW)
+    logins = [await office.log_in(office.anna, mac) for mac in (DESK, LOBBY)]
+    assert await office.logins.where(office.anna.uuid) == logins[::-1]
+
+
+async def test_a_take_over_wants_to_be_confirmed_and_logs_out_elsewhere(office: People) -> None:
+    office.open(multiple=Multiple.TAKE_OVER)
+    first = await office.log_in(office.anna, DESK)
+    with pytest.raises(LoggedInElsewhere) as refused:
+        await office.log_in(office.anna, LOBBY)
+    assert (refused.value.where, refused.value.may_take_over) == ([first], True)
+    second = await office.log_in(office.anna, LOBBY, takes_over=True)
+
+    async def is_over() -> bool:
+        return (await phone_logins.get(office.db, first.uuid)).state is LoginState.ENDED
+
+    await office.settled(is_over)
+    assert (await phone_logins.get(office.db, first.uuid)).reason is EndReason.TAKE_OVER
+    assert await office.served(DESK) == office.home.cnf_xml
+    assert await office.logins.where(office.anna.uuid) == [second]
+
+
+async def test_a_take_over_that_fails_leaves_the_first_phone_alone(office: People) -> None:
+    office.open(multiple=Multiple.TAKE_OVER)
+    first = await office.log_in(office.anna, DESK)
+    office.switches.refuses[office.annas.uuid] = Conflict("Somebody else keeps changing the file")
+    with pytest.raises(Conflict, match="Somebody else"):
+        await office.log_in(office.anna, LOBBY, takes_over=True)
+    assert await office.logins.where(office.anna.uuid) == [first]
+    assert (await office.logins.page(Listing(), history=True)).items == [first]
+
+
+async def test_an_administrator_logs_a_user_out_everywhere(office: People) -> None:
+    office.open(multiple=Multiple.ALLOW)
+    for mac in (DESK, LOBBY):
+        await office.log_in(office.anna, mac)
+    stays = await office.log_in(office.anton, LAB)
+    ended = await office.logins.log_out_everywhere(ACTOR, office.anna.uuid, EndReason.ADMINISTRATOR)
+    assert {(login.mac, login.reason, login.state) for login in ended} == {
+        (mac, EndReason.ADMINISTRATOR, LoginState.ENDED) for mac in (DESK, LOBBY)
+    }
+    assert await office.logins.where(office.anna.uuid) == []
+    assert await office.logins.on(LAB) == stays
+
+
+async def test_a_login_during_a_call_begins_after_it(office: People) -> None:
+    office.switches.in_call.add(DESK)
+    login = await office.log_in(office.anna, DESK)
+    assert (login.state, login.logged_in_at) == (LoginState.BEGINNING, None)
+    assert await office.logins.on(DESK) is None
+    await office.logins.forget_what_never_begins()
+    with pytest.raises(LoggedInElsewhere):
+        await office.log_in(office.anna, LOBBY)
+    await office.switches.begin(await deployments.get(office.db, login.deployment or ""))
+    begun = await office.logins.on(DESK)
+    assert begun is not None
+    assert (begun.uuid, begun.state, begun.deployment) == (login.uuid, LoginState.OPEN, login.deployment)
+    await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
+    assert await office.served(DESK) == office.home.cnf_xml
+
+
+@pytest.mark.parametrize("called_off_by", ["a logout", "an administrator", "a switch", "a take-over"])
+async def test_a_login_that_waits_for_the_end_of_a_call_can_be_called_off(office: People, called_off_by: str) -> None:
+    office.open(multiple=Multiple.TAKE_OVER)
+    office.switches.in_call.add(DESK)
+    login = await office.log_in(office.anna, DESK)
+    if called_off_by == "a logout":
+        assert await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL) is None
+    elif called_off_by == "an administrator":
+        await office.logins.log_out_everywhere(ACTOR, office.anna.uuid, EndReason.ADMINISTRATOR)
+    elif called_off_by == "a switch":
+        office.switches.in_call.clear()
+        await office.switches.switch(ACTOR, office.antons.uuid, DESK)
+        await office.logins.forget_what_never_begins()
+    else:
+        await office.log_in(office.anna, LOBBY, takes_over=True)
+
+    async def is_gone() -> bool:
+        return all(each.mac != DESK for each in await office.logins.where(office.anna.uuid))
+
+    await office.settled(is_gone)
+    assert (await deployments.get(office.db, login.deployment or "")).ended_at is not None
+    assert await phone_logins.never_to_begin(office.db) == []
+
+
+async def test_a_login_survives_that_its_caller_goes_away(office: People) -> None:
+    office.switches.going.clear()
+    caller = asyncio.create_task(office.log_in(office.anna, DESK))
+
+    async def is_asked_for() -> bool:
+        return bool(office.switches.policies[1:])
+
+    await office.settled(is_asked_for)
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    await office.logins.forget_what_never_begins()
+    office.switches.going.set()
+
+    async def is_there() -> bool:
+        return await office.logins.on(DESK) is not None
+
+    await office.settled(is_there)
+
+
+async def test_what_was_cut_off_by_the_end_of_cisisk_is_forgotten_or_goes_on(office: People) -> None:
+    async with office.db.transaction() as tx:
+        (head,) = await profiles.heads(office.db, office.anna.uuid)
+        options = {"way": LoginWay.PHONE, "takes_over": False, "until": None}
+        await phone_logins.begin(tx, DESK, office.anna.uuid, head, **options)  # type: ignore[arg-type]  # as named
+        await phone_logins.begin(tx, LAB, office.anna.uuid, head, **options)  # type: ignore[arg-type]  # as named
+    # Of one the switch had begun, and is settled at the next start.
+    await office.switches.switch(ACTOR, office.annas.uuid, LAB)
+    office.open()
+    await office.logins.forget_what_never_begins()
+    (login,) = await office.logins.where(office.anna.uuid)
+    assert (login.mac, login.state) == (LAB, LoginState.OPEN)
+
+
+async def test_a_logout_that_the_disk_refuses_is_still_to_be_done(office: People) -> None:
+    await office.log_in(office.anna, DESK)
+    login = await office.logins.on(DESK)
+    assert login is not None
+    office.switches.refuses[login.home_sha256 or ""] = StorageFailed("The disk is full")
+    with pytest.raises(StorageFailed):
+        await office.logins.log_out(ACTOR, DESK, EndReason.ADMINISTRATOR)
+    login = await office.logins.on(DESK)
+    assert login is not None
+    assert (login.state, login.reason) == (LoginState.ENDING, EndReason.ADMINISTRATOR)
+    # Who is on the way out is in nobody's way.
+    await office.log_in(office.anna, LOBBY)
+    office.switches.refuses.clear()
+    ended = await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
+    assert ended is not None
+    assert (ended.state, ended.reason) == (LoginState.ENDED, EndReason.ADMINISTRATOR)
+
+
+async def test_a_logout_that_was_meant_for_somebody_else_is_none(office: People) -> None:
+    first = await office.log_in(office.anna, DESK)
+    second = await office.log_in(office.anton, DESK)
+    assert await office.logins.log_out(ACTOR, DESK, EndReason.TIMEOUT, login=first) is None
+    assert await office.logins.on(DESK) == second
+
+
+async def test_of_two_who_replace_nobody_one_gets_the_phone(office: People) -> None:
+    people = (office.anna, office.anton)
+    ended = await asyncio.gather(
+        *(office.log_in(user, DESK, replaces=False) for user in people), return_exceptions=True
+    )
+    (winner,) = [each for each in ended if isinstance(each, PhoneLogin)]
+    (refused,) = [each for each in ended if isinstance(each, OccupiedByAnother)]
+    assert str(refused) == f"{winner.username} is logged in on this phone"
+    assert [login.username for login in (await office.logins.page(Listing(), history=True)).items] == [winner.username]
+    again = await office.logins.log_in(ACTOR, winner.user_uuid, DESK, None, replaces=False, how=LoginWay.EMAPI)
+    await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
+    last = await office.logins.last_on(DESK)
+    assert last is not None
+    assert (last.uuid, await office.logins.last_on(LOBBY)) == (again.uuid, None)
+
+
+async def test_the_default_of_the_model_comes_first(office: People) -> None:
+    for name, models in (("A", ()), ("B", ("7942",)), ("C", ("8845",)), ("D", ("7942", "8845"))):
+        await office.profile(office.anna, name, compatible_models=models)
+    names = {head.name: head.uuid for head in await profiles.heads(office.db, office.anna.uuid)}
+
+    async def offered(mac: Mac, model: str | None) -> list[str]:
+        return [head.name for head in await office.logins.profiles_for(office.anna.uuid, mac, model)]
+
+    assert await offered(DESK, "CP-8845") == ["A", "Anna", "B", "D"]
+    await default_profiles.put(office.db, SYSTEM, office.anna.uuid, [("CP-7942G", names["D"]), ("8845", names["C"])])
+    assert await offered(DESK, "CP-8845") == ["D", "A", "Anna", "B"]
+    assert (await office.log_in(office.anna, DESK)).profile_name == "D"
+    # A phone of which nothing is known says what it is.
+    await phones.create(office.db, SYSTEM, LAB, {})
+    assert await offered(LAB, "CP-8845") == ["C", "A", "Anna", "D"]
+    assert await offered(Mac("AABBCCDDEE99"), "CP-8845") == ["C", "A", "Anna", "D"]
+    assert await offered(LAB, None) == ["A", "Anna", "B", "C", "D"]
+
+
+async def test_what_does_not_fit_is_refused(office: People) -> None:
+    other = await office.profile(office.anna, "For another", compatible_models=("8845",))
+    with pytest.raises(NoFittingProfile, match="not for this phone"):
+        await office.log_in(office.anna, DESK, other.uuid)
+    with pytest.raises(NotFound):
+        await office.log_in(office.anna, DESK, office.antons.uuid)
+    with pytest.raises(NoFittingProfile, match="None of"):
+        await office.log_in(await office.user("nobody"), DESK)
+    await phones.update(office.db, SYSTEM, DESK, {"is_active": False})
+    with pytest.raises(PhoneDisabled, match="not active"):
+        await office.log_in(office.anna, DESK)
+    assert (await office.logins.page(Listing(), history=True)).items == []
+
+
+@pytest.mark.parametrize(
+    ("maximum", "minutes", "expected"), [(None, None, None), (8, None, 480), (8, 60, 60), (1, 600, 60), (None, 5, 5)]
+)
+async def test_a_login_lasts_as_long_as_it_may(
+    office: People, maximum: int | None, minutes: int | None, expected: int | None
+) -> None:
+    office.open(maximum=None if maximum is None else timedelta(hours=maximum))
+    before = office.now()
+    login = await office.log_in(office.anna, DESK, minutes=minutes)
+    if expected is None:
+        assert login.until is None
+        return
+    lasts = datetime.fromisoformat(login.until or "") - before
+    assert timedelta(0) <= lasts - timedelta(minutes=expected) + timedelta(seconds=1) < timedelta(seconds=10)
+
+
+async def test_who_is_on_a_phone_that_is_taken_out_of_the_inventory_no_longer_is(office: People) -> None:
+    login = await office.log_in(office.anna, DESK)
+    await phones.delete(office.db, SYSTEM, DESK)
+    login = await phone_logins.get(office.db, login.uuid)
+    assert (login.state, login.reason, login.phone_name) == (LoginState.ENDED, EndReason.PHONE_REMOVED, None)
+    assert await office.served(DESK) == office.annas.cnf_xml
+
+
+async def test_what_is_under_way_is_left_to_the_next_start(office: People) -> None:
+    await office.log_in(office.anna, DESK)
+    office.switches.going.clear()
+    leaving = asyncio.create_task(office.logins.log_out(ACTOR, DESK, EndReason.MANUAL))
+
+    async def is_leaving() -> bool:
+        login = await office.logins.on(DESK)
+        return login is not None and login.returned_to is not None
+
+    await office.settled(is_leaving)
+    await office.logins.stop()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    login = await office.logins.on(DESK)
+    assert login is not None
+    assert login.state is LoginState.ENDING
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_happens_a_phone_is_its_users_or_nobodys(office: People, seed: int) -> None:
+    chance = random.Random(seed)
+    office.open(multiple=Multiple.ALLOW)
+    guest = await office.profile(await office.user("guest"), "Guest")
+    await office.switches.switch(SYSTEM, office.home.uuid, LOBBY)
+    nobodys = {office.home.cnf_xml, guest.cnf_xml}
+    contents = {office.annas.uuid: office.annas.cnf_xml, office.antons.uuid: office.antons.cnf_xml}
+    for _ in range(60):
+        mac, user = chance.choice([DESK, LOBBY]), chance.choice([office.anna, office.anton])
+        match chance.randrange(6):
+            case 0 | 1:
+                await office.log_in(user, mac)
+            case 2:
+                await office.logins.log_out(ACTOR, mac, EndReason.MANUAL)
+            case 3:
+                await office.logins.log_out_everywhere(ACTOR, user.uuid, EndReason.ADMINISTRATOR)
+            case 4:
+                await office.switches.switch(ACTOR, guest.uuid, mac)
+            case 5:
+                (newest,) = (await deployments.page(office.db, Listing(limit=1), mac, None)).items
+                # What was there before everything is left alone.
+                if newest.origin is not Origin.LOGOUT and newest.replaced is not None:
+                    await office.switches.roll_back(newest)
+        for phone in (DESK, LOBBY):
+            login, served = await office.logins.on(phone), await office.served(phone)
+            assert served in nobodys if login is None else served == contents[login.profile_uuid]
+    for mac in (DESK, LOBBY):
+        await office.logins.log_out(ACTOR, mac, EndReason.MANUAL)
+        assert await office.served(mac) in nobodys
+    history = (await office.logins.page(Listing(), history=True)).items
+    assert all(login.state is LoginState.ENDED and login.reason is not None for login in history)

@@ -1,0 +1,148 @@
+"""Every object keeps every limit, whatever it is given."""
+
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import etree
+
+from cisisk.phone_services.families import screen_of
+from cisisk.phone_services.objects import (
+    DIAL,
+    SELECT,
+    SUBMIT,
+    Directory,
+    DirectoryEntry,
+    Input,
+    InputItem,
+    Menu,
+    MenuItem,
+    Page,
+    SoftKey,
+    Text,
+    render,
+)
+from tests.unit.phone_services.limits import FAMILIES, Seen, seen
+
+URL = "http://192.0.2.5:8080/cisco/services/pdir/contact?mac=SEPAABBCCDDEE01&id=11111111-1111-1111-1111-111111111111"
+NAMES = ("João Gonçalves", "Jürgen Groß", "Ελένη Παπαδοπούλου", "山田太郎", 'O\'Brien & "Söhne" <GmbH>')
+anything = st.text(max_size=200)
+
+
+def shown(page: Page, model: str) -> Seen:
+    screen = screen_of(model)
+    return seen(render(page, screen), f"text/xml; charset={screen.charset}", model)
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+@given(title=anything, prompt=anything, name=anything, text=st.text(max_size=6000))
+def test_any_text_becomes_a_page_that_keeps_the_limits(
+    model: str, title: str, prompt: str, name: str, text: str
+) -> None:
+    # What has neither is no page of ours.
+    title = f"A{title}"
+    shown(Text(title=title, prompt=prompt, text=text), model)
+    shown(Menu(title=title, prompt=prompt, items=[MenuItem(name, URL)] * 24, keys=[SELECT]), model)
+    shown(Directory(title=title, prompt=prompt, entries=[DirectoryEntry(name, "123")] * 32, keys=[DIAL]), model)
+    item = InputItem(label="Name", parameter="person", flags="A", default=name)
+    shown(Input(title=title, prompt=prompt, url=URL, items=[item] * 5, keys=[SUBMIT]), model)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_arrive_as_they_are_where_the_phone_has_the_letters(name: str) -> None:
+    page = shown(Directory(title="Corporate", entries=[DirectoryEntry(name, "1")]), "CP-7942G")
+    assert page.entries == [(name, "1")]
+
+
+def test_a_phone_with_few_letters_is_sent_what_it_has() -> None:
+    entries = [DirectoryEntry(name, "1") for name in (*NAMES, "Łukasz Dvořák")]
+    page = shown(Directory(title="Corporate", entries=entries), "CP-7940G")
+    names = [name for name, _ in page.entries]
+    assert names[:2] == [*NAMES[:2]]
+    assert names[2:] == ["????? ????????????", "????", NAMES[4], "?ukasz Dvorák"]
+
+
+def test_a_phone_that_knows_no_utf8_is_sent_none() -> None:
+    screen = screen_of("CP-7942G", "iso-8859-1")
+    assert screen.charset == "iso-8859-1"
+    assert b"Gro\xdf" in render(Text(title="x", text="Groß"), screen)
+    for header in ("", "utf-8,iso-8859-1;q=0.8", "iso-8859-1, UTF-8;q=0.5", "*"):
+        assert screen_of("CP-7942G", header).charset == "utf-8"
+
+
+@pytest.mark.parametrize(("limit", "unit"), [(32, "e\u0301\u0323"), (32, "👩\u200d🚒"), (32, "👍🏽"), (32, "か\u3099")])
+def test_nothing_is_cut_within_a_character(limit: int, unit: str) -> None:
+    for before in range(8):
+        text = "x" * before + unicodedata.normalize("NFC", unit) * 40
+        title = shown(Text(title=text, text="x"), "CP-8845").title
+        assert limit - 4 < len(title) <= limit
+        assert title == "x" * before + unicodedata.normalize("NFC", unit) * title.count(
+            unicodedata.normalize("NFC", unit)
+        )
+
+
+def test_what_xml_forbids_and_what_breaks_lines_is_left_out_of_names() -> None:
+    page = shown(Menu(title="a\0b\ud800c\x85d\uffff", items=[MenuItem("one\n\ttwo\x0b", URL)]), "CP-7942G")
+    assert page.title == "abcd"
+    assert list(page.items) == ["one two"]
+
+
+def test_a_text_keeps_its_line_ends() -> None:
+    assert shown(Text(title="x", text="one\r\ntwo\rthree\n"), "CP-7942G").text == "one\ntwo\nthree\n"
+
+
+def test_a_6900_which_shows_the_prompt_alone_is_told_the_title_there() -> None:
+    assert shown(Text(title="Personal", text="x"), "CP-6941").prompt == "Personal"
+    assert shown(Text(title="Personal", prompt="1-32 of 33", text="x"), "CP-6941").prompt == "1-32 of 33"
+
+
+def keys(model: str, *names: str) -> list[str]:
+    page = Text(title="x", text="x", keys=[SoftKey(name, URL) for name in names])
+    positions = shown(page, model).positions
+    return [f"{positions[name]} {name}" for name in (*names, "Exit")]
+
+
+def test_the_soft_keys_stand_where_the_family_wants_them() -> None:
+    assert keys("CP-7942G", "Dial", "Add", "Options", "Next") == ["1 Dial", "2 Add", "4 Options", "5 Next", "3 Exit"]
+    assert keys("CP-8845", "Dial", "Add", "Options", "Next") == ["2 Dial", "3 Add", "4 Options", "5 Next", "1 Exit"]
+    assert keys("CP-7970G") == ["3 Exit"]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        Menu(title="x", items=[MenuItem("x", URL)] * 101),
+        Directory(title="x", entries=[DirectoryEntry("x", "1")] * 33),
+        Directory(title="x", entries=[DirectoryEntry("x", "1" * 33)]),
+        Input(title="x", url=URL, items=[InputItem(label="x", parameter="x", flags="A")] * 6),
+        Input(title="x", url="http://192.0.2.5/ä", items=[]),
+        Menu(title="x", items=[MenuItem("x", f"{URL}{'x' * 256}")]),
+        Text(title="x", text="x", keys=[SoftKey("x", "http://192.0.2.5/a b")]),
+        Text(title="x", text="x", keys=[SELECT] * 8),
+    ],
+)
+def test_what_cannot_be_cut_is_an_error(page: Page) -> None:
+    with pytest.raises(ValueError, match=r"more than a phone takes|not percent-encoded"):
+        render(page, screen_of("CP-8845"))
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+@pytest.mark.parametrize("name", ["山" * 64, "&" * 64, "𠮷" * 64], ids=["kanji", "ampersands", "rare"])
+def test_a_full_page_of_long_names_is_still_small_enough(model: str, name: str) -> None:
+    screen, keys = screen_of(model), [SoftKey(name, URL) for name in ("Add", "Options", "Next", "Back", "Search")]
+    shown(Menu(title=name, items=[MenuItem(name, URL)] * screen.menu_items, keys=keys), model)
+    shown(Directory(title=name, entries=[DirectoryEntry(name, "1" * 32)] * 32, keys=keys), model)
+
+
+def test_no_value_of_a_form_shows_in_its_repr() -> None:
+    item = InputItem(label="PIN", parameter="pin", flags="NP", default="314159")
+    form: Any = Input(title="x", url=f"{URL}&pin=314159", items=[item])
+    assert "314159" not in repr(form)
+
+
+def test_quotation_marks_need_no_entities() -> None:
+    content = render(Text(title="x", text="\"'&<>"), screen_of("CP-7942G"))
+    assert b"<Text>\"'&amp;&lt;&gt;</Text>" in content
+    assert etree.fromstring(content).findtext("Text") == "\"'&<>"

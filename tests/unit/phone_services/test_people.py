@@ -1,0 +1,92 @@
+"""Numbers, searches and the URLs that carry them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cisisk.model.contact import Contact
+from cisisk.model.mac import Mac
+from cisisk.phone_services import people
+from cisisk.phone_services.links import MAX_HOST, MAX_SEARCHED, Links, searchable
+from cisisk.phone_services.objects import MAX_URL
+from cisisk.phone_services.paging import MAX_START, Part, start_from
+from cisisk.phone_services.problems import NotShown
+
+MOMENT = "2026-06-28T12:00:00.000Z"
+
+
+def contact(**numbers: str) -> Contact:
+    return Contact(uuid="1", name="Anna", created_at=MOMENT, updated_at=MOMENT, **numbers)
+
+
+@pytest.mark.parametrize(
+    ("written", "dialled"),
+    [
+        ("+49 (0)30 123-45/6", "+493012345" + "6"),
+        ("0 30.123", "030123"),
+        ("(030) 12", "03012"),
+        ("*97#", "*97#"),
+        ("\uff10\uff13-1234", "031234"),
+        ("1" * 32, "1" * 32),
+        # Part of a number is another number.
+        ("1" * 33, ""),
+        ("030 12 ext. 5", ""),
+        ("12+3", ""),
+        ("anna@example.org", ""),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_a_number_is_dialled_whole_or_not_at_all(written: str | None, dialled: str) -> None:
+    assert people.dialable(written) == dialled
+
+
+def test_the_first_number_that_can_be_dialled_stands_in_the_directory() -> None:
+    assert people.entries([contact(work="see web", mobile="1 2", home="3")])[0].telephone == "12"
+    assert [(each.name, each.telephone) for each in people.numbers(contact(work="x", mobile="1 2", home="3"))] == [
+        ("Mobile", "12"),
+        ("Home", "3"),
+    ]
+    with pytest.raises(NotShown, match="Anna has no number that can be dialled"):
+        people.numbers(contact(work="x"))
+
+
+@given(st.text(max_size=300))
+def test_any_search_fits_into_a_url_with_all_that_belongs_to_it(text: str) -> None:
+    place = people.Place(start=MAX_START, name=searchable(text.encode(errors="ignore").decode()), number="1" * 15)
+    links = Links(base=f"https://{'h' * MAX_HOST}", mac=Mac("AABBCCDDEE01"))
+    for page in ("cdir/contact", "pdir/contacts"):
+        uuid = "11111111-1111-1111-1111-111111111111" if page == "cdir/contact" else ""
+        assert len(links.to(page, id=uuid, **place.parameters)) <= MAX_URL
+
+
+def test_a_search_is_cut_between_characters() -> None:
+    assert searchable("山田太郎" * 5) == "山田太郎山田太"
+    assert searchable("x" * 100) == "x" * MAX_SEARCHED
+
+
+@given(st.integers(0, 300), st.integers(1, 100), st.integers(0, 400))
+def test_next_and_back_lead_through_the_whole_list(total: int, size: int, start: int) -> None:
+    items = list(range(total))[start : start + size]
+    part = Part(items=items, start=start, size=size, total=total)
+    keys = {key.name: int(key.url) for key in part.keys(str)}
+    if "Next" in keys:
+        assert keys["Next"] == start + len(items) < total
+    else:
+        assert start + size >= total
+    if start:
+        assert 0 <= keys["Back"] < start
+        # Who is beyond the end comes back to where something is.
+        assert not total or keys["Back"] < total
+    assert len(part.prompt) <= 32
+
+
+def test_a_place_in_a_list_is_told() -> None:
+    assert Part(items=range(32), start=32, size=32, total=101).prompt == "33-64 of 101"
+    assert Part(items=range(5), start=96, size=32, total=101).prompt == "97-101 of 101"
+    assert Part(items=range(5), start=0, size=32, total=5).prompt == ""
+
+
+@pytest.mark.parametrize("text", ["", "-1", "x", "1e3", "٣", "99999999", "1000001", "²"])
+def test_what_is_no_place_is_the_beginning(text: str) -> None:
+    assert start_from(text) == 0

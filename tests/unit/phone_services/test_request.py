@@ -1,0 +1,77 @@
+"""What is read of a request, and how little of it is believed."""
+
+from collections.abc import Mapping
+from unittest.mock import Mock
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cisisk.phone_services.problems import PROBLEMS
+from cisisk.phone_services.request import MAX_VALUE, Asked, read
+
+PATH = "/cisco/services/pdir"
+
+
+def request(query: str, headers: Mapping[str, str] | None = None) -> web.Request:
+    transport = Mock()
+    transport.get_extra_info = {"sockname": ("192.0.2.5", 8080), "peername": ("192.0.2.7", 49152)}.get
+    return make_mocked_request("GET", f"{PATH}?{query}", headers=headers or {"Host": "x:8080"}, transport=transport)
+
+
+async def asked(query: str, headers: Mapping[str, str] | None = None, public_url: str = "") -> Asked:
+    proxies = ["192.0.2.7"] if public_url else []
+    return await read(request(query, headers), proxies, public_url)
+
+
+async def test_values_come_in_utf8_or_in_the_charset_of_old_phones() -> None:
+    for encoded in ("J%C3%BCrgen+Gro%C3%9F", "J%FCrgen%20Gro%DF"):
+        assert (await asked(f"person={encoded}")).get("person") == "Jürgen Groß"
+
+
+async def test_a_value_is_one_line_without_controls_and_not_too_long() -> None:
+    fields = await asked(f"a=%0A+1%002%0d%0A&b={'x' * 999}&c&=d&&e=f=g")
+    assert (fields.get("a"), fields.get("c"), fields.get("e")) == ("12", "", "f=g")
+    assert len(fields.get("b")) == MAX_VALUE
+
+
+@given(st.binary(max_size=300))
+async def test_any_query_is_read(raw: bytes) -> None:
+    # As aiohttp's parser lets it through: whatever is printable.
+    query = "".join(chr(byte) if 0x21 <= byte < 0x7F and byte != 0x23 else f"%{byte:02X}" for byte in raw)
+    await asked(query)
+
+
+async def test_links_lead_to_where_the_phone_has_come_from() -> None:
+    for host, base in {
+        "192.0.2.5:8080": "http://192.0.2.5:8080",
+        "cisisk.example": "http://cisisk.example",
+        "[2001:db8::1]:8080": "http://[2001:db8::1]:8080",
+        "": "http://192.0.2.5:8080",
+        "x" * 51: "http://192.0.2.5:8080",
+        "evil/<b>": "http://192.0.2.5:8080",
+        "user@evil": "http://192.0.2.5:8080",
+    }.items():
+        assert (await asked("", {"Host": host})).links.base == base
+    behind = await asked("", {"Host": "inner:1"}, public_url="https://cisisk.example/")
+    assert behind.links.base == "https://cisisk.example"
+
+
+async def test_no_field_shows_in_the_repr_of_a_request() -> None:
+    assert "314159" not in repr(await asked("mac=SEPAABBCCDDEE01&pin=314159"))
+
+
+def test_every_problem_has_a_code_of_its_own_and_texts_that_fit() -> None:
+    assert len({problem.code for problem in PROBLEMS}) == len(PROBLEMS)
+    for problem in PROBLEMS:
+        assert problem.means
+        assert len(problem.code) == 3
+        assert 10 < len(problem.says) < 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_form_without_a_body_has_the_fields_of_its_url(method: str) -> None:
+    posted = make_mocked_request(method, f"{PATH}?mac=AABBCCDDEE01&x=1", headers={"Host": "x"})
+    assert (await read(posted, [], "")).get("x") == "1"

@@ -1,0 +1,319 @@
+"""What a phone is told of a login or logout, in every state that its switch can be in."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from cisisk.identity.passwords import Passwords
+from cisisk.identity.pin_login import PinLogin
+from cisisk.identity.tickets import Tickets
+from cisisk.mobility.phone_logins import PhoneLogins
+from cisisk.model.clock import now
+from cisisk.model.deployment import IDLE, RESTART_OK, Deployment, DeploymentState, Plan
+from cisisk.model.errors import Conflict, NotFound, PhoneInCall, StorageFailed
+from cisisk.model.mac import Mac
+from cisisk.model.phone_login import (
+    LoggedInElsewhere,
+    LoginRefused,
+    LoginWay,
+    NoFittingProfile,
+    PhoneDisabled,
+    PhoneLogin,
+)
+from cisisk.model.profile import ProfileHead
+from cisisk.model.user import SYSTEM
+from cisisk.phone_services import request, switching
+from cisisk.phone_services.answers import Answer
+from cisisk.phone_services.gate import Gate, Visit
+from cisisk.phone_services.objects import Text
+from cisisk.phone_services.pages import Pages
+from cisisk.phone_services.problems import NotShown
+from cisisk.phone_services.request import Asked
+from cisisk.phone_services.switching import KEPT_SECONDS, ProfileSwitch, Switches
+from cisisk.store import deployments, profiles, progress, service_sessions, users
+from cisisk.store.database import Database
+from cisisk.store.service_sessions import Desk, ServiceSession
+from tests.unit.phone_services.limits import seen
+
+MAC = Mac("AABBCCDDEE01")
+HEAD = ProfileHead(uuid="1", name="Desk 201", compatible_models=(), software_type=None)
+SESSION = ServiceSession(mac=MAC, user_uuid="u", user_name="Anna", username="anna", ip="", created_at="", active_at="")
+
+LOGIN = PhoneLogin(
+    uuid="1",
+    mac=MAC,
+    phone_name="Desk 5",
+    location="Lisbon",
+    user_uuid="u",
+    username="anna",
+    profile_uuid="1",
+    profile_name="Desk 201",
+    way=LoginWay.PHONE,
+    home_sha256=None,
+    requested_at="",
+    logged_in_at="",
+    until=None,
+    deployment=None,
+    reason=None,
+    returned_to=None,
+    ended_at=None,
+    ended_by=None,
+)
+
+Record = Callable[[], Awaitable[Deployment]]
+
+
+async def known_as(monkeypatch: pytest.MonkeyPatch, record: Record, state: DeploymentState, **more: Any) -> Deployment:
+    """A deployment that the store has in this state."""
+    known = replace(await record(), state=state, **more)
+
+    async def get(_db: Database, _uuid: str) -> Deployment:
+        return known
+
+    monkeypatch.setattr(deployments, "get", get)
+    return known
+
+
+async def asking(query: str = "", page: str = "profile-switch/progress") -> Asked:
+    url = f"/cisco/services/{page}?mac={MAC.digits}&{query}"
+    return await request.read(make_mocked_request("GET", url, headers={"Host": "192.0.2.5"}), [], "")
+
+
+class Scene:
+    """A switch that was chosen, and what the switcher makes of it."""
+
+    def __init__(self, db: Database) -> None:
+        self.outcome: asyncio.Future[Deployment | None] = asyncio.get_running_loop().create_future()
+        self.now = 0.0
+        logins = Mock(spec=PhoneLogins)
+        logins.log_in = lambda *_, **__: self._logged_in()
+        logins.log_out = lambda *_: self._logged_out()
+        self.switches = Switches(logins, clock=lambda: self.now)
+        gate = Gate(db, PinLogin(db, Passwords()), Tickets())
+        self.pages = ProfileSwitch(db, gate, logins, self.switches)
+
+    async def _logged_in(self) -> PhoneLogin:
+        outcome = await self.outcome
+        return replace(LOGIN, deployment=outcome.uuid if outcome else None)
+
+    async def _logged_out(self) -> PhoneLogin | None:
+        outcome = await self.outcome
+        return replace(LOGIN, ended_by=outcome.uuid) if outcome else None
+
+    async def begin(self) -> str:
+        visit = Visit(asked=await asking(), desk=Desk(mac=MAC), session=SESSION, is_new=False)
+        return self.switches.begin(visit, HEAD)
+
+    async def end(self) -> str:
+        return self.switches.end(await asking())
+
+    async def look(self, name: str) -> Answer:
+        # The task of the switch comes to its end first.
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return await self.pages.progress(await asking(f"switch={name}"))
+
+    async def said(self, name: str) -> tuple[str, int | None]:
+        """The text on the screen, and after how many seconds it looks again."""
+        try:
+            answer = await self.look(name)
+        except NotShown as problem:
+            return str(problem), None
+        assert isinstance(answer.page, Text)
+        return answer.page.text, answer.refresh[0] if answer.refresh else None
+
+
+@pytest.fixture
+async def scene(db: Database) -> Scene:
+    return Scene(db)
+
+
+@pytest.fixture
+def record(db: Database) -> Record:
+    async def make() -> Deployment:
+        row = {"first_name": "A", "last_name": "A", "username": "anna", "email": "a@b", "lang": "en", "timezone": "UTC"}
+        user = await users.create(db, SYSTEM, row, "$hash")
+        profile = await profiles.create(
+            db, SYSTEM, {"user_uuid": user.uuid, "name": "Desk 201", "cnf_xml": b"<device/>"}
+        )
+        plan = Plan(mac=MAC, content=b"<device/>", profile_uuid=profile.uuid, profile_name=profile.name)
+        return await progress.record(db, SYSTEM, plan, None)
+
+    return make
+
+
+async def test_a_login_is_told_once_its_switch_was_tried(scene: Scene, db: Database, record: Record) -> None:
+    name = await scene.begin()
+    assert await scene.said(name) == ("Activating Desk 201. The phone restarts.", 2)
+    deployment = await record()
+    await progress.written(db, SYSTEM, deployment, now())
+    scene.outcome.set_result(deployment)
+    await progress.restart_tried(db, deployment, RESTART_OK, "cgi-keys", "restart")
+    assert await scene.said(name) == ("Desk 201 is ready. The phone restarts now.", 2)
+
+
+@pytest.mark.parametrize(
+    ("state", "said", "again"),
+    [
+        (DeploymentState.WRITTEN, "Desk 201 is ready. The phone restarts now.", 2),
+        (DeploymentState.FETCHED, "Desk 201 is active: this phone has taken it.", None),
+        (DeploymentState.CONFIRMED, "Desk 201 is active: this phone has taken it.", None),
+        (DeploymentState.WAITING, "Error C10", 10),
+        (DeploymentState.TIMED_OUT, "Error C10", 10),
+        (DeploymentState.SUPERSEDED, "Error C11", None),
+        (DeploymentState.FAILED, "Error C09", None),
+        (DeploymentState.ROLLED_BACK, "Error C09", None),
+        (DeploymentState.CANCELLED, "Error C09", None),
+    ],
+)
+async def test_a_login_is_told_state_by_state(
+    scene: Scene,
+    monkeypatch: pytest.MonkeyPatch,
+    record: Record,
+    state: DeploymentState,
+    said: str,
+    again: int | None,
+) -> None:
+    name = await scene.begin()
+    scene.outcome.set_result(await known_as(monkeypatch, record, state))
+    text, seconds = await scene.said(name)
+    assert said in text
+    assert seconds == again
+
+
+async def test_a_switch_that_waits_for_the_end_of_a_call_says_so(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, record: Record
+) -> None:
+    name = await scene.begin()
+    scene.outcome.set_result(await known_as(monkeypatch, record, DeploymentState.DEFERRED, deferred_until=IDLE))
+    assert await scene.said(name) == ("Desk 201 will be activated as soon as the phone is in no call.", 10)
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (DeploymentState.WRITTEN, ("You are logged out. The phone restarts.", 2)),
+        (DeploymentState.RESTARTING, ("You are logged out. The phone restarts.", 2)),
+        (DeploymentState.CONFIRMED, ("You are logged out.", None)),
+        (DeploymentState.SUPERSEDED, ("You are logged out.", None)),
+    ],
+)
+async def test_a_logout_is_told_state_by_state(
+    scene: Scene,
+    monkeypatch: pytest.MonkeyPatch,
+    record: Record,
+    state: DeploymentState,
+    said: tuple[str, int | None],
+) -> None:
+    name = await scene.end()
+    assert await scene.said(name) == ("You are logged out. The phone restarts.", 2)
+    scene.outcome.set_result(await known_as(monkeypatch, record, state))
+    assert await scene.said(name) == said
+
+
+async def test_a_phone_that_cannot_be_restarted_at_a_logout_is_to_be_unplugged(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, record: Record
+) -> None:
+    name = await scene.end()
+    scene.outcome.set_result(await known_as(monkeypatch, record, DeploymentState.WAITING))
+    text, again = await scene.said(name)
+    assert "Error C20" in text
+    assert again == 10
+
+
+async def test_a_logout_without_anything_to_return_to_is_told(scene: Scene) -> None:
+    name = await scene.end()
+    scene.outcome.set_result(None)
+    assert await scene.said(name) == ("You are logged out.", None)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Conflict("The profile is for SCCP"), "C09"),
+        (PhoneInCall("The phone is in a call"), "C19"),
+        (NotFound("Profile not found"), "C07"),
+        (RuntimeError("a bug"), "C09"),
+        # It may be the phone's all the same.
+        (StorageFailed("the disk is full"), "C12"),
+        (asyncio.CancelledError(), "C12"),
+    ],
+)
+async def test_a_switch_that_failed_is_told_with_a_code_and_logged(
+    scene: Scene, error: BaseException, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = await scene.begin()
+    if isinstance(error, asyncio.CancelledError):
+        scene.outcome.cancel()
+    else:
+        scene.outcome.set_exception(error)
+    text, again = await scene.said(name)
+    assert f"Error {code}" in text
+    assert again is None
+    warned = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warned) == (0 if isinstance(error, asyncio.CancelledError) else 1)
+
+
+@pytest.mark.parametrize(
+    ("refused", "code"),
+    [
+        (PhoneDisabled("not active"), "C17"),
+        (NoFittingProfile("none"), "C06"),
+        (LoggedInElsewhere([LOGIN], may_take_over=False), "C18"),
+    ],
+)
+async def test_what_is_refused_to_a_user_is_told_with_a_code_and_is_no_warning(
+    scene: Scene, refused: LoginRefused, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = await scene.begin()
+    scene.outcome.set_exception(refused)
+    assert f"Error {code}" in (await scene.said(name))[0]
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_who_cannot_name_a_switch_is_told_nothing(scene: Scene) -> None:
+    name = await scene.begin()
+    assert scene.switches.find(name, Mac("AABBCCDDEE02")) is None
+    for other in ("", "x", f"{name}x"):
+        assert "Error C12" in (await scene.said(other))[0]
+    scene.outcome.cancel()
+
+
+async def test_old_switches_and_too_many_are_forgotten(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(switching, "MAX_SWITCHES", 3)
+    names = [await scene.begin() for _ in range(4)]
+    assert [scene.switches.find(name, MAC) is not None for name in names] == [False, True, True, True]
+    scene.now = KEPT_SECONDS + 1
+    newest = await scene.begin()
+    assert [scene.switches.find(name, MAC) for name in names] == [None] * 4
+    assert scene.switches.find(newest, MAC)
+    scene.outcome.cancel()
+
+
+@pytest.mark.parametrize(("error", "code"), [(StorageFailed("full"), "C08"), (RuntimeError("a bug"), "C16")])
+async def test_what_goes_wrong_in_cisisk_is_said_on_the_screen(
+    db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, code: str
+) -> None:
+    async def fail(*_: Any) -> Desk:
+        raise error
+
+    monkeypatch.setattr(service_sessions, "desk", fail)
+    pages = Pages(db, PinLogin(db, Passwords()), Mock(spec=PhoneLogins), [], "")
+    headers = {"Host": "x", "x-CiscoIPPhoneModelName": "CP-7942G"}
+    asked = make_mocked_request(
+        "GET", f"/cisco/services/pdir?mac={MAC.digits}&pin=314159", headers=headers, match_info={"page": "pdir"}
+    )
+    answered = await pages._handle(asked)
+    assert isinstance(answered, web.Response)
+    assert isinstance(answered.body, bytes)
+    page = seen(answered.body, answered.headers["Content-Type"], "CP-7942G")
+    assert f"Error {code}" in page.text
+    assert "the page /cisco/services/pdir" in caplog.text
+    assert "314159" not in caplog.text

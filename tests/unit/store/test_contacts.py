@@ -1,0 +1,297 @@
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cisisk.model.contact import PersonalContact
+from cisisk.model.errors import Conflict, Invalid, NotFound, Stale
+from cisisk.model.revision import entity_tag
+from cisisk.model.user import Actor, User
+from cisisk.store import contacts, users
+from cisisk.store.audit import AuditEntry
+from cisisk.store.database import Database
+from cisisk.store.listing import Listing
+
+NOTHING = "99999999-9999-9999-9999-999999999999"
+NewContact = Callable[..., Awaitable[PersonalContact]]
+MANY = 5000
+PAGE_SECONDS = 0.5
+"""A page takes some milliseconds; a phone waits for ten seconds."""
+
+
+@pytest.fixture
+async def anna(db: Database, superadmin: User, new_user: Any) -> User:
+    return await new_user("anna")
+
+
+@pytest.fixture
+def new_contact(db: Database, anna: User, actor: Actor) -> NewContact:
+    async def make(name: str, **columns: Any) -> PersonalContact:
+        return await contacts.create_personal(db, actor, anna.uuid, {"name": name, **columns})
+
+    return make
+
+
+async def names(db: Database, user: User, listing: Listing | None = None, **wanted: str) -> list[str]:
+    page = await contacts.page_of_personal(db, listing or Listing(), user.uuid, **wanted)
+    assert page.total == len(page.items)
+    return [contact.name for contact in page.items]
+
+
+async def test_a_contact_is_kept_as_it_was_given(db: Database, anna: User, new_contact: NewContact) -> None:
+    numbers = {"work": "+49 30 1", "mobile": "0171", "home": "*7"}
+    made = await new_contact("Ana Luísa", **numbers, email="ana@example.org", ringtone="Chime.raw")
+    assert made == await contacts.get_personal(db, made.uuid)
+    assert (made.work, made.mobile, made.home) == tuple(numbers.values())
+    assert (made.name, made.email, made.ringtone) == ("Ana Luísa", "ana@example.org", "Chime.raw")
+    assert (made.user_uuid, made.position, made.revision) == (anna.uuid, 1, 1)
+
+
+async def test_contacts_are_in_the_order_in_which_they_came(
+    db: Database, anna: User, superadmin: User, new_contact: NewContact, actor: Actor
+) -> None:
+    for name in ("Zoe", "Adam", "Mia"):
+        await new_contact(name)
+    await contacts.create_personal(db, actor, superadmin.uuid, {"name": "Other"})
+    assert await names(db, anna) == ["Zoe", "Adam", "Mia"]
+    assert await names(db, anna, Listing(sort="name")) == ["Adam", "Mia", "Zoe"]
+    assert await names(db, superadmin) == ["Other"]
+
+
+@pytest.mark.parametrize(
+    ("position", "order"),
+    [(1, "cabde"), (2, "acbde"), (3, "abcde"), (4, "abdce"), (5, "abdec"), (0, "cabde"), (-7, "cabde"), (99, "abdec")],
+)
+async def test_a_contact_moves_and_the_others_make_room(
+    db: Database, anna: User, new_contact: NewContact, actor: Actor, position: int, order: str
+) -> None:
+    made = {name: await new_contact(name) for name in "abcde"}
+    moved = await contacts.move_personal(db, actor, made["c"].uuid, position)
+    assert await names(db, anna) == list(order)
+    assert moved.position == order.index("c") + 1
+    assert moved.revision == (1 if order == "abcde" else 2)
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.tuples(st.just("move"), st.integers(0, 4), st.integers(-1, 7)),
+            st.tuples(st.just("delete"), st.integers(0, 4), st.just(0)),
+        ),
+        max_size=8,
+    )
+)
+async def test_whatever_is_moved_and_deleted_positions_have_no_gaps(
+    db: Database, anna: User, new_contact: NewContact, actor: Actor, steps: list[tuple[str, int, int]]
+) -> None:
+    for contact in (await contacts.page_of_personal(db, Listing(), anna.uuid)).items:
+        await contacts.delete_personal(db, actor, contact.uuid)
+    order = [(await new_contact(name)).uuid for name in "abcde"]
+    for what, index, position in steps:
+        if not order:
+            break
+        uuid = order.pop(index % len(order))
+        if what == "move":
+            order.insert(min(max(0, position - 1), len(order)), uuid)
+            await contacts.move_personal(db, actor, uuid, position)
+        else:
+            await contacts.delete_personal(db, actor, uuid)
+    found = (await contacts.page_of_personal(db, Listing(), anna.uuid)).items
+    assert [contact.uuid for contact in found] == order
+    assert [contact.position for contact in found] == list(range(1, len(order) + 1))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"name": "jose"}, ["José da Silva"]),
+        ({"name": "SILVA jo"}, ["José da Silva"]),
+        ({"name": "jose muller"}, []),
+        ({"name": "müll"}, ["Jürgen Müller"]),
+        ({"name": "STRASSE"}, ["Café Straße"]),
+        ({"name": "ΠΑΠΑΔΟΠΟΥΛΟΣ"}, ["Γιώργος Παπαδόπουλος"]),
+        ({"name": "ﾀﾅｶ"}, ["タナカ 一郎"]),
+        ({"name": "%"}, []),
+        ({"name": " "}, ["José da Silva", "Jürgen Müller", "Café Straße", "Γιώργος Παπαδόπουλος", "タナカ 一郎"]),
+        ({"number": "4930123"}, ["José da Silva"]),
+        ({"number": "(30) 12-3"}, ["José da Silva"]),
+        ({"number": "0171 5"}, ["Jürgen Müller"]),
+        ({"number": "4567"}, []),
+        ({"number": "3456"}, ["José da Silva"]),
+        ({"name": "jose", "number": "0171"}, []),
+        ({"name": "jurgen", "number": "0171"}, ["Jürgen Müller"]),
+    ],
+)
+async def test_people_are_found_by_name_and_by_number(
+    db: Database, anna: User, new_contact: NewContact, wanted: dict[str, Any], found: list[str]
+) -> None:
+    await new_contact("José da Silva", work="+49 30 123-456", mobile="7")
+    await new_contact("Jürgen Müller", mobile="0171/55 55", email="jm@example.org")
+    for name in ("Café Straße", "Γιώργος Παπαδόπουλος", "タナカ 一郎"):
+        await new_contact(name)
+    assert await names(db, anna, **wanted) == found
+
+
+@pytest.mark.parametrize(
+    ("q", "found"),
+    [
+        ("EXAMPLE.org", ["José"]),
+        ("sao paulo", ["José"]),
+        ("4930", ["José"]),
+        ("+49 30", ["José"]),
+        ("Room 5", ["Anna"]),
+        ("5", ["Anna", "José"]),
+        ("+", []),
+        ("_", []),
+        ("'", []),
+        ("", ["Anna", "José"]),
+    ],
+)
+async def test_the_company_is_searched_by_all_that_is_told_of_people(
+    db: Database, superadmin: User, actor: Actor, q: str, found: list[str]
+) -> None:
+    jose = {"name": "José", "work": "+49 (30) 55", "email": "jose@example.org", "location": "São Paulo"}
+    await contacts.create_company(db, actor, jose)
+    await contacts.create_company(db, actor, {"name": "Anna", "building": "Room 5"})
+    assert [contact.name for contact in (await contacts.page_of_company(db, Listing(q=q))).items] == found
+
+
+async def test_the_company_is_in_the_order_of_names_whatever_their_letters(db: Database, actor: Actor) -> None:
+    for name in ("Zoe", "ärmel", "Bob", "Émile", "adam"):
+        await contacts.create_company(db, actor, {"name": name})
+    order = ["adam", "ärmel", "Bob", "Émile", "Zoe"]
+    for sort, expected in ((None, order), ("name", order), ("-name", order[::-1])):
+        page = await contacts.page_of_company(db, Listing(sort=sort))
+        assert [contact.name for contact in page.items] == expected
+    with pytest.raises(Invalid, match="Sort by one of name,"):
+        await contacts.page_of_company(db, Listing(sort="folded_name"))
+
+
+async def test_a_change_is_found_under_what_is_new_and_under_what_stayed(
+    db: Database, anna: User, new_contact: NewContact, actor: Actor
+) -> None:
+    made = await new_contact("José", work="101", email="j@example.org")
+    changed = await contacts.update_personal(db, actor, made.uuid, {"name": "Zoë"})
+    assert (changed.name, changed.work, changed.revision, changed.position) == ("Zoë", "101", 2, 1)
+    assert await names(db, anna, name="jose") == []
+    assert await names(db, anna, name="zoe", number="101") == ["Zoë"]
+    await contacts.update_personal(db, actor, made.uuid, {"work": None, "home": "202"})
+    assert await names(db, anna, number="101") == []
+    assert await names(db, anna, Listing(q="j@example"), number="202") == ["Zoë"]
+
+
+async def test_nobody_reaches_into_the_directory_of_another(
+    db: Database, superadmin: User, anna: User, new_contact: NewContact, actor: Actor
+) -> None:
+    made = await new_contact("Zoe")
+    stranger = superadmin.uuid
+    for attempt in (
+        contacts.get_personal(db, made.uuid, stranger),
+        contacts.update_personal(db, actor, made.uuid, {"name": "x"}, owner=stranger),
+        contacts.move_personal(db, actor, made.uuid, 1, owner=stranger),
+        contacts.delete_personal(db, actor, made.uuid, owner=stranger),
+        contacts.get_personal(db, NOTHING),
+        contacts.create_personal(db, actor, NOTHING, {"name": "x"}),
+    ):
+        with pytest.raises(NotFound):
+            await attempt
+    assert await contacts.get_personal(db, made.uuid, anna.uuid) == made
+
+
+async def test_only_who_has_seen_the_current_version_changes_it(
+    db: Database, new_contact: NewContact, actor: Actor
+) -> None:
+    made = await new_contact("Zoe")
+    changed = await contacts.update_personal(db, actor, made.uuid, {"work": "1"}, {entity_tag(made)})
+    with pytest.raises(Stale):
+        await contacts.update_personal(db, actor, made.uuid, {"work": "2"}, {entity_tag(made)})
+    with pytest.raises(Stale):
+        await contacts.delete_personal(db, actor, made.uuid, {entity_tag(made)})
+    await contacts.delete_personal(db, actor, made.uuid, {entity_tag(changed)})
+    with pytest.raises(NotFound):
+        await contacts.get_personal(db, made.uuid)
+
+
+async def test_what_somebody_did_to_a_contact_is_written_down(
+    db: Database, anna: User, new_contact: NewContact, actor: Actor, last_entry: Callable[[], Awaitable[AuditEntry]]
+) -> None:
+    await new_contact("Adam")
+    made = await new_contact("Zoe")
+    steps: list[tuple[str, Awaitable[Any] | None]] = [
+        ("personal_contact.created", None),
+        ("personal_contact.updated", contacts.update_personal(db, actor, made.uuid, {"work": "0171"})),
+        ("personal_contact.moved", contacts.move_personal(db, actor, made.uuid, 1)),
+        ("personal_contact.deleted", contacts.delete_personal(db, actor, made.uuid)),
+    ]
+    for action, step in steps:
+        if step:
+            await step
+        entry = await last_entry()
+        assert (entry.action, entry.entity_uuid, entry.payload["user_uuid"]) == (action, made.uuid, anna.uuid)
+        assert "0171" not in str(entry.payload)
+
+
+async def test_a_user_takes_the_own_directory_along(
+    db: Database, anna: User, new_contact: NewContact, actor: Actor
+) -> None:
+    made = await new_contact("Zoe")
+    await users.delete(db, actor, anna.uuid)
+    with pytest.raises(NotFound):
+        await contacts.get_personal(db, made.uuid)
+
+
+async def test_a_directory_does_not_grow_without_end(
+    db: Database, new_contact: NewContact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contacts, "MAX_PERSONAL", 2)
+    await new_contact("a")
+    made = await new_contact("b")
+    with pytest.raises(Conflict, match="at most 2"):
+        await new_contact("c")
+    assert made.position == 2
+
+
+async def test_thousands_are_paged_searched_and_moved_at_once(db: Database, anna: User, actor: Actor) -> None:
+    people = [(f"{number}", *[f"name {number:05}"] * 3, f"{number:07}", "t", "t") for number in range(MANY)]
+    async with db.transaction() as tx:
+        await tx.many(
+            "INSERT INTO company_contacts (uuid, name, folded_name, folded, digits, created_at, updated_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            people,
+        )
+        await tx.many(
+            "INSERT INTO personal_contacts"
+            " (uuid, name, folded_name, folded, digits, created_at, updated_at, user_uuid, position)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(*person, anna.uuid, number) for number, person in enumerate(people, 1)],
+        )
+    for find in (
+        lambda **more: contacts.page_of_personal(db, Listing(limit=32, offset=4900), anna.uuid, **more),
+        lambda **more: contacts.page_of_company(db, Listing(limit=32, offset=4900), **more),
+    ):
+        for wanted, total in (({}, MANY), ({"name": "name 0"}, MANY), ({"number": "0004999"}, 1)):
+            before = time.perf_counter()
+            page = await find(**wanted)
+            assert time.perf_counter() - before < PAGE_SECONDS
+            assert (page.total, len(page.items)) == (total, 32 if total == MANY else 0)
+    before = time.perf_counter()
+    await contacts.move_personal(db, actor, "0", MANY)
+    assert time.perf_counter() - before < PAGE_SECONDS
+    assert (await contacts.get_personal(db, "1")).position == 1
+
+
+@pytest.mark.parametrize(
+    ("select", "index"),
+    [
+        (f"{contacts._SELECT_PERSONAL} WHERE user_uuid = '' ORDER BY position, uuid", "personal_contacts_in_order"),
+        (f"{contacts._SELECT_COMPANY} ORDER BY folded_name, uuid", "company_contacts_by_name"),
+    ],
+)
+async def test_a_page_is_read_in_the_order_of_its_index(db: Database, select: str, index: str) -> None:
+    plan = [row["detail"] for row in await db.rows(f"EXPLAIN QUERY PLAN {select}")]
+    assert index in plan[0]
+    assert not any("SORT" in step or "B-TREE FOR ORDER BY" in step for step in plan)

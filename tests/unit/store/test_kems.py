@@ -1,0 +1,53 @@
+import pytest
+
+from cisisk.model.discovery import Discovery, Revealed
+from cisisk.model.errors import Invalid, NotFound
+from cisisk.model.mac import Mac
+from cisisk.model.user import Actor
+from cisisk.store import kems, phones
+from cisisk.store.database import Database
+from cisisk.store.listing import Listing
+
+OTHER = Mac("AABBCCDDEE02")
+FOUND = Discovery(at="2026-06-28T12:00:00.000Z", revealed=Revealed())
+
+
+async def test_a_module_knows_its_phone_and_those_beside_it(db: Database, actor: Actor, mac: Mac) -> None:
+    for phone in (mac, OTHER):
+        await phones.create(db, actor, phone, {"model": "CP-7965G"})
+    for phone, model in ((mac, "7915"), (mac, None), (OTHER, "7916"), (None, "7914")):
+        await kems.create(db, actor, {"connected_phone": phone, "model": model})
+    found = {kem.model: kem for kem in (await kems.page(db, Listing())).items}
+    assert {model: (kem.phone_model, kem.beside) for model, kem in found.items()} == {
+        "7915": ("CP-7965G", (None,)),
+        None: ("CP-7965G", ("7915",)),
+        "7916": ("CP-7965G", ()),
+        "7914": (None, ()),
+    }
+    assert await kems.get(db, found["7915"].uuid) == found["7915"]
+
+
+async def test_a_phone_with_a_module_is_somebodys(db: Database, actor: Actor, mac: Mac) -> None:
+    await phones.discover(db, {mac: FOUND, OTHER: FOUND})
+    made = await kems.create(db, actor, {"connected_phone": mac})
+    assert (await phones.get(db, mac)).discovery is None
+    await kems.update(db, actor, made.uuid, {"connected_phone": OTHER})
+    assert (await phones.get(db, OTHER)).discovery is None
+
+
+async def test_a_module_goes_with_its_phone_and_not_with_another(db: Database, actor: Actor, mac: Mac) -> None:
+    for phone in (mac, OTHER):
+        await phones.create(db, actor, phone, {})
+    gone, kept = [await kems.create(db, actor, {"connected_phone": phone}) for phone in (mac, OTHER)]
+    await phones.delete(db, actor, mac)
+    with pytest.raises(NotFound, match="Cisco KEM not found"):
+        await kems.get(db, gone.uuid)
+    assert await kems.get(db, kept.uuid) == kept
+
+
+async def test_a_phone_that_is_not_there_is_refused(db: Database, actor: Actor, mac: Mac) -> None:
+    made = await kems.create(db, actor, {})
+    with pytest.raises(Invalid) as refused:
+        await kems.update(db, actor, made.uuid, {"connected_phone": mac})
+    assert refused.value.fields == {"connected_phone": ["No such phone"]}
+    assert await kems.get(db, made.uuid) == made

@@ -1,0 +1,90 @@
+import pytest
+
+from cisisk.model.errors import Conflict, Invalid, NotFound, Stale
+from cisisk.model.mac import Mac
+from cisisk.model.phone_login import ReturnedTo
+from cisisk.model.revision import entity_tag
+from cisisk.model.site import EmergencyCall
+from cisisk.model.user import Actor
+from cisisk.store import phones, profiles, sites
+from cisisk.store.database import Database
+from cisisk.store.listing import Listing
+from tests.unit.store.conftest import LastEntry, NewProfile, NewUser
+
+
+async def test_a_site_is_kept_changed_and_removed(
+    db: Database, actor: Actor, new_user: NewUser, new_profile: NewProfile, last_entry: LastEntry
+) -> None:
+    profile = await new_profile(await new_user())
+    made = await sites.create(db, actor, {"name": "Lisbon", "logout_at": ["20:00", "12:30"]})
+    assert (made.name, made.logout_at, made.logout_profile_uuid) == ("Lisbon", ("20:00", "12:30"), None)
+    assert (await sites.page(db, Listing(q="isb"))).items == [made] == [await sites.get(db, made.uuid)]
+    changed = await sites.update(
+        db, actor, made.uuid, {"logout_profile_uuid": profile.uuid, "logout_at": []}, {entity_tag(made)}
+    )
+    assert (changed.logout_profile_uuid, changed.logout_at) == (profile.uuid, ())
+    assert (await last_entry()).payload == {"changed": ["logout_at", "logout_profile_uuid"]}
+    with pytest.raises(Stale):
+        await sites.update(db, actor, made.uuid, {"name": "Porto"}, {entity_tag(made)})
+    assert (await sites.update(db, actor, made.uuid, {"logout_at": None, "name": "LISBON"})).logout_at is None
+    await profiles.delete(db, actor, profile.uuid)
+    assert (await sites.get(db, made.uuid)).logout_profile_uuid is None
+    with pytest.raises(Stale):
+        await sites.delete(db, actor, made.uuid, {entity_tag(made)})
+    await sites.delete(db, actor, made.uuid)
+    assert (await last_entry()).action == "site.deleted"
+    with pytest.raises(NotFound):
+        await sites.get(db, made.uuid)
+
+
+async def test_two_sites_have_two_names_and_a_logout_profile_exists(db: Database, actor: Actor) -> None:
+    await sites.create(db, actor, {"name": "Lisbon"})
+    other = await sites.create(db, actor, {"name": "Porto"})
+    with pytest.raises(Conflict, match="There is a site lisbon already"):
+        await sites.create(db, actor, {"name": "lisbon"})
+    with pytest.raises(Conflict):
+        await sites.update(db, actor, other.uuid, {"name": "Lisbon"})
+    for attempt in (
+        sites.create(db, actor, {"name": "Faro", "logout_profile_uuid": other.uuid}),
+        sites.update(db, actor, other.uuid, {"logout_profile_uuid": other.uuid}),
+    ):
+        with pytest.raises(Invalid) as refused:
+            await attempt
+        assert refused.value.fields == {"logout_profile_uuid": ["No such profile"]}
+
+
+async def test_a_phone_has_what_its_site_says_where_it_says_nothing_itself(
+    db: Database, actor: Actor, mac: Mac, new_user: NewUser, new_profile: NewProfile
+) -> None:
+    anna = await new_user()
+    of_site, of_phone = await new_profile(anna), await new_profile(anna)
+    assert await sites.logout_profiles(db, mac) == []
+    assert await sites.emergency_call(db, mac) == EmergencyCall()
+    await phones.create(db, actor, mac, {"location": "lisbon", "emergency_caller_id": ""})
+    assert await sites.emergency_call(db, mac) == EmergencyCall()
+    site = await sites.create(
+        db, actor, {"name": "Lisbon", "emergency_location": "Rua 1", "emergency_caller_id": "112"}
+    )
+    assert await sites.emergency_call(db, mac) == EmergencyCall(location="Rua 1", caller_id="112")
+    await phones.update(db, actor, mac, {"emergency_location": "Rua 1, 3rd floor"})
+    assert await sites.emergency_call(db, mac) == EmergencyCall(location="Rua 1, 3rd floor", caller_id="112")
+    assert await sites.logout_profiles(db, mac) == []
+    await sites.update(db, actor, site.uuid, {"logout_profile_uuid": of_site.uuid})
+    assert await sites.logout_profiles(db, mac) == [(ReturnedTo.SITE, of_site.uuid)]
+    await phones.update(db, actor, mac, {"logout_profile_uuid": of_phone.uuid})
+    both = [(ReturnedTo.PHONE, of_phone.uuid), (ReturnedTo.SITE, of_site.uuid)]
+    assert await sites.logout_profiles(db, mac) == both
+    await profiles.delete(db, actor, of_phone.uuid)
+    assert await sites.logout_profiles(db, mac) == both[1:]
+    await phones.update(db, actor, mac, {"location": "Porto"})
+    assert await sites.logout_profiles(db, mac) == []
+
+
+async def test_the_logout_profile_of_a_phone_exists(db: Database, actor: Actor, mac: Mac) -> None:
+    columns = {"logout_profile_uuid": "6f2f4fd4-6f2b-4cf2-9d0c-6a0f4f6d3c11"}
+    with pytest.raises(Invalid) as refused:
+        await phones.create(db, actor, mac, columns)
+    assert refused.value.fields == {"logout_profile_uuid": ["No such profile"]}
+    await phones.create(db, actor, mac, {})
+    with pytest.raises(Invalid):
+        await phones.update(db, actor, mac, columns)
