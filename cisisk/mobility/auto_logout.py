@@ -11,7 +11,6 @@ from cisisk.mobility.registrations import CallState, Registrations
 from cisisk.mobility.switch import Switcher
 from cisisk.model.errors import CisiskError, NotFound, StorageFailed
 from cisisk.model.logout_times import next_time_of_day, time_of_day
-from cisisk.model.mac import Mac
 from cisisk.model.phone_login import EndReason, PhoneLogin
 from cisisk.model.user import SYSTEM
 from cisisk.store import deployments, phone_logins
@@ -71,7 +70,7 @@ class AutoLogout:
         self._registrations = registrations
         self._clock = clock
         self._observed_since = clock()
-        self._not_before: dict[Mac, datetime] = {}
+        self._not_before: dict[tuple[str, EndReason], datetime] = {}
 
     async def run(self) -> None:
         """Log out whose time has come, until cancelled; first those whose time came while Cisisk did not run."""
@@ -93,13 +92,13 @@ class AutoLogout:
         now = self._clock()
         due, later = [], [now + LONGEST_SLEEP]
         for each in await phone_logins.all_open(self._db):
-            moment, reason = min(self._ends(each), default=(now + LONGEST_SLEEP, EndReason.TIMEOUT))
-            moment = max(moment, self._not_before.get(each.login.mac, moment))
+            ends = self._not_too_early(each.login, self._ends(each))
+            moment, reason = min(ends, default=(now + LONGEST_SLEEP, EndReason.TIMEOUT))
             if moment <= now:
                 due.append((each.login, reason))
             else:
                 later.append(moment)
-        self._not_before = {mac: moment for mac, moment in self._not_before.items() if moment > now}
+        self._not_before = {key: moment for key, moment in self._not_before.items() if moment > now}
         at_once = asyncio.Semaphore(_AT_ONCE)
 
         async def log_out(login: PhoneLogin, reason: EndReason) -> None:
@@ -108,6 +107,13 @@ class AutoLogout:
 
         await asyncio.gather(*(log_out(login, reason) for login, reason in due))
         return min(later) - now
+
+    def _not_too_early(
+        self, login: PhoneLogin, ends: Iterator[tuple[datetime, EndReason]]
+    ) -> Iterator[tuple[datetime, EndReason]]:
+        """The same, with those put off that were tried in vain; they put off no other."""
+        for moment, reason in ends:
+            yield max(moment, self._not_before.get((login.uuid, reason), moment)), reason
 
     def _ends(self, each: OpenLogin) -> Iterator[tuple[datetime, EndReason]]:
         """What ends a login, and when; for idleness, when at the earliest."""
@@ -134,12 +140,12 @@ class AutoLogout:
         try:
             wait = await self._call_ends(login, reason) if reason in _BY_THE_CLOCK else None
             if wait is not None:
-                self._not_before[mac] = now + wait
+                self._not_before[login.uuid, reason] = now + wait
                 return
             await self._logins.log_out(SYSTEM, mac, reason, login=login)
         except CisiskError as error:
             log.warning("logout of %s from %s (%s): %s", login.username, mac, reason, error)
-            self._not_before[mac] = now + AGAIN
+            self._not_before[login.uuid, reason] = now + AGAIN
 
     async def _call_ends(self, login: PhoneLogin, reason: EndReason) -> timedelta | None:
         """How long to wait because of a call; None when nothing is known that speaks against a logout."""

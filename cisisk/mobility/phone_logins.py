@@ -4,12 +4,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeAlias, TypeVar
 
 from cisisk.mobility.switch import Switcher
 from cisisk.mobility.turns import Turns
-from cisisk.model.clock import Timestamp, timestamp
 from cisisk.model.deployment import NOW, Deployment, OnTimeout, Origin, Policy
 from cisisk.model.errors import CisiskError, Conflict, NotFound, StorageFailed
 from cisisk.model.mac import Mac
@@ -41,10 +40,6 @@ _WayBack: TypeAlias = tuple[ReturnedTo, Callable[[], Awaitable[Deployment]]]
 _T = TypeVar("_T")
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True, slots=True)
 class _Fitted:
     """As much of a phone as profiles are compared with; what is not known is None."""
@@ -60,7 +55,6 @@ class PhoneLogins:
         policy: of switches; that of a logout is the same but for what would keep the user on the phone.
         multiple: what becomes of a login while the user is logged in elsewhere.
         maximum: how long one login may last; None for as long as it likes.
-        clock: the time, aware.
     """
 
     def __init__(
@@ -71,14 +65,12 @@ class PhoneLogins:
         *,
         multiple: Multiple = Multiple.DENY,
         maximum: timedelta | None = None,
-        clock: Callable[[], datetime] = _now,
     ) -> None:
         self._db = db
         self._switcher = switcher
         self._logout_policy = replace(policy, when=NOW, refuse_in_call=False, on_timeout=OnTimeout.KEEP)
         self._multiple = multiple
         self._maximum = maximum
-        self._clock = clock
         self._turns = Turns()
         self._running: set[asyncio.Task[Any]] = set()
 
@@ -148,7 +140,7 @@ class PhoneLogins:
 
         Args:
             profile_uuid: None for the first of :meth:`profiles_for`.
-            minutes: how long at most; None for as long as the settings say.
+            minutes: how long at most from its beginning; None for as long as the settings say.
             takes_over: the user has confirmed that the logins on other phones end.
             replaces: somebody else may be logged in on the phone now.
 
@@ -217,7 +209,8 @@ class PhoneLogins:
                     profile,
                     way=how,
                     takes_over=bool(where) and self._multiple is Multiple.TAKE_OVER,
-                    until=self._until(minutes),
+                    is_only=self._multiple is not Multiple.ALLOW,
+                    minutes=self._minutes(minutes),
                 )
             try:
                 deployment = await self._switcher.switch(actor, profile.uuid, mac)
@@ -256,31 +249,31 @@ class PhoneLogins:
         if where and self._multiple is not Multiple.ALLOW and not (may_take_over and takes_over):
             raise LoggedInElsewhere(where, may_take_over=may_take_over)
 
-    def _until(self, minutes: int | None) -> Timestamp | None:
-        limits = [self._maximum, None if minutes is None else timedelta(minutes=minutes)]
-        given = [limit for limit in limits if limit is not None]
-        return timestamp(self._clock() + min(given)) if given else None
+    def _minutes(self, wanted: int | None) -> int | None:
+        limits = [None if self._maximum is None else self._maximum // timedelta(minutes=1), wanted]
+        return min((limit for limit in limits if limit is not None), default=None)
 
     async def _log_out(
         self, actor: Actor, mac: Mac, reason: EndReason, meant: PhoneLogin | None = None
     ) -> PhoneLogin | None:
         async with self._turns.take(mac):
-            await self._call_off(actor, mac, meant)
+            await self._call_off(actor, mac, reason, meant)
             login = await phone_logins.leave(self._db, mac, reason, None if meant is None else meant.uuid)
             return None if login is None else await self._give_back(actor, login)
 
-    async def _call_off(self, actor: Actor, mac: Mac, meant: PhoneLogin | None) -> None:
+    async def _call_off(self, actor: Actor, mac: Mac, reason: EndReason, meant: PhoneLogin | None) -> None:
         """A login that waits for the end of a call does not begin."""
-        waiting = await phone_logins.beginning_on(self._db, mac)
-        if waiting is None or (meant is not None and meant.uuid != waiting.uuid):
-            return
-        if waiting.deployment is not None:
+        for waiting in await phone_logins.beginning_on(self._db, mac):
+            if meant is not None and meant.uuid != waiting.uuid:
+                continue
             try:
-                await self._switcher.cancel(actor, waiting.deployment)
+                if waiting.deployment is not None:
+                    await self._switcher.cancel(actor, waiting.deployment)
             except Conflict:
                 # It is just about to begin: then it ends like any other.
-                return
-        await phone_logins.forget(self._db, waiting)
+                await phone_logins.leave_once_begun(self._db, waiting, reason)
+            else:
+                await phone_logins.forget(self._db, waiting)
 
     async def _give_back(self, actor: Actor, login: PhoneLogin) -> PhoneLogin:
         """Give the phone of a login something else, so that the login ends."""
@@ -312,9 +305,7 @@ class PhoneLogins:
 
     async def forget_what_never_begins(self) -> None:
         """Forget the logins whose switch was called off or failed without their being told."""
-        for login in await phone_logins.never_to_begin(self._db):
-            if not self._turns.are_taken(login.mac):
-                await phone_logins.forget(self._db, login)
+        await phone_logins.forget_what_never_begins(self._db, self._turns.taken)
 
     async def stop(self) -> None:
         """Leave what is under way to the next start."""

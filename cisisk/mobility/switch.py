@@ -252,11 +252,11 @@ class Switcher:
             except (NotFound, Conflict) as error:
                 await progress.failed(self._db, deferred, f"When its time had come: {error}")
                 return await deployments.get(self._db, deferred.uuid)
-            content = await self._content(deferred.sha256)
+            content = await self._again(resolved.target, deferred.sha256, deferred)
             found = await self._deployer.served_to(mac)
             served = found.content if found else None
             target = await self._deployer.identified(resolved.target, served, content)
-            plan = _plan(resolved, target, deferred.policy, deferred.origin)
+            plan = replace(_plan(resolved, target, deferred.policy, deferred.origin), content=content)
             deployment = await progress.begun(self._db, deferred, plan, served)
             return await self._deployer.deploy(actor, deployment, target, found, superseded)
 
@@ -264,55 +264,72 @@ class Switcher:
         mac = undone.mac
         # Supersedes none: a newer switch that has its turn before it is what counts.
         async with self._deployer.turn(mac, supersedes=False) as superseded:
-            undone, content = await self._undoable(undone.uuid)
+            undone, sha256 = await self._undoable(undone.uuid)
             if only_if_timed_out and (undone.timed_out_on is None or undone.ended_at is not None):
                 raise Conflict(f"The phone has come further meanwhile: {undone.state}")
             found = await self._deployer.served_to(mac)
             if found is None or found.sha256 != undone.sha256:
                 raise Conflict("Somebody else has changed or removed the served file since: it is left as it is")
-            target = await self._deployer.identified(await self.target_of(undone), found.content, content)
-            plan = await self._plan_again(target, undone.replaced or "", content, Origin.ROLLBACK)
+            target, plan = await self._plan_again(await self.target_of(undone), sha256, found.content, Origin.ROLLBACK)
             policy = replace(undone.policy, when=NOW, on_timeout=OnTimeout.KEEP)
             plan = replace(plan, policy=policy, rolls_back=undone.uuid)
             deployment = await progress.record(self._db, actor, plan, found.content)
-            if undone.fetched_at is None:
+            content = plan.content
+            if undone.fetched_at is None and deployment.sha256 == sha256:
                 return await self._deployer.serve(actor, deployment, content, found, NOT_NEEDED)
             return await self._deployer.deploy(actor, deployment, target, found, superseded)
 
-    async def _undoable(self, uuid: str) -> tuple[Deployment, bytes]:
-        """What is to be undone, as it is now, and the config that is to be served again. Raises Conflict."""
+    async def _undoable(self, uuid: str) -> tuple[Deployment, str]:
+        """What is to be undone, as it is now, and the sha256 of what is to be served again. Raises Conflict."""
         undone = await deployments.get(self._db, uuid)
         if undone.written_at is None or undone.superseded_at is not None:
             raise Conflict(f"The phone is not served this deployment's config, which is {undone.state}")
         if undone.replaced is None:
             raise Conflict("The phone was served no config before, and would not work without one")
-        return undone, await self._content(undone.replaced)
+        return undone, undone.replaced
 
     async def _put_back_in_turn(self, actor: Actor, mac: Mac, sha256: str, origin: Origin) -> Deployment:
         async def who(tx: Transaction) -> Target:
             return await _target(tx, mac, await phones.find(tx, mac), None)
 
         async with self._deployer.turn(mac) as superseded:
-            content = await self._content(sha256)
             found = await self._deployer.served_to(mac)
             served = found.content if found else None
-            target = await self._deployer.identified(await self._db.read(who), served, content)
-            plan = await self._plan_again(target, sha256, content, origin)
+            target, plan = await self._plan_again(await self._db.read(who), sha256, served, origin)
             deployment = await progress.record(self._db, actor, plan, served)
             return await self._deployer.deploy(actor, deployment, target, found, superseded)
 
-    async def _plan_again(self, target: Target, sha256: str, content: bytes, origin: Origin) -> Plan:
-        """To serve what was served before, under the name of the profile that it was then."""
+    async def _plan_again(
+        self, target: Target, sha256: str, served: bytes | None, origin: Origin
+    ) -> tuple[Target, Plan]:
+        """To serve what was served before, under the name of the profile that it was then; and who the phone is."""
         before = await deployments.of_config(self._db, target.mac, sha256)
-        return Plan(
+        content = await self._again(target, sha256, before)
+        target = await self._deployer.identified(target, served, content)
+        plan = Plan(
             mac=target.mac,
             content=content,
             profile_uuid=before.profile_uuid if before else None,
             profile_name=before.profile_name if before else "what was served before",
             origin=origin,
+            # To go back once more would be to serve what was taken back.
             policy=replace(self._policy, when=NOW, on_timeout=OnTimeout.KEEP),
             **_registration(target),
         )
+        return target, plan
+
+    async def _again(self, target: Target, sha256: str, earlier: Deployment | None) -> bytes:
+        """A config as it was, but for where the phone is: that may be elsewhere by now, and is what rescuers are told.
+
+        The profile that it came from is rendered anew, unless it has been changed or deleted since.
+        """
+        content = await self._content(sha256)
+        with suppress(NotFound):
+            profile = await profiles.get(self._db, (earlier.profile_uuid if earlier else None) or "")
+            tells = profile.placeholders and not placeholders.used(profile.cnf_xml).isdisjoint(placeholders.EMERGENCY)
+            if tells and earlier is not None and profile.updated_at <= earlier.recorded_at:
+                return await self._render(profile, target)
+        return content
 
     async def _trigger_in_turn(self, deployment: Deployment, action: RestartType | None) -> Deployment:
         mac = deployment.mac

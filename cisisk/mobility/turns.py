@@ -1,7 +1,7 @@
 """One change of a phone's config at a time, in the order of their acceptance."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -23,6 +23,10 @@ class Turns:
     def are_taken(self, mac: Mac) -> bool:
         """Whether somebody is changing this phone's config at this moment."""
         return mac in self._queues
+
+    def taken(self) -> Collection[Mac]:
+        """The phones for which :meth:`are_taken` holds."""
+        return self._queues.keys()
 
     @asynccontextmanager
     async def take(self, mac: Mac, *, supersedes: bool = True) -> AsyncIterator[asyncio.Future[None]]:

@@ -1,11 +1,15 @@
 """When logins end by the clock."""
 
+import logging
 import os
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
+
+log = logging.getLogger(__name__)
 
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 
@@ -39,12 +43,20 @@ def next_time_of_day(after: datetime, times: Collection[time], zone: tzinfo) -> 
 
 
 def local_zone(environ: Mapping[str, str] = os.environ, localtime: Path = Path("/etc/localtime")) -> tzinfo:
-    """The zone of this machine's clock, with its changes: what ``TZ`` names, else what the system is set to."""
+    """The zone of this machine's clock, with its changes: what ``TZ`` names, else what the system is set to.
+
+    ``TZ`` is the name of a zone or the path of its file (tzset(3)). Rules written out in it are not understood.
+    """
     named = environ.get("TZ", "").removeprefix(":")
-    try:
-        if named:
-            return ZoneInfo(named)
-        with localtime.open("rb") as compiled:
-            return ZoneInfo.from_file(compiled)
-    except (OSError, ValueError, KeyError):
-        return UTC
+    for source in (named, str(localtime)) if named else (str(localtime),):
+        with suppress(OSError, ValueError, KeyError):
+            return _zone(source)
+    log.warning("the time zone of this machine is not known (TZ, %s): logins end by the clock in UTC", localtime)
+    return UTC
+
+
+def _zone(source: str) -> tzinfo:
+    if not source.startswith("/"):
+        return ZoneInfo(source)
+    with Path(source).open("rb") as compiled:
+        return ZoneInfo.from_file(compiled)

@@ -13,7 +13,7 @@ OLD_PAGE_BYTES = 8 * 1024
 """What the small memory of a 79xx takes for certain."""
 NEW_PAGE_BYTES = 40 * 1024
 """Cisco's own figure, which it gives for CiscoIPPhoneExecute."""
-OLD_MENU_ITEMS, NEW_MENU_ITEMS = 24, 100
+OLD_MENU_ITEMS, NEW_MENU_ITEMS = 20, 100
 """A page of a menu: as many as fit into those bytes with long names and our URLs, and never more than 100."""
 
 _LARGE = frozenset({Family.P894X, Family.P99XX, Family.P78XX, Family.P88XX, Family.P8821, Family.P883X, Family.DX})

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -113,14 +113,20 @@ class Switches:
         )
         return self._keep(mac, profile.name, logging_in)
 
-    def end(self, asked: Asked) -> str:
-        """Begin the logout of whoever is logged in on the phone; its name likewise."""
-        return self._keep(asked.phone, None, self._logins.log_out(asked.actor, asked.phone, EndReason.MANUAL))
+    def end(self, asked: Asked, logins: Sequence[PhoneLogin]) -> str:
+        """Begin the end of a user's logins on the phone, of which one may be waiting; its name likewise."""
+        return self._keep(asked.phone, None, self._log_out(asked, logins))
 
     def find(self, name: str, mac: Mac) -> _Switch | None:
         """One of them by its name, if the same phone asks."""
         known = self._begun.get(name)
         return known if known is not None and known.mac == mac else None
+
+    async def _log_out(self, asked: Asked, logins: Sequence[PhoneLogin]) -> PhoneLogin | None:
+        ended = [
+            await self._logins.log_out(asked.actor, asked.phone, EndReason.MANUAL, login=login) for login in logins
+        ]
+        return next((login for login in ended if login is not None), None)
 
     def _keep(self, mac: Mac, profile: str | None, work: Coroutine[Any, Any, PhoneLogin | None]) -> str:
         self._forget()
@@ -204,13 +210,10 @@ class ProfileSwitch:
         return _told(await deployments.get(self._db, login.deployment), look_again)
 
     async def logout(self, visit: Visit) -> Answer:
-        """The end of the session, and of the login if that is the same user's; another's profile stays."""
+        """The end of the session, and of what that user has on the phone, or waits for; another's profile stays."""
         asked = visit.asked
         await self._gate.leave(visit)
-        logins = await self._logins.where(visit.session.user_uuid)
-        if not any(login.mac == asked.phone for login in logins):
-            return _said(LOGOUT, _OUT)
-        return self._end(asked)
+        return await self._end(asked, visit.session.user_uuid)
 
     async def leave(self, asked: Asked) -> Answer:
         """Asks before whoever is logged in on the phone is logged out, and does it: who is at the phone needs no PIN.
@@ -226,7 +229,10 @@ class ProfileSwitch:
             raise NotShown(ELSEWHERE)
         purpose = f"leave {occupant}"
         if self._gate.redeem(asked, purpose):
-            return self._end(asked)
+            login = await self._logins.on(asked.phone)
+            if login is None or login.username != occupant:
+                return _said(LOGOUT, f"{occupant} is no longer logged in on this phone.")
+            return await self._end(asked, login.user_uuid)
         yes = asked.links.to("profile-switch/leave", **{TICKET: self._gate.ticket(asked, purpose)})
         return _question(LOGOUT, f"Log {occupant} out? The phone restarts.", yes)
 
@@ -268,8 +274,9 @@ class ProfileSwitch:
         """Answer at once: a phone gives up after some seconds, and a switch may take longer."""
         return self._answer(visit.asked, profile.name, self._switches.begin(visit, profile, takes_over=takes_over))
 
-    def _end(self, asked: Asked) -> Answer:
-        return self._answer(asked, None, self._switches.end(asked))
+    async def _end(self, asked: Asked, user_uuid: str) -> Answer:
+        logins = [login for login in await self._logins.where(user_uuid) if login.mac == asked.phone]
+        return self._answer(asked, None, self._switches.end(asked, logins)) if logins else _said(LOGOUT, _OUT)
 
     @staticmethod
     def _answer(asked: Asked, profile: str | None, name: str) -> Answer:

@@ -1,11 +1,14 @@
 """Who is logged in on which phone, and who was."""
 
+import json
 import sqlite3
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from cisisk.model.clock import Timestamp, now
+from cisisk.model.clock import Timestamp, now, timestamp
 from cisisk.model.deployment import Deployment, Origin
 from cisisk.model.errors import NotFound
 from cisisk.model.mac import Mac
@@ -97,10 +100,10 @@ async def last_on(db: Database | Transaction, mac: Mac) -> PhoneLogin | None:
     return None if row is None else _login(row)
 
 
-async def beginning_on(db: Database, mac: Mac) -> PhoneLogin | None:
-    """Who is to be logged in on a phone, and is not yet."""
-    row = await db.row(f"{_SELECT} WHERE phone_logins.mac = ? AND logged_in_at IS NULL", (mac.digits,))
-    return None if row is None else _login(row)
+async def beginning_on(db: Database, mac: Mac) -> list[PhoneLogin]:
+    """Who is to be logged in on a phone, and is not yet: one, but while it is uncertain that the next replaces them."""
+    rows = await db.rows(f"{_SELECT} WHERE phone_logins.mac = ? AND logged_in_at IS NULL", (mac.digits,))
+    return [_login(row) for row in rows]
 
 
 async def of_user(db: Database | Transaction, user_uuid: str) -> list[PhoneLogin]:
@@ -147,12 +150,15 @@ async def begin(
     *,
     way: LoginWay,
     takes_over: bool,
-    until: Timestamp | None,
+    is_only: bool,
+    minutes: int | None,
 ) -> PhoneLogin:
-    """Write down, before anything is done, that a user is to be logged in on a phone; nobody else will be then.
+    """Write down, before anything is done, that a user is to be logged in on a phone.
 
     Args:
         takes_over: end the user's logins on other phones once this one has begun.
+        is_only: the user may be logged in on no other phone at the same time.
+        minutes: how long it may last once it has begun; None for as long as it likes.
 
     Raises:
         NotFound: no such user.
@@ -161,18 +167,27 @@ async def begin(
     if user is None:
         raise NotFound("User not found")
     uuid = str(uuid4())
-    await tx.rows("DELETE FROM phone_logins WHERE mac = ? AND logged_in_at IS NULL", (mac.digits,))
     await tx.rows(
         "INSERT INTO phone_logins (uuid, mac, user_uuid, username, profile_uuid, profile_name, way, takes_over,"
-        " requested_at, until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (uuid, mac.digits, user_uuid, user["username"], profile.uuid, profile.name, way, takes_over, now(), until),
+        " is_only, minutes, requested_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(uuid, mac.digits, user_uuid, user["username"], profile.uuid, profile.name),
+            *(way, takes_over, is_only, minutes, now()),
+        ),
     )
     return await get(tx, uuid)
 
 
 async def requested(db: Database, login: PhoneLogin, deployment: str) -> PhoneLogin:
-    """The deployment that serves the phone the profile, now or later; the login as it is then."""
+    """The deployment that serves the phone the profile, now or later; the login as it is then.
+
+    Nobody else who was to be logged in there will be: that deployment has superseded theirs.
+    """
     async with db.transaction() as tx:
+        await tx.rows(
+            "DELETE FROM phone_logins WHERE mac = ? AND logged_in_at IS NULL AND uuid <> ?",
+            (login.mac.digits, login.uuid),
+        )
         await tx.rows(
             "UPDATE phone_logins SET deployment = ? WHERE uuid = ? AND logged_in_at IS NULL", (deployment, login.uuid)
         )
@@ -185,14 +200,24 @@ async def forget(db: Database, login: PhoneLogin) -> None:
         await tx.rows("DELETE FROM phone_logins WHERE uuid = ? AND logged_in_at IS NULL", (login.uuid,))
 
 
-async def never_to_begin(db: Database) -> list[PhoneLogin]:
-    """Those that have not begun and never will: no deployment is under way that would serve the phone the profile."""
-    rows = await db.rows(
-        f"{_SELECT} WHERE logged_in_at IS NULL AND NOT EXISTS (SELECT 1 FROM deployments"  # noqa: S608 -- own names
-        " WHERE deployments.mac = phone_logins.mac AND deployments.profile_uuid = phone_logins.profile_uuid"
-        " AND written_at IS NULL AND deployments.ended_at IS NULL)"
-    )
-    return [_login(row) for row in rows]
+async def forget_what_never_begins(db: Database, busy: Callable[[], Collection[Mac]]) -> None:
+    """Those that have not begun and never will: no deployment is under way that would serve the phone the profile.
+
+    Args:
+        busy: gives the phones on which somebody is about to ask for that deployment.
+    """
+    async with db.transaction() as tx:
+        # Asked where nobody else can write: who has asked for one and is busy no more has it in the store.
+        macs = json.dumps([mac.digits for mac in busy()])
+        await tx.rows(
+            "DELETE FROM phone_logins"
+            " WHERE logged_in_at IS NULL AND mac NOT IN (SELECT value FROM json_each(?))"
+            " AND NOT EXISTS (SELECT 1 FROM deployments WHERE deployments.mac = phone_logins.mac"
+            " AND deployments.profile_uuid = phone_logins.profile_uuid"
+            " AND deployments.uuid = COALESCE(phone_logins.deployment, deployments.uuid)"
+            " AND written_at IS NULL AND deployments.ended_at IS NULL)",
+            (macs,),
+        )
 
 
 async def leave(db: Database, mac: Mac, reason: EndReason, uuid: str | None = None) -> PhoneLogin | None:
@@ -207,6 +232,15 @@ async def leave(db: Database, mac: Mac, reason: EndReason, uuid: str | None = No
             return None
         await tx.rows("UPDATE phone_logins SET reason = ? WHERE uuid = ? AND reason IS NULL", (reason, login.uuid))
         return await get(tx, login.uuid)
+
+
+async def leave_once_begun(db: Database, login: PhoneLogin, reason: EndReason) -> None:
+    """Decide it for a login that can no longer be kept from beginning."""
+    async with db.transaction() as tx:
+        await tx.rows(
+            "UPDATE phone_logins SET reason = ? WHERE uuid = ? AND ended_at IS NULL AND reason IS NULL",
+            (reason, login.uuid),
+        )
 
 
 async def leave_everywhere(db: Database, user_uuid: str, reason: EndReason) -> list[PhoneLogin]:
@@ -254,9 +288,10 @@ async def served(tx: Transaction, actor: Actor, deployment: Deployment, moment: 
     begun = None
     if deployment.origin is Origin.SWITCH:
         begun = await tx.row(
-            "SELECT uuid, user_uuid, takes_over FROM phone_logins"
-            " WHERE mac = ? AND profile_uuid = ? AND logged_in_at IS NULL",
-            (mac.digits, deployment.profile_uuid),
+            "SELECT uuid, user_uuid, takes_over, minutes FROM phone_logins"
+            " WHERE mac = ? AND logged_in_at IS NULL AND profile_uuid = ? AND COALESCE(deployment, ?) = ?"
+            " ORDER BY deployment IS NULL, number DESC LIMIT 1",
+            (mac.digits, deployment.profile_uuid, deployment.uuid, deployment.uuid),
         )
     left = await on(tx, mac)
     if left is not None:
@@ -272,14 +307,17 @@ async def served(tx: Transaction, actor: Actor, deployment: Deployment, moment: 
 async def _begun(
     tx: Transaction, actor: Actor, deployment: Deployment, begun: sqlite3.Row, moment: Timestamp, home: str | None
 ) -> None:
+    until = None
+    if begun["minutes"] is not None:
+        until = timestamp(datetime.fromisoformat(moment) + timedelta(minutes=begun["minutes"]))
     await tx.rows(
-        "UPDATE phone_logins SET logged_in_at = ?, deployment = ?, home_sha256 = ? WHERE uuid = ?",
-        (moment, deployment.uuid, home, begun["uuid"]),
+        "UPDATE phone_logins SET logged_in_at = ?, until = ?, deployment = ?, home_sha256 = ? WHERE uuid = ?",
+        (moment, until, deployment.uuid, home, begun["uuid"]),
     )
     login = await get(tx, begun["uuid"])
     payload = {"user_uuid": login.user_uuid, "profile_uuid": login.profile_uuid, "way": login.way}
     await audit.record(tx, actor, "phone_login.begun", str(login.mac), payload)
-    if begun["takes_over"]:
+    if begun["takes_over"] and login.reason is None:
         await tx.rows(
             "UPDATE phone_logins SET reason = ? WHERE user_uuid = ? AND mac <> ? AND logged_in_at IS NOT NULL"
             " AND reason IS NULL",
@@ -300,16 +338,19 @@ def _why(left: PhoneLogin, deployment: Deployment, begun: sqlite3.Row | None) ->
 async def _reopen(tx: Transaction, rollback: Deployment, undone: str) -> None:
     """What is served again may be somebody's whose login only ended because the phone was given something else.
 
-    That login goes on, or goes on ending. One that ended with a logout does not: whoever takes that back wants the
-    config there, and nobody who is logged out again at once.
+    That login goes on, or goes on ending; where users may be on one phone only, it ends if they are on another by now.
+    One that ended with a logout does not: whoever takes that back wants the config there, and nobody who is logged out
+    again at once.
     """
     await tx.rows(
         "UPDATE phone_logins SET ended_at = NULL, ended_by = NULL, deployment = ?,"
-        " reason = CASE WHEN reason IN (?, ?, ?) THEN NULL ELSE reason END"
+        " reason = CASE WHEN reason NOT IN (?, ?, ?) THEN reason"
+        " WHEN is_only AND EXISTS (SELECT 1 FROM phone_logins AS other WHERE other.user_uuid = phone_logins.user_uuid"
+        " AND other.mac <> phone_logins.mac AND other.reason IS NULL) THEN ? END"
         " WHERE ended_by = ? AND mac = ?"
         " AND EXISTS (SELECT 1 FROM deployments WHERE deployments.uuid = ? AND origin <> ?)",
         (
-            *(rollback.uuid, EndReason.NEXT_USER, EndReason.SWITCHED, EndReason.ROLLED_BACK),
+            *(rollback.uuid, EndReason.NEXT_USER, EndReason.SWITCHED, EndReason.ROLLED_BACK, EndReason.TAKE_OVER),
             *(undone, rollback.mac.digits, undone, Origin.LOGOUT),
         ),
     )

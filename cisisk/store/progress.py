@@ -103,7 +103,9 @@ def _sha256(content: bytes | None) -> str | None:
 
 
 async def begun(db: Database, deployment: Deployment, plan: Plan, found: bytes | None) -> Deployment:
-    """A deferred deployment begins; ``plan`` tells how the phone is registered now, ``found`` is as for :func:`record`.
+    """A deferred deployment begins; ``plan`` tells what is served, and how the phone is registered now.
+
+    ``found`` is as for :func:`record`.
 
     Raises:
         Conflict: it has ended meanwhile.
@@ -112,11 +114,12 @@ async def begun(db: Database, deployment: Deployment, plan: Plan, found: bytes |
     async def work(tx: Transaction) -> Deployment:
         await configs.found(tx, deployment.mac, found)
         row = await tx.row(
-            "UPDATE deployments SET deferred_until = NULL, state = ?, replaced = ?, line = ?, before_peer = ?,"
-            " before_call_id = ?"
+            "UPDATE deployments SET deferred_until = NULL, state = ?, sha256 = ?, replaced = ?, line = ?,"
+            " before_peer = ?, before_call_id = ?"
             " WHERE uuid = ? AND ended_at IS NULL AND deferred_until IS NOT NULL RETURNING *",
             (
                 DeploymentState.RECORDED,
+                await configs.keep_version(tx, deployment.mac, plan.content, plan.origin),
                 _sha256(found),
                 plan.line,
                 plan.before_peer,

@@ -32,6 +32,7 @@ def write_login(site: Site, user_uuid: str, mac: str = MAC, **columns: Any) -> N
         "profile_name": "Reception",
         "way": "phone",
         "takes_over": 0,
+        "is_only": 1,
         "requested_at": "2026-06-28T12:00:00.000Z",
         "logged_in_at": "2026-06-28T12:00:00.100Z",
         **columns,

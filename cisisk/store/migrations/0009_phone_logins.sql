@@ -31,6 +31,7 @@ CREATE INDEX user_default_profiles_by_profile ON user_default_profiles (profile_
 -- Who is or was logged in on which phone. It outlives users, profiles and phones, so it refers to none of them.
 -- logged_in_at: NULL until the phone is served the profile. home_sha256: what the phone was served before anybody logged
 -- in. reason: why it ends; ended_at: since when the phone is served something else. ended_by: the deployment of that.
+-- minutes: how long it may last; until: the same from logged_in_at on. is_only: the user may be on no other phone.
 CREATE TABLE phone_logins (
     number       INTEGER PRIMARY KEY,
     uuid         TEXT NOT NULL UNIQUE,
@@ -41,6 +42,8 @@ CREATE TABLE phone_logins (
     profile_name TEXT NOT NULL,
     way          TEXT NOT NULL,
     takes_over   INTEGER NOT NULL CHECK (takes_over IN (0, 1)),
+    is_only      INTEGER NOT NULL CHECK (is_only IN (0, 1)),
+    minutes      INTEGER,
     home_sha256  TEXT,
     requested_at TEXT NOT NULL,
     logged_in_at TEXT,
@@ -52,7 +55,9 @@ CREATE TABLE phone_logins (
     ended_by     TEXT
 ) STRICT;
 CREATE UNIQUE INDEX phone_logins_open ON phone_logins (mac) WHERE logged_in_at IS NOT NULL AND ended_at IS NULL;
-CREATE UNIQUE INDEX phone_logins_beginning ON phone_logins (mac) WHERE logged_in_at IS NULL;
+-- Not unique: who waits for a phone keeps waiting until it is certain that the next one is not refused.
+CREATE INDEX phone_logins_beginning ON phone_logins (mac) WHERE logged_in_at IS NULL;
+CREATE INDEX phone_logins_not_ended ON phone_logins (number) WHERE ended_at IS NULL;
 CREATE INDEX phone_logins_by_phone ON phone_logins (mac, number);
 CREATE INDEX phone_logins_by_user ON phone_logins (user_uuid, number);
 CREATE INDEX phone_logins_by_deployment ON phone_logins (ended_by) WHERE ended_by IS NOT NULL;

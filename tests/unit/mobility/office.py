@@ -125,7 +125,7 @@ class Office:
         return datetime.now(UTC) + self.ahead
 
     def open(self, **options: Any) -> PhoneLogins:
-        self.logins = PhoneLogins(self.db, cast("Switcher", self.switches), Policy(), clock=self.now, **options)
+        self.logins = PhoneLogins(self.db, cast("Switcher", self.switches), Policy(), **options)
         return self.logins
 
     def watch(self, **rules: Any) -> AutoLogout:

@@ -6,12 +6,12 @@ import pytest
 from cisisk.mobility.auto_logout import AGAIN, LONGEST_SLEEP
 from cisisk.mobility.registrations import CallState
 from cisisk.model.deployment import Deployment
-from cisisk.model.errors import StorageFailed
+from cisisk.model.errors import Conflict, StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.model.phone_login import EndReason, LoginState, LoginWay, PhoneLogin
 from cisisk.model.profile import Profile
 from cisisk.model.user import SUPERADMIN_PERMISSION, SYSTEM, User
-from cisisk.store import permissions, phone_logins, sites, users
+from cisisk.store import deployments, permissions, phone_logins, sites, users
 from cisisk.store.database import Database
 from tests.unit.mobility.office import Office
 
@@ -189,6 +189,75 @@ async def test_idle_is_who_is_known_to_have_had_no_call(
     assert await office.state() == expected
 
 
+@pytest.mark.parametrize("reason", [EndReason.TIMEOUT, EndReason.USER_REMOVED, EndReason.MANUAL])
+async def test_a_call_keeps_nobody_from_being_logged_out_for_another_reason(office: Evening, reason: EndReason) -> None:
+    office.open(maximum=timedelta(hours=5) if reason is EndReason.TIMEOUT else None)
+    office.login = await office.again()
+    watch = office.watch(idle=timedelta(hours=4))
+    office.ahead = timedelta(hours=4, seconds=1)
+    office.calls.states[DESK] = CallState(in_call=False, ended=10.0)
+    await watch.look()
+    assert await office.state() == STAYS
+    if reason is EndReason.USER_REMOVED:
+        await permissions.give(office.db, SYSTEM, (await office.user("root")).uuid, SUPERADMIN_PERMISSION)
+        await users.update(office.db, SYSTEM, office.anna.uuid, {"is_active": False}, None)
+    elif reason is EndReason.MANUAL:
+        await phone_logins.leave(office.db, DESK, reason)
+    office.ahead = timedelta(hours=5, minutes=1)
+    office.calls.states[DESK] = CallState(in_call=False, ended=3600.0)
+    await watch.look()
+    assert await office.state() == ended(reason)
+
+
+async def test_what_puts_off_one_logout_puts_off_none_of_the_next_login(office: Evening) -> None:
+    watch = office.watch(idle=timedelta(minutes=30))
+    office.ahead = timedelta(minutes=31)
+    office.calls.states[DESK] = CallState(in_call=False, ended=1.0)
+    await watch.look()
+    assert await office.state() == STAYS
+    office.login = await office.again()
+    office.calls.states[DESK] = CallState(in_call=False)
+    # The idleness of the new login is looked at as soon as it may have come.
+    office.ahead = timedelta(minutes=31, seconds=1)
+    await watch.look()
+    assert await office.state() == ended(EndReason.IDLE)
+
+
+async def test_who_is_on_another_phone_by_now_is_logged_out_where_the_next_users_login_is_taken_back(
+    office: Evening,
+) -> None:
+    bert = await office.user("bert")
+    await office.profile(bert, "Bert")
+    berts = await office.logins.log_in(SYSTEM, bert.uuid, DESK, None, how=LoginWay.PHONE)
+    second = await office.logins.log_in(SYSTEM, office.anna.uuid, LOBBY, None, how=LoginWay.PHONE)
+    await office.switches.roll_back(await deployments.get(office.db, berts.deployment or ""))
+    assert await office.state() == (LoginState.ENDING, EndReason.TAKE_OVER)
+    await office.auto_logout.look()
+    assert await office.state() == ended(EndReason.TAKE_OVER)
+    assert await office.served(DESK) == office.home.cnf_xml
+    assert await office.logins.where(office.anna.uuid) == [second]
+
+
+async def test_a_logout_that_comes_while_a_deferred_login_begins_is_done_once_it_has(
+    office: Evening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> Deployment:
+        raise Conflict("The deployment has begun already")
+
+    await office.logins.log_out(SYSTEM, DESK, EndReason.MANUAL)
+    office.switches.in_call.add(DESK)
+    office.login = await office.again()
+    monkeypatch.setattr(office.switches, "cancel", refuse)
+    assert await office.logins.log_out_everywhere(SYSTEM, office.anna.uuid, EndReason.ADMINISTRATOR) == []
+    assert await office.state() == (LoginState.BEGINNING, EndReason.ADMINISTRATOR)
+    await office.auto_logout.look()
+    await office.switches.begin(await deployments.get(office.db, office.login.deployment or ""))
+    assert await office.state() == (LoginState.ENDING, EndReason.ADMINISTRATOR)
+    await office.auto_logout.look()
+    assert await office.state() == ended(EndReason.ADMINISTRATOR)
+    assert await office.served(DESK) == office.home.cnf_xml
+
+
 async def test_after_a_start_nobody_is_idle_yet(office: Evening) -> None:
     office.calls.states[DESK] = CallState(in_call=False)
     office.ahead = timedelta(hours=5)
@@ -242,7 +311,7 @@ async def test_a_store_that_cannot_be_read_is_no_end(
     async def fail(_db: Database) -> None:
         raise StorageFailed("The database cannot be read")
 
-    monkeypatch.setattr(phone_logins, "never_to_begin", fail)
+    monkeypatch.setattr(phone_logins, "all_open", fail)
     running = asyncio.create_task(office.auto_logout.run())
 
     async def is_told() -> bool:

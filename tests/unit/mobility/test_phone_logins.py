@@ -2,10 +2,11 @@ import asyncio
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
-from cisisk.model.deployment import NOW, OnTimeout, Origin
+from cisisk.model.deployment import NOW, Deployment, OnTimeout, Origin
 from cisisk.model.errors import Conflict, NotFound, StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.model.phone_login import (
@@ -22,8 +23,8 @@ from cisisk.model.phone_login import (
 )
 from cisisk.model.profile import Profile
 from cisisk.model.user import SYSTEM, Actor, User
-from cisisk.store import audit, default_profiles, deployments, phone_logins, phones, profiles, sites
-from cisisk.store.database import Database
+from cisisk.store import audit, default_profiles, deployments, phone_logins, phones, profiles, progress, sites
+from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import Listing
 from tests.unit.mobility.office import Office
 
@@ -320,7 +321,7 @@ async def test_a_login_that_waits_for_the_end_of_a_call_can_be_called_off(office
 
     await office.settled(is_gone)
     assert (await deployments.get(office.db, login.deployment or "")).ended_at is not None
-    assert await phone_logins.never_to_begin(office.db) == []
+    assert await phone_logins.beginning_on(office.db, DESK) == []
 
 
 async def test_a_login_survives_that_its_caller_goes_away(office: People) -> None:
@@ -345,7 +346,7 @@ async def test_a_login_survives_that_its_caller_goes_away(office: People) -> Non
 async def test_what_was_cut_off_by_the_end_of_cisisk_is_forgotten_or_goes_on(office: People) -> None:
     async with office.db.transaction() as tx:
         (head,) = await profiles.heads(office.db, office.anna.uuid)
-        options = {"way": LoginWay.PHONE, "takes_over": False, "until": None}
+        options = {"way": LoginWay.PHONE, "takes_over": False, "is_only": True, "minutes": None}
         await phone_logins.begin(tx, DESK, office.anna.uuid, head, **options)  # type: ignore[arg-type]  # as named
         await phone_logins.begin(tx, LAB, office.anna.uuid, head, **options)  # type: ignore[arg-type]  # as named
     # Of one the switch had begun, and is settled at the next start.
@@ -444,6 +445,102 @@ async def test_a_login_lasts_as_long_as_it_may(
         return
     lasts = datetime.fromisoformat(login.until or "") - before
     assert timedelta(0) <= lasts - timedelta(minutes=expected) + timedelta(seconds=1) < timedelta(seconds=10)
+
+
+async def test_the_time_of_a_login_that_waits_for_the_end_of_a_call_counts_from_its_beginning(office: People) -> None:
+    office.switches.in_call.add(DESK)
+    login = await office.log_in(office.anna, DESK, minutes=30)
+    assert (login.state, login.until) == (LoginState.BEGINNING, None)
+    deferred = await deployments.get(office.db, login.deployment or "")
+    await progress.written(office.db, ACTOR, deferred, "2099-06-28T23:59:00.000Z")
+    login = await phone_logins.get(office.db, login.uuid)
+    assert (login.logged_in_at, login.until) == ("2099-06-28T23:59:00.000Z", "2099-06-29T00:29:00.000Z")
+
+
+@pytest.mark.parametrize("who", ["somebody else", "the same user"])
+async def test_a_login_that_is_refused_takes_nothing_from_the_one_that_waits(office: People, who: str) -> None:
+    office.switches.in_call.add(DESK)
+    waits = await office.log_in(office.anna, DESK)
+    user, profile = (office.anna, office.annas) if who == "the same user" else (office.anton, office.antons)
+    office.switches.refuses[profile.uuid] = Conflict("The phone is in a call")
+    with pytest.raises(Conflict, match="in a call"):
+        await office.log_in(user, DESK)
+    await office.logins.forget_what_never_begins()
+    assert await phone_logins.beginning_on(office.db, DESK) == [waits]
+    await office.switches.begin(await deployments.get(office.db, waits.deployment or ""))
+    begun = await office.logins.on(DESK)
+    assert begun is not None
+    assert (begun.uuid, begun.deployment) == (waits.uuid, waits.deployment)
+
+
+async def test_a_login_that_begins_while_the_next_is_decided_is_its_users(office: People) -> None:
+    office.switches.in_call.add(DESK)
+    waits = await office.log_in(office.anna, DESK)
+    office.switches.in_call.clear()
+    office.switches.going.clear()
+    following = asyncio.create_task(office.log_in(office.anton, DESK))
+
+    async def is_asked_for() -> bool:
+        return len(await phone_logins.beginning_on(office.db, DESK)) == 2
+
+    await office.settled(is_asked_for)
+    await office.logins.forget_what_never_begins()
+    await office.switches.begin(await deployments.get(office.db, waits.deployment or ""))
+    begun = await office.logins.on(DESK)
+    assert begun is not None
+    assert begun.uuid == waits.uuid
+    office.switches.going.set()
+    followed = await following
+    assert await office.logins.on(DESK) == followed
+    assert (await phone_logins.get(office.db, waits.uuid)).reason is EndReason.NEXT_USER
+
+
+async def test_who_has_called_off_a_login_too_late_is_taken_over_by_no_other(
+    office: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> Deployment:
+        raise Conflict("The deployment has begun already")
+
+    office.open(multiple=Multiple.TAKE_OVER)
+    first = await office.log_in(office.anna, DESK)
+    office.switches.in_call.add(LOBBY)
+    second = await office.log_in(office.anna, LOBBY, takes_over=True)
+    monkeypatch.setattr(office.switches, "cancel", refuse)
+    assert await office.logins.log_out(ACTOR, LOBBY, EndReason.MANUAL, login=second) is None
+    await office.switches.begin(await deployments.get(office.db, second.deployment or ""))
+    assert await office.logins.on(DESK) == first
+    leaving = await office.logins.on(LOBBY)
+    assert leaving is not None
+    assert (leaving.state, leaving.reason) == (LoginState.ENDING, EndReason.MANUAL)
+
+
+async def test_the_logins_that_have_not_ended_are_found_without_going_through_the_history(
+    office: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans: list[str] = []
+    read = Transaction.rows
+
+    async def explained(tx: Transaction, sql: str, parameters: Any = ()) -> Any:
+        plans.extend(row["detail"] for row in await read(tx, f"EXPLAIN QUERY PLAN {sql}", parameters))
+        return await read(tx, sql, parameters)
+
+    rows = Database.rows
+
+    async def explained_outside(db: Database, sql: str, parameters: Any = ()) -> Any:
+        plans.extend(row["detail"] for row in await rows(db, f"EXPLAIN QUERY PLAN {sql}", parameters))
+        return await rows(db, sql, parameters)
+
+    monkeypatch.setattr(Transaction, "rows", explained)
+    monkeypatch.setattr(Database, "rows", explained_outside)
+    await phone_logins.all_open(office.db)
+    await office.logins.page(Listing())
+    await office.logins.page(Listing(limit=5, sort="username"))
+    await office.logins.forget_what_never_begins()
+    partial = ("phone_logins_not_ended", "phone_logins_open", "phone_logins_beginning")
+    about_logins = [plan for plan in plans if "phone_logins" in plan]
+    assert len(about_logins) == 5
+    assert [plan for plan in about_logins if not plan.endswith(partial)] == []
+    assert [plan for plan in plans if "ORDER BY" in plan] == ["USE TEMP B-TREE FOR ORDER BY"]
 
 
 async def test_who_is_on_a_phone_that_is_taken_out_of_the_inventory_no_longer_is(office: People) -> None:

@@ -113,7 +113,8 @@ def test_the_zone_of_the_machine_is_what_it_is_set_to(tmp_path: Path) -> None:
     (tmp_path / "localtime").write_bytes(compiled.read_bytes())
     assert offset() == timedelta(hours=5, minutes=45)
     assert offset(TZ="Europe/Lisbon") == offset(TZ=":Europe/Lisbon") == timedelta(hours=1)
-    for wrong in ("Nowhere/Nothing", "../../etc/passwd", "/etc/passwd"):
-        assert offset(TZ=wrong) == timedelta(0)
+    assert offset(TZ=f":{compiled}") == offset(TZ=str(compiled)) == timedelta(hours=5, minutes=45)
+    for wrong in ("Nowhere/Nothing", "../../etc/passwd", "/etc/passwd", "CET-1CEST,M3.5.0,M10.5.0/3"):
+        assert offset(TZ=wrong) == timedelta(hours=5, minutes=45)
     (tmp_path / "localtime").write_bytes(b"nonsense")
     assert offset() == timedelta(0)

@@ -20,6 +20,7 @@ from cisisk.model.deployment import IDLE, RESTART_OK, Deployment, DeploymentStat
 from cisisk.model.errors import Conflict, NotFound, PhoneInCall, StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.model.phone_login import (
+    EndReason,
     LoggedInElsewhere,
     LoginRefused,
     LoginWay,
@@ -37,9 +38,10 @@ from cisisk.phone_services.pages import Pages
 from cisisk.phone_services.problems import NotShown
 from cisisk.phone_services.request import Asked
 from cisisk.phone_services.switching import KEPT_SECONDS, ProfileSwitch, Switches
-from cisisk.store import deployments, profiles, progress, service_sessions, users
+from cisisk.store import deployments, phone_logins, profiles, progress, service_sessions, users
 from cisisk.store.database import Database
 from cisisk.store.service_sessions import Desk, ServiceSession
+from tests.unit.mobility.office import Office
 from tests.unit.phone_services.limits import seen
 
 MAC = Mac("AABBCCDDEE01")
@@ -94,7 +96,7 @@ class Scene:
         self.now = 0.0
         logins = Mock(spec=PhoneLogins)
         logins.log_in = lambda *_, **__: self._logged_in()
-        logins.log_out = lambda *_: self._logged_out()
+        logins.log_out = lambda *_, **__: self._logged_out()
         self.switches = Switches(logins, clock=lambda: self.now)
         gate = Gate(db, PinLogin(db, Passwords()), Tickets())
         self.pages = ProfileSwitch(db, gate, logins, self.switches)
@@ -112,7 +114,7 @@ class Scene:
         return self.switches.begin(visit, HEAD)
 
     async def end(self) -> str:
-        return self.switches.end(await asking())
+        return self.switches.end(await asking(), [LOGIN])
 
     async def look(self, name: str) -> Answer:
         # The task of the switch comes to its end first.
@@ -276,6 +278,70 @@ async def test_what_is_refused_to_a_user_is_told_with_a_code_and_is_no_warning(
     scene.outcome.set_exception(refused)
     assert f"Error {code}" in (await scene.said(name))[0]
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def two_at_one_phone(db: Database) -> tuple[Office, PhoneLogin, PhoneLogin]:
+    """Zoe is on the phone and in a call; Yan's login waits for its end."""
+    office = Office(db)
+    zoe, yan = await office.user("zoe"), await office.user("yan")
+    await office.profile(zoe, "Zoe")
+    await office.profile(yan, "Yan")
+    await office.phone(MAC, phone_ip="127.0.0.1")
+    on_it = await office.logins.log_in(SYSTEM, zoe.uuid, MAC, None, how=LoginWay.PHONE)
+    office.switches.in_call.add(MAC)
+    return office, on_it, await office.logins.log_in(SYSTEM, yan.uuid, MAC, None, how=LoginWay.PHONE)
+
+
+async def test_who_waits_for_a_phone_and_logs_out_does_not_log_out_who_is_on_it(db: Database) -> None:
+    office, on_it, waiting = await two_at_one_phone(db)
+    gate = Mock(spec=Gate)
+    pages = ProfileSwitch(db, gate, office.logins, Switches(office.logins))
+    session = replace(SESSION, user_uuid=waiting.user_uuid, username="yan")
+    asked = await asking(page="profile-switch/logout")
+    await pages.logout(Visit(asked=asked, desk=Desk(mac=MAC, occupant="zoe"), session=session, is_new=False))
+
+    async def is_called_off() -> bool:
+        return await phone_logins.beginning_on(db, MAC) == []
+
+    await office.settled(is_called_off)
+    assert await office.logins.on(MAC) == on_it
+    gate.leave.assert_awaited_once()
+
+
+async def test_on_the_phone_the_one_is_logged_out_whom_the_question_named(db: Database) -> None:
+    office, on_it, _ = await two_at_one_phone(db)
+    gate = Mock(spec=Gate)
+    gate.redeem.return_value = True
+    pages = ProfileSwitch(db, gate, office.logins, Switches(office.logins))
+    asked = await asking(page="profile-switch/leave")
+    gate.occupant.return_value = "yan"
+    answer = await pages.leave(asked)
+    assert isinstance(answer.page, Text)
+    assert answer.page.text == "yan is no longer logged in on this phone."
+    assert await office.logins.on(MAC) == on_it
+    gate.occupant.return_value = "zoe"
+    await pages.leave(asked)
+
+    async def is_out() -> bool:
+        return (await phone_logins.get(db, on_it.uuid)).reason is EndReason.MANUAL
+
+    await office.settled(is_out)
+
+
+async def test_who_is_on_a_phone_and_waits_for_another_profile_there_leaves_both(db: Database) -> None:
+    office, on_it, _ = await two_at_one_phone(db)
+    await office.profile(await users.get(db, on_it.user_uuid), "Another")
+    await office.logins.log_in(SYSTEM, on_it.user_uuid, MAC, None, how=LoginWay.PHONE)
+    pages = ProfileSwitch(db, Mock(spec=Gate), office.logins, Switches(office.logins))
+    session = replace(SESSION, user_uuid=on_it.user_uuid, username="zoe")
+    asked = await asking(page="profile-switch/logout")
+    await pages.logout(Visit(asked=asked, desk=Desk(mac=MAC, occupant="zoe"), session=session, is_new=False))
+
+    async def is_out() -> bool:
+        return await office.logins.where(on_it.user_uuid) == []
+
+    await office.settled(is_out)
+    assert await office.logins.on(MAC) is None
 
 
 async def test_who_cannot_name_a_switch_is_told_nothing(scene: Scene) -> None:
