@@ -692,9 +692,10 @@ async def test_a_simulated_phone_finds_nothing_wrong_with_any_page(site: Site, a
     cnf_xml = config("201", f"{site.running.phones_url}/cisco/authentication", **urls)
     profile = await site.profile("201", user_uuid=anna, cnf_xml=cnf_xml)
     await site.profile(NAMES[-1], user_uuid=anna, cnf_xml=site.config("305"))
-    async with site.phone(model) as phone:
-        await site.switch(profile, phone.mac)
-        phone.restart("plugged in")
+    phone = site.phone(model)
+    # Before it is plugged in: a phone that is told to restart would drop what is on its screen.
+    await site.switch(profile, phone.mac)
+    async with phone:
         await phone.wait_for_config(hashlib.sha256(cnf_xml.encode()).hexdigest(), SECONDS)
         browser = phone.browser
         await browser.press_directories()
