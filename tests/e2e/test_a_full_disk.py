@@ -14,7 +14,8 @@ from cisisk import appliance
 from cisisk.mobility.deploy import CUT_OFF_BEFORE_WRITING, SERVED_ALL_THE_SAME
 from cisisk.model.errors import StartRefused
 from cisisk.model.mac import Mac
-from cisisk.provisioning.library import STAGING, Library
+from cisisk.provisioning.library import Library
+from cisisk.provisioning.staging import STAGING
 from cisisk.store import progress
 from tests.e2e.premises import Site, opened, settings_for
 
