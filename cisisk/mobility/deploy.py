@@ -139,6 +139,8 @@ class Deployer:
         """
         async with self._prepared(target) as prepared:
             deployment = await recording
+            # What the phone runs has been read then, once for all who ask.
+            await asyncio.wait([prepared])
             async with self._services_closed(target) as closed:
                 moment = await self._write(deployment, prepared, found)
                 _, action = await prepared
@@ -336,7 +338,8 @@ class Deployer:
             closing.cancel()
 
     async def _close_services(self, target: Target) -> None:
-        if target.address is not None:
+        runs = target.runs
+        if target.address is not None and (runs is None or runs.web_access in {None, "enabled"}):
             with suppress(NotRestarted):
                 await self._commands.execute(target, ["Init:Services"], timeout=_CLOSE_SECONDS)
 
