@@ -1,10 +1,10 @@
 """How long a switch takes until the phone is told to restart: ``python tests/bench/switches.py``.
 
 Starts the whole appliance with a thousand phones in its inventory, each of which is served a config, and switches them
-through the API, another phone each time, over kept connections: one after the other, then 64 at once. A phone is a
-7940 with SIP firmware that takes its restart at once: a NOTIFY over UDP, which this process answers for all of them.
-Their web servers are off, as their configs say. Latency counts from before the request is sent to the arrival of the NOTIFY; the rate counts
-answers of the API.
+through the API, another phone each time, over kept connections: one after the other, then 64 at once. A phone is a 7940
+with SIP firmware that takes its restart at once: a NOTIFY over UDP, which this process answers for all of them. Their
+web servers are off, as their configs say. Latency counts from before the request is sent to the arrival of the NOTIFY;
+the rate counts answers of the API.
 
 The floor, in turn with the switches and on the same file system, is what no switch can do without: one file of the same
 size written beside its name, synced and renamed, its directory synced, and one transaction of two inserts committed in
