@@ -34,7 +34,7 @@ from cisisk.mobility.deploy import Deployer
 from cisisk.mobility.discovery import Discovery
 from cisisk.mobility.feed import Feed
 from cisisk.mobility.fetch_log import FetchLog
-from cisisk.mobility.loads import Loads
+from cisisk.mobility.findings import Findings
 from cisisk.mobility.phone_logins import PhoneLogins
 from cisisk.mobility.profiles import Profiles
 from cisisk.mobility.registrations import Registrations
@@ -125,7 +125,7 @@ class _Core:
     feed: Feed
     fetch_log: FetchLog
     library: Library
-    loads: Loads
+    findings: Findings
     new_admin_password: str | None
     phone_logins: PhoneLogins
     policy: AccessPolicy
@@ -269,7 +269,7 @@ async def _core(settings: Settings) -> AsyncIterator[_Core]:
             feed=feed,
             fetch_log=fetch_log,
             library=library,
-            loads=Loads(db, library),
+            findings=Findings(db, library),
             new_admin_password=await accounts.first_superadmin(os.environ.get("CISISK_ADMIN_PASSWORD")),
             phone_logins=phone_logins,
             policy=policy,
@@ -368,7 +368,7 @@ def _api_app(settings: Settings, core: _Core, health: Health) -> web.Application
         context.ACCOUNTS: core.accounts,
         context.FEED: core.feed,
         context.LIBRARY: core.library,
-        context.LOADS: core.loads,
+        context.FINDINGS: core.findings,
         context.ACCESS: core.access,
         context.PHONE_LOGINS: core.phone_logins,
         context.PROFILES: core.profiles,

@@ -11,7 +11,7 @@ from cisisk.config import Settings
 from cisisk.identity.accounts import Accounts
 from cisisk.mobility.bulk import SwitchJobs
 from cisisk.mobility.feed import Feed
-from cisisk.mobility.loads import Loads
+from cisisk.mobility.findings import Findings
 from cisisk.mobility.phone_logins import PhoneLogins
 from cisisk.mobility.profiles import Profiles
 from cisisk.mobility.switch import Switcher
@@ -36,7 +36,7 @@ UPLOAD_THREADS: web.AppKey[ThreadPoolExecutor] = web.AppKey("UPLOAD_THREADS", Th
 ACCESS: web.AppKey[AccessWatch] = web.AppKey("ACCESS", AccessWatch)
 SWITCH_JOBS: web.AppKey[SwitchJobs] = web.AppKey("SWITCH_JOBS", SwitchJobs)
 FEED: web.AppKey[Feed] = web.AppKey("FEED", Feed)
-LOADS: web.AppKey[Loads] = web.AppKey("LOADS", Loads)
+FINDINGS: web.AppKey[Findings] = web.AppKey("FINDINGS", Findings)
 PHONE_LOGINS: web.AppKey[PhoneLogins] = web.AppKey("PHONE_LOGINS", PhoneLogins)
 PROFILES: web.AppKey[Profiles] = web.AppKey("PROFILES", Profiles)
 SWITCHER: web.AppKey[Switcher] = web.AppKey("SWITCHER", Switcher)

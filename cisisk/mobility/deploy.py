@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from cisisk.mobility.contacts import Contacts
 from cisisk.mobility.restart import service_control
@@ -17,9 +17,11 @@ from cisisk.model.clock import Timestamp, now
 from cisisk.model.deployment import NOW, Deployment
 from cisisk.model.errors import CisiskError, Conflict, StorageFailed
 from cisisk.model.mac import Mac
+from cisisk.model.sep_config.diff import RestartType
 from cisisk.model.user import Actor
 from cisisk.provisioning.library import ChangedMeanwhile, Library, Snapshot
 from cisisk.provisioning.source import NotServed
+from cisisk.provisioning.staging import Staged
 from cisisk.store import configs, deployments, progress
 from cisisk.store.database import Database
 
@@ -42,6 +44,8 @@ _WRITE_ATTEMPTS = 3
 """Somebody else who writes the same file between reading and replacing it is lucky once, not three times."""
 
 _T = TypeVar("_T")
+_Prepared: TypeAlias = tuple[Staged, RestartType]
+"""The file, on the disk, and what the phone is to be told once it is served that."""
 
 
 class Deployer:
@@ -118,45 +122,61 @@ class Deployer:
     async def deploy(
         self,
         actor: Actor,
-        deployment: Deployment,
+        recording: Coroutine[Any, Any, Deployment],
         target: Target,
         found: Snapshot | None,
         superseded: asyncio.Future[None],
     ) -> Deployment:
-        """Serve a recorded deployment's config, ``target.wanted``, and have the phone come for it. In its turn.
+        """Serve a phone the config ``target.wanted``, and have it come for it. In its turn.
+
+        Args:
+            recording: writes down what is to be done. Nothing of it is, before that is stored.
 
         Raises:
             Conflict: somebody else keeps changing the file.
             StorageFailed: the disk or the database refused; the phone is served what it had before, unless the text
                 says otherwise.
         """
-        deciding = self._started("restart or reset", asyncio.to_thread(service_control.action_for, target))
-        async with self._services_closed(target) as closed:
-            moment = await self._write(deployment, target.wanted or b"", found)
-            # In its turn among the writers before the phone can be told, and so before the record of any fetch by it.
-            recording = self._started(f"record {deployment.mac}", progress.written(self._db, actor, deployment, moment))
-            await asyncio.sleep(0)
-            try:
-                attempt = await self._attempt(replace(target, action=await deciding), closed, superseded)
-                await recording
-                return await self._tried(deployment, attempt, await deciding)
-            except StorageFailed as error:
-                raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
+        async with self._prepared(target) as prepared:
+            deployment = await recording
+            # What the phone runs has been read then, once for all who ask.
+            await asyncio.wait([prepared])
+            async with self._services_closed(target) as closed:
+                moment = await self._write(deployment, prepared, found)
+                _, action = await prepared
+                # In its turn among the writers before the phone can be told, and so before the record of any fetch.
+                written = self._started(
+                    f"record {deployment.mac}", progress.written(self._db, actor, deployment, moment)
+                )
+                await asyncio.sleep(0)
+                try:
+                    attempt = await self._attempt(replace(target, action=action), closed, superseded)
+                    await written
+                    return await self._tried(deployment, attempt, action)
+                except StorageFailed as error:
+                    raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
 
     async def serve(
-        self, actor: Actor, deployment: Deployment, content: bytes, found: Snapshot | None, why: str
+        self,
+        actor: Actor,
+        recording: Coroutine[Any, Any, Deployment],
+        target: Target,
+        found: Snapshot | None,
+        why: str,
     ) -> Deployment:
-        """Serve a recorded deployment's config to a phone that need not restart, and ``why``. In its turn.
+        """Serve a phone that need not restart the config ``target.wanted``, and ``why``. In its turn.
 
         Raises:
             Conflict, StorageFailed: as :meth:`deploy`.
         """
-        moment = await self._write(deployment, content, found)
-        try:
-            await progress.written(self._db, actor, deployment, moment)
-            return await self._tried(deployment, Attempt(why), None)
-        except StorageFailed as error:
-            raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
+        async with self._prepared(target) as prepared:
+            deployment = await recording
+            moment = await self._write(deployment, prepared, found)
+            try:
+                await progress.written(self._db, actor, deployment, moment)
+                return await self._tried(deployment, Attempt(why), None)
+            except StorageFailed as error:
+                raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
 
     async def settle(self, mac: Mac) -> None:
         """Make true what the records say of a phone's deployments that were cut off. Raises StorageFailed."""
@@ -222,13 +242,32 @@ class Deployer:
         found = await self.served_to(deployment.mac)
         return found is not None and found.sha256 == deployment.sha256
 
-    async def _write(self, deployment: Deployment, content: bytes, found: Snapshot | None) -> Timestamp:
-        """Serve ``content``; a moment just before the phone could fetch it."""
+    @asynccontextmanager
+    async def _prepared(self, target: Target) -> AsyncIterator[asyncio.Task[_Prepared]]:
+        """What can be done of a deployment before it is recorded. Nothing is left of it when the block fails."""
+        preparing = self._started(f"prepare {target.mac}", asyncio.to_thread(self._prepare, target))
         try:
+            yield preparing
+        except BaseException:
+            with suppress(StorageFailed):
+                staged, _ = await preparing
+                staged.discard()
+            raise
+
+    def _prepare(self, target: Target) -> _Prepared:
+        action = service_control.action_for(target)
+        return self._library.staged(target.mac.config_name, target.wanted or b""), action
+
+    async def _write(
+        self, deployment: Deployment, prepared: asyncio.Task[_Prepared], found: Snapshot | None
+    ) -> Timestamp:
+        """Serve what is prepared; a moment just before the phone could fetch it."""
+        try:
+            staged, _ = await prepared
             for attempt in range(1, _WRITE_ATTEMPTS + 1):
                 moment = now()
                 try:
-                    await asyncio.to_thread(self._serve, deployment, content, found)
+                    await asyncio.to_thread(self._serve, deployment, staged, found)
                     break
                 except ChangedMeanwhile as error:
                     if attempt == _WRITE_ATTEMPTS:
@@ -256,10 +295,10 @@ class Deployer:
             await configs.found(tx, mac, found.content if found else None)
         return found
 
-    def _serve(self, deployment: Deployment, content: bytes, found: Snapshot | None) -> None:
-        """Write the file, and read it back the way a phone would get it."""
+    def _serve(self, deployment: Deployment, staged: Staged, found: Snapshot | None) -> None:
+        """Put the file under its name, and read it back the way a phone would get it."""
         name = deployment.mac.config_name
-        self._library.replace(name, content, found)
+        self._library.put(staged, name, found)
         try:
             with closing(self._library.open(name)) as there:
                 served = hashlib.sha256(there.read(0, there.size)).hexdigest()
@@ -299,7 +338,8 @@ class Deployer:
             closing.cancel()
 
     async def _close_services(self, target: Target) -> None:
-        if target.address is not None:
+        runs = target.runs
+        if target.address is not None and (runs is None or runs.web_access in {None, "enabled"}):
             with suppress(NotRestarted):
                 await self._commands.execute(target, ["Init:Services"], timeout=_CLOSE_SECONDS)
 

@@ -7,7 +7,7 @@ from cisisk.model.profile import Profile
 from cisisk.model.sep_config import Finding, FindingCode
 from cisisk.model.site import EmergencyCall
 from cisisk.store import profiles, sites
-from cisisk.store.database import Database
+from cisisk.store.database import Database, Transaction
 
 
 def values(call: EmergencyCall) -> dict[str, str]:
@@ -15,7 +15,7 @@ def values(call: EmergencyCall) -> dict[str, str]:
     return {"emergency_location": call.location or "", "emergency_caller_id": call.caller_id or ""}
 
 
-async def findings(db: Database, profile_uuid: str | None, mac: Mac) -> tuple[Finding, ...]:
+async def findings(db: Database | Transaction, profile_uuid: str | None, mac: Mac) -> tuple[Finding, ...]:
     """What a profile asks for that nobody has said of a phone."""
     try:
         profile = await profiles.get(db, profile_uuid or "")

@@ -1,16 +1,9 @@
 """Whether the firmware that a config names is on this server (phone-protocol notes 2.2, loadInformation)."""
 
-import asyncio
-
-from cisisk.model import sep_config
-from cisisk.model.deployment import Deployment
-from cisisk.model.errors import Invalid
 from cisisk.model.firmware import LOADS
 from cisisk.model.sep_config import Finding, FindingCode, SepConfig
 from cisisk.provisioning.firmware import find_load
 from cisisk.provisioning.library import Library
-from cisisk.store import configs
-from cisisk.store.database import Database
 
 _SHOWN = 5
 """Missing files that a warning names."""
@@ -44,27 +37,3 @@ def load_findings(library: Library, config: SepConfig) -> tuple[Finding, ...]:
             "A phone cannot load this firmware: upload what is missing.",
         ),
     )
-
-
-class Loads:
-    """Looks at the firmware of what was deployed."""
-
-    def __init__(self, db: Database, library: Library) -> None:
-        self._db = db
-        self._library = library
-
-    async def findings_of(self, deployment: Deployment) -> tuple[Finding, ...]:
-        """What is wrong, at this moment, with the firmware that a deployment's config names."""
-        content = await configs.content_of(self._db, deployment.sha256)
-        return () if content is None else await self.findings_in(content)
-
-    async def findings_in(self, content: bytes) -> tuple[Finding, ...]:
-        """The same of a config that may never have been deployed."""
-        return await asyncio.to_thread(self._read, content)
-
-    def _read(self, content: bytes) -> tuple[Finding, ...]:
-        try:
-            # It was accepted under the limits of its day.
-            return load_findings(self._library, sep_config.read(content, max_bytes=len(content)))
-        except Invalid:
-            return ()

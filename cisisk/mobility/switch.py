@@ -1,6 +1,7 @@
 """The switch: put a profile on a phone, now or later, or put back what was there before."""
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -240,8 +241,8 @@ class Switcher:
             found = await self._deployer.served_to(mac)
             served = found.content if found else None
             target = await self._deployer.identified(resolved.target, served, resolved.content)
-            deployment = await progress.record(self._db, actor, _plan(resolved, target, policy, origin), served)
-            return await self._deployer.deploy(actor, deployment, target, found, superseded)
+            recording = progress.record(self._db, actor, _plan(resolved, target, policy, origin), served)
+            return await self._deployer.deploy(actor, recording, target, found, superseded)
 
     async def _begin_in_turn(self, deferred: Deployment) -> Deployment:
         mac, actor = deferred.mac, Actor(user_uuid=deferred.requested_by)
@@ -257,8 +258,8 @@ class Switcher:
             served = found.content if found else None
             target = await self._deployer.identified(resolved.target, served, content)
             plan = replace(_plan(resolved, target, deferred.policy, deferred.origin), content=content)
-            deployment = await progress.begun(self._db, deferred, plan, served)
-            return await self._deployer.deploy(actor, deployment, target, found, superseded)
+            recording = progress.begun(self._db, deferred, plan, served)
+            return await self._deployer.deploy(actor, recording, target, found, superseded)
 
     async def _roll_back_in_turn(self, actor: Actor, undone: Deployment, *, only_if_timed_out: bool) -> Deployment:
         mac = undone.mac
@@ -273,11 +274,10 @@ class Switcher:
             target, plan = await self._plan_again(await self.target_of(undone), sha256, found.content, Origin.ROLLBACK)
             policy = replace(undone.policy, when=NOW, on_timeout=OnTimeout.KEEP)
             plan = replace(plan, policy=policy, rolls_back=undone.uuid)
-            deployment = await progress.record(self._db, actor, plan, found.content)
-            content = plan.content
-            if undone.fetched_at is None and deployment.sha256 == sha256:
-                return await self._deployer.serve(actor, deployment, content, found, NOT_NEEDED)
-            return await self._deployer.deploy(actor, deployment, target, found, superseded)
+            recording = progress.record(self._db, actor, plan, found.content)
+            if undone.fetched_at is None and hashlib.sha256(plan.content).hexdigest() == sha256:
+                return await self._deployer.serve(actor, recording, target, found, NOT_NEEDED)
+            return await self._deployer.deploy(actor, recording, target, found, superseded)
 
     async def _undoable(self, uuid: str) -> tuple[Deployment, str]:
         """What is to be undone, as it is now, and the sha256 of what is to be served again. Raises Conflict."""
@@ -296,8 +296,8 @@ class Switcher:
             found = await self._deployer.served_to(mac)
             served = found.content if found else None
             target, plan = await self._plan_again(await self._db.read(who), sha256, served, origin)
-            deployment = await progress.record(self._db, actor, plan, served)
-            return await self._deployer.deploy(actor, deployment, target, found, superseded)
+            recording = progress.record(self._db, actor, plan, served)
+            return await self._deployer.deploy(actor, recording, target, found, superseded)
 
     async def _plan_again(
         self, target: Target, sha256: str, served: bytes | None, origin: Origin

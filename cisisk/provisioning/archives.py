@@ -13,7 +13,7 @@ from typing import BinaryIO, TypeAlias
 
 from cisisk.model.errors import Invalid, TooLarge
 from cisisk.model.firmware import LOADS
-from cisisk.provisioning.library import Staged
+from cisisk.provisioning.staging import Staged
 
 MAX_MEMBERS = 1000
 """Files in one archive. A firmware has about ten, a locale package of all languages some hundred."""

@@ -4,30 +4,25 @@ import errno
 import hashlib
 import logging
 import os
-import secrets
-import shutil
 import stat
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from cisisk.model.errors import CisiskError, Conflict, NotFound, StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.provisioning.contents import DEFAULT_BUDGET, Contents
 from cisisk.provisioning.names import MAX_COMPONENTS, device_mac, normalise
 from cisisk.provisioning.source import Content, NotServed
+from cisisk.provisioning.staging import STAGING, Staged, emptied
 
 log = logging.getLogger(__name__)
 
 MAX_ADOPTED_BYTES = 8 << 20
 """No phone takes a config near this size (phone-protocol notes 2.1: 550,001 bytes); what lies there is none."""
-
-STAGING = ".cisisk"
-"""Where a file is written before it appears under its name: below the root, for only within one file system is that
-atomic, and hidden, so that no phone can read half of it."""
 
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
 _A_LINK_OR_DEVICE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}
@@ -66,60 +61,6 @@ class Entry(NamedTuple):
     path: str
     size: int
     modified: float
-
-
-class Staged:
-    """A file that is being written where nobody can read it. Used by one thread at a time.
-
-    Attributes:
-        size: bytes written so far.
-    """
-
-    def __init__(self, staging: int) -> None:
-        """Begin one in the open directory ``staging``. Raises StorageFailed."""
-        self.size = 0
-        self.name = secrets.token_hex(8)
-        self._staging = staging
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE
-        try:
-            self._file = os.fdopen(os.open(self.name, flags, 0o600, dir_fd=staging), "wb", buffering=0)
-        except OSError as error:
-            raise _not_taken(error) from error
-
-    def write(self, chunk: bytes) -> None:
-        """Append ``chunk``. Raises StorageFailed."""
-        view = memoryview(chunk)
-        try:
-            while view:
-                written = self._file.write(view)
-                self.size += written
-                view = view[written:]
-        except OSError as error:
-            raise _not_taken(error) from error
-
-    def seal(self) -> None:
-        """No more will come: what was written is on the disk. Raises StorageFailed."""
-        if self._file.closed:
-            return
-        try:
-            with self._file:
-                os.fsync(self._file.fileno())
-        except OSError as error:
-            raise _not_taken(error) from error
-
-    def read(self) -> BinaryIO:
-        """What was written, from its beginning. Raises StorageFailed."""
-        try:
-            return os.fdopen(os.open(self.name, os.O_RDONLY | _SAFE, dir_fd=self._staging), "rb")
-        except OSError as error:
-            raise _not_taken(error) from error
-
-    def discard(self) -> None:
-        """Leave nothing of it, unless it was published meanwhile. May be called more than once."""
-        with suppress(OSError):
-            self._file.close()
-        with suppress(OSError):
-            os.unlink(self.name, dir_fd=self._staging)
 
 
 class _Layout:
@@ -168,7 +109,7 @@ class Library:
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            self._staging = _emptied(self._root, STAGING)
+            self._staging = emptied(self._root, STAGING)
         except OSError as error:
             raise StorageFailed(f"The served directory {root} cannot be used: {error.strerror}") from error
         self.refresh()
@@ -238,27 +179,28 @@ class Library:
             raise StorageFailed(f"{name} cannot be read: {error.strerror}") from error
 
     def replace(self, name: str, content: bytes, known: Snapshot | None) -> None:
-        """Serve ``content`` under ``name`` from now on; at no moment is there no file, or half of one.
+        """Serve ``content`` under ``name`` from now on, as :meth:`put` does, and with its errors."""
+        staged = self.staged(name, content)
+        try:
+            self.put(staged, name, known)
+        finally:
+            staged.discard()
+
+    def put(self, staged: Staged, name: str, known: Snapshot | None) -> None:
+        """Serve a file under ``name`` from now on; at no moment is there no file, or half of one.
 
         Args:
+            staged: sealed. It stays the caller's while it is not served.
             name: a plain file name, written as given.
-            content: the whole file.
             known: what :meth:`current` returned, so that nothing unseen is overwritten.
 
         Raises:
             ChangedMeanwhile: the file is no longer ``known``.
             StorageFailed: the disk refused; the old content is still served.
         """
-        temporary = secrets.token_hex(8)
         try:
-            try:
-                self._write(temporary, content)
-                with self._changing:
-                    self._put(temporary, name, known)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(temporary, dir_fd=self._staging)
-                raise
+            with self._changing:
+                self._put(staged.name, name, known)
             os.fsync(self._root)
         except OSError as error:
             raise StorageFailed(f"{name} could not be written: {error.strerror}") from error
@@ -294,9 +236,20 @@ class Library:
         except OSError as error:
             raise StorageFailed(f"{path} could not be removed: {error.strerror}") from error
 
-    def stage(self) -> Staged:
-        """A new file that nobody is served yet. Raises StorageFailed."""
-        return Staged(self._staging)
+    def stage(self, called: str = "The file") -> Staged:
+        """A new file that nobody is served yet; errors speak of it as ``called``. Raises StorageFailed."""
+        return Staged(self._staging, called)
+
+    def staged(self, name: str, content: bytes) -> Staged:
+        """A new file with ``content``, sealed, that is to be served under ``name``. Raises StorageFailed."""
+        staged = self.stage(name)
+        try:
+            staged.write(content)
+            staged.seal()
+        except BaseException:
+            staged.discard()
+            raise
+        return staged
 
     def publish(self, files: Sequence[tuple[Staged, str]]) -> None:
         """Serve files from now on, each whole at once, in this order; what has their names is replaced.
@@ -403,14 +356,6 @@ class Library:
     def _open(self, path: str | None) -> tuple[int, os.stat_result] | None:
         return None if path is None else open_below(self._root, path)
 
-    def _write(self, temporary: str, content: bytes) -> None:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, 0o600, dir_fd=self._staging)
-        with os.fdopen(fd, "wb", buffering=0) as file:
-            view = memoryview(content)
-            while view:
-                view = view[file.write(view) :]
-            os.fsync(fd)
-
     def _require(self, name: str, known: Snapshot | None) -> None:
         if known is not None and known.path != name:
             self._require(name, None)
@@ -427,10 +372,6 @@ class Library:
 
 def _folders_of(path: str) -> list[str]:
     return [path[:at] for at, letter in enumerate(path) if letter == "/"]
-
-
-def _not_taken(error: OSError) -> StorageFailed:
-    return StorageFailed(f"The file could not be stored: {error.strerror}")
 
 
 def _close(folders: Sequence[int]) -> None:
@@ -482,21 +423,6 @@ def open_below(root: int, path: str) -> tuple[int, os.stat_result] | None:
         os.close(fd)
         return None
     return fd, status
-
-
-def _emptied(root: int, name: str) -> int:
-    """The open directory ``name`` below ``root``, without what a process that was killed has left in it."""
-    with suppress(FileExistsError):
-        os.mkdir(name, 0o700, dir_fd=root)
-    folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | _SAFE, dir_fd=root)
-    with os.scandir(folder) as entries:
-        leftovers = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-    for leftover, is_folder in leftovers:
-        if is_folder:  # somebody else's, and no reason not to start
-            shutil.rmtree(leftover, dir_fd=folder)
-        else:
-            os.unlink(leftover, dir_fd=folder)
-    return folder
 
 
 def regular_files(

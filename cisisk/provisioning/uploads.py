@@ -12,8 +12,9 @@ from cisisk.model.firmware import LOADS
 from cisisk.model.mac import Mac
 from cisisk.model.user import Actor
 from cisisk.provisioning.archives import Member, unpack, without_wrapping
-from cisisk.provisioning.library import Entry, Library, Staged
+from cisisk.provisioning.library import Entry, Library
 from cisisk.provisioning.names import MAX_COMPONENTS, normalise
+from cisisk.provisioning.staging import Staged
 
 LARGEST_FILE = 512 << 20
 """Bytes. The largest parts of a firmware, the root file systems of an 88xx, have some 100 MB."""

@@ -219,7 +219,7 @@ async def restart_tried(
         moment = now()
         [row] = await tx.rows(
             "UPDATE deployments SET tries = tries + ?, tried_at = ?, action = ?, line = ?, before_peer = ?,"
-            " before_call_id = ? WHERE uuid = ? RETURNING restart",
+            " before_call_id = ? WHERE uuid = ? RETURNING *",
             (
                 counts,
                 moment,
@@ -232,12 +232,13 @@ async def restart_tried(
         )
         if accepted or row["restart"] != RESTART_OK:
             state = DeploymentState.RESTARTING if accepted else DeploymentState.WAITING
-            await tx.rows(
+            [row] = await tx.rows(
                 "UPDATE deployments SET restart = ?, restart_method = ?, restarted_at = ?,"
-                " state = CASE WHEN ended_at IS NULL AND fetched_at IS NULL THEN ? ELSE state END WHERE uuid = ?",
+                " state = CASE WHEN ended_at IS NULL AND fetched_at IS NULL THEN ? ELSE state END WHERE uuid = ?"
+                " RETURNING *",
                 (outcome, method, moment if accepted else None, state, deployment.uuid),
             )
-        after = await deployments.get(tx, deployment.uuid)
+        after = deployments.of(row)
         if after.ended_at is None:
             step = StepName.RESTART_ACCEPTED if accepted else StepName.RESTART_REFUSED
             await _told(tx, after, step, f"{method}: {action or 'restart'}" if accepted else outcome)

@@ -12,7 +12,7 @@ import pytest
 
 from cisisk.api.handlers import files as handlers
 from cisisk.provisioning import uploads
-from cisisk.provisioning.library import STAGING
+from cisisk.provisioning.staging import STAGING
 from tests.api.client import CONFIG, Answer, Site, check_error, check_metadata
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -1,10 +1,10 @@
 """How long a switch takes until the phone is told to restart: ``python tests/bench/switches.py``.
 
 Starts the whole appliance with a thousand phones in its inventory, each of which is served a config, and switches them
-through the API, another phone each time, over kept connections: one after the other, then 64 at once. A phone is a
-7940 with SIP firmware that takes its restart at once: a NOTIFY over UDP, which this process answers for all of them.
-Their web servers are off. Latency counts from before the request is sent to the arrival of the NOTIFY; the rate counts
-answers of the API.
+through the API, another phone each time, over kept connections: one after the other, then 64 at once. A phone is a 7940
+with SIP firmware that takes its restart at once: a NOTIFY over UDP, which this process answers for all of them. Their
+web servers are off, as their configs say. Latency counts from before the request is sent to the arrival of the NOTIFY;
+the rate counts answers of the API.
 
 The floor, in turn with the switches and on the same file system, is what no switch can do without: one file of the same
 size written beside its name, synced and renamed, its directory synced, and one transaction of two inserts committed in
@@ -173,8 +173,9 @@ def config(extension: int) -> bytes:
     for name, value in (("EXTENSION", extension), ("NAME", f"Desk {extension}"), ("PASSWORD", "secret")):
         template = template.replace(f"@{name}@", str(value))
     template = template.replace("@PHONES_URL@", "http://192.0.2.5:8080").replace("{{server}}", "192.0.2.5")
-    udp = template.replace("<transportLayerProtocol>1<", "<transportLayerProtocol>2<")
-    return udp.replace("    </sipLines>", f"{dials}    </sipLines>").encode()
+    template = template.replace("<transportLayerProtocol>1<", "<transportLayerProtocol>2<")
+    template = template.replace("<webAccess>0<", "<webAccess>1<")
+    return template.replace("    </sipLines>", f"{dials}    </sipLines>").encode()
 
 
 class Phones:

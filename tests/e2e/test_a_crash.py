@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cisisk.mobility.deploy import CUT_OFF_BEFORE_RESTART, CUT_OFF_BEFORE_WRITING
-from cisisk.provisioning.library import STAGING
+from cisisk.provisioning.staging import STAGING
 from tests.e2e.crash_child import STEPS
 from tests.e2e.premises import SECONDS, opened, settings_for
 

@@ -2,12 +2,13 @@
 
 import asyncio
 import hashlib
+from pathlib import Path
 
 import pytest
 
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.phone import PhoneState
-from tests.e2e.premises import SECONDS, Site, config
+from tests.e2e.premises import SECONDS, Site, config, free_port, opened, settings_for
 
 
 async def test_a_phone_restarts_and_ends_with_the_bytes_of_its_profile(site: Site) -> None:
@@ -66,6 +67,28 @@ async def test_the_page_on_the_screen_is_closed_before_the_restart(site: Site) -
         phone.open_page = "http://192.0.2.5/cisco/services/profile-switch"
         await site.switch(profile, phone.mac)
         assert phone.open_page is None
+
+
+@pytest.mark.parametrize(("web_access", "calls"), [("0", 1), ("1", 0), ("2", 0)])
+async def test_a_phone_whose_config_turns_its_web_server_off_is_not_called_for_its_screen(
+    tmp_path: Path, web_access: str, calls: int
+) -> None:
+    called: list[asyncio.StreamReader] = []
+
+    def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        called.append(reader)
+        writer.close()
+
+    address, port = "127.99.0.7", free_port()
+    settings = settings_for(tmp_path, restart={"sip": ["sip-notify"]}, phone_http={"port": port})
+    async with opened(settings) as site, await asyncio.start_server(hang_up, address, port):
+        profile = await site.profile("201", cnf_xml=config("201").replace("<webAccess>0", f"<webAccess>{web_access}"))
+        mac = site.new_mac()
+        await site.data("POST", "/phones", {"mac": str(mac), "phone_ip": address})
+        await site.switch(profile, mac)
+        called.clear()
+        await site.switch(profile, mac)
+        assert len(called) == calls
 
 
 async def test_the_placeholders_of_a_profile_that_opts_in_are_filled_in_for_each_phone(site: Site) -> None:

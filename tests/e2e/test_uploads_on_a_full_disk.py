@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from cisisk.provisioning import library
-from cisisk.provisioning.library import STAGING, Library
+from cisisk.provisioning.library import Library
+from cisisk.provisioning.staging import STAGING, Staged
 from tests.e2e.premises import PASSWORD, SECONDS, Site, opened, settings_for
 from tests.e2e.test_a_full_disk import Disk, disk, just_before
 
@@ -101,7 +101,7 @@ async def test_an_upload_over_ftp_is_refused_in_words_and_succeeds_once_there_is
         assert {name: await site.data("GET", f"/files/{name}") for name in new} == new
 
 
-SPOTS = {"staging": (library.Staged, "write"), "sealing": (library.Staged, "seal"), "publishing": (Library, "publish")}
+SPOTS = {"staging": (Staged, "write"), "sealing": (Staged, "seal"), "publishing": (Library, "publish")}
 
 
 @pytest.mark.parametrize("spot", SPOTS)

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 from marshmallow import Schema
 
-from cisisk.api.context import FEED, LOADS, SETTINGS, SWITCHER, actor, database, uuid_of
+from cisisk.api.context import FEED, FINDINGS, SETTINGS, SWITCHER, actor, database, uuid_of
 from cisisk.api.envelope import reply, reply_list
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.deployment import (
@@ -20,7 +20,6 @@ from cisisk.api.schemas.deployment import (
     SwitchQuery,
 )
 from cisisk.api.schemas.phone import WarningOut
-from cisisk.mobility import emergency
 from cisisk.mobility.switch import Preview
 from cisisk.model.deployment import Deployment, when_it_begins
 from cisisk.store import deployments, steps
@@ -56,8 +55,7 @@ async def switch(request: web.Request) -> web.Response:
 
 
 async def _previewed(request: web.Request, preview: Preview) -> dict[str, Any]:
-    of_loads = await request.config_dict[LOADS].findings_in(preview.content)
-    findings = await emergency.findings(database(request), preview.profile.uuid, preview.mac) + of_loads
+    findings = await request.config_dict[FINDINGS].of_plan(preview.content, preview.profile.uuid, preview.mac)
     told = {
         "profile_name": preview.profile.name,
         "mac": preview.mac,
@@ -121,6 +119,5 @@ async def _story(request: web.Request, deployment: Deployment) -> dict[str, Any]
 
 
 async def _with_warnings(request: web.Request, schema: Schema, deployment: Deployment) -> dict[str, Any]:
-    of_loads = await request.config_dict[LOADS].findings_of(deployment)
-    findings = await emergency.findings(database(request), deployment.profile_uuid, deployment.mac) + of_loads
+    findings = await request.config_dict[FINDINGS].of(deployment)
     return {**schema.dump(deployment), "warnings": _WARNINGS.dump(findings)}

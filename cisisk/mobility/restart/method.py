@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cisisk.model import sep_config
 from cisisk.model.deployment import RESTART_OK
-from cisisk.model.errors import CisiskError, ConfigurationError
+from cisisk.model.errors import CisiskError, ConfigurationError, Invalid
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
+from cisisk.model.sep_config import SepConfig
 from cisisk.model.sep_config.diff import RestartType
 
 
@@ -65,6 +67,16 @@ class Target:
     registration: Registration | None = None
     unregistered: NotRestarted | None = None
 
+    @property
+    def runs(self) -> SepConfig | None:
+        """What it most likely runs; None when that is not known."""
+        return _read(self.served)
+
+    @property
+    def takes(self) -> SepConfig | None:
+        """What it is to run; None when that is no config that can be read."""
+        return _read(self.wanted)
+
     def require_registration(self) -> Registration:
         """The registration. Raises NotRestarted: why it is not known."""
         if self.registration is None:
@@ -79,6 +91,13 @@ class Target:
                 "not set"
             )
         return self.address
+
+
+def _read(config: bytes | None) -> SepConfig | None:
+    try:
+        return None if config is None else sep_config.read(config)
+    except Invalid:
+        return None
 
 
 class RestartMethod(Protocol):

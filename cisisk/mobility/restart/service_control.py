@@ -3,10 +3,7 @@
 from typing import TypeAlias
 
 from cisisk.mobility.restart.method import Target
-from cisisk.model import sep_config
-from cisisk.model.errors import Invalid
 from cisisk.model.phone import Software
-from cisisk.model.sep_config import SepConfig
 from cisisk.model.sep_config.diff import RestartType, reset_reasons
 
 EVENT = "service-control"
@@ -23,7 +20,7 @@ def action_for(target: Target) -> Action:
     if target.software is Software.SCCP:
         # Few configs for SCCP say so themselves; over SCCP a restart reads no files (notes 3.0).
         return "reset"
-    before, after = _read(target.served), _read(target.wanted)
+    before, after = target.runs, target.takes
     if before is None or after is None:
         return "restart"
     return "reset" if reset_reasons(before, after) else "restart"
@@ -53,10 +50,3 @@ def variables(action: Action, call_id: str) -> list[tuple[str, str]]:
     """
     content = [("Variable", f"Content={line}") for line in (*body(action, call_id), "")]
     return [("Variable", f"Event={EVENT}"), ("Variable", f"Content-Type={CONTENT_TYPE}"), *content]
-
-
-def _read(config: bytes | None) -> SepConfig | None:
-    try:
-        return None if config is None else sep_config.read(config)
-    except Invalid:
-        return None

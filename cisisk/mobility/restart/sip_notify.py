@@ -16,9 +16,7 @@ from cisisk.mobility.restart.method import NotRestarted, Target, Unreachable
 from cisisk.mobility.sip import digest, message
 from cisisk.mobility.sip.message import Headers, Request, Response, Unsendable
 from cisisk.mobility.sip.transaction import NoResponse, Peer, SipClient, Transport, Way, host
-from cisisk.model import sep_config
 from cisisk.model.catalogue import Family, find
-from cisisk.model.errors import Invalid
 from cisisk.model.phone import Software
 from cisisk.model.sep_config import SepConfig
 
@@ -82,7 +80,7 @@ class SipNotify:
     async def restart(self, target: Target) -> None:
         """As :meth:`RestartMethod.restart`; a phone in a call accepts at once and restarts after it."""
         address = target.require_address()
-        runs = _config_of(target)
+        runs = target.runs
         order = _order_for(target, runs)
         peer = Peer(address=address, port=self._settings.port, transport=_transport(runs))
         try:
@@ -144,14 +142,6 @@ class SipNotify:
                 f"the phone asks for credentials over SIP ({response.status}) in a way that is not known here; MD5 is"
             ) from None
         return digest.CHALLENGED[response.status][1], answer
-
-
-def _config_of(target: Target) -> SepConfig | None:
-    """What the phone most likely runs; None when that is not known."""
-    try:
-        return sep_config.read(target.served) if target.served is not None else None
-    except Invalid:
-        return None
 
 
 def _order_for(target: Target, runs: SepConfig | None) -> _Order:

@@ -135,6 +135,8 @@ def _check_prologue(content: bytes) -> None:
 def _check_amounts(content: bytes) -> None:
     if content.count(b"<") > MAX_TAGS:
         raise refusal(f"The file has more than {MAX_TAGS} tags. No phone's config is so large; send one config only.")
+    if content.count(b"=") <= MAX_ATTRIBUTES:
+        return
     # Inside a tag a < cannot stand, so each part holds one tag at most.
     for tag in content.split(b"<"):
         if tag.count(b"=") > MAX_ATTRIBUTES and len(_ATTRIBUTE.findall(tag)) > MAX_ATTRIBUTES:

@@ -20,7 +20,8 @@ from cisisk.model.mac import Mac
 from cisisk.model.user import Actor
 from cisisk.provisioning.fetch import Fetch
 from cisisk.provisioning.ftp.server import FtpServer
-from cisisk.provisioning.library import STAGING, Library
+from cisisk.provisioning.library import Library
+from cisisk.provisioning.staging import STAGING
 from cisisk.provisioning.uploads import Uploads
 
 PATIENCE = 5.0

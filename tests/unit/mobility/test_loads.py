@@ -4,15 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cisisk.mobility.loads import Loads, load_findings
+from cisisk.mobility.loads import load_findings
 from cisisk.model import sep_config
-from cisisk.model.mac import Mac
-from cisisk.model.profile import Profile
-from cisisk.model.user import SYSTEM
 from cisisk.provisioning.library import Library
-from cisisk.store import progress
-from cisisk.store.database import Database
-from tests.unit.plans import plan
 
 LOAD = "SIP45.9-4-2SR3-1S"
 
@@ -68,14 +62,3 @@ def test_a_load_is_warned_of_until_all_its_files_are_here(library: Library, root
 def test_a_name_that_climbs_finds_nothing(library: Library, tmp_path: Path) -> None:
     (tmp_path / "outside.loads").write_bytes(b"")
     assert codes(library, config("<loadInformation>../outside</loadInformation>")) == ["load_not_served"]
-
-
-async def test_what_was_deployed_is_looked_at_as_things_are_now(
-    db: Database, library: Library, root: Path, mac: Mac, profile: Profile
-) -> None:
-    loads = Loads(db, library)
-    content = config("<loadInformation>X45</loadInformation>")
-    deployment = await progress.record(db, SYSTEM, plan(mac, profile, content), None)
-    assert [finding.code for finding in await loads.findings_of(deployment)] == ["load_not_served"]
-    place(library, root, X45_loads=b"")
-    assert await loads.findings_of(deployment) == ()

@@ -17,7 +17,8 @@ from cisisk.model.errors import Conflict, Invalid, StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
 from cisisk.model.user import SYSTEM, Actor
-from cisisk.provisioning.library import STAGING, Library
+from cisisk.provisioning.library import Library
+from cisisk.provisioning.staging import STAGING
 from cisisk.provisioning.uploads import Uploads
 from cisisk.store import audit, phones, profiles, progress
 from cisisk.store.database import Database

@@ -18,7 +18,8 @@ from cisisk.model.mac import Mac
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.provisioning import archives
 from cisisk.provisioning.archives import MAX_MEMBERS, without_wrapping
-from cisisk.provisioning.library import STAGING, Library
+from cisisk.provisioning.library import Library
+from cisisk.provisioning.staging import STAGING
 from cisisk.provisioning.uploads import Uploads
 
 LOADS = "SIP45.9-4-2SR3-1S.loads"

@@ -572,7 +572,7 @@ def test_a_killed_writer_leaves_one_whole_version_and_nothing_else_after_the_nex
 
 
 def test_half_a_file_that_a_killed_writer_left_is_gone_after_the_next_start(root: Path, library: Library) -> None:
-    library._write("0123456789abcdef", b"half")
+    library.staged(NAME, b"half")
     (left,) = files(root)
     assert served(library, left) is None
     with closing(Library(root)) as again:

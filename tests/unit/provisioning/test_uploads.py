@@ -12,8 +12,9 @@ from cisisk.model.errors import CisiskError, Conflict, Invalid, NotFound, Storag
 from cisisk.model.mac import Mac
 from cisisk.model.user import Actor
 from cisisk.provisioning import uploads as module
-from cisisk.provisioning.library import STAGING, Library
+from cisisk.provisioning.library import Library
 from cisisk.provisioning.source import NotServed
+from cisisk.provisioning.staging import STAGING
 from cisisk.provisioning.uploads import Uploads, config_mac
 
 MAC = Mac("AABBCCDDEE01")
@@ -356,7 +357,7 @@ def test_a_disk_that_is_full_refuses_an_upload_in_words_and_serves_the_old_file(
     put(uploads, "ring.raw", b"old")
     fill()
     upload = uploads.begin("ring.raw", ANNA)
-    with pytest.raises(StorageFailed, match="The file could not be stored: No space left on device"):
+    with pytest.raises(StorageFailed, match="The file could not be written: No space left on device"):
         upload.write(bytes(100_000))
     upload.discard()
     assert served(uploads.library, "ring.raw") == b"old"

@@ -1,0 +1,54 @@
+"""What would hurt of what was deployed, or would be: told beside it, and as things are at that moment."""
+
+import asyncio
+
+from cisisk.mobility import emergency
+from cisisk.mobility.loads import load_findings
+from cisisk.model import sep_config
+from cisisk.model.deployment import Deployment
+from cisisk.model.errors import Invalid
+from cisisk.model.mac import Mac
+from cisisk.model.sep_config import Finding, SepConfig
+from cisisk.provisioning.library import Library
+from cisisk.store import configs
+from cisisk.store.database import Database, Transaction
+
+_AT_ONCE_BYTES = 64 * 1024
+"""A larger file takes milliseconds to read, in which the event loop would stand still."""
+
+
+class Findings:
+    """Finds what a deployment lacks: firmware that is not here, and what emergency calls are to tell."""
+
+    def __init__(self, db: Database, library: Library) -> None:
+        self._db = db
+        self._library = library
+
+    async def of(self, deployment: Deployment) -> tuple[Finding, ...]:
+        """What is wrong with a deployment."""
+
+        async def work(tx: Transaction) -> tuple[bytes | None, tuple[Finding, ...]]:
+            content = await configs.content_of(tx, deployment.sha256)
+            return content, await emergency.findings(tx, deployment.profile_uuid, deployment.mac)
+
+        content, found = await self._db.read(work)
+        return found if content is None else found + await self._of_load(content)
+
+    async def of_plan(self, content: bytes, profile_uuid: str, mac: Mac) -> tuple[Finding, ...]:
+        """The same of what may never be deployed: a profile's config for a phone."""
+        return await emergency.findings(self._db, profile_uuid, mac) + await self._of_load(content)
+
+    async def _of_load(self, content: bytes) -> tuple[Finding, ...]:
+        try:
+            config = await _read(content)
+        except Invalid:
+            return ()
+        # Most name none.
+        return () if config.load is None else await asyncio.to_thread(load_findings, self._library, config)
+
+
+async def _read(content: bytes) -> SepConfig:
+    # It was accepted under the limits of its day.
+    if len(content) > _AT_ONCE_BYTES:
+        return await asyncio.to_thread(sep_config.read, content, max_bytes=len(content))
+    return sep_config.read(content)
