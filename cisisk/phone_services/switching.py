@@ -126,7 +126,8 @@ class Switches:
         ended = [
             await self._logins.log_out(asked.actor, asked.phone, EndReason.MANUAL, login=login) for login in logins
         ]
-        return next((login for login in ended if login is not None), None)
+        # Of one that only waited there is nothing that becomes of the phone.
+        return next((login for login in ended if login is not None and login.logged_in_at is not None), None)
 
     def _keep(self, mac: Mac, profile: str | None, work: Coroutine[Any, Any, PhoneLogin | None]) -> str:
         self._forget()

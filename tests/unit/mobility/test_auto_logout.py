@@ -248,7 +248,8 @@ async def test_a_logout_that_comes_while_a_deferred_login_begins_is_done_once_it
     office.switches.in_call.add(DESK)
     office.login = await office.again()
     monkeypatch.setattr(office.switches, "cancel", refuse)
-    assert await office.logins.log_out_everywhere(SYSTEM, office.anna.uuid, EndReason.ADMINISTRATOR) == []
+    (leaving,) = await office.logins.log_out_everywhere(SYSTEM, office.anna.uuid, EndReason.ADMINISTRATOR)
+    assert (leaving.uuid, leaving.ended_at) == (office.login.uuid, None)
     assert await office.state() == (LoginState.BEGINNING, EndReason.ADMINISTRATOR)
     await office.auto_logout.look()
     await office.switches.begin(await deployments.get(office.db, office.login.deployment or ""))

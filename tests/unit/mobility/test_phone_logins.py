@@ -435,9 +435,17 @@ async def test_a_login_that_waits_for_the_end_of_a_call_can_be_called_off(office
     office.switches.in_call.add(DESK)
     login = await office.log_in(office.anna, DESK)
     if called_off_by == "a logout":
-        assert await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL) is None
+        called_off = await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
+        assert called_off is not None
+        assert (called_off.uuid, called_off.state, called_off.reason) == (
+            login.uuid,
+            LoginState.ENDED,
+            EndReason.MANUAL,
+        )
+        assert called_off.logged_in_at is None
     elif called_off_by == "an administrator":
-        await office.logins.log_out_everywhere(ACTOR, office.anna.uuid, EndReason.ADMINISTRATOR)
+        (called_off,) = await office.logins.log_out_everywhere(ACTOR, office.anna.uuid, EndReason.ADMINISTRATOR)
+        assert (called_off.uuid, called_off.reason) == (login.uuid, EndReason.ADMINISTRATOR)
     elif called_off_by == "a switch":
         office.switches.in_call.clear()
         await office.switches.switch(ACTOR, office.antons.uuid, DESK)
@@ -635,7 +643,9 @@ async def test_who_has_called_off_a_login_too_late_is_taken_over_by_no_other(
     office.switches.in_call.add(LOBBY)
     second = await office.log_in(office.anna, LOBBY, takes_over=True)
     monkeypatch.setattr(office.switches, "cancel", refuse)
-    assert await office.logins.log_out(ACTOR, LOBBY, EndReason.MANUAL, login=second) is None
+    too_late = await office.logins.log_out(ACTOR, LOBBY, EndReason.MANUAL, login=second)
+    assert too_late is not None
+    assert (too_late.uuid, too_late.state, too_late.reason) == (second.uuid, LoginState.BEGINNING, EndReason.MANUAL)
     await office.switches.begin(await deployments.get(office.db, second.deployment or ""))
     assert await office.logins.on(DESK) == first
     leaving = await office.logins.on(LOBBY)
