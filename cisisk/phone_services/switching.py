@@ -27,7 +27,7 @@ from cisisk.model.profile import ProfileHead
 from cisisk.phone_services.answers import Answer, refusal
 from cisisk.phone_services.gate import TICKET, Gate, Visit
 from cisisk.phone_services.objects import SELECT, Menu, MenuItem, SoftKey, Text
-from cisisk.phone_services.paging import Part, start_from
+from cisisk.phone_services.paging import Part, last_start, start_from
 from cisisk.phone_services.problems import (
     DISABLED,
     ELSEWHERE,
@@ -245,7 +245,7 @@ class ProfileSwitch:
 
     def _list(self, visit: Visit, fitting: list[ProfileHead], prompt: str) -> Answer:
         asked, size = visit.asked, visit.asked.screen.menu_items
-        start = start_from(asked.get("start"))
+        start = min(start_from(asked.get("start")), last_start(len(fitting), size))
         part = Part(items=fitting[start : start + size], start=start, size=size, total=len(fitting))
         links, ticket = asked.links, self._gate.ticket(asked, "select")
         items = [

@@ -132,6 +132,22 @@ async def test_every_contact_of_a_directory_is_on_one_of_its_pages(
         assert len(chosen) == count
 
 
+async def test_who_is_beyond_the_end_of_a_list_is_shown_its_last_page(site: Site, pick_up: Pick, anna: str) -> None:
+    fill(site, "company_contacts", 33)
+    fill(site, "personal_contacts", 33, user_uuid=anna)
+    phone = await pick_up("CP-7942G")
+    await phone.log_in("pdir")
+    for directory in ("cdir", "pdir"):
+        page = await phone.open(directory, start="64")
+        assert (page.prompt, len(page.entries)) == ("33-33 of 33", 1)
+        assert len((await phone.press("Back")).entries) == 32
+        page = await phone.open(f"{directory}/contacts", start="1000")
+        assert (page.prompt, len(page.items)) == ("21-33 of 33", 13)
+        assert len((await phone.press("Back")).items) == 20
+    # A search there that finds nobody has no other page either.
+    assert (await phone.open("cdir", start="32", n="Nobody")).text == "Nobody is called Nobody."
+
+
 async def test_both_directories_are_searched_by_name_and_by_number(site: Site, pick_up: Pick, anna: str) -> None:
     for name, work in (("João Gonçalves", "+351 21 555"), ("山田太郎", "0301234"), ("Anton", "0309999")):
         await site.data("POST", "/company-directory", {"name": name, "work": work})
@@ -605,6 +621,9 @@ async def test_many_profiles_are_paged(site: Site, pick_up: Pick, anna: str, mod
         await phone.press("Next")
         shown += len(phone.page.items)
     assert shown == count
+    last, keys = list(phone.page.items), list(phone.page.keys)
+    page = await phone.open("profile-switch", start="1000")
+    assert (list(page.items), list(page.keys)) == (last, keys)
 
 
 async def test_a_switch_from_the_screen_does_not_make_the_phone_wait(site: Site, pick_up: Pick, anna: str) -> None:
