@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from cisisk.simulator.cgi import is_page
 from cisisk.simulator.faults import Faults
@@ -165,10 +166,16 @@ async def test_both_directories_are_searched_by_name_and_by_number(site: Site, p
             assert page.entries == [("Anton", "0309999")]
             await phone.press("Search")
             assert (await phone.submit(n="nobody <&>")).text == "Nobody is called nobody <&>."
+            await phone.press("Search")
+            assert (await phone.submit(d="#" * 15)).text.startswith("Nobody is called ####")
     phone = await pick_up("CP-8845")
     await phone.open("cdir/search")
     page = await phone.submit(n="山田" * 100)
     assert page.kind == "Text"
+    # The longest search, asked of the server with the longest name: * and # take three characters each in a URL.
+    await site.data("POST", "/company-directory", {"name": "x" * 64, "work": "#" * 15})
+    search = URL(f"{phone.services}/cdir/contacts").with_query(mac=phone.mac.device_name, n="x" * 64, d="#" * 15)
+    assert list((await phone.load(search, Host="h" * 50)).items) == ["x" * 64]
 
 
 async def test_a_corporate_contact_is_viewed_and_called(site: Site, pick_up: Pick) -> None:

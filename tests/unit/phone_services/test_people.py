@@ -1,6 +1,7 @@
 """Numbers, searches and the URLs that carry them."""
 
 import asyncio
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -9,10 +10,11 @@ from hypothesis import strategies as st
 from cisisk.model.contact import Contact
 from cisisk.model.mac import Mac
 from cisisk.phone_services import people
-from cisisk.phone_services.links import MAX_HOST, MAX_SEARCHED, Links, searchable
+from cisisk.phone_services.links import MAX_HOST, MAX_NUMBER, MAX_SEARCHED, Links, searchable
 from cisisk.phone_services.objects import MAX_URL
 from cisisk.phone_services.paging import MAX_START, Part, part_from, start_from
 from cisisk.phone_services.problems import NotShown
+from cisisk.phone_services.request import Asked
 from cisisk.store.listing import Page
 
 MOMENT = "2026-06-28T12:00:00.000Z"
@@ -54,9 +56,11 @@ def test_the_first_number_that_can_be_dialled_stands_in_the_directory() -> None:
         people.numbers(contact(work="x"))
 
 
-@given(st.text(max_size=300))
-def test_any_search_fits_into_a_url_with_all_that_belongs_to_it(text: str) -> None:
-    place = people.Place(start=MAX_START, name=searchable(text.encode(errors="ignore").decode()), number="1" * 15)
+@given(st.text(max_size=300), st.text("0123456789*#", max_size=300))
+def test_any_search_fits_into_a_url_with_all_that_belongs_to_it(text: str, number: str) -> None:
+    asked = {"n": text.encode(errors="ignore").decode(), "d": number, "start": str(MAX_START)}
+    place = people.place(Mock(spec=Asked, get=asked.__getitem__))
+    assert number.startswith(place.number)
     links = Links(base=f"https://{'h' * MAX_HOST}", mac=Mac("AABBCCDDEE01"))
     for page in ("cdir/contact", "pdir/contacts"):
         uuid = "11111111-1111-1111-1111-111111111111" if page == "cdir/contact" else ""
@@ -66,6 +70,8 @@ def test_any_search_fits_into_a_url_with_all_that_belongs_to_it(text: str) -> No
 def test_a_search_is_cut_between_characters() -> None:
     assert searchable("山田太郎" * 5) == "山田太郎山田太"
     assert searchable("x" * 100) == "x" * MAX_SEARCHED
+    assert searchable("/" * 100) == "/" * 21
+    assert searchable("*#21" * 10, MAX_NUMBER) == "*#21*#21*#21"
 
 
 @given(st.integers(0, 300), st.integers(1, 100), st.integers(0, 400))
