@@ -9,13 +9,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from yarl import URL
 
+from cisisk.model.errors import StorageFailed
 from cisisk.simulator.cgi import is_page
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.models import MODELS
+from cisisk.store import service_sessions
 from tests.e2e.handset import Handset, handset
 from tests.e2e.premises import SECONDS, Site, config, opened, settings_for, until
 from tests.unit.phone_services.limits import FAMILIES
@@ -337,6 +340,19 @@ async def test_unknown_users_users_without_a_pin_and_wrong_pins_get_the_same_ans
     assert prompts == {("Input", "Wrong user or PIN (C04)", "Login", ("Submit", "<<", "Exit"))}
     rows = [payload["user_uuid"] for action, payload in await audit(site) if action == "phone.login_failed"]
     assert rows == [anna, None, bob, carol, None]
+
+
+async def test_a_login_that_cannot_be_stored_says_so_and_costs_no_attempt(
+    site: Site, pick_up: Pick, anna: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await site.data("POST", f"/personal-directory/{anna}", {"name": "Anton", "work": "1"})
+    phone = await pick_up("CP-8845")
+    with monkeypatch.context() as full:
+        full.setattr(service_sessions, "begin", AsyncMock(side_effect=StorageFailed("the disk is full")))
+        for _ in range(10):
+            assert "Error C08" in (await phone.log_in("pdir")).text
+        assert (await phone.log_in("pdir", pin="0000")).prompt == "Wrong user or PIN (C04)"
+    assert (await phone.log_in("pdir")).entries == [("Anton", "1")]
 
 
 async def test_guesses_at_a_phone_have_to_wait(pick_up: Pick, anna: str) -> None:
