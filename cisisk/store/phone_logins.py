@@ -126,7 +126,7 @@ async def all_open(db: Database) -> list[OpenLogin]:
     rows = await db.rows(
         f"SELECT {_COLUMNS}, COALESCE(users.is_active, 0) AS user_is_active, logout_at, active_at"
         f" {_FROM} LEFT JOIN users ON users.uuid = phone_logins.user_uuid"
-        " LEFT JOIN sites ON sites.name = phones.location"
+        f" {sites.OF_PHONES}"
         " LEFT JOIN service_sessions ON service_sessions.mac = phone_logins.mac"
         " AND service_sessions.user_uuid = phone_logins.user_uuid"
         " WHERE logged_in_at IS NOT NULL AND ended_at IS NULL ORDER BY number"

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from cisisk.model.clock import now
+from cisisk.model.contact import folded
 from cisisk.model.errors import Conflict, NotFound
 from cisisk.model.mac import Mac
 from cisisk.model.phone_login import ReturnedTo
@@ -22,8 +23,13 @@ _SELECT = (
     "SELECT uuid, name, logout_profile_uuid, emergency_location, emergency_caller_id, logout_at, created_at,"
     " updated_at, revision FROM sites"
 )
-# The first column of the comparison says how it is compared: sites.name without regard to case.
-_OF_PHONE = "FROM phones LEFT JOIN sites ON sites.name = phones.location WHERE mac = ?"
+OF_PHONES = (
+    "LEFT JOIN sites ON sites.uuid = COALESCE((SELECT uuid FROM sites WHERE name = phones.location),"
+    " (SELECT uuid FROM sites WHERE folded_name = folded(phones.location) ORDER BY created_at, uuid LIMIT 1))"
+)
+"""Joins the phones with their sites. Of two that differ in case and accents only, as they could once be added, the one
+that is written as the phone has it, or was there first."""
+_OF_PHONE = f"FROM phones {OF_PHONES} WHERE mac = ?"
 
 
 def _site(row: sqlite3.Row) -> Site:
@@ -37,6 +43,8 @@ def logout_times(stored: str | None) -> tuple[str, ...] | None:
 
 def _columns(attributes: Mapping[str, Any]) -> dict[str, Any]:
     columns = dict(attributes)
+    if "name" in columns:
+        columns["folded_name"] = folded(columns["name"])
     if columns.get("logout_at") is not None:
         columns["logout_at"] = json.dumps(columns["logout_at"])
     return columns
@@ -69,10 +77,10 @@ async def create(db: Database, actor: Actor, attributes: Mapping[str, Any]) -> S
 
     Raises:
         Invalid: no such profile.
-        Conflict: there is a site of that name.
+        Conflict: there is a site of that name, in any case of letters, with accents or without.
     """
     async with db.transaction() as tx:
-        await _require_possible(tx, attributes, None)
+        await _require_possible(tx, attributes)
         uuid, moment = str(uuid4()), now()
         await insert(tx, "sites", {"uuid": uuid, **_columns(attributes), "created_at": moment, "updated_at": moment})
         await audit.record(tx, actor, "site.created", uuid, {"name": attributes["name"]})
@@ -84,8 +92,9 @@ async def update(
 ) -> Site:
     """Change the given attributes. Raises NotFound, Stale, Invalid, Conflict as :func:`create`."""
     async with db.transaction() as tx:
-        require_current(await get(tx, uuid), seen)
-        await _require_possible(tx, attributes, uuid)
+        site = await get(tx, uuid)
+        require_current(site, seen)
+        await _require_possible(tx, attributes, site)
         await change(tx, "sites", ("uuid", uuid), {**_columns(attributes), "updated_at": now()})
         await audit.record(tx, actor, "site.updated", uuid, {"changed": sorted(attributes)})
         return await get(tx, uuid)
@@ -127,8 +136,11 @@ async def emergency_call(db: Database | Transaction, mac: Mac) -> EmergencyCall:
     )
 
 
-async def _require_possible(tx: Transaction, attributes: Mapping[str, Any], uuid: str | None) -> None:
+async def _require_possible(tx: Transaction, attributes: Mapping[str, Any], site: Site | None = None) -> None:
     await profiles.require_named(tx, "logout_profile_uuid", attributes)
-    taken = await tx.row("SELECT 1 FROM sites WHERE name = ? AND uuid IS NOT ?", (attributes.get("name"), uuid))
-    if taken is not None:
-        raise Conflict(f"There is a site {attributes['name']} already")
+    name = attributes.get("name")
+    if name is None or (site is not None and name == site.name):
+        return
+    uuid = None if site is None else site.uuid
+    if await tx.row("SELECT 1 FROM sites WHERE folded_name = ? AND uuid IS NOT ?", (folded(name), uuid)) is not None:
+        raise Conflict(f"There is a site {name} already")
