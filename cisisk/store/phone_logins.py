@@ -37,12 +37,14 @@ class OpenLogin:
     Attributes:
         user_is_active: False when the user was deactivated or deleted.
         logout_at: the times of the phone's site; None for those of the settings.
+        times_since: when others began to hold for the phone; None when none have since the login began.
         page_used_at: when the user last asked for one of their pages on this phone.
     """
 
     login: PhoneLogin
     user_is_active: bool
     logout_at: tuple[str, ...] | None
+    times_since: Timestamp | None
     page_used_at: Timestamp | None
 
 
@@ -124,7 +126,7 @@ async def elsewhere(db: Database | Transaction, user_uuid: str, mac: Mac) -> lis
 async def all_open(db: Database) -> list[OpenLogin]:
     """Every login that has begun and not ended."""
     rows = await db.rows(
-        f"SELECT {_COLUMNS}, COALESCE(users.is_active, 0) AS user_is_active, logout_at, active_at"
+        f"SELECT {_COLUMNS}, COALESCE(users.is_active, 0) AS user_is_active, logout_at, times_since, active_at"
         f" {_FROM} LEFT JOIN users ON users.uuid = phone_logins.user_uuid"
         f" {sites.OF_PHONES}"
         " LEFT JOIN service_sessions ON service_sessions.mac = phone_logins.mac"
@@ -136,6 +138,7 @@ async def all_open(db: Database) -> list[OpenLogin]:
             login=_login(row),
             user_is_active=bool(row["user_is_active"]),
             logout_at=sites.logout_times(row["logout_at"]),
+            times_since=row["times_since"],
             page_used_at=row["active_at"],
         )
         for row in rows

@@ -29,6 +29,7 @@ OF_PHONES = (
 )
 """Joins the phones with their sites. Of two that differ in case and accents only, as they could once be added, the one
 that is written as the phone has it, or was there first."""
+_TIMES_CHANGED = "UPDATE phone_logins SET times_since = ? WHERE logged_in_at IS NOT NULL AND ended_at IS NULL"
 _OF_PHONE = f"FROM phones {OF_PHONES} WHERE mac = ?"
 
 
@@ -84,7 +85,10 @@ async def create(db: Database, actor: Actor, attributes: Mapping[str, Any]) -> S
         uuid, moment = str(uuid4()), now()
         await insert(tx, "sites", {"uuid": uuid, **_columns(attributes), "created_at": moment, "updated_at": moment})
         await audit.record(tx, actor, "site.created", uuid, {"name": attributes["name"]})
-        return await get(tx, uuid)
+        site = await get(tx, uuid)
+        if site.logout_at is not None:
+            await _times_changed(tx, site)
+        return site
 
 
 async def update(
@@ -97,7 +101,11 @@ async def update(
         await _require_possible(tx, attributes, site)
         await change(tx, "sites", ("uuid", uuid), {**_columns(attributes), "updated_at": now()})
         await audit.record(tx, actor, "site.updated", uuid, {"changed": sorted(attributes)})
-        return await get(tx, uuid)
+        changed = await get(tx, uuid)
+        if (folded(changed.name), changed.logout_at) != (folded(site.name), site.logout_at):
+            await _times_changed(tx, site)
+            await _times_changed(tx, changed)
+        return changed
 
 
 async def delete(db: Database, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
@@ -107,6 +115,8 @@ async def delete(db: Database, actor: Actor, uuid: str, seen: Collection[str] | 
         require_current(site, seen)
         await tx.rows("DELETE FROM sites WHERE uuid = ?", (uuid,))
         await audit.record(tx, actor, "site.deleted", uuid, {"name": site.name})
+        if site.logout_at is not None:
+            await _times_changed(tx, site)
 
 
 async def logout_profiles(db: Database, mac: Mac) -> list[tuple[ReturnedTo, str]]:
@@ -119,6 +129,17 @@ async def logout_profiles(db: Database, mac: Mac) -> list[tuple[ReturnedTo, str]
         return []
     both = ((ReturnedTo.PHONE, row["of_phone"]), (ReturnedTo.SITE, row["of_site"]))
     return [(whose, uuid) for whose, uuid in both if uuid is not None]
+
+
+async def logout_at(tx: Transaction, mac: Mac) -> tuple[str, ...] | None:
+    """The times of a phone's site, within a transaction; None for those of the settings."""
+    row = await tx.row(f"SELECT logout_at {_OF_PHONE}", (mac.digits,))
+    return None if row is None else logout_times(row["logout_at"])
+
+
+async def moved(tx: Transaction, mac: Mac) -> None:
+    """A phone has come under other times, within a transaction: those count that come from now on."""
+    await tx.rows(f"{_TIMES_CHANGED} AND mac = ?", (now(), mac.digits))
 
 
 async def emergency_call(db: Database | Transaction, mac: Mac) -> EmergencyCall:
@@ -134,6 +155,12 @@ async def emergency_call(db: Database | Transaction, mac: Mac) -> EmergencyCall:
         location=row["emergency_location"] or row["location_of_site"] or None,
         caller_id=row["emergency_caller_id"] or row["caller_id_of_site"] or None,
     )
+
+
+async def _times_changed(tx: Transaction, site: Site) -> None:
+    """Others hold for the phones of a site: of these too those count that come from now on."""
+    of_site = "mac IN (SELECT mac FROM phones WHERE folded(location) = ?)"
+    await tx.rows(f"{_TIMES_CHANGED} AND {of_site}", (now(), folded(site.name)))
 
 
 async def _require_possible(tx: Transaction, attributes: Mapping[str, Any], site: Site | None = None) -> None:
