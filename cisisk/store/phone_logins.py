@@ -298,6 +298,11 @@ async def served(tx: Transaction, actor: Actor, deployment: Deployment, moment: 
         )
     left = await on(tx, mac)
     if left is not None and begun is None and await _stays_on(tx, left, deployment):
+        # Where the phone's own config is the same, that is replaced as well.
+        await tx.rows(
+            "UPDATE phone_logins SET home_sha256 = ? WHERE uuid = ? AND home_sha256 = ?",
+            (deployment.sha256, left.uuid, deployment.replaced),
+        )
         return
     if left is not None:
         returned_to = left.returned_to if deployment.origin is Origin.LOGOUT else None

@@ -58,6 +58,18 @@ class People(Office):
     async def log_in(self, user: User, mac: Mac, profile: str | None = None, **more: object) -> PhoneLogin:
         return await self.logins.log_in(ACTOR, user.uuid, mac, profile, how=LoginWay.PHONE, **more)  # type: ignore[arg-type]  # whatever it takes
 
+    async def serve_again(self, mac: Mac) -> None:
+        """The profile of whoever is logged in on a phone."""
+        login = await self.logins.on(mac)
+        if login is not None:
+            await self.switches.switch(ACTOR, login.profile_uuid, mac)
+
+    async def take_back(self, mac: Mac) -> None:
+        """What was done last; what was there before everything is left alone."""
+        (newest,) = (await deployments.page(self.db, Listing(limit=1), mac, None)).items
+        if newest.origin is not Origin.LOGOUT and newest.replaced is not None:
+            await self.switches.roll_back(newest)
+
 
 @pytest.fixture
 async def office(db: Database) -> People:
@@ -210,6 +222,21 @@ async def test_who_is_served_the_same_profile_again_stays_logged_in(office: Peop
             },
         ),
     ]
+
+
+async def test_a_phone_whose_own_profile_is_its_users_returns_to_what_was_served_last(office: People) -> None:
+    before = await office.switches.switch(SYSTEM, office.annas.uuid, DESK)
+    await office.log_in(office.anna, DESK)
+    changed = b"<device><!-- Anna, changed --></device>"
+    await profiles.update(office.db, SYSTEM, office.annas.uuid, {"cnf_xml": changed})
+    switched = await office.switches.switch(ACTOR, office.annas.uuid, DESK)
+    back = await office.switches.roll_back(switched)
+    login = await office.logins.on(DESK)
+    assert login is not None
+    assert login.home_sha256 == before.sha256
+    await office.switches.roll_back(back)
+    await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
+    assert await office.served(DESK) == changed
 
 
 async def test_who_is_served_the_same_profile_again_while_leaving_goes_on_leaving(office: People) -> None:
@@ -718,7 +745,7 @@ async def test_whatever_happens_a_phone_is_its_users_or_nobodys(office: People, 
     contents = {office.annas.uuid: office.annas.cnf_xml, office.antons.uuid: office.antons.cnf_xml}
     for _ in range(60):
         mac, user = chance.choice([DESK, LOBBY]), chance.choice([office.anna, office.anton])
-        match chance.randrange(6):
+        match chance.randrange(7):
             case 0 | 1:
                 await office.log_in(user, mac)
             case 2:
@@ -728,10 +755,9 @@ async def test_whatever_happens_a_phone_is_its_users_or_nobodys(office: People, 
             case 4:
                 await office.switches.switch(ACTOR, guest.uuid, mac)
             case 5:
-                (newest,) = (await deployments.page(office.db, Listing(limit=1), mac, None)).items
-                # What was there before everything is left alone.
-                if newest.origin is not Origin.LOGOUT and newest.replaced is not None:
-                    await office.switches.roll_back(newest)
+                await office.take_back(mac)
+            case 6:
+                await office.serve_again(mac)
         for phone in (DESK, LOBBY):
             login, served = await office.logins.on(phone), await office.served(phone)
             assert served in nobodys if login is None else served == contents[login.profile_uuid]
