@@ -14,7 +14,7 @@ from cisisk.identity.brake import Brake
 from cisisk.identity.passwords import PIN, Passwords
 from cisisk.identity.tokens import Claims, KeyRing
 from cisisk.model.clock import after
-from cisisk.model.errors import Forbidden, Unauthenticated
+from cisisk.model.errors import Forbidden, StorageFailed, Unauthenticated
 from cisisk.model.user import Actor, User
 from cisisk.store import logins, pins, users
 from cisisk.store.database import Database
@@ -83,6 +83,7 @@ class Accounts:
         Raises:
             Unauthenticated: wrong name or password, or a deactivated user; which of them is not told.
             TooManyAttempts: this account or this address has failed too often.
+            StorageFailed: the session cannot be stored, or the account not be looked up; this counts as no failure.
         """
         async with self._attempts:
             return await self._attempt(username, password, actor, partial(self._begin, actor))
@@ -94,7 +95,7 @@ class Accounts:
             The user, and the password hash with which :meth:`is_still_administrator` asks again.
 
         Raises:
-            Unauthenticated, TooManyAttempts: as :meth:`login`, with which it shares the brake.
+            Unauthenticated, TooManyAttempts, StorageFailed: as :meth:`login`, with which it shares the brake.
             Forbidden: the password is right, and the user may not do everything.
         """
         async with self._attempts:
@@ -173,9 +174,14 @@ class Accounts:
         self._brake.require_free(account, address)
         # Counted before it is known, and taken back: otherwise a hundred guesses at once would all be let through.
         self._brake.failed(account, address)
-        known = await users.credentials(self._db, username)
-        right = await self._passwords.matches(password, known[1] if known else None)
-        admitted = await admit(*known) if known and right else None
+        try:
+            known = await users.credentials(self._db, username)
+            right = await self._passwords.matches(password, known[1] if known else None)
+            admitted = await admit(*known) if known and right else None
+        except StorageFailed:
+            # Nobody has guessed wrong: that is raised of no password that is.
+            self._brake.take_back(account, address)
+            raise
         if admitted is None:
             raise Unauthenticated("Wrong username or password")
         self._brake.forget(account)

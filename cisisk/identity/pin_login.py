@@ -99,6 +99,7 @@ class PinLogin:
         Raises:
             Unauthenticated: wrong name or PIN, a user without one, or a deactivated user; which of them is not told.
             TooManyAttempts: this user, this phone or this address has failed too often.
+            StorageFailed: the name and the PIN are right, or could not be looked up; this counts as no failure.
         """
         async with self._attempt(actor, desk, username):
             known = await self._verified(actor, desk.mac, username, pin)
@@ -113,7 +114,7 @@ class PinLogin:
 
         Raises:
             Unauthenticated: ``current`` is wrong.
-            TooManyAttempts: as :meth:`login`, with which it shares the brakes.
+            TooManyAttempts, StorageFailed: as :meth:`login`, with which it shares the brakes.
         """
         async with self._attempt(actor, desk, session.username):
             await self._verified(actor, desk.mac, session.username, current)
@@ -128,14 +129,19 @@ class PinLogin:
 
     @asynccontextmanager
     async def _attempt(self, actor: Actor, desk: Desk, username: str) -> AsyncIterator[None]:
-        """One attempt, braked, in its turn; counted as a failure unless the block comes to its end."""
+        """One attempt, braked, in its turn; a failure unless the block comes to its end or the disk refuses."""
         keys = user, *others = self._counted(actor, desk, username)
         self._brake.require_free(*keys)
         async with self._turn(is_known=bool(desk.addresses)):
             self._brake.require_free(*keys)
             # Counted before it is known, and taken back: otherwise many guesses at once would all be let through.
             self._brake.failed(*keys)
-            yield
+            try:
+                yield
+            except StorageFailed:
+                # Nobody has guessed wrong: that is raised of no PIN that is.
+                self._brake.take_back(*keys)
+                raise
         self._brake.forget(user)
         # These only get this one back: who knows one PIN must not wipe out guesses at others.
         self._brake.take_back(*others)
@@ -183,7 +189,11 @@ class PinLogin:
         if await self._passwords.matches(pin, known.pin_hash if known else None, another) and known is not None:
             return known
         if self._is_to_be_recorded():
-            await service_sessions.refused(self._db, actor, mac, known.user_uuid if known else None)
+            try:
+                await service_sessions.refused(self._db, actor, mac, known.user_uuid if known else None)
+            except StorageFailed as error:
+                # A full disk lets nobody guess unbraked.
+                log.warning("a login that failed on %s cannot be stored: %s", mac, error)
         raise Unauthenticated("Wrong user or PIN")
 
     async def _rehash(self, known: PinHolder, pin: str) -> None:

@@ -125,7 +125,9 @@ class AutoLogout:
         if login.until is not None:
             yield datetime.fromisoformat(login.until), EndReason.TIMEOUT
         times = self._rules.logout_at if each.logout_at is None else tuple(map(time_of_day, each.logout_at))
-        moment = next_time_of_day(begun, times, self._rules.zone)
+        # A time that was over when it was set would log people out at once.
+        since = begun if each.times_since is None else max(begun, datetime.fromisoformat(each.times_since))
+        moment = next_time_of_day(since, times, self._rules.zone)
         if moment is not None:
             yield moment, EndReason.TIME_OF_DAY
         if self._rules.idle is not None:

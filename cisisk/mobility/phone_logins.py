@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from cisisk.mobility.switch import Switcher
 from cisisk.mobility.turns import Turns
+from cisisk.model.clock import now
 from cisisk.model.deployment import NOW, Deployment, OnTimeout, Origin, Policy
 from cisisk.model.errors import CisiskError, Conflict, NotFound, StorageFailed
 from cisisk.model.mac import Mac
@@ -157,10 +158,11 @@ class PhoneLogins:
     async def log_out(
         self, actor: Actor, mac: Mac, reason: EndReason, *, login: PhoneLogin | None = None
     ) -> PhoneLogin | None:
-        """End the login on a phone, and give the phone what it had before; None when nobody was logged in.
+        """End the login on a phone, and give the phone what it had before; None when there was none to end.
 
         That is the logout profile of the phone, else of its site, else what it was served before the login; with none
-        of them it keeps what it has. Goes on even if the caller is cancelled.
+        of them it keeps what it has. One that waits for the end of a call does not begin, and is what is returned where
+        nobody is logged in. Goes on even if the caller is cancelled.
 
         Args:
             login: end this one only; None for whichever is there.
@@ -171,7 +173,7 @@ class PhoneLogins:
         return await self._to_the_end(self._log_out(actor, mac, reason, login))
 
     async def log_out_everywhere(self, actor: Actor, user_uuid: str, reason: EndReason) -> list[PhoneLogin]:
-        """The same for every phone that a user is on; the logins that ended. Raises StorageFailed."""
+        """The same for every phone that a user is on, or waits for; the logins that ended. Raises StorageFailed."""
         # Decided for all before the first phone restarts.
         leaving = await phone_logins.leave_everywhere(self._db, user_uuid, reason)
         at_once = asyncio.Semaphore(_AT_ONCE)
@@ -257,15 +259,17 @@ class PhoneLogins:
         self, actor: Actor, mac: Mac, reason: EndReason, meant: PhoneLogin | None = None
     ) -> PhoneLogin | None:
         async with self._turns.take(mac):
-            await self._call_off(actor, mac, reason, meant)
+            called_off = await self._call_off(actor, mac, reason, meant)
             login = await phone_logins.leave(self._db, mac, reason, None if meant is None else meant.uuid)
-            return None if login is None else await self._give_back(actor, login)
+            return called_off if login is None else await self._give_back(actor, login)
 
-    async def _call_off(self, actor: Actor, mac: Mac, reason: EndReason, meant: PhoneLogin | None) -> None:
-        """A login that waits for the end of a call does not begin."""
+    async def _call_off(self, actor: Actor, mac: Mac, reason: EndReason, meant: PhoneLogin | None) -> PhoneLogin | None:
+        """A login that waits for the end of a call does not begin; that one, None when there is none."""
+        called_off = None
         for waiting in await phone_logins.beginning_on(self._db, mac):
             if meant is not None and meant.uuid != waiting.uuid:
                 continue
+            called_off = replace(waiting, reason=reason)
             try:
                 if waiting.deployment is not None:
                     await self._switcher.cancel(actor, waiting.deployment)
@@ -274,6 +278,8 @@ class PhoneLogins:
                 await phone_logins.leave_once_begun(self._db, waiting, reason)
             else:
                 await phone_logins.forget(self._db, waiting)
+                called_off = replace(called_off, ended_at=now())
+        return called_off
 
     async def _give_back(self, actor: Actor, login: PhoneLogin) -> PhoneLogin:
         """Give the phone of a login something else, so that the login ends."""

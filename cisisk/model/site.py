@@ -10,7 +10,7 @@ class Site:
     """A location with phones.
 
     Attributes:
-        name: as the ``location`` of its phones has it, in any case of ASCII letters.
+        name: as the ``location`` of its phones has it, in any case of letters, with accents or without.
         logout_profile_uuid: what its phones are given when a user leaves them.
         logout_at: at which times of the day, such as ``20:00``, who is logged in there is logged out; None for those of
             the settings.

@@ -16,11 +16,11 @@ from cisisk.phone_services.objects import (
     SoftKey,
     Text,
 )
-from cisisk.phone_services.paging import Part
+from cisisk.phone_services.paging import Part, part_from
 from cisisk.phone_services.request import Asked
 from cisisk.store import contacts
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing
+from cisisk.store.listing import Listing, Page
 
 TITLE = "Corporate"
 
@@ -64,9 +64,9 @@ class CorporateDirectory:
         items = [
             MenuItem(person.name, links.to("cdir/contact", id=person.uuid, **place.parameters)) for person in part.items
         ]
-        paging = part.keys(lambda start: links.to("cdir/contacts", **place.at(start)))
         if not items:
-            return Answer(page=Text(title=TITLE, text="There is nobody here.", keys=paging))
+            return Answer(page=Text(title=TITLE, text="There is nobody here."))
+        paging = part.keys(lambda start: links.to("cdir/contacts", **place.at(start)))
         return Answer(page=Menu(title=TITLE, prompt=part.prompt, items=items, keys=[SELECT, *paging]), is_kept=True)
 
     async def contact(self, asked: Asked) -> Answer:
@@ -85,6 +85,8 @@ class CorporateDirectory:
         return Answer(page=Directory(title="Call", prompt=person.name, entries=people.numbers(person), keys=[DIAL]))
 
     async def _part(self, place: people.Place, size: int) -> Part[CompanyContact]:
-        listing = Listing(limit=size, offset=place.start)
-        found = await contacts.page_of_company(self._db, listing, name=place.name, number=place.number)
-        return Part(items=found.items, start=place.start, size=size, total=found.total)
+        async def find(start: int) -> Page[CompanyContact]:
+            listing = Listing(limit=size, offset=start)
+            return await contacts.page_of_company(self._db, listing, name=place.name, number=place.number)
+
+        return await part_from(find, place.start, size)

@@ -11,8 +11,9 @@ MAX_HOST = 50
 """Characters of host and port in a URL, of which 256 have to be enough for everything."""
 MAX_SEARCHED = 64
 """Characters of a name to search for, percent-encoded: ten Greek letters, seven kana. What is cut off finds more."""
-MAX_DIGITS = 15
-"""Digits of a number to search for: all that a telephone number can have (ITU-T E.164 section 6.2)."""
+MAX_NUMBER = 24
+"""Characters of a number to search for, percent-encoded, of which ``*`` and ``#`` take three each: three of them and
+all digits that a telephone number can have (ITU-T E.164 section 6.2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +35,8 @@ class Links:
         return f"{self.base}{PREFIX}/{page}{'?' if query else ''}{query}"
 
 
-def searchable(text: str) -> str:
-    """As much of ``text`` as fits into a URL."""
-    while len(quote(text)) > MAX_SEARCHED:
+def searchable(text: str, most: int = MAX_SEARCHED) -> str:
+    """As much of ``text`` as fits into a URL, percent-encoded in ``most`` characters."""
+    while len(quote(text, safe="")) > most:
         text = text[:-1]
     return text

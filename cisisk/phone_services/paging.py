@@ -1,10 +1,11 @@
 """Long lists in pages, which phones cannot do by themselves."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from cisisk.phone_services.objects import SoftKey
+from cisisk.store.listing import Page
 
 MAX_START = 1_000_000
 """Nobody has longer lists, and no digits more fit into the URLs."""
@@ -17,7 +18,7 @@ class Part(Generic[_Item]):
     """One page of a list.
 
     Attributes:
-        start: how many come before it.
+        start: how many come before it; never all of them, unless there are none.
         size: how many a page has.
         total: how many there are on all pages.
     """
@@ -32,7 +33,7 @@ class Part(Generic[_Item]):
         """``33-64 of 101``; empty when all is on one page."""
         if not self.start and self.total <= self.size:
             return ""
-        return f"{self.start + 1}-{self.start + len(self.items)} of {self.total}" if self.items else f"{self.total}"
+        return f"{self.start + 1}-{self.start + len(self.items)} of {self.total}"
 
     def keys(self, url_at: Callable[[int], str]) -> list[SoftKey]:
         """Next and Back, where there is such a page. ``url_at`` makes the URL of the page that starts there."""
@@ -40,10 +41,26 @@ class Part(Generic[_Item]):
         if self.start + self.size < self.total:
             keys.append(SoftKey("Next", url_at(self.start + self.size)))
         if self.start:
-            # Whoever looks at the last page while the list shrinks comes back to where something is.
-            before = min(self.start, self.total) - self.size
-            keys.append(SoftKey("Back", url_at(max(0, before))))
+            keys.append(SoftKey("Back", url_at(max(0, self.start - self.size))))
         return keys
+
+
+async def part_from(find: Callable[[int], Awaitable[Page[_Item]]], start: int, size: int) -> Part[_Item]:
+    """The page that starts at ``start``; of a list that has shrunk meanwhile the last one.
+
+    Args:
+        find: gives what comes after so many, as many as a page has.
+    """
+    found = await find(start)
+    if start >= found.total:
+        start = last_start(found.total, size)
+        found = await find(start)
+    return Part(items=found.items, start=start, size=size, total=found.total)
+
+
+def last_start(total: int, size: int) -> int:
+    """Where the last page of a list starts."""
+    return max(0, total - 1) // size * size
 
 
 def start_from(text: str) -> int:

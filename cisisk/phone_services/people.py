@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cisisk.model.contact import CompanyContact, Contact, digits
 from cisisk.phone_services.characters import line
-from cisisk.phone_services.links import MAX_DIGITS, searchable
+from cisisk.phone_services.links import MAX_NUMBER, searchable
 from cisisk.phone_services.objects import MAX_SHORT, DirectoryEntry, InputItem
 from cisisk.phone_services.paging import start_from
 from cisisk.phone_services.problems import NO_NUMBER, NotShown
@@ -62,7 +62,7 @@ def place(asked: Asked) -> Place:
     return Place(
         start=start_from(asked.get("start")),
         name=searchable(asked.get("n")),
-        number=digits(asked.get("d"))[:MAX_DIGITS],
+        number=searchable(digits(asked.get("d")), MAX_NUMBER),
     )
 
 

@@ -25,11 +25,11 @@ from cisisk.phone_services.objects import (
     Text,
     default_value,
 )
-from cisisk.phone_services.paging import Part, start_from
+from cisisk.phone_services.paging import Part, part_from, start_from
 from cisisk.phone_services.problems import FORM_EXPIRED, FULL, WRONG_LOGIN, NotShown
 from cisisk.store import contacts
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing
+from cisisk.store.listing import Listing, Page
 
 TITLE = "Personal"
 EDIT_DIAL = SoftKey("EditDial", "SoftKey:EditDial")
@@ -211,21 +211,20 @@ class PersonalDirectory:
     async def _choose(self, visit: Visit, title: str, here: str, there: str) -> Answer:
         place, links = people.place(visit.asked), visit.asked.links
         part = await self._part(visit, place, visit.asked.screen.menu_items)
-        paging = part.keys(lambda start: links.to(here, **place.at(start)))
         if not part.items:
-            return Answer(page=Text(title=title, text="There is nobody here.", keys=paging))
+            return Answer(page=Text(title=title, text="There is nobody here."))
+        paging = part.keys(lambda start: links.to(here, **place.at(start)))
         items = [MenuItem(one.name, links.to(there, id=one.uuid)) for one in part.items]
         return Answer(page=Menu(title=title, prompt=part.prompt, items=items, keys=[SELECT, *paging]), is_kept=True)
 
     async def _part(self, visit: Visit, place: people.Place, size: int) -> Part[PersonalContact]:
-        found = await contacts.page_of_personal(
-            self._db,
-            Listing(limit=size, offset=place.start),
-            visit.session.user_uuid,
-            name=place.name,
-            number=place.number,
-        )
-        return Part(items=found.items, start=place.start, size=size, total=found.total)
+        owner = visit.session.user_uuid
+
+        async def find(start: int) -> Page[PersonalContact]:
+            listing = Listing(limit=size, offset=start)
+            return await contacts.page_of_personal(self._db, listing, owner, name=place.name, number=place.number)
+
+        return await part_from(find, place.start, size)
 
     async def _one(self, visit: Visit) -> PersonalContact:
         return await contacts.get_personal(self._db, visit.asked.get("id"), owner=visit.session.user_uuid)

@@ -27,7 +27,7 @@ from cisisk.model.profile import ProfileHead
 from cisisk.phone_services.answers import Answer, refusal
 from cisisk.phone_services.gate import TICKET, Gate, Visit
 from cisisk.phone_services.objects import SELECT, Menu, MenuItem, SoftKey, Text
-from cisisk.phone_services.paging import Part, start_from
+from cisisk.phone_services.paging import Part, last_start, start_from
 from cisisk.phone_services.problems import (
     DISABLED,
     ELSEWHERE,
@@ -126,7 +126,8 @@ class Switches:
         ended = [
             await self._logins.log_out(asked.actor, asked.phone, EndReason.MANUAL, login=login) for login in logins
         ]
-        return next((login for login in ended if login is not None), None)
+        # Of one that only waited there is nothing that becomes of the phone.
+        return next((login for login in ended if login is not None and login.logged_in_at is not None), None)
 
     def _keep(self, mac: Mac, profile: str | None, work: Coroutine[Any, Any, PhoneLogin | None]) -> str:
         self._forget()
@@ -244,7 +245,7 @@ class ProfileSwitch:
 
     def _list(self, visit: Visit, fitting: list[ProfileHead], prompt: str) -> Answer:
         asked, size = visit.asked, visit.asked.screen.menu_items
-        start = start_from(asked.get("start"))
+        start = min(start_from(asked.get("start")), last_start(len(fitting), size))
         part = Part(items=fitting[start : start + size], start=start, size=size, total=len(fitting))
         links, ticket = asked.links, self._gate.ticket(asked, "select")
         items = [

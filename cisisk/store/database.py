@@ -13,6 +13,7 @@ from typing import Any, Generic, Self, TypeAlias, TypeVar
 import aiosqlite
 
 from cisisk.model.errors import StorageFailed
+from cisisk.store import functions
 
 # At DEBUG it writes every statement with its values: password hashes, configs with their secrets.
 logging.getLogger("aiosqlite").setLevel(logging.INFO)
@@ -267,13 +268,18 @@ class Database:
 
 @asynccontextmanager
 async def _connect(uri: str) -> AsyncIterator[_Connection]:
-    connector = partial(sqlite3.connect, uri, uri=True, isolation_level=None)
-    connection = _Connection(connector, iter_chunk_size=64)
+    connection = _Connection(partial(_opened, uri), iter_chunk_size=64)
     async with connection:
         connection.row_factory = sqlite3.Row
         for pragma in _EVERY_CONNECTION:
             await connection.execute(pragma)
         yield connection
+
+
+def _opened(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    functions.add_to(connection)
+    return connection
 
 
 def _read(work: Work[_T], connection: sqlite3.Connection) -> _T:

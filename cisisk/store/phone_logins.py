@@ -37,12 +37,14 @@ class OpenLogin:
     Attributes:
         user_is_active: False when the user was deactivated or deleted.
         logout_at: the times of the phone's site; None for those of the settings.
+        times_since: when others began to hold for the phone; None when none have since the login began.
         page_used_at: when the user last asked for one of their pages on this phone.
     """
 
     login: PhoneLogin
     user_is_active: bool
     logout_at: tuple[str, ...] | None
+    times_since: Timestamp | None
     page_used_at: Timestamp | None
 
 
@@ -124,9 +126,9 @@ async def elsewhere(db: Database | Transaction, user_uuid: str, mac: Mac) -> lis
 async def all_open(db: Database) -> list[OpenLogin]:
     """Every login that has begun and not ended."""
     rows = await db.rows(
-        f"SELECT {_COLUMNS}, COALESCE(users.is_active, 0) AS user_is_active, logout_at, active_at"
+        f"SELECT {_COLUMNS}, COALESCE(users.is_active, 0) AS user_is_active, logout_at, times_since, active_at"
         f" {_FROM} LEFT JOIN users ON users.uuid = phone_logins.user_uuid"
-        " LEFT JOIN sites ON sites.name = phones.location"
+        f" {sites.OF_PHONES}"
         " LEFT JOIN service_sessions ON service_sessions.mac = phone_logins.mac"
         " AND service_sessions.user_uuid = phone_logins.user_uuid"
         " WHERE logged_in_at IS NOT NULL AND ended_at IS NULL ORDER BY number"
@@ -136,6 +138,7 @@ async def all_open(db: Database) -> list[OpenLogin]:
             login=_login(row),
             user_is_active=bool(row["user_is_active"]),
             logout_at=sites.logout_times(row["logout_at"]),
+            times_since=row["times_since"],
             page_used_at=row["active_at"],
         )
         for row in rows
@@ -282,7 +285,7 @@ async def replaced(tx: Transaction, actor: Actor, mac: Mac) -> None:
 async def served(tx: Transaction, actor: Actor, deployment: Deployment, moment: Timestamp) -> None:
     """The phone is served a deployment's config from now on, within a transaction.
 
-    Whoever was logged in no longer is; whoever was to be is.
+    Whoever was logged in no longer is, unless it is the same profile once more; whoever was to be is.
     """
     mac = deployment.mac
     begun = None
@@ -294,6 +297,13 @@ async def served(tx: Transaction, actor: Actor, deployment: Deployment, moment: 
             (mac.digits, deployment.profile_uuid, deployment.uuid, deployment.uuid),
         )
     left = await on(tx, mac)
+    if left is not None and begun is None and await _stays_on(tx, left, deployment):
+        # Where the phone's own config is the same, that is replaced as well.
+        await tx.rows(
+            "UPDATE phone_logins SET home_sha256 = ? WHERE uuid = ? AND home_sha256 = ?",
+            (deployment.sha256, left.uuid, deployment.replaced),
+        )
+        return
     if left is not None:
         returned_to = left.returned_to if deployment.origin is Origin.LOGOUT else None
         why = _why(left, deployment, begun)
@@ -301,7 +311,7 @@ async def served(tx: Transaction, actor: Actor, deployment: Deployment, moment: 
     if deployment.rolls_back is not None:
         await _reopen(tx, deployment, deployment.rolls_back)
     if begun is not None:
-        await _begun(tx, actor, deployment, begun, moment, await _home(tx, deployment, left))
+        await _begun(tx, actor, deployment, begun, moment, await _home(tx, deployment))
 
 
 async def _begun(
@@ -323,6 +333,23 @@ async def _begun(
             " AND reason IS NULL",
             (EndReason.TAKE_OVER, login.user_uuid, login.mac.digits),
         )
+
+
+async def _stays_on(tx: Transaction, left: PhoneLogin, deployment: Deployment) -> bool:
+    """Whether a phone is served the profile of whoever is logged in there once more, with nobody's login.
+
+    An administrator may do so, when the profile has been changed perhaps, and may take that back: which is another
+    thing than to take back the login, and than to take back what was there before it.
+    """
+    if deployment.origin is Origin.LOGOUT or deployment.profile_uuid != left.profile_uuid:
+        return False
+    if deployment.rolls_back is None:
+        return True
+    meanwhile = await tx.row(
+        "SELECT 1 FROM deployments WHERE uuid = ? AND uuid IS NOT ? AND written_at > ?",
+        (deployment.rolls_back, left.deployment, left.logged_in_at),
+    )
+    return meanwhile is not None
 
 
 def _why(left: PhoneLogin, deployment: Deployment, begun: sqlite3.Row | None) -> EndReason:
@@ -376,21 +403,41 @@ async def _end(
         await audit.record(tx, actor, "phone_login.ended", str(mac), {**dict(ended), "reason": reason})
 
 
-async def _home(tx: Transaction, deployment: Deployment, left: PhoneLogin | None) -> str | None:
-    """What the phone was served before ``deployment``, or before the login whose config that was.
+async def _home(tx: Transaction, deployment: Deployment) -> str | None:
+    """What the phone has when nobody is logged in on it, as ``deployment`` found it; None for no config.
 
-    Args:
-        left: the login that has just ended with it.
+    That is what somebody has put there who is no user of it: an administrator, a logout, or a hand on the disk. What a
+    login has put there never is, though it may be served without anybody's being logged in: where there was nothing to
+    return to, and where a logout was taken back.
     """
-    mac = deployment.mac.digits
-    # Of a login that has ended the config may still be there.
-    earlier = left or await last_on(tx, deployment.mac)
-    before = await tx.row(
-        "SELECT uuid, sha256 FROM deployments WHERE mac = ? AND written_at IS NOT NULL AND uuid <> ?"
-        " ORDER BY written_at DESC, number DESC LIMIT 1",
-        (mac, deployment.uuid),
+    found, looked_at = deployment.replaced, deployment.uuid
+    while (before := await _written_before(tx, looked_at)) is not None and before["sha256"] == found:
+        login = await tx.row(
+            "SELECT home_sha256 FROM phone_logins WHERE mac = ? AND ended_by IS NOT ? AND (deployment = ?"
+            " OR profile_uuid = ? AND logged_in_at <= ? AND (ended_at IS NULL OR ended_at > ?))"
+            " ORDER BY number DESC LIMIT 1",
+            (
+                *(before["mac"], before["uuid"], before["uuid"]),
+                *(before["profile_uuid"], before["written_at"], before["written_at"]),
+            ),
+        )
+        if login is not None:
+            return None if login["home_sha256"] is None else str(login["home_sha256"])
+        if before["rolls_back"] is None:
+            break
+        # What was served before what it took back.
+        looked_at = before["rolls_back"]
+        undone = await tx.row("SELECT replaced FROM deployments WHERE uuid = ?", (looked_at,))
+        found = None if undone is None else undone["replaced"]
+    return found
+
+
+async def _written_before(tx: Transaction, uuid: str) -> sqlite3.Row | None:
+    """The deployment whose config was written to the same phone before that of another."""
+    return await tx.row(
+        "SELECT earlier.uuid, earlier.mac, earlier.sha256, earlier.profile_uuid, earlier.rolls_back,"
+        " earlier.written_at FROM deployments JOIN deployments AS earlier ON earlier.mac = deployments.mac"
+        " WHERE deployments.uuid = ? AND (earlier.written_at, earlier.number) <"
+        " (deployments.written_at, deployments.number) ORDER BY earlier.written_at DESC, earlier.number DESC LIMIT 1",
+        (uuid,),
     )
-    if earlier is None or before is None:
-        return deployment.replaced
-    is_its_config = (before["uuid"], before["sha256"]) == (earlier.deployment, deployment.replaced)
-    return earlier.home_sha256 if is_its_config else deployment.replaced

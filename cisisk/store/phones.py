@@ -13,7 +13,7 @@ from cisisk.model.mac import Mac
 from cisisk.model.phone import Phone, Software
 from cisisk.model.revision import require_current
 from cisisk.model.user import Actor
-from cisisk.store import audit, deployments, phone_logins, profiles
+from cisisk.store import audit, deployments, phone_logins, profiles, sites
 from cisisk.store.changes import change
 from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import Listing, Page, Source
@@ -181,10 +181,13 @@ async def update(
     async with db.transaction() as tx:
         require_current(await get(tx, mac), seen)
         await profiles.require_named(tx, "logout_profile_uuid", columns)
+        logout_at = await sites.logout_at(tx, mac)
         of_phone = {column: value for column, value in columns.items() if column != "software"}
         await change(tx, "phones", ("mac", mac.digits), {**of_phone, "discovery": None, "updated_at": now()})
         if "software" in columns:
             await _set_software(tx, mac, columns["software"])
+        if await sites.logout_at(tx, mac) != logout_at:
+            await sites.moved(tx, mac)
         await audit.record(tx, actor, "phone.updated", str(mac), {"changed": sorted(columns)})
         return await get(tx, mac)
 

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from cisisk.model.clock import now
+from cisisk.model.contact import folded
 from cisisk.model.errors import Conflict, NotFound
 from cisisk.model.mac import Mac
 from cisisk.model.phone_login import ReturnedTo
@@ -22,8 +23,14 @@ _SELECT = (
     "SELECT uuid, name, logout_profile_uuid, emergency_location, emergency_caller_id, logout_at, created_at,"
     " updated_at, revision FROM sites"
 )
-# The first column of the comparison says how it is compared: sites.name without regard to case.
-_OF_PHONE = "FROM phones LEFT JOIN sites ON sites.name = phones.location WHERE mac = ?"
+OF_PHONES = (
+    "LEFT JOIN sites ON sites.uuid = COALESCE((SELECT uuid FROM sites WHERE name = phones.location),"
+    " (SELECT uuid FROM sites WHERE folded_name = folded(phones.location) ORDER BY created_at, uuid LIMIT 1))"
+)
+"""Joins the phones with their sites. Of two that differ in case and accents only, as they could once be added, the one
+that is written as the phone has it, or was there first."""
+_TIMES_CHANGED = "UPDATE phone_logins SET times_since = ? WHERE logged_in_at IS NOT NULL AND ended_at IS NULL"
+_OF_PHONE = f"FROM phones {OF_PHONES} WHERE mac = ?"
 
 
 def _site(row: sqlite3.Row) -> Site:
@@ -37,6 +44,8 @@ def logout_times(stored: str | None) -> tuple[str, ...] | None:
 
 def _columns(attributes: Mapping[str, Any]) -> dict[str, Any]:
     columns = dict(attributes)
+    if "name" in columns:
+        columns["folded_name"] = folded(columns["name"])
     if columns.get("logout_at") is not None:
         columns["logout_at"] = json.dumps(columns["logout_at"])
     return columns
@@ -69,14 +78,17 @@ async def create(db: Database, actor: Actor, attributes: Mapping[str, Any]) -> S
 
     Raises:
         Invalid: no such profile.
-        Conflict: there is a site of that name.
+        Conflict: there is a site of that name, in any case of letters, with accents or without.
     """
     async with db.transaction() as tx:
-        await _require_possible(tx, attributes, None)
+        await _require_possible(tx, attributes)
         uuid, moment = str(uuid4()), now()
         await insert(tx, "sites", {"uuid": uuid, **_columns(attributes), "created_at": moment, "updated_at": moment})
         await audit.record(tx, actor, "site.created", uuid, {"name": attributes["name"]})
-        return await get(tx, uuid)
+        site = await get(tx, uuid)
+        if site.logout_at is not None:
+            await _times_changed(tx, site)
+        return site
 
 
 async def update(
@@ -84,11 +96,16 @@ async def update(
 ) -> Site:
     """Change the given attributes. Raises NotFound, Stale, Invalid, Conflict as :func:`create`."""
     async with db.transaction() as tx:
-        require_current(await get(tx, uuid), seen)
-        await _require_possible(tx, attributes, uuid)
+        site = await get(tx, uuid)
+        require_current(site, seen)
+        await _require_possible(tx, attributes, site)
         await change(tx, "sites", ("uuid", uuid), {**_columns(attributes), "updated_at": now()})
         await audit.record(tx, actor, "site.updated", uuid, {"changed": sorted(attributes)})
-        return await get(tx, uuid)
+        changed = await get(tx, uuid)
+        if (folded(changed.name), changed.logout_at) != (folded(site.name), site.logout_at):
+            await _times_changed(tx, site)
+            await _times_changed(tx, changed)
+        return changed
 
 
 async def delete(db: Database, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
@@ -98,6 +115,8 @@ async def delete(db: Database, actor: Actor, uuid: str, seen: Collection[str] | 
         require_current(site, seen)
         await tx.rows("DELETE FROM sites WHERE uuid = ?", (uuid,))
         await audit.record(tx, actor, "site.deleted", uuid, {"name": site.name})
+        if site.logout_at is not None:
+            await _times_changed(tx, site)
 
 
 async def logout_profiles(db: Database, mac: Mac) -> list[tuple[ReturnedTo, str]]:
@@ -110,6 +129,17 @@ async def logout_profiles(db: Database, mac: Mac) -> list[tuple[ReturnedTo, str]
         return []
     both = ((ReturnedTo.PHONE, row["of_phone"]), (ReturnedTo.SITE, row["of_site"]))
     return [(whose, uuid) for whose, uuid in both if uuid is not None]
+
+
+async def logout_at(tx: Transaction, mac: Mac) -> tuple[str, ...] | None:
+    """The times of a phone's site, within a transaction; None for those of the settings."""
+    row = await tx.row(f"SELECT logout_at {_OF_PHONE}", (mac.digits,))
+    return None if row is None else logout_times(row["logout_at"])
+
+
+async def moved(tx: Transaction, mac: Mac) -> None:
+    """A phone has come under other times, within a transaction: those count that come from now on."""
+    await tx.rows(f"{_TIMES_CHANGED} AND mac = ?", (now(), mac.digits))
 
 
 async def emergency_call(db: Database | Transaction, mac: Mac) -> EmergencyCall:
@@ -127,8 +157,17 @@ async def emergency_call(db: Database | Transaction, mac: Mac) -> EmergencyCall:
     )
 
 
-async def _require_possible(tx: Transaction, attributes: Mapping[str, Any], uuid: str | None) -> None:
+async def _times_changed(tx: Transaction, site: Site) -> None:
+    """Others hold for the phones of a site: of these too those count that come from now on."""
+    of_site = "mac IN (SELECT mac FROM phones WHERE folded(location) = ?)"
+    await tx.rows(f"{_TIMES_CHANGED} AND {of_site}", (now(), folded(site.name)))
+
+
+async def _require_possible(tx: Transaction, attributes: Mapping[str, Any], site: Site | None = None) -> None:
     await profiles.require_named(tx, "logout_profile_uuid", attributes)
-    taken = await tx.row("SELECT 1 FROM sites WHERE name = ? AND uuid IS NOT ?", (attributes.get("name"), uuid))
-    if taken is not None:
-        raise Conflict(f"There is a site {attributes['name']} already")
+    name = attributes.get("name")
+    if name is None or (site is not None and name == site.name):
+        return
+    uuid = None if site is None else site.uuid
+    if await tx.row("SELECT 1 FROM sites WHERE folded_name = ? AND uuid IS NOT ?", (folded(name), uuid)) is not None:
+        raise Conflict(f"There is a site {name} already")

@@ -308,20 +308,20 @@ async def test_1_what_is_no_form_cannot_be_parsed(site: Site) -> None:
         assert (answer.status, answer.content.decode()) == (200, f"<response>{failed(1)}</response>")
 
 
-async def test_2_an_unknown_user_a_wrong_password_and_none_are_told_the_same(site_with: SiteWith) -> None:
+async def test_3_an_unknown_user_a_wrong_password_and_none_are_told_the_same(site_with: SiteWith) -> None:
     async with site_with() as site:
         gone = await new_person(site, is_active=False)
         answers = {
             await ask(site, request("<logoutAll/>", name=name, password=password))
             for name, password in (("admin", WRONG), ("nobody", WRONG), ("admin", ""), ("", ""), (gone, PASSWORD))
         }
-        assert answers == {failed(2)}
+        assert answers == {failed(3)}
 
 
-async def test_2_the_certificate_of_a_call_manager_is_nobodys_password(site_with: SiteWith) -> None:
+async def test_3_the_certificate_of_a_call_manager_is_nobodys_password(site_with: SiteWith) -> None:
     async with site_with() as site:
         encrypted = app_info().replace("appCertificate", "appEncryptedCertificate")
-        assert await ask(site, f"<request>{encrypted}<logoutAll/></request>") == failed(2)
+        assert await ask(site, f"<request>{encrypted}<logoutAll/></request>") == failed(3)
 
 
 async def test_strangers_do_not_fill_the_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:
@@ -396,7 +396,7 @@ async def test_25_a_user_is_on_one_phone_if_the_settings_say_so(site: Site) -> N
 async def test_26_who_guesses_has_to_wait_and_the_api_brakes_with_it(site_with: SiteWith) -> None:
     async with site_with() as site:
         for _ in range(5):
-            assert await ask(site, request("<logoutAll/>", password=WRONG)) == failed(2)
+            assert await ask(site, request("<logoutAll/>", password=WRONG)) == failed(3)
         assert await ask(site, request("<logoutAll/>")) == failed(26)
         braked = await site.anybody.post("/auth/login", {"username": "admin", "password": PASSWORD})
         assert braked.status == 429

@@ -138,6 +138,18 @@ async def test_an_administrator_logs_out_a_phone_and_a_user(site: Site) -> None:
     assert actions.count(("phone_login.ended", "administrator")) == 2
 
 
+async def test_an_administrator_calls_off_a_login_that_waits_for_the_end_of_a_call(site: Site) -> None:
+    anna = await site.admin.new_user("anna")
+    write_login(site, anna, logged_in_at=None)
+    called_off = await site.admin.post(f"/phone-logins/{MAC}/logout")
+    assert (called_off.status, called_off.message) == (200, "Logged out")
+    assert (called_off.data["uuid"], called_off.data["logged_in_at"]) == (UNKNOWN, None)
+    assert (called_off.data["state"], called_off.data["reason"]) == ("ended", "administrator")
+    check_error(await site.admin.post(f"/phone-logins/{MAC}/logout"), 404)
+    write_login(site, anna, logged_in_at=None)
+    assert (await site.admin.post(f"/users/{anna}/logout-phones")).message == "1 login(s) ended"
+
+
 async def test_a_switch_over_the_api_ends_a_login(site: Site) -> None:
     anna = await site.admin.new_user("anna")
     write_login(site, anna)

@@ -103,6 +103,26 @@ async def test_a_login_ends_with_the_phone_as_it_was_and_its_emergency_calls_sta
         assert await here.site.data("GET", "/phone-logins") == []
 
 
+async def test_a_profile_that_is_changed_and_served_again_keeps_its_user_on_the_phone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with day(settings(tmp_path), monkeypatch) as here, here.site.phone("7942") as phone:
+        await here.home(phone, "home")
+        anna = await here.user("anna")
+        await here.profile("anna", anna)
+        login = await here.log_in(anna, phone)
+        changed = here.site.config("changed")
+        await here.site.data("PUT", f"/phone-profiles/{login.profile_uuid}", {"cnf_xml": changed})
+        switched = await here.site.switch(login.profile_uuid, phone.mac)
+        await is_back(phone, changed)
+        back = await here.site.data("POST", f"/deployments/{switched['deployment']}/rollback")
+        await phone.wait_for_config((await here.site.deployment(back["uuid"]))["sha256"], SECONDS)
+        (shown,) = await here.site.data("GET", "/phone-logins")
+        assert (shown["uuid"], shown["state"], shown["reason"]) == (login.uuid, "open", None)
+        await here.site.data("POST", f"/phone-logins/{phone.mac}/logout")
+        await is_back(phone, here.site.config("home"))
+
+
 async def test_a_user_takes_over_to_another_phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = settings(tmp_path, phone_login={"multiple": "take_over"})
     async with day(taken, monkeypatch) as here, here.site.phone("7942") as desk, here.site.phone("7942") as lobby:

@@ -9,12 +9,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
+from yarl import URL
 
+from cisisk.model.errors import StorageFailed
 from cisisk.simulator.cgi import is_page
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.models import MODELS
+from cisisk.store import service_sessions
 from tests.e2e.handset import Handset, handset
 from tests.e2e.premises import SECONDS, Site, config, opened, settings_for, until
 from tests.unit.phone_services.limits import FAMILIES
@@ -132,6 +136,22 @@ async def test_every_contact_of_a_directory_is_on_one_of_its_pages(
         assert len(chosen) == count
 
 
+async def test_who_is_beyond_the_end_of_a_list_is_shown_its_last_page(site: Site, pick_up: Pick, anna: str) -> None:
+    fill(site, "company_contacts", 33)
+    fill(site, "personal_contacts", 33, user_uuid=anna)
+    phone = await pick_up("CP-7942G")
+    await phone.log_in("pdir")
+    for directory in ("cdir", "pdir"):
+        page = await phone.open(directory, start="64")
+        assert (page.prompt, len(page.entries)) == ("33-33 of 33", 1)
+        assert len((await phone.press("Back")).entries) == 32
+        page = await phone.open(f"{directory}/contacts", start="1000")
+        assert (page.prompt, len(page.items)) == ("21-33 of 33", 13)
+        assert len((await phone.press("Back")).items) == 20
+    # A search there that finds nobody has no other page either.
+    assert (await phone.open("cdir", start="32", n="Nobody")).text == "Nobody is called Nobody."
+
+
 async def test_both_directories_are_searched_by_name_and_by_number(site: Site, pick_up: Pick, anna: str) -> None:
     for name, work in (("João Gonçalves", "+351 21 555"), ("山田太郎", "0301234"), ("Anton", "0309999")):
         await site.data("POST", "/company-directory", {"name": name, "work": work})
@@ -149,10 +169,16 @@ async def test_both_directories_are_searched_by_name_and_by_number(site: Site, p
             assert page.entries == [("Anton", "0309999")]
             await phone.press("Search")
             assert (await phone.submit(n="nobody <&>")).text == "Nobody is called nobody <&>."
+            await phone.press("Search")
+            assert (await phone.submit(d="#" * 15)).text.startswith("Nobody is called ####")
     phone = await pick_up("CP-8845")
     await phone.open("cdir/search")
     page = await phone.submit(n="山田" * 100)
     assert page.kind == "Text"
+    # The longest search, asked of the server with the longest name: * and # take three characters each in a URL.
+    await site.data("POST", "/company-directory", {"name": "x" * 64, "work": "#" * 15})
+    search = URL(f"{phone.services}/cdir/contacts").with_query(mac=phone.mac.device_name, n="x" * 64, d="#" * 15)
+    assert list((await phone.load(search, Host="h" * 50)).items) == ["x" * 64]
 
 
 async def test_a_corporate_contact_is_viewed_and_called(site: Site, pick_up: Pick) -> None:
@@ -314,6 +340,19 @@ async def test_unknown_users_users_without_a_pin_and_wrong_pins_get_the_same_ans
     assert prompts == {("Input", "Wrong user or PIN (C04)", "Login", ("Submit", "<<", "Exit"))}
     rows = [payload["user_uuid"] for action, payload in await audit(site) if action == "phone.login_failed"]
     assert rows == [anna, None, bob, carol, None]
+
+
+async def test_a_login_that_cannot_be_stored_says_so_and_costs_no_attempt(
+    site: Site, pick_up: Pick, anna: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await site.data("POST", f"/personal-directory/{anna}", {"name": "Anton", "work": "1"})
+    phone = await pick_up("CP-8845")
+    with monkeypatch.context() as full:
+        full.setattr(service_sessions, "begin", AsyncMock(side_effect=StorageFailed("the disk is full")))
+        for _ in range(10):
+            assert "Error C08" in (await phone.log_in("pdir")).text
+        assert (await phone.log_in("pdir", pin="0000")).prompt == "Wrong user or PIN (C04)"
+    assert (await phone.log_in("pdir")).entries == [("Anton", "1")]
 
 
 async def test_guesses_at_a_phone_have_to_wait(pick_up: Pick, anna: str) -> None:
@@ -605,6 +644,9 @@ async def test_many_profiles_are_paged(site: Site, pick_up: Pick, anna: str, mod
         await phone.press("Next")
         shown += len(phone.page.items)
     assert shown == count
+    last, keys = list(phone.page.items), list(phone.page.keys)
+    page = await phone.open("profile-switch", start="1000")
+    assert (list(page.items), list(page.keys)) == (last, keys)
 
 
 async def test_a_switch_from_the_screen_does_not_make_the_phone_wait(site: Site, pick_up: Pick, anna: str) -> None:

@@ -67,8 +67,8 @@ FAILURES: dict[type[CisiskError], Failure] = {
         "the body is no form whose field `xml` holds one of these messages; a DTD is refused, and more than 64 KiB",
     ),
     Unauthenticated: Failure(
-        2,
-        "Cannot authorize App user",
+        3,
+        "Invalid App User",
         "`appID` and `appCertificate` are not the username and the password of an active user",
     ),
     Conflict: Failure(4, "Policy Validation error", "the switch was refused: the log says why"),
@@ -96,9 +96,10 @@ FAILURES: dict[type[CisiskError], Failure] = {
 }
 """The one table of which error is which answer.
 
-Codes and texts are those of "Response Codes" in Cisco's Extension Mobility API developer guide. Two are used otherwise:
-who cannot be authenticated gets 2 in any case, not the 3 ("Invalid App User") of the guide's examples, which is defined
-as telling that there is no such user; and 26 slows down who guesses.
+Codes and texts are those of "Response Codes" in Cisco's Extension Mobility API developer guide. Who cannot be
+authenticated gets 3 in any case: the guide's "Request Types Reference" has that code in each of its examples of a
+failure ("Could not authenticate 'appid'"), though its table only says that there is no such user, which is nobody's
+business here; the 2 ("Cannot authorize App user") stands there for a blank user or PIN. 26 slows down who guesses.
 """
 
 

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from cisisk.model.errors import StartRefused
+from cisisk.store import functions
 
 
 def steps() -> list[str]:
@@ -27,6 +28,7 @@ def migrate(path: Path, migrations: Sequence[str]) -> None:
     try:
         path.touch(mode=0o600)
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            functions.add_to(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             have: int = connection.execute("PRAGMA user_version").fetchone()[0]
             _refuse_newer(path, have, len(migrations))

@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -12,9 +13,17 @@ from cisisk.identity.administrators import Administrators
 from cisisk.identity.brake import FREE_FAILURES, Brake
 from cisisk.identity.passwords import Passwords
 from cisisk.identity.tokens import KeyRing
-from cisisk.model.errors import CisiskError, Conflict, Forbidden, Invalid, TooManyAttempts, Unauthenticated
+from cisisk.model.errors import (
+    CisiskError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    StorageFailed,
+    TooManyAttempts,
+    Unauthenticated,
+)
 from cisisk.model.user import SUPERADMIN_PERMISSION, Actor, User
-from cisisk.store import audit, permissions, pins, users
+from cisisk.store import audit, logins, permissions, pins, users
 from cisisk.store.database import Database
 from cisisk.store.listing import Listing
 
@@ -81,6 +90,15 @@ async def test_which_of_name_and_password_is_wrong_is_not_told(
 ) -> None:
     with pytest.raises(Unauthenticated, match=WRONG):
         await accounts.login(username, password, HERE)
+
+
+@pytest.mark.parametrize("refusing", [(logins, "begin"), (users, "credentials")], ids=["written", "read"])
+async def test_a_right_password_that_the_disk_refuses_counts_as_no_failure(
+    accounts: Accounts, anna: User, refusing: tuple[object, str]
+) -> None:
+    with patch.object(*refusing, side_effect=StorageFailed("the disk is full")):
+        assert {await attempt(accounts, "anna", PASSWORD) for _ in range(2 * FREE_FAILURES)} == {"StorageFailed"}
+    assert await attempt(accounts, "anna", PASSWORD) == "Login"
 
 
 async def test_a_deactivated_user_is_told_no_more_than_a_stranger(accounts: Accounts, anna: User) -> None:

@@ -314,6 +314,42 @@ async def test_a_login_succeeds_while_its_hash_cannot_be_replaced(
     assert "the disk is full" in caplog.messages[0]
 
 
+@pytest.mark.parametrize("refusing", [(service_sessions, "begin"), (pins, "holder")], ids=["written", "read"])
+async def test_a_right_pin_that_the_disk_refuses_counts_as_no_failure(
+    login: PinLogin, anna: User, refusing: tuple[object, str]
+) -> None:
+    with patch.object(*refusing, side_effect=StorageFailed("the disk is full")):
+        for _ in range(20):
+            with pytest.raises(StorageFailed):
+                await login.login(ACTOR, DESK, "anna", PIN)
+    assert await login.login(ACTOR, DESK, "anna", PIN)
+
+
+async def test_a_change_of_the_pin_that_the_disk_refuses_counts_as_no_failure(login: PinLogin, anna: User) -> None:
+    session = await login.login(ACTOR, DESK, "anna", PIN)
+    with patch.object(pins, "put", side_effect=StorageFailed("the disk is full")):
+        for _ in range(20):
+            with pytest.raises(StorageFailed):
+                await login.change_pin(ACTOR, DESK, session, PIN, "13579")
+    assert await login.change_pin(ACTOR, DESK, session, PIN, "13579")
+
+
+@pytest.mark.parametrize("username", ["anna", "nobody"])
+async def test_wrong_logins_are_braked_and_answered_alike_while_the_disk_takes_nothing(
+    login: PinLogin, anna: User, username: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with patch.object(service_sessions, "refused", side_effect=StorageFailed("the disk is full")):
+        for _ in range(brake.FREE_FAILURES):
+            with pytest.raises(Unauthenticated, match=r"^Wrong user or PIN$"):
+                await login.login(ACTOR, DESK, username, "0000")
+        with pytest.raises(TooManyAttempts):
+            await login.login(ACTOR, DESK, username, PIN)
+    assert (
+        caplog.messages
+        == [f"a login that failed on {DESK.mac} cannot be stored: the disk is full"] * brake.FREE_FAILURES
+    )
+
+
 async def test_the_wait_grows(login: PinLogin, anna: User, clock: Clock) -> None:
     waits = []
     for number in range(12):

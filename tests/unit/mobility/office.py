@@ -70,11 +70,12 @@ class Switches:
 
     async def roll_back(self, deployment: Deployment) -> Deployment:
         content = await configs.content_of(self.db, deployment.replaced or "") or b""
+        before = await deployments.of_config(self.db, deployment.mac, deployment.replaced or "")
         plan = Plan(
             mac=deployment.mac,
             content=content,
-            profile_uuid=None,
-            profile_name="before",
+            profile_uuid=before.profile_uuid if before else None,
+            profile_name=before.profile_name if before else "before",
             origin=Origin.ROLLBACK,
             rolls_back=deployment.uuid,
         )

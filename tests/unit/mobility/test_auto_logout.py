@@ -5,13 +5,14 @@ import pytest
 
 from cisisk.mobility.auto_logout import AGAIN, LONGEST_SLEEP
 from cisisk.mobility.registrations import CallState
+from cisisk.model.clock import timestamp
 from cisisk.model.deployment import Deployment
 from cisisk.model.errors import Conflict, StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.model.phone_login import EndReason, LoginState, LoginWay, PhoneLogin
 from cisisk.model.profile import Profile
 from cisisk.model.user import SUPERADMIN_PERMISSION, SYSTEM, User
-from cisisk.store import deployments, permissions, phone_logins, sites, users
+from cisisk.store import deployments, permissions, phone_logins, phones, sites, users
 from cisisk.store.database import Database
 from tests.unit.mobility.office import Office
 
@@ -110,6 +111,49 @@ async def test_a_site_has_times_of_its_own_or_none(office: Evening) -> None:
     assert await office.state() == STAYS
     await sites.update(office.db, SYSTEM, of_site.uuid, {"logout_at": None})
     await watch.look()
+    assert await office.state() == ended(EndReason.TIME_OF_DAY)
+
+
+@pytest.mark.parametrize("change", ["set", "added", "renamed", "moved", "deleted"])
+async def test_a_time_that_is_over_when_it_comes_to_hold_logs_nobody_out(office: Evening, change: str) -> None:
+    over = office.now() - timedelta(hours=1)
+    times = {"logout_at": [f"{over:%H:%M}"]}
+    async with office.db.transaction() as tx:
+        await tx.rows("UPDATE phone_logins SET logged_in_at = ?", (timestamp(over - timedelta(hours=1)),))
+    of_settings: tuple[time, ...] = ()
+    if change == "set":
+        site = await sites.create(office.db, SYSTEM, {"name": "LISBON", "logout_at": []})
+        await sites.update(office.db, SYSTEM, site.uuid, times)
+    elif change == "added":
+        await sites.create(office.db, SYSTEM, {"name": "LISBON", **times})
+    elif change == "renamed":
+        site = await sites.create(office.db, SYSTEM, {"name": "Porto", **times})
+        await sites.update(office.db, SYSTEM, site.uuid, {"name": "Lisbon"})
+    elif change == "moved":
+        await sites.create(office.db, SYSTEM, {"name": "Porto", **times})
+        await phones.update(office.db, SYSTEM, DESK, {"location": "Porto"})
+    else:
+        site = await sites.create(office.db, SYSTEM, {"name": "Lisbon", "logout_at": []})
+        of_settings = (time(over.hour, over.minute),)
+        await sites.delete(office.db, SYSTEM, site.uuid)
+    watch = office.watch(logout_at=of_settings)
+    await watch.look()
+    assert await office.state() == STAYS
+    office.ahead = timedelta(hours=23, minutes=1)
+    await watch.look()
+    assert await office.state() == ended(EndReason.TIME_OF_DAY)
+
+
+async def test_what_does_not_change_the_times_puts_off_no_logout(office: Evening) -> None:
+    over = office.now() - timedelta(hours=1)
+    times = {"logout_at": [f"{over:%H:%M}"]}
+    site = await sites.create(office.db, SYSTEM, {"name": "Lisbon", **times})
+    async with office.db.transaction() as tx:
+        begun = timestamp(over - timedelta(hours=1))
+        await tx.rows("UPDATE phone_logins SET logged_in_at = ?, times_since = ?", (begun, begun))
+    await sites.update(office.db, SYSTEM, site.uuid, {**times, "name": "LISBON", "emergency_location": "Rua 1"})
+    await phones.update(office.db, SYSTEM, DESK, {"location": "lisbon", "name": "Desk 7"})
+    await office.watch().look()
     assert await office.state() == ended(EndReason.TIME_OF_DAY)
 
 
@@ -248,7 +292,8 @@ async def test_a_logout_that_comes_while_a_deferred_login_begins_is_done_once_it
     office.switches.in_call.add(DESK)
     office.login = await office.again()
     monkeypatch.setattr(office.switches, "cancel", refuse)
-    assert await office.logins.log_out_everywhere(SYSTEM, office.anna.uuid, EndReason.ADMINISTRATOR) == []
+    (leaving,) = await office.logins.log_out_everywhere(SYSTEM, office.anna.uuid, EndReason.ADMINISTRATOR)
+    assert (leaving.uuid, leaving.ended_at) == (office.login.uuid, None)
     assert await office.state() == (LoginState.BEGINNING, EndReason.ADMINISTRATOR)
     await office.auto_logout.look()
     await office.switches.begin(await deployments.get(office.db, office.login.deployment or ""))

@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,8 +23,20 @@ from cisisk.model.phone_login import (
     ReturnedTo,
 )
 from cisisk.model.profile import Profile
-from cisisk.model.user import SYSTEM, Actor, User
-from cisisk.store import audit, default_profiles, deployments, phone_logins, phones, profiles, progress, sites
+from cisisk.model.user import SUPERADMIN_PERMISSION, SYSTEM, Actor, User
+from cisisk.store import (
+    audit,
+    configs,
+    default_profiles,
+    deployments,
+    permissions,
+    phone_logins,
+    phones,
+    profiles,
+    progress,
+    sites,
+    users,
+)
 from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import Listing
 from tests.unit.mobility.office import Office
@@ -44,6 +57,18 @@ class People(Office):
 
     async def log_in(self, user: User, mac: Mac, profile: str | None = None, **more: object) -> PhoneLogin:
         return await self.logins.log_in(ACTOR, user.uuid, mac, profile, how=LoginWay.PHONE, **more)  # type: ignore[arg-type]  # whatever it takes
+
+    async def serve_again(self, mac: Mac) -> None:
+        """The profile of whoever is logged in on a phone."""
+        login = await self.logins.on(mac)
+        if login is not None:
+            await self.switches.switch(ACTOR, login.profile_uuid, mac)
+
+    async def take_back(self, mac: Mac) -> None:
+        """What was done last; what was there before everything is left alone."""
+        (newest,) = (await deployments.page(self.db, Listing(limit=1), mac, None)).items
+        if newest.origin is not Origin.LOGOUT and newest.replaced is not None:
+            await self.switches.roll_back(newest)
 
 
 @pytest.fixture
@@ -163,13 +188,102 @@ async def test_another_profile_of_the_same_user_is_another_login(office: People)
 
 async def test_a_switch_by_an_administrator_is_no_login_and_ends_one(office: People) -> None:
     login = await office.log_in(office.anna, DESK)
-    switched = await office.switches.switch(ACTOR, office.annas.uuid, DESK)
+    switched = await office.switches.switch(ACTOR, office.antons.uuid, DESK)
     login = await phone_logins.get(office.db, login.uuid)
     assert (login.state, login.reason, login.ended_by) == (LoginState.ENDED, EndReason.SWITCHED, switched.uuid)
     assert await office.logins.on(DESK) is None
     # What an administrator has put there is what the phone had before.
-    later = await office.log_in(office.anton, DESK)
+    later = await office.log_in(office.anna, DESK)
     assert later.home_sha256 == switched.sha256
+
+
+async def test_who_is_served_the_same_profile_again_stays_logged_in(office: People) -> None:
+    login = await office.log_in(office.anna, DESK)
+    changed = b"<device><!-- Anna, changed --></device>"
+    await profiles.update(office.db, SYSTEM, office.annas.uuid, {"cnf_xml": changed})
+    switched = await office.switches.switch(ACTOR, office.annas.uuid, DESK)
+    assert (await office.served(DESK), await office.logins.on(DESK)) == (changed, login)
+    # Nor is she logged out when that is taken back, nor when taking it back is.
+    back = await office.switches.roll_back(switched)
+    assert (await office.served(DESK), await office.logins.on(DESK)) == (office.annas.cnf_xml, login)
+    await office.switches.roll_back(back)
+    assert (await office.served(DESK), await office.logins.on(DESK)) == (changed, login)
+    await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
+    assert await office.served(DESK) == office.home.cnf_xml
+    assert await actions(office.db) == [
+        ("phone_login.begun", {"user_uuid": office.anna.uuid, "profile_uuid": office.annas.uuid, "way": "phone"}),
+        (
+            "phone_login.ended",
+            {
+                "user_uuid": office.anna.uuid,
+                "profile_uuid": office.annas.uuid,
+                "returned_to": "before",
+                "reason": "manual",
+            },
+        ),
+    ]
+
+
+async def test_a_phone_whose_own_profile_is_its_users_returns_to_what_was_served_last(office: People) -> None:
+    before = await office.switches.switch(SYSTEM, office.annas.uuid, DESK)
+    await office.log_in(office.anna, DESK)
+    changed = b"<device><!-- Anna, changed --></device>"
+    await profiles.update(office.db, SYSTEM, office.annas.uuid, {"cnf_xml": changed})
+    switched = await office.switches.switch(ACTOR, office.annas.uuid, DESK)
+    back = await office.switches.roll_back(switched)
+    login = await office.logins.on(DESK)
+    assert login is not None
+    assert login.home_sha256 == before.sha256
+    await office.switches.roll_back(back)
+    await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
+    assert await office.served(DESK) == changed
+
+
+async def test_who_is_served_the_same_profile_again_while_leaving_goes_on_leaving(office: People) -> None:
+    await office.log_in(office.anna, DESK)
+    leaving = await phone_logins.leave(office.db, DESK, EndReason.TIMEOUT)
+    await office.switches.switch(ACTOR, office.annas.uuid, DESK)
+    assert leaving is not None
+    assert leaving.state is LoginState.ENDING
+    assert await office.logins.on(DESK) == leaving
+
+
+async def test_the_next_user_of_a_phone_that_was_served_the_same_profile_again_leaves_it_as_before_both(
+    office: People,
+) -> None:
+    first = await office.log_in(office.anna, DESK)
+    await office.switches.switch(ACTOR, office.annas.uuid, DESK)
+    second = await office.log_in(office.anton, DESK)
+    first = await phone_logins.get(office.db, first.uuid)
+    assert (first.reason, second.home_sha256) == (EndReason.NEXT_USER, first.home_sha256)
+
+
+async def test_the_config_of_a_user_who_was_deleted_is_not_the_phones_own_either(office: People) -> None:
+    login = await office.log_in(office.anna, DESK)
+    await permissions.give(office.db, SYSTEM, office.anton.uuid, SUPERADMIN_PERMISSION)
+    await users.delete(office.db, SYSTEM, office.anna.uuid)
+    assert (await office.log_in(office.anton, DESK)).home_sha256 == login.home_sha256
+
+
+async def test_a_profile_that_was_the_phones_before_its_user_came_is_its_home(office: People) -> None:
+    desk = await office.switches.switch(SYSTEM, office.annas.uuid, DESK)
+    login = await office.log_in(office.anna, DESK)
+    assert login.home_sha256 == desk.sha256
+    # Taking back the login leaves the phone as it was: hers, and nobody on it.
+    await office.switches.roll_back(await deployments.get(office.db, login.deployment or ""))
+    login = await phone_logins.get(office.db, login.uuid)
+    assert (login.reason, await office.logins.on(DESK)) == (EndReason.ROLLED_BACK, None)
+    assert (await office.log_in(office.anton, DESK)).home_sha256 == desk.sha256
+
+
+async def test_an_older_switch_to_the_same_profile_that_is_taken_back_ends_the_login(office: People) -> None:
+    older = await office.switches.switch(SYSTEM, office.annas.uuid, DESK)
+    await office.switches.switch(SYSTEM, office.home.uuid, DESK)
+    login = await office.log_in(office.anna, DESK)
+    await office.switches.roll_back(older)
+    assert await office.served(DESK) == office.home.cnf_xml
+    login = await phone_logins.get(office.db, login.uuid)
+    assert (login.state, login.reason) == (LoginState.ENDED, EndReason.SWITCHED)
 
 
 async def test_a_login_that_the_phone_did_not_take_ends_and_the_one_before_goes_on(office: People) -> None:
@@ -216,6 +330,48 @@ async def test_a_logout_that_is_taken_back_logs_nobody_in(office: People) -> Non
     await office.switches.roll_back(await deployments.get(office.db, ended.ended_by or ""))
     assert await office.logins.on(DESK) is None
     assert await phone_logins.get(office.db, ended.uuid) == ended
+    # Her config is there again, and is still not the phone's own.
+    later = await office.log_in(office.anton, DESK)
+    assert later.home_sha256 == ended.home_sha256
+    await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
+    assert await office.served(DESK) == office.home.cnf_xml
+
+
+async def test_what_is_put_over_a_logout_that_was_taken_back_is_the_phones_own_until_it_is_taken_back(
+    office: People,
+) -> None:
+    login = await office.log_in(office.anna, DESK)
+    ended = await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
+    assert ended is not None
+    await office.switches.roll_back(await deployments.get(office.db, ended.ended_by or ""))
+    switched = await office.switches.switch(ACTOR, office.antons.uuid, DESK)
+    later = await office.log_in(office.anna, DESK)
+    assert later.home_sha256 == switched.sha256
+    await office.switches.roll_back(await deployments.get(office.db, later.deployment or ""))
+    await office.switches.roll_back(switched)
+    assert await office.served(DESK) == office.annas.cnf_xml
+    assert (await office.log_in(office.anton, DESK)).home_sha256 == login.home_sha256
+
+
+async def test_a_phone_that_kept_a_users_config_has_none_of_its_own_for_the_next_either(office: People) -> None:
+    await office.log_in(office.anna, LAB)
+    await office.switches.switch(ACTOR, office.annas.uuid, LAB)
+    await office.logins.log_out(ACTOR, LAB, EndReason.MANUAL)
+    login = await office.log_in(office.anton, LAB)
+    assert login.home_sha256 is None
+    await office.switches.roll_back(await deployments.get(office.db, login.deployment or ""))
+    assert await office.served(LAB) == office.annas.cnf_xml
+    assert (await office.log_in(office.anton, LAB)).home_sha256 is None
+
+
+async def test_what_somebody_else_has_written_on_the_disk_is_the_phones_own(office: People) -> None:
+    await office.log_in(office.anna, DESK)
+    await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
+    foreign = b"<device><!-- by hand --></device>"
+    async with office.db.transaction() as tx:
+        await configs.found(tx, DESK, foreign)
+    login = await office.log_in(office.anton, DESK)
+    assert login.home_sha256 == hashlib.sha256(foreign).hexdigest()
 
 
 async def test_a_second_phone_is_refused_and_the_place_of_the_first_is_told(office: People) -> None:
@@ -306,9 +462,17 @@ async def test_a_login_that_waits_for_the_end_of_a_call_can_be_called_off(office
     office.switches.in_call.add(DESK)
     login = await office.log_in(office.anna, DESK)
     if called_off_by == "a logout":
-        assert await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL) is None
+        called_off = await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
+        assert called_off is not None
+        assert (called_off.uuid, called_off.state, called_off.reason) == (
+            login.uuid,
+            LoginState.ENDED,
+            EndReason.MANUAL,
+        )
+        assert called_off.logged_in_at is None
     elif called_off_by == "an administrator":
-        await office.logins.log_out_everywhere(ACTOR, office.anna.uuid, EndReason.ADMINISTRATOR)
+        (called_off,) = await office.logins.log_out_everywhere(ACTOR, office.anna.uuid, EndReason.ADMINISTRATOR)
+        assert (called_off.uuid, called_off.reason) == (login.uuid, EndReason.ADMINISTRATOR)
     elif called_off_by == "a switch":
         office.switches.in_call.clear()
         await office.switches.switch(ACTOR, office.antons.uuid, DESK)
@@ -506,7 +670,9 @@ async def test_who_has_called_off_a_login_too_late_is_taken_over_by_no_other(
     office.switches.in_call.add(LOBBY)
     second = await office.log_in(office.anna, LOBBY, takes_over=True)
     monkeypatch.setattr(office.switches, "cancel", refuse)
-    assert await office.logins.log_out(ACTOR, LOBBY, EndReason.MANUAL, login=second) is None
+    too_late = await office.logins.log_out(ACTOR, LOBBY, EndReason.MANUAL, login=second)
+    assert too_late is not None
+    assert (too_late.uuid, too_late.state, too_late.reason) == (second.uuid, LoginState.BEGINNING, EndReason.MANUAL)
     await office.switches.begin(await deployments.get(office.db, second.deployment or ""))
     assert await office.logins.on(DESK) == first
     leaving = await office.logins.on(LOBBY)
@@ -579,7 +745,7 @@ async def test_whatever_happens_a_phone_is_its_users_or_nobodys(office: People, 
     contents = {office.annas.uuid: office.annas.cnf_xml, office.antons.uuid: office.antons.cnf_xml}
     for _ in range(60):
         mac, user = chance.choice([DESK, LOBBY]), chance.choice([office.anna, office.anton])
-        match chance.randrange(6):
+        match chance.randrange(7):
             case 0 | 1:
                 await office.log_in(user, mac)
             case 2:
@@ -589,10 +755,9 @@ async def test_whatever_happens_a_phone_is_its_users_or_nobodys(office: People, 
             case 4:
                 await office.switches.switch(ACTOR, guest.uuid, mac)
             case 5:
-                (newest,) = (await deployments.page(office.db, Listing(limit=1), mac, None)).items
-                # What was there before everything is left alone.
-                if newest.origin is not Origin.LOGOUT and newest.replaced is not None:
-                    await office.switches.roll_back(newest)
+                await office.take_back(mac)
+            case 6:
+                await office.serve_again(mac)
         for phone in (DESK, LOBBY):
             login, served = await office.logins.on(phone), await office.served(phone)
             assert served in nobodys if login is None else served == contents[login.profile_uuid]

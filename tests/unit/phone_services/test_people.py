@@ -1,5 +1,8 @@
 """Numbers, searches and the URLs that carry them."""
 
+import asyncio
+from unittest.mock import Mock
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,10 +10,12 @@ from hypothesis import strategies as st
 from cisisk.model.contact import Contact
 from cisisk.model.mac import Mac
 from cisisk.phone_services import people
-from cisisk.phone_services.links import MAX_HOST, MAX_SEARCHED, Links, searchable
+from cisisk.phone_services.links import MAX_HOST, MAX_NUMBER, MAX_SEARCHED, Links, searchable
 from cisisk.phone_services.objects import MAX_URL
-from cisisk.phone_services.paging import MAX_START, Part, start_from
+from cisisk.phone_services.paging import MAX_START, Part, part_from, start_from
 from cisisk.phone_services.problems import NotShown
+from cisisk.phone_services.request import Asked
+from cisisk.store.listing import Page
 
 MOMENT = "2026-06-28T12:00:00.000Z"
 
@@ -51,9 +56,11 @@ def test_the_first_number_that_can_be_dialled_stands_in_the_directory() -> None:
         people.numbers(contact(work="x"))
 
 
-@given(st.text(max_size=300))
-def test_any_search_fits_into_a_url_with_all_that_belongs_to_it(text: str) -> None:
-    place = people.Place(start=MAX_START, name=searchable(text.encode(errors="ignore").decode()), number="1" * 15)
+@given(st.text(max_size=300), st.text("0123456789*#", max_size=300))
+def test_any_search_fits_into_a_url_with_all_that_belongs_to_it(text: str, number: str) -> None:
+    asked = {"n": text.encode(errors="ignore").decode(), "d": number, "start": str(MAX_START)}
+    place = people.place(Mock(spec=Asked, get=asked.__getitem__))
+    assert number.startswith(place.number)
     links = Links(base=f"https://{'h' * MAX_HOST}", mac=Mac("AABBCCDDEE01"))
     for page in ("cdir/contact", "pdir/contacts"):
         uuid = "11111111-1111-1111-1111-111111111111" if page == "cdir/contact" else ""
@@ -63,21 +70,27 @@ def test_any_search_fits_into_a_url_with_all_that_belongs_to_it(text: str) -> No
 def test_a_search_is_cut_between_characters() -> None:
     assert searchable("山田太郎" * 5) == "山田太郎山田太"
     assert searchable("x" * 100) == "x" * MAX_SEARCHED
+    assert searchable("/" * 100) == "/" * 21
+    assert searchable("*#21" * 10, MAX_NUMBER) == "*#21*#21*#21"
 
 
 @given(st.integers(0, 300), st.integers(1, 100), st.integers(0, 400))
 def test_next_and_back_lead_through_the_whole_list(total: int, size: int, start: int) -> None:
-    items = list(range(total))[start : start + size]
-    part = Part(items=items, start=start, size=size, total=total)
+    async def find(offset: int) -> Page[int]:
+        return Page(list(range(total))[offset : offset + size], total)
+
+    part = asyncio.run(part_from(find, start, size))
     keys = {key.name: int(key.url) for key in part.keys(str)}
+    # Who is beyond the end of a list that has shrunk is shown its last page.
+    assert list(part.items) == list(range(total))[part.start : part.start + size]
+    assert bool(part.items) == bool(total)
+    assert part.start == start or (start >= total and part.start + size >= total)
     if "Next" in keys:
-        assert keys["Next"] == start + len(items) < total
+        assert keys["Next"] == part.start + len(part.items) < total
     else:
-        assert start + size >= total
-    if start:
-        assert 0 <= keys["Back"] < start
-        # Who is beyond the end comes back to where something is.
-        assert not total or keys["Back"] < total
+        assert part.start + size >= total
+    assert ("Back" in keys) == bool(part.start)
+    assert 0 <= keys.get("Back", 0) <= part.start
     assert len(part.prompt) <= 32
 
 

@@ -1,3 +1,7 @@
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
 from cisisk.model.errors import Conflict, Invalid, NotFound, Stale
@@ -6,7 +10,7 @@ from cisisk.model.phone_login import ReturnedTo
 from cisisk.model.revision import entity_tag
 from cisisk.model.site import EmergencyCall
 from cisisk.model.user import Actor
-from cisisk.store import phones, profiles, sites
+from cisisk.store import migrations, phones, profiles, sites
 from cisisk.store.database import Database
 from cisisk.store.listing import Listing
 from tests.unit.store.conftest import LastEntry, NewProfile, NewUser
@@ -51,6 +55,46 @@ async def test_two_sites_have_two_names_and_a_logout_profile_exists(db: Database
         with pytest.raises(Invalid) as refused:
             await attempt
         assert refused.value.fields == {"logout_profile_uuid": ["No such profile"]}
+
+
+async def test_the_name_of_a_site_is_compared_without_case_and_accents_of_any_script(
+    db: Database, actor: Actor, mac: Mac
+) -> None:
+    site = await sites.create(db, actor, {"name": "São Tomé", "emergency_location": "Rua 1"})
+    greek = await sites.create(db, actor, {"name": "Αθήνα"})
+    for name in ("SÃO TOMÉ", "Sa\u0303o Tome\u0301", "sao  tome", "ΑΘΉΝΑ", "αθηνα"):
+        with pytest.raises(Conflict, match=r"There is a site .* already"):
+            await sites.create(db, actor, {"name": name})
+    with pytest.raises(Conflict):
+        await sites.update(db, actor, greek.uuid, {"name": "SÃO TOMÉ"})
+    assert (await sites.update(db, actor, site.uuid, {"name": "SÃO TOMÉ"})).name == "SÃO TOMÉ"
+    await phones.create(db, actor, mac, {})
+    for location in ("são tomé", "Sao Tome", "SÃO TOMÉ"):
+        await phones.update(db, actor, mac, {"location": location})
+        assert await sites.emergency_call(db, mac) == EmergencyCall(location="Rua 1")
+    await phones.update(db, actor, mac, {"location": "São"})
+    assert await sites.emergency_call(db, mac) == EmergencyCall()
+
+
+async def test_two_sites_that_differ_in_accents_and_were_there_before_stay_two(
+    tmp_path: Path, actor: Actor, mac: Mac
+) -> None:
+    path = tmp_path / "old.db"
+    migrations.migrate(path, migrations.steps()[:9])
+    with closing(sqlite3.connect(path)) as old:
+        old.executemany(
+            "INSERT INTO sites (uuid, name, emergency_location, created_at, updated_at) VALUES (?, ?, ?, ?, '')",
+            [("1", "Malaga", "first", "1"), ("2", "Málaga", "second", "2")],
+        )
+        old.commit()
+    migrations.migrate(path, migrations.steps())
+    async with Database.open(path.as_uri()) as db:
+        await phones.create(db, actor, mac, {})
+        for location, expected in (("malaga", "first"), ("Málaga", "second"), ("MÁLAGA", "first")):
+            await phones.update(db, actor, mac, {"location": location})
+            assert await sites.emergency_call(db, mac) == EmergencyCall(location=expected)
+        # Each can still be changed, whether its name is sent along or not.
+        assert (await sites.update(db, actor, "2", {"name": "Málaga", "logout_at": []})).logout_at == ()
 
 
 async def test_a_phone_has_what_its_site_says_where_it_says_nothing_itself(

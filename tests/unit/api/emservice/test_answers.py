@@ -15,7 +15,7 @@ def test_a_success_says_only_that() -> None:
 
 def test_a_failure_has_a_code_and_the_call_managers_words() -> None:
     assert answers.failure(FAILURES[Unauthenticated]) == (
-        b'<response><failure><error code="2">Cannot authorize App user</error></failure></response>'
+        b'<response><failure><error code="3">Invalid App User</error></failure></response>'
     )
 
 

@@ -29,7 +29,7 @@ README = (Path(__file__).parents[4] / "README.md").read_text("utf-8")
         (Invalid("x"), 0),
         (Stale("x"), 0),
         (BadMessage("x"), 1),
-        (Unauthenticated("x"), 2),
+        (Unauthenticated("x"), 3),
         (Conflict("x"), 4),
         (LoginRefused("x"), 4),
         (StorageFailed("x"), 6),
