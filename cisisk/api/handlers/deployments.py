@@ -22,7 +22,7 @@ from cisisk.api.schemas.deployment import (
 from cisisk.api.schemas.phone import WarningOut
 from cisisk.mobility import emergency
 from cisisk.mobility.switch import Preview
-from cisisk.model.deployment import Deployment, when_it_begins
+from cisisk.model.deployment import Deployment, restart_told
 from cisisk.store import deployments, steps
 from cisisk.store.listing import Listing
 
@@ -30,7 +30,6 @@ _DEPLOYMENT, _STORY, _STEP = DeploymentOut(), DeploymentStoryOut(), StepOut()
 _SWITCH, _WARNINGS = SwitchOut(), WarningOut(many=True)
 _DRY_RUN = "This was a dry run"
 """In place of what became of the restart."""
-_DEFERRED = "Deferred: the switch begins {}"
 _OF_LISTS = ("limit", "offset", "q", "sort")
 
 
@@ -73,10 +72,7 @@ async def _previewed(request: web.Request, preview: Preview) -> dict[str, Any]:
 
 
 async def _switched(request: web.Request, deployment: Deployment) -> dict[str, Any]:
-    told = await _with_warnings(request, _SWITCH, deployment)
-    if deployment.deferred_until is not None:
-        told["restart"] = _DEFERRED.format(when_it_begins(deployment.deferred_until))
-    return told
+    return {**await _with_warnings(request, _SWITCH, deployment), "restart": restart_told(deployment)}
 
 
 @operation(summary="List deployments", tag="Deployments", query=DeploymentsQuery(), data=DeploymentOut(many=True))
