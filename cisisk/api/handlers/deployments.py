@@ -8,7 +8,7 @@ from aiohttp import web
 from marshmallow import Schema
 
 from cisisk.api.context import FEED, LOADS, SETTINGS, SWITCHER, actor, database, uuid_of
-from cisisk.api.envelope import reply, reply_list
+from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.deployment import (
     DeploymentOut,
@@ -81,8 +81,7 @@ async def find(request: web.Request) -> web.Response:
     query = request[QUERY]
     listing = Listing(**{name: query[name] for name in _OF_LISTS})
     page = await deployments.page(database(request), listing, query["mac"], query["state"])
-    data = _DEPLOYMENT.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} deployment(s) found", data, total=page.total, listing=listing)
+    return reply_page(request, "deployment(s) found", _DEPLOYMENT, page, listing)
 
 
 @operation(summary="Show what became of a switch", tag="Deployments", data=DeploymentStoryOut())
