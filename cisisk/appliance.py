@@ -30,6 +30,7 @@ from cisisk.mobility.asterisk.connection import Asterisk
 from cisisk.mobility.asterisk.registrar import Registrar
 from cisisk.mobility.auto_logout import AutoLogout, LogoutRules
 from cisisk.mobility.bulk import SwitchJobs
+from cisisk.mobility.calls import Calls
 from cisisk.mobility.contacts import Contacts
 from cisisk.mobility.deploy import Deployer
 from cisisk.mobility.discovery import Discovery
@@ -288,7 +289,8 @@ async def _mobility(
     asterisk = Asterisk(settings.asterisk) if settings.asterisk.host else None
     restarts = _restarts(settings, asterisk, commands, sip_notify)
     registrar = Registrar(asterisk, settings.asterisk.channel)
-    registrations = Registrations(asterisk, registrar, settings.asterisk.channel)
+    calls = Calls(asterisk, registrar, settings.asterisk.channel)
+    registrations = Registrations(asterisk, settings.asterisk.channel, calls)
     fetch_log = FetchLog(db, settings.fetch_log, Discovery(db))
     contacts = Contacts(db, policy.believes, fetch_log.take)
     feed = Feed(db)
@@ -299,13 +301,13 @@ async def _mobility(
         deployer,
         restarts,
         partial(server_address, settings.server.public_url),
-        registrations.is_in_call,
+        calls.is_in_call,
         settings.switch.policy,
     )
     phone_logins = _phone_logins(settings, db, switcher)
     return _Mobility(
         asterisk=asterisk,
-        auto_logout=AutoLogout(db, phone_logins, _logout_rules(settings), switcher, registrations),
+        auto_logout=AutoLogout(db, phone_logins, _logout_rules(settings), switcher, calls),
         commands=commands,
         contacts=contacts,
         deployer=deployer,
@@ -316,7 +318,7 @@ async def _mobility(
         profiles=Profiles(db, library, settings.provisioning.max_config_bytes),
         switch_jobs=SwitchJobs(db, switcher, feed),
         switcher=switcher,
-        watcher=Watcher(db, feed, contacts, switcher, registrations),
+        watcher=Watcher(db, feed, contacts, switcher, registrations, calls),
         webhooks=Webhooks(db, feed, await stack.enter_async_context(webhook_session())),
     )
 

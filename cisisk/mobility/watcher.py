@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from cisisk.mobility import verdict
 from cisisk.mobility.asterisk.connection import AsteriskAway, AsteriskRefused
+from cisisk.mobility.calls import Calls
 from cisisk.mobility.contacts import Contacts
 from cisisk.mobility.feed import Feed, FellBehind, Follower
 from cisisk.mobility.registrations import Registered, Registrations, Watched
@@ -95,7 +96,13 @@ class Watcher:
     """Watches the deployments that have not ended, those of earlier processes too."""
 
     def __init__(
-        self, db: Database, feed: Feed, contacts: Contacts, switcher: Switcher, registrations: Registrations
+        self,
+        db: Database,
+        feed: Feed,
+        contacts: Contacts,
+        switcher: Switcher,
+        registrations: Registrations,
+        calls: Calls,
     ) -> None:
         self._db = db
         self._feed = feed
@@ -110,6 +117,7 @@ class Watcher:
         self._hints: set[str] = set()
         self._judging = asyncio.Event()
         registrations.follow(self._hint)
+        calls.follow(self._hint)
 
     async def run(self) -> None:
         """Watch, until cancelled. What is not seen to its end then is taken up by the next process."""
