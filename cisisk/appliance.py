@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -29,6 +30,7 @@ from cisisk.mobility.asterisk.connection import Asterisk
 from cisisk.mobility.asterisk.registrar import Registrar
 from cisisk.mobility.auto_logout import AutoLogout, LogoutRules
 from cisisk.mobility.bulk import SwitchJobs
+from cisisk.mobility.calls import Calls
 from cisisk.mobility.contacts import Contacts
 from cisisk.mobility.deploy import Deployer
 from cisisk.mobility.discovery import Discovery
@@ -110,33 +112,54 @@ class Appliance:
 
 
 @dataclass(frozen=True, slots=True)
-class _Core:
-    """Everything that listens to no network."""
+class _Provisioning:
+    """What phones are served, and who asks for it."""
 
     access: AccessWatch
-    accounts: Accounts
-    adoption: Adoption
+    library: Library
+    policy: AccessPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class _Mobility:
+    """What puts configs on phones and sees what becomes of them."""
+
     asterisk: Asterisk | None
     auto_logout: AutoLogout
     commands: PhoneCommands
     contacts: Contacts
-    db: Database
     deployer: Deployer
     feed: Feed
     fetch_log: FetchLog
-    library: Library
     findings: Findings
-    new_admin_password: str | None
     phone_logins: PhoneLogins
-    policy: AccessPolicy
     profiles: Profiles
     switch_jobs: SwitchJobs
     switcher: Switcher
-    takeover: Takeover
-    upload_threads: ThreadPoolExecutor
-    uploads: Uploads
     watcher: Watcher
     webhooks: Webhooks
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What becomes of files that administrators put into the served directory."""
+
+    adoption: Adoption
+    takeover: Takeover
+    uploads: Uploads
+    upload_threads: ThreadPoolExecutor
+
+
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """Everything that listens to no network."""
+
+    accounts: Accounts
+    db: Database
+    files: _Files
+    mobility: _Mobility
+    new_admin_password: str | None
+    provisioning: _Provisioning
 
 
 @asynccontextmanager
@@ -148,41 +171,44 @@ async def running(settings: Settings) -> AsyncIterator[Appliance]:
         ConfigurationError: a setting cannot be followed.
     """
     async with _core(settings) as core, AsyncExitStack() as stack:
-        await core.deployer.recover()
-        await core.switch_jobs.recover()
-        await core.access.refresh()
+        provisioning, mobility, files = core.provisioning, core.mobility, core.files
+        await mobility.deployer.recover()
+        await mobility.switch_jobs.recover()
+        await provisioning.access.refresh()
         servers = await stack.enter_async_context(
             provisioning_ports.bound(
                 settings,
-                source=core.policy,
-                on_fetch=core.contacts.note,
+                source=provisioning.policy,
+                on_fetch=mobility.contacts.note,
                 door=Administrators(core.accounts, "FTP"),
-                uploads=core.uploads,
+                uploads=files.uploads,
             )
         )
         tasks = [
             # Ended last: it is handed what the record of fetches stores at its end.
-            asyncio.create_task(core.fetch_log.run(), name="fetch log"),
-            asyncio.create_task(core.contacts.run(), name="record of fetches"),
-            asyncio.create_task(_keep_fresh(core.library, core.adoption), name="watch of the served directory"),
-            asyncio.create_task(core.access.run(), name="watch of who asks for what"),
-            asyncio.create_task(core.feed.run(), name="feed of what happens to switches"),
-            asyncio.create_task(core.auto_logout.run(), name="logouts by the clock"),
-            asyncio.create_task(core.webhooks.run(), name="deliveries of webhooks"),
+            asyncio.create_task(mobility.fetch_log.run(), name="fetch log"),
+            asyncio.create_task(mobility.contacts.run(), name="record of fetches"),
+            asyncio.create_task(
+                _keep_fresh(provisioning.library, files.adoption), name="watch of the served directory"
+            ),
+            asyncio.create_task(provisioning.access.run(), name="watch of who asks for what"),
+            asyncio.create_task(mobility.feed.run(), name="feed of what happens to switches"),
+            asyncio.create_task(mobility.auto_logout.run(), name="logouts by the clock"),
+            asyncio.create_task(mobility.webhooks.run(), name="deliveries of webhooks"),
         ]
         # After the tasks, which ask for logouts, and after the requests that wait for one.
-        stack.push_async_callback(core.phone_logins.stop)
+        stack.push_async_callback(mobility.phone_logins.stop)
         for task in tasks:
             stack.push_async_callback(_end, task)
-        if core.asterisk is not None:
-            tasks.append(asyncio.create_task(core.asterisk.run(), name="connection to Asterisk"))
+        if mobility.asterisk is not None:
+            tasks.append(asyncio.create_task(mobility.asterisk.run(), name="connection to Asterisk"))
             stack.push_async_callback(_end, tasks[-1])
-        health = Health(core.db, servers.tftp, tasks, ftp=servers.ftp, http=servers.http, asterisk=core.asterisk)
+        health = Health(core.db, servers.tftp, tasks, ftp=servers.ftp, http=servers.http, asterisk=mobility.asterisk)
         servers.start()
         runners = _runners(settings, core, health)
-        stack.push_async_callback(_stop, core.deployer, runners, servers)
+        stack.push_async_callback(_stop, mobility.deployer, runners, servers)
         # Ended first: no switch is begun any more while those under way come to their end.
-        for work, name in ((core.watcher.run(), "watch of switches"), (core.switch_jobs.run(), "switch jobs")):
+        for work, name in ((mobility.watcher.run(), "watch of switches"), (mobility.switch_jobs.run(), "switch jobs")):
             tasks.append(asyncio.create_task(work, name=name))
             stack.push_async_callback(_end, tasks[-1])
         api_url, phones_url = await http_ports.listen(settings.server, runners, settings.data.dir / CONTROL_SOCKET)
@@ -202,7 +228,7 @@ async def running(settings: Settings) -> AsyncIterator[Appliance]:
 async def control_only(settings: Settings) -> AsyncIterator[Appliance]:
     """The API on its control socket and nothing else, for the command line while no service runs. Raises as running."""
     async with _core(settings) as core, AsyncExitStack() as stack:
-        await core.deployer.recover()
+        await core.mobility.deployer.recover()
         health = Health(core.db, None)
         runner = web.AppRunner(_api_app(settings, core, health), access_log=None)
         stack.push_async_callback(runner.cleanup)
@@ -217,73 +243,98 @@ async def _core(settings: Settings) -> AsyncIterator[_Core]:
     lock.prepare(directory)
     async with AsyncExitStack() as stack:
         stack.enter_context(lock.exclusive(directory))
-        path = directory / "cisisk.db"
-        await asyncio.to_thread(migrations.migrate, path, migrations.steps())
-        db = await stack.enter_async_context(Database.open(path.absolute().as_uri()))
-        library = await asyncio.to_thread(Library, settings.served_root, settings.tftp.cache_bytes)
-        stack.callback(library.close)
-        keys = KeyRing.load(directory / "keys", timedelta(minutes=settings.auth.access_token_minutes))
-        accounts = Accounts(db, keys, timedelta(days=settings.auth.refresh_token_days))
-        session = await stack.enter_async_context(_phone_session())
-        commands = PhoneCommands(settings.phone_http, session)
-        asterisk = Asterisk(settings.asterisk) if settings.asterisk.host else None
-        sip_notify = SipNotify(await stack.enter_async_context(SipClient()), settings.phone_sip)
-        served = await asyncio.to_thread(_with_default, settings, library)
-        if isinstance(served, WithDefault):
-            stack.callback(served.close)
-        policy = AccessPolicy(
-            served, Mode(settings.provisioning.access), decoys=map(Mac.parse, settings.provisioning.decoys)
-        )
-        fetch_log = FetchLog(db, settings.fetch_log, Discovery(db))
-        contacts = Contacts(db, policy.believes, fetch_log.take)
-        turns, most = Turns(), settings.provisioning.max_config_bytes
-        adoption = Adoption(db, library, turns, most)
-        uploads = Uploads(library, FromThreads(adoption), most)
-        upload_threads = ThreadPoolExecutor(_UPLOAD_THREADS, "files")
-        stack.push_async_callback(_end_threads, upload_threads)
-        feed = Feed(db)
-        db.after_commit = feed.wake
-        restarts = _restarts(settings, asterisk, commands, sip_notify)
-        registrar = Registrar(asterisk, settings.asterisk.channel)
-        registrations = Registrations(asterisk, registrar, settings.asterisk.channel)
-        deployer = Deployer(db, library, contacts, commands, restarts, turns, policy.expect, registrar.identify)
-        switcher = Switcher(
-            db,
-            deployer,
-            restarts,
-            partial(server_address, settings.server.public_url),
-            registrations.is_in_call,
-            settings.switch.policy,
-        )
-        phone_logins = _phone_logins(settings, db, switcher)
+        db, turns = await _database(directory, stack), Turns()
+        accounts = _accounts(settings, db)
+        provisioning = await _provisioning(settings, db, stack)
+        mobility = await _mobility(settings, db, provisioning, turns, stack)
         yield _Core(
-            access=AccessWatch(db, policy),
             accounts=accounts,
-            adoption=adoption,
-            asterisk=asterisk,
-            auto_logout=AutoLogout(db, phone_logins, _logout_rules(settings), switcher, registrations),
-            commands=commands,
-            contacts=contacts,
             db=db,
-            deployer=deployer,
-            feed=feed,
-            fetch_log=fetch_log,
-            library=library,
-            findings=Findings(db, library),
+            files=_files(settings, db, provisioning.library, turns, stack),
+            mobility=mobility,
             new_admin_password=await accounts.first_superadmin(os.environ.get("CISISK_ADMIN_PASSWORD")),
-            phone_logins=phone_logins,
-            policy=policy,
-            profiles=Profiles(db, library, most),
-            switch_jobs=SwitchJobs(db, switcher, feed),
-            switcher=switcher,
-            takeover=Takeover(
-                adoption, library, uploads, upload_threads, private=directory, served=settings.served_root
-            ),
-            upload_threads=upload_threads,
-            uploads=uploads,
-            watcher=Watcher(db, feed, contacts, switcher, registrations),
-            webhooks=Webhooks(db, feed, await stack.enter_async_context(webhook_session())),
+            provisioning=provisioning,
         )
+
+
+async def _database(directory: Path, stack: AsyncExitStack) -> Database:
+    path = directory / "cisisk.db"
+    await asyncio.to_thread(migrations.migrate, path, migrations.steps())
+    return await stack.enter_async_context(Database.open(path.absolute().as_uri()))
+
+
+def _accounts(settings: Settings, db: Database) -> Accounts:
+    keys = KeyRing.load(settings.data.dir / "keys", timedelta(minutes=settings.auth.access_token_minutes))
+    return Accounts(db, keys, timedelta(days=settings.auth.refresh_token_days))
+
+
+async def _provisioning(settings: Settings, db: Database, stack: AsyncExitStack) -> _Provisioning:
+    library = await asyncio.to_thread(Library, settings.served_root, settings.tftp.cache_bytes)
+    stack.callback(library.close)
+    served = await asyncio.to_thread(_with_default, settings, library)
+    if isinstance(served, WithDefault):
+        stack.callback(served.close)
+    policy = AccessPolicy(
+        served, Mode(settings.provisioning.access), decoys=map(Mac.parse, settings.provisioning.decoys)
+    )
+    return _Provisioning(access=AccessWatch(db, policy), library=library, policy=policy)
+
+
+async def _mobility(
+    settings: Settings, db: Database, provisioning: _Provisioning, turns: Turns, stack: AsyncExitStack
+) -> _Mobility:
+    library, policy = provisioning.library, provisioning.policy
+    commands = PhoneCommands(settings.phone_http, await stack.enter_async_context(_phone_session()))
+    sip_notify = SipNotify(await stack.enter_async_context(SipClient()), settings.phone_sip)
+    asterisk = Asterisk(settings.asterisk) if settings.asterisk.host else None
+    restarts = _restarts(settings, asterisk, commands, sip_notify)
+    registrar = Registrar(asterisk, settings.asterisk.channel)
+    calls = Calls(asterisk, registrar, settings.asterisk.channel)
+    registrations = Registrations(asterisk, settings.asterisk.channel, calls)
+    fetch_log = FetchLog(db, settings.fetch_log, Discovery(db))
+    contacts = Contacts(db, policy.believes, fetch_log.take)
+    feed = Feed(db)
+    db.after_commit = feed.wake
+    deployer = Deployer(db, library, contacts, commands, restarts, turns, policy.expect, registrar.identify)
+    switcher = Switcher(
+        db,
+        deployer,
+        restarts,
+        partial(server_address, settings.server.public_url),
+        calls.is_in_call,
+        settings.switch.policy,
+    )
+    phone_logins = _phone_logins(settings, db, switcher)
+    return _Mobility(
+        asterisk=asterisk,
+        auto_logout=AutoLogout(db, phone_logins, _logout_rules(settings), switcher, calls),
+        commands=commands,
+        contacts=contacts,
+        deployer=deployer,
+        feed=feed,
+        fetch_log=fetch_log,
+        findings=Findings(db, library),
+        phone_logins=phone_logins,
+        profiles=Profiles(db, library, settings.provisioning.max_config_bytes),
+        switch_jobs=SwitchJobs(db, switcher, feed),
+        switcher=switcher,
+        watcher=Watcher(db, feed, contacts, switcher, registrations, calls),
+        webhooks=Webhooks(db, feed, await stack.enter_async_context(webhook_session())),
+    )
+
+
+def _files(settings: Settings, db: Database, library: Library, turns: Turns, stack: AsyncExitStack) -> _Files:
+    most, private = settings.provisioning.max_config_bytes, settings.data.dir
+    adoption = Adoption(db, library, turns, most)
+    uploads = Uploads(library, FromThreads(adoption), most)
+    upload_threads = ThreadPoolExecutor(_UPLOAD_THREADS, "files")
+    stack.push_async_callback(_end_threads, upload_threads)
+    return _Files(
+        adoption=adoption,
+        takeover=Takeover(adoption, library, uploads, upload_threads, private=private, served=settings.served_root),
+        uploads=uploads,
+        upload_threads=upload_threads,
+    )
 
 
 def _phone_logins(settings: Settings, db: Database, switcher: Switcher) -> PhoneLogins:
@@ -366,24 +417,24 @@ def _api_app(settings: Settings, core: _Core, health: Health) -> web.Application
         context.SETTINGS: settings,
         context.DATABASE: core.db,
         context.ACCOUNTS: core.accounts,
-        context.FEED: core.feed,
-        context.LIBRARY: core.library,
-        context.FINDINGS: core.findings,
-        context.ACCESS: core.access,
-        context.PHONE_LOGINS: core.phone_logins,
-        context.PROFILES: core.profiles,
-        context.SWITCH_JOBS: core.switch_jobs,
-        context.SWITCHER: core.switcher,
-        context.TAKEOVER: core.takeover,
-        context.UPLOADS: core.uploads,
-        context.UPLOAD_THREADS: core.upload_threads,
-        context.WEBHOOKS: core.webhooks,
+        context.FEED: core.mobility.feed,
+        context.LIBRARY: core.provisioning.library,
+        context.FINDINGS: core.mobility.findings,
+        context.ACCESS: core.provisioning.access,
+        context.PHONE_LOGINS: core.mobility.phone_logins,
+        context.PROFILES: core.mobility.profiles,
+        context.SWITCH_JOBS: core.mobility.switch_jobs,
+        context.SWITCHER: core.mobility.switcher,
+        context.TAKEOVER: core.files.takeover,
+        context.UPLOADS: core.files.uploads,
+        context.UPLOAD_THREADS: core.files.upload_threads,
+        context.WEBHOOKS: core.mobility.webhooks,
         context.HEALTH: health,
     }
     app = application.build(parts, settings.provisioning.max_config_bytes)
 
     async def end_feed(_app: web.Application) -> None:
-        core.feed.end()
+        core.mobility.feed.end()
 
     # Before anybody is waited for: streams of events end, and who waits for a switch is told how far it is.
     app.on_shutdown.append(end_feed)
@@ -394,10 +445,12 @@ def _runners(settings: Settings, core: _Core, health: Health) -> Runners:
     """With a certificate the API has a port of its own; without one it shares that of the phones."""
     api_app = _api_app(settings, core, health)
     phones_app = web.Application() if settings.server.tls_cert else api_app
-    phones_app.add_routes(authentication.routes(core.commands))
+    phones_app.add_routes(authentication.routes(core.mobility.commands))
     lifetime = timedelta(hours=settings.phone_login.session_hours)
     login = PinLogin(core.db, core.accounts.pin_hashes, lifetime=lifetime)
-    pages = Pages(core.db, login, core.phone_logins, settings.server.trusted_proxies, settings.server.public_url)
+    pages = Pages(
+        core.db, login, core.mobility.phone_logins, settings.server.trusted_proxies, settings.server.public_url
+    )
     phones_app.add_routes(pages.routes())
     return http_ports.runners_for(api_app, phones_app)
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import hdrs, web
+from marshmallow import Schema
 
 from cisisk import __version__
 from cisisk.api.context import REQUEST_ID, SETTINGS, client_ip
 from cisisk.model.clock import now
 from cisisk.model.revision import Revised, entity_tag
-from cisisk.store.listing import Listing
+from cisisk.store.listing import Listing, Page
 
 # What the API tells may be secret, and is out of date at once.
 _HEADERS = {hdrs.CACHE_CONTROL: "no-store", "X-Content-Type-Options": "nosniff"}
@@ -33,6 +34,12 @@ def reply_list(
     metadata = {**_metadata(request), "total": total, "limit": listing.limit, "offset": listing.offset}
     body = {"success": True, "message": message, "data": data, "metadata": metadata}
     return web.json_response(body, headers=_HEADERS)
+
+
+def reply_page(request: web.Request, what: str, schema: Schema, page: Page[Any], listing: Listing) -> web.Response:
+    """The answer that is what a store gave of a list. Its message is how many, and ``what``."""
+    data = schema.dump(page.items, many=True)
+    return reply_list(request, f"{len(data)} {what}", data, total=page.total, listing=listing)
 
 
 def failure(

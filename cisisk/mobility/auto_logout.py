@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
+from cisisk.mobility.calls import Calls, CallState
 from cisisk.mobility.phone_logins import PhoneLogins
-from cisisk.mobility.registrations import CallState, Registrations
 from cisisk.mobility.switch import Switcher
 from cisisk.model.errors import CisiskError, NotFound, StorageFailed
 from cisisk.model.logout_times import next_time_of_day, time_of_day
@@ -60,14 +60,14 @@ class AutoLogout:
         logins: PhoneLogins,
         rules: LogoutRules,
         switcher: Switcher,
-        registrations: Registrations,
+        calls: Calls,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         self._db = db
         self._logins = logins
         self._rules = rules
         self._switcher = switcher
-        self._registrations = registrations
+        self._calls = calls
         self._clock = clock
         self._observed_since = clock()
         self._not_before: dict[tuple[str, EndReason], datetime] = {}
@@ -167,4 +167,4 @@ class AutoLogout:
             deployment = await deployments.get(self._db, login.deployment or "")
         except NotFound:
             return CallState(in_call=None)
-        return await self._registrations.call_state(await self._switcher.target_of(deployment))
+        return await self._calls.call_state(await self._switcher.target_of(deployment))

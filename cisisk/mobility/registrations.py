@@ -1,8 +1,8 @@
-"""What Asterisk tells of registrations and calls: whether a phone that was restarted has registered again.
+"""What Asterisk tells of registrations: whether a phone that was restarted has registered again.
 
-Events say that it is worth looking (ContactStatus, PeerStatus, DeviceStatus, DeviceStateChange); what counts is what a
-listing then shows. A registration is reported when it is provably later than the restart, by its Call-ID, or because a
-listing since then did not have it, and never on a guess.
+Events say that it is worth looking (ContactStatus, PeerStatus, DeviceStatus); what counts is what a listing then
+shows. A registration is reported when it is provably later than the restart, by its Call-ID, or because a listing since
+then did not have it, and never on a guess.
 """
 
 import asyncio
@@ -13,32 +13,24 @@ from typing import Self, TypeVar
 
 from cisisk.mobility.asterisk import listings
 from cisisk.mobility.asterisk.connection import Asterisk, AsteriskAway, AsteriskRefused
+from cisisk.mobility.asterisk.latest import remember
 from cisisk.mobility.asterisk.listings import Contact, Device, Peer, address_of
-from cisisk.mobility.asterisk.registrar import NotRegistered, Registrar, can_be_asked_for, chan_sip_call_id, first_line
-from cisisk.mobility.asterisk.wire import Message, NotSendable, shown
+from cisisk.mobility.asterisk.registrar import NotRegistered, can_be_asked_for, chan_sip_call_id, first_line
+from cisisk.mobility.asterisk.wire import Message, shown
+from cisisk.mobility.calls import Calls
 from cisisk.mobility.restart.method import Registration, Target
 from cisisk.model.errors import CisiskError
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 
-CALL_STATE_SECONDS = 2.0
-"""For everything that is asked about one phone's calls: a switch waits for it."""
 UNABLE_SECONDS = 60.0
 """For so long a list that Asterisk refused is taken as one that it does not have: chan-sccp is not loaded, or the
 account may not read it. Then it may have changed."""
 MOST_ASKED = 32
 """Getvar actions under way at the same time: each waits for its answer."""
-MOST_REMEMBERED = 10_000
-"""Peers and devices of which something is remembered, the latest; ten times the phones of a large site."""
 
-_LONGEST_NAME = 128
-"""Characters of a peer or a device that is remembered; Asterisk itself cuts them at 80."""
 _NEVER = float("-inf")
 _T = TypeVar("_T")
-_WITHOUT_CALL = {"not_inuse", "unavailable"}
-"""Device states that say that there is no call; the other idle ones say nothing."""
-_CHANNEL_TYPES = {"pjsip": "PJSIP", "sip": "SIP", "usecallmanager": "SIP"}
-"""How devices and channels of the driver begin, by ``asterisk.channel``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,19 +88,6 @@ class Registered:
     evidence: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallState:
-    """Whether a phone is in a call.
-
-    Attributes:
-        in_call: None when that is not told.
-        ended: seconds since its last call was seen to end; None when none was seen.
-    """
-
-    in_call: bool | None
-    ended: float | None = None
-
-
 @dataclass(slots=True)
 class _Snapshots:
     """What successive listings had, and so the earliest moment that each registration in the last one can be from.
@@ -131,29 +110,27 @@ class _Snapshots:
 
 
 class Registrations:
-    """Sees phones register, and calls end.
+    """Sees phones register.
 
     Args:
         asterisk: None when there is none to ask; not running yet.
         channel: as in the settings.
+        calls: is told of those that a listing shows.
     """
 
-    def __init__(self, asterisk: Asterisk | None, registrar: Registrar, channel: str) -> None:
+    def __init__(self, asterisk: Asterisk | None, channel: str, calls: Calls) -> None:
         self._asterisk = asterisk
-        self._registrar = registrar
         self._channel = channel
+        self._calls = calls
         self._told: Callable[[str], None] = lambda _name: None
         self._looking = asyncio.Lock()
         self._sip, self._sccp = _Snapshots(), _Snapshots()
         self._refused_at: dict[bool, float] = {}
         self._registered_at: dict[str, float] = {}
-        self._busy: dict[str, None] = {}
-        self._call_ended_at: dict[str, float] = {}
         if asterisk is not None:
             asterisk.listen("ContactStatus", self._contact_status)
             asterisk.listen("PeerStatus", self._peer_status)
             asterisk.listen("DeviceStatus", self._device_status)
-            asterisk.listen("DeviceStateChange", self._device_state)
 
     def observes(self, software: Software) -> bool:
         """Whether a registration of phones with this ``software`` can be seen.
@@ -164,7 +141,7 @@ class Registrations:
         return self._asterisk is not None and time.monotonic() - refused_at > UNABLE_SECONDS
 
     def follow(self, told: Callable[[str], None]) -> None:
-        """Have ``told`` called with whatever an event names, when a registration there has changed or a call has ended.
+        """Have ``told`` called with whatever an event names, when a registration there has changed.
 
         That is an address or a device name, and where the event has neither the peer or the endpoint. It may be called
         thousands of times a second, and must return at once.
@@ -182,44 +159,6 @@ class Registrations:
             return {}
         async with self._looking:
             return await self._look(self._asterisk, targets)
-
-    async def call_state(self, target: Target) -> CallState:
-        """Whether the phone is in a call. Never raises: what is not told is None."""
-        if self._asterisk is None:
-            return CallState(in_call=None)
-        name, in_call = target.mac.device_name, None
-        try:
-            async with asyncio.timeout(CALL_STATE_SECONDS):
-                if target.software is Software.SCCP:
-                    in_call = await _has_channel_at_chan_sccp(self._asterisk, name)
-                else:
-                    known = target if target.registration else await self._registrar.identify(target)
-                    if known.registration is not None and can_be_asked_for(known.registration.peer):
-                        name = f"{_CHANNEL_TYPES[self._channel]}/{known.registration.peer}"
-                        in_call = await self._has_call(self._asterisk, name)
-                    elif isinstance(known.unregistered, NotRegistered):
-                        in_call = False
-        except (TimeoutError, AsteriskAway, AsteriskRefused, NotSendable):
-            pass  # it is not told
-        if in_call is not None:
-            self._saw(name, is_busy=in_call)
-        ended_at = self._call_ended_at.get(name)
-        return CallState(in_call=in_call, ended=None if ended_at is None else time.monotonic() - ended_at)
-
-    async def is_in_call(self, target: Target, quiet_minutes: int, *, unless_told: bool = False) -> bool:
-        """Whether the phone is known to be in a call, or to have been in one less than so many minutes ago.
-
-        What nobody can tell is no reason to keep a switch from a phone: over SIP it puts a restart off by itself until
-        its call has ended (phone-protocol notes 3a, 5f), and chan-sccp is asked again before a reset.
-
-        Args:
-            unless_told: what holds while Asterisk does not tell; without an Asterisk there is no call.
-        """
-        if self._asterisk is None:
-            return False
-        state = await self.call_state(target)
-        in_call = unless_told if state.in_call is None else state.in_call
-        return in_call or (state.ended is not None and state.ended < 60 * quiet_minutes)
 
     # What has registered
 
@@ -321,7 +260,7 @@ class Registrations:
         asked_at = time.monotonic()
         every = list(listings.devices(await asterisk.listing("SCCPListDevices")))
         for each in every:
-            self._saw(each.name, is_busy=each.in_call)
+            self._calls.saw(each.name, is_busy=each.in_call)
         there = {each.name: each for each in every if each.is_registered}
         self._sccp.take(((each.name, each.since) for each in there.values()), asked_at)
         found = {}
@@ -340,31 +279,7 @@ class Registrations:
         registered_at = self._registered_at.get(device.name, _NEVER)
         return registered_at >= since or self._sccp.began_after((device.name, device.since), since)
 
-    # Calls
-
-    async def _has_call(self, asterisk: Asterisk, device: str) -> bool | None:
-        """Whether a device of SIP has a call.
-
-        chan_sip counts calls only where it is told to (callcounter), and else says that there are none: then its
-        channels are looked at.
-        """
-        told = await asterisk.action("Getvar", [("Variable", f"DEVICE_STATE({device})")])
-        if listings.is_busy(told.get("value")):
-            return True
-        if self._channel == "pjsip":
-            return False if told.get("value").lower() in _WITHOUT_CALL else None
-        channels = await asterisk.listing("CoreShowChannels")
-        return any(channel.get("channel").rpartition("-")[0] == device for channel in channels)
-
-    def _saw(self, device: str, *, is_busy: bool) -> None:
-        """Note whether there is a call; of what ends now it is known that it had begun."""
-        if is_busy:
-            _remember(self._busy, device, None)
-        elif device in self._busy:
-            del self._busy[device]
-            _remember(self._call_ended_at, device, time.monotonic())
-
-    # Events (Asterisk main/stasis_endpoints.c, channels/chan_sip.c, main/devicestate.c; chan-sccp sccp_management.c)
+    # Events (Asterisk main/stasis_endpoints.c, channels/chan_sip.c; chan-sccp sccp_management.c)
 
     def _contact_status(self, event: Message) -> None:
         """PJSIP: a contact came, went or was seen again. Its text has neither Call-ID nor Via."""
@@ -374,7 +289,7 @@ class Registrations:
         """chan_sip says Registered at each REGISTER, PJSIP Reachable or Unreachable, chan-sccp ATTACHED for a line."""
         peer = event.get("peer")
         if event.get("peerstatus").lower() == "registered":
-            _remember(self._registered_at, peer, time.monotonic())
+            remember(self._registered_at, peer, time.monotonic())
         address = address_of(event.get("address"))
         self._tell(event.get("sccpdevice").upper() or address or peer.partition("/")[2])
 
@@ -382,24 +297,12 @@ class Registrations:
         """chan-sccp: PREREGISTERED, REGISTERED or UNREGISTERED."""
         name = event.get("sccpdevice").upper()
         if event.get("devicestatus").lower() == "registered":
-            _remember(self._registered_at, name, time.monotonic())
+            remember(self._registered_at, name, time.monotonic())
         self._tell(name)
-
-    def _device_state(self, event: Message) -> None:
-        device = event.get("device")
-        was_busy = device in self._busy
-        self._saw(device, is_busy=listings.is_busy(event.get("state")))
-        if was_busy and device not in self._busy:
-            self._tell(device.partition("/")[2])
 
     def _tell(self, name: str) -> None:
         if text := shown(name):
             self._told(text)
-
-
-async def _has_channel_at_chan_sccp(asterisk: Asterisk, name: str) -> bool | None:
-    devices = listings.devices(await asterisk.listing("SCCPListDevices"))
-    return next((device.in_call for device in devices if device.name == name), None)
 
 
 def _by_address(pairs: Iterable[tuple[str, _T]]) -> dict[str, list[_T]]:
@@ -444,13 +347,3 @@ def _seen(target: Watched, kind: str, name: str, call_id: str) -> Registered:
         address=target.address or "",
         evidence=f"{where} with a new Call-ID" if is_new_id else where,
     )
-
-
-def _remember(memory: dict[str, _T], name: str, what: _T) -> None:
-    """Keep the latest :data:`MOST_REMEMBERED`."""
-    if len(name) > _LONGEST_NAME:
-        return
-    memory.pop(name, None)
-    memory[name] = what
-    if len(memory) > MOST_REMEMBERED:
-        del memory[next(iter(memory))]

@@ -55,7 +55,9 @@ class TimeOut:
 
 @dataclass(frozen=True, slots=True)
 class RollBack:
-    """Serve the phone again what it was served before."""
+    """Serve the phone again what it was served before, as something did not happen."""
+
+    on: Awaited
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def judge(deployment: Deployment, moment: datetime, sight: Sight) -> Verdict:
     if deployment.deferred_until is not None:
         return _of_deferred(deployment.deferred_until, moment)
     if deployment.timed_out_on is not None:
-        return RollBack()
+        return RollBack(deployment.timed_out_on)
     if deployment.restart is None or deployment.tried_at is None:
         return _of_unsettled(deployment, moment)
     if deployment.fetched_at is not None:
@@ -145,4 +147,5 @@ def _of_unfetched(deployment: Deployment, tried_at: Timestamp, moment: datetime)
     if accepted:
         told = f"It has not come for its config within {policy.fetch_seconds} s after it accepted to restart"
         return TimeOut(Awaited.FETCH, told)
-    return TimeOut(Awaited.RESTART, "No restart could be triggered. The phone takes the config at its next boot")
+    what_then = "" if rolls_back(deployment) else ". The phone takes the config at its next boot"
+    return TimeOut(Awaited.RESTART, f"No restart could be triggered{what_then}")

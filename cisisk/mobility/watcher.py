@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from cisisk.mobility import verdict
 from cisisk.mobility.asterisk.connection import AsteriskAway, AsteriskRefused
+from cisisk.mobility.calls import Calls
 from cisisk.mobility.contacts import Contacts
 from cisisk.mobility.feed import Feed, FellBehind, Follower
 from cisisk.mobility.registrations import Registered, Registrations, Watched
@@ -18,7 +19,7 @@ from cisisk.mobility.restart.method import Registration, Target
 from cisisk.mobility.switch import Switcher
 from cisisk.mobility.verdict import Begin, BeginWhenIdle, End, RollBack, Settle, Sight, TimeOut, Trigger, Verdict, Wait
 from cisisk.model.clock import Timestamp, now
-from cisisk.model.deployment import IDLE, RESTART_OK, Deployment, DeploymentState, StepName
+from cisisk.model.deployment import IDLE, RESTART_OK, Awaited, Deployment, DeploymentState, StepName
 from cisisk.model.errors import CisiskError, Conflict, NotFound, StorageFailed
 from cisisk.model.phone import Software
 from cisisk.model.user import SYSTEM
@@ -41,6 +42,11 @@ _MOST_HINTS = 10_000
 """Names that are kept for one look. What is lost is seen some seconds later."""
 _LONGEST_SLEEP = 60.0
 """Seconds. A clock that was set, or a machine that slept, is noticed within a minute."""
+
+_KEPT = "The config stays in place"
+_TAKEN_BACK = "The phone is served again what it was served before. Restart: {}"
+_NOT_TAKEN_BACK = "Not rolled back: {}"
+"""What is done about a switch that has timed out, as the log says it."""
 
 _T = TypeVar("_T")
 
@@ -90,7 +96,13 @@ class Watcher:
     """Watches the deployments that have not ended, those of earlier processes too."""
 
     def __init__(
-        self, db: Database, feed: Feed, contacts: Contacts, switcher: Switcher, registrations: Registrations
+        self,
+        db: Database,
+        feed: Feed,
+        contacts: Contacts,
+        switcher: Switcher,
+        registrations: Registrations,
+        calls: Calls,
     ) -> None:
         self._db = db
         self._feed = feed
@@ -105,6 +117,7 @@ class Watcher:
         self._hints: set[str] = set()
         self._judging = asyncio.Event()
         registrations.follow(self._hint)
+        calls.follow(self._hint)
 
     async def run(self) -> None:
         """Watch, until cancelled. What is not seen to its end then is taken up by the next process."""
@@ -242,19 +255,24 @@ class Watcher:
                 await self._switcher.trigger(deployment, action)
             case TimeOut(on, told):
                 final = not verdict.rolls_back(deployment)
-                await progress.timed_out(self._db, deployment, on, told, final=final)
-            case RollBack():
-                await self._roll_back(deployment)
+                # What is rolled back is logged when it is.
+                if await progress.timed_out(self._db, deployment, on, told, final=final) and final:
+                    _warn(deployment, on, f"{told}. {_KEPT}")
+            case RollBack(on):
+                await self._roll_back(deployment, on)
             case End(state, told):
                 await progress.ended(self._db, deployment, StepName(state), state, told)
 
-    async def _roll_back(self, deployment: Deployment) -> None:
+    async def _roll_back(self, deployment: Deployment, on: Awaited) -> None:
         try:
-            await self._switcher.roll_back(SYSTEM, deployment.uuid, only_if_timed_out=True)
+            undoing = await self._switcher.roll_back(SYSTEM, deployment.uuid, only_if_timed_out=True)
         except (Conflict, NotFound) as error:
             if (await deployments.get(self._db, deployment.uuid)).timed_out_on is not None:
-                state = DeploymentState.TIMED_OUT
-                await progress.ended(self._db, deployment, StepName.TIMED_OUT, state, f"Not rolled back: {error}")
+                told, state = _NOT_TAKEN_BACK.format(error), DeploymentState.TIMED_OUT
+                if await progress.ended(self._db, deployment, StepName.TIMED_OUT, state, told):
+                    _warn(deployment, on, told)
+        else:
+            _warn(deployment, on, _TAKEN_BACK.format(undoing.restart))
 
     # What the call manager tells
 
@@ -291,6 +309,11 @@ class Watcher:
             if registered is not None and watch.is_proved_by(registered):
                 with suppress(StorageFailed):
                     await progress.registered(self._db, watch.deployment, registered.evidence)
+
+
+def _warn(deployment: Deployment, on: Awaited, told: str) -> None:
+    """Log that a switch has timed out, and what is done about it."""
+    log.warning("switch of %s to %r has timed out (%s): %s", deployment.mac, deployment.profile_name, on, told)
 
 
 def _now() -> datetime:

@@ -224,3 +224,40 @@ class Step:
     state: DeploymentState
     ended: bool
     told: str
+
+
+PROMISES = (
+    "The phone takes the config at its next boot",
+    "It is tried again when Cisisk runs again",
+    "If it does not come for the config, it is told again",
+)
+"""How a reason for which no restart was triggered goes on: what was to come, when it was recorded."""
+
+
+def restart_told(deployment: Deployment) -> str:
+    """What became of the restart, true as the deployment stands now: :data:`RESTART_OK`, or why there was none."""
+    if deployment.deferred_until is not None:
+        return f"Deferred: the switch begins {when_it_begins(deployment.deferred_until)}"
+    reason, came = deployment.restart, _what_came_instead(deployment)
+    if reason is None:
+        return f"Not restarted. {came}" if came else "Not restarted yet"
+    for promise in PROMISES if came else ():
+        if reason.endswith(promise):
+            return f"{reason.removesuffix(promise)}{came}"
+    return reason
+
+
+def _what_came_instead(deployment: Deployment) -> str:
+    """What has become of the config, if the phone is not to come for it any more; empty if it is."""
+    match deployment.state:
+        case DeploymentState.CANCELLED:
+            return "The switch was called off before it began"
+        case DeploymentState.FAILED:
+            return f"The switch has failed: {deployment.failure}"
+        case DeploymentState.ROLLED_BACK:
+            return "The phone is served again what it was served before"
+    if deployment.fetched_at is not None:
+        return "The phone has taken the config all the same"
+    if deployment.state is DeploymentState.SUPERSEDED or deployment.superseded_at is not None:
+        return "Another config has replaced this one"
+    return ""

@@ -1,42 +1,28 @@
-"""A Cisco desk phone in software: it boots, runs its config, obeys ``/CGI/Execute`` and restarts."""
+"""A Cisco desk phone in software: the life of it, from boot to boot."""
 
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Final, Self
 
-from lxml import etree
-from yarl import URL
-
-from cisisk.mobility.sip.message import Request
 from cisisk.model.mac import Mac
-from cisisk.simulator import boot, notify, phone_xml, registration
-from cisisk.simulator.authentication import is_authorised
+from cisisk.simulator import boot, phone_xml
 from cisisk.simulator.boot import Asked, Boot, BootOutcome, Loader, Uplink
+from cisisk.simulator.conversation import Conversation
 from cisisk.simulator.faults import NO_FAULTS, Faults
 from cisisk.simulator.models import PhoneModel
-from cisisk.simulator.notify import Order, Verdict
 from cisisk.simulator.phone_xml import XmlError
-from cisisk.simulator.registration import Identity
 from cisisk.simulator.running_config import RunningConfig
-from cisisk.simulator.screen import Execution, Screen
 from cisisk.simulator.services.browser import Browser
-from cisisk.simulator.sip_server import SipServer
 from cisisk.simulator.tftp_download import TransferFailed
 from cisisk.simulator.timing import Timing
-from cisisk.simulator.web_server import WebServer
 
-_DISABLED, _READ_ONLY = "1", "2"
-"""Values of ``webAccess``."""
 _FIRST_SIP_IMAGE = "P0S3"
 """Begins the SIP loads of a 7940 or 7960: the only ones that do anything about ``check-sync``."""
 _SYNC = "1"
 """The number of such a phone, as its default config has it."""
-_DEFAULT_SIP_PORT = 5060
-"""What a phone's contact says that has no SIP side here."""
 _PLUGGED_IN = "initialized"
 _ALARMS = {
     "sip restart": "reset-restart",
@@ -63,8 +49,7 @@ class PhoneState(StrEnum):
 class SimulatedPhone:
     """One phone. It lives while its context is open, or between :meth:`start` and :meth:`stop`.
 
-    What a phone keeps in flash outlives that: config, firmware. ``webAccess`` 1 closes its web server (the connection
-    is refused), 2 refuses ``/CGI/Execute`` alone (403).
+    What a phone keeps in flash outlives that: config, firmware.
 
     Attributes:
         mac: its own.
@@ -130,16 +115,22 @@ class SimulatedPhone:
             tftp_port=tftp_port,
             http_port=http_port if model.http_first else None,
         )
-        self._web_port = web_port
-        self._sip_port = sip_port
         self._timing = timing or Timing()
         self._faults = faults
         self._on_event = on_event
         self._running: RunningConfig | None = None
-        self._screen = Screen(model)
         self._in_call = False
         self._deferred: str | None = None
         self.browser: Final = Browser(self, self._timing, on_change=self._turned)
+        self._conversation = Conversation(
+            self,
+            self.browser,
+            web_port=web_port,
+            sip_port=sip_port,
+            timing=self._timing,
+            faults=faults,
+            on_registration=self._registers,
+        )
         self._restart_wanted = asyncio.Event()
         self._changed = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
@@ -158,7 +149,7 @@ class SimulatedPhone:
     @property
     def web_url(self) -> str:
         """Where its web server is when it listens, without a slash at the end."""
-        return str(URL.build(scheme="http", host=self.address, port=self._web_port).origin())
+        return self._conversation.web_url
 
     @property
     def open_page(self) -> str | None:
@@ -221,7 +212,7 @@ class SimulatedPhone:
         self._restart_wanted.clear()
         self._deferred = None
         self._in_call = False
-        self._forget_screen()
+        self._conversation.forget()
         self._enter(PhoneState.OFF)
         if not life.cancelled():
             life.result()
@@ -308,12 +299,12 @@ class SimulatedPhone:
         await self._boot_until_up(asks=True)
         while True:
             self.call_id = f"{secrets.token_hex(4)}-{secrets.token_hex(8)}@{self.address}"
-            async with self._web_server(), self._sip_server(), self._registered():
+            async with self._conversation.held(self.call_id, self._last):
                 self.runs += 1
                 self._enter(PhoneState.RUNNING)
                 await self._restart_wanted.wait()
             self._restart_wanted.clear()
-            self._forget_screen()
+            self._conversation.forget()
             self._enter(PhoneState.RESTARTING)
             await asyncio.sleep(self._timing.offline)
             await self._boot_until_up(asks=not self._faults.never_fetch)
@@ -362,25 +353,7 @@ class SimulatedPhone:
         await boot.load_extras(loader, config, self.model)
         return BootOutcome.CONFIGURED
 
-    @asynccontextmanager
-    async def _web_server(self) -> AsyncIterator[None]:
-        if self._faults.web_off or (self._running is not None and self._running.web_access == _DISABLED):
-            yield
-            return
-        server = WebServer(self, address=self.address, port=self._web_port, faults=self._faults)
-        async with server:
-            self._web_port = server.port
-            yield
-
-    @asynccontextmanager
-    async def _sip_server(self) -> AsyncIterator[None]:
-        if self._sip_port is None:
-            yield
-            return
-        async with SipServer(self, address=self.address, port=self._sip_port):
-            yield
-
-    # What its browser asks of it (browser.Device)
+    # What its browser and its conversation ask of it (browser.Device, conversation.Device)
 
     @property
     def is_running(self) -> bool:
@@ -394,48 +367,12 @@ class SimulatedPhone:
 
     def carry_out(self, urls: Sequence[str]) -> None:
         """Execute what a service has answered with instead of a page."""
-        execution = self.execute(urls)
+        execution = self._conversation.execute(urls)
         if execution.restart is not None:
             self.restart(execution.restart)
 
-    @asynccontextmanager
-    async def _registered(self) -> AsyncIterator[None]:
-        line = self._running.registers if self._running is not None else None
-        if line is None or self._faults.never_register or not registration.is_on_loopback(line):
-            yield
-            return
-        identity = Identity(
-            address=self.address,
-            sip_port=self._sip_port or _DEFAULT_SIP_PORT,
-            device_name=self.device_name,
-            product=self.model.product,
-            load=self.load,
-            call_id=self.call_id,
-            last=self._last,
-        )
-        async with registration.kept(line, identity, self._timing, self._registers):
-            yield
-
-    def _registers(self, problem: str | None) -> None:
-        self.is_registered = problem is None
-        self._tell("is registered" if problem is None else f"is not registered: {problem}")
-        self._announce()
-
-    # What its SIP side asks of it (sip_server.Device)
-
-    def judge(self, request: Request) -> Verdict:
-        """What it answers to a request, and whether it obeys."""
-        running = self._running
-        users = {running.line, running.contact} - {""} if running is not None else set()
-        in_charge = running is not None and running.has_call_manager
-        return notify.judge(request, users=users, call_id=self.call_id if in_charge else None)
-
-    async def obey(self, order: Order) -> None:
-        """Do what was ordered, now that the answer is on its way."""
-        if order is not Order.CHECK_SYNC or await self._is_out_of_sync():
-            self.restart(f"SIP {order}")
-
-    async def _is_out_of_sync(self) -> bool:
+    async def is_out_of_sync(self) -> bool:
+        """Whether its firmware does anything about ``check-sync``, and its server wants it to restart."""
         if not self.load.startswith(_FIRST_SIP_IMAGE):
             return False
         loader = Loader(self.model, self._uplink, self._timing, on_asked=self._heard)
@@ -446,60 +383,10 @@ class SimulatedPhone:
             return False
         return image is not None and image.get("SYNC", _SYNC) != _SYNC
 
-    # What its web server asks of it (web_server.Device)
-
-    @property
-    def is_read_only(self) -> bool:
-        """Whether the config allows looking at its web pages only."""
-        return self._running is not None and self._running.web_access == _READ_ONLY
-
-    async def authorises(self, user: str, password: str) -> bool:
-        """Ask ``authenticationURL`` of the config it runs now. A blank one lets everybody; without a config, nobody."""
-        return self._running is not None and await is_authorised(
-            user,
-            password,
-            url=self._running.authentication_url,
-            device_name=self.device_name,
-            model_name=self.model.product,
-            address=self.address,
-            within=self._timing.authentication,
-        )
-
-    def execute(self, urls: Sequence[str]) -> Execution:
-        """Execute the items of one request; the caller restarts the phone once it has answered."""
-        allows_settings = self._running is not None and self._running.settings_access == "1"
-        execution = self._screen.execute(
-            urls,
-            init_restarts=self.model.accepts_init_restart and not self._faults.refuse_restart,
-            keys_restart=(
-                (allows_settings or not self.model.keys_need_settings_access)
-                and not self._in_call
-                and not self._faults.refuse_restart
-            ),
-        )
-        if execution.closes:
-            self.browser.close()
-        if execution.opens is not None:
-            self.browser.push(execution.opens)
-        return execution
-
-    def information(self) -> bytes:
-        """The XML of ``/DeviceInformationX``."""
-        root = etree.Element("DeviceInformation")
-        for name, value in (
-            ("MACAddress", self.mac.digits),
-            ("HostName", self.device_name),
-            ("phoneDN", self._running.line if self._running is not None else ""),
-            ("appLoadID", self.load),
-            ("versionID", self.load),
-            ("modelNumber", self.model.product),
-        ):
-            etree.SubElement(root, name).text = value
-        return etree.tostring(root, encoding="utf-8", xml_declaration=True)
-
-    def _forget_screen(self) -> None:
-        self._screen.power_cycle()
-        self.browser.close()
+    def _registers(self, problem: str | None) -> None:
+        self.is_registered = problem is None
+        self._tell("is registered" if problem is None else f"is not registered: {problem}")
+        self._announce()
 
     def _turned(self, text: str) -> None:
         self._tell(text)

@@ -262,10 +262,10 @@ async def registered(db: Database, deployment: Deployment, evidence: str) -> Non
     await db.write(work)
 
 
-async def ended(db: Database, deployment: Deployment, step: StepName, state: DeploymentState, told: str) -> None:
-    """Nothing more is awaited."""
+async def ended(db: Database, deployment: Deployment, step: StepName, state: DeploymentState, told: str) -> bool:
+    """Nothing more is awaited. Whether it was until now."""
 
-    async def work(tx: Transaction) -> None:
+    async def work(tx: Transaction) -> bool:
         moment = now()
         rows = await tx.rows(
             "UPDATE deployments SET state = ?, ended_at = ?, deferred_until = NULL WHERE uuid = ? AND ended_at IS NULL"
@@ -273,14 +273,19 @@ async def ended(db: Database, deployment: Deployment, step: StepName, state: Dep
             (state, moment, deployment.uuid),
         )
         await steps.add_to_each(tx, rows, moment, step, lambda _: told)
+        return bool(rows)
 
-    await db.write(work)
+    return await db.write(work)
 
 
-async def timed_out(db: Database, deployment: Deployment, on: Awaited, told: str, *, final: bool) -> None:
-    """Something did not happen in time, unless it just has. If that is not ``final``, something is done about it."""
+async def timed_out(db: Database, deployment: Deployment, on: Awaited, told: str, *, final: bool) -> bool:
+    """Something did not happen in time, unless it just has. If that is not ``final``, something is done about it.
 
-    async def work(tx: Transaction) -> None:
+    Returns:
+        Whether it still was awaited.
+    """
+
+    async def work(tx: Transaction) -> bool:
         moment = now()
         rows = await tx.rows(
             "UPDATE deployments SET state = ?, ended_at = ?, timed_out_on = ? WHERE uuid = ? AND ended_at IS NULL"
@@ -288,8 +293,9 @@ async def timed_out(db: Database, deployment: Deployment, on: Awaited, told: str
             (DeploymentState.TIMED_OUT, moment if final else None, on, deployment.uuid, on is Awaited.REGISTRATION),
         )
         await steps.add_to_each(tx, rows, moment, StepName.TIMED_OUT, lambda _: told)
+        return bool(rows)
 
-    await db.write(work)
+    return await db.write(work)
 
 
 async def cancelled(db: Database, actor: Actor, uuid: str) -> Deployment:

@@ -172,3 +172,47 @@ async def test_what_became_of_a_switch_can_be_looked_up(site: Site) -> None:
     assert found["sha256"] == done["sha256"] == hashlib.sha256(CONFIG.encode()).hexdigest()
     assert found["restart"] == done["restart"]
     assert found["state"] == "waiting"
+
+
+async def begun_and_waited_for(site: Site, mac: str, policy: dict[str, Any]) -> asyncio.Task[Answer]:
+    """The request for a switch that is answered when it has ended; it has got as far as it gets by itself."""
+    profile = await site.admin.new_profile(site.admin_uuid, cnf_xml=CONFIG.replace("101", "202"))
+    before = len((await site.admin.get(f"/deployments?mac={mac}")).data)
+    body = {"profile_uuid": profile, "mac": mac, "policy": policy}
+    waiting = asyncio.create_task(site.admin.post(f"{SWITCH}?wait=30", body))
+    async with asyncio.timeout(10):
+        while len((await site.admin.get(f"/deployments?mac={mac}")).data) == before:  # noqa: ASYNC110 -- behind the API
+            await asyncio.sleep(0.01)
+    return waiting
+
+
+async def test_a_switch_that_was_rolled_back_does_not_promise_the_next_boot(site: Site) -> None:
+    mac = site.mac()
+    await switch(site, await site.admin.new_profile(site.admin_uuid), mac)
+    policy = {"fetch_seconds": 1, "retry": False, "on_timeout": "rollback"}
+    ended = (await (await begun_and_waited_for(site, mac, policy))).data
+    assert ended["state"] == "rolled_back"
+    assert "the phone's address is not known" in ended["restart"]
+    assert ended["restart"].endswith("The phone is served again what it was served before")
+    assert "next boot" not in ended["restart"]
+
+
+async def test_a_switch_that_was_superseded_does_not_promise_the_next_boot(site: Site) -> None:
+    mac = site.mac()
+    first = await begun_and_waited_for(site, mac, {})
+    await switch(site, await site.admin.new_profile(site.admin_uuid), mac)
+    ended = (await first).data
+    assert ended["state"] == "superseded"
+    assert "next boot" not in ended["restart"]
+
+
+async def test_a_switch_that_was_called_off_says_so_as_its_restart(site: Site) -> None:
+    mac = site.mac()
+    waiting = await begun_and_waited_for(site, mac, {"when": "2099-01-01T00:00:00Z"})
+    (deferred,) = (await site.admin.get(f"/deployments?mac={mac}")).data
+    assert (await site.admin.post(f"/deployments/{deferred['uuid']}/cancel")).status == 200
+    ended = (await waiting).data
+    assert (ended["state"], ended["restart"]) == (
+        "cancelled",
+        "Not restarted. The switch was called off before it began",
+    )

@@ -17,39 +17,19 @@ from cisisk.simulator.models import find_model
 from cisisk.simulator.phone import SimulatedPhone
 from tests.e2e.premises import SECONDS, Site, free_port, opened, settings_for
 from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator, Registered
+from tests.protocol.sipp import scenario
 
 FIRST_SIP_IMAGE = replace(find_model("7940"), load="P0S3-8-12-00")
 OUT_OF_SYNC = '<SYNCINFO><IMAGE VERSION="*" SYNC="2"/></SYNCINFO>'
-ANSWER = """SIP/2.0 {}
-[last_Via:]
-[last_From:]
-[last_To:];tag=[call_number]
-[last_Call-ID:]
-[last_CSeq:]
-{}Content-Length: 0
-"""
-CHALLENGE = 'WWW-Authenticate: Digest realm="phone", nonce="47364c23432d2e131a5fb210812c", qop="auth", algorithm=MD5\n'
-SCENARIO = f"""<?xml version="1.0" encoding="UTF-8"?>
-<scenario name="a phone that wants credentials">
-  <recv request="NOTIFY"/>
-  <send><![CDATA[{ANSWER.format("401 Unauthorized", CHALLENGE)}
-]]></send>
-  <recv request="NOTIFY">
-    <action>
-      <ereg regexp="check-sync" search_in="hdr" header="Event:" check_it="true" assign_to="event"/>
-      <verifyauth assign_to="good" username="admin" password="secret"/>
-      <log message="[$event]"/>
-    </action>
-  </recv>
-  <nop hide="true" test="good" next="1"/>
-  <send next="2"><![CDATA[{ANSWER.format("403 Forbidden", "")}
-]]></send>
-  <label id="1"/>
-  <send><![CDATA[{ANSWER.format("200 OK", "")}
-]]></send>
-  <label id="2"/>
-</scenario>
-"""
+SCENARIO = scenario(
+    "a phone that wants credentials",
+    "NOTIFY",
+    realm="phone",
+    username="admin",
+    password="secret",
+    header="Event",
+    regexp="check-sync",
+)
 
 
 @pytest.fixture
@@ -178,10 +158,10 @@ async def test_a_phone_obeys_the_call_id_of_its_present_registration_only_and_af
 @asynccontextmanager
 async def sipp(directory: Path, address: str, port: int) -> AsyncIterator["asyncio.subprocess.Process"]:
     """SIPp as one phone, listening."""
-    scenario = directory / "phone.xml"
-    scenario.write_text(SCENARIO, "utf-8")
+    script = directory / "phone.xml"
+    script.write_text(SCENARIO, "utf-8")
     process = await asyncio.create_subprocess_exec(
-        "sipp", "-sf", str(scenario), "-i", address, "-p", str(port), "-m", "1", "-timeout", f"{SECONDS:g}",
+        "sipp", "-sf", str(script), "-i", address, "-p", str(port), "-m", "1", "-timeout", f"{SECONDS:g}",
         "-timeout_error", "-nostdin", "-trace_logs", "-log_file", str(directory / "said"), "-deadcall_wait", "0",
         cwd=directory, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -13,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from cisisk import appliance
 from cisisk.mobility import watcher
 from cisisk.mobility.deploy import CUT_OFF_BEFORE_RESTART
+from cisisk.model.deployment import NOT_NEEDED
 from cisisk.model.mac import Mac
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.models import find_model
@@ -78,6 +81,13 @@ def config_at(asterisk: AsteriskEmulator, line: str) -> str:
 
 def steps(deployment: Any) -> list[str]:
     return [step["step"] for step in deployment["steps"]]
+
+
+def time_outs(mac: Mac, caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the log says of the phone's switches to the new profile that have timed out."""
+    begins = f"switch of {mac} to '{NEW}' has timed out "
+    warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    return [text.removeprefix(begins) for text in warned if text.startswith(begins)]
 
 
 def sections(asterisk: AsteriskEmulator) -> dict[str, dict[str, Any]]:
@@ -150,7 +160,9 @@ async def test_a_switch_may_be_refused_during_a_call_and_for_a_while_after_it(tm
         assert (await there.site.data("POST", SWITCH, body))["restart"] == "ok"
 
 
-async def test_a_phone_that_takes_its_config_and_never_registers_is_told_as_such(tmp_path: Path) -> None:
+async def test_a_phone_that_takes_its_config_and_never_registers_is_told_as_such(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with premises(tmp_path) as there, there.in_service(faults=Faults()) as phone:
         assert there.asterisk.sip is not None
         there.asterisk.sip.refused[NEW] = 403
@@ -158,9 +170,14 @@ async def test_a_phone_that_takes_its_config_and_never_registers_is_told_as_such
         assert (ended["state"], ended["timed_out_on"]) == ("timed_out", "registration")
         assert ended["fetched_from"] == phone.address
         assert steps(ended)[-2:] == ["fetched", "timed_out"]
+        assert time_outs(phone.mac, caplog) == [
+            "(registration): It has not registered within 1 s after it took its config. The config stays in place"
+        ]
 
 
-async def test_a_phone_that_never_comes_is_served_again_what_it_runs(tmp_path: Path) -> None:
+async def test_a_phone_that_never_comes_is_served_again_what_it_runs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with premises(tmp_path) as there, there.in_service(faults=Faults(never_fetch=True)) as phone:
         ended = await there.switch(phone.mac, **QUICK, on_timeout="rollback")
         assert (ended["state"], ended["timed_out_on"]) == ("rolled_back", "fetch")
@@ -171,6 +188,25 @@ async def test_a_phone_that_never_comes_is_served_again_what_it_runs(tmp_path: P
         assert (undoing["rolls_back"], undoing["profile_name"], undoing["origin"]) == (ended["uuid"], OLD, "rollback")
         await there.site.reaches(undoing["uuid"], "written")
         assert undoing["sha256"] == phone.config_sha256
+        assert time_outs(phone.mac, caplog) == [
+            f"(fetch): The phone is served again what it was served before. Restart: {NOT_NEEDED}"
+        ]
+
+
+async def test_what_somebody_else_has_put_in_its_place_is_not_rolled_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It is found by the rollback, not by the look at the directory before it.
+    monkeypatch.setattr(appliance, "REFRESH_SECONDS", 3600.0)
+    async with premises(tmp_path) as there, there.in_service(faults=Faults(never_fetch=True)) as phone:
+        switching = asyncio.create_task(there.switch(phone.mac, **QUICK, on_timeout="rollback"))
+        await until(lambda: there.site.data("GET", f"/deployments?mac={phone.mac}&state=restarting"), bool)
+        (there.site.root / phone.mac.config_name).write_text(there.config("999"))
+        ended = await switching
+        assert (ended["state"], ended["timed_out_on"]) == ("timed_out", "fetch")
+        why = "Not rolled back: Somebody else has changed or removed the served file since: it is left as it is"
+        assert ended["steps"][-1]["told"] == why
+        assert time_outs(phone.mac, caplog) == [f"(fetch): {why}"]
 
 
 async def test_a_phone_that_does_not_come_is_told_twice_and_then_reset(tmp_path: Path) -> None:
@@ -194,11 +230,15 @@ async def test_a_newer_switch_ends_the_one_before_it(tmp_path: Path) -> None:
         assert ended["steps"][-1]["told"] == "306 replaces it"
 
 
-async def test_a_config_that_is_taken_after_all_is_recorded_after_its_time(tmp_path: Path) -> None:
+async def test_a_config_that_is_taken_after_all_is_recorded_after_its_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with premises(tmp_path) as there:
         phone = there.phone()
         ended = await there.switch(phone.mac, **QUICK)
         assert (ended["state"], ended["timed_out_on"]) == ("timed_out", "restart")
+        no_restart = "No restart could be triggered. The phone takes the config at its next boot"
+        assert time_outs(phone.mac, caplog) == [f"(restart): {no_restart}. The config stays in place"]
         async with phone:
             await phone.wait_for_registration(SECONDS)
             confirmed = await there.site.reaches(ended["uuid"], "confirmed")

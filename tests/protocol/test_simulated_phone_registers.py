@@ -22,42 +22,23 @@ from cisisk.simulator.models import MODELS
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
 from tests.protocol.asterisk import AsteriskEmulator, Registered
 from tests.protocol.sip_registrar import SipRegistrar
+from tests.protocol.sipp import scenario
 from tests.protocol.test_simulated_phone_boot import DEADLINE, QUICK, TftpResponder
 
 NETWORK = f"127.{64 + os.getpid() % 128}.{128 + os.getpid() // 128 % 64}"
 ADDRESS = f"{NETWORK}.7"
 MAC = Mac.parse("ACBBCCDDEE03")
 TIMING = replace(QUICK, registration=2.0, goodbye=0.5)
-ANSWER = """SIP/2.0 {}
-[last_Via:]
-[last_From:]
-[last_To:];tag=[call_number]
-[last_Call-ID:]
-[last_CSeq:]
-{}Content-Length: 0
-"""
-CHALLENGE = 'WWW-Authenticate: Digest realm="sipp", nonce="47364c23432d2e131a5fb210812c", qop="auth", algorithm=MD5\n'
-SCENARIO = f"""<?xml version="1.0" encoding="UTF-8"?>
-<scenario name="a registrar that wants credentials">
-  <recv request="REGISTER"/>
-  <send><![CDATA[{ANSWER.format("401 Unauthorized", CHALLENGE)}
-]]></send>
-  <recv request="REGISTER">
-    <action>
-      <ereg regexp="Last=[a-z-]*" search_in="hdr" header="Reason:" check_it="true" assign_to="last"/>
-      <verifyauth assign_to="good" username="201" password="s3cret"/>
-      <log message="[$last]"/>
-    </action>
-  </recv>
-  <nop hide="true" test="good" next="1"/>
-  <send next="2"><![CDATA[{ANSWER.format("403 Forbidden", "")}
-]]></send>
-  <label id="1"/>
-  <send><![CDATA[{ANSWER.format("200 OK", "Expires: 60" + chr(10))}
-]]></send>
-  <label id="2"/>
-</scenario>
-"""
+SCENARIO = scenario(
+    "a registrar that wants credentials",
+    "REGISTER",
+    realm="sipp",
+    username="201",
+    password="s3cret",
+    header="Reason",
+    regexp="Last=[a-z-]*",
+    accepted="Expires: 60\n",
+)
 
 
 def config(port: int, line: str = "201", host: str = "127.0.0.1", transport: int = 2) -> bytes:
@@ -288,11 +269,11 @@ async def test_a_thousand_phones_register(asterisk: AsteriskEmulator) -> None:
 @pytest.mark.needs("sipp")
 @pytest.mark.parametrize("transport", [1, 2])
 async def test_sipp_as_the_registrar_accepts_the_credentials(tmp_path: Path, transport: int) -> None:
-    scenario, said = tmp_path / "registrar.xml", tmp_path / "said"
-    scenario.write_text(SCENARIO, "utf-8")
+    script, said = tmp_path / "registrar.xml", tmp_path / "said"
+    script.write_text(SCENARIO, "utf-8")
     host = f"{NETWORK}.9"
     process = await asyncio.create_subprocess_exec(
-        "sipp", "-sf", str(scenario), "-i", host, "-p", "5097", "-m", "1", "-timeout", f"{DEADLINE:g}",
+        "sipp", "-sf", str(script), "-i", host, "-p", "5097", "-m", "1", "-timeout", f"{DEADLINE:g}",
         "-t", "t1" if transport == 1 else "u1", "-timeout_error", "-nostdin", "-trace_logs", "-log_file", str(said),
         "-deadcall_wait", "0", cwd=tmp_path, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip

@@ -1,11 +1,13 @@
-"""A real store for whoever asks."""
+"""A real store, and a real library, for whoever asks."""
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from cisisk.provisioning.library import Library
 from cisisk.store import migrations
 from cisisk.store.database import Database
 
@@ -31,3 +33,16 @@ async def db(db_path: Path) -> AsyncIterator[Database]:
         # What a test stores need not survive a pulled plug.
         await database._writer.execute("PRAGMA synchronous = OFF")
         yield database
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The served directory; whoever opens a library makes it."""
+    return tmp_path / "tftpboot"
+
+
+@pytest.fixture
+def library(root: Path) -> Iterator[Library]:
+    """Of what lies in ``root``."""
+    with closing(Library(root)) as opened:
+        yield opened

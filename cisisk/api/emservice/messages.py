@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from lxml import etree
 
 from cisisk.api.emservice.failures import BadMessage, UnknownQuery
+from cisisk.model import foreign_xml
 
 MAX_CHARACTERS = 65536
 """A message of the size of an example has 400."""
@@ -148,24 +149,10 @@ def _root(text: str) -> etree._Element:
     if "<!DOCTYPE" in document:
         raise BadMessage("A DTD is not accepted")
     try:
-        return etree.fromstring(document.encode(), _parser())
+        return etree.fromstring(document.encode(), foreign_xml.parser("utf-8"))
     except (etree.XMLSyntaxError, UnicodeEncodeError):
         # The parser's own words may quote the password.
         raise BadMessage("Not well-formed XML") from None
-
-
-def _parser() -> etree.XMLParser:
-    return etree.XMLParser(
-        encoding="utf-8",
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        attribute_defaults=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
 
 
 def _operation(name: str, element: etree._Element) -> Operation:

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from cisisk.api.context import actor, database, seen_versions, uuid_of
-from cisisk.api.envelope import reply, reply_list
+from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, Access, body_of, operation
 from cisisk.api.schemas.contact import CompanyContactIn, CompanyContactOut
 from cisisk.api.schemas.listing import ListQuery
@@ -40,8 +40,7 @@ async def find_for_me(request: web.Request) -> web.Response:
 async def _list(request: web.Request) -> web.Response:
     listing = Listing(**request[QUERY])
     page = await contacts.page_of_company(database(request), listing)
-    data = _CONTACT.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} company contact(s) found", data, total=page.total, listing=listing)
+    return reply_page(request, "company contact(s) found", _CONTACT, page, listing)
 
 
 @operation(summary="Show a contact of the company", tag=_TAG, data=CompanyContactOut(), access=Access.KNOWN, etag=True)

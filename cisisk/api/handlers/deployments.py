@@ -8,7 +8,7 @@ from aiohttp import web
 from marshmallow import Schema
 
 from cisisk.api.context import FEED, FINDINGS, SETTINGS, SWITCHER, actor, database, uuid_of
-from cisisk.api.envelope import reply, reply_list
+from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.deployment import (
     DeploymentOut,
@@ -21,7 +21,7 @@ from cisisk.api.schemas.deployment import (
 )
 from cisisk.api.schemas.phone import WarningOut
 from cisisk.mobility.switch import Preview
-from cisisk.model.deployment import Deployment, when_it_begins
+from cisisk.model.deployment import Deployment, restart_told
 from cisisk.store import deployments, steps
 from cisisk.store.listing import Listing
 
@@ -29,7 +29,6 @@ _DEPLOYMENT, _STORY, _STEP = DeploymentOut(), DeploymentStoryOut(), StepOut()
 _SWITCH, _WARNINGS = SwitchOut(), WarningOut(many=True)
 _DRY_RUN = "This was a dry run"
 """In place of what became of the restart."""
-_DEFERRED = "Deferred: the switch begins {}"
 _OF_LISTS = ("limit", "offset", "q", "sort")
 
 
@@ -71,10 +70,7 @@ async def _previewed(request: web.Request, preview: Preview) -> dict[str, Any]:
 
 
 async def _switched(request: web.Request, deployment: Deployment) -> dict[str, Any]:
-    told = await _with_warnings(request, _SWITCH, deployment)
-    if deployment.deferred_until is not None:
-        told["restart"] = _DEFERRED.format(when_it_begins(deployment.deferred_until))
-    return told
+    return {**await _with_warnings(request, _SWITCH, deployment), "restart": restart_told(deployment)}
 
 
 @operation(summary="List deployments", tag="Deployments", query=DeploymentsQuery(), data=DeploymentOut(many=True))
@@ -83,8 +79,7 @@ async def find(request: web.Request) -> web.Response:
     query = request[QUERY]
     listing = Listing(**{name: query[name] for name in _OF_LISTS})
     page = await deployments.page(database(request), listing, query["mac"], query["state"])
-    data = _DEPLOYMENT.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} deployment(s) found", data, total=page.total, listing=listing)
+    return reply_page(request, "deployment(s) found", _DEPLOYMENT, page, listing)
 
 
 @operation(summary="Show what became of a switch", tag="Deployments", data=DeploymentStoryOut())

@@ -3,13 +3,12 @@
 from aiohttp import web
 
 from cisisk.api.context import actor, database, seen_versions, uuid_of
-from cisisk.api.envelope import reply, reply_list
+from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.extension import ExtensionIn, ExtensionOut, UserExtensionIn, UserExtensionOut
 from cisisk.api.schemas.listing import ListQuery
-from cisisk.model.extension import UserExtension
 from cisisk.store import extensions, users
-from cisisk.store.listing import Listing, Page
+from cisisk.store.listing import Listing
 
 _EXTENSION, _LINK = ExtensionOut(), UserExtensionOut()
 _TAG, _LINK_TAG = "Extensions", "User extensions"
@@ -20,8 +19,7 @@ async def find(request: web.Request) -> web.Response:
     """GET /extensions."""
     listing = Listing(**request[QUERY])
     page = await extensions.page(database(request), listing)
-    data = _EXTENSION.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} extension(s) found", data, total=page.total, listing=listing)
+    return reply_page(request, "extension(s) found", _EXTENSION, page, listing)
 
 
 @operation(summary="Show an extension", tag=_TAG, data=ExtensionOut(), etag=True)
@@ -73,7 +71,8 @@ async def delete(request: web.Request) -> web.Response:
 async def find_links(request: web.Request) -> web.Response:
     """GET /user-extensions."""
     listing = Listing(**request[QUERY])
-    return _links(request, listing, await extensions.page_of_links(database(request), listing), "link(s) found")
+    page = await extensions.page_of_links(database(request), listing)
+    return reply_page(request, "link(s) found", _LINK, page, listing)
 
 
 @operation(summary="List a user's extensions", tag=_LINK_TAG, query=ListQuery(), data=UserExtensionOut(many=True))
@@ -82,7 +81,7 @@ async def find_of_user(request: web.Request) -> web.Response:
     user = await users.get(database(request), uuid_of(request, "userUuid"))
     listing = Listing(**request[QUERY])
     page = await extensions.page_of_user(database(request), listing, user.uuid)
-    return _links(request, listing, page, "extension(s) linked to user")
+    return reply_page(request, "extension(s) linked to user", _LINK, page, listing)
 
 
 @operation(summary="List whose an extension is", tag=_LINK_TAG, query=ListQuery(), data=UserExtensionOut(many=True))
@@ -91,12 +90,7 @@ async def find_of_extension(request: web.Request) -> web.Response:
     extension = await extensions.get(database(request), uuid_of(request, "extUuid"))
     listing = Listing(**request[QUERY])
     page = await extensions.page_of_extension(database(request), listing, extension.uuid)
-    return _links(request, listing, page, "user(s) linked to extension")
-
-
-def _links(request: web.Request, listing: Listing, page: Page[UserExtension], what: str) -> web.Response:
-    data = _LINK.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} {what}", data, total=page.total, listing=listing)
+    return reply_page(request, "user(s) linked to extension", _LINK, page, listing)
 
 
 @operation(summary="Show that an extension is a user's", tag=_LINK_TAG, data=UserExtensionOut(), etag=True)

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from cisisk.api.context import database, mac_of
-from cisisk.api.envelope import reply_list
+from cisisk.api.envelope import reply_list, reply_page
 from cisisk.api.openapi import QUERY, operation
 from cisisk.api.schemas.fetch import BootOut, BootQuery, FetchOut, FetchQuery
 from cisisk.mobility import boot_log
@@ -22,8 +22,7 @@ async def find(request: web.Request) -> web.Response:
     listing = Listing(**{name: query[name] for name in _OF_LISTS})
     wanted = Wanted(**{name: value for name, value in query.items() if name not in _OF_LISTS})
     page = await fetches.page(database(request), listing, wanted)
-    data = _FETCH.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} fetch(es) found", data, total=page.total, listing=listing)
+    return reply_page(request, "fetch(es) found", _FETCH, page, listing)
 
 
 @operation(summary="Read the stories of a phone's boots", tag="Fetches", query=BootQuery(), data=BootOut(many=True))

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, TypeVar
 from aiohttp import hdrs, web
 
 from cisisk.api.context import LIBRARY, UPLOAD_THREADS, UPLOADS, actor, seen_versions
-from cisisk.api.envelope import reply, reply_list
+from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, operation
 from cisisk.api.schemas.file import FileOut, FileQuery, UnpackedOut
 from cisisk.model.errors import Invalid, NotFound, Stale, TooLarge
@@ -43,8 +43,7 @@ async def find(request: web.Request) -> web.Response:
     kind = wanted["kind"]
     listing = Listing(**{name: value for name, value in wanted.items() if name != "kind"})
     page = await _in_thread(request, files.page, request.config_dict[LIBRARY], listing, kind)
-    data = _FILE.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} file(s) found", data, total=page.total, listing=listing)
+    return reply_page(request, "file(s) found", _FILE, page, listing)
 
 
 @operation(summary="Download a file", tag="Files", content_type=BINARY, etag=True)

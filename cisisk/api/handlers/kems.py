@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from cisisk.api.context import actor, database, seen_versions, uuid_of
-from cisisk.api.envelope import reply, reply_list
+from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.kem import KemIn, KemOut
 from cisisk.api.schemas.listing import ListQuery
@@ -18,8 +18,7 @@ async def find(request: web.Request) -> web.Response:
     """GET /cisco-kem."""
     listing = Listing(**request[QUERY])
     page = await kems.page(database(request), listing)
-    data = _KEM.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} cisco KEM(s) found", data, total=page.total, listing=listing)
+    return reply_page(request, "cisco KEM(s) found", _KEM, page, listing)
 
 
 @operation(summary="Show a key expansion module", tag=_TAG, data=KemOut(), etag=True)

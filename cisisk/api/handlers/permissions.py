@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from cisisk.api.context import actor, database, seen_versions, uuid_of
-from cisisk.api.envelope import reply, reply_list
+from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.user import PermissionIn, PermissionOut, UserPermissionIn, UserPermissionOut
@@ -18,8 +18,7 @@ async def find(request: web.Request) -> web.Response:
     """GET /permissions."""
     listing = Listing(**request[QUERY])
     page = await permissions.page(database(request), listing)
-    data = _PERMISSION.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} permission(s) found", data, total=page.total, listing=listing)
+    return reply_page(request, "permission(s) found", _PERMISSION, page, listing)
 
 
 @operation(summary="Show a permission", tag="Permissions", data=PermissionOut(), etag=True)

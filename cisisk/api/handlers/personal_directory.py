@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from cisisk.api.context import USER, actor, database, owner_of, seen_versions, uuid_of
-from cisisk.api.envelope import reply, reply_list
+from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, Access, body_of, operation
 from cisisk.api.schemas.contact import PersonalContactIn, PersonalContactOut
 from cisisk.api.schemas.listing import ListQuery
@@ -41,8 +41,7 @@ async def find_mine(request: web.Request) -> web.Response:
 async def _list(request: web.Request, user_uuid: str) -> web.Response:
     listing = Listing(**request[QUERY])
     page = await contacts.page_of_personal(database(request), listing, user_uuid)
-    data = _CONTACT.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} personal contact(s) found", data, total=page.total, listing=listing)
+    return reply_page(request, "personal contact(s) found", _CONTACT, page, listing)
 
 
 @operation(summary="Show a user's contact", tag=_TAG, data=PersonalContactOut(), access=Access.OWN, etag=True)

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from cisisk.api.context import PHONE_LOGINS, USER, actor, database, mac_of, seen_versions, uuid_of
-from cisisk.api.envelope import reply, reply_list
+from cisisk.api.envelope import reply, reply_list, reply_page
 from cisisk.api.openapi import QUERY, Access, body_of, operation
 from cisisk.api.schemas.phone_login import (
     DefaultProfilesIn,
@@ -42,8 +42,7 @@ async def _list(request: web.Request, user_uuid: str | None) -> web.Response:
     query = request[QUERY]
     listing = Listing(**{name: query[name] for name in ("limit", "offset", "q", "sort")})
     page = await request.config_dict[PHONE_LOGINS].page(listing, user_uuid=user_uuid, history=query["history"])
-    data = _LOGIN.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} login(s) found", data, total=page.total, listing=listing)
+    return reply_page(request, "login(s) found", _LOGIN, page, listing)
 
 
 @operation(summary="Log out whoever is logged in on a phone", tag=_TAG, data=PhoneLoginOut())

@@ -5,7 +5,7 @@ import asyncio
 from aiohttp import web
 
 from cisisk.api.context import LIBRARY, actor, database, mac_of, seen_versions
-from cisisk.api.envelope import reply, reply_list
+from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.phone import CiscoPhoneIn, CiscoPhoneOut, PhoneIn, PhoneOut
@@ -21,8 +21,7 @@ async def find(request: web.Request) -> web.Response:
     """GET /phones."""
     listing = Listing(**request[QUERY])
     page = await phones.page(database(request), listing)
-    data = _PHONE.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} phone(s) found", data, total=page.total, listing=listing)
+    return reply_page(request, "phone(s) found", _PHONE, page, listing)
 
 
 @operation(summary="Show a phone", tag="Phones", data=PhoneOut(), etag=True)
@@ -68,8 +67,7 @@ async def find_cisco(request: web.Request) -> web.Response:
     """GET /cisco-phones."""
     listing = Listing(**request[QUERY])
     page = await phones.page_of_cisco_phones(database(request), listing)
-    data = _CISCO_PHONE.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} cisco phone(s) found", data, total=page.total, listing=listing)
+    return reply_page(request, "cisco phone(s) found", _CISCO_PHONE, page, listing)
 
 
 @operation(summary="Show what a phone runs", tag="Cisco phones", data=CiscoPhoneOut(), etag=True)

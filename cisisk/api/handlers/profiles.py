@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import web
 
 from cisisk.api.context import PROFILES, actor, database, seen_versions, uuid_of
-from cisisk.api.envelope import reply, reply_list
+from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.phone import (
@@ -41,8 +41,7 @@ async def find_of_user(request: web.Request) -> web.Response:
 async def _list(request: web.Request, user_uuid: str | None) -> web.Response:
     listing = Listing(**request[QUERY])
     page = await profiles.page(database(request), listing, user_uuid)
-    data = _PROFILE.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} profile(s) found", data, total=page.total, listing=listing)
+    return reply_page(request, "profile(s) found", _PROFILE, page, listing)
 
 
 @operation(summary="Show a phone profile", tag="Phone profiles", data=JudgedProfileOut(), etag=True)

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from cisisk.api.context import actor, database, seen_versions, uuid_of
-from cisisk.api.envelope import reply, reply_list
+from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.service import ServiceIn, ServiceOut
@@ -18,8 +18,7 @@ async def find(request: web.Request) -> web.Response:
     """GET /cisco-services."""
     listing = Listing(**request[QUERY])
     page = await services.page(database(request), listing)
-    data = _SERVICE.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} cisco service(s) found", data, total=page.total, listing=listing)
+    return reply_page(request, "cisco service(s) found", _SERVICE, page, listing)
 
 
 @operation(summary="Show a service", tag=_TAG, data=ServiceOut(), etag=True)

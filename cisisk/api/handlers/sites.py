@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from cisisk.api.context import actor, database, seen_versions, uuid_of
-from cisisk.api.envelope import reply, reply_list
+from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.site import SiteIn, SiteOut
@@ -18,8 +18,7 @@ async def find(request: web.Request) -> web.Response:
     """GET /sites."""
     listing = Listing(**request[QUERY])
     page = await sites.page(database(request), listing)
-    data = _SITE.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} site(s) found", data, total=page.total, listing=listing)
+    return reply_page(request, "site(s) found", _SITE, page, listing)
 
 
 @operation(summary="Show a site", tag=_TAG, data=SiteOut(), etag=True)

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from cisisk.api.context import DOCUMENT, HEALTH, SETTINGS, database, uuid_of
-from cisisk.api.envelope import reply, reply_list
+from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, Access, operation
 from cisisk.api.schemas.listing import AuditQuery, UserAuditQuery
 from cisisk.api.schemas.system import AuditEntryOut, HealthOut, HelloOut
@@ -28,8 +28,7 @@ async def find_audit_logs_of_user(request: web.Request) -> web.Response:
 async def _audit_logs(request: web.Request, user_uuid: str | None) -> web.Response:
     listing = Listing(**request[QUERY])
     page = await audit.entries(database(request), listing, user_uuid)
-    data = _ENTRY.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} log(s) found", data, total=page.total, listing=listing)
+    return reply_page(request, "log(s) found", _ENTRY, page, listing)
 
 
 @operation(summary="Show how Cisisk is", tag="System", data=HealthOut(), access=Access.PUBLIC, degraded=True)

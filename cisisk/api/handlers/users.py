@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from cisisk.api.context import ACCOUNTS, PHONE_LOGINS, USER, actor, database, seen_versions, uuid_of
-from cisisk.api.envelope import reply, reply_list
+from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, Access, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.phone import PhoneOut
@@ -20,8 +20,7 @@ async def find(request: web.Request) -> web.Response:
     """GET /users."""
     listing = Listing(**request[QUERY])
     page = await users.page(database(request), listing)
-    data = _USER.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} user(s) found", data, total=page.total, listing=listing)
+    return reply_page(request, "user(s) found", _USER, page, listing)
 
 
 @operation(summary="Show a user", tag="Users", data=UserOut(), etag=True)
@@ -78,5 +77,4 @@ async def my_phones(request: web.Request) -> web.Response:
     """GET /me/phones."""
     listing = Listing(**request[QUERY])
     page = await phones.page_of_user(database(request), listing, request[USER].uuid)
-    data = _PHONE.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} phone(s) found", data, total=page.total, listing=listing)
+    return reply_page(request, "phone(s) found", _PHONE, page, listing)

@@ -5,7 +5,7 @@ import asyncio
 from aiohttp import web
 
 from cisisk.api.context import database, mac_of
-from cisisk.api.envelope import reply, reply_list
+from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, operation
 from cisisk.api.schemas.version import DiffOut, VersionOut, VersionQuery
 from cisisk.model.errors import NotFound
@@ -29,8 +29,7 @@ async def find(request: web.Request) -> web.Response:
     listing = Listing(**request[QUERY])
     phone = await phones.get(database(request), mac_of(request))
     page = await configs.versions(database(request), phone.mac, listing)
-    data = _VERSION.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} version(s) found", data, total=page.total, listing=listing)
+    return reply_page(request, "version(s) found", _VERSION, page, listing)
 
 
 @operation(summary="Say what differs between two configs of a phone", tag="Phone config", data=DiffOut())

@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import web
 
 from cisisk.api.context import WEBHOOKS, actor, database, seen_versions, uuid_of
-from cisisk.api.envelope import reply, reply_list
+from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.webhook import DeliveryOut, DeliveryQuery, WebhookIn, WebhookOut, WebhookWithSecretOut
@@ -26,8 +26,7 @@ async def find(request: web.Request) -> web.Response:
     """GET /webhooks."""
     listing = Listing(**request[QUERY])
     page = await webhooks.page(database(request), listing)
-    data = _WEBHOOK.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} webhook(s) found", data, total=page.total, listing=listing)
+    return reply_page(request, "webhook(s) found", _WEBHOOK, page, listing)
 
 
 @operation(summary="Show a webhook", tag=_TAG, data=WebhookOut(), etag=True)
@@ -84,8 +83,7 @@ async def find_deliveries(request: web.Request) -> web.Response:
     """GET /webhooks/{uuid}/deliveries."""
     listing = Listing(**request[QUERY])
     page = await webhooks.deliveries(database(request), uuid_of(request), listing)
-    data = _DELIVERY.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} delivery(ies) found", data, total=page.total, listing=listing)
+    return reply_page(request, "delivery(ies) found", _DELIVERY, page, listing)
 
 
 @operation(summary="Try a webhook out", tag=_TAG, data=DeliveryOut(), status=201, errors=(409,))

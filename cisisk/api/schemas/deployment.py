@@ -165,7 +165,9 @@ class DeploymentOut(Schema):
     )
     recorded_at = Timestamp(required=True)
     written_at = Timestamp(required=True, allow_none=True)
-    restart = fields.String(required=True, allow_none=True)
+    restart = fields.String(
+        required=True, allow_none=True, metadata={"description": "ok, or why not, as it was told when it was tried"}
+    )
     restart_method = fields.String(required=True, allow_none=True)
     restarted_at = Timestamp(required=True, allow_none=True)
     tries = fields.Integer(required=True, metadata={"description": "How often a restart was triggered"})

@@ -7,6 +7,7 @@ from functools import cache
 
 from lxml import etree
 
+from cisisk.model import foreign_xml
 from cisisk.model.errors import Invalid
 from cisisk.model.sep_config.encoding import decode, encoding_of
 from cisisk.model.sep_config.refusal import refusal, refusal_at
@@ -144,7 +145,7 @@ def _check_amounts(content: bytes) -> None:
 
 
 def _tree(content: bytes, encoding: str) -> tuple[etree._Element, int | None]:
-    parser = _parser(encoding, recover=False)
+    parser = foreign_xml.parser(encoding)
     try:
         return etree.fromstring(content, parser), None
     except etree.XMLSyntaxError:
@@ -157,22 +158,7 @@ def _tree(content: bytes, encoding: str) -> tuple[etree._Element, int | None]:
         reason = f"More than {MAX_UNDECLARED_PREFIXES} names with an undeclared prefix. Declare or remove the prefixes."
         raise refusal(reason, line=first.line, column=first.column)
     # Complete up to its end and with nothing else to say against it: only the prefixes are overlooked now.
-    return etree.fromstring(content, _parser(encoding, recover=True)), errors[0].line
-
-
-def _parser(encoding: str, *, recover: bool) -> etree.XMLParser:
-    return etree.XMLParser(
-        encoding=encoding,
-        recover=recover,
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        attribute_defaults=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
+    return etree.fromstring(content, foreign_xml.parser(encoding, recover=True)), errors[0].line
 
 
 def _malformed(error: etree._LogEntry) -> Invalid:

@@ -17,13 +17,11 @@ LINE_FEATURE = 9
 """The featureID of a key that is a line; 20 calls a service, 21 shows a busy lamp, and so on."""
 
 WebAccess: TypeAlias = Literal["enabled", "disabled", "read_only"]
-SettingsAccess: TypeAlias = Literal["disabled", "enabled", "restricted"]
 SecurityMode: TypeAlias = Literal["none", "authenticated", "encrypted"]
 Transport: TypeAlias = Literal["TCP", "UDP", "TLS"]
 
 _PROTOCOLS: dict[str | None, Protocol] = {"SIP": "SIP", "SCCP": "SCCP"}
 _WEB_ACCESS: dict[str | None, WebAccess] = {"0": "enabled", "1": "disabled", "2": "read_only"}
-_SETTINGS_ACCESS: dict[str | None, SettingsAccess] = {"0": "disabled", "1": "enabled", "2": "restricted"}
 _SECURITY_MODES: dict[str | None, SecurityMode] = {"1": "none", "2": "authenticated", "3": "encrypted"}
 _TRANSPORTS: dict[str | None, Transport] = {"1": "TCP", "2": "UDP", "3": "TLS"}
 _MAX_DIGITS = 9
@@ -71,7 +69,6 @@ class SepConfig:
         load: the firmware load; None leaves the phone the one it has.
         load_server: another host that the phone takes its firmware from.
         modules: how many key expansion modules are configured.
-        dial_template: a file the phone fetches, like the two after it.
         call_managers: hosts, in the order of the file.
     """
 
@@ -80,7 +77,6 @@ class SepConfig:
     has_sip_profile: bool
     load: str | None
     load_server: str | None
-    version_stamp: str | None
     lines: tuple[Line, ...]
     modules: int
     phone_label: str | None
@@ -88,17 +84,8 @@ class SepConfig:
     device_security_mode: SecurityMode | None
     transport: Transport | None
     web_access: WebAccess | None
-    settings_access: SettingsAccess | None
     user_locale: str | None
     network_locale: str | None
-    dial_template: str | None
-    soft_key_file: str | None
-    feature_policy_file: str | None
-    services_url: str | None = field(repr=False)
-    directory_url: str | None = field(repr=False)
-    messages_url: str | None = field(repr=False)
-    information_url: str | None = field(repr=False)
-    idle_url: str | None = field(repr=False)
     authentication_url: str | None = field(repr=False)
     secure_authentication_url: str | None = field(repr=False)
 
@@ -121,7 +108,6 @@ def facts_of(document: Document) -> SepConfig:
         has_sip_profile=document.first("sipProfile") is not None,
         load=text("loadInformation") or None,
         load_server=text("vendorConfig/loadServer") or None,
-        version_stamp=text("versionStamp"),
         lines=_lines(document),
         modules=sum(1 for _ in document.every("addOnModules/addOnModule")),
         phone_label=text("sipProfile/phoneLabel"),
@@ -129,17 +115,8 @@ def facts_of(document: Document) -> SepConfig:
         device_security_mode=_SECURITY_MODES.get(text("deviceSecurityMode")),
         transport=_TRANSPORTS.get(text("transportLayerProtocol")),
         web_access=_WEB_ACCESS.get(text("vendorConfig/webAccess")),
-        settings_access=_SETTINGS_ACCESS.get(text("vendorConfig/settingsAccess")),
         user_locale=text("userLocale/name") or text("userLocale") or None,
         network_locale=text("networkLocale") or None,
-        dial_template=text("sipProfile/dialTemplate") or None,
-        soft_key_file=text("sipProfile/softKeyFile") or None,
-        feature_policy_file=text("featurePolicyFile") or None,
-        services_url=text("servicesURL"),
-        directory_url=text("directoryURL"),
-        messages_url=text("messagesURL"),
-        information_url=text("informationURL"),
-        idle_url=text("idleURL"),
         authentication_url=text("authenticationURL"),
         secure_authentication_url=text("secureAuthenticationURL"),
     )

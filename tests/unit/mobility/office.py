@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from cisisk.mobility.auto_logout import AutoLogout, LogoutRules
+from cisisk.mobility.calls import Calls as AsteriskCalls
+from cisisk.mobility.calls import CallState
 from cisisk.mobility.phone_logins import PhoneLogins
-from cisisk.mobility.registrations import CallState, Registrations
 from cisisk.mobility.restart.method import Target
 from cisisk.mobility.switch import Switcher
 from cisisk.model.clock import now
@@ -103,7 +104,7 @@ class Switches:
 
 @dataclass
 class Calls:
-    """In place of the registrations."""
+    """In place of those that Asterisk tells."""
 
     states: dict[Mac, CallState] = field(default_factory=dict)
 
@@ -135,7 +136,7 @@ class Office:
             self.logins,
             LogoutRules(**rules),
             cast("Switcher", self.switches),
-            cast("Registrations", self.calls),
+            cast("AsteriskCalls", self.calls),
             self.now,
         )
 

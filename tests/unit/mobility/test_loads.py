@@ -1,5 +1,3 @@
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,17 +11,6 @@ LOAD = "SIP45.9-4-2SR3-1S"
 
 def config(inner: str) -> bytes:
     return f"<device>{inner}</device>".encode()
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "tftpboot"
-
-
-@pytest.fixture
-def library(root: Path) -> Iterator[Library]:
-    with closing(Library(root)) as opened:
-        yield opened
 
 
 def place(library: Library, root: Path, **files: bytes) -> None:

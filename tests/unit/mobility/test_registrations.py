@@ -1,4 +1,4 @@
-"""Who has registered since his restart, and whose call has ended."""
+"""Who has registered since his restart."""
 
 import asyncio
 import re
@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from cisisk.mobility import registrations
 from cisisk.mobility.asterisk.connection import Asterisk, AsteriskAway, AsteriskRefused
+from cisisk.mobility.asterisk.latest import MOST_REMEMBERED
 from cisisk.mobility.asterisk.registrar import NotRegistered, Registrar
 from cisisk.mobility.asterisk.wire import Message
-from cisisk.mobility.registrations import CallState, Registrations, Watched
+from cisisk.mobility.calls import Calls
+from cisisk.mobility.registrations import Registrations, Watched
 from cisisk.mobility.restart.method import NotRestarted, Registration, Target
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
@@ -33,9 +35,17 @@ SIP_CHANNELS = ["sip", "usecallmanager"]
 @asynccontextmanager
 async def seen(emulator: AsteriskEmulator) -> AsyncIterator[Registrations]:
     """What is seen of the phones of a running Asterisk."""
+    async with watching(emulator) as (found, _):
+        yield found
+
+
+@asynccontextmanager
+async def watching(emulator: AsteriskEmulator) -> AsyncIterator[tuple[Registrations, Calls]]:
+    """What is seen of the phones of a running Asterisk, and of their calls."""
     async with emulator:
         asterisk = Asterisk(settings_for(emulator))
-        found = Registrations(asterisk, Registrar(asterisk, emulator.channel), emulator.channel)
+        calls = Calls(asterisk, Registrar(asterisk, emulator.channel), emulator.channel)
+        found = Registrations(asterisk, emulator.channel, calls)
         task = asyncio.create_task(asterisk.run())
         try:
             await until_connected(asterisk)
@@ -43,7 +53,7 @@ async def seen(emulator: AsteriskEmulator) -> AsyncIterator[Registrations]:
             await until(
                 lambda: "filter" in emulator.denied or all(len(each.filters) == 4 for each in emulator.sessions)
             )
-            yield found
+            yield found, calls
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -67,7 +77,7 @@ def target(**changes: Any) -> Target:
     return replace(phone, **changes)
 
 
-async def heard(found: Registrations, names: list[str], *wanted: str) -> None:
+async def heard(names: list[str], *wanted: str) -> None:
     await until(lambda: set(wanted) <= set(names))
 
 
@@ -159,18 +169,6 @@ async def test_a_neighbour_behind_the_same_address_is_not_the_phone() -> None:
         assert await found.look([phone]) == {}
 
 
-async def test_while_asterisk_is_away_a_call_goes_on_as_far_as_somebody_waits_for_its_end() -> None:
-    async with seen(emulator := AsteriskEmulator(phones=[Registered("201", ADDRESS, OLD)])) as found:
-        await emulator.stop()
-        assert await found.is_in_call(target(), 0, unless_told=True)
-        assert not await found.is_in_call(target(), 0)
-
-
-async def test_a_phone_that_is_not_registered_is_in_no_call() -> None:
-    async with seen(AsteriskEmulator(phones=[])) as found:
-        assert not await found.is_in_call(target(), 0, unless_told=True)
-
-
 async def test_a_contact_that_does_not_answer_and_one_elsewhere_are_no_registration() -> None:
     phones = [Registered("305", ADDRESS, NEW, status="Unreachable"), Registered("305", "192.0.2.99", NEW)]
     async with seen(AsteriskEmulator(phones=phones)) as found:
@@ -219,7 +217,7 @@ async def test_a_refreshed_registration_is_none_where_its_call_id_is_told(channe
         found.follow(names.append)
         waited = watched(line="201")
         emulator.refreshes(phone)
-        await heard(found, names, ADDRESS)
+        await heard(names, ADDRESS)
         assert await found.look([waited]) == {}
 
 
@@ -233,7 +231,7 @@ async def test_without_the_patch_an_event_since_the_restart_tells() -> None:
         waited = watched(before=before, line="201")
         assert await found.look([waited]) == {}
         emulator.registers(phone)
-        await heard(found, names, ADDRESS)
+        await heard(names, ADDRESS)
         assert (await found.look([waited]))[MAC].peer == "201"
         assert await found.look([watched(before=before, line="201")]) == {}
     assert emulator.asked("getvar") == []
@@ -274,7 +272,7 @@ async def test_an_sccp_phone_is_told_by_the_event_of_its_registration() -> None:
         emulator.device_unregisters(device)
         assert await found.look([phone]) == {}
         emulator.device_registers(device)
-        await heard(found, names, MAC.device_name)
+        await heard(names, MAC.device_name)
         told = (await found.look([phone]))[MAC]
         assert (told.peer, told.evidence) == (MAC.device_name, f"{MAC.device_name} registered at chan-sccp")
         assert await found.look([watched(software=Software.SCCP, before=None)]) == {}
@@ -298,10 +296,9 @@ async def test_without_events_an_sccp_phone_is_told_by_the_time_of_its_registrat
 
 
 async def test_without_an_asterisk_nothing_is_seen() -> None:
-    found = Registrations(None, Registrar(None, "pjsip"), "pjsip")
+    found = Registrations(None, "pjsip", Calls(None, Registrar(None, "pjsip"), "pjsip"))
     assert not any(found.observes(software) for software in Software)
     assert await found.look([watched()]) == {}
-    assert await found.call_state(target()) == CallState(in_call=None)
 
 
 async def test_where_there_is_no_chan_sccp_the_sip_phones_are_seen_all_the_same(
@@ -325,7 +322,6 @@ async def test_an_asterisk_that_has_gone_is_said_so() -> None:
         found = Registrations(asterisk, Registrar(asterisk, "sip"), "sip")
         with pytest.raises(AsteriskAway):
             await found.look([watched()])
-        assert await found.call_state(target()) == CallState(in_call=None)
 
 
 async def test_a_getvar_that_is_refused_ends_the_look_of_chan_sip() -> None:
@@ -353,58 +349,6 @@ def test_a_line_that_it_may_have_had_before_proves_nothing(changes: dict[str, An
     assert Watched.of(target(**changes)).line == line
 
 
-# Calls
-
-
-@pytest.mark.parametrize("channel", ["pjsip", *SIP_CHANNELS])
-@pytest.mark.parametrize("counts_calls", [True, False])
-async def test_a_call_is_seen_and_its_end(channel: str, counts_calls: bool) -> None:
-    phone = Registered("201", ADDRESS, OLD)
-    async with seen(AsteriskEmulator(channel=channel, phones=[phone], counts_calls=counts_calls)) as found:
-        emulator_phone = target(registration=Registration(user="u", peer="201", call_id=OLD))
-        assert await found.call_state(emulator_phone) == CallState(in_call=False)
-        phone.in_call = True
-        assert await found.call_state(emulator_phone) == CallState(in_call=True)
-        phone.in_call = False
-        state = await found.call_state(emulator_phone)
-        assert state.in_call is False
-        assert state.ended is not None
-        assert 0 <= state.ended < 5
-
-
-async def test_the_end_of_a_call_is_told_by_its_event() -> None:
-    phone = Registered("201", ADDRESS, OLD)
-    names: list[str] = []
-    async with seen(emulator := AsteriskEmulator(phones=[phone])) as found:
-        found.follow(names.append)
-        emulator.calls(phone, True)
-        emulator.calls(phone, False)
-        await heard(found, names, "201")
-        state = await found.call_state(target())
-    assert state.in_call is False
-    assert state.ended is not None
-
-
-async def test_a_call_of_an_sccp_phone_is_seen_in_the_listing() -> None:
-    device = Device(MAC.device_name)
-    async with seen(emulator := AsteriskEmulator(devices=[device])) as found:
-        phone = target(software=Software.SCCP)
-        assert await found.call_state(phone) == CallState(in_call=False)
-        emulator.calls(device, True)
-        assert await found.call_state(phone) == CallState(in_call=True)
-        emulator.calls(device, False)
-        assert (await found.call_state(phone)).ended is not None
-        assert await found.call_state(replace(phone, mac=Mac.parse("001122334456"))) == CallState(in_call=None)
-
-
-async def test_of_a_phone_that_nobody_knows_no_call_is_told() -> None:
-    phones = [Registered("a),SHELL(x", ADDRESS, OLD)]
-    async with seen(AsteriskEmulator(phones=phones)) as found:
-        assert await found.call_state(target()) == CallState(in_call=None)
-        named = target(registration=Registration(user="u", peer="999", call_id=OLD))
-        assert await found.call_state(named) == CallState(in_call=None)
-
-
 # Events
 
 
@@ -426,11 +370,11 @@ async def test_only_the_events_that_are_listened_to_are_sent_where_asterisk_filt
         (session,) = emulator.sessions
         await until(lambda: len(session.filters) == 4)
         assert session.mask == {"system", "call"}
-        assert session.filters == [
+        assert sorted(session.filters) == [
             "Event: ContactStatus",
-            "Event: PeerStatus",
-            "Event: DeviceStatus",
             "Event: DeviceStateChange",
+            "Event: DeviceStatus",
+            "Event: PeerStatus",
         ]
 
 
@@ -460,7 +404,7 @@ async def test_a_flood_of_events_leaves_everybody_else_his_turn(event: str) -> N
         await beating
     assert len(names) == (20_000 if event == "PeerStatus" else 0)
     assert longest < 1.0
-    assert len(found._registered_at) <= registrations.MOST_REMEMBERED
+    assert len(found._registered_at) <= MOST_REMEMBERED
 
 
 _TEXT = st.text(st.characters(blacklist_characters="\r\n\0"), max_size=60)
@@ -505,7 +449,7 @@ async def test_whatever_is_listed_a_look_ends_well_and_its_words_can_be_shown(
     told: list[Message], channel: str
 ) -> None:
     asterisk: Any = Answering(told)
-    found = Registrations(asterisk, Registrar(asterisk, channel), channel)
+    found = Registrations(asterisk, channel, Calls(asterisk, Registrar(asterisk, channel), channel))
     software = (Software.SIP, Software.SCCP)
     for phone in [watched(software=each, before=before) for each in software for before in (watched().before, None)]:
         for registered in (await found.look([phone])).values():
@@ -534,9 +478,11 @@ def test_whatever_an_event_says_what_is_told_of_it_can_be_shown(events: list[Mes
     listeners: list[Any] = []
     asterisk: Any = Answering([])
     asterisk.listen = lambda _event, heard: listeners.append(heard)
-    found = Registrations(asterisk, Registrar(asterisk, "pjsip"), "pjsip")
+    calls = Calls(asterisk, Registrar(asterisk, "pjsip"), "pjsip")
+    found = Registrations(asterisk, "pjsip", calls)
     names: list[str] = []
-    found.follow(names.append)
+    for each in (found, calls):
+        each.follow(names.append)
     for event in events:
         for listener in listeners:
             listener(event)

@@ -118,9 +118,10 @@ def test_a_restart_that_was_refused_is_tried_again_soon_and_no_reset_follows() -
     assert after(REFUSED_SECONDS, refused) == Trigger(None)
     refused_again = replace(refused, tries=2)
     assert after(FETCH - 1, refused_again) == Wait(START + timedelta(seconds=FETCH))
-    given_up = after(FETCH, refused_again)
-    assert isinstance(given_up, TimeOut)
-    assert given_up.on is Awaited.RESTART
+    next_boot = ". The phone takes the config at its next boot"
+    assert after(FETCH, refused_again) == TimeOut(Awaited.RESTART, f"No restart could be triggered{next_boot}")
+    to_go_back = replace(refused_again, policy=replace(POLICY, on_timeout=OnTimeout.ROLLBACK))
+    assert after(FETCH, to_go_back) == TimeOut(Awaited.RESTART, "No restart could be triggered")
 
 
 def test_a_restart_of_which_nothing_is_known_has_all_its_time() -> None:
@@ -160,7 +161,7 @@ def test_a_rollback_that_needs_no_restart_ends_as_written() -> None:
 
 
 def test_what_has_timed_out_without_an_end_is_rolled_back() -> None:
-    assert after(0, restarted(timed_out_on=Awaited.FETCH)) == RollBack()
+    assert after(0, restarted(timed_out_on=Awaited.FETCH)) == RollBack(Awaited.FETCH)
 
 
 @pytest.mark.parametrize(

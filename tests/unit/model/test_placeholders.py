@@ -35,9 +35,10 @@ def test_a_value_is_escaped_for_text_and_attributes() -> None:
 
 @pytest.mark.parametrize("encoding", ["UTF-8", "US-ASCII", "ISO-8859-1"])
 def test_a_value_keeps_its_characters_in_every_encoding(encoding: str) -> None:
-    content = f'<?xml version="1.0" encoding="{encoding}"?><device><servicesURL>{{{{server}}}}/</servicesURL></device>'
+    url = "<authenticationURL>{{server}}/</authenticationURL>"
+    content = f'<?xml version="1.0" encoding="{encoding}"?><device>{url}</device>'
     rendered = placeholders.render(content.encode(), VALUES | {"server": "http://zoë.example/?a&b"})
-    assert sep_config.read(rendered).services_url == "http://zoë.example/?a&b/"
+    assert sep_config.read(rendered).authentication_url == "http://zoë.example/?a&b/"
 
 
 def test_a_value_that_looks_like_a_placeholder_is_not_filled_in_again() -> None:

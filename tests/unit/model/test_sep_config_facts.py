@@ -9,29 +9,19 @@ def test_a_sip_config_says_what_a_switch_needs(sip: bytes) -> None:
     config = sep_config.read(sip)
     assert (config.encoding, config.protocol, config.speaks) == ("UTF-8", "SIP", "SIP")
     assert config.load == "SIP45.9-4-2SR3-1S"
-    assert config.version_stamp == "{Jan 01 2003 00:00:00}"
     assert config.call_managers == ("192.0.2.10", "backup.example.org")
     assert (config.device_security_mode, config.transport) == ("none", "TCP")
-    assert (config.web_access, config.settings_access) == ("enabled", "enabled")
+    assert config.web_access == "enabled"
     assert (config.user_locale, config.network_locale) == ("English_United_Kingdom", "United_Kingdom")
     assert config.phone_label == "Reception"
     assert config.modules == 0
 
 
-def test_the_files_a_phone_fetches_in_addition_are_known(sip: bytes) -> None:
-    config = sep_config.read(sip)
-    assert config.dial_template == "dialplan.xml"
-    assert config.soft_key_file == "SoftKeys.xml"
-    assert config.feature_policy_file == "FeaturePolicy.xml"
-
-
 def test_a_blank_url_differs_from_an_absent_one(sip: bytes) -> None:
     config = sep_config.read(sip)
-    assert config.services_url == "http://192.0.2.5:8080/services?name=#DEVICENAME#&lang=en"
     assert config.authentication_url == "http://192.0.2.5:8080/authentication"
-    assert config.idle_url == "http://192.0.2.5:8080/idle"
-    assert (config.directory_url, config.messages_url) == ("", "")
-    assert (config.information_url, config.secure_authentication_url) == (None, None)
+    assert config.secure_authentication_url is None
+    assert sep_config.read(b"<device><secureAuthenticationURL/></device>").secure_authentication_url == ""
 
 
 def test_lines_are_read_in_order_without_their_passwords(sip: bytes) -> None:
@@ -84,11 +74,11 @@ def test_comments_cdata_and_a_default_namespace_do_not_hide_a_value() -> None:
     content = (
         b'<device xmlns="urn:x"><!-- <loadInformation>old</loadInformation> -->'
         b"<loadInformation>SIP<!-- split -->45</loadInformation>"
-        b"<servicesURL><![CDATA[http://a/?b=1&c=2]]></servicesURL></device>"
+        b"<authenticationURL><![CDATA[http://a/?b=1&c=2]]></authenticationURL></device>"
     )
     config = sep_config.read(content)
     assert config.load == "SIP45"
-    assert config.services_url == "http://a/?b=1&c=2"
+    assert config.authentication_url == "http://a/?b=1&c=2"
 
 
 @pytest.mark.parametrize("button", ["", "x", "-1", "1_0", "\u0661", "9" * 5000])

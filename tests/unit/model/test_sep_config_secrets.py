@@ -82,8 +82,8 @@ def test_a_password_in_bytes_of_another_encoding_is_not_repeated(sip: bytes, ele
 
 
 def test_credentials_in_a_url_are_not_shown() -> None:
-    content = f"<device><servicesURL>http://user:{SENTINEL}@192.0.2.5/</servicesURL></device>".encode()
-    assert sep_config.read(content).services_url == f"http://user:{SENTINEL}@192.0.2.5/"
+    content = f"<device><authenticationURL>http://user:{SENTINEL}@192.0.2.5/</authenticationURL></device>".encode()
+    assert sep_config.read(content).authentication_url == f"http://user:{SENTINEL}@192.0.2.5/"
     assert SENTINEL not in everything_said_about(content)
 
 

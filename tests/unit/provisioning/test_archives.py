@@ -4,7 +4,7 @@ import stat
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -36,17 +36,6 @@ class NoRecords:
 
     def record(self, actor: Actor, action: str, path: str, payload: dict[str, Any]) -> None:
         assert action == "file.unpacked"
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "served"
-
-
-@pytest.fixture
-def library(root: Path) -> Iterator[Library]:
-    with closing(Library(root)) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from cisisk.model.mac import Mac
 from cisisk.provisioning.contents import WHOLE_BYTES
 from cisisk.provisioning.library import MAX_ADOPTED_BYTES, ChangedMeanwhile, Library, Snapshot
 from cisisk.provisioning.source import NotServed
+from tests.unit.full_disk import no_file_beyond
 
 MAC = Mac("AABBCCDDEE01")
 NAME = MAC.config_name
@@ -27,12 +28,6 @@ def root(tmp_path: Path) -> Path:
     path = tmp_path / "tftpboot"
     path.mkdir()
     return path
-
-
-@pytest.fixture
-def library(root: Path) -> Iterator[Library]:
-    with closing(Library(root)) as opened:
-        yield opened
 
 
 def served(library: Library, name: str = NAME) -> bytes | None:
@@ -578,17 +573,6 @@ def test_half_a_file_that_a_killed_writer_left_is_gone_after_the_next_start(root
     with closing(Library(root)) as again:
         assert len(again) == 0
     assert files(root) == set()
-
-
-@contextmanager
-def no_file_beyond(size: int) -> Iterator[None]:
-    """The system refuses to let any file of this process grow beyond ``size`` bytes (Python ignores SIGXFSZ)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_keeps_the_old_content_and_leaves_no_rest(root: Path, library: Library) -> None:

@@ -45,17 +45,6 @@ class Records:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "tftpboot"
-
-
-@pytest.fixture
-def library(root: Path) -> Iterator[Library]:
-    with closing(Library(root)) as opened:
-        yield opened
-
-
-@pytest.fixture
 def records() -> Records:
     return Records()
 

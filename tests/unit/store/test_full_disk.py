@@ -1,7 +1,5 @@
-import resource
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,19 +7,9 @@ import pytest
 from cisisk.model.errors import StartRefused, StorageFailed
 from cisisk.store import migrations
 from cisisk.store.database import Database
+from tests.unit.full_disk import no_file_beyond
 
 LARGE = b"x" * 400_000
-
-
-@contextmanager
-def no_file_beyond(size: int) -> Iterator[None]:
-    """The system refuses to let any file of this process grow beyond ``size`` bytes (Python ignores SIGXFSZ)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def store(db: Database, sha256: str, content: bytes) -> None:
