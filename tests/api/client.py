@@ -17,6 +17,7 @@ from yarl import URL
 from cisisk import __version__, appliance
 from cisisk.appliance import Appliance
 from cisisk.config import Settings, build
+from tests.quick_start import put_empty_store
 
 PASSWORD = "correct horse"
 """Of the first superadmin, and of users whose password does not matter."""
@@ -237,6 +238,7 @@ def settings_for(directory: Path, **sections: dict[str, Any]) -> Settings:
 @asynccontextmanager
 async def site(settings: Settings) -> AsyncIterator[Site]:
     """A running appliance whose administrator is logged in."""
+    put_empty_store(settings)
     async with appliance.running(settings) as running, aiohttp.ClientSession() as session:
         nobody = Client(session, running.api_url)
         login = (await nobody.post("/auth/login", {"username": "admin", "password": PASSWORD})).data

@@ -21,6 +21,7 @@ from cisisk.simulator.models import PhoneModel, find_model
 from cisisk.simulator.phone import SimulatedPhone
 from cisisk.simulator.tftp_client import Patience
 from cisisk.simulator.timing import Timing
+from tests.quick_start import put_empty_store
 
 PASSWORD = "correct horse"
 SECONDS = 10.0
@@ -157,6 +158,7 @@ async def until(look: Callable[[], Any], is_there: Callable[[Any], bool]) -> Any
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Site]:
     """A site whose administrator is logged in."""
+    put_empty_store(settings)
     async with AsyncExitStack() as stack:
         running = await stack.enter_async_context(appliance.running(settings))
         session = await stack.enter_async_context(aiohttp.ClientSession())
