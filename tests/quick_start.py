@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from cisisk.appliance import Appliance
 from cisisk.config import Settings
 from cisisk.identity import accounts
 from cisisk.identity.passwords import Cost, Passwords
@@ -31,6 +32,13 @@ def put_empty_store(settings: Settings) -> None:
         lock.prepare(settings.data.dir)
         path.touch(mode=0o600)
         path.write_bytes(_empty_store())
+
+
+async def need_not_survive(running: Appliance) -> None:
+    """What is stored from now on is lost when the plug is pulled, which no test does."""
+    db = running.health._db
+    async with db._writing:
+        await db._writer.execute("PRAGMA synchronous = OFF")
 
 
 @cache

@@ -21,7 +21,7 @@ from cisisk.simulator.models import PhoneModel, find_model
 from cisisk.simulator.phone import SimulatedPhone
 from cisisk.simulator.tftp_client import Patience
 from cisisk.simulator.timing import Timing
-from tests.quick_start import put_empty_store
+from tests.quick_start import need_not_survive, put_empty_store
 
 PASSWORD = "correct horse"
 SECONDS = 10.0
@@ -161,6 +161,7 @@ async def opened(settings: Settings) -> AsyncIterator[Site]:
     put_empty_store(settings)
     async with AsyncExitStack() as stack:
         running = await stack.enter_async_context(appliance.running(settings))
+        await need_not_survive(running)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         site = Site(settings, running, session)
         await site.log_in()
