@@ -24,7 +24,7 @@ from cisisk.simulator.timing import Timing
 from tests.quick_start import need_not_survive, put_empty_store
 
 PASSWORD = "correct horse"
-SECONDS = 10.0
+SECONDS = 30.0
 """For anything to happen; on an idle machine everything takes milliseconds."""
 TIMING = Timing(tftp=Patience(interval=0.5, retries=6), offline=0.05, boot_pause=0.1)
 

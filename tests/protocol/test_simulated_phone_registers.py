@@ -30,7 +30,6 @@ ADDRESS = f"{NETWORK}.7"
 MAC = Mac.parse("ACBBCCDDEE03")
 TIMING = replace(QUICK, registration=2.0, goodbye=0.5)
 IN_A_CROWD = replace(TIMING, tftp=Patience(interval=10.0, retries=3), registration=60.0)
-"""One that asks a second time because its answer is slow would take the second answer for that of its next file."""
 CROWD_DEADLINE = 60.0
 ANSWER = """SIP/2.0 {}
 [last_Via:]
