@@ -58,10 +58,21 @@ def settings_for(directory: Path, **sections: dict[str, Any]) -> Settings:
     return build(tables, {})
 
 
+_first_port = 10_000 + os.getpid() * 100 % 22_000
+_ports = itertools.cycle((*range(_first_port, 32_000), *range(10_000, _first_port)))
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
+    """Free for TCP and UDP, and none of those that the system hands out to whoever asks for any."""
+    for port in _ports:
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(type=kind) as probe:
+                    probe.bind(("", port))
+        except OSError:
+            continue
+        return port
+    raise AssertionError
 
 
 _addresses = (
