@@ -17,6 +17,7 @@ from yarl import URL
 from cisisk import __version__, appliance
 from cisisk.appliance import Appliance
 from cisisk.config import Settings, build
+from tests.quick_start import need_not_survive, put_empty_store
 
 PASSWORD = "correct horse"
 """Of the first superadmin, and of users whose password does not matter."""
@@ -237,7 +238,9 @@ def settings_for(directory: Path, **sections: dict[str, Any]) -> Settings:
 @asynccontextmanager
 async def site(settings: Settings) -> AsyncIterator[Site]:
     """A running appliance whose administrator is logged in."""
+    put_empty_store(settings)
     async with appliance.running(settings) as running, aiohttp.ClientSession() as session:
+        await need_not_survive(running)
         nobody = Client(session, running.api_url)
         login = (await nobody.post("/auth/login", {"username": "admin", "password": PASSWORD})).data
         yield Site(settings, running, nobody.with_token(login["accessToken"]), login["user"]["uuid"])

@@ -1,6 +1,6 @@
-"""A running appliance for every test: it starts and stops in a tenth of a second."""
+"""A running appliance for every test: it starts and stops in less than a tenth of a second."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,8 +11,15 @@ import pytest_asyncio
 from cisisk.config import Settings
 from tests.api.client import PASSWORD, Client, Site, settings_for
 from tests.api.client import site as opened
+from tests.quick_start import cheap_passwords
 
 SiteWith: TypeAlias = Callable[..., AbstractAsyncContextManager[Site]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cheap_passwords() -> Iterator[None]:
+    with cheap_passwords():
+        yield
 
 
 @pytest.fixture

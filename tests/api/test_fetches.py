@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cisisk.mobility import fetch_log
 from cisisk.model.errors import ConfigurationError
 from cisisk.simulator import tftp_client
 from cisisk.simulator.tftp_download import FileAbsent
@@ -158,7 +159,11 @@ async def test_an_unknown_phone_appears_with_what_it_reveals(site: Site) -> None
     assert [finding["code"] for finding in boot["findings"]] == ["foreign_trust_list"]
 
 
-async def test_a_discovered_phone_becomes_an_ordinary_one_when_somebody_touches_it(site: Site) -> None:
+async def test_a_discovered_phone_becomes_an_ordinary_one_when_somebody_touches_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch_log, "LULL_SECONDS", 0.1)
+
     async def again() -> None:
         await site.admin.delete(f"/phones/{MAC}")
         await ask(site, "CTLSEPAABBCCDDEE01.tlv", "SEPAABBCCDDEE01.cnf.xml")

@@ -5,11 +5,13 @@ import hashlib
 import io
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cisisk import appliance
 from cisisk.api.handlers import files as handlers
 from cisisk.provisioning import uploads
 from cisisk.provisioning.staging import STAGING
@@ -20,6 +22,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 RING = b"\x7f\xff" * 4000
 LOADS = b"\0\1SIP45.9-4-2SR3-1S\0jar45sip.9-4-2ES26.sbn\0cnu45.9-4-2ES26.sbn\n"
 """Of a firmware with two parts."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _looks_often() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(appliance, "REFRESH_SECONDS", 0.5)
+        yield
 
 
 @pytest.fixture

@@ -1,11 +1,18 @@
 """What the stories ask for."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.premises import PASSWORD, Site, opened, settings_for
+from tests.quick_start import cheap_passwords
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cheap_passwords() -> Iterator[None]:
+    with cheap_passwords():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -21,9 +21,10 @@ from cisisk.simulator.models import PhoneModel, find_model
 from cisisk.simulator.phone import SimulatedPhone
 from cisisk.simulator.tftp_client import Patience
 from cisisk.simulator.timing import Timing
+from tests.quick_start import need_not_survive, put_empty_store
 
 PASSWORD = "correct horse"
-SECONDS = 10.0
+SECONDS = 30.0
 """For anything to happen; on an idle machine everything takes milliseconds."""
 TIMING = Timing(tftp=Patience(interval=0.5, retries=6), offline=0.05, boot_pause=0.1)
 
@@ -57,10 +58,21 @@ def settings_for(directory: Path, **sections: dict[str, Any]) -> Settings:
     return build(tables, {})
 
 
+_first_port = 10_000 + os.getpid() * 100 % 22_000
+_ports = itertools.cycle((*range(_first_port, 32_000), *range(10_000, _first_port)))
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
+    """Free for TCP and UDP, and none of those that the system hands out to whoever asks for any."""
+    for port in _ports:
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(type=kind) as probe:
+                    probe.bind(("", port))
+        except OSError:
+            continue
+        return port
+    raise AssertionError
 
 
 _addresses = (
@@ -157,8 +169,10 @@ async def until(look: Callable[[], Any], is_there: Callable[[Any], bool]) -> Any
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Site]:
     """A site whose administrator is logged in."""
+    put_empty_store(settings)
     async with AsyncExitStack() as stack:
         running = await stack.enter_async_context(appliance.running(settings))
+        await need_not_survive(running)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         site = Site(settings, running, session)
         await site.log_in()

@@ -57,11 +57,22 @@ class SipRegistrar:
 
     async def start(self) -> None:
         self._connections: set[asyncio.Task[None]] = set()
-        self._tcp = await asyncio.start_server(self._serve, self.address, self.port)
-        self.port = self._tcp.sockets[0].getsockname()[1]
-        self._udp, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: _Datagrams(self), local_addr=(self.address, self.port)
-        )
+        for last in (False, False, False, True):
+            self._tcp = await asyncio.start_server(self._serve, self.address, self.port)
+            port = self._tcp.sockets[0].getsockname()[1]
+            try:
+                self._udp, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                    lambda: _Datagrams(self), local_addr=(self.address, port)
+                )
+            except OSError:
+                # What is free for TCP may be taken for UDP.
+                self._tcp.close()
+                await self._tcp.wait_closed()
+                if last or self.port:
+                    raise
+            else:
+                self.port = port
+                return
 
     async def stop(self) -> None:
         self._udp.close()

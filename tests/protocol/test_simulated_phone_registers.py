@@ -20,6 +20,7 @@ from cisisk.simulator.faults import Faults
 from cisisk.simulator.fleet import Fleet, line_up
 from cisisk.simulator.models import MODELS
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
+from cisisk.simulator.tftp_client import Patience
 from tests.protocol.asterisk import AsteriskEmulator, Registered
 from tests.protocol.sip_registrar import SipRegistrar
 from tests.protocol.sipp import scenario
@@ -29,6 +30,8 @@ NETWORK = f"127.{64 + os.getpid() % 128}.{128 + os.getpid() // 128 % 64}"
 ADDRESS = f"{NETWORK}.7"
 MAC = Mac.parse("ACBBCCDDEE03")
 TIMING = replace(QUICK, registration=2.0, goodbye=0.5)
+IN_A_CROWD = replace(TIMING, tftp=Patience(interval=10.0, retries=3), registration=60.0)
+CROWD_DEADLINE = 60.0
 SCENARIO = scenario(
     "a registrar that wants credentials",
     "REGISTER",
@@ -256,13 +259,13 @@ async def test_a_thousand_phones_register(asterisk: AsteriskEmulator) -> None:
             server="127.0.0.1",
             tftp_port=server.port,
             web_port=8099,
-            timing=replace(TIMING, registration=10.0),
+            timing=IN_A_CROWD,
         )
         for number, phone in enumerate(phones):
             files[phone.mac.config_name] = config(sip.port, line=str(1000 + number))
         await stack.enter_async_context(Fleet(phones))
         for phone in phones:
-            await phone.wait_for_registration(30)
+            await phone.wait_for_registration(CROWD_DEADLINE)
         assert len({known.call_id for known in asterisk.phones}) == len(registered) == 1000
 
 
