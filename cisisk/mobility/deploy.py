@@ -14,7 +14,7 @@ from cisisk.mobility.restart.execute import PhoneCommands
 from cisisk.mobility.restart.method import Attempt, NotRestarted, Restarts, Target
 from cisisk.mobility.turns import Turns
 from cisisk.model.clock import Timestamp, now
-from cisisk.model.deployment import NOW, Deployment
+from cisisk.model.deployment import NOW, TOLD_AGAIN, WHEN_RUNNING, Deployment
 from cisisk.model.errors import CisiskError, Conflict, StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.model.sep_config.diff import RestartType
@@ -27,17 +27,14 @@ from cisisk.store.database import Database
 
 log = logging.getLogger(__name__)
 
-STOPPING = "Cisisk was stopped before the phone accepted a restart. It is tried again when Cisisk runs again"
+STOPPING = f"Cisisk was stopped before the phone accepted a restart. {WHEN_RUNNING}"
 SUPERSEDED = "A newer switch of this phone was accepted meanwhile, and the restart is left to that one"
 SERVED_ALL_THE_SAME = "The phone is served the new config all the same"
 CUT_OFF_BEFORE_WRITING = (
     "The switch was cut off before its file was written, or the file was replaced since: the phone is served another "
     "config"
 )
-CUT_OFF_BEFORE_RESTART = (
-    "The switch was cut off before it was known whether the phone restarts. If it does not come for the config, it is "
-    "told again"
-)
+CUT_OFF_BEFORE_RESTART = f"The switch was cut off before it was known whether the phone restarts. {TOLD_AGAIN}"
 _CLOSE_SECONDS = 2.0
 """For closing the services on the screen: a courtesy that must not hold up the restart."""
 _WRITE_ATTEMPTS = 3

@@ -5,7 +5,16 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from cisisk.model.clock import Timestamp
-from cisisk.model.deployment import IDLE, NOT_NEEDED, RESTART_OK, Awaited, Deployment, DeploymentState, OnTimeout
+from cisisk.model.deployment import (
+    AT_NEXT_BOOT,
+    IDLE,
+    NOT_NEEDED,
+    RESTART_OK,
+    Awaited,
+    Deployment,
+    DeploymentState,
+    OnTimeout,
+)
 from cisisk.model.sep_config.diff import RestartType
 
 REFUSED_SECONDS = 30.0
@@ -147,5 +156,5 @@ def _of_unfetched(deployment: Deployment, tried_at: Timestamp, moment: datetime)
     if accepted:
         told = f"It has not come for its config within {policy.fetch_seconds} s after it accepted to restart"
         return TimeOut(Awaited.FETCH, told)
-    what_then = "" if rolls_back(deployment) else ". The phone takes the config at its next boot"
+    what_then = "" if rolls_back(deployment) else f". {AT_NEXT_BOOT}"
     return TimeOut(Awaited.RESTART, f"No restart could be triggered{what_then}")

@@ -226,11 +226,10 @@ class Step:
     told: str
 
 
-PROMISES = (
-    "The phone takes the config at its next boot",
-    "It is tried again when Cisisk runs again",
-    "If it does not come for the config, it is told again",
-)
+AT_NEXT_BOOT = "The phone takes the config at its next boot"
+WHEN_RUNNING = "It is tried again when Cisisk runs again"
+TOLD_AGAIN = "If it does not come for the config, it is told again"
+_PROMISES = (AT_NEXT_BOOT, WHEN_RUNNING, TOLD_AGAIN)
 """How a reason for which no restart was triggered goes on: what was to come, when it was recorded."""
 
 
@@ -241,7 +240,7 @@ def restart_told(deployment: Deployment) -> str:
     reason, came = deployment.restart, _what_came_instead(deployment)
     if reason is None:
         return f"Not restarted. {came}" if came else "Not restarted yet"
-    for promise in PROMISES if came else ():
+    for promise in _PROMISES if came else ():
         if reason.endswith(promise):
             return f"{reason.removesuffix(promise)}{came}"
     return reason

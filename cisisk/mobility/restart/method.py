@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from cisisk.model import sep_config
-from cisisk.model.deployment import RESTART_OK
+from cisisk.model.deployment import AT_NEXT_BOOT, RESTART_OK
 from cisisk.model.errors import CisiskError, ConfigurationError, Invalid
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
@@ -174,4 +174,4 @@ class Restarts:
                 f"No restart method is configured for {target.software} phones (restart.{target.software.lower()})"
             )
         told = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
-        return Attempt(f"{told}. The phone takes the config at its next boot")
+        return Attempt(f"{told}. {AT_NEXT_BOOT}")

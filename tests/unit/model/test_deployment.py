@@ -3,11 +3,9 @@ from typing import Any
 
 import pytest
 
-from cisisk.mobility.deploy import CUT_OFF_BEFORE_RESTART, STOPPING, SUPERSEDED
-from cisisk.mobility.restart.method import NotRestarted, Restarts, Target
+from cisisk.mobility.deploy import SUPERSEDED
 from cisisk.model.deployment import (
     IDLE,
-    PROMISES,
     RESTART_OK,
     Deployment,
     DeploymentState,
@@ -16,7 +14,6 @@ from cisisk.model.deployment import (
     restart_told,
 )
 from cisisk.model.mac import Mac
-from cisisk.model.phone import Software
 
 MAC, MOMENT = Mac("AABBCCDDEE01"), "2026-06-28T12:00:00.000Z"
 WAITING = Deployment(
@@ -35,24 +32,6 @@ WAITING = Deployment(
     restart="cgi-keys: the phone is off. The phone takes the config at its next boot",
 )
 UNTRIED = replace(WAITING, restart=None, written_at=None)
-
-
-class Refused:
-    """A restart method that gets nowhere."""
-
-    name = way = "refused"
-
-    async def restart(self, target: Target) -> None:
-        raise NotRestarted("the phone is off")
-
-
-async def test_every_reason_ends_with_a_promise_that_is_known() -> None:
-    attempt = await Restarts([Refused()], {Software.SIP: ["refused"]}).restart(
-        Target(mac=MAC, address=None, model=None, software=Software.SIP)
-    )
-    assert attempt.outcome.endswith(PROMISES[0])
-    assert STOPPING.endswith(PROMISES[1])
-    assert CUT_OFF_BEFORE_RESTART.endswith(PROMISES[2])
 
 
 @pytest.mark.parametrize(
