@@ -38,6 +38,7 @@ class Day:
 
     async def home(self, phone: SimulatedPhone, label: str) -> None:
         """The phone is there with a config of its own."""
+        await phone.wait_for_boot(1, SECONDS)
         switched = await self.site.switch(await self.site.profile(label), phone.mac)
         phone.restart("plugged in")
         await phone.wait_for_config(switched["sha256"], SECONDS)

@@ -39,6 +39,7 @@ async def test_one_profile_goes_to_two_phones(site: Site) -> None:
     profile = await site.profile("201")
     async with site.phone("7942") as one, site.phone("7965") as other:
         for phone in (one, other):
+            await phone.wait_for_boot(1, SECONDS)
             switched = await site.switch(profile, phone.mac)
             phone.restart("plugged in")
             await phone.wait_for_config(switched["sha256"], SECONDS)
@@ -49,6 +50,7 @@ async def test_a_phone_that_does_not_know_init_restart_is_restarted_by_its_keys(
     first, second = await site.profile("201"), await site.profile("305")
     async with site.phone("7965") as phone:
         await site.data("POST", "/phones", {"mac": str(phone.mac), "model": "CP-7965G"})
+        await phone.wait_for_boot(1, SECONDS)
         await site.switch(first, phone.mac)
         phone.restart("plugged in")
         await phone.wait_for_config(hashlib.sha256(site.config("201").encode()).hexdigest(), SECONDS)
@@ -61,6 +63,7 @@ async def test_a_phone_that_does_not_know_init_restart_is_restarted_by_its_keys(
 async def test_the_page_on_the_screen_is_closed_before_the_restart(site: Site) -> None:
     profile = await site.profile("201")
     async with site.phone(faults=Faults(refuse_restart=True)) as phone:
+        await phone.wait_for_boot(1, SECONDS)
         await site.switch(profile, phone.mac)
         phone.restart("plugged in")
         await phone.wait_for_config(hashlib.sha256(site.config("201").encode()).hexdigest(), SECONDS)
@@ -122,6 +125,7 @@ async def test_a_phone_that_was_never_seen_is_told_apart_from_one_that_refuses(s
 async def test_why_a_phone_did_not_restart_is_said_in_words(site: Site, faults: Faults, reason: str) -> None:
     profile = await site.profile("201")
     async with site.phone(faults=faults) as phone:
+        await phone.wait_for_boot(1, SECONDS)
         first = await site.switch(profile, phone.mac)
         phone.restart("plugged in")
         await phone.wait_for_config(first["sha256"], SECONDS)
@@ -134,6 +138,7 @@ async def test_why_a_phone_did_not_restart_is_said_in_words(site: Site, faults: 
 async def test_a_phone_whose_authentication_url_leads_elsewhere_says_so(site: Site) -> None:
     elsewhere = await site.profile("201", cnf_xml=config("201", "http://127.0.0.1:9/"))
     async with site.phone() as phone:
+        await phone.wait_for_boot(1, SECONDS)
         first = await site.switch(elsewhere, phone.mac)
         phone.restart("plugged in")
         await phone.wait_for_config(first["sha256"], SECONDS)
@@ -163,6 +168,7 @@ async def test_a_foreign_file_is_kept_as_a_version_before_it_is_replaced(site: S
 async def test_fifty_switches_of_one_phone_at_once_are_answered_in_turn_and_the_last_one_is_served(site: Site) -> None:
     profiles = [await site.profile(f"{number:03}") for number in range(50)]
     async with site.phone() as phone:
+        await phone.wait_for_boot(1, SECONDS)
         first = await site.switch(profiles[0], phone.mac)
         phone.restart("plugged in")
         await phone.wait_for_config(first["sha256"], SECONDS)
@@ -182,6 +188,7 @@ async def test_fifty_switches_of_one_phone_at_once_are_answered_in_turn_and_the_
 async def test_the_phone_that_has_the_address_now_is_not_restarted_in_place_of_another(site: Site) -> None:
     profile = await site.profile("201")
     async with site.phone() as present:
+        await present.wait_for_boot(1, SECONDS)
         switched = await site.switch(profile, present.mac)
         present.restart("plugged in")
         await present.wait_for_config(switched["sha256"], SECONDS)

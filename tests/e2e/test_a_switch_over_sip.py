@@ -46,6 +46,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 
 async def take(site: Site, phone: SimulatedPhone, label: str) -> None:
     """The phone runs a config whose line is called ``label``."""
+    await phone.wait_for_boot(1, SECONDS)
     switched = await site.switch(await site.profile(label), phone.mac)
     phone.restart("plugged in")
     await phone.wait_for_config(switched["sha256"], SECONDS)
@@ -59,6 +60,7 @@ async def test_a_7940_with_a_sip_image_takes_its_config_after_check_sync(site: S
         await site.data("POST", "/phones", {"mac": str(phone.mac), "model": "CP-7940G", "software": "SIP"})
         element = f"<transportLayerProtocol>{transport}</transportLayerProtocol></device>"
         text = site.config("201").replace("</device>", element)
+        await phone.wait_for_boot(1, SECONDS)
         first = await site.switch(await site.profile("201", cnf_xml=text), phone.mac)
         phone.restart("plugged in")
         await phone.wait_for_config(first["sha256"], SECONDS)
@@ -107,6 +109,7 @@ async def test_a_phone_obeys_when_asterisk_tells_its_call_id_but_may_not_send(
         ):
             old, new = (site.config(label).replace("</device>", f"{more}</device>") for label in ("201", "305"))
             new = new.replace("</device>", f"<loadInformation>{load}</loadInformation></device>")
+            await phone.wait_for_boot(1, SECONDS)
             first = await site.switch(await site.profile("201", cnf_xml=old), phone.mac)
             phone.restart("plugged in")
             await phone.wait_for_config(first["sha256"], SECONDS)

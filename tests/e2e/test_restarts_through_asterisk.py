@@ -79,6 +79,7 @@ async def premises(
         there = Premises(site, asterisk, phone, second)
         asterisk.phones.append(Registered(PEER, phone.address, CALL_ID, there.restarts))
         asterisk.devices.append(Device(phone.mac.device_name, on_restart=there.restarts))
+        await phone.wait_for_boot(1, SECONDS)
         prepared = await site.switch(first, phone.mac)
         phone.restart("plugged in")
         await phone.wait_for_config(prepared["sha256"], SECONDS)

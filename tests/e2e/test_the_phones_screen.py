@@ -435,6 +435,7 @@ async def test_a_profile_is_chosen_on_the_phone(site: Site, pick_up: Pick, anna:
     await site.profile("not hers")
     async with site.phone("7942") as real:
         await site.data("POST", "/phones", {"mac": str(real.mac), "software": "SIP", "model": "7942"})
+        await real.wait_for_boot(1, SECONDS)
         await site.switch(one, real.mac)
         real.restart("plugged in")
         await real.wait_for_config(hashlib.sha256(site.config("201").encode()).hexdigest(), SECONDS)
@@ -652,6 +653,7 @@ async def test_many_profiles_are_paged(site: Site, pick_up: Pick, anna: str, mod
 async def test_a_switch_from_the_screen_does_not_make_the_phone_wait(site: Site, pick_up: Pick, anna: str) -> None:
     profile = await site.profile("201", user_uuid=anna)
     async with site.phone("7942", faults=Faults(silent=True)) as real:
+        await real.wait_for_boot(1, SECONDS)
         await site.switch(profile, real.mac)
         real.restart("plugged in")
         await real.wait_for_config(hashlib.sha256(site.config("201").encode()).hexdigest(), SECONDS)
