@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from cisisk.mobility.contacts import Contacts
 from cisisk.mobility.restart import service_control
@@ -41,8 +41,20 @@ _WRITE_ATTEMPTS = 3
 """Somebody else who writes the same file between reading and replacing it is lucky once, not three times."""
 
 _T = TypeVar("_T")
-_Prepared: TypeAlias = tuple[Staged, RestartType]
-"""The file, on the disk, and what the phone is to be told once it is served that."""
+
+
+class _Prepared(NamedTuple):
+    """What is ready before a deployment is recorded.
+
+    Attributes:
+        staged: the file, on the disk.
+        action: what the phone is to be told once it is served that.
+        takes_commands: as the target says.
+    """
+
+    staged: Staged
+    action: RestartType
+    takes_commands: bool
 
 
 class Deployer:
@@ -134,22 +146,20 @@ class Deployer:
             StorageFailed: the disk or the database refused; the phone is served what it had before, unless the text
                 says otherwise.
         """
-        async with self._prepared(target) as prepared:
+        async with self._prepared(target) as preparing:
             deployment = await recording
-            # What the phone runs has been read then, once for all who ask.
-            await asyncio.wait([prepared])
-            async with self._services_closed(target) as closed:
-                moment = await self._write(deployment, prepared, found)
-                _, action = await prepared
+            prepared = await self._ready(deployment, preparing)
+            async with self._services_closed(target, takes_commands=prepared.takes_commands) as closed:
+                moment = await self._write(deployment, prepared.staged, found)
                 # In its turn among the writers before the phone can be told, and so before the record of any fetch.
                 written = self._started(
                     f"record {deployment.mac}", progress.written(self._db, actor, deployment, moment)
                 )
                 await asyncio.sleep(0)
                 try:
-                    attempt = await self._attempt(replace(target, action=action), closed, superseded)
+                    attempt = await self._attempt(replace(target, action=prepared.action), closed, superseded)
                     await written
-                    return await self._tried(deployment, attempt, action)
+                    return await self._tried(deployment, attempt, prepared.action)
                 except StorageFailed as error:
                     raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
 
@@ -166,9 +176,10 @@ class Deployer:
         Raises:
             Conflict, StorageFailed: as :meth:`deploy`.
         """
-        async with self._prepared(target) as prepared:
+        async with self._prepared(target) as preparing:
             deployment = await recording
-            moment = await self._write(deployment, prepared, found)
+            prepared = await self._ready(deployment, preparing)
+            moment = await self._write(deployment, prepared.staged, found)
             try:
                 await progress.written(self._db, actor, deployment, moment)
                 return await self._tried(deployment, Attempt(why), None)
@@ -183,7 +194,8 @@ class Deployer:
 
     async def trigger(self, deployment: Deployment, target: Target, superseded: asyncio.Future[None]) -> Deployment:
         """Have the phone restart once more. In its turn. Raises StorageFailed."""
-        async with self._services_closed(target) as closed:
+        takes_commands = await asyncio.to_thread(lambda: target.takes_commands)
+        async with self._services_closed(target, takes_commands=takes_commands) as closed:
             return await self._tried(deployment, await self._attempt(target, closed, superseded), target.action)
 
     async def recover(self) -> None:
@@ -241,26 +253,30 @@ class Deployer:
 
     @asynccontextmanager
     async def _prepared(self, target: Target) -> AsyncIterator[asyncio.Task[_Prepared]]:
-        """What can be done of a deployment before it is recorded. Nothing is left of it when the block fails."""
+        """What can be done of a deployment before it is recorded.
+
+        Nothing is left of it when the block fails, but for a stop at that moment, after which the next start clears up.
+        """
         preparing = self._started(f"prepare {target.mac}", asyncio.to_thread(self._prepare, target))
         try:
             yield preparing
         except BaseException:
             with suppress(StorageFailed):
-                staged, _ = await preparing
-                staged.discard()
+                (await preparing).staged.discard()
             raise
 
     def _prepare(self, target: Target) -> _Prepared:
-        action = service_control.action_for(target)
-        return self._library.staged(target.mac.config_name, target.wanted or b""), action
+        action, takes_commands = service_control.action_for(target), target.takes_commands
+        staged = self._library.staged(target.mac.config_name, target.wanted or b"")
+        return _Prepared(staged, action, takes_commands)
 
-    async def _write(
-        self, deployment: Deployment, prepared: asyncio.Task[_Prepared], found: Snapshot | None
-    ) -> Timestamp:
-        """Serve what is prepared; a moment just before the phone could fetch it."""
-        try:
-            staged, _ = await prepared
+    async def _ready(self, deployment: Deployment, preparing: asyncio.Task[_Prepared]) -> _Prepared:
+        async with self._failure_recorded(deployment):
+            return await preparing
+
+    async def _write(self, deployment: Deployment, staged: Staged, found: Snapshot | None) -> Timestamp:
+        """Serve what is staged; a moment just before the phone could fetch it."""
+        async with self._failure_recorded(deployment):
             for attempt in range(1, _WRITE_ATTEMPTS + 1):
                 moment = now()
                 try:
@@ -270,11 +286,16 @@ class Deployer:
                     if attempt == _WRITE_ATTEMPTS:
                         raise Conflict(str(error)) from error
                     found = await self._adopt(deployment.mac)
+        return moment
+
+    @asynccontextmanager
+    async def _failure_recorded(self, deployment: Deployment) -> AsyncIterator[None]:
+        try:
+            yield
         except CisiskError as error:
             if await self._took_effect(deployment, str(error)):
                 raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
             raise
-        return moment
 
     async def _took_effect(self, deployment: Deployment, why: str) -> bool:
         """Whether a phone is served its new config although something was refused; if it is not, the switch failed."""
@@ -326,19 +347,18 @@ class Deployer:
         return await self._restarts.restart(target)
 
     @asynccontextmanager
-    async def _services_closed(self, target: Target) -> AsyncIterator[asyncio.Task[None]]:
+    async def _services_closed(self, target: Target, *, takes_commands: bool) -> AsyncIterator[asyncio.Task[None]]:
         """Close the page on the screen, from which the profile may have been chosen. Done when the task is."""
-        closing = self._started(f"close services of {target.mac}", self._close_services(target))
+        work = self._close_services(target) if takes_commands else asyncio.sleep(0)
+        closing = self._started(f"close services of {target.mac}", work)
         try:
             yield closing
         finally:
             closing.cancel()
 
     async def _close_services(self, target: Target) -> None:
-        runs = target.runs
-        if target.address is not None and (runs is None or runs.web_access in {None, "enabled"}):
-            with suppress(NotRestarted):
-                await self._commands.execute(target, ["Init:Services"], timeout=_CLOSE_SECONDS)
+        with suppress(NotRestarted):
+            await self._commands.execute(target, ["Init:Services"], timeout=_CLOSE_SECONDS)
 
     async def _tried(self, deployment: Deployment, attempt: Attempt, action: str | None) -> Deployment:
         return await progress.restart_tried(

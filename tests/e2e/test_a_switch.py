@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from cisisk.model.errors import StorageFailed
+from cisisk.provisioning.library import Library
+from cisisk.provisioning.staging import Staged
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.phone import PhoneState
 from tests.e2e.premises import SECONDS, Site, config, free_port, opened, settings_for
@@ -70,6 +73,25 @@ async def test_the_page_on_the_screen_is_closed_before_the_restart(site: Site) -
         phone.open_page = "http://192.0.2.5/cisco/services/profile-switch"
         await site.switch(profile, phone.mac)
         assert phone.open_page is None
+
+
+async def test_the_page_on_the_screen_stays_where_the_disk_refuses_the_switch(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(library: Library, name: str, content: bytes) -> Staged:
+        raise StorageFailed(f"{name} could not be written: No space left on device")
+
+    profile = await site.profile("201")
+    async with site.phone() as phone:
+        await phone.wait_for_boot(1, SECONDS)
+        switched = await site.switch(profile, phone.mac)
+        phone.restart("plugged in")
+        await phone.wait_for_config(switched["sha256"], SECONDS)
+        phone.open_page = "http://192.0.2.5/cisco/services/profile-switch"
+        monkeypatch.setattr(Library, "staged", refused)
+        body = {"profile_uuid": await site.profile("305"), "mac": str(phone.mac)}
+        status, _ = await site.call("POST", "/phone-profiles/switch", body)
+        assert (status, phone.open_page) == (503, "http://192.0.2.5/cisco/services/profile-switch")
 
 
 @pytest.mark.parametrize(("web_access", "calls"), [("0", 1), ("1", 0), ("2", 0)])

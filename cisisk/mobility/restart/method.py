@@ -77,6 +77,17 @@ class Target:
         """What it is to run; None when that is no config that can be read."""
         return _read(self.wanted)
 
+    @property
+    def takes_commands(self) -> bool:
+        """Whether it may obey over HTTP: it can be reached, and does not run a config that turns that off.
+
+        As :attr:`runs` and :attr:`takes` this may take the time of reading a config.
+        """
+        if self.address is None:
+            return False
+        runs = self.runs
+        return runs is None or runs.web_access in {None, "enabled"}
+
     def require_registration(self) -> Registration:
         """The registration. Raises NotRestarted: why it is not known."""
         if self.registration is None:
