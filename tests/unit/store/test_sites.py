@@ -1,9 +1,11 @@
 import sqlite3
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from cisisk.model.clock import now, timestamp
 from cisisk.model.errors import Conflict, Invalid, NotFound, Stale
 from cisisk.model.mac import Mac
 from cisisk.model.phone_login import ReturnedTo
@@ -95,6 +97,39 @@ async def test_two_sites_that_differ_in_accents_and_were_there_before_stay_two(
             assert await sites.emergency_call(db, mac) == EmergencyCall(location=expected)
         # Each can still be changed, whether its name is sent along or not.
         assert (await sites.update(db, actor, "2", {"name": "Málaga", "logout_at": []})).logout_at == ()
+
+
+async def test_after_an_upgrade_the_times_of_a_site_that_is_new_to_a_phone_count_from_then_on(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    migrations.migrate(path, migrations.steps()[:9])
+    found = ["ZÜRICH", "zürich", "GENÈVE", "Bern", None]
+    with closing(sqlite3.connect(path)) as old:
+        old.executemany(
+            "INSERT INTO sites (uuid, name, logout_at, created_at, updated_at) VALUES (?, ?, ?, ?, '')",
+            [("1", "zürich", '["12:00"]', "1"), ("2", "Genève", None, "2")],
+        )
+        for number, location in enumerate([*found, "ZÜRICH", "ZÜRICH"]):
+            digits = f"AABBCCDDEE0{number}"
+            old.execute(
+                "INSERT INTO phones (mac, location, created_at, updated_at) VALUES (?, ?, '', '')", (digits, location)
+            )
+            begun, over = None if number == len(found) else "1", "2" if number > len(found) else None
+            old.execute(
+                "INSERT INTO phone_logins (uuid, mac, user_uuid, username, profile_uuid, profile_name, way, takes_over,"
+                " is_only, requested_at, logged_in_at, ended_at)"
+                " VALUES (?, ?, '', '', '', '', 'phone', 0, 0, '', ?, ?)",
+                (digits, digits, begun, over),
+            )
+        old.commit()
+    before = now()
+    migrations.migrate(path, migrations.steps())
+    with closing(sqlite3.connect(path)) as upgraded:
+        rows = upgraded.execute("SELECT times_since FROM phone_logins ORDER BY number").fetchall()
+    (since, *others) = [times_since for (times_since,) in rows]
+    assert before <= since <= now()
+    assert timestamp(datetime.fromisoformat(since)) == since
+    # They had that site before, it has no times, they have none, or nobody is logged in there.
+    assert others == [None] * 6
 
 
 async def test_a_phone_has_what_its_site_says_where_it_says_nothing_itself(
