@@ -2,7 +2,8 @@
 
 import json
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -29,8 +30,11 @@ OF_PHONES = (
 )
 """Joins the phones with their sites. Of two that differ in case and accents only, as they could once be added, the one
 that is written as the phone has it, or was there first."""
-_TIMES_CHANGED = "UPDATE phone_logins SET times_since = ? WHERE logged_in_at IS NOT NULL AND ended_at IS NULL"
 _OF_PHONE = f"FROM phones {OF_PHONES} WHERE mac = ?"
+_OF_LOGINS_AT = (
+    f"FROM phone_logins JOIN phones ON phones.mac = phone_logins.mac {OF_PHONES}"  # noqa: S608 -- names of our own
+    " WHERE logged_in_at IS NOT NULL AND ended_at IS NULL AND folded(location) IN (SELECT value FROM json_each(?))"
+)
 
 
 def _site(row: sqlite3.Row) -> Site:
@@ -83,12 +87,11 @@ async def create(db: Database, actor: Actor, attributes: Mapping[str, Any]) -> S
     async with db.transaction() as tx:
         await _require_possible(tx, attributes)
         uuid, moment = str(uuid4()), now()
-        await insert(tx, "sites", {"uuid": uuid, **_columns(attributes), "created_at": moment, "updated_at": moment})
+        row = {"uuid": uuid, **_columns(attributes), "created_at": moment, "updated_at": moment}
+        async with _times_compared(tx, attributes["name"]):
+            await insert(tx, "sites", row)
         await audit.record(tx, actor, "site.created", uuid, {"name": attributes["name"]})
-        site = await get(tx, uuid)
-        if site.logout_at is not None:
-            await _times_changed(tx, site)
-        return site
+        return await get(tx, uuid)
 
 
 async def update(
@@ -99,13 +102,10 @@ async def update(
         site = await get(tx, uuid)
         require_current(site, seen)
         await _require_possible(tx, attributes, site)
-        await change(tx, "sites", ("uuid", uuid), {**_columns(attributes), "updated_at": now()})
+        async with _times_compared(tx, site.name, attributes.get("name", site.name)):
+            await change(tx, "sites", ("uuid", uuid), {**_columns(attributes), "updated_at": now()})
         await audit.record(tx, actor, "site.updated", uuid, {"changed": sorted(attributes)})
-        changed = await get(tx, uuid)
-        if (folded(changed.name), changed.logout_at) != (folded(site.name), site.logout_at):
-            await _times_changed(tx, site)
-            await _times_changed(tx, changed)
-        return changed
+        return await get(tx, uuid)
 
 
 async def delete(db: Database, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
@@ -113,10 +113,9 @@ async def delete(db: Database, actor: Actor, uuid: str, seen: Collection[str] | 
     async with db.transaction() as tx:
         site = await get(tx, uuid)
         require_current(site, seen)
-        await tx.rows("DELETE FROM sites WHERE uuid = ?", (uuid,))
+        async with _times_compared(tx, site.name):
+            await tx.rows("DELETE FROM sites WHERE uuid = ?", (uuid,))
         await audit.record(tx, actor, "site.deleted", uuid, {"name": site.name})
-        if site.logout_at is not None:
-            await _times_changed(tx, site)
 
 
 async def logout_profiles(db: Database, mac: Mac) -> list[tuple[ReturnedTo, str]]:
@@ -139,7 +138,7 @@ async def logout_at(tx: Transaction, mac: Mac) -> tuple[str, ...] | None:
 
 async def moved(tx: Transaction, mac: Mac) -> None:
     """A phone has come under other times, within a transaction: those count that come from now on."""
-    await tx.rows(f"{_TIMES_CHANGED} AND mac = ?", (now(), mac.digits))
+    await _times_changed(tx, [mac.digits])
 
 
 async def emergency_call(db: Database | Transaction, mac: Mac) -> EmergencyCall:
@@ -157,10 +156,29 @@ async def emergency_call(db: Database | Transaction, mac: Mac) -> EmergencyCall:
     )
 
 
-async def _times_changed(tx: Transaction, site: Site) -> None:
-    """Others hold for the phones of a site: of these too those count that come from now on."""
-    of_site = "mac IN (SELECT mac FROM phones WHERE folded(location) = ?)"
-    await tx.rows(f"{_TIMES_CHANGED} AND {of_site}", (now(), folded(site.name)))
+@asynccontextmanager
+async def _times_compared(tx: Transaction, *names: str) -> AsyncIterator[None]:
+    """What is done here to sites of these names may bring phones under other times, which count from now on."""
+    before = await _times_at(tx, names)
+    yield
+    await _times_changed(tx, [mac for mac, times in (await _times_at(tx, names)).items() if times != before[mac]])
+
+
+async def _times_at(tx: Transaction, names: Collection[str]) -> dict[str, str | None]:
+    """The times of each phone where somebody is logged in, and whose location is one of these names, as stored."""
+    rows = await tx.rows(
+        f"SELECT phones.mac, logout_at {_OF_LOGINS_AT}", (json.dumps([folded(name) for name in names]),)
+    )
+    return {row["mac"]: row["logout_at"] for row in rows}
+
+
+async def _times_changed(tx: Transaction, macs: list[str]) -> None:
+    """Others hold for whoever is logged in on these phones, named by their digits."""
+    await tx.rows(
+        "UPDATE phone_logins SET times_since = ? WHERE logged_in_at IS NOT NULL AND ended_at IS NULL"
+        " AND mac IN (SELECT value FROM json_each(?))",
+        (now(), json.dumps(macs)),
+    )
 
 
 async def _require_possible(tx: Transaction, attributes: Mapping[str, Any], site: Site | None = None) -> None:

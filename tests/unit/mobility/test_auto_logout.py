@@ -114,7 +114,7 @@ async def test_a_site_has_times_of_its_own_or_none(office: Evening) -> None:
     assert await office.state() == ended(EndReason.TIME_OF_DAY)
 
 
-@pytest.mark.parametrize("change", ["set", "added", "renamed", "moved", "deleted"])
+@pytest.mark.parametrize("change", ["set", "added", "renamed", "moved", "deleted", "namesake deleted"])
 async def test_a_time_that_is_over_when_it_comes_to_hold_logs_nobody_out(office: Evening, change: str) -> None:
     over = office.now() - timedelta(hours=1)
     times = {"logout_at": [f"{over:%H:%M}"]}
@@ -132,6 +132,14 @@ async def test_a_time_that_is_over_when_it_comes_to_hold_logs_nobody_out(office:
     elif change == "moved":
         await sites.create(office.db, SYSTEM, {"name": "Porto", **times})
         await phones.update(office.db, SYSTEM, DESK, {"location": "Porto"})
+    elif change == "namesake deleted":
+        # Two of one name, as they could once be added.
+        site = await sites.create(office.db, SYSTEM, {"name": "Porto"})
+        await sites.create(office.db, SYSTEM, {"name": "Lísbon", **times})
+        async with office.db.transaction() as tx:
+            await tx.rows("UPDATE sites SET name = 'Lisbon', folded_name = 'lisbon' WHERE uuid = ?", (site.uuid,))
+            await tx.rows("UPDATE phone_logins SET times_since = NULL")
+        await sites.delete(office.db, SYSTEM, site.uuid)
     else:
         site = await sites.create(office.db, SYSTEM, {"name": "Lisbon", "logout_at": []})
         of_settings = (time(over.hour, over.minute),)
@@ -154,6 +162,22 @@ async def test_what_does_not_change_the_times_puts_off_no_logout(office: Evening
     await sites.update(office.db, SYSTEM, site.uuid, {**times, "name": "LISBON", "emergency_location": "Rua 1"})
     await phones.update(office.db, SYSTEM, DESK, {"location": "lisbon", "name": "Desk 7"})
     await office.watch().look()
+    assert await office.state() == ended(EndReason.TIME_OF_DAY)
+
+
+@pytest.mark.parametrize("change", ["renamed", "set to what holds", "deleted"])
+async def test_a_site_without_times_of_its_own_puts_off_no_logout(office: Evening, change: str) -> None:
+    over = office.now() - timedelta(hours=1)
+    site = await sites.create(office.db, SYSTEM, {"name": "Lisbon"})
+    async with office.db.transaction() as tx:
+        await tx.rows("UPDATE phone_logins SET logged_in_at = ?", (timestamp(over - timedelta(hours=1)),))
+    if change == "renamed":
+        await sites.update(office.db, SYSTEM, site.uuid, {"name": "Porto", "logout_at": None})
+    elif change == "set to what holds":
+        await sites.update(office.db, SYSTEM, site.uuid, {"logout_at": None, "emergency_location": "Rua 1"})
+    else:
+        await sites.delete(office.db, SYSTEM, site.uuid)
+    await office.watch(logout_at=(time(over.hour, over.minute),)).look()
     assert await office.state() == ended(EndReason.TIME_OF_DAY)
 
 
