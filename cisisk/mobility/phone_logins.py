@@ -28,7 +28,7 @@ from cisisk.model.phone_login import (
 )
 from cisisk.model.profile import ProfileHead, misfit
 from cisisk.model.user import Actor
-from cisisk.store import default_profiles, phone_logins, phones, profiles, sites
+from cisisk.store import default_profiles, deployments, phone_logins, phones, profiles, sites
 from cisisk.store.database import Database
 from cisisk.store.listing import Listing, Page
 
@@ -269,17 +269,24 @@ class PhoneLogins:
         for waiting in await phone_logins.beginning_on(self._db, mac):
             if meant is not None and meant.uuid != waiting.uuid:
                 continue
-            called_off = replace(waiting, reason=reason)
             try:
                 if waiting.deployment is not None:
                     await self._switcher.cancel(actor, waiting.deployment)
             except Conflict:
+                if await self._has_ended(waiting.deployment):
+                    # It was called off or failed without the login's being told: there was none to end.
+                    await phone_logins.forget(self._db, waiting)
+                    continue
                 # It is just about to begin: then it ends like any other.
                 await phone_logins.leave_once_begun(self._db, waiting, reason)
+                called_off = replace(waiting, reason=reason)
             else:
                 await phone_logins.forget(self._db, waiting)
-                called_off = replace(called_off, ended_at=now())
+                called_off = replace(waiting, reason=reason, ended_at=now())
         return called_off
+
+    async def _has_ended(self, deployment: str | None) -> bool:
+        return deployment is not None and (await deployments.get(self._db, deployment)).ended_at is not None
 
     async def _give_back(self, actor: Actor, login: PhoneLogin) -> PhoneLogin:
         """Give the phone of a login something else, so that the login ends."""

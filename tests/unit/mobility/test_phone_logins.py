@@ -488,6 +488,20 @@ async def test_a_login_that_waits_for_the_end_of_a_call_can_be_called_off(office
     assert await phone_logins.beginning_on(office.db, DESK) == []
 
 
+@pytest.mark.parametrize("how", ["called off", "failed"])
+async def test_a_login_whose_switch_has_ended_without_its_being_told_is_none_to_end(office: People, how: str) -> None:
+    office.switches.in_call.add(DESK)
+    login = await office.log_in(office.anna, DESK)
+    deployment = await deployments.get(office.db, login.deployment or "")
+    if how == "called off":
+        await office.switches.cancel(ACTOR, deployment.uuid)
+    else:
+        await progress.failed(office.db, deployment, "When its time had come: Profile not found")
+    assert await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL) is None
+    assert await phone_logins.beginning_on(office.db, DESK) == []
+    assert await office.served(DESK) == office.home.cnf_xml
+
+
 async def test_a_login_survives_that_its_caller_goes_away(office: People) -> None:
     office.switches.going.clear()
     caller = asyncio.create_task(office.log_in(office.anna, DESK))
