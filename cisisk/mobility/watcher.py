@@ -46,6 +46,7 @@ _LONGEST_SLEEP = 60.0
 _KEPT = "The config stays in place"
 _TAKEN_BACK = "The phone is served again what it was served before. Restart: {}"
 _NOT_TAKEN_BACK = "Not rolled back: {}"
+_NOT_TAKEN_BACK_YET = "The rollback was cut off: {}"
 """What is done about a switch that has timed out, as the log says it."""
 
 _T = TypeVar("_T")
@@ -232,7 +233,11 @@ class Watcher:
                 else:
                     await self._do(deployment, decided)
         except CisiskError as error:
-            log.warning("switch of %s: %s", deployment.mac, error)
+            if isinstance(decided, RollBack):
+                # Others may settle what is cut off here, and nobody would log why it was begun.
+                _warn(deployment, decided.on, _NOT_TAKEN_BACK_YET.format(error))
+            else:
+                log.warning("switch of %s: %s", deployment.mac, error)
             watch.due = _now() + _AFTER_FAILURE
         finally:
             watch.busy = False

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from cisisk import appliance
 from cisisk.mobility import watcher
 from cisisk.mobility.deploy import CUT_OFF_BEFORE_RESTART
 from cisisk.model.deployment import NOT_NEEDED
+from cisisk.model.errors import StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.models import find_model
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
+from cisisk.store import progress
 from tests.e2e.premises import SECONDS, TIMING, Site, config, free_port, opened, settings_for, until
 from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator
 from tests.protocol.sip_registrar import SipRegistrar
@@ -191,6 +194,30 @@ async def test_a_phone_that_never_comes_is_served_again_what_it_runs(
         assert time_outs(phone.mac, caplog) == [
             f"(fetch): The phone is served again what it was served before. Restart: {NOT_NEEDED}"
         ]
+
+
+@pytest.mark.parametrize("refused", ["record", "written", "restart_tried"])
+async def test_a_rollback_of_which_the_database_refuses_something_is_logged_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    step, refusals = getattr(progress, refused), iter([True])
+
+    async def refuse_the_first(*args: Any, **options: Any) -> Any:
+        if any(getattr(each, "rolls_back", None) for each in args) and next(refusals, False):
+            raise StorageFailed("The change could not be stored: disk I/O error")
+        return await step(*args, **options)
+
+    async def logged() -> list[str]:
+        return time_outs(phone.mac, caplog)
+
+    monkeypatch.setattr(watcher, "_AFTER_FAILURE", timedelta(seconds=0.1))
+    monkeypatch.setattr(progress, refused, refuse_the_first)
+    async with premises(tmp_path) as there, there.in_service(faults=Faults(never_fetch=True)) as phone:
+        ended = await there.switch(phone.mac, **QUICK, on_timeout="rollback")
+        assert (ended["state"], ended["timed_out_on"]) == ("rolled_back", "fetch")
+        await until(logged, bool)
+        assert next(refusals, None) is None
+    assert (await logged())[0].startswith("(fetch): The rollback was cut off: The change could not be stored")
 
 
 async def test_what_somebody_else_has_put_in_its_place_is_not_rolled_back(
