@@ -39,7 +39,7 @@ def write_login(site: Site, user_uuid: str, mac: str = MAC, **columns: Any) -> N
     }
     with closing(sqlite3.connect(site.settings.data.dir / "cisisk.db")) as store:
         names, marks = ", ".join(row), ", ".join("?" * len(row))
-        store.execute(f"INSERT INTO phone_logins ({names}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
+        store.execute(f"INSERT INTO phone_logins ({names}) VALUES ({marks})", tuple(row.values()))  # noqa: S608 -- own names
         store.commit()
 
 

@@ -75,7 +75,7 @@ def fill(site: Site, table: str, count: int, **columns: str) -> None:
                 **({"position": number + 1} if table == "personal_contacts" else {}),
             }
             store.execute(
-                f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608
+                f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 -- own names
                 tuple(row.values()),
             )
         store.commit()

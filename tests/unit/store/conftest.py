@@ -34,7 +34,7 @@ def mac() -> Mac:
 def new_user(db: Database, actor: Actor) -> NewUser:
     """Make a user; the email follows the name."""
 
-    async def make(username: str = "anna", password_hash: str = "$hash", **columns: Any) -> User:  # noqa: S107
+    async def make(username: str = "anna", password_hash: str = "$hash", **columns: Any) -> User:  # noqa: S107 -- the hash of nothing
         row = {
             "first_name": "Anna",
             "last_name": "Arendt",
