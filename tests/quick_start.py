@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from cisisk.appliance import Appliance
+from cisisk.appliance.appliance import Appliance
 from cisisk.config import Settings
 from cisisk.identity import accounts
 from cisisk.identity.passwords import Cost, Passwords

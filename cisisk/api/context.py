@@ -6,17 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 from aiohttp import hdrs, web
 
 from cisisk.api.health import Health
-from cisisk.client_address import client_address
+from cisisk.identity.client_address import client_address
 from cisisk.config import Settings
 from cisisk.identity.accounts import Accounts
-from cisisk.mobility.bulk import SwitchJobs
-from cisisk.mobility.feed import Feed
+from cisisk.mobility.switch_jobs import SwitchJobs
+from cisisk.events.feed import Feed
 from cisisk.mobility.findings import Findings
 from cisisk.mobility.phone_logins import PhoneLogins
 from cisisk.mobility.profiles import Profiles
 from cisisk.mobility.switch import Switcher
-from cisisk.mobility.takeover import Takeover
-from cisisk.mobility.webhooks import Webhooks
+from cisisk.adoption.directory import Takeover
+from cisisk.events.webhooks import Webhooks
 from cisisk.model.mac import Mac
 from cisisk.model.revision import ANY_VERSION
 from cisisk.model.user import Actor, User

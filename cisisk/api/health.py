@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol
 
-from cisisk.mobility.asterisk.connection import Asterisk
+from cisisk.pbx.connection import Asterisk
 from cisisk.provisioning.http.server import HttpServer
 from cisisk.store.database import Database
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from cisisk import appliance
+from cisisk.appliance import appliance
 from cisisk.config import Settings
 from cisisk.model.errors import CisiskError
 

@@ -5,12 +5,13 @@ import asyncio
 import logging
 import signal
 
-from cisisk import appliance, malloc
-from cisisk.appliance import Appliance
+from cisisk.appliance import appliance
+from cisisk.appliance import process
+from cisisk.appliance.appliance import Appliance
 from cisisk.cli import log as logs
 from cisisk.cli.options import add_config, load_settings
 from cisisk.config import Settings
-from cisisk.sd_notify import notify, watchdog_interval
+from cisisk.appliance.process import notify, watchdog_interval
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the appliance; 0 after an orderly stop, 1 when a part of it died."""
     settings = load_settings(arguments)
     logs.configure(settings.log)
-    malloc.configure()
+    process.configure_malloc()
     return asyncio.run(_serve(settings))
 
 

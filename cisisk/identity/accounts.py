@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from cisisk.identity.brake import Brake
+from cisisk.identity.throttle import Brake
 from cisisk.identity.passwords import PIN, Passwords
 from cisisk.identity.tokens import Claims, KeyRing
 from cisisk.model.clock import after

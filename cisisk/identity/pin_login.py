@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from cisisk.identity.brake import Brake, Key, address_key
+from cisisk.identity.throttle import Brake, Key, address_key
 from cisisk.identity.passwords import Passwords
 from cisisk.model.clock import Timestamp, timestamp
 from cisisk.model.errors import StorageFailed, TooManyAttempts, Unauthenticated

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
-from cisisk.mobility.calls import Calls, CallState
+from cisisk.pbx.calls import Calls, CallState
 from cisisk.mobility.phone_logins import PhoneLogins
 from cisisk.mobility.switch import Switcher
 from cisisk.model.errors import CisiskError, NotFound, StorageFailed

@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
-from cisisk.mobility.contacts import Contacts
-from cisisk.mobility.restart import service_control
-from cisisk.mobility.restart.execute import PhoneCommands
-from cisisk.mobility.restart.method import Attempt, NotRestarted, Restarts, Target
-from cisisk.mobility.turns import Turns
+from cisisk.fetches.tracker import Contacts
+from cisisk.restart import service_control
+from cisisk.restart.execute import PhoneCommands
+from cisisk.restart.method import Attempt, Restarts
+from cisisk.model.target import NotRestarted, Target
+from cisisk.provisioning.phone_locks import Turns
 from cisisk.model.clock import Timestamp, now
 from cisisk.model.deployment import NOW, TOLD_AGAIN, WHEN_RUNNING, Deployment
 from cisisk.model.errors import CisiskError, Conflict, StorageFailed

@@ -3,7 +3,7 @@
 import asyncio
 
 from cisisk.mobility import emergency
-from cisisk.mobility.loads import load_findings
+from cisisk.provisioning.firmware import load_findings
 from cisisk.model import sep_config
 from cisisk.model.deployment import Deployment
 from cisisk.model.errors import Invalid

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, TypeAlias, TypeVar
 
 from cisisk.mobility.switch import Switcher
-from cisisk.mobility.turns import Turns
+from cisisk.provisioning.phone_locks import Turns
 from cisisk.model.clock import now
 from cisisk.model.deployment import NOW, Deployment, OnTimeout, Origin, Policy
 from cisisk.model.errors import CisiskError, Conflict, NotFound, StorageFailed
@@ -30,7 +30,7 @@ from cisisk.model.profile import ProfileHead, misfit
 from cisisk.model.user import Actor
 from cisisk.store import default_profiles, deployments, phone_logins, phones, profiles, sites
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing, Page
+from cisisk.model.listing import Listing, Page
 
 log = logging.getLogger(__name__)
 

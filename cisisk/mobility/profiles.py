@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cisisk.mobility.loads import load_findings
+from cisisk.provisioning.firmware import load_findings
 from cisisk.model import sep_config
 from cisisk.model.profile import Profile
 from cisisk.model.sep_config import Finding

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 from cisisk.mobility import emergency
 from cisisk.mobility.deploy import Deployer
-from cisisk.mobility.registrations import Watched
-from cisisk.mobility.restart import service_control
-from cisisk.mobility.restart.method import NotRestarted, Restarts, Target
+from cisisk.pbx.registrations import Watched
+from cisisk.restart import service_control
+from cisisk.restart.method import Restarts
+from cisisk.model.target import NotRestarted, Target
 from cisisk.model import placeholders
 from cisisk.model.clock import now
 from cisisk.model.deployment import IDLE, NOT_NEEDED, NOW, Deployment, OnTimeout, Origin, Plan, Policy

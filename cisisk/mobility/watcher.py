@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from cisisk.mobility import verdict
-from cisisk.mobility.asterisk.connection import AsteriskAway, AsteriskRefused
-from cisisk.mobility.calls import Calls
-from cisisk.mobility.contacts import Contacts
-from cisisk.mobility.feed import Feed, FellBehind, Follower
-from cisisk.mobility.registrations import Registered, Registrations, Watched
-from cisisk.mobility.restart.method import Registration, Target
+from cisisk.mobility import next_action as verdict  # RENAMED
+from cisisk.pbx.connection import AsteriskAway, AsteriskRefused
+from cisisk.pbx.calls import Calls
+from cisisk.fetches.tracker import Contacts
+from cisisk.events.feed import Feed, FellBehind, Follower
+from cisisk.pbx.registrations import Registered, Registrations, Watched
+from cisisk.model.target import Registration, Target
 from cisisk.mobility.switch import Switcher
-from cisisk.mobility.verdict import Begin, BeginWhenIdle, End, RollBack, Settle, Sight, TimeOut, Trigger, Verdict, Wait
+from cisisk.mobility.next_action import Begin, BeginWhenIdle, End, RollBack, Settle, Sight, TimeOut, Trigger, Verdict, Wait
 from cisisk.model.clock import Timestamp, now
 from cisisk.model.deployment import IDLE, RESTART_OK, Awaited, Deployment, DeploymentState, StepName
 from cisisk.model.errors import CisiskError, Conflict, NotFound, StorageFailed

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from cisisk.mobility.restart.execute import PhoneCommands
+from cisisk.restart.execute import PhoneCommands
 
 PATH = "/cisco/authentication"
 """Goes into the ``authenticationURL`` of profiles: ``http://<this Cisisk>:8080/cisco/authentication``."""

@@ -20,7 +20,7 @@ from cisisk.phone_services.paging import Part, part_from
 from cisisk.phone_services.request import Asked
 from cisisk.store import contacts
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing, Page
+from cisisk.model.listing import Listing, Page
 
 TITLE = "Corporate"
 

@@ -14,7 +14,7 @@ from cisisk.phone_services import request as requests
 from cisisk.phone_services.answers import Answer, refusal, response
 from cisisk.phone_services.corporate import CorporateDirectory
 from cisisk.phone_services.families import Screen
-from cisisk.phone_services.gate import Gate, Visit
+from cisisk.phone_services.auth import Gate, Visit
 from cisisk.phone_services.links import PREFIX
 from cisisk.phone_services.objects import SELECT, Menu, MenuItem
 from cisisk.phone_services.personal import PersonalDirectory

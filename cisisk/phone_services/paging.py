@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from cisisk.phone_services.objects import SoftKey
-from cisisk.store.listing import Page
+from cisisk.model.listing import Page
 
 MAX_START = 1_000_000
 """Nobody has longer lists, and no digits more fit into the URLs."""

@@ -9,7 +9,7 @@ from cisisk.model.errors import Conflict, TooManyAttempts, Unauthenticated
 from cisisk.model.user import PIN_FORM
 from cisisk.phone_services import people
 from cisisk.phone_services.answers import Answer
-from cisisk.phone_services.gate import TICKET, Gate, Visit
+from cisisk.phone_services.auth import TICKET, Gate, Visit
 from cisisk.phone_services.objects import (
     BACKSPACE,
     DIAL,
@@ -29,7 +29,7 @@ from cisisk.phone_services.paging import Part, part_from, start_from
 from cisisk.phone_services.problems import FORM_EXPIRED, FULL, WRONG_LOGIN, NotShown
 from cisisk.store import contacts
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing, Page
+from cisisk.model.listing import Listing, Page
 
 TITLE = "Personal"
 EDIT_DIAL = SoftKey("EditDial", "SoftKey:EditDial")

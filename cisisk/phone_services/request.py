@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from aiohttp import hdrs, web
 
-from cisisk.client_address import client_address
+from cisisk.identity.client_address import client_address
 from cisisk.model.errors import Invalid
 from cisisk.model.mac import Mac
 from cisisk.model.user import Actor

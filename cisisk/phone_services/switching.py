@@ -25,7 +25,7 @@ from cisisk.model.phone_login import (
 )
 from cisisk.model.profile import ProfileHead
 from cisisk.phone_services.answers import Answer, refusal
-from cisisk.phone_services.gate import TICKET, Gate, Visit
+from cisisk.phone_services.auth import TICKET, Gate, Visit
 from cisisk.phone_services.objects import SELECT, Menu, MenuItem, SoftKey, Text
 from cisisk.phone_services.paging import Part, last_start, start_from
 from cisisk.phone_services.problems import (

@@ -10,7 +10,7 @@ from cisisk.model.firmware import LOADS
 from cisisk.provisioning.firmware import Load, find_load
 from cisisk.provisioning.library import Entry, Library
 from cisisk.provisioning.purpose import Purpose, purpose
-from cisisk.store.listing import Listing, Page
+from cisisk.model.listing import Listing, Page
 
 
 class FileKind(StrEnum):

@@ -7,7 +7,7 @@ from typing import Protocol
 from lxml import etree
 from yarl import URL
 
-from cisisk.mobility.sip.message import Request
+from cisisk.sip.message import Request
 from cisisk.model.mac import Mac
 from cisisk.simulator import notify, registration
 from cisisk.simulator.authentication import is_authorised

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import unquote
 
-from cisisk.mobility.sip.message import Malformed, Request, split
+from cisisk.sip.message import Malformed, Request, split
 
 _EVENTS = frozenset({"check-sync", "service-control"})
 _STAMPS = ("ConfigVersionStamp", "DialplanVersionStamp", "SoftkeyVersionStamp")

@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from cisisk.mobility.sip import digest, message
-from cisisk.mobility.sip.digest import Unanswerable
-from cisisk.mobility.sip.message import MAX_BYTES, Malformed, Request, Response, Unsendable
-from cisisk.mobility.sip.transaction import MAGIC, host, read_stream
+from cisisk.sip import digest
+from cisisk.sip import message
+from cisisk.sip.digest import Unanswerable
+from cisisk.sip.message import MAX_BYTES, Malformed, Request, Response, Unsendable
+from cisisk.sip.transaction import MAGIC, host, read_stream
 from cisisk.simulator.running_config import LineAtProxy
 from cisisk.simulator.timing import Timing
 

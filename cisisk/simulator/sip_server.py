@@ -5,9 +5,9 @@ import secrets
 from contextlib import AsyncExitStack, suppress
 from typing import Protocol, Self
 
-from cisisk.mobility.sip import message
-from cisisk.mobility.sip.message import MAX_BYTES, Malformed, Request, Response, Unsendable
-from cisisk.mobility.sip.transaction import read_stream
+from cisisk.sip import message
+from cisisk.sip.message import MAX_BYTES, Malformed, Request, Response, Unsendable
+from cisisk.sip.transaction import read_stream
 from cisisk.simulator.notify import Order, Verdict
 
 _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 501: "Not Implemented"}

@@ -10,7 +10,8 @@ from uuid import uuid4
 from cisisk.model.clock import Timestamp, now
 from cisisk.model.user import Actor
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Listing, Page, Source
+from cisisk.store.listing import Source
+from cisisk.model.listing import Listing, Page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ from cisisk.model.mac import Mac
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.store import audit, phone_logins, steps
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Listing, Page, Source
+from cisisk.store.listing import Source
+from cisisk.model.listing import Listing, Page
 
 CHANGED_ON_DISK = "config.changed_on_disk"
 """The audit row of a config that somebody else wrote or removed."""

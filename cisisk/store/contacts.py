@@ -14,7 +14,8 @@ from cisisk.model.user import Actor
 from cisisk.store import audit, users
 from cisisk.store.changes import change, insert
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Listing, Page, Source
+from cisisk.store.listing import Source
+from cisisk.model.listing import Listing, Page
 
 MAX_PERSONAL = 10_000
 """Contacts of one user: more than anybody pages through on a phone, and a bound for a user who fills the disk."""

@@ -20,7 +20,8 @@ from cisisk.model.errors import NotFound
 from cisisk.model.mac import Mac
 from cisisk.store import steps
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Listing, Page, Source
+from cisisk.store.listing import Source
+from cisisk.model.listing import Listing, Page
 
 COLUMNS = tuple(column.name for column in fields(Deployment))
 """The columns have the names of what they hold."""

@@ -13,7 +13,8 @@ from cisisk.model.user import Actor
 from cisisk.store import audit
 from cisisk.store.changes import change, insert
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Listing, Page, Source
+from cisisk.store.listing import Source
+from cisisk.model.listing import Listing, Page
 
 _SELECT = (
     "SELECT uuid, type, extension, name, description, voicemail, voicemail_passcode IS NOT NULL AS has_passcode,"

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 from cisisk.model.clock import Timestamp
 from cisisk.model.mac import Mac
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing, Page, Source
+from cisisk.store.listing import Source
+from cisisk.model.listing import Listing, Page
 
 Row: TypeAlias = tuple[str, str, str, int, str, str, str | None, str, str | None, int, int, int, int, float, str]
 """One fetch to be stored: the attributes of :class:`LoggedFetch` in their order, without the number; the MAC as its

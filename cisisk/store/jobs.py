@@ -16,7 +16,8 @@ from cisisk.model.switch_job import JobRow, JobState, NewRow, Pace, SwitchJob
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.store import audit
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Listing, Page, Source
+from cisisk.store.listing import Source
+from cisisk.model.listing import Listing, Page
 
 RowKey: TypeAlias = tuple[str, int]
 """The uuid of a job, and the number of one of its rows."""

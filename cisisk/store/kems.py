@@ -15,7 +15,8 @@ from cisisk.model.user import Actor
 from cisisk.store import audit, phones
 from cisisk.store.changes import change, insert
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Listing, Page, Source
+from cisisk.store.listing import Source
+from cisisk.model.listing import Listing, Page
 
 _SELECT = (
     "SELECT kems.uuid, kems.model, kems.mac, ip, connected_phone, kems.software_version, software_type,"

@@ -12,7 +12,8 @@ from cisisk.model.user import SUPERADMIN_LEVEL, SUPERADMIN_PERMISSION, Actor, Pe
 from cisisk.store import audit, users
 from cisisk.store.changes import change
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Listing, Page, Source
+from cisisk.store.listing import Source
+from cisisk.model.listing import Listing, Page
 
 _SELECT = "SELECT uuid, level, name, description, created_at, updated_at, revision FROM permissions"
 _SELECT_HELD = (

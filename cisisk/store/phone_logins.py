@@ -17,7 +17,8 @@ from cisisk.model.profile import ProfileHead
 from cisisk.model.user import Actor
 from cisisk.store import audit, sites
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Listing, Page, Source
+from cisisk.store.listing import Source
+from cisisk.model.listing import Listing, Page
 
 _COLUMNS = (
     "phone_logins.uuid, phone_logins.mac, phones.name AS phone_name, phones.location, phone_logins.user_uuid,"

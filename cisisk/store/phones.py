@@ -16,7 +16,8 @@ from cisisk.model.user import Actor
 from cisisk.store import audit, deployments, phone_logins, profiles, sites
 from cisisk.store.changes import change
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Listing, Page, Source
+from cisisk.store.listing import Source
+from cisisk.model.listing import Listing, Page
 
 MAX_STRANGERS = 10_000
 """Sightings kept of phones that are not in the inventory: more than one site has, and a bound for a hostile LAN."""

@@ -15,7 +15,8 @@ from cisisk.model.user import Actor
 from cisisk.store import audit
 from cisisk.store.changes import change
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Listing, Page, Source
+from cisisk.store.listing import Source
+from cisisk.model.listing import Listing, Page
 
 _SELECT = (
     "SELECT uuid, user_uuid, name, description, cnf_xml, compatible_models, software_type, placeholders,"

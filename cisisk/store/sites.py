@@ -18,7 +18,8 @@ from cisisk.model.user import Actor
 from cisisk.store import audit, profiles
 from cisisk.store.changes import change, insert
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Listing, Page, Source
+from cisisk.store.listing import Source
+from cisisk.model.listing import Listing, Page
 
 _SELECT = (
     "SELECT uuid, name, logout_profile_uuid, emergency_location, emergency_caller_id, logout_at, created_at,"

@@ -13,7 +13,8 @@ from cisisk.model.user import SUPERADMIN_LEVEL, SUPERADMIN_PERMISSION, SYSTEM, A
 from cisisk.store import audit
 from cisisk.store.changes import change
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Listing, Page, Source
+from cisisk.store.listing import Source
+from cisisk.model.listing import Listing, Page
 
 _SELECT = (
     "SELECT users.uuid, first_name, last_name, username, email, phone, lang, location, nationality, timezone,"

@@ -17,7 +17,8 @@ from cisisk.model.webhook import DeliveryState, Webhook, WebhookDelivery
 from cisisk.store import audit
 from cisisk.store.changes import change
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Listing, Page, Source
+from cisisk.store.listing import Source
+from cisisk.model.listing import Listing, Page
 
 MAX_WEBHOOKS = 50
 """Each reads every step and keeps deliveries of its own."""

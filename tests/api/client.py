@@ -14,8 +14,9 @@ from uuid import UUID
 import aiohttp
 from yarl import URL
 
-from cisisk import __version__, appliance
-from cisisk.appliance import Appliance
+from cisisk import __version__
+from cisisk.appliance import appliance
+from cisisk.appliance.appliance import Appliance
 from cisisk.config import Settings, build
 from tests.quick_start import need_not_survive, put_empty_store
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from cisisk import appliance
+from cisisk.appliance import appliance
 from cisisk.cli import main
 from cisisk.config import Settings
 from tests.api.client import PASSWORD, Client, Site, check_error

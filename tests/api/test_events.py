@@ -17,7 +17,7 @@ import pytest
 
 from cisisk.api.handlers import events
 from cisisk.identity.tokens import Claims, KeyRing
-from cisisk.mobility import feed
+from cisisk.events import feed
 from tests.api.client import MAC, SWITCH, UNKNOWN, Client, Site, check_error
 from tests.api.client import site as opened
 from tests.api.conftest import SiteWith

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cisisk import appliance
+from cisisk.appliance import appliance
 from cisisk.api.handlers import files as handlers
 from cisisk.provisioning import uploads
 from cisisk.provisioning.staging import STAGING

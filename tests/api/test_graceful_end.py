@@ -8,7 +8,7 @@ from typing import Self
 import aiohttp
 import pytest
 
-from cisisk import appliance
+from cisisk.appliance import appliance
 from cisisk.config import Settings
 from tests.api.client import CONFIG, MAC, SWITCH, Client, settings_for
 

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from cisisk.api.routes import ROUTES
-from cisisk.mobility import webhooks
+from cisisk.events import webhooks
 from tests.api.client import MAC, SWITCH, Site
 
 CHECKS = (

@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from cisisk import appliance
+from cisisk.appliance import appliance
 from cisisk.config import Settings
 from cisisk.model.errors import ConfigurationError
 from tests.api.client import Client, settings_for

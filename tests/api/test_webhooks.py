@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cisisk.mobility import webhooks as module
+from cisisk.events import webhooks as module
 from cisisk.model.webhook import key_of
 from tests.api.client import MAC, SWITCH, TIME, UNKNOWN, Site, check_error
 from tests.api.client import site as opened

@@ -16,8 +16,8 @@ from contextlib import closing
 from pathlib import Path
 
 from cisisk.config import FetchLog as Settings
-from cisisk.mobility.discovery import Discovery
-from cisisk.mobility.fetch_log import FetchLog, _row
+from cisisk.fetches.discovery import Discovery
+from cisisk.fetches.log import FetchLog, _row
 from cisisk.model.clock import now
 from cisisk.model.mac import Mac
 from cisisk.provisioning.fetch import Fetch, Outcome

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cisisk.mobility.restart.method import Restarts
+from cisisk.restart.method import Restarts
 from cisisk.model.mac import Mac
 from cisisk.provisioning.library import Library
 from cisisk.store import progress

@@ -13,8 +13,8 @@ from typing import Any
 
 import aiohttp
 
-from cisisk import appliance
-from cisisk.appliance import Appliance
+from cisisk.appliance import appliance
+from cisisk.appliance.appliance import Appliance
 from cisisk.config import Settings, build
 from cisisk.model.mac import Mac
 from cisisk.simulator.models import PhoneModel, find_model

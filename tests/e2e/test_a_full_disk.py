@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cisisk import appliance
+from cisisk.appliance import appliance
 from cisisk.mobility.deploy import CUT_OFF_BEFORE_WRITING, SERVED_ALL_THE_SAME
 from cisisk.model.errors import StartRefused
 from cisisk.model.mac import Mac

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cisisk import appliance
+from cisisk.appliance import appliance
 from cisisk.config import Settings
 from cisisk.mobility.phone_logins import PhoneLogins
 from cisisk.model.phone_login import LoggedInElsewhere, LoginWay, PhoneLogin

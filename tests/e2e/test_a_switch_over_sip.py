@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cisisk.mobility.restart.method import NotRestarted, Registration, Target
-from cisisk.mobility.restart.sip_notify import SipNotify
-from cisisk.mobility.sip.transaction import SipClient
+from cisisk.model.target import NotRestarted, Registration, Target
+from cisisk.restart.sip_notify import SipNotify
+from cisisk.sip.transaction import SipClient
 from cisisk.model.phone import Software
 from cisisk.simulator.models import find_model
 from cisisk.simulator.phone import SimulatedPhone

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cisisk import appliance
+from cisisk.appliance import appliance
 from cisisk.mobility.auto_logout import AutoLogout
 from cisisk.model.logout_times import local_zone
 from cisisk.simulator.boot import Via

@@ -11,7 +11,7 @@ from typing import Any, Self
 import aiohttp
 import pytest
 
-from cisisk import appliance
+from cisisk.appliance import appliance
 from cisisk.mobility.deploy import (
     CUT_OFF_BEFORE_RESTART,
     CUT_OFF_BEFORE_WRITING,
@@ -20,7 +20,7 @@ from cisisk.mobility.deploy import (
     SUPERSEDED,
     Deployer,
 )
-from cisisk.mobility.restart.method import Restarts
+from cisisk.restart.method import Restarts
 from cisisk.mobility.switch import Switcher
 from cisisk.model.errors import StorageFailed
 from cisisk.model.mac import Mac

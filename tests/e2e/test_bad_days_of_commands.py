@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from cisisk import appliance
+from cisisk.appliance import appliance
 from cisisk.api.health import Health
-from cisisk.appliance import Appliance
+from cisisk.appliance.appliance import Appliance
 from cisisk.cli import control, main
 from cisisk.cli.demo import story
 from cisisk.cli.demo.client import DemoClient
 from cisisk.cli.serve import _serve
-from cisisk.mobility.contacts import Contacts
+from cisisk.fetches.tracker import Contacts
 from cisisk.model.errors import ConfigurationError
 from tests.e2e.premises import settings_for
 from tests.e2e.test_the_service import CISISK, SECONDS, environment, run

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from cisisk import appliance
+from cisisk.appliance import appliance
 from cisisk.mobility import watcher
 from cisisk.mobility.deploy import CUT_OFF_BEFORE_RESTART
 from cisisk.model.deployment import NOT_NEEDED

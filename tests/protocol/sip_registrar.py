@@ -8,9 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from cisisk.mobility.sip import message
-from cisisk.mobility.sip.message import Malformed, Request, Response
-from cisisk.mobility.sip.transaction import read_stream
+from cisisk.sip import message
+from cisisk.sip.message import Malformed, Request, Response
+from cisisk.sip.transaction import read_stream
 
 NONCE = "47364c23432d2e131a5fb210812c"
 _REASONS = {200: "OK", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 503: "Service Unavailable"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cisisk.mobility.contacts import Contacts
+from cisisk.fetches.tracker import Contacts
 from cisisk.model.mac import Mac
 from cisisk.provisioning.access.alarm import Kind
 from cisisk.provisioning.access.policy import AccessPolicy, Mode
@@ -24,7 +24,7 @@ from cisisk.simulator import tftp_client
 from cisisk.simulator.tftp_download import FileAbsent
 from cisisk.store import audit, migrations
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 PHONES, NEIGHBOURS, WORKERS = 500, 4096, 40
 BLOCK = 0x001122ABC000

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from cisisk.mobility.sip import message
-from cisisk.mobility.sip.message import Request
+from cisisk.sip import message
+from cisisk.sip.message import Request
 from cisisk.model.mac import Mac
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.fleet import Fleet, line_up

@@ -31,7 +31,7 @@ from cisisk.model.phone_login import EndReason, LoginState, LoginWay, NoFittingP
 from cisisk.model.user import Actor, User
 from cisisk.store import default_profiles, phones, profiles, users
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 _AT_ONCE = 16
 """Logouts of everybody at the same time: each holds on to a phone for some seconds."""

@@ -6,7 +6,7 @@ from cisisk.api.context import ACCESS, actor, mac_of
 from cisisk.api.envelope import reply, reply_list
 from cisisk.api.openapi import operation
 from cisisk.api.schemas.access import AccessAlarmOut, AllowedFetchOut
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 _ALARM, _ALLOWED = AccessAlarmOut(), AllowedFetchOut()
 

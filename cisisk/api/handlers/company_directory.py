@@ -8,7 +8,7 @@ from cisisk.api.openapi import QUERY, Access, body_of, operation
 from cisisk.api.schemas.contact import CompanyContactIn, CompanyContactOut
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.store import contacts
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 _CONTACT, _TAG = CompanyContactOut(), "Company directory"
 

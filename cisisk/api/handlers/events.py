@@ -12,7 +12,7 @@ from cisisk.api.context import FEED, REQUEST_ID, database, uuid_of
 from cisisk.api.middleware import authorise
 from cisisk.api.openapi import QUERY, operation
 from cisisk.api.schemas.event import MAX_NUMBER, EventQuery
-from cisisk.mobility.feed import Reader, written
+from cisisk.events.feed import Reader, written
 from cisisk.model.deployment import Step
 from cisisk.model.errors import Forbidden, Invalid, StorageFailed, Unauthenticated
 from cisisk.store import deployments, steps

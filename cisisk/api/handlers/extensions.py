@@ -8,7 +8,7 @@ from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.extension import ExtensionIn, ExtensionOut, UserExtensionIn, UserExtensionOut
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.store import extensions, users
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 _EXTENSION, _LINK = ExtensionOut(), UserExtensionOut()
 _TAG, _LINK_TAG = "Extensions", "User extensions"

@@ -6,10 +6,10 @@ from cisisk.api.context import database, mac_of
 from cisisk.api.envelope import reply_list, reply_page
 from cisisk.api.openapi import QUERY, operation
 from cisisk.api.schemas.fetch import BootOut, BootQuery, FetchOut, FetchQuery
-from cisisk.mobility import boot_log
+from cisisk.fetches import boot_log
 from cisisk.store import fetches
 from cisisk.store.fetches import Wanted
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 _FETCH, _BOOT = FetchOut(), BootOut()
 _OF_LISTS = ("limit", "offset", "q", "sort")

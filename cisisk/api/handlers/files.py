@@ -16,7 +16,7 @@ from cisisk.model.errors import Invalid, NotFound, Stale, TooLarge
 from cisisk.provisioning import files
 from cisisk.provisioning.library import Stamp
 from cisisk.provisioning.source import NotServed
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 log = logging.getLogger(__name__)
 

@@ -21,12 +21,12 @@ from cisisk.api.schemas.job import (
     SwitchJobOut,
     SwitchJobQuery,
 )
-from cisisk.mobility.bulk import Order
+from cisisk.mobility.switch_jobs import Order
 from cisisk.model.deployment import Policy
 from cisisk.model.job_table import Table
 from cisisk.model.switch_job import JobRow, Pace, SwitchJob, usual_canary
 from cisisk.store import jobs
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 TABLE_ROWS = 500
 """Rows of a table that are read and written at once: some milliseconds in which nothing else is read."""

@@ -8,7 +8,7 @@ from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.kem import KemIn, KemOut
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.store import kems
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 _KEM, _TAG = KemOut(), "Cisco key expansion modules"
 

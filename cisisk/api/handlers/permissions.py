@@ -8,7 +8,7 @@ from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.user import PermissionIn, PermissionOut, UserPermissionIn, UserPermissionOut
 from cisisk.store import permissions
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 _PERMISSION, _HELD = PermissionOut(), UserPermissionOut()
 

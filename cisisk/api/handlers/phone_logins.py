@@ -14,7 +14,7 @@ from cisisk.api.schemas.phone_login import (
 from cisisk.model.errors import NotFound
 from cisisk.model.phone_login import EndReason
 from cisisk.store import default_profiles, users
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 _LOGIN, _DEFAULTS = PhoneLoginOut(), DefaultProfilesOut()
 _TAG = "Logins on phones"

@@ -11,7 +11,7 @@ from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.phone import CiscoPhoneIn, CiscoPhoneOut, PhoneIn, PhoneOut
 from cisisk.model.errors import Invalid, NotFound
 from cisisk.store import phones
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 _PHONE, _CISCO_PHONE = PhoneOut(), CiscoPhoneOut()
 

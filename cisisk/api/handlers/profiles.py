@@ -16,7 +16,7 @@ from cisisk.api.schemas.phone import (
 )
 from cisisk.mobility.profiles import JudgedProfile
 from cisisk.store import profiles, users
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 _PROFILE, _WARNINGS = ProfileOut(), WarningOut(many=True)
 

@@ -8,7 +8,7 @@ from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.service import ServiceIn, ServiceOut
 from cisisk.store import services
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 _SERVICE, _TAG = ServiceOut(), "Cisco services"
 

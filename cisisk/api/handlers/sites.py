@@ -8,7 +8,7 @@ from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.site import SiteIn, SiteOut
 from cisisk.store import sites
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 _SITE, _TAG = SiteOut(), "Sites"
 

@@ -8,7 +8,7 @@ from cisisk.api.openapi import QUERY, Access, operation
 from cisisk.api.schemas.listing import AuditQuery, UserAuditQuery
 from cisisk.api.schemas.system import AuditEntryOut, HealthOut, HelloOut
 from cisisk.store import audit
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 _ENTRY = AuditEntryOut()
 

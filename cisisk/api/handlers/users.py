@@ -10,7 +10,7 @@ from cisisk.api.schemas.phone import PhoneOut
 from cisisk.api.schemas.phone_login import PhoneLoginOut
 from cisisk.api.schemas.user import CiscoUserOut, HeldPermissionOut, MeOut, UserIn, UserOut
 from cisisk.store import phones, pins, users
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 _USER, _PHONE = UserOut(), PhoneOut()
 

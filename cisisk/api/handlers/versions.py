@@ -11,7 +11,7 @@ from cisisk.api.schemas.version import DiffOut, VersionOut, VersionQuery
 from cisisk.model.errors import NotFound
 from cisisk.model.sep_config.diff import diff
 from cisisk.store import configs, phones
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 _VERSION, _DIFF = VersionOut(), DiffOut()
 _MAX_DIGITS = 18

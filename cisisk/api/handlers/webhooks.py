@@ -11,7 +11,7 @@ from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.webhook import DeliveryOut, DeliveryQuery, WebhookIn, WebhookOut, WebhookWithSecretOut
 from cisisk.model.webhook import Webhook
 from cisisk.store import webhooks
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 _WEBHOOK, _DELIVERY = WebhookOut(), DeliveryOut()
 _TAG = "Webhooks"

@@ -3,7 +3,7 @@
 from marshmallow import Schema, fields
 
 from cisisk.api.schemas.fields import In, Uuid, text
-from cisisk.mobility.takeover import NoteKind
+from cisisk.adoption.directory import NoteKind
 
 
 class AdoptionIn(In):

@@ -4,8 +4,8 @@ from marshmallow import Schema, fields, validate
 
 from cisisk.api.schemas.fields import IpAddress, MacAddress, Moment, Timestamp, text
 from cisisk.api.schemas.listing import ListQuery
-from cisisk.mobility.boot_texts import Care
-from cisisk.mobility.boots import Kind
+from cisisk.fetches.boot_texts import Care
+from cisisk.fetches.boots import Kind
 from cisisk.provisioning.fetch import Outcome
 from cisisk.provisioning.purpose import Purpose
 

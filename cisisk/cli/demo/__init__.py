@@ -9,8 +9,8 @@ import socket
 import tempfile
 from pathlib import Path
 
-from cisisk import appliance
-from cisisk.appliance import Appliance
+from cisisk.appliance import appliance
+from cisisk.appliance.appliance import Appliance
 from cisisk.cli import log as logs
 from cisisk.cli.demo.client import DemoClient, DemoFailed
 from cisisk.cli.demo.story import Story

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from importlib import resources
 from typing import Any, Self
 
-from cisisk.appliance import Appliance
+from cisisk.appliance.appliance import Appliance
 from cisisk.cli.demo.client import DemoClient
 from cisisk.model.deployment import RESTART_OK
 from cisisk.model.mac import Mac

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from cisisk import appliance
-from cisisk.identity.brake import FREE_FAILURES
+from cisisk.appliance import appliance
+from cisisk.identity.throttle import FREE_FAILURES
 from cisisk.model.errors import ConfigurationError, StartRefused
 from cisisk.model.user import SUPERADMIN_PERMISSION
 from tests.e2e.premises import PASSWORD, Site, opened, settings_for, until

@@ -10,7 +10,7 @@ import pytest
 
 from cisisk.identity.accounts import ADMIN, Accounts, Login
 from cisisk.identity.administrators import Administrators
-from cisisk.identity.brake import FREE_FAILURES, Brake
+from cisisk.identity.throttle import FREE_FAILURES, Brake
 from cisisk.identity.passwords import Passwords
 from cisisk.identity.tokens import KeyRing
 from cisisk.model.errors import (
@@ -25,7 +25,7 @@ from cisisk.model.errors import (
 from cisisk.model.user import SUPERADMIN_PERMISSION, Actor, User
 from cisisk.store import audit, logins, permissions, pins, users
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 PASSWORD, PIN = "sentinel-password", "73317331"
 HERE, THERE = Actor(ip="192.0.2.1", user_agent="tests"), Actor(ip="192.0.2.2")

@@ -17,7 +17,7 @@ from cisisk.model.mac import Mac
 from cisisk.model.user import Actor, User
 from cisisk.store import audit, pins, service_sessions, users
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 from cisisk.store.service_sessions import Desk, ServiceSession
 from tests.unit.identity.conftest import Clock
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from cisisk.mobility.auto_logout import AutoLogout, LogoutRules
-from cisisk.mobility.calls import Calls as AsteriskCalls
-from cisisk.mobility.calls import CallState
+from cisisk.pbx.calls import Calls as AsteriskCalls
+from cisisk.pbx.calls import CallState
 from cisisk.mobility.phone_logins import PhoneLogins
-from cisisk.mobility.restart.method import Target
+from cisisk.model.target import Target
 from cisisk.mobility.switch import Switcher
 from cisisk.model.clock import now
 from cisisk.model.deployment import IDLE, Deployment, DeploymentState, Origin, Plan, Policy

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, time, timedelta, timezone
 import pytest
 
 from cisisk.mobility.auto_logout import AGAIN, LONGEST_SLEEP
-from cisisk.mobility.calls import CallState
+from cisisk.pbx.calls import CallState
 from cisisk.model.clock import timestamp
 from cisisk.model.deployment import Deployment
 from cisisk.model.errors import Conflict, StorageFailed

@@ -38,7 +38,7 @@ from cisisk.store import (
     users,
 )
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 from tests.unit.mobility.office import Office
 
 DESK, LOBBY, LAB = Mac("AABBCCDDEE01"), Mac("AABBCCDDEE02"), Mac("AABBCCDDEE03")

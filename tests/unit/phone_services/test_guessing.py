@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 from aiohttp import web
 
-from cisisk.identity.brake import LONGEST_WAIT
+from cisisk.identity.throttle import LONGEST_WAIT
 from cisisk.identity.passwords import Cost, Passwords
 from cisisk.identity.pin_login import PinLogin
 from cisisk.mobility.phone_logins import PhoneLogins

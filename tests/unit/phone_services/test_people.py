@@ -15,7 +15,7 @@ from cisisk.phone_services.objects import MAX_URL
 from cisisk.phone_services.paging import MAX_START, Part, part_from, start_from
 from cisisk.phone_services.problems import NotShown
 from cisisk.phone_services.request import Asked
-from cisisk.store.listing import Page
+from cisisk.model.listing import Page
 
 MOMENT = "2026-06-28T12:00:00.000Z"
 

@@ -32,7 +32,7 @@ from cisisk.model.profile import ProfileHead
 from cisisk.model.user import SYSTEM
 from cisisk.phone_services import request, switching
 from cisisk.phone_services.answers import Answer
-from cisisk.phone_services.gate import Gate, Visit
+from cisisk.phone_services.auth import Gate, Visit
 from cisisk.phone_services.objects import Text
 from cisisk.phone_services.pages import Pages
 from cisisk.phone_services.problems import NotShown

@@ -8,7 +8,7 @@ from cisisk.model.errors import Invalid, NotFound
 from cisisk.provisioning import files
 from cisisk.provisioning.files import FileKind, kind_of
 from cisisk.provisioning.library import Library
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cisisk.mobility.sip.message import Request
+from cisisk.sip.message import Request
 from cisisk.simulator.notify import Order, Verdict, judge
 
 CALL_ID = "0017e0aa-bbcc0002@192.0.2.7"

@@ -11,7 +11,7 @@ from cisisk.model.user import SUPERADMIN_PERMISSION, Actor, User
 from cisisk.store import audit, permissions, profiles, users
 from cisisk.store.audit import AuditEntry
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 NewUser = Callable[..., Awaitable[User]]
 NewProfile = Callable[..., Awaitable[Profile]]

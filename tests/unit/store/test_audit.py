@@ -33,7 +33,7 @@ from cisisk.store import (
     users,
 )
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 from tests.unit.plans import plan
 
 SECRET = "sentinel7331"

@@ -13,7 +13,7 @@ from cisisk.model.user import Actor, User
 from cisisk.store import contacts, users
 from cisisk.store.audit import AuditEntry
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 NOTHING = "99999999-9999-9999-9999-999999999999"
 NewContact = Callable[..., Awaitable[PersonalContact]]

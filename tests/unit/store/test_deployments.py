@@ -22,7 +22,7 @@ from cisisk.model.profile import Profile
 from cisisk.model.user import Actor, User
 from cisisk.store import configs, database, deployments, phones, profiles, progress, steps
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 from cisisk.store.progress import Delivery
 from tests.unit.plans import plan
 

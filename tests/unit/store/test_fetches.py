@@ -8,7 +8,7 @@ from cisisk.model.user import Actor
 from cisisk.store import fetches, phones
 from cisisk.store.database import Database
 from cisisk.store.fetches import Row, Wanted
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 from cisisk.store.phones import Sighting
 
 MAC, OTHER = Mac("AABBCCDDEE01"), Mac("AABBCCDDEE02")

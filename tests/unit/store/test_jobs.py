@@ -16,7 +16,7 @@ from cisisk.model.user import Actor, User
 from cisisk.store import audit, jobs, profiles, progress
 from cisisk.store.database import Database
 from cisisk.store.jobs import Outcome
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 from tests.unit.plans import plan
 
 POLICY = Policy(when="idle", on_timeout=OnTimeout.ROLLBACK)

@@ -6,7 +6,7 @@ from cisisk.model.mac import Mac
 from cisisk.model.user import Actor
 from cisisk.store import kems, phones
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 OTHER = Mac("AABBCCDDEE02")
 FOUND = Discovery(at="2026-06-28T12:00:00.000Z", revealed=Revealed())

@@ -10,7 +10,7 @@ from cisisk.model.errors import Conflict
 from cisisk.model.user import SUPERADMIN_PERMISSION, Actor, User
 from cisisk.store import permissions, users
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 Way = Callable[[Database, Actor, User], Awaitable[object]]
 

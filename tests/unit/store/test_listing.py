@@ -10,7 +10,8 @@ from cisisk.model.phone import Software
 from cisisk.model.user import Actor, User
 from cisisk.store import audit, contacts, extensions, kems, permissions, phones, profiles, services, users
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing, Source
+from cisisk.store.listing import Source
+from cisisk.model.listing import Listing
 from cisisk.store.phones import Sighting
 
 SOURCES = {

@@ -8,7 +8,7 @@ from cisisk.model.revision import entity_tag
 from cisisk.model.user import SUPERADMIN_PERMISSION, Actor, User
 from cisisk.store import permissions, users
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 
 NOTHING = "99999999-9999-9999-9999-999999999999"
 

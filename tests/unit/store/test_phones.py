@@ -9,7 +9,7 @@ from cisisk.model.revision import entity_tag
 from cisisk.model.user import Actor
 from cisisk.store import phones
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 from cisisk.store.phones import Sighting
 
 COLUMNS = {

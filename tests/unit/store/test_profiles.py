@@ -11,7 +11,7 @@ from cisisk.model.revision import entity_tag
 from cisisk.model.user import Actor, User
 from cisisk.store import deployments, phones, profiles, progress, users
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 from tests.unit.plans import plan
 
 NOTHING = "99999999-9999-9999-9999-999999999999"

@@ -14,7 +14,7 @@ from cisisk.model.site import EmergencyCall
 from cisisk.model.user import Actor
 from cisisk.store import migrations, phones, profiles, sites
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 from tests.unit.store.conftest import LastEntry, NewProfile, NewUser
 
 

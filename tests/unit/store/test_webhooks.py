@@ -13,7 +13,7 @@ from cisisk.model.user import Actor
 from cisisk.model.webhook import DeliveryState, Webhook, WebhookDelivery, new_secret
 from cisisk.store import webhooks as store
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 from cisisk.store.webhooks import Due, Message, Tried
 from tests.deployed import deployment, happened
 from tests.unit.store.conftest import LastEntry

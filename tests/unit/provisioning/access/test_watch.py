@@ -14,7 +14,7 @@ from cisisk.provisioning.access.sources import FREE_DEVICES, SETTLE_SECONDS
 from cisisk.provisioning.access.watch import AccessWatch
 from cisisk.store import audit, phones
 from cisisk.store.database import Database
-from cisisk.store.listing import Listing
+from cisisk.model.listing import Listing
 from cisisk.store.phones import Sighting, Whereabouts
 
 HOME, ENTERED, ELSEWHERE = "10.0.0.5", "10.0.0.50", "10.0.0.77"

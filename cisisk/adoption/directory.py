@@ -1,0 +1,304 @@
+"""Taking over a directory that another TFTP server has served: configs become phones and profiles, the rest is copied.
+
+The directory is only read. What was taken over once is left alone the next time.
+"""
+
+import asyncio
+import errno
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+
+from cisisk.adoption.configs import Adoption
+from cisisk.provisioning.firmware import load_findings
+from cisisk.model import sep_config
+from cisisk.model.errors import Conflict, Invalid, TooLarge
+from cisisk.model.mac import Mac
+from cisisk.model.sep_config import FindingCode, SepConfig
+from cisisk.model.user import Actor
+from cisisk.provisioning.library import Library, open_below, precedence, regular_files
+from cisisk.provisioning.uploads import Uploads, check_path, config_mac
+
+MAX_FILES = 50_000
+"""More than any site's directory has; a home directory that was named by mistake has more."""
+_CHUNK = 1 << 20
+_OF_A_PHONE = re.compile(r"(.*/)?SEP[0-9A-F]{12}\.cnf.*", re.IGNORECASE | re.ASCII)
+"""Configs, and the copies that people and programs make of them."""
+
+
+class NoteKind(StrEnum):
+    """What there is to say about a file."""
+
+    DUPLICATE = "duplicate"
+    """Its line is another config's too, or its name is."""
+    INVALID = "invalid"
+    """No config that a phone could read."""
+    DEAD_LOAD = "dead_load"
+    """It names firmware that is not here, or not whole."""
+    SSH_PASSWORD = "ssh_password"  # noqa: S105 -- the name of a kind
+    """It shows the password of the phone's shell to everybody who reads it."""
+    SKIPPED = "skipped"
+    """It was not taken over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something to know about one file. ``message`` never quotes a secret."""
+
+    path: str
+    kind: NoteKind
+    message: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of a directory.
+
+    Attributes:
+        phones: how many were added to the inventory.
+        profiles: how many configs became one.
+        files: how many others were copied.
+        unchanged: what was there already, or had been taken over before.
+    """
+
+    phones: int = 0
+    profiles: int = 0
+    files: int = 0
+    unchanged: int = 0
+    notes: list[Note] = field(default_factory=list)
+
+    def counts(self) -> dict[str, int]:
+        """The same in numbers, for the audit log."""
+        kinds = Counter(str(note.kind) for note in self.notes)
+        made = {"phones": self.phones, "profiles": self.profiles, "files": self.files, "unchanged": self.unchanged}
+        return made | dict(kinds)
+
+    def note(self, path: str, kind: NoteKind, message: str) -> None:
+        """Add one."""
+        self.notes.append(Note(path, kind, message))
+
+
+class Takeover:
+    """Takes directories over, one at a time.
+
+    Args:
+        threads: for what waits for the disk, and for the event loop.
+        private: the data directory: nothing of it is ever copied to where phones can read it.
+        served: the root of the library.
+    """
+
+    def __init__(
+        self,
+        adoption: Adoption,
+        library: Library,
+        uploads: Uploads,
+        threads: ThreadPoolExecutor,
+        *,
+        private: Path,
+        served: Path,
+    ) -> None:
+        self._adoption = adoption
+        self._library = library
+        self._uploads = uploads
+        self._threads = threads
+        self._private = private
+        self._served = served
+        self._busy = asyncio.Lock()
+
+    async def run(self, actor: Actor, directory: Path, owner: str) -> Report:
+        """Take ``directory`` over.
+
+        Args:
+            directory: may be the served one itself.
+            owner: the uuid of the user to whom the profiles belong.
+
+        Raises:
+            Invalid: it cannot be read, or must not be; there is no such user.
+            Conflict: another one is being taken over.
+            StorageFailed: the disk or the database refused. What was taken over by then stays; repeat it later.
+        """
+        if self._busy.locked():
+            raise Conflict("A directory is being taken over already")
+        async with self._busy:
+            source = await asyncio.to_thread(_Source, directory)
+            try:
+                await asyncio.to_thread(self._require_harmless, source, directory)
+                return await self._take(actor, source, owner)
+            finally:
+                source.close()
+
+    def _require_harmless(self, source: "_Source", directory: Path) -> None:
+        if self._library.is_at(source.root):
+            return
+        real = directory.resolve()
+        if _overlap(real, self._private.resolve()):
+            raise Invalid.field("directory", f"Cisisk's own data lie in {directory}: phones must not read them")
+        if _overlap(real, self._served.resolve()):
+            reason = f"{directory} and {self._served}, which is served already, lie in one another"
+            raise Invalid.field("directory", reason)
+
+    async def _take(self, actor: Actor, source: "_Source", owner: str) -> Report:
+        report = Report()
+        configs: dict[Mac, tuple[str, SepConfig]] = {}
+        paths = await asyncio.to_thread(source.paths)
+        for path in source.passed_over:
+            report.note(
+                path, NoteKind.SKIPPED, "Hidden, a link or a device, or a folder that is too deep or not readable"
+            )
+        for path in paths:
+            mac = config_mac(path)
+            try:
+                if mac in configs:
+                    report.note(path, NoteKind.DUPLICATE, f"The same phone's as {configs[mac][0]}, which was taken")
+                elif mac is not None:
+                    config = await self._take_config(actor, source, path, mac, owner, report)
+                    configs[mac] = path, config
+                elif _OF_A_PHONE.fullmatch(path):
+                    report.note(
+                        path, NoteKind.SKIPPED, "Looks like a copy of a phone's config, and no phone asks for it"
+                    )
+                else:
+                    await asyncio.get_running_loop().run_in_executor(
+                        self._threads, self._take_file, actor, source, path, report
+                    )
+            except Invalid as error:
+                kind = NoteKind.INVALID if mac else NoteKind.SKIPPED
+                report.note(path, kind, "; ".join(reason for reasons in error.fields.values() for reason in reasons))
+            except (Conflict, TooLarge) as error:
+                report.note(path, NoteKind.SKIPPED, str(error))
+            except OSError as error:
+                report.note(path, NoteKind.SKIPPED, f"It cannot be read: {error.strerror}")
+        report.notes += _shared_lines(configs.values())
+        # Only now is the firmware there that came with them.
+        report.notes += await asyncio.to_thread(self._dead_loads, list(configs.values()))
+        await self._adoption.record(actor, "directory.taken_over", source.name, report.counts())
+        return report
+
+    async def _take_config(
+        self, actor: Actor, source: "_Source", path: str, mac: Mac, owner: str, report: Report
+    ) -> SepConfig:
+        content = await asyncio.to_thread(source.read, path, self._adoption.max_config_bytes)
+        config, findings = await asyncio.to_thread(sep_config.judge, content, max_bytes=self._adoption.max_config_bytes)
+        report.notes += [
+            Note(path, NoteKind.SSH_PASSWORD, finding.message)
+            for finding in findings
+            if finding.code is FindingCode.SSH_PASSWORD_PRESENT
+        ]
+        taken = await self._adoption.take_over(actor, mac, content, config, owner)
+        report.phones += taken.added
+        report.profiles += taken.made
+        report.unchanged += not taken.made
+        if not taken.is_served:
+            message = "The phone is served another config, which stays; this one is kept as a profile"
+            report.note(path, NoteKind.SKIPPED, message)
+        return config
+
+    def _take_file(self, actor: Actor, source: "_Source", path: str, report: Report) -> None:
+        """Copy one file into the library, unless something is there."""
+        check_path(path)
+        entry = self._library.entry(path)
+        if entry is not None:
+            if source.is_same(path, self._library, entry.size):
+                report.unchanged += 1
+                return
+            raise Conflict("Another file of this name is served already, and stays")
+        upload = self._uploads.begin(path, actor)
+        try:
+            for chunk in source.chunks(path):
+                upload.write(chunk)
+            upload.finish()
+        finally:
+            upload.discard()
+        report.files += 1
+
+    def _dead_loads(self, configs: Iterable[tuple[str, SepConfig]]) -> list[Note]:
+        return [
+            Note(path, NoteKind.DEAD_LOAD, finding.message)
+            for path, config in configs
+            for finding in load_findings(self._library, config)
+        ]
+
+
+def _shared_lines(configs: Iterable[tuple[str, SepConfig]]) -> Iterator[Note]:
+    """Lines that several configs register: two phones that fight for one registration, or share it on purpose."""
+    users: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for path, config in configs:
+        servers = ",".join(config.call_managers).casefold()
+        for name in {line.name for line in config.lines if line.is_line and line.name}:
+            users[name, servers].append(path)
+    for (name, _), paths in users.items():
+        for path in paths[1:]:
+            yield Note(path, NoteKind.DUPLICATE, f"The line {name} is also in {paths[0]}")
+
+
+class _Source:
+    """A directory that is only read. Raises Invalid when it cannot be."""
+
+    def __init__(self, directory: Path) -> None:
+        self.name = str(directory)
+        self.passed_over: list[str] = []
+        if not directory.is_absolute():
+            raise Invalid.field("directory", "Give the whole path, from / on")
+        try:
+            self.root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise Invalid.field("directory", f"{directory} cannot be read: {error.strerror}") from error
+
+    def close(self) -> None:
+        os.close(self.root)
+
+    def paths(self) -> list[str]:
+        """Every file that phones could be served, configs in their proper spelling first; the others are passed over.
+
+        Raises:
+            Invalid: the directory cannot be read, or is none for TFTP.
+        """
+        try:
+            found = list(islice(regular_files(self.root, passed_over=self.passed_over), MAX_FILES + 1))
+        except OSError as error:
+            raise Invalid.field("directory", f"{self.name} cannot be read: {error.strerror}") from error
+        if len(found) > MAX_FILES:
+            raise Invalid.field("directory", f"More than {MAX_FILES} files lie there: that is no TFTP directory")
+        return sorted(found, key=precedence)
+
+    def chunks(self, path: str) -> Iterator[bytes]:
+        """What is in a file. Raises OSError."""
+        opened = open_below(self.root, path)
+        if opened is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        with os.fdopen(opened[0], "rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+
+    def read(self, path: str, most: int) -> bytes:
+        """All of a file that is small. Raises OSError, Invalid."""
+        content = bytearray()
+        for chunk in self.chunks(path):
+            content += chunk
+            if len(content) > most:
+                raise Invalid.field("cnf_xml", f"The file has more than {most} bytes")
+        return bytes(content)
+
+    def is_same(self, path: str, library: Library, size: int) -> bool:
+        """Whether the library serves the same bytes under this path."""
+        if library.is_at(self.root):
+            return True
+        with closing(library.open(path)) as content:
+            at = 0
+            for chunk in self.chunks(path):
+                if content.read(at, len(chunk)) != chunk:
+                    return False
+                at += len(chunk)
+            return at == size
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    """Whether one of two resolved paths is the other, or lies in it."""
+    return one == other or one in other.parents or other in one.parents

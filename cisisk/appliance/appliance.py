@@ -1,0 +1,493 @@
+"""The composition root: builds every part from the settings, starts them in order and stops them in reverse."""
+
+import asyncio
+import gc
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import hdrs, web
+
+from cisisk.appliance import http_ports
+from cisisk.appliance import provisioning_ports
+from cisisk.api import application, context
+from cisisk.api.health import Health
+from cisisk.config import Settings
+from cisisk.appliance.http_ports import Runners
+from cisisk.identity.accounts import Accounts
+from cisisk.identity.administrators import Administrators
+from cisisk.identity.pin_login import PinLogin
+from cisisk.identity.tokens import KeyRing
+from cisisk.adoption.configs import Adoption, FromThreads
+from cisisk.pbx.connection import Asterisk
+from cisisk.pbx.registrar import Registrar
+from cisisk.mobility.auto_logout import AutoLogout, LogoutRules
+from cisisk.mobility.switch_jobs import SwitchJobs
+from cisisk.pbx.calls import Calls
+from cisisk.fetches.tracker import Contacts
+from cisisk.mobility.deploy import Deployer
+from cisisk.fetches.discovery import Discovery
+from cisisk.events.feed import Feed
+from cisisk.fetches.log import FetchLog
+from cisisk.mobility.findings import Findings
+from cisisk.mobility.phone_logins import PhoneLogins
+from cisisk.mobility.profiles import Profiles
+from cisisk.pbx.registrations import Registrations
+from cisisk.restart.ami_command import AmiCommand
+from cisisk.restart.ami_pjsip import AmiPjsip
+from cisisk.restart.ami_sccp import AmiSccp
+from cisisk.restart.ami_sip import AmiSip
+from cisisk.restart.cgi_init_restart import CgiInitRestart
+from cisisk.restart.cgi_keys import CgiKeys
+from cisisk.restart.execute import PhoneCommands
+from cisisk.restart.method import Restarts
+from cisisk.restart.sip_notify import SipNotify
+from cisisk.mobility.server_address import server_address
+from cisisk.sip.transaction import SipClient
+from cisisk.mobility.switch import Switcher
+from cisisk.adoption.directory import Takeover
+from cisisk.provisioning.phone_locks import Turns
+from cisisk.mobility.watcher import Watcher
+from cisisk.events.webhooks import Webhooks, webhook_session
+from cisisk.model.errors import ConfigurationError, StorageFailed
+from cisisk.model.logout_times import local_zone
+from cisisk.model.mac import Mac
+from cisisk.model.phone import Software
+from cisisk.model.phone_login import Multiple
+from cisisk.phone_services import authentication
+from cisisk.phone_services.pages import Pages
+from cisisk.provisioning import default_config
+from cisisk.provisioning.access.policy import AccessPolicy, Mode
+from cisisk.provisioning.access.watch import AccessWatch
+from cisisk.provisioning.default_config import WithDefault
+from cisisk.provisioning.library import Library
+from cisisk.provisioning.uploads import Uploads
+from cisisk.appliance.provisioning_ports import Servers
+from cisisk.store import lock, migrations
+from cisisk.store.database import Database
+
+log = logging.getLogger(__name__)
+
+
+CONTROL_SOCKET = "control.sock"
+"""In the data directory: the API for whoever owns it, without a token."""
+SWITCH_DRAIN_SECONDS = 2.5
+"""For switches under way, which no longer wait for their phones: less than the requests that they answer have."""
+GARBAGE_EVERY = 50_000
+"""Objects made and kept between two looks for dead cycles: those of four thousand transfers."""
+REFRESH_SECONDS = 5.0
+"""How soon a file that somebody puts into the served directory is found."""
+_UPLOAD_THREADS = 4
+"""Uploads, downloads and listings that wait for the disk at the same time; they are administrators', and few."""
+_PHONE_CONNECTIONS = 64
+"""Phones that are called at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appliance:
+    """A running appliance.
+
+    Attributes:
+        new_admin_password: of the superadmin that was created at this start, if it was generated.
+        api_url: where the API is; empty when only its control socket is.
+        phones_url: where phones reach their services; empty likewise.
+        tftp_address: host and port; None when TFTP is off.
+        provisioning_http_address, ftp_address: likewise.
+    """
+
+    health: Health
+    new_admin_password: str | None
+    api_url: str = ""
+    phones_url: str = ""
+    tftp_address: tuple[str, int] | None = None
+    provisioning_http_address: tuple[str, int] | None = None
+    ftp_address: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Provisioning:
+    """What phones are served, and who asks for it."""
+
+    access: AccessWatch
+    library: Library
+    policy: AccessPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class _Mobility:
+    """What puts configs on phones and sees what becomes of them."""
+
+    asterisk: Asterisk | None
+    auto_logout: AutoLogout
+    commands: PhoneCommands
+    contacts: Contacts
+    deployer: Deployer
+    feed: Feed
+    fetch_log: FetchLog
+    findings: Findings
+    phone_logins: PhoneLogins
+    profiles: Profiles
+    switch_jobs: SwitchJobs
+    switcher: Switcher
+    watcher: Watcher
+    webhooks: Webhooks
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What becomes of files that administrators put into the served directory."""
+
+    adoption: Adoption
+    takeover: Takeover
+    uploads: Uploads
+    upload_threads: ThreadPoolExecutor
+
+
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """Everything that listens to no network."""
+
+    accounts: Accounts
+    db: Database
+    files: _Files
+    mobility: _Mobility
+    new_admin_password: str | None
+    provisioning: _Provisioning
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Appliance]:
+    """The whole appliance, from the lock to the last listening port; stopped in order at the end of the block.
+
+    Raises:
+        StartRefused: it cannot run here and now.
+        ConfigurationError: a setting cannot be followed.
+    """
+    async with _core(settings) as core, AsyncExitStack() as stack:
+        provisioning, mobility, files = core.provisioning, core.mobility, core.files
+        await mobility.deployer.recover()
+        await mobility.switch_jobs.recover()
+        await provisioning.access.refresh()
+        servers = await stack.enter_async_context(
+            provisioning_ports.bound(
+                settings,
+                source=provisioning.policy,
+                on_fetch=mobility.contacts.note,
+                door=Administrators(core.accounts, "FTP"),
+                uploads=files.uploads,
+            )
+        )
+        tasks = [
+            # Ended last: it is handed what the record of fetches stores at its end.
+            asyncio.create_task(mobility.fetch_log.run(), name="fetch log"),
+            asyncio.create_task(mobility.contacts.run(), name="record of fetches"),
+            asyncio.create_task(
+                _keep_fresh(provisioning.library, files.adoption), name="watch of the served directory"
+            ),
+            asyncio.create_task(provisioning.access.run(), name="watch of who asks for what"),
+            asyncio.create_task(mobility.feed.run(), name="feed of what happens to switches"),
+            asyncio.create_task(mobility.auto_logout.run(), name="logouts by the clock"),
+            asyncio.create_task(mobility.webhooks.run(), name="deliveries of webhooks"),
+        ]
+        # After the tasks, which ask for logouts, and after the requests that wait for one.
+        stack.push_async_callback(mobility.phone_logins.stop)
+        for task in tasks:
+            stack.push_async_callback(_end, task)
+        if mobility.asterisk is not None:
+            tasks.append(asyncio.create_task(mobility.asterisk.run(), name="connection to Asterisk"))
+            stack.push_async_callback(_end, tasks[-1])
+        health = Health(core.db, servers.tftp, tasks, ftp=servers.ftp, http=servers.http, asterisk=mobility.asterisk)
+        servers.start()
+        runners = _runners(settings, core, health)
+        stack.push_async_callback(_stop, mobility.deployer, runners, servers)
+        # Ended first: no switch is begun any more while those under way come to their end.
+        for work, name in ((mobility.watcher.run(), "watch of switches"), (mobility.switch_jobs.run(), "switch jobs")):
+            tasks.append(asyncio.create_task(work, name=name))
+            stack.push_async_callback(_end, tasks[-1])
+        api_url, phones_url = await http_ports.listen(settings.server, runners, settings.data.dir / CONTROL_SOCKET)
+        stack.enter_context(_rare_garbage())
+        yield Appliance(
+            health,
+            core.new_admin_password,
+            api_url,
+            phones_url,
+            tftp_address=servers.tftp.address if servers.tftp else None,
+            provisioning_http_address=servers.http.address if servers.http else None,
+            ftp_address=servers.ftp.address if servers.ftp else None,
+        )
+
+
+@asynccontextmanager
+async def control_only(settings: Settings) -> AsyncIterator[Appliance]:
+    """The API on its control socket and nothing else, for the command line while no service runs. Raises as running."""
+    async with _core(settings) as core, AsyncExitStack() as stack:
+        await core.mobility.deployer.recover()
+        health = Health(core.db, None)
+        runner = web.AppRunner(_api_app(settings, core, health), access_log=None)
+        stack.push_async_callback(runner.cleanup)
+        await runner.setup()
+        await http_ports.listen_locally(runner, settings.data.dir / CONTROL_SOCKET)
+        yield Appliance(health, core.new_admin_password)
+
+
+@asynccontextmanager
+async def _core(settings: Settings) -> AsyncIterator[_Core]:
+    directory = settings.data.dir
+    lock.prepare(directory)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(lock.exclusive(directory))
+        db, turns = await _database(directory, stack), Turns()
+        accounts = _accounts(settings, db)
+        provisioning = await _provisioning(settings, db, stack)
+        mobility = await _mobility(settings, db, provisioning, turns, stack)
+        yield _Core(
+            accounts=accounts,
+            db=db,
+            files=_files(settings, db, provisioning.library, turns, stack),
+            mobility=mobility,
+            new_admin_password=await accounts.first_superadmin(os.environ.get("CISISK_ADMIN_PASSWORD")),
+            provisioning=provisioning,
+        )
+
+
+async def _database(directory: Path, stack: AsyncExitStack) -> Database:
+    path = directory / "cisisk.db"
+    await asyncio.to_thread(migrations.migrate, path, migrations.steps())
+    return await stack.enter_async_context(Database.open(path.absolute().as_uri()))
+
+
+def _accounts(settings: Settings, db: Database) -> Accounts:
+    keys = KeyRing.load(settings.data.dir / "keys", timedelta(minutes=settings.auth.access_token_minutes))
+    return Accounts(db, keys, timedelta(days=settings.auth.refresh_token_days))
+
+
+async def _provisioning(settings: Settings, db: Database, stack: AsyncExitStack) -> _Provisioning:
+    library = await asyncio.to_thread(Library, settings.served_root, settings.tftp.cache_bytes)
+    stack.callback(library.close)
+    served = await asyncio.to_thread(_with_default, settings, library)
+    if isinstance(served, WithDefault):
+        stack.callback(served.close)
+    policy = AccessPolicy(
+        served, Mode(settings.provisioning.access), decoys=map(Mac.parse, settings.provisioning.decoys)
+    )
+    return _Provisioning(access=AccessWatch(db, policy), library=library, policy=policy)
+
+
+async def _mobility(
+    settings: Settings, db: Database, provisioning: _Provisioning, turns: Turns, stack: AsyncExitStack
+) -> _Mobility:
+    library, policy = provisioning.library, provisioning.policy
+    commands = PhoneCommands(settings.phone_http, await stack.enter_async_context(_phone_session()))
+    sip_notify = SipNotify(await stack.enter_async_context(SipClient()), settings.phone_sip)
+    asterisk = Asterisk(settings.asterisk) if settings.asterisk.host else None
+    restarts = _restarts(settings, asterisk, commands, sip_notify)
+    registrar = Registrar(asterisk, settings.asterisk.channel)
+    calls = Calls(asterisk, registrar, settings.asterisk.channel)
+    registrations = Registrations(asterisk, settings.asterisk.channel, calls)
+    fetch_log = FetchLog(db, settings.fetch_log, Discovery(db))
+    contacts = Contacts(db, policy.believes, fetch_log.take)
+    feed = Feed(db)
+    db.after_commit = feed.wake
+    deployer = Deployer(db, library, contacts, commands, restarts, turns, policy.expect, registrar.identify)
+    switcher = Switcher(
+        db,
+        deployer,
+        restarts,
+        partial(server_address, settings.server.public_url),
+        calls.is_in_call,
+        settings.switch.policy,
+    )
+    phone_logins = _phone_logins(settings, db, switcher)
+    return _Mobility(
+        asterisk=asterisk,
+        auto_logout=AutoLogout(db, phone_logins, _logout_rules(settings), switcher, calls),
+        commands=commands,
+        contacts=contacts,
+        deployer=deployer,
+        feed=feed,
+        fetch_log=fetch_log,
+        findings=Findings(db, library),
+        phone_logins=phone_logins,
+        profiles=Profiles(db, library, settings.provisioning.max_config_bytes),
+        switch_jobs=SwitchJobs(db, switcher, feed),
+        switcher=switcher,
+        watcher=Watcher(db, feed, contacts, switcher, registrations, calls),
+        webhooks=Webhooks(db, feed, await stack.enter_async_context(webhook_session())),
+    )
+
+
+def _files(settings: Settings, db: Database, library: Library, turns: Turns, stack: AsyncExitStack) -> _Files:
+    most, private = settings.provisioning.max_config_bytes, settings.data.dir
+    adoption = Adoption(db, library, turns, most)
+    uploads = Uploads(library, FromThreads(adoption), most)
+    upload_threads = ThreadPoolExecutor(_UPLOAD_THREADS, "files")
+    stack.push_async_callback(_end_threads, upload_threads)
+    return _Files(
+        adoption=adoption,
+        takeover=Takeover(adoption, library, uploads, upload_threads, private=private, served=settings.served_root),
+        uploads=uploads,
+        upload_threads=upload_threads,
+    )
+
+
+def _phone_logins(settings: Settings, db: Database, switcher: Switcher) -> PhoneLogins:
+    minutes = settings.phone_login.maximum_minutes
+    return PhoneLogins(
+        db,
+        switcher,
+        settings.switch.policy,
+        multiple=Multiple(settings.phone_login.multiple),
+        maximum=timedelta(minutes=minutes) if minutes else None,
+    )
+
+
+def _logout_rules(settings: Settings) -> LogoutRules:
+    minutes = settings.phone_login.idle_minutes
+    return LogoutRules(
+        logout_at=settings.phone_login.logout_times,
+        idle=timedelta(minutes=minutes) if minutes else None,
+        zone=local_zone(),
+    )
+
+
+def _with_default(settings: Settings, library: Library) -> Library | WithDefault:
+    """What phones are served: with a default config behind the library, if one is wanted."""
+    call_manager = settings.provisioning.default_call_manager
+    if not call_manager:
+        return library
+    if not settings.server.public_url:
+        raise ConfigurationError(
+            "provisioning.default_call_manager: set server.public_url too; phones are told to ask there before they"
+            " obey anybody"
+        )
+    content = default_config.render(call_manager, settings.server.public_url.rstrip("/") + authentication.PATH)
+    return WithDefault(library, settings.data.dir / "generated", content)
+
+
+@contextmanager
+def _rare_garbage() -> Iterator[None]:
+    """Look for cycles of dead objects less often, and never among what was there at the start.
+
+    A boot storm makes a hundred objects for each transfer and no cycles; Python would go through them, and at times
+    through the whole appliance, every few transfers.
+    """
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_EVERY, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+
+
+def _restarts(
+    settings: Settings, asterisk: Asterisk | None, commands: PhoneCommands, sip_notify: SipNotify
+) -> Restarts:
+    orders = {
+        Software.SIP: settings.restart.sip,
+        Software.SIPE: settings.restart.sipe,
+        Software.SCCP: settings.restart.sccp,
+    }
+    through_asterisk = (kind(asterisk, settings.asterisk.channel) for kind in (AmiPjsip, AmiSip, AmiCommand, AmiSccp))
+    return Restarts([*through_asterisk, sip_notify, CgiInitRestart(commands), CgiKeys(commands)], orders)
+
+
+def _phone_session() -> aiohttp.ClientSession:
+    # A phone's web server keeps no connection and no cookie, and answers one caller at a time.
+    connector = aiohttp.TCPConnector(limit=_PHONE_CONNECTIONS, limit_per_host=2, force_close=True)
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        # Phones do not compress; what does is no phone, and must not blow up here.
+        headers={hdrs.ACCEPT_ENCODING: "identity"},
+        auto_decompress=False,
+    )
+
+
+def _api_app(settings: Settings, core: _Core, health: Health) -> web.Application:
+    parts: dict[web.AppKey[Any], Any] = {
+        context.SETTINGS: settings,
+        context.DATABASE: core.db,
+        context.ACCOUNTS: core.accounts,
+        context.FEED: core.mobility.feed,
+        context.LIBRARY: core.provisioning.library,
+        context.FINDINGS: core.mobility.findings,
+        context.ACCESS: core.provisioning.access,
+        context.PHONE_LOGINS: core.mobility.phone_logins,
+        context.PROFILES: core.mobility.profiles,
+        context.SWITCH_JOBS: core.mobility.switch_jobs,
+        context.SWITCHER: core.mobility.switcher,
+        context.TAKEOVER: core.files.takeover,
+        context.UPLOADS: core.files.uploads,
+        context.UPLOAD_THREADS: core.files.upload_threads,
+        context.WEBHOOKS: core.mobility.webhooks,
+        context.HEALTH: health,
+    }
+    app = application.build(parts, settings.provisioning.max_config_bytes)
+
+    async def end_feed(_app: web.Application) -> None:
+        core.mobility.feed.end()
+
+    # Before anybody is waited for: streams of events end, and who waits for a switch is told how far it is.
+    app.on_shutdown.append(end_feed)
+    return app
+
+
+def _runners(settings: Settings, core: _Core, health: Health) -> Runners:
+    """With a certificate the API has a port of its own; without one it shares that of the phones."""
+    api_app = _api_app(settings, core, health)
+    phones_app = web.Application() if settings.server.tls_cert else api_app
+    phones_app.add_routes(authentication.routes(core.mobility.commands))
+    lifetime = timedelta(hours=settings.phone_login.session_hours)
+    login = PinLogin(core.db, core.accounts.pin_hashes, lifetime=lifetime)
+    pages = Pages(
+        core.db, login, core.mobility.phone_logins, settings.server.trusted_proxies, settings.server.public_url
+    )
+    phones_app.add_routes(pages.routes())
+    return http_ports.runners_for(api_app, phones_app)
+
+
+async def _keep_fresh(library: Library, adoption: Adoption) -> None:
+    while True:
+        try:
+            await adoption.look()
+            await asyncio.sleep(REFRESH_SECONDS)
+            await asyncio.to_thread(library.refresh)
+        except OSError as error:
+            log.warning("the served directory cannot be read: %s", error.strerror)
+        except StorageFailed as error:
+            log.warning("what others change in the served directory cannot be looked at: %s", error)
+            await asyncio.sleep(REFRESH_SECONDS)
+
+
+async def _stop(deployer: Deployer, runners: Runners, servers: Servers) -> None:
+    """No new work, and what is under way comes to its end, all at the same time."""
+    endings = [
+        deployer.stop(SWITCH_DRAIN_SECONDS),
+        *(runner.cleanup() for runner in runners.each),
+        *servers.endings(),
+    ]
+    for result in await asyncio.gather(*endings, return_exceptions=True):
+        if isinstance(result, BaseException):
+            log.error("stopping: %r", result)
+
+
+async def _end_threads(threads: ThreadPoolExecutor) -> None:
+    """Wait for what they do, while the event loop, for which they may wait, goes on."""
+    await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    for ended in await asyncio.gather(task, return_exceptions=True):
+        if isinstance(ended, Exception):
+            log.error("the %s has failed", task.get_name(), exc_info=ended)

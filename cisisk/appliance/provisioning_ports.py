@@ -1,0 +1,139 @@
+"""The provisioning ports: where phones take their files and administrators put them, over TFTP, HTTP and FTP."""
+
+import asyncio
+import logging
+import resource
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cisisk.config import Settings
+from cisisk.appliance.http_ports import port_refused
+from cisisk.provisioning.fetch import FetchListener
+from cisisk.provisioning.ftp.authorizer import Door
+from cisisk.provisioning.ftp.server import FtpServer
+from cisisk.provisioning.http.server import MAX_CONNECTIONS, HttpServer
+from cisisk.provisioning.source import FileSource
+from cisisk.provisioning.tftp.server import TftpServer
+from cisisk.provisioning.uploads import Uploads
+
+DRAIN_SECONDS = 5.0
+"""For what is under way at the end: a config needs one, a firmware is asked for again, an upload that is cut leaves
+nothing."""
+SPARE_DESCRIPTORS = 1024 + 2 * MAX_CONNECTIONS
+"""For the API's connections, the database and the rest, and for the phones' HTTP connections and what they are sent,
+beside the files of the TFTP transfers."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The provisioning servers; None for one that is switched off."""
+
+    tftp: TftpServer | None
+    http: HttpServer | None
+    ftp: FtpServer | None
+
+    def start(self) -> None:
+        """Begin to serve: HTTP in the running event loop, the others on threads of their own."""
+        for server in (self.tftp, self.http, self.ftp):
+            if server is not None:
+                server.start()
+
+    def endings(self) -> list[Coroutine[Any, Any, None]]:
+        """What stops each of them, to be awaited together: nobody new is served, and what is under way may end."""
+        endings: list[Coroutine[Any, Any, None]] = []
+        if self.tftp is not None:
+            endings.append(asyncio.to_thread(self.tftp.stop, DRAIN_SECONDS))
+        if self.http is not None:
+            endings.append(self.http.stop(DRAIN_SECONDS))
+        if self.ftp is not None:
+            endings.append(asyncio.to_thread(self.ftp.stop, DRAIN_SECONDS))
+        return endings
+
+
+@asynccontextmanager
+async def bound(
+    settings: Settings, *, source: FileSource, on_fetch: FetchListener, door: Door, uploads: Uploads
+) -> AsyncIterator[Servers]:
+    """The servers that the settings want, with their ports; phones wait there until they are started.
+
+    What has not come to its end by the end of the block is cut: that of a start that fails further on.
+
+    Args:
+        source: what phones are served; asked from the event loop and from TFTP's thread.
+        on_fetch: called once per ended fetch, from these and from FTP's thread.
+        door: who may come in over FTP.
+        uploads: what they find there.
+
+    Raises:
+        StartRefused: a port cannot be opened.
+        ConfigurationError: FTP's certificate or its key cannot be used.
+    """
+    _allow_descriptors(settings.tftp.max_transfers + SPARE_DESCRIPTORS)
+    tftp = http = ftp = None
+    async with AsyncExitStack() as stack:
+        if settings.tftp.enabled:
+            tftp = _tftp(settings, source, on_fetch)
+            stack.push_async_callback(asyncio.to_thread, tftp.stop, 0)
+        if settings.provisioning_http.enabled:
+            http = _http(settings, source, on_fetch)
+            stack.push_async_callback(http.stop, 0)
+        if settings.ftp.enabled:
+            ftp = _ftp(settings, door, uploads, on_fetch)
+            stack.push_async_callback(asyncio.to_thread, ftp.stop, 0)
+        yield Servers(tftp, http, ftp)
+
+
+def _tftp(settings: Settings, source: FileSource, on_fetch: FetchListener) -> TftpServer:
+    tftp = settings.tftp
+    try:
+        return TftpServer(
+            host=tftp.host,
+            port=tftp.port,
+            source=source,
+            on_fetch=on_fetch,
+            max_transfers=tftp.max_transfers,
+            port_range=tftp.reply_ports,
+            single_port=tftp.single_port,
+            largest_blksize=tftp.max_blksize,
+        )
+    except OSError as error:
+        raise port_refused("tftp.port", "UDP", tftp.host, tftp.port, error) from error
+
+
+def _http(settings: Settings, source: FileSource, on_fetch: FetchListener) -> HttpServer:
+    http = settings.provisioning_http
+    try:
+        return HttpServer(host=http.host, port=http.port, source=source, on_fetch=on_fetch)
+    except OSError as error:
+        raise port_refused("provisioning_http.port", "TCP", http.host, http.port, error) from error
+
+
+def _ftp(settings: Settings, door: Door, uploads: Uploads, on_fetch: FetchListener) -> FtpServer:
+    ftp = settings.ftp
+    try:
+        return FtpServer(
+            host=ftp.host,
+            port=ftp.port,
+            door=door,
+            uploads=uploads,
+            on_fetch=on_fetch,
+            passive_ports=ftp.data_ports,
+            certificate=(Path(ftp.tls_cert), Path(ftp.tls_key)) if ftp.tls_cert else None,
+        )
+    except OSError as error:
+        raise port_refused("ftp.port", "TCP", ftp.host, ftp.port, error) from error
+
+
+def _allow_descriptors(wanted: int) -> None:
+    """Raise the soft limit of open files as far as it is needed and allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if resource.RLIM_INFINITY != soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        log.warning("only %d files may be open at once; tftp.max_transfers would need %d", allowed, wanted)

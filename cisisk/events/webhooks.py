@@ -1,0 +1,289 @@
+"""Webhooks: each step of a deployment is told to whoever wants to know it, until the receiver has taken it.
+
+Standard Webhooks 1.0.0 (github.com/standard-webhooks/standard-webhooks): headers, signature, and what answers mean.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import time
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+from aiohttp import hdrs
+
+from cisisk.events.feed import Feed, FellBehind, Follower, written
+from cisisk.model.clock import Timestamp, after, now
+from cisisk.model.deployment import Step
+from cisisk.model.errors import StorageFailed
+from cisisk.model.user import Actor
+from cisisk.model.webhook import DeliveryState, Webhook, WebhookDelivery, key_of, new_secret, signature
+from cisisk.store import steps
+from cisisk.store import webhooks as store
+from cisisk.store.database import Database
+from cisisk.store.webhooks import Due, Message, Tried
+
+log = logging.getLogger(__name__)
+
+PAUSES = (5.0, 30.0, 120.0, 600.0, 3600.0, 21600.0)
+"""Seconds between one try and the next; after the last a delivery is given up, seven hours after the first."""
+ANSWER_SECONDS = 10.0
+"""For the whole exchange. A receiver takes a message down, and works on it afterwards."""
+MAX_AT_ONCE = 8
+"""Messages that are under way at the same time, at most one of them to each webhook."""
+LONGEST_ADVICE_SECONDS = 3600.0
+"""The longest Retry-After that is followed; an absurd one must not silence a webhook for good."""
+PENDING_AGE, ENDED_AGE = timedelta(days=1), timedelta(days=30)
+"""What is older is not delivered any more, and is forgotten."""
+ENDED_ROWS = 1000
+"""Deliveries of each webhook that are remembered."""
+TRIM_SECONDS = 60.0
+AFTER_FAILURE_SECONDS = 30.0
+"""After the store has failed; a receiver must not be sent the same again and again because that cannot be kept."""
+_STEPS_AT_ONCE = 500
+
+_AWAY = {429, 502, 503, 504}
+"""The receiver has no time, or is behind something that does not reach it: other messages would fare no better."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came of one try.
+
+    Attributes:
+        status: None when there was no answer.
+        leave_for: the seconds for which the receiver asks to be left alone.
+    """
+
+    status: int | None
+    told: str
+    leave_for: float = 0.0
+
+
+def webhook_session() -> aiohttp.ClientSession:
+    """What webhooks are called with: no cookies, no proxy from the environment, no connection kept."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=MAX_AT_ONCE, force_close=True),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS),
+        headers={hdrs.USER_AGENT: "Cisisk"},
+        auto_decompress=False,
+    )
+
+
+class Webhooks:
+    """The webhooks in ``db``. :meth:`run` does the deliveries."""
+
+    def __init__(self, db: Database, feed: Feed, client: aiohttp.ClientSession) -> None:
+        self._db = db
+        self._feed = feed
+        self._client = client
+        self._stirred = asyncio.Event()
+        self._served: set[str] = set()
+        self._slots = asyncio.Semaphore(MAX_AT_ONCE)
+        self._trimmed_at = -TRIM_SECONDS
+
+    async def create(self, actor: Actor, columns: Mapping[str, Any]) -> tuple[Webhook, str | None]:
+        """Add a webhook; with the secret that was made for it, if it came without one.
+
+        Raises:
+            Invalid: the secret is none.
+            Conflict: there are too many webhooks.
+        """
+        completed, made = _with_secret({"secret": None, **columns})
+        return await store.create(self._db, actor, completed), made
+
+    async def update(
+        self, actor: Actor, uuid: str, columns: Mapping[str, Any], seen: Collection[str] | None = None
+    ) -> tuple[Webhook, str | None]:
+        """Change a webhook; a secret that is None is made anew and returned.
+
+        Raises:
+            NotFound, Stale: as the store.
+            Invalid: the secret is none.
+        """
+        completed, made = _with_secret(columns)
+        webhook = await store.update(self._db, actor, uuid, completed, seen)
+        self._stirred.set()
+        return webhook, made
+
+    async def test(self, actor: Actor, uuid: str) -> WebhookDelivery:
+        """Tell a webhook that it is tried out. Raises NotFound, Conflict."""
+        message = str(uuid4())
+        body = _body(message, uuid, "webhook.test", now(), {})
+        delivery = await store.add_test(self._db, actor, uuid, Message(uuid=message, body=body))
+        self._stirred.set()
+        return delivery
+
+    async def run(self) -> None:
+        """Deliver, until cancelled. What is under way then is sent again after the next start."""
+        with self._feed.followed() as follower:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._listen(follower))
+                while True:
+                    self._stirred.clear()
+                    seconds = await self._round(tasks)
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(seconds):
+                            await self._stirred.wait()
+
+    async def _listen(self, follower: Follower) -> None:
+        """What has happened is read from the store: that something has is enough to know."""
+        while True:
+            with suppress(FellBehind):
+                await follower.news()
+            self._stirred.set()
+
+    async def _round(self, tasks: asyncio.TaskGroup) -> float:
+        """Take up what has happened and begin what is due; the seconds until there is something to do again."""
+        try:
+            for webhook in await store.behind(self._db):
+                await self._take_up(webhook)
+            waiting = await store.waiting(self._db)
+            await self._trim()
+        except StorageFailed as error:
+            log.warning("webhooks cannot be told anything: %s", error)
+            return AFTER_FAILURE_SECONDS
+        seconds = TRIM_SECONDS
+        for uuid, moment in waiting.items():
+            if uuid in self._served:
+                continue
+            if (left := _seconds_until(moment)) > 0:
+                seconds = min(seconds, left)
+            else:
+                self._served.add(uuid)
+                tasks.create_task(self._serve(uuid))
+        return seconds
+
+    async def _take_up(self, webhook: Webhook) -> None:
+        """Turn the next steps into messages, if there is room for them."""
+        if await store.pending(self._db, webhook.uuid) >= store.MAX_PENDING:
+            return
+        news = await steps.after(self._db, webhook.considered, _STEPS_AT_ONCE)
+        if not news:
+            return
+        wanted = [step for step in news if webhook.wants(step)]
+        oldest = after(-PENDING_AGE)
+        timely = [step for step in wanted if step.at >= oldest]
+        if len(timely) < len(wanted):
+            log.warning("webhook %s: %d steps are too old to be told", webhook.uuid, len(wanted) - len(timely))
+        await store.take_up(self._db, webhook, news[-1].number, [_message(webhook, step) for step in timely])
+        # There may be more, and the next webhook need not wait for it.
+        self._stirred.set()
+
+    async def _trim(self) -> None:
+        if time.monotonic() - self._trimmed_at >= TRIM_SECONDS:
+            await store.trim(
+                self._db, pending_since=after(-PENDING_AGE), ended_since=after(-ENDED_AGE), rows=ENDED_ROWS
+            )
+            self._trimmed_at = time.monotonic()
+
+    async def _serve(self, uuid: str) -> None:
+        """Send what is due to one webhook, one after the other."""
+        try:
+            while (due := await store.next_due(self._db, uuid, now())) is not None:
+                async with self._slots:
+                    answer = await self._send(due)
+                await self._settle(due, answer)
+        except StorageFailed as error:
+            log.warning("webhook %s: what came of a delivery cannot be kept: %s", uuid, error)
+            await asyncio.sleep(AFTER_FAILURE_SECONDS)
+        finally:
+            self._served.discard(uuid)
+            self._stirred.set()
+
+    async def _settle(self, due: Due, answer: _Answer) -> None:
+        if answer.status is not None and 200 <= answer.status < 300:
+            await store.settle(
+                self._db, due, Tried(state=DeliveryState.DELIVERED, status=answer.status, told=answer.told)
+            )
+            return
+        is_gone = answer.status == 410
+        waits_until = None
+        if is_gone or due.tries >= len(PAUSES):
+            log.warning("webhook %s: delivery %s is given up: %s", due.webhook, due.uuid, answer.told)
+            tried = Tried(state=DeliveryState.GIVEN_UP, status=answer.status, told=answer.told)
+        else:
+            log.info("webhook %s: delivery %s has failed: %s", due.webhook, due.uuid, answer.told)
+            due_at = after(timedelta(seconds=max(PAUSES[due.tries], answer.leave_for)))
+            # One that is there and refuses a message may take the others; for one that is away they wait, in order.
+            if answer.status is None or answer.status in _AWAY:
+                waits_until = due_at
+            tried = Tried(
+                state=DeliveryState.PENDING,
+                status=answer.status,
+                told=answer.told,
+                due_at=due_at,
+                waits_until=waits_until,
+            )
+        await store.settle(self._db, due, tried)
+        if is_gone:
+            log.warning("webhook %s is switched off: its receiver wants nothing more", due.webhook)
+            await store.switch_off(self._db, due.webhook, "The receiver wants nothing more (410)")
+
+    async def _send(self, due: Due) -> _Answer:
+        body, seconds = due.body.encode(), int(time.time())
+        headers = {
+            hdrs.CONTENT_TYPE: "application/json",
+            "webhook-id": due.uuid,
+            "webhook-timestamp": str(seconds),
+            "webhook-signature": signature(due.secret, due.uuid, seconds, body),
+        }
+        try:
+            # Of the answer nothing but its head is read, and no redirect is followed: it could lead anywhere.
+            async with self._client.post(due.url, data=body, headers=headers, allow_redirects=False) as response:
+                told = f"answered {response.status}"
+                return _Answer(response.status, told, _advice(response.headers.get(hdrs.RETRY_AFTER, "")))
+        except TimeoutError:
+            return _Answer(None, f"no answer within {ANSWER_SECONDS:g} s")
+        except aiohttp.ClientConnectorCertificateError:
+            return _Answer(None, "its certificate is not one that this machine trusts for that name")
+        except aiohttp.ClientConnectorError as error:
+            return _Answer(None, f"cannot be reached: {_reason(error.os_error)}")
+        except (aiohttp.ClientError, OSError, ValueError):
+            # Their texts quote the URL, and what is in it may be a key.
+            return _Answer(None, "closed the connection without an answer that can be read")
+
+
+def _reason(error: OSError) -> str:
+    """In the system's words: asyncio has its own for what the system refused, getaddrinfo for its own numbers."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or "no connection"
+
+
+def _with_secret(columns: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """The columns with a secret that was made if theirs is None, and that one."""
+    if "secret" not in columns:
+        return dict(columns), None
+    if columns["secret"] is None:
+        made = new_secret()
+        return {**columns, "secret": made}, made
+    key_of(columns["secret"])
+    return dict(columns), None
+
+
+def _message(webhook: Webhook, step: Step) -> Message:
+    uuid = str(uuid4())
+    body = _body(uuid, webhook.uuid, f"deployment.{step.step}", step.at, written(step))
+    return Message(uuid=uuid, body=body, deployment=step.deployment, step=step.step)
+
+
+def _body(uuid: str, webhook: str, kind: str, at: Timestamp, data: Mapping[str, Any]) -> str:
+    """What is sent, in the form that Standard Webhooks recommends."""
+    return json.dumps({"type": kind, "timestamp": at, "id": uuid, "webhook": webhook, "data": data})
+
+
+def _advice(retry_after: str) -> float:
+    """The seconds of a Retry-After (RFC 9110 section 10.2.3), as far as they are followed; 0 for a date or nothing."""
+    if not (retry_after.isascii() and retry_after.isdigit()):
+        return 0.0
+    return min(float(retry_after[:9]), LONGEST_ADVICE_SECONDS)
+
+
+def _seconds_until(moment: Timestamp) -> float:
+    return (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()

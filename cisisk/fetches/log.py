@@ -1,0 +1,166 @@
+"""The fetch log: stores every fetch that has ended, and forgets the old ones, in the database's own time."""
+
+import asyncio
+import json
+import logging
+import re
+import time
+from collections import deque
+from contextlib import suppress
+from datetime import timedelta
+from functools import lru_cache
+from itertools import islice
+
+from cisisk.config import FetchLog as Settings
+from cisisk.fetches.discovery import Discovery
+from cisisk.model.clock import after
+from cisisk.model.errors import StorageFailed
+from cisisk.provisioning.fetch import Fetch
+from cisisk.provisioning.names import MAX_NAME_BYTES, device_mac
+from cisisk.store import fetches
+from cisisk.store.database import Database
+from cisisk.store.fetches import Row
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 100_000
+"""Fetches that wait for the database: some 50 MB. Of a longer storm the newest are let go rather than the memory."""
+STORE_ROWS = 1000
+"""Fetches of one transaction: some 10 ms in which nothing else is written."""
+TRIM_ROWS = 500
+"""Fetches that are forgotten in one step, for the same reason."""
+TRIM_SECONDS = 10.0
+"""Between two looks for what is too old or too much: in a storm the log grows beyond its bound by that much."""
+LULL_SECONDS, LOOK_SECONDS = 1.0, 30.0
+"""Unknown phones are looked for when no fetch has come for so long, or after so long in any case: while a site boots,
+the processor belongs to the phones."""
+_UNPRINTABLE = re.compile(r"[^ -~]")
+
+
+class FetchLog:
+    """Takes batches of fetches from the event loop and stores them. :meth:`run` does the work."""
+
+    def __init__(self, db: Database, settings: Settings, discovery: Discovery) -> None:
+        self._db = db
+        self._settings = settings
+        self._discovery = discovery
+        self._waiting: deque[Fetch] = deque()
+        self._arrived = asyncio.Event()
+        self._storing = asyncio.Lock()
+        self._lost = 0
+        self._is_news = False
+        self._looked_at = self._trimmed_at = 0.0
+
+    def take(self, batch: list[Fetch]) -> None:
+        """Store these fetches soon. Returns at once, and touches none of them."""
+        room = MAX_WAITING - len(self._waiting)
+        if room < len(batch):
+            self._lose(len(batch) - room, "more arrives than the database takes")
+            batch = batch[:room]
+        self._waiting.extend(batch)
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Store what arrives, until cancelled; then what is left."""
+        try:
+            while True:
+                is_lull = await self._nothing_arrives()
+                await asyncio.shield(self.store_pending())
+                if is_lull or time.monotonic() >= self._looked_at + LOOK_SECONDS:
+                    await asyncio.shield(self.look())
+                await asyncio.shield(self._trim())
+        finally:
+            await self.store_pending()
+            await self.look()
+
+    async def _nothing_arrives(self) -> bool:
+        """Wait for fetches; whether there is a lull."""
+        try:
+            async with asyncio.timeout(LULL_SECONDS if self._is_news else TRIM_SECONDS):
+                await self._arrived.wait()
+        except TimeoutError:
+            return True
+        self._arrived.clear()
+        return False
+
+    async def store_pending(self) -> None:
+        """Store all that has arrived so far. What the database refuses is lost, and said so once."""
+        async with self._storing:
+            while self._waiting:
+                part = list(islice(self._waiting, STORE_ROWS))
+                try:
+                    await fetches.add(self._db, map(_row, part))
+                except StorageFailed as error:
+                    self._lose(len(part), str(error))
+                else:
+                    self._found_again()
+                    self._is_news = True
+                for _ in part:
+                    self._waiting.popleft()
+
+    async def look(self) -> None:
+        """Take up the unknown phones among what was stored. What the database refuses now the next look finds."""
+        self._looked_at = time.monotonic()
+        if self._is_news:
+            with suppress(StorageFailed):
+                await self._discovery.look()
+                self._is_news = False
+
+    async def _trim(self) -> None:
+        if time.monotonic() - self._trimmed_at < TRIM_SECONDS:
+            return
+        before = after(-timedelta(days=self._settings.days))
+        try:
+            while await fetches.trim(self._db, before=before, rows=self._settings.rows, at_most=TRIM_ROWS) == TRIM_ROWS:
+                pass
+        except StorageFailed as error:
+            log.debug("old fetches cannot be forgotten now: %s", error)
+        self._trimmed_at = time.monotonic()
+
+    def _lose(self, count: int, why: str) -> None:
+        if not self._lost:
+            log.warning("fetches are missing in the fetch log from now on: %s", why)
+        self._lost += count
+
+    def _found_again(self) -> None:
+        if self._lost:
+            log.warning("fetches are logged again; %d are missing", self._lost)
+        self._lost = 0
+
+
+def _row(fetch: Fetch) -> Row:
+    mac = device_mac(fetch.name)
+    return (
+        fetch.started_at,
+        fetch.protocol,
+        fetch.peer[0],
+        fetch.peer[1],
+        fetch.local,
+        presentable(fetch.name),
+        None if mac is None else mac.digits,
+        fetch.outcome.value,
+        fetch.sha256,
+        fetch.size,
+        fetch.acknowledged,
+        fetch.blocks,
+        fetch.retransmits,
+        fetch.duration,
+        _json(fetch.options),
+    )
+
+
+def presentable(name: str) -> str:
+    """A requested name as it can be stored and shown: printable ASCII, and no longer than a name may be."""
+    if len(name) <= MAX_NAME_BYTES and name.isascii() and name.isprintable():
+        return name
+    return _UNPRINTABLE.sub(_escaped, name[:MAX_NAME_BYTES])[:MAX_NAME_BYTES]
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("ascii", "backslashreplace").decode() if ord(found[0]) > 0x7F else f"\\x{ord(found[0]):02x}"
+
+
+@lru_cache(maxsize=256)
+def _json(options: tuple[tuple[str, int], ...]) -> str:
+    """Phones of one kind agree on the same; a stranger who thinks of others fills no memory."""
+    return json.dumps(dict(options), separators=(",", ":"))

@@ -1,0 +1,445 @@
+"""Many phones switched in one job: a few first, then the others in waves, for as long as they take their configs."""
+
+import asyncio
+import logging
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from cisisk.events.feed import Feed, FellBehind
+from cisisk.mobility.switch import Switcher
+from cisisk.model import job_table
+from cisisk.model.deployment import DeploymentState, Policy
+from cisisk.model.errors import CisiskError, Conflict, Invalid, NotFound, StorageFailed
+from cisisk.model.job_table import PROFILE, PROFILE_UUID, Table, WantedRow, cell_name
+from cisisk.model.mac import Mac
+from cisisk.model.profile import misfit
+from cisisk.model.switch_job import MAX_CONCURRENCY, JobState, NewRow, Pace, RowState, SwitchJob
+from cisisk.model.user import SYSTEM, Actor
+from cisisk.store import jobs, phones, profiles
+from cisisk.store.database import Database
+from cisisk.store.jobs import Outcome, Progress, RowKey
+
+log = logging.getLogger(__name__)
+
+ENOUGH = 20
+"""Phones of a wave that have ended before it is judged while it goes on: one of three that fails is no trend."""
+LATELY = 50
+"""The share of the latest so many counts as well: what goes wrong in the middle of a long wave must show soon."""
+_AFTER_FAILURE_SECONDS = 1.0
+_TAKEN = frozenset({DeploymentState.CONFIRMED, DeploymentState.FETCHED})
+"""The ends of a phone that has its config; it is ``fetched`` only where registrations cannot be seen."""
+_NO_EVIDENCE = frozenset({DeploymentState.SUPERSEDED, DeploymentState.CANCELLED})
+"""The ends that somebody else has brought about: they say nothing about how the others will fare."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a job stands.
+
+    Attributes:
+        pending: rows of the present wave that have not begun.
+        later: those of the next wave.
+        running: rows that have begun and not ended.
+        ended: for each phone of the present wave that has ended, in that order, whether it has taken its config.
+    """
+
+    pending: int
+    later: int
+    running: int
+    ended: Sequence[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Begin so many more rows; none while there is no room, or the wave has yet to end."""
+
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Begin no more rows, for this reason."""
+
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """All rows have ended."""
+
+
+def decide(pace: Pace, standing: Standing, room: int) -> Start | Stop | Complete:
+    """What a job does now. ``room`` is how many more phones may be under way."""
+    if not standing.pending and not standing.later:
+        return Start(0) if standing.running else Complete()
+    is_over = not standing.pending and not standing.running
+    if told := _falls_short(pace, standing.ended, is_over=is_over):
+        return Stop(told)
+    if standing.pending:
+        return Start(max(0, min(standing.pending, room)))
+    return Start(max(0, min(standing.later, room)) if is_over else 0)
+
+
+def _falls_short(pace: Pace, ended: Sequence[bool], *, is_over: bool) -> str | None:
+    """Why too few phones of a wave have taken their configs to go on; None while enough have, or it is too early."""
+    if not ended or (not is_over and len(ended) < ENOUGH):
+        return None
+    for seen in (ended, ended[-LATELY:]):
+        taken = sum(seen)
+        if taken / len(seen) < pace.min_confirmed:
+            last = "last " if len(seen) < len(ended) else ""
+            return (
+                f"Of the {last}{len(seen)} phone(s) that ended, {taken} took the config: {taken / len(seen):.0%},"
+                f" and {pace.min_confirmed:.0%} are wanted"
+            )
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A job that somebody wants."""
+
+    table: Table
+    policy: Policy
+    pace: Pace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedRow:
+    """A row that would not begin, and why."""
+
+    number: int
+    mac: Mac
+    told: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """What a job would do: how many phones in which wave, the canary first if there is one."""
+
+    rows: int
+    pace: Pace
+    waves: Sequence[int]
+    refused: Sequence[RefusedRow]
+
+
+class _Run:
+    """A job that runs, as far as the decision needs it."""
+
+    def __init__(self, job: SwitchJob, rows: Sequence[Progress]) -> None:
+        self.job = job
+        self.rows = {row.number: row for row in rows if row.end is None}
+        self._pending = sorted(row.number for row in rows if not row.has_begun)
+        self._running = {row.number for row in rows if row.has_begun and row.end is None}
+        self._following = {row.deployment: row.number for row in rows if row.deployment and row.end is None}
+        begun = [row for row in rows if row.has_begun]
+        first = self._pending[0] if self._pending else 1
+        self._wave = job.pace.wave_of(max((row.number for row in begun), default=first))
+        self._ended: list[bool] = []
+        for row in begun:
+            if row.end is not None and not row.is_forgiven:
+                self._count(row.number, row.end)
+
+    @property
+    def under_way(self) -> int:
+        """How many phones are."""
+        return len(self._running)
+
+    def decision(self, room: int) -> Start | Stop | Complete:
+        """What the job does now, with room for so many more phones."""
+        pace = self.job.pace
+        now = bisect_right(self._pending, pace.last_of(self._wave))
+        then = now
+        if now < len(self._pending):
+            then = bisect_right(self._pending, pace.last_of(pace.wave_of(self._pending[now])))
+        standing = Standing(pending=now, later=then - now, running=self.under_way, ended=self._ended)
+        return decide(pace, standing, min(room, pace.concurrency - self.under_way))
+
+    def next(self, rows: int) -> list[int]:
+        """The numbers of so many rows that begin next."""
+        return self._pending[:rows]
+
+    def begin(self, rows: int) -> list[Progress]:
+        """Count so many rows among those that run."""
+        numbers, self._pending = self._pending[:rows], self._pending[rows:]
+        self._running.update(numbers)
+        wave = max(self._wave, self.job.pace.wave_of(numbers[-1]))
+        if wave != self._wave:
+            self._wave, self._ended = wave, []
+        return [self.rows[number] for number in numbers]
+
+    def follow(self, number: int, deployment: str) -> None:
+        """The row has ended when this deployment has."""
+        if number in self._running:
+            self._following[deployment] = number
+
+    def deployment_ended(self, deployment: str, state: str) -> None:
+        """Nothing more is awaited of a deployment, which may be another's."""
+        if (number := self._following.pop(deployment, None)) is not None:
+            self.end(number, state)
+
+    def end(self, number: int, state: str) -> None:
+        """A row has ended."""
+        if number in self._running:
+            self._running.discard(number)
+            del self.rows[number]
+            self._count(number, state)
+
+    def _count(self, number: int, state: str) -> None:
+        if self.job.pace.wave_of(number) == self._wave and state not in _NO_EVIDENCE:
+            self._ended.append(state in _TAKEN)
+
+
+class SwitchJobs:
+    """Takes jobs, and runs them. :meth:`run` does the work, after :meth:`recover`."""
+
+    def __init__(self, db: Database, switcher: Switcher, feed: Feed) -> None:
+        self._db = db
+        self._switcher = switcher
+        self._feed = feed
+        self._runs: dict[str, _Run] = {}
+        self._news = asyncio.Event()
+        self._to_load: set[str] = set()
+        self._load_all = True
+        self._outcomes: list[Outcome] = []
+        self._ended: dict[str, DeploymentState] = {}
+
+    async def create(self, actor: Actor, order: Order) -> SwitchJob:
+        """Start a job.
+
+        Raises:
+            Invalid: some of its rows cannot be meant; the error names them all.
+            Conflict: some of its phones wait in another job that runs.
+        """
+        rows = await self._rows(order.table)
+        job = await jobs.create(
+            self._db,
+            actor,
+            policy=order.policy,
+            pace=order.pace,
+            columns=order.table.columns,
+            delimiter=order.table.delimiter,
+            rows=rows,
+        )
+        self._load(job.uuid)
+        return job
+
+    async def rehearse(self, order: Order) -> Rehearsal:
+        """What :meth:`create` would start. Nothing is stored, and no phone is called. Raises Invalid as it would."""
+        rows, pace = await self._rows(order.table), order.pace
+        waves = Counter(pace.wave_of(number) for number in range(1, len(rows) + 1))
+        refused = []
+        for number, row in enumerate(rows, 1):
+            phone = await phones.find(self._db, row.mac)
+            try:
+                told = phone and misfit(await profiles.get(self._db, row.profile_uuid), phone)
+            except NotFound as error:
+                told = str(error)
+            if told:
+                refused.append(RefusedRow(number=number, mac=row.mac, told=told))
+        return Rehearsal(rows=len(rows), pace=pace, waves=[waves[wave] for wave in sorted(waves)], refused=refused)
+
+    async def pause(self, actor: Actor, uuid: str) -> SwitchJob:
+        """Begin no more rows until the job is resumed. Raises NotFound, Conflict."""
+        job = await jobs.pause(self._db, actor, uuid)
+        self._forget(uuid)
+        return job
+
+    async def resume(self, actor: Actor, uuid: str) -> SwitchJob:
+        """Let a job that was halted go on. Raises NotFound, Conflict."""
+        job = await jobs.resume(self._db, actor, uuid)
+        self._load(uuid)
+        return job
+
+    async def cancel(self, actor: Actor, uuid: str) -> SwitchJob:
+        """Begin no more rows, and call off those that are deferred. Raises NotFound, Conflict."""
+        deferred = await jobs.cancel(self._db, actor, uuid)
+        self._forget(uuid)
+        await self._call_off(actor, deferred)
+        return await jobs.get(self._db, uuid)
+
+    async def recover(self) -> None:
+        """Find out how far the jobs had come when the last process ended. Raises StorageFailed."""
+        await jobs.recover(self._db)
+
+    async def run(self) -> None:
+        """Do what the jobs want, until cancelled. Switches that were asked for go on."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen(), name="ends of switches in jobs")
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                try:
+                    await self._look(tasks)
+                except StorageFailed as error:
+                    log.warning("jobs cannot go on now: %s", error)
+                    await asyncio.sleep(_AFTER_FAILURE_SECONDS)
+                    self._news.set()
+
+    def _load(self, uuid: str) -> None:
+        self._to_load.add(uuid)
+        self._news.set()
+
+    def _forget(self, uuid: str) -> None:
+        self._runs.pop(uuid, None)
+        self._news.set()
+
+    async def _listen(self) -> None:
+        """Hear of every deployment that ends."""
+        while True:
+            with self._feed.followed() as follower, suppress(FellBehind):
+                # What has happened before is in the store.
+                self._load_all = True
+                self._news.set()
+                while news := await follower.news():
+                    ended = {step.deployment: step.state for step in news if step.ended}
+                    if ended and (self._runs or self._to_load):
+                        self._ended |= ended
+                        self._news.set()
+                return
+
+    async def _look(self, tasks: asyncio.TaskGroup) -> None:
+        await self._load_some()
+        await self._settle()
+        ended, self._ended = self._ended, {}
+        for run in self._runs.values():
+            for deployment, state in ended.items():
+                run.deployment_ended(deployment, state)
+        # The one with the fewest phones under way first, of several the one that has waited longest: none waits for
+        # another's end.
+        for run in sorted(self._runs.values(), key=lambda run: run.under_way):
+            await self._go_on(run, tasks)
+
+    async def _load_some(self) -> None:
+        if self._load_all:
+            self._load_all = False
+            self._to_load |= {job.uuid for job in await self._all_running()}
+        while self._to_load:
+            uuid = next(iter(self._to_load))
+            job = await jobs.get(self._db, uuid)
+            rows = await jobs.progress(self._db, uuid)
+            self._runs.pop(uuid, None)
+            if job.state is JobState.RUNNING:
+                self._runs[uuid] = _Run(job, rows)
+            self._to_load.discard(uuid)
+
+    async def _all_running(self) -> list[SwitchJob]:
+        try:
+            return await jobs.running(self._db)
+        except StorageFailed:
+            self._load_all = True
+            raise
+
+    async def _settle(self) -> None:
+        """Store what the switches came to that were asked for."""
+        if not (outcomes := list(self._outcomes)):
+            return
+        ended = await jobs.settle(self._db, outcomes)
+        del self._outcomes[: len(outcomes)]
+        for outcome in outcomes:
+            uuid, number = outcome.row
+            if (run := self._runs.get(uuid)) is None:
+                continue
+            if outcome.refused is not None:
+                run.end(number, RowState.REFUSED)
+            elif outcome.deployment is not None:
+                run.follow(number, outcome.deployment)
+        for deployment, state in ended.items():
+            self._ended.setdefault(deployment, state)
+        made = [outcome.deployment for outcome in outcomes if outcome.deployment]
+        await self._call_off(SYSTEM, await jobs.deferred_for_nothing(self._db, made))
+
+    async def _call_off(self, actor: Actor, deferred: Iterable[str]) -> None:
+        for deployment in deferred:
+            # It may have begun meanwhile.
+            with suppress(Conflict):
+                await self._switcher.cancel(actor, deployment)
+
+    async def _go_on(self, run: _Run, tasks: asyncio.TaskGroup) -> None:
+        uuid = run.job.uuid
+        if self._runs.get(uuid) is not run:
+            # Halted meanwhile.
+            return
+        room = MAX_CONCURRENCY - sum(each.under_way for each in self._runs.values())
+        match run.decision(room):
+            case Stop(told):
+                if await jobs.stop(self._db, uuid, told):
+                    log.warning("switch job %s is stopped: %s", uuid, told)
+                self._runs.pop(uuid, None)
+            case Complete():
+                await jobs.complete(self._db, uuid)
+                self._runs.pop(uuid, None)
+            case Start(rows) if rows:
+                begun = await jobs.begin(self._db, uuid, run.next(rows))
+                for row in run.begin(rows):
+                    if row.number in begun:
+                        tasks.create_task(self._switch(run.job, row), name=f"row {row.number} of job {uuid}")
+                if self._runs.pop(uuid, None) is None:
+                    return
+                if len(begun) == rows:
+                    self._runs[uuid] = run
+                else:
+                    self._load(uuid)
+
+    async def _switch(self, job: SwitchJob, row: Progress) -> None:
+        key: RowKey = job.uuid, row.number
+        try:
+            deployment = await self._switcher.switch(job.actor, row.profile_uuid, row.mac, job.policy)
+            outcome = Outcome(key, deployment.uuid, None)
+        except CisiskError as error:
+            outcome = await self._refused(key, str(error))
+        except Exception:
+            # Whatever is wrong with one phone, the others are to be switched.
+            log.exception("switch of %s in job %s failed", row.mac, job.uuid)
+            outcome = await self._refused(key, "Cisisk failed here. Its log has the details")
+        self._outcomes.append(outcome)
+        self._news.set()
+
+    async def _refused(self, key: RowKey, told: str) -> Outcome:
+        """Why a row was not switched, with the deployment that it has all the same if it came so far.
+
+        That one is not waited for: while the disk or the database fails, nobody may ever hear of its end.
+        """
+        deployment = None
+        with suppress(StorageFailed):
+            deployment = await jobs.deployment_of(self._db, key)
+        return Outcome(key, deployment, told)
+
+    async def _rows(self, table: Table) -> list[NewRow]:
+        """The rows of a job. Raises Invalid, with all that is wrong."""
+        reading = await asyncio.to_thread(job_table.read, table)
+        named = {row.named for row in reading.rows if row.named}
+        found = await jobs.profiles_named(self._db, named) if named else {}
+        asked = {row.profile_uuid for row in reading.rows if row.profile_uuid}
+        missing = await jobs.missing_profiles(self._db, asked) if asked else set()
+        refused, rows = list(reading.refused), []
+        for row in reading.rows:
+            profile_uuid, why = _profile(row, found.get(row.named or ("", ""), []), missing)
+            if profile_uuid is None:
+                refused.append((cell_name(row.number, PROFILE if row.named else PROFILE_UUID), why))
+            else:
+                rows.append(NewRow(mac=row.mac, profile_uuid=profile_uuid, cells=row.cells))
+        if refused:
+            raise _invalid(refused)
+        return rows
+
+
+def _profile(row: WantedRow, named: Sequence[str], missing: set[str]) -> tuple[str | None, str]:
+    """The uuid of the profile that a row means; or None, and what is wrong."""
+    if row.profile_uuid is not None:
+        return (None, "No such profile") if row.profile_uuid in missing else (row.profile_uuid, "")
+    if len(named) == 1:
+        return named[0], ""
+    return None, "The user has several of that name: give the uuid" if named else "The user has none of that name"
+
+
+def _invalid(refused: Sequence[tuple[str, str]]) -> Invalid:
+    fields: dict[str, list[str]] = {}
+    for name, reason in refused:
+        fields.setdefault(name, []).append(reason)
+    first, why = refused[0]
+    more = f" (and {len(fields) - 1} more)" if len(fields) > 1 else ""
+    return Invalid(f"{first}: {why}{more}", fields)

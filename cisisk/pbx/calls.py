@@ -1,0 +1,132 @@
+"""What Asterisk tells of calls: whether a phone is in one, and when its last one ended."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cisisk.pbx import listings
+from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
+from cisisk.pbx.latest import remember
+from cisisk.pbx.registrar import NotRegistered, Registrar, can_be_asked_for
+from cisisk.pbx.wire import Message, NotSendable, shown
+from cisisk.model.target import Target
+from cisisk.model.phone import Software
+
+CALL_STATE_SECONDS = 2.0
+"""For everything that is asked about one phone's calls: a switch waits for it."""
+_WITHOUT_CALL = {"not_inuse", "unavailable"}
+"""Device states that say that there is no call; the other idle ones say nothing."""
+_CHANNEL_TYPES = {"pjsip": "PJSIP", "sip": "SIP", "usecallmanager": "SIP"}
+"""How devices and channels of the driver begin, by ``asterisk.channel``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallState:
+    """Whether a phone is in a call.
+
+    Attributes:
+        in_call: None when that is not told.
+        ended: seconds since its last call was seen to end; None when none was seen.
+    """
+
+    in_call: bool | None
+    ended: float | None = None
+
+
+class Calls:
+    """Sees calls, and their ends.
+
+    Args:
+        asterisk: None when there is none to ask; not running yet.
+        registrar: asked who a phone is whose registration is not known.
+        channel: as in the settings.
+    """
+
+    def __init__(self, asterisk: Asterisk | None, registrar: Registrar, channel: str) -> None:
+        self._asterisk = asterisk
+        self._registrar = registrar
+        self._channel = channel
+        self._told: Callable[[str], None] = lambda _name: None
+        self._busy: dict[str, None] = {}
+        self._call_ended_at: dict[str, float] = {}
+        if asterisk is not None:
+            asterisk.listen("DeviceStateChange", self._device_state)
+
+    def follow(self, told: Callable[[str], None]) -> None:
+        """Have ``told`` called with the endpoint or peer of a device whose call has ended; it must return at once."""
+        self._told = told
+
+    async def call_state(self, target: Target) -> CallState:
+        """Whether the phone is in a call. Never raises: what is not told is None."""
+        if self._asterisk is None:
+            return CallState(in_call=None)
+        name, in_call = target.mac.device_name, None
+        try:
+            async with asyncio.timeout(CALL_STATE_SECONDS):
+                if target.software is Software.SCCP:
+                    in_call = await _has_channel_at_chan_sccp(self._asterisk, name)
+                else:
+                    known = target if target.registration else await self._registrar.identify(target)
+                    if known.registration is not None and can_be_asked_for(known.registration.peer):
+                        name = f"{_CHANNEL_TYPES[self._channel]}/{known.registration.peer}"
+                        in_call = await self._has_call(self._asterisk, name)
+                    elif isinstance(known.unregistered, NotRegistered):
+                        in_call = False
+        except (TimeoutError, AsteriskAway, AsteriskRefused, NotSendable):
+            pass  # it is not told
+        if in_call is not None:
+            self.saw(name, is_busy=in_call)
+        ended_at = self._call_ended_at.get(name)
+        return CallState(in_call=in_call, ended=None if ended_at is None else time.monotonic() - ended_at)
+
+    async def is_in_call(self, target: Target, quiet_minutes: int, *, unless_told: bool = False) -> bool:
+        """Whether the phone is known to be in a call, or to have been in one less than so many minutes ago.
+
+        What nobody can tell is no reason to keep a switch from a phone: over SIP it puts a restart off by itself until
+        its call has ended (phone-protocol notes 3a, 5f), and chan-sccp is asked again before a reset.
+
+        Args:
+            unless_told: what holds while Asterisk does not tell; without an Asterisk there is no call.
+        """
+        if self._asterisk is None:
+            return False
+        state = await self.call_state(target)
+        in_call = unless_told if state.in_call is None else state.in_call
+        return in_call or (state.ended is not None and state.ended < 60 * quiet_minutes)
+
+    def saw(self, device: str, *, is_busy: bool) -> None:
+        """Note whether there is a call; of what ends now it is known that it had begun."""
+        if is_busy:
+            remember(self._busy, device, None)
+        elif device in self._busy:
+            del self._busy[device]
+            remember(self._call_ended_at, device, time.monotonic())
+
+    async def _has_call(self, asterisk: Asterisk, device: str) -> bool | None:
+        """Whether a device of SIP has a call.
+
+        chan_sip counts calls only where it is told to (callcounter), and else says that there are none: then its
+        channels are looked at.
+        """
+        told = await asterisk.action("Getvar", [("Variable", f"DEVICE_STATE({device})")])
+        if listings.is_busy(told.get("value")):
+            return True
+        if self._channel == "pjsip":
+            return False if told.get("value").lower() in _WITHOUT_CALL else None
+        channels = await asterisk.listing("CoreShowChannels")
+        return any(channel.get("channel").rpartition("-")[0] == device for channel in channels)
+
+    # Event (Asterisk main/devicestate.c)
+
+    def _device_state(self, event: Message) -> None:
+        device = event.get("device")
+        was_busy = device in self._busy
+        self.saw(device, is_busy=listings.is_busy(event.get("state")))
+        if was_busy and device not in self._busy and (name := shown(device.partition("/")[2])):
+            self._told(name)
+
+
+async def _has_channel_at_chan_sccp(asterisk: Asterisk, name: str) -> bool | None:
+    devices = listings.devices(await asterisk.listing("SCCPListDevices"))
+    return next((device.in_call for device in devices if device.name == name), None)

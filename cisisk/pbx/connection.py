@@ -1,0 +1,275 @@
+"""The connection to Asterisk's manager interface: logged in, kept, and made anew when it is lost."""
+
+import asyncio
+import hashlib
+import itertools
+import logging
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from cisisk.config import Asterisk as Settings
+from cisisk.pbx.wire import BANNER, MAX_MESSAGE_BYTES, Garbled, Message, encode, receive, shown
+from cisisk.model.errors import CisiskError
+
+Fields: TypeAlias = Sequence[tuple[str, str]]
+
+ACTION_SECONDS = 5.0
+"""For the answer to one action. Asterisk answers within milliseconds, also with a list of a thousand phones."""
+LOGIN_SECONDS = 10.0
+"""For the connection and the login; a refusal alone takes Asterisk one second (main/manager.c), a busy TLS as much."""
+PING_SECONDS = 20.0
+"""Between two pings: a connection that a firewall has forgotten is noticed before a switch needs it."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
+"""Seconds between two attempts to connect, doubled each time: a restarted Asterisk is found soon, and one that refuses
+the login is not hammered."""
+BREATH = 100
+"""Messages that are taken in a row while more of them wait: some milliseconds, then everybody else has a turn."""
+EVENTS = "system,call"
+"""The classes of the events that tell of registrations (system; chan-sccp: call) and of calls (call)."""
+MAX_ITEMS = 20_000
+"""In one list; more phones than any Asterisk has."""
+
+log = logging.getLogger(__name__)
+
+
+class AsteriskAway(CisiskError):
+    """There is no answer; what was asked may have been done or not."""
+
+
+class AsteriskRefused(CisiskError):
+    """Asterisk has answered with an error.
+
+    Attributes:
+        said: its message.
+    """
+
+    def __init__(self, said: str) -> None:
+        super().__init__(_REFUSALS.get(said.lower(), f"Asterisk refused: {shown(said) or 'no reason given'}"))
+        self.said = said
+
+
+_REFUSALS = {
+    "permission denied": (
+        "Asterisk denied the permission: the account in asterisk.username needs write=system,reporting in manager.conf "
+        "(and command for ami-command)"
+    ),
+    "authentication failed": "Asterisk refused the login: asterisk.username or asterisk.secret is wrong",
+}
+
+
+@dataclass(slots=True)
+class _Asked:
+    """An action whose answer has not come, or not all of it."""
+
+    action: str
+    is_list: bool
+    answer: "asyncio.Future[Message]"
+    items: list[Message] = field(default_factory=list)
+
+
+class Asterisk:
+    """Asks Asterisk, as long as :meth:`run` runs. Actions may be under way at the same time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # Verified against the system's trust store.
+        self._tls = ssl.create_default_context() if settings.tls else None
+        self._writer: asyncio.StreamWriter | None = None
+        self._asked: dict[str, _Asked] = {}
+        self._listeners: dict[str, tuple[str, Callable[[Message], None]]] = {}
+        self._numbers = itertools.count(1)
+        self._tried = asyncio.Event()
+        self._away = "Asterisk is not connected"
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it is logged in."""
+        return self._writer is not None
+
+    def listen(self, event: str, heard: Callable[[Message], None]) -> None:
+        """Have ``heard`` called with each event of this name that nobody asked for. It must return at once.
+
+        One listener an event; to be set before the login, that is before :meth:`run`.
+        """
+        self._listeners[event.lower()] = event, heard
+
+    async def run(self) -> None:
+        """Connect, and connect again whenever the connection is lost, until cancelled."""
+        pause = FIRST_PAUSE
+        while True:
+            began = time.monotonic()
+            try:
+                await self._session()
+            # A ValueError is a host that can be no name, or a banner without an end.
+            except (CisiskError, OSError, ValueError) as error:
+                self._lost(error)
+            if time.monotonic() - began > LONGEST_PAUSE:
+                pause = FIRST_PAUSE
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def action(self, action: str, fields: Fields = ()) -> Message:
+        """The reply to an action.
+
+        Raises:
+            AsteriskAway: there is none.
+            AsteriskRefused: it is an error.
+            NotSendable: a value cannot be carried.
+        """
+        return (await self._ask(action, fields, is_list=False))[0]
+
+    async def listing(self, action: str, fields: Fields = ()) -> list[Message]:
+        """The events that an action lists. Raises as :meth:`action`."""
+        return (await self._ask(action, fields, is_list=True))[1:]
+
+    async def _ask(self, action: str, fields: Fields, *, is_list: bool) -> list[Message]:
+        try:
+            async with asyncio.timeout(ACTION_SECONDS):
+                # A moment after the start the first login is still under way; no later one is waited for.
+                await self._tried.wait()
+                if self._writer is None:
+                    raise AsteriskAway(self._away)
+                return await self._exchange(self._writer, action, fields, is_list=is_list)
+        except TimeoutError:
+            raise AsteriskAway(f"Asterisk did not answer {action} within {ACTION_SECONDS:g} s") from None
+
+    async def _exchange(
+        self, writer: asyncio.StreamWriter, action: str, fields: Fields, *, is_list: bool
+    ) -> list[Message]:
+        number = f"cisisk-{next(self._numbers)}"
+        content = encode(action, (("ActionID", number), *fields))
+        asked = self._asked[number] = _Asked(action, is_list, asyncio.get_running_loop().create_future())
+        try:
+            writer.write(content)
+            return [await asked.answer, *asked.items]
+        finally:
+            del self._asked[number]
+
+    async def _session(self) -> None:
+        """One connection, from its beginning to its loss. Returns only by an exception."""
+        host, port = self._settings.host, self._settings.port
+        async with asyncio.timeout(LOGIN_SECONDS):
+            reader, writer = await asyncio.open_connection(host, port, ssl=self._tls, limit=MAX_MESSAGE_BYTES)
+        tasks = [
+            asyncio.create_task(self._receive(reader), name="Asterisk: receive"),
+            asyncio.create_task(self._converse(writer), name="Asterisk: login and pings"),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            # The conversation knows better why it ended; the other one only notices that it did.
+            for task in (task for task in reversed(tasks) if task.done()):
+                task.result()
+        finally:
+            self._writer = None
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            writer.close()
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(1):
+                    await writer.wait_closed()
+
+    async def _receive(self, reader: asyncio.StreamReader) -> None:
+        if not (await reader.readline()).startswith(BANNER):
+            raise Garbled(
+                f"what answers at {self._settings.host} port {self._settings.port} is not Asterisk's manager interface"
+            )
+        for number in itertools.count(1):
+            for message in await receive(reader, self._listeners):
+                self._take(message)
+            if number % BREATH == 0:
+                # What waits already is received without a pause.
+                await asyncio.sleep(0)
+
+    async def _converse(self, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(LOGIN_SECONDS):
+                await self._log_in(writer)
+        except TimeoutError:
+            raise AsteriskAway(f"Asterisk did not finish the login within {LOGIN_SECONDS:g} s") from None
+        self._writer = writer
+        self._tried.set()
+        log.info("logged in to Asterisk at %s", self._settings.host)
+        self._away = "Asterisk is not connected"
+        await self._narrow()
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            with suppress(AsteriskRefused):
+                await self.action("Ping")
+
+    async def _log_in(self, writer: asyncio.StreamWriter) -> None:
+        """By challenge: the secret itself is not sent."""
+        challenged = await self._exchange(writer, "Challenge", [("AuthType", "MD5")], is_list=False)
+        secret = (challenged[0].get("challenge") + self._settings.secret).encode()
+        key = hashlib.md5(secret, usedforsecurity=False).hexdigest()
+        events = EVENTS if self._listeners else "off"
+        login = [("AuthType", "MD5"), ("Username", self._settings.username), ("Key", key), ("Events", events)]
+        await self._exchange(writer, "Login", login, is_list=False)
+
+    async def _narrow(self) -> None:
+        """Ask for nothing of those classes but what is listened to: each call alone has dozens of events.
+
+        Where that is refused they all come, and are dropped here.
+        """
+        for event, _ in self._listeners.values():
+            with suppress(AsteriskRefused, AsteriskAway):
+                await self.action("Filter", [("Operation", "Add"), ("Filter", f"Event: {event}")])
+
+    def _take(self, message: Message) -> None:
+        asked = self._asked.get(message.get("actionid")) or self._list_that_ends_with(message)
+        if asked is None or asked.answer.done():
+            # An event that nobody asked for, or an answer that came too late.
+            listener = self._listeners.get(message.get("event").lower()) if asked is None else None
+            if listener is not None and "actionid" not in message.values:
+                listener[1](message)
+            return
+        if "response" in message.values:
+            if message.get("response").lower() == "error":
+                asked.answer.set_exception(AsteriskRefused(message.get("message")))
+            elif not asked.is_list:
+                asked.answer.set_result(message)
+        elif asked.is_list and _is_complete(message):
+            asked.answer.set_result(message)
+        elif asked.is_list:
+            asked.items.append(message)
+            if len(asked.items) > MAX_ITEMS:
+                raise Garbled(f"Asterisk listed more than {MAX_ITEMS} items for {asked.action}")
+
+    def _list_that_ends_with(self, message: Message) -> _Asked | None:
+        """Whose list ends here: chan-sccp leaves the ActionID out of that event (src/sccp_management.c)."""
+        if "actionid" in message.values or not _is_complete(message):
+            return None
+        event = message.get("event").lower()
+        return next((asked for asked in self._asked.values() if f"{asked.action}Complete".lower() == event), None)
+
+    def _lost(self, error: BaseException) -> None:
+        said = str(error) if isinstance(error, CisiskError) else _in_words(error)
+        where = f"{self._settings.host} port {self._settings.port}"
+        away = f"Asterisk at {where} is not connected: {said}"
+        if away != self._away:
+            log.warning("%s", away)
+        self._away = away
+        for asked in self._asked.values():
+            if not asked.answer.done():
+                asked.answer.set_exception(
+                    AsteriskAway(f"the connection to Asterisk was lost before it answered {asked.action}")
+                )
+        self._tried.set()
+
+
+def _is_complete(message: Message) -> bool:
+    return message.get("eventlist").lower() == "complete"
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message})"
+    if isinstance(error, TimeoutError):
+        return f"no answer within {LOGIN_SECONDS:g} s"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

@@ -1,0 +1,143 @@
+"""What Asterisk lists of its phones, read into plain values (phone-protocol notes 3b, 3c).
+
+Pure. Everything in there may be hostile: a phone chooses its own contact.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from cisisk.pbx.wire import Message
+
+_GONE = {"unavailable", "unreachable", "removed"}
+"""What Asterisk calls a contact or a peer that does not answer any more (Status, up to the first blank)."""
+_IDLE = {"not in use", "not_inuse", "unavailable", "invalid", "unknown", ""}
+"""Device states without a call: as EndpointDetail spells them, and as DeviceStateChange does (main/devicestate.c)."""
+_CONTACT = re.compile(r"sips?:(?:([^@;>]*)@)?(\[[^\]]*\]|[^:;>]*)", re.IGNORECASE)
+"""The user and the host of a contact's URI."""
+_LONGEST_ADDRESS = 60
+"""Characters of an IPv6 address with brackets, a zone and a port."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """Where one phone of an endpoint is registered from (ContactStatusDetail).
+
+    Attributes:
+        addresses: the host of its URI, and that of the REGISTER's last Via: behind a NAT they differ.
+        call_id: of the REGISTER; empty when that is not told.
+        is_live: whether it answers, or is not asked to.
+    """
+
+    endpoint: str
+    user: str
+    addresses: frozenset[str]
+    call_id: str
+    is_live: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A peer of chan_sip that is registered (PeerEntry).
+
+    Attributes:
+        is_live: whether it answers, or is not asked to.
+    """
+
+    name: str
+    address: str
+    port: str
+    is_live: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A phone of chan-sccp (DeviceEntry, src/sccp_management.c).
+
+    Attributes:
+        address: None when it has no connection.
+        since: when it registered, as Asterisk's clock and language write it: good to see that it is another time.
+        in_call: whether it has an active channel.
+    """
+
+    name: str
+    address: str | None
+    is_registered: bool
+    since: str
+    in_call: bool
+
+
+def contacts(messages: Iterable[Message]) -> Iterator[Contact]:
+    """The contacts in a list."""
+    for message in messages:
+        if message.get("event") == "ContactStatusDetail":
+            hosts = (host_of(message.get("uri")), address_of(message.get("viaaddress")))
+            yield Contact(
+                endpoint=message.get("endpointname") or message.get("aor"),
+                user=user_of(message.get("uri")),
+                addresses=frozenset(host for host in hosts if host is not None),
+                call_id=message.get("callid"),
+                is_live=_is_live(message),
+            )
+
+
+def peers(messages: Iterable[Message]) -> Iterator[Peer]:
+    """The peers in a list that have an address."""
+    for message in messages:
+        address = address_of(message.get("ipaddress"))
+        if address is not None:
+            yield Peer(
+                name=message.get("objectname"),
+                address=address,
+                port=message.get("ipport"),
+                is_live=_is_live(message),
+            )
+
+
+def devices(messages: Iterable[Message]) -> Iterator[Device]:
+    """The phones in a list of chan-sccp."""
+    for message in messages:
+        if message.get("event") == "DeviceEntry":
+            yield Device(
+                name=message.get("objectid").upper(),
+                address=address_of(message.get("ipaddress")),
+                is_registered=message.get("reg_status").lower() == "ok",
+                since=message.get("reg_time"),
+                in_call=message.get("active").lower() == "yes",
+            )
+
+
+def _is_live(listed: Message) -> bool:
+    return listed.get("status").partition(" ")[0].lower() not in _GONE
+
+
+def is_busy(state: str) -> bool:
+    """Whether a device in this state has a call, or is being called."""
+    return state.lower() not in _IDLE
+
+
+def user_of(uri: str) -> str:
+    """The user of a contact's URI; empty if there is none."""
+    match = _CONTACT.search(uri)
+    return (match[1] or "") if match else ""
+
+
+def host_of(uri: str) -> str | None:
+    """The address in a contact's URI, None if there is no numeric one."""
+    match = _CONTACT.search(uri)
+    return address_of(match[2]) if match else None
+
+
+def address_of(text: str) -> str | None:
+    """The address in ``192.0.2.7``, ``192.0.2.7:5060`` or ``[2001:db8::7]:5060``, always written alike, or None."""
+    if len(text) > _LONGEST_ADDRESS:
+        return None
+    for candidate in (text, text.rpartition(":")[0]):
+        try:
+            address = ipaddress.ip_address(candidate.strip("[]"))
+        except ValueError:
+            continue
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        return str(mapped or address)
+    return None

@@ -1,0 +1,177 @@
+"""Who a phone is at Asterisk now: the endpoint or peer that is registered from its address.
+
+Asked before its config changes: afterwards the config names the next user's line (field notes 4: the wrong phone
+restarts). The address says which registration is the phone's; more than one there is told, never guessed.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from cisisk.pbx import listings
+from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
+from cisisk.pbx.listings import Contact, address_of, is_busy, user_of
+from cisisk.pbx.wire import Message, NotSendable, shown
+from cisisk.model.target import NotRestarted, Registration, Target, Unreachable
+from cisisk.model import sep_config
+from cisisk.model.errors import Invalid
+from cisisk.model.phone import Software
+
+IDENTIFY_SECONDS = 2.0
+"""For everything that is asked before the file is written: less than a switch that is stopped may take."""
+_NAME = re.compile(r"[A-Za-z0-9._@+-]{1,80}", re.ASCII)
+"""A peer that goes into a function or a command: nothing that ends its argument there."""
+_CALL_ID = re.compile(r"[A-Za-z0-9.@_~!%*+:\[\]-]{1,255}", re.ASCII)
+"""No character that Asterisk's argument splitter or the phone's braces give a meaning to; phones send hex and dots."""
+_FUNCTIONS = {"sip": "SIPPEER({},regcallid)", "usecallmanager": "SIP_PEER({},register_callid)"}
+"""What tells the Call-ID of a peer's REGISTER, by ``asterisk.channel`` (usecallmanager patches)."""
+
+
+class NotRegistered(NotRestarted):
+    """Nobody is registered from the phone's address: Asterisk has said so."""
+
+
+class Registrar:
+    """Finds phones among the registrations.
+
+    Args:
+        asterisk: None when there is none to ask.
+        channel: as in the settings.
+    """
+
+    def __init__(self, asterisk: Asterisk | None, channel: str) -> None:
+        self._asterisk = asterisk
+        self._channel = channel
+
+    async def identify(self, target: Target) -> Target:
+        """The target with its registration, or with the reason why that is not known."""
+        if self._asterisk is None or target.software is Software.SCCP:
+            return target
+        try:
+            async with asyncio.timeout(IDENTIFY_SECONDS):
+                registration = await self._find(self._asterisk, target)
+        except TimeoutError:
+            late = f"Asterisk did not tell within {IDENTIFY_SECONDS:g} s who the phone is"
+            return replace(target, unregistered=Unreachable(late))
+        except (AsteriskAway, NotSendable) as error:
+            return replace(target, unregistered=Unreachable(str(error)))
+        except AsteriskRefused as error:
+            return replace(target, unregistered=NotRestarted(str(error)))
+        except NotRestarted as error:
+            return replace(target, unregistered=error)
+        return replace(target, registration=registration)
+
+    async def _find(self, asterisk: Asterisk, target: Target) -> Registration:
+        if target.address is None:
+            raise NotRestarted(
+                "the phone's address is not known, and without it nobody can tell which registration is its own"
+            )
+        if self._channel == "pjsip":
+            return await _pjsip(asterisk, target.address, first_line(target.served))
+        return await _chan_sip(asterisk, target.address, self._channel)
+
+
+async def _pjsip(asterisk: Asterisk, address: str, line: str | None) -> Registration:
+    """The endpoint that the served config names is looked at first: that is one phone instead of all."""
+    if line is not None and (found := await _endpoint(asterisk, address, line)):
+        return found
+    every = await asterisk.listing("PJSIPShowRegistrationInboundContactStatuses")
+    here = {contact.endpoint for contact in _at(address, every)}
+    if not here:
+        raise NotRegistered(f"no phone is registered at Asterisk from {address}")
+    if len(here) > 1:
+        raise NotRestarted(_ambiguous(address, here))
+    found = await _endpoint(asterisk, address, here.pop())
+    if found is None:
+        raise NotRestarted(f"the phone at {address} has just ended its registration")
+    return found
+
+
+async def _endpoint(asterisk: Asterisk, address: str, name: str) -> Registration | None:
+    """The registration of an endpoint from an address. Raises NotRestarted: it has two there."""
+    if not can_be_asked_for(name):
+        return None
+    try:
+        told = await asterisk.listing("PJSIPShowEndpoint", [("Endpoint", name)])
+    except AsteriskRefused as error:
+        if error.said.lower().startswith("unable to retrieve endpoint"):
+            return None
+        raise
+    contacts = {contact.call_id: contact for contact in _at(address, told)}
+    if not contacts:
+        return None
+    if len(contacts) > 1:
+        raise NotRestarted(f"the endpoint {name} is registered more than once from {address}")
+    ((call_id, contact),) = contacts.items()
+    states = [message.get("devicestate") for message in told if message.get("event") == "EndpointDetail"]
+    return Registration(
+        peer=name,
+        user=contact.user,
+        call_id=_checked_call_id(call_id) if call_id else "",
+        in_call=is_busy(states[0]) if states else None,
+    )
+
+
+def _at(address: str, messages: Iterable[Message]) -> Iterator[Contact]:
+    """The contacts from an address that have not gone."""
+    known = address_of(address)
+    return (contact for contact in listings.contacts(messages) if contact.is_live and known in contact.addresses)
+
+
+async def _chan_sip(asterisk: Asterisk, address: str, channel: str) -> Registration:
+    known = address_of(address)
+    here = {peer.name for peer in listings.peers(await asterisk.listing("SIPpeers")) if peer.address == known}
+    if not here:
+        raise NotRegistered(f"no phone is registered at Asterisk from {address}")
+    if len(here) > 1:
+        raise NotRestarted(_ambiguous(address, here))
+    name = here.pop()
+    if not can_be_asked_for(name):
+        raise NotRestarted(f"the peer {shown(name)!r} has a name that cannot be passed on to Asterisk")
+    told = await asterisk.action("SIPshowpeer", [("Peer", name)])
+    call_id = await chan_sip_call_id(asterisk, channel, name)
+    return Registration(
+        peer=name,
+        user=user_of(told.get("reg-contact")) or name,
+        call_id=_checked_call_id(call_id) if call_id else "",
+        in_call=None,
+    )
+
+
+async def chan_sip_call_id(asterisk: Asterisk, channel: str, peer: str) -> str:
+    """The Call-ID of the REGISTER of a ``peer`` that :func:`can_be_asked_for`; empty when that is not told.
+
+    Raises:
+        AsteriskAway: there is no answer.
+        AsteriskRefused: the account may not ask.
+    """
+    told = await asterisk.action("Getvar", [("Variable", _FUNCTIONS[channel].format(peer))])
+    call_id = told.get("value")
+    return call_id if call_id != "(null)" else ""
+
+
+def can_be_asked_for(name: str) -> bool:
+    """Whether the name of a peer or an endpoint can stand in a function or a command, and mean itself there."""
+    return _NAME.fullmatch(name) is not None
+
+
+def first_line(config: bytes | None) -> str | None:
+    """The name of the first line in a config; None if it cannot be read."""
+    if config is None:
+        return None
+    try:
+        lines = sep_config.read(config).lines
+    except Invalid:
+        return None
+    return next((line.name for line in lines if line.is_line), None)
+
+
+def _checked_call_id(call_id: str) -> str:
+    if not _CALL_ID.fullmatch(call_id):
+        raise NotRestarted("the Call-ID of the phone's registration is not one that can be passed on")
+    return call_id
+
+
+def _ambiguous(address: str, names: set[str]) -> str:
+    return f"more than one phone or line is registered from {address}: {shown(', '.join(sorted(names)))}"

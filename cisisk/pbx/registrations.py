@@ -1,0 +1,349 @@
+"""What Asterisk tells of registrations: whether a phone that was restarted has registered again.
+
+Events say that it is worth looking (ContactStatus, PeerStatus, DeviceStatus); what counts is what a listing then
+shows. A registration is reported when it is provably later than the restart, by its Call-ID, or because a listing since
+then did not have it, and never on a guess.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Self, TypeVar
+
+from cisisk.pbx import listings
+from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
+from cisisk.pbx.latest import remember
+from cisisk.pbx.listings import Contact, Device, Peer, address_of
+from cisisk.pbx.registrar import NotRegistered, can_be_asked_for, chan_sip_call_id, first_line
+from cisisk.pbx.wire import Message, shown
+from cisisk.pbx.calls import Calls
+from cisisk.model.target import Registration, Target
+from cisisk.model.errors import CisiskError
+from cisisk.model.mac import Mac
+from cisisk.model.phone import Software
+
+UNABLE_SECONDS = 60.0
+"""For so long a list that Asterisk refused is taken as one that it does not have: chan-sccp is not loaded, or the
+account may not read it. Then it may have changed."""
+MOST_ASKED = 32
+"""Getvar actions under way at the same time: each waits for its answer."""
+
+_NEVER = float("-inf")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """A phone whose registration is waited for.
+
+    Attributes:
+        address: its IP address, None when nothing is known of it.
+        line: what its first line is called in the config it is to take; None when that is not known, or says nothing
+            (see :meth:`of`).
+        before: how it was registered before the restart; None when it was not, or nobody could tell.
+        since: by :func:`time.monotonic` when the restart was asked for; to be kept from look to look. What has no
+            Call-ID is judged by it. The default is now.
+    """
+
+    mac: Mac
+    address: str | None
+    software: Software
+    line: str | None
+    before: Registration | None
+    since: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def of(cls, target: Target) -> Self:
+        """The phone of a ``target`` that is about to be asked to restart.
+
+        Where nobody could tell how the phone was registered, a line that it had before already proves nothing.
+        """
+        line = first_line(target.wanted)
+        is_told = target.registration is not None or isinstance(target.unregistered, NotRegistered)
+        if not is_told and line == first_line(target.served):
+            line = None
+        return cls(
+            mac=target.mac,
+            address=target.address,
+            software=target.software,
+            line=line,
+            before=target.registration,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """A registration that is later than the restart.
+
+    Attributes:
+        peer: what the call manager calls the phone: the endpoint, the peer or the device.
+        call_id: of the REGISTER; empty when that is not told.
+        evidence: what was seen, in words.
+    """
+
+    peer: str
+    call_id: str
+    address: str
+    evidence: str
+
+
+@dataclass(slots=True)
+class _Snapshots:
+    """What successive listings had, and so the earliest moment that each registration in the last one can be from.
+
+    Attributes:
+        at: when the last listing was asked for.
+    """
+
+    at: float = _NEVER
+    _lacked: dict[Hashable, float] = field(default_factory=dict)
+
+    def take(self, registrations: Iterable[Hashable], asked_at: float) -> None:
+        """Note what a listing shows that was asked for at ``asked_at``."""
+        self._lacked = {each: self._lacked.get(each, self.at) for each in registrations}
+        self.at = asked_at
+
+    def began_after(self, registration: Hashable, moment: float) -> bool:
+        """Whether a listing that was asked for after ``moment`` did not have it yet."""
+        return self._lacked.get(registration, _NEVER) >= moment
+
+
+class Registrations:
+    """Sees phones register.
+
+    Args:
+        asterisk: None when there is none to ask; not running yet.
+        channel: as in the settings.
+        calls: is told of those that a listing shows.
+    """
+
+    def __init__(self, asterisk: Asterisk | None, channel: str, calls: Calls) -> None:
+        self._asterisk = asterisk
+        self._channel = channel
+        self._calls = calls
+        self._told: Callable[[str], None] = lambda _name: None
+        self._looking = asyncio.Lock()
+        self._sip, self._sccp = _Snapshots(), _Snapshots()
+        self._refused_at: dict[bool, float] = {}
+        self._registered_at: dict[str, float] = {}
+        if asterisk is not None:
+            asterisk.listen("ContactStatus", self._contact_status)
+            asterisk.listen("PeerStatus", self._peer_status)
+            asterisk.listen("DeviceStatus", self._device_status)
+
+    def observes(self, software: Software) -> bool:
+        """Whether a registration of phones with this ``software`` can be seen.
+
+        That takes an Asterisk which has not just refused to list such phones: so it is worth asking again at the end.
+        """
+        refused_at = self._refused_at.get(software is Software.SCCP, _NEVER)
+        return self._asterisk is not None and time.monotonic() - refused_at > UNABLE_SECONDS
+
+    def follow(self, told: Callable[[str], None]) -> None:
+        """Have ``told`` called with whatever an event names, when a registration there has changed.
+
+        That is an address or a device name, and where the event has neither the peer or the endpoint. It may be called
+        thousands of times a second, and must return at once.
+        """
+        self._told = told
+
+    async def look(self, targets: Sequence[Watched]) -> dict[Mac, Registered]:
+        """Those of the phones that have registered since their restart, from one listing for all of them.
+
+        Raises:
+            AsteriskAway: there is no answer.
+            AsteriskRefused: the account may not ask, or there is no chan-sccp.
+        """
+        if self._asterisk is None:
+            return {}
+        async with self._looking:
+            return await self._look(self._asterisk, targets)
+
+    # What has registered
+
+    async def _look(self, asterisk: Asterisk, targets: Sequence[Watched]) -> dict[Mac, Registered]:
+        found: dict[Mac, Registered] = {}
+        failure: CisiskError | None = None
+        look_at_sip = self._pjsip if self._channel == "pjsip" else self._chan_sip
+        for is_sccp, look_at in ((True, self._chan_sccp), (False, look_at_sip)):
+            wanted = [target for target in targets if (target.software is Software.SCCP) is is_sccp]
+            try:
+                found |= await look_at(asterisk, wanted) if wanted else {}
+            except (AsteriskAway, AsteriskRefused) as error:
+                failure = error
+                if isinstance(error, AsteriskRefused):
+                    self._refused_at[is_sccp] = time.monotonic()
+        if failure is not None and not found:
+            raise failure
+        return found
+
+    async def _pjsip(self, asterisk: Asterisk, targets: Sequence[Watched]) -> dict[Mac, Registered]:
+        asked_at = time.monotonic()
+        every = list(listings.contacts(await asterisk.listing("PJSIPShowRegistrationInboundContactStatuses")))
+        self._sip.take(map(_of_contact, every), asked_at)
+        here = _by_address((address, each) for each in every if each.is_live for address in each.addresses)
+        found = {}
+        for target, contacts in _each_at(targets, here):
+            contact = self._new_contact(target, contacts)
+            if contact is not None:
+                found[target.mac] = _seen(target, "endpoint", contact.endpoint, contact.call_id)
+        return found
+
+    def _new_contact(self, target: Watched, contacts: list[Contact]) -> Contact | None:
+        """The phone's registration among those from its address, if it is later than the restart."""
+        before = target.before
+        others = [each for each in contacts if before is None or not _is_same_call_id(each.call_id, before.call_id)]
+        # With another line the phone comes back as somebody else: as who it was, it has not taken its config.
+        stays = before is not None and target.line in {None, before.peer}
+        if len(others) == len(contacts):
+            # The old registration has gone, which is the phone's own doing.
+            for endpoint in dict.fromkeys((target.line, before.peer if before is not None and stays else None)):
+                named = [contact for contact in others if contact.endpoint == endpoint]
+                if len(named) == 1 and _is_another(named[0], before):
+                    return named[0]
+        new = [contact for contact in others if self._sip.began_after(_of_contact(contact), target.since)]
+        mine = [contact for contact in new if contact.endpoint == target.line]
+        if not mine and len(contacts) == 1:
+            # An endpoint need not be called like its line; beside others at the address it may be a neighbour's.
+            mine = [contact for contact in new if before is None or stays or contact.endpoint != before.peer]
+        return mine[0] if len(mine) == 1 else None
+
+    async def _chan_sip(self, asterisk: Asterisk, targets: Sequence[Watched]) -> dict[Mac, Registered]:
+        asked_at = time.monotonic()
+        every = list(listings.peers(await asterisk.listing("SIPpeers")))
+        self._sip.take(map(_of_peer, every), asked_at)
+        here = _by_address((peer.address, peer) for peer in every if peer.is_live)
+        gate = asyncio.Semaphore(MOST_ASKED)
+        found: dict[Mac, Registered] = {}
+
+        async def judge(target: Watched, peers: list[Peer]) -> None:
+            async with gate:
+                registered = await self._new_peer(asterisk, target, peers)
+            if registered is not None:
+                found[target.mac] = registered
+
+        try:
+            async with asyncio.TaskGroup() as judging:
+                for target, peers in _each_at(targets, here):
+                    judging.create_task(judge(target, peers))
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return found
+
+    async def _new_peer(self, asterisk: Asterisk, target: Watched, peers: list[Peer]) -> Registered | None:
+        """The phone's registration among those from its address, if it is later than the restart.
+
+        Two peers there are one phone with two lines, or two phones: then it is the line's.
+        """
+        named = [peer for peer in peers if peer.name == target.line] or (peers if len(peers) == 1 else [])
+        if not named:
+            return None
+        peer, before = named[0], target.before
+        is_old_peer = before is not None and peer.name == before.peer
+        call_id = ""
+        if (before is None or before.call_id) and can_be_asked_for(peer.name):
+            call_id = await chan_sip_call_id(asterisk, self._channel, peer.name)
+        if is_old_peer and before is not None and before.call_id and call_id:
+            is_new = call_id != before.call_id
+        else:
+            is_new = (
+                self._registered_at.get(f"SIP/{peer.name}", _NEVER) >= target.since
+                or self._sip.began_after(_of_peer(peer), target.since)
+                # The phone was the only one there: where it was has gone, and this is another.
+                or (before is not None and all(each.name != before.peer for each in peers))
+                or (before is None and peer.name == target.line)
+            )
+        return _seen(target, "peer", peer.name, call_id) if is_new else None
+
+    async def _chan_sccp(self, asterisk: Asterisk, targets: Sequence[Watched]) -> dict[Mac, Registered]:
+        asked_at = time.monotonic()
+        every = list(listings.devices(await asterisk.listing("SCCPListDevices")))
+        for each in every:
+            self._calls.saw(each.name, is_busy=each.in_call)
+        there = {each.name: each for each in every if each.is_registered}
+        self._sccp.take(((each.name, each.since) for each in there.values()), asked_at)
+        found = {}
+        for target in targets:
+            device = there.get(target.mac.device_name)
+            if device is not None and self._is_new_device(device, target.since):
+                found[target.mac] = Registered(
+                    peer=device.name,
+                    call_id="",
+                    address=device.address or target.address or "",
+                    evidence=f"{device.name} registered at chan-sccp",
+                )
+        return found
+
+    def _is_new_device(self, device: Device, since: float) -> bool:
+        registered_at = self._registered_at.get(device.name, _NEVER)
+        return registered_at >= since or self._sccp.began_after((device.name, device.since), since)
+
+    # Events (Asterisk main/stasis_endpoints.c, channels/chan_sip.c; chan-sccp sccp_management.c)
+
+    def _contact_status(self, event: Message) -> None:
+        """PJSIP: a contact came, went or was seen again. Its text has neither Call-ID nor Via."""
+        self._tell(listings.host_of(event.get("uri")) or event.get("endpointname") or event.get("aor"))
+
+    def _peer_status(self, event: Message) -> None:
+        """chan_sip says Registered at each REGISTER, PJSIP Reachable or Unreachable, chan-sccp ATTACHED for a line."""
+        peer = event.get("peer")
+        if event.get("peerstatus").lower() == "registered":
+            remember(self._registered_at, peer, time.monotonic())
+        address = address_of(event.get("address"))
+        self._tell(event.get("sccpdevice").upper() or address or peer.partition("/")[2])
+
+    def _device_status(self, event: Message) -> None:
+        """chan-sccp: PREREGISTERED, REGISTERED or UNREGISTERED."""
+        name = event.get("sccpdevice").upper()
+        if event.get("devicestatus").lower() == "registered":
+            remember(self._registered_at, name, time.monotonic())
+        self._tell(name)
+
+    def _tell(self, name: str) -> None:
+        if text := shown(name):
+            self._told(text)
+
+
+def _by_address(pairs: Iterable[tuple[str, _T]]) -> dict[str, list[_T]]:
+    here: dict[str, list[_T]] = {}
+    for address, each in pairs:
+        here.setdefault(address, []).append(each)
+    return here
+
+
+def _each_at(targets: Sequence[Watched], here: dict[str, list[_T]]) -> Iterator[tuple[Watched, list[_T]]]:
+    """The phones from whose address something is registered, and what."""
+    for target in targets:
+        address = address_of(target.address or "")
+        if address in here:
+            yield target, here[address]
+
+
+def _of_contact(contact: Contact) -> Hashable:
+    """What stays the same as long as a registration lasts, also while the phone does not answer."""
+    return contact.endpoint, contact.addresses, contact.call_id
+
+
+def _of_peer(peer: Peer) -> Hashable:
+    return peer.name, peer.address, peer.port
+
+
+def _is_same_call_id(one: str, other: str) -> bool:
+    return bool(one) and one == other
+
+
+def _is_another(contact: Contact, before: Registration | None) -> bool:
+    """Whether it cannot be the registration of ``before``, whose Call-ID has gone from there, if it was told."""
+    return before is None or contact.endpoint != before.peer or bool(contact.call_id and before.call_id)
+
+
+def _seen(target: Watched, kind: str, name: str, call_id: str) -> Registered:
+    where = f"{kind} {shown(name)} registered from {target.address}"
+    is_new_id = call_id and target.before is not None and target.before.call_id not in {"", call_id}
+    return Registered(
+        peer=shown(name),
+        call_id=shown(call_id),
+        address=target.address or "",
+        evidence=f"{where} with a new Call-ID" if is_new_id else where,
+    )

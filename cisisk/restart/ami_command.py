@@ -1,0 +1,37 @@
+"""``sip notify cisco-restart <peer>`` over AMI, for those who keep the template in sip_notify.conf (notes 3b).
+
+The template fills in the Call-ID by itself. The account needs write=command, which may do anything.
+"""
+
+from cisisk.restart import service_control
+from cisisk.restart.ami_method import AmiMethod, refusals
+from cisisk.model.target import NotRestarted, Target
+
+_SENT = "sending notify of type"
+"""How the command begins what it prints for each peer that it notifies (channels/chan_sip.c, sip_cli_notify)."""
+_REFUSALS = {
+    "could not create address": "the phone is not registered at Asterisk any more",
+    "unable to find notify type": "sip_notify.conf has no such section",
+    "no such command": "Asterisk has no chan_sip loaded",
+}
+
+
+class AmiCommand(AmiMethod):
+    """Have the command line of chan_sip ask the phone to restart."""
+
+    name = "ami-command"
+
+    async def restart(self, target: Target) -> None:
+        """As :meth:`RestartMethod.restart`; accepted means that the command says it sends."""
+        asterisk = self._asterisk_with("sip", "usecallmanager")
+        action = service_control.action_for(target)
+        command = f"sip notify cisco-{action} {target.require_registration().peer}"
+        with refusals():
+            reply = await asterisk.action("Command", [("Command", command)])
+        printed = " ".join(reply.output).lower()
+        if _SENT in printed:
+            return
+        for text, told in _REFUSALS.items():
+            if text in printed:
+                raise NotRestarted(f"{told} ({command})")
+        raise NotRestarted(f"Asterisk did not say that it sends a NOTIFY ({command})")

@@ -1,0 +1,25 @@
+"""A NOTIFY through Asterisk's PJSIP (AMI PJSIPNotify, res/res_pjsip_notify.c; phone-protocol notes 3b).
+
+It goes to every contact of the endpoint; only the phone whose Call-ID it names restarts. "NOTIFY sent" means queued:
+what the phone makes of it is not told.
+"""
+
+from cisisk.restart import service_control
+from cisisk.restart.ami_method import AmiMethod, refusals
+from cisisk.model.target import NotRestarted, Target
+
+
+class AmiPjsip(AmiMethod):
+    """Have PJSIP ask the phone to restart."""
+
+    name = "ami-pjsip"
+
+    async def restart(self, target: Target) -> None:
+        """As :meth:`RestartMethod.restart`; accepted means that Asterisk has queued the NOTIFY."""
+        asterisk = self._asterisk_with("pjsip")
+        registration = target.require_registration()
+        if not registration.call_id:
+            raise NotRestarted("Asterisk does not tell the Call-ID of the phone's registration")
+        variables = service_control.variables(service_control.action_for(target), registration.call_id)
+        with refusals():
+            await asterisk.action("PJSIPNotify", [("Endpoint", registration.peer), *variables])

@@ -1,0 +1,42 @@
+"""SCCPDeviceRestart of chan-sccp (src/sccp_management.c; phone-protocol notes 3c).
+
+Always Type reset: by Cisco's reference an SCCP phone that restarts does not come for its files. The action does not
+look at calls, so they are looked at before.
+"""
+
+from cisisk.pbx.connection import AsteriskRefused
+from cisisk.restart.ami_method import AmiMethod, refusals
+from cisisk.model.target import InCall, NotRestarted, Target
+
+_REFUSALS = {
+    "device not found": "chan-sccp does not know the phone",
+    "device not registered": "the phone is not registered at chan-sccp",
+}
+
+
+class AmiSccp(AmiMethod):
+    """Have chan-sccp reset the phone."""
+
+    name = "ami-sccp"
+
+    async def restart(self, target: Target) -> None:
+        """As :meth:`RestartMethod.restart`; accepted means that the reset was sent to the phone.
+
+        Raises:
+            InCall: it has an active call, which a reset would end.
+        """
+        asterisk = self._asterisk()
+        name = target.mac.device_name
+        with refusals():
+            devices = await asterisk.listing("SCCPListDevices")
+            own = [device for device in devices if device.get("objectid").upper() == name]
+            if not own:
+                raise NotRestarted(_REFUSALS["device not found"])
+            if own[0].get("active").lower() == "yes":
+                raise InCall("the phone is in a call")
+            try:
+                await asterisk.action("SCCPDeviceRestart", [("DeviceName", name), ("Type", "reset")])
+            except AsteriskRefused as error:
+                if (told := _REFUSALS.get(error.said.lower())) is None:
+                    raise
+                raise NotRestarted(told) from error

@@ -1,0 +1,40 @@
+"""A NOTIFY through chan_sip with the usecallmanager patch (AMI SIPnotify; phone-protocol notes 3b).
+
+Up to Asterisk 20 the peer is called Channel, in the 22.x patch Peer. Without the patch chan_sip does not tell the
+Call-ID that the phone insists on.
+"""
+
+from cisisk.pbx.connection import AsteriskRefused
+from cisisk.restart import service_control
+from cisisk.restart.ami_method import AmiMethod, refusals
+from cisisk.model.target import NotRestarted, Target
+
+_PEER = {"sip": "Channel", "usecallmanager": "Peer"}
+_REFUSALS = {
+    "could not create address": "the phone is not registered at Asterisk any more",
+    "call-id not found": "the phone's registration at Asterisk has just changed",
+}
+
+
+class AmiSip(AmiMethod):
+    """Have chan_sip ask the phone to restart."""
+
+    name = "ami-sip"
+
+    async def restart(self, target: Target) -> None:
+        """As :meth:`RestartMethod.restart`; accepted means that Asterisk has sent the NOTIFY."""
+        asterisk = self._asterisk_with(*_PEER)
+        registration = target.require_registration()
+        if not registration.call_id:
+            raise NotRestarted(
+                "Asterisk does not tell the Call-ID of the phone's registration: its chan_sip lacks the usecallmanager "
+                "patch, or asterisk.channel names the syntax of another version"
+            )
+        variables = service_control.variables(service_control.action_for(target), registration.call_id)
+        with refusals():
+            try:
+                await asterisk.action("SIPnotify", [(_PEER[self._channel], registration.peer), *variables])
+            except AsteriskRefused as error:
+                if (told := _REFUSALS.get(error.said.lower())) is None:
+                    raise
+                raise NotRestarted(told) from error

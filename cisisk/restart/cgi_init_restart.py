@@ -1,0 +1,22 @@
+"""``Init:Restart`` over CGI/Execute.
+
+No public Cisco document knows this URI (phone-protocol notes 3d); some firmware is said to take it. Firmware that does
+not answers with status 6, and the next method is tried.
+"""
+
+from cisisk.restart.execute import PhoneCommands
+from cisisk.model.target import Target
+
+
+class CgiInitRestart:
+    """Ask the phone to restart in one word."""
+
+    name = "cgi-init-restart"
+    way = "phone-http"
+
+    def __init__(self, commands: PhoneCommands) -> None:
+        self._commands = commands
+
+    async def restart(self, target: Target) -> None:
+        """As :meth:`RestartMethod.restart`."""
+        await self._commands.execute(target, ["Init:Restart"])

@@ -1,0 +1,68 @@
+"""Pressing a phone's keys over CGI/Execute until its menu restarts it (phone-protocol notes 3d, published macros).
+
+Only families whose macro is published are driven: on the others the same digits can erase settings or trust lists.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from cisisk.restart.execute import PhoneCommands
+from cisisk.model.target import NotRestarted, Target
+from cisisk.model.catalogue import find
+
+
+class Press(NamedTuple):
+    """A command, and the seconds to wait after it: keys are ignored while the soft keys change."""
+
+    url: str
+    pause: float
+
+
+_SETTINGS_STAR_STAR_POUND = (
+    # A page that is open would swallow the keys.
+    Press("Init:Services", 0.2),
+    Press("Key:Settings", 1.0),
+    Press("Key:KeyPadStar", 0.2),
+    Press("Key:KeyPadStar", 0.2),
+    Press("Key:KeyPadPound", 0.2),
+    Press("Key:KeyPadStar", 0.2),
+    Press("Key:KeyPadStar", 0.0),
+)
+_APPLICATIONS_RESET = (
+    Press("Init:Services", 0.2),
+    Press("Key:Applications", 1.0),
+    Press("Key:KeyPad4", 0.2),
+    Press("Key:KeyPad4", 0.2),
+    Press("Key:KeyPad1", 0.2),
+    Press("Key:Soft3", 0.0),
+)
+MACROS: Mapping[str, Sequence[Press]] = {"79xx": _SETTINGS_STAR_STAR_POUND, "8961/99xx": _APPLICATIONS_RESET}
+"""By the catalogue's family. The first needs ``settingsAccess`` 1 in the config that the phone runs."""
+
+
+class CgiKeys:
+    """Restart the phone as a hand on its keys would."""
+
+    name = "cgi-keys"
+    way = "phone-http"
+
+    def __init__(self, commands: PhoneCommands) -> None:
+        self._commands = commands
+
+    async def restart(self, target: Target) -> None:
+        """As :meth:`RestartMethod.restart`; accepted means that the phone took every key."""
+        target.require_address()
+        for press in _macro(target.model):
+            await self._commands.execute(target, [press.url])
+            await asyncio.sleep(press.pause)
+
+
+def _macro(model: str | None) -> Sequence[Press]:
+    if model is None:
+        raise NotRestarted("the phone's model is not known, and the keys that restart it depend on it")
+    facts = find(model)
+    macro = MACROS.get(facts.family) if facts else None
+    if macro is None:
+        raise NotRestarted(f"no key sequence that restarts a {model} is published")
+    return macro

@@ -1,0 +1,189 @@
+"""POST /CGI/Execute: commands for a phone's own web server (phone-protocol notes 3d).
+
+The phone asks the authenticationURL of the config it runs whether the caller's credentials are good. When that URL
+leads here, each call carries credentials of its own, which are good once, for this phone's address, while the call is
+under way.
+"""
+
+import asyncio
+import errno
+import hmac
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+import aiohttp
+from aiohttp import hdrs
+from lxml import etree
+
+from cisisk.config import PhoneHttp
+from cisisk.model.target import NotRestarted, Target, Unreachable
+
+MAX_ITEMS = 3
+"""ExecuteItems in one call (XSI development notes, CiscoIPPhoneExecute)."""
+MAX_ANSWER_BYTES = 16 * 1024
+"""An answer has some hundred bytes."""
+
+_ERRORS = {
+    "1": "the phone could not read the command",
+    "2": "the phone could not frame an answer",
+    "3": "the phone has an internal file error",
+}
+_STATUS = {"1": "could not read it", "6": "does not know it, or cannot do it now"}
+
+
+@dataclass(slots=True)
+class _Call:
+    """Credentials that a phone may be asked to check while its call is under way."""
+
+    device_name: str
+    username: str
+    password: str = field(repr=False)
+    asked: bool = False
+    somebody_else: str | None = None
+
+
+class PhoneCommands:
+    """Sends commands to phones, and vouches for them when the phones ask."""
+
+    def __init__(self, settings: PhoneHttp, session: aiohttp.ClientSession) -> None:
+        self._settings = settings
+        self._session = session
+        self._calls: dict[str, list[_Call]] = {}
+
+    def authorise(self, address: str, username: str, password: str, device_name: str) -> bool:
+        """Whether the phone at ``address`` is asking about a call of ours; a second question gets no.
+
+        Args:
+            device_name: what the phone calls itself, empty if it does not say. One that is not the called phone has
+                been given its address meanwhile, and must not be restarted in its place.
+        """
+        for call in self._calls.get(address, ()):
+            same = hmac.compare_digest(call.username.encode(), username.encode(errors="replace"))
+            if same & hmac.compare_digest(call.password.encode(), password.encode(errors="replace")) and not call.asked:
+                call.asked = True
+                if device_name and device_name.upper() != call.device_name:
+                    call.somebody_else = device_name
+                return call.somebody_else is None
+        return False
+
+    async def execute(self, target: Target, urls: Sequence[str], *, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- bounds one exchange and is told in the error
+        """Have a phone execute at most three ``urls``; return when it has accepted each.
+
+        Args:
+            timeout: seconds for the whole call, at most the configured ones.
+
+        Raises:
+            Unreachable: its address is not known, or nobody answers there.
+            NotRestarted: the phone refused; the text says what it said.
+        """
+        address = target.require_address()
+        seconds = min(timeout or self._settings.timeout, self._settings.timeout)
+        with self._call(address, target.mac.device_name) as call:
+            try:
+                async with asyncio.timeout(seconds):
+                    status, answer = await self._post(address, call, urls)
+            except TimeoutError:
+                raise Unreachable(f"the phone at {address} did not answer within {seconds:g} s") from None
+            except aiohttp.ClientConnectorError as error:
+                raise Unreachable(_no_connection(address, self._settings.port, error)) from None
+            except (aiohttp.ClientError, ValueError):
+                raise NotRestarted(
+                    f"the phone at {address} closed the connection without an answer that can be read; it may have "
+                    "executed the command or not"
+                ) from None
+        _judge(address, status, answer, call)
+
+    @contextmanager
+    def _call(self, address: str, device_name: str) -> Iterator[_Call]:
+        if self._settings.username:
+            call = _Call(device_name, self._settings.username, self._settings.password)
+        else:
+            call = _Call(device_name, secrets.token_hex(8), secrets.token_hex(8))
+        self._calls.setdefault(address, []).append(call)
+        try:
+            yield call
+        finally:
+            self._calls[address].remove(call)
+            if not self._calls[address]:
+                del self._calls[address]
+
+    async def _post(self, address: str, call: _Call, urls: Sequence[str]) -> tuple[int, bytes]:
+        host = f"[{address}]" if ":" in address else address
+        async with self._session.post(
+            f"http://{host}:{self._settings.port}/CGI/Execute",
+            # A form of aiohttp's own costs as much as all else that is done for a call.
+            data=urlencode({"XML": _execute_object(urls)}).encode(),
+            headers={
+                hdrs.AUTHORIZATION: aiohttp.encode_basic_auth(call.username, call.password),
+                hdrs.CONTENT_TYPE: "application/x-www-form-urlencoded",
+            },
+            allow_redirects=False,
+        ) as response:
+            return response.status, await _beginning(response.content)
+
+
+async def _beginning(body: aiohttp.StreamReader) -> bytes:
+    """All of an answer, or as much of it as may be looked at: one read gives what has arrived so far."""
+    answer = b""
+    while len(answer) < MAX_ANSWER_BYTES and (piece := await body.read(MAX_ANSWER_BYTES - len(answer))):
+        answer += piece
+    return answer
+
+
+def _execute_object(urls: Sequence[str]) -> str:
+    """The CiscoIPPhoneExecute object for ``urls``, each at once (priority 0)."""
+    root = etree.Element("CiscoIPPhoneExecute")
+    for url in urls[:MAX_ITEMS]:
+        etree.SubElement(root, "ExecuteItem", Priority="0", URL=url)
+    return etree.tostring(root, encoding="unicode")
+
+
+def _no_connection(address: str, port: int, error: aiohttp.ClientConnectorError) -> str:
+    if error.os_error.errno == errno.ECONNREFUSED:
+        return (
+            f"the phone at {address} refused the connection to port {port}: its web access is off (webAccess in its "
+            "config), or it is just starting"
+        )
+    return f"the phone at {address} cannot be reached: {error.os_error.strerror or error.os_error}"
+
+
+def _judge(address: str, status: int, answer: bytes, call: _Call) -> None:
+    """Return if the phone has accepted everything. Raises NotRestarted."""
+    if status in (401, 403):
+        raise NotRestarted(f"the phone at {address} lets nobody in (HTTP {status}): web access is restricted")
+    if status != 200:
+        raise NotRestarted(f"the phone at {address} answered HTTP {status}; a Cisco phone answers CGI/Execute with 200")
+    root = _parse(answer)
+    if root is None:
+        raise NotRestarted(f"what answers at {address} is not a Cisco phone")
+    if root.tag == "CiscoIPPhoneError":
+        raise NotRestarted(_refusal(root.get("Number", ""), call))
+    for item in root.iter("ResponseItem"):
+        code = item.get("Status", "")
+        if code != "0":
+            raise NotRestarted(f"the phone {_STATUS.get(code, f'answered status {code[:8]}')}")
+
+
+def _refusal(number: str, call: _Call) -> str:
+    if number != "4":
+        return _ERRORS.get(number, f"the phone answered error {number[:8]}")
+    if call.somebody_else is not None:
+        return f"another phone has its address now: {call.somebody_else[:32]!r}"
+    if call.asked:
+        return "the phone did not accept the credentials although Cisisk vouched for them"
+    return (
+        "the phone did not accept the credentials: the authenticationURL of the config it runs does not lead to "
+        "Cisisk, and phone_http.username is not one that it accepts"
+    )
+
+
+def _parse(answer: bytes) -> etree._Element | None:
+    """The answer's root if it is one of the two that a phone gives."""
+    try:
+        root = etree.fromstring(answer, etree.XMLParser(resolve_entities=False, no_network=True))
+    except etree.XMLSyntaxError:
+        return None
+    return root if root.tag in ("CiscoIPPhoneResponse", "CiscoIPPhoneError") else None

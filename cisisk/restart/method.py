@@ -1,0 +1,87 @@
+"""What a restart method is, and the order in which methods are tried."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cisisk.model.deployment import AT_NEXT_BOOT, RESTART_OK
+from cisisk.model.errors import ConfigurationError
+from cisisk.model.phone import Software
+from cisisk.model.target import InCall, NotRestarted, Target, Unreachable
+
+
+class RestartMethod(Protocol):
+    """One way to make a phone restart."""
+
+    @property
+    def name(self) -> str:
+        """As it stands in the settings."""
+
+    @property
+    def way(self) -> str:
+        """Methods that share a way are reachable or unreachable together."""
+
+    async def restart(self, target: Target) -> None:
+        """Return once the phone has accepted to restart.
+
+        Raises:
+            NotRestarted: it has not.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What became of a restart.
+
+    Attributes:
+        outcome: :data:`RESTART_OK`, or why there was none.
+        method: the name of the method that was accepted.
+    """
+
+    outcome: str
+    method: str | None = None
+
+
+class Restarts:
+    """The methods for each software, in the configured order.
+
+    Raises:
+        ConfigurationError: an ordered name is no method.
+    """
+
+    def __init__(self, methods: Sequence[RestartMethod], orders: Mapping[Software, Sequence[str]]) -> None:
+        known = {method.name: method for method in methods}
+        for software, names in orders.items():
+            for name in names:
+                if name not in known:
+                    where = f"restart.{software.lower()}"
+                    raise ConfigurationError(f'{where}: unknown method "{name}"; known are {", ".join(known)}')
+        self._order = {software: [known[name] for name in names] for software, names in orders.items()}
+
+    def order(self, software: Software) -> tuple[str, ...]:
+        """The names of the methods that phones with this software are restarted by, in the order of trying."""
+        return tuple(method.name for method in self._order[software])
+
+    async def restart(self, target: Target) -> Attempt:
+        """Try the methods until one is accepted. Never raises :class:`NotRestarted`: the reasons are the outcome."""
+        reasons: dict[str, list[str]] = {}
+        unreachable: set[str] = set()
+        for method in self._order[target.software]:
+            if method.way in unreachable:
+                continue
+            try:
+                await method.restart(target)
+            except NotRestarted as error:
+                reasons.setdefault(str(error), []).append(method.name)
+                if isinstance(error, InCall):
+                    break
+                if isinstance(error, Unreachable):
+                    unreachable.add(method.way)
+            else:
+                return Attempt(RESTART_OK, method.name)
+        if not reasons:
+            return Attempt(
+                f"No restart method is configured for {target.software} phones (restart.{target.software.lower()})"
+            )
+        told = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
+        return Attempt(f"{told}. {AT_NEXT_BOOT}")

@@ -1,0 +1,284 @@
+"""The non-INVITE client transaction (RFC 3261 17.1.2) over UDP and TCP."""
+
+import asyncio
+import errno
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, Self, TypeAlias
+
+from cisisk.sip import message
+from cisisk.sip.message import MAX_BYTES, Malformed, Request, Response
+
+Transport: TypeAlias = Literal["UDP", "TCP"]
+
+MAGIC = "z9hG4bK"
+"""Begins every branch (RFC 3261 8.1.1.7)."""
+_MAX_WAITING = 32
+"""Responses that have come and are not looked at yet; more of them are not this phone's."""
+_IP_RECVERR, _IPV6_RECVERR = 11, 25
+"""Linux: tell an unconnected UDP socket that nobody listens. Python has no names for them before 3.14."""
+
+
+class NoResponse(Exception):
+    """Timer F has fired: no final response.
+
+    Attributes:
+        provisional: whether there was a provisional one.
+    """
+
+    def __init__(self, *, provisional: bool) -> None:
+        super().__init__("no final response")
+        self.provisional = provisional
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timers:
+    """Seconds (RFC 3261, table 4).
+
+    Attributes:
+        t1: until the first repetition (timer E), doubled each time.
+        t2: the longest between two repetitions, and that between those after a provisional response.
+        t4: how long a repeated response may still come (timer K).
+    """
+
+    t1: float = 0.5
+    t2: float = 4.0
+    t4: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """Whom to ask.
+
+    Attributes:
+        address: numeric.
+    """
+
+    address: str
+    port: int
+    transport: Transport
+
+
+class Way(Protocol):
+    """An open way to a peer.
+
+    Attributes:
+        local: host and port of this end, as they stand in a URI.
+    """
+
+    local: str
+
+    async def request(self, request: Request, seconds: float) -> Response:
+        """Send ``request`` under a new Via; its final response, with timer F at ``seconds``.
+
+        Raises:
+            NoResponse: there was none in time.
+            OSError: it cannot be sent, or the peer has closed the connection.
+            Unsendable: a value of the request would break the message.
+        """
+
+
+class SipClient:
+    """Opens ways to peers. While its context is open, it keeps answered ones as long as repeated responses may come."""
+
+    def __init__(self, timers: Timers | None = None) -> None:
+        self._timers = timers or Timers()
+        self._lingering: dict[asyncio.DatagramTransport, asyncio.TimerHandle] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        for transport, timer in self._lingering.items():
+            timer.cancel()
+            transport.close()
+        self._lingering.clear()
+
+    @asynccontextmanager
+    async def way(self, peer: Peer, seconds: float) -> AsyncIterator[Way]:
+        """A way to ``peer``, which for TCP is connected within ``seconds``. Raises OSError: there is none."""
+        async with self._udp(peer) if peer.transport == "UDP" else _tcp(peer, seconds) as way:
+            yield way
+
+    @asynccontextmanager
+    async def _udp(self, peer: Peer) -> AsyncIterator[Way]:
+        sock, address = _udp_socket(peer)
+        inbox = _Inbox(address)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(lambda: inbox, sock=sock)
+        try:
+            yield _Udp(peer, transport, inbox, self._timers)
+        finally:
+            # Timer K: a response that is sent again must find a socket, not an ICMP error.
+            if inbox.lingers:
+                self._lingering[transport] = loop.call_later(self._timers.t4, self._close, transport)
+            else:
+                transport.close()
+
+    def _close(self, transport: asyncio.DatagramTransport) -> None:
+        del self._lingering[transport]
+        transport.close()
+
+
+def host(address: str) -> str:
+    """An address as it stands in a URI."""
+    return f"[{address}]" if ":" in address else address
+
+
+class _Inbox(asyncio.DatagramProtocol):
+    """The responses of one address. From which port they come is the phone's own affair: many use another."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._arrived: asyncio.Queue[Response | OSError] = asyncio.Queue(_MAX_WAITING)
+        self.lingers = False
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if addr[0] != self._address or self._arrived.full():
+            return
+        with suppress(Malformed):
+            parsed = message.parse(data)
+            if isinstance(parsed, Response):
+                self._arrived.put_nowait(parsed)
+
+    def error_received(self, exc: Exception) -> None:
+        # The error stays with the socket and would wake the loop again and again.
+        self.lingers = False
+        if isinstance(exc, OSError) and not self._arrived.full():
+            self._arrived.put_nowait(exc)
+
+    async def next(self) -> Response:
+        """The next response. Raises OSError: the peer's machine says that nobody is there."""
+        arrived = await self._arrived.get()
+        if isinstance(arrived, OSError):
+            raise arrived
+        return arrived
+
+
+class _Udp:
+    def __init__(self, peer: Peer, transport: asyncio.DatagramTransport, inbox: _Inbox, timers: Timers) -> None:
+        address, port = transport.get_extra_info("sockname")[:2]
+        self.local = f"{host(address)}:{port}"
+        self._peer = peer
+        self._transport = transport
+        self._inbox = inbox
+        self._timers = timers
+
+    async def request(self, request: Request, seconds: float) -> Response:
+        sent, branch = _under_new_via(request, "UDP", self.local)
+        wire = sent.render()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        interval, provisional = self._timers.t1, False
+        while loop.time() < deadline:
+            self._transport.sendto(wire, (self._peer.address, self._peer.port))
+            try:
+                async with asyncio.timeout_at(min(loop.time() + interval, deadline)):
+                    while (response := await self._answer(branch, request.method)).status < 200:
+                        provisional = True
+            except TimeoutError:
+                interval = self._timers.t2 if provisional else min(2 * interval, self._timers.t2)
+                continue
+            self._inbox.lingers = True
+            return response
+        raise NoResponse(provisional=provisional)
+
+    async def _answer(self, branch: str, method: str) -> Response:
+        while True:
+            response = await self._inbox.next()
+            if _belongs(response, branch, method):
+                return response
+
+
+class _Tcp:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        address, port = writer.get_extra_info("sockname")[:2]
+        self.local = f"{host(address)}:{port}"
+        self._reader = reader
+        self._writer = writer
+
+    async def request(self, request: Request, seconds: float) -> Response:
+        sent, branch = _under_new_via(request, "TCP", self.local)
+        self._writer.write(sent.render())
+        provisional = False
+        try:
+            async with asyncio.timeout(seconds):
+                await self._writer.drain()
+                while True:
+                    response = await read_stream(self._reader)
+                    if not isinstance(response, Response) or not _belongs(response, branch, request.method):
+                        continue
+                    if response.status >= 200:
+                        return response
+                    provisional = True
+        except TimeoutError:
+            raise NoResponse(provisional=provisional) from None
+
+
+async def read_stream(reader: asyncio.StreamReader) -> Request | Response:
+    """The next message of a connection (RFC 3261 18.3).
+
+    Raises:
+        ConnectionError: it was closed, or brings what is no SIP: after that nothing in it can be found again.
+    """
+    try:
+        # Line ends before a message, and instead of one, keep a connection alive.
+        while not (head := (await reader.readuntil(b"\r\n\r\n")).strip(b"\r\n")):
+            pass
+        parsed = message.parse_head(head)
+        return replace(parsed, body=await reader.readexactly(message.stated_length(parsed)))
+    except asyncio.IncompleteReadError:
+        raise ConnectionResetError(errno.ECONNRESET, "the connection was closed") from None
+    except (Malformed, asyncio.LimitOverrunError):
+        raise ConnectionAbortedError(errno.EPROTO, "what came is no SIP") from None
+
+
+@asynccontextmanager
+async def _tcp(peer: Peer, seconds: float) -> AsyncIterator[Way]:
+    async with asyncio.timeout(seconds):
+        reader, writer = await asyncio.open_connection(peer.address, peer.port, limit=MAX_BYTES)
+    try:
+        yield _Tcp(reader, writer)
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+def _udp_socket(peer: Peer) -> tuple[socket.socket, str]:
+    """A socket, and the peer's address as the system writes it. Raises OSError.
+
+    It is bound to the address from which the way to ``peer`` starts: that stands in the message.
+    """
+    family = socket.AF_INET6 if ":" in peer.address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((peer.address, peer.port))
+        local, remote = probe.getsockname()[0], probe.getpeername()[0]
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.settimeout(0)
+        sock.bind((local, 0))
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+    except OSError:
+        sock.close()
+        raise
+    return sock, remote
+
+
+def _under_new_via(request: Request, transport: Transport, local: str) -> tuple[Request, str]:
+    branch = MAGIC + secrets.token_hex(12)
+    via = ("Via", f"{message.VERSION}/{transport} {local};branch={branch};rport")
+    return replace(request, headers=(via, *request.headers)), branch
+
+
+def _belongs(response: Response, branch: str, method: str) -> bool:
+    """Whether it answers this transaction (RFC 3261 17.1.3)."""
+    with suppress(Malformed):
+        return message.branch(response) == branch and message.cseq_method(response) == method
+    return False

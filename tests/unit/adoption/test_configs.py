@@ -1,0 +1,428 @@
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cisisk.adoption import configs as module
+from cisisk.adoption.configs import Adoption, FromThreads
+from cisisk.provisioning.phone_locks import Turns
+from cisisk.model.clock import now
+from cisisk.model.errors import Conflict, Invalid, NotFound, StorageFailed
+from cisisk.model.mac import Mac
+from cisisk.model.profile import Profile
+from cisisk.model.user import SYSTEM, Actor
+from cisisk.provisioning.library import ChangedMeanwhile, Library
+from cisisk.store import audit, configs, deployments, phones, progress
+from cisisk.store.database import Database
+from cisisk.model.listing import Listing
+from tests.unit.plans import plan
+
+FIRST, SECOND, FOREIGN = (f"<device><a>{name}</a></device>".encode() for name in ("first", "second", "foreign"))
+ANNA = Actor(user_uuid="anna", ip="192.0.2.7")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "tftpboot"
+
+
+@pytest.fixture
+async def library(root: Path) -> AsyncIterator[Library]:
+    with closing(Library(root)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def turns() -> Turns:
+    return Turns()
+
+
+@pytest.fixture
+def adoption(db: Database, library: Library, turns: Turns) -> Adoption:
+    return Adoption(db, library, turns, 1000)
+
+
+async def versions(db: Database, mac: Mac) -> list[tuple[bytes, str]]:
+    rows = await db.rows(
+        "SELECT content, origin FROM config_versions JOIN contents USING (sha256) WHERE mac = ? ORDER BY number",
+        (mac.digits,),
+    )
+    return [(row["content"], row["origin"]) for row in rows]
+
+
+async def actions(db: Database) -> list[str]:
+    page = await audit.entries(db, Listing())
+    return [entry.action for entry in reversed(page.items) if entry.entity_type == "config"]
+
+
+async def switched(db: Database, library: Library, mac: Mac, profile: Profile, content: bytes = FIRST) -> str:
+    """The phone is served a profile's config; the uuid of the deployment."""
+    known = library.current(mac.config_name)
+    deployment = await progress.record(db, SYSTEM, plan(mac, profile, content), known.content if known else None)
+    library.replace(mac.config_name, content, known)
+    await progress.written(db, SYSTEM, deployment, now())
+    await progress.restart_tried(db, deployment, "ok", "test", "restart")
+    return deployment.uuid
+
+
+def place(root: Path, mac: Mac, content: bytes) -> Path:
+    path = root / mac.config_name
+    path.write_bytes(content)
+    return path
+
+
+async def test_an_uploaded_config_is_served_and_kept_as_a_version(
+    db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac
+) -> None:
+    await adoption.put(ANNA, mac, FIRST)
+    await adoption.put(ANNA, mac, SECOND)
+    assert (root / mac.config_name).read_bytes() == SECOND
+    assert await versions(db, mac) == [(FIRST, "adopted"), (SECOND, "adopted")]
+    served = await configs.served_to(db, mac)
+    assert served is not None
+    assert (served.sha256, served.pending, served.origin) == (library.current(mac.config_name).sha256, None, "adopted")
+    assert await actions(db) == ["config.adopted", "config.adopted"]
+    assert (await phones.get(db, mac)).served_sha256 == served.sha256
+
+
+@pytest.mark.parametrize("content", [b"", b"<device>", b"<Default/>", b"<device>" + bytes(2000) + b"</device>"])
+async def test_what_is_no_config_is_refused_and_changes_nothing(
+    db: Database, adoption: Adoption, root: Path, mac: Mac, content: bytes
+) -> None:
+    await adoption.put(ANNA, mac, FIRST)
+    with pytest.raises(Invalid) as refused:
+        await adoption.put(ANNA, mac, content)
+    assert set(refused.value.fields) == {"cnf_xml"}
+    assert (root / mac.config_name).read_bytes() == FIRST
+    assert await versions(db, mac) == [(FIRST, "adopted")]
+
+
+async def test_it_waits_for_the_switch_under_way_and_does_not_supersede_it(
+    adoption: Adoption, turns: Turns, root: Path, mac: Mac
+) -> None:
+    async with turns.take(mac) as superseded:
+        putting = asyncio.create_task(adoption.put(ANNA, mac, FIRST))
+        other = Mac("AABBCCDDEE02")
+        await adoption.put(ANNA, other, SECOND)
+        assert not putting.done()
+        assert not superseded.done()
+        assert not (root / mac.config_name).exists()
+    await putting
+    assert (root / mac.config_name).read_bytes() == FIRST
+
+
+async def test_a_profile_that_was_on_the_phone_is_no_longer_current(
+    db: Database, library: Library, adoption: Adoption, mac: Mac, profile: Profile
+) -> None:
+    uuid = await switched(db, library, mac, profile)
+    await adoption.put(ANNA, mac, SECOND)
+    assert (await phones.get(db, mac)).current_profile_uuid is None
+    assert (await deployments.get(db, uuid)).state == "superseded"
+
+
+async def test_what_somebody_else_wrote_meanwhile_is_kept_before_it_is_replaced(
+    db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await adoption.put(ANNA, mac, FIRST)
+    original = library.replace
+
+    def racing(*arguments: Any) -> None:
+        monkeypatch.setattr(library, "replace", original)
+        place(root, mac, FOREIGN)
+        original(*arguments)
+
+    monkeypatch.setattr(library, "replace", racing)
+    await adoption.put(ANNA, mac, SECOND)
+    assert (root / mac.config_name).read_bytes() == SECOND
+    assert [content for content, _ in await versions(db, mac)] == [FIRST, SECOND, FOREIGN]
+    assert await actions(db) == ["config.adopted", configs.CHANGED_ON_DISK, "config.adopted"]
+
+
+async def test_somebody_who_writes_all_the_time_is_not_fought_for_ever(
+    library: Library, adoption: Adoption, mac: Mac, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed(*_: Any) -> None:
+        raise ChangedMeanwhile("changed")
+
+    monkeypatch.setattr(library, "replace", changed)
+    with pytest.raises(Conflict, match="all the time"):
+        await adoption.put(ANNA, mac, FIRST)
+
+
+@pytest.mark.parametrize("attempt", ["put", "remove"])
+async def test_what_failed_and_is_done_by_somebody_else_later_is_a_change_on_disk(
+    db: Database,
+    library: Library,
+    adoption: Adoption,
+    root: Path,
+    mac: Mac,
+    attempt: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await adoption.put(ANNA, mac, FIRST)
+    await adoption.look()
+
+    def full(*_: object) -> None:
+        raise StorageFailed("No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(library, "replace", full)
+        broken.setattr(library, "remove", full)
+        with pytest.raises(StorageFailed):
+            await (adoption.put(ANNA, mac, FOREIGN) if attempt == "put" else adoption.remove(ANNA, mac))
+    if attempt == "put":
+        place(root, mac, FOREIGN)
+    else:
+        (root / mac.config_name).unlink()
+    library.refresh()
+    await adoption.look()
+    assert (await actions(db))[-1] == "config.changed_on_disk"
+
+
+async def test_a_removed_config_is_kept_as_a_version(
+    db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac
+) -> None:
+    place(root, mac, FOREIGN)
+    library.refresh()
+    await adoption.remove(ANNA, mac)
+    assert not (root / mac.config_name).exists()
+    assert await versions(db, mac) == [(FOREIGN, "adopted")]
+    assert await actions(db) == ["config.removed"]
+    with pytest.raises(NotFound):
+        await adoption.remove(ANNA, mac)
+    await adoption.look()
+    assert await actions(db) == ["config.removed"]
+
+
+async def test_with_a_config_go_those_that_it_has_hidden(
+    db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac
+) -> None:
+    place(root, mac, FIRST)
+    (root / mac.config_name.lower()).write_bytes(FOREIGN)
+    library.refresh()
+    await adoption.remove(ANNA, mac)
+    library.refresh()
+    assert library.current(mac.config_name) is None
+    await adoption.look()
+    assert await actions(db) == ["config.removed"]
+    assert await versions(db, mac) == [(FIRST, "adopted"), (FOREIGN, "adopted")]
+
+
+@pytest.mark.parametrize("cut", ["replace", "record"])
+async def test_an_upload_that_is_cut_off_is_no_change_by_somebody_else(
+    db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac, monkeypatch: pytest.MonkeyPatch, cut: str
+) -> None:
+    await adoption.put(ANNA, mac, FIRST)
+
+    def fail(*_: Any) -> None:
+        raise StorageFailed("no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((library, "replace", fail) if cut == "replace" else (configs, "adopted", fail)))
+        with pytest.raises(StorageFailed, match="no space") as failed:
+            await adoption.put(ANNA, mac, SECOND)
+    assert ("served the new config all the same" in str(failed.value)) is (cut == "record")
+    expected = FIRST if cut == "replace" else SECOND
+    assert (root / mac.config_name).read_bytes() == expected
+    await adoption.look()
+    served = await configs.served_to(db, mac)
+    assert served is not None
+    assert (served.sha256, served.origin) == (library.current(mac.config_name).sha256, "adopted")
+    assert configs.CHANGED_ON_DISK not in await actions(db)
+
+
+async def test_a_removal_that_could_not_be_recorded_is_no_change_by_somebody_else(
+    db: Database, adoption: Adoption, mac: Mac, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await adoption.put(ANNA, mac, FIRST)
+
+    def fail(*_: Any) -> None:
+        raise StorageFailed("no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(configs, "adopted", fail)
+        with pytest.raises(StorageFailed, match="The file is removed all the same"):
+            await adoption.remove(ANNA, mac)
+    await adoption.look()
+    assert await actions(db) == ["config.adopted", "config.removed"]
+    assert (await phones.get(db, mac)).served_sha256 is None
+
+
+# Drift
+
+
+async def test_what_was_there_before_is_taken_notice_of_and_is_nobodys_change(
+    db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac
+) -> None:
+    place(root, mac, FOREIGN)
+    library.refresh()
+    await adoption.look()
+    assert await versions(db, mac) == [(FOREIGN, "adopted")]
+    assert await actions(db) == []
+    assert await phones.find(db, mac) is None
+
+
+async def test_a_config_that_somebody_changes_is_kept_and_told_once_and_stays(
+    db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac, profile: Profile
+) -> None:
+    uuid = await switched(db, library, mac, profile)
+    await adoption.look()
+    assert await actions(db) == []
+    before = now()
+    place(root, mac, FOREIGN)
+    for _ in range(3):
+        library.refresh()
+        await adoption.look()
+    assert (root / mac.config_name).read_bytes() == FOREIGN
+    assert await versions(db, mac) == [(FIRST, "switch"), (FOREIGN, "adopted")]
+    assert await actions(db) == [configs.CHANGED_ON_DISK]
+    phone = await phones.get(db, mac)
+    assert phone.drifted_at is not None
+    assert phone.drifted_at >= before
+    assert (await deployments.get(db, uuid)).state == "superseded"
+
+
+async def test_a_change_while_cisisk_was_down_is_found_by_the_next_one(
+    db: Database, library: Library, turns: Turns, root: Path, mac: Mac, profile: Profile
+) -> None:
+    other = Mac("AABBCCDDEE02")
+    await switched(db, library, mac, profile)
+    await switched(db, library, other, profile)
+    place(root, mac, FOREIGN)
+    (root / other.config_name).unlink()
+    library.refresh()
+    await Adoption(db, library, turns, 1000).look()
+    for phone in (mac, other):
+        assert (await phones.get(db, phone)).drifted_at is not None
+    assert (await phones.get(db, other)).served_sha256 is None
+    assert await actions(db) == [configs.CHANGED_ON_DISK] * 2
+
+
+async def test_a_config_that_comes_back_is_noticed_too(
+    db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac, profile: Profile
+) -> None:
+    await switched(db, library, mac, profile)
+    await adoption.look()
+    path = root / mac.config_name
+    for change in (path.unlink, lambda: place(root, mac, FIRST)):
+        change()
+        library.refresh()
+        await adoption.look()
+    assert await actions(db) == [configs.CHANGED_ON_DISK] * 2
+    assert (await phones.get(db, mac)).served_sha256 == library.current(mac.config_name).sha256
+
+
+async def test_a_switch_is_no_change_by_somebody_else_and_ends_one(
+    db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac, profile: Profile
+) -> None:
+    await switched(db, library, mac, profile)
+    place(root, mac, FOREIGN)
+    await switched(db, library, mac, profile, SECOND)
+    assert await actions(db) == [configs.CHANGED_ON_DISK]
+    assert (await phones.get(db, mac)).drifted_at is None
+    await adoption.look()
+    assert await actions(db) == [configs.CHANGED_ON_DISK]
+
+
+async def test_a_switch_that_is_under_way_is_not_looked_at(
+    db: Database, library: Library, adoption: Adoption, turns: Turns, root: Path, mac: Mac, profile: Profile
+) -> None:
+    await switched(db, library, mac, profile)
+    async with turns.take(mac):
+        library.replace(mac.config_name, SECOND, library.current(mac.config_name))
+        await adoption.look()
+    assert await actions(db) == []
+
+
+async def test_a_switch_that_could_not_be_recorded_is_no_change_by_somebody_else(
+    db: Database, library: Library, adoption: Adoption, mac: Mac, profile: Profile
+) -> None:
+    await switched(db, library, mac, profile)
+    await progress.record(db, SYSTEM, plan(mac, profile, SECOND), FIRST)
+    library.replace(mac.config_name, SECOND, library.current(mac.config_name))
+    await adoption.look()
+    assert await actions(db) == []
+
+
+async def test_a_config_in_small_letters_is_looked_at_as_the_phone_finds_it(
+    db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac, profile: Profile
+) -> None:
+    await switched(db, library, mac, profile)
+    (root / mac.config_name).unlink()
+    (root / mac.config_name.lower()).write_bytes(FOREIGN)
+    library.refresh()
+    await adoption.look()
+    assert (await phones.get(db, mac)).drifted_at is not None
+    assert (FOREIGN, "adopted") in await versions(db, mac)
+
+
+async def test_what_cannot_be_kept_is_told_once_and_tried_again(
+    db: Database,
+    library: Library,
+    adoption: Adoption,
+    root: Path,
+    mac: Mac,
+    profile: Profile,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await switched(db, library, mac, profile)
+    path = place(root, mac, b"")
+    with path.open("r+b") as file:
+        file.truncate(9 << 20)
+    for _ in range(3):
+        await adoption.look()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    place(root, mac, FOREIGN)
+    await adoption.look()
+    assert (await phones.get(db, mac)).drifted_at is not None
+
+
+# From other threads
+
+
+async def test_another_thread_waits_for_the_answer_or_the_refusal(adoption: Adoption, root: Path, mac: Mac) -> None:
+    keeper = FromThreads(adoption)
+    with ThreadPoolExecutor(1) as pool:
+        loop = asyncio.get_running_loop()
+
+        async def there(work: Callable[..., None], *arguments: Any) -> None:
+            await loop.run_in_executor(pool, work, *arguments)
+
+        await there(keeper.put_config, ANNA, mac, FIRST)
+        assert (root / mac.config_name).read_bytes() == FIRST
+        with pytest.raises(Invalid):
+            await there(keeper.put_config, ANNA, mac, b"<")
+        await there(keeper.record, ANNA, "file.uploaded", "ring.raw", {})
+        await there(keeper.remove_config, ANNA, mac)
+        assert not (root / mac.config_name).exists()
+
+
+async def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(
+    adoption: Adoption, turns: Turns, root: Path, mac: Mac, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.05)
+    keeper = FromThreads(adoption)
+    async with turns.take(mac):
+        with pytest.raises(StorageFailed, match="it is not known whether this was done"):
+            await asyncio.to_thread(keeper.put_config, ANNA, mac, FIRST)
+    assert not (root / mac.config_name).exists()
+
+
+def test_a_loop_that_has_ended_is_not_waited_for(db_path: Path, tmp_path: Path, mac: Mac) -> None:
+    made: list[FromThreads] = []
+
+    async def make() -> None:
+        async with Database.open(db_path.as_uri()) as db:
+            with closing(Library(tmp_path / "root")) as library:
+                made.append(FromThreads(Adoption(db, library, Turns(), 1000)))
+
+    thread = threading.Thread(target=lambda: asyncio.run(make()))
+    thread.start()
+    thread.join(30)
+    with pytest.raises(StorageFailed, match="stopping"):
+        made[0].put_config(ANNA, mac, FIRST)

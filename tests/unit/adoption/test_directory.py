@@ -1,0 +1,336 @@
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from cisisk.adoption import directory as module
+from cisisk.adoption.configs import Adoption, FromThreads
+from cisisk.adoption.directory import Report, Takeover
+from cisisk.provisioning.phone_locks import Turns
+from cisisk.model.clock import now
+from cisisk.model.errors import Conflict, Invalid, StorageFailed
+from cisisk.model.mac import Mac
+from cisisk.model.profile import Profile
+from cisisk.model.user import SYSTEM, Actor
+from cisisk.provisioning.library import Library
+from cisisk.provisioning.staging import STAGING
+from cisisk.provisioning.uploads import Uploads
+from cisisk.store import audit, phones, profiles, progress
+from cisisk.store.database import Database
+from cisisk.model.listing import Listing
+from tests.unit.plans import plan
+
+OTHER = Mac("AABBCCDDEE02")
+ANNA = Actor(user_uuid="anna")
+
+
+def config(line: str = "101", more: str = "") -> bytes:
+    return (
+        f"<device><devicePool><callManagerGroup><members><member><callManager><processNodeName>pbx</processNodeName>"
+        f"</callManager></member></members></callManagerGroup></devicePool><sipProfile><sipLines><line button='1'>"
+        f"<featureID>9</featureID><name>{line}</name><featureLabel>Desk {line}</featureLabel></line></sipLines>"
+        f"</sipProfile>{more}</device>"
+    ).encode()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "tftpboot"
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """The directory that is taken over."""
+    path = tmp_path / "old"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+async def library(root: Path) -> AsyncIterator[Library]:
+    with closing(Library(root)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def takeover(db: Database, library: Library, root: Path) -> AsyncIterator[Takeover]:
+    adoption = Adoption(db, library, Turns(), 10_000)
+    uploads = Uploads(library, FromThreads(adoption), 10_000)
+    threads = ThreadPoolExecutor(1)
+    yield Takeover(adoption, library, uploads, threads, private=root.parent, served=root)
+    await asyncio.to_thread(threads.shutdown)
+
+
+Take = Callable[[Path], "asyncio.Future[Report]"]
+
+
+@pytest.fixture
+def take(takeover: Takeover, profile: Profile) -> Take:
+    return lambda directory: asyncio.ensure_future(takeover.run(ANNA, directory, profile.user_uuid))
+
+
+def place(directory: Path, name: str, content: bytes = b"content") -> Path:
+    path = directory / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def state(directory: Path) -> dict[str, tuple[bytes, int, int]]:
+    """Everything that could show that somebody was here."""
+    return {
+        str(path.relative_to(directory)): (
+            path.read_bytes() if path.is_file() else b"",
+            path.lstat().st_mtime_ns,
+            path.lstat().st_ctime_ns,
+        )
+        for path in [directory, *directory.rglob("*")]
+    }
+
+
+def lies_in(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()}
+
+
+def counts(report: Report) -> tuple[int, int, int, int]:
+    return report.phones, report.profiles, report.files, report.unchanged
+
+
+def notes(report: Report) -> set[tuple[str, str]]:
+    return {(note.path, note.kind) for note in report.notes}
+
+
+async def test_configs_become_phones_profiles_and_versions_and_the_rest_is_copied(
+    db: Database, take: Take, old: Path, root: Path, mac: Mac, profile: Profile
+) -> None:
+    place(old, mac.config_name, config())
+    place(old, "Desktops/320x212x16/List.xml")
+    place(old, "ring.raw", bytes(3 << 20))
+    before = state(old)
+    report = await take(old)
+    assert counts(report) == (1, 1, 2, 0)
+    assert notes(report) == set()
+    assert state(old) == before
+    assert (root / mac.config_name).read_bytes() == config()
+    assert (root / "ring.raw").read_bytes() == bytes(3 << 20)
+    assert (root / "Desktops/320x212x16/List.xml").read_bytes() == b"content"
+    phone = await phones.get(db, mac)
+    assert (phone.name, phone.drifted_at) == ("Desk 101", None)
+    assert phone.current_profile_uuid is not None
+    made = await profiles.get(db, phone.current_profile_uuid)
+    assert (made.name, made.user_uuid, made.cnf_xml) == (
+        "Desk 101 (SEPAABBCCDDEE01)", profile.user_uuid, config(),
+    )  # fmt: skip
+    rows = await db.rows("SELECT origin FROM config_versions WHERE mac = ?", (mac.digits,))
+    assert [row["origin"] for row in rows] == ["adopted"]
+    (row, *_) = (await audit.entries(db, Listing(q="directory.taken_over"))).items
+    assert (row.user_uuid, row.entity_uuid) == ("anna", str(old))
+    assert row.payload == {"phones": 1, "profiles": 1, "files": 2, "unchanged": 0}
+
+
+async def everything(db: Database) -> list[list[tuple[object, ...]]]:
+    tables = ("phones", "cisco_phones", "profiles", "config_versions", "contents", "served_configs", "takeovers")
+    return [[tuple(row) for row in await db.rows(f"SELECT * FROM {table}")] for table in tables]  # noqa: S608 - see above
+
+
+async def test_a_second_run_changes_nothing(db: Database, take: Take, old: Path, root: Path, mac: Mac) -> None:
+    place(old, mac.config_name, config())
+    place(old, "ring.raw")
+    await take(old)
+    stored, served = await everything(db), state(root)
+    report = await take(old)
+    assert counts(report) == (0, 0, 0, 2)
+    assert await everything(db) == stored
+    assert state(root) == served
+
+
+async def test_what_was_taken_over_and_then_switched_or_deleted_does_not_come_back(
+    db: Database, library: Library, take: Take, old: Path, root: Path, mac: Mac
+) -> None:
+    place(old, mac.config_name, config())
+    place(old, OTHER.config_name, config("102"))
+    await take(old)
+    for phone in (mac, OTHER):
+        await profiles.delete(db, SYSTEM, (await phones.get(db, phone)).current_profile_uuid or "")
+    library.remove(OTHER.config_name)
+    report = await take(old)
+    assert counts(report) == (0, 0, 0, 2)
+    assert not (root / OTHER.config_name).exists()
+    assert (await profiles.page(db, Listing(q="Desk 10"))).total == 0
+
+
+async def test_a_phone_that_is_served_something_else_keeps_that_and_the_config_is_a_profile_all_the_same(
+    db: Database, library: Library, take: Take, old: Path, root: Path, mac: Mac, profile: Profile
+) -> None:
+    deployment = await progress.record(db, SYSTEM, plan(mac, profile, config("777")), None)
+    library.replace(mac.config_name, config("777"), None)
+    await progress.written(db, SYSTEM, deployment, now())
+    place(old, mac.config_name, config())
+    report = await take(old)
+    assert counts(report) == (0, 1, 0, 0)
+    assert notes(report) == {(mac.config_name, "skipped")}
+    assert (root / mac.config_name).read_bytes() == config("777")
+    phone = await phones.get(db, mac)
+    assert (phone.current_profile_uuid, phone.drifted_at) == (profile.uuid, None)
+
+
+async def test_what_a_profile_has_put_there_does_not_become_another_profile(
+    db: Database, library: Library, take: Take, root: Path, mac: Mac, profile: Profile
+) -> None:
+    deployment = await progress.record(db, SYSTEM, plan(mac, profile, config("777")), None)
+    library.replace(mac.config_name, config("777"), None)
+    await progress.written(db, SYSTEM, deployment, now())
+    known = (await profiles.page(db, Listing())).total
+    assert counts(await take(root)) == (0, 0, 0, 1)
+    assert (await profiles.page(db, Listing())).total == known
+    assert (await phones.get(db, mac)).current_profile_uuid == profile.uuid
+
+    # Nobody holds it any more: it is worth a profile.
+    await profiles.delete(db, SYSTEM, profile.uuid)
+    assert counts(await take(root)) == (0, 1, 0, 0)
+
+
+async def test_a_file_that_is_served_already_is_not_overwritten(
+    take: Take, old: Path, root: Path, library: Library
+) -> None:
+    place(root, "ring.raw", b"ours")
+    place(root, "Same.raw", b"same")
+    library.refresh()
+    for name, content in (("ring.raw", b"theirs"), ("Same.raw", b"same"), ("same.RAW", b"x"), ("RING.raw/x", b"x")):
+        place(old, name, content)
+    report = await take(old)
+    assert counts(report) == (0, 0, 0, 1)
+    assert notes(report) == {("ring.raw", "skipped"), ("same.RAW", "skipped"), ("RING.raw/x", "skipped")}
+    assert (root / "ring.raw").read_bytes() == b"ours"
+
+
+async def test_the_served_directory_itself_can_be_taken_over(
+    db: Database, library: Library, take: Take, root: Path, mac: Mac
+) -> None:
+    place(root, mac.config_name, config())
+    place(root, "ring.raw")
+    library.refresh()
+    before = state(root)
+    report = await take(root)
+    assert counts(report) == (1, 1, 0, 1)
+    assert notes(report) == set()
+    assert state(root) == before
+    assert (await phones.get(db, mac)).current_profile_uuid is not None
+    assert counts(await take(root)) == (0, 0, 0, 2)
+
+
+async def test_the_report_names_what_is_wrong_and_never_a_secret(
+    db: Database, take: Take, old: Path, root: Path, mac: Mac
+) -> None:
+    secret = "hunter2hunter2"
+    third = Mac("AABBCCDDEE03")
+    place(old, mac.config_name, config("101", f"<sshUserId>x</sshUserId><sshPassword>{secret}</sshPassword>"))
+    place(old, OTHER.config_name, config("101", "<loadInformation>SIP45.1</loadInformation>"))
+    place(old, third.config_name, f"<device><sshPassword>{secret}".encode())
+    place(old, third.config_name.lower(), config("105"))
+    place(old, mac.config_name.lower(), config("106"))
+    for name in (f"{mac.config_name}.bak", "sub/" + OTHER.config_name, "a\\b", "SEP000000000000.cnf.xml", ".htaccess"):
+        place(old, name, secret.encode())
+    (old / "link.raw").symlink_to("/etc/passwd")
+    report = await take(old)
+    assert notes(report) == {
+        (mac.config_name, "ssh_password"),
+        (mac.config_name.lower(), "duplicate"),
+        (OTHER.config_name, "duplicate"),
+        (OTHER.config_name, "dead_load"),
+        (third.config_name, "invalid"),
+        (f"{mac.config_name}.bak", "skipped"),
+        (f"sub/{OTHER.config_name}", "skipped"),
+        ("SEP000000000000.cnf.xml", "skipped"),
+        *((name, "skipped") for name in ("a\\b", ".htaccess", "link.raw")),
+    }
+    assert counts(report) == (3, 3, 0, 0)
+    assert secret not in str(report)
+    assert secret not in str([entry.payload for entry in (await audit.entries(db, Listing())).items])
+    assert lies_in(root) == {STAGING, *(m.config_name for m in (mac, OTHER, third))}
+
+
+async def test_firmware_that_comes_with_the_configs_is_no_dead_load(take: Take, old: Path, mac: Mac) -> None:
+    place(old, mac.config_name, config(more="<loadInformation>SIP45.1</loadInformation>"))
+    place(old, "SIP45.1.loads", b"jar45.sbn")
+    place(old, "jar45.sbn")
+    assert notes(await take(old)) == set()
+
+
+async def test_neither_pipes_nor_sockets_nor_links_to_folders_are_followed(
+    take: Take, old: Path, root: Path, tmp_path: Path
+) -> None:
+    os.mkfifo(old / "pipe.raw")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(old / "s.raw"))
+        place(tmp_path / "outside", "secret.raw")
+        (old / "Desktops").symlink_to(tmp_path / "outside")
+        report = await asyncio.wait_for(take(old), 10)
+    assert counts(report) == (0, 0, 0, 0)
+    assert {path for path, _ in notes(report)} == {"pipe.raw", "s.raw", "Desktops"}
+    assert lies_in(root) == {STAGING}
+
+
+async def test_a_directory_that_must_not_be_taken_over_is_refused(
+    take: Take, old: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(root.parent, "keys", b"secret")
+    (tmp_path / "link").symlink_to(root.parent)
+    for directory in (root.parent, tmp_path, Path("/"), tmp_path / "link", root / STAGING):
+        with pytest.raises(Invalid, match="Cisisk's own data"):
+            await take(directory)
+    for directory in (tmp_path / "absent", place(tmp_path, "file"), Path("relative")):
+        with pytest.raises(Invalid):
+            await take(directory)
+    monkeypatch.setattr(module, "MAX_FILES", 3)
+    for number in range(4):
+        place(old, f"{number}.raw")
+    with pytest.raises(Invalid, match="More than 3 files"):
+        await take(old)
+    assert lies_in(root) == {STAGING}
+
+
+async def test_what_the_served_directory_lies_in_is_not_copied_into_it(
+    db: Database, tmp_path: Path, old: Path, root: Path, library: Library
+) -> None:
+    served, below = root, root / "Desktops"
+    below.mkdir()
+    adoption = Adoption(db, library, Turns(), 10_000)
+    uploads = Uploads(library, FromThreads(adoption), 10_000)
+    with ThreadPoolExecutor(1) as threads:
+        takeover = Takeover(adoption, library, uploads, threads, private=old, served=served)
+        for directory in (served.parent, below):
+            with pytest.raises(Invalid, match="lie in one another"):
+                await takeover.run(SYSTEM, directory, "anna")
+
+
+async def test_only_one_directory_is_taken_over_at_a_time(take: Take, old: Path) -> None:
+    place(old, "ring.raw")
+    results = await asyncio.gather(take(old), take(old), return_exceptions=True)
+    assert {type(result) for result in results} == {Report, Conflict}
+
+
+async def test_a_run_that_is_cut_off_is_finished_by_the_next(
+    db: Database, library: Library, take: Take, old: Path, root: Path, mac: Mac, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(old, mac.config_name, config())
+    place(old, "ring.raw")
+
+    def fail(*_: object) -> None:
+        raise StorageFailed("no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(library, "replace", fail)
+        with pytest.raises(StorageFailed):
+            await take(old)
+    assert not (root / mac.config_name).exists()
+    report = await take(old)
+    assert notes(report) == set()
+    assert (root / mac.config_name).read_bytes() == config()
+    assert (await profiles.page(db, Listing(q="Desk 101"))).total == 1
+    assert (await phones.get(db, mac)).current_profile_uuid is not None

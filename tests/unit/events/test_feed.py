@@ -1,0 +1,189 @@
+"""The feed: what is stored is told once, in order, to fast readers and slow ones."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from cisisk.events import feed as module
+from cisisk.events.feed import Feed, Reader
+from cisisk.model.deployment import StepName
+from cisisk.model.errors import NotFound, TooBusy
+from cisisk.model.mac import Mac
+from cisisk.store.database import Database
+from tests.deployed import deployment, happened
+
+SECONDS = 10.0
+WRITTEN, FETCHED = StepName.WRITTEN, StepName.FETCHED
+
+
+@pytest.fixture
+def feed(db: Database) -> Feed:
+    return Feed(db)
+
+
+@asynccontextmanager
+async def running(feed: Feed) -> AsyncIterator[None]:
+    task = asyncio.create_task(feed.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def read(reader: Reader, count: int) -> list[int]:
+    """The numbers of so many steps."""
+    numbers: list[int] = []
+    async with asyncio.timeout(SECONDS):
+        while len(numbers) < count:
+            numbers += [step.number for step in await reader.news()]
+    return numbers
+
+
+async def at_the_end(reader: Reader) -> list[int]:
+    """The numbers of all steps until nothing more is to come."""
+    numbers: list[int] = []
+    async with asyncio.timeout(SECONDS):
+        while news := await reader.news():
+            numbers += [step.number for step in news]
+    return numbers
+
+
+async def test_a_reader_gets_what_is_stored_and_then_what_happens(db: Database, feed: Feed, mac: Mac) -> None:
+    uuid = await deployment(db, mac)
+    await happened(db, uuid, mac, WRITTEN, WRITTEN, WRITTEN)
+    async with running(feed):
+        with feed.read_on(1) as reader:
+            assert await read(reader, 2) == [2, 3]
+            await happened(db, uuid, mac, FETCHED)
+            feed.wake()
+            assert await read(reader, 1) == [4]
+
+
+async def test_nothing_is_missed_or_told_twice_at_the_seam(db: Database, feed: Feed, mac: Mac) -> None:
+    uuid, total = await deployment(db, mac), 60
+    chance = random.Random(7)
+
+    async def live() -> None:
+        for _ in range(total):
+            await happened(db, uuid, mac, WRITTEN)
+            feed.wake()
+            await asyncio.sleep(chance.random() / 500)
+
+    async def one(after: int) -> list[int]:
+        await asyncio.sleep(chance.random() / 20)
+        with feed.read_on(after) as reader:
+            return await read(reader, total - after)
+
+    async with running(feed):
+        told = await asyncio.gather(live(), *(one(after) for after in range(0, 20, 2)))
+    assert told[1:] == [list(range(after + 1, total + 1)) for after in range(0, 20, 2)]
+
+
+async def test_who_is_there_before_the_feed_misses_nothing(db: Database, feed: Feed, mac: Mac) -> None:
+    uuid = await deployment(db, mac)
+    with feed.read_on(0) as reader:
+        waiting = asyncio.create_task(read(reader, 1))
+        await asyncio.sleep(0.02)
+        await happened(db, uuid, mac, WRITTEN)
+        async with running(feed):
+            assert await waiting == [1]
+
+
+async def test_one_that_falls_behind_goes_on_from_the_store_and_keeps_nothing(
+    db: Database, feed: Feed, mac: Mac, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_BEHIND", 5)
+    uuid = await deployment(db, mac)
+    await happened(db, uuid, mac, WRITTEN)
+    async with running(feed):
+        with feed.read_on(0) as slow:
+            assert await read(slow, 1) == [1]
+            for last in range(3, 23, 2):
+                await happened(db, uuid, mac, WRITTEN, WRITTEN)
+                feed.wake()
+                async with asyncio.timeout(SECONDS):
+                    while feed._number != last:  # noqa: ASYNC110 -- nobody else is told
+                        await asyncio.sleep(0.005)
+                assert len(slow._follower._steps) <= 5
+            assert await read(slow, 20) == list(range(2, 22))
+            await happened(db, uuid, mac, FETCHED)
+            feed.wake()
+            assert await read(slow, 1) == [22]
+
+
+async def test_a_call_that_was_cut_off_has_read_nothing(db: Database, feed: Feed, mac: Mac) -> None:
+    uuid = await deployment(db, mac)
+    await happened(db, uuid, mac, WRITTEN, WRITTEN)
+    async with running(feed):
+        with feed.read_on(0) as reader:
+            cut_off = asyncio.create_task(reader.news())
+            await asyncio.sleep(0)
+            cut_off.cancel()
+            await asyncio.wait([cut_off])
+            assert await read(reader, 2) == [1, 2]
+
+
+async def test_a_reader_of_one_deployment_is_told_until_that_has_ended(db: Database, feed: Feed, mac: Mac) -> None:
+    one, other = await deployment(db, mac), await deployment(db, mac)
+    await happened(db, one, mac, WRITTEN)
+    await happened(db, other, mac, WRITTEN)
+    async with running(feed):
+        with feed.read_on(0, one) as reader:
+            assert await read(reader, 1) == [1]
+            await happened(db, other, mac, FETCHED, ended=True)
+            await happened(db, one, mac, FETCHED, ended=True)
+            feed.wake()
+            assert await at_the_end(reader) == [4]
+        with feed.read_on(1, one) as reader:
+            assert await at_the_end(reader) == [4]
+
+
+async def test_a_step_after_the_end_is_still_told_to_who_has_not_read_it(db: Database, feed: Feed, mac: Mac) -> None:
+    uuid = await deployment(db, mac)
+    await happened(db, uuid, mac, StepName.TIMED_OUT, ended=True)
+    await happened(db, uuid, mac, FETCHED, ended=True)
+    with feed.read_on(0, uuid) as reader:
+        assert await at_the_end(reader) == [1, 2]
+
+
+async def test_there_is_nothing_to_read_of_a_deployment_that_is_not_there(feed: Feed) -> None:
+    with feed.read_on(0, "nothing") as reader, pytest.raises(NotFound):
+        await reader.news()
+
+
+async def test_when_the_feed_ends_nobody_waits_any_more(db: Database, feed: Feed, mac: Mac) -> None:
+    uuid = await deployment(db, mac)
+    async with running(feed):
+        with feed.read_on(0) as reader:
+            waiting = asyncio.create_task(reader.news())
+            ended = asyncio.create_task(feed.ended(uuid, 60))
+            await asyncio.sleep(0.02)
+            feed.end()
+            assert await asyncio.wait_for(waiting, 1) == []
+            assert (await asyncio.wait_for(ended, 1)).ended_at is None
+        with feed.read_on(0) as reader:
+            assert await reader.news() == []
+
+
+async def test_who_waits_for_the_end_is_told_of_it(db: Database, feed: Feed, mac: Mac) -> None:
+    uuid = await deployment(db, mac)
+    async with running(feed):
+        ended = asyncio.create_task(feed.ended(uuid, SECONDS))
+        await happened(db, uuid, mac, WRITTEN, FETCHED, ended=True)
+        feed.wake()
+        assert (await ended).ended_at is not None
+        open_one = await deployment(db, mac)
+        assert (await feed.ended(open_one, 0.01)).ended_at is None
+
+
+async def test_readers_are_counted_and_their_places_given_back(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_READERS", 1)
+    with feed.read_on(0), pytest.raises(TooBusy, match="1 streams"), feed.read_on(0):
+        pass
+    with feed.read_on(0):
+        assert len(feed._followers) == 1
+    assert not feed._followers

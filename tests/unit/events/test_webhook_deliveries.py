@@ -1,0 +1,412 @@
+"""Deliveries of webhooks to receivers on their good and bad days, over real sockets."""
+
+import asyncio
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cisisk.events import webhooks as module
+from cisisk.events.feed import Feed
+from cisisk.events.webhooks import Webhooks
+from cisisk.model.clock import after, now
+from cisisk.model.deployment import StepName
+from cisisk.model.errors import Invalid, StorageFailed
+from cisisk.model.mac import Mac
+from cisisk.model.user import SYSTEM
+from cisisk.model.webhook import DeliveryState, Webhook, WebhookDelivery
+from cisisk.store import webhooks as store
+from cisisk.store.database import Database
+from cisisk.model.listing import Listing
+from tests.deployed import deployment, happened
+from tests.receiver import Receiver
+
+SECONDS = 10.0
+WRITTEN, FETCHED, REGISTERED = StepName.WRITTEN, StepName.FETCHED, StepName.REGISTERED
+DELIVERED, PENDING, GIVEN_UP = DeliveryState.DELIVERED, DeliveryState.PENDING, DeliveryState.GIVEN_UP
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses that a test can wait for."""
+    monkeypatch.setattr(module, "PAUSES", (0.05, 0.05, 0.05))
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with Receiver() as running:
+        yield running
+
+
+@asynccontextmanager
+async def running(db: Database, feed: Feed | None = None) -> AsyncIterator[Webhooks]:
+    feed = feed or Feed(db)
+    async with module.webhook_session() as client:
+        webhooks = Webhooks(db, feed, client)
+        tasks = [asyncio.create_task(feed.run()), asyncio.create_task(webhooks.run())]
+        try:
+            yield webhooks
+        finally:
+            for task in tasks:
+                task.cancel()
+            for ended in await asyncio.gather(*tasks, return_exceptions=True):
+                assert isinstance(ended, asyncio.CancelledError), ended
+
+
+async def made(db: Database, receiver: Receiver, **columns: Any) -> Webhook:
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    return await store.create(db, SYSTEM, {"url": receiver.url, "secret": secret, **columns})
+
+
+async def deliveries(db: Database, webhook: Webhook) -> list[WebhookDelivery]:
+    """The oldest first."""
+    return (await store.deliveries(db, webhook.uuid, Listing())).items[::-1]
+
+
+async def settled(db: Database, webhook: Webhook, *states: DeliveryState) -> list[WebhookDelivery]:
+    """The deliveries, once they are in these states."""
+    async with asyncio.timeout(SECONDS):
+        while True:
+            found = await deliveries(db, webhook)
+            if tuple(each.state for each in found) == states:
+                return found
+            await asyncio.sleep(0.01)
+
+
+async def tried(db: Database, webhook: Webhook) -> list[WebhookDelivery]:
+    """The deliveries, once the first was tried."""
+    async with asyncio.timeout(SECONDS):
+        while True:
+            found = await deliveries(db, webhook)
+            if found and found[0].tries:
+                return found
+            await asyncio.sleep(0.01)
+
+
+async def test_a_step_is_told_as_the_convention_says(db: Database, receiver: Receiver, mac: Mac) -> None:
+    feed = Feed(db)
+    async with running(db, feed):
+        webhook, uuid = await made(db, receiver), await deployment(db, mac)
+        await happened(db, uuid, mac, WRITTEN, FETCHED, ended=True, told="by 192.0.2.7, ümlaut")
+        feed.wake()
+        [told] = await receiver.until(1)
+        [delivery] = await settled(db, webhook, DELIVERED)
+    assert told.path == "/told?key=s3ntinel"
+    assert told.is_signed_with(webhook.secret)
+    assert not told.is_signed_with("whsec_" + "A" * 32)
+    assert abs(int(told.headers["webhook-timestamp"]) - datetime.now().timestamp()) < 60  # noqa: DTZ005 -- Unix time
+    assert told.headers["Content-Type"] == "application/json"
+    at = told.body["timestamp"]
+    assert told.body == {
+        "id": delivery.uuid,
+        "webhook": webhook.uuid,
+        "type": "deployment.fetched",
+        "timestamp": at,
+        "data": {
+            "number": 2,
+            "deployment": uuid,
+            "mac": str(mac),
+            "at": at,
+            "step": "fetched",
+            "state": "written",
+            "ended": True,
+            "told": "by 192.0.2.7, ümlaut",
+        },
+    }
+    assert told.id == delivery.uuid
+    assert (delivery.deployment, delivery.step, delivery.status, delivery.tries) == (uuid, FETCHED, 204, 1)
+
+
+async def test_each_webhook_is_told_the_steps_that_it_wants(db: Database, receiver: Receiver, mac: Mac) -> None:
+    some = await made(db, receiver, steps=[WRITTEN, REGISTERED])
+    ends = await made(db, receiver)
+    uuid = await deployment(db, mac)
+    await happened(db, uuid, mac, WRITTEN, FETCHED, REGISTERED, ended=True)
+    async with running(db):
+        assert [each.step for each in await settled(db, some, DELIVERED, DELIVERED)] == [WRITTEN, REGISTERED]
+        assert [each.step for each in await settled(db, ends, DELIVERED)] == [REGISTERED]
+
+
+@pytest.mark.parametrize("status", [500, 404, 302, 503, 429])
+async def test_a_refused_message_comes_again_the_same_with_a_signature_of_its_own(
+    db: Database, receiver: Receiver, mac: Mac, status: int
+) -> None:
+    receiver.script, receiver.headers = [status, status], {"Location": "/elsewhere"}
+    webhook, uuid = await made(db, receiver), await deployment(db, mac)
+    await happened(db, uuid, mac, FETCHED, ended=True)
+    async with running(db):
+        told = await receiver.until(3)
+        [delivery] = await settled(db, webhook, DELIVERED)
+    assert {each.path for each in told} == {"/told?key=s3ntinel"}
+    assert {(each.id, each.content) for each in told} == {(delivery.uuid, told[0].content)}
+    assert all(each.is_signed_with(webhook.secret) for each in told)
+    assert (delivery.tries, delivery.status, delivery.told) == (3, 204, "answered 204")
+
+
+async def test_one_message_that_is_refused_lets_the_others_pass(db: Database, receiver: Receiver, mac: Mac) -> None:
+    receiver.judge = lambda told: 500 if told.body["data"]["number"] == 1 else 204
+    webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
+    await happened(db, uuid, mac, WRITTEN, WRITTEN, WRITTEN)
+    async with running(db):
+        found = await settled(db, webhook, GIVEN_UP, DELIVERED, DELIVERED)
+    assert (found[0].tries, found[0].told) == (4, "answered 500")
+
+
+async def test_messages_keep_their_order_while_the_receiver_is_away(db: Database, receiver: Receiver, mac: Mac) -> None:
+    receiver.script = [503, 502]
+    webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
+    await happened(db, uuid, mac, *[WRITTEN] * 4)
+    async with running(db):
+        told = await receiver.until(6)
+        await settled(db, webhook, *[DELIVERED] * 4)
+    assert [each.body["data"]["number"] for each in told] == [1, 1, 1, 2, 3, 4]
+    assert receiver.most_at_once == 1
+
+
+async def test_a_receiver_that_is_not_there_is_asked_until_it_is(db: Database, receiver: Receiver, mac: Mac) -> None:
+    webhook, uuid = await made(db, receiver), await deployment(db, mac)
+    await receiver.__aexit__()
+    await happened(db, uuid, mac, FETCHED, ended=True)
+    async with running(db):
+        found = await tried(db, webhook)
+        assert found[0].told == "cannot be reached: Connection refused"
+        await receiver.__aenter__()
+        await settled(db, webhook, DELIVERED)
+
+
+async def test_a_receiver_that_does_not_answer_is_not_waited_for(
+    db: Database, receiver: Receiver, mac: Mac, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.1)
+    receiver.script = [0]
+    webhook, uuid = await made(db, receiver), await deployment(db, mac)
+    await happened(db, uuid, mac, FETCHED, ended=True)
+    async with running(db):
+        await receiver.until(2)
+        [delivery] = await settled(db, webhook, DELIVERED)
+    assert delivery.tries == 2
+
+
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000])
+async def test_what_is_no_answer_counts_as_none(
+    db: Database, receiver: Receiver, mac: Mac, answer: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    async with server:
+        receiver.port = server.sockets[0].getsockname()[1]
+        webhook, uuid = await made(db, receiver), await deployment(db, mac)
+        await happened(db, uuid, mac, FETCHED, ended=True)
+        async with running(db):
+            [delivery] = await settled(db, webhook, GIVEN_UP)
+    assert (delivery.status, delivery.told) == (None, "closed the connection without an answer that can be read")
+    assert "given up" in caplog.text
+    assert "s3ntinel" not in caplog.text
+    assert webhook.secret not in caplog.text
+
+
+async def test_an_endless_answer_is_not_read(db: Database, receiver: Receiver, mac: Mac) -> None:
+    taken = 0
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        try:
+            while True:
+                writer.write(bytes(65536))
+                await writer.drain()
+                taken += 65536
+        except ConnectionError:
+            writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    async with server:
+        receiver.port = server.sockets[0].getsockname()[1]
+        webhook, uuid = await made(db, receiver), await deployment(db, mac)
+        await happened(db, uuid, mac, FETCHED, ended=True)
+        async with running(db):
+            await settled(db, webhook, DELIVERED)
+    assert taken < 32 << 20
+
+
+async def test_a_receiver_that_wants_nothing_more_is_left_alone(db: Database, receiver: Receiver, mac: Mac) -> None:
+    receiver.script = [410]
+    webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
+    await happened(db, uuid, mac, WRITTEN, FETCHED)
+    async with running(db):
+        await settled(db, webhook, GIVEN_UP, GIVEN_UP)
+    assert not (await store.get(db, webhook.uuid)).is_active
+    assert len(receiver.received) == 1
+
+
+async def test_a_receiver_may_say_how_long_it_wants_to_be_left(db: Database, receiver: Receiver, mac: Mac) -> None:
+    receiver.script, receiver.headers = [503], {"Retry-After": "120"}
+    webhook, uuid = await made(db, receiver), await deployment(db, mac)
+    await happened(db, uuid, mac, FETCHED, ended=True)
+    async with running(db) as webhooks:
+        found = await tried(db, webhook)
+        assert found[0].due_at is not None
+        assert after(timedelta(seconds=60)) < found[0].due_at < after(timedelta(seconds=121))
+        # Somebody tries it out: that cannot wait.
+        await webhooks.test(SYSTEM, webhook.uuid)
+        told = await receiver.until(3)
+    assert [each.body["type"] for each in told] == ["deployment.fetched", "deployment.fetched", "webhook.test"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("", 0), ("7", 7), ("9" * 40, 3600), ("Wed, 21 Oct 2026 07:28:00 GMT", 0), ("-1", 0), ("²", 0)],
+)
+def test_an_advice_is_followed_within_reason(text: str, seconds: float) -> None:
+    assert module._advice(text) == seconds
+
+
+async def test_what_was_not_delivered_before_a_restart_is_delivered_after_it(
+    db: Database, receiver: Receiver, mac: Mac
+) -> None:
+    receiver.script = [0]
+    webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
+    await happened(db, uuid, mac, WRITTEN)
+    async with running(db):
+        await receiver.until(1)
+    await happened(db, uuid, mac, FETCHED)
+    async with running(db):
+        await settled(db, webhook, DELIVERED, DELIVERED)
+    assert receiver.received[0].id == receiver.received[1].id
+    assert [each.body["data"]["number"] for each in receiver.received] == [1, 1, 2]
+
+
+async def test_one_slow_receiver_does_not_hold_up_the_others(db: Database, receiver: Receiver, mac: Mac) -> None:
+    async with Receiver(script=[0]) as slow:
+        stuck, webhook = await made(db, slow, steps=list(StepName)), await made(db, receiver, steps=list(StepName))
+        uuid = await deployment(db, mac)
+        await happened(db, uuid, mac, *[WRITTEN] * 20)
+        async with running(db):
+            await settled(db, webhook, *[DELIVERED] * 20)
+            assert {each.state for each in await deliveries(db, stuck)} == {PENDING}
+        assert len(slow.received) == 1
+
+
+async def test_not_more_are_under_way_than_allowed(
+    db: Database, receiver: Receiver, mac: Mac, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_AT_ONCE", 2)
+    webhooks = [await made(db, receiver, steps=list(StepName)) for _ in range(5)]
+    uuid = await deployment(db, mac)
+    await happened(db, uuid, mac, *[WRITTEN] * 10)
+    receiver.script = [0] * 50
+    async with running(db):
+        await receiver.until(2)
+        await asyncio.sleep(0.1)
+        assert len(receiver.received) == 2
+        receiver.answer()
+        for webhook in webhooks:
+            await settled(db, webhook, *[DELIVERED] * 10)
+    assert len(receiver.received) == 50
+    assert receiver.most_at_once == 2
+
+
+async def test_when_much_is_owed_the_rest_stays_among_the_steps(
+    db: Database, receiver: Receiver, mac: Mac, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "MAX_PENDING", 10)
+    monkeypatch.setattr(module, "_STEPS_AT_ONCE", 5)
+    receiver.script = [0]
+    webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
+    await happened(db, uuid, mac, *[WRITTEN] * 40)
+    async with running(db):
+        await receiver.until(1)
+        await asyncio.sleep(0.05)
+        assert await store.pending(db, webhook.uuid) == 10
+    async with running(db):
+        await settled(db, webhook, *[DELIVERED] * 40)
+    assert [each.body["data"]["number"] for each in receiver.received[1:]] == list(range(1, 41))
+
+
+async def test_what_is_a_day_old_is_told_to_nobody(
+    db: Database, receiver: Receiver, mac: Mac, caplog: pytest.LogCaptureFixture
+) -> None:
+    webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
+    await happened(db, uuid, mac, WRITTEN, at=after(-timedelta(days=2)))
+    await happened(db, uuid, mac, FETCHED, at=now())
+    async with running(db):
+        assert [each.step for each in await settled(db, webhook, DELIVERED)] == [FETCHED]
+    assert "1 steps are too old" in caplog.text
+
+
+async def test_a_webhook_made_or_changed_while_deliveries_run_is_served(
+    db: Database, receiver: Receiver, mac: Mac
+) -> None:
+    feed = Feed(db)
+    async with running(db, feed) as webhooks:
+        webhook, secret = await webhooks.create(SYSTEM, {"url": "http://127.0.0.1:1/", "steps": list(StepName)})
+        assert secret is not None
+        uuid = await deployment(db, mac)
+        await happened(db, uuid, mac, WRITTEN)
+        feed.wake()
+        await tried(db, webhook)
+        _, other = await webhooks.update(SYSTEM, webhook.uuid, {"url": receiver.url, "secret": None})
+        assert other not in (None, secret)
+        [told] = await receiver.until(1)
+        assert told.is_signed_with(str(other))
+        _, none = await webhooks.update(SYSTEM, webhook.uuid, {"secret": secret})
+        assert none is None
+        with pytest.raises(Invalid):
+            await webhooks.update(SYSTEM, webhook.uuid, {"secret": "short"})
+
+
+async def test_a_store_that_fails_does_not_end_the_deliveries(
+    db: Database, receiver: Receiver, mac: Mac, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AFTER_FAILURE_SECONDS", 0.05)
+    settle, failures = store.settle, 2
+
+    async def failing(*arguments: Any) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise StorageFailed("The change could not be stored: disk full")
+        await settle(*arguments)
+
+    monkeypatch.setattr(store, "settle", failing)
+    webhook, uuid = await made(db, receiver), await deployment(db, mac)
+    await happened(db, uuid, mac, FETCHED, ended=True)
+    async with running(db):
+        await settled(db, webhook, DELIVERED)
+    assert len({each.id for each in receiver.received}) == 1
+    assert len(receiver.received) == 3
+
+
+@pytest.mark.needs("openssl")
+async def test_a_certificate_that_nobody_vouches_for_is_not_accepted(
+    db: Database, receiver: Receiver, mac: Mac, tmp_path: Path
+) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-days", "1"]
+    await asyncio.to_thread(
+        subprocess.run, [*make, "-keyout", key, "-out", certificate], check=True, capture_output=True
+    )
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=tls)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+        webhook = await store.create(db, SYSTEM, {"url": f"https://127.0.0.1:{port}/", "secret": secret})
+        uuid = await deployment(db, mac)
+        await happened(db, uuid, mac, FETCHED, ended=True)
+        async with running(db):
+            [delivery] = await settled(db, webhook, GIVEN_UP)
+    assert delivery.told == "its certificate is not one that this machine trusts for that name"

@@ -1,0 +1,303 @@
+"""Boots as they were recorded in published logs (phone-protocol notes 1.3), and what each of them came to."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cisisk.fetches.boot_texts import FAILURES, HELPS, MISSES, PURPOSES, Care
+from cisisk.fetches.boots import Boot, Kind, stories
+from cisisk.model.clock import timestamp
+from cisisk.model.mac import Mac
+from cisisk.provisioning.fetch import Outcome
+from cisisk.provisioning.purpose import Purpose
+from cisisk.store.fetches import LoggedFetch
+
+MAC, OTHER = Mac("AABBCCDDEE01"), Mac("AABBCCDDEE02")
+IP = "192.0.2.7"
+EIGHT = datetime(2026, 6, 28, 8, 0, tzinfo=UTC)
+SENT, ABSENT, STOPPED = Outcome.COMPLETED, Outcome.ABSENT, Outcome.TIMED_OUT
+OWN = {"CTL": "CTLSEP{}.tlv", "ITL": "ITLSEP{}.tlv", "SEP": "SEP{}.cnf.xml", "SGN": "SEP{}.cnf.xml.sgn"}
+
+Asked = tuple[float, str, Outcome]
+
+
+def at(seconds: float) -> str:
+    return timestamp(EIGHT + timedelta(seconds=seconds))
+
+
+def fetch(
+    second: float,
+    name: str,
+    outcome: Outcome = SENT,
+    *,
+    protocol: str = "tftp",
+    ip: str = IP,
+    mac: Mac = MAC,
+    duration: float = 0.05,
+) -> LoggedFetch:
+    """One row; ``CTL``, ``ITL``, ``SEP`` and ``SGN`` are files of ``mac``, as is what has {} in it."""
+    written = OWN.get(name, name)
+    sent = outcome not in (ABSENT, Outcome.REFUSED)
+    return LoggedFetch(
+        number=int(second * 1000),
+        started_at=at(second),
+        protocol=protocol,
+        peer=ip,
+        port=49152,
+        local="192.0.2.5",
+        name=written.format(mac.digits),
+        mac=mac if "{}" in written else None,
+        outcome=outcome.value,
+        sha256="0" * 64 if sent else None,
+        size=12_000 if sent else 0,
+        acknowledged=12_000 if outcome is SENT else 5_120 if sent else 0,
+        blocks=24,
+        retransmits=0,
+        duration=duration,
+        options={},
+    )
+
+
+def tftp(*asked: Asked, begin: float = 0.0) -> list[LoggedFetch]:
+    return [fetch(begin + second, name, outcome) for second, name, outcome in asked]
+
+
+def both(*asked: Asked) -> list[LoggedFetch]:
+    """As a phone asks that tries HTTP for each file first: what is absent there it asks for over TFTP."""
+    fetches = []
+    for second, name, outcome in asked:
+        fetches.append(fetch(second, name, outcome, protocol="http"))
+        if outcome is ABSENT:
+            fetches.append(fetch(second + 0.1, name, outcome))
+    return fetches
+
+
+def one(fetches: Sequence[LoggedFetch], model: str | None = None) -> Boot:
+    [boot] = stories(MAC, fetches, model=model)
+    return boot
+
+
+def codes(boot: Boot) -> list[str]:
+    return [finding.code for finding in boot.findings]
+
+
+def request_codes(boot: Boot) -> list[str]:
+    return [request.code for request in boot.requests]
+
+
+BOOT_OF_A_7942 = (
+    (0.0, "CTL", ABSENT),
+    (0.3, "ITL", ABSENT),
+    (0.9, "ITLFile.tlv", ABSENT),
+    (1.6, "SEP", SENT),
+    (5.6, "/mk-sip.jar", ABSENT),
+    (10.6, "dialplan.xml", ABSENT),
+)
+RECOVERY_OF_A_7942 = (
+    (0.0, "term42.default.loads", SENT),
+    (1.0, "jar42sccp.9-4-2.sbn", SENT),
+    (9.0, "cnu42.9-4-2.sbn", SENT),
+    (19.0, "apps42.9-4-2.sbn", SENT),
+    (39.0, "dsp42.9-4-2.sbn", SENT),
+    (49.0, "cvm42sccp.9-4-2.sbn", SENT),
+)
+
+
+def test_a_7942_with_sip_takes_its_config_and_all_its_misses_are_harmless() -> None:
+    boot = one(tftp(*BOOT_OF_A_7942))
+    assert (boot.kind, boot.needs_care, codes(boot)) == (Kind.BOOT, False, ["configured"])
+    assert request_codes(boot) == [
+        *("no_trust_list", "no_trust_list", "no_trust_list", "taken"),
+        *("no_dictionary", "no_dial_plan"),
+    ]
+    assert {request.care for request in boot.requests} == {Care.NONE, Care.HARMLESS}
+    assert [request.by_address for request in boot.requests] == [False, False, True, False, True, True]
+    assert (boot.started_at, boot.ended_at, boot.addresses) == (at(0), at(10.65), (IP,))
+    assert boot.requests[3].meaning.startswith("It asked for its config and took all of it: 12000 bytes in ")
+
+
+def test_a_7942_that_recovers_and_finds_no_config() -> None:
+    afterwards = tftp((0, "CTL", ABSENT), (0.5, "SEP", ABSENT), (1, "XMLDefault.cnf.xml", ABSENT), begin=130)
+    newest, recovery = stories(MAC, [*tftp(*RECOVERY_OF_A_7942), *afterwards])
+    assert codes(recovery) == ["recovering"]
+    assert not recovery.needs_care
+    assert all(request.by_address for request in recovery.requests)
+    assert codes(newest) == ["config_missing"]
+    assert newest.needs_care
+    assert newest.findings[0].remedy == HELPS["config_missing"]
+
+
+def test_a_phone_that_asks_for_its_recovery_firmware_in_vain_needs_that_firmware() -> None:
+    asking = tftp(*((at, "term06.default.loads", ABSENT) for at in (0.0, 8.0, 16.0)))
+    boot, *rest = stories(MAC, asking, address=IP)
+    assert rest == []
+    assert codes(boot) == ["recovery_without_image"]
+    assert "term06.default.loads" in (boot.findings[0].remedy or "")
+    assert stories(MAC, asking, address="192.0.2.8") == []
+
+
+def test_a_wireless_7921_asks_for_more_than_it_needs() -> None:
+    names = ["CTL", "WLAN{}.xml", "WLANDefault.xml", "SEP", "Ringlist.xml", "DistinctiveRingList.xml"]
+    names += ["English_United_States/7921-dictionary.xml", "7921-kate.utf-8.xml", "7921-font.dat"]
+    boot = one(tftp(*((float(at), name, SENT if name == "SEP" else ABSENT) for at, name in enumerate(names))))
+    assert codes(boot) == ["configured"]
+    assert request_codes(boot)[1:3] == ["no_wireless_settings"] * 2
+    assert [request.purpose for request in boot.requests[-3:]] == [Purpose.DICTIONARY] * 3
+
+
+def test_a_7940_goes_on_after_its_missing_trust_list() -> None:
+    boot = one(tftp((0, "CTL", ABSENT), (0.06, "SEP", SENT), (3.0, "7960-dictionary.xml", SENT)))
+    assert codes(boot) == ["configured"]
+
+
+def test_an_8845_takes_everything_over_http() -> None:
+    fetches = both((0, "CTL", ABSENT), (1, "ITL", ABSENT), (2, "SEP", SENT), (4, "sip8845_65.12-8-1.loads", ABSENT))
+    boot = one(fetches)
+    assert codes(boot) == ["load_missing", "configured"]
+    assert "sip8845_65.12-8-1.loads" in boot.findings[0].message
+    assert [(request.fetch.protocol, request.code) for request in boot.requests][:5] == [
+        *(("http", "no_trust_list"), ("tftp", "no_trust_list")) * 2,
+        ("http", "taken"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("8845", "Reset Settings"),
+        ("CP-7965G", "**#"),
+        ("9971", "Administrator Settings"),
+        (None, "on a 79xx"),
+        ("nonsense", "on a 79xx"),
+    ],
+)
+def test_a_phone_with_a_foreign_trust_list_asks_for_signed_files_only(model: str | None, words: str) -> None:
+    fetches = both((0, "CTL", ABSENT), (1, "ITL", ABSENT), (2, "SGN", ABSENT), (3, "SK12ab.xml.sgn", ABSENT))
+    boot = one(fetches, model)
+    assert codes(boot) == ["foreign_trust_list"]
+    assert boot.needs_care
+    assert words in (boot.findings[0].remedy or "")
+    assert "signed_config_absent" in request_codes(boot)
+
+
+def test_a_phone_that_takes_the_plain_config_after_the_signed_one_may_be_well() -> None:
+    boot = one(both((0, "CTL", ABSENT), (2, "SGN", ABSENT), (3, "SEP", SENT)))
+    assert codes(boot) == ["signed_config_first", "configured"]
+    assert not boot.needs_care
+
+
+def test_a_7905_asks_in_small_letters_and_ends_at_the_default_config() -> None:
+    name = "SEP{}".replace("{}", MAC.digits.lower())
+    mine = [fetch(0, "SEP{}", ABSENT)]
+    assert mine[0].name.lower() == name.lower()
+    boot = one([*mine, *tftp((0.5, "XMLDefault.cnf.xml", SENT), (1, "SEPDefault.cnf", ABSENT))])
+    assert codes(boot) == ["default_config"]
+    assert boot.needs_care
+
+
+def test_a_7960_with_its_first_sip_firmware() -> None:
+    names = [("OS79XX.TXT", SENT), ("SIPDefault.cnf", ABSENT), ("SIP{}.cnf", SENT), ("RINGLIST.DAT", ABSENT)]
+    boot = one(tftp(*((float(at), name, outcome) for at, (name, outcome) in enumerate(names))))
+    assert codes(boot) == ["configured"]
+    assert request_codes(boot) == ["taken", "no_shared_config", "taken", "no_ring_tones"]
+
+
+def test_a_phone_that_asks_for_the_default_config_only_has_asked_elsewhere_for_its_own() -> None:
+    earlier = tftp(*BOOT_OF_A_7942)
+    newest, _ = stories(MAC, [*earlier, *tftp((0, "XMLDefault.cnf.xml", ABSENT), begin=4000)])
+    assert codes(newest) == ["only_default_config"]
+    assert "option 150" in (newest.findings[0].remedy or "")
+
+
+def test_a_phone_that_never_comes_further_than_its_trust_list() -> None:
+    boot = one(tftp((0, "CTL", ABSENT), (4, "CTL", ABSENT), (8, "CTL", ABSENT)))
+    assert codes(boot) == ["stopped_at_trust_list"]
+    assert len(boot.requests) == 3
+
+
+@pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.CUT, Outcome.ABORTED])
+def test_a_config_that_did_not_arrive_whole_needs_care(outcome: Outcome) -> None:
+    boot = one(tftp((0, "CTL", ABSENT), (1, "SEP", outcome)))
+    assert codes(boot) == ["config_not_taken"]
+    assert "5120 of 12000" in boot.findings[0].message
+    assert request_codes(boot)[1] == FAILURES[outcome][0]
+    again = one(tftp((0, "CTL", ABSENT), (1, "SEP", outcome), (5, "SEP", SENT)))
+    assert codes(again) == ["configured"]
+    assert request_codes(again)[1] == f"{FAILURES[outcome][0]}_then_taken"
+    assert again.requests[1].care is Care.HARMLESS
+
+
+def test_another_file_that_did_not_arrive_whole_is_named_once() -> None:
+    boot = one(tftp((0, "SEP", SENT), (1, "Ring1.raw", STOPPED), (6, "Ring1.raw", STOPPED), (11, "Ring2.raw", STOPPED)))
+    assert codes(boot) == ["timed_out", "configured"]
+    assert boot.findings[0].message.endswith("Ring1.raw, Ring2.raw")
+
+
+def test_firmware_that_is_not_complete_is_said() -> None:
+    boot = one(tftp((0, "SEP", SENT), (1, "SIP42.9-4-2.loads", SENT), (2, "cnu42.9-4-2.sbn", ABSENT)))
+    assert codes(boot) == ["load_incomplete", "configured"]
+
+
+def test_a_phone_that_cannot_register_starts_over_and_over() -> None:
+    boots = stories(MAC, [one for turn in range(4) for one in tftp(*BOOT_OF_A_7942, begin=turn * 200)])
+    assert [codes(boot)[0] for boot in boots] == [*["keeps_starting"] * 2, *["configured"] * 2]
+    slowly = stories(MAC, [one for turn in range(4) for one in tftp(*BOOT_OF_A_7942, begin=turn * 2000)])
+    assert {codes(boot)[0] for boot in slowly} == {"configured"}
+
+
+def test_a_boot_ends_with_a_pause_or_where_the_next_begins() -> None:
+    again = tftp(*BOOT_OF_A_7942, begin=12)
+    assert len(stories(MAC, [*tftp(*BOOT_OF_A_7942), *again])) == 2
+    later = tftp((75, "Ringlist.xml", SENT))
+    menu, boot = stories(MAC, [*tftp(*BOOT_OF_A_7942), *later])
+    assert (menu.kind, codes(menu), menu.needs_care) == (Kind.REQUESTS, ["running"], False)
+    assert boot.kind is Kind.BOOT
+
+
+def test_a_long_transfer_is_no_pause() -> None:
+    long = fetch(2, "SIP42.9-4-2.loads", duration=300)
+    assert len(stories(MAC, [*tftp((0, "CTL", ABSENT), (1, "SEP", SENT)), long, fetch(310, "cnu42.sbn")])) == 1
+
+
+def test_without_a_name_a_request_belongs_to_who_asked_from_the_same_address_around_it() -> None:
+    fetches = [
+        fetch(0, "SEP", mac=OTHER),
+        fetch(1, "dialplan.xml"),
+        fetch(500, "term42.default.loads"),
+        fetch(620, "CTL", ABSENT),
+        fetch(621, "SEP"),
+        fetch(625, "dialplan.xml"),
+        fetch(626, "dialplan.xml", ip="192.0.2.9"),
+    ]
+    mine = [request.fetch.started_at for boot in stories(MAC, fetches) for request in boot.requests]
+    assert sorted(mine) == [at(500), at(620), at(621), at(625)]
+    theirs = [request.fetch.started_at for boot in stories(OTHER, fetches) for request in boot.requests]
+    assert sorted(theirs) == [at(0), at(1)]
+
+
+def test_what_an_administrator_fetches_over_ftp_is_no_boot() -> None:
+    assert stories(MAC, [fetch(0, "SEP", protocol="ftp")]) == []
+
+
+def test_a_config_that_nobody_fetches_is_told_as_silence() -> None:
+    boots = stories(MAC, tftp(*BOOT_OF_A_7942), awaited_since=at(100))
+    assert [boot.kind for boot in boots] == [Kind.SILENCE, Kind.BOOT]
+    assert codes(boots[0]) == ["no_contact_since"]
+    assert at(10.6) in boots[0].findings[0].message
+    assert len(stories(MAC, tftp(*BOOT_OF_A_7942, begin=200), awaited_since=at(100))) == 1
+    [never] = stories(MAC, [], awaited_since=at(100))
+    assert "the log begins" in never.findings[0].message
+
+
+def test_without_anything_known_there_is_no_story() -> None:
+    assert stories(MAC, []) == []
+
+
+def test_every_outcome_and_every_purpose_has_its_words() -> None:
+    assert set(MISSES) == set(PURPOSES) == set(Purpose)
+    assert set(FAILURES) == set(Outcome) - {SENT, ABSENT}
+    for purpose in Purpose:
+        code, text, _ = MISSES[purpose]
+        assert code.replace("_", "").isalpha(), purpose
+        assert text.endswith(".")

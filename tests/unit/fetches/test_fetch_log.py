@@ -1,0 +1,266 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cisisk.config import FetchLog as Settings
+from cisisk.fetches import discovery
+from cisisk.fetches import log as fetch_log  # RENAMED
+from cisisk.fetches.discovery import Discovery, is_credible
+from cisisk.fetches.log import FetchLog, presentable
+from cisisk.model.clock import now, timestamp
+from cisisk.model.mac import Mac
+from cisisk.model.user import SYSTEM
+from cisisk.provisioning.fetch import Fetch, Outcome
+from cisisk.store import fetches, phones
+from cisisk.store.database import Database
+from cisisk.store.fetches import LoggedFetch, Stranger, Wanted
+from cisisk.model.listing import Listing
+from cisisk.store.phones import Sighting
+
+
+@pytest.fixture
+def log(db: Database) -> FetchLog:
+    return FetchLog(db, Settings(), Discovery(db))
+
+
+def fetch(name: str, outcome: Outcome = Outcome.ABSENT, *, ip: str = "192.0.2.7", **more: Any) -> Fetch:
+    values: dict[str, Any] = {"protocol": "tftp", "started_at": now(), **more}
+    return Fetch(peer=(ip, 1024), local="192.0.2.5", name=name, outcome=outcome, **values)
+
+
+async def logged(db: Database) -> list[LoggedFetch]:
+    """The oldest first."""
+    return (await fetches.page(db, Listing(), Wanted())).items[::-1]
+
+
+async def stored(log: FetchLog, *batch: Fetch) -> None:
+    log.take(list(batch))
+    await log.store_pending()
+    await log.look()
+
+
+async def until(condition: Callable[[], Awaitable[object]]) -> None:
+    async with asyncio.timeout(5):
+        while not await condition():  # noqa: ASYNC110 -- the database tells nobody what it has stored
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def running(log: FetchLog) -> AsyncIterator[None]:
+    task = asyncio.create_task(log.run())
+    await asyncio.sleep(0)  # what is cancelled before it began has no end to come to
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+
+# The log
+
+
+async def test_all_that_a_fetch_tells_is_in_the_log(log: FetchLog, db: Database, mac: Mac) -> None:
+    moment = now()
+    told = Fetch(
+        protocol="http",
+        started_at=moment,
+        peer=("192.0.2.7", 1024),
+        local="192.0.2.5",
+        name=f"/{mac.config_name.lower()}",
+        outcome=Outcome.TIMED_OUT,
+        sha256="a" * 64,
+        size=9,
+        acknowledged=5,
+        blocks=4,
+        retransmits=3,
+        duration=2.5,
+        options=(("blksize", 1428), ("tsize", 9)),
+    )
+    await stored(log, told)
+    [row] = await logged(db)
+    assert row == LoggedFetch(
+        number=1,
+        started_at=moment,
+        protocol="http",
+        peer="192.0.2.7",
+        port=1024,
+        local="192.0.2.5",
+        name=f"/{mac.config_name.lower()}",
+        mac=mac,
+        outcome="timed_out",
+        sha256="a" * 64,
+        size=9,
+        acknowledged=5,
+        blocks=4,
+        retransmits=3,
+        duration=2.5,
+        options={"blksize": 1428, "tsize": 9},
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Ringlist.xml", "Ringlist.xml"),
+        ("two\nlines\0", "two\\x0alines\\x00"),
+        ("\udcff\u202e", "\\udcff\\u202e"),
+        ("\N{SNOWMAN}", "\\u2603"),
+        ("a" * 5000, "a" * 255),
+        ("\n" * 5000, ("\\x0a" * 64)[:255]),
+        ("", ""),
+    ],
+    ids=lambda text: ascii(text)[:20],
+)
+async def test_no_name_is_too_odd_to_be_logged(log: FetchLog, db: Database, name: str, shown: str) -> None:
+    assert presentable(name) == shown
+    await stored(log, fetch(name))
+    assert [row.name for row in await logged(db)] == [shown]
+
+
+async def test_a_storm_is_a_few_transactions_and_complete(
+    log: FetchLog, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[None] = []
+    transaction = db.transaction
+
+    def counted() -> Any:
+        begun.append(None)
+        return transaction()
+
+    monkeypatch.setattr(db, "transaction", counted)
+    async with running(log):
+        for batch in range(25):
+            log.take([fetch(f"{batch} {number}") for number in range(200)])
+        await until(lambda: _count_is(db, 5000))
+    assert len(begun) < 50
+    assert len({row.name for row in await logged(db)}) == 5000
+
+
+async def _ends_with(db: Database, name: str) -> bool:
+    """Whether all has been stored and cut."""
+    rows = await logged(db)
+    return bool(rows) and rows[-1].name == name and len(rows) <= 1000
+
+
+async def _count_is(db: Database, count: int) -> bool:
+    row = await db.row("SELECT COUNT(*) AS count FROM fetches")
+    assert row
+    return int(row["count"]) == count
+
+
+async def test_what_arrived_before_the_end_is_stored_at_the_end(log: FetchLog, db: Database) -> None:
+    async with running(log):
+        log.take([fetch("one")])
+    log.take([fetch("two")])
+    assert [row.name for row in await logged(db)] == ["one"]
+    async with running(log):
+        pass
+    assert [row.name for row in await logged(db)] == ["one", "two"]
+
+
+async def test_what_the_database_refuses_is_lost_and_said_once(
+    log: FetchLog, db: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    await db._writer.execute("PRAGMA query_only = ON")
+    for turn in range(3):
+        await stored(log, fetch(f"a {turn}"), fetch(f"b {turn}"))
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "fetches are missing in the fetch log from now on"
+    ]
+    await db._writer.execute("PRAGMA query_only = OFF")
+    await stored(log, fetch("again"))
+    assert caplog.records[-1].message == "fetches are logged again; 6 are missing"
+    assert [row.name for row in await logged(db)] == ["again"]
+
+
+async def test_a_storm_without_end_fills_no_memory(
+    log: FetchLog, db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(fetch_log, "MAX_WAITING", 5)
+    for batch in range(4):
+        log.take([fetch(f"{batch} {number}") for number in range(2)])
+    assert len(log._waiting) == 5
+    await log.store_pending()
+    assert len(await logged(db)) == 5
+    assert len(caplog.records) == 2
+    assert caplog.records[-1].message.endswith("3 are missing")
+
+
+async def test_the_log_forgets_what_is_too_old_and_too_much(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch_log, "TRIM_SECONDS", 0.0)
+    monkeypatch.setattr(fetch_log, "TRIM_ROWS", 7)
+    log = FetchLog(db, Settings(days=2, rows=1000), Discovery(db))
+    old = timestamp(datetime.now(UTC) - timedelta(days=3))
+    async with running(log):
+        log.take([*(fetch("old", started_at=old) for _ in range(50)), *(fetch(f"{each}") for each in range(1020))])
+        await until(lambda: _ends_with(db, "1019"))
+    assert [row.name for row in await logged(db)] == [str(each) for each in range(20, 1020)]
+
+
+# Discovery
+
+
+async def known(db: Database, mac: Mac) -> Any:
+    phone = await phones.find(db, mac)
+    return phone and phone.discovery
+
+
+async def test_an_unknown_phone_is_discovered_by_its_requests(log: FetchLog, db: Database, mac: Mac) -> None:
+    await stored(log, fetch("term42.default.loads", Outcome.COMPLETED), fetch(f"CTLSEP{mac.digits}.tlv"))
+    assert await known(db, mac) is None
+    await stored(log, fetch(f"{mac.config_name}.sgn"), fetch(mac.config_name, protocol="http"))
+    found = await known(db, mac)
+    assert (found.revealed.models, found.revealed.signed) == (("7942", "7962"), True)
+    assert found.revealed.protocols == ("http", "tftp")
+
+
+async def test_what_it_reveals_later_is_added(log: FetchLog, db: Database, mac: Mac) -> None:
+    await phones.note_sightings(db, [Sighting(mac=mac, ip="192.0.2.7", seen_at=now(), proved=False)])
+    await stored(log, fetch(f"CTLSEP{mac.digits}.tlv"), fetch(mac.config_name))
+    assert (await known(db, mac)).revealed.models == ()
+    await stored(log, fetch("SCCP42.9-4-2.loads"), fetch("other.loads", ip="192.0.2.8"))
+    revealed = (await known(db, mac)).revealed
+    assert (revealed.software, revealed.models, revealed.loads) == ("SCCP", ("7942", "7962"), ("sccp42.9-4-2",))
+
+
+async def test_a_phone_of_the_inventory_is_not_discovered(log: FetchLog, db: Database, mac: Mac) -> None:
+    await phones.create(db, SYSTEM, mac, {})
+    await stored(log, fetch(f"CTLSEP{mac.digits}.tlv"), fetch(mac.config_name))
+    assert await known(db, mac) is None
+
+
+async def test_who_asks_for_the_configs_of_all_neighbours_fills_no_inventory(log: FetchLog, db: Database) -> None:
+    macs = [Mac(f"AABBCCDD{number:04X}") for number in range(4096)]
+    for protocol in ("tftp", "http"):
+        await stored(log, *(fetch(mac.config_name, protocol=protocol) for mac in macs))
+    for name in ("CTLSEP{}.tlv", "ITLSEP{}.tlv"):
+        await stored(log, *(fetch(name.format(mac.digits)) for mac in macs))
+    assert (await phones.page(db, Listing())).total == 0
+
+
+async def test_a_patient_thief_gets_no_further_than_the_limit_of_one_address(log: FetchLog, db: Database) -> None:
+    for number in range(20):
+        digits = f"AABBCCDD{number:04X}"
+        await stored(log, fetch(f"CTLSEP{digits}.tlv"), fetch(f"SEP{digits}.cnf.xml"))
+    assert (await phones.page(db, Listing())).total == discovery.MAX_OF_ADDRESS
+
+
+@pytest.mark.parametrize(
+    ("told", "credible"),
+    [
+        ({}, False),
+        ({"names": 2}, True),
+        ({"proved": True}, True),
+        ({"seen_at": "2026-06-28T12:00:19.999Z"}, False),
+        ({"seen_at": "2026-06-28T12:00:20.000Z"}, True),
+    ],
+)
+def test_what_is_believed_to_be_a_phone(mac: Mac, told: dict[str, Any], credible: bool) -> None:
+    moment = "2026-06-28T12:00:00.000Z"
+    values = {"seen_at": moment, "first_at": moment, "names": 1, "proved": False, **told}
+    assert is_credible(Stranger(mac=mac, peer="192.0.2.7", **values)) is credible

@@ -1,0 +1,419 @@
+import asyncio
+import hashlib
+import random
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+
+from cisisk.fetches import sightings as module
+from cisisk.fetches.tracker import Contacts
+from cisisk.model.clock import now
+from cisisk.model.deployment import Deployment, DeploymentState
+from cisisk.model.mac import Mac
+from cisisk.model.profile import Profile
+from cisisk.model.user import SYSTEM
+from cisisk.provisioning.fetch import Fetch, Outcome
+from cisisk.store import deployments, phones, progress
+from cisisk.store.database import Database
+from tests.unit.plans import plan
+
+CONFIG = b"<served/>"
+SHA256 = hashlib.sha256(CONFIG).hexdigest()
+
+
+@pytest.fixture
+async def contacts(db: Database) -> Contacts:
+    return Contacts(db)
+
+
+@pytest.fixture
+async def deployment(db: Database, mac: Mac, profile: Profile) -> Deployment:
+    """A config that waits to be fetched."""
+    recorded = await progress.record(db, SYSTEM, plan(mac, profile, CONFIG), None)
+    await progress.written(db, SYSTEM, recorded, now())
+    return recorded
+
+
+def fetch(
+    name: str,
+    outcome: Outcome = Outcome.COMPLETED,
+    *,
+    ip: str = "192.0.2.7",
+    sha256: str | None = SHA256,
+    started_at: str | None = None,
+) -> Fetch:
+    return Fetch(
+        protocol="tftp",
+        started_at=started_at or now(),
+        peer=(ip, 1024),
+        local="192.0.2.5",
+        name=name,
+        outcome=outcome,
+        sha256=sha256,
+    )
+
+
+async def stored(contacts: Contacts, *fetches: Fetch) -> None:
+    for one in fetches:
+        contacts.note(one)
+    await contacts.store_pending()
+
+
+async def test_what_is_not_believed_moves_no_phone_and_proves_no_delivery(
+    db: Database, mac: Mac, deployment: Deployment
+) -> None:
+    contacts = Contacts(db, lambda _, host: host == "192.0.2.7")
+    await stored(contacts, fetch(mac.config_name), fetch(mac.config_name, ip="192.0.2.66"))
+    assert await phones.last_seen(db, mac) == "192.0.2.7"
+    assert (await deployments.get(db, deployment.uuid)).fetched_from == "192.0.2.7"
+
+
+async def test_over_ftp_comes_an_administrator_and_no_phone(contacts: Contacts, db: Database, mac: Mac) -> None:
+    whole = {"name": mac.config_name, "outcome": Outcome.COMPLETED, "sha256": SHA256}
+    await stored(contacts, Fetch(protocol="ftp", started_at=now(), peer=("192.0.2.9", 1024), local="", **whole))
+    assert await phones.last_seen(db, mac) is None
+
+
+async def state(db: Database, deployment: Deployment) -> DeploymentState:
+    return (await deployments.get(db, deployment.uuid)).state
+
+
+async def until(condition: Callable[[], Awaitable[object]]) -> None:
+    async with asyncio.timeout(5):
+        while not await condition():  # noqa: ASYNC110 -- the database tells nobody what it has stored
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def running(contacts: Contacts) -> AsyncIterator[None]:
+    task = asyncio.create_task(contacts.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+
+# What a fetch tells
+
+
+async def test_a_whole_config_proves_where_the_phone_is_and_what_it_has_taken(
+    contacts: Contacts, db: Database, mac: Mac, deployment: Deployment
+) -> None:
+    await stored(contacts, fetch(mac.config_name))
+    assert await phones.last_seen(db, mac) == "192.0.2.7"
+    fetched = await deployments.get(db, deployment.uuid)
+    assert (fetched.state, fetched.fetched_from) == (DeploymentState.FETCHED, "192.0.2.7")
+
+
+@pytest.mark.parametrize("spelling", ["/{}", "\\{}", "C:\\{}", "c:/{}"])
+@pytest.mark.parametrize("case", [str, str.lower, str.upper])
+async def test_the_spelling_of_the_name_does_not_matter(
+    contacts: Contacts, db: Database, mac: Mac, deployment: Deployment, spelling: str, case: Callable[[str], str]
+) -> None:
+    await stored(contacts, fetch(spelling.format(case(mac.config_name))))
+    assert await state(db, deployment) is DeploymentState.FETCHED
+    assert await phones.last_seen(db, mac) == "192.0.2.7"
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ABSENT, Outcome.ABORTED, Outcome.TIMED_OUT, Outcome.CUT])
+async def test_a_fetch_without_an_end_shows_where_the_phone_may_be_and_proves_nothing(
+    contacts: Contacts, db: Database, mac: Mac, deployment: Deployment, outcome: Outcome
+) -> None:
+    await stored(contacts, fetch(mac.config_name, outcome))
+    assert await phones.last_seen(db, mac) == "192.0.2.7"
+    assert await state(db, deployment) is DeploymentState.WRITTEN
+    await stored(contacts, fetch(mac.config_name, ip="192.0.2.8"))
+    await stored(contacts, fetch(mac.config_name, outcome, ip="203.0.113.66"))
+    assert await phones.last_seen(db, mac) == "192.0.2.8"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        fetch("SEPAABBCCDDEE01.cnf.xml", Outcome.REFUSED),
+        fetch("Ringlist.xml"),
+        fetch("XMLDefault.cnf.xml"),
+        fetch("SEP010000000001.cnf.xml"),
+        fetch("../SEPAABBCCDDEE01.cnf.xml", Outcome.ABSENT),
+        fetch("\udcff\0" * 100, Outcome.ABSENT),
+        fetch("", Outcome.ABSENT),
+    ],
+)
+async def test_what_names_no_phone_or_was_no_question_for_a_file_tells_nothing(
+    contacts: Contacts, db: Database, deployment: Deployment, told: Fetch
+) -> None:
+    await stored(contacts, told)
+    assert await db.rows("SELECT * FROM sightings") == []
+    assert await state(db, deployment) is DeploymentState.WRITTEN
+
+
+@pytest.mark.parametrize("name", ["CTLSEP{}.tlv", "SEP{}.cnf.xml.sgn", "SEP{}.cnf", "backup/SEP{}.cnf.xml"])
+async def test_another_file_of_the_phone_proves_where_it_is_but_delivers_nothing(
+    contacts: Contacts, db: Database, mac: Mac, deployment: Deployment, name: str
+) -> None:
+    await stored(contacts, fetch(name.format(mac.digits)))
+    assert await phones.last_seen(db, mac) == "192.0.2.7"
+    assert await state(db, deployment) is DeploymentState.WRITTEN
+
+
+@pytest.mark.parametrize("sha256", [None, "0" * 64])
+async def test_another_content_delivers_nothing(
+    contacts: Contacts, db: Database, mac: Mac, deployment: Deployment, sha256: str | None
+) -> None:
+    await stored(contacts, fetch(mac.config_name, sha256=sha256))
+    assert await state(db, deployment) is DeploymentState.WRITTEN
+
+
+async def test_of_many_in_one_batch_the_last_proved_one_is_believed(contacts: Contacts, db: Database, mac: Mac) -> None:
+    other = Mac("AABBCCDDEE02")
+    await stored(
+        contacts,
+        fetch(mac.config_name, Outcome.ABSENT, ip="192.0.2.1"),
+        fetch(mac.config_name, ip="192.0.2.2"),
+        fetch(mac.config_name, ip="192.0.2.3"),
+        fetch(mac.config_name, Outcome.ABSENT, ip="192.0.2.4"),
+        fetch(other.config_name, Outcome.ABSENT, ip="192.0.2.5"),
+        fetch(other.config_name, Outcome.TIMED_OUT, ip="192.0.2.6"),
+    )
+    assert await phones.last_seen(db, mac) == "192.0.2.3"
+    assert await phones.last_seen(db, other) == "192.0.2.6"
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_comes_in_whatever_batches_the_store_ends_as_if_each_had_been_stored_alone(
+    db: Database, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_KNOWN", 4)
+    monkeypatch.setattr(module, "_AT_ONCE", 5)
+    contacts, chance, expected = Contacts(db), random.Random(seed), {}
+    for at in range(200):
+        mac = Mac(f"AABBCCDDEE0{chance.randrange(5)}")
+        name = chance.choice((mac.config_name, f"/{mac.config_name.lower()}", f"CTL{mac.device_name}.tlv"))
+        outcome = chance.choice((Outcome.COMPLETED, Outcome.ABSENT, Outcome.TIMED_OUT, Outcome.REFUSED))
+        ip, minute = f"192.0.2.{chance.randrange(3)}", f"2026-06-28T12:{at // 20:02}"
+        contacts.note(fetch(name, outcome, ip=ip, started_at=f"{minute}:00.{at:03}Z"))
+        proved = outcome is Outcome.COMPLETED
+        if outcome is not Outcome.REFUSED and proved >= expected.get(mac.digits, (False,))[0]:
+            expected[mac.digits] = (proved, ip, minute)
+        if chance.random() < 0.3:
+            await contacts.store_pending()
+    await contacts.store_pending()
+    rows = await db.rows("SELECT mac, proved, ip, seen_at FROM sightings")
+    assert {row["mac"]: (bool(row["proved"]), row["ip"], row["seen_at"][:16]) for row in rows} == expected
+
+
+async def test_what_is_delivered_while_its_switch_is_being_committed_is_marked(
+    contacts: Contacts, db: Database, mac: Mac, profile: Profile
+) -> None:
+    recorded = await progress.record(db, SYSTEM, plan(mac, profile, CONFIG), None)
+    async with db.transaction() as tx:
+        await tx.rows("UPDATE deployments SET written_at = ? WHERE uuid = ?", (now(), recorded.uuid))
+        storing = asyncio.create_task(stored(contacts, fetch(mac.config_name)))
+        # The connection that reads sees nothing of it yet.
+        assert await db.rows("SELECT * FROM deployments WHERE written_at IS NOT NULL") == []
+        assert not contacts._pending
+    await storing
+    assert await state(db, recorded) is DeploymentState.FETCHED
+
+
+async def test_what_was_asked_for_before_a_newer_switch_and_told_after_it_is_marked(
+    contacts: Contacts, db: Database, mac: Mac, profile: Profile, deployment: Deployment
+) -> None:
+    told = fetch(mac.config_name)
+
+    async def later() -> bool:
+        return now() > told.started_at
+
+    await until(later)
+    newer = await progress.record(db, SYSTEM, plan(mac, profile, b"<newer/>"), None)
+    await progress.written(db, SYSTEM, newer, now())
+    await stored(contacts, told)
+    assert await state(db, deployment) is DeploymentState.FETCHED
+    assert await state(db, newer) is DeploymentState.WRITTEN
+
+
+async def test_all_phones_that_take_a_new_config_in_one_storm_are_marked(
+    contacts: Contacts, db: Database, profile: Profile
+) -> None:
+    macs = [Mac(f"AABBCCDD{number:04X}") for number in range(50)]
+    made = [await progress.record(db, SYSTEM, plan(mac, profile, CONFIG), None) for mac in macs]
+    for each in made[::2]:
+        await progress.written(db, SYSTEM, each, now())
+    await stored(contacts, *(fetch(mac.config_name) for mac in macs))
+    states = [await state(db, each) for each in made]
+    assert states == [DeploymentState.FETCHED, DeploymentState.RECORDED] * 25
+
+
+# How they are stored
+
+
+async def test_what_is_known_is_not_written_again_until_the_minute_is_over(
+    contacts: Contacts, db: Database, mac: Mac
+) -> None:
+    first, later = "2026-06-28T12:00:01.000Z", "2026-06-28T12:00:59.000Z"
+    await stored(contacts, fetch(mac.config_name, started_at=first))
+    written = db._writer.total_changes
+    for name in (mac.config_name, f"CTL{mac.device_name}.tlv", f"/{mac.config_name}"):
+        await stored(contacts, *(fetch(name, started_at=later) for _ in range(3)))
+        await stored(contacts, fetch(mac.config_name, Outcome.ABSENT, ip="203.0.113.66", started_at=later))
+    assert db._writer.total_changes == written
+    await stored(contacts, fetch(mac.config_name, started_at="2026-06-28T12:01:00.000Z"))
+    assert db._writer.total_changes == written + 1
+    await stored(contacts, fetch(mac.config_name, ip="192.0.2.8", started_at="2026-06-28T12:01:00.000Z"))
+    assert db._writer.total_changes == written + 2
+
+
+@pytest.mark.parametrize("outcome", [Outcome.COMPLETED, Outcome.REFUSED])
+async def test_a_long_storm_is_stored_in_parts_between_which_others_have_their_turn(
+    contacts: Contacts, db: Database, outcome: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_AT_ONCE", 10)
+    macs = [Mac(f"AABBCCDD{number:04X}") for number in range(95)]
+    seen: list[int] = []
+    storing = asyncio.create_task(stored(contacts, *(fetch(mac.config_name, outcome) for mac in macs)))
+    while not storing.done():
+        await asyncio.sleep(0)
+        if not seen or seen[-1] != len(contacts._pending):
+            seen.append(len(contacts._pending))
+    await storing
+    assert seen == [*range(85, 0, -10), 0]
+    assert len(await db.rows("SELECT * FROM sightings")) == (len(macs) if outcome is Outcome.COMPLETED else 0)
+
+
+@pytest.fixture
+def transactions(db: Database, monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """One entry for each transaction."""
+    begun: list[None] = []
+    transaction = db.transaction
+
+    def counted() -> Any:
+        begun.append(None)
+        return transaction()
+
+    monkeypatch.setattr(db, "transaction", counted)
+    return begun
+
+
+async def test_a_boot_storm_is_a_few_transactions(
+    contacts: Contacts, db: Database, transactions: list[None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BATCH_SECONDS", 0.01)
+    macs = [Mac(f"AABBCCDD{number:04X}") for number in range(1000)]
+
+    def boot(part: list[Mac]) -> None:
+        for mac in part:
+            contacts.note(fetch(mac.config_name))
+
+    async def all_stored() -> bool:
+        return len(await db.rows("SELECT mac FROM sightings")) == len(macs)
+
+    async with running(contacts):
+        threads = [threading.Thread(target=boot, args=(macs[at::4],)) for at in range(4)]
+        for thread in threads:
+            thread.start()
+        await until(all_stored)
+        for thread in threads:
+            thread.join()
+    assert len(transactions) < 200
+
+
+async def test_nothing_told_is_no_transaction(contacts: Contacts, transactions: list[None]) -> None:
+    await stored(contacts)
+    await stored(contacts, fetch("Ringlist.xml"))
+    assert transactions == []
+
+
+async def test_a_fetch_is_stored_even_if_the_others_were_taken_while_it_was_noted(
+    contacts: Contacts, db: Database, mac: Mac
+) -> None:
+    class Overtaken(deque[Fetch]):
+        """The loop empties it between two steps of the thread that notes."""
+
+        def append(self, fetch: Fetch) -> None:
+            self.clear()
+            super().append(fetch)
+
+    contacts._pending = Overtaken([fetch("earlier")])
+    thread = threading.Thread(target=contacts.note, args=(fetch(mac.config_name),))
+
+    async def seen() -> bool:
+        return await phones.last_seen(db, mac) is not None
+
+    async with running(contacts):
+        thread.start()
+        thread.join()
+        await until(seen)
+
+
+async def test_what_arrived_before_the_end_is_stored_at_the_end(
+    contacts: Contacts, db: Database, mac: Mac, deployment: Deployment
+) -> None:
+    async def seen() -> bool:
+        return await phones.last_seen(db, mac) is not None
+
+    async with running(contacts):
+        contacts.note(fetch(mac.config_name, Outcome.ABSENT))
+        await until(seen)
+        # It pauses now between two batches.
+        contacts.note(fetch(mac.config_name))
+    assert await state(db, deployment) is DeploymentState.FETCHED
+
+
+async def test_what_is_being_stored_at_the_end_is_stored(
+    contacts: Contacts, db: Database, mac: Mac, deployment: Deployment
+) -> None:
+    async def taken() -> bool:
+        return not contacts._pending
+
+    task = asyncio.create_task(contacts.run())
+    async with db.transaction():
+        contacts.note(fetch(mac.config_name))
+        await until(taken)
+        task.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert await state(db, deployment) is DeploymentState.FETCHED
+
+
+async def test_what_the_database_refuses_is_lost_and_said_so_once_and_the_rest_goes_on(
+    contacts: Contacts, db: Database, mac: Mac, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BATCH_SECONDS", 0.0)
+
+    async def lost(count: int) -> bool:
+        return contacts._lost == count
+
+    async def seen() -> bool:
+        return await phones.last_seen(db, mac) == "192.0.2.8"
+
+    async with running(contacts):
+        await db._writer.execute("PRAGMA query_only = ON")
+        for count in (1, 2):
+            contacts.note(fetch(mac.config_name))
+            await until(partial(lost, count))
+        await db._writer.execute("PRAGMA query_only = OFF")
+        assert await phones.last_seen(db, mac) is None
+        contacts.note(fetch(mac.config_name, ip="192.0.2.8"))
+        await until(seen)
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        "what fetches tell of their phones is lost from now on",
+        "what fetches tell of their phones is stored again; what 2 told is lost",
+    ]
+
+
+async def test_of_a_storm_without_end_the_oldest_are_let_go(
+    db: Database, mac: Mac, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_PENDING", 3)
+    contacts = Contacts(db)
+    macs = [Mac(f"AABBCCDDEE0{number}") for number in range(5)]
+    await stored(contacts, *(fetch(mac.config_name) for mac in macs))
+    assert {row["mac"] for row in await db.rows("SELECT mac FROM sightings")} == {mac.digits for mac in macs[2:]}

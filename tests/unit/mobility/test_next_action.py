@@ -1,0 +1,223 @@
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cisisk.mobility.next_action import (
+    REFUSED_SECONDS,
+    SETTLE_SECONDS,
+    Begin,
+    BeginWhenIdle,
+    End,
+    RollBack,
+    Settle,
+    Sight,
+    TimeOut,
+    Trigger,
+    Verdict,
+    Wait,
+    judge,
+    rolls_back,
+)
+from cisisk.model.clock import timestamp
+from cisisk.model.deployment import (
+    IDLE,
+    NOT_NEEDED,
+    RESTART_OK,
+    Awaited,
+    Deployment,
+    DeploymentState,
+    OnTimeout,
+    Origin,
+    Policy,
+)
+from cisisk.model.mac import Mac
+
+START = datetime(2026, 6, 28, 12, tzinfo=UTC)
+FETCH, REGISTER = 100, 50
+POLICY = Policy(fetch_seconds=FETCH, register_seconds=REGISTER)
+RECORDED = Deployment(
+    uuid="11111111-1111-1111-1111-111111111111",
+    mac=Mac("AABBCCDDEE01"),
+    origin=Origin.SWITCH,
+    profile_uuid=None,
+    profile_name="Desk",
+    sha256="0" * 64,
+    replaced="1" * 64,
+    requested_by=None,
+    policy=POLICY,
+    state=DeploymentState.RECORDED,
+    recorded_at=timestamp(START),
+)
+
+
+def restarted(**facts: Any) -> Deployment:
+    """A deployment whose phone has accepted to restart."""
+    known = {"written_at": timestamp(START), "restart": RESTART_OK, "tries": 1, "action": "restart"}
+    return replace(RECORDED, **{**known, "tried_at": timestamp(START), **facts})
+
+
+SEEN, UNSEEN = Sight(can_be=True, looked=True), Sight(can_be=False, looked=False)
+
+
+def after(seconds: float, deployment: Deployment, sight: Sight = SEEN) -> Verdict:
+    return judge(deployment, START + timedelta(seconds=seconds), sight)
+
+
+def test_one_that_is_being_carried_out_is_left_alone_as_long_as_that_can_take() -> None:
+    assert after(SETTLE_SECONDS - 1, RECORDED) == Wait(START + timedelta(seconds=SETTLE_SECONDS))
+    assert after(SETTLE_SECONDS, RECORDED) == Settle()
+
+
+def test_a_phone_that_could_not_be_told_before_cisisk_stopped_is_told_at_once() -> None:
+    assert after(0, restarted(restart="Cisisk was stopped", tries=0)) == Trigger(None)
+
+
+def test_one_that_waits_for_the_end_of_a_call_begins_when_the_phone_is_idle() -> None:
+    assert after(0, replace(RECORDED, deferred_until=IDLE)) == BeginWhenIdle()
+
+
+def test_one_that_has_its_time_begins_at_it() -> None:
+    deferred = replace(RECORDED, deferred_until=timestamp(START + timedelta(seconds=60)))
+    assert after(59, deferred) == Wait(START + timedelta(seconds=60))
+    assert after(60, deferred) == Begin()
+
+
+def test_a_phone_that_does_not_come_is_told_again_then_reset_and_then_given_up() -> None:
+    assert after(FETCH - 1, restarted()) == Wait(START + timedelta(seconds=FETCH))
+    assert after(FETCH, restarted()) == Trigger(None)
+    assert after(FETCH, restarted(tries=2)) == Trigger("reset")
+    given_up = after(FETCH, restarted(tries=3, action="reset"))
+    assert isinstance(given_up, TimeOut)
+    assert given_up.on is Awaited.FETCH
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        (replace(POLICY, retry=False), Trigger("reset")),
+        (replace(POLICY, escalate=False), Trigger(None)),
+    ],
+)
+def test_a_policy_may_leave_out_the_second_try_or_the_reset(policy: Policy, told: Verdict) -> None:
+    assert after(FETCH, restarted(policy=policy)) == told
+
+
+def test_with_neither_it_is_given_up_at_once() -> None:
+    verdict = after(FETCH, restarted(policy=replace(POLICY, retry=False, escalate=False)))
+    assert isinstance(verdict, TimeOut)
+
+
+def test_a_restart_that_was_refused_is_tried_again_soon_and_no_reset_follows() -> None:
+    refused = restarted(restart="the phone is off")
+    assert after(REFUSED_SECONDS - 1, refused) == Wait(START + timedelta(seconds=REFUSED_SECONDS))
+    assert after(REFUSED_SECONDS, refused) == Trigger(None)
+    refused_again = replace(refused, tries=2)
+    assert after(FETCH - 1, refused_again) == Wait(START + timedelta(seconds=FETCH))
+    next_boot = ". The phone takes the config at its next boot"
+    assert after(FETCH, refused_again) == TimeOut(Awaited.RESTART, f"No restart could be triggered{next_boot}")
+    to_go_back = replace(refused_again, policy=replace(POLICY, on_timeout=OnTimeout.ROLLBACK))
+    assert after(FETCH, to_go_back) == TimeOut(Awaited.RESTART, "No restart could be triggered")
+
+
+def test_a_restart_of_which_nothing_is_known_has_all_its_time() -> None:
+    """Cisisk was killed when it may have been sent already."""
+    cut_off = restarted(restart="The switch was cut off", action=None)
+    assert after(FETCH - 1, cut_off) == Wait(START + timedelta(seconds=FETCH))
+    assert after(FETCH, cut_off) == Trigger(None)
+    told_once = replace(cut_off, policy=replace(POLICY, retry=False))
+    assert after(FETCH, told_once) == Trigger(None)
+
+
+def test_a_phone_that_took_its_config_has_its_time_to_register() -> None:
+    fetched = restarted(fetched_at=timestamp(START))
+    assert after(REGISTER - 1, fetched) == Wait(START + timedelta(seconds=REGISTER))
+    given_up = after(REGISTER, fetched)
+    assert isinstance(given_up, TimeOut)
+    assert given_up.on is Awaited.REGISTRATION
+
+
+def test_where_registrations_cannot_be_seen_the_fetch_is_the_end() -> None:
+    verdict = after(0, restarted(fetched_at=timestamp(START)), UNSEEN)
+    assert isinstance(verdict, End)
+    assert verdict.state is DeploymentState.FETCHED
+
+
+def test_nothing_is_said_of_a_registration_that_nobody_could_look_at() -> None:
+    fetched, sight = restarted(fetched_at=timestamp(START)), Sight(can_be=True, looked=False)
+    assert after(REGISTER - 1, fetched, sight) == Wait(START + timedelta(seconds=REGISTER))
+    verdict = after(REGISTER, fetched, sight)
+    assert isinstance(verdict, End)
+    assert verdict.state is DeploymentState.FETCHED
+
+
+def test_a_rollback_that_needs_no_restart_ends_as_written() -> None:
+    verdict = after(0, restarted(restart=NOT_NEEDED, action=None))
+    assert verdict == End(DeploymentState.WRITTEN, NOT_NEEDED)
+
+
+def test_what_has_timed_out_without_an_end_is_rolled_back() -> None:
+    assert after(0, restarted(timed_out_on=Awaited.FETCH)) == RollBack(Awaited.FETCH)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"policy": replace(POLICY, on_timeout=OnTimeout.ROLLBACK)}, True),
+        ({"policy": replace(POLICY, on_timeout=OnTimeout.ROLLBACK), "replaced": None}, False),
+        ({}, False),
+    ],
+)
+def test_only_where_there_was_a_config_before_it_can_be_served_again(facts: dict[str, Any], expected: bool) -> None:
+    assert rolls_back(restarted(**facts)) is expected
+
+
+policies = st.builds(
+    Policy,
+    retry=st.booleans(),
+    escalate=st.booleans(),
+    on_timeout=st.sampled_from(OnTimeout),
+    fetch_seconds=st.integers(1, 86_400),
+    register_seconds=st.integers(1, 86_400),
+)
+
+
+@given(
+    policy=policies,
+    accepts=st.functions(like=lambda _tries: ..., returns=st.booleans(), pure=True),
+    fetches_after=st.none() | st.integers(1, 3),
+    sight=st.builds(Sight, can_be=st.booleans(), looked=st.booleans()),
+    first=st.sampled_from(["restart", "reset"]),
+)
+def test_whatever_the_phone_does_every_deployment_ends_after_three_tries_at_most(
+    policy: Policy, accepts: Callable[[int], bool], fetches_after: int | None, sight: Sight, first: str
+) -> None:
+    def tried(deployment: Deployment, action: str) -> Deployment:
+        tries = deployment.tries + 1
+        restart = RESTART_OK if accepts(tries) else "no"
+        fetched = timestamp(moment) if restart == RESTART_OK and tries == fetches_after else None
+        return replace(
+            deployment, restart=restart, tries=tries, action=action, tried_at=timestamp(moment), fetched_at=fetched
+        )
+
+    moment = START
+    deployment = tried(replace(RECORDED, policy=policy), first)
+    while True:
+        verdict = judge(deployment, moment, sight)
+        match verdict:
+            case Wait(until):
+                assert until is not None
+                assert until > moment
+                moment = until
+            case Trigger(action):
+                assert deployment.fetched_at is None
+                deployment = tried(deployment, action or deployment.action or first)
+            case _:
+                break
+    assert isinstance(verdict, TimeOut | End)
+    assert deployment.tries <= 3
+    assert (deployment.fetched_at is None) == (isinstance(verdict, TimeOut) and verdict.on is not Awaited.REGISTRATION)

@@ -1,0 +1,227 @@
+"""When a job of many switches goes on, and when it stops."""
+
+import random
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cisisk.mobility.switch_jobs import ENOUGH, LATELY, Complete, Standing, Start, Stop, decide
+from cisisk.mobility.switch_jobs import _Run as Run
+from cisisk.model.deployment import DeploymentState, Policy
+from cisisk.model.mac import Mac
+from cisisk.model.switch_job import JobState, Pace, RowState, SwitchJob, usual_canary
+from cisisk.model.user import SYSTEM
+from cisisk.store.jobs import Progress
+
+PACE = Pace(canary=2, wave=10, concurrency=4, min_confirmed=0.9)
+NOTHING = Standing(pending=0, later=0, running=0, ended=())
+TOOK, DID_NOT = DeploymentState.CONFIRMED, DeploymentState.TIMED_OUT
+
+
+def test_a_job_without_anything_left_is_complete() -> None:
+    assert decide(PACE, NOTHING, 4) == Complete()
+    assert decide(PACE, replace(NOTHING, running=1), 4) == Start(0)
+    # What failed at the very end stops nothing.
+    assert decide(PACE, replace(NOTHING, ended=[False] * 3), 4) == Complete()
+
+
+def test_rows_start_as_far_as_there_is_room() -> None:
+    assert decide(PACE, replace(NOTHING, pending=3), 2) == Start(2)
+    assert decide(PACE, replace(NOTHING, pending=3), 9) == Start(3)
+    assert decide(PACE, replace(NOTHING, pending=3), -1) == Start(0)
+
+
+def test_the_next_wave_waits_for_the_last_phone_of_this_one() -> None:
+    assert decide(PACE, replace(NOTHING, later=10, running=1, ended=[True]), 3) == Start(0)
+    assert decide(PACE, replace(NOTHING, later=10, ended=[True, True]), 3) == Start(3)
+
+
+def test_a_wave_that_falls_short_is_the_last() -> None:
+    stop = decide(PACE, replace(NOTHING, later=10, ended=[True, False]), 4)
+    assert stop == Stop("Of the 2 phone(s) that ended, 1 took the config: 50%, and 90% are wanted")
+
+
+def test_exactly_the_wanted_share_is_enough() -> None:
+    assert decide(PACE, replace(NOTHING, later=10, ended=[True] * 9 + [False]), 4) == Start(4)
+
+
+def test_a_wave_is_judged_while_it_goes_on_once_enough_have_ended() -> None:
+    going_on = replace(NOTHING, pending=100, running=2)
+    early = [False] * (ENOUGH - 1)
+    assert decide(PACE, replace(going_on, ended=early), 4) == Start(4)
+    assert isinstance(decide(PACE, replace(going_on, ended=[*early, False]), 4), Stop)
+
+
+def test_what_goes_wrong_late_in_a_long_wave_stops_it_soon() -> None:
+    ended = [True] * 900 + [False] * (LATELY // 10)
+    assert decide(PACE, replace(NOTHING, pending=99, ended=ended), 4) == Start(4)
+    stop = decide(PACE, replace(NOTHING, pending=99, ended=[*ended, False]), 4)
+    assert stop == Stop("Of the last 50 phone(s) that ended, 44 took the config: 88%, and 90% are wanted")
+
+
+def test_a_share_of_nothing_never_stops() -> None:
+    assert decide(replace(PACE, min_confirmed=0), replace(NOTHING, pending=9, ended=[False] * 99), 4) == Start(4)
+
+
+@pytest.mark.parametrize(("rows", "canary"), [(1, 1), (39, 1), (40, 2), (100, 5), (5000, 5)])
+def test_without_a_word_from_one_to_five_phones_go_first(rows: int, canary: int) -> None:
+    assert usual_canary(rows) == canary
+
+
+@given(canary=st.integers(0, 30), wave=st.integers(0, 30), rows=st.lists(st.integers(1, 5000), min_size=1, unique=True))
+def test_a_wave_ends_where_the_next_one_begins(canary: int, wave: int, rows: list[int]) -> None:
+    pace = Pace(canary=canary, wave=wave)
+    for row in rows:
+        of = pace.wave_of(row)
+        assert (of == 0) == (row <= canary)
+        assert row <= pace.last_of(of)
+        assert of == 0 or row > pace.last_of(of - 1)
+
+
+@dataclass
+class World:
+    """Phones that come to their ends at odd times, and what is seen of it."""
+
+    pace: Pace
+    ends: list[str]
+    luck: random.Random
+    under_way: list[int] = field(default_factory=list)
+    begun: list[int] = field(default_factory=list)
+    over: list[int] = field(default_factory=list)
+    told: str | None = None
+
+    def job(self) -> SwitchJob:
+        return SwitchJob(
+            uuid="job",
+            state=JobState.RUNNING,
+            told=None,
+            actor=SYSTEM,
+            policy=Policy(),
+            pace=self.pace,
+            columns=(),
+            delimiter=",",
+            rows=len(self.ends),
+            created_at="",
+            ended_at=None,
+        )
+
+    def rows(self, forgiven: set[int]) -> list[Progress]:
+        """As the store has them: what has ended in that order, then the rest."""
+        order = [*self.over, *(row for row in range(1, len(self.ends) + 1) if row not in self.over)]
+        return [
+            Progress(
+                number=row,
+                mac=Mac(f"{row:012X}"),
+                profile_uuid="",
+                has_begun=row in self.begun,
+                deployment=str(row) if row in self.begun else None,
+                end=self.ends[row - 1] if row in self.over else None,
+                is_forgiven=row in forgiven,
+            )
+            for row in order
+        ]
+
+    def run(self, run: Run, room: int, restarts: int) -> None:
+        """Until there is nothing to do any more; forgotten and read again from the store now and then."""
+        while True:
+            decision = run.decision(room)
+            assert run.under_way == len(self.under_way)
+            if isinstance(decision, Stop):
+                self.told = decision.told
+                return
+            if isinstance(decision, Complete):
+                return
+            if decision.rows:
+                for row in run.begin(decision.rows):
+                    self.start(row.number, room)
+                    run.follow(row.number, str(row.number))
+            elif self.under_way:
+                row = self.under_way.pop(self.luck.randrange(len(self.under_way)))
+                self.over.append(row)
+                run.deployment_ended(str(row), self.ends[row - 1])
+            else:
+                pytest.fail("the job neither goes on nor ends")
+            if restarts and self.luck.random() < 0.1:
+                restarts -= 1
+                run = Run(self.job(), self.rows(set()))
+
+    def start(self, row: int, room: int) -> None:
+        assert row not in self.begun, "no row begins twice"
+        before = [other for other in self.begun if self.pace.wave_of(other) < self.pace.wave_of(row)]
+        assert set(before) <= set(self.over), "a wave begins when those before it have ended"
+        self.begun.append(row)
+        self.under_way.append(row)
+        assert len(self.under_way) <= max(self.pace.concurrency, room)
+
+
+ENDS = st.sampled_from([TOOK, TOOK, TOOK, DeploymentState.FETCHED, DID_NOT, DeploymentState.SUPERSEDED, "refused"])
+
+
+@given(
+    pace=st.builds(
+        Pace,
+        canary=st.integers(0, 8),
+        wave=st.integers(0, 12),
+        concurrency=st.integers(1, 9),
+        min_confirmed=st.sampled_from([0.0, 0.5, 0.9, 1.0]),
+    ),
+    ends=st.lists(ENDS, min_size=1, max_size=80),
+    seed=st.integers(0, 2**16),
+    restarts=st.integers(0, 3),
+)
+def test_every_job_comes_to_its_end_row_by_row(pace: Pace, ends: list[str], seed: int, restarts: int) -> None:
+    world = World(pace, ends, random.Random(seed))
+    world.run(Run(world.job(), world.rows(set())), 64, restarts)
+    if world.told is None:
+        assert sorted(world.over) == list(range(1, len(ends) + 1))
+        return
+    # It stopped for a reason, and with something left to spare.
+    assert len(world.begun) < len(ends)
+    assert any(ends[row - 1] in {DID_NOT, "refused"} for row in world.over)
+    assert pace.min_confirmed > 0
+    # Resumed again and again, whatever has ended by then forgiven, it comes to its end all the same.
+    for _ in ends:
+        world.told = None
+        world.run(Run(world.job(), world.rows(set(world.over))), 64, 0)
+        if world.told is None:
+            break
+    assert sorted(world.over) == list(range(1, len(ends) + 1))
+
+
+@given(canary=st.integers(1, 5), rest=st.integers(1, 30), seed=st.integers(0, 99))
+def test_a_canary_that_takes_nothing_is_the_end_of_it(canary: int, rest: int, seed: int) -> None:
+    world = World(Pace(canary=canary), [DID_NOT] * canary + [TOOK] * rest, random.Random(seed))
+    world.run(Run(world.job(), world.rows(set())), 64, 1)
+    assert world.told
+    assert sorted(world.begun) == list(range(1, canary + 1))
+
+
+def test_a_row_that_could_not_begin_counts_as_one_that_failed() -> None:
+    world = World(PACE, [TOOK] * 12, random.Random(1))
+    run = Run(world.job(), world.rows(set()))
+    for row in run.begin(2):
+        run.end(row.number, RowState.REFUSED)
+    assert isinstance(run.decision(64), Stop)
+
+
+def test_what_somebody_else_ended_counts_for_nothing() -> None:
+    world = World(PACE, [TOOK] * 12, random.Random(1))
+    run = Run(world.job(), world.rows(set()))
+    for row in run.begin(2):
+        run.end(row.number, DeploymentState.SUPERSEDED)
+    assert run.decision(64) == Start(4)
+
+
+def test_an_end_is_counted_once() -> None:
+    world = World(PACE, [TOOK] * 12, random.Random(1))
+    run = Run(world.job(), world.rows(set()))
+    run.begin(2)
+    run.follow(1, "a")
+    for _ in range(2):
+        run.deployment_ended("a", TOOK)
+        run.end(1, DID_NOT)
+        run.follow(1, "a")
+    run.deployment_ended("somebody else's", DID_NOT)
+    assert run.under_way == 1

@@ -1,0 +1,220 @@
+"""The runner of jobs, with switches that a test lets happen, fail, hang and be cut off."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from cisisk.mobility import switch_jobs as bulk  # RENAMED
+from cisisk.mobility.switch_jobs import Order, SwitchJobs
+from cisisk.events.feed import Feed
+from cisisk.mobility.switch import Switcher
+from cisisk.model.deployment import Deployment, DeploymentState, Policy, StepName
+from cisisk.model.errors import Conflict, StorageFailed
+from cisisk.model.job_table import Table
+from cisisk.model.mac import Mac
+from cisisk.model.profile import Profile
+from cisisk.model.switch_job import MAX_CONCURRENCY, JobState, Pace, SwitchJob
+from cisisk.model.user import SYSTEM, Actor
+from cisisk.store import deployments, jobs, profiles, progress
+from cisisk.store.database import Database
+from cisisk.model.listing import Listing
+from tests.unit.plans import plan
+
+SECONDS = 10.0
+
+
+@dataclass
+class Switches:
+    """In place of the switcher: records every switch, and ends it as its test says."""
+
+    db: Database
+    ends: dict[int, Callable[[Deployment], Awaitable[None]]] = field(default_factory=dict)
+    asked: list[int] = field(default_factory=list)
+    under_way: int = 0
+    most: int = 0
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def switch(self, actor: Actor, profile_uuid: str, mac: Mac, _policy: Policy) -> Deployment:
+        number = int(mac.digits[-4:], 16)
+        self.asked.append(number)
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            profile = await profiles.get(self.db, profile_uuid)
+            deployment = await progress.record(self.db, actor, plan(mac, profile, b"<device/>"), None)
+            await self.gate.wait()
+            if (end := self.ends.get(number)) is not None:
+                await end(deployment)
+            else:
+                await self.takes(deployment)
+            return deployment
+        finally:
+            self.under_way -= 1
+
+    async def takes(self, deployment: Deployment) -> None:
+        await progress.ended(self.db, deployment, StepName.FETCHED, DeploymentState.FETCHED, "taken")
+
+
+@dataclass
+class Premises:
+    db: Database
+    switches: Switches
+    profile: Profile
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[SwitchJobs]:
+        """As the appliance runs it, from a start to an end."""
+        feed = Feed(self.db)
+        self.db.after_commit = feed.wake
+        made = SwitchJobs(self.db, cast("Switcher", self.switches), feed)
+        await made.recover()
+        tasks = [asyncio.create_task(feed.run()), asyncio.create_task(made.run())]
+        try:
+            yield made
+        finally:
+            for task in reversed(tasks):
+                task.cancel()
+            for ended in await asyncio.gather(*tasks, return_exceptions=True):
+                assert isinstance(ended, asyncio.CancelledError), ended
+
+    def order(self, numbers: Sequence[int], **pace: Any) -> Order:
+        rows = [(f"AABBCCDD{number:04X}", self.profile.uuid) for number in numbers]
+        table = Table(columns=("mac", "profile_uuid"), rows=rows)
+        return Order(table=table, policy=Policy(), pace=Pace(**{"canary": 0, **pace}))
+
+    async def rests(self, job: SwitchJob) -> SwitchJob:
+        async with asyncio.timeout(SECONDS):
+            while (found := await jobs.get(self.db, job.uuid)).state is JobState.RUNNING:  # noqa: ASYNC110 -- nobody tells
+                await asyncio.sleep(0.01)
+            return found
+
+    async def states(self, job: SwitchJob) -> list[str]:
+        return [row.state for row in (await jobs.rows_page(self.db, job.uuid, Listing(), None)).items]
+
+    async def told(self, job: SwitchJob, number: int) -> str | None:
+        return (await jobs.rows_page(self.db, job.uuid, Listing(), None)).items[number - 1].told
+
+    async def has_asked(self, count: int) -> None:
+        async with asyncio.timeout(SECONDS):
+            while len(self.switches.asked) < count:  # noqa: ASYNC110 -- nobody tells
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def premises(db: Database, profile: Profile) -> Premises:
+    return Premises(db, Switches(db), profile)
+
+
+async def test_no_more_phones_than_wanted_are_under_way(premises: Premises) -> None:
+    async with premises.running() as made:
+        job = await made.create(SYSTEM, premises.order(range(1, 31), canary=2, wave=10, concurrency=4))
+        premises.switches.gate.set()
+        assert (await premises.rests(job)).state is JobState.COMPLETED
+        assert sorted(premises.switches.asked) == list(range(1, 31))
+        assert premises.switches.most <= 4
+
+
+async def test_jobs_together_keep_to_the_limit_and_each_gets_its_share(premises: Premises) -> None:
+    async with premises.running() as made:
+        first = await made.create(SYSTEM, premises.order(range(1, 301), concurrency=MAX_CONCURRENCY))
+        await premises.has_asked(MAX_CONCURRENCY)
+        second = await made.create(SYSTEM, premises.order(range(500, 505)))
+        premises.switches.gate.set()
+        await premises.rests(second)
+        await premises.rests(first)
+        assert premises.switches.most <= MAX_CONCURRENCY
+        # Long before the first has begun its last.
+        assert max(premises.switches.asked.index(number) for number in range(500, 505)) < 250
+
+
+async def test_what_is_wrong_with_one_phone_keeps_no_other_from_its_switch(
+    premises: Premises, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refuse(_deployment: Deployment) -> None:
+        raise Conflict("The phone is in a call")
+
+    async def surprise(_deployment: Deployment) -> None:
+        raise ZeroDivisionError
+
+    async def cut_off(_deployment: Deployment) -> None:
+        raise StorageFailed("The disk is full")
+
+    premises.switches.ends = {1: refuse, 2: surprise, 3: cut_off}
+    premises.switches.gate.set()
+    with caplog.at_level(logging.CRITICAL):
+        async with premises.running() as made:
+            job = await made.create(SYSTEM, premises.order([1, 2, 3, 4], min_confirmed=0.1))
+            assert (await premises.rests(job)).state is JobState.COMPLETED
+    # They have a deployment, but nothing more is heard of it.
+    assert await premises.states(job) == ["recorded", "recorded", "recorded", "fetched"]
+    assert [await premises.told(job, number) for number in (1, 2, 3)] == [
+        "The phone is in a call",
+        "Cisisk failed here. Its log has the details",
+        "The disk is full",
+    ]
+
+
+async def test_a_job_goes_on_once_the_database_does(premises: Premises, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "_AFTER_FAILURE_SECONDS", 0.01)
+    failing = dict.fromkeys(("settle", "begin", "running", "progress", "complete", "deferred_for_nothing"), 2)
+
+    def at_times(name: str) -> Callable[..., Awaitable[Any]]:
+        original = getattr(jobs, name)
+
+        async def refuse_at_first(*arguments: Any) -> Any:
+            if failing[name]:
+                failing[name] -= 1
+                raise StorageFailed("The disk is full")
+            return await original(*arguments)
+
+        return refuse_at_first
+
+    for name in failing:
+        monkeypatch.setattr(jobs, name, at_times(name))
+    premises.switches.gate.set()
+    async with premises.running() as made:
+        job = await made.create(SYSTEM, premises.order([1, 2, 3], canary=1))
+        assert (await premises.rests(job)).state is JobState.COMPLETED
+    assert await premises.states(job) == ["fetched"] * 3
+    assert sorted(premises.switches.asked) == [1, 2, 3]
+    assert not any(failing.values())
+
+
+async def test_a_job_that_is_cut_off_goes_on_with_the_next_start(premises: Premises) -> None:
+    async with premises.running() as made:
+        job = await made.create(SYSTEM, premises.order(range(1, 11), concurrency=3))
+        await premises.has_asked(3)
+        async with asyncio.timeout(SECONDS):
+            while (await deployments.page(premises.db, Listing(), None, None)).total < 3:  # noqa: ASYNC110 -- nobody tells
+                await asyncio.sleep(0.01)
+    # What was under way comes to its end without anybody who waits for it.
+    for found in (await deployments.page(premises.db, Listing(), None, None)).items:
+        await premises.switches.takes(found)
+    premises.switches.gate.set()
+    async with premises.running():
+        assert (await premises.rests(job)).state is JobState.COMPLETED
+    assert await premises.states(job) == ["fetched"] * 10
+    assert sorted(premises.switches.asked) == list(range(1, 11))
+
+
+async def test_an_end_that_comes_late_is_noticed(premises: Premises) -> None:
+    slow: list[Deployment] = []
+
+    async def wait(deployment: Deployment) -> None:
+        slow.append(deployment)
+
+    premises.switches.ends = {1: wait}
+    premises.switches.gate.set()
+    async with premises.running() as made:
+        job = await made.create(SYSTEM, premises.order([1, 2], canary=1))
+        async with asyncio.timeout(SECONDS):
+            while await premises.states(job) != ["recorded", "pending"]:  # noqa: ASYNC110 -- nobody tells
+                await asyncio.sleep(0.01)
+        await premises.switches.takes(slow[0])
+        await premises.rests(job)
+        assert await premises.states(job) == ["fetched", "fetched"]

@@ -1,0 +1,80 @@
+"""Whether a phone is in a call, and whose has ended."""
+
+from dataclasses import replace
+
+import pytest
+
+from cisisk.pbx.registrar import Registrar
+from cisisk.pbx.calls import Calls, CallState
+from cisisk.model.target import Registration
+from cisisk.model.mac import Mac
+from cisisk.model.phone import Software
+from tests.protocol.asterisk import AsteriskEmulator, Device, Registered
+from tests.unit.mobility.test_registrations import ADDRESS, MAC, OLD, SIP_CHANNELS, heard, target, watching
+
+
+@pytest.mark.parametrize("channel", ["pjsip", *SIP_CHANNELS])
+@pytest.mark.parametrize("counts_calls", [True, False])
+async def test_a_call_is_seen_and_its_end(channel: str, counts_calls: bool) -> None:
+    phone = Registered("201", ADDRESS, OLD)
+    async with watching(AsteriskEmulator(channel=channel, phones=[phone], counts_calls=counts_calls)) as (_, calls):
+        emulator_phone = target(registration=Registration(user="u", peer="201", call_id=OLD))
+        assert await calls.call_state(emulator_phone) == CallState(in_call=False)
+        phone.in_call = True
+        assert await calls.call_state(emulator_phone) == CallState(in_call=True)
+        phone.in_call = False
+        state = await calls.call_state(emulator_phone)
+        assert state.in_call is False
+        assert state.ended is not None
+        assert 0 <= state.ended < 5
+
+
+async def test_the_end_of_a_call_is_told_by_its_event() -> None:
+    phone = Registered("201", ADDRESS, OLD)
+    names: list[str] = []
+    async with watching(emulator := AsteriskEmulator(phones=[phone])) as (_, calls):
+        calls.follow(names.append)
+        emulator.calls(phone, True)
+        emulator.calls(phone, False)
+        await heard(names, "201")
+        state = await calls.call_state(target())
+    assert state.in_call is False
+    assert state.ended is not None
+
+
+async def test_a_call_of_an_sccp_phone_is_seen_in_the_listing() -> None:
+    device = Device(MAC.device_name)
+    async with watching(emulator := AsteriskEmulator(devices=[device])) as (_, calls):
+        phone = target(software=Software.SCCP)
+        assert await calls.call_state(phone) == CallState(in_call=False)
+        emulator.calls(device, True)
+        assert await calls.call_state(phone) == CallState(in_call=True)
+        emulator.calls(device, False)
+        assert (await calls.call_state(phone)).ended is not None
+        assert await calls.call_state(replace(phone, mac=Mac.parse("001122334456"))) == CallState(in_call=None)
+
+
+async def test_of_a_phone_that_nobody_knows_no_call_is_told() -> None:
+    phones = [Registered("a),SHELL(x", ADDRESS, OLD)]
+    async with watching(AsteriskEmulator(phones=phones)) as (_, calls):
+        assert await calls.call_state(target()) == CallState(in_call=None)
+        named = target(registration=Registration(user="u", peer="999", call_id=OLD))
+        assert await calls.call_state(named) == CallState(in_call=None)
+
+
+async def test_while_asterisk_is_away_a_call_goes_on_as_far_as_somebody_waits_for_its_end() -> None:
+    async with watching(emulator := AsteriskEmulator(phones=[Registered("201", ADDRESS, OLD)])) as (_, calls):
+        await emulator.stop()
+        assert await calls.is_in_call(target(), 0, unless_told=True)
+        assert not await calls.is_in_call(target(), 0)
+
+
+async def test_a_phone_that_is_not_registered_is_in_no_call() -> None:
+    async with watching(AsteriskEmulator(phones=[])) as (_, calls):
+        assert not await calls.is_in_call(target(), 0, unless_told=True)
+
+
+async def test_without_an_asterisk_no_call_is_told() -> None:
+    calls = Calls(None, Registrar(None, "pjsip"), "pjsip")
+    assert await calls.call_state(target()) == CallState(in_call=None)
+    assert not await calls.is_in_call(target(), 0, unless_told=True)

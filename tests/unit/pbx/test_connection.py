@@ -1,0 +1,185 @@
+"""The connection to Asterisk on its bad days, and what it makes of interleaved answers."""
+
+import asyncio
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from cisisk.config import Asterisk as Settings
+from cisisk.pbx import connection
+from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
+from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator, Device, Registered
+
+SECONDS = 10.0
+
+
+def settings_for(emulator: AsteriskEmulator, *, secret: str = SECRET, tls: bool = False) -> Settings:
+    return Settings(host="127.0.0.1", port=emulator.port, username=USERNAME, secret=secret, tls=tls)
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncIterator[Asterisk]:
+    asterisk = Asterisk(settings)
+    task = asyncio.create_task(asterisk.run())
+    try:
+        yield asterisk
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not is_so():  # noqa: ASYNC110 -- what is looked at tells nobody
+            await asyncio.sleep(0.005)
+
+
+async def until_connected(asterisk: Asterisk, wanted: bool = True) -> None:
+    await until(lambda: asterisk.is_connected is wanted)
+
+
+async def test_answers_go_to_whoever_asked_whatever_comes_between() -> None:
+    phones = [Registered(str(number), "127.0.0.9", f"{number}@127.0.0.9") for number in range(100, 120)]
+    emulator = AsteriskEmulator(phones=phones, interleaved=True)
+    async with emulator, connected(settings_for(emulator)) as asterisk:
+        asked = [asterisk.listing("PJSIPShowEndpoint", [("Endpoint", phone.name)]) for phone in phones]
+        told = await asyncio.gather(*asked, asterisk.action("Ping"))
+    assert [messages[1].get("callid") for messages in told[:-1]] == [phone.call_id for phone in phones]
+    assert emulator.logins == 1
+
+
+async def test_the_secret_is_never_sent(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    async with AsteriskEmulator() as emulator, connected(settings_for(emulator)) as asterisk:
+        await asterisk.action("Ping")
+    assert b"Login" in emulator.raw
+    assert SECRET.encode() not in emulator.raw
+    assert SECRET not in caplog.text + repr(asterisk) + repr(settings_for(emulator))
+
+
+async def test_a_wrong_secret_is_said_so_and_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with AsteriskEmulator() as emulator, connected(settings_for(emulator, secret="nonsense")) as asterisk:
+        with pytest.raises(AsteriskAway, match=r"asterisk\.username or asterisk\.secret is wrong"):
+            await asterisk.action("Ping")
+        await until(lambda: emulator.raw.count(b"Action: Login") >= 2)
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
+
+
+async def test_an_asterisk_that_is_not_there_yet_is_found_when_it_comes() -> None:
+    async with AsteriskEmulator() as gone:
+        pass
+    async with connected(settings_for(gone)) as asterisk:
+        with pytest.raises(AsteriskAway, match="is not connected"):
+            await asterisk.action("Ping")
+        async with AsteriskEmulator(port=gone.port):
+            await until_connected(asterisk)
+            assert (await asterisk.action("Ping")).get("ping") == "Pong"
+
+
+async def test_an_asterisk_that_dies_and_comes_back_is_found_again() -> None:
+    emulator = AsteriskEmulator()
+    await emulator.start()
+    async with connected(settings_for(emulator)) as asterisk:
+        await asterisk.action("Ping")
+        await emulator.stop()
+        await until_connected(asterisk, wanted=False)
+        with pytest.raises(AsteriskAway):
+            await asterisk.action("Ping")
+        async with AsteriskEmulator(port=emulator.port):
+            await until_connected(asterisk)
+            await asterisk.action("Ping")
+
+
+async def test_a_connection_that_is_cut_in_an_answer_is_no_answer() -> None:
+    emulator = AsteriskEmulator(cut={"pjsipshowendpoint"}, phones=[Registered("1001", "127.0.0.9", "a")])
+    async with emulator, connected(settings_for(emulator)) as asterisk:
+        with pytest.raises(AsteriskAway, match="lost before it answered PJSIPShowEndpoint"):
+            await asterisk.listing("PJSIPShowEndpoint", [("Endpoint", "1001")])
+        await until_connected(asterisk)
+        await asterisk.action("Ping")
+
+
+async def test_an_action_without_an_answer_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "ACTION_SECONDS", 0.2)
+    async with AsteriskEmulator(silent={"getvar"}) as emulator, connected(settings_for(emulator)) as asterisk:
+        await until_connected(asterisk)
+        with pytest.raises(AsteriskAway, match=r"did not answer Getvar within 0\.2 s"):
+            await asterisk.action("Getvar", [("Variable", "X")])
+        assert (await asterisk.action("Ping")).get("ping") == "Pong"
+
+
+async def test_an_asterisk_that_answers_no_ping_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "ACTION_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "PING_SECONDS", 0.05)
+    async with AsteriskEmulator(silent={"ping"}) as emulator, connected(settings_for(emulator)) as asterisk:
+        await until_connected(asterisk)
+        await until(lambda: emulator.logins >= 2)
+        assert emulator.asked("ping")
+
+
+async def test_a_refusal_keeps_the_words_of_asterisk() -> None:
+    async with AsteriskEmulator(denied={"ping"}) as emulator, connected(settings_for(emulator)) as asterisk:
+        with pytest.raises(AsteriskRefused, match="write=system,reporting"):
+            await asterisk.action("Ping")
+        with pytest.raises(AsteriskRefused, match="Invalid/unknown command: Nonsense"):
+            await asterisk.action("Nonsense")
+
+
+async def test_what_is_no_asterisk_is_told() -> None:
+    async with AsteriskEmulator(banner="220 ftp ready") as emulator, connected(settings_for(emulator)) as asterisk:
+        with pytest.raises(AsteriskAway, match="is not Asterisk's manager interface"):
+            await asterisk.action("Ping")
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 300, "::bad::"])
+async def test_a_host_that_can_be_no_name_is_told_and_ends_nothing(host: str) -> None:
+    async with connected(Settings(host=host)) as asterisk:
+        with pytest.raises(AsteriskAway, match=r"is not connected: .+"):
+            await asterisk.action("Ping")
+
+
+async def test_a_list_that_ends_without_its_number_belongs_to_whoever_asked_for_it() -> None:
+    devices = [Device("SEP001122334455"), Device("SEP001122334456", active=True)]
+    for run_together in (False, True):
+        emulator = AsteriskEmulator(devices=devices, run_together=run_together)
+        async with emulator, connected(settings_for(emulator)) as asterisk:
+            told = await asterisk.listing("SCCPListDevices")
+        assert [(each.get("objectid"), each.get("active")) for each in told] == [
+            ("SEP001122334455", "No"),
+            ("SEP001122334456", "Yes"),
+        ]
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=asterisk.test"),
+            *("-addext", "subjectAltName=IP:127.0.0.1"),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=30,
+    )
+    return certificate
+
+
+@pytest.mark.needs("openssl")
+async def test_with_tls_only_a_certificate_that_is_trusted_is_spoken_to(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    async with AsteriskEmulator(tls=tls) as emulator:
+        async with connected(settings_for(emulator, tls=True)) as asterisk:
+            with pytest.raises(AsteriskAway, match="its certificate is not trusted"):
+                await asterisk.action("Ping")
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        async with connected(settings_for(emulator, tls=True)) as asterisk:
+            assert (await asterisk.action("Ping")).get("ping") == "Pong"

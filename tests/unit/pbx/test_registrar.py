@@ -1,0 +1,69 @@
+"""Who a phone is at Asterisk."""
+
+import pytest
+
+from cisisk.pbx.registrar import Registrar
+from cisisk.model.target import NotRestarted, Registration, Target
+from cisisk.model.mac import Mac
+from cisisk.model.phone import Software
+from tests.e2e.premises import config
+from tests.protocol.asterisk import AsteriskEmulator, Registered
+from tests.unit.mobility.test_asterisk_connection import connected, settings_for
+
+
+def target(address: str | None = "192.0.2.7", software: Software = Software.SIP) -> Target:
+    mac = Mac.parse("001122334455")
+    return Target(mac=mac, address=address, model="7965", software=software, served=config("201").encode())
+
+
+async def identified(emulator: AsteriskEmulator, phone: Target) -> Target:
+    async with emulator, connected(settings_for(emulator)) as asterisk:
+        return await Registrar(asterisk, emulator.channel).identify(phone)
+
+
+@pytest.mark.parametrize("in_call", [True, False])
+async def test_pjsip_tells_the_endpoint_the_contact_the_call_id_and_whether_there_is_a_call(in_call: bool) -> None:
+    emulator = AsteriskEmulator(phones=[Registered("201", "192.0.2.7", "1@192.0.2.7", user="u1", in_call=in_call)])
+    found = await identified(emulator, target())
+    assert found.registration == Registration(peer="201", user="u1", call_id="1@192.0.2.7", in_call=in_call)
+
+
+@pytest.mark.parametrize("channel", ["sip", "usecallmanager"])
+async def test_chan_sip_tells_the_peer_the_contact_and_the_call_id(channel: str) -> None:
+    emulator = AsteriskEmulator(channel=channel, phones=[Registered("201", "192.0.2.7", "1@192.0.2.7", user="u1")])
+    found = await identified(emulator, target())
+    assert found.registration == Registration(peer="201", user="u1", call_id="1@192.0.2.7", in_call=None)
+
+
+async def test_the_peer_of_the_served_config_is_not_believed_at_another_address() -> None:
+    emulator = AsteriskEmulator(phones=[Registered("201", "192.0.2.99", "1@192.0.2.99")])
+    found = await identified(emulator, target())
+    assert found.registration is None
+    with pytest.raises(NotRestarted, match=r"no phone is registered at Asterisk from 192\.0\.2\.7"):
+        found.require_registration()
+
+
+async def test_a_phone_whose_address_is_not_known_is_nobody() -> None:
+    emulator = AsteriskEmulator(phones=[Registered("201", "192.0.2.7", "1@192.0.2.7")])
+    found = await identified(emulator, target(address=None))
+    assert "nobody can tell which registration is its own" in str(found.unregistered)
+    assert emulator.heard == []
+
+
+async def test_an_sccp_phone_has_no_registration_over_sip() -> None:
+    emulator = AsteriskEmulator()
+    phone = target(software=Software.SCCP)
+    assert await identified(emulator, phone) == phone
+
+
+async def test_a_peer_whose_name_would_end_its_argument_is_not_asked_about() -> None:
+    emulator = AsteriskEmulator(channel="sip", phones=[Registered("a),SHELL(x", "192.0.2.7", "1@192.0.2.7")])
+    found = await identified(emulator, target())
+    assert "has a name that cannot be passed on" in str(found.unregistered)
+    assert emulator.asked("getvar") == []
+
+
+async def test_an_address_of_version_6_is_found_in_brackets() -> None:
+    emulator = AsteriskEmulator(phones=[Registered("201", "[2001:db8::7]", "1@[2001:db8::7]")])
+    found = await identified(emulator, target(address="2001:db8:0::7"))
+    assert found.require_registration().call_id == "1@[2001:db8::7]"

@@ -1,0 +1,489 @@
+"""Who has registered since his restart."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cisisk.pbx import registrations
+from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
+from cisisk.pbx.latest import MOST_REMEMBERED
+from cisisk.pbx.registrar import NotRegistered, Registrar
+from cisisk.pbx.wire import Message
+from cisisk.pbx.calls import Calls
+from cisisk.pbx.registrations import Registrations, Watched
+from cisisk.model.target import NotRestarted, Registration, Target
+from cisisk.model.mac import Mac
+from cisisk.model.phone import Software
+from tests.e2e.premises import config
+from tests.protocol.asterisk import AsteriskEmulator, Device, Registered
+from tests.unit.mobility.test_asterisk_connection import connected, settings_for, until, until_connected
+
+MAC = Mac.parse("001122334455")
+ADDRESS = "192.0.2.7"
+OLD, NEW = "old@192.0.2.7", "new@192.0.2.7"
+SIP_CHANNELS = ["sip", "usecallmanager"]
+
+
+@asynccontextmanager
+async def seen(emulator: AsteriskEmulator) -> AsyncIterator[Registrations]:
+    """What is seen of the phones of a running Asterisk."""
+    async with watching(emulator) as (found, _):
+        yield found
+
+
+@asynccontextmanager
+async def watching(emulator: AsteriskEmulator) -> AsyncIterator[tuple[Registrations, Calls]]:
+    """What is seen of the phones of a running Asterisk, and of their calls."""
+    async with emulator:
+        asterisk = Asterisk(settings_for(emulator))
+        calls = Calls(asterisk, Registrar(asterisk, emulator.channel), emulator.channel)
+        found = Registrations(asterisk, emulator.channel, calls)
+        task = asyncio.create_task(asterisk.run())
+        try:
+            await until_connected(asterisk)
+            # While some filters are set, other events are lost.
+            await until(
+                lambda: "filter" in emulator.denied or all(len(each.filters) == 4 for each in emulator.sessions)
+            )
+            yield found, calls
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+def watched(**changes: Any) -> Watched:
+    before = Registration(user="u", peer="201", call_id=OLD)
+    phone = Watched(mac=MAC, address=ADDRESS, software=Software.SIP, line="305", before=before)
+    return replace(phone, **changes)
+
+
+def target(**changes: Any) -> Target:
+    phone = Target(
+        mac=MAC,
+        address=ADDRESS,
+        model="7965",
+        software=Software.SIP,
+        served=config("201").encode(),
+        wanted=config("305").encode(),
+    )
+    return replace(phone, **changes)
+
+
+async def heard(names: list[str], *wanted: str) -> None:
+    await until(lambda: set(wanted) <= set(names))
+
+
+# PJSIP
+
+
+async def test_an_endpoint_with_a_new_call_id_is_registered_anew() -> None:
+    emulator = AsteriskEmulator(phones=[Registered("305", ADDRESS, NEW), Registered("400", "192.0.2.8", "x@y")])
+    async with seen(emulator) as found:
+        told = await found.look([watched()])
+    assert told[MAC].evidence == "endpoint 305 registered from 192.0.2.7 with a new Call-ID"
+    assert (told[MAC].peer, told[MAC].call_id, told[MAC].address) == ("305", NEW, ADDRESS)
+
+
+async def test_the_same_line_with_a_new_call_id_is_registered_anew_and_with_the_old_one_it_is_not() -> None:
+    emulator = AsteriskEmulator(phones=[Registered("201", ADDRESS, OLD)])
+    async with seen(emulator) as found:
+        assert await found.look([watched(line="201")]) == {}
+        emulator.phones[0].call_id = NEW
+        assert (await found.look([watched(line="201")]))[MAC].call_id == NEW
+
+
+async def test_one_listing_answers_for_all_phones() -> None:
+    phones = [Registered(str(number), f"192.0.2.{number}", f"{number}@new") for number in range(1, 201)]
+    async with seen(emulator := AsteriskEmulator(phones=phones)) as found:
+        emulator.heard.clear()
+        wanted = [
+            watched(mac=Mac.parse(f"{number:012X}"), address=f"192.0.2.{number}", line=str(number))
+            for number in range(1, 201)
+        ]
+        assert len(await found.look(wanted)) == 200
+    assert [action for action, _ in emulator.heard] == ["pjsipshowregistrationinboundcontactstatuses"]
+
+
+async def test_the_phone_that_was_not_registered_before_is_told_by_its_line_alone() -> None:
+    async with seen(AsteriskEmulator(phones=[Registered("305", ADDRESS, NEW)])) as found:
+        assert await found.look([watched(before=None, line="201")]) == {}
+        assert (await found.look([watched(before=None)]))[MAC].peer == "305"
+
+
+async def test_the_second_line_of_a_phone_that_is_still_up_is_not_its_new_registration() -> None:
+    phones = [Registered("201", ADDRESS, OLD), Registered("305", ADDRESS, "second@192.0.2.7")]
+    async with seen(emulator := AsteriskEmulator(phones=phones)) as found:
+        phone = watched()
+        assert await found.look([phone]) == {}
+        emulator.phones.clear()
+        assert await found.look([phone]) == {}
+        emulator.phones.append(Registered("305", ADDRESS, NEW))
+        assert (await found.look([phone]))[MAC].call_id == NEW
+
+
+async def test_a_phone_that_has_left_its_old_registration_behind_is_told_by_what_was_not_there_before() -> None:
+    async with seen(emulator := AsteriskEmulator(phones=[Registered("201", ADDRESS, OLD)])) as found:
+        phone = watched()
+        assert await found.look([phone]) == {}
+        emulator.phones.append(Registered("305", ADDRESS, NEW))
+        assert (await found.look([phone]))[MAC].peer == "305"
+
+
+async def test_an_endpoint_that_has_another_name_than_its_line_is_told_by_what_was_not_there_before() -> None:
+    async with seen(emulator := AsteriskEmulator(phones=[])) as found:
+        phone = watched(before=None)
+        assert await found.look([phone]) == {}
+        emulator.phones.append(Registered("desk-7", ADDRESS, NEW))
+        assert (await found.look([phone]))[MAC].peer == "desk-7"
+        # Of a restart after that, it tells nothing.
+        assert await found.look([watched(before=None)]) == {}
+
+
+async def test_two_phones_behind_one_address_are_not_guessed() -> None:
+    phones = [Registered("305", ADDRESS, NEW), Registered("305", ADDRESS, "other@192.0.2.7")]
+    async with seen(AsteriskEmulator(phones=phones)) as found:
+        assert await found.look([watched(before=None)]) == {}
+
+
+async def test_a_phone_that_comes_back_with_its_old_line_has_not_registered_with_its_new_config() -> None:
+    async with seen(emulator := AsteriskEmulator(phones=[Registered("201", ADDRESS, OLD)])) as found:
+        phone = watched()
+        assert await found.look([phone]) == {}
+        emulator.phones[:] = [Registered("201", ADDRESS, NEW)]
+        assert await found.look([phone]) == {}
+
+
+async def test_a_neighbour_behind_the_same_address_is_not_the_phone() -> None:
+    async with seen(emulator := AsteriskEmulator(phones=[Registered("201", ADDRESS, OLD)])) as found:
+        phone = watched()
+        assert await found.look([phone]) == {}
+        emulator.phones.append(Registered("402", ADDRESS, NEW))
+        assert await found.look([phone]) == {}
+
+
+async def test_a_contact_that_does_not_answer_and_one_elsewhere_are_no_registration() -> None:
+    phones = [Registered("305", ADDRESS, NEW, status="Unreachable"), Registered("305", "192.0.2.99", NEW)]
+    async with seen(AsteriskEmulator(phones=phones)) as found:
+        assert await found.look([watched(), watched(address=None, before=None)]) == {}
+
+
+@pytest.mark.parametrize("channel", ["pjsip", "sip"])
+async def test_a_phone_that_does_not_answer_for_a_while_has_not_registered_anew(channel: str) -> None:
+    phone = Registered("desk-7", ADDRESS, NEW)
+    emulator = AsteriskEmulator(channel=channel, patched=False, phones=[phone], rights=frozenset())
+    async with seen(emulator) as found:
+        waited = watched(before=None)
+        for status in ("Reachable", "UNREACHABLE", "Reachable"):
+            phone.status = status
+            assert await found.look([waited]) == {}
+        phone.call_id, phone.port = "newer@192.0.2.7", 5062
+        assert (await found.look([waited]))[MAC].peer == "desk-7"
+
+
+async def test_without_call_ids_only_another_endpoint_is_a_registration() -> None:
+    before = Registration(user="u", peer="201", call_id="")
+    async with seen(AsteriskEmulator(phones=[Registered("201", ADDRESS, "")])) as found:
+        assert await found.look([watched(before=before, line="201")]) == {}
+        assert (await found.look([watched(before=replace(before, peer="200"), line="201")]))[MAC].call_id == ""
+
+
+# chan_sip
+
+
+@pytest.mark.parametrize("channel", SIP_CHANNELS)
+async def test_a_peer_with_a_new_call_id_is_registered_anew(channel: str) -> None:
+    emulator = AsteriskEmulator(channel=channel, phones=[Registered("201", ADDRESS, OLD)])
+    async with seen(emulator) as found:
+        assert await found.look([watched(line="201")]) == {}
+        emulator.phones[0].call_id = NEW
+        told = await found.look([watched(line="201")])
+    assert told[MAC].evidence == "peer 201 registered from 192.0.2.7 with a new Call-ID"
+
+
+@pytest.mark.parametrize("channel", SIP_CHANNELS)
+async def test_a_refreshed_registration_is_none_where_its_call_id_is_told(channel: str) -> None:
+    phone = Registered("201", ADDRESS, OLD)
+    emulator = AsteriskEmulator(channel=channel, phones=[phone])
+    names: list[str] = []
+    async with seen(emulator) as found:
+        found.follow(names.append)
+        waited = watched(line="201")
+        emulator.refreshes(phone)
+        await heard(names, ADDRESS)
+        assert await found.look([waited]) == {}
+
+
+async def test_without_the_patch_an_event_since_the_restart_tells() -> None:
+    phone = Registered("201", ADDRESS, OLD)
+    emulator = AsteriskEmulator(channel="sip", patched=False, phones=[phone])
+    before = Registration(user="u", peer="201", call_id="")
+    names: list[str] = []
+    async with seen(emulator) as found:
+        found.follow(names.append)
+        waited = watched(before=before, line="201")
+        assert await found.look([waited]) == {}
+        emulator.registers(phone)
+        await heard(names, ADDRESS)
+        assert (await found.look([waited]))[MAC].peer == "201"
+        assert await found.look([watched(before=before, line="201")]) == {}
+    assert emulator.asked("getvar") == []
+
+
+async def test_without_events_a_listing_that_lacked_the_peer_tells() -> None:
+    phone = Registered("201", ADDRESS, OLD)
+    emulator = AsteriskEmulator(channel="sip", patched=False, phones=[phone], rights=frozenset())
+    async with seen(emulator) as found:
+        waited = watched(before=Registration(user="u", peer="201", call_id=""), line="201")
+        assert await found.look([waited]) == {}
+        emulator.unregisters(phone)
+        assert await found.look([waited]) == {}
+        emulator.registers(phone)
+        assert (await found.look([waited]))[MAC].peer == "201"
+
+
+async def test_another_peer_at_the_address_is_the_phone_once_the_old_one_has_gone() -> None:
+    old = Registered("201", ADDRESS, OLD)
+    emulator = AsteriskEmulator(channel="sip", patched=False, phones=[old, Registered("305", ADDRESS, NEW)])
+    before = Registration(user="u", peer="201", call_id="")
+    async with seen(emulator) as found:
+        assert await found.look([watched(before=before)]) == {}
+        emulator.unregisters(old)
+        assert (await found.look([watched(before=before)]))[MAC].peer == "305"
+
+
+# chan-sccp
+
+
+async def test_an_sccp_phone_is_told_by_the_event_of_its_registration() -> None:
+    device = Device(MAC.device_name)
+    names: list[str] = []
+    async with seen(emulator := AsteriskEmulator(devices=[device])) as found:
+        found.follow(names.append)
+        phone = watched(software=Software.SCCP, before=None)
+        assert await found.look([phone]) == {}
+        emulator.device_unregisters(device)
+        assert await found.look([phone]) == {}
+        emulator.device_registers(device)
+        await heard(names, MAC.device_name)
+        told = (await found.look([phone]))[MAC]
+        assert (told.peer, told.evidence) == (MAC.device_name, f"{MAC.device_name} registered at chan-sccp")
+        assert await found.look([watched(software=Software.SCCP, before=None)]) == {}
+
+
+@pytest.mark.parametrize("seen_gone", [True, False])
+async def test_without_events_an_sccp_phone_is_told_by_the_time_of_its_registration(seen_gone: bool) -> None:
+    device = Device(MAC.device_name)
+    emulator = AsteriskEmulator(devices=[device], rights=frozenset({"system"}), run_together=True)
+    async with seen(emulator) as found:
+        phone = watched(software=Software.SCCP, before=None)
+        assert await found.look([phone]) == {}
+        emulator.device_unregisters(device)
+        if seen_gone:
+            assert await found.look([phone]) == {}
+        emulator.device_registers(device)
+        assert (await found.look([phone]))[MAC].address == "127.0.0.1"
+
+
+# What cannot be seen
+
+
+async def test_without_an_asterisk_nothing_is_seen() -> None:
+    found = Registrations(None, "pjsip", Calls(None, Registrar(None, "pjsip"), "pjsip"))
+    assert not any(found.observes(software) for software in Software)
+    assert await found.look([watched()]) == {}
+
+
+async def test_where_there_is_no_chan_sccp_the_sip_phones_are_seen_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    emulator = AsteriskEmulator(phones=[Registered("305", ADDRESS, NEW)], denied={"sccplistdevices"})
+    async with seen(emulator) as found:
+        both = [watched(), watched(mac=Mac.parse("001122334456"), software=Software.SCCP)]
+        assert list(await found.look(both)) == [MAC]
+        assert [software for software in Software if found.observes(software)] == [Software.SIP, Software.SIPE]
+        with pytest.raises(AsteriskRefused):
+            await found.look(both[1:])
+        monkeypatch.setattr(registrations, "UNABLE_SECONDS", 0)
+        assert found.observes(Software.SCCP)
+
+
+async def test_an_asterisk_that_has_gone_is_said_so() -> None:
+    async with AsteriskEmulator() as gone:
+        pass
+    async with connected(settings_for(gone)) as asterisk:
+        found = Registrations(asterisk, Registrar(asterisk, "sip"), "sip")
+        with pytest.raises(AsteriskAway):
+            await found.look([watched()])
+
+
+async def test_a_getvar_that_is_refused_ends_the_look_of_chan_sip() -> None:
+    phones = [Registered(str(number), f"192.0.2.{number}", "x") for number in range(1, 50)]
+    async with seen(AsteriskEmulator(channel="sip", phones=phones, denied={"getvar"})) as found:
+        with pytest.raises(AsteriskRefused):
+            await found.look([watched(mac=Mac.parse(f"{n:012X}"), address=f"192.0.2.{n}") for n in range(1, 50)])
+
+
+# The line of a target
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({}, "305"),
+        ({"wanted": config("201").encode()}, None),
+        ({"wanted": config("201").encode(), "unregistered": NotRestarted("two are there")}, None),
+        ({"wanted": config("201").encode(), "unregistered": NotRegistered("nobody is there")}, "201"),
+        ({"wanted": config("201").encode(), "registration": Registration(user="u", call_id=OLD)}, "201"),
+        ({"wanted": b"<not", "served": None}, None),
+    ],
+)
+def test_a_line_that_it_may_have_had_before_proves_nothing(changes: dict[str, Any], line: str | None) -> None:
+    assert Watched.of(target(**changes)).line == line
+
+
+# Events
+
+
+@pytest.mark.parametrize("rights", [{"system", "call"}, {"system"}, {"reporting"}])
+async def test_events_come_as_far_as_the_account_may_read_them(rights: set[str]) -> None:
+    phone, device = Registered("201", ADDRESS, OLD), Device(MAC.device_name)
+    names: list[str] = []
+    emulator = AsteriskEmulator(phones=[], devices=[device], rights=frozenset(rights))
+    async with seen(emulator) as found:
+        found.follow(names.append)
+        emulator.device_registers(device)
+        emulator.registers(phone)
+        await found.look([watched()])
+    assert (ADDRESS in names, MAC.device_name in names) == ("system" in rights, "call" in rights)
+
+
+async def test_only_the_events_that_are_listened_to_are_sent_where_asterisk_filters() -> None:
+    async with seen(emulator := AsteriskEmulator()):
+        (session,) = emulator.sessions
+        await until(lambda: len(session.filters) == 4)
+        assert session.mask == {"system", "call"}
+        assert sorted(session.filters) == [
+            "Event: ContactStatus",
+            "Event: DeviceStateChange",
+            "Event: DeviceStatus",
+            "Event: PeerStatus",
+        ]
+
+
+@pytest.mark.parametrize("event", ["Newexten", "PeerStatus"])
+async def test_a_flood_of_events_leaves_everybody_else_his_turn(event: str) -> None:
+    names: list[str] = []
+    emulator = AsteriskEmulator(phones=[Registered("305", ADDRESS, NEW)], denied={"filter"})
+    async with seen(emulator) as found:
+        found.follow(names.append)
+        longest, last, done = 0.0, time.perf_counter(), False
+
+        async def beat() -> None:
+            nonlocal longest, last
+            while not done:
+                await asyncio.sleep(0)
+                now = time.perf_counter()
+                longest, last = max(longest, now - last), now
+
+        beating = asyncio.create_task(beat())
+        for number in range(100):
+            for each in range(200):
+                peer = f"SIP/{number}-{each}"
+                emulator.emit("call", event, ("Peer", peer), ("PeerStatus", "Registered"), ("Address", ADDRESS))
+            await asyncio.sleep(0)
+        assert (await found.look([watched()]))[MAC].peer == "305"
+        done = True
+        await beating
+    assert len(names) == (20_000 if event == "PeerStatus" else 0)
+    assert longest < 1.0
+    assert len(found._registered_at) <= MOST_REMEMBERED
+
+
+_TEXT = st.text(st.characters(blacklist_characters="\r\n\0"), max_size=60)
+_NASTY = st.one_of(
+    _TEXT,
+    st.sampled_from(["305", "201", OLD, ADDRESS, "sip:305@192.0.2.7:5060", "sip:[", "sip:" * 500, "[::", "1" * 300]),
+)
+
+
+def _messages(*keys: str) -> st.SearchStrategy[list[Message]]:
+    return st.lists(st.dictionaries(st.sampled_from(keys), _NASTY).map(Message), max_size=6)
+
+
+class Answering:
+    """An Asterisk that lists what it is given."""
+
+    def __init__(self, told: list[Message]) -> None:
+        self.told = told
+
+    def listen(self, *_: object) -> None:
+        pass
+
+    async def listing(self, action: str, _fields: object = ()) -> list[Message]:
+        event = "ContactStatusDetail" if action.startswith("PJSIP") else "DeviceEntry"
+        return [Message({"event": event, **message.values}) for message in self.told]
+
+    async def action(self, _action: str, fields: list[tuple[str, str]]) -> Message:
+        assert re.fullmatch(
+            r"SIP_?PEER\([A-Za-z0-9._@+-]{1,80},(regcallid|register_callid)\)", dict(fields)["Variable"]
+        )
+        return self.told[0] if self.told else Message({})
+
+
+_LISTED = _messages(
+    *("endpointname", "aor", "uri", "viaaddress", "callid", "status", "objectname", "ipaddress", "ipport", "value"),
+    *("objectid", "reg_status", "reg_time", "active"),
+)
+
+
+@given(told=_LISTED, channel=st.sampled_from(["pjsip", "sip", "usecallmanager"]))
+async def test_whatever_is_listed_a_look_ends_well_and_its_words_can_be_shown(
+    told: list[Message], channel: str
+) -> None:
+    asterisk: Any = Answering(told)
+    found = Registrations(asterisk, channel, Calls(asterisk, Registrar(asterisk, channel), channel))
+    software = (Software.SIP, Software.SCCP)
+    for phone in [watched(software=each, before=before) for each in software for before in (watched().before, None)]:
+        for registered in (await found.look([phone])).values():
+            assert (registered.evidence + registered.call_id + registered.peer).isprintable()
+            assert len(registered.evidence) < 500
+            assert registered.call_id != OLD or phone.before is None
+
+
+@given(
+    events=_messages(
+        *(
+            "uri",
+            "endpointname",
+            "aor",
+            "peer",
+            "peerstatus",
+            "address",
+            "sccpdevice",
+            "devicestatus",
+            "device",
+            "state",
+        )
+    )
+)
+def test_whatever_an_event_says_what_is_told_of_it_can_be_shown(events: list[Message]) -> None:
+    listeners: list[Any] = []
+    asterisk: Any = Answering([])
+    asterisk.listen = lambda _event, heard: listeners.append(heard)
+    calls = Calls(asterisk, Registrar(asterisk, "pjsip"), "pjsip")
+    found = Registrations(asterisk, "pjsip", calls)
+    names: list[str] = []
+    for each in (found, calls):
+        each.follow(names.append)
+    for event in events:
+        for listener in listeners:
+            listener(event)
+    assert all(name.isprintable() and 0 < len(name) <= 200 for name in names)

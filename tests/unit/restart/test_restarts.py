@@ -1,0 +1,79 @@
+"""The order in which restart methods are tried, and what is told of it."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from cisisk.restart.cgi_keys import MACROS
+from cisisk.restart.method import Restarts
+from cisisk.model.target import InCall, NotRestarted, Target, Unreachable
+from cisisk.model.catalogue import Family
+from cisisk.model.errors import ConfigurationError
+from cisisk.model.mac import Mac
+from cisisk.model.phone import Software
+
+
+@dataclass
+class Method:
+    name: str
+    error: NotRestarted | None = None
+    way: str = "phone-http"
+    tried: list[Target] = field(default_factory=list)
+
+    async def restart(self, target: Target) -> None:
+        self.tried.append(target)
+        if self.error:
+            raise self.error
+
+
+def target(software: Software = Software.SIP) -> Target:
+    return Target(mac=Mac.parse("001122334455"), address="192.0.2.7", model="7942", software=software)
+
+
+def restarts(*methods: Method) -> Restarts:
+    return Restarts(methods, {software: [method.name for method in methods] for software in Software})
+
+
+async def test_the_first_method_that_is_accepted_is_the_last_that_is_tried() -> None:
+    methods = Method("a", NotRestarted("no")), Method("b"), Method("c")
+    attempt = await restarts(*methods).restart(target())
+    assert (attempt.outcome, attempt.method) == ("ok", "b")
+    assert [len(method.tried) for method in methods] == [1, 1, 0]
+
+
+async def test_when_none_is_accepted_every_reason_is_told_once_with_what_follows() -> None:
+    attempt = await restarts(
+        Method("a", NotRestarted("busy")), Method("b", NotRestarted("locked")), Method("c", NotRestarted("busy"))
+    ).restart(target())
+    assert attempt.method is None
+    assert attempt.outcome == "a, c: busy; b: locked. The phone takes the config at its next boot"
+
+
+async def test_a_phone_that_is_unreachable_one_way_is_not_waited_for_on_that_way_again() -> None:
+    methods = Method("a", Unreachable("silent")), Method("b"), Method("c", way="call manager")
+    attempt = await restarts(*methods).restart(target())
+    assert attempt.method == "c"
+    assert [len(method.tried) for method in methods] == [1, 0, 1]
+
+
+async def test_a_call_is_ended_by_no_other_method_either() -> None:
+    methods = Method("a", InCall("in a call")), Method("b", way="call manager")
+    attempt = await restarts(*methods).restart(target())
+    assert attempt.outcome == "a: in a call. The phone takes the config at its next boot"
+    assert methods[1].tried == []
+
+
+async def test_each_software_has_its_own_order() -> None:
+    sip, sccp = Method("sip"), Method("sccp")
+    order = Restarts([sip, sccp], {Software.SIP: ["sip"], Software.SIPE: [], Software.SCCP: ["sccp"]})
+    assert (await order.restart(target(Software.SCCP))).method == "sccp"
+    assert "restart.sipe" in (await order.restart(target(Software.SIPE))).outcome
+
+
+def test_a_method_that_does_not_exist_is_named_with_those_that_do() -> None:
+    with pytest.raises(ConfigurationError, match=r'restart.sip: unknown method "telepathy"; known are a'):
+        Restarts([Method("a")], {Software.SIP: ["telepathy"]})
+
+
+def test_the_families_with_a_published_key_sequence_are_families_of_the_catalogue() -> None:
+    assert set(MACROS) <= {str(family) for family in Family}

@@ -1,0 +1,371 @@
+"""A NOTIFY to a phone that answers all that phones are known to answer, late, twice, or not at all."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cisisk.config import PhoneSip
+from cisisk.model.target import NotRestarted, Registration, Target, Unreachable
+from cisisk.restart.sip_notify import SipNotify
+from cisisk.sip import digest
+from cisisk.sip import message
+from cisisk.sip.message import Request, Response
+from cisisk.sip.transaction import SipClient, Timers, read_stream
+from cisisk.model.mac import Mac
+from cisisk.model.phone import Software
+
+PHONE = "127.0.0.1"
+FAST = Timers(t1=0.02, t2=0.05, t4=0.2)
+CALL_ID = "0017e0aa-bbcc0002@192.0.2.7"
+Reply = Callable[[Request, int], list[tuple[int, dict[str, str]]]]
+"""What a phone answers to the n-th message, each with more headers; ``Via`` and the like can be replaced."""
+
+
+def config(transport: int = 2, name: str = "1001", **elements: str) -> bytes:
+    more = "".join(f"<{key}>{value}</{key}>" for key, value in elements.items())
+    return (
+        "<device><deviceProtocol>SIP</deviceProtocol><sipProfile><sipLines><line button='1'><featureID>9</featureID>"
+        f"<name>{name}</name></line></sipLines></sipProfile>"
+        f"<transportLayerProtocol>{transport}</transportLayerProtocol>{more}</device>"
+    ).encode()
+
+
+REGISTERED = Target(
+    mac=Mac.parse("001122334455"),
+    address=PHONE,
+    model="7965",
+    software=Software.SIP,
+    served=config(),
+    wanted=config(name="305"),
+    registration=Registration(user="1001", call_id=CALL_ID),
+)
+FIRST_IMAGE = replace(REGISTERED, model="CP-7960G", registration=None)
+
+
+def always(*statuses: int, **headers: str) -> Reply:
+    return lambda _request, _number: [(status, headers) for status in statuses]
+
+
+def answers(request: Request, replies: list[tuple[int, dict[str, str]]]) -> Iterator[bytes]:
+    for status, more in replies:
+        headers = {name: request.get(name) or "" for name in ("Via", "From", "To", "Call-ID", "CSeq")} | {
+            name.replace("_", "-"): value for name, value in more.items()
+        }
+        yield Response(tuple(headers.items()), status=status).render()
+
+
+class UdpPhone(asyncio.DatagramProtocol):
+    """Answers from another port than it listens on, if it is told to."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+        self.heard: list[Request] = []
+        self.errors: list[Exception] = []
+        self.transport: asyncio.DatagramTransport | None = None
+        self.answers_through: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]  # UDP's own kind
+        self.transport = self.answers_through = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        request = message.parse(data)
+        assert isinstance(request, Request)
+        self.heard.append(request)
+        assert self.answers_through is not None
+        for wire in answers(request, self.reply(request, len(self.heard))):
+            self.answers_through.sendto(wire, addr)
+
+
+@asynccontextmanager
+async def udp(
+    reply: Reply, seconds: float = 1, at: str = PHONE, **settings: str
+) -> AsyncIterator[tuple[UdpPhone, SipNotify]]:
+    loop = asyncio.get_running_loop()
+    transport, phone = await loop.create_datagram_endpoint(lambda: UdpPhone(reply), local_addr=(at, 0))
+    port = transport.get_extra_info("sockname")[1]
+    try:
+        async with SipClient(FAST) as client:
+            yield phone, SipNotify(client, PhoneSip(port=port, timeout=seconds, **settings))  # type: ignore[arg-type]  # tests wait less than a second
+    finally:
+        transport.close()
+
+
+@asynccontextmanager
+async def tcp(reply: Reply, prefix: bytes = b"") -> AsyncIterator[tuple[list[Request], SipNotify]]:
+    heard: list[Request] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while isinstance(request := await read_stream(reader), Request):
+                heard.append(request)
+                writer.write(prefix + b"".join(answers(request, reply(request, len(heard)))))
+                if not reply(request, len(heard)):
+                    break
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, PHONE, 0)
+    try:
+        async with SipClient(FAST) as client:
+            yield heard, SipNotify(client, PhoneSip(port=server.sockets[0].getsockname()[1], timeout=1))
+    finally:
+        server.close()
+
+
+@contextmanager
+def nobody() -> Iterator[int]:
+    """A port on which nobody will listen."""
+    with socket.socket() as probe:
+        probe.bind((PHONE, 0))
+        yield probe.getsockname()[1]
+
+
+async def test_a_registered_phone_is_told_with_the_call_id_of_its_registration() -> None:
+    async with udp(always(200)) as (phone, notify):
+        await notify.restart(REGISTERED)
+    (sent,) = phone.heard
+    assert sent.method == "NOTIFY"
+    assert sent.uri.startswith(f"sip:1001@{PHONE}:")
+    assert sent.uri.endswith(";transport=udp")
+    assert sent.get("To") == f"<{sent.uri}>"
+    assert "@" not in (sent.get("From") or "@")
+    assert message.parameter(sent.get("From") or "", "tag")
+    assert (sent.get("Event"), sent.get("Max-Forwards"), sent.get("CSeq")) == ("service-control", "70", "1 NOTIFY")
+    assert message.parameter(sent.get("Via") or "", "rport") == ""
+    assert (message.branch(sent) or "").startswith("z9hG4bK")
+    stamp = "{00000000-0000-0000-0000-000000000000}"
+    assert sent.body.decode() == (
+        f"action=restart\r\nRegisterCallId={{{CALL_ID}}}\r\nConfigVersionStamp={stamp}\r\n"
+        f"DialplanVersionStamp={stamp}\r\nSoftkeyVersionStamp={stamp}\r\n"
+    )
+
+
+async def test_what_a_restart_does_not_look_at_makes_it_a_reset() -> None:
+    async with udp(always(200)) as (phone, notify):
+        await notify.restart(replace(REGISTERED, wanted=config(loadInformation="SIP45.9-4-2SR3-1S")))
+    assert phone.heard[0].body.startswith(b"action=reset\r\n")
+
+
+async def test_a_7960_with_a_sip_image_is_told_to_check_sync_without_a_body() -> None:
+    async with udp(always(200)) as (phone, notify):
+        await notify.restart(FIRST_IMAGE)
+    assert (phone.heard[0].get("Event"), phone.heard[0].body) == ("check-sync", b"")
+    assert phone.heard[0].get("Content-Type") is None
+
+
+async def test_over_udp_it_is_sent_again_until_it_is_answered_and_a_provisional_answer_slows_that_down() -> None:
+    def reply(_request: Request, number: int) -> list[tuple[int, dict[str, str]]]:
+        return {3: [(100, {})], 5: [(200, {})]}.get(number, [])
+
+    async with udp(reply) as (phone, notify):
+        await notify.restart(REGISTERED)
+    assert len(phone.heard) == 5
+    assert len({message.branch(sent) for sent in phone.heard}) == 1
+
+
+async def test_a_phone_is_reached_over_ipv6_however_its_address_is_written() -> None:
+    async with udp(always(200), at="::1") as (phone, notify):
+        await notify.restart(replace(REGISTERED, address="0:0::0:1"))
+    assert "[::1]:" in (phone.heard[0].get("Via") or "")
+
+
+async def test_an_answer_from_another_port_of_the_phone_counts() -> None:
+    loop = asyncio.get_running_loop()
+    async with udp(always(200)) as (phone, notify):
+        other, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=(PHONE, 0))
+        phone.answers_through = other
+        await notify.restart(REGISTERED)
+        other.close()
+    assert len(phone.heard) == 1
+
+
+async def test_an_answer_from_another_address_does_not_count() -> None:
+    loop = asyncio.get_running_loop()
+    async with udp(always(200), seconds=0.1) as (phone, notify):
+        other, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.2", 0))
+        phone.answers_through = other
+        with pytest.raises(Unreachable, match="no answer over SIP from UDP port"):
+            await notify.restart(REGISTERED)
+        other.close()
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"Via": "SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKother"},
+        {"CSeq": "1 REGISTER"},
+        {"CSeq": "NOTIFY"},
+        {"Via": "no via"},
+    ],
+)
+async def test_an_answer_to_something_else_is_passed_over(forged: dict[str, str]) -> None:
+    async with udp(lambda *_: [(200, forged), (404, {})]) as (_, notify):
+        with pytest.raises(NotRestarted, match="answered 404"):
+            await notify.restart(REGISTERED)
+
+
+async def test_what_is_no_sip_is_passed_over() -> None:
+    async with udp(always(200)) as (phone, notify):
+        original = phone.datagram_received
+
+        def received(data: bytes, addr: tuple[str, int]) -> None:
+            assert phone.transport is not None
+            for garbage in (b"", b"\0" * 2000, b"SIP/2.0 200 OK\r\n", data):
+                phone.transport.sendto(garbage, addr)
+            original(data, addr)
+
+        phone.datagram_received = received  # type: ignore[method-assign]  # this phone only
+        await notify.restart(REGISTERED)
+
+
+async def test_a_repeated_answer_finds_the_socket_still_open() -> None:
+    loop = asyncio.get_running_loop()
+    async with udp(always(200)) as (phone, notify):
+        await notify.restart(REGISTERED)
+        for _ in range(3):  # what closes a socket does it in a later turn of the loop
+            await asyncio.sleep(0)
+        host, _, port = (message.split(phone.heard[0].get("Via") or "", ";")[0].split()[1]).rpartition(":")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as repeating:
+            repeating.setblocking(False)
+            await loop.sock_connect(repeating, (host, int(port)))
+            repeating.send(b"SIP/2.0 200 OK\r\n\r\n")
+            repeating.send(b"SIP/2.0 200 OK\r\n\r\n")
+            assert repeating.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+
+
+@pytest.mark.parametrize("status", [status for status in range(300, 700, 3) if status not in (401, 407)])
+async def test_every_refusal_has_words(status: int) -> None:
+    async with udp(always(status)) as (_, notify):
+        with pytest.raises(NotRestarted, match=f"the phone answered {status} over SIP: [a-z]"):
+            await notify.restart(REGISTERED)
+
+
+async def test_a_silent_phone_is_given_up_after_the_time_out() -> None:
+    async with udp(always(), seconds=0.2) as (phone, notify):
+        with pytest.raises(Unreachable, match=r"within 0.2 s"):
+            await notify.restart(REGISTERED)
+    assert len(phone.heard) > 2
+
+
+async def test_a_phone_that_is_only_trying_is_told_apart_from_a_silent_one() -> None:
+    async with udp(always(100), seconds=0.1) as (_, notify):
+        with pytest.raises(Unreachable, match="is trying"):
+            await notify.restart(REGISTERED)
+
+
+@pytest.mark.parametrize("transport", [1, 2])
+async def test_a_closed_port_is_noticed_at_once(transport: int) -> None:
+    with nobody() as port:
+        async with SipClient(FAST) as client:
+            with pytest.raises(Unreachable, match="nobody answers SIP at"):
+                await SipNotify(client, PhoneSip(port=port, timeout=30)).restart(
+                    replace(REGISTERED, served=config(transport))
+                )
+
+
+@pytest.mark.parametrize("status", [401, 407])
+async def test_a_challenge_is_answered_with_the_configured_credentials(status: int) -> None:
+    asks, answers = digest.CHALLENGED[status]
+
+    def reply(request: Request, number: int) -> list[tuple[int, dict[str, str]]]:
+        return [(200, {})] if request.get(answers) else [(status, {asks: 'Digest realm="phone",nonce="1",qop="auth"'})]
+
+    async with udp(reply, username="admin", password="secret") as (phone, notify):
+        await notify.restart(REGISTERED)
+    first, second = phone.heard
+    assert (first.get("CSeq"), second.get("CSeq")) == ("1 NOTIFY", "2 NOTIFY")
+    assert first.get("Call-ID") == second.get("Call-ID")
+    assert message.branch(first) != message.branch(second)
+    assert first.body == second.body
+    assert 'username="admin"' in (second.get(answers) or "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "asks", "reason"),
+    [
+        ({}, 'Digest realm="phone",nonce="1"', r"asks for credentials over SIP \(401\), and phone_sip.username is not"),
+        ({"username": "admin"}, 'Digest realm="phone",nonce="1"', "did not accept phone_sip.username"),
+        ({"username": "admin"}, 'Digest realm="phone",nonce="1",algorithm=SHA-256', "a way that is not known here"),
+    ],
+)
+async def test_a_challenge_that_cannot_be_met_is_told(settings: dict[str, str], asks: str, reason: str) -> None:
+    async with udp(lambda *_: [(401, {"WWW-Authenticate": asks})], **settings) as (phone, notify):
+        with pytest.raises(NotRestarted, match=reason):
+            await notify.restart(REGISTERED)
+    assert len(phone.heard) <= 2
+
+
+async def test_a_phone_that_is_configured_for_tcp_is_asked_over_tcp() -> None:
+    async with tcp(always(100, 200), prefix=b"\r\n\r\n") as (heard, notify):
+        await notify.restart(replace(REGISTERED, served=config(transport=1)))
+    assert heard[0].uri.endswith(";transport=tcp")
+    assert (heard[0].get("Via") or "").startswith("SIP/2.0/TCP ")
+
+
+async def test_a_connection_that_the_phone_closes_is_told() -> None:
+    async with tcp(always()) as (_, notify):
+        with pytest.raises(Unreachable, match="the connection was closed"):
+            await notify.restart(replace(REGISTERED, served=config(transport=1)))
+
+
+async def test_a_connection_that_brings_no_sip_is_told() -> None:
+    async with tcp(always(200), prefix=b"HTTP/1.1 200 OK\r\n\r\n") as (_, notify):
+        with pytest.raises(Unreachable, match="no SIP"):
+            await notify.restart(replace(REGISTERED, served=config(transport=1)))
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        (replace(REGISTERED, registration=None), "Call-ID of its registration, which its call manager alone knows"),
+        (replace(REGISTERED, registration=Registration(user="1", call_id="")), "its call manager alone knows"),
+        (replace(REGISTERED, registration=None, unregistered=Unreachable("Asterisk is away")), "Asterisk is away"),
+        (replace(REGISTERED, software=Software.SCCP), "speaks SCCP"),
+        (replace(REGISTERED, served=config(transport=3)), "TLS"),
+        (replace(FIRST_IMAGE, served=None), "first line is not known"),
+        (replace(FIRST_IMAGE, served=b"<device>"), "first line is not known"),
+        (replace(REGISTERED, address=None), "address is not known"),
+    ],
+)
+async def test_a_phone_that_cannot_be_told_from_here_is_not_asked(target: Target, reason: str) -> None:
+    async with SipClient(FAST) as client:
+        with pytest.raises(NotRestarted, match=reason):
+            await SipNotify(client, PhoneSip()).restart(target)
+
+
+HOSTILE = st.text(st.one_of(st.sampled_from("\r\n\0{}=<>@:; "), st.characters()), max_size=30)
+
+
+@given(
+    st.one_of(
+        st.builds(Registration, user=HOSTILE, call_id=st.just(CALL_ID)),
+        st.builds(Registration, user=st.just("1001"), call_id=HOSTILE),
+    )
+)
+async def test_no_registration_adds_a_header_or_a_line_of_the_body(registration: Registration) -> None:
+    target = replace(REGISTERED, registration=registration)
+    async with udp(always(200), seconds=0.5) as (phone, notify):
+        try:
+            await notify.restart(target)
+        except NotRestarted:
+            assert not phone.heard
+            return
+    (sent,) = phone.heard
+    assert sorted(name for name, _ in sent.headers) == sorted(
+        ["Via", "Max-Forwards", "From", "To", "Call-ID", "Contact", "Event", "Subscription-State", "Content-Type",
+         "CSeq", "Content-Length"]
+    )  # fmt: skip
+    assert len(sent.body.splitlines()) == 5
+    assert b"\0" not in sent.body
+
+
+def test_the_password_is_in_no_text() -> None:
+    assert "secret" not in repr(PhoneSip(username="admin", password="secret"))

@@ -1,0 +1,191 @@
+"""SIP messages: what is read, what is refused, and that no value can break out of its place."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cisisk.sip import digest
+from cisisk.sip import message
+from cisisk.sip.message import MAX_BYTES, MAX_HEADERS, Malformed, Request, Response, Unsendable
+
+NOTIFY = (
+    b"NOTIFY sip:1001@192.0.2.7:5060 SIP/2.0\r\nv: SIP/2.0/UDP 192.0.2.5:5060;branch=z9hG4bK1\r\nSubject : I know\r\n"
+    b"  you are there\r\nCSeq: 1 NOTIFY\r\nl: 3\r\n\r\nabcd"
+)
+HOSTILE = st.text(st.one_of(st.sampled_from('\r\n\0:;,<>@" \t\\={}'), st.characters()), max_size=40)
+
+
+def response(*headers: tuple[str, str], status: int = 200) -> Response:
+    return Response(headers, status=status)
+
+
+def test_a_request_is_read_with_compact_names_folded_lines_and_only_its_own_body() -> None:
+    read = message.parse(NOTIFY)
+    assert isinstance(read, Request)
+    assert (read.method, read.uri, read.body) == ("NOTIFY", "sip:1001@192.0.2.7:5060", b"abc")
+    assert read.get("subject") == "I know you are there"
+    assert message.branch(read) == "z9hG4bK1"
+    assert message.cseq_method(read) == "NOTIFY"
+
+
+def test_a_response_is_read_with_or_without_a_reason() -> None:
+    for start, reason in ((b"SIP/2.0 481 Call/Transaction Does Not Exist", "Call/Transaction Does Not Exist"),
+                          (b"SIP/2.0 481 ", "")):  # fmt: skip
+        read = message.parse(start + b"\r\n\r\n")
+        assert isinstance(read, Response)
+        assert (read.status, read.reason) == (481, reason)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\r\n\r\n",
+        b"SIP/2.0 200 OK\r\n",
+        b"SIP/2.0 099 OK\r\n\r\n",
+        b"SIP/2.0 700 OK\r\n\r\n",
+        b"SIP/3.0 200 OK\r\n\r\n",
+        b"NOTIFY sip:a@b HTTP/1.1\r\n\r\n",
+        b"NO TIFY sip:a@b SIP/2.0\r\n\r\n",
+        b"SIP/2.0 200 OK\r\nno header\r\n\r\n",
+        b"SIP/2.0 200 OK\r\nTo: a\rb\r\n\r\n",
+        b"SIP/2.0 200 OK\r\nTo: a\nVia: b\r\n\r\n",
+        b"SIP/2.0 200 OK\r\nTo: a\0b\r\n\r\n",
+        b"SIP/2.0 200 \xff\r\n\r\n",
+        b"SIP/2.0 200 OK\r\nContent-Length: 5\r\n\r\nfour",
+        b"SIP/2.0 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"SIP/2.0 200 OK\r\nContent-Length: 0\r\nl: 0\r\n\r\n",
+        b"SIP/2.0 200 OK\r\n" + b"To: a\r\n" * (MAX_HEADERS + 1) + b"\r\n",
+        b"SIP/2.0 200 OK\r\n\r\n" + b"x" * MAX_BYTES,
+    ],
+)
+def test_what_is_no_message_or_too_much_of_one_is_refused(data: bytes) -> None:
+    with pytest.raises(Malformed):
+        message.parse(data)
+
+
+@given(st.binary(max_size=300), st.integers(0, len(NOTIFY)))
+def test_any_bytes_are_read_or_refused(data: bytes, cut: int) -> None:
+    for candidate in (data, NOTIFY[:cut] + data + NOTIFY[cut:]):
+        try:
+            read = message.parse(candidate)
+        except Malformed:
+            continue
+        assert len(read.headers) <= MAX_HEADERS
+        assert not any(character in value for _, value in read.headers for character in "\r\n\0")
+
+
+@given(HOSTILE, HOSTILE, st.binary(max_size=50))
+def test_no_value_adds_a_header_to_a_request(user: str, value: str, body: bytes) -> None:
+    try:
+        uri = f"sip:{message.user_part(user)}@192.0.2.7"
+        wire = Request((("To", f"<{uri}>"), ("X-Any", value)), body, method="NOTIFY", uri=uri).render()
+    except Unsendable:
+        return
+    read = message.parse(wire)
+    assert isinstance(read, Request)
+    assert [name for name, _ in read.headers] == ["To", "X-Any", "Content-Length"]
+    assert (read.uri, read.get("X-Any"), read.body) == (uri, value.strip(" \t"), body)
+
+
+@given(HOSTILE)
+def test_no_user_leaves_its_place_in_a_uri(user: str) -> None:
+    try:
+        escaped = message.user_part(user)
+    except Unsendable:
+        return
+    assert not set(escaped) & set('\r\n\0<>@:" ')
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request((), method="NO TIFY", uri="sip:a@b"),
+        Request((), method="NOTIFY", uri="sip:a b"),
+        Request((), method="NOTIFY", uri="sip:a\r\nb"),
+        Request((("Bad name", "x"),), method="NOTIFY", uri="sip:a@b"),
+        Request((("Content-Length", "5"),), method="NOTIFY", uri="sip:a@b"),
+        Request((("To", "\ud800"),), method="NOTIFY", uri="sip:a@b"),
+    ],
+)
+def test_what_would_break_a_request_is_not_sent(request_: Request) -> None:
+    with pytest.raises(Unsendable):
+        request_.render()
+
+
+@pytest.mark.parametrize(
+    ("vias", "branch"),
+    [
+        (["SIP/2.0/UDP a;branch=z9;rport"], "z9"),
+        (['SIP/2.0/UDP a;x="y;branch=no";branch=z9'], "z9"),
+        (["SIP/2.0/UDP a;branch=z9", "SIP/2.0/UDP b;branch=z8"], None),
+        (["SIP/2.0/UDP a;branch=z9, SIP/2.0/UDP b;branch=z8"], None),
+        (["SIP/2.0/UDP a"], None),
+        ([], None),
+    ],
+)
+def test_a_response_has_come_back_when_its_only_via_has_the_branch(vias: list[str], branch: str | None) -> None:
+    assert message.branch(response(*(("Via", via) for via in vias))) == branch
+
+
+def test_a_challenge_is_answered_as_the_example_of_rfc_2617_is() -> None:
+    """RFC 2617 3.5: the same sum that RFC 7616 keeps for MD5."""
+    asked = response(
+        ("WWW-Authenticate", "Basic realm=x"),
+        (
+            "WWW-Authenticate",
+            (
+                'Digest realm="testrealm@host.com", qop="auth,auth-int", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", '
+                'opaque="5ccc069c403ebaf9f0171e9517f40e41"'
+            ),
+        ),
+        status=401,
+    )
+    answer = digest.answer(
+        digest.challenge_of(asked),
+        method="GET",
+        uri="/dir/index.html",
+        username="Mufasa",
+        password="Circle Of Life",
+        cnonce="0a4f113b",
+    )
+    assert 'response="6629fae49393a05397450978507c4ef1"' in answer
+    assert 'opaque="5ccc069c403ebaf9f0171e9517f40e41"' in answer
+    assert "Circle" not in answer
+
+
+def test_a_challenge_without_qop_is_answered_in_the_old_way() -> None:
+    asked = response(("Proxy-Authenticate", 'Digest realm="a\\"b",nonce="n",algorithm=md5'), status=407)
+    answer = digest.answer(
+        digest.challenge_of(asked), method="NOTIFY", uri="sip:a@b", username="u", password="p", cnonce="unused"
+    )
+    assert 'realm="a\\"b"' in answer
+    assert "algorithm=MD5" in answer
+    assert "cnonce" not in answer
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        'Digest realm="r",nonce="n",algorithm=SHA-256',
+        'Digest realm="r",nonce="n",qop="auth-int"',
+        'Digest realm="r"',
+        "Basic realm=r",
+        "",
+    ],
+)
+def test_a_challenge_that_wants_something_else_is_not_answered(asked: str) -> None:
+    with pytest.raises(digest.Unanswerable):
+        digest.challenge_of(response(("WWW-Authenticate", asked), status=401))
+
+
+@given(HOSTILE, HOSTILE, HOSTILE)
+def test_no_challenge_and_no_username_breaks_out_of_the_answer(realm: str, nonce: str, username: str) -> None:
+    challenge = digest.Challenge(realm=realm, nonce=nonce, opaque=None, algorithm=None, with_qop=True)
+    try:
+        answer = digest.answer(challenge, method="NOTIFY", uri="sip:a@b", username=username, password="p", cnonce="c")
+        wire = Response((("Authorization", answer),), status=200).render()
+    except Unsendable:
+        return
+    assert len(message.parse(wire).headers) == 2
+    assert len(message.split(answer.removeprefix("Digest "), ",")) == 8
