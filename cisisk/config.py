@@ -58,7 +58,7 @@ def _secret() -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
+class ServerSettings:
     """``[server]``: the API, and what phones ask over plain HTTP."""
 
     host: str = _address("0.0.0.0")  # noqa: S104 -- an appliance serves its LAN; one address can be named instead
@@ -72,14 +72,14 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Data:
+class DataSettings:
     """``[data]``: what must survive."""
 
     dir: Path = Path("/var/lib/cisisk")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Provisioning:
+class ProvisioningSettings:
     """``[provisioning]``: the served directory, and who is served what.
 
     An empty root means ``tftpboot`` in the data directory. ``decoys`` are MACs that exist for nobody.
@@ -94,7 +94,7 @@ class Provisioning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tftp:
+class TftpSettings:
     """``[tftp]``: the embedded TFTP server.
 
     ``port_range`` (``40000-40003``) fixes the ports it replies from, ``single_port`` makes it reply from ``port``.
@@ -118,7 +118,7 @@ class Tftp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProvisioningHttp:
+class ProvisioningHttpSettings:
     """``[provisioning_http]``: the served directory over HTTP, for the phones that ask there first."""
 
     enabled: bool = True
@@ -127,7 +127,7 @@ class ProvisioningHttp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ftp:
+class FtpSettings:
     """``[ftp]``: the administrators' way into the served directory. With a certificate TLS is required.
 
     ``passive_ports`` (``30000-30049``) are those that clients open data connections to.
@@ -153,7 +153,7 @@ class Ftp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FetchLog:
+class FetchLogSettings:
     """``[fetch_log]``: how long fetches are remembered, and how many of them at most; whichever is less."""
 
     days: int = _number(90, 1, 3650)
@@ -161,11 +161,11 @@ class FetchLog:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asterisk:
+class AsteriskSettings:
     """``[asterisk]``: the manager interface (AMI) of the PBX that phones register at. Without a host it is not used.
 
-    ``channel`` is what speaks SIP there: ``pjsip``; ``sip``, which is chan_sip up to Asterisk 20 with the
-    usecallmanager patch; ``usecallmanager``, the chan_sip that the same patch brings to Asterisk 22.
+    ``channel`` is what speaks SIP there: ``pjsip``; ``sip``, which is chan_sip up to AsteriskSettings 20 with the
+    usecallmanager patch; ``usecallmanager``, the chan_sip that the same patch brings to AsteriskSettings 22.
     """
 
     host: str = ""
@@ -177,7 +177,7 @@ class Asterisk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PhoneHttp:
+class PhoneHttpSettings:
     """``[phone_http]``: how a phone's own web server is called. Without a username each call gets its own credentials.
 
     ``timeout`` is in seconds and bounds one call; ``port`` is 80 on every phone.
@@ -190,7 +190,7 @@ class PhoneHttp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PhoneSip:
+class PhoneSipSettings:
     """``[phone_sip]``: how a phone itself is asked over SIP; with credentials if it wants some.
 
     ``timeout`` is in seconds. RFC 3261 waits for 32 (timer F), across the internet; whoever waits for a switch here
@@ -204,7 +204,7 @@ class PhoneSip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restart:
+class RestartSettings:
     """``[restart]``: the restart methods to try, in order, by the phone's software."""
 
     sip: tuple[str, ...] = ("ami-pjsip", "ami-sip", "sip-notify", "cgi-init-restart", "cgi-keys")
@@ -213,7 +213,7 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Switch:
+class SwitchSettings:
     """``[switch]``: how a switch goes about it, unless it is asked to do otherwise.
 
     ``fetch_seconds`` is what a phone has to come for its config: a 7942 that is reset takes one minute, and some more
@@ -236,7 +236,7 @@ class Switch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Auth:
+class AuthSettings:
     """``[auth]``: how long a login lasts, and whether strangers may register."""
 
     access_token_minutes: int = _number(15, 1, 1440)
@@ -245,7 +245,7 @@ class Auth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PhoneLogin:
+class PhoneLoginSettings:
     """``[phone_login]``: how long people stay logged in on phones, and on how many.
 
     ``maximum_minutes`` (0: no end), ``logout_at`` (times of the day such as ``20:00``, as the machine's clock shows
@@ -273,7 +273,7 @@ class PhoneLogin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Log:
+class LogSettings:
     """``[log]``: what goes to standard error."""
 
     level: str = _one_of("info", "debug", "warning", "error")
@@ -284,21 +284,21 @@ class Log:
 class Settings:
     """Every setting of the appliance."""
 
-    server: Server = field(default_factory=Server)
-    data: Data = field(default_factory=Data)
-    provisioning: Provisioning = field(default_factory=Provisioning)
-    tftp: Tftp = field(default_factory=Tftp)
-    provisioning_http: ProvisioningHttp = field(default_factory=ProvisioningHttp)
-    ftp: Ftp = field(default_factory=Ftp)
-    fetch_log: FetchLog = field(default_factory=FetchLog)
-    asterisk: Asterisk = field(default_factory=Asterisk)
-    phone_http: PhoneHttp = field(default_factory=PhoneHttp)
-    phone_sip: PhoneSip = field(default_factory=PhoneSip)
-    restart: Restart = field(default_factory=Restart)
-    switch: Switch = field(default_factory=Switch)
-    auth: Auth = field(default_factory=Auth)
-    phone_login: PhoneLogin = field(default_factory=PhoneLogin)
-    log: Log = field(default_factory=Log)
+    server: ServerSettings = field(default_factory=ServerSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    provisioning: ProvisioningSettings = field(default_factory=ProvisioningSettings)
+    tftp: TftpSettings = field(default_factory=TftpSettings)
+    provisioning_http: ProvisioningHttpSettings = field(default_factory=ProvisioningHttpSettings)
+    ftp: FtpSettings = field(default_factory=FtpSettings)
+    fetch_log: FetchLogSettings = field(default_factory=FetchLogSettings)
+    asterisk: AsteriskSettings = field(default_factory=AsteriskSettings)
+    phone_http: PhoneHttpSettings = field(default_factory=PhoneHttpSettings)
+    phone_sip: PhoneSipSettings = field(default_factory=PhoneSipSettings)
+    restart: RestartSettings = field(default_factory=RestartSettings)
+    switch: SwitchSettings = field(default_factory=SwitchSettings)
+    auth: AuthSettings = field(default_factory=AuthSettings)
+    phone_login: PhoneLoginSettings = field(default_factory=PhoneLoginSettings)
+    log: LogSettings = field(default_factory=LogSettings)
 
     def __post_init__(self) -> None:
         """Refuse what each key alone cannot show.

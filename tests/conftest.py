@@ -14,3 +14,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.fail(f"not installed: {', '.join(missing)}")
         if missing:
             pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name parameters that are bytes or long texts by their argument and number.
+
+    Some of them hold times or compressed bytes, which differ between the processes of pytest-xdist; long ones cannot
+    be read in a report.
+    """
+    return argname if isinstance(val, bytes) or (isinstance(val, str) and len(val) > 30) else None

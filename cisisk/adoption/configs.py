@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from cisisk.provisioning.phone_locks import Turns
 from cisisk.model import sep_config
 from cisisk.model.deployment import Origin
 from cisisk.model.errors import Conflict, NotFound, StorageFailed
@@ -18,6 +17,7 @@ from cisisk.model.phone import Phone, Software
 from cisisk.model.sep_config import SepConfig
 from cisisk.model.user import Actor
 from cisisk.provisioning.library import ChangedMeanwhile, Library, Snapshot, Stamp
+from cisisk.provisioning.phone_locks import PhoneLocks
 from cisisk.provisioning.uploads import config_mac
 from cisisk.store import audit, configs, deployments, phones, profiles
 from cisisk.store.configs import Served
@@ -35,7 +35,7 @@ _ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class AdoptedConfig:
     """What became of a config that was to be taken over.
 
     Attributes:
@@ -49,7 +49,7 @@ class Taken:
     is_served: bool
 
 
-class Adoption:
+class ConfigAdoption:
     """Takes configs in, each in the turn of its phone, so that no switch is raced.
 
     Args:
@@ -57,7 +57,7 @@ class Adoption:
         max_config_bytes: the largest config that is accepted.
     """
 
-    def __init__(self, db: Database, library: Library, turns: Turns, max_config_bytes: int) -> None:
+    def __init__(self, db: Database, library: Library, turns: PhoneLocks, max_config_bytes: int) -> None:
         self._db = db
         self._library = library
         self._turns = turns
@@ -132,7 +132,7 @@ class Adoption:
             raise Conflict(str(error)) from error
         await self._refresh()
 
-    async def take_over(self, actor: Actor, mac: Mac, content: bytes, config: SepConfig, owner: str) -> Taken:
+    async def take_over(self, actor: Actor, mac: Mac, content: bytes, config: SepConfig, owner: str) -> AdoptedConfig:
         """Make a profile of a config that another server has served to the phone, and serve it, unless another one is.
 
         The phone is added if it is not in the inventory. A config that was taken over once changes nothing any more,
@@ -155,10 +155,10 @@ class Adoption:
                 served = await configs.served_to(tx, mac)
                 is_unfinished = known is None and served is not None and served.pending == sha256
                 if profile is not None and not is_unfinished:
-                    return Taken(added=False, made=False, is_served=True)
+                    return AdoptedConfig(added=False, made=False, is_served=True)
                 phone = await phones.find(tx, mac)
                 if profile is None and phone is not None and _is_a_profiles(sha256, known, served, phone):
-                    return Taken(added=False, made=False, is_served=True)
+                    return AdoptedConfig(added=False, made=False, is_served=True)
                 is_added = phone is None
                 if is_added:
                     await phones.add(tx, actor, mac, {"name": _label(config)})
@@ -173,7 +173,7 @@ class Adoption:
                     await configs.belongs_to(tx, mac, profile)
             if known is None:
                 await self._serve_taken(actor, mac, content, profile)
-            return Taken(added=is_added, made=True, is_served=known is None or known.sha256 == sha256)
+            return AdoptedConfig(added=is_added, made=True, is_served=known is None or known.sha256 == sha256)
 
     async def _serve_taken(self, actor: Actor, mac: Mac, content: bytes, profile: str) -> None:
         try:
@@ -300,17 +300,17 @@ def _profile_of(mac: Mac, content: bytes, config: SepConfig, owner: str) -> dict
     return {
         "user_uuid": owner,
         "name": f"{label} ({mac.device_name})" if label else mac.device_name,
-        "description": f"Taken over from {mac.config_name}",
+        "description": f"AdoptedConfig over from {mac.config_name}",
         "cnf_xml": content,
         # Of a SIP config it cannot be told which of the two kinds of SIP software it is for.
         "software_type": Software.SCCP if config.speaks == "SCCP" else None,
     }
 
 
-class FromThreads:
+class ThreadsafeAdoption:
     """``adoption`` for the threads of the protocols, which wait for the answer."""
 
-    def __init__(self, adoption: Adoption) -> None:
+    def __init__(self, adoption: ConfigAdoption) -> None:
         self._adoption = adoption
         self._loop = asyncio.get_running_loop()
 

@@ -16,13 +16,13 @@ from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 
-from cisisk.adoption.configs import Adoption
-from cisisk.provisioning.firmware import load_findings
+from cisisk.adoption.configs import ConfigAdoption
 from cisisk.model import sep_config
 from cisisk.model.errors import Conflict, Invalid, TooLarge
 from cisisk.model.mac import Mac
 from cisisk.model.sep_config import FindingCode, SepConfig
 from cisisk.model.user import Actor
+from cisisk.provisioning.firmware import load_findings
 from cisisk.provisioning.library import Library, open_below, precedence, regular_files
 from cisisk.provisioning.uploads import Uploads, check_path, config_mac
 
@@ -33,7 +33,7 @@ _OF_A_PHONE = re.compile(r"(.*/)?SEP[0-9A-F]{12}\.cnf.*", re.IGNORECASE | re.ASC
 """Configs, and the copies that people and programs make of them."""
 
 
-class NoteKind(StrEnum):
+class ImportNoteKind(StrEnum):
     """What there is to say about a file."""
 
     DUPLICATE = "duplicate"
@@ -49,16 +49,16 @@ class NoteKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class ImportNote:
     """Something to know about one file. ``message`` never quotes a secret."""
 
     path: str
-    kind: NoteKind
+    kind: ImportNoteKind
     message: str
 
 
 @dataclass(slots=True)
-class Report:
+class ImportReport:
     """What became of a directory.
 
     Attributes:
@@ -72,7 +72,7 @@ class Report:
     profiles: int = 0
     files: int = 0
     unchanged: int = 0
-    notes: list[Note] = field(default_factory=list)
+    notes: list[ImportNote] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
         """The same in numbers, for the audit log."""
@@ -80,12 +80,12 @@ class Report:
         made = {"phones": self.phones, "profiles": self.profiles, "files": self.files, "unchanged": self.unchanged}
         return made | dict(kinds)
 
-    def note(self, path: str, kind: NoteKind, message: str) -> None:
+    def note(self, path: str, kind: ImportNoteKind, message: str) -> None:
         """Add one."""
-        self.notes.append(Note(path, kind, message))
+        self.notes.append(ImportNote(path, kind, message))
 
 
-class Takeover:
+class DirectoryImport:
     """Takes directories over, one at a time.
 
     Args:
@@ -96,7 +96,7 @@ class Takeover:
 
     def __init__(
         self,
-        adoption: Adoption,
+        adoption: ConfigAdoption,
         library: Library,
         uploads: Uploads,
         threads: ThreadPoolExecutor,
@@ -112,7 +112,7 @@ class Takeover:
         self._served = served
         self._busy = asyncio.Lock()
 
-    async def run(self, actor: Actor, directory: Path, owner: str) -> Report:
+    async def run(self, actor: Actor, directory: Path, owner: str) -> ImportReport:
         """Take ``directory`` over.
 
         Args:
@@ -144,37 +144,39 @@ class Takeover:
             reason = f"{directory} and {self._served}, which is served already, lie in one another"
             raise Invalid.field("directory", reason)
 
-    async def _take(self, actor: Actor, source: "_Source", owner: str) -> Report:
-        report = Report()
+    async def _take(self, actor: Actor, source: "_Source", owner: str) -> ImportReport:
+        report = ImportReport()
         configs: dict[Mac, tuple[str, SepConfig]] = {}
         paths = await asyncio.to_thread(source.paths)
         for path in source.passed_over:
             report.note(
-                path, NoteKind.SKIPPED, "Hidden, a link or a device, or a folder that is too deep or not readable"
+                path, ImportNoteKind.SKIPPED, "Hidden, a link or a device, or a folder that is too deep or not readable"
             )
         for path in paths:
             mac = config_mac(path)
             try:
                 if mac in configs:
-                    report.note(path, NoteKind.DUPLICATE, f"The same phone's as {configs[mac][0]}, which was taken")
+                    report.note(
+                        path, ImportNoteKind.DUPLICATE, f"The same phone's as {configs[mac][0]}, which was taken"
+                    )
                 elif mac is not None:
                     config = await self._take_config(actor, source, path, mac, owner, report)
                     configs[mac] = path, config
                 elif _OF_A_PHONE.fullmatch(path):
                     report.note(
-                        path, NoteKind.SKIPPED, "Looks like a copy of a phone's config, and no phone asks for it"
+                        path, ImportNoteKind.SKIPPED, "Looks like a copy of a phone's config, and no phone asks for it"
                     )
                 else:
                     await asyncio.get_running_loop().run_in_executor(
                         self._threads, self._take_file, actor, source, path, report
                     )
             except Invalid as error:
-                kind = NoteKind.INVALID if mac else NoteKind.SKIPPED
+                kind = ImportNoteKind.INVALID if mac else ImportNoteKind.SKIPPED
                 report.note(path, kind, "; ".join(reason for reasons in error.fields.values() for reason in reasons))
             except (Conflict, TooLarge) as error:
-                report.note(path, NoteKind.SKIPPED, str(error))
+                report.note(path, ImportNoteKind.SKIPPED, str(error))
             except OSError as error:
-                report.note(path, NoteKind.SKIPPED, f"It cannot be read: {error.strerror}")
+                report.note(path, ImportNoteKind.SKIPPED, f"It cannot be read: {error.strerror}")
         report.notes += _shared_lines(configs.values())
         # Only now is the firmware there that came with them.
         report.notes += await asyncio.to_thread(self._dead_loads, list(configs.values()))
@@ -182,12 +184,12 @@ class Takeover:
         return report
 
     async def _take_config(
-        self, actor: Actor, source: "_Source", path: str, mac: Mac, owner: str, report: Report
+        self, actor: Actor, source: "_Source", path: str, mac: Mac, owner: str, report: ImportReport
     ) -> SepConfig:
         content = await asyncio.to_thread(source.read, path, self._adoption.max_config_bytes)
         config, findings = await asyncio.to_thread(sep_config.judge, content, max_bytes=self._adoption.max_config_bytes)
         report.notes += [
-            Note(path, NoteKind.SSH_PASSWORD, finding.message)
+            ImportNote(path, ImportNoteKind.SSH_PASSWORD, finding.message)
             for finding in findings
             if finding.code is FindingCode.SSH_PASSWORD_PRESENT
         ]
@@ -197,10 +199,10 @@ class Takeover:
         report.unchanged += not taken.made
         if not taken.is_served:
             message = "The phone is served another config, which stays; this one is kept as a profile"
-            report.note(path, NoteKind.SKIPPED, message)
+            report.note(path, ImportNoteKind.SKIPPED, message)
         return config
 
-    def _take_file(self, actor: Actor, source: "_Source", path: str, report: Report) -> None:
+    def _take_file(self, actor: Actor, source: "_Source", path: str, report: ImportReport) -> None:
         """Copy one file into the library, unless something is there."""
         check_path(path)
         entry = self._library.entry(path)
@@ -218,15 +220,15 @@ class Takeover:
             upload.discard()
         report.files += 1
 
-    def _dead_loads(self, configs: Iterable[tuple[str, SepConfig]]) -> list[Note]:
+    def _dead_loads(self, configs: Iterable[tuple[str, SepConfig]]) -> list[ImportNote]:
         return [
-            Note(path, NoteKind.DEAD_LOAD, finding.message)
+            ImportNote(path, ImportNoteKind.DEAD_LOAD, finding.message)
             for path, config in configs
             for finding in load_findings(self._library, config)
         ]
 
 
-def _shared_lines(configs: Iterable[tuple[str, SepConfig]]) -> Iterator[Note]:
+def _shared_lines(configs: Iterable[tuple[str, SepConfig]]) -> Iterator[ImportNote]:
     """Lines that several configs register: two phones that fight for one registration, or share it on purpose."""
     users: dict[tuple[str, str], list[str]] = defaultdict(list)
     for path, config in configs:
@@ -235,7 +237,7 @@ def _shared_lines(configs: Iterable[tuple[str, SepConfig]]) -> Iterator[Note]:
             users[name, servers].append(path)
     for (name, _), paths in users.items():
         for path in paths[1:]:
-            yield Note(path, NoteKind.DUPLICATE, f"The line {name} is also in {paths[0]}")
+            yield ImportNote(path, ImportNoteKind.DUPLICATE, f"The line {name} is also in {paths[0]}")
 
 
 class _Source:

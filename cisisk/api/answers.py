@@ -24,7 +24,7 @@ class ListMetadata(Metadata):
     offset = fields.Integer()
 
 
-class Failure(Schema):
+class ErrorBody(Schema):
     """What went wrong."""
 
     code = fields.Integer(required=True, metadata={"description": "The status code"})
@@ -41,7 +41,7 @@ class ErrorEnvelope(Schema):
 
     success = fields.Boolean(required=True, validate=validate.Equal(comparable=False))
     message = fields.String(required=True)
-    error = fields.Nested(Failure, required=True)
+    error = fields.Nested(ErrorBody, required=True)
     metadata = fields.Nested(Metadata, required=True)
 
 

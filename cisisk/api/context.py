@@ -5,18 +5,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import hdrs, web
 
+from cisisk.adoption.directory import DirectoryImport
 from cisisk.api.health import Health
-from cisisk.identity.client_address import client_address
 from cisisk.config import Settings
-from cisisk.identity.accounts import Accounts
-from cisisk.mobility.switch_jobs import SwitchJobs
 from cisisk.events.feed import Feed
+from cisisk.events.webhooks import Webhooks
+from cisisk.identity.accounts import Accounts
+from cisisk.identity.client_address import client_address
 from cisisk.mobility.findings import Findings
 from cisisk.mobility.phone_logins import PhoneLogins
 from cisisk.mobility.profiles import Profiles
 from cisisk.mobility.switch import Switcher
-from cisisk.adoption.directory import Takeover
-from cisisk.events.webhooks import Webhooks
+from cisisk.mobility.switch_jobs import SwitchJobs
 from cisisk.model.mac import Mac
 from cisisk.model.revision import ANY_VERSION
 from cisisk.model.user import Actor, User
@@ -30,7 +30,7 @@ DATABASE: web.AppKey[Database] = web.AppKey("DATABASE", Database)
 ACCOUNTS: web.AppKey[Accounts] = web.AppKey("ACCOUNTS", Accounts)
 LIBRARY: web.AppKey[Library] = web.AppKey("LIBRARY", Library)
 UPLOADS: web.AppKey[Uploads] = web.AppKey("UPLOADS", Uploads)
-TAKEOVER: web.AppKey[Takeover] = web.AppKey("TAKEOVER", Takeover)
+TAKEOVER: web.AppKey[DirectoryImport] = web.AppKey("TAKEOVER", DirectoryImport)
 UPLOAD_THREADS: web.AppKey[ThreadPoolExecutor] = web.AppKey("UPLOAD_THREADS", ThreadPoolExecutor)
 """Where what belongs to files is done: it waits for disks, and for the event loop, whose own threads must stay free."""
 ACCESS: web.AppKey[AccessWatch] = web.AppKey("ACCESS", AccessWatch)

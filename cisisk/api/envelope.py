@@ -9,8 +9,8 @@ from marshmallow import Schema
 from cisisk import __version__
 from cisisk.api.context import REQUEST_ID, SETTINGS, client_ip
 from cisisk.model.clock import now
-from cisisk.model.revision import Revised, entity_tag
 from cisisk.model.listing import Listing, Page
+from cisisk.model.revision import Revised, entity_tag
 
 # What the API tells may be secret, and is out of date at once.
 _HEADERS = {hdrs.CACHE_CONTROL: "no-store", "X-Content-Type-Options": "nosniff"}

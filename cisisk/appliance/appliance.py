@@ -16,31 +16,50 @@ from typing import Any
 import aiohttp
 from aiohttp import hdrs, web
 
-from cisisk.appliance import http_ports
-from cisisk.appliance import provisioning_ports
+from cisisk.adoption.configs import ConfigAdoption, ThreadsafeAdoption
+from cisisk.adoption.directory import DirectoryImport
 from cisisk.api import application, context
 from cisisk.api.health import Health
-from cisisk.config import Settings
+from cisisk.appliance import http_ports, provisioning_ports
 from cisisk.appliance.http_ports import Runners
+from cisisk.appliance.provisioning_ports import Servers
+from cisisk.config import Settings
+from cisisk.events.feed import Feed
+from cisisk.events.webhooks import Webhooks, webhook_session
+from cisisk.fetches.discovery import PhoneDiscovery
+from cisisk.fetches.log import FetchLog
+from cisisk.fetches.tracker import FetchTracker
 from cisisk.identity.accounts import Accounts
 from cisisk.identity.administrators import Administrators
 from cisisk.identity.pin_login import PinLogin
 from cisisk.identity.tokens import KeyRing
-from cisisk.adoption.configs import Adoption, FromThreads
-from cisisk.pbx.connection import Asterisk
-from cisisk.pbx.registrar import Registrar
 from cisisk.mobility.auto_logout import AutoLogout, LogoutRules
-from cisisk.mobility.switch_jobs import SwitchJobs
-from cisisk.pbx.calls import Calls
-from cisisk.fetches.tracker import Contacts
 from cisisk.mobility.deploy import Deployer
-from cisisk.fetches.discovery import Discovery
-from cisisk.events.feed import Feed
-from cisisk.fetches.log import FetchLog
 from cisisk.mobility.findings import Findings
 from cisisk.mobility.phone_logins import PhoneLogins
 from cisisk.mobility.profiles import Profiles
+from cisisk.mobility.server_address import server_address
+from cisisk.mobility.switch import Switcher
+from cisisk.mobility.switch_jobs import SwitchJobs
+from cisisk.mobility.watcher import Watcher
+from cisisk.model.errors import ConfigurationError, StorageFailed
+from cisisk.model.logout_times import local_zone
+from cisisk.model.mac import Mac
+from cisisk.model.phone import Software
+from cisisk.model.phone_login import Multiple
+from cisisk.pbx.calls import Calls
+from cisisk.pbx.connection import Asterisk
+from cisisk.pbx.registrar import Registrar
 from cisisk.pbx.registrations import Registrations
+from cisisk.phone_services import authentication
+from cisisk.phone_services.pages import Pages
+from cisisk.provisioning import default_config
+from cisisk.provisioning.access.policy import AccessPolicy, Mode
+from cisisk.provisioning.access.watch import AccessWatch
+from cisisk.provisioning.default_config import WithDefault
+from cisisk.provisioning.library import Library
+from cisisk.provisioning.phone_locks import PhoneLocks
+from cisisk.provisioning.uploads import Uploads
 from cisisk.restart.ami_command import AmiCommand
 from cisisk.restart.ami_pjsip import AmiPjsip
 from cisisk.restart.ami_sccp import AmiSccp
@@ -50,27 +69,7 @@ from cisisk.restart.cgi_keys import CgiKeys
 from cisisk.restart.execute import PhoneCommands
 from cisisk.restart.method import Restarts
 from cisisk.restart.sip_notify import SipNotify
-from cisisk.mobility.server_address import server_address
 from cisisk.sip.transaction import SipClient
-from cisisk.mobility.switch import Switcher
-from cisisk.adoption.directory import Takeover
-from cisisk.provisioning.phone_locks import Turns
-from cisisk.mobility.watcher import Watcher
-from cisisk.events.webhooks import Webhooks, webhook_session
-from cisisk.model.errors import ConfigurationError, StorageFailed
-from cisisk.model.logout_times import local_zone
-from cisisk.model.mac import Mac
-from cisisk.model.phone import Software
-from cisisk.model.phone_login import Multiple
-from cisisk.phone_services import authentication
-from cisisk.phone_services.pages import Pages
-from cisisk.provisioning import default_config
-from cisisk.provisioning.access.policy import AccessPolicy, Mode
-from cisisk.provisioning.access.watch import AccessWatch
-from cisisk.provisioning.default_config import WithDefault
-from cisisk.provisioning.library import Library
-from cisisk.provisioning.uploads import Uploads
-from cisisk.appliance.provisioning_ports import Servers
 from cisisk.store import lock, migrations
 from cisisk.store.database import Database
 
@@ -128,7 +127,7 @@ class _Mobility:
     asterisk: Asterisk | None
     auto_logout: AutoLogout
     commands: PhoneCommands
-    contacts: Contacts
+    contacts: FetchTracker
     deployer: Deployer
     feed: Feed
     fetch_log: FetchLog
@@ -145,8 +144,8 @@ class _Mobility:
 class _Files:
     """What becomes of files that administrators put into the served directory."""
 
-    adoption: Adoption
-    takeover: Takeover
+    adoption: ConfigAdoption
+    takeover: DirectoryImport
     uploads: Uploads
     upload_threads: ThreadPoolExecutor
 
@@ -244,7 +243,7 @@ async def _core(settings: Settings) -> AsyncIterator[_Core]:
     lock.prepare(directory)
     async with AsyncExitStack() as stack:
         stack.enter_context(lock.exclusive(directory))
-        db, turns = await _database(directory, stack), Turns()
+        db, turns = await _database(directory, stack), PhoneLocks()
         accounts = _accounts(settings, db)
         provisioning = await _provisioning(settings, db, stack)
         mobility = await _mobility(settings, db, provisioning, turns, stack)
@@ -282,7 +281,7 @@ async def _provisioning(settings: Settings, db: Database, stack: AsyncExitStack)
 
 
 async def _mobility(
-    settings: Settings, db: Database, provisioning: _Provisioning, turns: Turns, stack: AsyncExitStack
+    settings: Settings, db: Database, provisioning: _Provisioning, turns: PhoneLocks, stack: AsyncExitStack
 ) -> _Mobility:
     library, policy = provisioning.library, provisioning.policy
     commands = PhoneCommands(settings.phone_http, await stack.enter_async_context(_phone_session()))
@@ -292,8 +291,8 @@ async def _mobility(
     registrar = Registrar(asterisk, settings.asterisk.channel)
     calls = Calls(asterisk, registrar, settings.asterisk.channel)
     registrations = Registrations(asterisk, settings.asterisk.channel, calls)
-    fetch_log = FetchLog(db, settings.fetch_log, Discovery(db))
-    contacts = Contacts(db, policy.believes, fetch_log.take)
+    fetch_log = FetchLog(db, settings.fetch_log, PhoneDiscovery(db))
+    contacts = FetchTracker(db, policy.believes, fetch_log.take)
     feed = Feed(db)
     db.after_commit = feed.wake
     deployer = Deployer(db, library, contacts, commands, restarts, turns, policy.expect, registrar.identify)
@@ -324,15 +323,17 @@ async def _mobility(
     )
 
 
-def _files(settings: Settings, db: Database, library: Library, turns: Turns, stack: AsyncExitStack) -> _Files:
+def _files(settings: Settings, db: Database, library: Library, turns: PhoneLocks, stack: AsyncExitStack) -> _Files:
     most, private = settings.provisioning.max_config_bytes, settings.data.dir
-    adoption = Adoption(db, library, turns, most)
-    uploads = Uploads(library, FromThreads(adoption), most)
+    adoption = ConfigAdoption(db, library, turns, most)
+    uploads = Uploads(library, ThreadsafeAdoption(adoption), most)
     upload_threads = ThreadPoolExecutor(_UPLOAD_THREADS, "files")
     stack.push_async_callback(_end_threads, upload_threads)
     return _Files(
         adoption=adoption,
-        takeover=Takeover(adoption, library, uploads, upload_threads, private=private, served=settings.served_root),
+        takeover=DirectoryImport(
+            adoption, library, uploads, upload_threads, private=private, served=settings.served_root
+        ),
         uploads=uploads,
         upload_threads=upload_threads,
     )
@@ -456,7 +457,7 @@ def _runners(settings: Settings, core: _Core, health: Health) -> Runners:
     return http_ports.runners_for(api_app, phones_app)
 
 
-async def _keep_fresh(library: Library, adoption: Adoption) -> None:
+async def _keep_fresh(library: Library, adoption: ConfigAdoption) -> None:
     while True:
         try:
             await adoption.look()

@@ -10,7 +10,7 @@ from pathlib import Path
 from aiohttp import hdrs, web
 from aiohttp.http import HttpProcessingError
 
-from cisisk.config import Server
+from cisisk.config import ServerSettings
 from cisisk.model.errors import ConfigurationError, StartRefused
 
 HTTP_DRAIN_SECONDS = 3.0
@@ -57,7 +57,7 @@ async def _say_no_version(_request: web.Request, response: web.StreamResponse) -
     response.headers[hdrs.SERVER] = "Cisisk"
 
 
-async def listen(server: Server, runners: Runners, control_socket: Path) -> tuple[str, str]:
+async def listen(server: ServerSettings, runners: Runners, control_socket: Path) -> tuple[str, str]:
     """Open the ports and the control socket; the URLs of the API and of the phones' services.
 
     Raises:

@@ -37,7 +37,6 @@ def _return_large_blocks(mallopt: Callable[[int, int], int]) -> None:
     mallopt(_M_TRIM_THRESHOLD, LARGE)
 
 
-
 def notify(state: str) -> None:
     """Send assignments such as ``READY=1``, one a line. That nobody listens is no reason to stop, but logged."""
     address = os.environ.get("NOTIFY_SOCKET", "")

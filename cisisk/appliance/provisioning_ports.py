@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cisisk.config import Settings
 from cisisk.appliance.http_ports import port_refused
+from cisisk.config import Settings
 from cisisk.provisioning.fetch import FetchListener
-from cisisk.provisioning.ftp.authorizer import Door
+from cisisk.provisioning.ftp.authorizer import FtpAuthenticator
 from cisisk.provisioning.ftp.server import FtpServer
 from cisisk.provisioning.http.server import MAX_CONNECTIONS, HttpServer
 from cisisk.provisioning.source import FileSource
@@ -57,7 +57,7 @@ class Servers:
 
 @asynccontextmanager
 async def bound(
-    settings: Settings, *, source: FileSource, on_fetch: FetchListener, door: Door, uploads: Uploads
+    settings: Settings, *, source: FileSource, on_fetch: FetchListener, door: FtpAuthenticator, uploads: Uploads
 ) -> AsyncIterator[Servers]:
     """The servers that the settings want, with their ports; phones wait there until they are started.
 
@@ -113,7 +113,7 @@ def _http(settings: Settings, source: FileSource, on_fetch: FetchListener) -> Ht
         raise port_refused("provisioning_http.port", "TCP", http.host, http.port, error) from error
 
 
-def _ftp(settings: Settings, door: Door, uploads: Uploads, on_fetch: FetchListener) -> FtpServer:
+def _ftp(settings: Settings, door: FtpAuthenticator, uploads: Uploads, on_fetch: FetchListener) -> FtpServer:
     ftp = settings.ftp
     try:
         return FtpServer(

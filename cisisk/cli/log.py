@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 
-from cisisk.config import Log
+from cisisk.config import LogSettings
 from cisisk.model.clock import now
 
 
@@ -16,7 +16,7 @@ class _Json(logging.Formatter):
         return json.dumps(line)
 
 
-def configure(settings: Log) -> None:
+def configure(settings: LogSettings) -> None:
     """Send the log of the whole process to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     # systemd and Docker put a time before each line themselves.

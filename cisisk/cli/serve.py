@@ -5,13 +5,12 @@ import asyncio
 import logging
 import signal
 
-from cisisk.appliance import appliance
-from cisisk.appliance import process
+from cisisk.appliance import appliance, process
 from cisisk.appliance.appliance import Appliance
+from cisisk.appliance.process import notify, watchdog_interval
 from cisisk.cli import log as logs
 from cisisk.cli.options import add_config, load_settings
 from cisisk.config import Settings
-from cisisk.appliance.process import notify, watchdog_interval
 
 log = logging.getLogger(__name__)
 

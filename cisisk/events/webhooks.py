@@ -27,7 +27,7 @@ from cisisk.model.webhook import DeliveryState, Webhook, WebhookDelivery, key_of
 from cisisk.store import steps
 from cisisk.store import webhooks as store
 from cisisk.store.database import Database
-from cisisk.store.webhooks import Due, Message, Tried
+from cisisk.store.webhooks import Due, Tried, WebhookMessage
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class Webhooks:
         """Tell a webhook that it is tried out. Raises NotFound, Conflict."""
         message = str(uuid4())
         body = _body(message, uuid, "webhook.test", now(), {})
-        delivery = await store.add_test(self._db, actor, uuid, Message(uuid=message, body=body))
+        delivery = await store.add_test(self._db, actor, uuid, WebhookMessage(uuid=message, body=body))
         self._stirred.set()
         return delivery
 
@@ -267,10 +267,10 @@ def _with_secret(columns: Mapping[str, Any]) -> tuple[dict[str, Any], str | None
     return dict(columns), None
 
 
-def _message(webhook: Webhook, step: Step) -> Message:
+def _message(webhook: Webhook, step: Step) -> WebhookMessage:
     uuid = str(uuid4())
     body = _body(uuid, webhook.uuid, f"deployment.{step.step}", step.at, written(step))
-    return Message(uuid=uuid, body=body, deployment=step.deployment, step=step.step)
+    return WebhookMessage(uuid=uuid, body=body, deployment=step.deployment, step=step.step)
 
 
 def _body(uuid: str, webhook: str, kind: str, at: Timestamp, data: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from typing import Final
 
 from cisisk.model import catalogue
 from cisisk.model.catalogue import Family
-from cisisk.provisioning.fetch import Outcome
+from cisisk.provisioning.fetch import FetchOutcome
 from cisisk.provisioning.purpose import Purpose
 
 
@@ -74,10 +74,10 @@ MISSES: Final[dict[Purpose, tuple[str, str, Care]]] = {
 """What it means that such a file is absent: a code, how the sentence ends, and whether somebody has to care."""
 
 FAILURES: Final = {
-    Outcome.TIMED_OUT: ("timed_out", " and stopped answering after {acknowledged} of {size} bytes."),
-    Outcome.CUT: ("cut", " and Cisisk broke off after {acknowledged} of {size} bytes."),
-    Outcome.ABORTED: ("aborted", " and broke off after {acknowledged} of {size} bytes."),
-    Outcome.REFUSED: ("refused", " in a way that gets no file."),
+    FetchOutcome.TIMED_OUT: ("timed_out", " and stopped answering after {acknowledged} of {size} bytes."),
+    FetchOutcome.CUT: ("cut", " and Cisisk broke off after {acknowledged} of {size} bytes."),
+    FetchOutcome.ABORTED: ("aborted", " and broke off after {acknowledged} of {size} bytes."),
+    FetchOutcome.REFUSED: ("refused", " in a way that gets no file."),
 }
 """A code for each way in which a transfer fails, and how the sentence ends."""
 

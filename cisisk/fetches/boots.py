@@ -9,7 +9,7 @@ from enum import StrEnum
 from cisisk.fetches.boot_texts import FAILURES, HELPS, MISSES, PURPOSES, Care, erase_trust_list
 from cisisk.model.clock import Timestamp, timestamp
 from cisisk.model.mac import Mac
-from cisisk.provisioning.fetch import Outcome
+from cisisk.provisioning.fetch import FetchOutcome
 from cisisk.provisioning.names import normalise
 from cisisk.provisioning.purpose import Purpose, purpose
 from cisisk.store.fetches import LoggedFetch
@@ -37,7 +37,7 @@ _LATE = 3
 _JUDGED_AS_A_WHOLE = {Purpose.CONFIG, Purpose.SIGNED_CONFIG, Purpose.RECOVERY}
 
 
-class Kind(StrEnum):
+class BootKind(StrEnum):
     """What a group of requests is."""
 
     BOOT = "boot"
@@ -48,7 +48,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class BootRequest:
     """One request of a boot.
 
     Attributes:
@@ -65,7 +65,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class BootFinding:
     """What a boot as a whole shows.
 
     Attributes:
@@ -87,12 +87,12 @@ class Boot:
         findings: the most important first; never empty.
     """
 
-    kind: Kind
+    kind: BootKind
     started_at: Timestamp
     ended_at: Timestamp
     addresses: tuple[str, ...]
-    findings: tuple[Finding, ...]
-    requests: tuple[Request, ...] = ()
+    findings: tuple[BootFinding, ...]
+    requests: tuple[BootRequest, ...] = ()
 
     @property
     def needs_care(self) -> bool:
@@ -222,7 +222,7 @@ def _is_loop(groups: Sequence[Sequence[LoggedFetch]]) -> bool:
 
 
 def _story(fetches: Sequence[LoggedFetch], model: str | None, *, is_loop: bool) -> Boot:
-    taken = {_file(fetch) for fetch in fetches if fetch.outcome == Outcome.COMPLETED}
+    taken = {_file(fetch) for fetch in fetches if fetch.outcome == FetchOutcome.COMPLETED}
     took_own = _took(fetches, Purpose.CONFIG)
     requests = tuple(_request(fetch, taken, took_own=took_own) for fetch in fetches)
     is_boot = any(_stage(fetch) != _LATE for fetch in fetches)
@@ -230,9 +230,9 @@ def _story(fetches: Sequence[LoggedFetch], model: str | None, *, is_loop: bool) 
     findings = [*(_of_boot(fetches, model, is_loop=is_loop) if is_boot else []), *_of_transfers(requests)]
     if not is_boot and not findings:
         text = f"The running phone asked for {len(fetches)} file(s)."
-        findings.append(Finding(code="running", message=text, care=Care.NONE))
+        findings.append(BootFinding(code="running", message=text, care=Care.NONE))
     return Boot(
-        kind=Kind.BOOT if is_boot else Kind.REQUESTS,
+        kind=BootKind.BOOT if is_boot else BootKind.REQUESTS,
         started_at=fetches[0].started_at,
         ended_at=timestamp(datetime.fromtimestamp(ended, tz=datetime.fromisoformat(fetches[0].started_at).tzinfo)),
         addresses=tuple(dict.fromkeys(fetch.peer for fetch in fetches)),
@@ -241,11 +241,11 @@ def _story(fetches: Sequence[LoggedFetch], model: str | None, *, is_loop: bool) 
     )
 
 
-def _request(fetch: LoggedFetch, taken: AbstractSet[str], *, took_own: bool) -> Request:
+def _request(fetch: LoggedFetch, taken: AbstractSet[str], *, took_own: bool) -> BootRequest:
     what = purpose(fetch.name)
     code, text, care = _judged(fetch, what, got_it=_file(fetch) in taken, took_own=took_own)
     asked = f"It asked for {PURPOSES[what]}"
-    return Request(
+    return BootRequest(
         fetch=fetch, purpose=what, by_address=fetch.mac is None, code=code, meaning=f"{asked}{text}", care=care
     )
 
@@ -255,15 +255,15 @@ def _judged(fetch: LoggedFetch, what: Purpose, *, got_it: bool, took_own: bool) 
 
     ``got_it``: the file was taken in the same boot; ``took_own``: the phone's config was.
     """
-    if fetch.outcome == Outcome.COMPLETED:
+    if fetch.outcome == FetchOutcome.COMPLETED:
         return "taken", f" and took all of it: {fetch.size} bytes in {fetch.duration:.1f} s.", Care.NONE
-    if fetch.outcome == Outcome.ABSENT:
+    if fetch.outcome == FetchOutcome.ABSENT:
         if got_it:
             return "absent_first", ", which was not there yet; another time in this boot it was.", Care.HARMLESS
         if what is Purpose.DEFAULT_CONFIG and took_own:
             return "no_default_config", ", which is not there. It has a config of its own.", Care.HARMLESS
         return MISSES[what]
-    code, text = FAILURES[Outcome(fetch.outcome)]
+    code, text = FAILURES[FetchOutcome(fetch.outcome)]
     told = text.format(acknowledged=fetch.acknowledged, size=fetch.size)
     if got_it:
         return f"{code}_then_taken", f"{told} At another try it took the file.", Care.HARMLESS
@@ -271,10 +271,10 @@ def _judged(fetch: LoggedFetch, what: Purpose, *, got_it: bool, took_own: bool) 
 
 
 def _took(boot: Iterable[LoggedFetch], what: Purpose) -> bool:
-    return any(fetch.outcome == Outcome.COMPLETED and purpose(fetch.name) is what for fetch in boot)
+    return any(fetch.outcome == FetchOutcome.COMPLETED and purpose(fetch.name) is what for fetch in boot)
 
 
-def _of_boot(boot: Sequence[LoggedFetch], model: str | None, *, is_loop: bool) -> Iterator[Finding]:
+def _of_boot(boot: Sequence[LoggedFetch], model: str | None, *, is_loop: bool) -> Iterator[BootFinding]:
     asked = {purpose(fetch.name) for fetch in boot}
     took_own, took_default = _took(boot, Purpose.CONFIG), _took(boot, Purpose.DEFAULT_CONFIG)
     if Purpose.RECOVERY in asked:
@@ -284,9 +284,9 @@ def _of_boot(boot: Sequence[LoggedFetch], model: str | None, *, is_loop: bool) -
     if took_own and is_loop:
         yield _finding("keeps_starting", "It takes its config and starts again, over and over.")
     elif took_own:
-        [*_, taken] = [f for f in boot if f.outcome == Outcome.COMPLETED and purpose(f.name) is Purpose.CONFIG]
+        [*_, taken] = [f for f in boot if f.outcome == FetchOutcome.COMPLETED and purpose(f.name) is Purpose.CONFIG]
         text = f"It took its config over {taken.protocol.upper()}: {taken.size} bytes."
-        yield Finding(code="configured", message=text, care=Care.NONE)
+        yield BootFinding(code="configured", message=text, care=Care.NONE)
     elif Purpose.CONFIG in asked:
         yield _without_config(boot, took_default=took_default)
     elif Purpose.DEFAULT_CONFIG in asked:
@@ -296,35 +296,35 @@ def _of_boot(boot: Sequence[LoggedFetch], model: str | None, *, is_loop: bool) -
         yield _finding("stopped_at_trust_list", "It asked for its trust list and went no further.")
 
 
-def _finding(code: str, message: str) -> Finding:
-    return Finding(code=code, message=message, remedy=HELPS[code])
+def _finding(code: str, message: str) -> BootFinding:
+    return BootFinding(code=code, message=message, remedy=HELPS[code])
 
 
-def _recovery(boot: Sequence[LoggedFetch]) -> Finding:
+def _recovery(boot: Sequence[LoggedFetch]) -> BootFinding:
     lists = [fetch for fetch in boot if purpose(fetch.name) is Purpose.RECOVERY]
-    if any(fetch.outcome == Outcome.COMPLETED for fetch in lists):
+    if any(fetch.outcome == FetchOutcome.COMPLETED for fetch in lists):
         text = "It had no firmware that works, and fetched what it needs to recover."
-        return Finding(code="recovering", message=text, care=Care.NONE)
+        return BootFinding(code="recovering", message=text, care=Care.NONE)
     name = lists[-1].name
     remedy = HELPS["recovery_without_image"].format(name=name)
     text = f"It has no firmware that works and asks for {name}, which is not here."
-    return Finding(code="recovery_without_image", message=text, remedy=remedy)
+    return BootFinding(code="recovery_without_image", message=text, remedy=remedy)
 
 
-def _signed(model: str | None, *, is_refusing: bool) -> Finding:
+def _signed(model: str | None, *, is_refusing: bool) -> BootFinding:
     if is_refusing:
         text = "It wants its config signed: it has the trust list of another call manager and takes no other."
-        return Finding(code="foreign_trust_list", message=text, remedy=erase_trust_list(model))
+        return BootFinding(code="foreign_trust_list", message=text, remedy=erase_trust_list(model))
     text = (
         "It first asked for a signed config, as a phone does that has a trust list, and then took the plain one."
         " If it does not follow it, erase its trust list."
     )
-    return Finding(code="signed_config_first", message=text, remedy=erase_trust_list(model), care=Care.HARMLESS)
+    return BootFinding(code="signed_config_first", message=text, remedy=erase_trust_list(model), care=Care.HARMLESS)
 
 
-def _without_config(boot: Sequence[LoggedFetch], *, took_default: bool) -> Finding:
+def _without_config(boot: Sequence[LoggedFetch], *, took_default: bool) -> BootFinding:
     [*_, last] = [fetch for fetch in boot if purpose(fetch.name) is Purpose.CONFIG]
-    if last.outcome != Outcome.ABSENT:
+    if last.outcome != FetchOutcome.ABSENT:
         text = f"It asked for its config and did not get all of it: {last.acknowledged} of {last.size} bytes."
         return _finding("config_not_taken", text)
     if took_default:
@@ -332,7 +332,7 @@ def _without_config(boot: Sequence[LoggedFetch], *, took_default: bool) -> Findi
     return _finding("config_missing", f"There is no {last.name}, and no default config: it stays on what it had.")
 
 
-def _of_transfers(requests: Iterable[Request]) -> Iterator[Finding]:
+def _of_transfers(requests: Iterable[BootRequest]) -> Iterator[BootFinding]:
     """One finding for each kind of trouble that is about files beside the config."""
     names: dict[str, list[str]] = {}
     for request in requests:
@@ -351,4 +351,6 @@ def _silence(own: Sequence[LoggedFetch], awaited_since: Timestamp | None) -> Boo
     text = f"A new config waits for it since {awaited_since}, and it has asked for nothing since"
     text += f" {last}." if last else " the log begins."
     finding = _finding("no_contact_since", text)
-    return Boot(kind=Kind.SILENCE, started_at=awaited_since, ended_at=awaited_since, addresses=(), findings=(finding,))
+    return Boot(
+        kind=BootKind.SILENCE, started_at=awaited_since, ended_at=awaited_since, addresses=(), findings=(finding,)
+    )

@@ -9,7 +9,7 @@ import logging
 from datetime import datetime, timedelta
 
 from cisisk.model.clock import Timestamp, after
-from cisisk.model.discovery import Discovery as Found
+from cisisk.model.discovery import DiscoveredPhone as Found
 from cisisk.provisioning.purpose import revealed
 from cisisk.store import fetches, phones
 from cisisk.store.database import Database
@@ -29,7 +29,7 @@ _FIRST_LOOK = 200
 """How many fetches before its start are looked at, for phones that were about to become credible."""
 
 
-class Discovery:
+class PhoneDiscovery:
     """Looks through what has been added to the fetch log. Its methods are called one at a time."""
 
     def __init__(self, db: Database) -> None:

@@ -11,8 +11,8 @@ from datetime import timedelta
 from functools import lru_cache
 from itertools import islice
 
-from cisisk.config import FetchLog as Settings
-from cisisk.fetches.discovery import Discovery
+from cisisk.config import FetchLogSettings as Settings
+from cisisk.fetches.discovery import PhoneDiscovery
 from cisisk.model.clock import after
 from cisisk.model.errors import StorageFailed
 from cisisk.provisioning.fetch import Fetch
@@ -40,7 +40,7 @@ _UNPRINTABLE = re.compile(r"[^ -~]")
 class FetchLog:
     """Takes batches of fetches from the event loop and stores them. :meth:`run` does the work."""
 
-    def __init__(self, db: Database, settings: Settings, discovery: Discovery) -> None:
+    def __init__(self, db: Database, settings: Settings, discovery: PhoneDiscovery) -> None:
         self._db = db
         self._settings = settings
         self._discovery = discovery

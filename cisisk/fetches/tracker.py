@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar
 
 from cisisk.model.errors import StorageFailed
 from cisisk.model.mac import Mac
-from cisisk.provisioning.fetch import Fetch, Outcome
+from cisisk.provisioning.fetch import Fetch, FetchOutcome
 from cisisk.provisioning.names import device_mac, normalise
 from cisisk.store import phones, progress
 from cisisk.store.database import Database
@@ -39,7 +39,7 @@ _Told: TypeAlias = tuple[Mac, Fetch]
 """A fetch and the phone that it tells of."""
 
 
-class Contacts:
+class FetchTracker:
     """Collects fetches from any thread and stores what they tell in the event loop's own time."""
 
     def __init__(
@@ -87,7 +87,7 @@ class Contacts:
         told = [
             (mac, fetch)
             for fetch in fetches
-            if fetch.outcome is not Outcome.REFUSED
+            if fetch.outcome is not FetchOutcome.REFUSED
             and (mac := self._whose(fetch.name)) is not None
             and self._is_phones(fetch, mac)
         ]
@@ -118,12 +118,12 @@ class Contacts:
         awaited = await progress.awaited(self._db, min(fetch.started_at for _, fetch in sent))
         if not awaited:
             return
-        deliveries = list(_deliveries((each for each in sent if each[1].outcome is Outcome.COMPLETED), awaited))
+        deliveries = list(_deliveries((each for each in sent if each[1].outcome is FetchOutcome.COMPLETED), awaited))
         if deliveries:
             await progress.delivered(self._db, deliveries)
             self._found_again()
         for mac, fetch in sent:
-            if fetch.outcome is not Outcome.COMPLETED:
+            if fetch.outcome is not FetchOutcome.COMPLETED:
                 for begun in _deliveries([(mac, fetch)], awaited):
                     await progress.broken_off(self._db, begun, _broken_off(fetch))
 
@@ -144,7 +144,7 @@ class Contacts:
         """Where each phone is, of those where it tells more than the time, which is kept to the minute."""
         news: dict[str, Sighting] = {}
         for mac, fetch in told:
-            digits, ip, proved = mac.digits, fetch.peer[0], fetch.outcome is Outcome.COMPLETED
+            digits, ip, proved = mac.digits, fetch.peer[0], fetch.outcome is FetchOutcome.COMPLETED
             known = news.get(digits) or self._known.get(digits)
             if known is not None and (
                 known.proved > proved

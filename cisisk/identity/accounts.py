@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from cisisk.identity.throttle import Brake
 from cisisk.identity.passwords import PIN, Passwords
+from cisisk.identity.throttle import Throttle
 from cisisk.identity.tokens import Claims, KeyRing
 from cisisk.model.clock import after
 from cisisk.model.errors import Forbidden, StorageFailed, Unauthenticated
@@ -57,7 +57,7 @@ class Accounts:
         self._refresh_lifetime = refresh_lifetime
         self._passwords = Passwords()
         self._pin_hashes = Passwords(PIN)
-        self._brake = Brake()
+        self._brake = Throttle()
         self._attempts = asyncio.Semaphore(_ATTEMPTS_AT_ONCE)
 
     @property

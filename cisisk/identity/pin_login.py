@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from cisisk.identity.throttle import Brake, Key, address_key
 from cisisk.identity.passwords import Passwords
+from cisisk.identity.throttle import Key, Throttle, address_key
 from cisisk.model.clock import Timestamp, timestamp
 from cisisk.model.errors import StorageFailed, TooManyAttempts, Unauthenticated
 from cisisk.model.mac import Mac
@@ -21,7 +21,7 @@ from cisisk.model.user import Actor
 from cisisk.store import pins, service_sessions
 from cisisk.store.database import Database
 from cisisk.store.pins import PinHolder
-from cisisk.store.service_sessions import Desk, ServiceSession
+from cisisk.store.service_sessions import PhoneContext, ServiceSession
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class PinLogin:
         self._db = db
         self._passwords = passwords
         self._lifetime = lifetime
-        self._brake = Brake(clock)
+        self._brake = Throttle(clock)
         self._now = now
         self._places = {True: asyncio.Semaphore(_AT_ONCE), False: asyncio.Semaphore(_STRANGERS_AT_ONCE)}
         self._waiting = {True: 0, False: 0}
@@ -80,7 +80,7 @@ class PinLogin:
         self._clock = clock
         self._recorded = (0, 0)
 
-    async def session(self, desk: Desk, ip: str) -> ServiceSession | None:
+    async def session(self, desk: PhoneContext, ip: str) -> ServiceSession | None:
         """Who is logged in on a phone that asks from the address ``ip``; this counts as activity."""
         session, now = desk.session, self._now()
         if session is None or session.ip != ip or session.active_at < timestamp(now - self._lifetime):
@@ -93,7 +93,7 @@ class PinLogin:
                 log.warning("the activity on %s cannot be stored: %s", session.mac, error)
         return session
 
-    async def login(self, actor: Actor, desk: Desk, username: str, pin: str) -> ServiceSession:
+    async def login(self, actor: Actor, desk: PhoneContext, username: str, pin: str) -> ServiceSession:
         """Check a PIN and begin a session of ``actor.ip`` on a phone.
 
         Raises:
@@ -108,7 +108,7 @@ class PinLogin:
         return begun
 
     async def change_pin(
-        self, actor: Actor, desk: Desk, session: ServiceSession, current: str, new: str
+        self, actor: Actor, desk: PhoneContext, session: ServiceSession, current: str, new: str
     ) -> ServiceSession:
         """Change the PIN of who is logged in; other phones log that user out.
 
@@ -128,7 +128,7 @@ class PinLogin:
         await service_sessions.end(self._db, actor, mac)
 
     @asynccontextmanager
-    async def _attempt(self, actor: Actor, desk: Desk, username: str) -> AsyncIterator[None]:
+    async def _attempt(self, actor: Actor, desk: PhoneContext, username: str) -> AsyncIterator[None]:
         """One attempt, braked, in its turn; a failure unless the block comes to its end or the disk refuses."""
         keys = user, *others = self._counted(actor, desk, username)
         self._brake.require_free(*keys)
@@ -148,7 +148,7 @@ class PinLogin:
         if desk.addresses:
             self._remember(username, desk.mac)
 
-    def _counted(self, actor: Actor, desk: Desk, username: str) -> tuple[Key, ...]:
+    def _counted(self, actor: Actor, desk: PhoneContext, username: str) -> tuple[Key, ...]:
         """What failures are counted of, the user first."""
         name = username.casefold()
         if not desk.addresses:

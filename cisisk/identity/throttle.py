@@ -39,7 +39,7 @@ def address_key(ip: str | None) -> str:
     return str(IPv6Network((int(address), _IPV6_SITE), strict=False))
 
 
-class Brake:
+class Throttle:
     """Counts failures per key: an account, an address, a phone."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

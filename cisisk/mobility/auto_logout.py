@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
-from cisisk.pbx.calls import Calls, CallState
 from cisisk.mobility.phone_logins import PhoneLogins
 from cisisk.mobility.switch import Switcher
 from cisisk.model.errors import CisiskError, NotFound, StorageFailed
 from cisisk.model.logout_times import next_time_of_day, time_of_day
 from cisisk.model.phone_login import EndReason, PhoneLogin
 from cisisk.model.user import SYSTEM
+from cisisk.pbx.calls import Calls, CallState
 from cisisk.store import deployments, phone_logins
 from cisisk.store.database import Database
 from cisisk.store.phone_logins import OpenLogin

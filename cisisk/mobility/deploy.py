@@ -8,21 +8,21 @@ from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
-from cisisk.fetches.tracker import Contacts
-from cisisk.restart import service_control
-from cisisk.restart.execute import PhoneCommands
-from cisisk.restart.method import Attempt, Restarts
-from cisisk.model.target import NotRestarted, Target
-from cisisk.provisioning.phone_locks import Turns
+from cisisk.fetches.tracker import FetchTracker
 from cisisk.model.clock import Timestamp, now
 from cisisk.model.deployment import NOW, TOLD_AGAIN, WHEN_RUNNING, Deployment
 from cisisk.model.errors import CisiskError, Conflict, StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.model.sep_config.diff import RestartType
+from cisisk.model.target import NotRestarted, Target
 from cisisk.model.user import Actor
 from cisisk.provisioning.library import ChangedMeanwhile, Library, Snapshot
+from cisisk.provisioning.phone_locks import PhoneLocks
 from cisisk.provisioning.source import NotServed
 from cisisk.provisioning.staging import Staged
+from cisisk.restart import service_control
+from cisisk.restart.execute import PhoneCommands
+from cisisk.restart.method import Attempt, Restarts
 from cisisk.store import configs, deployments, progress
 from cisisk.store.database import Database
 
@@ -71,10 +71,10 @@ class Deployer:
         self,
         db: Database,
         library: Library,
-        contacts: Contacts,
+        contacts: FetchTracker,
         commands: PhoneCommands,
         restarts: Restarts,
-        turns: Turns,
+        turns: PhoneLocks,
         expect: Callable[[Mac], None],
         identify: Callable[[Target], Awaitable[Target]],
     ) -> None:

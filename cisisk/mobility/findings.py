@@ -3,12 +3,12 @@
 import asyncio
 
 from cisisk.mobility import emergency
-from cisisk.provisioning.firmware import load_findings
 from cisisk.model import sep_config
 from cisisk.model.deployment import Deployment
 from cisisk.model.errors import Invalid
 from cisisk.model.mac import Mac
 from cisisk.model.sep_config import Finding, SepConfig
+from cisisk.provisioning.firmware import load_findings
 from cisisk.provisioning.library import Library
 from cisisk.store import configs
 from cisisk.store.database import Database, Transaction

@@ -77,11 +77,11 @@ class End:
     told: str
 
 
-Verdict: TypeAlias = Wait | BeginWhenIdle | Begin | Settle | Trigger | TimeOut | RollBack | End
+NextAction: TypeAlias = Wait | BeginWhenIdle | Begin | Settle | Trigger | TimeOut | RollBack | End
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Observability:
     """What can be seen of a phone's registration.
 
     Attributes:
@@ -93,7 +93,7 @@ class Sight:
     looked: bool
 
 
-def judge(deployment: Deployment, moment: datetime, sight: Sight) -> Verdict:
+def decide(deployment: Deployment, moment: datetime, sight: Observability) -> NextAction:
     """What to do at this ``moment`` about a deployment that has not ended."""
     if deployment.deferred_until is not None:
         return _of_deferred(deployment.deferred_until, moment)
@@ -113,19 +113,19 @@ def rolls_back(deployment: Deployment) -> bool:
     return deployment.policy.on_timeout is OnTimeout.ROLLBACK and deployment.replaced is not None
 
 
-def _of_deferred(until: str, moment: datetime) -> Verdict:
+def _of_deferred(until: str, moment: datetime) -> NextAction:
     if until == IDLE:
         return BeginWhenIdle()
     due = datetime.fromisoformat(until)
     return Begin() if moment >= due else Wait(due)
 
 
-def _of_unsettled(deployment: Deployment, moment: datetime) -> Verdict:
+def _of_unsettled(deployment: Deployment, moment: datetime) -> NextAction:
     due = datetime.fromisoformat(deployment.recorded_at) + timedelta(seconds=SETTLE_SECONDS)
     return Settle() if moment >= due else Wait(due)
 
 
-def _of_fetched(deployment: Deployment, fetched_at: Timestamp, moment: datetime, sight: Sight) -> Verdict:
+def _of_fetched(deployment: Deployment, fetched_at: Timestamp, moment: datetime, sight: Observability) -> NextAction:
     seconds = deployment.policy.register_seconds
     due = datetime.fromisoformat(fetched_at) + timedelta(seconds=seconds)
     if sight.can_be and moment < due:
@@ -135,7 +135,7 @@ def _of_fetched(deployment: Deployment, fetched_at: Timestamp, moment: datetime,
     return TimeOut(Awaited.REGISTRATION, f"It has not registered within {seconds} s after it took its config")
 
 
-def _of_unfetched(deployment: Deployment, tried_at: Timestamp, moment: datetime) -> Verdict:
+def _of_unfetched(deployment: Deployment, tried_at: Timestamp, moment: datetime) -> NextAction:
     """A phone that was told to restart comes; one that was not might be told once more, or boots some day by itself."""
     policy, accepted = deployment.policy, deployment.restart == RESTART_OK
     if deployment.tries == 0:

@@ -8,10 +8,10 @@ from datetime import timedelta
 from typing import Any, TypeAlias, TypeVar
 
 from cisisk.mobility.switch import Switcher
-from cisisk.provisioning.phone_locks import Turns
 from cisisk.model.clock import now
 from cisisk.model.deployment import NOW, Deployment, OnTimeout, Origin, Policy
 from cisisk.model.errors import CisiskError, Conflict, NotFound, StorageFailed
+from cisisk.model.listing import Listing, Page
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.phone_login import (
@@ -28,9 +28,9 @@ from cisisk.model.phone_login import (
 )
 from cisisk.model.profile import ProfileHead, misfit
 from cisisk.model.user import Actor
+from cisisk.provisioning.phone_locks import PhoneLocks
 from cisisk.store import default_profiles, deployments, phone_logins, phones, profiles, sites
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing, Page
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class PhoneLogins:
         self._logout_policy = replace(policy, when=NOW, refuse_in_call=False, on_timeout=OnTimeout.KEEP)
         self._multiple = multiple
         self._maximum = maximum
-        self._turns = Turns()
+        self._turns = PhoneLocks()
         self._running: set[asyncio.Task[Any]] = set()
 
     # Who is where

@@ -5,11 +5,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cisisk.provisioning.firmware import load_findings
 from cisisk.model import sep_config
 from cisisk.model.profile import Profile
 from cisisk.model.sep_config import Finding
 from cisisk.model.user import Actor
+from cisisk.provisioning.firmware import load_findings
 from cisisk.provisioning.library import Library
 from cisisk.store import profiles
 from cisisk.store.database import Database

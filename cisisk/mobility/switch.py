@@ -9,10 +9,6 @@ from typing import Any, Protocol
 
 from cisisk.mobility import emergency
 from cisisk.mobility.deploy import Deployer
-from cisisk.pbx.registrations import Watched
-from cisisk.restart import service_control
-from cisisk.restart.method import Restarts
-from cisisk.model.target import NotRestarted, Target
 from cisisk.model import placeholders
 from cisisk.model.clock import now
 from cisisk.model.deployment import IDLE, NOT_NEEDED, NOW, Deployment, OnTimeout, Origin, Plan, Policy
@@ -21,7 +17,11 @@ from cisisk.model.mac import Mac
 from cisisk.model.phone import Phone, Software
 from cisisk.model.profile import Profile, misfit
 from cisisk.model.sep_config.diff import Diff, RestartType, diff
+from cisisk.model.target import NotRestarted, Target
 from cisisk.model.user import Actor
+from cisisk.pbx.registrations import Watched
+from cisisk.restart import service_control
+from cisisk.restart.method import Restarts
 from cisisk.store import configs, deployments, phones, profiles, progress, sites
 from cisisk.store.database import Database, Transaction
 

@@ -16,11 +16,11 @@ from cisisk.model.errors import CisiskError, Conflict, Invalid, NotFound, Storag
 from cisisk.model.job_table import PROFILE, PROFILE_UUID, Table, WantedRow, cell_name
 from cisisk.model.mac import Mac
 from cisisk.model.profile import misfit
-from cisisk.model.switch_job import MAX_CONCURRENCY, JobState, NewRow, Pace, RowState, SwitchJob
+from cisisk.model.switch_job import MAX_CONCURRENCY, JobState, NewRow, RolloutPlan, RowState, SwitchJob
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.store import jobs, phones, profiles
 from cisisk.store.database import Database
-from cisisk.store.jobs import Outcome, Progress, RowKey
+from cisisk.store.jobs import RowKey, RowOutcome, RowProgress
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _NO_EVIDENCE = frozenset({DeploymentState.SUPERSEDED, DeploymentState.CANCELLED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class WaveProgress:
     """How a job stands.
 
     Attributes:
@@ -71,7 +71,7 @@ class Complete:
     """All rows have ended."""
 
 
-def decide(pace: Pace, standing: Standing, room: int) -> Start | Stop | Complete:
+def decide(pace: RolloutPlan, standing: WaveProgress, room: int) -> Start | Stop | Complete:
     """What a job does now. ``room`` is how many more phones may be under way."""
     if not standing.pending and not standing.later:
         return Start(0) if standing.running else Complete()
@@ -83,7 +83,7 @@ def decide(pace: Pace, standing: Standing, room: int) -> Start | Stop | Complete
     return Start(max(0, min(standing.later, room)) if is_over else 0)
 
 
-def _falls_short(pace: Pace, ended: Sequence[bool], *, is_over: bool) -> str | None:
+def _falls_short(pace: RolloutPlan, ended: Sequence[bool], *, is_over: bool) -> str | None:
     """Why too few phones of a wave have taken their configs to go on; None while enough have, or it is too early."""
     if not ended or (not is_over and len(ended) < ENOUGH):
         return None
@@ -99,12 +99,12 @@ def _falls_short(pace: Pace, ended: Sequence[bool], *, is_over: bool) -> str | N
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class JobRequest:
     """A job that somebody wants."""
 
     table: Table
     policy: Policy
-    pace: Pace
+    pace: RolloutPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +117,11 @@ class RefusedRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsal:
+class DryRun:
     """What a job would do: how many phones in which wave, the canary first if there is one."""
 
     rows: int
-    pace: Pace
+    pace: RolloutPlan
     waves: Sequence[int]
     refused: Sequence[RefusedRow]
 
@@ -129,7 +129,7 @@ class Rehearsal:
 class _Run:
     """A job that runs, as far as the decision needs it."""
 
-    def __init__(self, job: SwitchJob, rows: Sequence[Progress]) -> None:
+    def __init__(self, job: SwitchJob, rows: Sequence[RowProgress]) -> None:
         self.job = job
         self.rows = {row.number: row for row in rows if row.end is None}
         self._pending = sorted(row.number for row in rows if not row.has_begun)
@@ -155,14 +155,14 @@ class _Run:
         then = now
         if now < len(self._pending):
             then = bisect_right(self._pending, pace.last_of(pace.wave_of(self._pending[now])))
-        standing = Standing(pending=now, later=then - now, running=self.under_way, ended=self._ended)
+        standing = WaveProgress(pending=now, later=then - now, running=self.under_way, ended=self._ended)
         return decide(pace, standing, min(room, pace.concurrency - self.under_way))
 
     def next(self, rows: int) -> list[int]:
         """The numbers of so many rows that begin next."""
         return self._pending[:rows]
 
-    def begin(self, rows: int) -> list[Progress]:
+    def begin(self, rows: int) -> list[RowProgress]:
         """Count so many rows among those that run."""
         numbers, self._pending = self._pending[:rows], self._pending[rows:]
         self._running.update(numbers)
@@ -204,10 +204,10 @@ class SwitchJobs:
         self._news = asyncio.Event()
         self._to_load: set[str] = set()
         self._load_all = True
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[RowOutcome] = []
         self._ended: dict[str, DeploymentState] = {}
 
-    async def create(self, actor: Actor, order: Order) -> SwitchJob:
+    async def create(self, actor: Actor, order: JobRequest) -> SwitchJob:
         """Start a job.
 
         Raises:
@@ -227,7 +227,7 @@ class SwitchJobs:
         self._load(job.uuid)
         return job
 
-    async def rehearse(self, order: Order) -> Rehearsal:
+    async def rehearse(self, order: JobRequest) -> DryRun:
         """What :meth:`create` would start. Nothing is stored, and no phone is called. Raises Invalid as it would."""
         rows, pace = await self._rows(order.table), order.pace
         waves = Counter(pace.wave_of(number) for number in range(1, len(rows) + 1))
@@ -240,7 +240,7 @@ class SwitchJobs:
                 told = str(error)
             if told:
                 refused.append(RefusedRow(number=number, mac=row.mac, told=told))
-        return Rehearsal(rows=len(rows), pace=pace, waves=[waves[wave] for wave in sorted(waves)], refused=refused)
+        return DryRun(rows=len(rows), pace=pace, waves=[waves[wave] for wave in sorted(waves)], refused=refused)
 
     async def pause(self, actor: Actor, uuid: str) -> SwitchJob:
         """Begin no more rows until the job is resumed. Raises NotFound, Conflict."""
@@ -384,11 +384,11 @@ class SwitchJobs:
                 else:
                     self._load(uuid)
 
-    async def _switch(self, job: SwitchJob, row: Progress) -> None:
+    async def _switch(self, job: SwitchJob, row: RowProgress) -> None:
         key: RowKey = job.uuid, row.number
         try:
             deployment = await self._switcher.switch(job.actor, row.profile_uuid, row.mac, job.policy)
-            outcome = Outcome(key, deployment.uuid, None)
+            outcome = RowOutcome(key, deployment.uuid, None)
         except CisiskError as error:
             outcome = await self._refused(key, str(error))
         except Exception:
@@ -398,7 +398,7 @@ class SwitchJobs:
         self._outcomes.append(outcome)
         self._news.set()
 
-    async def _refused(self, key: RowKey, told: str) -> Outcome:
+    async def _refused(self, key: RowKey, told: str) -> RowOutcome:
         """Why a row was not switched, with the deployment that it has all the same if it came so far.
 
         That one is not waited for: while the disk or the database fails, nobody may ever hear of its end.
@@ -406,7 +406,7 @@ class SwitchJobs:
         deployment = None
         with suppress(StorageFailed):
             deployment = await jobs.deployment_of(self._db, key)
-        return Outcome(key, deployment, told)
+        return RowOutcome(key, deployment, told)
 
     async def _rows(self, table: Table) -> list[NewRow]:
         """The rows of a job. Raises Invalid, with all that is wrong."""

@@ -9,20 +9,31 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from cisisk.mobility import next_action as verdict  # RENAMED
-from cisisk.pbx.connection import AsteriskAway, AsteriskRefused
-from cisisk.pbx.calls import Calls
-from cisisk.fetches.tracker import Contacts
 from cisisk.events.feed import Feed, FellBehind, Follower
-from cisisk.pbx.registrations import Registered, Registrations, Watched
-from cisisk.model.target import Registration, Target
+from cisisk.fetches.tracker import FetchTracker
+from cisisk.mobility import next_action
+from cisisk.mobility.next_action import (
+    Begin,
+    BeginWhenIdle,
+    End,
+    NextAction,
+    Observability,
+    RollBack,
+    Settle,
+    TimeOut,
+    Trigger,
+    Wait,
+)
 from cisisk.mobility.switch import Switcher
-from cisisk.mobility.next_action import Begin, BeginWhenIdle, End, RollBack, Settle, Sight, TimeOut, Trigger, Verdict, Wait
 from cisisk.model.clock import Timestamp, now
 from cisisk.model.deployment import IDLE, RESTART_OK, Awaited, Deployment, DeploymentState, StepName
 from cisisk.model.errors import CisiskError, Conflict, NotFound, StorageFailed
 from cisisk.model.phone import Software
+from cisisk.model.target import Registration, Target
 from cisisk.model.user import SYSTEM
+from cisisk.pbx.calls import Calls
+from cisisk.pbx.connection import AsteriskAway, AsteriskRefused
+from cisisk.pbx.registrations import Registered, Registrations, Watched
 from cisisk.store import deployments, progress
 from cisisk.store.database import Database
 
@@ -100,7 +111,7 @@ class Watcher:
         self,
         db: Database,
         feed: Feed,
-        contacts: Contacts,
+        contacts: FetchTracker,
         switcher: Switcher,
         registrations: Registrations,
         calls: Calls,
@@ -207,7 +218,7 @@ class Watcher:
             self._judging.clear()
 
     def _judge_one(self, watch: _Watch, moment: datetime) -> None:
-        decided = self._verdict(watch, moment)
+        decided = self._next_action(watch, moment)
         if isinstance(decided, Wait):
             watch.due = decided.until
             return
@@ -217,15 +228,15 @@ class Watcher:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _verdict(self, watch: _Watch, moment: datetime) -> Verdict:
+    def _next_action(self, watch: _Watch, moment: datetime) -> NextAction:
         can_be = watch.provable and self._registrations.observes(watch.phone.software)
-        return verdict.judge(watch.deployment, moment, Sight(can_be=can_be, looked=watch.looked))
+        return next_action.decide(watch.deployment, moment, Observability(can_be=can_be, looked=watch.looked))
 
-    async def _act(self, watch: _Watch, decided: Verdict) -> None:
+    async def _act(self, watch: _Watch, decided: NextAction) -> None:
         deployment = watch.deployment
         try:
             async with self._working:
-                if watch.deployment is not deployment or self._verdict(watch, _now()) != decided:
+                if watch.deployment is not deployment or self._next_action(watch, _now()) != decided:
                     # It has come further while it waited.
                     watch.due = _now()
                 elif isinstance(decided, BeginWhenIdle):
@@ -250,7 +261,7 @@ class Watcher:
         await self._switcher.begin(deployment)
         return None
 
-    async def _do(self, deployment: Deployment, decided: Verdict) -> None:
+    async def _do(self, deployment: Deployment, decided: NextAction) -> None:
         match decided:
             case Begin():
                 await self._switcher.begin(deployment)
@@ -259,7 +270,7 @@ class Watcher:
             case Trigger(action):
                 await self._switcher.trigger(deployment, action)
             case TimeOut(on, told):
-                final = not verdict.rolls_back(deployment)
+                final = not next_action.rolls_back(deployment)
                 # What is rolled back is logged when it is.
                 if await progress.timed_out(self._db, deployment, on, told, final=final) and final:
                     _warn(deployment, on, f"{told}. {_KEPT}")

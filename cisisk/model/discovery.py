@@ -11,7 +11,7 @@ MOST_LOADS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Revealed:
+class DiscoveryHints:
     """Hints, not facts: whoever can send a packet can make them.
 
     Attributes:
@@ -30,10 +30,10 @@ class Revealed:
     signed: bool = False
     recovering: bool = False
 
-    def and_then(self, later: "Revealed") -> "Revealed":
+    def and_then(self, later: "DiscoveryHints") -> "DiscoveryHints":
         """Both together. Where they contradict each other, the later: firmware is replaced."""
         both = tuple(model for model in self.models if model in later.models)
-        return Revealed(
+        return DiscoveryHints(
             protocols=tuple(sorted({*self.protocols, *later.protocols})),
             software=later.software or self.software,
             models=both or later.models or self.models,
@@ -44,11 +44,11 @@ class Revealed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Discovery:
+class DiscoveredPhone:
     """A phone was found at ``at``, and what it has revealed since."""
 
     at: Timestamp
-    revealed: Revealed
+    revealed: DiscoveryHints
 
     def to_json(self) -> str:
         """The form in which it is stored."""
@@ -59,7 +59,7 @@ class Discovery:
         """Read what :meth:`to_json` wrote."""
         values = json.loads(text)
         at = values.pop("at")
-        return cls(at=at, revealed=Revealed(**{name: _tuples(value) for name, value in values.items()}))
+        return cls(at=at, revealed=DiscoveryHints(**{name: _tuples(value) for name, value in values.items()}))
 
 
 def _tuples(value: Any) -> Any:

@@ -44,7 +44,7 @@ class WantedRow:
 
 
 @dataclass(slots=True)
-class Reading:
+class ReadTable:
     """What a table says. ``refused`` are pairs of a cell's name, such as ``rows.3.mac``, and what is wrong with it."""
 
     rows: list[WantedRow] = field(default_factory=list)
@@ -56,9 +56,9 @@ def cell_name(row: int, column: str = "") -> str:
     return f"rows.{row}.{column}" if column else f"rows.{row}"
 
 
-def read(table: Table) -> Reading:
+def read(table: Table) -> ReadTable:
     """Understand all rows; what is wrong with some of them does not hide what is wrong with others."""
-    reading = Reading(refused=list(_refused_as_a_whole(table)))
+    reading = ReadTable(refused=list(_refused_as_a_whole(table)))
     if reading.refused:
         return reading
     names, first_with = _plain(table.columns), dict[Mac, int]()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cisisk.model.clock import Timestamp
-from cisisk.model.discovery import Discovery
+from cisisk.model.discovery import DiscoveredPhone
 from cisisk.model.mac import Mac
 
 
@@ -53,7 +53,7 @@ class Phone:
     seen_at: Timestamp | None = None
     served_sha256: str | None = None
     drifted_at: Timestamp | None = None
-    discovery: Discovery | None = None
+    discovery: DiscoveredPhone | None = None
     logout_profile_uuid: str | None = None
     emergency_location: str | None = None
     emergency_caller_id: str | None = None

@@ -45,7 +45,7 @@ class RowState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class RolloutPlan:
     """How a job goes through its rows.
 
     Attributes:
@@ -95,7 +95,7 @@ class SwitchJob:
     told: str | None
     actor: Actor
     policy: Policy
-    pace: Pace
+    pace: RolloutPlan
     columns: tuple[str, ...]
     delimiter: str
     rows: int

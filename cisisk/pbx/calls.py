@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cisisk.model.phone import Software
+from cisisk.model.target import Target
 from cisisk.pbx import listings
 from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
 from cisisk.pbx.latest import remember
 from cisisk.pbx.registrar import NotRegistered, Registrar, can_be_asked_for
-from cisisk.pbx.wire import Message, NotSendable, shown
-from cisisk.model.target import Target
-from cisisk.model.phone import Software
+from cisisk.pbx.wire import AmiMessage, NotSendable, shown
 
 CALL_STATE_SECONDS = 2.0
 """For everything that is asked about one phone's calls: a switch waits for it."""
@@ -119,7 +119,7 @@ class Calls:
 
     # Event (Asterisk main/devicestate.c)
 
-    def _device_state(self, event: Message) -> None:
+    def _device_state(self, event: AmiMessage) -> None:
         device = event.get("device")
         was_busy = device in self._busy
         self.saw(device, is_busy=listings.is_busy(event.get("state")))

@@ -11,9 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from cisisk.config import Asterisk as Settings
-from cisisk.pbx.wire import BANNER, MAX_MESSAGE_BYTES, Garbled, Message, encode, receive, shown
+from cisisk.config import AsteriskSettings as Settings
 from cisisk.model.errors import CisiskError
+from cisisk.pbx.wire import BANNER, MAX_MESSAGE_BYTES, AmiMessage, Garbled, encode, receive, shown
 
 Fields: TypeAlias = Sequence[tuple[str, str]]
 
@@ -67,8 +67,8 @@ class _Asked:
 
     action: str
     is_list: bool
-    answer: "asyncio.Future[Message]"
-    items: list[Message] = field(default_factory=list)
+    answer: "asyncio.Future[AmiMessage]"
+    items: list[AmiMessage] = field(default_factory=list)
 
 
 class Asterisk:
@@ -80,7 +80,7 @@ class Asterisk:
         self._tls = ssl.create_default_context() if settings.tls else None
         self._writer: asyncio.StreamWriter | None = None
         self._asked: dict[str, _Asked] = {}
-        self._listeners: dict[str, tuple[str, Callable[[Message], None]]] = {}
+        self._listeners: dict[str, tuple[str, Callable[[AmiMessage], None]]] = {}
         self._numbers = itertools.count(1)
         self._tried = asyncio.Event()
         self._away = "Asterisk is not connected"
@@ -90,7 +90,7 @@ class Asterisk:
         """Whether it is logged in."""
         return self._writer is not None
 
-    def listen(self, event: str, heard: Callable[[Message], None]) -> None:
+    def listen(self, event: str, heard: Callable[[AmiMessage], None]) -> None:
         """Have ``heard`` called with each event of this name that nobody asked for. It must return at once.
 
         One listener an event; to be set before the login, that is before :meth:`run`.
@@ -112,7 +112,7 @@ class Asterisk:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def action(self, action: str, fields: Fields = ()) -> Message:
+    async def action(self, action: str, fields: Fields = ()) -> AmiMessage:
         """The reply to an action.
 
         Raises:
@@ -122,11 +122,11 @@ class Asterisk:
         """
         return (await self._ask(action, fields, is_list=False))[0]
 
-    async def listing(self, action: str, fields: Fields = ()) -> list[Message]:
+    async def listing(self, action: str, fields: Fields = ()) -> list[AmiMessage]:
         """The events that an action lists. Raises as :meth:`action`."""
         return (await self._ask(action, fields, is_list=True))[1:]
 
-    async def _ask(self, action: str, fields: Fields, *, is_list: bool) -> list[Message]:
+    async def _ask(self, action: str, fields: Fields, *, is_list: bool) -> list[AmiMessage]:
         try:
             async with asyncio.timeout(ACTION_SECONDS):
                 # A moment after the start the first login is still under way; no later one is waited for.
@@ -139,7 +139,7 @@ class Asterisk:
 
     async def _exchange(
         self, writer: asyncio.StreamWriter, action: str, fields: Fields, *, is_list: bool
-    ) -> list[Message]:
+    ) -> list[AmiMessage]:
         number = f"cisisk-{next(self._numbers)}"
         content = encode(action, (("ActionID", number), *fields))
         asked = self._asked[number] = _Asked(action, is_list, asyncio.get_running_loop().create_future())
@@ -219,7 +219,7 @@ class Asterisk:
             with suppress(AsteriskRefused, AsteriskAway):
                 await self.action("Filter", [("Operation", "Add"), ("Filter", f"Event: {event}")])
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: AmiMessage) -> None:
         asked = self._asked.get(message.get("actionid")) or self._list_that_ends_with(message)
         if asked is None or asked.answer.done():
             # An event that nobody asked for, or an answer that came too late.
@@ -239,7 +239,7 @@ class Asterisk:
             if len(asked.items) > MAX_ITEMS:
                 raise Garbled(f"Asterisk listed more than {MAX_ITEMS} items for {asked.action}")
 
-    def _list_that_ends_with(self, message: Message) -> _Asked | None:
+    def _list_that_ends_with(self, message: AmiMessage) -> _Asked | None:
         """Whose list ends here: chan-sccp leaves the ActionID out of that event (src/sccp_management.c)."""
         if "actionid" in message.values or not _is_complete(message):
             return None
@@ -261,7 +261,7 @@ class Asterisk:
         self._tried.set()
 
 
-def _is_complete(message: Message) -> bool:
+def _is_complete(message: AmiMessage) -> bool:
     return message.get("eventlist").lower() == "complete"
 
 

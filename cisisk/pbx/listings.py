@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from cisisk.pbx.wire import Message
+from cisisk.pbx.wire import AmiMessage
 
 _GONE = {"unavailable", "unreachable", "removed"}
-"""What Asterisk calls a contact or a peer that does not answer any more (Status, up to the first blank)."""
+"""Status words (up to the first blank) of contacts and peers that no longer answer."""
 _IDLE = {"not in use", "not_inuse", "unavailable", "invalid", "unknown", ""}
 """Device states without a call: as EndpointDetail spells them, and as DeviceStateChange does (main/devicestate.c)."""
 _CONTACT = re.compile(r"sips?:(?:([^@;>]*)@)?(\[[^\]]*\]|[^:;>]*)", re.IGNORECASE)
@@ -21,7 +21,7 @@ _LONGEST_ADDRESS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contact:
+class PjsipContact:
     """Where one phone of an endpoint is registered from (ContactStatusDetail).
 
     Attributes:
@@ -38,7 +38,7 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
+class SipPeer:
     """A peer of chan_sip that is registered (PeerEntry).
 
     Attributes:
@@ -52,7 +52,7 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class SccpDevice:
     """A phone of chan-sccp (DeviceEntry, src/sccp_management.c).
 
     Attributes:
@@ -68,12 +68,12 @@ class Device:
     in_call: bool
 
 
-def contacts(messages: Iterable[Message]) -> Iterator[Contact]:
+def contacts(messages: Iterable[AmiMessage]) -> Iterator[PjsipContact]:
     """The contacts in a list."""
     for message in messages:
         if message.get("event") == "ContactStatusDetail":
             hosts = (host_of(message.get("uri")), address_of(message.get("viaaddress")))
-            yield Contact(
+            yield PjsipContact(
                 endpoint=message.get("endpointname") or message.get("aor"),
                 user=user_of(message.get("uri")),
                 addresses=frozenset(host for host in hosts if host is not None),
@@ -82,12 +82,12 @@ def contacts(messages: Iterable[Message]) -> Iterator[Contact]:
             )
 
 
-def peers(messages: Iterable[Message]) -> Iterator[Peer]:
+def peers(messages: Iterable[AmiMessage]) -> Iterator[SipPeer]:
     """The peers in a list that have an address."""
     for message in messages:
         address = address_of(message.get("ipaddress"))
         if address is not None:
-            yield Peer(
+            yield SipPeer(
                 name=message.get("objectname"),
                 address=address,
                 port=message.get("ipport"),
@@ -95,11 +95,11 @@ def peers(messages: Iterable[Message]) -> Iterator[Peer]:
             )
 
 
-def devices(messages: Iterable[Message]) -> Iterator[Device]:
+def devices(messages: Iterable[AmiMessage]) -> Iterator[SccpDevice]:
     """The phones in a list of chan-sccp."""
     for message in messages:
         if message.get("event") == "DeviceEntry":
-            yield Device(
+            yield SccpDevice(
                 name=message.get("objectid").upper(),
                 address=address_of(message.get("ipaddress")),
                 is_registered=message.get("reg_status").lower() == "ok",
@@ -108,7 +108,7 @@ def devices(messages: Iterable[Message]) -> Iterator[Device]:
             )
 
 
-def _is_live(listed: Message) -> bool:
+def _is_live(listed: AmiMessage) -> bool:
     return listed.get("status").partition(" ")[0].lower() not in _GONE
 
 

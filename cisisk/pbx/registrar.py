@@ -9,14 +9,14 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from cisisk.pbx import listings
-from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
-from cisisk.pbx.listings import Contact, address_of, is_busy, user_of
-from cisisk.pbx.wire import Message, NotSendable, shown
-from cisisk.model.target import NotRestarted, Registration, Target, Unreachable
 from cisisk.model import sep_config
 from cisisk.model.errors import Invalid
 from cisisk.model.phone import Software
+from cisisk.model.target import NotRestarted, Registration, Target, Unreachable
+from cisisk.pbx import listings
+from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
+from cisisk.pbx.listings import PjsipContact, address_of, is_busy, user_of
+from cisisk.pbx.wire import AmiMessage, NotSendable, shown
 
 IDENTIFY_SECONDS = 2.0
 """For everything that is asked before the file is written: less than a switch that is stopped may take."""
@@ -113,7 +113,7 @@ async def _endpoint(asterisk: Asterisk, address: str, name: str) -> Registration
     )
 
 
-def _at(address: str, messages: Iterable[Message]) -> Iterator[Contact]:
+def _at(address: str, messages: Iterable[AmiMessage]) -> Iterator[PjsipContact]:
     """The contacts from an address that have not gone."""
     known = address_of(address)
     return (contact for contact in listings.contacts(messages) if contact.is_live and known in contact.addresses)

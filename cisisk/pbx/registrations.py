@@ -11,17 +11,17 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self, TypeVar
 
-from cisisk.pbx import listings
-from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
-from cisisk.pbx.latest import remember
-from cisisk.pbx.listings import Contact, Device, Peer, address_of
-from cisisk.pbx.registrar import NotRegistered, can_be_asked_for, chan_sip_call_id, first_line
-from cisisk.pbx.wire import Message, shown
-from cisisk.pbx.calls import Calls
-from cisisk.model.target import Registration, Target
 from cisisk.model.errors import CisiskError
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
+from cisisk.model.target import Registration, Target
+from cisisk.pbx import listings
+from cisisk.pbx.calls import Calls
+from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
+from cisisk.pbx.latest import remember
+from cisisk.pbx.listings import PjsipContact, SccpDevice, SipPeer, address_of
+from cisisk.pbx.registrar import NotRegistered, can_be_asked_for, chan_sip_call_id, first_line
+from cisisk.pbx.wire import AmiMessage, shown
 
 UNABLE_SECONDS = 60.0
 """For so long a list that Asterisk refused is taken as one that it does not have: chan-sccp is not loaded, or the
@@ -190,7 +190,7 @@ class Registrations:
                 found[target.mac] = _seen(target, "endpoint", contact.endpoint, contact.call_id)
         return found
 
-    def _new_contact(self, target: Watched, contacts: list[Contact]) -> Contact | None:
+    def _new_contact(self, target: Watched, contacts: list[PjsipContact]) -> PjsipContact | None:
         """The phone's registration among those from its address, if it is later than the restart."""
         before = target.before
         others = [each for each in contacts if before is None or not _is_same_call_id(each.call_id, before.call_id)]
@@ -217,7 +217,7 @@ class Registrations:
         gate = asyncio.Semaphore(MOST_ASKED)
         found: dict[Mac, Registered] = {}
 
-        async def judge(target: Watched, peers: list[Peer]) -> None:
+        async def judge(target: Watched, peers: list[SipPeer]) -> None:
             async with gate:
                 registered = await self._new_peer(asterisk, target, peers)
             if registered is not None:
@@ -231,7 +231,7 @@ class Registrations:
             raise failures.exceptions[0] from None
         return found
 
-    async def _new_peer(self, asterisk: Asterisk, target: Watched, peers: list[Peer]) -> Registered | None:
+    async def _new_peer(self, asterisk: Asterisk, target: Watched, peers: list[SipPeer]) -> Registered | None:
         """The phone's registration among those from its address, if it is later than the restart.
 
         Two peers there are one phone with two lines, or two phones: then it is the line's.
@@ -275,17 +275,17 @@ class Registrations:
                 )
         return found
 
-    def _is_new_device(self, device: Device, since: float) -> bool:
+    def _is_new_device(self, device: SccpDevice, since: float) -> bool:
         registered_at = self._registered_at.get(device.name, _NEVER)
         return registered_at >= since or self._sccp.began_after((device.name, device.since), since)
 
     # Events (Asterisk main/stasis_endpoints.c, channels/chan_sip.c; chan-sccp sccp_management.c)
 
-    def _contact_status(self, event: Message) -> None:
+    def _contact_status(self, event: AmiMessage) -> None:
         """PJSIP: a contact came, went or was seen again. Its text has neither Call-ID nor Via."""
         self._tell(listings.host_of(event.get("uri")) or event.get("endpointname") or event.get("aor"))
 
-    def _peer_status(self, event: Message) -> None:
+    def _peer_status(self, event: AmiMessage) -> None:
         """chan_sip says Registered at each REGISTER, PJSIP Reachable or Unreachable, chan-sccp ATTACHED for a line."""
         peer = event.get("peer")
         if event.get("peerstatus").lower() == "registered":
@@ -293,7 +293,7 @@ class Registrations:
         address = address_of(event.get("address"))
         self._tell(event.get("sccpdevice").upper() or address or peer.partition("/")[2])
 
-    def _device_status(self, event: Message) -> None:
+    def _device_status(self, event: AmiMessage) -> None:
         """chan-sccp: PREREGISTERED, REGISTERED or UNREGISTERED."""
         name = event.get("sccpdevice").upper()
         if event.get("devicestatus").lower() == "registered":
@@ -320,12 +320,12 @@ def _each_at(targets: Sequence[Watched], here: dict[str, list[_T]]) -> Iterator[
             yield target, here[address]
 
 
-def _of_contact(contact: Contact) -> Hashable:
+def _of_contact(contact: PjsipContact) -> Hashable:
     """What stays the same as long as a registration lasts, also while the phone does not answer."""
     return contact.endpoint, contact.addresses, contact.call_id
 
 
-def _of_peer(peer: Peer) -> Hashable:
+def _of_peer(peer: SipPeer) -> Hashable:
     return peer.name, peer.address, peer.port
 
 
@@ -333,7 +333,7 @@ def _is_same_call_id(one: str, other: str) -> bool:
     return bool(one) and one == other
 
 
-def _is_another(contact: Contact, before: Registration | None) -> bool:
+def _is_another(contact: PjsipContact, before: Registration | None) -> bool:
     """Whether it cannot be the registration of ``before``, whose Call-ID has gone from there, if it was told."""
     return before is None or contact.endpoint != before.peer or bool(contact.call_id and before.call_id)
 

@@ -36,7 +36,7 @@ class Garbled(CisiskError):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class AmiMessage:
     """A reply or an event.
 
     Attributes:
@@ -73,11 +73,11 @@ def _line(key: str, value: str) -> bytes:
     return line + b"\r\n"
 
 
-def parse(block: bytes) -> list[Message]:
+def parse(block: bytes) -> list[AmiMessage]:
     """The messages in what came up to a blank line: one, or all devices in a list of older chan-sccp."""
     if block[: len(_FOLLOWS)].lower() == _FOLLOWS:
         return [_command_output(block)]
-    messages: list[Message] = []
+    messages: list[AmiMessage] = []
     values: dict[str, str] = {}
     output: list[str] = []
     for line in block.decode("utf-8", "replace").split("\n"):
@@ -86,16 +86,16 @@ def parse(block: bytes) -> list[Message]:
         if not colon:
             continue
         if key == "event" and "event" in values:
-            messages.append(Message(values, tuple(output)))
+            messages.append(AmiMessage(values, tuple(output)))
             values, output = {}, []
         if key == "output":
             output.append(value.strip())
         else:
             values.setdefault(key, value.strip())
-    return [*messages, Message(values, tuple(output))]
+    return [*messages, AmiMessage(values, tuple(output))]
 
 
-def _command_output(block: bytes) -> Message:
+def _command_output(block: bytes) -> AmiMessage:
     """The reply to a Command up to Asterisk 13: two headers at most, then raw text."""
     values: dict[str, str] = {}
     output: list[str] = []
@@ -107,10 +107,10 @@ def _command_output(block: bytes) -> Message:
             values.setdefault(key, value.strip())
         else:
             output.append(line.rstrip("\r"))
-    return Message(values, tuple(output))
+    return AmiMessage(values, tuple(output))
 
 
-async def receive(reader: asyncio.StreamReader, events: Collection[str] = ()) -> list[Message]:
+async def receive(reader: asyncio.StreamReader, events: Collection[str] = ()) -> list[AmiMessage]:
     """The next messages; none if it was an event that nobody wants, which is not even parsed.
 
     Args:

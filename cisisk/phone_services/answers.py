@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 
-from cisisk.phone_services.families import Screen
-from cisisk.phone_services.objects import CONTENT_TYPE, Page, Text, render
+from cisisk.phone_services.families import ScreenProfile
+from cisisk.phone_services.objects import CONTENT_TYPE, PhonePage, Text, render
 from cisisk.phone_services.problems import NotShown
 
 REFRESH = "Refresh"
@@ -15,7 +15,7 @@ LONG_AGO = "Sat, 01 Jan 2000 00:00:00 GMT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class PageAnswer:
     """What is shown.
 
     Attributes:
@@ -24,12 +24,12 @@ class Answer:
         refresh: after how many seconds the phone loads which URL by itself.
     """
 
-    page: Page
+    page: PhonePage
     is_kept: bool = False
     refresh: tuple[int, str] | None = None
 
 
-def response(answer: Answer, screen: Screen) -> web.Response:
+def response(answer: PageAnswer, screen: ScreenProfile) -> web.Response:
     """``answer`` as HTTP. Raises ValueError as :func:`render`."""
     headers: dict[str, str] = {
         hdrs.CONTENT_TYPE: f"{CONTENT_TYPE}; charset={screen.charset}",
@@ -43,6 +43,6 @@ def response(answer: Answer, screen: Screen) -> web.Response:
     return web.Response(body=render(answer.page, screen), headers=headers)
 
 
-def refusal(not_shown: NotShown) -> Answer:
+def refusal(not_shown: NotShown) -> PageAnswer:
     """The page that says why there is no other."""
-    return Answer(page=Text(title="Cisisk", text=str(not_shown)))
+    return PageAnswer(page=Text(title="Cisisk", text=str(not_shown)))

@@ -24,7 +24,7 @@ _POSTING_MODELS = frozenset({"8832"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Screen:
+class ScreenProfile:
     """What one phone's screen takes.
 
     Attributes:
@@ -43,7 +43,7 @@ class Screen:
     menu_items: int = OLD_MENU_ITEMS
 
 
-def screen_of(model: str | None, accept_charset: str = "") -> Screen:
+def screen_of(model: str | None, accept_charset: str = "") -> ScreenProfile:
     """The screen of a phone.
 
     Args:
@@ -55,7 +55,7 @@ def screen_of(model: str | None, accept_charset: str = "") -> Screen:
     facts = catalogue.find(name)
     family = facts.family if facts else None
     is_large = family in _LARGE
-    return Screen(
+    return ScreenProfile(
         exit_first=not name.startswith("79"),
         shows_title=family is not Family.P69XX,
         posts=family in _POSTS or name in _POSTING_MODELS,

@@ -6,7 +6,7 @@ from typing import TypeAlias
 from xml.sax.saxutils import escape
 
 from cisisk.phone_services.characters import block, cut, line
-from cisisk.phone_services.families import Screen
+from cisisk.phone_services.families import ScreenProfile
 
 MAX_MENU_ITEMS = 100
 MAX_DIRECTORY_ENTRIES = 32
@@ -116,10 +116,10 @@ class Text(_Object):
     text: str
 
 
-Page: TypeAlias = Menu | Directory | Input | Text
+PhonePage: TypeAlias = Menu | Directory | Input | Text
 
 
-def render(page: Page, screen: Screen) -> bytes:
+def render(page: PhonePage, screen: ScreenProfile) -> bytes:
     """``page`` as ``screen`` takes it. Titles and names are cut to their limits.
 
     Raises:
@@ -134,19 +134,19 @@ def render(page: Page, screen: Screen) -> bytes:
     raise ValueError(f"a page of {len(content)} bytes is too large")
 
 
-def default_value(text: str, screen: Screen) -> str:
+def default_value(text: str, screen: ScreenProfile) -> str:
     """What stands in a form for ``text``: what comes back unchanged was not edited, though it may have been cut."""
     return cut(line(text, screen.charset), MAX_SHORT)
 
 
-def _encoded(page: Page, screen: Screen, longest: int) -> bytes:
+def _encoded(page: PhonePage, screen: ScreenProfile, longest: int) -> bytes:
     name, inner = _kind_and_content(page, screen, longest)
     parts = [f'<?xml version="1.0" encoding="{screen.charset}"?>\n<{name}>', *_headings(page, screen), *inner]
     parts += [*_soft_keys(page, screen), f"</{name}>\n"]
     return "".join(parts).encode(screen.charset)
 
 
-def _kind_and_content(page: Page, screen: Screen, longest: int) -> tuple[str, Iterator[str]]:
+def _kind_and_content(page: PhonePage, screen: ScreenProfile, longest: int) -> tuple[str, Iterator[str]]:
     if isinstance(page, Menu):
         return "CiscoIPPhoneMenu", _menu(page, screen, longest)
     if isinstance(page, Directory):
@@ -156,7 +156,7 @@ def _kind_and_content(page: Page, screen: Screen, longest: int) -> tuple[str, It
     return "CiscoIPPhoneText", iter([_element("Text", cut(block(page.text, screen.charset), min(longest, MAX_TEXT)))])
 
 
-def _headings(page: Page, screen: Screen) -> Iterator[str]:
+def _headings(page: PhonePage, screen: ScreenProfile) -> Iterator[str]:
     title, prompt = (cut(line(text, screen.charset), MAX_HEADING) for text in (page.title, page.prompt))
     if screen.shows_title:
         yield _element("Title", title)
@@ -166,14 +166,14 @@ def _headings(page: Page, screen: Screen) -> Iterator[str]:
         yield _element("Prompt", prompt or title)
 
 
-def _menu(page: Menu, screen: Screen, longest: int) -> Iterator[str]:
+def _menu(page: Menu, screen: ScreenProfile, longest: int) -> Iterator[str]:
     _require(len(page.items) <= MAX_MENU_ITEMS, "items in a menu", len(page.items))
     for item in page.items:
         name = cut(line(item.name, screen.charset), min(longest, MAX_MENU_NAME)) or NO_NAME
         yield f"<MenuItem>{_element('Name', name)}{_element('URL', _url(item.url))}</MenuItem>"
 
 
-def _directory(page: Directory, screen: Screen, longest: int) -> Iterator[str]:
+def _directory(page: Directory, screen: ScreenProfile, longest: int) -> Iterator[str]:
     _require(len(page.entries) <= MAX_DIRECTORY_ENTRIES, "entries in a directory", len(page.entries))
     for entry in page.entries:
         _require(len(entry.telephone) <= MAX_SHORT, "characters in a number", len(entry.telephone))
@@ -182,7 +182,7 @@ def _directory(page: Directory, screen: Screen, longest: int) -> Iterator[str]:
         yield f"<DirectoryEntry>{_element('Name', name)}{telephone}</DirectoryEntry>"
 
 
-def _input(page: Input, screen: Screen) -> Iterator[str]:
+def _input(page: Input, screen: ScreenProfile) -> Iterator[str]:
     _require(len(page.items) <= MAX_INPUT_ITEMS, "items in an input", len(page.items))
     yield f'<URL method="post">{escape(_url(page.url))}</URL>' if screen.posts else _element("URL", _url(page.url))
     for item in page.items:
@@ -195,7 +195,7 @@ def _input(page: Input, screen: Screen) -> Iterator[str]:
         )
 
 
-def _soft_keys(page: Page, screen: Screen) -> Iterator[str]:
+def _soft_keys(page: PhonePage, screen: ScreenProfile) -> Iterator[str]:
     keys = list(page.keys)
     _require(len(keys) < MAX_SOFT_KEYS, "soft keys besides the last", len(keys))
     # One soft key removes all that the phone has by itself, so that the one to leave must always be there.

@@ -11,22 +11,22 @@ from cisisk.identity.tickets import Tickets
 from cisisk.mobility.phone_logins import PhoneLogins
 from cisisk.model.errors import NotFound, StorageFailed
 from cisisk.phone_services import request as requests
-from cisisk.phone_services.answers import Answer, refusal, response
+from cisisk.phone_services.answers import PageAnswer, refusal, response
+from cisisk.phone_services.auth import PageAuth, PageSession
 from cisisk.phone_services.corporate import CorporateDirectory
-from cisisk.phone_services.families import Screen
-from cisisk.phone_services.auth import Gate, Visit
+from cisisk.phone_services.families import ScreenProfile
 from cisisk.phone_services.links import PREFIX
 from cisisk.phone_services.objects import SELECT, Menu, MenuItem
 from cisisk.phone_services.personal import PersonalDirectory
 from cisisk.phone_services.problems import FAILED, GONE, NO_PAGE, NO_PHONE, NOT_STORED, NotShown
-from cisisk.phone_services.request import Asked
+from cisisk.phone_services.request import PhoneRequest
 from cisisk.phone_services.switching import ProfileSwitch, Switches
 from cisisk.store.database import Database
 
 log = logging.getLogger(__name__)
 
-_OpenPage: TypeAlias = Callable[[Asked], Awaitable[Answer]]
-_UsersPage: TypeAlias = Callable[[Visit], Awaitable[Answer]]
+_OpenPage: TypeAlias = Callable[[PhoneRequest], Awaitable[PageAnswer]]
+_UsersPage: TypeAlias = Callable[[PageSession], Awaitable[PageAnswer]]
 
 
 class Pages:
@@ -40,7 +40,7 @@ class Pages:
     def __init__(
         self, db: Database, login: PinLogin, logins: PhoneLogins, proxies: Collection[str], public_url: str
     ) -> None:
-        self._gate = Gate(db, login, Tickets())
+        self._gate = PageAuth(db, login, Tickets())
         self._proxies = proxies
         self._public_url = public_url
         personal = PersonalDirectory(db, self._gate)
@@ -86,7 +86,7 @@ class Pages:
         return [web.get(path, self._handle, allow_head=False), web.post(path, self._handle)]
 
     async def _handle(self, request: web.Request) -> web.Response:
-        screen = Screen()
+        screen = ScreenProfile()
         try:
             asked = await requests.read(request, self._proxies, self._public_url)
             screen = asked.screen
@@ -103,7 +103,7 @@ class Pages:
             log.exception("the page %s failed", request.rel_url.raw_path)
             return response(refusal(NotShown(FAILED)), screen)
 
-    async def _answer(self, asked: Asked, page: str) -> Answer:
+    async def _answer(self, asked: PhoneRequest, page: str) -> PageAnswer:
         if asked.is_misnamed:
             return refusal(NotShown(NO_PHONE))
         if page not in self._pages:
@@ -118,7 +118,7 @@ class Pages:
     def _phones(self, page: _OpenPage) -> _OpenPage:
         """A page for one phone, whoever is logged in on it."""
 
-        async def show(asked: Asked) -> Answer:
+        async def show(asked: PhoneRequest) -> PageAnswer:
             await self._gate.known(asked)
             return await page(asked)
 
@@ -127,14 +127,14 @@ class Pages:
     def _users(self, page: _UsersPage, entrance: str = "pdir", leave: str = "") -> _OpenPage:
         """A page for who is logged in; others are shown the form that leads to ``entrance``, and perhaps ``leave``."""
 
-        async def show(asked: Asked) -> Answer:
+        async def show(asked: PhoneRequest) -> PageAnswer:
             entered = await self._gate.enter(asked, entrance, leave)
-            return await page(entered) if isinstance(entered, Visit) else entered
+            return await page(entered) if isinstance(entered, PageSession) else entered
 
         return show
 
 
-async def _directories(asked: Asked) -> Answer:
+async def _directories(asked: PhoneRequest) -> PageAnswer:
     """What the Directories key opens: on a 79xx it has to be a menu (phone-protocol notes 4.1)."""
     items = [MenuItem("Personal", asked.links.to("pdir")), MenuItem("Corporate", asked.links.to("cdir"))]
-    return Answer(page=Menu(title="Directories", items=items, keys=[SELECT]), is_kept=True)
+    return PageAnswer(page=Menu(title="Directories", items=items, keys=[SELECT]), is_kept=True)

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from cisisk.phone_services.objects import SoftKey
 from cisisk.model.listing import Page
+from cisisk.phone_services.objects import SoftKey
 
 MAX_START = 1_000_000
 """Nobody has longer lists, and no digits more fit into the URLs."""
@@ -14,7 +14,7 @@ _Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part(Generic[_Item]):
+class ListPart(Generic[_Item]):
     """One page of a list.
 
     Attributes:
@@ -45,7 +45,7 @@ class Part(Generic[_Item]):
         return keys
 
 
-async def part_from(find: Callable[[int], Awaitable[Page[_Item]]], start: int, size: int) -> Part[_Item]:
+async def part_from(find: Callable[[int], Awaitable[Page[_Item]]], start: int, size: int) -> ListPart[_Item]:
     """The page that starts at ``start``; of a list that has shrunk meanwhile the last one.
 
     Args:
@@ -55,7 +55,7 @@ async def part_from(find: Callable[[int], Awaitable[Page[_Item]]], start: int, s
     if start >= found.total:
         start = last_start(found.total, size)
         found = await find(start)
-    return Part(items=found.items, start=start, size=size, total=found.total)
+    return ListPart(items=found.items, start=start, size=size, total=found.total)
 
 
 def last_start(total: int, size: int) -> int:

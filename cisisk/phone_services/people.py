@@ -11,7 +11,7 @@ from cisisk.phone_services.links import MAX_NUMBER, searchable
 from cisisk.phone_services.objects import MAX_SHORT, DirectoryEntry, InputItem
 from cisisk.phone_services.paging import start_from
 from cisisk.phone_services.problems import NO_NUMBER, NotShown
-from cisisk.phone_services.request import Asked
+from cisisk.phone_services.request import PhoneRequest
 
 NUMBERS = (("Work", "work"), ("Mobile", "mobile"), ("Home", "home"))
 SEARCH_ITEMS = (
@@ -57,7 +57,7 @@ class Place:
         return " ".join(text for text in (self.name, self.number) if text)
 
 
-def place(asked: Asked) -> Place:
+def place(asked: PhoneRequest) -> Place:
     """Where the phone is, as the URL says."""
     return Place(
         start=start_from(asked.get("start")),

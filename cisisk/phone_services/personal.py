@@ -6,10 +6,11 @@ from typing import Any
 
 from cisisk.model.contact import PersonalContact, is_number
 from cisisk.model.errors import Conflict, TooManyAttempts, Unauthenticated
+from cisisk.model.listing import Listing, Page
 from cisisk.model.user import PIN_FORM
 from cisisk.phone_services import people
-from cisisk.phone_services.answers import Answer
-from cisisk.phone_services.auth import TICKET, Gate, Visit
+from cisisk.phone_services.answers import PageAnswer
+from cisisk.phone_services.auth import TICKET, PageAuth, PageSession
 from cisisk.phone_services.objects import (
     BACKSPACE,
     DIAL,
@@ -25,11 +26,10 @@ from cisisk.phone_services.objects import (
     Text,
     default_value,
 )
-from cisisk.phone_services.paging import Part, part_from, start_from
+from cisisk.phone_services.paging import ListPart, part_from, start_from
 from cisisk.phone_services.problems import FORM_EXPIRED, FULL, WRONG_LOGIN, NotShown
 from cisisk.store import contacts
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing, Page
 
 TITLE = "Personal"
 EDIT_DIAL = SoftKey("EditDial", "SoftKey:EditDial")
@@ -44,11 +44,11 @@ _MAX_NAME, _MAX_EMAIL = 120, 254
 class PersonalDirectory:
     """The pages of the personal directory."""
 
-    def __init__(self, db: Database, gate: Gate) -> None:
+    def __init__(self, db: Database, gate: PageAuth) -> None:
         self._db = db
         self._gate = gate
 
-    async def start(self, visit: Visit) -> Answer:
+    async def start(self, visit: PageSession) -> PageAnswer:
         """The contacts with their numbers."""
         place, links = people.place(visit.asked), visit.asked.links
         part = await self._part(visit, place, MAX_DIRECTORY_ENTRIES)
@@ -58,14 +58,14 @@ class PersonalDirectory:
         is_kept = not visit.is_new
         if not part.items:
             text = f"Nobody is called {place.searched}." if place.searched else "There is nobody yet."
-            return Answer(page=Text(title=TITLE, text=text, keys=[add, options, search]), is_kept=is_kept)
+            return PageAnswer(page=Text(title=TITLE, text=text, keys=[add, options, search]), is_kept=is_kept)
         paging = part.keys(lambda start: links.to("pdir", **place.at(start)))
         keys = [DIAL, add, options, *paging, search]
         prompt = part.prompt or visit.session.user_name
         page = Directory(title=TITLE, prompt=prompt, entries=people.entries(part.items), keys=keys)
-        return Answer(page=page, is_kept=is_kept)
+        return PageAnswer(page=page, is_kept=is_kept)
 
-    async def search(self, visit: Visit) -> Answer:
+    async def search(self, visit: PageSession) -> PageAnswer:
         """The form that searches."""
         page = Input(
             title=TITLE,
@@ -74,9 +74,9 @@ class PersonalDirectory:
             items=people.SEARCH_ITEMS,
             keys=(SUBMIT, BACKSPACE),
         )
-        return Answer(page=page)
+        return PageAnswer(page=page)
 
-    async def options(self, visit: Visit) -> Answer:
+    async def options(self, visit: PageSession) -> PageAnswer:
         """What else can be done."""
         links, where = visit.asked.links, people.place(visit.asked).parameters
         items = [
@@ -85,28 +85,28 @@ class PersonalDirectory:
             MenuItem("Change PIN", links.to("pdir/pin")),
             MenuItem("Logout", links.to("pdir/logout")),
         ]
-        return Answer(page=Menu(title="Options", prompt=visit.session.user_name, items=items, keys=[SELECT]))
+        return PageAnswer(page=Menu(title="Options", prompt=visit.session.user_name, items=items, keys=[SELECT]))
 
-    async def contacts(self, visit: Visit) -> Answer:
+    async def contacts(self, visit: PageSession) -> PageAnswer:
         """The contacts, to open one of them."""
         return await self._choose(visit, "Open Contact", "pdir/contacts", "pdir/contact")
 
-    async def reorder(self, visit: Visit) -> Answer:
+    async def reorder(self, visit: PageSession) -> PageAnswer:
         """The contacts, to move one of them."""
         return await self._choose(visit, "Reorder Contacts", "pdir/reorder", "pdir/move")
 
-    async def contact(self, visit: Visit) -> Answer:
+    async def contact(self, visit: PageSession) -> PageAnswer:
         """One contact."""
         return self._shown(visit, await self._one(visit))
 
-    async def call(self, visit: Visit) -> Answer:
+    async def call(self, visit: PageSession) -> PageAnswer:
         """The numbers of one contact."""
         one = await self._one(visit)
-        return Answer(
+        return PageAnswer(
             page=Directory(title="Call", prompt=one.name, entries=people.numbers(one), keys=[DIAL, EDIT_DIAL])
         )
 
-    async def add(self, visit: Visit) -> Answer:
+    async def add(self, visit: PageSession) -> PageAnswer:
         """The form for a new contact, and what it leads to."""
         if not visit.asked.get(TICKET):
             return self._form(visit, "Add Contact", "pdir/add", {}, "")
@@ -122,7 +122,7 @@ class PersonalDirectory:
             raise NotShown(FULL) from None
         return self._shown(visit, created, "Added")
 
-    async def edit(self, visit: Visit) -> Answer:
+    async def edit(self, visit: PageSession) -> PageAnswer:
         """The form to change a contact, and what it leads to."""
         one = await self._one(visit)
         page = "pdir/edit"
@@ -138,13 +138,13 @@ class PersonalDirectory:
             )
         return self._shown(visit, one, "Saved")
 
-    async def delete(self, visit: Visit) -> Answer:
+    async def delete(self, visit: PageSession) -> PageAnswer:
         """Asks before a contact is deleted, and deletes it."""
         one, asked = await self._one(visit), visit.asked
         purpose = f"delete {one.uuid}"
         if asked.get(TICKET) and self._gate.redeem(asked, purpose):
             await contacts.delete_personal(self._db, asked.actor, one.uuid, owner=visit.session.user_uuid)
-            return Answer(page=Text(title=TITLE, prompt="Deleted", text=f"{one.name} is deleted."))
+            return PageAnswer(page=Text(title=TITLE, prompt="Deleted", text=f"{one.name} is deleted."))
         yes = SoftKey("Yes", asked.links.to("pdir/delete", id=one.uuid, **self._ticket(visit, purpose)))
         page = Text(
             title="Delete Contact",
@@ -153,9 +153,9 @@ class PersonalDirectory:
             keys=[yes],
             leave=SoftKey("No", "SoftKey:Exit"),
         )
-        return Answer(page=page)
+        return PageAnswer(page=page)
 
-    async def move(self, visit: Visit) -> Answer:
+    async def move(self, visit: PageSession) -> PageAnswer:
         """Where a contact can go from where it is, and its going there."""
         one, asked = await self._one(visit), visit.asked
         owner, purpose, wanted = visit.session.user_uuid, f"move {one.uuid}", start_from(asked.get("to"))
@@ -171,9 +171,9 @@ class PersonalDirectory:
         ]
         items.append(MenuItem("To Position...", asked.links.to("pdir/place", id=one.uuid)))
         page = Menu(title=one.name, prompt=f"Position {one.position} of {last}", items=items, keys=[SELECT])
-        return Answer(page=page)
+        return PageAnswer(page=page)
 
-    async def place(self, visit: Visit) -> Answer:
+    async def place(self, visit: PageSession) -> PageAnswer:
         """The form for the number of a contact's new place."""
         one = await self._one(visit)
         page = Input(
@@ -183,9 +183,9 @@ class PersonalDirectory:
             items=[InputItem(label="New position", parameter="to", flags="N")],
             keys=(SUBMIT, BACKSPACE),
         )
-        return Answer(page=page)
+        return PageAnswer(page=page)
 
-    async def pin(self, visit: Visit) -> Answer:
+    async def pin(self, visit: PageSession) -> PageAnswer:
         """The form to change the PIN, and what it leads to."""
         asked = visit.asked
         if not asked.get(TICKET):
@@ -201,23 +201,23 @@ class PersonalDirectory:
             return self._pin_form(visit, f"Wrong current PIN ({WRONG_LOGIN.code})")
         except TooManyAttempts as error:
             return self._gate.braked(asked, error, "pdir/pin")
-        return Answer(page=Text(title="Change PIN", text="Your PIN is changed."))
+        return PageAnswer(page=Text(title="Change PIN", text="Your PIN is changed."))
 
-    async def logout(self, visit: Visit) -> Answer:
+    async def logout(self, visit: PageSession) -> PageAnswer:
         """The end of the session."""
         await self._gate.leave(visit)
-        return Answer(page=Text(title="Logout", text="You are logged out."))
+        return PageAnswer(page=Text(title="Logout", text="You are logged out."))
 
-    async def _choose(self, visit: Visit, title: str, here: str, there: str) -> Answer:
+    async def _choose(self, visit: PageSession, title: str, here: str, there: str) -> PageAnswer:
         place, links = people.place(visit.asked), visit.asked.links
         part = await self._part(visit, place, visit.asked.screen.menu_items)
         if not part.items:
-            return Answer(page=Text(title=title, text="There is nobody here."))
+            return PageAnswer(page=Text(title=title, text="There is nobody here."))
         paging = part.keys(lambda start: links.to(here, **place.at(start)))
         items = [MenuItem(one.name, links.to(there, id=one.uuid)) for one in part.items]
-        return Answer(page=Menu(title=title, prompt=part.prompt, items=items, keys=[SELECT, *paging]), is_kept=True)
+        return PageAnswer(page=Menu(title=title, prompt=part.prompt, items=items, keys=[SELECT, *paging]), is_kept=True)
 
-    async def _part(self, visit: Visit, place: people.Place, size: int) -> Part[PersonalContact]:
+    async def _part(self, visit: PageSession, place: people.Place, size: int) -> ListPart[PersonalContact]:
         owner = visit.session.user_uuid
 
         async def find(start: int) -> Page[PersonalContact]:
@@ -226,25 +226,25 @@ class PersonalDirectory:
 
         return await part_from(find, place.start, size)
 
-    async def _one(self, visit: Visit) -> PersonalContact:
+    async def _one(self, visit: PageSession) -> PersonalContact:
         return await contacts.get_personal(self._db, visit.asked.get("id"), owner=visit.session.user_uuid)
 
-    def _shown(self, visit: Visit, one: PersonalContact, prompt: str = "") -> Answer:
+    def _shown(self, visit: PageSession, one: PersonalContact, prompt: str = "") -> PageAnswer:
         keys = [
             SoftKey(name, visit.asked.links.to(f"pdir/{name.lower()}", id=one.uuid))
             for name in ("Call", "Edit", "Delete")
         ]
-        return Answer(page=Text(title=TITLE, prompt=prompt or one.name, text=people.details(one), keys=keys))
+        return PageAnswer(page=Text(title=TITLE, prompt=prompt or one.name, text=people.details(one), keys=keys))
 
     def _form(
         self,
-        visit: Visit,
+        visit: PageSession,
         title: str,
         page: str,
         values: Mapping[str, str | None],
         prompt: str,
         one: PersonalContact | None = None,
-    ) -> Answer:
+    ) -> PageAnswer:
         purpose = f"edit {one.uuid}" if one else "add"
         items = [
             InputItem(label=label, parameter=_PARAMETER.get(key, key), flags=flags, default=values.get(key) or "")
@@ -252,19 +252,19 @@ class PersonalDirectory:
         ]
         url = visit.asked.links.to(page, id=one.uuid if one else "", **self._ticket(visit, purpose))
         form = Input(title=title, prompt=prompt, url=url, items=items, keys=(SUBMIT, BACKSPACE))
-        return Answer(page=form)
+        return PageAnswer(page=form)
 
-    def _pin_form(self, visit: Visit, prompt: str) -> Answer:
+    def _pin_form(self, visit: PageSession, prompt: str) -> PageAnswer:
         asked = ("Current PIN", "current"), ("New PIN", "new"), ("New PIN again", "again")
         items = [InputItem(label=label, parameter=parameter, flags="NP") for label, parameter in asked]
         url = visit.asked.links.to("pdir/pin", **self._ticket(visit, "pin"))
-        return Answer(page=Input(title="Change PIN", prompt=prompt, url=url, items=items, keys=(SUBMIT, BACKSPACE)))
+        return PageAnswer(page=Input(title="Change PIN", prompt=prompt, url=url, items=items, keys=(SUBMIT, BACKSPACE)))
 
-    def _ticket(self, visit: Visit, purpose: str) -> dict[str, Any]:
+    def _ticket(self, visit: PageSession, purpose: str) -> dict[str, Any]:
         return {TICKET: self._gate.ticket(visit.asked, purpose)}
 
 
-def _columns(visit: Visit, known: PersonalContact | None) -> tuple[dict[str, str], str]:
+def _columns(visit: PageSession, known: PersonalContact | None) -> tuple[dict[str, str], str]:
     """What a form says, and what is wrong with it; empty when nothing is."""
     columns, wrong = {}, ""
     for label, key, flags in _FIELDS:

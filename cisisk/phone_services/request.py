@@ -15,7 +15,7 @@ from cisisk.model.errors import Invalid
 from cisisk.model.mac import Mac
 from cisisk.model.user import Actor
 from cisisk.phone_services.characters import line
-from cisisk.phone_services.families import Screen, screen_of
+from cisisk.phone_services.families import ScreenProfile, screen_of
 from cisisk.phone_services.links import MAX_HOST, Links
 from cisisk.phone_services.problems import NO_PHONE, NotShown
 
@@ -35,7 +35,7 @@ _NO_FORM = (web.HTTPRequestEntityTooLarge, ValueError, LookupError, RuntimeError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class PhoneRequest:
     """One request of one phone.
 
     Attributes:
@@ -51,7 +51,7 @@ class Asked:
     address: str
     fields: Mapping[str, str] = field(repr=False)
     model: str | None
-    screen: Screen
+    screen: ScreenProfile
     links: Links = field(repr=False)
     actor: Actor
 
@@ -67,7 +67,7 @@ class Asked:
         return self.mac
 
 
-async def read(request: web.Request, proxies: Collection[str], public_url: str) -> Asked:
+async def read(request: web.Request, proxies: Collection[str], public_url: str) -> PhoneRequest:
     """Read ``request``.
 
     Args:
@@ -81,7 +81,7 @@ async def read(request: web.Request, proxies: Collection[str], public_url: str) 
     mac = _mac(given)
     address = client_address(request, proxies) or ""
     model = _header(request, MODEL_HEADER) or None
-    return Asked(
+    return PhoneRequest(
         mac=mac,
         is_misnamed=mac is None and bool(given),
         address=address,

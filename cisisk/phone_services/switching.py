@@ -24,10 +24,10 @@ from cisisk.model.phone_login import (
     place,
 )
 from cisisk.model.profile import ProfileHead
-from cisisk.phone_services.answers import Answer, refusal
-from cisisk.phone_services.auth import TICKET, Gate, Visit
+from cisisk.phone_services.answers import PageAnswer, refusal
+from cisisk.phone_services.auth import TICKET, PageAuth, PageSession
 from cisisk.phone_services.objects import SELECT, Menu, MenuItem, SoftKey, Text
-from cisisk.phone_services.paging import Part, last_start, start_from
+from cisisk.phone_services.paging import ListPart, last_start, start_from
 from cisisk.phone_services.problems import (
     DISABLED,
     ELSEWHERE,
@@ -43,7 +43,7 @@ from cisisk.phone_services.problems import (
     UNKNOWN_SWITCH,
     NotShown,
 )
-from cisisk.phone_services.request import Asked
+from cisisk.phone_services.request import PhoneRequest
 from cisisk.store import deployments
 from cisisk.store.database import Database
 
@@ -100,7 +100,7 @@ class Switches:
         self._clock = clock
         self._begun: dict[str, _Switch] = {}
 
-    def begin(self, visit: Visit, profile: ProfileHead, *, takes_over: bool = False) -> str:
+    def begin(self, visit: PageSession, profile: ProfileHead, *, takes_over: bool = False) -> str:
         """Begin a login; its name, which nobody can guess. It goes on when the phone no longer asks."""
         mac = visit.asked.phone
         logging_in = self._logins.log_in(
@@ -113,7 +113,7 @@ class Switches:
         )
         return self._keep(mac, profile.name, logging_in)
 
-    def end(self, asked: Asked, logins: Sequence[PhoneLogin]) -> str:
+    def end(self, asked: PhoneRequest, logins: Sequence[PhoneLogin]) -> str:
         """Begin the end of a user's logins on the phone, of which one may be waiting; its name likewise."""
         return self._keep(asked.phone, None, self._log_out(asked, logins))
 
@@ -122,7 +122,7 @@ class Switches:
         known = self._begun.get(name)
         return known if known is not None and known.mac == mac else None
 
-    async def _log_out(self, asked: Asked, logins: Sequence[PhoneLogin]) -> PhoneLogin | None:
+    async def _log_out(self, asked: PhoneRequest, logins: Sequence[PhoneLogin]) -> PhoneLogin | None:
         ended = [
             await self._logins.log_out(asked.actor, asked.phone, EndReason.MANUAL, login=login) for login in logins
         ]
@@ -150,13 +150,13 @@ class Switches:
 class ProfileSwitch:
     """The pages of logins and logouts."""
 
-    def __init__(self, db: Database, gate: Gate, logins: PhoneLogins, switches: Switches) -> None:
+    def __init__(self, db: Database, gate: PageAuth, logins: PhoneLogins, switches: Switches) -> None:
         self._db = db
         self._gate = gate
         self._logins = logins
         self._switches = switches
 
-    async def start(self, visit: Visit) -> Answer:
+    async def start(self, visit: PageSession) -> PageAnswer:
         """The profiles that fit; who has just given the PIN and has only one is not asked."""
         fitting = await self._fitting(visit)
         if not fitting:
@@ -165,7 +165,7 @@ class ProfileSwitch:
             return await self._chosen(visit, fitting[0])
         return self._list(visit, fitting, "")
 
-    async def select(self, visit: Visit) -> Answer:
+    async def select(self, visit: PageSession) -> PageAnswer:
         """Begin the switch to the chosen profile, or ask about a login elsewhere first."""
         fitting = await self._fitting(visit)
         if not self._gate.redeem(visit.asked, "select"):
@@ -174,7 +174,7 @@ class ProfileSwitch:
             return self._list(visit, fitting, f"Please choose again ({FORM_EXPIRED.code})")
         return await self._chosen(visit, _by_uuid(fitting, visit.asked.get("id")))
 
-    async def take_over(self, visit: Visit) -> Answer:
+    async def take_over(self, visit: PageSession) -> PageAnswer:
         """Begin that switch once it is confirmed that the login elsewhere ends."""
         fitting = await self._fitting(visit)
         profile = _by_uuid(fitting, visit.asked.get("id"))
@@ -182,7 +182,7 @@ class ProfileSwitch:
             return self._list(visit, fitting, f"Please choose again ({FORM_EXPIRED.code})")
         return self._begin(visit, profile, takes_over=True)
 
-    async def where(self, visit: Visit) -> Answer:
+    async def where(self, visit: PageSession) -> PageAnswer:
         """On which phones the user is logged in."""
         asked = visit.asked
         lines = [
@@ -192,9 +192,9 @@ class ProfileSwitch:
         ]
         text = "\n".join(lines) or "You are logged in on no phone."
         keys = [SoftKey("Back", asked.links.to("profile-switch"))]
-        return Answer(page=Text(title="Where", prompt=visit.session.user_name, text=text, keys=keys))
+        return PageAnswer(page=Text(title="Where", prompt=visit.session.user_name, text=text, keys=keys))
 
-    async def progress(self, asked: Asked) -> Answer:
+    async def progress(self, asked: PhoneRequest) -> PageAnswer:
         """How far a switch is. The session has ended with it, so the name of the switch is all that is asked for."""
         name = asked.get("switch")
         switch = self._switches.find(name, asked.phone)
@@ -210,13 +210,13 @@ class ProfileSwitch:
             raise NotShown(UNKNOWN_SWITCH)
         return _told(await deployments.get(self._db, login.deployment), look_again)
 
-    async def logout(self, visit: Visit) -> Answer:
+    async def logout(self, visit: PageSession) -> PageAnswer:
         """The end of the session, and of what that user has on the phone, or waits for; another's profile stays."""
         asked = visit.asked
         await self._gate.leave(visit)
         return await self._end(asked, visit.session.user_uuid)
 
-    async def leave(self, asked: Asked) -> Answer:
+    async def leave(self, asked: PhoneRequest) -> PageAnswer:
         """Asks before whoever is logged in on the phone is logged out, and does it: who is at the phone needs no PIN.
 
         Raises:
@@ -237,16 +237,16 @@ class ProfileSwitch:
         yes = asked.links.to("profile-switch/leave", **{TICKET: self._gate.ticket(asked, purpose)})
         return _question(LOGOUT, f"Log {occupant} out? The phone restarts.", yes)
 
-    async def _fitting(self, visit: Visit) -> list[ProfileHead]:
+    async def _fitting(self, visit: PageSession) -> list[ProfileHead]:
         try:
             return await self._logins.profiles_for(visit.session.user_uuid, visit.asked.phone, visit.asked.model)
         except PhoneDisabled as error:
             raise _refused(error, "") from error
 
-    def _list(self, visit: Visit, fitting: list[ProfileHead], prompt: str) -> Answer:
+    def _list(self, visit: PageSession, fitting: list[ProfileHead], prompt: str) -> PageAnswer:
         asked, size = visit.asked, visit.asked.screen.menu_items
         start = min(start_from(asked.get("start")), last_start(len(fitting), size))
-        part = Part(items=fitting[start : start + size], start=start, size=size, total=len(fitting))
+        part = ListPart(items=fitting[start : start + size], start=start, size=size, total=len(fitting))
         links, ticket = asked.links, self._gate.ticket(asked, "select")
         items = [
             MenuItem(profile.name, links.to("profile-switch/select", id=profile.uuid, **{TICKET: ticket}))
@@ -255,9 +255,9 @@ class ProfileSwitch:
         paging = part.keys(lambda at: links.to("profile-switch", start=at or ""))
         logout, where = (SoftKey(name, links.to(f"profile-switch/{name.lower()}")) for name in (LOGOUT, "Where"))
         prompt = prompt or part.prompt or _present(visit, fitting)
-        return Answer(page=Menu(title=TITLE, prompt=prompt, items=items, keys=[SELECT, logout, *paging, where]))
+        return PageAnswer(page=Menu(title=TITLE, prompt=prompt, items=items, keys=[SELECT, logout, *paging, where]))
 
-    async def _chosen(self, visit: Visit, profile: ProfileHead) -> Answer:
+    async def _chosen(self, visit: PageSession, profile: ProfileHead) -> PageAnswer:
         """Begin the switch unless the user is logged in elsewhere, which is to be confirmed or refused first."""
         asked = visit.asked
         try:
@@ -271,19 +271,19 @@ class ProfileSwitch:
             return _question(TITLE, text, yes)
         return self._begin(visit, profile)
 
-    def _begin(self, visit: Visit, profile: ProfileHead, *, takes_over: bool = False) -> Answer:
+    def _begin(self, visit: PageSession, profile: ProfileHead, *, takes_over: bool = False) -> PageAnswer:
         """Answer at once: a phone gives up after some seconds, and a switch may take longer."""
         return self._answer(visit.asked, profile.name, self._switches.begin(visit, profile, takes_over=takes_over))
 
-    async def _end(self, asked: Asked, user_uuid: str) -> Answer:
+    async def _end(self, asked: PhoneRequest, user_uuid: str) -> PageAnswer:
         logins = [login for login in await self._logins.where(user_uuid) if login.mac == asked.phone]
         return self._answer(asked, None, self._switches.end(asked, logins)) if logins else _said(LOGOUT, _OUT)
 
     @staticmethod
-    def _answer(asked: Asked, profile: str | None, name: str) -> Answer:
+    def _answer(asked: PhoneRequest, profile: str | None, name: str) -> PageAnswer:
         return _under_way(profile, asked.links.to("profile-switch/progress", switch=name))
 
-    async def _left(self, login: PhoneLogin | None, look_again: str) -> Answer:
+    async def _left(self, login: PhoneLogin | None, look_again: str) -> PageAnswer:
         """A logout in plain words."""
         if login is None:
             return _said(LOGOUT, _OUT)
@@ -298,7 +298,7 @@ class ProfileSwitch:
                 return _said(LOGOUT, _OUT)
 
 
-def _told(deployment: Deployment, look_again: str) -> Answer:
+def _told(deployment: Deployment, look_again: str) -> PageAnswer:
     """A deployment in plain words."""
     name = deployment.profile_name
     match deployment.state:
@@ -338,7 +338,7 @@ def _places(error: LoggedInElsewhere) -> str:
     return " and ".join(place(login) for login in error.where)
 
 
-def _present(visit: Visit, fitting: list[ProfileHead]) -> str:
+def _present(visit: PageSession, fitting: list[ProfileHead]) -> str:
     """Who is logged in on the phone if that is somebody else, else the active profile, else who asks."""
     desk, session = visit.desk, visit.session
     if desk.occupant not in (None, session.username):
@@ -359,19 +359,19 @@ def _taking_over(profile: ProfileHead) -> str:
     return f"take over {profile.uuid}"
 
 
-def _question(title: str, text: str, yes: str) -> Answer:
+def _question(title: str, text: str, yes: str) -> PageAnswer:
     page = Text(title=title, prompt="Are you sure?", text=text, keys=[SoftKey("Yes", yes)], leave=_NO)
-    return Answer(page=page)
+    return PageAnswer(page=page)
 
 
-def _under_way(profile: str | None, look_again: str) -> Answer:
+def _under_way(profile: str | None, look_again: str) -> PageAnswer:
     if profile is None:
         return _said(LOGOUT, _OUT_SOON, (LOOK_SECONDS, look_again))
     return _said(TITLE, f"Activating {profile}. The phone restarts.", (LOOK_SECONDS, look_again))
 
 
-def _said(title: str, text: str, refresh: tuple[int, str] | None = None) -> Answer:
-    return Answer(page=Text(title=title, text=text), refresh=refresh)
+def _said(title: str, text: str, refresh: tuple[int, str] | None = None) -> PageAnswer:
+    return PageAnswer(page=Text(title=title, text=text), refresh=refresh)
 
 
 def _tell(task: asyncio.Task[PhoneLogin | None]) -> None:

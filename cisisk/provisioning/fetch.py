@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 from cisisk.model.clock import Timestamp
 
 
-class Outcome(StrEnum):
+class FetchOutcome(StrEnum):
     """How a fetch ended."""
 
     COMPLETED = "completed"
@@ -50,7 +50,7 @@ class Fetch(NamedTuple):
     peer: tuple[str, int]
     local: str
     name: str
-    outcome: Outcome
+    outcome: FetchOutcome
     sha256: str | None = None
     size: int = 0
     acknowledged: int = 0

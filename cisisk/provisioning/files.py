@@ -7,10 +7,10 @@ from enum import StrEnum
 from cisisk.model.clock import Timestamp, timestamp
 from cisisk.model.errors import Invalid, NotFound
 from cisisk.model.firmware import LOADS
-from cisisk.provisioning.firmware import Load, find_load
-from cisisk.provisioning.library import Entry, Library
-from cisisk.provisioning.purpose import Purpose, purpose
 from cisisk.model.listing import Listing, Page
+from cisisk.provisioning.firmware import Load, find_load
+from cisisk.provisioning.library import FileEntry, Library
+from cisisk.provisioning.purpose import Purpose, purpose
 
 
 class FileKind(StrEnum):
@@ -92,7 +92,7 @@ def find(library: Library, path: str) -> ServedFile:
     return _served(library, entry)
 
 
-def _served(library: Library, entry: Entry) -> ServedFile:
+def _served(library: Library, entry: FileEntry) -> ServedFile:
     is_loads = entry.path.lower().endswith(LOADS)
     return ServedFile(
         path=entry.path,

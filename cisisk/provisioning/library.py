@@ -55,7 +55,7 @@ class Snapshot:
         return hashlib.sha256(self.content).hexdigest()
 
 
-class Entry(NamedTuple):
+class FileEntry(NamedTuple):
     """One served file: its path below the root, its size in bytes, and when it was changed (seconds since 1970)."""
 
     path: str
@@ -274,15 +274,15 @@ class Library:
                 raise Conflict(reason)
             layout.add(path)
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[FileEntry]:
         """Everything that is served, by path."""
         found = (self.entry(path) for path in sorted(self._paths.values()))
         return [entry for entry in found if entry is not None]
 
-    def entry(self, path: str) -> Entry | None:
+    def entry(self, path: str) -> FileEntry | None:
         """The file at ``path``, exactly as it is written; None when there is none."""
         status = self._status(path)
-        return None if status is None else Entry(path, status.st_size, status.st_mtime)
+        return None if status is None else FileEntry(path, status.st_size, status.st_mtime)
 
     def stamp(self, path: str) -> Stamp | None:
         """Which version of the file at ``path``, exactly as it is written, lies there; None when there is none."""

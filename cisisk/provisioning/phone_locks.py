@@ -14,7 +14,7 @@ class _Queue:
     superseded: list[asyncio.Future[None]] = field(default_factory=list)
 
 
-class Turns:
+class PhoneLocks:
     """The queues of the phones whose config is being changed."""
 
     def __init__(self) -> None:

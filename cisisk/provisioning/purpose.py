@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import lru_cache
 
 from cisisk.model.catalogue import MODELS, load_protocol
-from cisisk.model.discovery import Revealed
+from cisisk.model.discovery import DiscoveryHints
 from cisisk.provisioning.names import device_mac, normalise
 
 _LONGEST_LOAD = 64
@@ -110,13 +110,13 @@ def purpose(name: str) -> Purpose:
     return next((purpose for form, purpose in _PURPOSES if form.fullmatch(last)), Purpose.UNKNOWN)
 
 
-def reveal(protocol: str, name: str) -> Revealed:
+def reveal(protocol: str, name: str) -> DiscoveryHints:
     """What one request reveals about the phone that asks."""
     last = _last(name)
     what = purpose(name)
     software, models = _kind_of_phone(last, what)
     loads = (last.removesuffix(".loads")[:_LONGEST_LOAD],) if last.endswith(".loads") else ()
-    return Revealed(
+    return DiscoveryHints(
         protocols=(protocol,),
         software=software,
         models=tuple(model for model in models if model in _KNOWN_MODELS),
@@ -126,9 +126,9 @@ def reveal(protocol: str, name: str) -> Revealed:
     )
 
 
-def revealed(asked: Iterable[tuple[str, str]]) -> Revealed:
+def revealed(asked: Iterable[tuple[str, str]]) -> DiscoveryHints:
     """What requests, as pairs of protocol and name, reveal together."""
-    known = Revealed()
+    known = DiscoveryHints()
     for protocol, name in asked:
         known = known.and_then(reveal(protocol, name))
     return known

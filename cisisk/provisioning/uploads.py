@@ -12,7 +12,7 @@ from cisisk.model.firmware import LOADS
 from cisisk.model.mac import Mac
 from cisisk.model.user import Actor
 from cisisk.provisioning.archives import Member, unpack, without_wrapping
-from cisisk.provisioning.library import Entry, Library
+from cisisk.provisioning.library import FileEntry, Library
 from cisisk.provisioning.names import MAX_COMPONENTS, normalise
 from cisisk.provisioning.staging import Staged
 
@@ -22,7 +22,7 @@ LARGEST_FILE = 512 << 20
 _CONFIG = re.compile(r"SEP[0-9A-F]{12}\.cnf\.xml", re.IGNORECASE | re.ASCII)
 
 
-class Keeper(Protocol):
+class ConfigSink(Protocol):
     """Who keeps the records. Each method blocks until it is done and is called from any thread but the event loop's."""
 
     def put_config(self, actor: Actor, mac: Mac, content: bytes) -> None:
@@ -141,7 +141,7 @@ class Uploads:
         max_config_bytes: the largest config of a phone.
     """
 
-    def __init__(self, library: Library, keeper: Keeper, max_config_bytes: int) -> None:
+    def __init__(self, library: Library, keeper: ConfigSink, max_config_bytes: int) -> None:
         self.library = library
         self.keeper = keeper
         self._max_config_bytes = max_config_bytes
@@ -210,7 +210,7 @@ class Uploads:
         self.keeper.record(actor, "file.deleted", path, {"path": path, "size": entry.size})
         self.library.remove(path)
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[FileEntry]:
         """Everything that is served, by path: (path, size, modified in seconds since 1970)."""
         return self.library.entries()
 

@@ -3,9 +3,9 @@
 The template fills in the Call-ID by itself. The account needs write=command, which may do anything.
 """
 
+from cisisk.model.target import NotRestarted, Target
 from cisisk.restart import service_control
 from cisisk.restart.ami_method import AmiMethod, refusals
-from cisisk.model.target import NotRestarted, Target
 
 _SENT = "sending notify of type"
 """How the command begins what it prints for each peer that it notifies (channels/chan_sip.c, sip_cli_notify)."""

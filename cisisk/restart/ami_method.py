@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cisisk.model.target import NotRestarted, Unreachable
 from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
 from cisisk.pbx.wire import NotSendable
-from cisisk.model.target import NotRestarted, Unreachable
 
 
 class AmiMethod:

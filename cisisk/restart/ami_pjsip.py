@@ -4,9 +4,9 @@ It goes to every contact of the endpoint; only the phone whose Call-ID it names 
 what the phone makes of it is not told.
 """
 
+from cisisk.model.target import NotRestarted, Target
 from cisisk.restart import service_control
 from cisisk.restart.ami_method import AmiMethod, refusals
-from cisisk.model.target import NotRestarted, Target
 
 
 class AmiPjsip(AmiMethod):

@@ -4,9 +4,9 @@ Always Type reset: by Cisco's reference an SCCP phone that restarts does not com
 look at calls, so they are looked at before.
 """
 
+from cisisk.model.target import InCall, NotRestarted, Target
 from cisisk.pbx.connection import AsteriskRefused
 from cisisk.restart.ami_method import AmiMethod, refusals
-from cisisk.model.target import InCall, NotRestarted, Target
 
 _REFUSALS = {
     "device not found": "chan-sccp does not know the phone",

@@ -4,10 +4,10 @@ Up to Asterisk 20 the peer is called Channel, in the 22.x patch Peer. Without th
 Call-ID that the phone insists on.
 """
 
+from cisisk.model.target import NotRestarted, Target
 from cisisk.pbx.connection import AsteriskRefused
 from cisisk.restart import service_control
 from cisisk.restart.ami_method import AmiMethod, refusals
-from cisisk.model.target import NotRestarted, Target
 
 _PEER = {"sip": "Channel", "usecallmanager": "Peer"}
 _REFUSALS = {

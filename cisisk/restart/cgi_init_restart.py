@@ -4,8 +4,8 @@ No public Cisco document knows this URI (phone-protocol notes 3d); some firmware
 not answers with status 6, and the next method is tried.
 """
 
-from cisisk.restart.execute import PhoneCommands
 from cisisk.model.target import Target
+from cisisk.restart.execute import PhoneCommands
 
 
 class CgiInitRestart:

@@ -7,9 +7,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from cisisk.restart.execute import PhoneCommands
-from cisisk.model.target import NotRestarted, Target
 from cisisk.model.catalogue import find
+from cisisk.model.target import NotRestarted, Target
+from cisisk.restart.execute import PhoneCommands
 
 
 class Press(NamedTuple):

@@ -18,7 +18,7 @@ import aiohttp
 from aiohttp import hdrs
 from lxml import etree
 
-from cisisk.config import PhoneHttp
+from cisisk.config import PhoneHttpSettings
 from cisisk.model.target import NotRestarted, Target, Unreachable
 
 MAX_ITEMS = 3
@@ -48,7 +48,7 @@ class _Call:
 class PhoneCommands:
     """Sends commands to phones, and vouches for them when the phones ask."""
 
-    def __init__(self, settings: PhoneHttp, session: aiohttp.ClientSession) -> None:
+    def __init__(self, settings: PhoneHttpSettings, session: aiohttp.ClientSession) -> None:
         self._settings = settings
         self._session = session
         self._calls: dict[str, list[_Call]] = {}

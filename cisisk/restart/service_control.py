@@ -2,9 +2,9 @@
 
 from typing import TypeAlias
 
-from cisisk.model.target import Target
 from cisisk.model.phone import Software
 from cisisk.model.sep_config.diff import RestartType, reset_reasons
+from cisisk.model.target import Target
 
 EVENT = "service-control"
 CONTENT_TYPE = "text/plain"

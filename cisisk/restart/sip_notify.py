@@ -10,16 +10,15 @@ import re
 import secrets
 from dataclasses import dataclass
 
-from cisisk.config import PhoneSip
-from cisisk.restart import service_control
-from cisisk.model.target import NotRestarted, Target, Unreachable
-from cisisk.sip import digest
-from cisisk.sip import message
-from cisisk.sip.message import Headers, Request, Response, Unsendable
-from cisisk.sip.transaction import NoResponse, Peer, SipClient, Transport, Way, host
+from cisisk.config import PhoneSipSettings
 from cisisk.model.catalogue import Family, find
 from cisisk.model.phone import Software
 from cisisk.model.sep_config import SepConfig
+from cisisk.model.target import NotRestarted, Target, Unreachable
+from cisisk.restart import service_control
+from cisisk.sip import digest, message
+from cisisk.sip.message import Headers, SipRequest, SipResponse, Unsendable
+from cisisk.sip.transaction import NoResponse, Peer, SipClient, Transport, Way, host
 
 CHECK_SYNC = "check-sync"
 _METHOD = "NOTIFY"
@@ -74,7 +73,7 @@ class SipNotify:
     name = "sip-notify"
     way = "phone-sip"
 
-    def __init__(self, client: SipClient, settings: PhoneSip) -> None:
+    def __init__(self, client: SipClient, settings: PhoneSipSettings) -> None:
         self._client = client
         self._settings = settings
 
@@ -97,7 +96,7 @@ class SipNotify:
             raise NotRestarted("the name of the phone's line cannot stand in a SIP message") from None
         _judge(response)
 
-    async def _notify(self, way: Way, peer: Peer, order: _Order) -> Response:
+    async def _notify(self, way: Way, peer: Peer, order: _Order) -> SipResponse:
         """Send the NOTIFY, a second time with credentials if they are asked for; the final response."""
         uri = _uri(peer, order.user)
         dialog = (
@@ -120,7 +119,7 @@ class SipNotify:
             raise NotRestarted("the phone did not accept phone_sip.username and its password over SIP")
         return response
 
-    def _credentials(self, response: Response, uri: str) -> tuple[str, str]:
+    def _credentials(self, response: SipResponse, uri: str) -> tuple[str, str]:
         """The header that answers a challenge: with credentials made for this, never with those of a line.
 
         Whoever sits at the phone's address can ask, and could try passwords against the answer at leisure.
@@ -187,8 +186,8 @@ def _uri(peer: Peer, user: str) -> str:
     return f"sip:{message.user_part(user)}@{host(peer.address)}:{peer.port};transport={peer.transport.lower()}"
 
 
-def _request(uri: str, number: int, headers: Headers, body: bytes) -> Request:
-    return Request((*headers, ("CSeq", f"{number} {_METHOD}")), body, method=_METHOD, uri=uri)
+def _request(uri: str, number: int, headers: Headers, body: bytes) -> SipRequest:
+    return SipRequest((*headers, ("CSeq", f"{number} {_METHOD}")), body, method=_METHOD, uri=uri)
 
 
 def _at(peer: Peer) -> str:
@@ -207,7 +206,7 @@ def _no_way(peer: Peer, error: OSError) -> str:
     return f"no SIP with {_at(peer)}: {error.strerror or error}"
 
 
-def _judge(response: Response) -> None:
+def _judge(response: SipResponse) -> None:
     """Return if the phone accepted. Raises NotRestarted."""
     if response.status < 300:
         return

@@ -25,7 +25,7 @@ class Via(StrEnum):
     TFTP = "tftp"
 
 
-class Answer(StrEnum):
+class FetchAnswer(StrEnum):
     """What came of one request."""
 
     RECEIVED = "received"
@@ -37,7 +37,7 @@ class Answer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class FetchAttempt:
     """One request and its answer.
 
     Attributes:
@@ -47,7 +47,7 @@ class Asked:
 
     name: str
     via: Via
-    answer: Answer
+    answer: FetchAnswer
     size: int = 0
     reason: str = ""
 
@@ -70,7 +70,7 @@ class BootOutcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Boot:
+class BootRecord:
     """One boot.
 
     Attributes:
@@ -80,7 +80,7 @@ class Boot:
     """
 
     outcome: BootOutcome
-    asked: tuple[Asked, ...] = ()
+    asked: tuple[FetchAttempt, ...] = ()
     config_name: str | None = None
     problem: str = ""
 
@@ -118,11 +118,11 @@ class Loader:
         uplink: Uplink,
         timing: Timing,
         *,
-        on_asked: Callable[[Asked], None],
+        on_asked: Callable[[FetchAttempt], None],
         lose_last_ack: bool = False,
     ) -> None:
         """Nothing is asked yet. ``on_asked`` hears of every answer; ``lose_last_ack`` harms the first TFTP file."""
-        self.asked: list[Asked] = []
+        self.asked: list[FetchAttempt] = []
         self._model = model
         self._uplink = uplink
         self._timing = timing
@@ -171,14 +171,14 @@ class Loader:
                 max_bytes=MAX_FILE_BYTES,
             )
         except Unanswered as failure:
-            answer = Answer.REFUSED if failure.refused else Answer.FAILED
-            self._record(Asked(name=name, via=Via.HTTP, answer=answer, reason=str(failure)))
+            answer = FetchAnswer.REFUSED if failure.refused else FetchAnswer.FAILED
+            self._record(FetchAttempt(name=name, via=Via.HTTP, answer=answer, reason=str(failure)))
             return None
         if not 200 <= status < 300:
-            answer = Answer.ABSENT if status == 404 else Answer.FAILED
-            self._record(Asked(name=name, via=Via.HTTP, answer=answer, reason=f"status {status}"))
+            answer = FetchAnswer.ABSENT if status == 404 else FetchAnswer.FAILED
+            self._record(FetchAttempt(name=name, via=Via.HTTP, answer=answer, reason=f"status {status}"))
             return None
-        self._record(Asked(name=name, via=Via.HTTP, answer=Answer.RECEIVED, size=len(body)))
+        self._record(FetchAttempt(name=name, via=Via.HTTP, answer=FetchAnswer.RECEIVED, size=len(body)))
         return body
 
     async def _over_tftp(self, name: str) -> bytes | None:
@@ -191,16 +191,16 @@ class Loader:
                 lose_last_ack=self._lose_last_ack,
             )
         except FileAbsent as absence:
-            self._record(Asked(name=name, via=Via.TFTP, answer=Answer.ABSENT, reason=str(absence)))
+            self._record(FetchAttempt(name=name, via=Via.TFTP, answer=FetchAnswer.ABSENT, reason=str(absence)))
             return None
         except TransferFailed as failure:
-            self._record(Asked(name=name, via=Via.TFTP, answer=Answer.FAILED, reason=str(failure)))
+            self._record(FetchAttempt(name=name, via=Via.TFTP, answer=FetchAnswer.FAILED, reason=str(failure)))
             raise
         self._lose_last_ack = False
-        self._record(Asked(name=name, via=Via.TFTP, answer=Answer.RECEIVED, size=len(content)))
+        self._record(FetchAttempt(name=name, via=Via.TFTP, answer=FetchAnswer.RECEIVED, size=len(content)))
         return content
 
-    def _record(self, asked: Asked) -> None:
+    def _record(self, asked: FetchAttempt) -> None:
         self.asked.append(asked)
         self._on_asked(asked)
 

@@ -7,13 +7,12 @@ from typing import Protocol
 from lxml import etree
 from yarl import URL
 
-from cisisk.sip.message import Request
 from cisisk.model.mac import Mac
 from cisisk.simulator import notify, registration
 from cisisk.simulator.authentication import is_authorised
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.models import PhoneModel
-from cisisk.simulator.notify import Order, Verdict
+from cisisk.simulator.notify import NotifyAnswer, NotifyOrder
 from cisisk.simulator.registration import Identity
 from cisisk.simulator.running_config import RunningConfig
 from cisisk.simulator.screen import Execution, Screen
@@ -21,6 +20,7 @@ from cisisk.simulator.services.browser import Browser
 from cisisk.simulator.sip_server import SipServer
 from cisisk.simulator.timing import Timing
 from cisisk.simulator.web_server import WebServer
+from cisisk.sip.message import SipRequest
 
 _DISABLED, _READ_ONLY = "1", "2"
 """Values of ``webAccess``."""
@@ -28,7 +28,7 @@ _DEFAULT_SIP_PORT = 5060
 """What a phone's contact says that has no SIP side here."""
 
 
-class Device(Protocol):
+class SipPhone(Protocol):
     """The phone that speaks."""
 
     @property
@@ -62,7 +62,7 @@ class Device(Protocol):
         """Restart, for this ``cause``."""
 
 
-class Conversation:
+class SipConversation:
     """Is held while the phone runs. ``webAccess`` 1 closes the web server, 2 refuses ``/CGI/Execute`` alone (403).
 
     Args:
@@ -75,7 +75,7 @@ class Conversation:
 
     def __init__(
         self,
-        device: Device,
+        device: SipPhone,
         browser: Browser,
         *,
         web_port: int,
@@ -159,16 +159,16 @@ class Conversation:
 
     # What the SIP side asks (sip_server.Device)
 
-    def judge(self, request: Request) -> Verdict:
+    def judge(self, request: SipRequest) -> NotifyAnswer:
         """What the phone answers to a request, and whether it obeys."""
         running = self._device.running_config
         users = {running.line, running.contact} - {""} if running is not None else set()
         in_charge = running is not None and running.has_call_manager
         return notify.judge(request, users=users, call_id=self._call_id if in_charge else None)
 
-    async def obey(self, order: Order) -> None:
+    async def obey(self, order: NotifyOrder) -> None:
         """Do what was ordered, now that the answer is on its way."""
-        if order is not Order.CHECK_SYNC or await self._device.is_out_of_sync():
+        if order is not NotifyOrder.CHECK_SYNC or await self._device.is_out_of_sync():
             self.restart(f"SIP {order}")
 
     # What the web server asks (web_server.Device)

@@ -25,7 +25,7 @@ class Unanswered(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class HttpAnswer:
     """What a server answered.
 
     Attributes:
@@ -59,7 +59,7 @@ async def get(url: URL, *, model_name: str, address: str, within: float, max_byt
 
 async def ask(
     url: URL, *, headers: Mapping[str, str], address: str, within: float, max_bytes: int, form: bytes | None = None
-) -> Answer:
+) -> HttpAnswer:
     """What ``url`` answers; redirects are not followed, and no cookies kept.
 
     Args:
@@ -88,7 +88,7 @@ async def ask(
             ) as response,
         ):
             body = await _read(response.content, max_bytes + 1)
-            return Answer(status=response.status, headers=response.headers, body=body)
+            return HttpAnswer(status=response.status, headers=response.headers, body=body)
     except aiohttp.ClientConnectorError as failure:
         raise Unanswered("refused", refused=isinstance(failure.os_error, ConnectionRefusedError)) from failure
     except (aiohttp.ClientError, TimeoutError, OSError) as failure:

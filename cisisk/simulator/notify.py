@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import unquote
 
-from cisisk.sip.message import Malformed, Request, split
+from cisisk.sip.message import MalformedSip, SipRequest, split
 
 _EVENTS = frozenset({"check-sync", "service-control"})
 _STAMPS = ("ConfigVersionStamp", "DialplanVersionStamp", "SoftkeyVersionStamp")
 
 
-class Order(StrEnum):
+class NotifyOrder(StrEnum):
     """What an accepted NOTIFY makes a phone do."""
 
     RESTART = "restart"
@@ -20,18 +20,18 @@ class Order(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class NotifyAnswer:
     """What the phone answers, and what it then does."""
 
     status: int
-    order: Order | None = None
+    order: NotifyOrder | None = None
 
 
-_BAD_REQUEST = Verdict(400)
-_OK = Verdict(200)
+_BAD_REQUEST = NotifyAnswer(400)
+_OK = NotifyAnswer(200)
 
 
-def judge(request: Request, *, users: Collection[str], call_id: str | None) -> Verdict:
+def judge(request: SipRequest, *, users: Collection[str], call_id: str | None) -> NotifyAnswer:
     """What a phone makes of a request.
 
     Args:
@@ -43,27 +43,27 @@ def judge(request: Request, *, users: Collection[str], call_id: str | None) -> V
         event = split(request.get("Event") or "", ";")[0].lower()
         to = request.get("To") or ""
         content_type = split(request.get("Content-Type") or "", ";")[0].lower()
-    except Malformed:
+    except MalformedSip:
         return _BAD_REQUEST
     if request.method != "NOTIFY":
-        return Verdict(501)
+        return NotifyAnswer(501)
     if event in _EVENTS and _user(request.uri) not in users:
-        return Verdict(404)
+        return NotifyAnswer(404)
     if event not in _EVENTS or not _user(to.partition("<")[2] or to):
         return _BAD_REQUEST
     if event == "check-sync":
-        return Verdict(200, Order.CHECK_SYNC)
+        return NotifyAnswer(200, NotifyOrder.CHECK_SYNC)
     return _service_control(request.body if content_type == "text/plain" else b"", call_id)
 
 
-def _service_control(body: bytes, call_id: str | None) -> Verdict:
+def _service_control(body: bytes, call_id: str | None) -> NotifyAnswer:
     fields = _fields(body.decode(errors="replace"))
     stamps = [fields.get(name.lower()) for name in _STAMPS]
     action = fields.get("action")
     if call_id is None or fields.get("registercallid") != call_id:
         return _BAD_REQUEST
-    if action in {Order.RESTART, Order.RESET}:
-        return Verdict(200, Order(action))
+    if action in {NotifyOrder.RESTART, NotifyOrder.RESET}:
+        return NotifyAnswer(200, NotifyOrder(action))
     if action == "check-version":
         return _OK if all(stamps) else _BAD_REQUEST
     return _OK if action == "prt-report" else _BAD_REQUEST

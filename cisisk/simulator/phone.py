@@ -9,8 +9,8 @@ from typing import Final, Self
 
 from cisisk.model.mac import Mac
 from cisisk.simulator import boot, phone_xml
-from cisisk.simulator.boot import Asked, Boot, BootOutcome, Loader, Uplink
-from cisisk.simulator.conversation import Conversation
+from cisisk.simulator.boot import BootOutcome, BootRecord, FetchAttempt, Loader, Uplink
+from cisisk.simulator.conversation import SipConversation
 from cisisk.simulator.faults import NO_FAULTS, Faults
 from cisisk.simulator.models import PhoneModel
 from cisisk.simulator.phone_xml import XmlError
@@ -103,7 +103,7 @@ class SimulatedPhone:
         self.load = model.load
         self.state = PhoneState.OFF
         self.runs = 0
-        self.boots: list[Boot] = []
+        self.boots: list[BootRecord] = []
         self.config: bytes | None = None
         self.call_id = ""
         self.is_registered = False
@@ -122,7 +122,7 @@ class SimulatedPhone:
         self._in_call = False
         self._deferred: str | None = None
         self.browser: Final = Browser(self, self._timing, on_change=self._turned)
-        self._conversation = Conversation(
+        self._conversation = SipConversation(
             self,
             self.browser,
             web_port=web_port,
@@ -217,7 +217,7 @@ class SimulatedPhone:
         if not life.cancelled():
             life.result()
 
-    async def boot(self) -> Boot:
+    async def boot(self) -> BootRecord:
         """Walk through one boot of a phone that is off, and leave it off. Never fails: the record says what happened.
 
         Raises:
@@ -311,7 +311,7 @@ class SimulatedPhone:
 
     async def _boot_until_up(self, *, asks: bool) -> None:
         if not asks:
-            self._ended(Boot(outcome=BootOutcome.NOT_ASKED))
+            self._ended(BootRecord(outcome=BootOutcome.NOT_ASKED))
             return
         while True:
             outcome = (await self._boot()).outcome
@@ -322,7 +322,7 @@ class SimulatedPhone:
             else:
                 return
 
-    async def _boot(self) -> Boot:
+    async def _boot(self) -> BootRecord:
         self._enter(PhoneState.BOOTING)
         loader = Loader(
             self.model,
@@ -341,7 +341,9 @@ class SimulatedPhone:
             outcome, problem = BootOutcome.TRANSFER_FAILED, str(failure)
         except XmlError as failure:
             outcome, problem = BootOutcome.XML_ERROR, str(failure)
-        return self._ended(Boot(outcome=outcome, asked=tuple(loader.asked), config_name=config_name, problem=problem))
+        return self._ended(
+            BootRecord(outcome=outcome, asked=tuple(loader.asked), config_name=config_name, problem=problem)
+        )
 
     async def _apply(self, loader: Loader, name: str, content: bytes) -> BootOutcome:
         """Take ``content`` as the config, and get what it names. Raises XmlError: the phone stays on what it had."""
@@ -392,14 +394,14 @@ class SimulatedPhone:
         self._tell(text)
         self._announce()
 
-    def _ended(self, ended: Boot) -> Boot:
+    def _ended(self, ended: BootRecord) -> BootRecord:
         self.boots.append(ended)
         del self.boots[:-_MAX_BOOTS]
         self._tell(f"boot: {ended.outcome}" + (f" ({ended.problem})" if ended.problem else ""))
         self._announce()
         return ended
 
-    def _heard(self, asked: Asked) -> None:
+    def _heard(self, asked: FetchAttempt) -> None:
         self._tell(f"{asked.via} {asked.name}: {asked.answer}" + (f" ({asked.reason})" if asked.reason else ""))
 
     def _died(self, life: asyncio.Task[None]) -> None:

@@ -9,13 +9,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from cisisk.sip import digest
-from cisisk.sip import message
-from cisisk.sip.digest import Unanswerable
-from cisisk.sip.message import MAX_BYTES, Malformed, Request, Response, Unsendable
-from cisisk.sip.transaction import MAGIC, host, read_stream
 from cisisk.simulator.running_config import LineAtProxy
 from cisisk.simulator.timing import Timing
+from cisisk.sip import digest, message
+from cisisk.sip.digest import Unanswerable
+from cisisk.sip.message import MAX_BYTES, MalformedSip, SipRequest, SipResponse, Unsendable
+from cisisk.sip.transaction import MAGIC, host, read_stream
 
 _FIRST_CSEQ = 101
 """Where Cisco phones begin to count."""
@@ -53,7 +52,7 @@ class Unregistered(Exception):
     """The call manager has not taken the registration; the text tells why."""
 
 
-class Registration:
+class SipRegistration:
     """One life's registration of one line."""
 
     def __init__(self, line: LineAtProxy, identity: Identity) -> None:
@@ -75,7 +74,7 @@ class Registration:
         """End it. Raises Unregistered as :meth:`register`."""
         await self._exchange(0, within)
 
-    async def _exchange(self, expires: int, within: float) -> Response:
+    async def _exchange(self, expires: int, within: float) -> SipResponse:
         try:
             async with asyncio.timeout(within), self._way() as way:
                 response = await way.ask(self._request(expires))
@@ -85,7 +84,7 @@ class Registration:
             raise Unregistered("no answer") from None
         except OSError as error:
             raise Unregistered(os.strerror(error.errno) if error.errno else type(error).__name__) from error
-        except (Malformed, Unsendable, Unanswerable) as error:
+        except (MalformedSip, Unsendable, Unanswerable) as error:
             raise Unregistered(str(error)) from error
         if response.status != _OK:
             raise Unregistered(f"refused with {response.status}")
@@ -95,7 +94,7 @@ class Registration:
     def _uri(self) -> str:
         return f"sip:{host(self._line.host)}"
 
-    def _request(self, expires: int, credentials: tuple[str, str] | None = None) -> Request:
+    def _request(self, expires: int, credentials: tuple[str, str] | None = None) -> SipRequest:
         line, own = self._line, self._identity
         transport = "tcp" if line.is_tcp else "udp"
         address = f"<sip:{message.user_part(line.name)}@{host(line.host)}>"
@@ -122,9 +121,9 @@ class Registration:
         if credentials is not None:
             headers.append(credentials)
         self._cseq += 1
-        return Request(tuple(headers), method="REGISTER", uri=self._uri)
+        return SipRequest(tuple(headers), method="REGISTER", uri=self._uri)
 
-    def _credentials(self, response: Response) -> tuple[str, str]:
+    def _credentials(self, response: SipResponse) -> tuple[str, str]:
         answer = digest.answer(
             digest.challenge_of(response),
             method="REGISTER",
@@ -166,7 +165,7 @@ async def kept(
         timing: how long answers are waited for.
         told: called when it is registered, with None, and when it is no longer or cannot be, with the reason.
     """
-    registration = Registration(line, identity)
+    registration = SipRegistration(line, identity)
     is_registered = False
 
     async def keep() -> None:
@@ -208,7 +207,7 @@ def is_on_loopback(line: LineAtProxy) -> bool:
 
 
 class _Way(Protocol):
-    async def ask(self, request: Request) -> Response:
+    async def ask(self, request: SipRequest) -> SipResponse:
         """The final response, sooner or later."""
 
 
@@ -217,23 +216,23 @@ class _Tcp:
         self._reader = reader
         self._writer = writer
 
-    async def ask(self, request: Request) -> Response:
+    async def ask(self, request: SipRequest) -> SipResponse:
         self._writer.write(request.render())
         await self._writer.drain()
         while True:
             response = await read_stream(self._reader)
-            if isinstance(response, Response) and _answers(response, request):
+            if isinstance(response, SipResponse) and _answers(response, request):
                 return response
 
 
 class _Inbox(asyncio.DatagramProtocol):
     def __init__(self) -> None:
-        self.arrived: asyncio.Queue[Response | OSError] = asyncio.Queue()
+        self.arrived: asyncio.Queue[SipResponse | OSError] = asyncio.Queue()
 
     def datagram_received(self, data: bytes, _addr: tuple[str, int]) -> None:
-        with suppress(Malformed):
+        with suppress(MalformedSip):
             parsed = message.parse(data)
-            if isinstance(parsed, Response):
+            if isinstance(parsed, SipResponse):
                 self.arrived.put_nowait(parsed)
 
     def error_received(self, exc: Exception) -> None:
@@ -246,7 +245,7 @@ class _Udp:
         self._transport = transport
         self._inbox = inbox
 
-    async def ask(self, request: Request) -> Response:
+    async def ask(self, request: SipRequest) -> SipResponse:
         wire, interval = request.render(), _T1
         while True:
             self._transport.sendto(wire)
@@ -255,7 +254,7 @@ class _Udp:
                     return await self._answer(request)
             interval = min(2 * interval, _T2)
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: SipRequest) -> SipResponse:
         while True:
             arrived = await self._inbox.arrived.get()
             if isinstance(arrived, OSError):
@@ -264,16 +263,16 @@ class _Udp:
                 return arrived
 
 
-def _answers(response: Response, request: Request) -> bool:
+def _answers(response: SipResponse, request: SipRequest) -> bool:
     """Whether it is the final response to this request (RFC 3261 17.1.3)."""
-    with suppress(Malformed):
+    with suppress(MalformedSip):
         return response.status >= _OK and message.branch(response) == message.branch(request)
     return False
 
 
-def _granted(response: Response, asked: int) -> int:
+def _granted(response: SipResponse, asked: int) -> int:
     """The seconds that were granted: of the contact, else of the whole (RFC 3261 10.2.1.1)."""
-    with suppress(Malformed, ValueError):
+    with suppress(MalformedSip, ValueError):
         contact = response.get("Contact")
         of_contact = message.parameter(contact, "expires") if contact is not None else None
         return int(of_contact or response.get("Expires") or asked)

@@ -5,29 +5,29 @@ import secrets
 from contextlib import AsyncExitStack, suppress
 from typing import Protocol, Self
 
+from cisisk.simulator.notify import NotifyAnswer, NotifyOrder
 from cisisk.sip import message
-from cisisk.sip.message import MAX_BYTES, Malformed, Request, Response, Unsendable
+from cisisk.sip.message import MAX_BYTES, MalformedSip, SipRequest, SipResponse, Unsendable
 from cisisk.sip.transaction import read_stream
-from cisisk.simulator.notify import Order, Verdict
 
-_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 501: "Not Implemented"}
+_REASONS = {200: "OK", 400: "Bad SipRequest", 404: "Not Found", 501: "Not Implemented"}
 _ECHOED = ("From", "Call-ID", "CSeq")
 
 
-class Device(Protocol):
+class NotifiedPhone(Protocol):
     """The phone behind it."""
 
-    def judge(self, request: Request) -> Verdict:
+    def judge(self, request: SipRequest) -> NotifyAnswer:
         """What it answers."""
 
-    async def obey(self, order: Order) -> None:
+    async def obey(self, order: NotifyOrder) -> None:
         """Called when the answer is on its way."""
 
 
 class SipServer:
     """Listens while its context is open."""
 
-    def __init__(self, device: Device, *, address: str, port: int) -> None:
+    def __init__(self, device: NotifiedPhone, *, address: str, port: int) -> None:
         self._device = device
         self._address = address
         self._port = port
@@ -53,22 +53,26 @@ class SipServer:
         """Close the port and every connection."""
         await self._resources.aclose()
 
-    def answer(self, request: Request, source: tuple[str, int]) -> tuple[Response, Order | None]:
-        """The response to what ``source`` sent, and what the phone then does. Raises Malformed: no answer to that."""
+    def answer(self, request: SipRequest, source: tuple[str, int]) -> tuple[SipResponse, NotifyOrder | None]:
+        """Return the response and the order the phone obeys.
+
+        Raises:
+            MalformedSip: the request gets no response.
+        """
         verdict = self._device.judge(request)
         vias = [via for value in request.all("Via") for via in message.split(value, ",")]
         if not vias or request.method == "ACK":
-            raise Malformed("nobody to answer")
+            raise MalformedSip("nobody to answer")
         first = vias[0]
         if message.parameter(first, "rport") == "":
             first = first.replace(";rport", f";rport={source[1]}")
         headers = [("Via", via) for via in (f"{first};received={source[0]}", *vias[1:])]
         headers += [(name, request.get(name) or "") for name in _ECHOED]
         headers.append(("To", f"{request.get('To')};tag={self._tag}"))
-        response = Response(tuple(headers), status=verdict.status, reason=_REASONS[verdict.status])
+        response = SipResponse(tuple(headers), status=verdict.status, reason=_REASONS[verdict.status])
         return response, verdict.order
 
-    def obey(self, order: Order | None) -> None:
+    def obey(self, order: NotifyOrder | None) -> None:
         """Have the phone do it, while nobody waits."""
         if order is not None:
             task = asyncio.create_task(self._device.obey(order))
@@ -81,12 +85,12 @@ class SipServer:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         try:
-            while isinstance(request := await read_stream(reader), Request):
+            while isinstance(request := await read_stream(reader), SipRequest):
                 response, order = self.answer(request, writer.get_extra_info("peername")[:2])
                 writer.write(response.render())
                 await writer.drain()
                 self.obey(order)
-        except (OSError, Malformed, Unsendable):
+        except (OSError, MalformedSip, Unsendable):
             pass  # a connection that brings no SIP is closed
         finally:
             writer.close()
@@ -107,9 +111,9 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        with suppress(Malformed, Unsendable):
+        with suppress(MalformedSip, Unsendable):
             request = message.parse(data)
-            if isinstance(request, Request) and self._transport is not None:
+            if isinstance(request, SipRequest) and self._transport is not None:
                 response, order = self._server.answer(request, addr[:2])
                 self._transport.sendto(response.render(), addr)
                 self._server.obey(order)

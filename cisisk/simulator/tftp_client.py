@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from cisisk.simulator.tftp_download import MAX_FILE_BYTES, NO_OPTIONS, Address, Download, FileAbsent, TransferFailed
+from cisisk.simulator.tftp_download import MAX_FILE_BYTES, NO_OPTIONS, Address, FileAbsent, TftpDownload, TransferFailed
 
 _DATAGRAM = 65_535
 """The largest a datagram can be, so that none is read in part."""
@@ -51,7 +51,7 @@ async def fetch(
         FileAbsent: the server has none.
         TransferFailed: silence, an error, a broken transfer, or a local port that cannot be used.
     """
-    download = Download(name, server=server, options=options, max_bytes=max_bytes)
+    download = TftpDownload(name, server=server, options=options, max_bytes=max_bytes)
     try:
         with _bound(local) as sock:
             await _Exchange(sock, download, patience or Patience()).run(lose_last_ack=lose_last_ack)
@@ -72,7 +72,7 @@ def _bound(local: Address) -> Iterator[socket.socket]:
 class _Exchange:
     """A download and the socket it talks through."""
 
-    def __init__(self, sock: socket.socket, download: Download, patience: Patience) -> None:
+    def __init__(self, sock: socket.socket, download: TftpDownload, patience: Patience) -> None:
         self._sock = sock
         self._download = download
         self._patience = patience

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from cisisk.provisioning.tftp import wire
-from cisisk.provisioning.tftp.wire import Data, ErrorCode, Malformed, Oack, Packet
+from cisisk.provisioning.tftp.wire import Data, ErrorCode, MalformedTftp, Oack, Packet
 
 Address: TypeAlias = tuple[str, int]
 """IP address and port."""
@@ -33,7 +33,7 @@ class TransferFailed(Exception):
         self.farewell = farewell
 
 
-class Download:
+class TftpDownload:
     """The receiver's side of one transfer.
 
     Attributes:
@@ -78,7 +78,7 @@ class Download:
         """
         try:
             packet = wire.parse(datagram)
-        except Malformed:
+        except MalformedTftp:
             return None
         if not self._is_peer(packet, sender):
             is_error = isinstance(packet, wire.Error)

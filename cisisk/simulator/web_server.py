@@ -19,7 +19,7 @@ _GRACE = 0.5
 """Seconds an answer may still take when the phone goes offline: it is small and the peer near."""
 
 
-class Device(Protocol):
+class WebServerPhone(Protocol):
     """The phone behind the web server."""
 
     @property
@@ -42,7 +42,7 @@ class Device(Protocol):
 class WebServer:
     """Listens while its context is open."""
 
-    def __init__(self, device: Device, *, address: str, port: int, faults: Faults) -> None:
+    def __init__(self, device: WebServerPhone, *, address: str, port: int, faults: Faults) -> None:
         """``port`` 0 is any."""
         self._device = device
         self._address = address

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 
 from cisisk.sip import message
-from cisisk.sip.message import Response
+from cisisk.sip.message import SipResponse
 
 _ESCAPED = re.compile(r"\\(.)")
 CHALLENGED = {401: ("WWW-Authenticate", "Authorization"), 407: ("Proxy-Authenticate", "Proxy-Authorization")}
@@ -32,7 +32,7 @@ class Challenge:
     with_qop: bool
 
 
-def challenge_of(response: Response) -> Challenge:
+def challenge_of(response: SipResponse) -> Challenge:
     """The first challenge of a 401 or 407 that can be answered. Raises Unanswerable: there is none."""
     for value in response.all(CHALLENGED[response.status][0]):
         scheme, _, rest = value.partition(" ")

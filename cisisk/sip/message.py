@@ -36,7 +36,7 @@ Headers: TypeAlias = tuple[tuple[str, str], ...]
 """Names and values, in order."""
 
 
-class Malformed(ValueError):
+class MalformedSip(ValueError):
     """What came is no SIP message that is taken here."""
 
 
@@ -45,7 +45,7 @@ class Unsendable(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class SipMessage:
     """What requests and responses share."""
 
     headers: Headers
@@ -56,15 +56,15 @@ class Message:
         return [value for known, value in self.headers if known.lower() == name.lower()]
 
     def get(self, name: str) -> str | None:
-        """The value of a header; None if it is not there. Raises Malformed: it is there more than once."""
+        """The value of a header; None if it is not there. Raises MalformedSip: it is there more than once."""
         values = self.all(name)
         if len(values) > 1:
-            raise Malformed(f"more than one {name}")
+            raise MalformedSip(f"more than one {name}")
         return values[0] if values else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request(Message):
+class SipRequest(SipMessage):
     """One request."""
 
     method: str
@@ -78,7 +78,7 @@ class Request(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Response(Message):
+class SipResponse(SipMessage):
     """One response."""
 
     status: int
@@ -91,61 +91,61 @@ class Response(Message):
         return _render(f"{VERSION} {self.status} {self.reason}", self)
 
 
-def parse(data: bytes) -> Request | Response:
+def parse(data: bytes) -> SipRequest | SipResponse:
     """One whole message, as a datagram brings it; what is beyond its Content-Length is dropped.
 
     Raises:
-        Malformed: it is none, or too large, or its Content-Length promises more than there is.
+        MalformedSip: it is none, or too large, or its Content-Length promises more than there is.
     """
     if len(data) > MAX_BYTES:
-        raise Malformed("too large")
+        raise MalformedSip("too large")
     head, found, body = data.partition(b"\r\n\r\n")
     if not found:
-        raise Malformed("no end of the headers")
+        raise MalformedSip("no end of the headers")
     message = parse_head(head)
     length = len(body) if message.get("Content-Length") is None else stated_length(message)
     if length > len(body):
-        raise Malformed("the body is shorter than its Content-Length")
+        raise MalformedSip("the body is shorter than its Content-Length")
     return _with_body(message, body[:length])
 
 
-def parse_head(head: bytes) -> Request | Response:
-    """A message without its body, from what is before the empty line. Raises Malformed."""
+def parse_head(head: bytes) -> SipRequest | SipResponse:
+    """A message without its body, from what is before the empty line. Raises MalformedSip."""
     try:
         text = head.decode()
     except UnicodeDecodeError:
-        raise Malformed("not UTF-8") from None
+        raise MalformedSip("not UTF-8") from None
     start, *lines = _FOLD.sub(" ", text).split("\r\n")
     if len(lines) > MAX_HEADERS:
-        raise Malformed("too many headers")
+        raise MalformedSip("too many headers")
     headers = tuple(_header(line) for line in lines)
     if _CONTROL.search(start):
-        raise Malformed("a control character")
+        raise MalformedSip("a control character")
     if matched := _STATUS_LINE.fullmatch(start):
-        return Response(headers, status=int(matched[1]), reason=matched[2])
+        return SipResponse(headers, status=int(matched[1]), reason=matched[2])
     method, _, rest = start.partition(" ")
     uri, _, version = rest.partition(" ")
     if version != VERSION or not uri or not _TOKEN.fullmatch(method):
-        raise Malformed("neither a request nor a response")
-    return Request(headers, method=method, uri=uri)
+        raise MalformedSip("neither a request nor a response")
+    return SipRequest(headers, method=method, uri=uri)
 
 
-def stated_length(message: Message) -> int:
-    """Its Content-Length. Raises Malformed: none, no number, or more than is read."""
+def stated_length(message: SipMessage) -> int:
+    """Its Content-Length. Raises MalformedSip: none, no number, or more than is read."""
     value = message.get("Content-Length") or ""
     if not _DIGITS.fullmatch(value) or int(value) > MAX_BYTES:
-        raise Malformed("no Content-Length that is taken")
+        raise MalformedSip("no Content-Length that is taken")
     return int(value)
 
 
-def branch(message: Message) -> str | None:
+def branch(message: SipMessage) -> str | None:
     """The branch of a response that has come back: of its only Via. None if there are more, or it has none."""
     vias = [via for value in message.all("Via") for via in split(value, ",")]
     return parameter(vias[0], "branch") if len(vias) == 1 else None
 
 
-def cseq_method(message: Message) -> str | None:
-    """The method in its CSeq. Raises Malformed: more than one CSeq."""
+def cseq_method(message: SipMessage) -> str | None:
+    """The method in its CSeq. Raises MalformedSip: more than one CSeq."""
     parts = (message.get("CSeq") or "").split()
     return parts[1] if len(parts) == 2 else None
 
@@ -205,17 +205,17 @@ def _header(line: str) -> tuple[str, str]:
     name, colon, value = line.partition(":")
     name = name.rstrip(" \t")
     if not colon or not _TOKEN.fullmatch(name) or _CONTROL.search(value):
-        raise Malformed("a line that is no header")
+        raise MalformedSip("a line that is no header")
     return _COMPACT.get(name.lower(), name), value.strip(" \t")
 
 
-def _with_body(message: Request | Response, body: bytes) -> Request | Response:
-    if isinstance(message, Request):
-        return Request(message.headers, body, method=message.method, uri=message.uri)
-    return Response(message.headers, body, status=message.status, reason=message.reason)
+def _with_body(message: SipRequest | SipResponse, body: bytes) -> SipRequest | SipResponse:
+    if isinstance(message, SipRequest):
+        return SipRequest(message.headers, body, method=message.method, uri=message.uri)
+    return SipResponse(message.headers, body, status=message.status, reason=message.reason)
 
 
-def _render(start: str, message: Message) -> bytes:
+def _render(start: str, message: SipMessage) -> bytes:
     lines = [start, *(f"{name}: {value}" for name, value in _checked(message.headers))]
     if _CONTROL.search(start):
         raise Unsendable("the first line would break")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol, Self, TypeAlias
 
 from cisisk.sip import message
-from cisisk.sip.message import MAX_BYTES, Malformed, Request, Response
+from cisisk.sip.message import MAX_BYTES, MalformedSip, SipRequest, SipResponse
 
 Transport: TypeAlias = Literal["UDP", "TCP"]
 
@@ -71,7 +71,7 @@ class Way(Protocol):
 
     local: str
 
-    async def request(self, request: Request, seconds: float) -> Response:
+    async def request(self, request: SipRequest, seconds: float) -> SipResponse:
         """Send ``request`` under a new Via; its final response, with timer F at ``seconds``.
 
         Raises:
@@ -133,15 +133,15 @@ class _Inbox(asyncio.DatagramProtocol):
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._arrived: asyncio.Queue[Response | OSError] = asyncio.Queue(_MAX_WAITING)
+        self._arrived: asyncio.Queue[SipResponse | OSError] = asyncio.Queue(_MAX_WAITING)
         self.lingers = False
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         if addr[0] != self._address or self._arrived.full():
             return
-        with suppress(Malformed):
+        with suppress(MalformedSip):
             parsed = message.parse(data)
-            if isinstance(parsed, Response):
+            if isinstance(parsed, SipResponse):
                 self._arrived.put_nowait(parsed)
 
     def error_received(self, exc: Exception) -> None:
@@ -150,7 +150,7 @@ class _Inbox(asyncio.DatagramProtocol):
         if isinstance(exc, OSError) and not self._arrived.full():
             self._arrived.put_nowait(exc)
 
-    async def next(self) -> Response:
+    async def next(self) -> SipResponse:
         """The next response. Raises OSError: the peer's machine says that nobody is there."""
         arrived = await self._arrived.get()
         if isinstance(arrived, OSError):
@@ -167,7 +167,7 @@ class _Udp:
         self._inbox = inbox
         self._timers = timers
 
-    async def request(self, request: Request, seconds: float) -> Response:
+    async def request(self, request: SipRequest, seconds: float) -> SipResponse:
         sent, branch = _under_new_via(request, "UDP", self.local)
         wire = sent.render()
         loop = asyncio.get_running_loop()
@@ -186,7 +186,7 @@ class _Udp:
             return response
         raise NoResponse(provisional=provisional)
 
-    async def _answer(self, branch: str, method: str) -> Response:
+    async def _answer(self, branch: str, method: str) -> SipResponse:
         while True:
             response = await self._inbox.next()
             if _belongs(response, branch, method):
@@ -200,7 +200,7 @@ class _Tcp:
         self._reader = reader
         self._writer = writer
 
-    async def request(self, request: Request, seconds: float) -> Response:
+    async def request(self, request: SipRequest, seconds: float) -> SipResponse:
         sent, branch = _under_new_via(request, "TCP", self.local)
         self._writer.write(sent.render())
         provisional = False
@@ -209,7 +209,7 @@ class _Tcp:
                 await self._writer.drain()
                 while True:
                     response = await read_stream(self._reader)
-                    if not isinstance(response, Response) or not _belongs(response, branch, request.method):
+                    if not isinstance(response, SipResponse) or not _belongs(response, branch, request.method):
                         continue
                     if response.status >= 200:
                         return response
@@ -218,7 +218,7 @@ class _Tcp:
             raise NoResponse(provisional=provisional) from None
 
 
-async def read_stream(reader: asyncio.StreamReader) -> Request | Response:
+async def read_stream(reader: asyncio.StreamReader) -> SipRequest | SipResponse:
     """The next message of a connection (RFC 3261 18.3).
 
     Raises:
@@ -232,7 +232,7 @@ async def read_stream(reader: asyncio.StreamReader) -> Request | Response:
         return replace(parsed, body=await reader.readexactly(message.stated_length(parsed)))
     except asyncio.IncompleteReadError:
         raise ConnectionResetError(errno.ECONNRESET, "the connection was closed") from None
-    except (Malformed, asyncio.LimitOverrunError):
+    except (MalformedSip, asyncio.LimitOverrunError):
         raise ConnectionAbortedError(errno.EPROTO, "what came is no SIP") from None
 
 
@@ -271,14 +271,14 @@ def _udp_socket(peer: Peer) -> tuple[socket.socket, str]:
     return sock, remote
 
 
-def _under_new_via(request: Request, transport: Transport, local: str) -> tuple[Request, str]:
+def _under_new_via(request: SipRequest, transport: Transport, local: str) -> tuple[SipRequest, str]:
     branch = MAGIC + secrets.token_hex(12)
     via = ("Via", f"{message.VERSION}/{transport} {local};branch={branch};rport")
     return replace(request, headers=(via, *request.headers)), branch
 
 
-def _belongs(response: Response, branch: str, method: str) -> bool:
+def _belongs(response: SipResponse, branch: str, method: str) -> bool:
     """Whether it answers this transaction (RFC 3261 17.1.3)."""
-    with suppress(Malformed):
+    with suppress(MalformedSip):
         return message.branch(response) == branch and message.cseq_method(response) == method
     return False

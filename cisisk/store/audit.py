@@ -8,10 +8,10 @@ from typing import Any
 from uuid import uuid4
 
 from cisisk.model.clock import Timestamp, now
+from cisisk.model.listing import Listing, Page
 from cisisk.model.user import Actor
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Source
-from cisisk.model.listing import Listing, Page
+from cisisk.store.listing import ListSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ def _entry(row: sqlite3.Row) -> AuditEntry:
     return AuditEntry(**{**dict(row), "payload": json.loads(row["payload"])})
 
 
-_LOG = Source(
+_LOG = ListSource(
     select=(
         "SELECT uuid, user_uuid, action, entity_type, entity_uuid, payload, ip, user_agent, created_at FROM audit_log"
     ),

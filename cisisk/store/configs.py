@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from cisisk.model.clock import Timestamp, now
 from cisisk.model.deployment import Origin, StepName
 from cisisk.model.errors import NotFound
+from cisisk.model.listing import Listing, Page
 from cisisk.model.mac import Mac
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.store import audit, phone_logins, steps
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Source
-from cisisk.model.listing import Listing, Page
+from cisisk.store.listing import ListSource
 
 CHANGED_ON_DISK = "config.changed_on_disk"
 """The audit row of a config that somebody else wrote or removed."""
@@ -56,7 +56,7 @@ def _version(row: sqlite3.Row) -> Version:
     return Version(**{**dict(row), "origin": Origin(row["origin"])})
 
 
-_VERSIONS = Source(
+_VERSIONS = ListSource(
     select="SELECT number, sha256, origin, created_at, length(content) AS size"
     " FROM config_versions JOIN contents USING (sha256)",
     searched=("sha256", "origin"),

@@ -9,13 +9,13 @@ from uuid import uuid4
 from cisisk.model.clock import now
 from cisisk.model.contact import CompanyContact, PersonalContact, digits, folded, is_number
 from cisisk.model.errors import Conflict, NotFound
+from cisisk.model.listing import Listing, Page
 from cisisk.model.revision import require_current
 from cisisk.model.user import Actor
 from cisisk.store import audit, users
 from cisisk.store.changes import change, insert
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Source
-from cisisk.model.listing import Listing, Page
+from cisisk.store.listing import ListSource
 
 MAX_PERSONAL = 10_000
 """Contacts of one user: more than anybody pages through on a phone, and a bound for a user who fills the disk."""
@@ -43,7 +43,7 @@ def _company(row: sqlite3.Row) -> CompanyContact:
 
 
 # What is searched is folded here, not by SQLite, whose LIKE knows the case of ASCII only.
-_PERSONAL = Source(
+_PERSONAL = ListSource(
     select=_SELECT_PERSONAL,
     searched=(),
     sortable=("name", "email", "created_at", "updated_at"),
@@ -51,7 +51,7 @@ _PERSONAL = Source(
     order="position, uuid",
     item=_personal,
 )
-_COMPANY = Source(
+_COMPANY = ListSource(
     select=_SELECT_COMPANY,
     searched=(),
     sortable=("name", "email", "department", "company", "location", "building", "created_at", "updated_at"),

@@ -17,11 +17,11 @@ from cisisk.model.deployment import (
     StepName,
 )
 from cisisk.model.errors import NotFound
+from cisisk.model.listing import Listing, Page
 from cisisk.model.mac import Mac
 from cisisk.store import steps
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Source
-from cisisk.model.listing import Listing, Page
+from cisisk.store.listing import ListSource
 
 COLUMNS = tuple(column.name for column in fields(Deployment))
 """The columns have the names of what they hold."""
@@ -49,7 +49,7 @@ def of(row: sqlite3.Row) -> Deployment:
     )
 
 
-_LIST = Source(
+_LIST = ListSource(
     select=_SELECT,
     searched=("mac", "profile_name", "state"),
     sortable=("recorded_at", "ended_at", "state", "mac", "profile_name"),

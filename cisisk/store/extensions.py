@@ -8,13 +8,13 @@ from uuid import uuid4
 from cisisk.model.clock import now
 from cisisk.model.errors import Conflict, Invalid, NotFound
 from cisisk.model.extension import Extension, ExtensionType, UserExtension
+from cisisk.model.listing import Listing, Page
 from cisisk.model.revision import require_current
 from cisisk.model.user import Actor
 from cisisk.store import audit
 from cisisk.store.changes import change, insert
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Source
-from cisisk.model.listing import Listing, Page
+from cisisk.store.listing import ListSource
 
 _SELECT = (
     "SELECT uuid, type, extension, name, description, voicemail, voicemail_passcode IS NOT NULL AS has_passcode,"
@@ -37,14 +37,14 @@ def _link(row: sqlite3.Row) -> UserExtension:
     return UserExtension(**{**dict(row), "type": ExtensionType(row["type"])})
 
 
-_EXTENSIONS = Source(
+_EXTENSIONS = ListSource(
     select=_SELECT,
     searched=("extension", "name", "description", "type"),
     sortable=("extension", "name", "type", "created_at", "updated_at"),
     order="extension",
     item=_extension,
 )
-_LINKS = Source(
+_LINKS = ListSource(
     select=_SELECT_LINK,
     searched=("username", "first_name", "last_name", "extension", "extensions.name"),
     sortable=("username", "first_name", "last_name", "extension", "type", "user_extensions.created_at"),

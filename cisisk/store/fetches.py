@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from cisisk.model.clock import Timestamp
+from cisisk.model.listing import Listing, Page
 from cisisk.model.mac import Mac
 from cisisk.store.database import Database
-from cisisk.store.listing import Source
-from cisisk.model.listing import Listing, Page
+from cisisk.store.listing import ListSource
 
 Row: TypeAlias = tuple[str, str, str, int, str, str, str | None, str, str | None, int, int, int, int, float, str]
 """One fetch to be stored: the attributes of :class:`LoggedFetch` in their order, without the number; the MAC as its
@@ -119,7 +119,7 @@ def _fetch(row: sqlite3.Row) -> LoggedFetch:
     return LoggedFetch(**{**dict(row), **values})
 
 
-_FETCHES = Source(
+_FETCHES = ListSource(
     select=_SELECT,
     searched=("name", "peer", "mac"),
     sortable=("started_at", "peer", "name", "size", "duration", "retransmits"),

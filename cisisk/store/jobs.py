@@ -11,13 +11,13 @@ from uuid import uuid4
 from cisisk.model.clock import now
 from cisisk.model.deployment import DeploymentState, OnTimeout, Policy
 from cisisk.model.errors import Conflict, NotFound
+from cisisk.model.listing import Listing, Page
 from cisisk.model.mac import Mac
-from cisisk.model.switch_job import JobRow, JobState, NewRow, Pace, SwitchJob
+from cisisk.model.switch_job import JobRow, JobState, NewRow, RolloutPlan, SwitchJob
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.store import audit
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Source
-from cisisk.model.listing import Listing, Page
+from cisisk.store.listing import ListSource
 
 RowKey: TypeAlias = tuple[str, int]
 """The uuid of a job, and the number of one of its rows."""
@@ -47,7 +47,7 @@ _ROWS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class RowProgress:
     """How far one row has come.
 
     Attributes:
@@ -66,7 +66,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RowOutcome:
     """What a row's switch came to: its deployment, or why it broke off, which can leave a deployment too."""
 
     row: RowKey
@@ -82,7 +82,7 @@ def _job(row: sqlite3.Row) -> SwitchJob:
         told=row["told"],
         actor=Actor(user_uuid=row["requested_by"], ip=row["ip"], user_agent=row["user_agent"]),
         policy=Policy(**{**policy, "on_timeout": OnTimeout(policy["on_timeout"])}),
-        pace=Pace(**{name: row[name] for name in ("canary", "wave", "concurrency", "min_confirmed")}),
+        pace=RolloutPlan(**{name: row[name] for name in ("canary", "wave", "concurrency", "min_confirmed")}),
         columns=tuple(json.loads(row["columns"])),
         delimiter=row["delimiter"],
         rows=row["rows"],
@@ -95,14 +95,14 @@ def _row(row: sqlite3.Row) -> JobRow:
     return JobRow(**{**dict(row), "mac": Mac(row["mac"]), "cells": tuple(json.loads(row["cells"]))})
 
 
-_LIST = Source(
+_LIST = ListSource(
     select=_JOBS,
     searched=("uuid", "state", "told"),
     sortable=("created_at", "ended_at", "state", "rows"),
     order="number DESC",
     item=_job,
 )
-_ROW_LIST = Source(
+_ROW_LIST = ListSource(
     select=_ROWS,
     searched=("row.mac", "row.cells", "row.refused"),
     sortable=("row.number", "row.mac"),
@@ -116,7 +116,7 @@ async def create(
     actor: Actor,
     *,
     policy: Policy,
-    pace: Pace,
+    pace: RolloutPlan,
     columns: Sequence[str],
     delimiter: str,
     rows: Sequence[NewRow],
@@ -220,7 +220,7 @@ async def running(db: Database) -> list[SwitchJob]:
     return [_job(row) for row in await db.rows(f"{_JOBS} WHERE state = 'running' ORDER BY number")]
 
 
-async def progress(db: Database, uuid: str) -> list[Progress]:
+async def progress(db: Database, uuid: str) -> list[RowProgress]:
     """How far the rows of a job have come: those that have ended first, in that order, then the others in theirs."""
     rows = await db.rows(
         "SELECT row.number, row.mac, row.profile_uuid, row.begun_after IS NOT NULL AS has_begun, row.deployment,"
@@ -229,7 +229,7 @@ async def progress(db: Database, uuid: str) -> list[Progress]:
         (uuid,),
     )
     return [
-        Progress(
+        RowProgress(
             number=row["number"],
             mac=Mac(row["mac"]),
             profile_uuid=row["profile_uuid"],
@@ -275,7 +275,7 @@ def _own_deployment(row: str, condition: str = "1") -> str:
     )
 
 
-async def settle(db: Database, outcomes: Collection[Outcome]) -> dict[str, DeploymentState]:
+async def settle(db: Database, outcomes: Collection[RowOutcome]) -> dict[str, DeploymentState]:
     """Keep what the switches of these rows came to; the states of those of their deployments that have ended."""
     async with db.transaction() as tx:
         moment = now()

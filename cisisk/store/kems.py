@@ -9,14 +9,14 @@ from uuid import uuid4
 from cisisk.model.clock import now
 from cisisk.model.errors import Invalid, NotFound
 from cisisk.model.kem import Kem
+from cisisk.model.listing import Listing, Page
 from cisisk.model.mac import Mac
 from cisisk.model.revision import require_current
 from cisisk.model.user import Actor
 from cisisk.store import audit, phones
 from cisisk.store.changes import change, insert
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Source
-from cisisk.model.listing import Listing, Page
+from cisisk.store.listing import ListSource
 
 _SELECT = (
     "SELECT kems.uuid, kems.model, kems.mac, ip, connected_phone, kems.software_version, software_type,"
@@ -36,7 +36,7 @@ def _columns(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value.digits if isinstance(value, Mac) else value for name, value in attributes.items()}
 
 
-_KEMS = Source(
+_KEMS = ListSource(
     select=_SELECT,
     searched=(
         *("kems.mac", phones.SHOWN_MAC.format("kems.mac"), "connected_phone"),

@@ -13,7 +13,7 @@ _Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source(Generic[_Item]):
+class ListSource(Generic[_Item]):
     """What can be listed: a SELECT without WHERE, and what its rows are.
 
     Attributes:

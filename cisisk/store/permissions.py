@@ -7,13 +7,13 @@ from uuid import uuid4
 
 from cisisk.model.clock import now
 from cisisk.model.errors import Conflict, Invalid, NotFound
+from cisisk.model.listing import Listing, Page
 from cisisk.model.revision import require_current
 from cisisk.model.user import SUPERADMIN_LEVEL, SUPERADMIN_PERMISSION, Actor, Permission, UserPermission
 from cisisk.store import audit, users
 from cisisk.store.changes import change
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Source
-from cisisk.model.listing import Listing, Page
+from cisisk.store.listing import ListSource
 
 _SELECT = "SELECT uuid, level, name, description, created_at, updated_at, revision FROM permissions"
 _SELECT_HELD = (
@@ -26,7 +26,7 @@ def _permission(row: sqlite3.Row) -> Permission:
     return Permission(**dict(row))
 
 
-_PERMISSIONS = Source(
+_PERMISSIONS = ListSource(
     select=_SELECT,
     searched=("name", "description"),
     sortable=("level", "name", "created_at", "updated_at"),

@@ -11,14 +11,14 @@ from uuid import uuid4
 from cisisk.model.clock import Timestamp, now, timestamp
 from cisisk.model.deployment import Deployment, Origin
 from cisisk.model.errors import NotFound
+from cisisk.model.listing import Listing, Page
 from cisisk.model.mac import Mac
 from cisisk.model.phone_login import EndReason, LoginWay, PhoneLogin, ReturnedTo
 from cisisk.model.profile import ProfileHead
 from cisisk.model.user import Actor
 from cisisk.store import audit, sites
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Source
-from cisisk.model.listing import Listing, Page
+from cisisk.store.listing import ListSource
 
 _COLUMNS = (
     "phone_logins.uuid, phone_logins.mac, phones.name AS phone_name, phones.location, phone_logins.user_uuid,"
@@ -62,7 +62,7 @@ def _login(row: sqlite3.Row) -> PhoneLogin:
     )
 
 
-_LIST = Source(
+_LIST = ListSource(
     select=_SELECT,
     searched=("phone_logins.mac", "phones.name", "phones.location", "username", "profile_name", "reason"),
     sortable=("phone_logins.mac", "username", "profile_name", "logged_in_at", "ended_at", "reason"),

@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from cisisk.model.clock import Timestamp, after, now
-from cisisk.model.discovery import Discovery
+from cisisk.model.discovery import DiscoveredPhone
 from cisisk.model.errors import Conflict, NotFound
+from cisisk.model.listing import Listing, Page
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Phone, Software
 from cisisk.model.revision import require_current
@@ -16,8 +17,7 @@ from cisisk.model.user import Actor
 from cisisk.store import audit, deployments, phone_logins, profiles, sites
 from cisisk.store.changes import change
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Source
-from cisisk.model.listing import Listing, Page
+from cisisk.store.listing import ListSource
 
 MAX_STRANGERS = 10_000
 """Sightings kept of phones that are not in the inventory: more than one site has, and a bound for a hostile LAN."""
@@ -67,7 +67,7 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Whereabouts:
+class PhoneAddress:
     """Where a phone is known to be, in the inventory or not.
 
     Attributes:
@@ -87,7 +87,7 @@ def _software(row: sqlite3.Row) -> Software | None:
 
 def _phone(row: sqlite3.Row) -> Phone:
     values = {"mac": Mac(row["mac"]), "software": _software(row), "is_active": bool(row["is_active"])}
-    discovery = Discovery.from_json(row["discovery"]) if row["discovery"] else None
+    discovery = DiscoveredPhone.from_json(row["discovery"]) if row["discovery"] else None
     return Phone(**{**dict(row), **values, "discovery": discovery})
 
 
@@ -95,7 +95,7 @@ def _cisco_phone(row: sqlite3.Row) -> CiscoPhone:
     return CiscoPhone(**{**dict(row), "mac": Mac(row["mac"]), "software": _software(row)})
 
 
-_PHONES = Source(
+_PHONES = ListSource(
     select=_SELECT,
     searched=(
         *("phones.mac", SHOWN_MAC.format("phones.mac")),
@@ -108,7 +108,7 @@ _PHONES = Source(
     order="phones.mac",
     item=_phone,
 )
-_CISCO_PHONES = Source(
+_CISCO_PHONES = ListSource(
     select=_SELECT_CISCO,
     searched=("mac", SHOWN_MAC.format("mac"), "software"),
     sortable=("mac", "software"),
@@ -256,16 +256,16 @@ async def last_seen(db: Database | Transaction, mac: Mac) -> str | None:
     return None if row is None else str(row["ip"])
 
 
-async def whereabouts(db: Database) -> list[Whereabouts]:
+async def whereabouts(db: Database) -> list[PhoneAddress]:
     """Every phone that is known to be somewhere."""
     entered = dict(tuple(row) for row in await db.rows("SELECT mac, phone_ip FROM phones WHERE phone_ip IS NOT NULL"))
     seen = await db.rows("SELECT mac, ip, seen_at FROM sightings WHERE proved")
     found = [
-        Whereabouts(mac=Mac(mac), phone_ip=entered.pop(mac, None), seen_ip=ip, seen_at=seen_at)
+        PhoneAddress(mac=Mac(mac), phone_ip=entered.pop(mac, None), seen_ip=ip, seen_at=seen_at)
         for mac, ip, seen_at in seen
     ]
     return found + [
-        Whereabouts(mac=Mac(mac), phone_ip=phone_ip, seen_ip=None, seen_at=None) for mac, phone_ip in entered.items()
+        PhoneAddress(mac=Mac(mac), phone_ip=phone_ip, seen_ip=None, seen_at=None) for mac, phone_ip in entered.items()
     ]
 
 
@@ -306,7 +306,7 @@ async def enter(tx: Transaction, actor: Actor, mac: Mac) -> None:
     await confirm(tx, mac)
 
 
-async def discover(db: Database, found: Mapping[Mac, Discovery]) -> None:
+async def discover(db: Database, found: Mapping[Mac, DiscoveredPhone]) -> None:
     """Put phones into the inventory that asked for their files, within the bounds for such; those that are there stay.
 
     Raises StorageFailed.
@@ -333,7 +333,7 @@ async def discover(db: Database, found: Mapping[Mac, Discovery]) -> None:
         )
 
 
-async def discovered_since(db: Database, number: int) -> dict[Mac, tuple[str, Discovery]]:
+async def discovered_since(db: Database, number: int) -> dict[Mac, tuple[str, DiscoveredPhone]]:
     """The discovered phones from whose addresses something was fetched after ``number`` of the fetch log.
 
     Each with that address and what is known of it.
@@ -343,10 +343,10 @@ async def discovered_since(db: Database, number: int) -> dict[Mac, tuple[str, Di
         " WHERE discovery IS NOT NULL AND ip IN (SELECT peer FROM fetches WHERE number > ?)",
         (number,),
     )
-    return {Mac(row["mac"]): (row["ip"], Discovery.from_json(row["discovery"])) for row in rows}
+    return {Mac(row["mac"]): (row["ip"], DiscoveredPhone.from_json(row["discovery"])) for row in rows}
 
 
-async def learn(db: Database, news: Mapping[Mac, Discovery]) -> None:
+async def learn(db: Database, news: Mapping[Mac, DiscoveredPhone]) -> None:
     """Keep what discovered phones have revealed. Raises StorageFailed."""
     async with db.transaction() as tx:
         await tx.many(

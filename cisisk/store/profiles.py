@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from cisisk.model.clock import now
 from cisisk.model.errors import Invalid, NotFound
+from cisisk.model.listing import Listing, Page
 from cisisk.model.phone import Software
 from cisisk.model.profile import Profile, ProfileHead
 from cisisk.model.revision import require_current
@@ -15,8 +16,7 @@ from cisisk.model.user import Actor
 from cisisk.store import audit
 from cisisk.store.changes import change
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Source
-from cisisk.model.listing import Listing, Page
+from cisisk.store.listing import ListSource
 
 _SELECT = (
     "SELECT uuid, user_uuid, name, description, cnf_xml, compatible_models, software_type, placeholders,"
@@ -42,7 +42,7 @@ def _columns(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return columns
 
 
-_PROFILES = Source(
+_PROFILES = ListSource(
     select=_SELECT,
     searched=("name", "description"),
     sortable=("name", "software_type", "created_at", "updated_at"),

@@ -30,7 +30,7 @@ class ServiceSession:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class PhoneContext:
     """What is known about a phone whose screen asks for a page.
 
     Attributes:
@@ -49,7 +49,7 @@ class Desk:
     occupant: str | None = None
 
 
-async def desk(db: Database | Transaction, mac: Mac) -> Desk:
+async def desk(db: Database | Transaction, mac: Mac) -> PhoneContext:
     """What is known about one phone, in the inventory or not."""
     row = await db.row(
         "SELECT model, phone_ip, software, current_profile_uuid, sightings.ip AS seen_ip, service_sessions.user_uuid,"
@@ -65,8 +65,8 @@ async def desk(db: Database | Transaction, mac: Mac) -> Desk:
         (mac.digits,),
     )
     if row is None:
-        return Desk(mac=mac)
-    return Desk(
+        return PhoneContext(mac=mac)
+    return PhoneContext(
         mac=mac,
         model=row["model"],
         software=Software(row["software"]) if row["software"] else None,

@@ -7,14 +7,14 @@ from uuid import uuid4
 
 from cisisk.model.clock import now
 from cisisk.model.errors import NotFound
+from cisisk.model.listing import Listing, Page
 from cisisk.model.revision import require_current
 from cisisk.model.service import Service
 from cisisk.model.user import Actor
 from cisisk.store import audit
 from cisisk.store.changes import change, insert
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Source
-from cisisk.model.listing import Listing, Page
+from cisisk.store.listing import ListSource
 
 _SELECT = "SELECT uuid, name, url, type, created_at, updated_at, revision FROM services"
 
@@ -23,7 +23,7 @@ def _service(row: sqlite3.Row) -> Service:
     return Service(**dict(row))
 
 
-_SERVICES = Source(
+_SERVICES = ListSource(
     select=_SELECT,
     searched=("name", "url", "type"),
     sortable=("name", "url", "type", "created_at", "updated_at"),

@@ -10,6 +10,7 @@ from uuid import uuid4
 from cisisk.model.clock import now
 from cisisk.model.contact import folded
 from cisisk.model.errors import Conflict, NotFound
+from cisisk.model.listing import Listing, Page
 from cisisk.model.mac import Mac
 from cisisk.model.phone_login import ReturnedTo
 from cisisk.model.revision import require_current
@@ -18,8 +19,7 @@ from cisisk.model.user import Actor
 from cisisk.store import audit, profiles
 from cisisk.store.changes import change, insert
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Source
-from cisisk.model.listing import Listing, Page
+from cisisk.store.listing import ListSource
 
 _SELECT = (
     "SELECT uuid, name, logout_profile_uuid, emergency_location, emergency_caller_id, logout_at, created_at,"
@@ -56,7 +56,7 @@ def _columns(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return columns
 
 
-_SITES = Source(
+_SITES = ListSource(
     select=_SELECT,
     searched=("name", "emergency_location", "emergency_caller_id"),
     sortable=("name", "emergency_location", "emergency_caller_id", "created_at", "updated_at"),

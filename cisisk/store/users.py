@@ -8,13 +8,13 @@ from uuid import uuid4
 
 from cisisk.model.clock import now
 from cisisk.model.errors import Conflict, NotFound
+from cisisk.model.listing import Listing, Page
 from cisisk.model.revision import require_current
 from cisisk.model.user import SUPERADMIN_LEVEL, SUPERADMIN_PERMISSION, SYSTEM, Actor, User
 from cisisk.store import audit
 from cisisk.store.changes import change
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Source
-from cisisk.model.listing import Listing, Page
+from cisisk.store.listing import ListSource
 
 _SELECT = (
     "SELECT users.uuid, first_name, last_name, username, email, phone, lang, location, nationality, timezone,"
@@ -31,7 +31,7 @@ def _user(row: sqlite3.Row) -> User:
     return User(**{**values, "is_active": bool(row["is_active"])})
 
 
-_USERS = Source(
+_USERS = ListSource(
     select=_SELECT,
     searched=("first_name", "last_name", "username", "email", "users.phone"),
     sortable=("username", "first_name", "last_name", "email", "users.created_at", "users.updated_at", "last_login_at"),

@@ -11,14 +11,14 @@ from uuid import uuid4
 from cisisk.model.clock import Timestamp, now
 from cisisk.model.deployment import StepName
 from cisisk.model.errors import Conflict, NotFound
+from cisisk.model.listing import Listing, Page
 from cisisk.model.revision import require_current
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.model.webhook import DeliveryState, Webhook, WebhookDelivery
 from cisisk.store import audit
 from cisisk.store.changes import change
 from cisisk.store.database import Database, Transaction
-from cisisk.store.listing import Source
-from cisisk.model.listing import Listing, Page
+from cisisk.store.listing import ListSource
 
 MAX_WEBHOOKS = 50
 """Each reads every step and keeps deliveries of its own."""
@@ -35,7 +35,7 @@ _SELECT_DELIVERY = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class WebhookMessage:
     """What a webhook is to be told; ``deployment`` and ``step`` are None for a test."""
 
     uuid: str
@@ -83,14 +83,14 @@ def _delivery(row: sqlite3.Row) -> WebhookDelivery:
     return WebhookDelivery(**{**dict(row), "step": step, "state": DeliveryState(row["state"])})
 
 
-_WEBHOOKS = Source(
+_WEBHOOKS = ListSource(
     select=_SELECT,
     searched=("url", "description"),
     sortable=("url", "is_active", "created_at", "updated_at"),
     order="created_at, uuid",
     item=_webhook,
 )
-_DELIVERIES = Source(
+_DELIVERIES = ListSource(
     select=_SELECT_DELIVERY,
     searched=("deployment", "step", "state", "told"),
     sortable=("created_at", "state", "step", "tries"),
@@ -185,7 +185,7 @@ async def deliveries(db: Database, uuid: str, listing: Listing) -> Page[WebhookD
     return await _DELIVERIES.page(db, listing, "webhook = ?", (uuid,))
 
 
-async def add_test(db: Database, actor: Actor, uuid: str, message: Message) -> WebhookDelivery:
+async def add_test(db: Database, actor: Actor, uuid: str, message: WebhookMessage) -> WebhookDelivery:
     """Have a webhook told that it is tried out, after what waits for it, which is tried at once.
 
     Raises:
@@ -222,7 +222,7 @@ async def pending(db: Database | Transaction, uuid: str) -> int:
     return int(row["total"]) if row else 0
 
 
-async def take_up(db: Database, webhook: Webhook, number: int, messages: Iterable[Message]) -> None:
+async def take_up(db: Database, webhook: Webhook, number: int, messages: Iterable[WebhookMessage]) -> None:
     """Note that the steps up to ``number`` have been considered, and what the webhook is told of them.
 
     Nothing is done when the webhook is not as it was: it is considered anew.
@@ -313,7 +313,7 @@ async def trim(db: Database, *, pending_since: Timestamp, ended_since: Timestamp
                 await tx.many("DELETE FROM webhook_deliveries WHERE number = ?", doomed)
 
 
-async def _insert(tx: Transaction, webhook: str, messages: Iterable[Message]) -> None:
+async def _insert(tx: Transaction, webhook: str, messages: Iterable[WebhookMessage]) -> None:
     moment = now()
     rows = [
         (each.uuid, webhook, each.deployment, each.step, each.body, DeliveryState.PENDING, moment, moment)

@@ -16,8 +16,8 @@ import aiohttp
 import pytest
 
 from cisisk.api.handlers import events
-from cisisk.identity.tokens import Claims, KeyRing
 from cisisk.events import feed
+from cisisk.identity.tokens import Claims, KeyRing
 from tests.api.client import MAC, SWITCH, UNKNOWN, Client, Site, check_error
 from tests.api.client import site as opened
 from tests.api.conftest import SiteWith

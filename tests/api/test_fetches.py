@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cisisk.fetches import log as fetch_log  # RENAMED
+from cisisk.fetches import log as fetch_log
 from cisisk.model.errors import ConfigurationError
 from cisisk.simulator import tftp_client
 from cisisk.simulator.tftp_download import FileAbsent

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from cisisk.appliance import appliance
 from cisisk.api.handlers import files as handlers
+from cisisk.appliance import appliance
 from cisisk.provisioning import uploads
 from cisisk.provisioning.staging import STAGING
 from tests.api.client import CONFIG, Answer, Site, check_error, check_metadata

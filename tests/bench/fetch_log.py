@@ -15,12 +15,12 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from cisisk.config import FetchLog as Settings
-from cisisk.fetches.discovery import Discovery
+from cisisk.config import FetchLogSettings as Settings
+from cisisk.fetches.discovery import PhoneDiscovery
 from cisisk.fetches.log import FetchLog, _row
 from cisisk.model.clock import now
 from cisisk.model.mac import Mac
-from cisisk.provisioning.fetch import Fetch, Outcome
+from cisisk.provisioning.fetch import Fetch, FetchOutcome
 from cisisk.store import migrations
 from cisisk.store.database import Database
 from cisisk.store.fetches import _INSERT
@@ -55,7 +55,7 @@ def storm(count: int, turn: int) -> list[Fetch]:
                 peer=(f"10.{turn}.{number // 1024 % 256}.{number // 4 % 256}", 49152),
                 local="192.0.2.5",
                 name=name.format(mac.digits),
-                outcome=Outcome.COMPLETED if there else Outcome.ABSENT,
+                outcome=FetchOutcome.COMPLETED if there else FetchOutcome.ABSENT,
                 sha256="0" * 64 if there else None,
                 size=12_000 if there else 0,
                 acknowledged=12_000 if there else 0,
@@ -73,7 +73,7 @@ async def measure(workshop: Path, count: int, rounds: int) -> None:
         migrations.migrate(path, migrations.steps())
     figures: dict[str, list[float]] = {}
     async with Database.open(ours.absolute().as_uri()) as db:
-        # The phones are in the inventory: what the log costs every day. Discovery is counted apart.
+        # The phones are in the inventory: what the log costs every day. PhoneDiscovery is counted apart.
         for turn in range(rounds):
             fetches = storm(count, turn)
             await _inventory(db, fetches)
@@ -99,7 +99,7 @@ async def _inventory(db: Database, fetches: list[Fetch]) -> None:
 
 
 async def _through_the_log(db: Database, fetches: list[Fetch], figures: dict[str, list[float]]) -> None:
-    fetch_log = FetchLog(db, Settings(), Discovery(db))
+    fetch_log = FetchLog(db, Settings(), PhoneDiscovery(db))
     with _timed(figures, len(fetches), "log: "):
         for at in range(0, len(fetches), BATCH):
             fetch_log.take(fetches[at : at + BATCH])
@@ -119,7 +119,7 @@ def _bare(path: Path, fetches: list[Fetch], figures: dict[str, list[float]]) -> 
 
 def _loop_share(db: Database, fetches: list[Fetch], figures: dict[str, list[float]]) -> None:
     """What the log adds to ``Contacts`` alone: handing over a batch."""
-    fetch_log = FetchLog(db, Settings(), Discovery(db))
+    fetch_log = FetchLog(db, Settings(), PhoneDiscovery(db))
     began = time.thread_time()
     for at in range(0, len(fetches), BATCH):
         fetch_log.take(fetches[at : at + BATCH])

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cisisk.restart.method import Restarts
 from cisisk.model.mac import Mac
 from cisisk.provisioning.library import Library
+from cisisk.restart.method import Restarts
 from cisisk.store import progress
 from tests.e2e.premises import PASSWORD, opened, settings_for
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from cisisk.model.phone import Software
 from cisisk.model.target import NotRestarted, Registration, Target
 from cisisk.restart.sip_notify import SipNotify
-from cisisk.sip.transaction import SipClient
-from cisisk.model.phone import Software
 from cisisk.simulator.models import find_model
 from cisisk.simulator.phone import SimulatedPhone
+from cisisk.sip.transaction import SipClient
 from tests.e2e.premises import SECONDS, Site, free_port, opened, settings_for
 from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator, Registered
 from tests.protocol.sipp import scenario

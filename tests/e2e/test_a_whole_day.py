@@ -16,7 +16,7 @@ from cisisk.mobility.auto_logout import AutoLogout
 from cisisk.model.logout_times import local_zone
 from cisisk.simulator.boot import Via
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
-from cisisk.simulator.services.page import Kind, Page
+from cisisk.simulator.services.page import PageKind, ParsedPage
 from tests.e2e.premises import SECONDS, TIMING, Site, config, opened, settings_for, until
 from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator, Device
 from tests.protocol.sip_registrar import SipRegistrar
@@ -153,21 +153,21 @@ async def _at_home(there: Office, model: str, line: str) -> AsyncIterator[Simula
         yield phone
 
 
-def shown(page: Page | None) -> Page:
+def shown(page: ParsedPage | None) -> ParsedPage:
     assert page is not None
     return page
 
 
-async def log_in(phone: SimulatedPhone, user: str, pin: str) -> Page:
+async def log_in(phone: SimulatedPhone, user: str, pin: str) -> ParsedPage:
     """Press the Services key and fill in the form."""
     form = shown(await phone.browser.press_services())
-    assert form.kind is Kind.INPUT
+    assert form.kind is PageKind.INPUT
     return shown(await phone.browser.submit(user=user, pin=pin))
 
 
-async def to_directory(phone: SimulatedPhone, name: str) -> Page:
+async def to_directory(phone: SimulatedPhone, name: str) -> ParsedPage:
     menu = shown(await phone.browser.press_directories())
-    assert (menu.kind, [item.name for item in menu.items]) == (Kind.MENU, ["Personal", "Corporate"])
+    assert (menu.kind, [item.name for item in menu.items]) == (PageKind.MENU, ["Personal", "Corporate"])
     return shown(await phone.browser.select(name))
 
 
@@ -197,7 +197,7 @@ async def test_a_whole_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capl
             assert list(phone.browser.violations) == []
             assert b"<name>90" in (phone.config or b"")
             form = shown(await phone.browser.press_services())
-            assert (form.kind, form.prompt) == (Kind.INPUT, "User and PIN, please")
+            assert (form.kind, form.prompt) == (PageKind.INPUT, "User and PIN, please")
         via = {
             model: {each.via for each in phone.boots[-1].asked if each.name == phone.mac.config_name}
             for model, phone in here.phones.items()
@@ -225,7 +225,7 @@ async def _anna_calls_finds_her_desk_and_moves_on(phone: SimulatedPhone, here: O
     assert list(browser.dialled) == ["+35121555"]
 
     refused = await log_in(phone, "anna", WRONG_PIN)
-    assert (refused.kind, refused.prompt) == (Kind.INPUT, "Wrong user or PIN (C04)")
+    assert (refused.kind, refused.prompt) == (PageKind.INPUT, "Wrong user or PIN (C04)")
     menu = shown(await browser.submit(user="anna", pin=ANNAS_PIN))
     assert [item.name for item in menu.items] == [DESK, ROAD]
     assert shown(await browser.press("Where")).text == "You are logged in on no phone."
@@ -245,7 +245,7 @@ async def _anna_calls_finds_her_desk_and_moves_on(phone: SimulatedPhone, here: O
 
 async def _anna_changes_her_pin_and_calls_her_mother(phone: SimulatedPhone) -> None:
     browser = phone.browser
-    assert (await to_directory(phone, "Personal")).kind is Kind.INPUT
+    assert (await to_directory(phone, "Personal")).kind is PageKind.INPUT
     await browser.submit(user="anna", pin=ANNAS_PIN)
     await browser.press("Options")
     await browser.select("Change PIN")

@@ -20,11 +20,11 @@ from cisisk.mobility.deploy import (
     SUPERSEDED,
     Deployer,
 )
-from cisisk.restart.method import Restarts
 from cisisk.mobility.switch import Switcher
 from cisisk.model.errors import StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.provisioning.library import Library
+from cisisk.restart.method import Restarts
 from cisisk.store import progress
 from tests.e2e.premises import SECONDS, Site, opened, settings_for
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from cisisk.appliance import appliance
 from cisisk.api.health import Health
+from cisisk.appliance import appliance
 from cisisk.appliance.appliance import Appliance
 from cisisk.cli import control, main
 from cisisk.cli.demo import story
 from cisisk.cli.demo.client import DemoClient
 from cisisk.cli.serve import _serve
-from cisisk.fetches.tracker import Contacts
+from cisisk.fetches.tracker import FetchTracker
 from cisisk.model.errors import ConfigurationError
 from tests.e2e.premises import settings_for
 from tests.e2e.test_the_service import CISISK, SECONDS, environment, run
@@ -84,11 +84,11 @@ async def test_a_key_with_a_passphrase_is_refused_without_a_question(
 async def test_the_service_ends_with_an_error_when_what_runs_in_its_background_dies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def die(_contacts: Contacts) -> None:
+    async def die(_contacts: FetchTracker) -> None:
         raise RuntimeError("broken")
 
     monkeypatch.setenv("CISISK_ADMIN_PASSWORD", "correct horse")
-    monkeypatch.setattr(Contacts, "run", die)
+    monkeypatch.setattr(FetchTracker, "run", die)
     async with asyncio.timeout(SECONDS):
         assert await _serve(settings_for(tmp_path)) == 1
     assert "the record of fetches has died" in caplog.text

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from cisisk.model.mac import Mac
-from cisisk.simulator.boot import Answer, Loader, Uplink, load_config
+from cisisk.simulator.boot import FetchAnswer, Loader, Uplink, load_config
 from cisisk.simulator.models import find_model
 from cisisk.simulator.tftp_client import Patience
 from cisisk.simulator.timing import Timing
@@ -18,7 +18,7 @@ AT_ONCE = 60
 """Phones that start at the same time: a switch powers its ports up one after the other."""
 FIRST_MAC = 0x00_11_22_70_00_00
 FIRST_ADDRESS = ipaddress.IPv4Address("127.77.0.1")
-OUTCOMES = {Answer.RECEIVED: "completed", Answer.ABSENT: "absent"}
+OUTCOMES = {FetchAnswer.RECEIVED: "completed", FetchAnswer.ABSENT: "absent"}
 TIMING = Timing(tftp=Patience(interval=20.0, retries=0), http=20.0)
 """So that nobody asks twice: a repeated request for an absent file is rightly logged a second time."""
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from cisisk.pbx import connection
-from cisisk.pbx import registrar
+from cisisk.pbx import connection, registrar
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
 from tests.e2e.premises import SECONDS, Site, opened, settings_for, until

@@ -11,13 +11,13 @@ from cisisk.provisioning.access.policy import AccessPolicy
 from cisisk.provisioning.access.sources import FREE_DEVICES
 from cisisk.simulator import tftp_client
 from cisisk.simulator.tftp_download import FileAbsent
-from cisisk.store.phones import Whereabouts
+from cisisk.store.phones import PhoneAddress
 from tests.e2e.premises import Site, opened, settings_for, until
 
 DECOY = Mac("00112233DEC0")
 
 
-told: dict[Mac, Whereabouts] = {}
+told: dict[Mac, PhoneAddress] = {}
 """What the policy was last told."""
 
 
@@ -25,7 +25,7 @@ told: dict[Mac, Whereabouts] = {}
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     original = AccessPolicy.know
 
-    def know(policy: AccessPolicy, phones: Collection[Whereabouts]) -> None:
+    def know(policy: AccessPolicy, phones: Collection[PhoneAddress]) -> None:
         original(policy, phones)
         told.clear()
         told.update({phone.mac: phone for phone in phones})

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from cisisk.sip import message
-from cisisk.sip.message import Malformed, Request, Response
+from cisisk.sip.message import MalformedSip, SipRequest, SipResponse
 from cisisk.sip.transaction import read_stream
 
 NONCE = "47364c23432d2e131a5fb210812c"
@@ -51,7 +51,7 @@ class SipRegistrar:
     deaf: bool = False
     granted: int | None = None
     on_register: Callable[[Binding], None] = lambda _binding: None
-    heard: list[Request] = field(default_factory=list)
+    heard: list[SipRequest] = field(default_factory=list)
     address: str = "127.0.0.1"
     port: int = 0
 
@@ -95,11 +95,11 @@ class SipRegistrar:
             ("Subscription-State", "terminated"),
             *((name.title(), value) for name, value in headers.items()),
         )
-        notify = Request(told, body.encode(), method="NOTIFY", uri=contact)
+        notify = SipRequest(told, body.encode(), method="NOTIFY", uri=contact)
         self._udp.sendto(notify.render(), (host, int(port)))
 
-    def answer(self, data: Request | Response, address: str) -> bytes | None:
-        if not isinstance(data, Request) or data.method != "REGISTER":
+    def answer(self, data: SipRequest | SipResponse, address: str) -> bytes | None:
+        if not isinstance(data, SipRequest) or data.method != "REGISTER":
             return None
         self.heard.append(data)
         if self.deaf:
@@ -116,9 +116,9 @@ class SipRegistrar:
             self.on_register(Binding(line, address, data.get("Call-ID") or "", uri, expires))
         headers = [*(("Via", via) for via in data.all("Via")), *((name, data.get(name) or "") for name in _ECHOED)]
         headers += [("To", f"{data.get('To')};tag=registrar"), *more]
-        return Response(tuple(headers), status=status, reason=_REASONS[status]).render()
+        return SipResponse(tuple(headers), status=status, reason=_REASONS[status]).render()
 
-    def _judge(self, request: Request, line: str) -> tuple[int, list[tuple[str, str]]]:
+    def _judge(self, request: SipRequest, line: str) -> tuple[int, list[tuple[str, str]]]:
         if line in self.refused:
             return self.refused[line], []
         if line in self.passwords:
@@ -160,7 +160,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        with suppress(Malformed):
+        with suppress(MalformedSip):
             answer = self._registrar.answer(message.parse(data), addr[0])
             if answer is not None:
                 self._transport.sendto(answer, addr)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from cisisk.fetches.tracker import Contacts
+from cisisk.fetches.tracker import FetchTracker
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
-from cisisk.provisioning.access.alarm import Kind
+from cisisk.provisioning.access.alarm import AlarmKind
 from cisisk.provisioning.access.policy import AccessPolicy, Mode
 from cisisk.provisioning.access.sources import SETTLE_SECONDS
 from cisisk.provisioning.access.watch import AccessWatch
@@ -24,7 +25,6 @@ from cisisk.simulator import tftp_client
 from cisisk.simulator.tftp_download import FileAbsent
 from cisisk.store import audit, migrations
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
 
 PHONES, NEIGHBOURS, WORKERS = 500, 4096, 40
 BLOCK = 0x001122ABC000
@@ -52,7 +52,7 @@ class Site:
         (self.root / "Ringlist.xml").write_text("<CiscoIPPhoneRinglist/>")
         self.library = Library(self.root)
         self.policy = AccessPolicy(self.library, self.mode, clock=lambda: time.monotonic() + self.ahead)
-        self.contacts = Contacts(self.db, self.policy.believes)
+        self.contacts = FetchTracker(self.db, self.policy.believes)
         self.watch = AccessWatch(self.db, self.policy)
         both = {"host": "127.0.0.1", "port": 0, "source": self.policy, "on_fetch": self.contacts.note}
         self.tftp, self.http = TftpServer(max_transfers=4096, **both), HttpServer(**both)
@@ -141,7 +141,7 @@ async def test_a_search_finds_nothing_but_its_alarm(site: Site, caplog: pytest.L
     await site.watch.tell()
 
     (alarm,) = site.watch.alarms
-    assert (alarm.kind, alarm.host, alarm.asked) == (Kind.ENUMERATION, THIEF, 2 * NEIGHBOURS + 2)
+    assert (alarm.kind, alarm.host, alarm.asked) == (AlarmKind.ENUMERATION, THIEF, 2 * NEIGHBOURS + 2)
     assert alarm.devices == NEIGHBOURS + 1
     assert sorted(alarm.refused) == sorted(map(str, site.macs))
     if site.mode is Mode.PIN:

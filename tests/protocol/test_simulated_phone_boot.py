@@ -17,7 +17,7 @@ from cisisk.model.errors import Invalid
 from cisisk.model.mac import Mac
 from cisisk.provisioning.tftp import wire
 from cisisk.simulator import tftp_client
-from cisisk.simulator.boot import Answer, BootOutcome, Via
+from cisisk.simulator.boot import BootOutcome, FetchAnswer, Via
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.fleet import Fleet, line_up
 from cisisk.simulator.models import MODELS
@@ -87,7 +87,7 @@ class TftpResponder:
         while True:
             datagram, peer = await self._loop.sock_recvfrom(self._sock, 1024)
             request = wire.parse(datagram)
-            assert isinstance(request, wire.Request)
+            assert isinstance(request, wire.TftpRequest)
             assert request.mode == "octet"
             self.requests.append((request.name, peer))
             if self.lose_requests:
@@ -282,7 +282,7 @@ async def test_what_http_gives_is_not_asked_for_by_tftp(tftp: TftpResponder, htt
     http.files = {CTL: b"", ITL: b"", SEP: CONFIG}
     phone = phone_of("8851", tftp, http_port=http.port)
     boot = await phone.boot()
-    assert [(asked.via, asked.answer) for asked in boot.asked] == [(Via.HTTP, Answer.RECEIVED)] * 3
+    assert [(asked.via, asked.answer) for asked in boot.asked] == [(Via.HTTP, FetchAnswer.RECEIVED)] * 3
     assert http.requests == [(name, PHONE) for name in (CTL, ITL, SEP)]
     assert http.models == {"CP-8851"}
     assert tftp.requests == []
@@ -296,13 +296,13 @@ async def test_whatever_http_does_not_give_is_asked_for_by_tftp(
     http.statuses = {SEP: status}
     boot = await phone_of("8851", tftp, http_port=http.port).boot()
     by_http, by_tftp = boot.asked[-2:]
-    assert (by_http.via, by_http.answer) == (Via.HTTP, Answer.ABSENT if status == 404 else Answer.FAILED)
-    assert (by_tftp.via, by_tftp.answer, by_tftp.size) == (Via.TFTP, Answer.RECEIVED, len(CONFIG))
+    assert (by_http.via, by_http.answer) == (Via.HTTP, FetchAnswer.ABSENT if status == 404 else FetchAnswer.FAILED)
+    assert (by_tftp.via, by_tftp.answer, by_tftp.size) == (Via.TFTP, FetchAnswer.RECEIVED, len(CONFIG))
 
 
 async def test_a_closed_http_port_costs_one_refusal_a_file(tftp: TftpResponder) -> None:
     boot = await phone_of("8851", tftp).boot()
-    assert [asked.answer for asked in boot.asked if asked.via is Via.HTTP] == [Answer.REFUSED] * 4
+    assert [asked.answer for asked in boot.asked if asked.via is Via.HTTP] == [FetchAnswer.REFUSED] * 4
     assert boot.outcome is BootOutcome.CONFIGURED
 
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from cisisk.sip import message
-from cisisk.sip.message import Request
 from cisisk.model.mac import Mac
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.fleet import Fleet, line_up
 from cisisk.simulator.models import MODELS
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
 from cisisk.simulator.tftp_client import Patience
+from cisisk.sip import message
+from cisisk.sip.message import SipRequest
 from tests.protocol.asterisk import AsteriskEmulator, Registered
 from tests.protocol.sip_registrar import SipRegistrar
 from tests.protocol.sipp import scenario
@@ -125,7 +125,7 @@ async def test_a_restart_ends_the_registration_and_begins_one_with_a_new_call_id
     ]
 
 
-def _last(request: Request) -> str:
+def _last(request: SipRequest) -> str:
     match = re.search(r"Last=([a-z-]+)", request.get("Reason") or "")
     assert match
     return match[1]

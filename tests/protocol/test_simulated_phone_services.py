@@ -18,7 +18,7 @@ from cisisk.model.mac import Mac
 from cisisk.simulator.models import MODELS
 from cisisk.simulator.phone import SimulatedPhone
 from cisisk.simulator.services.browser import Browser, NotPossible
-from cisisk.simulator.services.page import Kind, Page
+from cisisk.simulator.services.page import PageKind, ParsedPage
 from cisisk.simulator.services.rules import Rule, Violation
 from cisisk.simulator.tftp_client import Patience
 from cisisk.simulator.timing import Timing
@@ -149,7 +149,7 @@ def browser(phone: SimulatedPhone) -> Browser:
     return phone.browser
 
 
-def shown(page: Page | None) -> Page:
+def shown(page: ParsedPage | None) -> ParsedPage:
     assert page is not None
     return page
 
@@ -171,7 +171,7 @@ async def test_a_phone_says_what_it_is_and_asks_from_its_own_address(
     service.pages["page"] = xml(text("Hello"), "iso-8859-1")
     async with running_phone(service, model) as phone:
         page = shown(await phone.browser.open(service.url("page?name=#DEVICENAME#")))
-    assert (page.kind, page.text, page.status, page.violations) == (Kind.TEXT, "Hello", 200, ())
+    assert (page.kind, page.text, page.status, page.violations) == (PageKind.TEXT, "Hello", 200, ())
     (request,) = service.requests
     assert (request.raw_path, request.remote) == (f"/page?name={MAC.device_name}", PHONE)
     assert request.headers["x-CiscoIPPhoneModelName"] == MODELS[model].product
@@ -193,7 +193,7 @@ async def test_keys_open_what_the_config_names(service: Service) -> None:
         pages.append(await phone.browser.open_service("Switch"))
         with pytest.raises(NotPossible):
             await phone.browser.open_service("Coffee")
-    assert [shown(page).kind for page in pages] == [Kind.MENU, Kind.MENU, Kind.TEXT]
+    assert [shown(page).kind for page in pages] == [PageKind.MENU, PageKind.MENU, PageKind.TEXT]
     assert service.paths == [f"services?name={MAC.device_name}", "dir", f"switch?mac={MAC.device_name}"]
 
 
@@ -209,18 +209,18 @@ async def test_some_firmware_adds_its_locale_and_name(service: Service) -> None:
 
 async def test_a_config_without_urls_has_no_services(browser: Browser) -> None:
     page = shown(await browser.press_services())
-    assert (page.kind, page.text, page.keys) == (Kind.ERROR, "No services configured", ["Exit"])
+    assert (page.kind, page.text, page.keys) == (PageKind.ERROR, "No services configured", ["Exit"])
     assert await browser.press("Exit") is None
 
 
-@pytest.mark.parametrize(("model", "kind"), [("7962", Kind.ERROR), ("8851", Kind.DIRECTORY)])
-async def test_the_directories_key_of_a_79xx_opens_a_menu_only(service: Service, model: str, kind: Kind) -> None:
+@pytest.mark.parametrize(("model", "kind"), [("7962", PageKind.ERROR), ("8851", PageKind.DIRECTORY)])
+async def test_the_directories_key_of_a_79xx_opens_a_menu_only(service: Service, model: str, kind: PageKind) -> None:
     service.config = f"<directoryURL>{service.url('dir')}</directoryURL>"
     service.pages["dir"] = directory({"Ann": "201"})
     async with running_phone(service, model) as phone:
         assert shown(await phone.browser.press_directories()).kind is kind
-        assert broken(phone.browser) == ([Rule.MENU_EXPECTED] if kind is Kind.ERROR else [])
-        assert shown(await phone.browser.open(service.url("dir"))).kind is Kind.DIRECTORY
+        assert broken(phone.browser) == ([Rule.MENU_EXPECTED] if kind is PageKind.ERROR else [])
+        assert shown(await phone.browser.open(service.url("dir"))).kind is PageKind.DIRECTORY
 
 
 # What goes wrong
@@ -230,13 +230,13 @@ async def test_the_directories_key_of_a_79xx_opens_a_menu_only(service: Service,
 async def test_a_status_is_shown_to_the_user(service: Service, browser: Browser, status: int) -> None:
     service.pages["page"] = web.Response(status=status)
     page = shown(await browser.open(service.url("page")))
-    assert (page.kind, page.text, page.status) == (Kind.ERROR, f"HTTP Error [{status}]!", status)
+    assert (page.kind, page.text, page.status) == (PageKind.ERROR, f"HTTP Error [{status}]!", status)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/", "http://127.0.0.1:x/", "http://", "http://192.0.2.5\\@x/"])
 async def test_a_url_that_leads_nowhere_is_a_host_not_found(browser: Browser, url: str) -> None:
     page = shown(await browser.open(url))
-    assert (page.kind, page.text, page.status) == (Kind.ERROR, "Host not found", None)
+    assert (page.kind, page.text, page.status) == (PageKind.ERROR, "Host not found", None)
 
 
 async def test_a_server_that_does_not_answer_is_a_host_not_found(service: Service) -> None:
@@ -252,7 +252,7 @@ async def test_a_server_that_does_not_answer_is_a_host_not_found(service: Servic
 async def test_a_page_that_breaks_a_rule_is_a_parse_error(service: Service, browser: Browser) -> None:
     service.pages["page"] = menu({f"Line {number}": "" for number in range(101)})
     page = shown(await browser.open(service.url("page")))
-    assert (page.kind, page.text, page.items) == (Kind.ERROR, "XML Error [4]: Parse Error", ())
+    assert (page.kind, page.text, page.items) == (PageKind.ERROR, "XML Error [4]: Parse Error", ())
     assert page.violations == (Violation(Rule.MENU_ITEMS, "101, 100 at most"),)
     assert tuple(browser.violations) == page.violations
 
@@ -266,7 +266,7 @@ async def test_a_huge_page_is_not_read_to_its_end(service: Service, browser: Bro
 async def test_a_login_page_sent_as_html_is_shown_with_its_tags(service: Service, browser: Browser) -> None:
     service.pages["page"] = web.Response(text="<b>Log in</b>", content_type="text/html")
     page = shown(await browser.open(service.url("page")))
-    assert (page.kind, page.text) == (Kind.PLAIN, "<b>Log in</b>")
+    assert (page.kind, page.text) == (PageKind.PLAIN, "<b>Log in</b>")
 
 
 async def test_redirects_are_followed_but_not_for_ever(service: Service, browser: Browser) -> None:
@@ -455,7 +455,7 @@ async def test_exit_leads_back_page_by_page_and_loads_them_anew(service: Service
     await browser.select(1)
     await browser.select(1)
     titles = [page.kind if (page := await browser.press("Exit")) is not None else None for _ in range(3)]
-    assert titles == [Kind.MENU, Kind.MENU, None]
+    assert titles == [PageKind.MENU, PageKind.MENU, None]
     assert service.paths == ["a", "b", "c", "b", "a"]
     with pytest.raises(NotPossible):
         await browser.back()
@@ -498,8 +498,8 @@ async def test_each_family_reads_an_expiry_its_own_way(
 async def test_an_error_leads_back_to_the_page_before_it(service: Service, browser: Browser) -> None:
     service.pages["a"] = menu({"Next": service.url("absent")})
     await browser.open(service.url("a"))
-    assert shown(await browser.select(1)).kind is Kind.ERROR
-    assert shown(await browser.press("Exit")).kind is Kind.MENU
+    assert shown(await browser.select(1)).kind is PageKind.ERROR
+    assert shown(await browser.press("Exit")).kind is PageKind.MENU
     assert await browser.press("Exit") is None
 
 
@@ -560,7 +560,7 @@ async def test_a_refresh_of_zero_waits_for_the_next_key(service: Service, browse
 async def test_a_refresh_that_leads_nowhere_is_none(service: Service, browser: Browser, header: str) -> None:
     service.pages["a"] = xml(text("Wait"), Refresh=header)
     page = shown(await browser.open(service.url("a")))
-    assert (page.kind, page.refresh, broken(browser)) == (Kind.TEXT, None, [Rule.REFRESH])
+    assert (page.kind, page.refresh, broken(browser)) == (PageKind.TEXT, None, [Rule.REFRESH])
 
 
 # Cookies
@@ -577,7 +577,7 @@ async def test_cookies_go_back_until_the_window_is_closed(service: Service, brow
 
 async def test_a_cookie_too_large_is_named(service: Service, browser: Browser) -> None:
     service.pages["a"] = xml(text(""), **{"Set-Cookie": "session=" + "x" * 300})
-    assert shown(await browser.open(service.url("a"))).kind is Kind.TEXT
+    assert shown(await browser.open(service.url("a"))).kind is PageKind.TEXT
     assert broken(browser) == [Rule.COOKIE]
 
 

@@ -10,7 +10,7 @@ import pytest
 import tftpy
 
 from cisisk.provisioning.access.policy import AccessPolicy, Mode
-from cisisk.provisioning.fetch import Outcome
+from cisisk.provisioning.fetch import FetchOutcome
 from cisisk.provisioning.library import Library
 from cisisk.provisioning.tftp import wire
 
@@ -65,7 +65,7 @@ def test_a_foreign_client_gets_the_file_as_it_is(tftp_serve: Callable, tmp_path:
     client(served.port, name, into, None)
     assert into.read_bytes() == FILES[name]
     fetch = served.fetch()
-    assert (fetch.outcome, fetch.acknowledged) == (Outcome.COMPLETED, len(FILES[name]))
+    assert (fetch.outcome, fetch.acknowledged) == (FetchOutcome.COMPLETED, len(FILES[name]))
 
 
 # Not the empty file: curl takes the right answer, a tsize of 0, for an error.
@@ -79,7 +79,7 @@ def test_a_foreign_client_gets_the_file_in_larger_blocks(
     client(served.port, name, into, BLKSIZE)
     assert into.read_bytes() == FILES[name]
     fetch = served.fetch()
-    assert (fetch.outcome, dict(fetch.options)["blksize"]) == (Outcome.COMPLETED, BLKSIZE)
+    assert (fetch.outcome, dict(fetch.options)["blksize"]) == (FetchOutcome.COMPLETED, BLKSIZE)
 
 
 @pytest.mark.needs("curl")
@@ -109,5 +109,5 @@ def test_a_hundred_megabytes_arrive_over_three_rollovers_of_the_block_number(tft
         got.unlink()
     (root / "image.bin").unlink()
     fetches = [served.fetch() for _ in clients]
-    assert {fetch.outcome for fetch in fetches} == {Outcome.COMPLETED}
+    assert {fetch.outcome for fetch in fetches} == {FetchOutcome.COMPLETED}
     assert {(fetch.blocks, fetch.options) for fetch in fetches} == {(blocks, ())}

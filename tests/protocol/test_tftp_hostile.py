@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cisisk.provisioning.fetch import Outcome
+from cisisk.provisioning.fetch import FetchOutcome
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.wire import ErrorCode
 
@@ -88,7 +88,7 @@ def test_a_strange_error_ends_its_transfer_only(tftp_serve: Callable, tftp_phone
     phone = tftp_phone(served)
     phone.ask("big.bin")
     phone.send(message)
-    assert served.fetch().outcome is Outcome.ABORTED
+    assert served.fetch().outcome is FetchOutcome.ABORTED
     assert phone.fetch("big.bin") == FILES["big.bin"]
 
 

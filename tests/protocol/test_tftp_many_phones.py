@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cisisk.provisioning.access.policy import AccessPolicy, Mode
-from cisisk.provisioning.fetch import Outcome
+from cisisk.provisioning.fetch import FetchOutcome
 from cisisk.provisioning.library import Library
 from cisisk.provisioning.tftp import ports, wire
 
@@ -145,7 +145,7 @@ def test_everybody_gets_the_file_asked_for(
     for phone in phones:
         assert phone.received == (tmp_path / phone.name).read_bytes()
     fetches = [served.fetch() for _ in phones]
-    assert {fetch.outcome for fetch in fetches} == {Outcome.COMPLETED}
+    assert {fetch.outcome for fetch in fetches} == {FetchOutcome.COMPLETED}
     assert sorted(fetch.acknowledged for fetch in fetches) == sorted(len(phone.received) for phone in phones)
     assert served.server.counters.payload == sum(len(phone.received) for phone in phones)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cisisk.provisioning.fetch import Outcome
+from cisisk.provisioning.fetch import FetchOutcome
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.live import MAX_PER_ADDRESS
 from cisisk.provisioning.tftp.ports import PORTS_PER_ADDRESS
@@ -177,7 +177,7 @@ def test_options_are_agreed_on_in_an_oack(tftp_serve: Callable, tftp_phone: Call
     phone.send(wire.ack(1))
     fetch = served.fetch()
     assert fetch.options == (("tsize", 1200), ("blksize", 1428), ("windowsize", 4), ("timeout", 9))
-    assert (fetch.outcome, fetch.acknowledged, fetch.blocks) == (Outcome.COMPLETED, 1200, 1)
+    assert (fetch.outcome, fetch.acknowledged, fetch.blocks) == (FetchOutcome.COMPLETED, 1200, 1)
 
 
 @pytest.mark.parametrize("options", [{}, {"blksize": "abc"}, {"blksize": 0}, {"blksize": 99999}, {"windowsize": 0}])
@@ -191,7 +191,7 @@ def test_a_file_arrives_whole(tftp_serve: Callable, tftp_phone: Callable, name: 
     assert tftp_phone(served).fetch(name) == FILES[name]
     fetch = served.fetch()
     assert (fetch.outcome, fetch.name, fetch.size, fetch.acknowledged) == (
-        Outcome.COMPLETED,
+        FetchOutcome.COMPLETED,
         name,
         len(FILES[name]),
         len(FILES[name]),
@@ -227,7 +227,7 @@ def test_a_window_travels_without_acknowledgements_between(tftp_serve: Callable,
     phone.send(wire.ack(2))
     assert phone.hear() == Data(3, b"a" * 176)
     phone.send(wire.ack(3))
-    assert served.fetch().outcome is Outcome.COMPLETED
+    assert served.fetch().outcome is FetchOutcome.COMPLETED
 
 
 def test_the_largest_block_is_a_setting(tftp_serve: Callable, tftp_phone: Callable):
@@ -243,7 +243,7 @@ def test_a_lost_block_is_repeated_before_a_phone_asks_again(tftp_serve: Callable
     assert phone.hear() == Data(1, b"")
     phone.send(wire.ack(1))
     fetch = served.fetch()
-    assert (fetch.outcome, fetch.retransmits) == (Outcome.COMPLETED, 1)
+    assert (fetch.outcome, fetch.retransmits) == (FetchOutcome.COMPLETED, 1)
     assert 0.2 <= fetch.duration < 1.0
 
 
@@ -263,8 +263,8 @@ def test_another_request_from_the_same_port_replaces_the_transfer(tftp_serve: Ca
     phone.ask("a.xml")
     assert phone.fetch("b.xml") == FILES["b.xml"]
     assert [(fetch.name, fetch.outcome) for fetch in (served.fetch(), served.fetch())] == [
-        ("a.xml", Outcome.ABORTED),
-        ("b.xml", Outcome.COMPLETED),
+        ("a.xml", FetchOutcome.ABORTED),
+        ("b.xml", FetchOutcome.COMPLETED),
     ]
 
 
@@ -276,7 +276,7 @@ def test_a_phone_with_a_fixed_source_port_fetches_one_file_after_another(tftp_se
             assert phone.fetch(name) == FILES[name]
         else:
             assert phone.ask(name) == Error(ErrorCode.NOT_FOUND, "File not found")
-    assert [served.fetch().outcome for _ in range(5)] == [Outcome.ABSENT, *[Outcome.COMPLETED] * 4]
+    assert [served.fetch().outcome for _ in range(5)] == [FetchOutcome.ABSENT, *[FetchOutcome.COMPLETED] * 4]
 
 
 def test_a_request_never_overtakes_the_last_acknowledgement_before_it(tftp_serve: Callable, tftp_phone: Callable):
@@ -284,7 +284,7 @@ def test_a_request_never_overtakes_the_last_acknowledgement_before_it(tftp_serve
     phone = tftp_phone(served)
     for name in ["a.xml", "b.xml"] * 50:
         assert phone.fetch(name) == FILES[name]
-    assert {served.fetch().outcome for _ in range(100)} == {Outcome.COMPLETED}
+    assert {served.fetch().outcome for _ in range(100)} == {FetchOutcome.COMPLETED}
 
 
 def test_a_stranger_is_told_and_the_transfer_kept(tftp_serve: Callable, tftp_phone: Callable):
@@ -305,7 +305,7 @@ def test_the_peers_error_ends_the_transfer(tftp_serve: Callable, tftp_phone: Cal
     phone = tftp_phone(served)
     phone.ask("a.xml")
     phone.send(wire.error(ErrorCode.DISK_FULL, "full"))
-    assert served.fetch().outcome is Outcome.ABORTED
+    assert served.fetch().outcome is FetchOutcome.ABORTED
 
 
 def test_a_write_request_is_refused(tftp_serve: Callable, tftp_phone: Callable):
@@ -313,7 +313,7 @@ def test_a_write_request_is_refused(tftp_serve: Callable, tftp_phone: Callable):
     phone = tftp_phone(served)
     phone.send_request(b"\0\2a.xml\0octet\0")
     assert phone.hear() == Error(ErrorCode.ACCESS_VIOLATION, "nothing can be written here")
-    assert served.fetch().outcome is Outcome.REFUSED
+    assert served.fetch().outcome is FetchOutcome.REFUSED
 
 
 def test_netascii_is_translated_and_its_size_is_the_translations(tftp_serve: Callable, tftp_phone: Callable):
@@ -324,7 +324,7 @@ def test_netascii_is_translated_and_its_size_is_the_translations(tftp_serve: Cal
     assert phone.hear() == Data(1, b"one\r\ntwo\r\0\r\n\r\0")
     phone.send(wire.ack(1))
     fetch = served.fetch()
-    assert (fetch.outcome, fetch.size, fetch.acknowledged) == (Outcome.COMPLETED, 14, 14)
+    assert (fetch.outcome, fetch.size, fetch.acknowledged) == (FetchOutcome.COMPLETED, 14, 14)
 
 
 def test_mail_is_refused(tftp_serve: Callable, tftp_phone: Callable):
@@ -332,7 +332,7 @@ def test_mail_is_refused(tftp_serve: Callable, tftp_phone: Callable):
     assert tftp_phone(served).ask("a.xml", mode="mail") == Error(
         ErrorCode.ILLEGAL_OPERATION, "only the modes octet and netascii are served"
     )
-    assert served.fetch().outcome is Outcome.REFUSED
+    assert served.fetch().outcome is FetchOutcome.REFUSED
 
 
 def test_a_disk_that_fails_ends_the_transfer_with_an_error(tftp_serve: Callable, tftp_phone: Callable):
@@ -342,7 +342,7 @@ def test_a_disk_that_fails_ends_the_transfer_with_an_error(tftp_serve: Callable,
     served.opened[0].failure = OSError(5, "Input/output error")
     phone.send(wire.ack(1))
     assert phone.hear() == Error(ErrorCode.UNDEFINED, "the file cannot be read")
-    assert served.fetch().outcome is Outcome.CUT
+    assert served.fetch().outcome is FetchOutcome.CUT
 
 
 def test_a_request_sent_to_everybody_gets_no_answer(tftp_serve: Callable, tftp_phone: Callable):

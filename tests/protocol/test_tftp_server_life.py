@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cisisk.provisioning.fetch import Fetch, Outcome
+from cisisk.provisioning.fetch import Fetch, FetchOutcome
 from cisisk.provisioning.source import NotServed
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.server import TftpServer
@@ -97,7 +97,7 @@ def test_a_transfer_under_way_finishes_within_the_grace(
     stopper.join(5)
     assert time.monotonic() - started < 1.0
     assert not served.server.is_alive
-    assert served.fetch().outcome is Outcome.COMPLETED
+    assert served.fetch().outcome is FetchOutcome.COMPLETED
     assert len(served.opened) == 1
 
 
@@ -123,7 +123,7 @@ def test_a_transfer_that_outlives_the_grace_is_cut(tftp_serve: Callable, tftp_ph
         heard = phone.hear()
     assert heard == Error(ErrorCode.UNDEFINED, "the server stops")
     fetch = served.fetch()
-    assert (fetch.outcome, fetch.acknowledged) == (Outcome.CUT, 0)
+    assert (fetch.outcome, fetch.acknowledged) == (FetchOutcome.CUT, 0)
     assert not served.server.is_alive
 
 
@@ -164,7 +164,7 @@ def test_a_loop_that_fails_is_seen(
     monkeypatch.setattr(TftpServer, "_begin_requests", fail)
     eventually(lambda: not served.server.is_alive)
     assert phone.hear() == Error(ErrorCode.UNDEFINED, "the server stops")
-    assert served.fetch().outcome is Outcome.CUT
+    assert served.fetch().outcome is FetchOutcome.CUT
     assert [record.levelno for record in caplog.records] == [logging.CRITICAL]
     assert port_is_free(served.port)
 
@@ -185,7 +185,7 @@ def test_a_fetch_is_reported_from_the_servers_thread():
         assert (fetch.protocol, fetch.name, fetch.outcome, fetch.peer) == (
             "tftp",
             "SEP001122334455.cnf.xml",
-            Outcome.ABSENT,
+            FetchOutcome.ABSENT,
             ("127.0.0.1", phone.getsockname()[1]),
         )
     assert thread == "tftp"

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from cisisk.model.mac import Mac
+from cisisk.model.profile import Profile
+from cisisk.model.user import SYSTEM
 from cisisk.provisioning.library import Library
-from cisisk.store import migrations
+from cisisk.store import migrations, profiles, users
 from cisisk.store.database import Database
 
 
@@ -46,3 +49,24 @@ def library(root: Path) -> Iterator[Library]:
     """Of what lies in ``root``."""
     with closing(Library(root)) as opened:
         yield opened
+
+
+@pytest.fixture
+def mac() -> Mac:
+    """A phone."""
+    return Mac("AABBCCDDEE01")
+
+
+@pytest.fixture
+async def profile(db: Database) -> Profile:
+    """A profile of somebody."""
+    row = {
+        "username": "anna",
+        "first_name": "Anna",
+        "last_name": "Arendt",
+        "email": "anna@example.org",
+        "lang": "en",
+        "timezone": "UTC",
+    }
+    user = await users.create(db, SYSTEM, row, "$hash")
+    return await profiles.create(db, SYSTEM, {"user_uuid": user.uuid, "name": "Desk", "cnf_xml": b"<device/>"})

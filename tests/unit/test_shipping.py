@@ -21,13 +21,13 @@ import pytest
 
 import cisisk
 from cisisk import cli, config
-from cisisk.appliance import appliance
 from cisisk.api.application import PREFIX
+from cisisk.appliance import appliance
+from cisisk.appliance.provisioning_ports import SPARE_DESCRIPTORS
 from cisisk.config import Settings
 from cisisk.model.deployment import DeploymentState
 from cisisk.phone_services import authentication, links
 from cisisk.phone_services.problems import PROBLEMS
-from cisisk.appliance.provisioning_ports import SPARE_DESCRIPTORS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -37,7 +37,7 @@ class Application:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Login:
+class LoginRequest:
     """Log a user in on a phone.
 
     Attributes:
@@ -52,14 +52,14 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
-class Logout:
+class LogoutRequest:
     """Log out whoever is logged in on a phone."""
 
     device: str
 
 
 @dataclass(frozen=True, slots=True)
-class LogoutAll:
+class LogoutAllRequest:
     """Log a user out of all phones; None for every user, which is all that the guide knows."""
 
     username: str | None
@@ -101,7 +101,7 @@ class CheckDeviceType:
 
 
 Query: TypeAlias = DeviceUserQuery | UserDevicesQuery | DeviceProfileQuery | CheckUser | CheckDeviceType
-Operation: TypeAlias = Login | Logout | LogoutAll | Query
+Operation: TypeAlias = LoginRequest | LogoutRequest | LogoutAllRequest | Query
 
 _QUERIES: dict[str, tuple[str, type[Query]]] = {
     "deviceUserQuery": ("deviceName", DeviceUserQuery),
@@ -160,16 +160,16 @@ def _operation(name: str, element: etree._Element) -> Operation:
         return _login(element)
     if name == "logout":
         children = _children(element, {"deviceName", *_IGNORED})
-        return Logout(_required(children, "deviceName"))
+        return LogoutRequest(_required(children, "deviceName"))
     if name == "logoutAll":
         children = _children(element, {"userID", *_IGNORED})
-        return LogoutAll(_username(_required(children, "userID")) if "userID" in children else None)
+        return LogoutAllRequest(_username(_required(children, "userID")) if "userID" in children else None)
     return _query(name, element)
 
 
-def _login(element: etree._Element) -> Login:
+def _login(element: etree._Element) -> LoginRequest:
     children = _children(element, {"deviceName", "userID", "deviceProfile", "exclusiveDuration", *_IGNORED})
-    return Login(
+    return LoginRequest(
         device=_required(children, "deviceName"),
         username=_username(_required(children, "userID")),
         # Serialisers write an empty element for what is not set.

@@ -17,21 +17,21 @@ from cisisk.api.emservice.messages import (
     CheckUser,
     DeviceProfileQuery,
     DeviceUserQuery,
-    Login,
-    Logout,
-    LogoutAll,
+    LoginRequest,
+    LogoutAllRequest,
+    LogoutRequest,
     Query,
     UserDevicesQuery,
 )
 from cisisk.mobility.phone_logins import PhoneLogins
 from cisisk.model.errors import Invalid
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Phone
 from cisisk.model.phone_login import EndReason, LoginState, LoginWay, NoFittingProfile, PhoneLogin
 from cisisk.model.user import Actor, User
 from cisisk.store import default_profiles, phones, profiles, users
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
 
 _AT_ONCE = 16
 """Logouts of everybody at the same time: each holds on to a phone for some seconds."""
@@ -44,7 +44,7 @@ class Operations:
     db: Database
     logins: PhoneLogins
 
-    async def log_in(self, actor: Actor, wanted: Login) -> None:
+    async def log_in(self, actor: Actor, wanted: LoginRequest) -> None:
         """Log a user in on a phone.
 
         Where users are taken over to the phone they log in on last, the application has confirmed that by asking: the
@@ -71,7 +71,7 @@ class Operations:
             how=LoginWay.EMAPI,
         )
 
-    async def log_out(self, actor: Actor, wanted: Logout) -> None:
+    async def log_out(self, actor: Actor, wanted: LogoutRequest) -> None:
         """Log out whoever is logged in on a phone.
 
         Raises:
@@ -82,7 +82,7 @@ class Operations:
         if await self.logins.log_out(actor, mac, EndReason.APPLICATION) is None:
             raise NobodyLoggedIn("Nobody is logged in on this phone")
 
-    async def log_out_all(self, actor: Actor, wanted: LogoutAll) -> None:
+    async def log_out_all(self, actor: Actor, wanted: LogoutAllRequest) -> None:
         """Log out a user, or everybody, everywhere. Raises UnknownUser, StorageFailed."""
         if wanted.username is not None:
             user = await self._user(wanted.username)

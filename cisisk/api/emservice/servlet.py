@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 from cisisk.api.context import ACCOUNTS, PHONE_LOGINS, REQUEST_ID, actor, database
 from cisisk.api.emservice import answers, messages
 from cisisk.api.emservice.failures import UNKNOWN, BadMessage, Failure, failure_of
-from cisisk.api.emservice.messages import Login, Logout, LogoutAll
+from cisisk.api.emservice.messages import LoginRequest, LogoutAllRequest, LogoutRequest
 from cisisk.api.emservice.operations import Operations
 from cisisk.api.middleware import request_id_middleware
 from cisisk.model.errors import CisiskError, StorageFailed, TooManyAttempts, Unauthenticated
@@ -66,11 +66,11 @@ async def _answer(request: web.Request) -> bytes:
     known = replace(stranger, user_uuid=user.uuid)
     operations = Operations(database(request), request.config_dict[PHONE_LOGINS])
     match wanted:
-        case Login():
+        case LoginRequest():
             await operations.log_in(known, wanted)
-        case Logout():
+        case LogoutRequest():
             await operations.log_out(known, wanted)
-        case LogoutAll():
+        case LogoutAllRequest():
             await operations.log_out_all(known, wanted)
         case _:
             return answers.results(await operations.find(wanted))

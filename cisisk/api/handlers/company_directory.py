@@ -7,8 +7,8 @@ from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, Access, body_of, operation
 from cisisk.api.schemas.contact import CompanyContactIn, CompanyContactOut
 from cisisk.api.schemas.listing import ListQuery
-from cisisk.store import contacts
 from cisisk.model.listing import Listing
+from cisisk.store import contacts
 
 _CONTACT, _TAG = CompanyContactOut(), "Company directory"
 

@@ -22,8 +22,8 @@ from cisisk.api.schemas.deployment import (
 from cisisk.api.schemas.phone import WarningOut
 from cisisk.mobility.switch import Preview
 from cisisk.model.deployment import Deployment, restart_told
-from cisisk.store import deployments, steps
 from cisisk.model.listing import Listing
+from cisisk.store import deployments, steps
 
 _DEPLOYMENT, _STORY, _STEP = DeploymentOut(), DeploymentStoryOut(), StepOut()
 _SWITCH, _WARNINGS = SwitchOut(), WarningOut(many=True)

@@ -7,8 +7,8 @@ from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.extension import ExtensionIn, ExtensionOut, UserExtensionIn, UserExtensionOut
 from cisisk.api.schemas.listing import ListQuery
-from cisisk.store import extensions, users
 from cisisk.model.listing import Listing
+from cisisk.store import extensions, users
 
 _EXTENSION, _LINK = ExtensionOut(), UserExtensionOut()
 _TAG, _LINK_TAG = "Extensions", "User extensions"

@@ -7,9 +7,9 @@ from cisisk.api.envelope import reply_list, reply_page
 from cisisk.api.openapi import QUERY, operation
 from cisisk.api.schemas.fetch import BootOut, BootQuery, FetchOut, FetchQuery
 from cisisk.fetches import boot_log
+from cisisk.model.listing import Listing
 from cisisk.store import fetches
 from cisisk.store.fetches import Wanted
-from cisisk.model.listing import Listing
 
 _FETCH, _BOOT = FetchOut(), BootOut()
 _OF_LISTS = ("limit", "offset", "q", "sort")

@@ -13,10 +13,10 @@ from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, operation
 from cisisk.api.schemas.file import FileOut, FileQuery, UnpackedOut
 from cisisk.model.errors import Invalid, NotFound, Stale, TooLarge
+from cisisk.model.listing import Listing
 from cisisk.provisioning import files
 from cisisk.provisioning.library import Stamp
 from cisisk.provisioning.source import NotServed
-from cisisk.model.listing import Listing
 
 log = logging.getLogger(__name__)
 

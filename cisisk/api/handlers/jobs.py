@@ -13,29 +13,29 @@ from cisisk.api.envelope import reply, reply_list
 from cisisk.api.openapi import CSV, JSON, QUERY, UnsupportedBody, loaded, operation
 from cisisk.api.schemas.job import (
     MAX_VALUES,
+    DryRunOut,
     JobListQuery,
     JobRowOut,
     JobRowQuery,
-    RehearsalOut,
     SwitchJobIn,
     SwitchJobOut,
     SwitchJobQuery,
 )
-from cisisk.mobility.switch_jobs import Order
+from cisisk.mobility.switch_jobs import JobRequest
 from cisisk.model.deployment import Policy
 from cisisk.model.job_table import Table
-from cisisk.model.switch_job import JobRow, Pace, SwitchJob, usual_canary
-from cisisk.store import jobs
 from cisisk.model.listing import Listing
+from cisisk.model.switch_job import JobRow, RolloutPlan, SwitchJob, usual_canary
+from cisisk.store import jobs
 
 TABLE_ROWS = 500
 """Rows of a table that are read and written at once: some milliseconds in which nothing else is read."""
 RESULTS = ("result_deployment", "result_state", "result_restart", "result_told")
 """The columns that a table gets behind those of the input; an input that has them already is such a table."""
 
-_JOB, _ROW, _REHEARSAL, _IN = SwitchJobOut(), JobRowOut(), RehearsalOut(), SwitchJobIn()
+_JOB, _ROW, _REHEARSAL, _IN = SwitchJobOut(), JobRowOut(), DryRunOut(), SwitchJobIn()
 _POLICY = {field.name for field in fields(Policy)}
-_PACE = {field.name for field in fields(Pace)}
+_PACE = {field.name for field in fields(RolloutPlan)}
 
 
 @operation(
@@ -45,7 +45,7 @@ _PACE = {field.name for field in fields(Pace)}
     upload=CSV,
     query=SwitchJobQuery(),
     data=SwitchJobOut(),
-    rehearsal=RehearsalOut(),
+    rehearsal=DryRunOut(),
     status=201,
     errors=(409,),
 )
@@ -60,7 +60,7 @@ async def create(request: web.Request) -> web.Response:
     return reply(request, "Switch job created", await _shown(request, job), status=201)
 
 
-async def _order(request: web.Request) -> tuple[Order, bool]:
+async def _order(request: web.Request) -> tuple[JobRequest, bool]:
     """The job that is wanted, and whether only as a dry run."""
     content = await json_body.whole(request)
     query: dict[str, Any] = request[QUERY]
@@ -77,8 +77,8 @@ async def _order(request: web.Request) -> tuple[Order, bool]:
     else:
         raise UnsupportedBody(f"The body must be JSON or a table, with the content type {JSON} or {CSV}")
     usual = request.config_dict[SETTINGS].switch.policy
-    pace = Pace(**{"canary": usual_canary(len(table.rows))} | {name: sent[name] for name in _PACE & set(sent)})
-    return Order(table=table, policy=replace(usual, **policy), pace=pace), bool(sent.get("dry_run"))
+    pace = RolloutPlan(**{"canary": usual_canary(len(table.rows))} | {name: sent[name] for name in _PACE & set(sent)})
+    return JobRequest(table=table, policy=replace(usual, **policy), pace=pace), bool(sent.get("dry_run"))
 
 
 def _from_json(content: bytes) -> dict[str, Any]:

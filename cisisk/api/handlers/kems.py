@@ -7,8 +7,8 @@ from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.kem import KemIn, KemOut
 from cisisk.api.schemas.listing import ListQuery
-from cisisk.store import kems
 from cisisk.model.listing import Listing
+from cisisk.store import kems
 
 _KEM, _TAG = KemOut(), "Cisco key expansion modules"
 

@@ -7,8 +7,8 @@ from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.user import PermissionIn, PermissionOut, UserPermissionIn, UserPermissionOut
-from cisisk.store import permissions
 from cisisk.model.listing import Listing
+from cisisk.store import permissions
 
 _PERMISSION, _HELD = PermissionOut(), UserPermissionOut()
 

@@ -12,9 +12,9 @@ from cisisk.api.schemas.phone_login import (
     PhoneLoginsQuery,
 )
 from cisisk.model.errors import NotFound
+from cisisk.model.listing import Listing
 from cisisk.model.phone_login import EndReason
 from cisisk.store import default_profiles, users
-from cisisk.model.listing import Listing
 
 _LOGIN, _DEFAULTS = PhoneLoginOut(), DefaultProfilesOut()
 _TAG = "Logins on phones"

@@ -10,8 +10,8 @@ from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.phone import CiscoPhoneIn, CiscoPhoneOut, PhoneIn, PhoneOut
 from cisisk.model.errors import Invalid, NotFound
-from cisisk.store import phones
 from cisisk.model.listing import Listing
+from cisisk.store import phones
 
 _PHONE, _CISCO_PHONE = PhoneOut(), CiscoPhoneOut()
 

@@ -15,8 +15,8 @@ from cisisk.api.schemas.phone import (
     WarningOut,
 )
 from cisisk.mobility.profiles import JudgedProfile
-from cisisk.store import profiles, users
 from cisisk.model.listing import Listing
+from cisisk.store import profiles, users
 
 _PROFILE, _WARNINGS = ProfileOut(), WarningOut(many=True)
 

@@ -7,8 +7,8 @@ from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.service import ServiceIn, ServiceOut
-from cisisk.store import services
 from cisisk.model.listing import Listing
+from cisisk.store import services
 
 _SERVICE, _TAG = ServiceOut(), "Cisco services"
 

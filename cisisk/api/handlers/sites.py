@@ -7,8 +7,8 @@ from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.site import SiteIn, SiteOut
-from cisisk.store import sites
 from cisisk.model.listing import Listing
+from cisisk.store import sites
 
 _SITE, _TAG = SiteOut(), "Sites"
 

@@ -7,8 +7,8 @@ from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, Access, operation
 from cisisk.api.schemas.listing import AuditQuery, UserAuditQuery
 from cisisk.api.schemas.system import AuditEntryOut, HealthOut, HelloOut
-from cisisk.store import audit
 from cisisk.model.listing import Listing
+from cisisk.store import audit
 
 _ENTRY = AuditEntryOut()
 

@@ -9,8 +9,8 @@ from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.phone import PhoneOut
 from cisisk.api.schemas.phone_login import PhoneLoginOut
 from cisisk.api.schemas.user import CiscoUserOut, HeldPermissionOut, MeOut, UserIn, UserOut
-from cisisk.store import phones, pins, users
 from cisisk.model.listing import Listing
+from cisisk.store import phones, pins, users
 
 _USER, _PHONE = UserOut(), PhoneOut()
 

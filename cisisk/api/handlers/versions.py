@@ -9,9 +9,9 @@ from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, operation
 from cisisk.api.schemas.version import DiffOut, VersionOut, VersionQuery
 from cisisk.model.errors import NotFound
+from cisisk.model.listing import Listing
 from cisisk.model.sep_config.diff import diff
 from cisisk.store import configs, phones
-from cisisk.model.listing import Listing
 
 _VERSION, _DIFF = VersionOut(), DiffOut()
 _MAX_DIGITS = 18

@@ -9,9 +9,9 @@ from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.webhook import DeliveryOut, DeliveryQuery, WebhookIn, WebhookOut, WebhookWithSecretOut
+from cisisk.model.listing import Listing
 from cisisk.model.webhook import Webhook
 from cisisk.store import webhooks
-from cisisk.model.listing import Listing
 
 _WEBHOOK, _DELIVERY = WebhookOut(), DeliveryOut()
 _TAG = "Webhooks"

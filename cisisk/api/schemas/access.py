@@ -3,7 +3,7 @@
 from marshmallow import Schema, fields
 
 from cisisk.api.schemas.fields import MacAddress, Timestamp
-from cisisk.provisioning.access.alarm import Kind
+from cisisk.provisioning.access.alarm import AlarmKind
 
 
 class AllowedFetchOut(Schema):
@@ -16,7 +16,7 @@ class AllowedFetchOut(Schema):
 class AccessAlarmOut(Schema):
     """Somebody asked for other phones' files."""
 
-    kind = fields.Enum(Kind, by_value=True, required=True)
+    kind = fields.Enum(AlarmKind, by_value=True, required=True)
     host = fields.String(
         required=True,
         allow_none=True,

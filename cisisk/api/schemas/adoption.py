@@ -2,8 +2,8 @@
 
 from marshmallow import Schema, fields
 
+from cisisk.adoption.directory import ImportNoteKind
 from cisisk.api.schemas.fields import In, Uuid, text
-from cisisk.adoption.directory import NoteKind
 
 
 class AdoptionIn(In):
@@ -23,7 +23,7 @@ class NoteOut(Schema):
     """Something to know about one file."""
 
     path = fields.String(required=True)
-    kind = fields.Enum(NoteKind, by_value=True, required=True)
+    kind = fields.Enum(ImportNoteKind, by_value=True, required=True)
     message = fields.String(required=True)
 
 

@@ -5,12 +5,12 @@ from marshmallow import Schema, fields, validate
 from cisisk.api.schemas.fields import IpAddress, MacAddress, Moment, Timestamp, text
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.fetches.boot_texts import Care
-from cisisk.fetches.boots import Kind
-from cisisk.provisioning.fetch import Outcome
+from cisisk.fetches.boots import BootKind
+from cisisk.provisioning.fetch import FetchOutcome
 from cisisk.provisioning.purpose import Purpose
 
 PROTOCOLS = ("tftp", "http", "ftp")
-_OUTCOME = {"enum": [outcome.value for outcome in Outcome]}
+_OUTCOME = {"enum": [outcome.value for outcome in FetchOutcome]}
 
 
 class FetchQuery(ListQuery):
@@ -20,7 +20,7 @@ class FetchQuery(ListQuery):
     mac = MacAddress(load_default=None)
     peer = IpAddress(load_default=None)
     protocol = fields.String(load_default=None, validate=validate.OneOf(PROTOCOLS))
-    outcome = fields.Enum(Outcome, by_value=True, load_default=None)
+    outcome = fields.Enum(FetchOutcome, by_value=True, load_default=None)
     name = fields.String(
         load_default=None, validate=text(255, shortest=0), metadata={"description": "Text that the name contains"}
     )
@@ -88,7 +88,7 @@ class FindingOut(Schema):
 class BootOut(Schema):
     """Requests that belong together, and what they show."""
 
-    kind = fields.Enum(Kind, by_value=True, required=True)
+    kind = fields.Enum(BootKind, by_value=True, required=True)
     started_at = Timestamp(required=True)
     ended_at = Timestamp(required=True)
     addresses = fields.List(fields.String(), required=True)

@@ -9,14 +9,14 @@ from cisisk.api.schemas.fields import MacAddress, Timestamp, Uuid, WholeNumber
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.model.deployment import DeploymentState
 from cisisk.model.job_table import MAX_COLUMNS
-from cisisk.model.switch_job import MAX_CONCURRENCY, MAX_ROWS, JobState, Pace, RowState
+from cisisk.model.switch_job import MAX_CONCURRENCY, MAX_ROWS, JobState, RolloutPlan, RowState
 
 ROW_STATES = tuple(dict.fromkeys([*map(str, RowState), *map(str, DeploymentState)]))
 MAX_VALUES = MAX_ROWS * (MAX_COLUMNS + 1) + 100
 """Values in the largest body: every column of every row, and the rest."""
 
 
-class PaceIn(Schema):
+class RolloutPlanIn(Schema):
     """How a job goes through its rows."""
 
     canary = WholeNumber(
@@ -29,13 +29,13 @@ class PaceIn(Schema):
     )
     concurrency = WholeNumber(
         validate=validate.Range(1, MAX_CONCURRENCY),
-        metadata={"description": f"Phones under way at the same time; by default {Pace(canary=0).concurrency}"},
+        metadata={"description": f"Phones under way at the same time; by default {RolloutPlan(canary=0).concurrency}"},
     )
     min_confirmed = fields.Float(
         validate=validate.Range(0, 1),
         metadata={
             "description": "The share of phones that must have taken the config for the job to go on; by default"
-            f" {Pace(canary=0).min_confirmed}"
+            f" {RolloutPlan(canary=0).min_confirmed}"
         },
     )
     dry_run = fields.Boolean(metadata={"description": "Only tell what would happen: nothing is stored or switched"})
@@ -64,14 +64,14 @@ class Rows(fields.List[dict[str, Any]]):
         return value
 
 
-class SwitchJobIn(PaceIn):
+class SwitchJobIn(RolloutPlanIn):
     """Which phones get which profiles, and how."""
 
     rows = Rows(required=True, metadata={"maxItems": MAX_ROWS})
     policy = fields.Nested(PolicyIn)
 
 
-class SwitchJobQuery(PaceIn, PolicyIn):
+class SwitchJobQuery(RolloutPlanIn, PolicyIn):
     """The same beside a table, which has no place for it; what stands in a body goes before."""
 
 
@@ -106,7 +106,7 @@ class RefusedRowOut(Schema):
     told = fields.String(required=True)
 
 
-class RehearsalOut(Schema):
+class DryRunOut(Schema):
     """What a job would do."""
 
     rows = fields.Integer(required=True)

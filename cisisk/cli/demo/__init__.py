@@ -14,7 +14,7 @@ from cisisk.appliance.appliance import Appliance
 from cisisk.cli import log as logs
 from cisisk.cli.demo.client import DemoClient, DemoFailed
 from cisisk.cli.demo.story import Story
-from cisisk.config import Log, Settings, build
+from cisisk.config import LogSettings, Settings, build
 
 SERVER = "127.0.0.1"
 
@@ -28,7 +28,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run(arguments: argparse.Namespace) -> int:
     """Tell the story; then stay up until interrupted, unless told otherwise."""
-    logs.configure(Log(level="warning"))
+    logs.configure(LogSettings(level="warning"))
     # Ended by either signal, it leaves nothing behind.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:

@@ -11,7 +11,7 @@ from cisisk.appliance.appliance import Appliance
 from cisisk.cli.demo.client import DemoClient
 from cisisk.model.deployment import RESTART_OK
 from cisisk.model.mac import Mac
-from cisisk.simulator.boot import Answer
+from cisisk.simulator.boot import FetchAnswer
 from cisisk.simulator.models import find_model
 from cisisk.simulator.phone import SimulatedPhone
 from cisisk.simulator.tftp_client import Patience
@@ -157,7 +157,7 @@ class Story:
 
 def _protocol(phone: SimulatedPhone) -> str:
     """Over what the phone took the config it runs."""
-    taken = (phone.mac.config_name, Answer.RECEIVED)
+    taken = (phone.mac.config_name, FetchAnswer.RECEIVED)
     return next(asked.via.upper() for asked in phone.boots[-1].asked if (asked.name, asked.answer) == taken)
 
 

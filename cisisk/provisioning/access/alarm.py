@@ -12,7 +12,7 @@ _NAMED_IN_A_LINE = 10
 """Phones that a log line names; the audit row and the API have them all."""
 
 
-class Kind(StrEnum):
+class AlarmKind(StrEnum):
     """What has happened."""
 
     ENUMERATION = "enumeration"
@@ -30,7 +30,7 @@ class Alarm:
     """One alarm.
 
     Attributes:
-        host: the source's IP address; None for :attr:`Kind.FLOOD`.
+        host: the source's IP address; None for :attr:`AlarmKind.FLOOD`.
         since: when it began.
         seconds: from the first of its requests to the last so far.
         asked: requests for files of phones that are not known at this address.
@@ -40,7 +40,7 @@ class Alarm:
         is_observed: nothing was refused, because the mode is ``observe``.
     """
 
-    kind: Kind
+    kind: AlarmKind
     host: str | None
     since: Timestamp
     seconds: int
@@ -54,13 +54,13 @@ class Alarm:
 
     def _what(self) -> str:
         match self.kind:
-            case Kind.ENUMERATION:
+            case AlarmKind.ENUMERATION:
                 return f"{self.host} asked for the files of {self.devices:,} other phones within {self.seconds} s"
-            case Kind.DECOY:
+            case AlarmKind.DECOY:
                 return f"{self.host} asked for a decoy, which no phone does, among {self.asked:,} such requests"
-            case Kind.ELSEWHERE:
+            case AlarmKind.ELSEWHERE:
                 return f"{self.host} asked for the file of a phone that is known at another address"
-            case Kind.FLOOD:
+            case AlarmKind.FLOOD:
                 return "More sources than can be told apart ask for other phones' files: forged addresses, most likely"
 
     def _refusals(self) -> str:

@@ -17,10 +17,10 @@ from cisisk.model.clock import Timestamp
 from cisisk.model.mac import Mac
 from cisisk.provisioning.access.alarm import Alarm
 from cisisk.provisioning.access.neighbours import Neighbours
-from cisisk.provisioning.access.sources import Source, Sources
+from cisisk.provisioning.access.sources import FetchSource, FetchSources
 from cisisk.provisioning.names import MAX_NAME_BYTES, device_mac, normalise
 from cisisk.provisioning.source import Content
-from cisisk.store.phones import Whereabouts
+from cisisk.store.phones import PhoneAddress
 
 EXPECTED_SECONDS = 300.0
 """From a switch until its phone has booted: a minute or two, and some more when it loads firmware on the way."""
@@ -101,7 +101,7 @@ class AccessPolicy:
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._owned: frozenset[str] = frozenset()
         self._judging = threading.Lock()
-        self._sources = Sources()
+        self._sources = FetchSources()
         self._braked = self._sources.braked
         self._allowed: dict[str, _Permission] = {}
         self._expected: dict[str, _Permission] = {}
@@ -128,7 +128,7 @@ class AccessPolicy:
             return self._library.open(name)
         return self._open_elsewhere(name, host, device)
 
-    def know(self, phones: Collection[Whereabouts]) -> None:
+    def know(self, phones: Collection[PhoneAddress]) -> None:
         """Take where the phones are, as the store knows it now; permissions that were used end."""
         addresses: dict[str, tuple[str, ...]] = {}
         for phone in phones:
@@ -197,7 +197,7 @@ class AccessPolicy:
             source.refuse(device)
         return content
 
-    def _judge(self, device: str, host: str) -> Source | None:
+    def _judge(self, device: str, host: str) -> FetchSource | None:
         """The source that has to be refused, or None. It looks at no file: whether there is one must not show."""
         if self._is_at_home_elsewhere(device, host):
             return None
@@ -218,7 +218,7 @@ class AccessPolicy:
             return True
         return self._neighbours.mac_of(host) == device
 
-    def _is_learnt(self, source: Source) -> bool:
+    def _is_learnt(self, source: FetchSource) -> bool:
         """Whether a phone that is known nowhere may be this source: it asked for no other, and is none.
 
         On the same segment ARP has told already that it is another machine, whatever it says.
@@ -227,7 +227,7 @@ class AccessPolicy:
             len(source.devices) == 1 and source.host not in self._owned and self._neighbours.mac_of(source.host) is None
         )
 
-    def _is_expected(self, device: str, source: Source, known: Iterable[str], now: float) -> bool:
+    def _is_expected(self, device: str, source: FetchSource, known: Iterable[str], now: float) -> bool:
         permission = self._expected.get(device)
         return (
             permission is not None

@@ -8,7 +8,7 @@ import math
 from datetime import timedelta
 
 from cisisk.model import clock
-from cisisk.provisioning.access.alarm import Alarm, Kind, shown
+from cisisk.provisioning.access.alarm import Alarm, AlarmKind, shown
 
 WINDOW_SECONDS = 600.0
 """Within so much time requests belong together."""
@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 30.0
 AGAIN_SECONDS = 3600.0
 """Between two alarms about a phone that goes on asking where it is not known: it may do so for days."""
 MAX_SOURCES = 16_384
-"""Sources within one window: more than a site has phones. About 10 MB when all are forged."""
+"""FetchSources within one window: more than a site has phones. About 10 MB when all are forged."""
 MAX_BRAKED = 1024
 """Braked sources, the latest ones."""
 MAX_NAMED = 5_000
@@ -36,7 +36,7 @@ MAX_ALARMS = 50
 """Alarms within a window. Nobody reads more, and forged addresses must not fill the log."""
 
 
-class Source:
+class FetchSource:
     """One address that asked for files of phones that are not there.
 
     Attributes:
@@ -61,7 +61,7 @@ class Source:
         self.latest = since
         self.asked = 0
         self.braked_at: float | None = None
-        self.kind = Kind.ELSEWHERE
+        self.kind = AlarmKind.ELSEWHERE
         self.told_at: float | None = None
 
     def refuse(self, device: str) -> None:
@@ -87,12 +87,12 @@ class Source:
         return is_news and bool(self.refused) and now >= self.since + PATIENCE_SECONDS
 
 
-class Sources:
+class FetchSources:
     """All of them, bounded. Changed by one thread at a time; ``braked`` may be looked into by any."""
 
     def __init__(self) -> None:
-        self.braked: dict[str, Source] = {}
-        self._free: dict[str, Source] = {}
+        self.braked: dict[str, FetchSource] = {}
+        self._free: dict[str, FetchSource] = {}
         self._named = 0
         self._window = -math.inf
         self._alarms = 0
@@ -102,7 +102,7 @@ class Sources:
     def __len__(self) -> int:
         return len(self._free) + len(self.braked)
 
-    def asked(self, host: str, device: str, now: float, *, is_decoy: bool) -> Source:
+    def asked(self, host: str, device: str, now: float, *, is_decoy: bool) -> FetchSource:
         """``host`` asked for a file of ``device``, which is not known to be there; brakes it if that is too much."""
         known = self.braked.get(host) or self._free.get(host)
         source = self._begin(host, now, known) if known is None or known.is_over(now) else known
@@ -138,15 +138,15 @@ class Sources:
                 self._begin(source.host, now, source)
         return alarms
 
-    def _each(self) -> list[Source]:
+    def _each(self) -> list[FetchSource]:
         return [*self._free.values(), *self.braked.values()]
 
-    def _may_name(self, source: Source) -> bool:
+    def _may_name(self, source: FetchSource) -> bool:
         known = len(source.devices)
         return known <= FREE_DEVICES or (known < MAX_NAMED and self._named < MAX_NAMED_IN_ALL)
 
-    def _begin(self, host: str, now: float, known: Source | None) -> Source:
-        source = Source(host, now)
+    def _begin(self, host: str, now: float, known: FetchSource | None) -> FetchSource:
+        source = FetchSource(host, now)
         if known is not None:
             self._forget(known)
             if not known.is_gone(now):
@@ -158,23 +158,23 @@ class Sources:
         self._free[host] = source
         return source
 
-    def _brake(self, source: Source, now: float, *, is_decoy: bool) -> None:
+    def _brake(self, source: FetchSource, now: float, *, is_decoy: bool) -> None:
         source.braked_at, source.told_at = now, None
-        source.kind = Kind.DECOY if is_decoy else Kind.ENUMERATION
+        source.kind = AlarmKind.DECOY if is_decoy else AlarmKind.ENUMERATION
         self._free.pop(source.host)
         if len(self.braked) >= MAX_BRAKED:
             self._is_flooded = True
             self._forget(next(iter(self.braked.values())))
         self.braked[source.host] = source
 
-    def _forget(self, source: Source) -> None:
+    def _forget(self, source: FetchSource) -> None:
         self._named -= len(source.devices)
         for table in (self._free, self.braked):
             if table.get(source.host) is source:
                 del table[source.host]
 
 
-def _alarm(source: Source, now: float, *, is_observed: bool) -> Alarm:
+def _alarm(source: FetchSource, now: float, *, is_observed: bool) -> Alarm:
     return Alarm(
         kind=source.kind,
         host=source.host,
@@ -189,4 +189,4 @@ def _alarm(source: Source, now: float, *, is_observed: bool) -> Alarm:
 
 def _flood(*, is_observed: bool) -> Alarm:
     nothing = {"seconds": 0, "asked": 0, "devices": 0}
-    return Alarm(kind=Kind.FLOOD, host=None, since=clock.now(), refused=(), is_observed=is_observed, **nothing)
+    return Alarm(kind=AlarmKind.FLOOD, host=None, since=clock.now(), refused=(), is_observed=is_observed, **nothing)

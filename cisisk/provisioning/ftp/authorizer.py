@@ -9,7 +9,7 @@ RIGHTS = "elrdmw"
 """In pyftpdlib's letters: change folder, list, retrieve, delete, make folders, store. Nothing else is offered."""
 
 
-class Visitor(Protocol):
+class FtpUser(Protocol):
     """Somebody who was let in."""
 
     @property
@@ -24,14 +24,14 @@ class Visitor(Protocol):
         """Whether the same password would still open the door: nothing was changed, taken away or deactivated."""
 
 
-class Door(Protocol):
+class FtpAuthenticator(Protocol):
     """Knows the users. Called from the FTP thread; the answers come from another one."""
 
     # Any: a Future of one class is none of another, not even of a protocol that the class follows.
     def admit(self, username: str, password: str, host: str) -> "Future[Any]":
         """Check a password that was given from the IP address ``host``.
 
-        The result is a Visitor; for those who may not come in an Unauthenticated, a TooManyAttempts or a Forbidden.
+        The result is a FtpUser; for those who may not come in an Unauthenticated, a TooManyAttempts or a Forbidden.
         """
 
 

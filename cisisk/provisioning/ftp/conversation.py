@@ -34,7 +34,7 @@ _TELNET = re.compile(rb"\xff[\xf0-\xfe]")
 """Telnet's interrupt and data mark, sent before an ABOR (RFC 959, 4.1.3)."""
 
 
-class Conversation(FTPHandler):
+class FtpControl(FTPHandler):
     """One client. A command may wait for an answer from another thread; those behind it then wait as well."""
 
     banner = "Cisisk"

@@ -12,8 +12,8 @@ from pyftpdlib.handlers.ftp.dispatchers import ActiveDTP, PassiveDTP
 from pyftpdlib.ioloop import Acceptor
 
 from cisisk.model.errors import CisiskError, StorageFailed
-from cisisk.provisioning.fetch import Outcome
-from cisisk.provisioning.ftp.transfers import Download
+from cisisk.provisioning.fetch import FetchOutcome
+from cisisk.provisioning.ftp.transfers import FtpDownload
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class DataConnection(DTPHandler):
         if moved > self._lastdata:
             self._lastdata = moved
         elif self._initialized:
-            self._judge(Outcome.TIMED_OUT)
+            self._judge(FetchOutcome.TIMED_OUT)
             self._break_off("426 The data connection has stood still for too long.")
         else:
             self.close()
@@ -90,19 +90,19 @@ class DataConnection(DTPHandler):
             self._break_off(f"552 {error}.")
         else:
             log.error("an FTP transfer has failed", exc_info=error)
-            self._judge(Outcome.CUT)
+            self._judge(FetchOutcome.CUT)
             self._break_off("451 An error in Cisisk.")
 
     def close(self) -> None:
         """End the transfer and say how it went."""
-        if isinstance(self.file_obj, Download):
+        if isinstance(self.file_obj, FtpDownload):
             self.file_obj.sent = self.tot_bytes_sent
             if self.transfer_finished:
-                self.file_obj.outcome = Outcome.COMPLETED
+                self.file_obj.outcome = FetchOutcome.COMPLETED
         super().close()
 
-    def _judge(self, outcome: Outcome) -> None:
-        if isinstance(self.file_obj, Download):
+    def _judge(self, outcome: FetchOutcome) -> None:
+        if isinstance(self.file_obj, FtpDownload):
             self.file_obj.outcome = outcome
 
     def _ended(self, *, said: bool) -> None:

@@ -13,9 +13,9 @@ from pyftpdlib.servers import FTPServer as Listener
 
 from cisisk.model.errors import ConfigurationError
 from cisisk.provisioning.fetch import FetchListener
-from cisisk.provisioning.ftp.authorizer import Door
+from cisisk.provisioning.ftp.authorizer import FtpAuthenticator
 from cisisk.provisioning.ftp.loop import Loop
-from cisisk.provisioning.ftp.session import House, Session
+from cisisk.provisioning.ftp.session import FtpContext, Session
 from cisisk.provisioning.uploads import Uploads
 
 MAX_CONNECTIONS = 100
@@ -42,7 +42,7 @@ class FtpServer:
         *,
         host: str,
         port: int,
-        door: Door,
+        door: FtpAuthenticator,
         uploads: Uploads,
         on_fetch: FetchListener,
         passive_ports: tuple[int, int] | None = None,
@@ -69,7 +69,7 @@ class FtpServer:
             tls = _tls()
             kind, settings = tls.TlsSession, {"ssl_context": tls.context(*certificate)}
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="ftp-worker")
-        house = House(door=door, uploads=uploads, on_fetch=on_fetch, workers=self._workers)
+        house = FtpContext(door=door, uploads=uploads, on_fetch=on_fetch, workers=self._workers)
         ports = None if passive_ports is None else range(passive_ports[0], passive_ports[1] + 1)
         handler = type("BoundSession", (kind,), {"house": house, "passive_ports": ports, **settings})
         bound = _bound(host, port)

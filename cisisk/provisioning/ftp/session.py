@@ -9,11 +9,11 @@ from typing import Any
 
 from cisisk.model.clock import now
 from cisisk.model.errors import CisiskError, Invalid, StorageFailed
-from cisisk.provisioning.fetch import Fetch, FetchListener, Outcome
-from cisisk.provisioning.ftp.authorizer import Authorizer, Door, Visitor
-from cisisk.provisioning.ftp.conversation import Conversation
+from cisisk.provisioning.fetch import Fetch, FetchListener, FetchOutcome
+from cisisk.provisioning.ftp.authorizer import Authorizer, FtpAuthenticator, FtpUser
+from cisisk.provisioning.ftp.conversation import FtpControl
 from cisisk.provisioning.ftp.data import ActiveConnection, DataConnection, PassivePort
-from cisisk.provisioning.ftp.transfers import Arrival, Download
+from cisisk.provisioning.ftp.transfers import FtpDownload, FtpUpload
 from cisisk.provisioning.ftp.view import EmptyFolders, LibraryView
 from cisisk.provisioning.source import NotServed
 from cisisk.provisioning.uploads import Uploads
@@ -40,13 +40,13 @@ _NOT_OFFERED = {
 }
 _COMMANDS = {
     name: description
-    for name, description in Conversation.proto_cmds.items()
+    for name, description in FtpControl.proto_cmds.items()
     if name.partition(" ")[0] not in _NOT_OFFERED
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class House:
+class FtpContext:
     """What every session of one server works with.
 
     Attributes:
@@ -54,17 +54,17 @@ class House:
         uploads: the way into the library, and to what is in it.
     """
 
-    door: Door
+    door: FtpAuthenticator
     uploads: Uploads
     on_fetch: FetchListener
     workers: Executor
     empty_folders: EmptyFolders = field(default_factory=EmptyFolders)
 
 
-class Session(Conversation):
+class Session(FtpControl):
     """One client. The server sets ``house`` and ``passive_ports`` on a subclass of its own."""
 
-    house: House
+    house: FtpContext
     authorizer = Authorizer()
     active_dtp = ActiveConnection
     passive_dtp = PassivePort
@@ -76,14 +76,14 @@ class Session(Conversation):
     data_channel: DataConnection | None
     username: str
     _dtp_connector: ActiveConnection | None
-    _in_dtp_queue: tuple[Arrival, str] | None
-    _out_dtp_queue: tuple[Any, bool, Download | None, str] | None
+    _in_dtp_queue: tuple[FtpUpload, str] | None
+    _out_dtp_queue: tuple[Any, bool, FtpDownload | None, str] | None
     _restart_position: int
 
     def __init__(self, conn: object, server: object, ioloop: object = None) -> None:
-        self._visitor: Visitor | None = None
+        self._visitor: FtpUser | None = None
         self._announced: int | None = None
-        self._arrival: Arrival | None = None
+        self._arrival: FtpUpload | None = None
         self._is_judging = False
         super().__init__(conn, server, ioloop)
         # Bytes are sacred: ASCII transfers are agreed to and change nothing.
@@ -151,7 +151,7 @@ class Session(Conversation):
             username, self.username = self.username, ""
             self.wait_for(self.house.door.admit(username, line, self.host), self._let_in)
 
-    def _let_in(self, answer: "Future[Visitor]") -> None:
+    def _let_in(self, answer: "Future[FtpUser]") -> None:
         try:
             self._visitor = answer.result()
         except CisiskError as error:
@@ -211,7 +211,7 @@ class Session(Conversation):
             upload.discard()
             self.reply(552, f"{upload.path} may have at most {upload.limit} bytes")
             return
-        self._arrival = Arrival(upload, self._visitor, announced)
+        self._arrival = FtpUpload(upload, self._visitor, announced)
         if self.data_channel is not None:
             self.reply(125, "Send it")
             self.data_channel.file_obj = self._arrival
@@ -234,10 +234,10 @@ class Session(Conversation):
         """An upload has broken."""
         self._give_up_arrival()
 
-    def _judge(self, arrival: Arrival) -> None:
+    def _judge(self, arrival: FtpUpload) -> None:
         self.wait_for(arrival.visitor.is_still_admitted(), partial(self._admitted, partial(self._publish, arrival)))
 
-    def _publish(self, arrival: Arrival) -> None:
+    def _publish(self, arrival: FtpUpload) -> None:
         finished = self.house.workers.submit(arrival.finish)
         # From here on it cannot be given up.
         self._arrival = None
@@ -281,10 +281,10 @@ class Session(Conversation):
             content = self.house.uploads.library.open(name)
         except (NotServed, OSError) as error:
             absent = isinstance(error, NotServed)
-            self._report(name, Outcome.ABSENT if absent else Outcome.CUT)
+            self._report(name, FetchOutcome.ABSENT if absent else FetchOutcome.CUT)
             self.reply(550 if absent else 451, "File not found" if absent else "The file cannot be read")
             return
-        download = Download(name, content, position, self.peer, self.local, self.house.on_fetch)
+        download = FtpDownload(name, content, position, self.peer, self.local, self.house.on_fetch)
         if position > content.size:
             download.close()
             self.reply(554, f"The file has {content.size} bytes")
@@ -314,7 +314,7 @@ class Session(Conversation):
         else:
             self.reply(504, "Only A and I")
 
-    def _report(self, name: str, outcome: Outcome) -> None:
+    def _report(self, name: str, outcome: FetchOutcome) -> None:
         self.house.on_fetch(
             Fetch(
                 protocol="ftp",

@@ -4,8 +4,8 @@ import time
 
 from cisisk.model.clock import now
 from cisisk.model.errors import StorageFailed
-from cisisk.provisioning.fetch import Fetch, FetchListener, Outcome
-from cisisk.provisioning.ftp.authorizer import Visitor
+from cisisk.provisioning.fetch import Fetch, FetchListener, FetchOutcome
+from cisisk.provisioning.ftp.authorizer import FtpUser
 from cisisk.provisioning.source import Content
 from cisisk.provisioning.uploads import Upload
 
@@ -13,7 +13,7 @@ READ_AT_ONCE = 64 << 10
 """Bytes of a file in memory per download."""
 
 
-class Download:
+class FtpDownload:
     """A file on its way out; also the producer of its bytes. Reports itself when it is closed.
 
     Attributes:
@@ -25,7 +25,7 @@ class Download:
         self, name: str, content: Content, position: int, peer: tuple[str, int], local: str, on_fetch: FetchListener
     ) -> None:
         self.name = name
-        self.outcome = Outcome.ABORTED
+        self.outcome = FetchOutcome.ABORTED
         self.sent = 0
         self.closed = False
         self._content = content
@@ -41,7 +41,7 @@ class Download:
         try:
             data = self._content.read(self._position, READ_AT_ONCE)
         except OSError as error:
-            self.outcome = Outcome.CUT
+            self.outcome = FetchOutcome.CUT
             raise StorageFailed(f"The file cannot be read: {error.strerror}") from error
         self._position += len(data)
         return data
@@ -68,7 +68,7 @@ class Download:
         )
 
 
-class Arrival:
+class FtpUpload:
     """A file on its way in. Closing it throws it away unless it has ended.
 
     Attributes:
@@ -78,7 +78,7 @@ class Arrival:
             everything or was killed: TLS said so (close_notify), or as much has come as was announced.
     """
 
-    def __init__(self, upload: Upload, visitor: Visitor, announced: int | None) -> None:
+    def __init__(self, upload: Upload, visitor: FtpUser, announced: int | None) -> None:
         self.name = upload.path
         self.visitor = visitor
         self.announced = announced

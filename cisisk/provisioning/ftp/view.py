@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pyftpdlib.exceptions import FilesystemError
 from pyftpdlib.filesystems import AbstractedFS
 
-from cisisk.provisioning.library import Entry
+from cisisk.provisioning.library import FileEntry
 from cisisk.provisioning.names import normalise
 
 MAX_EMPTY_FOLDERS = 256
@@ -55,10 +55,10 @@ class LibraryView(AbstractedFS):
     def __init__(self, empty: EmptyFolders, session: object) -> None:
         super().__init__("/", session)
         self._empty = empty
-        self._files: dict[str, Entry] = {}
+        self._files: dict[str, FileEntry] = {}
         self._folders: dict[str, set[str]] = {"/": set()}
 
-    def show(self, entries: Iterable[Entry]) -> None:
+    def show(self, entries: Iterable[FileEntry]) -> None:
         """See the library as it is now."""
         self._files = {f"/{entry.path}": entry for entry in entries}
         self._folders = {"/": set()}

@@ -8,7 +8,7 @@ import time
 from email.utils import formatdate
 from functools import lru_cache
 
-from cisisk.provisioning.http.byte_range import Part
+from cisisk.provisioning.http.byte_range import ByteRange
 
 _REASONS = {
     400: b"400 Bad Request",
@@ -23,7 +23,7 @@ CLOSE = b"Connection: close\r\n"
 _KEEP = b"Connection: keep-alive\r\n"
 
 
-def file_head(name: str, size: int, part: Part | None, connection: bytes) -> bytes:
+def file_head(name: str, size: int, part: ByteRange | None, connection: bytes) -> bytes:
     """What goes before a file of ``size`` bytes, or before ``part`` of it."""
     kind = b"text/xml" if name[-4:].lower() == ".xml" else b"application/octet-stream"
     if part is None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 _SINGLE = re.compile(r"bytes\s*=\s*(?:,\s*)*([0-9]{0,100})-([0-9]{0,100})\s*(?:,\s*)*", re.IGNORECASE | re.ASCII)
 
 
-class Part(NamedTuple):
+class ByteRange(NamedTuple):
     """Bytes of a file.
 
     Attributes:
@@ -22,7 +22,7 @@ class Unsatisfiable(ValueError):
     """The file has no byte of what was asked for."""
 
 
-def part_of(value: str, size: int) -> Part | None:
+def part_of(value: str, size: int) -> ByteRange | None:
     """The part of a file of ``size`` bytes that the ``Range`` field ``value`` asks for.
 
     None stands for the whole file: several ranges, other units and nonsense need not be understood (RFC 9110 14.2).
@@ -42,13 +42,13 @@ def part_of(value: str, size: int) -> Part | None:
         return None
     if begin >= size:
         raise Unsatisfiable
-    return Part(begin, end - begin + 1)
+    return ByteRange(begin, end - begin + 1)
 
 
-def _suffix(length: int, size: int) -> Part | None:
+def _suffix(length: int, size: int) -> ByteRange | None:
     if length == 0:
         raise Unsatisfiable
     if size == 0:
         # There is no way to say which bytes of an empty file are sent.
         return None
-    return Part(max(size - length, 0), min(length, size))
+    return ByteRange(max(size - length, 0), min(length, size))

@@ -16,10 +16,10 @@ from functools import lru_cache
 
 from cisisk.model import clock
 from cisisk.model.clock import Timestamp
-from cisisk.provisioning.fetch import Fetch, FetchListener, Outcome
+from cisisk.provisioning.fetch import Fetch, FetchListener, FetchOutcome
 from cisisk.provisioning.http import answer, request
-from cisisk.provisioning.http.byte_range import Part, Unsatisfiable, part_of
-from cisisk.provisioning.http.request import Malformed, Request
+from cisisk.provisioning.http.byte_range import ByteRange, Unsatisfiable, part_of
+from cisisk.provisioning.http.request import HttpRequest, MalformedHttp
 from cisisk.provisioning.source import Content, FileSource, NotServed
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class _Sending:
     name: str
     sha256: str | None
     size: int
-    part: Part | None
+    part: ByteRange | None
     started_at: Timestamp
     began: float
     start: int
@@ -149,12 +149,12 @@ class Connection:
                 self._read(now)
         except OSError as error:
             if error.errno in _HUNG_UP:
-                self.close(Outcome.ABORTED)
+                self.close(FetchOutcome.ABORTED)
             elif error.errno in _UNREACHABLE:
-                self.close(Outcome.TIMED_OUT)
+                self.close(FetchOutcome.TIMED_OUT)
             else:
                 log.warning("cannot send to %s: %s", self.host, error.strerror)
-                self.close(Outcome.CUT)
+                self.close(FetchOutcome.CUT)
 
     def settle(self, now: float) -> None:
         """Report what the client has confirmed, and close the connection if that was all it waited for."""
@@ -165,7 +165,7 @@ class Connection:
             elif self._is_last and self.state == READING:
                 self._end(now)
         except OSError:
-            self.close(Outcome.ABORTED)
+            self.close(FetchOutcome.ABORTED)
 
     def expire(self, now: float) -> None:
         """Close the connection if it has used up its time."""
@@ -176,15 +176,15 @@ class Connection:
             self._confirmed_before = confirmed
             self._deadline = now + STALL_SECONDS
         else:
-            self.close(Outcome.TIMED_OUT)
+            self.close(FetchOutcome.TIMED_OUT)
 
     def finish(self) -> None:
         """Take no further request, and close as soon as what is being sent has arrived."""
         self._is_last = True
         if self.state == READING and not self._unsettled:
-            self.close(Outcome.CUT)
+            self.close(FetchOutcome.CUT)
 
-    def close(self, outcome: Outcome) -> None:
+    def close(self, outcome: FetchOutcome) -> None:
         """Close it now; ``outcome`` is that of what the client has not confirmed. May be called more than once."""
         if self.state == CLOSED:
             return
@@ -196,7 +196,7 @@ class Connection:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             while self._unsettled:
                 sending = self._unsettled.popleft()
-                self._report(sending, Outcome.COMPLETED if sending.end <= confirmed else outcome, confirmed)
+                self._report(sending, FetchOutcome.COMPLETED if sending.end <= confirmed else outcome, confirmed)
         if self._content is not None:
             self._content.close()
         self._socket.close()
@@ -211,7 +211,7 @@ class Connection:
         elif self._is_last:
             self._discarded += len(arrived)
             if self._discarded > LINGER_BYTES:
-                self.close(Outcome.ABORTED)
+                self.close(FetchOutcome.ABORTED)
         else:
             if not self._received:
                 self._deadline = min(self._deadline, now + HEAD_SECONDS)
@@ -232,13 +232,13 @@ class Connection:
             self.state = SETTLING
             self.waits_since = None
         else:
-            self.close(Outcome.COMPLETED)
+            self.close(FetchOutcome.COMPLETED)
 
     def _close_if_settled(self) -> None:
         if not self._unsettled:
-            self.close(Outcome.COMPLETED)
+            self.close(FetchOutcome.COMPLETED)
         elif self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            self.close(Outcome.ABORTED)
+            self.close(FetchOutcome.ABORTED)
 
     def _next_request(self, now: float) -> None:
         """Make ready what is sent for the next of the requests that have arrived, if there is one."""
@@ -250,7 +250,7 @@ class Connection:
                 self._wait(now)
                 return
             self._begin(request.parse(head), now)
-        except Malformed as refusal:
+        except MalformedHttp as refusal:
             self._is_last = self._unread = True
             self._parts = [answer.error_head(refusal.status, answer.CLOSE)]
         self.state = WRITING
@@ -265,30 +265,30 @@ class Connection:
     def _end(self, now: float) -> None:
         """The last answer is on its way: close the connection, or wait until that is safe."""
         if not (self._unsettled or self._received or self._unread):
-            self.close(Outcome.COMPLETED)
+            self.close(FetchOutcome.COMPLETED)
         elif not self._is_shut:
             self._is_shut = True
             self._socket.shutdown(socket.SHUT_WR)
             self._sent += _FIN
             self._deadline = now + (STALL_SECONDS if self._unsettled else LINGER_SECONDS)
 
-    def _begin(self, asked: Request, now: float) -> None:
+    def _begin(self, asked: HttpRequest, now: float) -> None:
         """Decide what is sent for a request."""
         self._deadline = now + STALL_SECONDS
         self._is_last = not asked.keep_alive
         self._unread = asked.has_body
         connection = answer.connection_field(keep_alive=asked.keep_alive, is_old=asked.is_old)
         if asked.method not in {"GET", "HEAD"}:
-            self._fail(405, connection, asked, now, Outcome.REFUSED)
+            self._fail(405, connection, asked, now, FetchOutcome.REFUSED)
             return
         try:
             content = self._source.open(asked.name, self.host)
         except NotServed:
-            self._fail(404, connection, asked, now, Outcome.ABSENT)
+            self._fail(404, connection, asked, now, FetchOutcome.ABSENT)
             return
         except Exception:
             log.exception("cannot open %r for %s", asked.name[:MAX_RECORDED_NAME], self.host)
-            self._fail(500, connection, asked, now, Outcome.CUT)
+            self._fail(500, connection, asked, now, FetchOutcome.CUT)
             return
         if asked.method == "HEAD":
             # Nothing was fetched, so nothing is reported; of an absent file it is, for that it was looked for.
@@ -298,14 +298,14 @@ class Connection:
         try:
             self._begin_file(asked, content, connection, now)
         except Unsatisfiable:
-            self._fail(416, connection, asked, now, Outcome.REFUSED, content.size)
+            self._fail(416, connection, asked, now, FetchOutcome.REFUSED, content.size)
             content.close()
         except OSError:
             log.exception("cannot read %r for %s", asked.name[:MAX_RECORDED_NAME], self.host)
-            self._fail(500, connection, asked, now, Outcome.CUT)
+            self._fail(500, connection, asked, now, FetchOutcome.CUT)
             content.close()
 
-    def _begin_file(self, asked: Request, content: Content, connection: bytes, now: float) -> None:
+    def _begin_file(self, asked: HttpRequest, content: Content, connection: bytes, now: float) -> None:
         """Raises Unsatisfiable, or OSError when the disk fails."""
         size = content.size
         part = None if asked.byte_range is None else part_of(asked.byte_range, size)
@@ -324,7 +324,13 @@ class Connection:
         self._unsettled.append(sending)
 
     def _fail(
-        self, status: int, connection: bytes, asked: Request, now: float, outcome: Outcome, size: int | None = None
+        self,
+        status: int,
+        connection: bytes,
+        asked: HttpRequest,
+        now: float,
+        outcome: FetchOutcome,
+        size: int | None = None,
     ) -> None:
         self._parts = [answer.error_head(status, connection, size)]
         self._on_fetch(
@@ -377,9 +383,9 @@ class Connection:
         if self._unsettled:
             confirmed = self._confirmed()
             while self._unsettled and self._unsettled[0].end <= confirmed:
-                self._report(self._unsettled.popleft(), Outcome.COMPLETED, confirmed)
+                self._report(self._unsettled.popleft(), FetchOutcome.COMPLETED, confirmed)
 
-    def _report(self, sending: _Sending, outcome: Outcome, confirmed: int) -> None:
+    def _report(self, sending: _Sending, outcome: FetchOutcome, confirmed: int) -> None:
         part = sending.part
         is_whole = part is None or part.length == sending.size
         self._on_fetch(

@@ -25,7 +25,7 @@ _READ = re.compile(
 """The fields that mean something here. ``Host`` does not: whatever name a phone knows the server by, it is this one."""
 
 
-class Malformed(ValueError):
+class MalformedHttp(ValueError):
     """No request that can be answered.
 
     Attributes:
@@ -37,7 +37,7 @@ class Malformed(ValueError):
         self.status = status
 
 
-class Request(NamedTuple):
+class HttpRequest(NamedTuple):
     """A request for a file.
 
     Attributes:
@@ -63,37 +63,37 @@ def split(received: bytes) -> tuple[bytes | None, bytes]:
     Empty lines before a request are passed over (RFC 9112 2.2).
 
     Raises:
-        Malformed: there is no end within what a head may take.
+        MalformedHttp: there is no end within what a head may take.
     """
     if received[:1] in b"\r\n":
         received = received.lstrip(b"\r\n")
     end = _END.search(received)
     if (end.start() if end else len(received)) > LONGEST_HEAD:
-        raise Malformed(431)
+        raise MalformedHttp(431)
     return (received[: end.start()], received[end.end() :]) if end else (None, received)
 
 
 @lru_cache(maxsize=REMEMBERED)
-def parse(head: bytes) -> Request:
+def parse(head: bytes) -> HttpRequest:
     """The request with this ``head``, as :func:`split` cuts it off.
 
     Raises:
-        Malformed: it is none of HTTP/1.
+        MalformedHttp: it is none of HTTP/1.
     """
     end = head.find(b"\n") if b"\n" in head else len(head)
     found = _REQUEST_LINE.fullmatch(head, 0, end)
     if found is None or not _FIELDS.fullmatch(head, end):
-        raise Malformed(400)
+        raise MalformedHttp(400)
     method, target, major, minor = found.groups()
     if major != b"1":
-        raise Malformed(505)
+        raise MalformedHttp(505)
     known: dict[bytes, list[bytes]] = {}
     for field, value in _READ.findall(head, end):
         known.setdefault(field.lower(), []).append(value.rstrip())
     options = {option.strip() for value in known.get(b"connection", ()) for option in value.lower().split(b",")}
     is_old = minor == b"0"
     has_body = b"transfer-encoding" in known or any(length != b"0" for length in known.get(b"content-length", ()))
-    return Request(
+    return HttpRequest(
         method=method.decode("ascii"),
         name=_name(target),
         keep_alive=not has_body and b"close" not in options and (not is_old or b"keep-alive" in options),

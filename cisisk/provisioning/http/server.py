@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from cisisk.provisioning.fetch import FetchListener, Outcome
+from cisisk.provisioning.fetch import FetchListener, FetchOutcome
 from cisisk.provisioning.http.connection import CLOSED, READING, SETTLING, WRITING, Connection
 from cisisk.provisioning.source import FileSource
 
@@ -120,7 +120,7 @@ class HttpServer:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._emptied.wait(), grace)
         for connection in list(self._connections.values()):
-            connection.close(Outcome.CUT)
+            connection.close(FetchOutcome.CUT)
             self._follow(connection, connection.state)
         if self._loop is not None:
             self._loop.remove_reader(self._epoll.fileno())
@@ -180,7 +180,7 @@ class HttpServer:
             step(now)
         except Exception:
             log.exception("the connection of %s has failed", connection.host)
-            connection.close(Outcome.CUT)
+            connection.close(FetchOutcome.CUT)
 
     def _follow(self, connection: Connection, watched: int) -> None:
         """Watch for what a connection waits for now; ``watched`` is what it is watched for so far."""
@@ -249,7 +249,7 @@ class HttpServer:
         for connection in list(self._connections.values()):
             if connection.waits_since is not None and connection.waits_since <= now - SPARED_SECONDS:
                 before = connection.state
-                connection.close(Outcome.TIMED_OUT)
+                connection.close(FetchOutcome.TIMED_OUT)
                 self._follow(connection, before)
         return len(self._connections) < MAX_CONNECTIONS
 

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cisisk.provisioning.fetch import Fetch, Outcome
+from cisisk.provisioning.fetch import Fetch, FetchOutcome
 
 
 class Dropped(StrEnum):
@@ -34,7 +34,7 @@ class Counters:
 
     requests: int = 0
     dropped: Counter[Dropped] = field(default_factory=Counter)
-    fetches: Counter[Outcome] = field(default_factory=Counter)
+    fetches: Counter[FetchOutcome] = field(default_factory=Counter)
     payload: int = 0
     blocks: int = 0
     retransmits: int = 0

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 
 from cisisk.model import clock
 from cisisk.model.clock import Timestamp
-from cisisk.provisioning.fetch import Fetch, FetchListener, Outcome
+from cisisk.provisioning.fetch import Fetch, FetchListener, FetchOutcome
 from cisisk.provisioning.source import Content, FileSource, NotServed
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.counters import Counters, Dropped
@@ -125,9 +125,9 @@ class LiveTransfers:
         self.counters.requests += 1
         try:
             request = wire.parse(datagram)
-        except wire.Malformed:
+        except wire.MalformedTftp:
             request = None
-        if not isinstance(request, wire.Request):
+        if not isinstance(request, wire.TftpRequest):
             self.counters.dropped[Dropped.MALFORMED] += 1
             return
         if peer[1] in REFLECTOR_PORTS:
@@ -152,7 +152,7 @@ class LiveTransfers:
         """The acknowledgement of the last block arrived, for the second time at most."""
         if isinstance(transfer, LiveTransfer) and transfer.outcome is None:
             transfer.complete()
-            self._finish(transfer, Outcome.COMPLETED, now)
+            self._finish(transfer, FetchOutcome.COMPLETED, now)
 
     def turn_away(self, datagram: bytes, stranger: SocketAddress, send: Send, now: float) -> None:
         """Tell a stranger, by ``send``, that it knocks at a port where it has no transfer (RFC 1350 section 4).
@@ -165,7 +165,7 @@ class LiveTransfers:
             return
         try:
             packet = wire.parse(datagram)
-        except wire.Malformed:
+        except wire.MalformedTftp:
             return
         if not isinstance(packet, wire.Error):
             self._strangers += 1
@@ -185,7 +185,7 @@ class LiveTransfers:
         for live in list(self._live.values()):
             self._advance(live, now, live.cut, reason)
 
-    def _admit(self, request: wire.Request, peer: SocketAddress, local: str, now: float) -> None:
+    def _admit(self, request: wire.TftpRequest, peer: SocketAddress, local: str, now: float) -> None:
         """Answer a new request, unless a limit is reached.
 
         Over the limits silence is right: the phone asks again, where an error would send it on to XMLDefault.cnf.xml.
@@ -211,18 +211,20 @@ class LiveTransfers:
             self._begin(request, peer, local, endpoint, now)
             return
         endpoint.send((reason,), peer)
-        self._report(self._unsent(Outcome.REFUSED, request, peer, local, now))
+        self._report(self._unsent(FetchOutcome.REFUSED, request, peer, local, now))
 
-    def _begin(self, request: wire.Request, peer: SocketAddress, local: str, endpoint: Endpoint, now: float) -> None:
+    def _begin(
+        self, request: wire.TftpRequest, peer: SocketAddress, local: str, endpoint: Endpoint, now: float
+    ) -> None:
         try:
             live = self._open(request, peer[0], now)
         except NotServed:
-            outcome, error = Outcome.ABSENT, NOT_FOUND
+            outcome, error = FetchOutcome.ABSENT, NOT_FOUND
         except _TooLong:
-            outcome, error = Outcome.REFUSED, wire.error(ErrorCode.ILLEGAL_OPERATION, "too large for netascii")
+            outcome, error = FetchOutcome.REFUSED, wire.error(ErrorCode.ILLEGAL_OPERATION, "too large for netascii")
         except Exception:
             log.exception("cannot open %r for %s", request.name, peer[0])
-            outcome, error = Outcome.CUT, wire.error(ErrorCode.UNDEFINED, CANNOT_READ)
+            outcome, error = FetchOutcome.CUT, wire.error(ErrorCode.UNDEFINED, CANNOT_READ)
         else:
             live.peer, live.local, live.endpoint = peer, local, endpoint
             live.started, live.started_at = now, self._timestamp(now)
@@ -236,7 +238,7 @@ class LiveTransfers:
         endpoint.send((error,), peer)
         self._report(self._unsent(outcome, request, peer, local, now))
 
-    def _open(self, request: wire.Request, host: str, now: float) -> LiveTransfer:
+    def _open(self, request: wire.TftpRequest, host: str, now: float) -> LiveTransfer:
         """Raises NotServed, _TooLong, and whatever else the source raises."""
         content = self._source.open(request.name, host)
         try:
@@ -261,14 +263,14 @@ class LiveTransfers:
         if live.outcome is not None:
             self._finish(live, live.outcome, now)
 
-    def _finish(self, live: LiveTransfer, outcome: Outcome, now: float) -> None:
+    def _finish(self, live: LiveTransfer, outcome: FetchOutcome, now: float) -> None:
         peer = live.peer
         host = peer[0]
         del self._live[peer]
         left = self._per_address.pop(host) - 1
         if left:
             self._per_address[host] = left
-        if outcome is Outcome.TIMED_OUT and not live.is_proven:
+        if outcome is FetchOutcome.TIMED_OUT and not live.is_proven:
             self._ignored[host] += 1
         live.endpoint.release(peer)
         try:
@@ -284,7 +286,9 @@ class LiveTransfers:
         except Exception:
             log.exception("the listener failed on %r", fetch)
 
-    def _unsent(self, outcome: Outcome, request: wire.Request, peer: SocketAddress, local: str, now: float) -> Fetch:
+    def _unsent(
+        self, outcome: FetchOutcome, request: wire.TftpRequest, peer: SocketAddress, local: str, now: float
+    ) -> Fetch:
         """The record of a request that gets no file."""
         return Fetch(
             protocol="tftp",
@@ -319,7 +323,7 @@ def _as_netascii(content: Content) -> NetasciiContent:
     return NetasciiContent.of(content)
 
 
-def _fetch_of(live: LiveTransfer, outcome: Outcome, now: float) -> Fetch:
+def _fetch_of(live: LiveTransfer, outcome: FetchOutcome, now: float) -> Fetch:
     return Fetch(
         protocol="tftp",
         started_at=live.started_at,

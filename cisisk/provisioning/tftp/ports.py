@@ -47,7 +47,7 @@ Stray: TypeAlias = tuple[bytes, SocketAddress]
 """A datagram that was not answered on the spot with the next block, and its sender."""
 
 
-class Reading(NamedTuple):
+class PortReading(NamedTuple):
     """What a look at a port brought.
 
     Attributes:
@@ -61,7 +61,7 @@ class Reading(NamedTuple):
     strays: Sequence[Stray] = ()
 
 
-NOTHING_TO_READ, NO_STRAYS = Reading(there_may_be_more=False), Reading(there_may_be_more=True)
+NOTHING_TO_READ, NO_STRAYS = PortReading(there_may_be_more=False), PortReading(there_may_be_more=True)
 
 
 class Port:
@@ -104,7 +104,7 @@ class Port:
         if not self.is_quiet:
             transfer.make_ready()
 
-    def advance(self, now: float) -> Reading:
+    def advance(self, now: float) -> PortReading:
         """Read one datagram, and answer it if that takes no more than the next block."""
         try:
             datagram, sender = self._socket.recvfrom(LONGEST_READ)
@@ -113,7 +113,7 @@ class Port:
         transfer = self.transfers.get(sender)
         answer = transfer.proceed(datagram, now) if transfer is not None else None
         if answer is None:
-            return Reading(there_may_be_more=True, strays=[(datagram, sender)])
+            return PortReading(there_may_be_more=True, strays=[(datagram, sender)])
         with contextlib.suppress(OSError):
             self._socket.sendto(answer, sender)
         return NO_STRAYS
@@ -215,10 +215,10 @@ class Ports:
             self._page_turned = now
             self._turn_page()
 
-    def advance(self, port: Port) -> Reading:
+    def advance(self, port: Port) -> PortReading:
         """Read all that a busy port has, and answer what asks for no more than the next block."""
         turn = self._batch(port).advance(port.fileno(), port.transfers)
-        return Reading(
+        return PortReading(
             there_may_be_more=turn.datagrams == RECEIVED_AT_ONCE,
             completed=turn.completed,
             strays=[(datagram, socket_address(name)) for name, datagram in turn.left],

@@ -17,7 +17,7 @@ from cisisk.provisioning.tftp.live import LiveTransfers
 from cisisk.provisioning.tftp.options import DEFAULT_LARGEST_BLKSIZE
 from cisisk.provisioning.tftp.ports import LocalAddress, Port, Ports
 from cisisk.provisioning.tftp.socket_names import SocketAddress
-from cisisk.provisioning.tftp.sockets import Arrival, request_sockets, socket_beside
+from cisisk.provisioning.tftp.sockets import Datagram, request_sockets, socket_beside
 
 TICK = 0.05
 """Seconds between two looks at the deadlines of the transfers, the shortest of which is 0.2 seconds."""
@@ -99,7 +99,7 @@ class TftpServer:
             max_transfers=max_transfers,
             largest_blksize=largest_blksize,
         )
-        self._waiting: deque[tuple[Arrival, float]] = deque()
+        self._waiting: deque[tuple[Datagram, float]] = deque()
         self._stop_at: float | None = None
         self._closed = False
         self._heartbeat = time.monotonic()
@@ -235,7 +235,7 @@ class TftpServer:
     def _receive(self, datagram: bytes, sender: SocketAddress, port: Port, now: float) -> None:
         if port.takes_requests and wire.is_request(datagram):
             if self._stop_at is None and len(self._waiting) < MAX_WAITING:
-                self._waiting.append((Arrival(datagram, sender, port.local), now))
+                self._waiting.append((Datagram(datagram, sender, port.local), now))
         elif sender in port.transfers:
             self._live.receive(datagram, sender, now)
         elif not self._ports.knows(sender):

@@ -33,7 +33,7 @@ _NONBLOCKING = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
 _ANCILLARY_SPACE = socket.CMSG_SPACE(max(_PKTINFO_V4.size, _PKTINFO_V6.size))
 
 
-class Arrival(NamedTuple):
+class Datagram(NamedTuple):
     """A datagram on the request port."""
 
     datagram: bytes
@@ -90,7 +90,7 @@ class RequestSocket:
         """The socket itself, for a server that replies from the request port."""
         return self._socket
 
-    def arrivals(self, limit: int) -> Iterator[Arrival]:
+    def arrivals(self, limit: int) -> Iterator[Datagram]:
         """What has arrived, of some ``limit`` datagrams those that were sent to one address of ours alone."""
         if self._inbox is None:
             yield from self._arrivals_one_by_one(limit)
@@ -100,7 +100,7 @@ class RequestSocket:
             for name, datagram, control in arrived:
                 local = self._destination(control)
                 if local is not None:
-                    yield Arrival(datagram, socket_address(name), local)
+                    yield Datagram(datagram, socket_address(name), local)
             if len(arrived) < REQUESTS_AT_ONCE:
                 return
 
@@ -112,7 +112,7 @@ class RequestSocket:
             self._destinations[control] = unicast_destination(_ancillary(control))
         return self._destinations[control]
 
-    def _arrivals_one_by_one(self, limit: int) -> Iterator[Arrival]:
+    def _arrivals_one_by_one(self, limit: int) -> Iterator[Datagram]:
         for _ in range(limit):
             try:
                 datagram, ancillary, _, peer = self._socket.recvmsg(LONGEST_READ, _ANCILLARY_SPACE)
@@ -120,7 +120,7 @@ class RequestSocket:
                 return
             local = unicast_destination(ancillary)
             if local is not None:
-                yield Arrival(datagram, peer, local)
+                yield Datagram(datagram, peer, local)
 
     def close(self) -> None:
         """Requests sent from now on are refused by the kernel."""

@@ -3,7 +3,7 @@
 import logging
 from typing import TypeAlias
 
-from cisisk.provisioning.fetch import Outcome
+from cisisk.provisioning.fetch import FetchOutcome
 from cisisk.provisioning.source import Content, Stretch
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.options import DEFAULT_LARGEST_BLKSIZE, Agreement, negotiate
@@ -83,7 +83,7 @@ class Transfer:
 
     def __init__(
         self,
-        request: wire.Request,
+        request: wire.TftpRequest,
         content: Content,
         now: float,
         *,
@@ -94,7 +94,7 @@ class Transfer:
         self.sha256 = content.sha256
         self.options: Agreement = negotiate(request.options, self.size, largest_blksize=largest_blksize)
         self.blksize = self.options.blksize
-        self.outcome: Outcome | None = None
+        self.outcome: FetchOutcome | None = None
         self.blocks = self.sent = self.retransmits = 0
         self.sent_at = self._started = now
         self.total = self.size // self.blksize + 1
@@ -137,7 +137,7 @@ class Transfer:
         number = wire.acknowledged(datagram)
         if number is not None:
             return self._acknowledge(number, now)
-        return self._end(Outcome.ABORTED) if wire.is_error(datagram) else NOTHING
+        return self._end(FetchOutcome.ABORTED) if wire.is_error(datagram) else NOTHING
 
     def proceed(self, datagram: bytes, now: float) -> bytes | None:
         """What ``receive`` would answer, where that is simply the next block from the bytes at hand.
@@ -180,7 +180,7 @@ class Transfer:
         """The peer has acknowledged the last block."""
         self._leave_run()
         self.blocks = self.total
-        self._end(Outcome.COMPLETED)
+        self._end(FetchOutcome.COMPLETED)
 
     def repeat(self) -> Datagrams:
         """What is on its way once more: the peer has sent its request again, so it lacks the answer.
@@ -206,18 +206,18 @@ class Transfer:
         self._leave_run()
         tries = len(INTERVALS) if self.is_proven else UNPROVEN_SENDINGS
         if self._sendings >= tries or (not self.is_proven and now >= self._started + UNPROVEN_LIFE):
-            return self._end(Outcome.TIMED_OUT)
+            return self._end(FetchOutcome.TIMED_OUT)
         self._sendings += 1
         self._wait_from(now)
         return self._repeated()
 
     def abandon(self) -> Datagrams:
         """The peer has turned to another request and hears no more of this one."""
-        return self._end(Outcome.ABORTED)
+        return self._end(FetchOutcome.ABORTED)
 
     def cut(self, reason: str) -> Datagrams:
         """The server ends it; ``reason`` is told to the peer."""
-        return self._end(Outcome.CUT, wire.error(wire.ErrorCode.UNDEFINED, reason))
+        return self._end(FetchOutcome.CUT, wire.error(wire.ErrorCode.UNDEFINED, reason))
 
     @property
     def is_proven(self) -> bool:
@@ -296,7 +296,7 @@ class Transfer:
         if not self.is_proven:
             self._wait = min(self._wait, self._started + UNPROVEN_LIFE - now)
 
-    def _end(self, outcome: Outcome, *last_words: bytes) -> Datagrams:
+    def _end(self, outcome: FetchOutcome, *last_words: bytes) -> Datagrams:
         if self.outcome is not None:
             return NOTHING
         self._leave_run()

@@ -42,14 +42,14 @@ class ErrorCode(IntEnum):
     OPTION_REFUSED = 8
 
 
-class Malformed(ValueError):
+class MalformedTftp(ValueError):
     """A datagram that is no TFTP packet."""
 
 
 NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 
 
-class Request(NamedTuple):
+class TftpRequest(NamedTuple):
     """A read or write request; option names are in lower case, bytes that are no UTF-8 stand as U+FFFD."""
 
     name: str
@@ -88,17 +88,17 @@ class Oack:
     options: Mapping[str, str]
 
 
-Packet: TypeAlias = Request | Data | Ack | Error | Oack
+Packet: TypeAlias = TftpRequest | Data | Ack | Error | Oack
 
 
 def parse(datagram: bytes) -> Packet:
     """The packet in ``datagram``.
 
     Raises:
-        Malformed: it is none; the text says in what way.
+        MalformedTftp: it is none; the text says in what way.
     """
     if len(datagram) < 4:
-        raise Malformed("shorter than any packet")
+        raise MalformedTftp("shorter than any packet")
     opcode, number = _HEADER.unpack_from(datagram)
     if opcode in (_RRQ, _WRQ):
         return _request(datagram, is_write=opcode == _WRQ)
@@ -110,7 +110,7 @@ def parse(datagram: bytes) -> Packet:
         return Error(number, _text(datagram[4:].partition(b"\0")[0]))
     if opcode == _OACK:
         return Oack(_options(_fields(datagram)))
-    raise Malformed(f"opcode {opcode}")
+    raise MalformedTftp(f"opcode {opcode}")
 
 
 def is_request(datagram: bytes) -> bool:
@@ -131,25 +131,25 @@ def is_error(datagram: bytes) -> bool:
     return len(datagram) >= HEADER_LENGTH and datagram[:2] == _ERROR_CODE
 
 
-def _request(datagram: bytes, *, is_write: bool) -> Request:
+def _request(datagram: bytes, *, is_write: bool) -> TftpRequest:
     if len(datagram) > MAX_REQUEST:
-        raise Malformed("request longer than 512 bytes")
+        raise MalformedTftp("request longer than 512 bytes")
     fields = _fields(datagram)
     if len(fields) < 2 or not fields[0]:
-        raise Malformed("request without name and mode")
+        raise MalformedTftp("request without name and mode")
     options = _options(fields[2:]) if len(fields) > 2 else NO_OPTIONS
-    return Request(fields[0], fields[1].lower(), options, is_write)
+    return TftpRequest(fields[0], fields[1].lower(), options, is_write)
 
 
 def _fields(datagram: bytes) -> list[str]:
     if datagram[-1]:
-        raise Malformed("last field is not ended by a zero byte")
+        raise MalformedTftp("last field is not ended by a zero byte")
     return [_text(value) for value in datagram[2:-1].split(b"\0")]
 
 
 def _options(fields: list[str]) -> dict[str, str]:
     if len(fields) % 2:
-        raise Malformed("option without a value")
+        raise MalformedTftp("option without a value")
     return {name.lower(): value for name, value in zip(fields[::2], fields[1::2], strict=True)}
 
 

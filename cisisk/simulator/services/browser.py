@@ -13,7 +13,7 @@ from cisisk.simulator.running_config import RunningConfig
 from cisisk.simulator.screen import CLOSES_PAGE
 from cisisk.simulator.services import judge, lines, soft_keys
 from cisisk.simulator.services.fetching import Fetching
-from cisisk.simulator.services.page import Entry, InputItem, Kind, MenuItem, Page
+from cisisk.simulator.services.page import PageKind, ParsedEntry, ParsedInputItem, ParsedMenuItem, ParsedPage
 from cisisk.simulator.services.rules import Rule, Violation
 from cisisk.simulator.timing import Timing
 
@@ -27,7 +27,7 @@ _PARAMETER = "QueryStringParam:"
 _KEEPS_PAGE = "1"
 """``Dial:number:useAppUI``: the page stays on the screen while the phone calls."""
 _NOT_RUNNING = "the phone is not running"
-_OPENS_DIRECTORIES = frozenset({Kind.MENU, Kind.ICON_MENU, Kind.ERROR})
+_OPENS_DIRECTORIES = frozenset({PageKind.MENU, PageKind.ICON_MENU, PageKind.ERROR})
 _LOCALE = "English_United_States"
 """Of a phone whose config names none."""
 
@@ -36,7 +36,7 @@ class NotPossible(Exception):
     """A person at this phone cannot do that now; the text says why."""
 
 
-class Device(Protocol):
+class BrowserPhone(Protocol):
     """The phone around the browser."""
 
     @property
@@ -78,9 +78,9 @@ class Browser:
         violations: of all pages since the phone was made, the newest last.
     """
 
-    def __init__(self, device: Device, timing: Timing, *, on_change: Callable[[str], None]) -> None:
+    def __init__(self, device: BrowserPhone, timing: Timing, *, on_change: Callable[[str], None]) -> None:
         """``on_change`` hears at every change what is on the screen, in words without secrets."""
-        self.page: Page | None = None
+        self.page: ParsedPage | None = None
         self.url: str | None = None
         self.highlighted = 0
         self.editing: str | None = None
@@ -94,11 +94,11 @@ class Browser:
         self._values: list[str] = []
         self._field = 0
         self._visit = object()
-        self._pushed: asyncio.Task[Page | None] | None = None
+        self._pushed: asyncio.Task[ParsedPage | None] | None = None
 
     # The window
 
-    async def open(self, url: str) -> Page | None:
+    async def open(self, url: str) -> ParsedPage | None:
         """Open ``url``, in which ``#DEVICENAME#`` stands for the phone's name.
 
         Raises:
@@ -110,17 +110,17 @@ class Browser:
             raise NotPossible("that is no page")
         return await self._load(url)
 
-    async def press_services(self) -> Page | None:
+    async def press_services(self) -> ParsedPage | None:
         """Press the Services key: ``servicesURL`` of the config that the phone runs."""
         config = self._device.running_config
         return await self._open_key("" if config is None else config.services_url)
 
-    async def press_directories(self) -> Page | None:
+    async def press_directories(self) -> ParsedPage | None:
         """Press the Directories key: ``directoryURL`` of the config that the phone runs."""
         config = self._device.running_config
         return await self._open_key("" if config is None else config.directory_url, is_directories=True)
 
-    async def open_service(self, name: str) -> Page | None:
+    async def open_service(self, name: str) -> ParsedPage | None:
         """Choose the ``phoneService`` of this ``name`` from the phone's own list.
 
         Raises:
@@ -151,7 +151,7 @@ class Browser:
 
     # What a person does
 
-    async def press(self, name: str) -> Page | None:
+    async def press(self, name: str) -> ParsedPage | None:
         """Press the soft key called ``name``.
 
         Raises:
@@ -170,13 +170,13 @@ class Browser:
             NotPossible: there is no such line.
         """
         page = self._shown()
-        names = page.names if page.kind is not Kind.INPUT else []
+        names = page.names if page.kind is not PageKind.INPUT else []
         place = names.index(line) if line in names else line - 1 if isinstance(line, int) else -1
         if not 0 <= place < len(names):
             raise NotPossible(f"no line {line!r}, but {names}")
         self.highlighted = place
 
-    async def select(self, line: int | str) -> Page | None:
+    async def select(self, line: int | str) -> ParsedPage | None:
         """Choose a line by its number, counted from 1, or its name. In a directory this calls.
 
         Raises:
@@ -184,7 +184,7 @@ class Browser:
         """
         self.highlight(line)
         page = self._shown()
-        return await self._press(page, "SoftKey:Dial" if page.kind is Kind.DIRECTORY else "SoftKey:Select")
+        return await self._press(page, "SoftKey:Dial" if page.kind is PageKind.DIRECTORY else "SoftKey:Select")
 
     def fill(self, line: str, text: str) -> None:
         """Type ``text`` into the line of a form that has this parameter or name, instead of what stands there.
@@ -200,7 +200,7 @@ class Browser:
                 return
         raise NotPossible(f"no line {line!r}, but {page.names}")
 
-    async def submit(self, **values: str) -> Page | None:
+    async def submit(self, **values: str) -> ParsedPage | None:
         """Fill the form by parameters and send it.
 
         Raises:
@@ -210,7 +210,7 @@ class Browser:
             self.fill(line, text)
         return await self._submit(self._shown())
 
-    async def refresh(self) -> Page | None:
+    async def refresh(self) -> ParsedPage | None:
         """Wait for the next page that this one has announced.
 
         Raises:
@@ -223,7 +223,7 @@ class Browser:
         await asyncio.sleep(page.refresh.seconds * self._timing.refresh_pace)
         return self.page if self._visit is not visit else await self._next(page)
 
-    async def back(self) -> Page | None:
+    async def back(self) -> ParsedPage | None:
         """Leave the page for the last one that had not expired; from the first one, close the window."""
         self._shown()
         if self._stack:
@@ -238,7 +238,7 @@ class Browser:
 
     # What keys do
 
-    async def _press(self, page: Page, url: str) -> Page | None:
+    async def _press(self, page: ParsedPage, url: str) -> ParsedPage | None:
         scheme, _, rest = url.partition(":")
         if is_page(url):
             return await self._load(self._with_parameter_of_line(page, url))
@@ -254,8 +254,8 @@ class Browser:
             self.editing = rest.partition(":")[0]
         return self.page
 
-    async def _press_native(self, page: Page, name: str) -> Page | None:
-        if page.kind is not Kind.ERROR and not soft_keys.is_native(
+    async def _press_native(self, page: ParsedPage, name: str) -> ParsedPage | None:
+        if page.kind is not PageKind.ERROR and not soft_keys.is_native(
             name, page.kind, has_next_page=page.refresh is not None
         ):
             raise NotPossible(f"{name} does nothing on a page of kind {page.kind}")
@@ -276,14 +276,14 @@ class Browser:
                 return await self.back()
         return self.page
 
-    async def _select(self, page: Page) -> Page | None:
+    async def _select(self, page: ParsedPage) -> ParsedPage | None:
         url = self._item(page).url
         if not url or url.startswith(_PARAMETER) or url == "SoftKey:Select":
             raise NotPossible("nothing is behind that line")
         return await self._press(page, url)
 
-    async def _submit(self, page: Page) -> Page | None:
-        if page.kind is not Kind.INPUT:
+    async def _submit(self, page: ParsedPage) -> ParsedPage | None:
+        if page.kind is not PageKind.INPUT:
             raise NotPossible("this is no form")
         pairs = zip(page.inputs, self._values, strict=True)
         query = "&".join(
@@ -298,7 +298,7 @@ class Browser:
         if self._values:
             self._values[self._field] = self._values[self._field][:-1]
 
-    async def _next(self, page: Page) -> Page | None:
+    async def _next(self, page: ParsedPage) -> ParsedPage | None:
         """The page that ``page`` has announced, or itself again, in its place."""
         announced = "" if page.refresh is None else page.refresh.url
         return await self._load(announced or page.url, leaves=False)
@@ -310,32 +310,32 @@ class Browser:
         else:
             self.dial(number)
 
-    def _with_parameter_of_line(self, page: Page, url: str) -> str:
+    def _with_parameter_of_line(self, page: ParsedPage, url: str) -> str:
         """A soft key's ``url``, with the parameter that the highlighted line may have instead of a URL."""
         line = self._line_url(page) if page.items else ""
         return _extended(url, line.removeprefix(_PARAMETER)) if line.startswith(_PARAMETER) else url
 
-    def _line_url(self, page: Page) -> str:
+    def _line_url(self, page: ParsedPage) -> str:
         return self._item(page).url
 
-    def _item(self, page: Page) -> MenuItem:
+    def _item(self, page: ParsedPage) -> ParsedMenuItem:
         if not page.items:
             raise NotPossible("there is no line to choose")
         return page.items[self.highlighted]
 
-    def _entry(self, page: Page) -> Entry:
+    def _entry(self, page: ParsedPage) -> ParsedEntry:
         if not page.entries:
             raise NotPossible("there is nobody to call")
         return page.entries[self.highlighted]
 
-    def _shown(self) -> Page:
+    def _shown(self) -> ParsedPage:
         if self.page is None:
             raise NotPossible("nothing is on the screen")
         return self.page
 
     # Pages
 
-    async def _open_key(self, url: str, *, is_directories: bool = False) -> Page | None:
+    async def _open_key(self, url: str, *, is_directories: bool = False) -> ParsedPage | None:
         capabilities = self._device.model.services
         if not self._device.is_running:
             raise NotPossible(_NOT_RUNNING)
@@ -351,7 +351,7 @@ class Browser:
         violation = Violation(Rule.MENU_EXPECTED, f"{page.kind}")
         return self._show(replace(judge.failure(judge.PARSE_ERROR, capabilities, violations=[violation]), url=page.url))
 
-    async def _load(self, url: str, *, form: bytes | None = None, leaves: bool = True) -> Page | None:
+    async def _load(self, url: str, *, form: bytes | None = None, leaves: bool = True) -> ParsedPage | None:
         """Load ``url`` and show it; the page before it leads back if this ``leaves`` it."""
         visit = self._visit = object()
         url = url.replace("#DEVICENAME#", self._device.device_name)
@@ -360,7 +360,7 @@ class Browser:
         page = await self._fetching.fetch(url, form=form)
         if self._visit is not visit:
             return self.page
-        if page.kind is Kind.EXECUTE:
+        if page.kind is PageKind.EXECUTE:
             self.violations.extend(page.violations)
             self._device.carry_out(page.executes)
             return self.page
@@ -369,14 +369,14 @@ class Browser:
             del self._stack[:-_MAX_STACK]
         return self._show(page)
 
-    def _show(self, page: Page) -> Page:
+    def _show(self, page: ParsedPage) -> ParsedPage:
         self._visit = object()
         self.page, self.url = page, page.url
         self.highlighted = self._field = 0
         self.editing = None
         self._values = [item.default for item in page.inputs]
         self.violations.extend(page.violations)
-        said = page.text if page.kind is Kind.ERROR else page.title or page.prompt
+        said = page.text if page.kind is PageKind.ERROR else page.title or page.prompt
         self._on_change(f"shows {page.kind} {said!r}")
         return page
 
@@ -387,7 +387,7 @@ class Browser:
         self._pushed = None
 
 
-def _typed(text: str, item: InputItem) -> str:
+def _typed(text: str, item: ParsedInputItem) -> str:
     try:
         return lines.typed(text, item.flags)
     except ValueError as impossible:

@@ -9,11 +9,11 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from cisisk.simulator import http_client
-from cisisk.simulator.http_client import Answer, Unanswered
+from cisisk.simulator.http_client import HttpAnswer, Unanswered
 from cisisk.simulator.models import PhoneModel
 from cisisk.simulator.services import cookies, judge
 from cisisk.simulator.services.cookies import Cookies
-from cisisk.simulator.services.page import Page, Refresh
+from cisisk.simulator.services.page import ParsedPage, Refresh
 from cisisk.simulator.services.rules import Rule, Violation
 
 NOT_FOUND = "Host not found"
@@ -40,7 +40,7 @@ class Fetching:
         """Begin without cookies. Those of a page that is still on its way are not kept either."""
         self._cookies = Cookies()
 
-    async def fetch(self, url: str, *, form: bytes | None = None) -> Page:
+    async def fetch(self, url: str, *, form: bytes | None = None) -> ParsedPage:
         """What the phone shows for ``url``. Never fails: a phone shows what went wrong.
 
         Args:
@@ -65,7 +65,7 @@ class Fetching:
         violations = (*page.violations, *[Violation(Rule.COOKIE)] * refused)
         return replace(page, url=url, status=answer.status, violations=violations)
 
-    async def _ask(self, url: str, form: bytes | None, jar: Cookies) -> Answer:
+    async def _ask(self, url: str, form: bytes | None, jar: Cookies) -> HttpAnswer:
         target = URL(url, encoded=True)
         headers = {
             "User-Agent": self._capabilities.user_agent,
@@ -90,7 +90,7 @@ class Fetching:
             form=form,
         )
 
-    def _page(self, answer: Answer) -> Page:
+    def _page(self, answer: HttpAnswer) -> ParsedPage:
         if answer.status != 200:
             return judge.failure(f"HTTP Error [{answer.status}]!", self._capabilities)
         violations: list[Violation] = []

@@ -11,7 +11,14 @@ from yarl import URL
 
 from cisisk.simulator.services import lines, soft_keys
 from cisisk.simulator.services.capabilities import LATIN, UTF_8, Capabilities
-from cisisk.simulator.services.page import Entry, InputItem, Kind, MenuItem, Page, SoftKey
+from cisisk.simulator.services.page import (
+    PageKind,
+    ParsedEntry,
+    ParsedInputItem,
+    ParsedMenuItem,
+    ParsedPage,
+    ParsedSoftKey,
+)
 from cisisk.simulator.services.rules import TOLERATED, Rule, Violation
 
 PARSE_ERROR = "XML Error [4]: Parse Error"
@@ -47,26 +54,26 @@ _COMMON = frozenset({"Title", "Prompt", "SoftKeyItem", "KeyItem"})
 class _Object:
     """One kind of page, by its root element."""
 
-    kind: Kind
+    kind: PageKind
     tags: frozenset[str]
     attributes: frozenset[str] = _ROOT_ATTRIBUTES
 
 
 _OBJECTS: Final = {
-    "CiscoIPPhoneMenu": _Object(kind=Kind.MENU, tags=_COMMON | {"MenuItem"}),
-    "CiscoIPPhoneIconMenu": _Object(kind=Kind.ICON_MENU, tags=_COMMON | {"MenuItem", "IconItem"}),
-    "CiscoIPPhoneIconFileMenu": _Object(kind=Kind.ICON_MENU, tags=_COMMON | {"MenuItem", "IconItem"}),
-    "CiscoIPPhoneDirectory": _Object(kind=Kind.DIRECTORY, tags=_COMMON | {"DirectoryEntry"}),
-    "CiscoIPPhoneInput": _Object(kind=Kind.INPUT, tags=_COMMON | {"URL", "InputItem"}),
-    "CiscoIPPhoneText": _Object(kind=Kind.TEXT, tags=_COMMON | {"Text"}),
-    "CiscoIPPhoneExecute": _Object(kind=Kind.EXECUTE, tags=frozenset({"ExecuteItem"}), attributes=frozenset()),
+    "CiscoIPPhoneMenu": _Object(kind=PageKind.MENU, tags=_COMMON | {"ParsedMenuItem"}),
+    "CiscoIPPhoneIconMenu": _Object(kind=PageKind.ICON_MENU, tags=_COMMON | {"ParsedMenuItem", "IconItem"}),
+    "CiscoIPPhoneIconFileMenu": _Object(kind=PageKind.ICON_MENU, tags=_COMMON | {"ParsedMenuItem", "IconItem"}),
+    "CiscoIPPhoneDirectory": _Object(kind=PageKind.DIRECTORY, tags=_COMMON | {"DirectoryEntry"}),
+    "CiscoIPPhoneInput": _Object(kind=PageKind.INPUT, tags=_COMMON | {"URL", "ParsedInputItem"}),
+    "CiscoIPPhoneText": _Object(kind=PageKind.TEXT, tags=_COMMON | {"Text"}),
+    "CiscoIPPhoneExecute": _Object(kind=PageKind.EXECUTE, tags=frozenset({"ExecuteItem"}), attributes=frozenset()),
 }
 """Images and the status strip are not among them: this simulator has no display."""
 
 
 def judge(
     body: bytes, content_type: str, capabilities: Capabilities, *, has_next_page: bool = False, waits: bool = False
-) -> Page:
+) -> ParsedPage:
     """The page that a phone shows for an answer. Never fails: what a phone cannot read is an error on its screen.
 
     Args:
@@ -83,10 +90,10 @@ def judge(
     return failure(PARSE_ERROR, capabilities, violations=reading.violations)
 
 
-def failure(text: str, capabilities: Capabilities, *, violations: Iterable[Violation] = ()) -> Page:
+def failure(text: str, capabilities: Capabilities, *, violations: Iterable[Violation] = ()) -> ParsedPage:
     """What a phone shows instead of a page."""
-    keys = soft_keys.defaults(Kind.ERROR, exit_first=capabilities.exit_first, waits_for_next=False)
-    return Page(kind=Kind.ERROR, text=text, soft_keys=keys, is_expired=True, violations=tuple(violations))
+    keys = soft_keys.defaults(PageKind.ERROR, exit_first=capabilities.exit_first, waits_for_next=False)
+    return ParsedPage(kind=PageKind.ERROR, text=text, soft_keys=keys, is_expired=True, violations=tuple(violations))
 
 
 def check_url(url: str, capabilities: Capabilities) -> Rule | None:
@@ -94,11 +101,11 @@ def check_url(url: str, capabilities: Capabilities) -> Rule | None:
     scheme, colon, rest = url.partition(":")
     if scheme in {"http", "https"}:
         return None if leads_somewhere(url) else Rule.BAD_URL
-    if not colon or (scheme == "SoftKey" and rest not in soft_keys.KNOWN):
+    if not colon or (scheme == "ParsedSoftKey" and rest not in soft_keys.KNOWN):
         return Rule.UNKNOWN_URI
     if scheme == "QueryStringParam" and "=" not in rest:
         return Rule.UNKNOWN_URI
-    is_known = scheme == "SoftKey" or (scheme in _SCHEMES and scheme not in capabilities.foreign_schemes)
+    is_known = scheme == "ParsedSoftKey" or (scheme in _SCHEMES and scheme not in capabilities.foreign_schemes)
     return None if is_known else Rule.UNKNOWN_URI
 
 
@@ -122,7 +129,7 @@ class _Reading:
         self._has_next_page = has_next_page
         self._waits = waits
 
-    def page(self, body: bytes, content_type: str) -> Page:
+    def page(self, body: bytes, content_type: str) -> ParsedPage:
         """The page as far as it can be read."""
         if len(body) > self._capabilities.max_object:
             return self._unreadable(Rule.OBJECT_SIZE, f"more than {self._capabilities.max_object} bytes")
@@ -132,16 +139,16 @@ class _Reading:
         charset = _normalised(named[1]) if named else ""
         if media_type in {"text/plain", "text/html"}:
             text = body.decode(LATIN if charset not in self._capabilities.charsets else charset, "replace")
-            return self._with_default_keys(Page(kind=Kind.PLAIN, text=text))
+            return self._with_default_keys(ParsedPage(kind=PageKind.PLAIN, text=text))
         if media_type != "text/xml":
             return self._unreadable(Rule.CONTENT_TYPE)
         self._judge_charset(body, charset)
         root = self._root(body)
-        return Page(kind=Kind.ERROR) if root is None else self._object(root, charset)
+        return ParsedPage(kind=PageKind.ERROR) if root is None else self._object(root, charset)
 
-    def _unreadable(self, rule: Rule, where: str = "") -> Page:
+    def _unreadable(self, rule: Rule, where: str = "") -> ParsedPage:
         self._broken(rule, where)
-        return Page(kind=Kind.ERROR)
+        return ParsedPage(kind=PageKind.ERROR)
 
     def _broken(self, rule: Rule, where: str = "") -> None:
         self.violations.append(Violation(rule, where))
@@ -175,16 +182,16 @@ class _Reading:
             return None
         return root
 
-    def _object(self, root: etree._Element, charset: str) -> Page:
+    def _object(self, root: etree._Element, charset: str) -> ParsedPage:
         known = _OBJECTS.get(_tag(root))
         if known is None:
             return self._unreadable(Rule.UNKNOWN_OBJECT)
         self._judge_element(root, known.tags, "", known.attributes)
-        if known.kind is Kind.EXECUTE:
-            return Page(kind=known.kind, executes=self._execute_items(root))
+        if known.kind is PageKind.EXECUTE:
+            return ParsedPage(kind=known.kind, executes=self._execute_items(root))
         title = self._text(root, "Title", Rule.TITLE_LENGTH, "", required=False)
         prompt = self._text(root, "Prompt", Rule.PROMPT_LENGTH, "", required=False)
-        page = Page(
+        page = ParsedPage(
             kind=known.kind,
             title=title if self._capabilities.shows_title or not prompt else "",
             prompt=prompt,
@@ -193,44 +200,44 @@ class _Reading:
         self._key_items(root)
         return self._with_keys(self._with_content(page, root), root)
 
-    def _with_content(self, page: Page, root: etree._Element) -> Page:
+    def _with_content(self, page: ParsedPage, root: etree._Element) -> ParsedPage:
         match page.kind:
-            case Kind.MENU | Kind.ICON_MENU:
-                return replace(page, items=self._menu_items(root, with_icons=page.kind is Kind.ICON_MENU))
-            case Kind.DIRECTORY:
+            case PageKind.MENU | PageKind.ICON_MENU:
+                return replace(page, items=self._menu_items(root, with_icons=page.kind is PageKind.ICON_MENU))
+            case PageKind.DIRECTORY:
                 return replace(page, entries=self._entries(root))
-            case Kind.INPUT:
+            case PageKind.INPUT:
                 return self._form(page, root)
             case _:
                 return replace(page, text=self._text(root, "Text", Rule.TEXT_LENGTH, "", longest=MAX_TEXT))
 
     # What a page holds
 
-    def _menu_items(self, root: etree._Element, *, with_icons: bool) -> tuple[MenuItem, ...]:
+    def _menu_items(self, root: etree._Element, *, with_icons: bool) -> tuple[ParsedMenuItem, ...]:
         rule, most = (Rule.ICON_MENU_ITEMS, MAX_ICON_MENU_ITEMS) if with_icons else (Rule.MENU_ITEMS, MAX_MENU_ITEMS)
-        elements = self._counted(root, "MenuItem", rule, most)
+        elements = self._counted(root, "ParsedMenuItem", rule, most)
         self._counted(root, "IconItem", Rule.ICONS, MAX_ICONS)
         tags = frozenset({"Name", "URL", "IconIndex"} if with_icons else {"Name", "URL"})
         items = []
         for where, element in elements:
             self._judge_element(element, tags, where)
             name = self._text(element, "Name", Rule.NAME_LENGTH, where, longest=MAX_NAME)
-            items.append(MenuItem(name=name, url=self._url(element, where, may_be_empty=True)))
+            items.append(ParsedMenuItem(name=name, url=self._url(element, where, may_be_empty=True)))
         return tuple(items)
 
-    def _entries(self, root: etree._Element) -> tuple[Entry, ...]:
+    def _entries(self, root: etree._Element) -> tuple[ParsedEntry, ...]:
         entries = []
         for where, element in self._counted(root, "DirectoryEntry", Rule.DIRECTORY_ENTRIES, MAX_ENTRIES):
             self._judge_element(element, frozenset({"Name", "Telephone"}), where)
             entries.append(
-                Entry(
+                ParsedEntry(
                     name=self._text(element, "Name", Rule.NAME_LENGTH, where),
                     telephone=self._text(element, "Telephone", Rule.TELEPHONE_LENGTH, where),
                 )
             )
         return tuple(entries)
 
-    def _form(self, page: Page, root: etree._Element) -> Page:
+    def _form(self, page: ParsedPage, root: etree._Element) -> ParsedPage:
         element = root.find("URL")
         method = "" if element is None else element.get("method", "")
         posts = method == "post"
@@ -241,16 +248,16 @@ class _Reading:
             self._broken(Rule.BAD_URL, "URL")
         return replace(page, submit_url=submit_url, posts=posts, inputs=tuple(self._inputs(root)))
 
-    def _inputs(self, root: etree._Element) -> Iterable[InputItem]:
+    def _inputs(self, root: etree._Element) -> Iterable[ParsedInputItem]:
         tags = frozenset({"DisplayName", "QueryStringParam", "DefaultValue", "InputFlags"})
-        for where, element in self._counted(root, "InputItem", Rule.INPUT_ITEMS, MAX_INPUTS):
+        for where, element in self._counted(root, "ParsedInputItem", Rule.INPUT_ITEMS, MAX_INPUTS):
             self._judge_element(element, tags, where)
             if element.find("DefaultValue") is None:
                 self._broken(Rule.MISSING_DEFAULT_VALUE, where)
             flags = self._text(element, "InputFlags", Rule.INPUT_FLAGS, where)
             if not lines.FLAGS.fullmatch(flags):
                 self._broken(Rule.INPUT_FLAGS, where)
-            yield InputItem(
+            yield ParsedInputItem(
                 name=self._text(element, "DisplayName", Rule.INPUT_LENGTH, where),
                 parameter=self._text(element, "QueryStringParam", Rule.INPUT_LENGTH, where),
                 default=self._text(element, "DefaultValue", Rule.INPUT_LENGTH, where, required=False),
@@ -274,14 +281,16 @@ class _Reading:
             self._judge_element(element, frozenset({"Key", "URL"}), where)
             self._url(element, where)
 
-    def _with_keys(self, page: Page, root: etree._Element) -> Page:
+    def _with_keys(self, page: ParsedPage, root: etree._Element) -> ParsedPage:
         elements = self._counted(root, "SoftKeyItem", Rule.SOFT_KEYS, self._capabilities.max_soft_keys)
         if not elements:
             return self._with_default_keys(page)
-        keys: dict[int, SoftKey] = {}
+        keys: dict[int, ParsedSoftKey] = {}
         for where, element in elements:
             self._judge_element(element, frozenset({"Name", "URL", "URLDown", "Position"}), where)
-            key = SoftKey(name=self._text(element, "Name", Rule.SOFT_KEY_LENGTH, where), url=self._url(element, where))
+            key = ParsedSoftKey(
+                name=self._text(element, "Name", Rule.SOFT_KEY_LENGTH, where), url=self._url(element, where)
+            )
             position = self._text(element, "Position", Rule.SOFT_KEY_POSITION, where)
             place = int(position) if re.fullmatch("[0-9]{1,2}", position) else 0
             if place in keys or not 1 <= place <= self._capabilities.max_soft_keys:
@@ -292,10 +301,10 @@ class _Reading:
                 self._broken(Rule.DEAD_SOFT_KEY, where)
         return replace(page, soft_keys=tuple(keys[place] for place in sorted(keys)))
 
-    def _is_native(self, name: str, kind: Kind) -> bool:
+    def _is_native(self, name: str, kind: PageKind) -> bool:
         return soft_keys.is_native(name, kind, has_next_page=self._has_next_page)
 
-    def _with_default_keys(self, page: Page) -> Page:
+    def _with_default_keys(self, page: ParsedPage) -> ParsedPage:
         return replace(
             page,
             soft_keys=soft_keys.defaults(

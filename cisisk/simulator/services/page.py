@@ -6,7 +6,7 @@ from enum import StrEnum
 from cisisk.simulator.services.rules import Violation
 
 
-class Kind(StrEnum):
+class PageKind(StrEnum):
     """What is on the screen."""
 
     MENU = "menu"
@@ -22,7 +22,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MenuItem:
+class ParsedMenuItem:
     """A line of a menu. Its URL may be empty: then nothing happens."""
 
     name: str
@@ -30,7 +30,7 @@ class MenuItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class ParsedEntry:
     """A line of a directory."""
 
     name: str
@@ -38,7 +38,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InputItem:
+class ParsedInputItem:
     """A line of a form.
 
     Attributes:
@@ -60,7 +60,7 @@ class InputItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SoftKey:
+class ParsedSoftKey:
     """A key below the screen."""
 
     name: str
@@ -81,7 +81,7 @@ class Refresh:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class ParsedPage:
     """What a phone shows.
 
     Attributes:
@@ -101,18 +101,18 @@ class Page:
         violations: of rules; with one that is not tolerated the page is an error.
     """
 
-    kind: Kind
+    kind: PageKind
     url: str = field(default="", repr=False)
     status: int | None = None
     title: str = ""
     prompt: str = ""
     text: str = ""
-    items: tuple[MenuItem, ...] = ()
-    entries: tuple[Entry, ...] = ()
-    inputs: tuple[InputItem, ...] = ()
+    items: tuple[ParsedMenuItem, ...] = ()
+    entries: tuple[ParsedEntry, ...] = ()
+    inputs: tuple[ParsedInputItem, ...] = ()
     submit_url: str = field(default="", repr=False)
     posts: bool = False
-    soft_keys: tuple[SoftKey, ...] = ()
+    soft_keys: tuple[ParsedSoftKey, ...] = ()
     executes: tuple[str, ...] = ()
     charset: str = "iso8859-1"
     refresh: Refresh | None = None
@@ -127,5 +127,5 @@ class Page:
     @property
     def names(self) -> list[str]:
         """The names of its lines, whatever they are."""
-        lines: tuple[MenuItem | Entry | InputItem, ...] = (*self.items, *self.entries, *self.inputs)
+        lines: tuple[ParsedMenuItem | ParsedEntry | ParsedInputItem, ...] = (*self.items, *self.entries, *self.inputs)
         return [line.name for line in lines]

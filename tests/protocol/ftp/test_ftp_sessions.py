@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from cisisk.model.errors import ConfigurationError
-from cisisk.provisioning.fetch import Outcome
+from cisisk.provisioning.fetch import FetchOutcome
 from cisisk.provisioning.ftp import conversation, server, session
 from cisisk.provisioning.ftp.loop import Loop
 from cisisk.provisioning.ftp.server import FtpServer
@@ -305,21 +305,21 @@ def test_downloads_are_reported_with_how_they_ended(house: Any, ftp_wire: Callab
 
     whole = fetched("a.raw")
     assert (whole.outcome, whole.name, whole.size, whole.acknowledged) == (
-        Outcome.COMPLETED, "a.raw", len(TONE), len(TONE),
+        FetchOutcome.COMPLETED, "a.raw", len(TONE), len(TONE),
     )  # fmt: skip
     assert len(whole.sha256) == 64
     assert whole.peer == wire.socket.getsockname()
-    assert fetched("A.RAW").outcome is Outcome.COMPLETED
+    assert fetched("A.RAW").outcome is FetchOutcome.COMPLETED
     assert fetched("a.raw", "REST 60000").acknowledged == 10_000
     absent = fetched("b.raw")
-    assert (absent.outcome, absent.name, absent.size) == (Outcome.ABSENT, "b.raw", 0)
+    assert (absent.outcome, absent.name, absent.size) == (FetchOutcome.ABSENT, "b.raw", 0)
     cut = fetched("large.bin", read=100_000)
-    assert cut.outcome is Outcome.ABORTED
+    assert cut.outcome is FetchOutcome.ABORTED
     assert 100_000 <= cut.acknowledged < len(large)
     wire.say("REST 70001", "350")
     wire.say("EPSV", "229")
     wire.say("RETR a.raw", "554 The file has 70000 bytes")
-    assert house.fetches.get(timeout=5).outcome is Outcome.ABORTED
+    assert house.fetches.get(timeout=5).outcome is FetchOutcome.ABORTED
 
 
 def test_the_listing_shows_the_library_and_not_the_disk(house: Any) -> None:
@@ -504,4 +504,4 @@ def test_the_disk_that_fails_during_a_download_is_told(
     with wire.data():
         wire.say("RETR a.raw", "1")
         wire.hear("451 The file cannot be read")
-    assert house.fetches.get(timeout=5).outcome is Outcome.CUT
+    assert house.fetches.get(timeout=5).outcome is FetchOutcome.CUT

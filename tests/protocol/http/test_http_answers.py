@@ -5,7 +5,7 @@ from hashlib import sha256
 
 import pytest
 
-from cisisk.provisioning.fetch import Outcome
+from cisisk.provisioning.fetch import FetchOutcome
 from tests.protocol.http.conftest import BROKEN, DENIED, Connect, Serve
 
 CONFIG = "SEP001122334455.cnf.xml"
@@ -36,7 +36,7 @@ def test_a_file_arrives_as_it_lies_there(http_serve: Serve, http_client: Connect
     )
     assert not {"Transfer-Encoding", "Content-Encoding", "Set-Cookie", "Connection"} & set(answer.fields)
     fetch = served.fetch()
-    assert (fetch.protocol, fetch.name, fetch.outcome) == ("http", name, Outcome.COMPLETED)
+    assert (fetch.protocol, fetch.name, fetch.outcome) == ("http", name, FetchOutcome.COMPLETED)
     assert (fetch.size, fetch.acknowledged) == (len(FILES[name]), len(FILES[name]))
     assert fetch.sha256 == (None if name == "sip88xx.loads" else sha256(FILES[name]).hexdigest())
     assert (fetch.peer, fetch.local) == (client.socket.getsockname(), "127.0.0.1")
@@ -96,7 +96,7 @@ def test_what_is_absent_denied_or_no_name_gets_the_same_answer(http_serve: Serve
         assert (answer.status, answer.body) == (404, b""), target
         assert fields == {"Server": "Cisisk", "Content-Length": "0"}, target
         fetch = served.fetch()
-        assert (fetch.outcome, fetch.sha256, fetch.acknowledged) == (Outcome.ABSENT, None, 0)
+        assert (fetch.outcome, fetch.sha256, fetch.acknowledged) == (FetchOutcome.ABSENT, None, 0)
         assert len(fetch.name) <= 512
     # Each was left to the source to decide about, which may count them.
     assert len(served.asked) == len(ABSENT)
@@ -119,7 +119,7 @@ def test_head_tells_what_get_would_send_and_is_no_fetch(http_serve: Serve, http_
         assert served.fetch().acknowledged == len(FILES[name])
     assert served.fetches.empty()
     assert client.ask("/absent.xml", method="HEAD").status == 404
-    assert served.fetch().outcome is Outcome.ABSENT
+    assert served.fetch().outcome is FetchOutcome.ABSENT
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get"])
@@ -128,7 +128,7 @@ def test_other_methods_are_refused(http_serve: Serve, http_client: Connect, meth
     client = http_client(served)
     answer = client.ask(f"/{CONFIG}", method=method)
     assert (answer.status, answer.fields["Allow"], answer.body) == (405, "GET, HEAD", b"")
-    assert served.fetch().outcome is Outcome.REFUSED
+    assert served.fetch().outcome is FetchOutcome.REFUSED
     assert client.ask(f"/{CONFIG}").status == 200
     assert served.asked == [(CONFIG, "127.0.0.1")]
 
@@ -179,7 +179,7 @@ def test_a_part_of_a_file_can_be_asked_for(
     assert answer.fields["Content-Range"] == f"bytes {first}-{last}/{len(XML)}"
     fetch = served.fetch()
     # A part is no proof of the version.
-    assert (fetch.outcome, fetch.sha256) == (Outcome.COMPLETED, None)
+    assert (fetch.outcome, fetch.sha256) == (FetchOutcome.COMPLETED, None)
     assert (fetch.acknowledged, fetch.size) == (last - first + 1, len(XML))
     assert fetch.options == (("first", first), ("last", last))
 
@@ -203,7 +203,7 @@ def test_a_range_behind_the_end_is_refused_with_the_size(http_serve: Serve, http
     client = http_client(served)
     answer = client.ask(f"/{CONFIG}", "Range: bytes=2700-")
     assert (answer.status, answer.body, answer.fields["Content-Range"]) == (416, b"", "bytes */2700")
-    assert served.fetch().outcome is Outcome.REFUSED
+    assert served.fetch().outcome is FetchOutcome.REFUSED
     assert client.ask("/empty.tlv", "Range: bytes=0-").fields["Content-Range"] == "bytes */0"
 
 
@@ -212,5 +212,5 @@ def test_a_file_that_cannot_be_opened_is_an_error_without_a_page(http_serve: Ser
     client = http_client(served)
     answer = client.ask(f"/{BROKEN}")
     assert (answer.status, answer.body) == (500, b"")
-    assert served.fetch().outcome is Outcome.CUT
+    assert served.fetch().outcome is FetchOutcome.CUT
     assert client.ask(f"/{CONFIG}").status == 200

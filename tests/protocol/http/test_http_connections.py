@@ -8,7 +8,7 @@ from hashlib import sha256
 
 import pytest
 
-from cisisk.provisioning.fetch import Fetch, Outcome
+from cisisk.provisioning.fetch import Fetch, FetchOutcome
 from cisisk.provisioning.http import connection, server
 from cisisk.provisioning.http.server import HttpServer
 from tests.protocol.http.conftest import Client, Connect, Serve, Served
@@ -70,7 +70,7 @@ def test_a_client_that_has_said_all_is_still_answered(http_serve: Serve, http_cl
     client.socket.shutdown(socket.SHUT_WR)
     assert client.hear().body == FIRMWARE
     assert client.is_closed()
-    assert served.fetch().outcome is Outcome.COMPLETED
+    assert served.fetch().outcome is FetchOutcome.COMPLETED
 
 
 def test_a_transfer_finishes_with_the_version_it_began_with(http_serve: Serve, http_client: Connect) -> None:
@@ -93,7 +93,7 @@ def test_an_answer_is_reported_when_the_client_has_confirmed_it(
     served = http_serve(FILES)
     answer = http_client(served).ask(f"/{name}")
     fetch = served.fetch()
-    assert (fetch.outcome, fetch.acknowledged) == (Outcome.COMPLETED, len(answer.body))
+    assert (fetch.outcome, fetch.acknowledged) == (FetchOutcome.COMPLETED, len(answer.body))
 
 
 def break_off_after(served: Served, client: Client, length: int) -> Fetch:
@@ -113,7 +113,7 @@ def test_a_transfer_that_is_broken_off_is_reported_with_what_had_arrived(
 ) -> None:
     served = http_serve(FILES)
     fetch = break_off_after(served, http_client(served, receive_buffer=65536), length)
-    assert (fetch.outcome, fetch.size) == (Outcome.ABORTED, len(FIRMWARE))
+    assert (fetch.outcome, fetch.size) == (FetchOutcome.ABORTED, len(FIRMWARE))
     # More: what its system had taken and it had not read, no more than its buffer. Less: TCP confirms every second
     # segment, and one takes 64 KiB on loopback.
     assert length - (2 << 16) <= fetch.acknowledged < length + (1 << 20)
@@ -128,7 +128,7 @@ def test_a_small_file_that_nobody_took_is_no_completed_fetch(http_serve: Serve, 
     client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     client.socket.close()
     fetch = served.fetch()
-    assert (fetch.outcome, fetch.sha256) == (Outcome.ABORTED, sha256(bytes(200_000)).hexdigest())
+    assert (fetch.outcome, fetch.sha256) == (FetchOutcome.ABORTED, sha256(bytes(200_000)).hexdigest())
     assert fetch.acknowledged < 200_000
 
 
@@ -142,7 +142,7 @@ def test_a_file_that_becomes_shorter_is_cut(
     with (served.root / "image.bin").open("r+b") as file:
         file.truncate(20 << 20)
     assert client.is_reset()
-    assert served.fetch().outcome is Outcome.CUT
+    assert served.fetch().outcome is FetchOutcome.CUT
     assert "has become shorter" in caplog.text
 
 
@@ -191,7 +191,7 @@ def test_a_client_that_stops_reading_is_let_go(http_serve: Serve, http_client: C
     client = http_client(served, receive_buffer=4096)
     client.send(b"GET /image.bin HTTP/1.1\r\n\r\n")
     fetch = served.fetch()
-    assert (fetch.outcome, fetch.size) == (Outcome.TIMED_OUT, len(FIRMWARE))
+    assert (fetch.outcome, fetch.size) == (FetchOutcome.TIMED_OUT, len(FIRMWARE))
     assert 0 <= fetch.acknowledged < 1 << 20
 
 
@@ -208,7 +208,7 @@ def test_a_slow_client_that_goes_on_is_waited_for(
         received += len(client.socket.recv(65536))
         time.sleep(0.005)  # what makes it slow
     assert time.monotonic() - began > 2 * connection.STALL_SECONDS
-    assert served.fetch().outcome is Outcome.COMPLETED
+    assert served.fetch().outcome is FetchOutcome.COMPLETED
 
 
 def is_let_in(http_client: Connect, served: Served, source: str) -> bool:
@@ -285,7 +285,7 @@ def test_the_end_waits_for_what_is_being_sent(http_serve: Serve, http_client: Co
         http_client(served)
     assert busy.hear().body == FIRMWARE
     assert busy.is_closed()
-    assert served.fetch().outcome is Outcome.COMPLETED
+    assert served.fetch().outcome is FetchOutcome.COMPLETED
     eventually(lambda: served.server.connections == 0)
 
 
@@ -296,7 +296,7 @@ def test_the_end_cuts_what_takes_too_long(http_serve: Serve, http_client: Connec
     client.socket.recv(1)
     served.stop(0.05)
     fetch = served.fetch()
-    assert (fetch.outcome, fetch.size) == (Outcome.CUT, len(FIRMWARE))
+    assert (fetch.outcome, fetch.size) == (FetchOutcome.CUT, len(FIRMWARE))
     assert client.is_reset()
 
 

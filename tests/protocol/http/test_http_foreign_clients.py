@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cisisk.model.mac import Mac
-from cisisk.provisioning.fetch import Outcome
+from cisisk.provisioning.fetch import FetchOutcome
 from cisisk.provisioning.tftp.server import TftpServer
 from cisisk.simulator.boot import BootOutcome
 from cisisk.simulator.models import MODELS
@@ -43,14 +43,14 @@ def test_a_program_fetches_every_file_whole(
         assert run(*program, into, f"http://127.0.0.1:{served.port}/{name}") == 0
         assert into.read_bytes() == content
         fetch = served.fetch()
-        assert (fetch.name, fetch.outcome, fetch.acknowledged) == (name, Outcome.COMPLETED, len(content))
+        assert (fetch.name, fetch.outcome, fetch.acknowledged) == (name, FetchOutcome.COMPLETED, len(content))
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_program_is_told_that_a_file_is_absent(http_serve: Serve, tmp_path: Path, program: list[str]) -> None:
     served = http_serve(FILES)
     assert run(*program, tmp_path / "absent", f"http://127.0.0.1:{served.port}/absent.xml") != 0
-    assert served.fetch().outcome is Outcome.ABSENT
+    assert served.fetch().outcome is FetchOutcome.ABSENT
 
 
 @pytest.mark.needs("curl")
@@ -104,7 +104,7 @@ async def test_a_newer_phone_boots_over_http_and_asks_over_tftp_for_what_is_abse
         await asyncio.to_thread(tftp.stop, 0)
     assert (boot.outcome, phone.config) == (BootOutcome.CONFIGURED, config)
     trust_lists = [f"CTLSEP{mac.digits}.tlv", f"ITLSEP{mac.digits}.tlv", "ITLFile.tlv"]
-    expected = [(protocol, name, Outcome.ABSENT) for name in trust_lists for protocol in ("http", "tftp")]
-    expected.append(("http", mac.config_name, Outcome.COMPLETED))
+    expected = [(protocol, name, FetchOutcome.ABSENT) for name in trust_lists for protocol in ("http", "tftp")]
+    expected.append(("http", mac.config_name, FetchOutcome.COMPLETED))
     assert [(fetch.protocol, fetch.name, fetch.outcome) for fetch in fetches] == expected
     assert {fetch.peer[0] for fetch in fetches} == {"127.0.6.1"}

@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 
-from cisisk.provisioning.fetch import Outcome
+from cisisk.provisioning.fetch import FetchOutcome
 from tests.protocol.http.conftest import Connect, Serve
 
 PIECES = [
@@ -63,7 +63,7 @@ def test_the_phones_of_a_large_site_are_served_at_once(http_serve: Serve, http_c
         assert phone.hear().body == name.encode() * 700
         assert phone.is_closed()
     fetches = [served.fetch() for _ in range(1000)]
-    assert sum(fetch.outcome is Outcome.COMPLETED for fetch in fetches) == 500
+    assert sum(fetch.outcome is FetchOutcome.COMPLETED for fetch in fetches) == 500
     assert {fetch.peer[0] for fetch in fetches} == {phone.socket.getsockname()[0] for phone in phones}
     assert served.fetches.empty()
 

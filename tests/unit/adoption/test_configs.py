@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from cisisk.adoption import configs as module
-from cisisk.adoption.configs import Adoption, FromThreads
-from cisisk.provisioning.phone_locks import Turns
+from cisisk.adoption.configs import ConfigAdoption, ThreadsafeAdoption
 from cisisk.model.clock import now
 from cisisk.model.errors import Conflict, Invalid, NotFound, StorageFailed
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.provisioning.library import ChangedMeanwhile, Library
+from cisisk.provisioning.phone_locks import PhoneLocks
 from cisisk.store import audit, configs, deployments, phones, progress
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
 from tests.unit.plans import plan
 
 FIRST, SECOND, FOREIGN = (f"<device><a>{name}</a></device>".encode() for name in ("first", "second", "foreign"))
@@ -38,13 +38,13 @@ async def library(root: Path) -> AsyncIterator[Library]:
 
 
 @pytest.fixture
-def turns() -> Turns:
-    return Turns()
+def turns() -> PhoneLocks:
+    return PhoneLocks()
 
 
 @pytest.fixture
-def adoption(db: Database, library: Library, turns: Turns) -> Adoption:
-    return Adoption(db, library, turns, 1000)
+def adoption(db: Database, library: Library, turns: PhoneLocks) -> ConfigAdoption:
+    return ConfigAdoption(db, library, turns, 1000)
 
 
 async def versions(db: Database, mac: Mac) -> list[tuple[bytes, str]]:
@@ -77,7 +77,7 @@ def place(root: Path, mac: Mac, content: bytes) -> Path:
 
 
 async def test_an_uploaded_config_is_served_and_kept_as_a_version(
-    db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac
+    db: Database, library: Library, adoption: ConfigAdoption, root: Path, mac: Mac
 ) -> None:
     await adoption.put(ANNA, mac, FIRST)
     await adoption.put(ANNA, mac, SECOND)
@@ -92,7 +92,7 @@ async def test_an_uploaded_config_is_served_and_kept_as_a_version(
 
 @pytest.mark.parametrize("content", [b"", b"<device>", b"<Default/>", b"<device>" + bytes(2000) + b"</device>"])
 async def test_what_is_no_config_is_refused_and_changes_nothing(
-    db: Database, adoption: Adoption, root: Path, mac: Mac, content: bytes
+    db: Database, adoption: ConfigAdoption, root: Path, mac: Mac, content: bytes
 ) -> None:
     await adoption.put(ANNA, mac, FIRST)
     with pytest.raises(Invalid) as refused:
@@ -103,7 +103,7 @@ async def test_what_is_no_config_is_refused_and_changes_nothing(
 
 
 async def test_it_waits_for_the_switch_under_way_and_does_not_supersede_it(
-    adoption: Adoption, turns: Turns, root: Path, mac: Mac
+    adoption: ConfigAdoption, turns: PhoneLocks, root: Path, mac: Mac
 ) -> None:
     async with turns.take(mac) as superseded:
         putting = asyncio.create_task(adoption.put(ANNA, mac, FIRST))
@@ -117,7 +117,7 @@ async def test_it_waits_for_the_switch_under_way_and_does_not_supersede_it(
 
 
 async def test_a_profile_that_was_on_the_phone_is_no_longer_current(
-    db: Database, library: Library, adoption: Adoption, mac: Mac, profile: Profile
+    db: Database, library: Library, adoption: ConfigAdoption, mac: Mac, profile: Profile
 ) -> None:
     uuid = await switched(db, library, mac, profile)
     await adoption.put(ANNA, mac, SECOND)
@@ -126,7 +126,7 @@ async def test_a_profile_that_was_on_the_phone_is_no_longer_current(
 
 
 async def test_what_somebody_else_wrote_meanwhile_is_kept_before_it_is_replaced(
-    db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac, monkeypatch: pytest.MonkeyPatch
+    db: Database, library: Library, adoption: ConfigAdoption, root: Path, mac: Mac, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await adoption.put(ANNA, mac, FIRST)
     original = library.replace
@@ -144,7 +144,7 @@ async def test_what_somebody_else_wrote_meanwhile_is_kept_before_it_is_replaced(
 
 
 async def test_somebody_who_writes_all_the_time_is_not_fought_for_ever(
-    library: Library, adoption: Adoption, mac: Mac, monkeypatch: pytest.MonkeyPatch
+    library: Library, adoption: ConfigAdoption, mac: Mac, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def changed(*_: Any) -> None:
         raise ChangedMeanwhile("changed")
@@ -158,7 +158,7 @@ async def test_somebody_who_writes_all_the_time_is_not_fought_for_ever(
 async def test_what_failed_and_is_done_by_somebody_else_later_is_a_change_on_disk(
     db: Database,
     library: Library,
-    adoption: Adoption,
+    adoption: ConfigAdoption,
     root: Path,
     mac: Mac,
     attempt: str,
@@ -185,7 +185,7 @@ async def test_what_failed_and_is_done_by_somebody_else_later_is_a_change_on_dis
 
 
 async def test_a_removed_config_is_kept_as_a_version(
-    db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac
+    db: Database, library: Library, adoption: ConfigAdoption, root: Path, mac: Mac
 ) -> None:
     place(root, mac, FOREIGN)
     library.refresh()
@@ -200,7 +200,7 @@ async def test_a_removed_config_is_kept_as_a_version(
 
 
 async def test_with_a_config_go_those_that_it_has_hidden(
-    db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac
+    db: Database, library: Library, adoption: ConfigAdoption, root: Path, mac: Mac
 ) -> None:
     place(root, mac, FIRST)
     (root / mac.config_name.lower()).write_bytes(FOREIGN)
@@ -215,7 +215,13 @@ async def test_with_a_config_go_those_that_it_has_hidden(
 
 @pytest.mark.parametrize("cut", ["replace", "record"])
 async def test_an_upload_that_is_cut_off_is_no_change_by_somebody_else(
-    db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac, monkeypatch: pytest.MonkeyPatch, cut: str
+    db: Database,
+    library: Library,
+    adoption: ConfigAdoption,
+    root: Path,
+    mac: Mac,
+    monkeypatch: pytest.MonkeyPatch,
+    cut: str,
 ) -> None:
     await adoption.put(ANNA, mac, FIRST)
 
@@ -237,7 +243,7 @@ async def test_an_upload_that_is_cut_off_is_no_change_by_somebody_else(
 
 
 async def test_a_removal_that_could_not_be_recorded_is_no_change_by_somebody_else(
-    db: Database, adoption: Adoption, mac: Mac, monkeypatch: pytest.MonkeyPatch
+    db: Database, adoption: ConfigAdoption, mac: Mac, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await adoption.put(ANNA, mac, FIRST)
 
@@ -257,7 +263,7 @@ async def test_a_removal_that_could_not_be_recorded_is_no_change_by_somebody_els
 
 
 async def test_what_was_there_before_is_taken_notice_of_and_is_nobodys_change(
-    db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac
+    db: Database, library: Library, adoption: ConfigAdoption, root: Path, mac: Mac
 ) -> None:
     place(root, mac, FOREIGN)
     library.refresh()
@@ -268,7 +274,7 @@ async def test_what_was_there_before_is_taken_notice_of_and_is_nobodys_change(
 
 
 async def test_a_config_that_somebody_changes_is_kept_and_told_once_and_stays(
-    db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac, profile: Profile
+    db: Database, library: Library, adoption: ConfigAdoption, root: Path, mac: Mac, profile: Profile
 ) -> None:
     uuid = await switched(db, library, mac, profile)
     await adoption.look()
@@ -288,7 +294,7 @@ async def test_a_config_that_somebody_changes_is_kept_and_told_once_and_stays(
 
 
 async def test_a_change_while_cisisk_was_down_is_found_by_the_next_one(
-    db: Database, library: Library, turns: Turns, root: Path, mac: Mac, profile: Profile
+    db: Database, library: Library, turns: PhoneLocks, root: Path, mac: Mac, profile: Profile
 ) -> None:
     other = Mac("AABBCCDDEE02")
     await switched(db, library, mac, profile)
@@ -296,7 +302,7 @@ async def test_a_change_while_cisisk_was_down_is_found_by_the_next_one(
     place(root, mac, FOREIGN)
     (root / other.config_name).unlink()
     library.refresh()
-    await Adoption(db, library, turns, 1000).look()
+    await ConfigAdoption(db, library, turns, 1000).look()
     for phone in (mac, other):
         assert (await phones.get(db, phone)).drifted_at is not None
     assert (await phones.get(db, other)).served_sha256 is None
@@ -304,7 +310,7 @@ async def test_a_change_while_cisisk_was_down_is_found_by_the_next_one(
 
 
 async def test_a_config_that_comes_back_is_noticed_too(
-    db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac, profile: Profile
+    db: Database, library: Library, adoption: ConfigAdoption, root: Path, mac: Mac, profile: Profile
 ) -> None:
     await switched(db, library, mac, profile)
     await adoption.look()
@@ -318,7 +324,7 @@ async def test_a_config_that_comes_back_is_noticed_too(
 
 
 async def test_a_switch_is_no_change_by_somebody_else_and_ends_one(
-    db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac, profile: Profile
+    db: Database, library: Library, adoption: ConfigAdoption, root: Path, mac: Mac, profile: Profile
 ) -> None:
     await switched(db, library, mac, profile)
     place(root, mac, FOREIGN)
@@ -330,7 +336,7 @@ async def test_a_switch_is_no_change_by_somebody_else_and_ends_one(
 
 
 async def test_a_switch_that_is_under_way_is_not_looked_at(
-    db: Database, library: Library, adoption: Adoption, turns: Turns, root: Path, mac: Mac, profile: Profile
+    db: Database, library: Library, adoption: ConfigAdoption, turns: PhoneLocks, root: Path, mac: Mac, profile: Profile
 ) -> None:
     await switched(db, library, mac, profile)
     async with turns.take(mac):
@@ -340,7 +346,7 @@ async def test_a_switch_that_is_under_way_is_not_looked_at(
 
 
 async def test_a_switch_that_could_not_be_recorded_is_no_change_by_somebody_else(
-    db: Database, library: Library, adoption: Adoption, mac: Mac, profile: Profile
+    db: Database, library: Library, adoption: ConfigAdoption, mac: Mac, profile: Profile
 ) -> None:
     await switched(db, library, mac, profile)
     await progress.record(db, SYSTEM, plan(mac, profile, SECOND), FIRST)
@@ -350,7 +356,7 @@ async def test_a_switch_that_could_not_be_recorded_is_no_change_by_somebody_else
 
 
 async def test_a_config_in_small_letters_is_looked_at_as_the_phone_finds_it(
-    db: Database, library: Library, adoption: Adoption, root: Path, mac: Mac, profile: Profile
+    db: Database, library: Library, adoption: ConfigAdoption, root: Path, mac: Mac, profile: Profile
 ) -> None:
     await switched(db, library, mac, profile)
     (root / mac.config_name).unlink()
@@ -364,7 +370,7 @@ async def test_a_config_in_small_letters_is_looked_at_as_the_phone_finds_it(
 async def test_what_cannot_be_kept_is_told_once_and_tried_again(
     db: Database,
     library: Library,
-    adoption: Adoption,
+    adoption: ConfigAdoption,
     root: Path,
     mac: Mac,
     profile: Profile,
@@ -385,8 +391,10 @@ async def test_what_cannot_be_kept_is_told_once_and_tried_again(
 # From other threads
 
 
-async def test_another_thread_waits_for_the_answer_or_the_refusal(adoption: Adoption, root: Path, mac: Mac) -> None:
-    keeper = FromThreads(adoption)
+async def test_another_thread_waits_for_the_answer_or_the_refusal(
+    adoption: ConfigAdoption, root: Path, mac: Mac
+) -> None:
+    keeper = ThreadsafeAdoption(adoption)
     with ThreadPoolExecutor(1) as pool:
         loop = asyncio.get_running_loop()
 
@@ -403,10 +411,10 @@ async def test_another_thread_waits_for_the_answer_or_the_refusal(adoption: Adop
 
 
 async def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(
-    adoption: Adoption, turns: Turns, root: Path, mac: Mac, monkeypatch: pytest.MonkeyPatch
+    adoption: ConfigAdoption, turns: PhoneLocks, root: Path, mac: Mac, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ANSWER_SECONDS", 0.05)
-    keeper = FromThreads(adoption)
+    keeper = ThreadsafeAdoption(adoption)
     async with turns.take(mac):
         with pytest.raises(StorageFailed, match="it is not known whether this was done"):
             await asyncio.to_thread(keeper.put_config, ANNA, mac, FIRST)
@@ -414,12 +422,12 @@ async def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(
 
 
 def test_a_loop_that_has_ended_is_not_waited_for(db_path: Path, tmp_path: Path, mac: Mac) -> None:
-    made: list[FromThreads] = []
+    made: list[ThreadsafeAdoption] = []
 
     async def make() -> None:
         async with Database.open(db_path.as_uri()) as db:
             with closing(Library(tmp_path / "root")) as library:
-                made.append(FromThreads(Adoption(db, library, Turns(), 1000)))
+                made.append(ThreadsafeAdoption(ConfigAdoption(db, library, PhoneLocks(), 1000)))
 
     thread = threading.Thread(target=lambda: asyncio.run(make()))
     thread.start()

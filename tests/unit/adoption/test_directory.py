@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 
 from cisisk.adoption import directory as module
-from cisisk.adoption.configs import Adoption, FromThreads
-from cisisk.adoption.directory import Report, Takeover
-from cisisk.provisioning.phone_locks import Turns
+from cisisk.adoption.configs import ConfigAdoption, ThreadsafeAdoption
+from cisisk.adoption.directory import DirectoryImport, ImportReport
 from cisisk.model.clock import now
 from cisisk.model.errors import Conflict, Invalid, StorageFailed
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.provisioning.library import Library
+from cisisk.provisioning.phone_locks import PhoneLocks
 from cisisk.provisioning.staging import STAGING
 from cisisk.provisioning.uploads import Uploads
 from cisisk.store import audit, phones, profiles, progress
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
 from tests.unit.plans import plan
 
 OTHER = Mac("AABBCCDDEE02")
@@ -58,19 +58,19 @@ async def library(root: Path) -> AsyncIterator[Library]:
 
 
 @pytest.fixture
-async def takeover(db: Database, library: Library, root: Path) -> AsyncIterator[Takeover]:
-    adoption = Adoption(db, library, Turns(), 10_000)
-    uploads = Uploads(library, FromThreads(adoption), 10_000)
+async def takeover(db: Database, library: Library, root: Path) -> AsyncIterator[DirectoryImport]:
+    adoption = ConfigAdoption(db, library, PhoneLocks(), 10_000)
+    uploads = Uploads(library, ThreadsafeAdoption(adoption), 10_000)
     threads = ThreadPoolExecutor(1)
-    yield Takeover(adoption, library, uploads, threads, private=root.parent, served=root)
+    yield DirectoryImport(adoption, library, uploads, threads, private=root.parent, served=root)
     await asyncio.to_thread(threads.shutdown)
 
 
-Take = Callable[[Path], "asyncio.Future[Report]"]
+Take = Callable[[Path], "asyncio.Future[ImportReport]"]
 
 
 @pytest.fixture
-def take(takeover: Takeover, profile: Profile) -> Take:
+def take(takeover: DirectoryImport, profile: Profile) -> Take:
     return lambda directory: asyncio.ensure_future(takeover.run(ANNA, directory, profile.user_uuid))
 
 
@@ -97,11 +97,11 @@ def lies_in(directory: Path) -> set[str]:
     return {path.name for path in directory.iterdir()}
 
 
-def counts(report: Report) -> tuple[int, int, int, int]:
+def counts(report: ImportReport) -> tuple[int, int, int, int]:
     return report.phones, report.profiles, report.files, report.unchanged
 
 
-def notes(report: Report) -> set[tuple[str, str]]:
+def notes(report: ImportReport) -> set[tuple[str, str]]:
     return {(note.path, note.kind) for note in report.notes}
 
 
@@ -300,10 +300,10 @@ async def test_what_the_served_directory_lies_in_is_not_copied_into_it(
 ) -> None:
     served, below = root, root / "Desktops"
     below.mkdir()
-    adoption = Adoption(db, library, Turns(), 10_000)
-    uploads = Uploads(library, FromThreads(adoption), 10_000)
+    adoption = ConfigAdoption(db, library, PhoneLocks(), 10_000)
+    uploads = Uploads(library, ThreadsafeAdoption(adoption), 10_000)
     with ThreadPoolExecutor(1) as threads:
-        takeover = Takeover(adoption, library, uploads, threads, private=old, served=served)
+        takeover = DirectoryImport(adoption, library, uploads, threads, private=old, served=served)
         for directory in (served.parent, below):
             with pytest.raises(Invalid, match="lie in one another"):
                 await takeover.run(SYSTEM, directory, "anna")
@@ -312,7 +312,7 @@ async def test_what_the_served_directory_lies_in_is_not_copied_into_it(
 async def test_only_one_directory_is_taken_over_at_a_time(take: Take, old: Path) -> None:
     place(old, "ring.raw")
     results = await asyncio.gather(take(old), take(old), return_exceptions=True)
-    assert {type(result) for result in results} == {Report, Conflict}
+    assert {type(result) for result in results} == {ImportReport, Conflict}
 
 
 async def test_a_run_that_is_cut_off_is_finished_by_the_next(

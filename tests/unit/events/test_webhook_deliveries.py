@@ -17,12 +17,12 @@ from cisisk.events.webhooks import Webhooks
 from cisisk.model.clock import after, now
 from cisisk.model.deployment import StepName
 from cisisk.model.errors import Invalid, StorageFailed
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.user import SYSTEM
 from cisisk.model.webhook import DeliveryState, Webhook, WebhookDelivery
 from cisisk.store import webhooks as store
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
 from tests.deployed import deployment, happened
 from tests.receiver import Receiver
 

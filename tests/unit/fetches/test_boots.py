@@ -6,20 +6,20 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cisisk.fetches.boot_texts import FAILURES, HELPS, MISSES, PURPOSES, Care
-from cisisk.fetches.boots import Boot, Kind, stories
+from cisisk.fetches.boots import Boot, BootKind, stories
 from cisisk.model.clock import timestamp
 from cisisk.model.mac import Mac
-from cisisk.provisioning.fetch import Outcome
+from cisisk.provisioning.fetch import FetchOutcome
 from cisisk.provisioning.purpose import Purpose
 from cisisk.store.fetches import LoggedFetch
 
 MAC, OTHER = Mac("AABBCCDDEE01"), Mac("AABBCCDDEE02")
 IP = "192.0.2.7"
 EIGHT = datetime(2026, 6, 28, 8, 0, tzinfo=UTC)
-SENT, ABSENT, STOPPED = Outcome.COMPLETED, Outcome.ABSENT, Outcome.TIMED_OUT
+SENT, ABSENT, STOPPED = FetchOutcome.COMPLETED, FetchOutcome.ABSENT, FetchOutcome.TIMED_OUT
 OWN = {"CTL": "CTLSEP{}.tlv", "ITL": "ITLSEP{}.tlv", "SEP": "SEP{}.cnf.xml", "SGN": "SEP{}.cnf.xml.sgn"}
 
-Asked = tuple[float, str, Outcome]
+Asked = tuple[float, str, FetchOutcome]
 
 
 def at(seconds: float) -> str:
@@ -29,7 +29,7 @@ def at(seconds: float) -> str:
 def fetch(
     second: float,
     name: str,
-    outcome: Outcome = SENT,
+    outcome: FetchOutcome = SENT,
     *,
     protocol: str = "tftp",
     ip: str = IP,
@@ -38,7 +38,7 @@ def fetch(
 ) -> LoggedFetch:
     """One row; ``CTL``, ``ITL``, ``SEP`` and ``SGN`` are files of ``mac``, as is what has {} in it."""
     written = OWN.get(name, name)
-    sent = outcome not in (ABSENT, Outcome.REFUSED)
+    sent = outcome not in (ABSENT, FetchOutcome.REFUSED)
     return LoggedFetch(
         number=int(second * 1000),
         started_at=at(second),
@@ -106,7 +106,7 @@ RECOVERY_OF_A_7942 = (
 
 def test_a_7942_with_sip_takes_its_config_and_all_its_misses_are_harmless() -> None:
     boot = one(tftp(*BOOT_OF_A_7942))
-    assert (boot.kind, boot.needs_care, codes(boot)) == (Kind.BOOT, False, ["configured"])
+    assert (boot.kind, boot.needs_care, codes(boot)) == (BootKind.BOOT, False, ["configured"])
     assert request_codes(boot) == [
         *("no_trust_list", "no_trust_list", "no_trust_list", "taken"),
         *("no_dictionary", "no_dial_plan"),
@@ -216,8 +216,8 @@ def test_a_phone_that_never_comes_further_than_its_trust_list() -> None:
     assert len(boot.requests) == 3
 
 
-@pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.CUT, Outcome.ABORTED])
-def test_a_config_that_did_not_arrive_whole_needs_care(outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", [FetchOutcome.TIMED_OUT, FetchOutcome.CUT, FetchOutcome.ABORTED])
+def test_a_config_that_did_not_arrive_whole_needs_care(outcome: FetchOutcome) -> None:
     boot = one(tftp((0, "CTL", ABSENT), (1, "SEP", outcome)))
     assert codes(boot) == ["config_not_taken"]
     assert "5120 of 12000" in boot.findings[0].message
@@ -251,8 +251,8 @@ def test_a_boot_ends_with_a_pause_or_where_the_next_begins() -> None:
     assert len(stories(MAC, [*tftp(*BOOT_OF_A_7942), *again])) == 2
     later = tftp((75, "Ringlist.xml", SENT))
     menu, boot = stories(MAC, [*tftp(*BOOT_OF_A_7942), *later])
-    assert (menu.kind, codes(menu), menu.needs_care) == (Kind.REQUESTS, ["running"], False)
-    assert boot.kind is Kind.BOOT
+    assert (menu.kind, codes(menu), menu.needs_care) == (BootKind.REQUESTS, ["running"], False)
+    assert boot.kind is BootKind.BOOT
 
 
 def test_a_long_transfer_is_no_pause() -> None:
@@ -282,7 +282,7 @@ def test_what_an_administrator_fetches_over_ftp_is_no_boot() -> None:
 
 def test_a_config_that_nobody_fetches_is_told_as_silence() -> None:
     boots = stories(MAC, tftp(*BOOT_OF_A_7942), awaited_since=at(100))
-    assert [boot.kind for boot in boots] == [Kind.SILENCE, Kind.BOOT]
+    assert [boot.kind for boot in boots] == [BootKind.SILENCE, BootKind.BOOT]
     assert codes(boots[0]) == ["no_contact_since"]
     assert at(10.6) in boots[0].findings[0].message
     assert len(stories(MAC, tftp(*BOOT_OF_A_7942, begin=200), awaited_since=at(100))) == 1
@@ -296,7 +296,7 @@ def test_without_anything_known_there_is_no_story() -> None:
 
 def test_every_outcome_and_every_purpose_has_its_words() -> None:
     assert set(MISSES) == set(PURPOSES) == set(Purpose)
-    assert set(FAILURES) == set(Outcome) - {SENT, ABSENT}
+    assert set(FAILURES) == set(FetchOutcome) - {SENT, ABSENT}
     for purpose in Purpose:
         code, text, _ = MISSES[purpose]
         assert code.replace("_", "").isalpha(), purpose

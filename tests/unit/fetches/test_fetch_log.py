@@ -6,28 +6,28 @@ from typing import Any
 
 import pytest
 
-from cisisk.config import FetchLog as Settings
+from cisisk.config import FetchLogSettings as Settings
 from cisisk.fetches import discovery
-from cisisk.fetches import log as fetch_log  # RENAMED
-from cisisk.fetches.discovery import Discovery, is_credible
+from cisisk.fetches import log as fetch_log
+from cisisk.fetches.discovery import PhoneDiscovery, is_credible
 from cisisk.fetches.log import FetchLog, presentable
 from cisisk.model.clock import now, timestamp
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.user import SYSTEM
-from cisisk.provisioning.fetch import Fetch, Outcome
+from cisisk.provisioning.fetch import Fetch, FetchOutcome
 from cisisk.store import fetches, phones
 from cisisk.store.database import Database
 from cisisk.store.fetches import LoggedFetch, Stranger, Wanted
-from cisisk.model.listing import Listing
 from cisisk.store.phones import Sighting
 
 
 @pytest.fixture
 def log(db: Database) -> FetchLog:
-    return FetchLog(db, Settings(), Discovery(db))
+    return FetchLog(db, Settings(), PhoneDiscovery(db))
 
 
-def fetch(name: str, outcome: Outcome = Outcome.ABSENT, *, ip: str = "192.0.2.7", **more: Any) -> Fetch:
+def fetch(name: str, outcome: FetchOutcome = FetchOutcome.ABSENT, *, ip: str = "192.0.2.7", **more: Any) -> Fetch:
     values: dict[str, Any] = {"protocol": "tftp", "started_at": now(), **more}
     return Fetch(peer=(ip, 1024), local="192.0.2.5", name=name, outcome=outcome, **values)
 
@@ -72,7 +72,7 @@ async def test_all_that_a_fetch_tells_is_in_the_log(log: FetchLog, db: Database,
         peer=("192.0.2.7", 1024),
         local="192.0.2.5",
         name=f"/{mac.config_name.lower()}",
-        outcome=Outcome.TIMED_OUT,
+        outcome=FetchOutcome.TIMED_OUT,
         sha256="a" * 64,
         size=9,
         acknowledged=5,
@@ -194,7 +194,7 @@ async def test_a_storm_without_end_fills_no_memory(
 async def test_the_log_forgets_what_is_too_old_and_too_much(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch_log, "TRIM_SECONDS", 0.0)
     monkeypatch.setattr(fetch_log, "TRIM_ROWS", 7)
-    log = FetchLog(db, Settings(days=2, rows=1000), Discovery(db))
+    log = FetchLog(db, Settings(days=2, rows=1000), PhoneDiscovery(db))
     old = timestamp(datetime.now(UTC) - timedelta(days=3))
     async with running(log):
         log.take([*(fetch("old", started_at=old) for _ in range(50)), *(fetch(f"{each}") for each in range(1020))])
@@ -202,7 +202,7 @@ async def test_the_log_forgets_what_is_too_old_and_too_much(db: Database, monkey
     assert [row.name for row in await logged(db)] == [str(each) for each in range(20, 1020)]
 
 
-# Discovery
+# PhoneDiscovery
 
 
 async def known(db: Database, mac: Mac) -> Any:
@@ -211,7 +211,7 @@ async def known(db: Database, mac: Mac) -> Any:
 
 
 async def test_an_unknown_phone_is_discovered_by_its_requests(log: FetchLog, db: Database, mac: Mac) -> None:
-    await stored(log, fetch("term42.default.loads", Outcome.COMPLETED), fetch(f"CTLSEP{mac.digits}.tlv"))
+    await stored(log, fetch("term42.default.loads", FetchOutcome.COMPLETED), fetch(f"CTLSEP{mac.digits}.tlv"))
     assert await known(db, mac) is None
     await stored(log, fetch(f"{mac.config_name}.sgn"), fetch(mac.config_name, protocol="http"))
     found = await known(db, mac)

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from cisisk.fetches import sightings as module
-from cisisk.fetches.tracker import Contacts
+from cisisk.fetches import tracker as module
+from cisisk.fetches.tracker import FetchTracker
 from cisisk.model.clock import now
 from cisisk.model.deployment import Deployment, DeploymentState
 from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
 from cisisk.model.user import SYSTEM
-from cisisk.provisioning.fetch import Fetch, Outcome
+from cisisk.provisioning.fetch import Fetch, FetchOutcome
 from cisisk.store import deployments, phones, progress
 from cisisk.store.database import Database
 from tests.unit.plans import plan
@@ -27,8 +27,8 @@ SHA256 = hashlib.sha256(CONFIG).hexdigest()
 
 
 @pytest.fixture
-async def contacts(db: Database) -> Contacts:
-    return Contacts(db)
+async def contacts(db: Database) -> FetchTracker:
+    return FetchTracker(db)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ async def deployment(db: Database, mac: Mac, profile: Profile) -> Deployment:
 
 def fetch(
     name: str,
-    outcome: Outcome = Outcome.COMPLETED,
+    outcome: FetchOutcome = FetchOutcome.COMPLETED,
     *,
     ip: str = "192.0.2.7",
     sha256: str | None = SHA256,
@@ -58,7 +58,7 @@ def fetch(
     )
 
 
-async def stored(contacts: Contacts, *fetches: Fetch) -> None:
+async def stored(contacts: FetchTracker, *fetches: Fetch) -> None:
     for one in fetches:
         contacts.note(one)
     await contacts.store_pending()
@@ -67,14 +67,14 @@ async def stored(contacts: Contacts, *fetches: Fetch) -> None:
 async def test_what_is_not_believed_moves_no_phone_and_proves_no_delivery(
     db: Database, mac: Mac, deployment: Deployment
 ) -> None:
-    contacts = Contacts(db, lambda _, host: host == "192.0.2.7")
+    contacts = FetchTracker(db, lambda _, host: host == "192.0.2.7")
     await stored(contacts, fetch(mac.config_name), fetch(mac.config_name, ip="192.0.2.66"))
     assert await phones.last_seen(db, mac) == "192.0.2.7"
     assert (await deployments.get(db, deployment.uuid)).fetched_from == "192.0.2.7"
 
 
-async def test_over_ftp_comes_an_administrator_and_no_phone(contacts: Contacts, db: Database, mac: Mac) -> None:
-    whole = {"name": mac.config_name, "outcome": Outcome.COMPLETED, "sha256": SHA256}
+async def test_over_ftp_comes_an_administrator_and_no_phone(contacts: FetchTracker, db: Database, mac: Mac) -> None:
+    whole = {"name": mac.config_name, "outcome": FetchOutcome.COMPLETED, "sha256": SHA256}
     await stored(contacts, Fetch(protocol="ftp", started_at=now(), peer=("192.0.2.9", 1024), local="", **whole))
     assert await phones.last_seen(db, mac) is None
 
@@ -90,7 +90,7 @@ async def until(condition: Callable[[], Awaitable[object]]) -> None:
 
 
 @asynccontextmanager
-async def running(contacts: Contacts) -> AsyncIterator[None]:
+async def running(contacts: FetchTracker) -> AsyncIterator[None]:
     task = asyncio.create_task(contacts.run())
     try:
         yield
@@ -104,7 +104,7 @@ async def running(contacts: Contacts) -> AsyncIterator[None]:
 
 
 async def test_a_whole_config_proves_where_the_phone_is_and_what_it_has_taken(
-    contacts: Contacts, db: Database, mac: Mac, deployment: Deployment
+    contacts: FetchTracker, db: Database, mac: Mac, deployment: Deployment
 ) -> None:
     await stored(contacts, fetch(mac.config_name))
     assert await phones.last_seen(db, mac) == "192.0.2.7"
@@ -115,16 +115,18 @@ async def test_a_whole_config_proves_where_the_phone_is_and_what_it_has_taken(
 @pytest.mark.parametrize("spelling", ["/{}", "\\{}", "C:\\{}", "c:/{}"])
 @pytest.mark.parametrize("case", [str, str.lower, str.upper])
 async def test_the_spelling_of_the_name_does_not_matter(
-    contacts: Contacts, db: Database, mac: Mac, deployment: Deployment, spelling: str, case: Callable[[str], str]
+    contacts: FetchTracker, db: Database, mac: Mac, deployment: Deployment, spelling: str, case: Callable[[str], str]
 ) -> None:
     await stored(contacts, fetch(spelling.format(case(mac.config_name))))
     assert await state(db, deployment) is DeploymentState.FETCHED
     assert await phones.last_seen(db, mac) == "192.0.2.7"
 
 
-@pytest.mark.parametrize("outcome", [Outcome.ABSENT, Outcome.ABORTED, Outcome.TIMED_OUT, Outcome.CUT])
+@pytest.mark.parametrize(
+    "outcome", [FetchOutcome.ABSENT, FetchOutcome.ABORTED, FetchOutcome.TIMED_OUT, FetchOutcome.CUT]
+)
 async def test_a_fetch_without_an_end_shows_where_the_phone_may_be_and_proves_nothing(
-    contacts: Contacts, db: Database, mac: Mac, deployment: Deployment, outcome: Outcome
+    contacts: FetchTracker, db: Database, mac: Mac, deployment: Deployment, outcome: FetchOutcome
 ) -> None:
     await stored(contacts, fetch(mac.config_name, outcome))
     assert await phones.last_seen(db, mac) == "192.0.2.7"
@@ -137,17 +139,17 @@ async def test_a_fetch_without_an_end_shows_where_the_phone_may_be_and_proves_no
 @pytest.mark.parametrize(
     "told",
     [
-        fetch("SEPAABBCCDDEE01.cnf.xml", Outcome.REFUSED),
+        fetch("SEPAABBCCDDEE01.cnf.xml", FetchOutcome.REFUSED),
         fetch("Ringlist.xml"),
         fetch("XMLDefault.cnf.xml"),
         fetch("SEP010000000001.cnf.xml"),
-        fetch("../SEPAABBCCDDEE01.cnf.xml", Outcome.ABSENT),
-        fetch("\udcff\0" * 100, Outcome.ABSENT),
-        fetch("", Outcome.ABSENT),
+        fetch("../SEPAABBCCDDEE01.cnf.xml", FetchOutcome.ABSENT),
+        fetch("\udcff\0" * 100, FetchOutcome.ABSENT),
+        fetch("", FetchOutcome.ABSENT),
     ],
 )
 async def test_what_names_no_phone_or_was_no_question_for_a_file_tells_nothing(
-    contacts: Contacts, db: Database, deployment: Deployment, told: Fetch
+    contacts: FetchTracker, db: Database, deployment: Deployment, told: Fetch
 ) -> None:
     await stored(contacts, told)
     assert await db.rows("SELECT * FROM sightings") == []
@@ -156,7 +158,7 @@ async def test_what_names_no_phone_or_was_no_question_for_a_file_tells_nothing(
 
 @pytest.mark.parametrize("name", ["CTLSEP{}.tlv", "SEP{}.cnf.xml.sgn", "SEP{}.cnf", "backup/SEP{}.cnf.xml"])
 async def test_another_file_of_the_phone_proves_where_it_is_but_delivers_nothing(
-    contacts: Contacts, db: Database, mac: Mac, deployment: Deployment, name: str
+    contacts: FetchTracker, db: Database, mac: Mac, deployment: Deployment, name: str
 ) -> None:
     await stored(contacts, fetch(name.format(mac.digits)))
     assert await phones.last_seen(db, mac) == "192.0.2.7"
@@ -165,22 +167,24 @@ async def test_another_file_of_the_phone_proves_where_it_is_but_delivers_nothing
 
 @pytest.mark.parametrize("sha256", [None, "0" * 64])
 async def test_another_content_delivers_nothing(
-    contacts: Contacts, db: Database, mac: Mac, deployment: Deployment, sha256: str | None
+    contacts: FetchTracker, db: Database, mac: Mac, deployment: Deployment, sha256: str | None
 ) -> None:
     await stored(contacts, fetch(mac.config_name, sha256=sha256))
     assert await state(db, deployment) is DeploymentState.WRITTEN
 
 
-async def test_of_many_in_one_batch_the_last_proved_one_is_believed(contacts: Contacts, db: Database, mac: Mac) -> None:
+async def test_of_many_in_one_batch_the_last_proved_one_is_believed(
+    contacts: FetchTracker, db: Database, mac: Mac
+) -> None:
     other = Mac("AABBCCDDEE02")
     await stored(
         contacts,
-        fetch(mac.config_name, Outcome.ABSENT, ip="192.0.2.1"),
+        fetch(mac.config_name, FetchOutcome.ABSENT, ip="192.0.2.1"),
         fetch(mac.config_name, ip="192.0.2.2"),
         fetch(mac.config_name, ip="192.0.2.3"),
-        fetch(mac.config_name, Outcome.ABSENT, ip="192.0.2.4"),
-        fetch(other.config_name, Outcome.ABSENT, ip="192.0.2.5"),
-        fetch(other.config_name, Outcome.TIMED_OUT, ip="192.0.2.6"),
+        fetch(mac.config_name, FetchOutcome.ABSENT, ip="192.0.2.4"),
+        fetch(other.config_name, FetchOutcome.ABSENT, ip="192.0.2.5"),
+        fetch(other.config_name, FetchOutcome.TIMED_OUT, ip="192.0.2.6"),
     )
     assert await phones.last_seen(db, mac) == "192.0.2.3"
     assert await phones.last_seen(db, other) == "192.0.2.6"
@@ -192,15 +196,17 @@ async def test_whatever_comes_in_whatever_batches_the_store_ends_as_if_each_had_
 ) -> None:
     monkeypatch.setattr(module, "MAX_KNOWN", 4)
     monkeypatch.setattr(module, "_AT_ONCE", 5)
-    contacts, chance, expected = Contacts(db), random.Random(seed), {}
+    contacts, chance, expected = FetchTracker(db), random.Random(seed), {}
     for at in range(200):
         mac = Mac(f"AABBCCDDEE0{chance.randrange(5)}")
         name = chance.choice((mac.config_name, f"/{mac.config_name.lower()}", f"CTL{mac.device_name}.tlv"))
-        outcome = chance.choice((Outcome.COMPLETED, Outcome.ABSENT, Outcome.TIMED_OUT, Outcome.REFUSED))
+        outcome = chance.choice(
+            (FetchOutcome.COMPLETED, FetchOutcome.ABSENT, FetchOutcome.TIMED_OUT, FetchOutcome.REFUSED)
+        )
         ip, minute = f"192.0.2.{chance.randrange(3)}", f"2026-06-28T12:{at // 20:02}"
         contacts.note(fetch(name, outcome, ip=ip, started_at=f"{minute}:00.{at:03}Z"))
-        proved = outcome is Outcome.COMPLETED
-        if outcome is not Outcome.REFUSED and proved >= expected.get(mac.digits, (False,))[0]:
+        proved = outcome is FetchOutcome.COMPLETED
+        if outcome is not FetchOutcome.REFUSED and proved >= expected.get(mac.digits, (False,))[0]:
             expected[mac.digits] = (proved, ip, minute)
         if chance.random() < 0.3:
             await contacts.store_pending()
@@ -210,7 +216,7 @@ async def test_whatever_comes_in_whatever_batches_the_store_ends_as_if_each_had_
 
 
 async def test_what_is_delivered_while_its_switch_is_being_committed_is_marked(
-    contacts: Contacts, db: Database, mac: Mac, profile: Profile
+    contacts: FetchTracker, db: Database, mac: Mac, profile: Profile
 ) -> None:
     recorded = await progress.record(db, SYSTEM, plan(mac, profile, CONFIG), None)
     async with db.transaction() as tx:
@@ -224,7 +230,7 @@ async def test_what_is_delivered_while_its_switch_is_being_committed_is_marked(
 
 
 async def test_what_was_asked_for_before_a_newer_switch_and_told_after_it_is_marked(
-    contacts: Contacts, db: Database, mac: Mac, profile: Profile, deployment: Deployment
+    contacts: FetchTracker, db: Database, mac: Mac, profile: Profile, deployment: Deployment
 ) -> None:
     told = fetch(mac.config_name)
 
@@ -240,7 +246,7 @@ async def test_what_was_asked_for_before_a_newer_switch_and_told_after_it_is_mar
 
 
 async def test_all_phones_that_take_a_new_config_in_one_storm_are_marked(
-    contacts: Contacts, db: Database, profile: Profile
+    contacts: FetchTracker, db: Database, profile: Profile
 ) -> None:
     macs = [Mac(f"AABBCCDD{number:04X}") for number in range(50)]
     made = [await progress.record(db, SYSTEM, plan(mac, profile, CONFIG), None) for mac in macs]
@@ -255,14 +261,14 @@ async def test_all_phones_that_take_a_new_config_in_one_storm_are_marked(
 
 
 async def test_what_is_known_is_not_written_again_until_the_minute_is_over(
-    contacts: Contacts, db: Database, mac: Mac
+    contacts: FetchTracker, db: Database, mac: Mac
 ) -> None:
     first, later = "2026-06-28T12:00:01.000Z", "2026-06-28T12:00:59.000Z"
     await stored(contacts, fetch(mac.config_name, started_at=first))
     written = db._writer.total_changes
     for name in (mac.config_name, f"CTL{mac.device_name}.tlv", f"/{mac.config_name}"):
         await stored(contacts, *(fetch(name, started_at=later) for _ in range(3)))
-        await stored(contacts, fetch(mac.config_name, Outcome.ABSENT, ip="203.0.113.66", started_at=later))
+        await stored(contacts, fetch(mac.config_name, FetchOutcome.ABSENT, ip="203.0.113.66", started_at=later))
     assert db._writer.total_changes == written
     await stored(contacts, fetch(mac.config_name, started_at="2026-06-28T12:01:00.000Z"))
     assert db._writer.total_changes == written + 1
@@ -270,9 +276,9 @@ async def test_what_is_known_is_not_written_again_until_the_minute_is_over(
     assert db._writer.total_changes == written + 2
 
 
-@pytest.mark.parametrize("outcome", [Outcome.COMPLETED, Outcome.REFUSED])
+@pytest.mark.parametrize("outcome", [FetchOutcome.COMPLETED, FetchOutcome.REFUSED])
 async def test_a_long_storm_is_stored_in_parts_between_which_others_have_their_turn(
-    contacts: Contacts, db: Database, outcome: Outcome, monkeypatch: pytest.MonkeyPatch
+    contacts: FetchTracker, db: Database, outcome: FetchOutcome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_AT_ONCE", 10)
     macs = [Mac(f"AABBCCDD{number:04X}") for number in range(95)]
@@ -284,7 +290,7 @@ async def test_a_long_storm_is_stored_in_parts_between_which_others_have_their_t
             seen.append(len(contacts._pending))
     await storing
     assert seen == [*range(85, 0, -10), 0]
-    assert len(await db.rows("SELECT * FROM sightings")) == (len(macs) if outcome is Outcome.COMPLETED else 0)
+    assert len(await db.rows("SELECT * FROM sightings")) == (len(macs) if outcome is FetchOutcome.COMPLETED else 0)
 
 
 @pytest.fixture
@@ -302,7 +308,7 @@ def transactions(db: Database, monkeypatch: pytest.MonkeyPatch) -> list[None]:
 
 
 async def test_a_boot_storm_is_a_few_transactions(
-    contacts: Contacts, db: Database, transactions: list[None], monkeypatch: pytest.MonkeyPatch
+    contacts: FetchTracker, db: Database, transactions: list[None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_BATCH_SECONDS", 0.01)
     macs = [Mac(f"AABBCCDD{number:04X}") for number in range(1000)]
@@ -324,14 +330,14 @@ async def test_a_boot_storm_is_a_few_transactions(
     assert len(transactions) < 200
 
 
-async def test_nothing_told_is_no_transaction(contacts: Contacts, transactions: list[None]) -> None:
+async def test_nothing_told_is_no_transaction(contacts: FetchTracker, transactions: list[None]) -> None:
     await stored(contacts)
     await stored(contacts, fetch("Ringlist.xml"))
     assert transactions == []
 
 
 async def test_a_fetch_is_stored_even_if_the_others_were_taken_while_it_was_noted(
-    contacts: Contacts, db: Database, mac: Mac
+    contacts: FetchTracker, db: Database, mac: Mac
 ) -> None:
     class Overtaken(deque[Fetch]):
         """The loop empties it between two steps of the thread that notes."""
@@ -353,13 +359,13 @@ async def test_a_fetch_is_stored_even_if_the_others_were_taken_while_it_was_note
 
 
 async def test_what_arrived_before_the_end_is_stored_at_the_end(
-    contacts: Contacts, db: Database, mac: Mac, deployment: Deployment
+    contacts: FetchTracker, db: Database, mac: Mac, deployment: Deployment
 ) -> None:
     async def seen() -> bool:
         return await phones.last_seen(db, mac) is not None
 
     async with running(contacts):
-        contacts.note(fetch(mac.config_name, Outcome.ABSENT))
+        contacts.note(fetch(mac.config_name, FetchOutcome.ABSENT))
         await until(seen)
         # It pauses now between two batches.
         contacts.note(fetch(mac.config_name))
@@ -367,7 +373,7 @@ async def test_what_arrived_before_the_end_is_stored_at_the_end(
 
 
 async def test_what_is_being_stored_at_the_end_is_stored(
-    contacts: Contacts, db: Database, mac: Mac, deployment: Deployment
+    contacts: FetchTracker, db: Database, mac: Mac, deployment: Deployment
 ) -> None:
     async def taken() -> bool:
         return not contacts._pending
@@ -384,7 +390,7 @@ async def test_what_is_being_stored_at_the_end_is_stored(
 
 
 async def test_what_the_database_refuses_is_lost_and_said_so_once_and_the_rest_goes_on(
-    contacts: Contacts, db: Database, mac: Mac, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    contacts: FetchTracker, db: Database, mac: Mac, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_BATCH_SECONDS", 0.0)
 
@@ -413,7 +419,7 @@ async def test_of_a_storm_without_end_the_oldest_are_let_go(
     db: Database, mac: Mac, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_PENDING", 3)
-    contacts = Contacts(db)
+    contacts = FetchTracker(db)
     macs = [Mac(f"AABBCCDDEE0{number}") for number in range(5)]
     await stored(contacts, *(fetch(mac.config_name) for mac in macs))
     assert {row["mac"] for row in await db.rows("SELECT mac FROM sightings")} == {mac.digits for mac in macs[2:]}

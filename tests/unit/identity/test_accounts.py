@@ -10,8 +10,8 @@ import pytest
 
 from cisisk.identity.accounts import ADMIN, Accounts, Login
 from cisisk.identity.administrators import Administrators
-from cisisk.identity.throttle import FREE_FAILURES, Brake
 from cisisk.identity.passwords import Passwords
+from cisisk.identity.throttle import FREE_FAILURES, Throttle
 from cisisk.identity.tokens import KeyRing
 from cisisk.model.errors import (
     CisiskError,
@@ -22,10 +22,10 @@ from cisisk.model.errors import (
     TooManyAttempts,
     Unauthenticated,
 )
+from cisisk.model.listing import Listing
 from cisisk.model.user import SUPERADMIN_PERMISSION, Actor, User
 from cisisk.store import audit, logins, permissions, pins, users
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
 
 PASSWORD, PIN = "sentinel-password", "73317331"
 HERE, THERE = Actor(ip="192.0.2.1", user_agent="tests"), Actor(ip="192.0.2.2")
@@ -48,7 +48,7 @@ def password_hash() -> str:
 @pytest.fixture
 async def accounts(db: Database, ring: KeyRing, clock: Any) -> Accounts:
     made = Accounts(db, ring, timedelta(days=30))
-    made._brake = Brake(clock)
+    made._brake = Throttle(clock)
     await users.create_superadmin(db, ADMIN, "$no password")
     return made
 

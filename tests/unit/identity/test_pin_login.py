@@ -8,22 +8,22 @@ from unittest.mock import patch
 
 import pytest
 
-from cisisk.identity import brake, pin_login
+from cisisk.identity import pin_login, throttle
 from cisisk.identity.passwords import PASSWORD, Cost, Passwords
 from cisisk.identity.passwords import PIN as PIN_COST
 from cisisk.identity.pin_login import SESSION_LIFETIME, PinLogin
 from cisisk.model.errors import StorageFailed, TooManyAttempts, Unauthenticated
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.user import Actor, User
 from cisisk.store import audit, pins, service_sessions, users
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
-from cisisk.store.service_sessions import Desk, ServiceSession
+from cisisk.store.service_sessions import PhoneContext, ServiceSession
 from tests.unit.identity.conftest import Clock
 
 PIN, IP = "2468", "192.0.2.7"
 ACTOR = Actor(ip=IP, user_agent="Allegro")
-DESK = Desk(mac=Mac("AABBCCDDEE01"))
+DESK = PhoneContext(mac=Mac("AABBCCDDEE01"))
 
 NewUser = Callable[[str], Awaitable[User]]
 
@@ -184,7 +184,7 @@ async def test_a_user_a_phone_and_an_address_are_braked_each(
 ) -> None:
     await new_user("bob")
     elsewhere = Actor(ip="192.0.2.99")
-    known, other = (Desk(mac=Mac(f"AABBCCDDEE0{number}"), addresses=frozenset({IP})) for number in (1, 2))
+    known, other = (PhoneContext(mac=Mac(f"AABBCCDDEE0{number}"), addresses=frozenset({IP})) for number in (1, 2))
     for _ in range(5):
         with pytest.raises(Unauthenticated):
             await login.login(ACTOR, known, "anna", "0000")
@@ -196,7 +196,7 @@ async def test_a_user_a_phone_and_an_address_are_braked_each(
     assert await login.login(ACTOR, known, "anna", PIN)
 
 
-async def fail(login: PinLogin, desk: Desk, ip: str, username: str) -> None:
+async def fail(login: PinLogin, desk: PhoneContext, ip: str, username: str) -> None:
     with pytest.raises(Unauthenticated):
         await login.login(Actor(ip=ip), desk, username, "0000")
 
@@ -211,20 +211,22 @@ async def test_guesses_at_phones_that_are_made_up_do_not_brake_known_ones_behind
     login: PinLogin, anna: User
 ) -> None:
     for number in range(5):
-        await fail(login, Desk(mac=Mac(f"0011223344{number:02X}")), IP, f"user{number}")
-    assert await login.login(ACTOR, Desk(mac=DESK.mac, addresses=frozenset({IP})), "anna", PIN)
+        await fail(login, PhoneContext(mac=Mac(f"0011223344{number:02X}")), IP, f"user{number}")
+    assert await login.login(ACTOR, PhoneContext(mac=DESK.mac, addresses=frozenset({IP})), "anna", PIN)
 
 
 async def test_all_addresses_of_an_ipv6_network_are_braked_as_one(login: PinLogin, anna: User) -> None:
     for number in range(5):
-        await fail(login, Desk(mac=Mac(f"0011223344{number:02X}")), f"2001:db8::{number}", f"user{number}")
+        await fail(login, PhoneContext(mac=Mac(f"0011223344{number:02X}")), f"2001:db8::{number}", f"user{number}")
     with pytest.raises(TooManyAttempts):
         await login.login(Actor(ip="2001:db8::ffff:1"), DESK, "anna", PIN)
     assert await login.login(Actor(ip="2001:db8:0:1::1"), DESK, "anna", PIN)
 
 
 async def test_a_guessed_user_still_gets_in_at_the_usual_phone(login: PinLogin, anna: User, clock: Clock) -> None:
-    usual, *others = (Desk(mac=Mac(f"AABBCCDDEE{n:02X}"), addresses=frozenset({f"192.0.2.{n}"})) for n in range(20))
+    usual, *others = (
+        PhoneContext(mac=Mac(f"AABBCCDDEE{n:02X}"), addresses=frozenset({f"192.0.2.{n}"})) for n in range(20)
+    )
     await login.login(Actor(ip="192.0.2.0"), usual, "ANNA", PIN)
     for number in range(1, 6):
         await fail(login, others[number], f"192.0.2.{number}", "anna")
@@ -244,13 +246,13 @@ async def test_a_guessed_user_still_gets_in_at_the_usual_phone(login: PinLogin, 
 async def test_made_up_names_do_not_make_the_guesses_at_a_user_forgotten(
     db: Database, anna: User, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(brake, "MAX_TRACKED", 30)
+    monkeypatch.setattr(throttle, "MAX_TRACKED", 30)
     monkeypatch.setattr(pin_login, "_NAMES", 30)
     login = PinLogin(db, Passwords(Cost(1, 8)), clock=clock)
     for number in range(5):
-        await fail(login, Desk(mac=Mac(f"0011223344{number:02X}")), f"198.51.100.{number}", "anna")
+        await fail(login, PhoneContext(mac=Mac(f"0011223344{number:02X}")), f"198.51.100.{number}", "anna")
     for number in range(200):
-        desk = Desk(mac=Mac(f"0022334455{number:02X}"))
+        desk = PhoneContext(mac=Mac(f"0022334455{number:02X}"))
         with pytest.raises((Unauthenticated, TooManyAttempts)):
             await login.login(Actor(ip=f"198.51.101.{number}"), desk, f"user{number}", "0000")
     with pytest.raises(TooManyAttempts):
@@ -258,7 +260,7 @@ async def test_made_up_names_do_not_make_the_guesses_at_a_user_forgotten(
 
 
 def test_no_guess_at_a_user_is_forgotten_for_others() -> None:
-    assert pin_login._NAMES <= brake.MAX_TRACKED
+    assert pin_login._NAMES <= throttle.MAX_TRACKED
 
 
 async def test_who_has_no_pin_costs_what_those_cost_who_have_one(
@@ -279,7 +281,7 @@ async def test_who_has_no_pin_costs_what_those_cost_who_have_one(
     with patch.object(passwords, "_verify", seen):
         for number, name in enumerate([*(f"nobody{number}" for number in range(40)), "bob", "BOB"]):
             for again in range(2):
-                desk = Desk(mac=Mac(f"0011223344{number:02X}"))
+                desk = PhoneContext(mac=Mac(f"0011223344{number:02X}"))
                 # Not even who guesses the other's PIN.
                 with pytest.raises(Unauthenticated):
                     await login.login(Actor(ip=f"198.51.{again}.{number}"), desk, name, PIN)
@@ -339,14 +341,14 @@ async def test_wrong_logins_are_braked_and_answered_alike_while_the_disk_takes_n
     login: PinLogin, anna: User, username: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with patch.object(service_sessions, "refused", side_effect=StorageFailed("the disk is full")):
-        for _ in range(brake.FREE_FAILURES):
+        for _ in range(throttle.FREE_FAILURES):
             with pytest.raises(Unauthenticated, match=r"^Wrong user or PIN$"):
                 await login.login(ACTOR, DESK, username, "0000")
         with pytest.raises(TooManyAttempts):
             await login.login(ACTOR, DESK, username, PIN)
     assert (
         caplog.messages
-        == [f"a login that failed on {DESK.mac} cannot be stored: the disk is full"] * brake.FREE_FAILURES
+        == [f"a login that failed on {DESK.mac} cannot be stored: the disk is full"] * throttle.FREE_FAILURES
     )
 
 
@@ -367,12 +369,12 @@ async def test_guesses_at_phones_that_are_made_up_do_not_lock_a_user_out_of_the_
     login: PinLogin, anna: User
 ) -> None:
     for number in range(5):
-        made_up = Desk(mac=Mac(f"0011223344{number:02X}"))
+        made_up = PhoneContext(mac=Mac(f"0011223344{number:02X}"))
         with pytest.raises(Unauthenticated):
             await login.login(Actor(ip=f"198.51.100.{number}"), made_up, "anna", "0000")
     with pytest.raises(TooManyAttempts):
         await login.login(Actor(ip="198.51.100.9"), DESK, "anna", PIN)
-    known = Desk(mac=DESK.mac, addresses=frozenset({IP}))
+    known = PhoneContext(mac=DESK.mac, addresses=frozenset({IP}))
     assert await login.login(ACTOR, known, "anna", PIN)
 
 
@@ -380,17 +382,17 @@ async def test_a_crowd_behind_one_address_is_not_braked(login: PinLogin, new_use
     names = [f"user{number}" for number in range(20)]
     for name in names:
         await new_user(name)
-    desks = [Desk(mac=Mac(f"0011223344{number:02X}"), addresses=frozenset({IP})) for number in range(20)]
+    desks = [PhoneContext(mac=Mac(f"0011223344{number:02X}"), addresses=frozenset({IP})) for number in range(20)]
     crowd = (login.login(ACTOR, desk, name, PIN) for desk, name in zip(desks, names, strict=True))
     assert len(await asyncio.gather(*crowd)) == 20
 
 
 async def test_a_flood_is_turned_away_instead_of_made_to_wait(login: PinLogin, anna: User) -> None:
     flood = (
-        login.login(Actor(ip=f"198.51.{number}.1"), Desk(mac=Mac(f"0011223344{number:02X}")), f"u{number}", "0")
+        login.login(Actor(ip=f"198.51.{number}.1"), PhoneContext(mac=Mac(f"0011223344{number:02X}")), f"u{number}", "0")
         for number in range(250)
     )
-    known = Desk(mac=DESK.mac, addresses=frozenset({IP}))
+    known = PhoneContext(mac=DESK.mac, addresses=frozenset({IP}))
     *refused, honest = await asyncio.gather(*flood, login.login(ACTOR, known, "anna", PIN), return_exceptions=True)
     assert isinstance(honest, ServiceSession)
     kinds = [type(each) for each in refused]
@@ -399,7 +401,7 @@ async def test_a_flood_is_turned_away_instead_of_made_to_wait(login: PinLogin, a
 
 
 async def test_a_changed_pin_ends_every_login_but_that_one(db: Database, login: PinLogin, anna: User) -> None:
-    other = Desk(mac=Mac("AABBCCDDEE02"))
+    other = PhoneContext(mac=Mac("AABBCCDDEE02"))
     session = await login.login(ACTOR, DESK, "anna", PIN)
     await login.login(ACTOR, other, "anna", PIN)
     with pytest.raises(Unauthenticated):
@@ -432,7 +434,7 @@ async def test_a_flood_of_failures_does_not_fill_the_audit_log(
     known = frozenset({IP})
     for minute in (1, 2):
         for number in range(70):
-            desk = Desk(mac=Mac(f"00112233{minute:02X}{number:02X}"), addresses=known)
+            desk = PhoneContext(mac=Mac(f"00112233{minute:02X}{number:02X}"), addresses=known)
             with pytest.raises(Unauthenticated):
                 await login.login(Actor(ip=f"198.51.{minute}.{number}"), desk, f"u{minute}-{number}", "0")
         clock.go_on(60)

@@ -3,15 +3,15 @@ from typing import Any
 
 import pytest
 
-from cisisk.identity import brake as module
+from cisisk.identity import throttle as module
 from cisisk.identity.throttle import (
     FIRST_WAIT,
     FORGIVEN_AFTER,
     FREE_FAILURES,
     LONGEST_WAIT,
     MAX_TRACKED,
-    Brake,
     Key,
+    Throttle,
     address_key,
 )
 from cisisk.model.errors import TooManyAttempts
@@ -21,11 +21,11 @@ HERE = ("address", "192.0.2.1")
 
 
 @pytest.fixture
-def brake(clock: Any) -> Brake:
-    return Brake(clock)
+def brake(clock: Any) -> Throttle:
+    return Throttle(clock)
 
 
-def wait(brake: Brake, *keys: Key) -> int:
+def wait(brake: Throttle, *keys: Key) -> int:
     """Seconds that are asked for; 0 when an attempt may go on."""
     try:
         brake.require_free(*keys)
@@ -34,12 +34,12 @@ def wait(brake: Brake, *keys: Key) -> int:
     return 0
 
 
-def fail(brake: Brake, times: int, *keys: Key) -> None:
+def fail(brake: Throttle, times: int, *keys: Key) -> None:
     for _ in range(times):
         brake.failed(*keys)
 
 
-def test_the_first_slips_cost_nothing_and_each_further_one_doubles_the_wait(brake: Brake, clock: Any) -> None:
+def test_the_first_slips_cost_nothing_and_each_further_one_doubles_the_wait(brake: Throttle, clock: Any) -> None:
     waits = []
     for _ in range(20):
         brake.failed(ANNA)
@@ -50,7 +50,7 @@ def test_the_first_slips_cost_nothing_and_each_further_one_doubles_the_wait(brak
     assert waits == [0] * (FREE_FAILURES - 1) + grown
 
 
-def test_the_wait_is_told_in_whole_seconds_that_suffice(brake: Brake, clock: Any) -> None:
+def test_the_wait_is_told_in_whole_seconds_that_suffice(brake: Throttle, clock: Any) -> None:
     fail(brake, FREE_FAILURES, ANNA)
     clock.go_on(0.7)
     asked = wait(brake, ANNA)
@@ -59,7 +59,7 @@ def test_the_wait_is_told_in_whole_seconds_that_suffice(brake: Brake, clock: Any
     assert wait(brake, ANNA) == 0
 
 
-def test_the_longest_wait_of_all_keys_counts(brake: Brake) -> None:
+def test_the_longest_wait_of_all_keys_counts(brake: Throttle) -> None:
     fail(brake, FREE_FAILURES, ANNA)
     fail(brake, FREE_FAILURES + 2, HERE)
     assert wait(brake, ANNA) == 2
@@ -68,28 +68,28 @@ def test_the_longest_wait_of_all_keys_counts(brake: Brake) -> None:
     assert wait(brake) == 0
 
 
-def test_the_past_is_forgiven_after_a_quiet_hour(brake: Brake, clock: Any) -> None:
+def test_the_past_is_forgiven_after_a_quiet_hour(brake: Throttle, clock: Any) -> None:
     fail(brake, FREE_FAILURES + 3, ANNA)
     clock.go_on(FORGIVEN_AFTER + 1)
     fail(brake, FREE_FAILURES - 1, ANNA)
     assert wait(brake, ANNA) == 0
 
 
-def test_the_past_is_not_forgiven_to_one_who_goes_on(brake: Brake, clock: Any) -> None:
+def test_the_past_is_not_forgiven_to_one_who_goes_on(brake: Throttle, clock: Any) -> None:
     for _ in range(FREE_FAILURES):
         clock.go_on(FORGIVEN_AFTER - 1)
         brake.failed(ANNA)
     assert wait(brake, ANNA) > 0
 
 
-def test_who_gets_it_right_starts_anew(brake: Brake) -> None:
+def test_who_gets_it_right_starts_anew(brake: Throttle) -> None:
     fail(brake, FREE_FAILURES, ANNA, HERE)
     brake.forget(ANNA)
     assert wait(brake, ANNA) == 0
     assert wait(brake, HERE) > 0
 
 
-def test_what_is_taken_back_has_not_happened(brake: Brake, clock: Any) -> None:
+def test_what_is_taken_back_has_not_happened(brake: Throttle, clock: Any) -> None:
     fail(brake, FREE_FAILURES, HERE)
     clock.go_on(FIRST_WAIT)
     assert wait(brake, HERE) == 0
@@ -100,7 +100,7 @@ def test_what_is_taken_back_has_not_happened(brake: Brake, clock: Any) -> None:
     brake.take_back(("address", "never seen"))
 
 
-def test_successes_do_not_keep_old_failures_alive(brake: Brake, clock: Any) -> None:
+def test_successes_do_not_keep_old_failures_alive(brake: Throttle, clock: Any) -> None:
     fail(brake, FREE_FAILURES - 1, HERE)
     for _ in range(10):
         clock.go_on(FORGIVEN_AFTER / 8)
@@ -110,7 +110,7 @@ def test_successes_do_not_keep_old_failures_alive(brake: Brake, clock: Any) -> N
     assert wait(brake, HERE) == 0
 
 
-def test_a_success_shortens_no_others_longest_wait(brake: Brake, clock: Any) -> None:
+def test_a_success_shortens_no_others_longest_wait(brake: Throttle, clock: Any) -> None:
     for _ in range(40):
         brake.failed(HERE)
         clock.go_on(LONGEST_WAIT)
@@ -120,7 +120,7 @@ def test_a_success_shortens_no_others_longest_wait(brake: Brake, clock: Any) -> 
     assert wait(brake, HERE) == LONGEST_WAIT
 
 
-def test_only_so_many_are_remembered_the_latest_ones(brake: Brake) -> None:
+def test_only_so_many_are_remembered_the_latest_ones(brake: Throttle) -> None:
     fail(brake, FREE_FAILURES, ANNA)
     for number in range(MAX_TRACKED):
         brake.failed(("account", number))
@@ -128,7 +128,9 @@ def test_only_so_many_are_remembered_the_latest_ones(brake: Brake) -> None:
     assert wait(brake, ANNA) == 0
 
 
-def test_one_who_goes_on_failing_is_not_forgotten_for_the_others(brake: Brake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_who_goes_on_failing_is_not_forgotten_for_the_others(
+    brake: Throttle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "MAX_TRACKED", 3)
     for number in range(20):
         brake.failed(("account", number))
@@ -137,7 +139,7 @@ def test_one_who_goes_on_failing_is_not_forgotten_for_the_others(brake: Brake, m
     assert len(brake._failures["account"]) == 3
 
 
-def test_one_kind_is_not_forgotten_for_another(brake: Brake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_kind_is_not_forgotten_for_another(brake: Throttle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_TRACKED", 3)
     fail(brake, FREE_FAILURES, ANNA)
     for number in range(20):

@@ -7,10 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from cisisk.mobility.auto_logout import AutoLogout, LogoutRules
-from cisisk.pbx.calls import Calls as AsteriskCalls
-from cisisk.pbx.calls import CallState
 from cisisk.mobility.phone_logins import PhoneLogins
-from cisisk.model.target import Target
 from cisisk.mobility.switch import Switcher
 from cisisk.model.clock import now
 from cisisk.model.deployment import IDLE, Deployment, DeploymentState, Origin, Plan, Policy
@@ -18,7 +15,10 @@ from cisisk.model.errors import CisiskError
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.profile import Profile
+from cisisk.model.target import Target
 from cisisk.model.user import SYSTEM, Actor, User
+from cisisk.pbx.calls import Calls as AsteriskCalls
+from cisisk.pbx.calls import CallState
 from cisisk.store import configs, deployments, phones, profiles, progress, users
 from cisisk.store.database import Database
 

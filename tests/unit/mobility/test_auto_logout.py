@@ -4,7 +4,6 @@ from datetime import UTC, datetime, time, timedelta, timezone
 import pytest
 
 from cisisk.mobility.auto_logout import AGAIN, LONGEST_SLEEP
-from cisisk.pbx.calls import CallState
 from cisisk.model.clock import timestamp
 from cisisk.model.deployment import Deployment
 from cisisk.model.errors import Conflict, StorageFailed
@@ -12,6 +11,7 @@ from cisisk.model.mac import Mac
 from cisisk.model.phone_login import EndReason, LoginState, LoginWay, PhoneLogin
 from cisisk.model.profile import Profile
 from cisisk.model.user import SUPERADMIN_PERMISSION, SYSTEM, User
+from cisisk.pbx.calls import CallState
 from cisisk.store import deployments, permissions, phone_logins, phones, sites, users
 from cisisk.store.database import Database
 from tests.unit.mobility.office import Office

@@ -13,14 +13,14 @@ from cisisk.mobility.next_action import (
     Begin,
     BeginWhenIdle,
     End,
+    NextAction,
+    Observability,
     RollBack,
     Settle,
-    Sight,
     TimeOut,
     Trigger,
-    Verdict,
     Wait,
-    judge,
+    decide,
     rolls_back,
 )
 from cisisk.model.clock import timestamp
@@ -61,11 +61,11 @@ def restarted(**facts: Any) -> Deployment:
     return replace(RECORDED, **{**known, "tried_at": timestamp(START), **facts})
 
 
-SEEN, UNSEEN = Sight(can_be=True, looked=True), Sight(can_be=False, looked=False)
+SEEN, UNSEEN = Observability(can_be=True, looked=True), Observability(can_be=False, looked=False)
 
 
-def after(seconds: float, deployment: Deployment, sight: Sight = SEEN) -> Verdict:
-    return judge(deployment, START + timedelta(seconds=seconds), sight)
+def after(seconds: float, deployment: Deployment, sight: Observability = SEEN) -> NextAction:
+    return decide(deployment, START + timedelta(seconds=seconds), sight)
 
 
 def test_one_that_is_being_carried_out_is_left_alone_as_long_as_that_can_take() -> None:
@@ -103,7 +103,7 @@ def test_a_phone_that_does_not_come_is_told_again_then_reset_and_then_given_up()
         (replace(POLICY, escalate=False), Trigger(None)),
     ],
 )
-def test_a_policy_may_leave_out_the_second_try_or_the_reset(policy: Policy, told: Verdict) -> None:
+def test_a_policy_may_leave_out_the_second_try_or_the_reset(policy: Policy, told: NextAction) -> None:
     assert after(FETCH, restarted(policy=policy)) == told
 
 
@@ -148,7 +148,7 @@ def test_where_registrations_cannot_be_seen_the_fetch_is_the_end() -> None:
 
 
 def test_nothing_is_said_of_a_registration_that_nobody_could_look_at() -> None:
-    fetched, sight = restarted(fetched_at=timestamp(START)), Sight(can_be=True, looked=False)
+    fetched, sight = restarted(fetched_at=timestamp(START)), Observability(can_be=True, looked=False)
     assert after(REGISTER - 1, fetched, sight) == Wait(START + timedelta(seconds=REGISTER))
     verdict = after(REGISTER, fetched, sight)
     assert isinstance(verdict, End)
@@ -190,11 +190,11 @@ policies = st.builds(
     policy=policies,
     accepts=st.functions(like=lambda _tries: ..., returns=st.booleans(), pure=True),
     fetches_after=st.none() | st.integers(1, 3),
-    sight=st.builds(Sight, can_be=st.booleans(), looked=st.booleans()),
+    sight=st.builds(Observability, can_be=st.booleans(), looked=st.booleans()),
     first=st.sampled_from(["restart", "reset"]),
 )
 def test_whatever_the_phone_does_every_deployment_ends_after_three_tries_at_most(
-    policy: Policy, accepts: Callable[[int], bool], fetches_after: int | None, sight: Sight, first: str
+    policy: Policy, accepts: Callable[[int], bool], fetches_after: int | None, sight: Observability, first: str
 ) -> None:
     def tried(deployment: Deployment, action: str) -> Deployment:
         tries = deployment.tries + 1
@@ -207,7 +207,7 @@ def test_whatever_the_phone_does_every_deployment_ends_after_three_tries_at_most
     moment = START
     deployment = tried(replace(RECORDED, policy=policy), first)
     while True:
-        verdict = judge(deployment, moment, sight)
+        verdict = decide(deployment, moment, sight)
         match verdict:
             case Wait(until):
                 assert until is not None

@@ -9,6 +9,7 @@ import pytest
 
 from cisisk.model.deployment import NOW, Deployment, OnTimeout, Origin
 from cisisk.model.errors import Conflict, NotFound, StorageFailed
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.phone_login import (
     EndReason,
@@ -38,7 +39,6 @@ from cisisk.store import (
     users,
 )
 from cisisk.store.database import Database, Transaction
-from cisisk.model.listing import Listing
 from tests.unit.mobility.office import Office
 
 DESK, LOBBY, LAB = Mac("AABBCCDDEE01"), Mac("AABBCCDDEE02"), Mac("AABBCCDDEE03")

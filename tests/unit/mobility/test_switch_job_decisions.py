@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cisisk.mobility.switch_jobs import ENOUGH, LATELY, Complete, Standing, Start, Stop, decide
+from cisisk.mobility.switch_jobs import ENOUGH, LATELY, Complete, Start, Stop, WaveProgress, decide
 from cisisk.mobility.switch_jobs import _Run as Run
 from cisisk.model.deployment import DeploymentState, Policy
 from cisisk.model.mac import Mac
-from cisisk.model.switch_job import JobState, Pace, RowState, SwitchJob, usual_canary
+from cisisk.model.switch_job import JobState, RolloutPlan, RowState, SwitchJob, usual_canary
 from cisisk.model.user import SYSTEM
-from cisisk.store.jobs import Progress
+from cisisk.store.jobs import RowProgress
 
-PACE = Pace(canary=2, wave=10, concurrency=4, min_confirmed=0.9)
-NOTHING = Standing(pending=0, later=0, running=0, ended=())
+PACE = RolloutPlan(canary=2, wave=10, concurrency=4, min_confirmed=0.9)
+NOTHING = WaveProgress(pending=0, later=0, running=0, ended=())
 TOOK, DID_NOT = DeploymentState.CONFIRMED, DeploymentState.TIMED_OUT
 
 
@@ -72,7 +72,7 @@ def test_without_a_word_from_one_to_five_phones_go_first(rows: int, canary: int)
 
 @given(canary=st.integers(0, 30), wave=st.integers(0, 30), rows=st.lists(st.integers(1, 5000), min_size=1, unique=True))
 def test_a_wave_ends_where_the_next_one_begins(canary: int, wave: int, rows: list[int]) -> None:
-    pace = Pace(canary=canary, wave=wave)
+    pace = RolloutPlan(canary=canary, wave=wave)
     for row in rows:
         of = pace.wave_of(row)
         assert (of == 0) == (row <= canary)
@@ -84,7 +84,7 @@ def test_a_wave_ends_where_the_next_one_begins(canary: int, wave: int, rows: lis
 class World:
     """Phones that come to their ends at odd times, and what is seen of it."""
 
-    pace: Pace
+    pace: RolloutPlan
     ends: list[str]
     luck: random.Random
     under_way: list[int] = field(default_factory=list)
@@ -107,11 +107,11 @@ class World:
             ended_at=None,
         )
 
-    def rows(self, forgiven: set[int]) -> list[Progress]:
+    def rows(self, forgiven: set[int]) -> list[RowProgress]:
         """As the store has them: what has ended in that order, then the rest."""
         order = [*self.over, *(row for row in range(1, len(self.ends) + 1) if row not in self.over)]
         return [
-            Progress(
+            RowProgress(
                 number=row,
                 mac=Mac(f"{row:012X}"),
                 profile_uuid="",
@@ -161,7 +161,7 @@ ENDS = st.sampled_from([TOOK, TOOK, TOOK, DeploymentState.FETCHED, DID_NOT, Depl
 
 @given(
     pace=st.builds(
-        Pace,
+        RolloutPlan,
         canary=st.integers(0, 8),
         wave=st.integers(0, 12),
         concurrency=st.integers(1, 9),
@@ -171,7 +171,7 @@ ENDS = st.sampled_from([TOOK, TOOK, TOOK, DeploymentState.FETCHED, DID_NOT, Depl
     seed=st.integers(0, 2**16),
     restarts=st.integers(0, 3),
 )
-def test_every_job_comes_to_its_end_row_by_row(pace: Pace, ends: list[str], seed: int, restarts: int) -> None:
+def test_every_job_comes_to_its_end_row_by_row(pace: RolloutPlan, ends: list[str], seed: int, restarts: int) -> None:
     world = World(pace, ends, random.Random(seed))
     world.run(Run(world.job(), world.rows(set())), 64, restarts)
     if world.told is None:
@@ -192,7 +192,7 @@ def test_every_job_comes_to_its_end_row_by_row(pace: Pace, ends: list[str], seed
 
 @given(canary=st.integers(1, 5), rest=st.integers(1, 30), seed=st.integers(0, 99))
 def test_a_canary_that_takes_nothing_is_the_end_of_it(canary: int, rest: int, seed: int) -> None:
-    world = World(Pace(canary=canary), [DID_NOT] * canary + [TOOK] * rest, random.Random(seed))
+    world = World(RolloutPlan(canary=canary), [DID_NOT] * canary + [TOOK] * rest, random.Random(seed))
     world.run(Run(world.job(), world.rows(set())), 64, 1)
     assert world.told
     assert sorted(world.begun) == list(range(1, canary + 1))

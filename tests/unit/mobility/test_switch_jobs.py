@@ -9,20 +9,20 @@ from typing import Any, cast
 
 import pytest
 
-from cisisk.mobility import switch_jobs as bulk  # RENAMED
-from cisisk.mobility.switch_jobs import Order, SwitchJobs
 from cisisk.events.feed import Feed
+from cisisk.mobility import switch_jobs
 from cisisk.mobility.switch import Switcher
+from cisisk.mobility.switch_jobs import JobRequest, SwitchJobs
 from cisisk.model.deployment import Deployment, DeploymentState, Policy, StepName
 from cisisk.model.errors import Conflict, StorageFailed
 from cisisk.model.job_table import Table
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
-from cisisk.model.switch_job import MAX_CONCURRENCY, JobState, Pace, SwitchJob
+from cisisk.model.switch_job import MAX_CONCURRENCY, JobState, RolloutPlan, SwitchJob
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.store import deployments, jobs, profiles, progress
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
 from tests.unit.plans import plan
 
 SECONDS = 10.0
@@ -82,10 +82,10 @@ class Premises:
             for ended in await asyncio.gather(*tasks, return_exceptions=True):
                 assert isinstance(ended, asyncio.CancelledError), ended
 
-    def order(self, numbers: Sequence[int], **pace: Any) -> Order:
+    def order(self, numbers: Sequence[int], **pace: Any) -> JobRequest:
         rows = [(f"AABBCCDD{number:04X}", self.profile.uuid) for number in numbers]
         table = Table(columns=("mac", "profile_uuid"), rows=rows)
-        return Order(table=table, policy=Policy(), pace=Pace(**{"canary": 0, **pace}))
+        return JobRequest(table=table, policy=Policy(), pace=RolloutPlan(**{"canary": 0, **pace}))
 
     async def rests(self, job: SwitchJob) -> SwitchJob:
         async with asyncio.timeout(SECONDS):
@@ -160,7 +160,7 @@ async def test_what_is_wrong_with_one_phone_keeps_no_other_from_its_switch(
 
 
 async def test_a_job_goes_on_once_the_database_does(premises: Premises, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "_AFTER_FAILURE_SECONDS", 0.01)
+    monkeypatch.setattr(switch_jobs, "_AFTER_FAILURE_SECONDS", 0.01)
     failing = dict.fromkeys(("settle", "begin", "running", "progress", "complete", "deferred_for_nothing"), 2)
 
     def at_times(name: str) -> Callable[..., Awaitable[Any]]:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cisisk.model.target import NotRestarted
 from cisisk.pbx import wire
 from cisisk.pbx.registrar import _checked_call_id
 from cisisk.pbx.wire import MAX_LINE, Garbled, NotSendable, encode, parse, receive
 from cisisk.restart import service_control
-from cisisk.model.target import NotRestarted
 from tests.protocol.asterisk import _split
 
 HOSTILE = st.text() | st.lists(

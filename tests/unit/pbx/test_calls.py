@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from cisisk.pbx.registrar import Registrar
-from cisisk.pbx.calls import Calls, CallState
-from cisisk.model.target import Registration
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
+from cisisk.model.target import Registration
+from cisisk.pbx.calls import Calls, CallState
+from cisisk.pbx.registrar import Registrar
 from tests.protocol.asterisk import AsteriskEmulator, Device, Registered
-from tests.unit.mobility.test_registrations import ADDRESS, MAC, OLD, SIP_CHANNELS, heard, target, watching
+from tests.unit.pbx.test_registrations import ADDRESS, MAC, OLD, SIP_CHANNELS, heard, target, watching
 
 
 @pytest.mark.parametrize("channel", ["pjsip", *SIP_CHANNELS])

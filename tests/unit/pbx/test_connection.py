@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cisisk.config import Asterisk as Settings
+from cisisk.config import AsteriskSettings as Settings
 from cisisk.pbx import connection
 from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
 from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator, Device, Registered

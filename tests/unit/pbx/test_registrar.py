@@ -2,13 +2,13 @@
 
 import pytest
 
-from cisisk.pbx.registrar import Registrar
-from cisisk.model.target import NotRestarted, Registration, Target
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
+from cisisk.model.target import NotRestarted, Registration, Target
+from cisisk.pbx.registrar import Registrar
 from tests.e2e.premises import config
 from tests.protocol.asterisk import AsteriskEmulator, Registered
-from tests.unit.mobility.test_asterisk_connection import connected, settings_for
+from tests.unit.pbx.test_connection import connected, settings_for
 
 
 def target(address: str | None = "192.0.2.7", software: Software = Software.SIP) -> Target:

@@ -12,19 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cisisk.model.mac import Mac
+from cisisk.model.phone import Software
+from cisisk.model.target import NotRestarted, Registration, Target
 from cisisk.pbx import registrations
+from cisisk.pbx.calls import Calls
 from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
 from cisisk.pbx.latest import MOST_REMEMBERED
 from cisisk.pbx.registrar import NotRegistered, Registrar
-from cisisk.pbx.wire import Message
-from cisisk.pbx.calls import Calls
 from cisisk.pbx.registrations import Registrations, Watched
-from cisisk.model.target import NotRestarted, Registration, Target
-from cisisk.model.mac import Mac
-from cisisk.model.phone import Software
+from cisisk.pbx.wire import AmiMessage
 from tests.e2e.premises import config
 from tests.protocol.asterisk import AsteriskEmulator, Device, Registered
-from tests.unit.mobility.test_asterisk_connection import connected, settings_for, until, until_connected
+from tests.unit.pbx.test_connection import connected, settings_for, until, until_connected
 
 MAC = Mac.parse("001122334455")
 ADDRESS = "192.0.2.7"
@@ -414,28 +414,28 @@ _NASTY = st.one_of(
 )
 
 
-def _messages(*keys: str) -> st.SearchStrategy[list[Message]]:
-    return st.lists(st.dictionaries(st.sampled_from(keys), _NASTY).map(Message), max_size=6)
+def _messages(*keys: str) -> st.SearchStrategy[list[AmiMessage]]:
+    return st.lists(st.dictionaries(st.sampled_from(keys), _NASTY).map(AmiMessage), max_size=6)
 
 
 class Answering:
     """An Asterisk that lists what it is given."""
 
-    def __init__(self, told: list[Message]) -> None:
+    def __init__(self, told: list[AmiMessage]) -> None:
         self.told = told
 
     def listen(self, *_: object) -> None:
         pass
 
-    async def listing(self, action: str, _fields: object = ()) -> list[Message]:
+    async def listing(self, action: str, _fields: object = ()) -> list[AmiMessage]:
         event = "ContactStatusDetail" if action.startswith("PJSIP") else "DeviceEntry"
-        return [Message({"event": event, **message.values}) for message in self.told]
+        return [AmiMessage({"event": event, **message.values}) for message in self.told]
 
-    async def action(self, _action: str, fields: list[tuple[str, str]]) -> Message:
+    async def action(self, _action: str, fields: list[tuple[str, str]]) -> AmiMessage:
         assert re.fullmatch(
             r"SIP_?PEER\([A-Za-z0-9._@+-]{1,80},(regcallid|register_callid)\)", dict(fields)["Variable"]
         )
-        return self.told[0] if self.told else Message({})
+        return self.told[0] if self.told else AmiMessage({})
 
 
 _LISTED = _messages(
@@ -446,7 +446,7 @@ _LISTED = _messages(
 
 @given(told=_LISTED, channel=st.sampled_from(["pjsip", "sip", "usecallmanager"]))
 async def test_whatever_is_listed_a_look_ends_well_and_its_words_can_be_shown(
-    told: list[Message], channel: str
+    told: list[AmiMessage], channel: str
 ) -> None:
     asterisk: Any = Answering(told)
     found = Registrations(asterisk, channel, Calls(asterisk, Registrar(asterisk, channel), channel))
@@ -474,7 +474,7 @@ async def test_whatever_is_listed_a_look_ends_well_and_its_words_can_be_shown(
         )
     )
 )
-def test_whatever_an_event_says_what_is_told_of_it_can_be_shown(events: list[Message]) -> None:
+def test_whatever_an_event_says_what_is_told_of_it_can_be_shown(events: list[AmiMessage]) -> None:
     listeners: list[Any] = []
     asterisk: Any = Answering([])
     asterisk.listen = lambda _event, heard: listeners.append(heard)

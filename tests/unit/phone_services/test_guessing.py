@@ -8,9 +8,9 @@ from unittest.mock import Mock
 import pytest
 from aiohttp import web
 
-from cisisk.identity.throttle import LONGEST_WAIT
 from cisisk.identity.passwords import Cost, Passwords
 from cisisk.identity.pin_login import PinLogin
+from cisisk.identity.throttle import LONGEST_WAIT
 from cisisk.mobility.phone_logins import PhoneLogins
 from cisisk.model.mac import Mac
 from cisisk.model.user import SYSTEM, User

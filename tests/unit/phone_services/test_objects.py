@@ -19,7 +19,7 @@ from cisisk.phone_services.objects import (
     InputItem,
     Menu,
     MenuItem,
-    Page,
+    PhonePage,
     SoftKey,
     Text,
     render,
@@ -31,7 +31,7 @@ NAMES = ("João Gonçalves", "Jürgen Groß", "Ελένη Παπαδοπούλο
 anything = st.text(max_size=200)
 
 
-def shown(page: Page, model: str) -> Seen:
+def shown(page: PhonePage, model: str) -> Seen:
     screen = screen_of(model)
     return seen(render(page, screen), f"text/xml; charset={screen.charset}", model)
 
@@ -123,7 +123,7 @@ def test_the_soft_keys_stand_where_the_family_wants_them() -> None:
         Text(title="x", text="x", keys=[SELECT] * 8),
     ],
 )
-def test_what_cannot_be_cut_is_an_error(page: Page) -> None:
+def test_what_cannot_be_cut_is_an_error(page: PhonePage) -> None:
     with pytest.raises(ValueError, match=r"more than a phone takes|not percent-encoded"):
         render(page, screen_of("CP-8845"))
 

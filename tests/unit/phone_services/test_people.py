@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cisisk.model.contact import Contact
+from cisisk.model.listing import Page
 from cisisk.model.mac import Mac
 from cisisk.phone_services import people
 from cisisk.phone_services.links import MAX_HOST, MAX_NUMBER, MAX_SEARCHED, Links, searchable
 from cisisk.phone_services.objects import MAX_URL
-from cisisk.phone_services.paging import MAX_START, Part, part_from, start_from
+from cisisk.phone_services.paging import MAX_START, ListPart, part_from, start_from
 from cisisk.phone_services.problems import NotShown
-from cisisk.phone_services.request import Asked
-from cisisk.model.listing import Page
+from cisisk.phone_services.request import PhoneRequest
 
 MOMENT = "2026-06-28T12:00:00.000Z"
 
@@ -59,7 +59,7 @@ def test_the_first_number_that_can_be_dialled_stands_in_the_directory() -> None:
 @given(st.text(max_size=300), st.text("0123456789*#", max_size=300))
 def test_any_search_fits_into_a_url_with_all_that_belongs_to_it(text: str, number: str) -> None:
     asked = {"n": text.encode(errors="ignore").decode(), "d": number, "start": str(MAX_START)}
-    place = people.place(Mock(spec=Asked, get=asked.__getitem__))
+    place = people.place(Mock(spec=PhoneRequest, get=asked.__getitem__))
     assert number.startswith(place.number)
     links = Links(base=f"https://{'h' * MAX_HOST}", mac=Mac("AABBCCDDEE01"))
     for page in ("cdir/contact", "pdir/contacts"):
@@ -95,9 +95,9 @@ def test_next_and_back_lead_through_the_whole_list(total: int, size: int, start:
 
 
 def test_a_place_in_a_list_is_told() -> None:
-    assert Part(items=range(32), start=32, size=32, total=101).prompt == "33-64 of 101"
-    assert Part(items=range(5), start=96, size=32, total=101).prompt == "97-101 of 101"
-    assert Part(items=range(5), start=0, size=32, total=5).prompt == ""
+    assert ListPart(items=range(32), start=32, size=32, total=101).prompt == "33-64 of 101"
+    assert ListPart(items=range(5), start=96, size=32, total=101).prompt == "97-101 of 101"
+    assert ListPart(items=range(5), start=0, size=32, total=5).prompt == ""
 
 
 @pytest.mark.parametrize("text", ["", "-1", "x", "1e3", "٣", "99999999", "1000001", "²"])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cisisk.phone_services.problems import PROBLEMS
-from cisisk.phone_services.request import MAX_VALUE, Asked, read
+from cisisk.phone_services.request import MAX_VALUE, PhoneRequest, read
 
 PATH = "/cisco/services/pdir"
 
@@ -21,7 +21,7 @@ def request(query: str, headers: Mapping[str, str] | None = None) -> web.Request
     return make_mocked_request("GET", f"{PATH}?{query}", headers=headers or {"Host": "x:8080"}, transport=transport)
 
 
-async def asked(query: str, headers: Mapping[str, str] | None = None, public_url: str = "") -> Asked:
+async def asked(query: str, headers: Mapping[str, str] | None = None, public_url: str = "") -> PhoneRequest:
     proxies = ["192.0.2.7"] if public_url else []
     return await read(request(query, headers), proxies, public_url)
 

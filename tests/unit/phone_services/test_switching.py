@@ -31,32 +31,32 @@ from cisisk.model.phone_login import (
 from cisisk.model.profile import ProfileHead
 from cisisk.model.user import SYSTEM
 from cisisk.phone_services import request, switching
-from cisisk.phone_services.answers import Answer
-from cisisk.phone_services.auth import Gate, Visit
+from cisisk.phone_services.answers import PageAnswer
+from cisisk.phone_services.auth import PageAuth, PageSession
 from cisisk.phone_services.objects import Text
 from cisisk.phone_services.pages import Pages
 from cisisk.phone_services.problems import NotShown
-from cisisk.phone_services.request import Asked
+from cisisk.phone_services.request import PhoneRequest
 from cisisk.phone_services.switching import KEPT_SECONDS, ProfileSwitch, Switches
 from cisisk.store import deployments, phone_logins, profiles, progress, service_sessions, users
 from cisisk.store.database import Database
-from cisisk.store.service_sessions import Desk, ServiceSession
+from cisisk.store.service_sessions import PhoneContext, ServiceSession
 from tests.unit.mobility.office import Office
 from tests.unit.phone_services.limits import seen
 
 MAC = Mac("AABBCCDDEE01")
-HEAD = ProfileHead(uuid="1", name="Desk 201", compatible_models=(), software_type=None)
+HEAD = ProfileHead(uuid="1", name="PhoneContext 201", compatible_models=(), software_type=None)
 SESSION = ServiceSession(mac=MAC, user_uuid="u", user_name="Anna", username="anna", ip="", created_at="", active_at="")
 
 LOGIN = PhoneLogin(
     uuid="1",
     mac=MAC,
-    phone_name="Desk 5",
+    phone_name="PhoneContext 5",
     location="Lisbon",
     user_uuid="u",
     username="anna",
     profile_uuid="1",
-    profile_name="Desk 201",
+    profile_name="PhoneContext 201",
     way=LoginWay.PHONE,
     home_sha256=None,
     requested_at="",
@@ -83,7 +83,7 @@ async def known_as(monkeypatch: pytest.MonkeyPatch, record: Record, state: Deplo
     return known
 
 
-async def asking(query: str = "", page: str = "profile-switch/progress") -> Asked:
+async def asking(query: str = "", page: str = "profile-switch/progress") -> PhoneRequest:
     url = f"/cisco/services/{page}?mac={MAC.digits}&{query}"
     return await request.read(make_mocked_request("GET", url, headers={"Host": "192.0.2.5"}), [], "")
 
@@ -98,7 +98,7 @@ class Scene:
         logins.log_in = lambda *_, **__: self._logged_in()
         logins.log_out = lambda *_, **__: self._logged_out()
         self.switches = Switches(logins, clock=lambda: self.now)
-        gate = Gate(db, PinLogin(db, Passwords()), Tickets())
+        gate = PageAuth(db, PinLogin(db, Passwords()), Tickets())
         self.pages = ProfileSwitch(db, gate, logins, self.switches)
 
     async def _logged_in(self) -> PhoneLogin:
@@ -110,13 +110,13 @@ class Scene:
         return replace(LOGIN, ended_by=outcome.uuid) if outcome else None
 
     async def begin(self) -> str:
-        visit = Visit(asked=await asking(), desk=Desk(mac=MAC), session=SESSION, is_new=False)
+        visit = PageSession(asked=await asking(), desk=PhoneContext(mac=MAC), session=SESSION, is_new=False)
         return self.switches.begin(visit, HEAD)
 
     async def end(self) -> str:
         return self.switches.end(await asking(), [LOGIN])
 
-    async def look(self, name: str) -> Answer:
+    async def look(self, name: str) -> PageAnswer:
         # The task of the switch comes to its end first.
         for _ in range(5):
             await asyncio.sleep(0)
@@ -143,7 +143,7 @@ def record(db: Database) -> Record:
         row = {"first_name": "A", "last_name": "A", "username": "anna", "email": "a@b", "lang": "en", "timezone": "UTC"}
         user = await users.create(db, SYSTEM, row, "$hash")
         profile = await profiles.create(
-            db, SYSTEM, {"user_uuid": user.uuid, "name": "Desk 201", "cnf_xml": b"<device/>"}
+            db, SYSTEM, {"user_uuid": user.uuid, "name": "PhoneContext 201", "cnf_xml": b"<device/>"}
         )
         plan = Plan(mac=MAC, content=b"<device/>", profile_uuid=profile.uuid, profile_name=profile.name)
         return await progress.record(db, SYSTEM, plan, None)
@@ -153,20 +153,20 @@ def record(db: Database) -> Record:
 
 async def test_a_login_is_told_once_its_switch_was_tried(scene: Scene, db: Database, record: Record) -> None:
     name = await scene.begin()
-    assert await scene.said(name) == ("Activating Desk 201. The phone restarts.", 2)
+    assert await scene.said(name) == ("Activating PhoneContext 201. The phone restarts.", 2)
     deployment = await record()
     await progress.written(db, SYSTEM, deployment, now())
     scene.outcome.set_result(deployment)
     await progress.restart_tried(db, deployment, RESTART_OK, "cgi-keys", "restart")
-    assert await scene.said(name) == ("Desk 201 is ready. The phone restarts now.", 2)
+    assert await scene.said(name) == ("PhoneContext 201 is ready. The phone restarts now.", 2)
 
 
 @pytest.mark.parametrize(
     ("state", "said", "again"),
     [
-        (DeploymentState.WRITTEN, "Desk 201 is ready. The phone restarts now.", 2),
-        (DeploymentState.FETCHED, "Desk 201 is active: this phone has taken it.", None),
-        (DeploymentState.CONFIRMED, "Desk 201 is active: this phone has taken it.", None),
+        (DeploymentState.WRITTEN, "PhoneContext 201 is ready. The phone restarts now.", 2),
+        (DeploymentState.FETCHED, "PhoneContext 201 is active: this phone has taken it.", None),
+        (DeploymentState.CONFIRMED, "PhoneContext 201 is active: this phone has taken it.", None),
         (DeploymentState.WAITING, "Error C10", 10),
         (DeploymentState.TIMED_OUT, "Error C10", 10),
         (DeploymentState.SUPERSEDED, "Error C11", None),
@@ -195,7 +195,7 @@ async def test_a_switch_that_waits_for_the_end_of_a_call_says_so(
 ) -> None:
     name = await scene.begin()
     scene.outcome.set_result(await known_as(monkeypatch, record, DeploymentState.DEFERRED, deferred_until=IDLE))
-    assert await scene.said(name) == ("Desk 201 will be activated as soon as the phone is in no call.", 10)
+    assert await scene.said(name) == ("PhoneContext 201 will be activated as soon as the phone is in no call.", 10)
 
 
 @pytest.mark.parametrize(
@@ -294,11 +294,13 @@ async def two_at_one_phone(db: Database) -> tuple[Office, PhoneLogin, PhoneLogin
 
 async def test_who_waits_for_a_phone_and_logs_out_does_not_log_out_who_is_on_it(db: Database) -> None:
     office, on_it, waiting = await two_at_one_phone(db)
-    gate = Mock(spec=Gate)
+    gate = Mock(spec=PageAuth)
     pages = ProfileSwitch(db, gate, office.logins, Switches(office.logins))
     session = replace(SESSION, user_uuid=waiting.user_uuid, username="yan")
     asked = await asking(page="profile-switch/logout")
-    await pages.logout(Visit(asked=asked, desk=Desk(mac=MAC, occupant="zoe"), session=session, is_new=False))
+    await pages.logout(
+        PageSession(asked=asked, desk=PhoneContext(mac=MAC, occupant="zoe"), session=session, is_new=False)
+    )
 
     async def is_called_off() -> bool:
         return await phone_logins.beginning_on(db, MAC) == []
@@ -310,7 +312,7 @@ async def test_who_waits_for_a_phone_and_logs_out_does_not_log_out_who_is_on_it(
 
 async def test_on_the_phone_the_one_is_logged_out_whom_the_question_named(db: Database) -> None:
     office, on_it, _ = await two_at_one_phone(db)
-    gate = Mock(spec=Gate)
+    gate = Mock(spec=PageAuth)
     gate.redeem.return_value = True
     pages = ProfileSwitch(db, gate, office.logins, Switches(office.logins))
     asked = await asking(page="profile-switch/leave")
@@ -332,10 +334,12 @@ async def test_who_is_on_a_phone_and_waits_for_another_profile_there_leaves_both
     office, on_it, _ = await two_at_one_phone(db)
     await office.profile(await users.get(db, on_it.user_uuid), "Another")
     await office.logins.log_in(SYSTEM, on_it.user_uuid, MAC, None, how=LoginWay.PHONE)
-    pages = ProfileSwitch(db, Mock(spec=Gate), office.logins, Switches(office.logins))
+    pages = ProfileSwitch(db, Mock(spec=PageAuth), office.logins, Switches(office.logins))
     session = replace(SESSION, user_uuid=on_it.user_uuid, username="zoe")
     asked = await asking(page="profile-switch/logout")
-    await pages.logout(Visit(asked=asked, desk=Desk(mac=MAC, occupant="zoe"), session=session, is_new=False))
+    await pages.logout(
+        PageSession(asked=asked, desk=PhoneContext(mac=MAC, occupant="zoe"), session=session, is_new=False)
+    )
 
     async def is_out() -> bool:
         return await office.logins.where(on_it.user_uuid) == []
@@ -367,7 +371,7 @@ async def test_old_switches_and_too_many_are_forgotten(scene: Scene, monkeypatch
 async def test_what_goes_wrong_in_cisisk_is_said_on_the_screen(
     db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, code: str
 ) -> None:
-    async def fail(*_: Any) -> Desk:
+    async def fail(*_: Any) -> PhoneContext:
         raise error
 
     monkeypatch.setattr(service_sessions, "desk", fail)

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from cisisk.model.errors import Invalid, NotFound
+from cisisk.model.listing import Listing
 from cisisk.provisioning import files
 from cisisk.provisioning.files import FileKind, kind_of
 from cisisk.provisioning.library import Library
-from cisisk.model.listing import Listing
 
 
 @pytest.mark.parametrize(

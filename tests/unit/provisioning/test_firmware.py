@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from cisisk.provisioning.firmware import load_findings
 from cisisk.model import sep_config
+from cisisk.provisioning.firmware import load_findings
 from cisisk.provisioning.library import Library
 
 LOAD = "SIP45.9-4-2SR3-1S"

@@ -4,15 +4,15 @@ from collections.abc import Coroutine
 
 import pytest
 
-from cisisk.provisioning.phone_locks import Turns
 from cisisk.model.mac import Mac
+from cisisk.provisioning.phone_locks import PhoneLocks
 
 ONE, OTHER = Mac("AABBCCDDEE01"), Mac("AABBCCDDEE02")
 
 
 @pytest.fixture
-def turns() -> Turns:
-    return Turns()
+def turns() -> PhoneLocks:
+    return PhoneLocks()
 
 
 async def until_idle() -> None:
@@ -24,12 +24,12 @@ async def until_idle() -> None:
 class Taker:
     """Somebody who takes a turn and gives it back when told."""
 
-    def __init__(self, turns: Turns, mac: Mac = ONE) -> None:
+    def __init__(self, turns: PhoneLocks, mac: Mac = ONE) -> None:
         self.turn: asyncio.Future[None] | None = None
         self.go = asyncio.Event()
         self.task = asyncio.create_task(self._take(turns, mac))
 
-    async def _take(self, turns: Turns, mac: Mac) -> None:
+    async def _take(self, turns: PhoneLocks, mac: Mac) -> None:
         async with turns.take(mac) as superseded:
             self.turn = superseded
             await self.go.wait()
@@ -40,7 +40,7 @@ class Taker:
         return None if self.turn is None else self.turn.done()
 
 
-async def test_turns_are_taken_one_at_a_time_in_the_order_of_their_coming(turns: Turns) -> None:
+async def test_turns_are_taken_one_at_a_time_in_the_order_of_their_coming(turns: PhoneLocks) -> None:
     takers = [Taker(turns) for _ in range(5)]
     for number, taker in enumerate(takers):
         await until_idle()
@@ -49,7 +49,7 @@ async def test_turns_are_taken_one_at_a_time_in_the_order_of_their_coming(turns:
     await asyncio.gather(*(taker.task for taker in takers))
 
 
-async def test_phones_do_not_wait_for_one_another(turns: Turns) -> None:
+async def test_phones_do_not_wait_for_one_another(turns: PhoneLocks) -> None:
     takers = [Taker(turns, ONE), Taker(turns, OTHER)]
     await until_idle()
     assert [taker.superseded for taker in takers] == [False, False]
@@ -58,7 +58,7 @@ async def test_phones_do_not_wait_for_one_another(turns: Turns) -> None:
     await asyncio.gather(*(taker.task for taker in takers))
 
 
-async def test_who_has_the_turn_learns_of_a_newer_one_at_once(turns: Turns) -> None:
+async def test_who_has_the_turn_learns_of_a_newer_one_at_once(turns: PhoneLocks) -> None:
     first = Taker(turns)
     await until_idle()
     assert first.superseded is False
@@ -72,7 +72,7 @@ async def test_who_has_the_turn_learns_of_a_newer_one_at_once(turns: Turns) -> N
     await second.task
 
 
-async def test_all_but_the_newest_are_superseded_when_their_turn_comes(turns: Turns) -> None:
+async def test_all_but_the_newest_are_superseded_when_their_turn_comes(turns: PhoneLocks) -> None:
     takers = [Taker(turns) for _ in range(4)]
     seen = []
     for taker in takers:
@@ -83,7 +83,7 @@ async def test_all_but_the_newest_are_superseded_when_their_turn_comes(turns: Tu
     assert seen == [True, True, True, False]
 
 
-async def test_who_comes_after_all_have_gone_supersedes_nobody(turns: Turns) -> None:
+async def test_who_comes_after_all_have_gone_supersedes_nobody(turns: PhoneLocks) -> None:
     first = Taker(turns)
     first.go.set()
     await first.task
@@ -94,7 +94,7 @@ async def test_who_comes_after_all_have_gone_supersedes_nobody(turns: Turns) -> 
     await second.task
 
 
-async def test_nothing_is_left_of_phones_that_nobody_switches(turns: Turns) -> None:
+async def test_nothing_is_left_of_phones_that_nobody_switches(turns: PhoneLocks) -> None:
     for number in range(50):
         taker = Taker(turns, Mac(f"AABBCCDDEE{number:02}"))
         taker.go.set()
@@ -102,7 +102,7 @@ async def test_nothing_is_left_of_phones_that_nobody_switches(turns: Turns) -> N
     assert turns._queues == {}
 
 
-async def test_one_who_fails_gives_its_turn_back(turns: Turns) -> None:
+async def test_one_who_fails_gives_its_turn_back(turns: PhoneLocks) -> None:
     async def fail() -> None:
         async with turns.take(ONE):
             raise KeyError
@@ -113,7 +113,7 @@ async def test_one_who_fails_gives_its_turn_back(turns: Turns) -> None:
 
 
 @pytest.mark.parametrize("who", [0, 1, 2])
-async def test_one_who_is_cancelled_holds_up_nobody(turns: Turns, who: int) -> None:
+async def test_one_who_is_cancelled_holds_up_nobody(turns: PhoneLocks, who: int) -> None:
     takers = [Taker(turns) for _ in range(3)]
     await until_idle()
     takers[who].task.cancel()
@@ -125,7 +125,7 @@ async def test_one_who_is_cancelled_holds_up_nobody(turns: Turns, who: int) -> N
     assert turns._queues == {}
 
 
-async def test_one_who_comes_while_the_last_leaves_finds_a_free_turn(turns: Turns) -> None:
+async def test_one_who_comes_while_the_last_leaves_finds_a_free_turn(turns: PhoneLocks) -> None:
     entered = []
 
     async def again() -> None:
@@ -141,7 +141,7 @@ async def test_one_who_comes_while_the_last_leaves_finds_a_free_turn(turns: Turn
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_in_a_storm_of_comings_and_cancellations_no_phone_is_taken_twice(turns: Turns, seed: int) -> None:
+async def test_in_a_storm_of_comings_and_cancellations_no_phone_is_taken_twice(turns: PhoneLocks, seed: int) -> None:
     chance = random.Random(seed)
     inside: set[Mac] = set()
     order: dict[Mac, list[int]] = {ONE: [], OTHER: []}

@@ -9,11 +9,11 @@ from typing import TypeAlias
 import pytest
 
 from cisisk.appliance.appliance import _phone_session
-from cisisk.config import PhoneHttp
-from cisisk.restart.execute import PhoneCommands
-from cisisk.model.target import NotRestarted, Target, Unreachable
+from cisisk.config import PhoneHttpSettings
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
+from cisisk.model.target import NotRestarted, Target, Unreachable
+from cisisk.restart.execute import PhoneCommands
 
 MAC = Mac.parse("001122334455")
 DONE = b'<CiscoIPPhoneResponse><ResponseItem Status="0" Data="Success" URL="Init:Services"/></CiscoIPPhoneResponse>'
@@ -41,7 +41,7 @@ async def call() -> AsyncIterator[Call]:
             server = await stack.enter_async_context(await asyncio.start_server(take, address, 0))
             port = server.sockets[0].getsockname()[1]
             target = Target(mac=MAC, address=address, model=None, software=Software.SIP)
-            await PhoneCommands(PhoneHttp(port=port, timeout=1), session).execute(
+            await PhoneCommands(PhoneHttpSettings(port=port, timeout=1), session).execute(
                 target, ["Init:Services"], timeout=SECONDS
             )
 

@@ -9,11 +9,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from cisisk.config import PhoneHttp
-from cisisk.restart.execute import PhoneCommands
-from cisisk.model.target import NotRestarted, Target, Unreachable
+from cisisk.config import PhoneHttpSettings
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
+from cisisk.model.target import NotRestarted, Target, Unreachable
+from cisisk.restart.execute import PhoneCommands
 
 PHONE = "127.0.0.1"
 MAC = Mac.parse("001122334455")
@@ -37,7 +37,7 @@ async def serve() -> AsyncIterator[Serve]:
             runners.append(runner)
             await runner.setup()
             await web.TCPSite(runner, PHONE, 0).start()
-            return PhoneCommands(PhoneHttp(port=runner.addresses[0][1], **{"timeout": 1, **settings}), session)  # type: ignore[arg-type]  # keys of the section
+            return PhoneCommands(PhoneHttpSettings(port=runner.addresses[0][1], **{"timeout": 1, **settings}), session)  # type: ignore[arg-type]  # keys of the section
 
         yield start
         for runner in runners:

@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from cisisk.restart.cgi_keys import MACROS
-from cisisk.restart.method import Restarts
-from cisisk.model.target import InCall, NotRestarted, Target, Unreachable
 from cisisk.model.catalogue import Family
 from cisisk.model.errors import ConfigurationError
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
+from cisisk.model.target import InCall, NotRestarted, Target, Unreachable
+from cisisk.restart.cgi_keys import MACROS
+from cisisk.restart.method import Restarts
 
 
 @dataclass

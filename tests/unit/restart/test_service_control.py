@@ -2,10 +2,10 @@
 
 import pytest
 
-from cisisk.model.target import Target
-from cisisk.restart.service_control import action_for, body
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
+from cisisk.model.target import Target
+from cisisk.restart.service_control import action_for, body
 from tests.e2e.premises import config
 
 

@@ -10,20 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cisisk.config import PhoneSip
-from cisisk.model.target import NotRestarted, Registration, Target, Unreachable
-from cisisk.restart.sip_notify import SipNotify
-from cisisk.sip import digest
-from cisisk.sip import message
-from cisisk.sip.message import Request, Response
-from cisisk.sip.transaction import SipClient, Timers, read_stream
+from cisisk.config import PhoneSipSettings
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
+from cisisk.model.target import NotRestarted, Registration, Target, Unreachable
+from cisisk.restart.sip_notify import SipNotify
+from cisisk.sip import digest, message
+from cisisk.sip.message import SipRequest, SipResponse
+from cisisk.sip.transaction import SipClient, Timers, read_stream
 
 PHONE = "127.0.0.1"
 FAST = Timers(t1=0.02, t2=0.05, t4=0.2)
 CALL_ID = "0017e0aa-bbcc0002@192.0.2.7"
-Reply = Callable[[Request, int], list[tuple[int, dict[str, str]]]]
+Reply = Callable[[SipRequest, int], list[tuple[int, dict[str, str]]]]
 """What a phone answers to the n-th message, each with more headers; ``Via`` and the like can be replaced."""
 
 
@@ -52,12 +51,12 @@ def always(*statuses: int, **headers: str) -> Reply:
     return lambda _request, _number: [(status, headers) for status in statuses]
 
 
-def answers(request: Request, replies: list[tuple[int, dict[str, str]]]) -> Iterator[bytes]:
+def answers(request: SipRequest, replies: list[tuple[int, dict[str, str]]]) -> Iterator[bytes]:
     for status, more in replies:
         headers = {name: request.get(name) or "" for name in ("Via", "From", "To", "Call-ID", "CSeq")} | {
             name.replace("_", "-"): value for name, value in more.items()
         }
-        yield Response(tuple(headers.items()), status=status).render()
+        yield SipResponse(tuple(headers.items()), status=status).render()
 
 
 class UdpPhone(asyncio.DatagramProtocol):
@@ -65,7 +64,7 @@ class UdpPhone(asyncio.DatagramProtocol):
 
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
-        self.heard: list[Request] = []
+        self.heard: list[SipRequest] = []
         self.errors: list[Exception] = []
         self.transport: asyncio.DatagramTransport | None = None
         self.answers_through: asyncio.DatagramTransport | None = None
@@ -75,7 +74,7 @@ class UdpPhone(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         request = message.parse(data)
-        assert isinstance(request, Request)
+        assert isinstance(request, SipRequest)
         self.heard.append(request)
         assert self.answers_through is not None
         for wire in answers(request, self.reply(request, len(self.heard))):
@@ -91,18 +90,18 @@ async def udp(
     port = transport.get_extra_info("sockname")[1]
     try:
         async with SipClient(FAST) as client:
-            yield phone, SipNotify(client, PhoneSip(port=port, timeout=seconds, **settings))  # type: ignore[arg-type]  # tests wait less than a second
+            yield phone, SipNotify(client, PhoneSipSettings(port=port, timeout=seconds, **settings))  # type: ignore[arg-type]  # tests wait less than a second
     finally:
         transport.close()
 
 
 @asynccontextmanager
-async def tcp(reply: Reply, prefix: bytes = b"") -> AsyncIterator[tuple[list[Request], SipNotify]]:
-    heard: list[Request] = []
+async def tcp(reply: Reply, prefix: bytes = b"") -> AsyncIterator[tuple[list[SipRequest], SipNotify]]:
+    heard: list[SipRequest] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while isinstance(request := await read_stream(reader), Request):
+            while isinstance(request := await read_stream(reader), SipRequest):
                 heard.append(request)
                 writer.write(prefix + b"".join(answers(request, reply(request, len(heard)))))
                 if not reply(request, len(heard)):
@@ -115,7 +114,7 @@ async def tcp(reply: Reply, prefix: bytes = b"") -> AsyncIterator[tuple[list[Req
     server = await asyncio.start_server(serve, PHONE, 0)
     try:
         async with SipClient(FAST) as client:
-            yield heard, SipNotify(client, PhoneSip(port=server.sockets[0].getsockname()[1], timeout=1))
+            yield heard, SipNotify(client, PhoneSipSettings(port=server.sockets[0].getsockname()[1], timeout=1))
     finally:
         server.close()
 
@@ -162,7 +161,7 @@ async def test_a_7960_with_a_sip_image_is_told_to_check_sync_without_a_body() ->
 
 
 async def test_over_udp_it_is_sent_again_until_it_is_answered_and_a_provisional_answer_slows_that_down() -> None:
-    def reply(_request: Request, number: int) -> list[tuple[int, dict[str, str]]]:
+    def reply(_request: SipRequest, number: int) -> list[tuple[int, dict[str, str]]]:
         return {3: [(100, {})], 5: [(200, {})]}.get(number, [])
 
     async with udp(reply) as (phone, notify):
@@ -266,7 +265,7 @@ async def test_a_closed_port_is_noticed_at_once(transport: int) -> None:
     with nobody() as port:
         async with SipClient(FAST) as client:
             with pytest.raises(Unreachable, match="nobody answers SIP at"):
-                await SipNotify(client, PhoneSip(port=port, timeout=30)).restart(
+                await SipNotify(client, PhoneSipSettings(port=port, timeout=30)).restart(
                     replace(REGISTERED, served=config(transport))
                 )
 
@@ -275,7 +274,7 @@ async def test_a_closed_port_is_noticed_at_once(transport: int) -> None:
 async def test_a_challenge_is_answered_with_the_configured_credentials(status: int) -> None:
     asks, answers = digest.CHALLENGED[status]
 
-    def reply(request: Request, number: int) -> list[tuple[int, dict[str, str]]]:
+    def reply(request: SipRequest, number: int) -> list[tuple[int, dict[str, str]]]:
         return [(200, {})] if request.get(answers) else [(status, {asks: 'Digest realm="phone",nonce="1",qop="auth"'})]
 
     async with udp(reply, username="admin", password="secret") as (phone, notify):
@@ -338,7 +337,7 @@ async def test_a_connection_that_brings_no_sip_is_told() -> None:
 async def test_a_phone_that_cannot_be_told_from_here_is_not_asked(target: Target, reason: str) -> None:
     async with SipClient(FAST) as client:
         with pytest.raises(NotRestarted, match=reason):
-            await SipNotify(client, PhoneSip()).restart(target)
+            await SipNotify(client, PhoneSipSettings()).restart(target)
 
 
 HOSTILE = st.text(st.one_of(st.sampled_from("\r\n\0{}=<>@:; "), st.characters()), max_size=30)
@@ -368,4 +367,4 @@ async def test_no_registration_adds_a_header_or_a_line_of_the_body(registration:
 
 
 def test_the_password_is_in_no_text() -> None:
-    assert "secret" not in repr(PhoneSip(username="admin", password="secret"))
+    assert "secret" not in repr(PhoneSipSettings(username="admin", password="secret"))

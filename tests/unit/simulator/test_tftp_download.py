@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cisisk.provisioning.tftp import wire
-from cisisk.simulator.tftp_download import Download, FileAbsent, TransferFailed
+from cisisk.simulator.tftp_download import FileAbsent, TftpDownload, TransferFailed
 
 SERVER = ("127.0.0.1", 69)
 TID = ("127.0.0.1", 40001)
@@ -18,7 +18,7 @@ def blocks(content: bytes, blksize: int = 512) -> list[bytes]:
 @given(size=st.integers(0, 1600), repeats=st.lists(st.integers(1, 3), min_size=4, max_size=4))
 def test_repeated_blocks_are_acknowledged_and_stored_once(size: int, repeats: list[int]) -> None:
     content = bytes(number % 251 for number in range(size))
-    download = Download("f", server=SERVER)
+    download = TftpDownload("f", server=SERVER)
     for number, block in enumerate(blocks(content)):
         for _ in range(repeats[number]):
             assert download.take(block, TID) == wire.ack(number + 1)
@@ -27,7 +27,7 @@ def test_repeated_blocks_are_acknowledged_and_stored_once(size: int, repeats: li
 
 
 def test_block_numbers_continue_with_0_after_65535() -> None:
-    download = Download("f", server=SERVER, options={"blksize": 8})
+    download = TftpDownload("f", server=SERVER, options={"blksize": 8})
     assert download.take(wire.oack({"blksize": 8}), TID) == wire.ack(0)
     for number in range(1, 65_540):
         assert download.take(wire.data(number, b"8 octets"), TID) == wire.ack(number)
@@ -37,7 +37,7 @@ def test_block_numbers_continue_with_0_after_65535() -> None:
 
 
 def test_a_block_from_another_port_is_answered_with_error_5_and_not_stored() -> None:
-    download = Download("f", server=SERVER)
+    download = TftpDownload("f", server=SERVER)
     download.take(wire.data(1, b"a" * 512), TID)
     answer = download.take(wire.data(2, b"stray"), ("127.0.0.1", 40002))
     assert answer is not None
@@ -47,7 +47,7 @@ def test_a_block_from_another_port_is_answered_with_error_5_and_not_stored() -> 
 
 
 def test_an_error_from_another_port_is_not_answered() -> None:
-    download = Download("f", server=SERVER)
+    download = TftpDownload("f", server=SERVER)
     download.take(wire.data(1, b"a" * 512), TID)
     assert download.take(wire.error(wire.ErrorCode.NOT_FOUND, ""), ("127.0.0.1", 40002)) is None
     assert not download.complete
@@ -62,7 +62,7 @@ def test_an_error_from_another_port_is_not_answered() -> None:
     ],
 )
 def test_what_cannot_open_the_transfer_is_turned_away(packet: bytes, sender: tuple[str, int]) -> None:
-    download = Download("f", server=SERVER)
+    download = TftpDownload("f", server=SERVER)
     answer = download.take(packet, sender)
     assert answer is not None
     assert wire.parse(answer) == UNKNOWN_TID
@@ -71,9 +71,9 @@ def test_what_cannot_open_the_transfer_is_turned_away(packet: bytes, sender: tup
 
 def test_error_1_means_absent_and_any_other_error_a_failure() -> None:
     with pytest.raises(FileAbsent):
-        Download("f", server=SERVER).take(wire.error(wire.ErrorCode.NOT_FOUND, "none"), TID)
+        TftpDownload("f", server=SERVER).take(wire.error(wire.ErrorCode.NOT_FOUND, "none"), TID)
     with pytest.raises(TransferFailed, match="error 2: no"):
-        Download("f", server=SERVER).take(wire.error(wire.ErrorCode.ACCESS_VIOLATION, "no"), TID)
+        TftpDownload("f", server=SERVER).take(wire.error(wire.ErrorCode.ACCESS_VIOLATION, "no"), TID)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_error_1_means_absent_and_any_other_error_a_failure() -> None:
     ],
 )
 def test_what_the_server_may_not_send_ends_the_transfer(packet: bytes, code: wire.ErrorCode) -> None:
-    download = Download("f", server=SERVER, options={"blksize": 1024, "tsize": 0}, max_bytes=4096)
+    download = TftpDownload("f", server=SERVER, options={"blksize": 1024, "tsize": 0}, max_bytes=4096)
     with pytest.raises(TransferFailed) as failure:
         download.take(packet, TID)
     assert failure.value.farewell is not None
@@ -98,14 +98,14 @@ def test_what_the_server_may_not_send_ends_the_transfer(packet: bytes, code: wir
 
 
 def test_a_file_that_grows_over_the_limit_ends_the_transfer() -> None:
-    download = Download("f", server=SERVER, max_bytes=600)
+    download = TftpDownload("f", server=SERVER, max_bytes=600)
     download.take(wire.data(1, b"a" * 512), TID)
     with pytest.raises(TransferFailed, match="larger than 600"):
         download.take(wire.data(2, b"b" * 100), TID)
 
 
 def test_a_repeated_option_answer_is_acknowledged_only_before_the_first_block() -> None:
-    download = Download("f", server=SERVER, options={"blksize": 1024})
+    download = TftpDownload("f", server=SERVER, options={"blksize": 1024})
     oack = wire.oack({"blksize": 1000})
     assert download.take(oack, TID) == wire.ack(0)
     assert download.take(oack, TID) == wire.ack(0)
@@ -115,7 +115,7 @@ def test_a_repeated_option_answer_is_acknowledged_only_before_the_first_block() 
 
 @given(st.lists(st.binary(max_size=600)))
 def test_no_datagram_breaks_a_download(datagrams: list[bytes]) -> None:
-    download = Download("f", server=SERVER, options={"blksize": 600, "tsize": 0})
+    download = TftpDownload("f", server=SERVER, options={"blksize": 600, "tsize": 0})
     try:
         for datagram in datagrams:
             download.take(datagram, TID)

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cisisk.sip import digest
-from cisisk.sip import message
-from cisisk.sip.message import MAX_BYTES, MAX_HEADERS, Malformed, Request, Response, Unsendable
+from cisisk.sip import digest, message
+from cisisk.sip.message import MAX_BYTES, MAX_HEADERS, MalformedSip, SipRequest, SipResponse, Unsendable
 
 NOTIFY = (
     b"NOTIFY sip:1001@192.0.2.7:5060 SIP/2.0\r\nv: SIP/2.0/UDP 192.0.2.5:5060;branch=z9hG4bK1\r\nSubject : I know\r\n"
@@ -15,13 +14,13 @@ NOTIFY = (
 HOSTILE = st.text(st.one_of(st.sampled_from('\r\n\0:;,<>@" \t\\={}'), st.characters()), max_size=40)
 
 
-def response(*headers: tuple[str, str], status: int = 200) -> Response:
-    return Response(headers, status=status)
+def response(*headers: tuple[str, str], status: int = 200) -> SipResponse:
+    return SipResponse(headers, status=status)
 
 
 def test_a_request_is_read_with_compact_names_folded_lines_and_only_its_own_body() -> None:
     read = message.parse(NOTIFY)
-    assert isinstance(read, Request)
+    assert isinstance(read, SipRequest)
     assert (read.method, read.uri, read.body) == ("NOTIFY", "sip:1001@192.0.2.7:5060", b"abc")
     assert read.get("subject") == "I know you are there"
     assert message.branch(read) == "z9hG4bK1"
@@ -32,7 +31,7 @@ def test_a_response_is_read_with_or_without_a_reason() -> None:
     for start, reason in ((b"SIP/2.0 481 Call/Transaction Does Not Exist", "Call/Transaction Does Not Exist"),
                           (b"SIP/2.0 481 ", "")):  # fmt: skip
         read = message.parse(start + b"\r\n\r\n")
-        assert isinstance(read, Response)
+        assert isinstance(read, SipResponse)
         assert (read.status, read.reason) == (481, reason)
 
 
@@ -60,7 +59,7 @@ def test_a_response_is_read_with_or_without_a_reason() -> None:
     ],
 )
 def test_what_is_no_message_or_too_much_of_one_is_refused(data: bytes) -> None:
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedSip):
         message.parse(data)
 
 
@@ -69,7 +68,7 @@ def test_any_bytes_are_read_or_refused(data: bytes, cut: int) -> None:
     for candidate in (data, NOTIFY[:cut] + data + NOTIFY[cut:]):
         try:
             read = message.parse(candidate)
-        except Malformed:
+        except MalformedSip:
             continue
         assert len(read.headers) <= MAX_HEADERS
         assert not any(character in value for _, value in read.headers for character in "\r\n\0")
@@ -79,11 +78,11 @@ def test_any_bytes_are_read_or_refused(data: bytes, cut: int) -> None:
 def test_no_value_adds_a_header_to_a_request(user: str, value: str, body: bytes) -> None:
     try:
         uri = f"sip:{message.user_part(user)}@192.0.2.7"
-        wire = Request((("To", f"<{uri}>"), ("X-Any", value)), body, method="NOTIFY", uri=uri).render()
+        wire = SipRequest((("To", f"<{uri}>"), ("X-Any", value)), body, method="NOTIFY", uri=uri).render()
     except Unsendable:
         return
     read = message.parse(wire)
-    assert isinstance(read, Request)
+    assert isinstance(read, SipRequest)
     assert [name for name, _ in read.headers] == ["To", "X-Any", "Content-Length"]
     assert (read.uri, read.get("X-Any"), read.body) == (uri, value.strip(" \t"), body)
 
@@ -100,15 +99,15 @@ def test_no_user_leaves_its_place_in_a_uri(user: str) -> None:
 @pytest.mark.parametrize(
     "request_",
     [
-        Request((), method="NO TIFY", uri="sip:a@b"),
-        Request((), method="NOTIFY", uri="sip:a b"),
-        Request((), method="NOTIFY", uri="sip:a\r\nb"),
-        Request((("Bad name", "x"),), method="NOTIFY", uri="sip:a@b"),
-        Request((("Content-Length", "5"),), method="NOTIFY", uri="sip:a@b"),
-        Request((("To", "\ud800"),), method="NOTIFY", uri="sip:a@b"),
+        SipRequest((), method="NO TIFY", uri="sip:a@b"),
+        SipRequest((), method="NOTIFY", uri="sip:a b"),
+        SipRequest((), method="NOTIFY", uri="sip:a\r\nb"),
+        SipRequest((("Bad name", "x"),), method="NOTIFY", uri="sip:a@b"),
+        SipRequest((("Content-Length", "5"),), method="NOTIFY", uri="sip:a@b"),
+        SipRequest((("To", "\ud800"),), method="NOTIFY", uri="sip:a@b"),
     ],
 )
-def test_what_would_break_a_request_is_not_sent(request_: Request) -> None:
+def test_what_would_break_a_request_is_not_sent(request_: SipRequest) -> None:
     with pytest.raises(Unsendable):
         request_.render()
 
@@ -184,7 +183,7 @@ def test_no_challenge_and_no_username_breaks_out_of_the_answer(realm: str, nonce
     challenge = digest.Challenge(realm=realm, nonce=nonce, opaque=None, algorithm=None, with_qop=True)
     try:
         answer = digest.answer(challenge, method="NOTIFY", uri="sip:a@b", username=username, password="p", cnonce="c")
-        wire = Response((("Authorization", answer),), status=200).render()
+        wire = SipResponse((("Authorization", answer),), status=200).render()
     except Unsendable:
         return
     assert len(message.parse(wire).headers) == 2

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
 from cisisk.model.user import SUPERADMIN_PERMISSION, Actor, User
 from cisisk.store import audit, permissions, profiles, users
 from cisisk.store.audit import AuditEntry
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
 
 NewUser = Callable[..., Awaitable[User]]
 NewProfile = Callable[..., Awaitable[Profile]]

@@ -13,6 +13,7 @@ from cisisk.model.contact import CompanyContact, PersonalContact
 from cisisk.model.deployment import Deployment
 from cisisk.model.extension import Extension, UserExtension
 from cisisk.model.kem import Kem
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.profile import Profile
@@ -33,7 +34,6 @@ from cisisk.store import (
     users,
 )
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
 from tests.unit.plans import plan
 
 SECRET = "sentinel7331"

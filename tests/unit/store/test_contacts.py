@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from cisisk.model.contact import PersonalContact
 from cisisk.model.errors import Conflict, Invalid, NotFound, Stale
+from cisisk.model.listing import Listing
 from cisisk.model.revision import entity_tag
 from cisisk.model.user import Actor, User
 from cisisk.store import contacts, users
 from cisisk.store.audit import AuditEntry
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
 
 NOTHING = "99999999-9999-9999-9999-999999999999"
 NewContact = Callable[..., Awaitable[PersonalContact]]

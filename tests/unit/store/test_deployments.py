@@ -17,12 +17,12 @@ from cisisk.model.deployment import (
     StepName,
 )
 from cisisk.model.errors import NotFound
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
 from cisisk.model.user import Actor, User
 from cisisk.store import configs, database, deployments, phones, profiles, progress, steps
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
 from cisisk.store.progress import Delivery
 from tests.unit.plans import plan
 

@@ -2,13 +2,13 @@ from typing import Any
 
 import pytest
 
-from cisisk.model.discovery import Discovery, Revealed
+from cisisk.model.discovery import DiscoveredPhone, DiscoveryHints
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.user import Actor
 from cisisk.store import fetches, phones
 from cisisk.store.database import Database
 from cisisk.store.fetches import Row, Wanted
-from cisisk.model.listing import Listing
 from cisisk.store.phones import Sighting
 
 MAC, OTHER = Mac("AABBCCDDEE01"), Mac("AABBCCDDEE02")
@@ -174,7 +174,7 @@ async def test_what_phones_asked_for_is_told_in_order_and_without_those_of_other
 
 # Discovered phones
 
-FOUND = Discovery(at="2026-06-28T12:00:00.000Z", revealed=Revealed(protocols=("tftp",), models=("7942",)))
+FOUND = DiscoveredPhone(at="2026-06-28T12:00:00.000Z", revealed=DiscoveryHints(protocols=("tftp",), models=("7942",)))
 
 
 async def test_a_discovered_phone_is_in_the_inventory_until_somebody_makes_it_an_ordinary_one(
@@ -241,7 +241,7 @@ async def test_what_a_discovered_phone_reveals_later_is_kept(db: Database, actor
     await fetches.add(db, [row(0), row(1, peer="192.0.2.8")])
     assert await phones.discovered_since(db, 0) == {MAC: ("192.0.2.7", FOUND)}
     assert await phones.discovered_since(db, 1) == {}
-    later = Discovery(at=FOUND.at, revealed=FOUND.revealed.and_then(Revealed(software="SCCP", signed=True)))
+    later = DiscoveredPhone(at=FOUND.at, revealed=FOUND.revealed.and_then(DiscoveryHints(software="SCCP", signed=True)))
     await phones.learn(db, {MAC: later, OTHER: later})
     assert (await phones.get(db, MAC)).discovery == later
-    assert Discovery.from_json(later.to_json()) == later
+    assert DiscoveredPhone.from_json(later.to_json()) == later

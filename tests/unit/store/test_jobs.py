@@ -9,18 +9,18 @@ import pytest
 from cisisk.model.clock import now
 from cisisk.model.deployment import RESTART_OK, Deployment, DeploymentState, OnTimeout, Policy, StepName
 from cisisk.model.errors import Conflict, NotFound
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
-from cisisk.model.switch_job import JobState, NewRow, Pace, SwitchJob
+from cisisk.model.switch_job import JobState, NewRow, RolloutPlan, SwitchJob
 from cisisk.model.user import Actor, User
 from cisisk.store import audit, jobs, profiles, progress
 from cisisk.store.database import Database
-from cisisk.store.jobs import Outcome
-from cisisk.model.listing import Listing
+from cisisk.store.jobs import RowOutcome
 from tests.unit.plans import plan
 
 POLICY = Policy(when="idle", on_timeout=OnTimeout.ROLLBACK)
-PACE = Pace(canary=1, wave=2, concurrency=3, min_confirmed=0.5)
+PACE = RolloutPlan(canary=1, wave=2, concurrency=3, min_confirmed=0.5)
 CONFIG = b"<device/>"
 
 
@@ -88,9 +88,9 @@ async def test_rows_are_told_by_what_has_become_of_them(db: Database, actor: Act
     ended = await jobs.settle(
         db,
         [
-            Outcome((job.uuid, 1), fetched.uuid, None),
-            Outcome((job.uuid, 2), written.uuid, None),
-            Outcome((job.uuid, 3), None, "It does not fit"),
+            RowOutcome((job.uuid, 1), fetched.uuid, None),
+            RowOutcome((job.uuid, 2), written.uuid, None),
+            RowOutcome((job.uuid, 3), None, "It does not fit"),
         ],
     )
     assert ended == {fetched.uuid: DeploymentState.FETCHED}
@@ -117,7 +117,7 @@ async def test_a_phone_waits_in_one_running_job_only(db: Database, actor: Actor,
         await new_job(db, actor, profile, (2, 3))
     # Whoever waits for nothing any more may.
     await jobs.begin(db, first.uuid, [2])
-    await jobs.settle(db, [Outcome((first.uuid, 2), None, "no")])
+    await jobs.settle(db, [RowOutcome((first.uuid, 2), None, "no")])
     second = await new_job(db, actor, profile, (2, 3))
     await jobs.pause(db, actor, second.uuid)
     third = await new_job(db, actor, profile, (3,))
@@ -173,7 +173,7 @@ async def test_another_profile_or_a_rollback_is_not_the_jobs_own(
 async def test_a_job_is_halted_and_goes_on(db: Database, actor: Actor, profile: Profile) -> None:
     job = await new_job(db, actor, profile)
     await jobs.begin(db, job.uuid, [1])
-    await jobs.settle(db, [Outcome((job.uuid, 1), None, "no")])
+    await jobs.settle(db, [RowOutcome((job.uuid, 1), None, "no")])
     assert await jobs.stop(db, job.uuid, "Too few")
     stopped = await jobs.get(db, job.uuid)
     assert (stopped.state, stopped.told, stopped.ended_at) == (JobState.STOPPED, "Too few", None)
@@ -204,10 +204,10 @@ async def test_a_cancelled_job_says_which_switches_have_not_begun(db: Database, 
         db, actor, replace(plan(phone(1), profile, CONFIG), deferred_until="2999-01-01T00:00:00.000Z"), None
     )
     late = await progress.record(db, actor, replace(plan(phone(2), profile, CONFIG), deferred_until="idle"), None)
-    await jobs.settle(db, [Outcome((job.uuid, 1), deferred.uuid, None)])
+    await jobs.settle(db, [RowOutcome((job.uuid, 1), deferred.uuid, None)])
     assert await jobs.cancel(db, actor, job.uuid) == [deferred.uuid]
     assert [state for state, _ in await states(db, job)] == ["deferred", "starting", "cancelled"]
-    await jobs.settle(db, [Outcome((job.uuid, 2), late.uuid, None)])
+    await jobs.settle(db, [RowOutcome((job.uuid, 2), late.uuid, None)])
     assert await jobs.deferred_for_nothing(db, [late.uuid]) == [late.uuid]
     assert await audited(db) == ["switch_job.created", "switch_job.cancelled"]
 

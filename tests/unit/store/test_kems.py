@@ -1,15 +1,15 @@
 import pytest
 
-from cisisk.model.discovery import Discovery, Revealed
+from cisisk.model.discovery import DiscoveredPhone, DiscoveryHints
 from cisisk.model.errors import Invalid, NotFound
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.user import Actor
 from cisisk.store import kems, phones
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
 
 OTHER = Mac("AABBCCDDEE02")
-FOUND = Discovery(at="2026-06-28T12:00:00.000Z", revealed=Revealed())
+FOUND = DiscoveredPhone(at="2026-06-28T12:00:00.000Z", revealed=DiscoveryHints())
 
 
 async def test_a_module_knows_its_phone_and_those_beside_it(db: Database, actor: Actor, mac: Mac) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from cisisk.model.errors import Conflict
+from cisisk.model.listing import Listing
 from cisisk.model.user import SUPERADMIN_PERMISSION, Actor, User
 from cisisk.store import permissions, users
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
 
 Way = Callable[[Database, Actor, User], Awaitable[object]]
 

@@ -5,13 +5,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cisisk.model.errors import Invalid
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.user import Actor, User
 from cisisk.store import audit, contacts, extensions, kems, permissions, phones, profiles, services, users
 from cisisk.store.database import Database
-from cisisk.store.listing import Source
-from cisisk.model.listing import Listing
+from cisisk.store.listing import ListSource
 from cisisk.store.phones import Sighting
 
 SOURCES = {
@@ -61,7 +61,7 @@ async def filled(db: Database, actor: Actor, superadmin: User, new_user: Any, ne
 
 
 @each_source
-async def test_every_offered_column_sorts_both_ways(filled: Database, source: Source[Any]) -> None:
+async def test_every_offered_column_sorts_both_ways(filled: Database, source: ListSource[Any]) -> None:
     whole = await source.page(filled, Listing())
     assert whole.total == len(whole.items) >= 4
     for column in offered(source):
@@ -73,7 +73,7 @@ async def test_every_offered_column_sorts_both_ways(filled: Database, source: So
             assert page.total == whole.total
 
 
-def offered(source: Source[Any]) -> list[str]:
+def offered(source: ListSource[Any]) -> list[str]:
     return [column.rpartition(".")[2] for column in source.sortable]
 
 
@@ -96,7 +96,7 @@ NOT_OFFERED = [
 
 
 @each_source
-async def test_a_column_that_is_not_offered_is_refused_by_name(db: Database, source: Source[Any]) -> None:
+async def test_a_column_that_is_not_offered_is_refused_by_name(db: Database, source: ListSource[Any]) -> None:
     for sort in NOT_OFFERED:
         with pytest.raises(Invalid, match=r"^sort: Sort by one of .*, with - before it to reverse$") as refused:
             await source.page(db, Listing(sort=sort))
@@ -105,12 +105,12 @@ async def test_a_column_that_is_not_offered_is_refused_by_name(db: Database, sou
 
 
 @each_source
-async def test_no_sort_and_an_empty_one_are_the_usual_order(filled: Database, source: Source[Any]) -> None:
+async def test_no_sort_and_an_empty_one_are_the_usual_order(filled: Database, source: ListSource[Any]) -> None:
     assert await source.page(filled, Listing(sort="")) == await source.page(filled, Listing())
 
 
 @each_source
-async def test_the_pages_together_are_the_list(filled: Database, source: Source[Any]) -> None:
+async def test_the_pages_together_are_the_list(filled: Database, source: ListSource[Any]) -> None:
     whole = await source.page(filled, Listing())
     for size in (1, 2, 3, 100):
         together = []
@@ -123,7 +123,7 @@ async def test_the_pages_together_are_the_list(filled: Database, source: Source[
 
 
 @each_source
-async def test_an_offset_alone_leaves_out_the_first(filled: Database, source: Source[Any]) -> None:
+async def test_an_offset_alone_leaves_out_the_first(filled: Database, source: ListSource[Any]) -> None:
     whole = await source.page(filled, Listing())
     assert (await source.page(filled, Listing(offset=1))).items == whole.items[1:]
     beyond = await source.page(filled, Listing(offset=whole.total))
@@ -174,7 +174,7 @@ async def test_the_searched_text_is_taken_literally(
 @given(name=st.text(alphabet="ab%_\\'", max_size=6), q=st.text(alphabet="ab%_\\'", min_size=1, max_size=3))
 async def test_what_contains_the_text_is_found_and_nothing_else(db: Database, name: str, q: str) -> None:
     literal = name.replace("'", "''")
-    source = Source(
+    source = ListSource(
         select=f"SELECT value FROM (SELECT '{literal}' AS value)",  # noqa: S608 -- quoted
         searched=("value",),
         sortable=(),

@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 
 from cisisk.model.errors import Conflict, Invalid, NotFound, Stale
+from cisisk.model.listing import Listing
 from cisisk.model.revision import entity_tag
 from cisisk.model.user import SUPERADMIN_PERMISSION, Actor, User
 from cisisk.store import permissions, users
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
 
 NOTHING = "99999999-9999-9999-9999-999999999999"
 

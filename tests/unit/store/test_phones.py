@@ -3,13 +3,13 @@ import sqlite3
 import pytest
 
 from cisisk.model.errors import Conflict, NotFound, Stale
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.revision import entity_tag
 from cisisk.model.user import Actor
 from cisisk.store import phones
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
 from cisisk.store.phones import Sighting
 
 COLUMNS = {

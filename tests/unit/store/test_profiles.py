@@ -5,13 +5,13 @@ import pytest
 
 from cisisk.model.clock import now
 from cisisk.model.errors import Invalid, NotFound, Stale
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.revision import entity_tag
 from cisisk.model.user import Actor, User
 from cisisk.store import deployments, phones, profiles, progress, users
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
 from tests.unit.plans import plan
 
 NOTHING = "99999999-9999-9999-9999-999999999999"

@@ -6,14 +6,14 @@ from cisisk.model.user import Actor
 from cisisk.store import phones, pins, profiles, service_sessions
 from cisisk.store.database import Database
 from cisisk.store.phones import Sighting
-from cisisk.store.service_sessions import Desk
+from cisisk.store.service_sessions import PhoneContext
 from tests.unit.store.conftest import NewProfile, NewUser
 
 MOMENT = "2026-06-28T12:00:00.000Z"
 
 
 async def test_of_an_unknown_phone_nothing_is_known(db: Database, mac: Mac) -> None:
-    assert await service_sessions.desk(db, mac) == Desk(mac=mac)
+    assert await service_sessions.desk(db, mac) == PhoneContext(mac=mac)
 
 
 async def test_a_phone_is_where_it_was_entered_and_where_it_took_a_file(db: Database, actor: Actor, mac: Mac) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from cisisk.model.clock import now, timestamp
 from cisisk.model.errors import Conflict, Invalid, NotFound, Stale
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.phone_login import ReturnedTo
 from cisisk.model.revision import entity_tag
@@ -14,7 +15,6 @@ from cisisk.model.site import EmergencyCall
 from cisisk.model.user import Actor
 from cisisk.store import migrations, phones, profiles, sites
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
 from tests.unit.store.conftest import LastEntry, NewProfile, NewUser
 
 

@@ -3,11 +3,11 @@ from typing import Any
 import pytest
 
 from cisisk.model.errors import Conflict, NotFound, Stale
+from cisisk.model.listing import Listing
 from cisisk.model.revision import entity_tag
 from cisisk.model.user import Actor, User
 from cisisk.store import users
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
 
 NOBODY = "99999999-9999-9999-9999-999999999999"
 

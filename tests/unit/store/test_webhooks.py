@@ -7,14 +7,14 @@ import pytest
 
 from cisisk.model.deployment import StepName
 from cisisk.model.errors import Conflict, NotFound, Stale
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.revision import entity_tag
 from cisisk.model.user import Actor
 from cisisk.model.webhook import DeliveryState, Webhook, WebhookDelivery, new_secret
 from cisisk.store import webhooks as store
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
-from cisisk.store.webhooks import Due, Message, Tried
+from cisisk.store.webhooks import Due, Tried, WebhookMessage
 from tests.deployed import deployment, happened
 from tests.unit.store.conftest import LastEntry
 
@@ -31,7 +31,7 @@ async def made(db: Database, actor: Actor, **columns: Any) -> Webhook:
 async def owed(db: Database, webhook: Webhook, *bodies: str) -> None:
     """Let a webhook be owed these messages."""
     current = await store.get(db, webhook.uuid)
-    messages = [Message(uuid=str(uuid4()), body=body, deployment="d", step=StepName.FETCHED) for body in bodies]
+    messages = [WebhookMessage(uuid=str(uuid4()), body=body, deployment="d", step=StepName.FETCHED) for body in bodies]
     await store.take_up(db, current, current.considered, messages)
 
 
@@ -107,7 +107,7 @@ async def test_a_new_webhook_is_told_of_what_happens_from_now_on(db: Database, a
 async def test_what_was_changed_meanwhile_is_considered_anew(db: Database, actor: Actor) -> None:
     webhook = await made(db, actor)
     await store.update(db, actor, webhook.uuid, {"description": "x"})
-    await store.take_up(db, webhook, 9, [Message(uuid="m", body="{}")])
+    await store.take_up(db, webhook, 9, [WebhookMessage(uuid="m", body="{}")])
     assert (await store.get(db, webhook.uuid)).considered == 0
     assert await listed(db, webhook) == []
 
@@ -215,15 +215,15 @@ async def test_a_test_waits_behind_what_is_owed_and_hurries_it(
     await owed(db, webhook, "one")
     away = Tried(state=PENDING, status=None, told="no answer", due_at=IN_FUTURE, waits_until=IN_FUTURE)
     await store.settle(db, await due(db, webhook), away)
-    test = await store.add_test(db, actor, webhook.uuid, Message(uuid=str(uuid4()), body="test"))
+    test = await store.add_test(db, actor, webhook.uuid, WebhookMessage(uuid=str(uuid4()), body="test"))
     assert (test.deployment, test.step, test.state) == (None, None, PENDING)
     assert (await due(db, webhook, (await store.waiting(db))[webhook.uuid])).body == "one"
     monkeypatch.setattr(store, "MAX_PENDING", 2)
     with pytest.raises(Conflict, match="2 deliveries wait"):
-        await store.add_test(db, actor, webhook.uuid, Message(uuid=str(uuid4()), body="test"))
+        await store.add_test(db, actor, webhook.uuid, WebhookMessage(uuid=str(uuid4()), body="test"))
     await store.update(db, actor, webhook.uuid, {"is_active": False})
     with pytest.raises(Conflict, match="switched off"):
-        await store.add_test(db, actor, webhook.uuid, Message(uuid=str(uuid4()), body="test"))
+        await store.add_test(db, actor, webhook.uuid, WebhookMessage(uuid=str(uuid4()), body="test"))
 
 
 async def test_old_deliveries_are_given_up_and_forgotten(db: Database, actor: Actor, last_entry: LastEntry) -> None:

@@ -18,9 +18,9 @@ from cisisk.api.emservice.messages import (
     CheckUser,
     DeviceProfileQuery,
     DeviceUserQuery,
-    Login,
-    Logout,
-    LogoutAll,
+    LoginRequest,
+    LogoutAllRequest,
+    LogoutRequest,
     UserDevicesQuery,
     parse,
 )
@@ -55,7 +55,7 @@ def test_a_login_is_read_with_all_that_it_may_say() -> None:
     )
     application, wanted = parse(text)
     assert application == Application(name="app", password="s3ntinel")
-    assert wanted == Login(device="SEPAABBCCDDEE01", username="john", profile="Front desk", minutes=60)
+    assert wanted == LoginRequest(device="SEPAABBCCDDEE01", username="john", profile="Front desk", minutes=60)
 
 
 @pytest.mark.parametrize(
@@ -69,20 +69,20 @@ def test_a_login_is_read_with_all_that_it_may_say() -> None:
     ],
 )
 def test_a_login_without_profile_or_duration_leaves_both_to_cisisk(more: str) -> None:
-    assert asked(login(more)) == Login(device="SEPAABBCCDDEE01", username="john", profile=None, minutes=None)
+    assert asked(login(more)) == LoginRequest(device="SEPAABBCCDDEE01", username="john", profile=None, minutes=None)
 
 
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        (request("<logout><deviceName>SEPA</deviceName></logout>"), Logout("SEPA")),
+        (request("<logout><deviceName>SEPA</deviceName></logout>"), LogoutRequest("SEPA")),
         (
             request("<logout><deviceName>SEPA</deviceName><remoteIPAddr>192.0.2.7</remoteIPAddr></logout>"),
-            Logout("SEPA"),
+            LogoutRequest("SEPA"),
         ),
-        (request("<logoutAll/>"), LogoutAll(None)),
-        (request("<logoutAll>\n</logoutAll>"), LogoutAll(None)),
-        (request("<logoutAll><userID>john</userID></logoutAll>"), LogoutAll("john")),
+        (request("<logoutAll/>"), LogoutAllRequest(None)),
+        (request("<logoutAll>\n</logoutAll>"), LogoutAllRequest(None)),
+        (request("<logoutAll><userID>john</userID></logoutAll>"), LogoutAllRequest("john")),
         (
             query("<deviceUserQuery><deviceName>a</deviceName><deviceName>b</deviceName></deviceUserQuery>"),
             DeviceUserQuery(("a", "b")),
@@ -109,7 +109,7 @@ def test_a_message_may_come_as_programs_write_them() -> None:
         "    <deviceName> SEP<!-- -->A\n </deviceName></logout>\n  "
         "<appInfo><appCertificate><![CDATA[<&>]]></appCertificate><appID>app</appID></appInfo>\n</request>\n"
     )
-    assert parse(text) == (Application(name="app", password="<&>"), Logout("SEPA"))
+    assert parse(text) == (Application(name="app", password="<&>"), LogoutRequest("SEPA"))
 
 
 def test_blanks_belong_to_a_password_and_not_to_a_name() -> None:
@@ -233,7 +233,7 @@ def test_whatever_is_escaped_comes_through(device: str, username: str, password:
     what = f"<login><deviceName>x{escape(device[1:])}x</deviceName><userID>{username}</userID></login>"
     assert parse(f"<request>{app}{what}</request>") == (
         Application(name=username, password=password),
-        Login(device=f"x{device[1:]}x", username=username, profile=None, minutes=None),
+        LoginRequest(device=f"x{device[1:]}x", username=username, profile=None, minutes=None),
     )
 
 

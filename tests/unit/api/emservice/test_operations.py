@@ -1,7 +1,7 @@
 import pytest
 
 from cisisk.api.emservice.failures import NobodyLoggedIn
-from cisisk.api.emservice.messages import Logout
+from cisisk.api.emservice.messages import LogoutRequest
 from cisisk.api.emservice.operations import Operations
 from cisisk.model.mac import Mac
 from cisisk.model.phone_login import LoginWay
@@ -21,7 +21,7 @@ async def test_an_application_calls_off_a_login_that_waits_for_the_end_of_a_call
     office.switches.in_call.add(DESK)
     await office.logins.log_in(SYSTEM, anna.uuid, DESK, None, how=LoginWay.EMAPI)
     operations = Operations(db, office.logins)
-    await operations.log_out(SYSTEM, Logout(DESK.device_name))
+    await operations.log_out(SYSTEM, LogoutRequest(DESK.device_name))
     assert await phone_logins.beginning_on(db, DESK) == []
     with pytest.raises(NobodyLoggedIn):
-        await operations.log_out(SYSTEM, Logout(DESK.device_name))
+        await operations.log_out(SYSTEM, LogoutRequest(DESK.device_name))

@@ -12,7 +12,7 @@ from cisisk.provisioning.access.neighbours import FRESH_SECONDS, Neighbours
 from cisisk.provisioning.access.policy import AccessPolicy, Mode
 from cisisk.provisioning.library import Library
 from cisisk.provisioning.source import NotServed
-from cisisk.store.phones import Whereabouts
+from cisisk.store.phones import PhoneAddress
 
 ARP_HEAD = "IP address       HW type     Flags       HW address            Mask     Device\n"
 
@@ -26,7 +26,7 @@ class Premises:
         self.root = directory / "tftpboot"
         self.arp = directory / "arp"
         self.arp.write_text(ARP_HEAD)
-        self.known: dict[Mac, Whereabouts] = {}
+        self.known: dict[Mac, PhoneAddress] = {}
         self.library = Library(self.root)
         neighbours = Neighbours(self.arp, lambda: self.now)
         self.policy = AccessPolicy(self.library, mode, decoys=decoys, neighbours=neighbours, clock=lambda: self.now)
@@ -42,7 +42,7 @@ class Premises:
 
     def move(self, mac: Mac, seen_ip: str | None, phone_ip: str | None = None) -> None:
         """The store learns of an address."""
-        self.known[mac] = Whereabouts(mac=mac, phone_ip=phone_ip, seen_ip=seen_ip, seen_at=clock.now())
+        self.known[mac] = PhoneAddress(mac=mac, phone_ip=phone_ip, seen_ip=seen_ip, seen_at=clock.now())
         self.policy.know(self.known.values())
 
     def gets(self, host: str, name: str | Mac) -> bool:

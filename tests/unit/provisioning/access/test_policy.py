@@ -11,7 +11,7 @@ import pytest
 
 from cisisk.model.mac import Mac
 from cisisk.provisioning.access import policy as module
-from cisisk.provisioning.access.alarm import Kind
+from cisisk.provisioning.access.alarm import AlarmKind
 from cisisk.provisioning.access.policy import ALLOWED_SECONDS, EXPECTED_SECONDS, Mode
 from cisisk.provisioning.access.sources import BRAKED_SECONDS, FREE_DEVICES, SETTLE_SECONDS, WINDOW_SECONDS
 
@@ -221,7 +221,7 @@ def test_one_decoy_is_enough(premises: Callable, name: str):
     assert not site.gets(FAR, site.phone(1))
     site.now += SETTLE_SECONDS
     (alarm,) = site.policy.due_alarms()
-    assert (alarm.kind, alarm.host) == (Kind.DECOY, FAR)
+    assert (alarm.kind, alarm.host) == (AlarmKind.DECOY, FAR)
 
 
 def test_observe_refuses_nothing_and_names_what_pin_would_have_refused(premises: Callable):
@@ -233,7 +233,7 @@ def test_observe_refuses_nothing_and_names_what_pin_would_have_refused(premises:
     site.now += SETTLE_SECONDS
     (alarm,) = site.policy.due_alarms()
     assert site.policy.due_alarms() == []
-    assert (alarm.kind, alarm.asked, alarm.devices) == (Kind.ENUMERATION, 121, 121)
+    assert (alarm.kind, alarm.asked, alarm.devices) == (AlarmKind.ENUMERATION, 121, 121)
     assert list(alarm.refused) == [str(mac) for mac in [*phones, new]]
     assert "Nothing was refused" in str(alarm)
     assert f"{phones[0]}" in str(alarm)

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from cisisk.provisioning.access import sources as module
-from cisisk.provisioning.access.alarm import Alarm, Kind
+from cisisk.provisioning.access.alarm import Alarm, AlarmKind
 from cisisk.provisioning.access.sources import (
     AGAIN_SECONDS,
     BRAKED_SECONDS,
@@ -14,23 +14,23 @@ from cisisk.provisioning.access.sources import (
     PATIENCE_SECONDS,
     SETTLE_SECONDS,
     WINDOW_SECONDS,
-    Sources,
+    FetchSources,
 )
 
 HOST = "10.0.0.66"
 
 
-def ask(sources: Sources, count: int, host: str = HOST, now: float = 0.0) -> None:
+def ask(sources: FetchSources, count: int, host: str = HOST, now: float = 0.0) -> None:
     for number in range(count):
         sources.asked(host, f"0011220{number:05X}", now, is_decoy=False)
 
 
-def due(sources: Sources, now: float) -> list[Alarm]:
+def due(sources: FetchSources, now: float) -> list[Alarm]:
     return sources.due(now, is_observed=False)
 
 
 def test_asking_for_few_phones_is_no_search():
-    sources = Sources()
+    sources = FetchSources()
     for _ in range(3):
         ask(sources, FREE_DEVICES)
     assert not sources.braked
@@ -38,13 +38,13 @@ def test_asking_for_few_phones_is_no_search():
 
 
 def test_a_search_is_braked_at_once_and_told_when_its_extent_shows():
-    sources = Sources()
+    sources = FetchSources()
     ask(sources, FREE_DEVICES + 1)
     assert HOST in sources.braked
     assert due(sources, SETTLE_SECONDS - 0.1) == []
     ask(sources, 4096, now=3.5)
     (alarm,) = due(sources, SETTLE_SECONDS)
-    assert (alarm.kind, alarm.host, alarm.devices, alarm.asked) == (Kind.ENUMERATION, HOST, 4096, 4096 + 11)
+    assert (alarm.kind, alarm.host, alarm.devices, alarm.asked) == (AlarmKind.ENUMERATION, HOST, 4096, 4096 + 11)
     assert alarm.seconds == 4
     assert "asked for the files of 4,096 other phones within 4 s" in str(alarm)
     ask(sources, 5000, now=100)
@@ -52,7 +52,7 @@ def test_a_search_is_braked_at_once_and_told_when_its_extent_shows():
 
 
 def test_a_new_search_after_the_brake_is_told_again():
-    sources = Sources()
+    sources = FetchSources()
     ask(sources, 20)
     assert len(due(sources, SETTLE_SECONDS)) == 1
     ask(sources, 20, now=BRAKED_SECONDS)
@@ -61,27 +61,27 @@ def test_a_new_search_after_the_brake_is_told_again():
 
 
 def test_the_same_phones_again_are_no_search():
-    sources = Sources()
+    sources = FetchSources()
     for window in range(5):
         ask(sources, FREE_DEVICES, now=window * WINDOW_SECONDS)
     assert not sources.braked
 
 
 def test_a_single_refusal_is_told_after_a_while_and_not_again_too_soon():
-    sources = Sources()
+    sources = FetchSources()
     now = 0.0
     told = []
     while now < AGAIN_SECONDS + WINDOW_SECONDS:
         sources.asked(HOST, "001122000001", now, is_decoy=False).refuse("001122000001")
         told += [(now, alarm.kind, alarm.refused) for alarm in due(sources, now)]
         now += 10
-    first = (PATIENCE_SECONDS, Kind.ELSEWHERE, ("00:11:22:00:00:01",))
+    first = (PATIENCE_SECONDS, AlarmKind.ELSEWHERE, ("00:11:22:00:00:01",))
     assert told[0] == first
     assert [time for time, *_ in told[1:]] == [pytest.approx(AGAIN_SECONDS + PATIENCE_SECONDS, abs=60)]
 
 
 def test_what_is_quiet_is_forgotten():
-    sources = Sources()
+    sources = FetchSources()
     ask(sources, 1)
     ask(sources, 20, host="10.0.0.67")
     due(sources, WINDOW_SECONDS)
@@ -93,13 +93,13 @@ def test_what_is_quiet_is_forgotten():
 
 def test_forged_sources_fill_no_memory_and_are_told_once(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "MAX_SOURCES", 100)
-    sources = Sources()
+    sources = FetchSources()
     alarms = []
     for number in range(1000):
         sources.asked(f"10.{number >> 8}.{number & 255}.1", "001122000001", number / 100, is_decoy=False)
         alarms += due(sources, number / 100)
     assert len(sources) == 100
-    assert [alarm.kind for alarm in alarms] == [Kind.FLOOD]
+    assert [alarm.kind for alarm in alarms] == [AlarmKind.FLOOD]
     assert str(alarms[0]).startswith("More sources than can be told apart")
 
 
@@ -107,20 +107,20 @@ def test_forged_searches_fill_neither_memory_nor_log(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "MAX_BRAKED", 200)
     monkeypatch.setattr(module, "MAX_NAMED_IN_ALL", 3000)
     monkeypatch.setattr(module, "MAX_NAMED", 100)
-    sources = Sources()
+    sources = FetchSources()
     for number in range(300):
         ask(sources, 150, host=f"10.{number >> 8}.{number & 255}.1")
     assert len(sources.braked) == 200
     assert sources._named <= 3000 + 200 * (FREE_DEVICES + 1)
     assert sources._named == sum(len(source.devices) for source in sources.braked.values())
     alarms = due(sources, SETTLE_SECONDS)
-    assert [alarm.kind for alarm in alarms].count(Kind.ENUMERATION) == MAX_ALARMS
-    assert [alarm.kind for alarm in alarms].count(Kind.FLOOD) == 1
+    assert [alarm.kind for alarm in alarms].count(AlarmKind.ENUMERATION) == MAX_ALARMS
+    assert [alarm.kind for alarm in alarms].count(AlarmKind.FLOOD) == 1
     assert due(sources, 2 * SETTLE_SECONDS) == []
 
 
 def test_a_forged_source_is_small():
-    sources = Sources()
+    sources = FetchSources()
     for number in range(1000):
         sources.asked(f"10.0.{number >> 8}.{number & 255}", "001122000001", 0.0, is_decoy=False)
     one = next(iter(sources._free.values()))

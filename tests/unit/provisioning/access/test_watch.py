@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from cisisk.model.errors import NotFound, StorageFailed
+from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.provisioning.access import watch as module
@@ -14,8 +15,7 @@ from cisisk.provisioning.access.sources import FREE_DEVICES, SETTLE_SECONDS
 from cisisk.provisioning.access.watch import AccessWatch
 from cisisk.store import audit, phones
 from cisisk.store.database import Database
-from cisisk.model.listing import Listing
-from cisisk.store.phones import Sighting, Whereabouts
+from cisisk.store.phones import PhoneAddress, Sighting
 
 HOME, ENTERED, ELSEWHERE = "10.0.0.5", "10.0.0.50", "10.0.0.77"
 
@@ -39,9 +39,9 @@ async def test_the_store_knows_entered_and_proved_addresses(db: Database):
     )
     moment = "2026-06-28T12:00:00.000Z"
     assert sorted(await phones.whereabouts(db), key=lambda phone: phone.mac) == [
-        Whereabouts(mac=entered, phone_ip=ENTERED, seen_ip=None, seen_at=None),
-        Whereabouts(mac=seen, phone_ip=None, seen_ip=HOME, seen_at=moment),
-        Whereabouts(mac=both, phone_ip=ENTERED, seen_ip=ELSEWHERE, seen_at=moment),
+        PhoneAddress(mac=entered, phone_ip=ENTERED, seen_ip=None, seen_at=None),
+        PhoneAddress(mac=seen, phone_ip=None, seen_ip=HOME, seen_at=moment),
+        PhoneAddress(mac=both, phone_ip=ENTERED, seen_ip=ELSEWHERE, seen_at=moment),
     ]
 
 

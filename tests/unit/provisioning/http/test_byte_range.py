@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cisisk.provisioning.http.byte_range import Part, Unsatisfiable, part_of
+from cisisk.provisioning.http.byte_range import ByteRange, Unsatisfiable, part_of
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_part_lies_within_the_file_and_begins_where_it_was_asked_for(size: int
     if last < first:
         assert part is None
     else:
-        assert part == Part(first, min(last, size - 1) - first + 1)
+        assert part == ByteRange(first, min(last, size - 1) - first + 1)
 
 
 @given(st.text(), st.integers(0, 100))

@@ -8,16 +8,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cisisk.provisioning.http.request import LONGEST_HEAD, Malformed, Request, parse, split
+from cisisk.provisioning.http.request import LONGEST_HEAD, HttpRequest, MalformedHttp, parse, split
 
 
-def asked(target: str = "/SEP001122334455.cnf.xml", *fields: str, method: str = "GET", version: str = "1.1") -> Request:
+def asked(
+    target: str = "/SEP001122334455.cnf.xml", *fields: str, method: str = "GET", version: str = "1.1"
+) -> HttpRequest:
     lines = [f"{method} {target} HTTP/{version}", *fields]
     return parse("\r\n".join(lines).encode("latin-1"))
 
 
 def status_of(head: bytes) -> int:
-    with pytest.raises(Malformed) as refused:
+    with pytest.raises(MalformedHttp) as refused:
         parse(head)
     return refused.value.status
 
@@ -138,7 +140,7 @@ def test_another_major_version_is_refused_as_that(version: bytes) -> None:
 @example(b"GET /x HTTP/1.1" + b"\na:" * 2600 + b"b\r")
 def test_any_bytes_are_a_request_or_refused_at_once(head: bytes) -> None:
     began = time.process_time()
-    with suppress(Malformed):
+    with suppress(MalformedHttp):
         parse(head)
     assert time.process_time() - began < 0.2
 
@@ -154,7 +156,7 @@ def test_a_head_ends_at_the_first_empty_line() -> None:
 def test_a_head_that_does_not_end_in_time_is_too_large() -> None:
     assert split(b"G" * LONGEST_HEAD)[0] is None
     for received in (b"G" * (LONGEST_HEAD + 1), b"G" * (LONGEST_HEAD + 1) + b"\r\n\r\n"):
-        with pytest.raises(Malformed) as refused:
+        with pytest.raises(MalformedHttp) as refused:
             split(received)
         assert refused.value.status == 431
 

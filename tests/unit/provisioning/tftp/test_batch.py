@@ -10,7 +10,7 @@ from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.batch import RECEIVED_AT_ONCE, SENT_AT_ONCE, SHORT_READ, Batch, is_available
 from cisisk.provisioning.tftp.socket_names import socket_address, socket_name
 from cisisk.provisioning.tftp.transfer import Transfer
-from cisisk.provisioning.tftp.wire import Request
+from cisisk.provisioning.tftp.wire import TftpRequest
 
 pytestmark = pytest.mark.skipif(not is_available(), reason="this system has no recvmmsg")
 
@@ -48,7 +48,7 @@ def whole_of(content: Callable[[bytes], Content]) -> Callable[[bytes], Transfer]
     def begin(data: bytes, **options: int) -> Transfer:
         file = content(data)
         file.stretch = lambda _, __: Stretch(0, data)
-        transfer = Transfer(Request("a", "octet", {key: str(value) for key, value in options.items()}), file, 0.0)
+        transfer = Transfer(TftpRequest("a", "octet", {key: str(value) for key, value in options.items()}), file, 0.0)
         transfer.start(0.0)
         transfer.make_ready()
         return transfer

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cisisk.provisioning.fetch import Fetch, Outcome
+from cisisk.provisioning.fetch import Fetch, FetchOutcome
 from cisisk.provisioning.source import Content, NotServed
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.counters import Dropped
@@ -73,7 +73,7 @@ class Stage:
     def ask(self, name: str = "a", peer: SocketAddress = PHONE, mode: str = "octet", now: float = 0.0) -> None:
         self.live.request(wire.read_request(name, mode), peer, HERE, now)
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[FetchOutcome]:
         return [fetch.outcome for fetch in self.fetches]
 
     def last_error(self) -> Error:
@@ -105,7 +105,7 @@ def test_a_completed_transfer_is_reported_with_its_figures(stage: Stage):
         peer=PHONE,
         local=HERE,
         name="a",
-        outcome=Outcome.COMPLETED,
+        outcome=FetchOutcome.COMPLETED,
         sha256="cafe",
         size=2000,
         acknowledged=2000,
@@ -134,7 +134,7 @@ def test_a_repeated_request_joins_its_transfer(stage: Stage):
 def test_another_request_from_the_same_port_replaces_the_transfer(stage: Stage):
     stage.ask("a")
     stage.ask("b")
-    assert stage.outcomes() == [Outcome.ABORTED]
+    assert stage.outcomes() == [FetchOutcome.ABORTED]
     assert stage.endpoints[0].released == [PHONE]
     assert stage.opened[0].closed == 1
     assert stage.endpoints[1].sent == [(wire.data(1, b"b" * 512), PHONE)]
@@ -143,7 +143,7 @@ def test_another_request_from_the_same_port_replaces_the_transfer(stage: Stage):
 def test_the_same_request_to_another_address_of_ours_replaces_the_transfer(stage: Stage):
     stage.ask()
     stage.live.request(wire.read_request("a"), PHONE, "192.0.2.70", 0.0)
-    assert stage.outcomes() == [Outcome.ABORTED]
+    assert stage.outcomes() == [FetchOutcome.ABORTED]
     assert len(stage.live) == 1
 
 
@@ -157,14 +157,14 @@ def test_the_same_request_from_another_port_is_another_transfer(stage: Stage):
 def test_what_is_not_served_does_not_exist(stage: Stage, name: str):
     stage.ask(name)
     assert stage.last_error() == Error(ErrorCode.NOT_FOUND, "File not found")
-    assert (stage.outcomes(), stage.fetches[0].name) == ([Outcome.ABSENT], name)
+    assert (stage.outcomes(), stage.fetches[0].name) == ([FetchOutcome.ABSENT], name)
     assert stage.all_given_back()
 
 
 def test_a_write_request_is_refused(stage: Stage):
     stage.live.request(b"\0\2a\0octet\0", PHONE, HERE, 0.0)
     assert stage.last_error().code == ErrorCode.ACCESS_VIOLATION
-    assert stage.outcomes() == [Outcome.REFUSED]
+    assert stage.outcomes() == [FetchOutcome.REFUSED]
     assert not stage.opened
 
 
@@ -172,7 +172,7 @@ def test_a_write_request_is_refused(stage: Stage):
 def test_only_octet_and_netascii_are_served(stage: Stage, mode: str):
     stage.ask(mode=mode)
     assert stage.last_error() == Error(ErrorCode.ILLEGAL_OPERATION, "only the modes octet and netascii are served")
-    assert stage.outcomes() == [Outcome.REFUSED]
+    assert stage.outcomes() == [FetchOutcome.REFUSED]
     assert not stage.opened
 
 
@@ -260,7 +260,7 @@ def test_what_has_waited_too_long_is_repeated_and_given_up(stage: Stage):
     stage.ask()
     for now in range(60):
         stage.live.expire(float(now))
-    assert stage.outcomes() == [Outcome.TIMED_OUT]
+    assert stage.outcomes() == [FetchOutcome.TIMED_OUT]
     assert stage.all_given_back()
 
 
@@ -268,7 +268,7 @@ def test_cutting_tells_every_peer(stage: Stage):
     stage.ask(peer=("192.0.2.1", 1024))
     stage.ask(peer=("192.0.2.2", 1024))
     stage.live.cut("the server stops", 1.0)
-    assert stage.outcomes() == [Outcome.CUT, Outcome.CUT]
+    assert stage.outcomes() == [FetchOutcome.CUT, FetchOutcome.CUT]
     assert stage.last_error() == Error(ErrorCode.UNDEFINED, "the server stops")
     assert stage.all_given_back()
 
@@ -278,7 +278,7 @@ def test_a_source_that_fails_costs_one_fetch(stage: Stage, failure: Exception, c
     stage.failure = failure
     stage.ask()
     assert stage.last_error() == Error(ErrorCode.UNDEFINED, "the file cannot be read")
-    assert stage.outcomes() == [Outcome.CUT]
+    assert stage.outcomes() == [FetchOutcome.CUT]
     assert str(failure) in caplog.text
     assert stage.all_given_back()
 
@@ -289,7 +289,7 @@ def test_a_content_that_fails_costs_its_transfer_only(stage: Stage, caplog: pyte
     stage.opened[0].failure = RuntimeError("a defect")
     for host in ("192.0.2.1", "192.0.2.2"):
         stage.live.receive(wire.ack(1), (host, 1024), 0.0)
-    assert stage.outcomes() == [Outcome.CUT]
+    assert stage.outcomes() == [FetchOutcome.CUT]
     assert caplog.records[0].exc_info is not None
     assert stage.endpoints[1].sent[-1][0] == wire.data(2, b"b" * 512)
 
@@ -303,7 +303,7 @@ def test_a_content_without_a_size_is_given_back(stage: Stage):
 
     stage.make = lambda _: Sizeless()
     stage.ask()
-    assert stage.outcomes() == [Outcome.CUT]
+    assert stage.outcomes() == [FetchOutcome.CUT]
     assert stage.all_given_back()
 
 
@@ -315,7 +315,7 @@ def test_a_content_that_cannot_be_closed_is_logged(stage: Stage, caplog: pytest.
 
     stage.opened[0].close = fail
     stage.live.cut("the server stops", 0.0)
-    assert stage.outcomes() == [Outcome.CUT]
+    assert stage.outcomes() == [FetchOutcome.CUT]
     assert "cannot close 'a'" in caplog.text
 
 
@@ -369,7 +369,7 @@ def test_an_address_that_ignores_what_it_asks_for_gets_no_more(stage: Stage):
         stage.ask(peer=("192.0.2.1", port), now=1.0)
     for now in range(2, 10):
         stage.live.expire(float(now))
-    assert stage.outcomes() == [Outcome.TIMED_OUT] * MAX_IGNORED
+    assert stage.outcomes() == [FetchOutcome.TIMED_OUT] * MAX_IGNORED
     stage.ask(now=10.0)
     assert len(stage.endpoints) == MAX_IGNORED
     assert stage.live.counters.dropped == {Dropped.REFLECTOR: 1}
@@ -411,7 +411,7 @@ def test_what_happens_is_counted(content: Callable[[bytes], Content]):
     stage.ask("absent")
     counters = stage.live.counters
     assert (counters.requests, counters.payload, counters.blocks, counters.retransmits) == (5, 2000, 4, 1)
-    assert counters.fetches == {Outcome.COMPLETED: 1, Outcome.ABSENT: 1}
+    assert counters.fetches == {FetchOutcome.COMPLETED: 1, FetchOutcome.ABSENT: 1}
     assert counters.dropped == {Dropped.SATURATED: 1, Dropped.MALFORMED: 1, Dropped.REFLECTOR: 1}
 
 
@@ -419,5 +419,5 @@ def test_a_file_that_is_no_text_by_its_size_is_not_sent_as_netascii(stage: Stage
     monkeypatch.setattr("cisisk.provisioning.tftp.live.LONGEST_NETASCII", 1999)
     stage.ask(mode="netascii")
     assert stage.last_error() == Error(ErrorCode.ILLEGAL_OPERATION, "too large for netascii")
-    assert stage.outcomes() == [Outcome.REFUSED]
+    assert stage.outcomes() == [FetchOutcome.REFUSED]
     assert stage.all_given_back()

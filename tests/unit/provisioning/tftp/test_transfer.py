@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cisisk.provisioning.fetch import Outcome
+from cisisk.provisioning.fetch import FetchOutcome
 from cisisk.provisioning.source import Content, Stretch
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.run import LONGEST_RUN, NO_LANE
 from cisisk.provisioning.tftp.transfer import INTERVALS, UNPROVEN_LIFE, UNPROVEN_SENDINGS, Transfer
-from cisisk.provisioning.tftp.wire import Data, ErrorCode, Oack, Request
+from cisisk.provisioning.tftp.wire import Data, ErrorCode, Oack, TftpRequest
 
 Begin = Callable[..., Transfer]
 
@@ -19,7 +19,7 @@ Begin = Callable[..., Transfer]
 @pytest.fixture(name="begin")
 def transfer_of(content: Callable[[bytes], Content]) -> Begin:
     def begin(data: bytes, **options: object) -> Transfer:
-        request = Request("a.xml", "octet", {name: str(value) for name, value in options.items()})
+        request = TftpRequest("a.xml", "octet", {name: str(value) for name, value in options.items()})
         return Transfer(request, content(data), 0.0)
 
     return begin
@@ -51,7 +51,7 @@ def test_a_transfer_ends_with_a_block_that_is_not_full(begin: Begin, size: int):
     data = bytes(index % 251 for index in range(size))
     transfer = begin(data)
     assert drain(transfer) == data
-    assert transfer.outcome is Outcome.COMPLETED
+    assert transfer.outcome is FetchOutcome.COMPLETED
     assert (transfer.blocks, transfer.acknowledged, transfer.retransmits) == (size // 512 + 1, size, 0)
 
 
@@ -83,7 +83,7 @@ def test_after_block_65535_comes_block_0(begin: Begin):
     data = bytes(index % 251 for index in range(8 * 65_537 + 3))
     transfer = begin(data, blksize=8)
     assert drain(transfer) == data
-    assert (transfer.outcome, transfer.blocks, transfer.acknowledged) == (Outcome.COMPLETED, 65_538, len(data))
+    assert (transfer.outcome, transfer.blocks, transfer.acknowledged) == (FetchOutcome.COMPLETED, 65_538, len(data))
 
 
 def test_a_duplicate_acknowledgement_brings_forth_nothing(begin: Begin):
@@ -117,7 +117,7 @@ def test_the_peers_error_ends_the_transfer(begin: Begin):
     transfer.start(0.0)
     transfer.receive(wire.ack(1), 0.0)
     assert transfer.receive(wire.error(ErrorCode.DISK_FULL, "full"), 0.0) == ()
-    assert (transfer.outcome, transfer.acknowledged) == (Outcome.ABORTED, 512)
+    assert (transfer.outcome, transfer.acknowledged) == (FetchOutcome.ABORTED, 512)
 
 
 def test_a_packet_is_repeated_with_growing_intervals_and_then_given_up(begin: Begin):
@@ -125,14 +125,14 @@ def test_a_packet_is_repeated_with_growing_intervals_and_then_given_up(begin: Be
     transfer.start(0.0)
     transfer.receive(wire.ack(1), 100.0)
     assert sending_times(transfer, 100.0) == pytest.approx([0.2, 0.6, 1.4, 3.0, 6.2, 10.2])
-    assert (transfer.outcome, transfer.retransmits) == (Outcome.TIMED_OUT, len(INTERVALS) - 1)
+    assert (transfer.outcome, transfer.retransmits) == (FetchOutcome.TIMED_OUT, len(INTERVALS) - 1)
 
 
 def test_a_peer_that_never_acknowledged_anything_gets_fewer_packets(begin: Begin):
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     assert sending_times(transfer, 0.0) == pytest.approx([0.2, 0.6, 1.4])
-    assert (transfer.outcome, transfer.retransmits) == (Outcome.TIMED_OUT, UNPROVEN_SENDINGS - 1)
+    assert (transfer.outcome, transfer.retransmits) == (FetchOutcome.TIMED_OUT, UNPROVEN_SENDINGS - 1)
 
 
 def test_every_acknowledgement_starts_the_intervals_again(begin: Begin):
@@ -155,7 +155,7 @@ def test_a_long_timeout_does_not_keep_a_transfer_nobody_acknowledges(begin: Begi
     transfer.start(0.0)
     assert transfer.deadline == UNPROVEN_LIFE
     transfer.expire(UNPROVEN_LIFE)
-    assert transfer.outcome is Outcome.TIMED_OUT
+    assert transfer.outcome is FetchOutcome.TIMED_OUT
 
 
 def test_nothing_is_repeated_before_its_time(begin: Begin):
@@ -181,30 +181,30 @@ def test_a_phone_that_restarted_and_asks_on_and_on_is_given_up_all_the_same(begi
     for tenth in range(10 * int(sum(INTERVALS) + 2)):  # a tenth late each time at most
         transfer.repeat()
         transfer.expire(tenth / 10)
-    assert transfer.outcome is Outcome.TIMED_OUT
+    assert transfer.outcome is FetchOutcome.TIMED_OUT
 
 
 def test_a_failing_disk_cuts_the_transfer_and_tells_the_peer(
     content: Callable[[bytes], Content], caplog: pytest.LogCaptureFixture
 ):
     file = content(b"x" * 2000)
-    transfer = Transfer(Request("a.xml", "octet"), file, 0.0)
+    transfer = Transfer(TftpRequest("a.xml", "octet"), file, 0.0)
     transfer.start(0.0)
     file.failure = OSError(5, "Input/output error")
     (packet,) = transfer.receive(wire.ack(1), 0.0)
     assert wire.parse(packet) == wire.Error(ErrorCode.UNDEFINED, "the file cannot be read")
-    assert (transfer.outcome, transfer.acknowledged) == (Outcome.CUT, 512)
+    assert (transfer.outcome, transfer.acknowledged) == (FetchOutcome.CUT, 512)
     assert "Input/output error" in caplog.text
 
 
 def test_a_file_that_shrank_is_not_passed_off_as_complete(content: Callable[[bytes], Content]):
     file = content(b"x" * 2000)
-    transfer = Transfer(Request("a.xml", "octet"), file, 0.0)
+    transfer = Transfer(TftpRequest("a.xml", "octet"), file, 0.0)
     transfer.start(0.0)
     file.truncate(700)
     (packet,) = transfer.receive(wire.ack(1), 0.0)
     assert isinstance(wire.parse(packet), wire.Error)
-    assert transfer.outcome is Outcome.CUT
+    assert transfer.outcome is FetchOutcome.CUT
 
 
 def test_an_ended_transfer_stays_as_it_ended(begin: Begin):
@@ -216,7 +216,7 @@ def test_an_ended_transfer_stays_as_it_ended(begin: Begin):
     assert transfer.expire(99.0) == ()
     assert transfer.cut("late") == ()
     assert transfer.abandon() == ()
-    assert transfer.outcome is Outcome.COMPLETED
+    assert transfer.outcome is FetchOutcome.COMPLETED
 
 
 def blocks(packets: tuple[bytes, ...]) -> list[int]:
@@ -244,7 +244,7 @@ def test_the_last_acknowledgement_of_a_window_brings_the_next_window(window: Beg
         sent = blocks(transfer.receive(wire.ack(last), 0.0))
     assert sent == [17, 18, 19, 20]
     assert transfer.receive(wire.ack(20), 0.0) == ()
-    assert (transfer.outcome, transfer.blocks) == (Outcome.COMPLETED, 20)
+    assert (transfer.outcome, transfer.blocks) == (FetchOutcome.COMPLETED, 20)
 
 
 def test_an_acknowledgement_within_a_window_brings_what_comes_after_it(window: Begin):
@@ -286,14 +286,14 @@ def test_windows_pass_block_65535(begin: Begin):
         received += b"".join(packet[4:] for packet in packets)
         packets = transfer.receive(packets[-1][:1] + b"\4" + packets[-1][2:4], 0.0)
     assert received == data
-    assert transfer.outcome is Outcome.COMPLETED
+    assert transfer.outcome is FetchOutcome.COMPLETED
 
 
 def whole(content: Callable[[bytes], Content], data: bytes, **options: int) -> Transfer:
     """A transfer that has its content at hand in one piece."""
     file = content(data)
     file.stretch = lambda _, __: Stretch(0, data)
-    return Transfer(Request("a", "octet", {key: str(value) for key, value in options.items()}), file, 0.0)
+    return Transfer(TftpRequest("a", "octet", {key: str(value) for key, value in options.items()}), file, 0.0)
 
 
 @given(size=st.integers(0, 5000), blksize=st.integers(8, 1428), answered=st.lists(st.booleans(), max_size=80))

@@ -14,11 +14,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from cisisk.provisioning.fetch import Outcome
+from cisisk.provisioning.fetch import FetchOutcome
 from cisisk.provisioning.source import Content
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.transfer import Transfer
-from cisisk.provisioning.tftp.wire import Data, Error, Oack, Request
+from cisisk.provisioning.tftp.wire import Data, Error, Oack, TftpRequest
 
 
 class Receiver:
@@ -55,7 +55,7 @@ class BadNetwork(RuleBasedStateMachine):
         self.data = bytes(index % 251 for index in range(size))
         options = {} if blksize is None else {"blksize": str(blksize)}
         self.receiver = Receiver()
-        self.transfer = Transfer(Request("a", "octet", options), self.content(self.data), self.now)
+        self.transfer = Transfer(TftpRequest("a", "octet", options), self.content(self.data), self.now)
         self.to_receiver: list[bytes] = []
         self.to_server: list[bytes] = []
         self.acknowledged = 0
@@ -127,8 +127,8 @@ class BadNetwork(RuleBasedStateMachine):
             if self.transfer.outcome is not None:
                 break
             self.wait_for_the_deadline()
-        assert self.transfer.outcome in {Outcome.COMPLETED, Outcome.TIMED_OUT}
-        if self.transfer.outcome is Outcome.COMPLETED:
+        assert self.transfer.outcome in {FetchOutcome.COMPLETED, FetchOutcome.TIMED_OUT}
+        if self.transfer.outcome is FetchOutcome.COMPLETED:
             assert self.receiver.done
             assert self.receiver.received == self.data
             assert self.transfer.acknowledged == len(self.data)

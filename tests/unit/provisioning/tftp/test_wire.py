@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cisisk.provisioning.tftp import wire
-from cisisk.provisioning.tftp.wire import Ack, Data, Error, ErrorCode, Malformed, Oack, Request
+from cisisk.provisioning.tftp.wire import Ack, Data, Error, ErrorCode, MalformedTftp, Oack, TftpRequest
 
 field = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 option_name = st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=10)
@@ -20,15 +20,15 @@ block = st.integers(0, 65535)
 def test_any_datagram_is_a_packet_or_malformed(datagram: bytes):
     try:
         packet = wire.parse(datagram)
-    except Malformed:
+    except MalformedTftp:
         return
-    assert isinstance(packet, Request | Data | Ack | Error | Oack)
+    assert isinstance(packet, TftpRequest | Data | Ack | Error | Oack)
 
 
 @given(field.filter(bool), st.dictionaries(option_name, number, max_size=5))
 def test_a_read_request_comes_back_as_it_was_sent(name: str, options: dict[str, int]):
     request = wire.parse(wire.read_request(name, "octet", options))
-    assert request == Request(name, "octet", {key: str(value) for key, value in options.items()})
+    assert request == TftpRequest(name, "octet", {key: str(value) for key, value in options.items()})
 
 
 @given(block, st.binary(max_size=1428))
@@ -65,15 +65,15 @@ def test_the_packets_have_the_forms_of_the_rfcs():
 
 
 def test_mode_and_option_names_are_read_in_any_case():
-    assert wire.parse(b"\0\1A.xml\0OcTeT\0BLKSIZE\x001024\0") == Request("A.xml", "octet", {"blksize": "1024"})
+    assert wire.parse(b"\0\1A.xml\0OcTeT\0BLKSIZE\x001024\0") == TftpRequest("A.xml", "octet", {"blksize": "1024"})
 
 
 def test_bytes_that_are_no_text_stand_as_replacement_characters():
-    assert wire.parse(b"\0\1\xff\xfe.xml\0octet\0") == Request("\ufffd\ufffd.xml", "octet")
+    assert wire.parse(b"\0\1\xff\xfe.xml\0octet\0") == TftpRequest("\ufffd\ufffd.xml", "octet")
 
 
 def test_a_write_request_is_told_from_a_read_request():
-    assert wire.parse(b"\0\2a\0octet\0") == Request("a", "octet", is_write=True)
+    assert wire.parse(b"\0\2a\0octet\0") == TftpRequest("a", "octet", is_write=True)
 
 
 @pytest.mark.parametrize(
@@ -97,5 +97,5 @@ def test_a_write_request_is_told_from_a_read_request():
     ],
 )
 def test_what_no_rfc_allows_is_malformed(datagram: bytes):
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedTftp):
         wire.parse(datagram)

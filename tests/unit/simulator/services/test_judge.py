@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from cisisk.simulator.models import MODELS
 from cisisk.simulator.services.capabilities import Capabilities
 from cisisk.simulator.services.judge import PARSE_ERROR, judge
-from cisisk.simulator.services.page import Entry, InputItem, Kind, MenuItem, Page, SoftKey
+from cisisk.simulator.services.page import (
+    PageKind,
+    ParsedEntry,
+    ParsedInputItem,
+    ParsedMenuItem,
+    ParsedPage,
+    ParsedSoftKey,
+)
 from cisisk.simulator.services.rules import TOLERATED, Rule
 
 LATIN_ONLY = sorted(name for name, model in MODELS.items() if model.services.is_latin_only)
@@ -19,11 +26,11 @@ CONTENT_TYPES = st.one_of(
     st.text(max_size=60),
     st.binary(max_size=40).map(lambda rest: "text/xml; charset=" + rest.decode("utf-8", "surrogateescape")),
 )
-MENU_ITEM = f"<MenuItem><Name>One</Name><URL>{URL}</URL></MenuItem>"
+MENU_ITEM = f"<ParsedMenuItem><Name>One</Name><URL>{URL}</URL></ParsedMenuItem>"
 ENTRY = "<DirectoryEntry><Name>Ann</Name><Telephone>201</Telephone></DirectoryEntry>"
 INPUT = (
-    "<InputItem><DisplayName>PIN</DisplayName><QueryStringParam>pin</QueryStringParam>"
-    "<DefaultValue/><InputFlags>NP</InputFlags></InputItem>"
+    "<ParsedInputItem><DisplayName>PIN</DisplayName><QueryStringParam>pin</QueryStringParam>"
+    "<DefaultValue/><InputFlags>NP</InputFlags></ParsedInputItem>"
 )
 SOFT_KEY = "<SoftKeyItem><Name>Go</Name><URL>{url}</URL><Position>{position}</Position></SoftKeyItem>"
 
@@ -32,7 +39,9 @@ def charset_of(capabilities: Capabilities) -> str:
     return "iso-8859-1" if capabilities.is_latin_only else "utf-8"
 
 
-def shown(document: str, model: str = "7942", *, content_type: str | None = None, declared: str | None = None) -> Page:
+def shown(
+    document: str, model: str = "7942", *, content_type: str | None = None, declared: str | None = None
+) -> ParsedPage:
     capabilities = MODELS[model].services
     charset = charset_of(capabilities)
     body = f'<?xml version="1.0" encoding="{declared or charset}"?>\n{document}'
@@ -40,11 +49,11 @@ def shown(document: str, model: str = "7942", *, content_type: str | None = None
     return judge(body.encode(charset, "xmlcharrefreplace"), wanted, capabilities)
 
 
-def rules(page: Page) -> set[Rule]:
+def rules(page: ParsedPage) -> set[Rule]:
     """The rules broken. What breaks one that is not tolerated is not shown."""
     broken = {violation.rule for violation in page.violations}
     is_shown = broken <= TOLERATED
-    assert (page.kind is not Kind.ERROR) is is_shown
+    assert (page.kind is not PageKind.ERROR) is is_shown
     assert (page.text == PARSE_ERROR) is not is_shown
     return broken
 
@@ -70,9 +79,11 @@ def text(inside: str) -> str:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_family_shows_a_menu_as_it_is(model: str) -> None:
-    page = shown(menu("<Prompt>Choose</Prompt><MenuItem><Name>A &amp; B</Name><URL/></MenuItem>" + MENU_ITEM), model)
-    assert page.kind is Kind.MENU
-    assert page.items == (MenuItem(name="A & B"), MenuItem(name="One", url=URL))
+    page = shown(
+        menu("<Prompt>Choose</Prompt><ParsedMenuItem><Name>A &amp; B</Name><URL/></ParsedMenuItem>" + MENU_ITEM), model
+    )
+    assert page.kind is PageKind.MENU
+    assert page.items == (ParsedMenuItem(name="A & B"), ParsedMenuItem(name="One", url=URL))
     assert (page.title, page.prompt, page.violations) == ("" if model == "6941" else "Menu", "Choose", ())
 
 
@@ -80,24 +91,24 @@ def test_every_family_shows_a_menu_as_it_is(model: str) -> None:
 def test_every_family_shows_a_directory_a_form_and_a_text(model: str) -> None:
     pages = [shown(document, model) for document in (directory(), form(), text("Hello\nworld"))]
     assert [rules(page) for page in pages] == [set()] * 3
-    assert pages[0].entries == (Entry(name="Ann", telephone="201"),)
-    assert pages[1].inputs == (InputItem(name="PIN", parameter="pin", flags="NP"),)
+    assert pages[0].entries == (ParsedEntry(name="Ann", telephone="201"),)
+    assert pages[1].inputs == (ParsedInputItem(name="PIN", parameter="pin", flags="NP"),)
     assert pages[1].inputs[0].is_masked
     assert (pages[1].submit_url, pages[1].posts) == (URL, False)
     assert pages[2].text == "Hello\nworld"
 
 
 def test_soft_keys_stand_in_the_order_of_their_positions() -> None:
-    keys = [("Exit", "SoftKey:Exit", 3), ("Call", "Dial:201", 1), ("Select", "SoftKey:Select", 2)]
+    keys = [("Exit", "ParsedSoftKey:Exit", 3), ("Call", "Dial:201", 1), ("Select", "ParsedSoftKey:Select", 2)]
     items = "".join(
         f"<SoftKeyItem><Name>{name}</Name><URL>{url}</URL><Position>{place}</Position></SoftKeyItem>"
         for name, url, place in keys
     )
     page = shown(menu(MENU_ITEM + items))
     assert page.soft_keys == (
-        SoftKey(name="Call", url="Dial:201"),
-        SoftKey(name="Select", url="SoftKey:Select"),
-        SoftKey(name="Exit", url="SoftKey:Exit"),
+        ParsedSoftKey(name="Call", url="Dial:201"),
+        ParsedSoftKey(name="Select", url="ParsedSoftKey:Select"),
+        ParsedSoftKey(name="Exit", url="ParsedSoftKey:Exit"),
     )
 
 
@@ -115,7 +126,7 @@ def test_a_page_without_soft_keys_gets_those_of_the_family(model: str, expected:
 @pytest.mark.parametrize("media_type", ["text/plain", "text/html"])
 def test_what_is_not_sent_as_xml_is_shown_as_it_stands(media_type: str) -> None:
     page = judge(menu().encode(), f"{media_type}; charset=utf-8", MODELS["7942"].services)
-    assert (page.kind, page.text, rules(page)) == (Kind.PLAIN, menu(), set())
+    assert (page.kind, page.text, rules(page)) == (PageKind.PLAIN, menu(), set())
 
 
 def test_a_phone_with_room_for_one_line_shows_the_prompt() -> None:
@@ -161,7 +172,7 @@ def test_comments_are_no_content() -> None:
         pytest.param(form(INPUT.replace("NP", "X")), Rule.INPUT_FLAGS, id="flags"),
         pytest.param(form(INPUT.replace("NP", "")), Rule.INPUT_FLAGS, id="no flags"),
         pytest.param(form(url=""), Rule.MISSING_TAG, id="form without url"),
-        pytest.param(form(url="<URL>SoftKey:Exit</URL>"), Rule.BAD_URL, id="form to nowhere"),
+        pytest.param(form(url="<URL>ParsedSoftKey:Exit</URL>"), Rule.BAD_URL, id="form to nowhere"),
         pytest.param(form(url=f'<URL method="post">{URL}</URL>'), Rule.POST, id="post"),
         pytest.param(form(url=f'<URL Method="post">{URL}</URL>'), Rule.UNKNOWN_ATTRIBUTE, id="attribute's case"),
         pytest.param(menu(MENU_ITEM.replace("<URL>", "<name>x</name><URL>")), Rule.UNKNOWN_TAG, id="tag's case"),
@@ -169,7 +180,7 @@ def test_comments_are_no_content() -> None:
         pytest.param(menu(ENTRY), Rule.UNKNOWN_TAG, id="foreign child"),
         pytest.param(menu(MENU_ITEM.replace("One", "<b>One</b>")), Rule.UNKNOWN_TAG, id="markup"),
         pytest.param(menu("<Title>Again</Title>"), Rule.REPEATED_TAG, id="two titles"),
-        pytest.param(menu("<MenuItem><Name>One</Name></MenuItem>"), Rule.MISSING_TAG, id="no url"),
+        pytest.param(menu("<ParsedMenuItem><Name>One</Name></ParsedMenuItem>"), Rule.MISSING_TAG, id="no url"),
         pytest.param("<CiscoIPPhoneText/>", Rule.MISSING_TAG, id="no text"),
         pytest.param("<CiscoIPPhonemenu/>", Rule.UNKNOWN_OBJECT, id="root's case"),
         pytest.param("<html><body>Not here</body></html>", Rule.UNKNOWN_OBJECT, id="a web page"),
@@ -179,7 +190,7 @@ def test_comments_are_no_content() -> None:
         pytest.param(text("&nbsp;"), Rule.ENTITY, id="entity"),
         pytest.param("<!DOCTYPE a>" + text(""), Rule.DOCUMENT_TYPE, id="document type"),
         pytest.param('<!DOCTYPE a [<!ENTITY b "c">]>' + text("&b;"), Rule.DOCUMENT_TYPE, id="own entity"),
-        pytest.param(menu(MENU_ITEM.replace(URL, "SoftKey:Coffee")), Rule.UNKNOWN_URI, id="unknown soft key"),
+        pytest.param(menu(MENU_ITEM.replace(URL, "ParsedSoftKey:Coffee")), Rule.UNKNOWN_URI, id="unknown soft key"),
         pytest.param(menu(MENU_ITEM.replace(URL, "page?x=1")), Rule.UNKNOWN_URI, id="relative"),
         pytest.param(menu(MENU_ITEM.replace(URL, "init:Services")), Rule.UNKNOWN_URI, id="scheme's case"),
         pytest.param(menu(MENU_ITEM.replace(URL, "QueryStringParam:x")), Rule.UNKNOWN_URI, id="no parameter"),
@@ -196,7 +207,7 @@ def test_comments_are_no_content() -> None:
             menu(SOFT_KEY.format(url=URL, position=1).replace("Go", "x" * 33)), Rule.SOFT_KEY_LENGTH, id="soft key"
         ),
         pytest.param(
-            menu("<KeyItem><Key>NavLeft</Key><URL>SoftKey:Exit</URL></KeyItem>" * 33), Rule.KEY_ITEMS, id="keys"
+            menu("<KeyItem><Key>NavLeft</Key><URL>ParsedSoftKey:Exit</URL></KeyItem>" * 33), Rule.KEY_ITEMS, id="keys"
         ),
         pytest.param(
             f"<CiscoIPPhoneIconMenu>{MENU_ITEM * 33}</CiscoIPPhoneIconMenu>", Rule.ICON_MENU_ITEMS, id="icons"
@@ -219,8 +230,10 @@ def test_one_broken_rule_is_a_parse_error_and_is_named(document: str, rule: Rule
 @pytest.mark.parametrize(
     "document",
     [
-        pytest.param(menu("<MenuItem><Name>x</Name><URL>Dial:1</URL></MenuItem>" * 100), id="100 items"),
-        pytest.param(menu(f"<MenuItem><Name>{'ü' * 64}</Name><URL>{URL:x<256}</URL></MenuItem>"), id="longest item"),
+        pytest.param(menu("<ParsedMenuItem><Name>x</Name><URL>Dial:1</URL></ParsedMenuItem>" * 100), id="100 items"),
+        pytest.param(
+            menu(f"<ParsedMenuItem><Name>{'ü' * 64}</Name><URL>{URL:x<256}</URL></ParsedMenuItem>"), id="longest item"
+        ),
         pytest.param(
             directory(
                 f"<DirectoryEntry><Name>{'ß' * 32}</Name><Telephone>{'1' * 32}</Telephone></DirectoryEntry>" * 32
@@ -269,9 +282,9 @@ def test_uris_are_known_to_some_families_only(uri: str) -> None:
 
 @pytest.mark.parametrize("name", ["Submit", "Dial", "<<"])
 def test_a_soft_key_out_of_place_is_tolerated_and_named(name: str) -> None:
-    page = shown(menu(MENU_ITEM + SOFT_KEY.format(url=f"SoftKey:{escape(name)}", position=1)))
+    page = shown(menu(MENU_ITEM + SOFT_KEY.format(url=f"ParsedSoftKey:{escape(name)}", position=1)))
     assert rules(page) == {Rule.DEAD_SOFT_KEY}
-    assert page.kind is Kind.MENU
+    assert page.kind is PageKind.MENU
 
 
 # Character sets
@@ -329,7 +342,7 @@ def test_bytes_that_are_not_in_the_charset_are_not_well_formed() -> None:
 @given(body=st.binary(max_size=200), content_type=CONTENT_TYPES, model=st.sampled_from(sorted(MODELS)))
 def test_any_answer_is_shown_or_is_an_error_with_a_rule(body: bytes, content_type: str, model: str) -> None:
     page = judge(body, content_type, MODELS[model].services)
-    assert (page.kind is Kind.ERROR) is bool({violation.rule for violation in page.violations} - TOLERATED)
+    assert (page.kind is PageKind.ERROR) is bool({violation.rule for violation in page.violations} - TOLERATED)
 
 
 @given(
@@ -341,7 +354,7 @@ def test_any_answer_is_shown_or_is_an_error_with_a_rule(body: bytes, content_typ
 )
 def test_any_sequence_of_tags_is_shown_or_is_an_error_with_a_rule(pieces: list[str]) -> None:
     page = judge("".join(pieces).encode(), "text/xml; charset=utf-8", MODELS["8845"].services)
-    assert (page.kind is Kind.ERROR) is bool({violation.rule for violation in page.violations} - TOLERATED)
+    assert (page.kind is PageKind.ERROR) is bool({violation.rule for violation in page.violations} - TOLERATED)
 
 
 @given(
@@ -352,7 +365,7 @@ def test_any_sequence_of_tags_is_shown_or_is_an_error_with_a_rule(pieces: list[s
 def test_a_directory_within_the_limits_is_shown_letter_by_letter(
     names: list[str], numbers: list[str], model: str
 ) -> None:
-    entries = [Entry(name=name, telephone=number) for name, number in zip(names, numbers, strict=False)]
+    entries = [ParsedEntry(name=name, telephone=number) for name, number in zip(names, numbers, strict=False)]
     page = shown(
         directory(
             "".join(
@@ -368,5 +381,5 @@ def test_a_directory_within_the_limits_is_shown_letter_by_letter(
 
 @given(length=st.integers(0, 70), model=st.sampled_from(sorted(MODELS)))
 def test_the_length_of_a_name_is_counted_in_characters(length: int, model: str) -> None:
-    page = shown(menu(f"<MenuItem><Name>{'é' * length}</Name><URL>{URL}</URL></MenuItem>"), model)
+    page = shown(menu(f"<ParsedMenuItem><Name>{'é' * length}</Name><URL>{URL}</URL></ParsedMenuItem>"), model)
     assert rules(page) == ({Rule.NAME_LENGTH} if length > 64 else set())
