@@ -10,7 +10,7 @@ from cisisk.sip import message
 from cisisk.sip.message import MAX_BYTES, MalformedSip, SipRequest, SipResponse, Unsendable
 from cisisk.sip.transaction import read_stream
 
-_REASONS = {200: "OK", 400: "Bad SipRequest", 404: "Not Found", 501: "Not Implemented"}
+_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 501: "Not Implemented"}
 _ECHOED = ("From", "Call-ID", "CSeq")
 
 

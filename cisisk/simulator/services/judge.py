@@ -60,11 +60,11 @@ class _Object:
 
 
 _OBJECTS: Final = {
-    "CiscoIPPhoneMenu": _Object(kind=PageKind.MENU, tags=_COMMON | {"ParsedMenuItem"}),
-    "CiscoIPPhoneIconMenu": _Object(kind=PageKind.ICON_MENU, tags=_COMMON | {"ParsedMenuItem", "IconItem"}),
-    "CiscoIPPhoneIconFileMenu": _Object(kind=PageKind.ICON_MENU, tags=_COMMON | {"ParsedMenuItem", "IconItem"}),
+    "CiscoIPPhoneMenu": _Object(kind=PageKind.MENU, tags=_COMMON | {"MenuItem"}),
+    "CiscoIPPhoneIconMenu": _Object(kind=PageKind.ICON_MENU, tags=_COMMON | {"MenuItem", "IconItem"}),
+    "CiscoIPPhoneIconFileMenu": _Object(kind=PageKind.ICON_MENU, tags=_COMMON | {"MenuItem", "IconItem"}),
     "CiscoIPPhoneDirectory": _Object(kind=PageKind.DIRECTORY, tags=_COMMON | {"DirectoryEntry"}),
-    "CiscoIPPhoneInput": _Object(kind=PageKind.INPUT, tags=_COMMON | {"URL", "ParsedInputItem"}),
+    "CiscoIPPhoneInput": _Object(kind=PageKind.INPUT, tags=_COMMON | {"URL", "InputItem"}),
     "CiscoIPPhoneText": _Object(kind=PageKind.TEXT, tags=_COMMON | {"Text"}),
     "CiscoIPPhoneExecute": _Object(kind=PageKind.EXECUTE, tags=frozenset({"ExecuteItem"}), attributes=frozenset()),
 }
@@ -101,11 +101,11 @@ def check_url(url: str, capabilities: Capabilities) -> Rule | None:
     scheme, colon, rest = url.partition(":")
     if scheme in {"http", "https"}:
         return None if leads_somewhere(url) else Rule.BAD_URL
-    if not colon or (scheme == "ParsedSoftKey" and rest not in soft_keys.KNOWN):
+    if not colon or (scheme == "SoftKey" and rest not in soft_keys.KNOWN):
         return Rule.UNKNOWN_URI
     if scheme == "QueryStringParam" and "=" not in rest:
         return Rule.UNKNOWN_URI
-    is_known = scheme == "ParsedSoftKey" or (scheme in _SCHEMES and scheme not in capabilities.foreign_schemes)
+    is_known = scheme == "SoftKey" or (scheme in _SCHEMES and scheme not in capabilities.foreign_schemes)
     return None if is_known else Rule.UNKNOWN_URI
 
 
@@ -215,7 +215,7 @@ class _Reading:
 
     def _menu_items(self, root: etree._Element, *, with_icons: bool) -> tuple[ParsedMenuItem, ...]:
         rule, most = (Rule.ICON_MENU_ITEMS, MAX_ICON_MENU_ITEMS) if with_icons else (Rule.MENU_ITEMS, MAX_MENU_ITEMS)
-        elements = self._counted(root, "ParsedMenuItem", rule, most)
+        elements = self._counted(root, "MenuItem", rule, most)
         self._counted(root, "IconItem", Rule.ICONS, MAX_ICONS)
         tags = frozenset({"Name", "URL", "IconIndex"} if with_icons else {"Name", "URL"})
         items = []
@@ -250,7 +250,7 @@ class _Reading:
 
     def _inputs(self, root: etree._Element) -> Iterable[ParsedInputItem]:
         tags = frozenset({"DisplayName", "QueryStringParam", "DefaultValue", "InputFlags"})
-        for where, element in self._counted(root, "ParsedInputItem", Rule.INPUT_ITEMS, MAX_INPUTS):
+        for where, element in self._counted(root, "InputItem", Rule.INPUT_ITEMS, MAX_INPUTS):
             self._judge_element(element, tags, where)
             if element.find("DefaultValue") is None:
                 self._broken(Rule.MISSING_DEFAULT_VALUE, where)

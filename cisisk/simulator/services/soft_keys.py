@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from cisisk.simulator.services.page import PageKind, ParsedSoftKey
 
-SCHEME = "ParsedSoftKey:"
+SCHEME = "SoftKey:"
 KNOWN = frozenset({"Submit", "Select", "Exit", "Update", "Cancel", "Search", "Next", "Back", "Dial", "EditDial", "<<"})
 _MOVES_ON = frozenset({"Next", "Update"})
 _NATIVE = {
@@ -27,7 +27,7 @@ _DEFAULT: dict[PageKind, tuple[str, ...]] = {
 
 
 def is_native(name: str, kind: PageKind, *, has_next_page: bool) -> bool:
-    """Whether ``ParsedSoftKey:`` and this ``name`` does something on a page of this ``kind``.
+    """Whether ``SoftKey:`` and this ``name`` does something on a page of this ``kind``.
 
     A page that a ``Refresh`` has given a next page knows Next and Update, whatever its kind.
     """

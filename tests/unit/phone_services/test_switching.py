@@ -45,18 +45,18 @@ from tests.unit.mobility.office import Office
 from tests.unit.phone_services.limits import seen
 
 MAC = Mac("AABBCCDDEE01")
-HEAD = ProfileHead(uuid="1", name="PhoneContext 201", compatible_models=(), software_type=None)
+HEAD = ProfileHead(uuid="1", name="Desk 201", compatible_models=(), software_type=None)
 SESSION = ServiceSession(mac=MAC, user_uuid="u", user_name="Anna", username="anna", ip="", created_at="", active_at="")
 
 LOGIN = PhoneLogin(
     uuid="1",
     mac=MAC,
-    phone_name="PhoneContext 5",
+    phone_name="Desk 5",
     location="Lisbon",
     user_uuid="u",
     username="anna",
     profile_uuid="1",
-    profile_name="PhoneContext 201",
+    profile_name="Desk 201",
     way=LoginWay.PHONE,
     home_sha256=None,
     requested_at="",
@@ -143,7 +143,7 @@ def record(db: Database) -> Record:
         row = {"first_name": "A", "last_name": "A", "username": "anna", "email": "a@b", "lang": "en", "timezone": "UTC"}
         user = await users.create(db, SYSTEM, row, "$hash")
         profile = await profiles.create(
-            db, SYSTEM, {"user_uuid": user.uuid, "name": "PhoneContext 201", "cnf_xml": b"<device/>"}
+            db, SYSTEM, {"user_uuid": user.uuid, "name": "Desk 201", "cnf_xml": b"<device/>"}
         )
         plan = Plan(mac=MAC, content=b"<device/>", profile_uuid=profile.uuid, profile_name=profile.name)
         return await progress.record(db, SYSTEM, plan, None)
@@ -153,20 +153,20 @@ def record(db: Database) -> Record:
 
 async def test_a_login_is_told_once_its_switch_was_tried(scene: Scene, db: Database, record: Record) -> None:
     name = await scene.begin()
-    assert await scene.said(name) == ("Activating PhoneContext 201. The phone restarts.", 2)
+    assert await scene.said(name) == ("Activating Desk 201. The phone restarts.", 2)
     deployment = await record()
     await progress.written(db, SYSTEM, deployment, now())
     scene.outcome.set_result(deployment)
     await progress.restart_tried(db, deployment, RESTART_OK, "cgi-keys", "restart")
-    assert await scene.said(name) == ("PhoneContext 201 is ready. The phone restarts now.", 2)
+    assert await scene.said(name) == ("Desk 201 is ready. The phone restarts now.", 2)
 
 
 @pytest.mark.parametrize(
     ("state", "said", "again"),
     [
-        (DeploymentState.WRITTEN, "PhoneContext 201 is ready. The phone restarts now.", 2),
-        (DeploymentState.FETCHED, "PhoneContext 201 is active: this phone has taken it.", None),
-        (DeploymentState.CONFIRMED, "PhoneContext 201 is active: this phone has taken it.", None),
+        (DeploymentState.WRITTEN, "Desk 201 is ready. The phone restarts now.", 2),
+        (DeploymentState.FETCHED, "Desk 201 is active: this phone has taken it.", None),
+        (DeploymentState.CONFIRMED, "Desk 201 is active: this phone has taken it.", None),
         (DeploymentState.WAITING, "Error C10", 10),
         (DeploymentState.TIMED_OUT, "Error C10", 10),
         (DeploymentState.SUPERSEDED, "Error C11", None),
@@ -195,7 +195,7 @@ async def test_a_switch_that_waits_for_the_end_of_a_call_says_so(
 ) -> None:
     name = await scene.begin()
     scene.outcome.set_result(await known_as(monkeypatch, record, DeploymentState.DEFERRED, deferred_until=IDLE))
-    assert await scene.said(name) == ("PhoneContext 201 will be activated as soon as the phone is in no call.", 10)
+    assert await scene.said(name) == ("Desk 201 will be activated as soon as the phone is in no call.", 10)
 
 
 @pytest.mark.parametrize(

@@ -26,11 +26,11 @@ CONTENT_TYPES = st.one_of(
     st.text(max_size=60),
     st.binary(max_size=40).map(lambda rest: "text/xml; charset=" + rest.decode("utf-8", "surrogateescape")),
 )
-MENU_ITEM = f"<ParsedMenuItem><Name>One</Name><URL>{URL}</URL></ParsedMenuItem>"
+MENU_ITEM = f"<MenuItem><Name>One</Name><URL>{URL}</URL></MenuItem>"
 ENTRY = "<DirectoryEntry><Name>Ann</Name><Telephone>201</Telephone></DirectoryEntry>"
 INPUT = (
-    "<ParsedInputItem><DisplayName>PIN</DisplayName><QueryStringParam>pin</QueryStringParam>"
-    "<DefaultValue/><InputFlags>NP</InputFlags></ParsedInputItem>"
+    "<InputItem><DisplayName>PIN</DisplayName><QueryStringParam>pin</QueryStringParam>"
+    "<DefaultValue/><InputFlags>NP</InputFlags></InputItem>"
 )
 SOFT_KEY = "<SoftKeyItem><Name>Go</Name><URL>{url}</URL><Position>{position}</Position></SoftKeyItem>"
 
@@ -79,9 +79,7 @@ def text(inside: str) -> str:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_family_shows_a_menu_as_it_is(model: str) -> None:
-    page = shown(
-        menu("<Prompt>Choose</Prompt><ParsedMenuItem><Name>A &amp; B</Name><URL/></ParsedMenuItem>" + MENU_ITEM), model
-    )
+    page = shown(menu("<Prompt>Choose</Prompt><MenuItem><Name>A &amp; B</Name><URL/></MenuItem>" + MENU_ITEM), model)
     assert page.kind is PageKind.MENU
     assert page.items == (ParsedMenuItem(name="A & B"), ParsedMenuItem(name="One", url=URL))
     assert (page.title, page.prompt, page.violations) == ("" if model == "6941" else "Menu", "Choose", ())
@@ -99,7 +97,7 @@ def test_every_family_shows_a_directory_a_form_and_a_text(model: str) -> None:
 
 
 def test_soft_keys_stand_in_the_order_of_their_positions() -> None:
-    keys = [("Exit", "ParsedSoftKey:Exit", 3), ("Call", "Dial:201", 1), ("Select", "ParsedSoftKey:Select", 2)]
+    keys = [("Exit", "SoftKey:Exit", 3), ("Call", "Dial:201", 1), ("Select", "SoftKey:Select", 2)]
     items = "".join(
         f"<SoftKeyItem><Name>{name}</Name><URL>{url}</URL><Position>{place}</Position></SoftKeyItem>"
         for name, url, place in keys
@@ -107,8 +105,8 @@ def test_soft_keys_stand_in_the_order_of_their_positions() -> None:
     page = shown(menu(MENU_ITEM + items))
     assert page.soft_keys == (
         ParsedSoftKey(name="Call", url="Dial:201"),
-        ParsedSoftKey(name="Select", url="ParsedSoftKey:Select"),
-        ParsedSoftKey(name="Exit", url="ParsedSoftKey:Exit"),
+        ParsedSoftKey(name="Select", url="SoftKey:Select"),
+        ParsedSoftKey(name="Exit", url="SoftKey:Exit"),
     )
 
 
@@ -172,7 +170,7 @@ def test_comments_are_no_content() -> None:
         pytest.param(form(INPUT.replace("NP", "X")), Rule.INPUT_FLAGS, id="flags"),
         pytest.param(form(INPUT.replace("NP", "")), Rule.INPUT_FLAGS, id="no flags"),
         pytest.param(form(url=""), Rule.MISSING_TAG, id="form without url"),
-        pytest.param(form(url="<URL>ParsedSoftKey:Exit</URL>"), Rule.BAD_URL, id="form to nowhere"),
+        pytest.param(form(url="<URL>SoftKey:Exit</URL>"), Rule.BAD_URL, id="form to nowhere"),
         pytest.param(form(url=f'<URL method="post">{URL}</URL>'), Rule.POST, id="post"),
         pytest.param(form(url=f'<URL Method="post">{URL}</URL>'), Rule.UNKNOWN_ATTRIBUTE, id="attribute's case"),
         pytest.param(menu(MENU_ITEM.replace("<URL>", "<name>x</name><URL>")), Rule.UNKNOWN_TAG, id="tag's case"),
@@ -180,7 +178,7 @@ def test_comments_are_no_content() -> None:
         pytest.param(menu(ENTRY), Rule.UNKNOWN_TAG, id="foreign child"),
         pytest.param(menu(MENU_ITEM.replace("One", "<b>One</b>")), Rule.UNKNOWN_TAG, id="markup"),
         pytest.param(menu("<Title>Again</Title>"), Rule.REPEATED_TAG, id="two titles"),
-        pytest.param(menu("<ParsedMenuItem><Name>One</Name></ParsedMenuItem>"), Rule.MISSING_TAG, id="no url"),
+        pytest.param(menu("<MenuItem><Name>One</Name></MenuItem>"), Rule.MISSING_TAG, id="no url"),
         pytest.param("<CiscoIPPhoneText/>", Rule.MISSING_TAG, id="no text"),
         pytest.param("<CiscoIPPhonemenu/>", Rule.UNKNOWN_OBJECT, id="root's case"),
         pytest.param("<html><body>Not here</body></html>", Rule.UNKNOWN_OBJECT, id="a web page"),
@@ -190,7 +188,7 @@ def test_comments_are_no_content() -> None:
         pytest.param(text("&nbsp;"), Rule.ENTITY, id="entity"),
         pytest.param("<!DOCTYPE a>" + text(""), Rule.DOCUMENT_TYPE, id="document type"),
         pytest.param('<!DOCTYPE a [<!ENTITY b "c">]>' + text("&b;"), Rule.DOCUMENT_TYPE, id="own entity"),
-        pytest.param(menu(MENU_ITEM.replace(URL, "ParsedSoftKey:Coffee")), Rule.UNKNOWN_URI, id="unknown soft key"),
+        pytest.param(menu(MENU_ITEM.replace(URL, "SoftKey:Coffee")), Rule.UNKNOWN_URI, id="unknown soft key"),
         pytest.param(menu(MENU_ITEM.replace(URL, "page?x=1")), Rule.UNKNOWN_URI, id="relative"),
         pytest.param(menu(MENU_ITEM.replace(URL, "init:Services")), Rule.UNKNOWN_URI, id="scheme's case"),
         pytest.param(menu(MENU_ITEM.replace(URL, "QueryStringParam:x")), Rule.UNKNOWN_URI, id="no parameter"),
@@ -207,7 +205,7 @@ def test_comments_are_no_content() -> None:
             menu(SOFT_KEY.format(url=URL, position=1).replace("Go", "x" * 33)), Rule.SOFT_KEY_LENGTH, id="soft key"
         ),
         pytest.param(
-            menu("<KeyItem><Key>NavLeft</Key><URL>ParsedSoftKey:Exit</URL></KeyItem>" * 33), Rule.KEY_ITEMS, id="keys"
+            menu("<KeyItem><Key>NavLeft</Key><URL>SoftKey:Exit</URL></KeyItem>" * 33), Rule.KEY_ITEMS, id="keys"
         ),
         pytest.param(
             f"<CiscoIPPhoneIconMenu>{MENU_ITEM * 33}</CiscoIPPhoneIconMenu>", Rule.ICON_MENU_ITEMS, id="icons"
@@ -230,10 +228,8 @@ def test_one_broken_rule_is_a_parse_error_and_is_named(document: str, rule: Rule
 @pytest.mark.parametrize(
     "document",
     [
-        pytest.param(menu("<ParsedMenuItem><Name>x</Name><URL>Dial:1</URL></ParsedMenuItem>" * 100), id="100 items"),
-        pytest.param(
-            menu(f"<ParsedMenuItem><Name>{'ü' * 64}</Name><URL>{URL:x<256}</URL></ParsedMenuItem>"), id="longest item"
-        ),
+        pytest.param(menu("<MenuItem><Name>x</Name><URL>Dial:1</URL></MenuItem>" * 100), id="100 items"),
+        pytest.param(menu(f"<MenuItem><Name>{'ü' * 64}</Name><URL>{URL:x<256}</URL></MenuItem>"), id="longest item"),
         pytest.param(
             directory(
                 f"<DirectoryEntry><Name>{'ß' * 32}</Name><Telephone>{'1' * 32}</Telephone></DirectoryEntry>" * 32
@@ -282,7 +278,7 @@ def test_uris_are_known_to_some_families_only(uri: str) -> None:
 
 @pytest.mark.parametrize("name", ["Submit", "Dial", "<<"])
 def test_a_soft_key_out_of_place_is_tolerated_and_named(name: str) -> None:
-    page = shown(menu(MENU_ITEM + SOFT_KEY.format(url=f"ParsedSoftKey:{escape(name)}", position=1)))
+    page = shown(menu(MENU_ITEM + SOFT_KEY.format(url=f"SoftKey:{escape(name)}", position=1)))
     assert rules(page) == {Rule.DEAD_SOFT_KEY}
     assert page.kind is PageKind.MENU
 
@@ -381,5 +377,5 @@ def test_a_directory_within_the_limits_is_shown_letter_by_letter(
 
 @given(length=st.integers(0, 70), model=st.sampled_from(sorted(MODELS)))
 def test_the_length_of_a_name_is_counted_in_characters(length: int, model: str) -> None:
-    page = shown(menu(f"<ParsedMenuItem><Name>{'é' * length}</Name><URL>{URL}</URL></ParsedMenuItem>"), model)
+    page = shown(menu(f"<MenuItem><Name>{'é' * length}</Name><URL>{URL}</URL></MenuItem>"), model)
     assert rules(page) == ({Rule.NAME_LENGTH} if length > 64 else set())
