@@ -300,7 +300,7 @@ def _profile_of(mac: Mac, content: bytes, config: SepConfig, owner: str) -> dict
     return {
         "user_uuid": owner,
         "name": f"{label} ({mac.device_name})" if label else mac.device_name,
-        "description": f"AdoptedConfig over from {mac.config_name}",
+        "description": f"Taken over from {mac.config_name}",
         "cnf_xml": content,
         # Of a SIP config it cannot be told which of the two kinds of SIP software it is for.
         "software_type": Software.SCCP if config.speaks == "SCCP" else None,
