@@ -5,14 +5,13 @@ import json
 import logging
 import re
 import time
-from collections import deque
 from contextlib import suppress
 from datetime import timedelta
 from functools import lru_cache
-from itertools import islice
 
 from cisisk.config import FetchLogSettings as Settings
 from cisisk.fetches.discovery import PhoneDiscovery
+from cisisk.fetches.intake import FetchIntake
 from cisisk.model.clock import after
 from cisisk.model.errors import StorageFailed
 from cisisk.provisioning.fetch import Fetch
@@ -23,8 +22,6 @@ from cisisk.store.fetches import Row
 
 log = logging.getLogger(__name__)
 
-MAX_WAITING = 100_000
-"""Fetches that wait for the database: some 50 MB. Of a longer storm the newest are let go rather than the memory."""
 STORE_ROWS = 1000
 """Fetches of one transaction: some 10 ms in which nothing else is written."""
 TRIM_ROWS = 500
@@ -44,7 +41,7 @@ class FetchLog:
         self._db = db
         self._settings = settings
         self._discovery = discovery
-        self._waiting: deque[Fetch] = deque()
+        self._waiting = FetchIntake("fetch log")
         self._arrived = asyncio.Event()
         self._storing = asyncio.Lock()
         self._lost = 0
@@ -53,11 +50,7 @@ class FetchLog:
 
     def take(self, batch: list[Fetch]) -> None:
         """Store these fetches soon. Returns at once, and touches none of them."""
-        room = MAX_WAITING - len(self._waiting)
-        if room < len(batch):
-            self._lose(len(batch) - room, "more arrives than the database takes")
-            batch = batch[:room]
-        self._waiting.extend(batch)
+        self._waiting.put(batch)
         self._arrived.set()
 
     async def run(self) -> None:
@@ -86,8 +79,7 @@ class FetchLog:
     async def store_pending(self) -> None:
         """Store all that has arrived so far. What the database refuses is lost, and said so once."""
         async with self._storing:
-            while self._waiting:
-                part = list(islice(self._waiting, STORE_ROWS))
+            while part := self._waiting.take(STORE_ROWS):
                 try:
                     await fetches.add(self._db, map(_row, part))
                 except StorageFailed as error:
@@ -95,8 +87,6 @@ class FetchLog:
                 else:
                     self._found_again()
                     self._is_news = True
-                for _ in part:
-                    self._waiting.popleft()
 
     async def look(self) -> None:
         """Take up the unknown phones among what was stored. What the database refuses now the next look finds."""

@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Container, Iterable
 from typing import TypeAlias, TypeVar
 
+from cisisk.fetches.intake import FetchIntake
 from cisisk.model.errors import StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.provisioning.fetch import Fetch, FetchOutcome
@@ -22,8 +22,6 @@ OnBatch: TypeAlias = Callable[[list[Fetch]], None]
 
 log = logging.getLogger(__name__)
 
-MAX_PENDING = 100_000
-"""Fetches that wait to be stored; of a longer storm the oldest are let go rather than the memory."""
 MAX_KNOWN = 20_000
 """Phones, and names that phones ask for, that are remembered so that nothing is worked out or stored again: more than
 any site has."""
@@ -49,7 +47,7 @@ class FetchTracker:
         self._believes = believes
         self._on_batch = on_batch
         self._loop = asyncio.get_running_loop()
-        self._pending: deque[Fetch] = deque(maxlen=MAX_PENDING)
+        self._pending = FetchIntake("fetch tracker")
         self._arrived = asyncio.Event()
         self._storing = asyncio.Lock()
         self._named: dict[str, Mac] = {}
@@ -58,7 +56,7 @@ class FetchTracker:
 
     def note(self, fetch: Fetch) -> None:
         """Take a fetch. Callable from any thread; returns at once."""
-        self._pending.append(fetch)
+        self._pending.put((fetch,))
         # Asked after appending: what comes too late for one batch finds the event cleared, and sets it for the next.
         if not self._arrived.is_set():
             self._loop.call_soon_threadsafe(self._arrived.set)
@@ -78,7 +76,7 @@ class FetchTracker:
         """Store all that has arrived so far. What the database refuses is lost, and said so once."""
         async with self._storing:
             for left in range(len(self._pending), 0, -_AT_ONCE):
-                await self._store([self._pending.popleft() for _ in range(min(left, _AT_ONCE))])
+                await self._store(self._pending.take(min(left, _AT_ONCE)))
                 # What told nothing new has waited for nobody.
                 await asyncio.sleep(0)
 

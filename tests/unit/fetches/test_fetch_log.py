@@ -178,19 +178,6 @@ async def test_what_the_database_refuses_is_lost_and_said_once(
     assert [row.name for row in await logged(db)] == ["again"]
 
 
-async def test_a_storm_without_end_fills_no_memory(
-    log: FetchLog, db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(fetch_log, "MAX_WAITING", 5)
-    for batch in range(4):
-        log.take([fetch(f"{batch} {number}") for number in range(2)])
-    assert len(log._waiting) == 5
-    await log.store_pending()
-    assert len(await logged(db)) == 5
-    assert len(caplog.records) == 2
-    assert caplog.records[-1].message.endswith("3 are missing")
-
-
 async def test_the_log_forgets_what_is_too_old_and_too_much(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch_log, "TRIM_SECONDS", 0.0)
     monkeypatch.setattr(fetch_log, "TRIM_ROWS", 7)

@@ -2,8 +2,7 @@ import asyncio
 import hashlib
 import random
 import threading
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from cisisk.fetches import tracker as module
+from cisisk.fetches.intake import FetchIntake
 from cisisk.fetches.tracker import FetchTracker
 from cisisk.model.clock import now
 from cisisk.model.deployment import Deployment, DeploymentState
@@ -339,14 +339,15 @@ async def test_nothing_told_is_no_transaction(contacts: FetchTracker, transactio
 async def test_a_fetch_is_stored_even_if_the_others_were_taken_while_it_was_noted(
     contacts: FetchTracker, db: Database, mac: Mac
 ) -> None:
-    class Overtaken(deque[Fetch]):
+    class Overtaken(FetchIntake):
         """The loop empties it between two steps of the thread that notes."""
 
-        def append(self, fetch: Fetch) -> None:
-            self.clear()
-            super().append(fetch)
+        def put(self, fetches: Sequence[Fetch]) -> None:
+            self.take(1)
+            super().put(fetches)
 
-    contacts._pending = Overtaken([fetch("earlier")])
+    contacts._pending = Overtaken("tracker")
+    contacts._pending.put([fetch("earlier")])
     thread = threading.Thread(target=contacts.note, args=(fetch(mac.config_name),))
 
     async def seen() -> bool:
@@ -413,13 +414,3 @@ async def test_what_the_database_refuses_is_lost_and_said_so_once_and_the_rest_g
         "what fetches tell of their phones is lost from now on",
         "what fetches tell of their phones is stored again; what 2 told is lost",
     ]
-
-
-async def test_of_a_storm_without_end_the_oldest_are_let_go(
-    db: Database, mac: Mac, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "MAX_PENDING", 3)
-    contacts = FetchTracker(db)
-    macs = [Mac(f"AABBCCDDEE0{number}") for number in range(5)]
-    await stored(contacts, *(fetch(mac.config_name) for mac in macs))
-    assert {row["mac"] for row in await db.rows("SELECT mac FROM sightings")} == {mac.digits for mac in macs[2:]}
