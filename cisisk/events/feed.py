@@ -67,7 +67,7 @@ class Follower:
         self._told.set()
 
     async def news(self) -> list[Step]:
-        """The steps since the last time, at least one; waits for it. None once the feed has ended.
+        """Wait for new steps and return all since the last call; an empty list once the feed has ended.
 
         Raises:
             FellBehind: some were missed.
@@ -197,9 +197,9 @@ class Reader:
         self._is_behind = True
 
     async def news(self) -> list[Step]:
-        """The next steps, at least one; waits for it. A call that is cancelled has read nothing.
+        """Wait for the next steps and return them. A cancelled call consumes none.
 
-        None once nothing more is to come: the feed has ended, or nothing more is awaited of the one deployment.
+        Returns an empty list once no more steps follow: the feed has ended, or the one deployment has.
 
         Raises:
             NotFound: there is no such deployment.
