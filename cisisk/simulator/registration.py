@@ -5,21 +5,18 @@ import ipaddress
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Protocol
 
 from cisisk.simulator.running_config import LineAtProxy
 from cisisk.simulator.timing import Timing
 from cisisk.sip import digest, message
 from cisisk.sip.digest import Unanswerable
-from cisisk.sip.message import MAX_BYTES, MalformedSip, SipRequest, SipResponse, Unsendable
-from cisisk.sip.transaction import MAGIC, host, read_stream
+from cisisk.sip.message import MalformedSip, SipRequest, SipResponse, Unsendable
+from cisisk.sip.transaction import NoResponse, Peer, Sender, SipClient, Way, host
 
 _FIRST_CSEQ = 101
 """Where Cisco phones begin to count."""
-_T1, _T2 = 0.5, 4.0
-"""Seconds until a request over UDP is repeated the first time, and at most (RFC 3261 17.1.2.1)."""
 _SHORTEST_REFRESH = 5.0
 """Seconds between two REGISTER, however short the time that was granted."""
 _OK = 200
@@ -76,11 +73,11 @@ class SipRegistration:
 
     async def _exchange(self, expires: int, within: float) -> SipResponse:
         try:
-            async with asyncio.timeout(within), self._way() as way:
-                response = await way.ask(self._request(expires))
+            async with asyncio.timeout(within), SipClient() as client, self._way(client, within) as way:
+                response = await way.request(self._request(expires), within)
                 if response.status in digest.CHALLENGED:
-                    response = await way.ask(self._request(expires, self._credentials(response)))
-        except TimeoutError:
+                    response = await way.request(self._request(expires, self._credentials(response)), within)
+        except (TimeoutError, NoResponse):
             raise Unregistered("no answer") from None
         except OSError as error:
             raise Unregistered(os.strerror(error.errno) if error.errno else type(error).__name__) from error
@@ -89,6 +86,11 @@ class SipRegistration:
         if response.status != _OK:
             raise Unregistered(f"refused with {response.status}")
         return response
+
+    def _way(self, client: SipClient, seconds: float) -> AbstractAsyncContextManager[Way]:
+        line, own = self._line, self._identity
+        peer = Peer(address=line.host, port=line.port, transport="TCP" if line.is_tcp else "UDP")
+        return client.way(peer, seconds, Sender(address=own.address, port=own.sip_port))
 
     @property
     def _uri(self) -> str:
@@ -105,9 +107,7 @@ class SipRegistration:
             f';+sip.instance="<urn:uuid:00000000-0000-0000-0000-{own.device_name.removeprefix("SEP").lower()}>"'
             f';+u.sip!devicename.ccm.cisco.com="{own.device_name}"'
         )
-        branch = f"{MAGIC}{secrets.token_hex(8)}"
         headers = [
-            ("Via", f"{message.VERSION}/{transport.upper()} {at};branch={branch};rport"),
             ("Max-Forwards", "70"),
             ("From", f"{address};tag={self._tag}"),
             ("To", address),
@@ -133,24 +133,6 @@ class SipRegistration:
             cnonce=secrets.token_hex(8),
         )
         return digest.CHALLENGED[response.status][1], answer
-
-    @asynccontextmanager
-    async def _way(self) -> AsyncIterator["_Way"]:
-        line, own = self._line, (self._identity.address, 0)
-        if line.is_tcp:
-            reader, writer = await asyncio.open_connection(line.host, line.port, local_addr=own, limit=MAX_BYTES)
-            try:
-                yield _Tcp(reader, writer)
-            finally:
-                writer.close()
-            return
-        transport, inbox = await asyncio.get_running_loop().create_datagram_endpoint(
-            _Inbox, local_addr=own, remote_addr=(line.host, line.port)
-        )
-        try:
-            yield _Udp(transport, inbox)
-        finally:
-            transport.close()
 
 
 @asynccontextmanager
@@ -204,70 +186,6 @@ def is_on_loopback(line: LineAtProxy) -> bool:
         return ipaddress.ip_address(line.host).is_loopback
     except ValueError:
         return False
-
-
-class _Way(Protocol):
-    async def ask(self, request: SipRequest) -> SipResponse:
-        """The final response, sooner or later."""
-
-
-class _Tcp:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    async def ask(self, request: SipRequest) -> SipResponse:
-        self._writer.write(request.render())
-        await self._writer.drain()
-        while True:
-            response = await read_stream(self._reader)
-            if isinstance(response, SipResponse) and _answers(response, request):
-                return response
-
-
-class _Inbox(asyncio.DatagramProtocol):
-    def __init__(self) -> None:
-        self.arrived: asyncio.Queue[SipResponse | OSError] = asyncio.Queue()
-
-    def datagram_received(self, data: bytes, _addr: tuple[str, int]) -> None:
-        with suppress(MalformedSip):
-            parsed = message.parse(data)
-            if isinstance(parsed, SipResponse):
-                self.arrived.put_nowait(parsed)
-
-    def error_received(self, exc: Exception) -> None:
-        if isinstance(exc, OSError):
-            self.arrived.put_nowait(exc)
-
-
-class _Udp:
-    def __init__(self, transport: asyncio.DatagramTransport, inbox: _Inbox) -> None:
-        self._transport = transport
-        self._inbox = inbox
-
-    async def ask(self, request: SipRequest) -> SipResponse:
-        wire, interval = request.render(), _T1
-        while True:
-            self._transport.sendto(wire)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(interval):
-                    return await self._answer(request)
-            interval = min(2 * interval, _T2)
-
-    async def _answer(self, request: SipRequest) -> SipResponse:
-        while True:
-            arrived = await self._inbox.arrived.get()
-            if isinstance(arrived, OSError):
-                raise arrived
-            if _answers(arrived, request):
-                return arrived
-
-
-def _answers(response: SipResponse, request: SipRequest) -> bool:
-    """Whether it is the final response to this request (RFC 3261 17.1.3)."""
-    with suppress(MalformedSip):
-        return response.status >= _OK and message.branch(response) == message.branch(request)
-    return False
 
 
 def _granted(response: SipResponse, asked: int) -> int:

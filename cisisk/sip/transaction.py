@@ -62,6 +62,19 @@ class Peer:
     transport: Transport
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """The end that asks, where it is not for the system to choose.
+
+    Attributes:
+        address: numeric.
+        port: that it names in Via, and where it takes requests. Responses still come to the socket (RFC 3581).
+    """
+
+    address: str
+    port: int
+
+
 class Way(Protocol):
     """An open way to a peer.
 
@@ -98,19 +111,29 @@ class SipClient:
         self._lingering.clear()
 
     @asynccontextmanager
-    async def way(self, peer: Peer, seconds: float) -> AsyncIterator[Way]:
-        """A way to ``peer``, which for TCP is connected within ``seconds``. Raises OSError: there is none."""
-        async with self._udp(peer) if peer.transport == "UDP" else _tcp(peer, seconds) as way:
+    async def way(self, peer: Peer, seconds: float, sender: Sender | None = None) -> AsyncIterator[Way]:
+        """Open a way to ``peer``.
+
+        Args:
+            peer: the other end.
+            seconds: within which a TCP connection must be made.
+            sender: this end; None lets the system choose the address.
+
+        Raises:
+            OSError: there is no way.
+            TimeoutError: the connection was not made in time.
+        """
+        async with self._udp(peer, sender) if peer.transport == "UDP" else _tcp(peer, seconds, sender) as way:
             yield way
 
     @asynccontextmanager
-    async def _udp(self, peer: Peer) -> AsyncIterator[Way]:
-        sock, address = _udp_socket(peer)
+    async def _udp(self, peer: Peer, sender: Sender | None) -> AsyncIterator[Way]:
+        sock, address = _udp_socket(peer, sender)
         inbox = _Inbox(address)
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_datagram_endpoint(lambda: inbox, sock=sock)
         try:
-            yield _Udp(peer, transport, inbox, self._timers)
+            yield _Udp(peer, transport, inbox, self._timers, _local(transport, sender))
         finally:
             # Timer K: a response that is sent again must find a socket, not an ICMP error.
             if inbox.lingers:
@@ -159,9 +182,10 @@ class _Inbox(asyncio.DatagramProtocol):
 
 
 class _Udp:
-    def __init__(self, peer: Peer, transport: asyncio.DatagramTransport, inbox: _Inbox, timers: Timers) -> None:
-        address, port = transport.get_extra_info("sockname")[:2]
-        self.local = f"{host(address)}:{port}"
+    def __init__(
+        self, peer: Peer, transport: asyncio.DatagramTransport, inbox: _Inbox, timers: Timers, local: str
+    ) -> None:
+        self.local = local
         self._peer = peer
         self._transport = transport
         self._inbox = inbox
@@ -194,9 +218,8 @@ class _Udp:
 
 
 class _Tcp:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        address, port = writer.get_extra_info("sockname")[:2]
-        self.local = f"{host(address)}:{port}"
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, local: str) -> None:
+        self.local = local
         self._reader = reader
         self._writer = writer
 
@@ -237,21 +260,28 @@ async def read_stream(reader: asyncio.StreamReader) -> SipRequest | SipResponse:
 
 
 @asynccontextmanager
-async def _tcp(peer: Peer, seconds: float) -> AsyncIterator[Way]:
+async def _tcp(peer: Peer, seconds: float, sender: Sender | None) -> AsyncIterator[Way]:
+    source = None if sender is None else (sender.address, 0)
     async with asyncio.timeout(seconds):
-        reader, writer = await asyncio.open_connection(peer.address, peer.port, limit=MAX_BYTES)
+        reader, writer = await asyncio.open_connection(peer.address, peer.port, local_addr=source, limit=MAX_BYTES)
     try:
-        yield _Tcp(reader, writer)
+        yield _Tcp(reader, writer, _local(writer, sender))
     finally:
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
 
 
-def _udp_socket(peer: Peer) -> tuple[socket.socket, str]:
+def _local(transport: asyncio.BaseTransport | asyncio.StreamWriter, sender: Sender | None) -> str:
+    """Host and port of this end, as they stand in a URI."""
+    address, port = transport.get_extra_info("sockname")[:2] if sender is None else (sender.address, sender.port)
+    return f"{host(address)}:{port}"
+
+
+def _udp_socket(peer: Peer, sender: Sender | None) -> tuple[socket.socket, str]:
     """A socket, and the peer's address as the system writes it. Raises OSError.
 
-    It is bound to the address from which the way to ``peer`` starts: that stands in the message.
+    Without a sender it is bound to the address from which the system reaches ``peer``: that stands in the message.
     """
     family = socket.AF_INET6 if ":" in peer.address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -260,7 +290,7 @@ def _udp_socket(peer: Peer) -> tuple[socket.socket, str]:
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         sock.settimeout(0)
-        sock.bind((local, 0))
+        sock.bind((local if sender is None else sender.address, 0))
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
         else:
