@@ -4,6 +4,11 @@ import os
 import shutil
 
 import pytest
+from hypothesis import settings
+
+# Hypothesis fails an example that takes 200 ms. On a busy machine any example may.
+settings.register_profile("cisisk", deadline=None)
+settings.load_profile("cisisk")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -93,6 +93,7 @@ def nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhooks.Webhooks, "_send", answered)
 
 
+@pytest.mark.slow
 async def test_no_request_of_thousands_fails_or_is_answered_in_an_undocumented_way(site: Site, tmp_path: Path) -> None:
     before = (await site.admin.get("/me")).data
     settings = await configuration(site, tmp_path)

@@ -110,6 +110,7 @@ async def premises(db: Database) -> AsyncIterator[tuple[Premises, Clock]]:
     await runner.cleanup()
 
 
+@pytest.mark.slow
 async def test_ten_thousand_guesses_lock_out_who_guesses_and_nobody_else(premises: tuple[Premises, Clock]) -> None:
     there, clock = premises
     anna, _ = await there.user("anna"), await there.user("bob")
