@@ -16,7 +16,7 @@ from cisisk.model.mac import Mac
 from cisisk.model.phone import Phone, Software
 from cisisk.model.sep_config import SepConfig
 from cisisk.model.user import Actor
-from cisisk.provisioning.library import ChangedMeanwhile, Library, Snapshot, Stamp
+from cisisk.provisioning.library import WRITE_ATTEMPTS, ChangedMeanwhile, Library, Snapshot, Stamp
 from cisisk.provisioning.phone_locks import PhoneLocks
 from cisisk.provisioning.uploads import config_mac
 from cisisk.store import audit, configs, deployments, phones, profiles
@@ -30,8 +30,6 @@ ANSWER_SECONDS = 120.0
 NOT_IN_TIME = "Cisisk is stopping or too busy; it is not known whether this was done"
 _LONGEST_NAME = 60
 """Characters of a label that become part of a name."""
-_ATTEMPTS = 3
-"""Somebody else who writes the same file between reading and replacing it is lucky once, not three times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +73,7 @@ class ConfigAdoption:
         """
         await asyncio.to_thread(sep_config.read, content, max_bytes=self.max_config_bytes)
         async with self._turns.take(mac, supersedes=False):
-            for _ in range(_ATTEMPTS):
+            for _ in range(WRITE_ATTEMPTS):
                 known = await self._current(mac)
                 async with self._db.transaction() as tx:
                     if await phones.find(tx, mac) is None:

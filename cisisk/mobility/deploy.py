@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from cisisk.fetches.tracker import FetchTracker
+from cisisk.mobility.background import BackgroundTasks
 from cisisk.model.clock import Timestamp, now
 from cisisk.model.deployment import NOW, TOLD_AGAIN, WHEN_RUNNING, Deployment
 from cisisk.model.errors import CisiskError, Conflict, StorageFailed
@@ -16,7 +17,7 @@ from cisisk.model.mac import Mac
 from cisisk.model.sep_config.diff import RestartType
 from cisisk.model.target import NotRestarted, Target
 from cisisk.model.user import Actor
-from cisisk.provisioning.library import ChangedMeanwhile, Library, Snapshot
+from cisisk.provisioning.library import WRITE_ATTEMPTS, ChangedMeanwhile, Library, Snapshot
 from cisisk.provisioning.phone_locks import PhoneLocks
 from cisisk.provisioning.source import NotServed
 from cisisk.provisioning.staging import Staged
@@ -38,8 +39,6 @@ CUT_OFF_BEFORE_WRITING = (
 CUT_OFF_BEFORE_RESTART = f"The switch was cut off before it was known whether the phone restarts. {TOLD_AGAIN}"
 _CLOSE_SECONDS = 2.0
 """For closing the services on the screen: a courtesy that must not hold up the restart."""
-_WRITE_ATTEMPTS = 3
-"""Somebody else who writes the same file between reading and replacing it is lucky once, not three times."""
 
 _T = TypeVar("_T")
 
@@ -87,12 +86,12 @@ class Deployer:
         self._expect = expect
         self._identify = identify
         self._stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._running: set[asyncio.Task[Any]] = set()
+        self._tasks = BackgroundTasks()
         self._unsettled: set[Mac] = set()
 
     async def to_the_end(self, name: str, work: Coroutine[Any, Any, _T]) -> _T:
         """What ``work`` gives. It goes on to its end even if the caller is cancelled."""
-        return await asyncio.shield(self._started(name, work))
+        return await self._tasks.run(name, work)
 
     async def catch_up(self) -> None:
         """Wait until all is stored that the phones' fetches have told so far."""
@@ -153,7 +152,7 @@ class Deployer:
             async with self._services_closed(target, takes_commands=prepared.takes_commands) as closed:
                 moment = await self._write(deployment, prepared.staged, found)
                 # In its turn among the writers before the phone can be told, and so before the record of any fetch.
-                written = self._started(
+                written = self._tasks.start(
                     f"record {deployment.mac}", progress.written(self._db, actor, deployment, moment)
                 )
                 await asyncio.sleep(0)
@@ -212,26 +211,7 @@ class Deployer:
     async def stop(self, seconds: float) -> None:
         """Let the deployments that are under way come to their end, without waiting for phones; at most so long."""
         self._stopping.set_result(None)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                # Those too that were asked for before the stop and begin during it.
-                while self._running:
-                    await asyncio.wait(self._running)
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
-
-    def _started(self, name: str, work: Coroutine[Any, Any, _T]) -> "asyncio.Task[_T]":
-        task = asyncio.create_task(work, name=name)
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            # The caller has it too, unless it went away.
-            log.debug("%s ended with %r", task.get_name(), error)
+        await self._tasks.stop(seconds)
 
     async def _settle(self, deployment: Deployment) -> None:
         """Make true what the record says of a switch that was cut off: the served file tells how far it came."""
@@ -258,7 +238,7 @@ class Deployer:
 
         Nothing is left of it when the block fails, but for a stop at that moment, after which the next start clears up.
         """
-        preparing = self._started(f"prepare {target.mac}", asyncio.to_thread(self._prepare, target))
+        preparing = self._tasks.start(f"prepare {target.mac}", asyncio.to_thread(self._prepare, target))
         try:
             yield preparing
         except BaseException:
@@ -278,13 +258,13 @@ class Deployer:
     async def _write(self, deployment: Deployment, staged: Staged, found: Snapshot | None) -> Timestamp:
         """Serve what is staged; a moment just before the phone could fetch it."""
         async with self._failure_recorded(deployment):
-            for attempt in range(1, _WRITE_ATTEMPTS + 1):
+            for attempt in range(1, WRITE_ATTEMPTS + 1):
                 moment = now()
                 try:
                     await asyncio.to_thread(self._serve, deployment, staged, found)
                     break
                 except ChangedMeanwhile as error:
-                    if attempt == _WRITE_ATTEMPTS:
+                    if attempt == WRITE_ATTEMPTS:
                         raise Conflict(str(error)) from error
                     found = await self._adopt(deployment.mac)
         return moment
@@ -351,7 +331,7 @@ class Deployer:
     async def _services_closed(self, target: Target, *, takes_commands: bool) -> AsyncIterator[asyncio.Task[None]]:
         """Close the page on the screen, from which the profile may have been chosen. Done when the task is."""
         work = self._close_services(target) if takes_commands else asyncio.sleep(0)
-        closing = self._started(f"close services of {target.mac}", work)
+        closing = self._tasks.start(f"close services of {target.mac}", work)
         try:
             yield closing
         finally:

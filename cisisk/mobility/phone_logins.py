@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias
 
+from cisisk.mobility.background import BackgroundTasks
 from cisisk.mobility.switch import Switcher
 from cisisk.model.clock import now
 from cisisk.model.deployment import NOW, Deployment, OnTimeout, Origin, Policy
@@ -37,8 +38,9 @@ log = logging.getLogger(__name__)
 _AT_ONCE = 16
 """Logouts of one user at the same time: each holds on to a phone for some seconds."""
 
+_TASK_NAME = "login or logout"
+
 _WayBack: TypeAlias = tuple[ReturnedTo, Callable[[], Awaitable[Deployment]]]
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class PhoneLogins:
         self._multiple = multiple
         self._maximum = maximum
         self._turns = PhoneLocks()
-        self._running: set[asyncio.Task[Any]] = set()
+        self._tasks = BackgroundTasks()
 
     # Who is where
 
@@ -153,7 +155,7 @@ class PhoneLogins:
         work = self._log_in(
             actor, user_uuid, mac, profile_uuid, minutes, takes_over=takes_over, replaces=replaces, how=how
         )
-        return await self._to_the_end(work)
+        return await self._tasks.run(_TASK_NAME, work)
 
     async def log_out(
         self, actor: Actor, mac: Mac, reason: EndReason, *, login: PhoneLogin | None = None
@@ -170,7 +172,7 @@ class PhoneLogins:
         Raises:
             StorageFailed: the disk or the database refused; it is tried again.
         """
-        return await self._to_the_end(self._log_out(actor, mac, reason, login))
+        return await self._tasks.run(_TASK_NAME, self._log_out(actor, mac, reason, login))
 
     async def log_out_everywhere(self, actor: Actor, user_uuid: str, reason: EndReason) -> list[PhoneLogin]:
         """The same for every phone that a user is on, or waits for; the logins that ended. Raises StorageFailed."""
@@ -182,7 +184,7 @@ class PhoneLogins:
             async with at_once:
                 return await self._log_out(actor, login.mac, reason, login)
 
-        ended = await asyncio.gather(*(self._to_the_end(log_out(login)) for login in leaving))
+        ended = await asyncio.gather(*(self._tasks.run(_TASK_NAME, log_out(login)) for login in leaving))
         return [login for login in ended if login is not None]
 
     async def _log_in(
@@ -231,7 +233,7 @@ class PhoneLogins:
         """End the logins that ``login`` takes over from, unless it has not begun itself: then that is seen to later."""
         for each in where:
             if login.state is not LoginState.BEGINNING or each.state is LoginState.BEGINNING:
-                self._started(self._log_out(actor, each.mac, EndReason.TAKE_OVER, each))
+                self._tasks.start(_TASK_NAME, self._log_out(actor, each.mac, EndReason.TAKE_OVER, each))
 
     async def _chosen(self, user_uuid: str, mac: Mac, profile_uuid: str | None) -> ProfileHead:
         fitting = await self.profiles_for(user_uuid, mac, None)
@@ -322,25 +324,7 @@ class PhoneLogins:
 
     async def stop(self) -> None:
         """Leave what is under way to the next start."""
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
-
-    async def _to_the_end(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """What ``work`` gives; it goes on even if the caller is cancelled."""
-        return await asyncio.shield(self._started(work))
-
-    def _started(self, work: Coroutine[Any, Any, _T]) -> "asyncio.Task[_T]":
-        task = asyncio.create_task(work, name="login or logout")
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            # The caller has it too, if there is one that has not gone away.
-            log.debug("%s ended with %r", task.get_name(), error)
+        await self._tasks.stop()
 
 
 def _require_free(present: PhoneLogin | None, user_uuid: str) -> None:

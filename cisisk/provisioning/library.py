@@ -31,6 +31,9 @@ _A_LINK_OR_DEVICE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}
 Stamp: TypeAlias = tuple[int, int, int, int]
 """Inode, size and times of a file, which differ after any change."""
 
+WRITE_ATTEMPTS = 3
+"""Times a config is written when another program keeps replacing the same file between reading and writing."""
+
 
 class ChangedMeanwhile(CisiskError):
     """Somebody else wrote the file between reading and replacing it; nothing was replaced."""
