@@ -22,7 +22,7 @@ SEARCHED = (Path("config.toml"), Path("/etc/cisisk/config.toml"))
 
 _Section = TypeVar("_Section")
 _HOST = re.compile(r"[A-Za-z0-9.:-]{1,50}", re.ASCII)
-"""What a phone takes as processNodeName (phone-protocol notes 2.2)."""
+"""Characters that a phone accepts in processNodeName (docs/phone-protocol/sep-xml.md#elements)."""
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 

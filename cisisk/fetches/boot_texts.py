@@ -1,4 +1,11 @@
-"""What the requests of a booting phone mean, in words (phone-protocol notes 1.2, 1.3, 1.5; field notes B 6 and B 9)."""
+"""What the requests of a booting phone mean, in words.
+
+Sources:
+- docs/phone-protocol/boot.md#request-order
+- docs/phone-protocol/boot.md#missing-files
+- docs/phone-protocol/boot.md#firmware
+- docs/phone-protocol/trust.md#what-phones-do
+"""
 
 from enum import StrEnum
 from typing import Final

@@ -1,4 +1,7 @@
-"""The story of each boot of a phone, told by what it asked for (phone-protocol notes 1.1 to 1.5). No I/O."""
+"""The story of each boot of a phone, told by what it asked for. No I/O.
+
+Source: docs/phone-protocol/boot.md#request-order, docs/phone-protocol/boot.md#missing-files
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet

@@ -22,8 +22,9 @@ ENOUGH_NAMES = 2
 REPEATED_SECONDS = 20.0
 """A phone that knows one file only asks for it again at its next try; over another protocol it is asked for at once."""
 MAX_OF_ADDRESS = 3
-"""Unknown phones at one address within :data:`ADDRESS_MINUTES`: a phone asks for its own files, whoever asks for those
-of more looks for configs to steal (phone-protocol notes 7.3). Of many behind one router's address some are left out."""
+"""Unknown phones at one address within :data:`ADDRESS_MINUTES`: a phone asks for its own files, a search for configs
+asks for those of many (docs/phone-protocol/security.md#mitigations). Of many phones behind one router's address some
+are left out."""
 ADDRESS_MINUTES = 10
 _FIRST_LOOK = 200
 """How many fetches before its start are looked at, for phones that were about to become credible."""

@@ -26,7 +26,7 @@ from cisisk.store.service_sessions import PhoneContext, ServiceSession
 log = logging.getLogger(__name__)
 
 SESSION_LIFETIME = timedelta(hours=24)
-"""From the last activity (API contract section 5)."""
+"""From the last activity (docs/api.md#phone-pages)."""
 _ACTIVITY_STEP = timedelta(minutes=5)
 """Activity is written down so often: not each page is worth a write to the disk, nor five minutes of a day an error."""
 _AT_ONCE, _STRANGERS_AT_ONCE = 2, 1

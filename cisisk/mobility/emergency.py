@@ -1,4 +1,7 @@
-"""What emergency calls tell of a phone, whoever is logged in on it (field notes, 13)."""
+"""What emergency calls tell of a phone, whoever is logged in on it.
+
+Source: docs/phone-protocol/extension-mobility.md#emergency-calls
+"""
 
 from cisisk.model import placeholders
 from cisisk.model.errors import NotFound

@@ -1,4 +1,10 @@
-"""The phone models and what is known about each (phone-protocol notes 1.2, 3(d), 6.1 and 6.2)."""
+"""The phone models and what is known about each.
+
+Sources:
+- docs/phone-protocol/models.md#models
+- docs/phone-protocol/boot.md#ports
+- docs/phone-protocol/restart.md#key-sequences
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum

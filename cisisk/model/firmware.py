@@ -1,4 +1,4 @@
-"""What a ``.loads`` file tells (phone-protocol notes 1.4): which files a firmware consists of."""
+"""The files that a ``.loads`` file names (docs/phone-protocol/boot.md#firmware)."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Key expansion modules, and which phones take which (phone-protocol notes 6.1 and 6.2)."""
+"""Key expansion modules, and which phones take which (docs/phone-protocol/models.md#kems)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -84,7 +84,7 @@ class Calls:
         """Whether the phone is known to be in a call, or to have been in one less than so many minutes ago.
 
         What nobody can tell is no reason to keep a switch from a phone: over SIP it puts a restart off by itself until
-        its call has ended (phone-protocol notes 3a, 5f), and chan-sccp is asked again before a reset.
+        its call has ended (docs/phone-protocol/restart.md#during-calls), and chan-sccp is asked again before a reset.
 
         Args:
             unless_told: what holds while Asterisk does not tell; without an Asterisk there is no call.

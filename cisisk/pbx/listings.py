@@ -1,4 +1,6 @@
-"""What Asterisk lists of its phones, read into plain values (phone-protocol notes 3b, 3c).
+"""What Asterisk lists of its phones, read into plain values.
+
+Source: docs/phone-protocol/asterisk.md#finding-the-call-id, docs/phone-protocol/asterisk.md#sccp-device-restart
 
 Pure. Everything in there may be hostile: a phone chooses its own contact.
 """

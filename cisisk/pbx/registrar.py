@@ -1,7 +1,8 @@
 """Who a phone is at Asterisk now: the endpoint or peer that is registered from its address.
 
-Asked before its config changes: afterwards the config names the next user's line (field notes 4: the wrong phone
-restarts). The address says which registration is the phone's; more than one there is told, never guessed.
+Asked before its config changes: afterwards the config names the next user's line, and the wrong phone restarts
+(docs/phone-protocol/asterisk.md#finding-the-call-id). The address says which registration is the phone's. More than one
+at an address is reported, never guessed.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What goes over an AMI connection (phone-protocol notes 3b; Asterisk main/manager.c).
+"""What goes over an AMI connection (docs/phone-protocol/asterisk.md#manager-interface; Asterisk main/manager.c).
 
 A message is lines of ``Key: Value``, ended by CR LF, and a blank line after the last. Keys are compared without case.
 """

@@ -11,7 +11,7 @@ from cisisk.phone_services.problems import NotShown
 REFRESH = "Refresh"
 """Netscape's header: phones load its URL by themselves."""
 LONG_AGO = "Sat, 01 Jan 2000 00:00:00 GMT"
-"""An 8800 wants a date after 1970 (phone-protocol notes 4.2)."""
+"""An 8800 wants a date after 1970 (docs/phone-protocol/xml-services.md#answers)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

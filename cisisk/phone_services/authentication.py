@@ -1,4 +1,7 @@
-"""What a phone asks at its authenticationURL before it executes a command (phone-protocol notes 3d)."""
+"""What a phone asks at its authenticationURL before it executes a command.
+
+Source: docs/phone-protocol/restart.md#authentication-url
+"""
 
 from aiohttp import web
 

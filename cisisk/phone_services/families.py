@@ -1,4 +1,7 @@
-"""How the families of phones differ in what their screens take (phone-protocol notes 4.1 and 4.2)."""
+"""How the families of phones differ in what their screens take.
+
+Source: docs/phone-protocol/xml-services.md#objects, docs/phone-protocol/xml-services.md#soft-keys
+"""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias

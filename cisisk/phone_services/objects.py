@@ -1,4 +1,7 @@
-"""Cisco's XML objects with every limit that phones set to them (phone-protocol notes 4.1). Pure."""
+"""Cisco's XML objects with every limit that phones set to them. Pure.
+
+Source: docs/phone-protocol/xml-services.md#objects
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

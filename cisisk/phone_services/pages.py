@@ -1,4 +1,4 @@
-"""The pages that phones show (API contract section 5), as routes."""
+"""The pages that phones show, as routes (docs/api.md#phone-pages)."""
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -135,6 +135,6 @@ class Pages:
 
 
 async def _directories(asked: PhoneRequest) -> PageAnswer:
-    """What the Directories key opens: on a 79xx it has to be a menu (phone-protocol notes 4.1)."""
+    """Return the page of the Directories key: a menu (docs/phone-protocol/xml-services.md#directories)."""
     items = [MenuItem("Personal", asked.links.to("pdir")), MenuItem("Corporate", asked.links.to("cdir"))]
     return PageAnswer(page=Menu(title="Directories", items=items, keys=[SELECT]), is_kept=True)

@@ -1,4 +1,7 @@
-"""The config for phones that have none: what is served as ``XMLDefault.cnf.xml`` (phone-protocol notes 1.3, 2.1)."""
+"""The config for phones that have none: what is served as ``XMLDefault.cnf.xml``.
+
+Source: docs/phone-protocol/boot.md#default-config
+"""
 
 from pathlib import Path
 from xml.sax.saxutils import escape

@@ -22,7 +22,7 @@ from cisisk.provisioning.staging import STAGING, Staged, emptied
 log = logging.getLogger(__name__)
 
 MAX_ADOPTED_BYTES = 8 << 20
-"""No phone takes a config near this size (phone-protocol notes 2.1: 550,001 bytes); what lies there is none."""
+"""No phone takes a config near this size (docs/phone-protocol/sep-xml.md#form); what lies there is none."""
 
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
 _A_LINK_OR_DEVICE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}

@@ -1,4 +1,7 @@
-"""What a phone means by the name it asks for (phone-protocol notes 1.4: separators, case, per-device names)."""
+"""What a phone means by the name it asks for: separators, case, per-device names.
+
+Source: docs/phone-protocol/boot.md#separators-and-case, docs/phone-protocol/boot.md#file-names
+"""
 
 import re
 

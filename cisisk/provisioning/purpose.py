@@ -1,4 +1,7 @@
-"""What a requested file is for, and what the request reveals about the phone (phone-protocol notes 1.2 to 1.5)."""
+"""What a requested file is for, and what the request reveals about the phone.
+
+Source: docs/phone-protocol/boot.md#file-names, docs/phone-protocol/boot.md#request-order
+"""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,6 @@
-"""``sip notify cisco-restart <peer>`` over AMI, for those who keep the template in sip_notify.conf (notes 3b).
+"""``sip notify cisco-restart <peer>`` over AMI, for those who keep the template in sip_notify.conf.
+
+Source: docs/phone-protocol/asterisk.md#sip-notify-command
 
 The template fills in the Call-ID by itself. The account needs write=command, which may do anything.
 """

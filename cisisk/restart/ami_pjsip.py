@@ -1,4 +1,6 @@
-"""A NOTIFY through Asterisk's PJSIP (AMI PJSIPNotify, res/res_pjsip_notify.c; phone-protocol notes 3b).
+"""A NOTIFY through Asterisk's PJSIP (AMI PJSIPNotify, res/res_pjsip_notify.c).
+
+Source: docs/phone-protocol/asterisk.md#pjsip-notify
 
 It goes to every contact of the endpoint; only the phone whose Call-ID it names restarts. "NOTIFY sent" means queued:
 what the phone makes of it is not told.

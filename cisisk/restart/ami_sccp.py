@@ -1,4 +1,4 @@
-"""SCCPDeviceRestart of chan-sccp (src/sccp_management.c; phone-protocol notes 3c).
+"""SCCPDeviceRestart of chan-sccp (docs/phone-protocol/asterisk.md#sccp-device-restart).
 
 Always Type reset: by Cisco's reference an SCCP phone that restarts does not come for its files. The action does not
 look at calls, so they are looked at before.

@@ -1,4 +1,6 @@
-"""A NOTIFY through chan_sip with the usecallmanager patch (AMI SIPnotify; phone-protocol notes 3b).
+"""A NOTIFY through chan_sip with the usecallmanager patch (AMI SIPnotify).
+
+Source: docs/phone-protocol/asterisk.md#sip-notify
 
 Up to Asterisk 20 the peer is called Channel, in the 22.x patch Peer. Without the patch chan_sip does not tell the
 Call-ID that the phone insists on.

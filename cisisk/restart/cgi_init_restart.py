@@ -1,7 +1,7 @@
 """``Init:Restart`` over CGI/Execute.
 
-No public Cisco document knows this URI (phone-protocol notes 3d); some firmware is said to take it. Firmware that does
-not answers with status 6, and the next method is tried.
+No public Cisco document names this URI (docs/phone-protocol/restart.md#init-restart). Some firmware is said to take it.
+Firmware that does not know it answers with status 6, and the next method is tried.
 """
 
 from cisisk.model.target import Target

@@ -1,4 +1,6 @@
-"""Pressing a phone's keys over CGI/Execute until its menu restarts it (phone-protocol notes 3d, published macros).
+"""Pressing a phone's keys over CGI/Execute until its menu restarts it.
+
+Source: docs/phone-protocol/restart.md#key-sequences
 
 Only families whose macro is published are driven: on the others the same digits can erase settings or trust lists.
 """

@@ -1,4 +1,4 @@
-"""POST /CGI/Execute: commands for a phone's own web server (phone-protocol notes 3d).
+"""POST /CGI/Execute: commands for a phone's own web server (docs/phone-protocol/restart.md#restart-over-http).
 
 The phone asks the authenticationURL of the config it runs whether the caller's credentials are good. When that URL
 leads here, each call carries credentials of its own, which are good once, for this phone's address, while the call is
@@ -22,7 +22,7 @@ from cisisk.config import PhoneHttpSettings
 from cisisk.model.target import NotRestarted, Target, Unreachable
 
 MAX_ITEMS = 3
-"""ExecuteItems in one call (XSI development notes, CiscoIPPhoneExecute)."""
+"""ExecuteItems in one call (docs/phone-protocol/restart.md#restart-over-http)."""
 MAX_ANSWER_BYTES = 16 * 1024
 """An answer has some hundred bytes."""
 

@@ -1,4 +1,7 @@
-"""The NOTIFY that restarts a phone (Event: service-control; phone-protocol notes 3a), whoever sends it."""
+"""The NOTIFY that restarts a phone (Event: service-control).
+
+Source: docs/phone-protocol/restart.md#service-control
+"""
 
 from typing import TypeAlias
 
@@ -14,11 +17,15 @@ Action: TypeAlias = RestartType
 
 
 def action_for(target: Target) -> Action:
-    """``reset`` if the new config changes what a phone takes only when it starts anew, else ``restart`` (notes 3.0)."""
+    """Return ``reset`` if the new config needs one, else ``restart``.
+
+    Source: docs/phone-protocol/sep-xml.md#what-needs-a-reset
+    """
     if target.action is not None:
         return target.action
     if target.software is Software.SCCP:
-        # Few configs for SCCP say so themselves; over SCCP a restart reads no files (notes 3.0).
+        # Few configs for SCCP say so themselves; over SCCP a restart reads no files
+        # (docs/phone-protocol/restart.md#restart-and-reset).
         return "reset"
     before, after = target.runs, target.takes
     if before is None or after is None:
@@ -29,7 +36,8 @@ def action_for(target: Target) -> Action:
 def body(action: Action, call_id: str) -> tuple[str, ...]:
     """The lines of the body, without their ends.
 
-    Three stamps, which every stack takes; a fourth is known to be refused by an 8861 (notes 3a, 7).
+    Three stamps, which every stack takes. An 8861 is reported to refuse a fourth one
+    (docs/phone-protocol/restart.md#service-control).
 
     Args:
         call_id: of the REGISTER of the phone's first line; with another one the phone answers 400.
@@ -44,9 +52,9 @@ def body(action: Action, call_id: str) -> tuple[str, ...]:
 
 
 def variables(action: Action, call_id: str) -> list[tuple[str, str]]:
-    """The event and the body as headers of AMI's PJSIPNotify and SIPnotify (notes 3b): one ``Variable`` for each item.
+    """The event and the body as headers of AMI's PJSIPNotify and SIPnotify: one ``Variable`` for each item.
 
-    An empty line at the end ends the last one with CR LF (pjsip_notify.conf.sample).
+    Source: docs/phone-protocol/asterisk.md#pjsip-notify. An empty line at the end closes the last one with CR LF.
     """
     content = [("Variable", f"Content={line}") for line in (*body(action, call_id), "")]
     return [("Variable", f"Event={EVENT}"), ("Variable", f"Content-Type={CONTENT_TYPE}"), *content]

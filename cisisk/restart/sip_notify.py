@@ -1,4 +1,4 @@
-"""A NOTIFY from here straight to the phone, over UDP or TCP (phone-protocol notes 3a).
+"""A NOTIFY from here straight to the phone, over UDP or TCP (docs/phone-protocol/restart.md#service-control).
 
 What a phone wants to be told depends on its firmware: one that registers with a call manager obeys ``service-control``
 with the Call-ID of its registration, which only the call manager knows. The SIP image of a 7940 or 7960 takes a plain

@@ -1,4 +1,7 @@
-"""Whom a phone obeys: it asks ``authenticationURL`` of the config it runs (phone-protocol notes 3(d))."""
+"""Whom a phone obeys: it asks ``authenticationURL`` of the config it runs.
+
+Source: docs/phone-protocol/restart.md#authentication-url
+"""
 
 from yarl import URL
 

@@ -1,4 +1,7 @@
-"""What a phone asks for when it starts, in which order and over what (phone-protocol notes 1.2, 1.3, 1.8)."""
+"""What a phone asks for when it starts, in which order and over what.
+
+Source: docs/phone-protocol/boot.md#request-order, docs/phone-protocol/boot.md#simulated-boot
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

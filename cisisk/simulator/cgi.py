@@ -1,4 +1,7 @@
-"""The XML of ``POST /CGI/Execute``: what a phone accepts and answers (phone-protocol notes 3(d))."""
+"""The XML of ``POST /CGI/Execute``: what a phone accepts and answers.
+
+Source: docs/phone-protocol/restart.md#restart-over-http
+"""
 
 from collections.abc import Iterable
 from enum import IntEnum

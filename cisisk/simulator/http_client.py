@@ -8,7 +8,7 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 _USER_AGENT = "Allegro-Software-WebClient/4.34"
-"""What a 79xx calls itself (phone-protocol notes 4.2)."""
+"""What a 79xx calls itself (docs/phone-protocol/xml-services.md#requests)."""
 ACCEPT = "x-CiscoIPPhone/*, text/*,image/png,*/*"
 
 

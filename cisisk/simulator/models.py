@@ -1,4 +1,7 @@
-"""How model families differ in what they ask for and how they restart (phone-protocol notes 1.2, 1.3, 3(d))."""
+"""How model families differ in what they ask for and how they restart.
+
+Source: docs/phone-protocol/boot.md#request-order, docs/phone-protocol/restart.md#key-sequences
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""How a phone judges a NOTIFY (phone-protocol notes 3(a))."""
+"""How a phone judges a NOTIFY (docs/phone-protocol/restart.md#notify-answers)."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""A phone's registration: its first line tells the call manager where it is (phone-protocol notes 3a; RFC 3261 10)."""
+"""A phone's registration: its first line tells the call manager where it is (RFC 3261 section 10).
+
+Source: docs/phone-protocol/restart.md#registration
+"""
 
 import asyncio
 import ipaddress

@@ -9,7 +9,7 @@ from lxml import etree
 from cisisk.simulator import phone_xml
 
 MAX_TEXT = 255
-"""Characters of a URL or a file name (phone-protocol notes 2.2)."""
+"""Characters of a URL or a file name (docs/phone-protocol/sep-xml.md#elements)."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NUMBER = re.compile(r"[0-9]{1,5}", re.ASCII)
 _USE_CALL_MANAGER = "USECALLMANAGER"
@@ -98,7 +98,7 @@ class RunningConfig:
             XmlError: the phone would refuse it and stay as it is.
         """
         device = phone_xml.parse(document, root)
-        # 0 is the phone's own list, 1 the URLs, 2 both (phone-protocol notes 2.2).
+        # 0 is the phone's own list, 1 the URLs, 2 both (docs/phone-protocol/sep-xml.md#elements).
         provisioning = _text(device, "phoneServices/provisioning")
         own_list = () if provisioning == "1" else device.iterfind("phoneServices/phoneService")
         extra = (_text(device, name) for name in ("softKeyFile", "dialTemplate", "featurePolicyFile"))

@@ -1,4 +1,7 @@
-"""A phone's keys: the key buffer, and what URIs do to it and to the open page (phone-protocol notes 3(d))."""
+"""A phone's keys: the key buffer, and what URIs do to it and to the open page.
+
+Source: docs/phone-protocol/restart.md#command-uris, docs/phone-protocol/restart.md#key-sequences
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

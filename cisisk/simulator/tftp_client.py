@@ -19,7 +19,7 @@ class Patience:
     Attributes:
         interval: seconds until the last packet is sent again.
         retries: how often in a row it is; then the transfer has failed. No numbers of a real phone are published;
-            4 s and 3 are what the logs suggest (phone-protocol notes 1.5, 1.8).
+            4 s and 3 are what the logs suggest (docs/phone-protocol/boot.md#simulated-boot).
     """
 
     interval: float = 4.0

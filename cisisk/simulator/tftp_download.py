@@ -12,7 +12,7 @@ Address: TypeAlias = tuple[str, int]
 """IP address and port."""
 
 NO_OPTIONS: Mapping[str, int] = MappingProxyType({})
-"""A 7940 sends none, and no capture shows a newer phone that does (phone-protocol notes 1.6)."""
+"""A 7940 sends none. No capture shows a newer phone that does (docs/phone-protocol/file-transfer.md#tftp-requests)."""
 MAX_FILE_BYTES = 16 * 1024 * 1024
 """More than any file a phone loads before it runs: locale jars are the largest, at some 2 MiB."""
 

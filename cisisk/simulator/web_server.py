@@ -1,4 +1,7 @@
-"""A phone's own web server: ``/CGI/Execute`` and ``/DeviceInformationX`` (phone-protocol notes 3(d), 4.4)."""
+"""A phone's own web server: ``/CGI/Execute`` and ``/DeviceInformationX``.
+
+Source: docs/phone-protocol/restart.md#restart-over-http, docs/phone-protocol/xml-services.md#information-pages
+"""
 
 import asyncio
 import base64

@@ -143,7 +143,7 @@ class Database:
             finally:
                 if db._committing is not None:
                     await asyncio.wait([db._committing])
-                # Notes for the query planner: with a full disk it does without.
+                # Statistics for the query planner: with a full disk it does without.
                 with suppress(sqlite3.OperationalError):
                     await writer.execute("PRAGMA optimize")
 

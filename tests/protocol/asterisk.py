@@ -1,4 +1,7 @@
-"""Asterisk's manager interface as it is on the wire (phone-protocol notes 3b, 3c, 3g), with refusals and bad days."""
+"""Asterisk's manager interface as it is on the wire, with refusals and bad days.
+
+Source: docs/phone-protocol/asterisk.md#manager-interface, docs/phone-protocol/asterisk.md#pjsip-notify
+"""
 
 import asyncio
 import hashlib
@@ -429,7 +432,7 @@ class _Session:
         return _list(number, events, "CoreShowChannelsComplete")
 
     def _deliver(self, phones: list[Registered], fields: Fields) -> None:
-        """What each phone makes of the NOTIFY (notes 3a, table)."""
+        """What each phone makes of the NOTIFY (docs/phone-protocol/restart.md#notify-answers)."""
         items = [item.split("=", 1) for key, value in fields if key.lower() == "variable" for item in _split(value)]
         headers = {name.lower(): value for name, value in items if name.lower() != "content"}
         body = [value for name, value in items if name.lower() == "content"]

@@ -1,4 +1,6 @@
-"""What differs between two configs, in the words of those who set up phones (phone-protocol notes 2.2 and 3.0).
+"""What differs between two configs, in the words of those who set up phones.
+
+Source: docs/phone-protocol/sep-xml.md#elements
 
 Passwords and PINs are never repeated, nor URLs that carry some: of them it is only said that they changed.
 """
@@ -108,7 +110,7 @@ def _restart(after: SepConfig, reasons: Sequence[str]) -> RestartType:
 
 
 def reset_reasons(before: SepConfig, after: SepConfig) -> tuple[str, ...]:
-    """What of a change a phone takes only when it starts anew (notes 3.0); empty when a restart will do."""
+    """Return what needs a reset; empty if a restart will do (docs/phone-protocol/sep-xml.md#what-needs-a-reset)."""
     sides = (_of_a_start(before), _of_a_start(after))
     return tuple(reason for reason in sides[0] if sides[0][reason] != sides[1][reason])
 

@@ -1,4 +1,7 @@
-"""What a config says, as far as a boot, a switch, a comparison or a warning needs it (phone-protocol notes 2.2)."""
+"""What a config says, as far as a boot, a switch, a comparison or a warning needs it.
+
+Source: docs/phone-protocol/sep-xml.md#elements
+"""
 
 from dataclasses import dataclass, field
 from itertools import islice

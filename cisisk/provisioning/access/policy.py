@@ -29,8 +29,8 @@ ALLOWED_SECONDS = 600.0
 MAX_KEPT_ALARMS = 200
 """Alarms that are kept for the API, the latest ones; the audit log has them all."""
 DECOY_NAMES = frozenset({"configfilecachelist.txt", "spdefault.cnf.xml"})
-"""Lists and defaults of other call managers, which only those ask for who look for secrets (phone-protocol notes 7.1:
-SeeYouCM-Thief, CVE-2013-7030)."""
+"""Lists and defaults of other call managers, which only those ask for who look for secrets
+(docs/phone-protocol/security.md#attacks)."""
 
 _SUBNET_BITS = {4: 24, 6: 64}
 """What is taken for one segment: phones that are restarted get another address from the same pool, not from another."""

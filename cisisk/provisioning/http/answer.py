@@ -1,7 +1,7 @@
 """The heads of the answers.
 
-A body is a file's content or nothing: an error is never a page, which a phone could take for a config (phone-protocol
-notes 0, 1.7).
+A body is a file's content or nothing: an error is never a page, which a phone could take for a config
+(docs/phone-protocol/file-transfer.md#absent-files).
 """
 
 import time

@@ -1,1 +1,1 @@
-"""A phone's browser of XML services (phone-protocol notes 4)."""
+"""A phone's browser of XML services (docs/phone-protocol/xml-services.md#objects)."""

@@ -1,4 +1,7 @@
-"""A phone's browser of XML services, and the person in front of it (phone-protocol notes 4)."""
+"""A phone's browser of XML services, and the person in front of it.
+
+Source: docs/phone-protocol/xml-services.md#requests, docs/phone-protocol/xml-services.md#answers
+"""
 
 import asyncio
 from collections import deque

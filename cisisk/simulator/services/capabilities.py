@@ -1,4 +1,7 @@
-"""What the browsers of the model families send and take (phone-protocol notes 4.1, 4.2)."""
+"""What the browsers of the model families send and take.
+
+Source: docs/phone-protocol/xml-services.md#objects, docs/phone-protocol/xml-services.md#requests
+"""
 
 from dataclasses import dataclass, replace
 

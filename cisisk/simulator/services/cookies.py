@@ -1,4 +1,4 @@
-"""The cookies a phone keeps (phone-protocol notes 3(e), 4.2)."""
+"""The cookies a phone keeps (docs/phone-protocol/xml-services.md#answers)."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""How a phone's browser asks for a page (phone-protocol notes 4.2)."""
+"""How a phone's browser asks for a page (docs/phone-protocol/xml-services.md#requests)."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,7 @@
-"""Reads a page as strictly as the pickiest phone of a family (phone-protocol notes 4.1, 4.2)."""
+"""Reads a page as strictly as the strictest phone of a family.
+
+Source: docs/phone-protocol/xml-services.md#objects, docs/phone-protocol/xml-services.md#answers
+"""
 
 import codecs
 import re

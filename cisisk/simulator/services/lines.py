@@ -1,4 +1,4 @@
-"""What can be typed into a line of a form (``InputFlags``, phone-protocol notes 4.1)."""
+"""What can be typed into a line of a form (``InputFlags``, docs/phone-protocol/xml-services.md#forms)."""
 
 import re
 import string

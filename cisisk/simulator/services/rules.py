@@ -1,4 +1,4 @@
-"""The rules a page of an XML service has to keep (phone-protocol notes 4.1, 4.2)."""
+"""The rules a page of an XML service has to keep (docs/phone-protocol/xml-services.md#objects)."""
 
 from dataclasses import dataclass
 from enum import StrEnum

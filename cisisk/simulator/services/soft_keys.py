@@ -1,4 +1,4 @@
-"""The keys below the screen that a phone has by itself (phone-protocol notes 4.1)."""
+"""The keys below the screen that a phone has by itself (docs/phone-protocol/xml-services.md#soft-keys)."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What a phone is answered over HTTP (phone-protocol notes 1.2, 1.7)."""
+"""What a phone is answered over HTTP (docs/phone-protocol/file-transfer.md#http-6970)."""
 
 import random
 from hashlib import sha256

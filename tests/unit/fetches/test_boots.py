@@ -1,4 +1,7 @@
-"""Boots as they were recorded in published logs (phone-protocol notes 1.3), and what each of them came to."""
+"""Boots as they were recorded in published logs, and what each of them came to.
+
+Source: docs/phone-protocol/boot.md#request-order
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What phones demand of a page, written down a second time, from the protocol notes alone (section 4.1)."""
+"""What phones demand of a page, written a second time, from docs/phone-protocol/xml-services.md#objects alone."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""How the simulated phone judges a NOTIFY: the table of the protocol notes, 3(a)."""
+"""How the simulated phone judges a NOTIFY: the table of docs/phone-protocol/restart.md#notify-answers."""
 
 import pytest
 
@@ -51,7 +51,7 @@ def control(action: str = "restart", call_id: str = f"{{{CALL_ID}}}", stamps: st
         (SipRequest((), method="INVITE", uri="sip:1001@192.0.2.7"), NotifyAnswer(501)),
     ],
 )
-def test_a_notify_is_judged_as_the_notes_say(request_: SipRequest, verdict: NotifyAnswer) -> None:
+def test_notify_of_each_kind_gets_documented_answer(request_: SipRequest, verdict: NotifyAnswer) -> None:
     assert judge(request_, users={"1001", "desk"}, call_id=CALL_ID) == verdict
 
 
