@@ -1,6 +1,7 @@
 """Many phones switched in one job: a few first, then the others in waves, for as long as they take their configs."""
 
 import asyncio
+import itertools
 import logging
 from bisect import bisect_right
 from collections import Counter
@@ -127,10 +128,15 @@ class DryRun:
 
 
 class _Run:
-    """A job that runs, as far as the decision needs it."""
+    """A job that runs, as far as the decision needs it.
 
-    def __init__(self, job: SwitchJob, rows: Sequence[RowProgress]) -> None:
+    Attributes:
+        last_served: serial number of the last time it began rows; the job with the lowest has waited longest.
+    """
+
+    def __init__(self, job: SwitchJob, rows: Sequence[RowProgress], last_served: int = 0) -> None:
         self.job = job
+        self.last_served = last_served
         self.rows = {row.number: row for row in rows if row.end is None}
         self._pending = sorted(row.number for row in rows if not row.has_begun)
         self._running = {row.number for row in rows if row.has_begun and row.end is None}
@@ -201,6 +207,7 @@ class SwitchJobs:
         self._switcher = switcher
         self._feed = feed
         self._runs: dict[str, _Run] = {}
+        self._serials = itertools.count(1)
         self._news = asyncio.Event()
         self._to_load: set[str] = set()
         self._load_all = True
@@ -308,9 +315,8 @@ class SwitchJobs:
         for run in self._runs.values():
             for deployment, state in ended.items():
                 run.deployment_ended(deployment, state)
-        # The one with the fewest phones under way first, of several the one that has waited longest: none waits for
-        # another's end.
-        for run in sorted(self._runs.values(), key=lambda run: run.under_way):
+        # Jobs share the places fairly: the fewest phones under way first, then the longest wait.
+        for run in sorted(self._runs.values(), key=lambda run: (run.under_way, run.last_served)):
             await self._go_on(run, tasks)
 
     async def _load_some(self) -> None:
@@ -323,7 +329,7 @@ class SwitchJobs:
             rows = await jobs.progress(self._db, uuid)
             self._runs.pop(uuid, None)
             if job.state is JobState.RUNNING:
-                self._runs[uuid] = _Run(job, rows)
+                self._runs[uuid] = _Run(job, rows, next(self._serials))
             self._to_load.discard(uuid)
 
     async def _all_running(self) -> list[SwitchJob]:
@@ -377,11 +383,13 @@ class SwitchJobs:
                 for row in run.begin(rows):
                     if row.number in begun:
                         tasks.create_task(self._switch(run.job, row), name=f"row {row.number} of job {uuid}")
-                if self._runs.pop(uuid, None) is None:
+                if uuid not in self._runs:
+                    # Halted meanwhile.
                     return
-                if len(begun) == rows:
-                    self._runs[uuid] = run
-                else:
+                run.last_served = next(self._serials)
+                if len(begun) < rows:
+                    # Some of the rows had begun or ended meanwhile: read the job again.
+                    del self._runs[uuid]
                     self._load(uuid)
 
     async def _switch(self, job: SwitchJob, row: RowProgress) -> None:

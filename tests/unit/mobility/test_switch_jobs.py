@@ -132,6 +132,23 @@ async def test_jobs_together_keep_to_the_limit_and_each_gets_its_share(premises:
         assert max(premises.switches.asked.index(number) for number in range(500, 505)) < 250
 
 
+async def test_jobs_take_turns_when_only_one_phone_may_be_under_way(
+    premises: Premises, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(switch_jobs, "MAX_CONCURRENCY", 1)
+    async with premises.running() as made:
+        first = await made.create(SYSTEM, premises.order(range(1, 5)))
+        second = await made.create(SYSTEM, premises.order(range(101, 105)))
+        await premises.has_asked(1)
+        premises.switches.gate.set()
+        await premises.rests(first)
+        await premises.rests(second)
+    assert premises.switches.asked[1:] in (
+        [101, 2, 102, 3, 103, 4, 104],
+        [1, 102, 2, 103, 3, 104, 4],
+    )
+
+
 async def test_what_is_wrong_with_one_phone_keeps_no_other_from_its_switch(
     premises: Premises, caplog: pytest.LogCaptureFixture
 ) -> None:
