@@ -292,7 +292,8 @@ async def _mobility(
     calls = Calls(asterisk, registrar, settings.asterisk.channel)
     registrations = Registrations(asterisk, settings.asterisk.channel, calls)
     fetch_log = FetchLog(db, settings.fetch_log, PhoneDiscovery(db))
-    contacts = FetchTracker(db, policy.believes, fetch_log.take)
+    contacts = FetchTracker(db, policy.believes)
+    contacts.subscribe(fetch_log.take)
     feed = Feed(db)
     db.after_commit = feed.wake
     deployer = Deployer(db, library, contacts, commands, restarts, turns, policy.expect, registrar.identify)

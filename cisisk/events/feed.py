@@ -120,8 +120,8 @@ class Feed:
                 self._woken.set()
 
     @contextmanager
-    def followed(self, deployment: str | None = None) -> Iterator[Follower]:
-        """A follower, told until the end of the block."""
+    def subscribe(self, deployment: str | None = None) -> Iterator[Follower]:
+        """Return a follower that receives every step until the end of the block; those of one deployment if named."""
         follower = Follower(deployment)
         self._followers.add(follower)
         try:
@@ -162,7 +162,7 @@ class Feed:
 
     @contextmanager
     def _for_a_client(self, deployment: str | None) -> Iterator[Follower]:
-        with self.followed(deployment) as follower:
+        with self.subscribe(deployment) as follower:
             self._guests.add(follower)
             if self._over:
                 follower.end()

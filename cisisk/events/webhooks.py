@@ -123,7 +123,7 @@ class Webhooks:
 
     async def run(self) -> None:
         """Deliver, until cancelled. What is under way then is sent again after the next start."""
-        with self._feed.followed() as follower:
+        with self._feed.subscribe() as follower:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._listen(follower))
                 while True:

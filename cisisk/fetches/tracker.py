@@ -7,6 +7,7 @@ from typing import TypeAlias, TypeVar
 
 from cisisk.fetches.intake import FetchIntake
 from cisisk.model.errors import StorageFailed
+from cisisk.model.listeners import Listeners
 from cisisk.model.mac import Mac
 from cisisk.provisioning.fetch import Fetch, FetchOutcome
 from cisisk.provisioning.names import device_mac, normalise
@@ -17,8 +18,6 @@ from cisisk.store.progress import ConfigKey, Delivery
 
 Believes: TypeAlias = Callable[[Mac, str], bool]
 """Whether a request for a phone's file from an address tells where the phone is."""
-OnBatch: TypeAlias = Callable[[list[Fetch]], None]
-"""Is handed the fetches as they are taken; must return at once."""
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +39,10 @@ _Told: TypeAlias = tuple[Mac, Fetch]
 class FetchTracker:
     """Collects fetches from any thread and stores what they tell in the event loop's own time."""
 
-    def __init__(
-        self, db: Database, believes: Believes = lambda _mac, _host: True, on_batch: OnBatch = lambda _batch: None
-    ) -> None:
+    def __init__(self, db: Database, believes: Believes = lambda _mac, _host: True) -> None:
         self._db = db
         self._believes = believes
-        self._on_batch = on_batch
+        self._listeners: Listeners[list[Fetch]] = Listeners()
         self._loop = asyncio.get_running_loop()
         self._pending = FetchIntake("fetch tracker")
         self._arrived = asyncio.Event()
@@ -53,6 +50,10 @@ class FetchTracker:
         self._named: dict[str, Mac] = {}
         self._known: dict[str, Sighting] = {}
         self._lost = 0
+
+    def subscribe(self, listener: Callable[[list[Fetch]], None]) -> None:
+        """Call ``listener`` with the fetches as they are taken. It must return at once."""
+        self._listeners.subscribe(listener)
 
     def note(self, fetch: Fetch) -> None:
         """Take a fetch. Callable from any thread; returns at once."""
@@ -81,7 +82,7 @@ class FetchTracker:
                 await asyncio.sleep(0)
 
     async def _store(self, fetches: list[Fetch]) -> None:
-        self._on_batch(fetches)
+        self._listeners.notify(fetches)
         told = [
             (mac, fetch)
             for fetch in fetches

@@ -297,7 +297,7 @@ class SwitchJobs:
     async def _listen(self) -> None:
         """Hear of every deployment that ends."""
         while True:
-            with self._feed.followed() as follower, suppress(FellBehind):
+            with self._feed.subscribe() as follower, suppress(FellBehind):
                 # What has happened before is in the store.
                 self._load_all = True
                 self._news.set()

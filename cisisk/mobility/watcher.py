@@ -128,8 +128,8 @@ class Watcher:
         self._hinted = asyncio.Event()
         self._hints: set[str] = set()
         self._judging = asyncio.Event()
-        registrations.follow(self._hint)
-        calls.follow(self._hint)
+        registrations.subscribe(self._hint)
+        calls.subscribe(self._hint)
 
     async def run(self) -> None:
         """Watch, until cancelled. What is not seen to its end then is taken up by the next process."""
@@ -152,7 +152,7 @@ class Watcher:
 
     async def _follow(self) -> None:
         while True:
-            with self._feed.followed() as follower, suppress(FellBehind):
+            with self._feed.subscribe() as follower, suppress(FellBehind):
                 # What happened while nobody followed is in the store.
                 await self._take(None)
                 await self._take_news(follower)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cisisk.model.listeners import Listeners
 from cisisk.model.phone import Software
 from cisisk.model.target import Target
 from cisisk.pbx import listings
@@ -47,15 +48,15 @@ class Calls:
         self._asterisk = asterisk
         self._registrar = registrar
         self._channel = channel
-        self._told: Callable[[str], None] = lambda _name: None
+        self._listeners: Listeners[str] = Listeners()
         self._busy: dict[str, None] = {}
         self._call_ended_at: dict[str, float] = {}
         if asterisk is not None:
-            asterisk.listen("DeviceStateChange", self._device_state)
+            asterisk.subscribe("DeviceStateChange", self._device_state)
 
-    def follow(self, told: Callable[[str], None]) -> None:
-        """Have ``told`` called with the endpoint or peer of a device whose call has ended; it must return at once."""
-        self._told = told
+    def subscribe(self, listener: Callable[[str], None]) -> None:
+        """Call ``listener`` with the endpoint or peer of a device whose call has ended. It must return at once."""
+        self._listeners.subscribe(listener)
 
     async def call_state(self, target: Target) -> CallState:
         """Whether the phone is in a call. Never raises: what is not told is None."""
@@ -124,7 +125,7 @@ class Calls:
         was_busy = device in self._busy
         self.saw(device, is_busy=listings.is_busy(event.get("state")))
         if was_busy and device not in self._busy and (name := shown(device.partition("/")[2])):
-            self._told(name)
+            self._listeners.notify(name)
 
 
 async def _has_channel_at_chan_sccp(asterisk: Asterisk, name: str) -> bool | None:

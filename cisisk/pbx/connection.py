@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from cisisk.config import AsteriskSettings as Settings
 from cisisk.model.errors import CisiskError
+from cisisk.model.listeners import Listeners
 from cisisk.pbx.wire import BANNER, MAX_MESSAGE_BYTES, AmiMessage, Garbled, encode, receive, shown
 
 Fields: TypeAlias = Sequence[tuple[str, str]]
@@ -80,7 +81,7 @@ class Asterisk:
         self._tls = ssl.create_default_context() if settings.tls else None
         self._writer: asyncio.StreamWriter | None = None
         self._asked: dict[str, _Asked] = {}
-        self._listeners: dict[str, tuple[str, Callable[[AmiMessage], None]]] = {}
+        self._listeners: dict[str, tuple[str, Listeners[AmiMessage]]] = {}
         self._numbers = itertools.count(1)
         self._tried = asyncio.Event()
         self._away = "Asterisk is not connected"
@@ -90,12 +91,13 @@ class Asterisk:
         """Whether it is logged in."""
         return self._writer is not None
 
-    def listen(self, event: str, heard: Callable[[AmiMessage], None]) -> None:
-        """Have ``heard`` called with each event of this name that nobody asked for. It must return at once.
+    def subscribe(self, event: str, listener: Callable[[AmiMessage], None]) -> None:
+        """Call ``listener`` with each event of this name that is no answer to an action. It must return at once.
 
-        One listener an event; to be set before the login, that is before :meth:`run`.
+        To be called before :meth:`run`: the login asks for the classes of events that have listeners.
         """
-        self._listeners[event.lower()] = event, heard
+        _, listeners = self._listeners.setdefault(event.lower(), (event, Listeners()))
+        listeners.subscribe(listener)
 
     async def run(self) -> None:
         """Connect, and connect again whenever the connection is lost, until cancelled."""
@@ -223,9 +225,10 @@ class Asterisk:
         asked = self._asked.get(message.get("actionid")) or self._list_that_ends_with(message)
         if asked is None or asked.answer.done():
             # An event that nobody asked for, or an answer that came too late.
-            listener = self._listeners.get(message.get("event").lower()) if asked is None else None
-            if listener is not None and "actionid" not in message.values:
-                listener[1](message)
+            found = self._listeners.get(message.get("event").lower()) if asked is None else None
+            if found is not None and "actionid" not in message.values:
+                _, listeners = found
+                listeners.notify(message)
             return
         if "response" in message.values:
             if message.get("response").lower() == "error":

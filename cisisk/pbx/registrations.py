@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Self, TypeVar
 
 from cisisk.model.errors import CisiskError
+from cisisk.model.listeners import Listeners
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.target import Registration, Target
@@ -122,15 +123,15 @@ class Registrations:
         self._asterisk = asterisk
         self._channel = channel
         self._calls = calls
-        self._told: Callable[[str], None] = lambda _name: None
+        self._listeners: Listeners[str] = Listeners()
         self._looking = asyncio.Lock()
         self._sip, self._sccp = _Snapshots(), _Snapshots()
         self._refused_at: dict[bool, float] = {}
         self._registered_at: dict[str, float] = {}
         if asterisk is not None:
-            asterisk.listen("ContactStatus", self._contact_status)
-            asterisk.listen("PeerStatus", self._peer_status)
-            asterisk.listen("DeviceStatus", self._device_status)
+            asterisk.subscribe("ContactStatus", self._contact_status)
+            asterisk.subscribe("PeerStatus", self._peer_status)
+            asterisk.subscribe("DeviceStatus", self._device_status)
 
     def observes(self, software: Software) -> bool:
         """Whether a registration of phones with this ``software`` can be seen.
@@ -140,13 +141,13 @@ class Registrations:
         refused_at = self._refused_at.get(software is Software.SCCP, _NEVER)
         return self._asterisk is not None and time.monotonic() - refused_at > UNABLE_SECONDS
 
-    def follow(self, told: Callable[[str], None]) -> None:
-        """Have ``told`` called with whatever an event names, when a registration there has changed.
+    def subscribe(self, listener: Callable[[str], None]) -> None:
+        """Call ``listener`` with what an event names when a registration there has changed.
 
         That is an address or a device name, and where the event has neither the peer or the endpoint. It may be called
         thousands of times a second, and must return at once.
         """
-        self._told = told
+        self._listeners.subscribe(listener)
 
     async def look(self, targets: Sequence[Watched]) -> dict[Mac, Registered]:
         """Those of the phones that have registered since their restart, from one listing for all of them.
@@ -302,7 +303,7 @@ class Registrations:
 
     def _tell(self, name: str) -> None:
         if text := shown(name):
-            self._told(text)
+            self._listeners.notify(text)
 
 
 def _by_address(pairs: Iterable[tuple[str, _T]]) -> dict[str, list[_T]]:

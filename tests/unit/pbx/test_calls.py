@@ -33,7 +33,7 @@ async def test_the_end_of_a_call_is_told_by_its_event() -> None:
     phone = Registered("201", ADDRESS, OLD)
     names: list[str] = []
     async with watching(emulator := AsteriskEmulator(phones=[phone])) as (_, calls):
-        calls.follow(names.append)
+        calls.subscribe(names.append)
         emulator.calls(phone, True)
         emulator.calls(phone, False)
         await heard(names, "201")

@@ -214,7 +214,7 @@ async def test_a_refreshed_registration_is_none_where_its_call_id_is_told(channe
     emulator = AsteriskEmulator(channel=channel, phones=[phone])
     names: list[str] = []
     async with seen(emulator) as found:
-        found.follow(names.append)
+        found.subscribe(names.append)
         waited = watched(line="201")
         emulator.refreshes(phone)
         await heard(names, ADDRESS)
@@ -227,7 +227,7 @@ async def test_without_the_patch_an_event_since_the_restart_tells() -> None:
     before = Registration(user="u", peer="201", call_id="")
     names: list[str] = []
     async with seen(emulator) as found:
-        found.follow(names.append)
+        found.subscribe(names.append)
         waited = watched(before=before, line="201")
         assert await found.look([waited]) == {}
         emulator.registers(phone)
@@ -266,7 +266,7 @@ async def test_an_sccp_phone_is_told_by_the_event_of_its_registration() -> None:
     device = Device(MAC.device_name)
     names: list[str] = []
     async with seen(emulator := AsteriskEmulator(devices=[device])) as found:
-        found.follow(names.append)
+        found.subscribe(names.append)
         phone = watched(software=Software.SCCP, before=None)
         assert await found.look([phone]) == {}
         emulator.device_unregisters(device)
@@ -358,7 +358,7 @@ async def test_events_come_as_far_as_the_account_may_read_them(rights: set[str])
     names: list[str] = []
     emulator = AsteriskEmulator(phones=[], devices=[device], rights=frozenset(rights))
     async with seen(emulator) as found:
-        found.follow(names.append)
+        found.subscribe(names.append)
         emulator.device_registers(device)
         emulator.registers(phone)
         await found.look([watched()])
@@ -383,7 +383,7 @@ async def test_a_flood_of_events_leaves_everybody_else_his_turn(event: str) -> N
     names: list[str] = []
     emulator = AsteriskEmulator(phones=[Registered("305", ADDRESS, NEW)], denied={"filter"})
     async with seen(emulator) as found:
-        found.follow(names.append)
+        found.subscribe(names.append)
         longest, last, done = 0.0, time.perf_counter(), False
 
         async def beat() -> None:
@@ -424,7 +424,7 @@ class Answering:
     def __init__(self, told: list[AmiMessage]) -> None:
         self.told = told
 
-    def listen(self, *_: object) -> None:
+    def subscribe(self, *_: object) -> None:
         pass
 
     async def listing(self, action: str, _fields: object = ()) -> list[AmiMessage]:
@@ -482,7 +482,7 @@ def test_whatever_an_event_says_what_is_told_of_it_can_be_shown(events: list[Ami
     found = Registrations(asterisk, "pjsip", calls)
     names: list[str] = []
     for each in (found, calls):
-        each.follow(names.append)
+        each.subscribe(names.append)
     for event in events:
         for listener in listeners:
             listener(event)
