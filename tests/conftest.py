@@ -1,6 +1,7 @@
 """What every test may ask for."""
 
 import os
+import re
 import shutil
 
 import pytest
@@ -9,6 +10,35 @@ from hypothesis import settings
 # Hypothesis fails an example that takes 200 ms. On a busy machine any example may.
 settings.register_profile("cisisk", deadline=None)
 settings.load_profile("cisisk")
+
+from cisisk.model import messages
+
+PARAMETER = re.compile(r"\{[^}]*\}")
+"""One place of a template that a parameter fills."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that shows that nothing decides by sentences."""
+    parser.addoption(
+        "--other-words",
+        action="store_true",
+        help="replace the template of every message; tests marked wording are deselected",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Replace every sentence of the catalogue if that is asked for."""
+    if config.getoption("--other-words"):
+        for code, template in messages.CATALOGUE.items():
+            messages.CATALOGUE[code] = f"<{code}> {' '.join(PARAMETER.findall(template))}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what tests wording while the sentences are others."""
+    if config.getoption("--other-words"):
+        about_words = [item for item in items if item.get_closest_marker("wording")]
+        items[:] = [item for item in items if item not in about_words]
+        config.hook.pytest_deselected(items=about_words)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

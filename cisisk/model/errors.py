@@ -1,10 +1,32 @@
 """The one tree of errors. A message is written for the person who reads it and never holds a secret."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from cisisk.model.codes.error import ErrorCode
+from cisisk.model.messages import render
+from cisisk.model.notice import Notice, NoticeCode
 
 
 class CisiskError(Exception):
-    """Base of every error that Cisisk raises on purpose."""
+    """Base of every error that Cisisk raises on purpose.
+
+    Args:
+        message: a sentence, or the notice that it is rendered from.
+
+    Attributes:
+        notice_code: of the notice of an error that was raised with a sentence, which becomes its parameter ``text``.
+        notice: what happened, as it is stored and compared.
+    """
+
+    notice_code: ClassVar[NoticeCode] = ErrorCode.TEXT
+
+    def __init__(self, message: str | Notice) -> None:
+        super().__init__(message)
+        self.notice = message if isinstance(message, Notice) else self.notice_code.notice(text=message)
+
+    def __str__(self) -> str:
+        return render(self.notice)
 
 
 class Invalid(CisiskError):
@@ -13,6 +35,8 @@ class Invalid(CisiskError):
     Attributes:
         fields: the name of each refused field and the reasons, in words that say what would be right.
     """
+
+    notice_code = ErrorCode.INVALID
 
     def __init__(self, message: str, fields: Mapping[str, Sequence[str]] | None = None) -> None:
         super().__init__(message)
@@ -31,9 +55,13 @@ class TooLarge(CisiskError):
 class NotFound(CisiskError):
     """The thing that was asked for does not exist."""
 
+    notice_code = ErrorCode.NOT_FOUND
+
 
 class Conflict(CisiskError):
     """The request is right in itself but does not fit what is already there."""
+
+    notice_code = ErrorCode.CONFLICT
 
 
 class PhoneInCall(Conflict):
@@ -78,6 +106,8 @@ class TooBusy(CisiskError):
 
 class StorageFailed(CisiskError):
     """The disk or the database refused a write; what was there before is untouched."""
+
+    notice_code = ErrorCode.STORAGE_FAILED
 
 
 class ConfigurationError(CisiskError):

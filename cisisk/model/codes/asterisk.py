@@ -1,0 +1,37 @@
+"""The codes of what Asterisk's manager interface refuses, and of what it shows."""
+
+from cisisk.model.notice import NoticeCode
+
+
+class AsteriskProblem(NoticeCode):
+    """Why Asterisk did not do what it was asked."""
+
+    NOT_CONNECTED = "asterisk_not_connected"
+    CONNECTION_FAILED = "asterisk_connection_failed", "host", "port", "reason"
+    NO_ANSWER = "asterisk_no_answer", "action", "seconds"
+    CONNECTION_LOST = "asterisk_connection_lost", "action"
+    CONNECTION_CLOSED = "asterisk_connection_closed"
+    LOGIN_LATE = "asterisk_login_late", "seconds"
+    CONNECT_LATE = "asterisk_connect_late", "seconds"
+    CERTIFICATE = "asterisk_certificate", "reason"
+    SYSTEM_ERROR = "asterisk_system_error", "error"
+    REFUSED = "asterisk_refused", "said"
+    REFUSED_WITHOUT_REASON = "asterisk_refused_without_reason"
+    PERMISSION_DENIED = "asterisk_permission_denied"
+    LOGIN_REFUSED = "asterisk_login_refused"
+    NOT_AMI = "asterisk_not_ami", "host", "port"
+    ENDLESS_MESSAGE = "asterisk_endless_message"
+    TOO_MANY_ITEMS = "asterisk_too_many_items", "items", "action"
+    HEADER_INVALID = "ami_header_invalid", "header"
+    VALUE_BREAKS_LINE = "ami_value_breaks_line", "header"
+    VALUE_TOO_LONG = "ami_value_too_long", "header"
+
+
+class RegistrationEvidence(NoticeCode):
+    """What shows that a phone has registered."""
+
+    ENDPOINT = "endpoint_registered", "name", "address"
+    ENDPOINT_WITH_NEW_CALL_ID = "endpoint_registered_with_new_call_id", "name", "address"
+    PEER = "peer_registered", "name", "address"
+    PEER_WITH_NEW_CALL_ID = "peer_registered_with_new_call_id", "name", "address"
+    SCCP_DEVICE = "sccp_device_registered", "name"

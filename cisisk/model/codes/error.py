@@ -1,0 +1,19 @@
+"""The codes of errors, by class. The text is the error's own."""
+
+from cisisk.model.notice import NoticeCode
+
+
+class ErrorCode(NoticeCode):
+    """What kind of error a text belongs to."""
+
+    TEXT = "text", "text"
+    """Of no kind in particular; also a sentence that was stored before there were codes."""
+    NOT_FOUND = "not_found", "text"
+    CONFLICT = "conflict", "text"
+    INVALID = "invalid", "text"
+    PHONE_IN_CALL = "phone_in_call"
+    PHONE_IN_CALL_LATELY = "phone_in_call_lately", "minutes"
+    STORAGE_FAILED = "storage_failed", "text"
+    SERVED_NEVERTHELESS = "served_nevertheless", "reason"
+    """The database or the disk refused something after the new config was served."""
+    INTERNAL = "internal_error"

@@ -1,0 +1,48 @@
+"""The English sentence of each notice.
+
+The API, the events, the phone's screen and the command line show the same sentences. None of these rooms may import
+another, so the one catalogue is here, below all of them. Logs show the notice itself, ``code key=value``.
+
+A template names its parameters in braces, as :meth:`str.format` takes them. ``pybabel extract`` finds the templates by
+``N_``; a translation of the domain :data:`DOMAIN` is handed to :func:`render`.
+"""
+
+from gettext import NullTranslations
+
+from cisisk.model.messages import asterisk, deployment, error, job, restart, webhook
+from cisisk.model.notice import Notice, Parameter
+
+DOMAIN = "cisisk"
+ENGLISH = NullTranslations()
+CATALOGUE: dict[str, str] = {}
+"""The template of each code."""
+
+for _templates in (
+    error.TEMPLATES,
+    restart.TEMPLATES,
+    asterisk.TEMPLATES,
+    deployment.TEMPLATES,
+    job.TEMPLATES,
+    webhook.TEMPLATES,
+):
+    CATALOGUE.update(_templates)
+
+
+def render(notice: Notice, translations: NullTranslations = ENGLISH) -> str:
+    """The sentence of a notice; ``code key=value`` for a notice that another version of Cisisk has stored."""
+    template = CATALOGUE.get(notice.code)
+    if template is None:
+        return str(notice)
+    parameters = {name: _rendered(value, translations) for name, value in notice.parameters.items()}
+    try:
+        return translations.gettext(template).format_map(parameters)
+    except (KeyError, ValueError):
+        return str(notice)
+
+
+def _rendered(value: Parameter, translations: NullTranslations) -> str | int | float:
+    if isinstance(value, Notice):
+        return render(value, translations)
+    if isinstance(value, tuple):
+        return "; ".join(render(each, translations) for each in value)
+    return value
