@@ -7,11 +7,11 @@ import shutil
 import pytest
 from hypothesis import settings
 
+from cisisk.model import messages
+
 # Hypothesis fails an example that takes 200 ms. On a busy machine any example may.
 settings.register_profile("cisisk", deadline=None)
 settings.load_profile("cisisk")
-
-from cisisk.model import messages
 
 PARAMETER = re.compile(r"\{[^}]*\}")
 """One place of a template that a parameter fills."""
