@@ -7,7 +7,7 @@ import signal
 from cisisk.model.errors import Invalid
 from cisisk.model.mac import Mac
 from cisisk.simulator.boot import BootOutcome
-from cisisk.simulator.fleet import Fleet, build_phones
+from cisisk.simulator.fleet import Fleet, line_up
 from cisisk.simulator.models import MODELS, find_model
 from cisisk.simulator.phone import SimulatedPhone
 
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _run(arguments: argparse.Namespace) -> int:
-    phones = build_phones(
+    phones = line_up(
         arguments.count,
         find_model(arguments.model),
         first_mac=Mac.parse(arguments.first_mac, field="--first-mac"),

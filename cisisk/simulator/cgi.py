@@ -1,4 +1,4 @@
-"""The XML objects of ``POST /CGI/Execute``: requests and responses.
+"""The XML of ``POST /CGI/Execute``: what a phone accepts and answers.
 
 Source: docs/phone-protocol/restart.md#restart-over-http
 """
@@ -12,7 +12,7 @@ from lxml import etree
 from cisisk.simulator import phone_xml
 
 MAX_BODY = 65_536
-"""Bytes. Cisco's limit for an object is 40 KB; form encoding makes it longer."""
+"""Cisco names 40 KB as the largest object; form encoding makes it longer."""
 MAX_ITEMS = 3
 MAX_URL = 256
 _FIELD = "XML"
@@ -20,14 +20,14 @@ _MAX_FIELDS = 16
 
 
 class ErrorNumber(IntEnum):
-    """The ``Number`` of a ``CiscoIPPhoneError``."""
+    """``CiscoIPPhoneError``."""
 
     PARSE = 1
     AUTHENTICATION = 4
 
 
 class Status(IntEnum):
-    """The ``Status`` of a ``ResponseItem``."""
+    """Of one ``ResponseItem``."""
 
     SUCCESS = 0
     NOT_EXECUTABLE = 6
@@ -37,38 +37,38 @@ _DATA = {Status.SUCCESS: "Success", Status.NOT_EXECUTABLE: "Internal file error"
 
 
 class Unparsable(ValueError):
-    """The body is not a ``CiscoIPPhoneExecute`` that a phone accepts."""
+    """The body is no ``CiscoIPPhoneExecute`` that a phone takes."""
 
 
 def read_execute(body: bytes) -> list[str]:
-    """Return the URLs of the items in a form-encoded ``body``, in order. Phones ignore its content type.
+    """The URLs of the items in a form-encoded ``body``, in order. Its content type does not matter to a phone.
 
     Raises:
-        Unparsable: no field ``XML`` (in upper case), invalid XML, no item, more than three items, more than one http
-            URL, or a URL that is empty or too long.
+        Unparsable: no field ``XML`` (exactly so written), bad XML, no item, more than three, more than one http URL,
+            or a URL that is empty or too long.
     """
     try:
         fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS))
         execute = phone_xml.parse(fields[_FIELD].encode(), "CiscoIPPhoneExecute")
     except KeyError:
-        raise Unparsable("field XML is missing") from None
+        raise Unparsable("no field XML") from None
     except ValueError as failure:
         raise Unparsable(str(failure)) from failure
     urls = [item.get("URL", "") for item in execute.iterfind("ExecuteItem")]
     if not 1 <= len(urls) <= MAX_ITEMS or sum(is_page(url) for url in urls) > 1:
-        raise Unparsable("expected one to three items with at most one http URL")
+        raise Unparsable("one to three items, one http URL at most")
     if any(not 1 <= len(url) <= MAX_URL for url in urls):
-        raise Unparsable("a URL is empty or too long")
+        raise Unparsable("a URL that is empty or too long")
     return urls
 
 
 def is_page(url: str) -> bool:
-    """Return whether ``url`` is a page to open rather than a URI to execute."""
+    """Whether ``url`` is a page to open rather than a URI to execute."""
     return url.startswith(("http://", "https://"))
 
 
 def response(results: Iterable[tuple[str, Status]]) -> bytes:
-    """Return a ``CiscoIPPhoneResponse`` with the status of each URL."""
+    """What the phone answers: each URL and what came of it."""
     root = etree.Element("CiscoIPPhoneResponse")
     for url, status in results:
         etree.SubElement(root, "ResponseItem", Status=str(int(status)), Data=_DATA[status], URL=url)
@@ -76,5 +76,5 @@ def response(results: Iterable[tuple[str, Status]]) -> bytes:
 
 
 def refusal(number: ErrorNumber) -> bytes:
-    """Return a ``CiscoIPPhoneError``: the phone executed nothing."""
+    """What the phone answers when it executes nothing."""
     return etree.tostring(etree.Element("CiscoIPPhoneError", Number=str(int(number))))

@@ -28,7 +28,7 @@ from tests.api.client import UNKNOWN as UNKNOWN_UUID
 from tests.api.client import user as body_of_user
 from tests.api.conftest import SiteWith
 
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "administration" / "hot-desk.md").read_text("utf-8")
 PATH = "/emservice/EMServiceServlet"
 FORM = "application/x-www-form-urlencoded"
 SUCCESS = "<success/>"
@@ -266,9 +266,9 @@ async def test_a_password_in_a_url_is_not_taken(site: Site) -> None:
 
 
 @pytest.mark.needs("bash", "curl")
-async def test_the_example_of_the_readme_works_as_it_is_pasted(site: Site) -> None:
+async def test_em_api_example_works_as_it_is_pasted(site: Site) -> None:
     mac, name = await new_phone(site), await new_person(site, "Front desk")
-    (example,) = re.findall(r"^```sh\n(curl [^`]*EMServiceServlet.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    (example,) = re.findall(r"^```sh\n(curl [^`]*EMServiceServlet.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     script = example.replace("http://192.0.2.5:8080", site.running.api_url).replace("the printed one", PASSWORD)
     script = script.replace("SEPAABBCCDDEE01", device(mac)).replace("anna", name)
     shell = await asyncio.create_subprocess_exec(

@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
 CITATION = re.compile(r"\bdocs/([\w/.-]+\.md)(?:#([\w-]+))?")
 DANGLING = re.compile(
     r"(?:protocol|field|development) notes\b|contract section\b|\bnotes [0-9]+(?:\.[0-9]+|\(?[a-g]\b)|\(notes [0-9]",
@@ -49,7 +50,7 @@ def test_no_source_cites_a_document_without_its_path() -> None:
     assert [f"{path.relative_to(ROOT)}: {line.strip()}" for path, line in lines if DANGLING.search(line)] == []
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: str(page.relative_to(DOCS)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_between_pages_lead_to_headings(page: Path) -> None:
     links = LINK.findall(page.read_text("utf-8"))
     broken = [

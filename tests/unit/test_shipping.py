@@ -1,7 +1,6 @@
-"""What stands beside the code says what the code does: README, config.toml, unit, Dockerfile, CI."""
+"""What is shipped beside the code fits the code: config.toml, unit, Dockerfile, archives."""
 
 import argparse
-import ast
 import asyncio
 import json
 import re
@@ -25,16 +24,11 @@ from cisisk.api.application import PREFIX
 from cisisk.appliance import appliance
 from cisisk.appliance.provisioning_ports import SPARE_DESCRIPTORS
 from cisisk.config import Settings
-from cisisk.model.deployment import DeploymentState
-from cisisk.phone_services import authentication, links
-from cisisk.phone_services.problems import PROBLEMS
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text("utf-8")
 CONFIG = (ROOT / "config.toml").read_text("utf-8")
 UNIT = (ROOT / "systemd" / "cisisk.service").read_text("utf-8")
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
-CI = (ROOT / ".ci" / "run").read_text("utf-8")
 
 MAX_EXPOSURE = 20
 """Tenths of what ``systemd-analyze security`` calls exposure: 2.0 is OK, 10.0 is a service without any walls."""
@@ -70,22 +64,6 @@ def commands() -> dict[str, argparse.ArgumentParser]:
     return dict(subparsers.choices)
 
 
-def code_blocks(text: str) -> list[str]:
-    return re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-
-def table_rows(text: str) -> list[list[str]]:
-    rows = re.findall(r"^\| (.*) \|$", text, re.MULTILINE)
-    return [[cell.strip() for cell in row.split(" | ")] for row in rows]
-
-
-def texts_in_the_code() -> set[str]:
-    """Every string of the package; of a formatted one the parts between the values."""
-    trees = [ast.parse(path.read_text("utf-8")) for path in (ROOT / "cisisk").rglob("*.py")]
-    nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)]
-    return {node.value for node in nodes if isinstance(node.value, str)}
-
-
 def of_unit(name: str) -> list[str]:
     return re.findall(rf"^{name}=(.*)$", UNIT, re.MULTILINE)
 
@@ -112,84 +90,6 @@ def test_the_shipped_config_changes_nothing() -> None:
 def test_the_shipped_config_names_every_setting_with_its_default() -> None:
     uncommented = re.sub(r"^#(?! )", "", CONFIG, flags=re.MULTILINE)
     assert dotted(tomllib.loads(uncommented)) == defaults()
-
-
-def test_the_readme_names_every_setting_with_its_default() -> None:
-    rows = [row for row in table_rows(README) if re.fullmatch(r"`[a-z_]+\.[a-z_]+`", row[0])]
-    told = {name.strip("`"): tomllib.loads(f"default = {default.strip('`')}")["default"] for name, default, *_ in rows}
-    assert told == defaults()
-    assert len(told) == len(rows)
-
-
-def test_the_readme_names_every_command() -> None:
-    told = {row[0].strip("`").split()[1] for row in table_rows(README) if row[0].startswith("`cisisk ")}
-    assert told == set(commands())
-
-
-def test_the_readme_names_every_state_of_a_deployment() -> None:
-    told = {row[0].strip("`") for row in table_rows(README)}
-    assert told >= {state.value for state in DeploymentState}
-
-
-def test_the_readme_explains_texts_that_the_code_really_says() -> None:
-    rows = table_rows(README.partition("## When something is wrong")[2])
-    quoted = [text for row in rows for text in re.findall(r"`([^`]+ [^`]+)`", row[0])]
-    fragments = {part.strip(": ") for text in quoted for part in text.split("...") if len(part) > 3}
-    said = texts_in_the_code()
-    assert len(fragments) > 15
-    assert [part for part in fragments if not any(part in text for text in said)] == []
-
-
-def test_the_readme_gives_the_authentication_url_that_is_served() -> None:
-    assert f"http://192.0.2.5:{Settings().server.port}{authentication.PATH}" in README
-
-
-def test_the_readme_gives_the_urls_of_pages_that_are_served() -> None:
-    told = set(re.findall(rf"{links.PREFIX}/([a-z-]+)", README))
-    assert told == {"dir", "pdir", "cdir", "profile-switch"}
-    assert f"http://192.0.2.5:{Settings().server.port}{links.PREFIX}/dir?mac=#DEVICENAME#" in README
-
-
-def test_the_readme_explains_every_code_on_a_phones_screen() -> None:
-    told = [row for row in table_rows(README) if re.fullmatch(r"`C[0-9]{2}`", row[0])]
-    assert told == [[f"`{problem.code}`", problem.means] for problem in PROBLEMS]
-
-
-def test_ci_runs_the_two_commands_that_the_readme_begins_with() -> None:
-    demo, tests, *_ = code_blocks(README)
-    assert demo.endswith("/cisisk demo\n")
-    assert f"    {demo.rstrip()} --once\n" in CI
-    assert tests.endswith("/pytest -q\n")
-    assert f"    {tests}" in CI
-
-
-@pytest.mark.needs("bash", "curl")
-async def test_the_api_example_of_the_readme_works_as_it_is_pasted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CISISK_ADMIN_PASSWORD", "the printed one")
-    tables = {
-        "server": {"host": "127.0.0.1", "port": 0},
-        "data": {"dir": str(tmp_path / "data")},
-        "tftp": {"host": "127.0.0.1", "port": 0},
-        "provisioning_http": {"host": "127.0.0.1", "port": 0},
-        "ftp": {"host": "127.0.0.1", "port": 0},
-    }
-    async with appliance.running(config.build(tables, {})) as running:
-        assert running.tftp_address is not None
-        host, port = running.tftp_address
-        (example,) = [block for block in code_blocks(README) if block.startswith("API=")]
-        script = example.replace("API=http://127.0.0.1:8080", f"API={running.api_url}")
-        script = script.replace("TFTP=127.0.0.1:69", f"TFTP={host}:{port}")
-        shell = await asyncio.create_subprocess_exec(
-            "bash", "-e", "-c", script, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-        )
-        output = (await shell.communicate())[0].decode()
-    assert shell.returncode == 0, output
-    assert '"success": false' not in output
-    # Of the deployment, not of its steps.
-    assert re.findall(r'"state": "(\w+)"(?![^{}]*"told")', output)[-2:] == ["waiting", "fetched"]
-    assert (tmp_path / "desk.cnf.xml").read_text("utf-8") in output
 
 
 def test_the_unit_starts_a_command_that_exists() -> None:

@@ -1,4 +1,4 @@
-"""The cookie store of a phone (docs/phone-protocol/xml-services.md#answers)."""
+"""The cookies a phone keeps (docs/phone-protocol/xml-services.md#answers)."""
 
 import re
 import time
@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 MAX_COOKIES = 4
-"""Cookies per host."""
+"""Of one host."""
 MAX_SESSIONS = 8
-"""Sessions in total, one per host."""
+"""One for each host."""
 MAX_BYTES = 255
-"""Bytes of one cookie: name and value."""
+"""Of one cookie, its name and the value."""
 IDLE_SECONDS = 30 * 60
-"""Idle time after which a session is dropped."""
+"""Then a session is forgotten."""
 _PRINTABLE = re.compile(r"[ -~]+")
-"""More than RFC 6265 section 4.1.1 allows."""
+"""RFC 6265, 4.1.1 allows less."""
 
 
 @dataclass(slots=True)
@@ -26,20 +26,20 @@ class _Session:
 
 
 class Cookies:
-    """A limited number of small cookies by host; port and path are ignored."""
+    """A few small cookies. They go back to the host they came from, whatever its port and their path."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Measure idle time with ``clock``, in seconds."""
+        """``clock`` counts seconds."""
         self._clock = clock
         self._sessions: dict[str, _Session] = {}
 
     def header(self, host: str) -> str:
-        """Return the ``Cookie`` header of a request to ``host``, or an empty string."""
+        """The ``Cookie`` of a request to ``host``, empty without one."""
         session = self._session(host)
         return "" if session is None else "; ".join(f"{name}={value}" for name, value in session.cookies.items())
 
     def store(self, host: str, headers: Iterable[str]) -> int:
-        """Apply the ``Set-Cookie`` headers of ``host``. Return the number of refused cookies."""
+        """Keep what the ``Set-Cookie`` headers of ``host`` say. Returns how many cookies were not kept."""
         return sum(not self._store(host, header) for header in headers)
 
     def _store(self, host: str, header: str) -> bool:
@@ -48,7 +48,7 @@ class Cookies:
         if not name or not equals or not _PRINTABLE.fullmatch(name + value):
             return False
         session = self._session(host)
-        if _is_deleted(attributes):
+        if _is_over(attributes):
             if session is not None:
                 session.cookies.pop(name, None)
             return True
@@ -62,7 +62,7 @@ class Cookies:
         return True
 
     def _session(self, host: str) -> _Session | None:
-        """Return the session of ``host`` and mark it as used, or None."""
+        """The one of ``host``, used now."""
         now = self._clock()
         session = self._sessions.get(host)
         if session is None or now - session.used > IDLE_SECONDS:
@@ -72,15 +72,15 @@ class Cookies:
         return session
 
     def _new_session(self, host: str) -> _Session:
-        """Create a session; if all are in use, drop the one that has been idle longest."""
+        """In the place of the one that has been idle longest, if there is no other."""
         if len(self._sessions) >= MAX_SESSIONS:
             del self._sessions[min(self._sessions, key=lambda known: self._sessions[known].used)]
         session = self._sessions[host] = _Session(self._clock())
         return session
 
 
-def _is_deleted(attributes: Iterable[str]) -> bool:
-    """Return whether the server deletes the cookie."""
+def _is_over(attributes: Iterable[str]) -> bool:
+    """Whether a server takes its cookie back."""
     for attribute in attributes:
         name, _, value = (part.strip().lower() for part in attribute.partition("="))
         if name == "max-age" and value.startswith(("0", "-")):
@@ -91,13 +91,13 @@ def _is_deleted(attributes: Iterable[str]) -> bool:
 
 
 def is_past(date: str) -> bool:
-    """Return whether the ``date`` of a header has passed; False if it is unreadable."""
+    """Whether the ``date`` of a header is over. One that cannot be read is not."""
     when = read_date(date)
     return when is not None and when <= datetime.now(UTC)
 
 
 def read_date(date: str) -> datetime | None:
-    """Return the ``date`` of a header, or None if it is unreadable."""
+    """The ``date`` of a header, None if it is none."""
     try:
         when = parsedate_to_datetime(date)
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""A parsed page of an XML service."""
+"""A page of an XML service as it stands on the screen."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -7,7 +7,7 @@ from cisisk.simulator.services.rules import Violation
 
 
 class PageKind(StrEnum):
-    """The kind of a page."""
+    """What is on the screen."""
 
     MENU = "menu"
     ICON_MENU = "icon menu"
@@ -15,15 +15,15 @@ class PageKind(StrEnum):
     INPUT = "input"
     TEXT = "text"
     PLAIN = "plain text"
-    """Sent as ``text/plain`` or ``text/html``; tags are shown as text."""
+    """Sent as ``text/plain`` or ``text/html``, whatever it is: tags are shown."""
     EXECUTE = "execute"
-    """Not shown: the phone executes the URLs."""
+    """Nothing to show: the phone executes it."""
     ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedMenuItem:
-    """A line of a menu. An empty URL has no effect."""
+    """A line of a menu. Its URL may be empty: then nothing happens."""
 
     name: str
     url: str = ""
@@ -42,10 +42,10 @@ class ParsedInputItem:
     """A line of a form.
 
     Attributes:
-        name: label.
-        parameter: query parameter.
-        default: initial text.
-        flags: ``InputFlags``: a letter for the allowed characters, and ``P`` for a masked line.
+        name: as it stands on the screen.
+        parameter: in the query.
+        default: what stands in it at first.
+        flags: a letter for what can be typed, and ``P`` for what is not shown.
     """
 
     name: str
@@ -55,13 +55,13 @@ class ParsedInputItem:
 
     @property
     def is_masked(self) -> bool:
-        """Return whether the typed text is hidden."""
+        """Whether nobody can read what is typed."""
         return "P" in self.flags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedSoftKey:
-    """A soft key."""
+    """A key below the screen."""
 
     name: str
     url: str
@@ -69,11 +69,11 @@ class ParsedSoftKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refresh:
-    """A ``Refresh`` header.
+    """What comes next by itself.
 
     Attributes:
-        seconds: delay; 0 waits for the Next key.
-        url: next page; empty reloads this one.
+        seconds: until then; 0 waits for the Next key.
+        url: of the next page; empty loads this one again.
     """
 
     seconds: int
@@ -82,23 +82,23 @@ class Refresh:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedPage:
-    """A page on the screen.
+    """What a phone shows.
 
     Attributes:
-        url: requested URL. It may contain a PIN.
-        status: HTTP status; None if there was no response.
-        text: text of a text page, plain text page or error.
-        items: lines of a menu.
-        entries: lines of a directory.
-        inputs: lines of a form.
-        submit_url: URL that the form is sent to.
-        posts: the form is sent with POST.
-        soft_keys: in the order of their positions; the defaults if the page has none.
-        executes: URLs of an execute object.
-        charset: charset of the page, used to encode the form.
-        refresh: the ``Refresh`` header, or None.
-        is_expired: Back does not return to the page.
-        violations: broken rules; one that is not tolerated makes the page an error.
+        url: what was asked for. It may hold a PIN.
+        status: of HTTP, None if there was no answer.
+        text: of a text, a plain text or an error.
+        items: of a menu.
+        entries: of a directory.
+        inputs: of a form.
+        submit_url: where the form goes.
+        posts: the form is posted.
+        soft_keys: in the order of their positions, the phone's own if the page has none.
+        executes: the URLs of the items of an execute object.
+        charset: the page's, which a form is encoded in.
+        refresh: what comes next by itself.
+        is_expired: nothing leads back to it.
+        violations: of rules; with one that is not tolerated the page is an error.
     """
 
     kind: PageKind
@@ -121,11 +121,11 @@ class ParsedPage:
 
     @property
     def keys(self) -> list[str]:
-        """Return the names of the soft keys."""
+        """The names of its soft keys."""
         return [key.name for key in self.soft_keys]
 
     @property
     def names(self) -> list[str]:
-        """Return the names of the menu, directory and form lines."""
+        """The names of its lines, whatever they are."""
         lines: tuple[ParsedMenuItem | ParsedEntry | ParsedInputItem, ...] = (*self.items, *self.entries, *self.inputs)
         return [line.name for line in lines]

@@ -1,11 +1,8 @@
-"""The one table of refusals, in the code and in the README."""
-
-import re
-from pathlib import Path
+"""The one table of refusals."""
 
 import pytest
 
-from cisisk.api.emservice.failures import FAILURES, UNKNOWN, BadMessage, UnknownDevice, UnknownQuery, failure_of
+from cisisk.api.emservice.failures import FAILURES, BadMessage, UnknownDevice, UnknownQuery, failure_of
 from cisisk.model.errors import (
     CisiskError,
     Conflict,
@@ -18,8 +15,6 @@ from cisisk.model.errors import (
     Unauthenticated,
 )
 from cisisk.model.phone_login import LoggedInElsewhere, LoginRefused, NoFittingProfile, PhoneDisabled
-
-README = (Path(__file__).parents[4] / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -50,9 +45,3 @@ def test_the_nearest_row_counts(error: CisiskError, code: int) -> None:
 def test_a_code_has_one_text() -> None:
     texts = {row.code: row.text for row in FAILURES.values()}
     assert all(texts[row.code] == row.text for row in FAILURES.values())
-
-
-def test_the_readme_has_the_table() -> None:
-    rows = {*FAILURES.values(), UNKNOWN}
-    listed = re.findall(r"^\| `(\d+)` ([^|]+) \| (.*) \|$", README, re.MULTILINE)
-    assert sorted(listed) == sorted((str(row.code), row.text, row.means) for row in rows)

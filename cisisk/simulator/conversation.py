@@ -1,4 +1,4 @@
-"""The network endpoints of a running phone: web server, SIP server and registration."""
+"""What a running phone says: to whom its web server or its SIP side asks something, and to its call manager."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ from cisisk.simulator.authentication import is_authorised
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.models import PhoneModel
 from cisisk.simulator.notify import NotifyAnswer, NotifyOrder
-from cisisk.simulator.registration import PhoneIdentity
+from cisisk.simulator.registration import Identity
 from cisisk.simulator.running_config import RunningConfig
 from cisisk.simulator.screen import Execution, Screen
 from cisisk.simulator.services.browser import Browser
@@ -25,59 +25,57 @@ from cisisk.sip.message import SipRequest
 _DISABLED, _READ_ONLY = "1", "2"
 """Values of ``webAccess``."""
 _DEFAULT_SIP_PORT = 5060
-"""Port of the contact of a phone without a SIP server."""
+"""What a phone's contact says that has no SIP side here."""
 
 
-class EndpointPhone(Protocol):
-    """The interface of the phone that its endpoints use."""
+class SipPhone(Protocol):
+    """The phone that speaks."""
 
     @property
     def mac(self) -> Mac:
-        """Return the MAC address."""
+        """What it calls itself by."""
 
     @property
     def model(self) -> PhoneModel:
-        """Return the model."""
+        """How it behaves."""
 
     @property
     def address(self) -> str:
-        """Return the numeric IP address."""
+        """Its own, numeric."""
 
     @property
     def load(self) -> str:
-        """Return the running firmware."""
+        """The firmware it runs."""
 
     @property
     def running_config(self) -> RunningConfig | None:
-        """Return the running config, or None before the first one."""
+        """What it runs, None before it first got a config."""
 
     @property
     def in_call(self) -> bool:
-        """Return whether the phone is in a call."""
+        """Whether somebody is talking."""
 
     async def is_out_of_sync(self) -> bool:
-        """Return whether ``check-sync`` requires a restart."""
+        """Whether it has to restart to be what its server wants."""
 
     def restart(self, cause: str) -> None:
-        """Restart; ``cause`` is for the record."""
+        """Restart, for this ``cause``."""
 
 
-class PhoneEndpoints:
-    """The endpoints of one phone.
-
-    ``webAccess`` 1 disables the web server; 2 refuses only ``/CGI/Execute`` (403).
+class SipConversation:
+    """Is held while the phone runs. ``webAccess`` 1 closes the web server, 2 refuses ``/CGI/Execute`` alone (403).
 
     Args:
-        device: the phone.
-        browser: its browser of XML services.
-        web_port: port of the web server; 0 picks a free one and keeps it.
-        sip_port: port of the SIP server; None disables it.
-        on_registration: called with None after a registration, and with the reason when it fails or is lost.
+        device: whose it is.
+        browser: on its screen.
+        web_port: where the web server listens; 0 is any, which then stays the same.
+        sip_port: where it takes SIP; None for a phone that speaks none.
+        on_registration: hears that a call manager has taken the registration (None), or why it has not.
     """
 
     def __init__(
         self,
-        device: EndpointPhone,
+        device: SipPhone,
         browser: Browser,
         *,
         web_port: int,
@@ -98,26 +96,26 @@ class PhoneEndpoints:
 
     @property
     def web_url(self) -> str:
-        """Return the base URL of the web server, without a trailing slash."""
+        """Where its web server is when it listens, without a slash at the end."""
         return str(URL.build(scheme="http", host=self._device.address, port=self._web_port).origin())
 
     @asynccontextmanager
-    async def open(self, call_id: str, last: str) -> AsyncIterator[None]:
-        """Listen and register as far as config and faults allow. The context does not wait for the registration.
+    async def held(self, call_id: str, last: str) -> AsyncIterator[None]:
+        """Listen, and be registered, as far as config and faults allow; the registration may come later.
 
         Args:
-            call_id: Call-ID of the registration.
-            last: cause of the last restart, as in :class:`PhoneIdentity`.
+            call_id: of the registration.
+            last: why the phone started, as in :class:`Identity`.
 
         Raises:
-            OSError: the address or a port is not available.
+            OSError: the address or a port cannot be had.
         """
         self._call_id = call_id
         async with self._web_server(), self._sip_server(), self._registered(last):
             yield
 
-    def reset(self) -> None:
-        """Clear the screen, as at each restart."""
+    def forget(self) -> None:
+        """Lose what is on the screen, as at each restart."""
         self._screen.power_cycle()
         self._browser.close()
 
@@ -147,7 +145,7 @@ class PhoneEndpoints:
         if line is None or self._faults.never_register or not registration.is_on_loopback(line):
             yield
             return
-        identity = PhoneIdentity(
+        identity = Identity(
             address=device.address,
             sip_port=self._sip_port or _DEFAULT_SIP_PORT,
             device_name=device.mac.device_name,
@@ -156,33 +154,33 @@ class PhoneEndpoints:
             call_id=self._call_id,
             last=last,
         )
-        async with registration.keep_registered(line, identity, self._timing, self._on_registration):
+        async with registration.kept(line, identity, self._timing, self._on_registration):
             yield
 
-    # sip_server.NotifiedPhone
+    # What the SIP side asks (sip_server.Device)
 
-    def answer_notify(self, request: SipRequest) -> NotifyAnswer:
-        """Return the response to ``request``."""
+    def judge(self, request: SipRequest) -> NotifyAnswer:
+        """What the phone answers to a request, and whether it obeys."""
         running = self._device.running_config
         users = {running.line, running.contact} - {""} if running is not None else set()
-        has_call_manager = running is not None and running.has_call_manager
-        return notify.answer(request, users=users, call_id=self._call_id if has_call_manager else None)
+        in_charge = running is not None and running.has_call_manager
+        return notify.judge(request, users=users, call_id=self._call_id if in_charge else None)
 
-    async def perform(self, order: NotifyOrder) -> None:
-        """Perform ``order``; called after the response was sent."""
+    async def obey(self, order: NotifyOrder) -> None:
+        """Do what was ordered, now that the answer is on its way."""
         if order is not NotifyOrder.CHECK_SYNC or await self._device.is_out_of_sync():
             self.restart(f"SIP {order}")
 
-    # web_server.WebServerPhone
+    # What the web server asks (web_server.Device)
 
     @property
     def is_read_only(self) -> bool:
-        """Return whether ``webAccess`` is read only."""
+        """Whether the config allows looking at its web pages only."""
         running = self._device.running_config
         return running is not None and running.web_access == _READ_ONLY
 
     async def authorises(self, user: str, password: str) -> bool:
-        """Return whether ``authenticationURL`` of the running config authorises these credentials."""
+        """Ask ``authenticationURL`` of the config it runs now. A blank one lets everybody; without a config, nobody."""
         running = self._device.running_config
         return running is not None and await is_authorised(
             user,
@@ -195,7 +193,7 @@ class PhoneEndpoints:
         )
 
     def execute(self, urls: Sequence[str]) -> Execution:
-        """Execute the items of one request; the caller restarts the phone after its response."""
+        """Execute the items of one request; the caller restarts the phone once it has answered."""
         model, running = self._device.model, self._device.running_config
         allows_settings = running is not None and running.settings_access == "1"
         execution = self._screen.execute(
@@ -214,11 +212,11 @@ class PhoneEndpoints:
         return execution
 
     def restart(self, cause: str) -> None:
-        """Restart the phone; called after the response was sent."""
+        """Restart the phone, now that the answer is on its way."""
         self._device.restart(cause)
 
     def information(self) -> bytes:
-        """Return the XML of ``/DeviceInformationX``."""
+        """The XML of ``/DeviceInformationX``."""
         device, running = self._device, self._device.running_config
         root = etree.Element("DeviceInformation")
         for name, value in (
