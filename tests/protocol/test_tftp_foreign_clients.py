@@ -59,7 +59,9 @@ WITH_BLKSIZE = [program(atftp, "atftp"), program(busybox, "busybox"), program(cu
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("client", [program(tftp_hpa, "tftp"), *WITH_BLKSIZE])
-def test_a_foreign_client_gets_the_file_as_it_is(tftp_serve: Callable, tmp_path: Path, client: Client, name: str):
+def test_a_foreign_client_gets_the_file_as_it_is(
+    tftp_serve: Callable, tmp_path: Path, client: Client, name: str
+) -> None:
     served = tftp_serve(FILES)
     into = tmp_path / "got"
     client(served.port, name, into, None)
@@ -73,7 +75,7 @@ def test_a_foreign_client_gets_the_file_as_it_is(tftp_serve: Callable, tmp_path:
 @pytest.mark.parametrize("client", WITH_BLKSIZE)
 def test_a_foreign_client_gets_the_file_in_larger_blocks(
     tftp_serve: Callable, tmp_path: Path, client: Client, name: str
-):
+) -> None:
     served = tftp_serve(FILES)
     into = tmp_path / "got"
     client(served.port, name, into, BLKSIZE)
@@ -83,7 +85,7 @@ def test_a_foreign_client_gets_the_file_in_larger_blocks(
 
 
 @pytest.mark.needs("curl")
-def test_a_foreign_client_follows_the_block_numbers_past_65535(tftp_serve: Callable, tmp_path: Path):
+def test_a_foreign_client_follows_the_block_numbers_past_65535(tftp_serve: Callable, tmp_path: Path) -> None:
     served = tftp_serve({"rootfs": bytes(index % 251 for index in range(8 * 65_540))})
     curl(served.port, "rootfs", tmp_path / "got", 8)
     assert (tmp_path / "got").read_bytes() == served.files["rootfs"]
@@ -91,7 +93,9 @@ def test_a_foreign_client_follows_the_block_numbers_past_65535(tftp_serve: Calla
 
 
 @pytest.mark.needs("tftp", "atftp", "curl")
-def test_a_hundred_megabytes_arrive_over_three_rollovers_of_the_block_number(tftp_serve: Callable, tmp_path: Path):
+def test_a_hundred_megabytes_arrive_over_three_rollovers_of_the_block_number(
+    tftp_serve: Callable, tmp_path: Path
+) -> None:
     blocks = 3 * wire.BLOCK_NUMBERS + 2
     content = b"".join(block.to_bytes(4, "big") * 128 for block in range(blocks - 1)) + b"the end"
     root, into = tmp_path / "root", tmp_path / "into"

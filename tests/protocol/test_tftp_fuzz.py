@@ -52,7 +52,7 @@ def resident() -> int:
 
 def test_masses_of_hostile_datagrams_leave_the_server_serving(
     tftp_serve: Callable, tftp_phone: Callable, tmp_path: Path
-):
+) -> None:
     content = random.Random(1).randbytes(5000)
     (tmp_path / "a.xml").write_bytes(content)
     (tmp_path / "big.bin").write_bytes(content * 400)

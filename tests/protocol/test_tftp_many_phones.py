@@ -137,7 +137,7 @@ def test_everybody_gets_the_file_asked_for(
     options: dict,
     host: str,
     single_port: bool,
-):
+) -> None:
     monkeypatch.setattr(ports, "_HAS_BATCHES", has_batches and ports._HAS_BATCHES)
     served = tftp_serve({}, host=host, single_port=single_port, source=source, largest_blksize=8192)
     phones = downloads(48, (host, served.port), host, **options)
@@ -246,7 +246,7 @@ def test_over_a_bad_network_a_transfer_ends_whole_or_with_an_error(
     files: int,
     single_port: bool,
     monkeypatch: pytest.MonkeyPatch,
-):
+) -> None:
     monkeypatch.setattr(Download, "TIMER", 0.1)
     served = tftp_serve({}, source=source, single_port=single_port)
     network = bad_network(served.server.address, loss)
@@ -272,7 +272,7 @@ def one_is_a_crowd(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 def test_in_a_crowd_a_request_waits_until_a_transfer_has_ended(
     tftp_serve: Callable, tftp_phone: Callable, crowd_of_one: Callable
-):
+) -> None:
     crowd_of_one(1000.0)
     served = tftp_serve({"a": b"a" * 600})
     first, second = tftp_phone(served), tftp_phone(served)
@@ -285,7 +285,7 @@ def test_in_a_crowd_a_request_waits_until_a_transfer_has_ended(
 
 def test_behind_a_crowd_that_stands_still_nobody_waits_for_long(
     tftp_serve: Callable, tftp_phone: Callable, crowd_of_one: Callable
-):
+) -> None:
     crowd_of_one(0.15)
     served = tftp_serve({"a": b"a" * 600})
     first, second = tftp_phone(served), tftp_phone(served)

@@ -28,7 +28,7 @@ def server_on(host: str, port: int) -> TftpServer:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
-def test_a_port_in_use_is_the_callers_error(host: str):
+def test_a_port_in_use_is_the_callers_error(host: str) -> None:
     first = server_on(host, 0)
     try:
         with pytest.raises(OSError, match="in use"):
@@ -37,7 +37,7 @@ def test_a_port_in_use_is_the_callers_error(host: str):
         first.stop(0)
 
 
-def test_all_addresses_are_not_half_bound():
+def test_all_addresses_are_not_half_bound() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -46,12 +46,12 @@ def test_all_addresses_are_not_half_bound():
     server_on("::", port).stop(0)
 
 
-def test_a_foreign_address_is_the_callers_error():
+def test_a_foreign_address_is_the_callers_error() -> None:
     with pytest.raises(OSError, match="assign"):
         server_on("192.0.2.1", 0)
 
 
-def test_requests_wait_for_the_start(tftp_phone: Callable):
+def test_requests_wait_for_the_start(tftp_phone: Callable) -> None:
     server = server_on("127.0.0.1", 0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
         phone.settimeout(5)
@@ -64,14 +64,14 @@ def test_requests_wait_for_the_start(tftp_phone: Callable):
     assert not server.is_alive
 
 
-def test_a_server_that_never_started_gives_its_port_back():
+def test_a_server_that_never_started_gives_its_port_back() -> None:
     server = server_on("127.0.0.1", 0)
     server.stop(0)
     server.stop(0)
     server_on("127.0.0.1", server.address[1]).stop(0)
 
 
-def test_the_heart_beats_without_any_traffic(tftp_serve: Callable, eventually: Callable):
+def test_the_heart_beats_without_any_traffic(tftp_serve: Callable, eventually: Callable) -> None:
     server = tftp_serve(FILES).server
     eventually(lambda: server.is_alive)
     before = server.heartbeat
@@ -81,7 +81,7 @@ def test_the_heart_beats_without_any_traffic(tftp_serve: Callable, eventually: C
 
 def test_a_transfer_under_way_finishes_within_the_grace(
     tftp_serve: Callable, tftp_phone: Callable, eventually: Callable
-):
+) -> None:
     served = tftp_serve(FILES)
     phone, late = tftp_phone(served), tftp_phone(served)
     phone.ask("a.xml")
@@ -111,7 +111,7 @@ def port_is_free(port: int) -> bool:
 
 
 @pytest.mark.parametrize("grace", [0, 0.2])
-def test_a_transfer_that_outlives_the_grace_is_cut(tftp_serve: Callable, tftp_phone: Callable, grace: float):
+def test_a_transfer_that_outlives_the_grace_is_cut(tftp_serve: Callable, tftp_phone: Callable, grace: float) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     phone.ask("a.xml")
@@ -127,7 +127,7 @@ def test_a_transfer_that_outlives_the_grace_is_cut(tftp_serve: Callable, tftp_ph
     assert not served.server.is_alive
 
 
-def test_stopping_without_transfers_does_not_wait(tftp_serve: Callable):
+def test_stopping_without_transfers_does_not_wait(tftp_serve: Callable) -> None:
     served = tftp_serve(FILES)
     started = time.monotonic()
     served.server.stop(30)
@@ -136,7 +136,7 @@ def test_stopping_without_transfers_does_not_wait(tftp_serve: Callable):
 
 def test_waiting_for_the_grace_does_not_spin(
     tftp_serve: Callable, tftp_phone: Callable, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     served = tftp_serve(FILES)
     tftp_phone(served).ask("a.xml")
     turns: queue.SimpleQueue[float] = queue.SimpleQueue()
@@ -154,7 +154,7 @@ def test_a_loop_that_fails_is_seen(
     eventually: Callable,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-):
+) -> None:
     def fail(self: TftpServer, *_: object) -> None:
         raise RuntimeError("a defect")
 
@@ -169,7 +169,7 @@ def test_a_loop_that_fails_is_seen(
     assert port_is_free(served.port)
 
 
-def test_a_fetch_is_reported_from_the_servers_thread():
+def test_a_fetch_is_reported_from_the_servers_thread() -> None:
     seen: queue.Queue[tuple[Fetch, str]] = queue.Queue()
     server = TftpServer(
         host="127.0.0.1",

@@ -37,7 +37,7 @@ def put(library: Library, root: Path, **files: bytes) -> None:
     library.refresh()
 
 
-def test_all_who_ask_share_one_content(library: Library, tmp_path: Path):
+def test_all_who_ask_share_one_content(library: Library, tmp_path: Path) -> None:
     put(library, tmp_path, a=b"x" * 6000)
     first, second = library.open("a"), library.open("a")
     assert first.stretch(0, 1) is second.stretch(5999, 1)
@@ -45,7 +45,7 @@ def test_all_who_ask_share_one_content(library: Library, tmp_path: Path):
     assert first.sha256 == second.sha256 == hashlib.sha256(b"x" * 6000).hexdigest()
 
 
-def test_a_content_stays_for_the_next_who_asks(library: Library, tmp_path: Path):
+def test_a_content_stays_for_the_next_who_asks(library: Library, tmp_path: Path) -> None:
     put(library, tmp_path, a=b"x" * 6000)
     first = library.open("a")
     stretch = first.stretch(0, 1)
@@ -53,7 +53,7 @@ def test_a_content_stays_for_the_next_who_asks(library: Library, tmp_path: Path)
     assert library.open("a").stretch(0, 1) is stretch
 
 
-def test_what_was_unused_longest_makes_room(library: Library, tmp_path: Path):
+def test_what_was_unused_longest_makes_room(library: Library, tmp_path: Path) -> None:
     put(library, tmp_path, a=b"a" * 4000, b=b"b" * 4000, c=b"c" * 4000)
     for name in ("a", "b", "a"):
         library.open(name).close()
@@ -65,7 +65,7 @@ def test_what_was_unused_longest_makes_room(library: Library, tmp_path: Path):
     assert library.open("a").stretch(0, 1) is a_stretch
 
 
-def test_over_the_budget_a_content_is_read_in_stretches(library: Library, tmp_path: Path):
+def test_over_the_budget_a_content_is_read_in_stretches(library: Library, tmp_path: Path) -> None:
     put(library, tmp_path, a=b"a" * 9000, b=bytes(index % 251 for index in range(9000)))
     first, second = library.open("a"), library.open("b")
     assert library._contents.kept == 9000
@@ -78,7 +78,7 @@ def test_over_the_budget_a_content_is_read_in_stretches(library: Library, tmp_pa
         content.close()
 
 
-def test_a_large_file_never_enters_memory_whole(library: Library, tmp_path: Path):
+def test_a_large_file_never_enters_memory_whole(library: Library, tmp_path: Path) -> None:
     with (tmp_path / "image.bin").open("wb") as image:
         image.truncate(200 << 20)
     library.refresh()
@@ -88,7 +88,7 @@ def test_a_large_file_never_enters_memory_whole(library: Library, tmp_path: Path
     content.close()
 
 
-def test_the_more_readers_the_shorter_the_stretches(tmp_path: Path):
+def test_the_more_readers_the_shorter_the_stretches(tmp_path: Path) -> None:
     library = Library(tmp_path, cache_bytes=1 << 20)
     write(tmp_path / "image.bin", bytes(WHOLE_BYTES + 1))
     library.refresh()
@@ -100,7 +100,9 @@ def test_the_more_readers_the_shorter_the_stretches(tmp_path: Path):
     assert descriptors() == before - 1  # one for all
 
 
-def test_a_replaced_file_is_another_version_and_the_old_one_is_read_to_its_end(library: Library, tmp_path: Path):
+def test_a_replaced_file_is_another_version_and_the_old_one_is_read_to_its_end(
+    library: Library, tmp_path: Path
+) -> None:
     put(library, tmp_path, a=b"old" * 10, b=b"o" * WHOLE_BYTES + b"ld")
     whole, streamed = library.open("a"), library.open("b")
     for name in ("a", "b"):
@@ -113,7 +115,7 @@ def test_a_replaced_file_is_another_version_and_the_old_one_is_read_to_its_end(l
 
 def test_what_has_just_been_written_is_not_taken_for_the_same_the_next_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr("cisisk.provisioning.contents.SETTLED", 10**12)
     library = Library(tmp_path)
     put(library, tmp_path, a=b"one")
@@ -126,7 +128,7 @@ def test_what_has_just_been_written_is_not_taken_for_the_same_the_next_time(
     assert library._contents.kept == 3
 
 
-def test_a_content_may_be_closed_twice(library: Library, tmp_path: Path):
+def test_a_content_may_be_closed_twice(library: Library, tmp_path: Path) -> None:
     put(library, tmp_path, a=b"x")
     content, other = library.open("a"), library.open("a")
     content.close()
@@ -135,7 +137,7 @@ def test_a_content_may_be_closed_twice(library: Library, tmp_path: Path):
     other.close()
 
 
-def test_nothing_is_left_open(library: Library, tmp_path: Path):
+def test_nothing_is_left_open(library: Library, tmp_path: Path) -> None:
     put(library, tmp_path, a=b"a" * 9000, b=b"b" * 9000, c=b"c" * (WHOLE_BYTES + 1))
     before = descriptors()
     for _ in range(3):
@@ -145,7 +147,7 @@ def test_nothing_is_left_open(library: Library, tmp_path: Path):
     assert descriptors() == before
 
 
-def test_without_a_budget_everything_is_streamed(tmp_path: Path):
+def test_without_a_budget_everything_is_streamed(tmp_path: Path) -> None:
     contents = Contents(0)
     write(tmp_path / "a", b"abc")
     fd = os.open(tmp_path / "a", os.O_RDONLY)
@@ -154,7 +156,7 @@ def test_without_a_budget_everything_is_streamed(tmp_path: Path):
     content.close()
 
 
-def test_those_who_read_the_same_part_at_the_same_time_share_it(library: Library, tmp_path: Path):
+def test_those_who_read_the_same_part_at_the_same_time_share_it(library: Library, tmp_path: Path) -> None:
     put(library, tmp_path, image=os.urandom(WHOLE_BYTES + 1))
     first, second = library.open("image"), library.open("image")
     stretch = first.stretch(0, 1428)

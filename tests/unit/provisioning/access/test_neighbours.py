@@ -17,7 +17,7 @@ TEXT = """IP address       HW type     Flags       HW address            Mask   
 """
 
 
-def test_complete_ethernet_entries_are_neighbours(tmp_path: Path):
+def test_complete_ethernet_entries_are_neighbours(tmp_path: Path) -> None:
     (tmp_path / "arp").write_text(TEXT)
     neighbours = Neighbours(tmp_path / "arp")
     known = {f"192.0.2.{last}": neighbours.mac_of(f"192.0.2.{last}") for last in range(9, 16)}
@@ -29,7 +29,7 @@ def test_complete_ethernet_entries_are_neighbours(tmp_path: Path):
     assert neighbours.mac_of("2001:db8::1") is None
 
 
-def test_the_table_is_read_again_when_it_is_old(tmp_path: Path):
+def test_the_table_is_read_again_when_it_is_old(tmp_path: Path) -> None:
     now = 0.0
     (tmp_path / "arp").write_text(TEXT)
     neighbours = Neighbours(tmp_path / "arp", lambda: now)
@@ -41,14 +41,14 @@ def test_the_table_is_read_again_when_it_is_old(tmp_path: Path):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe\x00" * 100, b"IP address\n" + b"1" * 100_000])
-def test_a_table_that_is_none_names_nobody(tmp_path: Path, content: bytes | None):
+def test_a_table_that_is_none_names_nobody(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "arp").write_bytes(content)
     assert Neighbours(tmp_path / "arp").mac_of("192.0.2.10") is None
 
 
 @pytest.mark.skipif(not TABLE.exists(), reason="no ARP here")
-def test_this_machines_own_table_is_understood():
+def test_this_machines_own_table_is_understood() -> None:
     lines = TABLE.read_text("ascii").splitlines()[1:]
     complete = [line.split() for line in lines if int(line.split()[2], 16) & 2 and line.split()[1] == "0x1"]
     neighbours = Neighbours()

@@ -27,7 +27,7 @@ def pinned(premises: Callable):
     return made
 
 
-def test_a_phone_is_served_where_it_was_seen_and_where_it_was_entered(pinned):
+def test_a_phone_is_served_where_it_was_seen_and_where_it_was_entered(pinned) -> None:
     mac = pinned.phone(1, seen_ip=HOME, phone_ip=NEAR)
     assert pinned.gets(HOME, mac)
     assert pinned.gets(NEAR, mac)
@@ -53,7 +53,7 @@ def test_a_phone_is_served_where_it_was_seen_and_where_it_was_entered(pinned):
         "sep{0}/config.xml",
     ],
 )
-def test_whatever_is_named_after_a_phone_is_that_phones(pinned, name: str):
+def test_whatever_is_named_after_a_phone_is_that_phones(pinned, name: str) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     asked = name.format(mac.digits, mac.digits.lower())
     path = pinned.root / asked.replace("\\", "/").lstrip("/")
@@ -64,13 +64,13 @@ def test_whatever_is_named_after_a_phone_is_that_phones(pinned, name: str):
     assert not pinned.gets(ELSEWHERE, asked)
 
 
-def test_what_is_nobodys_is_everybodys(pinned):
+def test_what_is_nobodys_is_everybodys(pinned) -> None:
     assert pinned.gets(ELSEWHERE, COMMON)
     assert not pinned.gets(ELSEWHERE, "absent.xml")
     assert not pinned.gets(ELSEWHERE, "x" * 9000)
 
 
-def test_off_serves_and_notices_nothing(premises: Callable):
+def test_off_serves_and_notices_nothing(premises: Callable) -> None:
     site = premises(Mode.OFF)
     mac = site.phone(1, seen_ip=HOME)
     site.search(ELSEWHERE, 100)
@@ -80,7 +80,7 @@ def test_off_serves_and_notices_nothing(premises: Callable):
     assert site.policy.believes(mac, ELSEWHERE)
 
 
-def test_a_phone_that_nobody_knows_is_learnt_by_taking_its_file(pinned):
+def test_a_phone_that_nobody_knows_is_learnt_by_taking_its_file(pinned) -> None:
     mac = pinned.phone(1)
     assert pinned.gets(HOME, mac)
     pinned.move(mac, HOME)
@@ -88,13 +88,13 @@ def test_a_phone_that_nobody_knows_is_learnt_by_taking_its_file(pinned):
     assert not pinned.gets(ELSEWHERE, mac)
 
 
-def test_asking_alone_takes_nothing_from_the_phone_that_comes_later(pinned):
+def test_asking_alone_takes_nothing_from_the_phone_that_comes_later(pinned) -> None:
     mac = pinned.phone(1)
     assert pinned.gets("10.66.6.6", f"CTLSEP{mac.digits}.tlv") is False
     assert pinned.gets(HOME, mac)
 
 
-def test_an_address_learns_one_phone_only(pinned):
+def test_an_address_learns_one_phone_only(pinned) -> None:
     first, second = pinned.phone(1), pinned.phone(2)
     assert pinned.gets(HOME, first)
     assert not pinned.gets(HOME, second)
@@ -103,12 +103,12 @@ def test_an_address_learns_one_phone_only(pinned):
     assert not pinned.gets(HOME, second)
 
 
-def test_the_address_of_a_known_phone_learns_no_other(pinned):
+def test_the_address_of_a_known_phone_learns_no_other(pinned) -> None:
     pinned.phone(1, seen_ip=HOME)
     assert not pinned.gets(HOME, pinned.phone(2))
 
 
-def test_after_a_while_an_address_may_be_a_new_phones(pinned):
+def test_after_a_while_an_address_may_be_a_new_phones(pinned) -> None:
     assert not pinned.gets(HOME, "SEP001122099999.cnf.xml")
     mac = pinned.phone(1)
     assert not pinned.gets(HOME, mac)
@@ -116,7 +116,7 @@ def test_after_a_while_an_address_may_be_a_new_phones(pinned):
     assert pinned.gets(HOME, mac)
 
 
-def test_on_the_same_segment_arp_tells_who_it_is(pinned):
+def test_on_the_same_segment_arp_tells_who_it_is(pinned) -> None:
     moved, new = pinned.phone(1, seen_ip=HOME), pinned.phone(2)
     pinned.neighbour(ELSEWHERE, str(moved))
     assert pinned.gets(ELSEWHERE, moved)
@@ -126,7 +126,7 @@ def test_on_the_same_segment_arp_tells_who_it_is(pinned):
     assert pinned.gets(FAR, new)
 
 
-def test_a_restarted_phone_may_come_back_with_another_address_of_its_subnet(pinned):
+def test_a_restarted_phone_may_come_back_with_another_address_of_its_subnet(pinned) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     pinned.policy.expect(mac)
     assert not pinned.gets(FAR, mac)
@@ -135,7 +135,7 @@ def test_a_restarted_phone_may_come_back_with_another_address_of_its_subnet(pinn
     assert not pinned.gets(NEAR, mac)
 
 
-def test_whoever_waits_for_a_switch_by_asking_gets_nothing(pinned):
+def test_whoever_waits_for_a_switch_by_asking_gets_nothing(pinned) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     for _ in range(30):
         assert not pinned.gets(NEAR, mac)
@@ -148,7 +148,7 @@ def test_whoever_waits_for_a_switch_by_asking_gets_nothing(pinned):
 
 
 @pytest.mark.parametrize("owned", [True, False])
-def test_an_expected_phone_is_no_other_phone(pinned, owned: bool):
+def test_an_expected_phone_is_no_other_phone(pinned, owned: bool) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     pinned.policy.expect(mac)
     if owned:
@@ -158,7 +158,7 @@ def test_an_expected_phone_is_no_other_phone(pinned, owned: bool):
     assert not pinned.gets(NEAR, mac)
 
 
-def test_an_expected_phone_may_have_an_ipv6_address(pinned):
+def test_an_expected_phone_may_have_an_ipv6_address(pinned) -> None:
     mac = pinned.phone(1, seen_ip="2001:db8::5")
     pinned.policy.expect(mac)
     assert pinned.gets("2001:db8::1:6", mac)
@@ -167,7 +167,7 @@ def test_an_expected_phone_may_have_an_ipv6_address(pinned):
     assert not pinned.gets("no address", mac)
 
 
-def test_an_allowed_fetch_comes_from_anywhere_until_the_phone_has_taken_a_file(pinned):
+def test_an_allowed_fetch_comes_from_anywhere_until_the_phone_has_taken_a_file(pinned) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     pinned.search(FAR, FREE_DEVICES + 1)
     pinned.policy.allow_next(mac)
@@ -180,7 +180,7 @@ def test_an_allowed_fetch_comes_from_anywhere_until_the_phone_has_taken_a_file(p
     assert not pinned.gets(HOME, mac)
 
 
-def test_an_allowed_fetch_does_not_wait_for_ever(pinned):
+def test_an_allowed_fetch_does_not_wait_for_ever(pinned) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     pinned.policy.allow_next(mac)
     pinned.now += ALLOWED_SECONDS
@@ -189,7 +189,7 @@ def test_an_allowed_fetch_does_not_wait_for_ever(pinned):
     assert not pinned.policy._allowed
 
 
-def test_whoever_searches_gets_nothing_at_all_for_a_while(pinned):
+def test_whoever_searches_gets_nothing_at_all_for_a_while(pinned) -> None:
     pinned.search(FAR, FREE_DEVICES)
     assert pinned.gets(FAR, COMMON)
     pinned.search(FAR, 1, first=0xE0000)
@@ -204,7 +204,7 @@ def test_whoever_searches_gets_nothing_at_all_for_a_while(pinned):
     assert pinned.gets(FAR, new)
 
 
-def test_searching_in_a_known_phones_name_takes_nothing_from_it(pinned):
+def test_searching_in_a_known_phones_name_takes_nothing_from_it(pinned) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     pinned.search(HOME, 1000)
     assert pinned.gets(HOME, mac)
@@ -213,7 +213,7 @@ def test_searching_in_a_known_phones_name_takes_nothing_from_it(pinned):
 
 
 @pytest.mark.parametrize("name", ["ConfigFileCacheList.txt", "/spdefault.CNF.xml", "SEP00112200DEC0.cnf.xml"])
-def test_one_decoy_is_enough(premises: Callable, name: str):
+def test_one_decoy_is_enough(premises: Callable, name: str) -> None:
     site = premises(Mode.PIN, decoys=(Mac("00112200DEC0"),))
     (site.root / name.strip("/").lower()).write_text("not for you")
     site.library.refresh()
@@ -224,7 +224,7 @@ def test_one_decoy_is_enough(premises: Callable, name: str):
     assert (alarm.kind, alarm.host) == (AlarmKind.DECOY, FAR)
 
 
-def test_observe_refuses_nothing_and_names_what_pin_would_have_refused(premises: Callable):
+def test_observe_refuses_nothing_and_names_what_pin_would_have_refused(premises: Callable) -> None:
     site = premises(Mode.OBSERVE)
     phones = [site.phone(number, seen_ip=f"10.0.1.{number}") for number in range(1, 21)]
     new = site.phone(99)
@@ -241,7 +241,7 @@ def test_observe_refuses_nothing_and_names_what_pin_would_have_refused(premises:
     assert list(site.policy.alarms) == [alarm]
 
 
-def test_what_a_searcher_takes_does_not_tell_where_a_phone_is(premises: Callable):
+def test_what_a_searcher_takes_does_not_tell_where_a_phone_is(premises: Callable) -> None:
     site = premises(Mode.OBSERVE)
     mac, new = site.phone(1, seen_ip=HOME), site.phone(2)
     assert site.policy.believes(mac, FAR)
@@ -252,7 +252,7 @@ def test_what_a_searcher_takes_does_not_tell_where_a_phone_is(premises: Callable
     assert site.policy.believes(mac, NEAR)
 
 
-def test_what_pin_refuses_does_not_tell_where_a_phone_is(pinned):
+def test_what_pin_refuses_does_not_tell_where_a_phone_is(pinned) -> None:
     mac = pinned.phone(1, phone_ip=HOME)
     assert not pinned.policy.believes(mac, NEAR)
     pinned.policy.expect(mac)
@@ -263,7 +263,7 @@ def test_what_pin_refuses_does_not_tell_where_a_phone_is(pinned):
     assert pinned.policy.believes(other, NEAR)
 
 
-def test_absent_denied_and_blocked_ask_the_library_for_the_same(pinned, monkeypatch: pytest.MonkeyPatch):
+def test_absent_denied_and_blocked_ask_the_library_for_the_same(pinned, monkeypatch: pytest.MonkeyPatch) -> None:
     known, absent = pinned.phone(1, seen_ip=HOME), Mac("0011220FFFFF")
     pinned.move(absent, NEAR)
     looked_at: list[str] = []
@@ -286,7 +286,7 @@ def test_absent_denied_and_blocked_ask_the_library_for_the_same(pinned, monkeypa
     assert len(looked_at[0]) == len(known.config_name)
 
 
-def test_absent_denied_and_blocked_take_the_same_time(pinned):
+def test_absent_denied_and_blocked_take_the_same_time(pinned) -> None:
     known = [pinned.phone(number, seen_ip=HOME).config_name for number in range(1, 101)]
     absent = [f"SEP0011220{number:05X}.cnf.xml" for number in range(0xF0000, 0xF0064)]
     pinned.search("10.66.6.6", FREE_DEVICES + 1)
@@ -306,7 +306,7 @@ def test_absent_denied_and_blocked_take_the_same_time(pinned):
     assert max(middles.values()) - min(middles.values()) < 20e-6
 
 
-def test_a_failing_disk_is_not_hidden(pinned, monkeypatch: pytest.MonkeyPatch):
+def test_a_failing_disk_is_not_hidden(pinned, monkeypatch: pytest.MonkeyPatch) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
 
     def refuse(name: str):
@@ -317,20 +317,20 @@ def test_a_failing_disk_is_not_hidden(pinned, monkeypatch: pytest.MonkeyPatch):
         pinned.policy.open(mac.config_name, HOME)
 
 
-def test_only_names_of_a_length_that_files_have_are_remembered(pinned):
+def test_only_names_of_a_length_that_files_have_are_remembered(pinned) -> None:
     before = module._device.cache_info().currsize
     assert not pinned.gets(HOME, "SEP" + "A" * 100_000)
     assert module._device.cache_info().currsize == before
 
 
-def test_a_refusal_logs_nothing_by_itself(pinned, caplog: pytest.LogCaptureFixture):
+def test_a_refusal_logs_nothing_by_itself(pinned, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     pinned.search(FAR, 50)
     assert caplog.text == ""
 
 
 @pytest.mark.parametrize("mode", [Mode.PIN, Mode.OBSERVE])
-def test_all_threads_may_ask_at_once(premises: Callable, mode: Mode):
+def test_all_threads_may_ask_at_once(premises: Callable, mode: Mode) -> None:
     site = premises(mode)
     phones = [site.phone(number, seen_ip=f"10.0.0.{number}") for number in range(1, 51)]
     done = threading.Event()

@@ -29,7 +29,7 @@ def due(sources: FetchSources, now: float) -> list[Alarm]:
     return sources.due(now, is_observed=False)
 
 
-def test_asking_for_few_phones_is_no_search():
+def test_asking_for_few_phones_is_no_search() -> None:
     sources = FetchSources()
     for _ in range(3):
         ask(sources, FREE_DEVICES)
@@ -37,7 +37,7 @@ def test_asking_for_few_phones_is_no_search():
     assert due(sources, WINDOW_SECONDS / 2) == []
 
 
-def test_a_search_is_braked_at_once_and_told_when_its_extent_shows():
+def test_a_search_is_braked_at_once_and_told_when_its_extent_shows() -> None:
     sources = FetchSources()
     ask(sources, FREE_DEVICES + 1)
     assert HOST in sources.braked
@@ -51,7 +51,7 @@ def test_a_search_is_braked_at_once_and_told_when_its_extent_shows():
     assert due(sources, 200) == []
 
 
-def test_a_new_search_after_the_brake_is_told_again():
+def test_a_new_search_after_the_brake_is_told_again() -> None:
     sources = FetchSources()
     ask(sources, 20)
     assert len(due(sources, SETTLE_SECONDS)) == 1
@@ -60,14 +60,14 @@ def test_a_new_search_after_the_brake_is_told_again():
     assert len(due(sources, BRAKED_SECONDS + SETTLE_SECONDS)) == 1
 
 
-def test_the_same_phones_again_are_no_search():
+def test_the_same_phones_again_are_no_search() -> None:
     sources = FetchSources()
     for window in range(5):
         ask(sources, FREE_DEVICES, now=window * WINDOW_SECONDS)
     assert not sources.braked
 
 
-def test_a_single_refusal_is_told_after_a_while_and_not_again_too_soon():
+def test_a_single_refusal_is_told_after_a_while_and_not_again_too_soon() -> None:
     sources = FetchSources()
     now = 0.0
     told = []
@@ -80,7 +80,7 @@ def test_a_single_refusal_is_told_after_a_while_and_not_again_too_soon():
     assert [time for time, *_ in told[1:]] == [pytest.approx(AGAIN_SECONDS + PATIENCE_SECONDS, abs=60)]
 
 
-def test_what_is_quiet_is_forgotten():
+def test_what_is_quiet_is_forgotten() -> None:
     sources = FetchSources()
     ask(sources, 1)
     ask(sources, 20, host="10.0.0.67")
@@ -91,7 +91,7 @@ def test_what_is_quiet_is_forgotten():
     assert sources._named == 0
 
 
-def test_forged_sources_fill_no_memory_and_are_told_once(monkeypatch: pytest.MonkeyPatch):
+def test_forged_sources_fill_no_memory_and_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_SOURCES", 100)
     sources = FetchSources()
     alarms = []
@@ -103,7 +103,7 @@ def test_forged_sources_fill_no_memory_and_are_told_once(monkeypatch: pytest.Mon
     assert str(alarms[0]).startswith("More sources than can be told apart")
 
 
-def test_forged_searches_fill_neither_memory_nor_log(monkeypatch: pytest.MonkeyPatch):
+def test_forged_searches_fill_neither_memory_nor_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_BRAKED", 200)
     monkeypatch.setattr(module, "MAX_NAMED_IN_ALL", 3000)
     monkeypatch.setattr(module, "MAX_NAMED", 100)
@@ -119,7 +119,7 @@ def test_forged_searches_fill_neither_memory_nor_log(monkeypatch: pytest.MonkeyP
     assert due(sources, 2 * SETTLE_SECONDS) == []
 
 
-def test_a_forged_source_is_small():
+def test_a_forged_source_is_small() -> None:
     sources = FetchSources()
     for number in range(1000):
         sources.asked(f"10.0.{number >> 8}.{number & 255}", "001122000001", 0.0, is_decoy=False)

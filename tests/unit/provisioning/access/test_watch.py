@@ -29,7 +29,7 @@ def sighting(mac: Mac, ip: str, *, proved: bool = True, seen_at: str = "2026-06-
     return Sighting(mac=mac, ip=ip, seen_at=seen_at, proved=proved)
 
 
-async def test_the_store_knows_entered_and_proved_addresses(db: Database):
+async def test_the_store_knows_entered_and_proved_addresses(db: Database) -> None:
     entered, seen, both, claimed, nowhere = (Mac(f"00112200000{number}") for number in range(5))
     await phones.create(db, SYSTEM, entered, {"phone_ip": ENTERED})
     await phones.create(db, SYSTEM, both, {"phone_ip": ENTERED})
@@ -45,7 +45,7 @@ async def test_the_store_knows_entered_and_proved_addresses(db: Database):
     ]
 
 
-async def test_the_policy_follows_the_store(site, db: Database):
+async def test_the_policy_follows_the_store(site, db: Database) -> None:
     watch = AccessWatch(db, site.policy)
     mac = site.phone(1)
     await phones.note_sightings(db, [sighting(mac, HOME)])
@@ -57,7 +57,7 @@ async def test_the_policy_follows_the_store(site, db: Database):
     assert site.gets(ELSEWHERE, mac)
 
 
-async def test_a_permission_is_written_down_and_ends_when_it_was_used(site, db: Database):
+async def test_a_permission_is_written_down_and_ends_when_it_was_used(site, db: Database) -> None:
     watch = AccessWatch(db, site.policy)
     mac = site.phone(1, seen_ip=HOME)
     await phones.create(db, SYSTEM, mac, {})
@@ -72,14 +72,14 @@ async def test_a_permission_is_written_down_and_ends_when_it_was_used(site, db: 
     assert not site.gets("10.1.1.1", mac)
 
 
-async def test_nobody_is_allowed_what_is_not_written_down(site, db: Database):
+async def test_nobody_is_allowed_what_is_not_written_down(site, db: Database) -> None:
     mac = site.phone(1, seen_ip=HOME)
     with pytest.raises(NotFound):
         await AccessWatch(db, site.policy).allow_next(SYSTEM, mac)
     assert not site.gets(ELSEWHERE, mac)
 
 
-async def test_an_alarm_is_one_line_and_one_row(site, db: Database, caplog: pytest.LogCaptureFixture):
+async def test_an_alarm_is_one_line_and_one_row(site, db: Database, caplog: pytest.LogCaptureFixture) -> None:
     watch = AccessWatch(db, site.policy)
     mac = site.phone(1, seen_ip=HOME)
     assert not site.gets(ELSEWHERE, mac)
@@ -100,7 +100,7 @@ async def test_an_alarm_is_one_line_and_one_row(site, db: Database, caplog: pyte
 
 async def test_an_alarm_that_cannot_be_stored_is_told_all_the_same(
     site, db: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     def refuse(*_: object) -> None:
         raise StorageFailed("The change could not be stored: disk full")
 
@@ -116,7 +116,7 @@ async def test_an_alarm_that_cannot_be_stored_is_told_all_the_same(
 
 async def test_a_store_that_does_not_answer_takes_nothing_away(
     site, db: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     class Enough(Exception):
         pass
 
@@ -142,7 +142,7 @@ async def test_a_store_that_does_not_answer_takes_nothing_away(
     )
 
 
-async def test_an_unchanged_store_is_not_read_again(site, db: Database, monkeypatch: pytest.MonkeyPatch):
+async def test_an_unchanged_store_is_not_read_again(site, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     watch = AccessWatch(db, site.policy)
     told: list[int] = []
     monkeypatch.setattr(site.policy, "know", lambda known: told.append(len(known)))

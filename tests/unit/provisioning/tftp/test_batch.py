@@ -56,12 +56,12 @@ def whole_of(content: Callable[[bytes], Content]) -> Callable[[bytes], Transfer]
     return begin
 
 
-def test_a_name_is_what_the_kernel_calls_an_address(line: Wire):
+def test_a_name_is_what_the_kernel_calls_an_address(line: Wire) -> None:
     assert socket_address(line.name) == line.phone.getsockname()
 
 
 @pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 1024, 1025])
-def test_it_answers_as_the_state_machine_does(line: Wire, begin: Callable, size: int):
+def test_it_answers_as_the_state_machine_does(line: Wire, begin: Callable, size: int) -> None:
     data = bytes(index % 251 for index in range(size))
     transfer, model = begin(data), begin(data)
     for block in range(1, size // 512 + 1):
@@ -75,7 +75,7 @@ def test_it_answers_as_the_state_machine_does(line: Wire, begin: Callable, size:
     assert (transfer.blocks, transfer.sent, transfer.acknowledged) == (model.blocks, model.sent, size)
 
 
-def test_after_an_oack_it_sends_block_1(line: Wire, begin: Callable):
+def test_after_an_oack_it_sends_block_1(line: Wire, begin: Callable) -> None:
     transfer = begin(b"x" * 3000, blksize=1000)
     line.bring(wire.ack(0))
     assert line.advance(transfer) == (1, [], [])
@@ -84,7 +84,7 @@ def test_after_an_oack_it_sends_block_1(line: Wire, begin: Callable):
     assert (transfer.sent, transfer.is_proven) == (1, True)
 
 
-def test_it_stops_where_block_numbers_start_again_and_goes_on_after_it(line: Wire, begin: Callable):
+def test_it_stops_where_block_numbers_start_again_and_goes_on_after_it(line: Wire, begin: Callable) -> None:
     data = bytes(index % 251 for index in range(8 * 65_540))
     transfer = begin(data, blksize=8)
     for block in range(65_533):
@@ -105,7 +105,7 @@ def test_it_stops_where_block_numbers_start_again_and_goes_on_after_it(line: Wir
     "datagram",
     [wire.ack(2), wire.ack(0), b"\0\4\0", b"\0\4\0\1\0", b"", wire.error(wire.ErrorCode.UNDEFINED, "x"), b"\0\3\0\1"],
 )
-def test_everything_else_is_left(line: Wire, begin: Callable, datagram: bytes):
+def test_everything_else_is_left(line: Wire, begin: Callable, datagram: bytes) -> None:
     transfer = begin(b"x" * 3000)
     line.bring(datagram)
     assert line.advance(transfer) == (1, [], [(line.name, datagram)])
@@ -113,14 +113,16 @@ def test_everything_else_is_left(line: Wire, begin: Callable, datagram: bytes):
     assert (transfer.sent, transfer.blocks) == (1, 0)
 
 
-def test_who_sends_something_odd_has_everything_left_to_the_state_machine_in_its_order(line: Wire, begin: Callable):
+def test_who_sends_something_odd_has_everything_left_to_the_state_machine_in_its_order(
+    line: Wire, begin: Callable
+) -> None:
     transfer, sent = begin(b"x" * 3000), [wire.ack(0), wire.ack(1), wire.ack(1), wire.ack(2)]
     line.bring(*sent)
     assert line.advance(transfer) == (4, [], [(line.name, datagram) for datagram in sent])
     assert [len(transfer.receive(datagram, 0.0)) for datagram in sent] == [0, 1, 0, 1]
 
 
-def test_one_who_sends_something_odd_does_not_hold_up_another(line: Wire, begin: Callable):
+def test_one_who_sends_something_odd_does_not_hold_up_another(line: Wire, begin: Callable) -> None:
     other = Wire(line.phone.getsockname()[0])
     other.phone.sendto(wire.ack(9), line.server.getsockname())
     line.bring(wire.ack(1))
@@ -132,7 +134,7 @@ def test_one_who_sends_something_odd_does_not_hold_up_another(line: Wire, begin:
     other.phone.close()
 
 
-def test_a_short_datagram_is_not_completed_from_the_one_before_it_in_the_buffer(line: Wire, begin: Callable):
+def test_a_short_datagram_is_not_completed_from_the_one_before_it_in_the_buffer(line: Wire, begin: Callable) -> None:
     transfer = begin(b"x" * 3000)
     line.bring(wire.ack(2))
     line.advance(transfer)
@@ -142,29 +144,29 @@ def test_a_short_datagram_is_not_completed_from_the_one_before_it_in_the_buffer(
     assert line.advance(transfer).left == [(line.name, b"\0\4\0")]
 
 
-def test_a_datagram_of_an_unknown_sender_is_left(line: Wire):
+def test_a_datagram_of_an_unknown_sender_is_left(line: Wire) -> None:
     line.bring(wire.ack(1))
     assert line.batch.advance(line.server.fileno(), {}) == (1, [], [(line.name, wire.ack(1))])
 
 
-def test_an_empty_socket_has_nothing(line: Wire):
+def test_an_empty_socket_has_nothing(line: Wire) -> None:
     assert line.batch.advance(line.server.fileno(), {}) == (0, [], [])
 
 
-def test_more_than_a_batch_is_read_in_two(line: Wire):
+def test_more_than_a_batch_is_read_in_two(line: Wire) -> None:
     line.server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     line.bring(*[wire.ack(9)] * (RECEIVED_AT_ONCE + 1))
     assert [line.advance().datagrams for _ in range(3)] == [RECEIVED_AT_ONCE, 1, 0]
 
 
-def test_what_was_made_one_by_one_is_sent_together(line: Wire):
+def test_what_was_made_one_by_one_is_sent_together(line: Wire) -> None:
     line.phone.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     datagrams = [index.to_bytes(2, "big") * (index % 700) for index in range(2 * SENT_AT_ONCE + 1)]
     line.batch.send(line.server.fileno(), [(line.name, datagram) for datagram in datagrams])
     assert [line.phone.recv(2000) for _ in datagrams] == datagrams
 
 
-def test_a_datagram_that_cannot_be_sent_does_not_keep_the_others(line: Wire):
+def test_a_datagram_that_cannot_be_sent_does_not_keep_the_others(line: Wire) -> None:
     nowhere = socket_name((*line.phone.getsockname()[:1], 0, *line.phone.getsockname()[2:]))
     line.batch.send(line.server.fileno(), [(nowhere, b"lost"), (line.name, b"arrives")])
     assert line.phone.recv(100) == b"arrives"

@@ -92,7 +92,7 @@ def stage_of(content: Callable[[bytes], Content]) -> Stage:
     return Stage(content, max_transfers=100)
 
 
-def test_a_completed_transfer_is_reported_with_its_figures(stage: Stage):
+def test_a_completed_transfer_is_reported_with_its_figures(stage: Stage) -> None:
     stage.live.request(wire.read_request("a", "octet", {"blksize": 1428}), PHONE, HERE, 10.0)
     for block in (0, 1):
         stage.live.receive(wire.ack(block), PHONE, 11.0)
@@ -118,12 +118,12 @@ def test_a_completed_transfer_is_reported_with_its_figures(stage: Stage):
     assert len(stage.live) == 0
 
 
-def test_a_fetch_of_an_ipv6_phone_names_address_and_port(stage: Stage):
+def test_a_fetch_of_an_ipv6_phone_names_address_and_port(stage: Stage) -> None:
     stage.ask("nothing", peer=("2001:db8::1", 49152, 0, 0))
     assert stage.fetches[0].peer == ("2001:db8::1", 49152)
 
 
-def test_a_repeated_request_joins_its_transfer(stage: Stage):
+def test_a_repeated_request_joins_its_transfer(stage: Stage) -> None:
     stage.ask()
     stage.ask()
     (endpoint,) = stage.endpoints
@@ -131,7 +131,7 @@ def test_a_repeated_request_joins_its_transfer(stage: Stage):
     assert len(stage.opened) == 1
 
 
-def test_another_request_from_the_same_port_replaces_the_transfer(stage: Stage):
+def test_another_request_from_the_same_port_replaces_the_transfer(stage: Stage) -> None:
     stage.ask("a")
     stage.ask("b")
     assert stage.outcomes() == [FetchOutcome.ABORTED]
@@ -140,28 +140,28 @@ def test_another_request_from_the_same_port_replaces_the_transfer(stage: Stage):
     assert stage.endpoints[1].sent == [(wire.data(1, b"b" * 512), PHONE)]
 
 
-def test_the_same_request_to_another_address_of_ours_replaces_the_transfer(stage: Stage):
+def test_the_same_request_to_another_address_of_ours_replaces_the_transfer(stage: Stage) -> None:
     stage.ask()
     stage.live.request(wire.read_request("a"), PHONE, "192.0.2.70", 0.0)
     assert stage.outcomes() == [FetchOutcome.ABORTED]
     assert len(stage.live) == 1
 
 
-def test_the_same_request_from_another_port_is_another_transfer(stage: Stage):
+def test_the_same_request_from_another_port_is_another_transfer(stage: Stage) -> None:
     stage.ask(peer=("192.0.2.1", 1024))
     stage.ask(peer=("192.0.2.1", 1025))
     assert len(stage.live) == 2
 
 
 @pytest.mark.parametrize("name", ["absent", "../etc/passwd", "\ufffd"])
-def test_what_is_not_served_does_not_exist(stage: Stage, name: str):
+def test_what_is_not_served_does_not_exist(stage: Stage, name: str) -> None:
     stage.ask(name)
     assert stage.last_error() == Error(ErrorCode.NOT_FOUND, "File not found")
     assert (stage.outcomes(), stage.fetches[0].name) == ([FetchOutcome.ABSENT], name)
     assert stage.all_given_back()
 
 
-def test_a_write_request_is_refused(stage: Stage):
+def test_a_write_request_is_refused(stage: Stage) -> None:
     stage.live.request(b"\0\2a\0octet\0", PHONE, HERE, 0.0)
     assert stage.last_error().code == ErrorCode.ACCESS_VIOLATION
     assert stage.outcomes() == [FetchOutcome.REFUSED]
@@ -169,7 +169,7 @@ def test_a_write_request_is_refused(stage: Stage):
 
 
 @pytest.mark.parametrize("mode", ["mail", "", "octets"])
-def test_only_octet_and_netascii_are_served(stage: Stage, mode: str):
+def test_only_octet_and_netascii_are_served(stage: Stage, mode: str) -> None:
     stage.ask(mode=mode)
     assert stage.last_error() == Error(ErrorCode.ILLEGAL_OPERATION, "only the modes octet and netascii are served")
     assert stage.outcomes() == [FetchOutcome.REFUSED]
@@ -178,12 +178,12 @@ def test_only_octet_and_netascii_are_served(stage: Stage, mode: str):
 
 @pytest.mark.parametrize("port", sorted(REFLECTOR_PORTS))
 @pytest.mark.parametrize("name", ["a", "absent"])
-def test_a_source_port_on_which_a_service_answers_gets_nothing(stage: Stage, port: int, name: str):
+def test_a_source_port_on_which_a_service_answers_gets_nothing(stage: Stage, port: int, name: str) -> None:
     stage.ask(name, peer=("192.0.2.1", port))
     assert (stage.endpoints, stage.fetches) == ([], [])
 
 
-def test_over_the_limit_a_request_gets_no_answer(content: Callable[[bytes], Content]):
+def test_over_the_limit_a_request_gets_no_answer(content: Callable[[bytes], Content]) -> None:
     stage = Stage(content, max_transfers=2)
     for port in (1024, 1025, 1026):
         stage.ask(peer=("192.0.2.1", port))
@@ -191,14 +191,14 @@ def test_over_the_limit_a_request_gets_no_answer(content: Callable[[bytes], Cont
     assert (len(stage.live), len(stage.endpoints), stage.fetches) == (2, 2, [])
 
 
-def test_at_the_limit_a_phone_may_replace_its_own_transfer(content: Callable[[bytes], Content]):
+def test_at_the_limit_a_phone_may_replace_its_own_transfer(content: Callable[[bytes], Content]) -> None:
     stage = Stage(content, max_transfers=1)
     stage.ask("a")
     stage.ask("b")
     assert stage.endpoints[1].sent == [(wire.data(1, b"b" * 512), PHONE)]
 
 
-def test_one_address_cannot_fill_the_server(stage: Stage):
+def test_one_address_cannot_fill_the_server(stage: Stage) -> None:
     for port in range(1024, 1024 + MAX_PER_ADDRESS + 5):
         stage.ask(peer=("192.0.2.1", port))
     assert len(stage.live) == MAX_PER_ADDRESS
@@ -206,7 +206,7 @@ def test_one_address_cannot_fill_the_server(stage: Stage):
     assert len(stage.live) == MAX_PER_ADDRESS + 1
 
 
-def test_an_ended_transfer_makes_room_for_another_of_its_address(stage: Stage):
+def test_an_ended_transfer_makes_room_for_another_of_its_address(stage: Stage) -> None:
     for port in range(1024, 1024 + MAX_PER_ADDRESS):
         stage.ask(peer=("192.0.2.1", port))
     stage.live.receive(wire.error(ErrorCode.UNDEFINED, ""), ("192.0.2.1", 1024), 0.0)
@@ -216,14 +216,14 @@ def test_an_ended_transfer_makes_room_for_another_of_its_address(stage: Stage):
 
 def test_dropped_requests_are_logged_once_a_minute(
     content: Callable[[bytes], Content], caplog: pytest.LogCaptureFixture
-):
+) -> None:
     stage = Stage(content, max_transfers=0)
     for now in (0.0, 1.0, SATURATION_LOG_INTERVAL - 1, SATURATION_LOG_INTERVAL):
         stage.ask(now=now)
     assert len(caplog.records) == 2
 
 
-def test_without_a_socket_a_request_gets_no_answer(content: Callable[[bytes], Content]):
+def test_without_a_socket_a_request_gets_no_answer(content: Callable[[bytes], Content]) -> None:
     def no_descriptor_left(peer: SocketAddress, local: str) -> RecordingEndpoint:
         raise OSError(24, "Too many open files")
 
@@ -235,7 +235,7 @@ def test_without_a_socket_a_request_gets_no_answer(content: Callable[[bytes], Co
     assert (stage.opened, stage.fetches, len(stage.live)) == ([], [], 0)
 
 
-def test_a_stranger_is_told_and_the_transfer_kept(stage: Stage):
+def test_a_stranger_is_told_and_the_transfer_kept(stage: Stage) -> None:
     stage.ask()
     stranger = ("192.0.2.66", 5555)
     stage.live.turn_away(wire.ack(1), stranger, stage.endpoints[0].send, 0.0)
@@ -249,14 +249,14 @@ def test_a_stranger_is_told_and_the_transfer_kept(stage: Stage):
 @pytest.mark.parametrize(
     ("datagram", "port"), [(wire.error(ErrorCode.UNKNOWN_TID, ""), 5555), (b"\0", 5555), (wire.ack(1), 19)]
 )
-def test_a_stranger_that_might_answer_back_is_not_told(stage: Stage, datagram: bytes, port: int):
+def test_a_stranger_that_might_answer_back_is_not_told(stage: Stage, datagram: bytes, port: int) -> None:
     stage.ask()
     stage.live.turn_away(datagram, ("192.0.2.66", port), stage.endpoints[0].send, 0.0)
     assert len(stage.endpoints[0].sent) == 1
     assert len(stage.live) == 1
 
 
-def test_what_has_waited_too_long_is_repeated_and_given_up(stage: Stage):
+def test_what_has_waited_too_long_is_repeated_and_given_up(stage: Stage) -> None:
     stage.ask()
     for now in range(60):
         stage.live.expire(float(now))
@@ -264,7 +264,7 @@ def test_what_has_waited_too_long_is_repeated_and_given_up(stage: Stage):
     assert stage.all_given_back()
 
 
-def test_cutting_tells_every_peer(stage: Stage):
+def test_cutting_tells_every_peer(stage: Stage) -> None:
     stage.ask(peer=("192.0.2.1", 1024))
     stage.ask(peer=("192.0.2.2", 1024))
     stage.live.cut("the server stops", 1.0)
@@ -274,7 +274,9 @@ def test_cutting_tells_every_peer(stage: Stage):
 
 
 @pytest.mark.parametrize("failure", [OSError(5, "Input/output error"), RuntimeError("a defect")])
-def test_a_source_that_fails_costs_one_fetch(stage: Stage, failure: Exception, caplog: pytest.LogCaptureFixture):
+def test_a_source_that_fails_costs_one_fetch(
+    stage: Stage, failure: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     stage.failure = failure
     stage.ask()
     assert stage.last_error() == Error(ErrorCode.UNDEFINED, "the file cannot be read")
@@ -283,7 +285,7 @@ def test_a_source_that_fails_costs_one_fetch(stage: Stage, failure: Exception, c
     assert stage.all_given_back()
 
 
-def test_a_content_that_fails_costs_its_transfer_only(stage: Stage, caplog: pytest.LogCaptureFixture):
+def test_a_content_that_fails_costs_its_transfer_only(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     stage.ask("a", peer=("192.0.2.1", 1024))
     stage.ask("b", peer=("192.0.2.2", 1024))
     stage.opened[0].failure = RuntimeError("a defect")
@@ -294,7 +296,7 @@ def test_a_content_that_fails_costs_its_transfer_only(stage: Stage, caplog: pyte
     assert stage.endpoints[1].sent[-1][0] == wire.data(2, b"b" * 512)
 
 
-def test_a_content_without_a_size_is_given_back(stage: Stage):
+def test_a_content_without_a_size_is_given_back(stage: Stage) -> None:
     class Sizeless:
         closed = 0
 
@@ -307,7 +309,7 @@ def test_a_content_without_a_size_is_given_back(stage: Stage):
     assert stage.all_given_back()
 
 
-def test_a_content_that_cannot_be_closed_is_logged(stage: Stage, caplog: pytest.LogCaptureFixture):
+def test_a_content_that_cannot_be_closed_is_logged(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     stage.ask()
 
     def fail() -> None:
@@ -319,7 +321,7 @@ def test_a_content_that_cannot_be_closed_is_logged(stage: Stage, caplog: pytest.
     assert "cannot close 'a'" in caplog.text
 
 
-def test_a_listener_that_fails_is_logged(stage: Stage, caplog: pytest.LogCaptureFixture):
+def test_a_listener_that_fails_is_logged(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     def fail(fetch: Fetch) -> None:
         raise RuntimeError("a defect")
 
@@ -349,7 +351,7 @@ addresses = st.sampled_from([PHONE, ("192.0.2.1", 1024), ("192.0.2.2", 0), ("200
 @given(st.lists(st.tuples(datagrams, addresses, addresses, st.booleans())), st.integers(0, 3))
 def test_whatever_arrives_everything_is_given_back_in_the_end(
     content: Callable[[bytes], Content], arrivals: list[tuple[bytes, SocketAddress, SocketAddress, bool]], limit: int
-):
+) -> None:
     stage = Stage(content, max_transfers=limit)
     for now, (datagram, peer, sender, is_request) in enumerate(arrivals):
         if is_request:
@@ -364,7 +366,7 @@ def test_whatever_arrives_everything_is_given_back_in_the_end(
     assert len(stage.fetches) == len(stage.endpoints)
 
 
-def test_an_address_that_ignores_what_it_asks_for_gets_no_more(stage: Stage):
+def test_an_address_that_ignores_what_it_asks_for_gets_no_more(stage: Stage) -> None:
     for port in range(1024, 1024 + MAX_IGNORED):
         stage.ask(peer=("192.0.2.1", port), now=1.0)
     for now in range(2, 10):
@@ -380,7 +382,7 @@ def test_an_address_that_ignores_what_it_asks_for_gets_no_more(stage: Stage):
     assert len(stage.endpoints) == MAX_IGNORED + 2
 
 
-def test_a_peer_that_vanishes_in_mid_transfer_is_not_held_against_its_address(stage: Stage):
+def test_a_peer_that_vanishes_in_mid_transfer_is_not_held_against_its_address(stage: Stage) -> None:
     for port in range(1024, 1024 + MAX_IGNORED):
         stage.ask(peer=("192.0.2.1", port))
         stage.live.receive(wire.ack(1), ("192.0.2.1", port), 0.0)
@@ -390,7 +392,7 @@ def test_a_peer_that_vanishes_in_mid_transfer_is_not_held_against_its_address(st
     assert len(stage.live) == 1
 
 
-def test_strangers_are_told_so_often_a_second(stage: Stage):
+def test_strangers_are_told_so_often_a_second(stage: Stage) -> None:
     told: list[bytes] = []
     for port in range(1024, 1024 + 2 * MAX_STRANGERS):
         stage.live.turn_away(wire.ack(1), ("192.0.2.66", port), lambda datagrams, _: told.extend(datagrams), 5.0)
@@ -399,7 +401,7 @@ def test_strangers_are_told_so_often_a_second(stage: Stage):
     assert len(told) == MAX_STRANGERS + 1
 
 
-def test_what_happens_is_counted(content: Callable[[bytes], Content]):
+def test_what_happens_is_counted(content: Callable[[bytes], Content]) -> None:
     stage = Stage(content, max_transfers=1)
     stage.ask("a")
     stage.ask("b", peer=("192.0.2.2", 1024))
@@ -415,7 +417,9 @@ def test_what_happens_is_counted(content: Callable[[bytes], Content]):
     assert counters.dropped == {Dropped.SATURATED: 1, Dropped.MALFORMED: 1, Dropped.REFLECTOR: 1}
 
 
-def test_a_file_that_is_no_text_by_its_size_is_not_sent_as_netascii(stage: Stage, monkeypatch: pytest.MonkeyPatch):
+def test_a_file_that_is_no_text_by_its_size_is_not_sent_as_netascii(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("cisisk.provisioning.tftp.live.LONGEST_NETASCII", 1999)
     stage.ask(mode="netascii")
     assert stage.last_error() == Error(ErrorCode.ILLEGAL_OPERATION, "too large for netascii")

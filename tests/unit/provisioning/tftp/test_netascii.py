@@ -17,7 +17,7 @@ def decode(octets: bytes) -> bytes:
     ("text", "octets"),
     [(b"", b""), (b"a\nb", b"a\r\nb"), (b"a\rb", b"a\r\0b"), (b"a\r\nb", b"a\r\0\r\nb"), (b"\n\n", b"\r\n\r\n")],
 )
-def test_a_line_ends_with_cr_lf_and_a_cr_of_its_own_is_cr_nul(text: bytes, octets: bytes):
+def test_a_line_ends_with_cr_lf_and_a_cr_of_its_own_is_cr_nul(text: bytes, octets: bytes) -> None:
     assert encode(text) == octets
     assert decode(octets) == text
 
@@ -25,7 +25,7 @@ def test_a_line_ends_with_cr_lf_and_a_cr_of_its_own_is_cr_nul(text: bytes, octet
 @given(st.lists(st.sampled_from([b"\n", b"\r", b"x" * 100, b"line\n"]), max_size=300), st.data())
 def test_every_part_is_the_same_part_of_the_whole(
     content: Callable[[bytes], Content], pieces: list[bytes], data: st.DataObject
-):
+) -> None:
     text = b"".join(pieces)
     whole = encode(text)
     translated = NetasciiContent.of(content(text))
@@ -39,7 +39,7 @@ def test_every_part_is_the_same_part_of_the_whole(
     assert whole[stretch.start : stretch.end] == stretch.content
 
 
-def test_it_names_the_version_and_gives_it_back(content: Callable[[bytes], Content]):
+def test_it_names_the_version_and_gives_it_back(content: Callable[[bytes], Content]) -> None:
     file = content(b"a\n")
     translated = NetasciiContent.of(file)
     assert translated.sha256 == file.sha256

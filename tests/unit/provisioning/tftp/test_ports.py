@@ -46,21 +46,21 @@ def window(blocks: int, blksize: int, last: int) -> tuple[bytes, ...]:
 @pytest.mark.parametrize("blksize", [12, 516, 1432])
 @pytest.mark.parametrize("blocks", [2, 8, MOST_SEGMENTS, MOST_SEGMENTS + 1])
 @pytest.mark.parametrize("last", [4, 11])
-def test_a_window_arrives_block_by_block(line: Line, blocks: int, blksize: int, last: int):
+def test_a_window_arrives_block_by_block(line: Line, blocks: int, blksize: int, last: int) -> None:
     sent = window(blocks, blksize, last)
     line.port.send(sent, line.phone.getsockname())
     line.ports.flush()
     assert tuple(line.phone.recv(2000) for _ in sent) == sent
 
 
-def test_blocks_too_long_to_go_together_go_one_by_one(line: Line):
+def test_blocks_too_long_to_go_together_go_one_by_one(line: Line) -> None:
     sent = window(3, LONGEST_WRITE + 1, 40_000)
     line.port.send(sent, line.phone.getsockname())
     line.ports.flush()
     assert tuple(line.phone.recv(70_000) for _ in sent) == sent
 
 
-def test_where_the_kernel_cannot_cut_a_write_they_go_one_by_one(line: Line, monkeypatch: pytest.MonkeyPatch):
+def test_where_the_kernel_cannot_cut_a_write_they_go_one_by_one(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cisisk.provisioning.tftp.ports._UDP_SEGMENT", 9999)
     for _ in range(2):
         sent = window(5, 516, 100)
@@ -69,7 +69,7 @@ def test_where_the_kernel_cannot_cut_a_write_they_go_one_by_one(line: Line, monk
         assert tuple(line.phone.recv(2000) for _ in sent) == sent
 
 
-def test_a_window_to_nowhere_is_lost(line: Line):
+def test_a_window_to_nowhere_is_lost(line: Line) -> None:
     line.port.send(window(5, 516, 100), ("127.0.0.1", 0))
     line.port.send((b"arrives",), line.phone.getsockname())
     line.ports.flush()

@@ -47,7 +47,7 @@ def sending_times(transfer: Transfer, first: float) -> list[float]:
 
 
 @pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 1024, 70_000])
-def test_a_transfer_ends_with_a_block_that_is_not_full(begin: Begin, size: int):
+def test_a_transfer_ends_with_a_block_that_is_not_full(begin: Begin, size: int) -> None:
     data = bytes(index % 251 for index in range(size))
     transfer = begin(data)
     assert drain(transfer) == data
@@ -55,15 +55,15 @@ def test_a_transfer_ends_with_a_block_that_is_not_full(begin: Begin, size: int):
     assert (transfer.blocks, transfer.acknowledged, transfer.retransmits) == (size // 512 + 1, size, 0)
 
 
-def test_without_options_the_first_block_is_the_answer(begin: Begin):
+def test_without_options_the_first_block_is_the_answer(begin: Begin) -> None:
     assert begin(b"hello").start(0.0) == (wire.data(1, b"hello"),)
 
 
-def test_with_only_unknown_options_the_first_block_is_the_answer(begin: Begin):
+def test_with_only_unknown_options_the_first_block_is_the_answer(begin: Begin) -> None:
     assert begin(b"hello", multicast="", blksize="abc").start(0.0) == (wire.data(1, b"hello"),)
 
 
-def test_with_options_the_oack_waits_for_acknowledgement_0(begin: Begin):
+def test_with_options_the_oack_waits_for_acknowledgement_0(begin: Begin) -> None:
     transfer = begin(b"hello", blksize=1024, tsize=0, timeout=2)
     (packet,) = transfer.start(0.0)
     assert wire.parse(packet) == Oack({"blksize": "1024", "tsize": "5", "timeout": "2"})
@@ -71,7 +71,7 @@ def test_with_options_the_oack_waits_for_acknowledgement_0(begin: Begin):
     assert transfer.receive(wire.ack(0), 0.0) == (wire.data(1, b"hello"),)
 
 
-def test_the_blocks_have_the_agreed_size(begin: Begin):
+def test_the_blocks_have_the_agreed_size(begin: Begin) -> None:
     transfer = begin(b"x" * 3000, blksize=1200)
     transfer.start(0.0)
     assert transfer.receive(wire.ack(0), 0.0) == (wire.data(1, b"x" * 1200),)
@@ -79,14 +79,14 @@ def test_the_blocks_have_the_agreed_size(begin: Begin):
     assert transfer.receive(wire.ack(2), 0.0) == (wire.data(3, b"x" * 600),)
 
 
-def test_after_block_65535_comes_block_0(begin: Begin):
+def test_after_block_65535_comes_block_0(begin: Begin) -> None:
     data = bytes(index % 251 for index in range(8 * 65_537 + 3))
     transfer = begin(data, blksize=8)
     assert drain(transfer) == data
     assert (transfer.outcome, transfer.blocks, transfer.acknowledged) == (FetchOutcome.COMPLETED, 65_538, len(data))
 
 
-def test_a_duplicate_acknowledgement_brings_forth_nothing(begin: Begin):
+def test_a_duplicate_acknowledgement_brings_forth_nothing(begin: Begin) -> None:
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     assert transfer.receive(wire.ack(1), 0.0) == (wire.data(2, b"x" * 512),)
@@ -95,7 +95,7 @@ def test_a_duplicate_acknowledgement_brings_forth_nothing(begin: Begin):
 
 
 @pytest.mark.parametrize("block", [2, 3, 65_535])
-def test_an_acknowledgement_of_what_was_not_sent_is_ignored(begin: Begin, block: int):
+def test_an_acknowledgement_of_what_was_not_sent_is_ignored(begin: Begin, block: int) -> None:
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     assert transfer.receive(wire.ack(block), 0.0) == ()
@@ -105,14 +105,14 @@ def test_an_acknowledgement_of_what_was_not_sent_is_ignored(begin: Begin, block:
 @pytest.mark.parametrize(
     "datagram", [b"", b"\0\4", b"\0\x63abcd", wire.data(1, b"x"), wire.oack({"tsize": 1}), wire.read_request("a")]
 )
-def test_what_a_receiver_does_not_send_is_ignored(begin: Begin, datagram: bytes):
+def test_what_a_receiver_does_not_send_is_ignored(begin: Begin, datagram: bytes) -> None:
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     assert transfer.receive(datagram, 0.0) == ()
     assert transfer.outcome is None
 
 
-def test_the_peers_error_ends_the_transfer(begin: Begin):
+def test_the_peers_error_ends_the_transfer(begin: Begin) -> None:
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     transfer.receive(wire.ack(1), 0.0)
@@ -120,7 +120,7 @@ def test_the_peers_error_ends_the_transfer(begin: Begin):
     assert (transfer.outcome, transfer.acknowledged) == (FetchOutcome.ABORTED, 512)
 
 
-def test_a_packet_is_repeated_with_growing_intervals_and_then_given_up(begin: Begin):
+def test_a_packet_is_repeated_with_growing_intervals_and_then_given_up(begin: Begin) -> None:
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     transfer.receive(wire.ack(1), 100.0)
@@ -128,14 +128,14 @@ def test_a_packet_is_repeated_with_growing_intervals_and_then_given_up(begin: Be
     assert (transfer.outcome, transfer.retransmits) == (FetchOutcome.TIMED_OUT, len(INTERVALS) - 1)
 
 
-def test_a_peer_that_never_acknowledged_anything_gets_fewer_packets(begin: Begin):
+def test_a_peer_that_never_acknowledged_anything_gets_fewer_packets(begin: Begin) -> None:
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     assert sending_times(transfer, 0.0) == pytest.approx([0.2, 0.6, 1.4])
     assert (transfer.outcome, transfer.retransmits) == (FetchOutcome.TIMED_OUT, UNPROVEN_SENDINGS - 1)
 
 
-def test_every_acknowledgement_starts_the_intervals_again(begin: Begin):
+def test_every_acknowledgement_starts_the_intervals_again(begin: Begin) -> None:
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     transfer.expire(0.2)
@@ -143,14 +143,14 @@ def test_every_acknowledgement_starts_the_intervals_again(begin: Begin):
     assert transfer.deadline == 0.7
 
 
-def test_the_timeout_of_the_peer_is_the_least_interval(begin: Begin):
+def test_the_timeout_of_the_peer_is_the_least_interval(begin: Begin) -> None:
     transfer = begin(b"x" * 2000, timeout=3)
     transfer.start(0.0)
     transfer.receive(wire.ack(0), 100.0)
     assert sending_times(transfer, 100.0) == pytest.approx([3.0, 6.0, 9.0, 12.0, 15.2, 19.2])
 
 
-def test_a_long_timeout_does_not_keep_a_transfer_nobody_acknowledges(begin: Begin):
+def test_a_long_timeout_does_not_keep_a_transfer_nobody_acknowledges(begin: Begin) -> None:
     transfer = begin(b"x" * 2000, timeout=255)
     transfer.start(0.0)
     assert transfer.deadline == UNPROVEN_LIFE
@@ -158,14 +158,14 @@ def test_a_long_timeout_does_not_keep_a_transfer_nobody_acknowledges(begin: Begi
     assert transfer.outcome is FetchOutcome.TIMED_OUT
 
 
-def test_nothing_is_repeated_before_its_time(begin: Begin):
+def test_nothing_is_repeated_before_its_time(begin: Begin) -> None:
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     assert transfer.expire(0.199) == ()
     assert transfer.expire(0.2) == (wire.data(1, b"x" * 512),)
 
 
-def test_a_repeated_request_brings_the_current_packet_without_costing_a_try(begin: Begin):
+def test_a_repeated_request_brings_the_current_packet_without_costing_a_try(begin: Begin) -> None:
     transfer = begin(b"x" * 2000, tsize=0)
     oack = transfer.start(0.0)
     for _ in range(10):
@@ -174,7 +174,7 @@ def test_a_repeated_request_brings_the_current_packet_without_costing_a_try(begi
     assert transfer.retransmits == 10 + UNPROVEN_SENDINGS - 1
 
 
-def test_a_phone_that_restarted_and_asks_on_and_on_is_given_up_all_the_same(begin: Begin):
+def test_a_phone_that_restarted_and_asks_on_and_on_is_given_up_all_the_same(begin: Begin) -> None:
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     transfer.receive(wire.ack(1), 0.0)
@@ -186,7 +186,7 @@ def test_a_phone_that_restarted_and_asks_on_and_on_is_given_up_all_the_same(begi
 
 def test_a_failing_disk_cuts_the_transfer_and_tells_the_peer(
     content: Callable[[bytes], Content], caplog: pytest.LogCaptureFixture
-):
+) -> None:
     file = content(b"x" * 2000)
     transfer = Transfer(TftpRequest("a.xml", "octet"), file, 0.0)
     transfer.start(0.0)
@@ -197,7 +197,7 @@ def test_a_failing_disk_cuts_the_transfer_and_tells_the_peer(
     assert "Input/output error" in caplog.text
 
 
-def test_a_file_that_shrank_is_not_passed_off_as_complete(content: Callable[[bytes], Content]):
+def test_a_file_that_shrank_is_not_passed_off_as_complete(content: Callable[[bytes], Content]) -> None:
     file = content(b"x" * 2000)
     transfer = Transfer(TftpRequest("a.xml", "octet"), file, 0.0)
     transfer.start(0.0)
@@ -207,7 +207,7 @@ def test_a_file_that_shrank_is_not_passed_off_as_complete(content: Callable[[byt
     assert transfer.outcome is FetchOutcome.CUT
 
 
-def test_an_ended_transfer_stays_as_it_ended(begin: Begin):
+def test_an_ended_transfer_stays_as_it_ended(begin: Begin) -> None:
     transfer = begin(b"hello")
     drain(transfer)
     assert transfer.receive(wire.ack(1), 0.0) == ()
@@ -236,7 +236,7 @@ def windowed_of(begin: Begin) -> Begin:
     return window
 
 
-def test_the_last_acknowledgement_of_a_window_brings_the_next_window(window: Begin):
+def test_the_last_acknowledgement_of_a_window_brings_the_next_window(window: Begin) -> None:
     transfer = window()
     assert blocks(transfer.receive(wire.ack(4), 0.0)) == [5, 6, 7, 8]
     assert transfer.retransmits == 0
@@ -247,13 +247,13 @@ def test_the_last_acknowledgement_of_a_window_brings_the_next_window(window: Beg
     assert (transfer.outcome, transfer.blocks) == (FetchOutcome.COMPLETED, 20)
 
 
-def test_an_acknowledgement_within_a_window_brings_what_comes_after_it(window: Begin):
+def test_an_acknowledgement_within_a_window_brings_what_comes_after_it(window: Begin) -> None:
     transfer = window()
     assert blocks(transfer.receive(wire.ack(2), 0.0)) == [3, 4, 5, 6]
     assert (transfer.blocks, transfer.retransmits) == (2, 2)
 
 
-def test_a_window_whose_first_block_was_lost_is_sent_again_once(window: Begin):
+def test_a_window_whose_first_block_was_lost_is_sent_again_once(window: Begin) -> None:
     transfer = window()
     transfer.receive(wire.ack(4), 0.0)
     assert blocks(transfer.receive(wire.ack(4), 0.0)) == [5, 6, 7, 8]
@@ -263,20 +263,20 @@ def test_a_window_whose_first_block_was_lost_is_sent_again_once(window: Begin):
 
 
 @pytest.mark.parametrize("block", [5, 3, 9, 60_000])
-def test_an_acknowledgement_outside_the_window_is_ignored(window: Begin, block: int):
+def test_an_acknowledgement_outside_the_window_is_ignored(window: Begin, block: int) -> None:
     transfer = window()
     transfer.receive(wire.ack(4), 0.0)
     assert transfer.receive(wire.ack(block), 0.0) == () or block == 5
     assert transfer.outcome is None
 
 
-def test_a_window_that_waited_too_long_is_sent_again_whole(window: Begin):
+def test_a_window_that_waited_too_long_is_sent_again_whole(window: Begin) -> None:
     transfer = window()
     assert blocks(transfer.expire(0.2)) == [1, 2, 3, 4]
     assert transfer.retransmits == 4
 
 
-def test_windows_pass_block_65535(begin: Begin):
+def test_windows_pass_block_65535(begin: Begin) -> None:
     data = bytes(index % 251 for index in range(8 * 65_540))
     transfer = begin(data, blksize=8, windowsize=64)
     transfer.start(0.0)
@@ -299,7 +299,7 @@ def whole(content: Callable[[bytes], Content], data: bytes, **options: int) -> T
 @given(size=st.integers(0, 5000), blksize=st.integers(8, 1428), answered=st.lists(st.booleans(), max_size=80))
 def test_what_is_answered_from_the_lane_is_what_receive_would_have_answered(
     content: Callable[[bytes], Content], size: int, blksize: int, answered: list[bool]
-):
+) -> None:
     data = bytes(index % 251 for index in range(size))
     one, other = (whole(content, data, blksize=blksize) for _ in range(2))
     for transfer in (one, other):
@@ -326,7 +326,9 @@ def test_what_is_answered_from_the_lane_is_what_receive_would_have_answered(
 
 
 @given(size=st.integers(0, 5000), options=st.sampled_from([{}, {"blksize": 700}, {"windowsize": 2}, {"timeout": 20}]))
-def test_proceeding_is_receiving_or_nothing(content: Callable[[bytes], Content], size: int, options: dict[str, int]):
+def test_proceeding_is_receiving_or_nothing(
+    content: Callable[[bytes], Content], size: int, options: dict[str, int]
+) -> None:
     data = bytes(index % 251 for index in range(size))
     one, other = (whole(content, data, **options) for _ in range(2))
     for transfer in (one, other):
@@ -343,7 +345,7 @@ def test_proceeding_is_receiving_or_nothing(content: Callable[[bytes], Content],
         )
 
 
-def test_small_blocks_do_not_make_a_long_run(content: Callable[[bytes], Content]):
+def test_small_blocks_do_not_make_a_long_run(content: Callable[[bytes], Content]) -> None:
     transfer = whole(content, b"x" * 500_000, blksize=8)
     transfer.start(0.0)
     transfer.make_ready()
@@ -351,7 +353,7 @@ def test_small_blocks_do_not_make_a_long_run(content: Callable[[bytes], Content]
     assert not transfer.ends_with_run
 
 
-def test_a_transfer_that_goes_on_by_its_lane_is_not_due(content: Callable[[bytes], Content]):
+def test_a_transfer_that_goes_on_by_its_lane_is_not_due(content: Callable[[bytes], Content]) -> None:
     transfer = whole(content, b"x" * 5000)
     transfer.start(0.0)
     transfer.make_ready()
@@ -361,7 +363,7 @@ def test_a_transfer_that_goes_on_by_its_lane_is_not_due(content: Callable[[bytes
     assert transfer.expire(0.45) == (wire.data(2, b"x" * 512),)
 
 
-def test_nothing_is_answered_from_the_lane_after_a_repetition_so_that_the_interval_is_set_back(begin: Begin):
+def test_nothing_is_answered_from_the_lane_after_a_repetition_so_that_the_interval_is_set_back(begin: Begin) -> None:
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     transfer.make_ready()
@@ -372,7 +374,7 @@ def test_nothing_is_answered_from_the_lane_after_a_repetition_so_that_the_interv
     assert transfer.deadline == pytest.approx(0.3 + INTERVALS[0])
 
 
-def test_windows_are_not_answered_from_a_lane(content: Callable[[bytes], Content]):
+def test_windows_are_not_answered_from_a_lane(content: Callable[[bytes], Content]) -> None:
     transfer = whole(content, b"x" * 5000, windowsize=4)
     transfer.start(0.0)
     transfer.make_ready()

@@ -142,6 +142,6 @@ class BadNetwork(RuleBasedStateMachine):
 @pytest.mark.parametrize("steps", [15, 60])
 def test_a_receiver_ends_with_the_true_content_or_the_transfer_ends_cleanly(
     content: Callable[[bytes], Content], steps: int
-):
+) -> None:
     machine = type("Machine", (BadNetwork,), {"content": staticmethod(content)})
     run_state_machine_as_test(machine, settings=settings(max_examples=150, stateful_step_count=steps, deadline=None))

@@ -17,7 +17,7 @@ block = st.integers(0, 65535)
     st.binary(max_size=600)
     | st.builds(lambda code, rest: bytes([0, code]) + rest, block.map(lambda n: n % 8), st.binary())
 )
-def test_any_datagram_is_a_packet_or_malformed(datagram: bytes):
+def test_any_datagram_is_a_packet_or_malformed(datagram: bytes) -> None:
     try:
         packet = wire.parse(datagram)
     except MalformedTftp:
@@ -26,37 +26,37 @@ def test_any_datagram_is_a_packet_or_malformed(datagram: bytes):
 
 
 @given(field.filter(bool), st.dictionaries(option_name, number, max_size=5))
-def test_a_read_request_comes_back_as_it_was_sent(name: str, options: dict[str, int]):
+def test_a_read_request_comes_back_as_it_was_sent(name: str, options: dict[str, int]) -> None:
     request = wire.parse(wire.read_request(name, "octet", options))
     assert request == TftpRequest(name, "octet", {key: str(value) for key, value in options.items()})
 
 
 @given(block, st.binary(max_size=1428))
-def test_data_comes_back_as_it_was_sent(number: int, payload: bytes):
+def test_data_comes_back_as_it_was_sent(number: int, payload: bytes) -> None:
     assert wire.parse(wire.data(number, payload)) == Data(number, payload)
 
 
 @given(block)
-def test_an_acknowledgement_comes_back_as_it_was_sent(number: int):
+def test_an_acknowledgement_comes_back_as_it_was_sent(number: int) -> None:
     assert wire.parse(wire.ack(number)) == Ack(number)
 
 
 @given(st.sampled_from(ErrorCode), st.text(st.characters(codec="ascii", exclude_characters="\0")))
-def test_an_error_comes_back_as_it_was_sent(code: ErrorCode, message: str):
+def test_an_error_comes_back_as_it_was_sent(code: ErrorCode, message: str) -> None:
     assert wire.parse(wire.error(code, message)) == Error(code, message)
 
 
 @given(st.dictionaries(option_name, number, min_size=1, max_size=5))
-def test_accepted_options_come_back_as_they_were_sent(options: dict[str, int]):
+def test_accepted_options_come_back_as_they_were_sent(options: dict[str, int]) -> None:
     assert wire.parse(wire.oack(options)) == Oack({key: str(value) for key, value in options.items()})
 
 
 @pytest.mark.parametrize("encode", [lambda number: wire.data(number, b""), wire.ack])
-def test_block_numbers_are_counted_modulo_65536(encode: Callable[[int], bytes]):
+def test_block_numbers_are_counted_modulo_65536(encode: Callable[[int], bytes]) -> None:
     assert encode(65536 + 7) == encode(7)
 
 
-def test_the_packets_have_the_forms_of_the_rfcs():
+def test_the_packets_have_the_forms_of_the_rfcs() -> None:
     assert wire.read_request("a.xml", "octet", {"blksize": 8}) == b"\0\1a.xml\0octet\0blksize\x008\0"
     assert wire.data(258, b"xyz") == b"\0\3\1\2xyz"
     assert wire.ack(258) == b"\0\4\1\2"
@@ -64,15 +64,15 @@ def test_the_packets_have_the_forms_of_the_rfcs():
     assert wire.oack({"tsize": 9}) == b"\0\6tsize\x009\0"
 
 
-def test_mode_and_option_names_are_read_in_any_case():
+def test_mode_and_option_names_are_read_in_any_case() -> None:
     assert wire.parse(b"\0\1A.xml\0OcTeT\0BLKSIZE\x001024\0") == TftpRequest("A.xml", "octet", {"blksize": "1024"})
 
 
-def test_bytes_that_are_no_text_stand_as_replacement_characters():
+def test_bytes_that_are_no_text_stand_as_replacement_characters() -> None:
     assert wire.parse(b"\0\1\xff\xfe.xml\0octet\0") == TftpRequest("\ufffd\ufffd.xml", "octet")
 
 
-def test_a_write_request_is_told_from_a_read_request():
+def test_a_write_request_is_told_from_a_read_request() -> None:
     assert wire.parse(b"\0\2a\0octet\0") == TftpRequest("a", "octet", is_write=True)
 
 
@@ -96,6 +96,6 @@ def test_a_write_request_is_told_from_a_read_request():
         b"\0\6blksize\0",
     ],
 )
-def test_what_no_rfc_allows_is_malformed(datagram: bytes):
+def test_what_no_rfc_allows_is_malformed(datagram: bytes) -> None:
     with pytest.raises(MalformedTftp):
         wire.parse(datagram)
