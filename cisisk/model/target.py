@@ -3,15 +3,24 @@
 from dataclasses import dataclass, field
 
 from cisisk.model import sep_config
+from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.errors import CisiskError, Invalid
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice
 from cisisk.model.phone import Software
 from cisisk.model.sep_config import SepConfig
 from cisisk.model.sep_config.diff import RestartType
 
 
 class NotRestarted(CisiskError):
-    """The phone did not accept a restart; the text tells a person why."""
+    """The phone did not accept a restart.
+
+    Args:
+        notice: why.
+    """
+
+    def __init__(self, notice: Notice) -> None:
+        super().__init__(notice)
 
 
 class Unreachable(NotRestarted):
@@ -88,16 +97,13 @@ class Target:
     def require_registration(self) -> Registration:
         """The registration. Raises NotRestarted: why it is not known."""
         if self.registration is None:
-            raise self.unregistered or NotRestarted("the call manager was not asked who the phone is")
+            raise self.unregistered or NotRestarted(RestartRefusal.REGISTRATION_NOT_ASKED.notice())
         return self.registration
 
     def require_address(self) -> str:
         """The address. Raises Unreachable when it is not known."""
         if self.address is None:
-            raise Unreachable(
-                "the phone's address is not known: it has not fetched anything from Cisisk yet, and its phone_ip is "
-                "not set"
-            )
+            raise Unreachable(RestartRefusal.ADDRESS_UNKNOWN.notice())
         return self.address
 
 

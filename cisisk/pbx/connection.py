@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from cisisk.config import AsteriskSettings as Settings
+from cisisk.model.codes.asterisk import AsteriskProblem
 from cisisk.model.errors import CisiskError
 from cisisk.model.listeners import Listeners
+from cisisk.model.notice import Notice
 from cisisk.pbx.wire import BANNER, MAX_MESSAGE_BYTES, AmiMessage, Garbled, encode, receive, shown
 
 Fields: TypeAlias = Sequence[tuple[str, str]]
@@ -49,17 +51,21 @@ class AsteriskRefused(CisiskError):
     """
 
     def __init__(self, said: str) -> None:
-        super().__init__(_REFUSALS.get(said.lower(), f"Asterisk refused: {shown(said) or 'no reason given'}"))
+        super().__init__(_refusal(said))
         self.said = said
 
 
 _REFUSALS = {
-    "permission denied": (
-        "Asterisk denied the permission: the account in asterisk.username needs write=system,reporting in manager.conf "
-        "(and command for ami-command)"
-    ),
-    "authentication failed": "Asterisk refused the login: asterisk.username or asterisk.secret is wrong",
+    "permission denied": AsteriskProblem.PERMISSION_DENIED,
+    "authentication failed": AsteriskProblem.LOGIN_REFUSED,
 }
+
+
+def _refusal(said: str) -> Notice:
+    if known := _REFUSALS.get(said.lower()):
+        return known.notice()
+    text = shown(said)
+    return AsteriskProblem.REFUSED.notice(said=text) if text else AsteriskProblem.REFUSED_WITHOUT_REASON.notice()
 
 
 @dataclass(slots=True)
@@ -84,7 +90,7 @@ class Asterisk:
         self._listeners: dict[str, tuple[str, Listeners[AmiMessage]]] = {}
         self._numbers = itertools.count(1)
         self._tried = asyncio.Event()
-        self._away = "Asterisk is not connected"
+        self._away = AsteriskProblem.NOT_CONNECTED.notice()
 
     @property
     def is_connected(self) -> bool:
@@ -137,7 +143,7 @@ class Asterisk:
                     raise AsteriskAway(self._away)
                 return await self._exchange(self._writer, action, fields, is_list=is_list)
         except TimeoutError:
-            raise AsteriskAway(f"Asterisk did not answer {action} within {ACTION_SECONDS:g} s") from None
+            raise AsteriskAway(AsteriskProblem.NO_ANSWER.notice(action=action, seconds=ACTION_SECONDS)) from None
 
     async def _exchange(
         self, writer: asyncio.StreamWriter, action: str, fields: Fields, *, is_list: bool
@@ -177,9 +183,7 @@ class Asterisk:
 
     async def _receive(self, reader: asyncio.StreamReader) -> None:
         if not (await reader.readline()).startswith(BANNER):
-            raise Garbled(
-                f"what answers at {self._settings.host} port {self._settings.port} is not Asterisk's manager interface"
-            )
+            raise Garbled(AsteriskProblem.NOT_AMI.notice(host=self._settings.host, port=self._settings.port))
         for number in itertools.count(1):
             for message in await receive(reader, self._listeners):
                 self._take(message)
@@ -192,11 +196,11 @@ class Asterisk:
             async with asyncio.timeout(LOGIN_SECONDS):
                 await self._log_in(writer)
         except TimeoutError:
-            raise AsteriskAway(f"Asterisk did not finish the login within {LOGIN_SECONDS:g} s") from None
+            raise AsteriskAway(AsteriskProblem.LOGIN_LATE.notice(seconds=LOGIN_SECONDS)) from None
         self._writer = writer
         self._tried.set()
         log.info("logged in to Asterisk at %s", self._settings.host)
-        self._away = "Asterisk is not connected"
+        self._away = AsteriskProblem.NOT_CONNECTED.notice()
         await self._narrow()
         while True:
             await asyncio.sleep(PING_SECONDS)
@@ -240,7 +244,7 @@ class Asterisk:
         elif asked.is_list:
             asked.items.append(message)
             if len(asked.items) > MAX_ITEMS:
-                raise Garbled(f"Asterisk listed more than {MAX_ITEMS} items for {asked.action}")
+                raise Garbled(AsteriskProblem.TOO_MANY_ITEMS.notice(items=MAX_ITEMS, action=asked.action))
 
     def _list_that_ends_with(self, message: AmiMessage) -> _Asked | None:
         """Whose list ends here: chan-sccp leaves the ActionID out of that event (src/sccp_management.c)."""
@@ -250,17 +254,16 @@ class Asterisk:
         return next((asked for asked in self._asked.values() if f"{asked.action}Complete".lower() == event), None)
 
     def _lost(self, error: BaseException) -> None:
-        said = str(error) if isinstance(error, CisiskError) else _in_words(error)
-        where = f"{self._settings.host} port {self._settings.port}"
-        away = f"Asterisk at {where} is not connected: {said}"
+        reason = error.notice if isinstance(error, CisiskError) else _reason(error)
+        away = AsteriskProblem.CONNECTION_FAILED.notice(
+            host=self._settings.host, port=self._settings.port, reason=reason
+        )
         if away != self._away:
             log.warning("%s", away)
         self._away = away
         for asked in self._asked.values():
             if not asked.answer.done():
-                asked.answer.set_exception(
-                    AsteriskAway(f"the connection to Asterisk was lost before it answered {asked.action}")
-                )
+                asked.answer.set_exception(AsteriskAway(AsteriskProblem.CONNECTION_LOST.notice(action=asked.action)))
         self._tried.set()
 
 
@@ -268,11 +271,11 @@ def _is_complete(message: AmiMessage) -> bool:
     return message.get("eventlist").lower() == "complete"
 
 
-def _in_words(error: BaseException) -> str:
+def _reason(error: BaseException) -> Notice:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({error.verify_message})"
+        return AsteriskProblem.CERTIFICATE.notice(reason=error.verify_message)
     if isinstance(error, TimeoutError):
-        return f"no answer within {LOGIN_SECONDS:g} s"
+        return AsteriskProblem.CONNECT_LATE.notice(seconds=LOGIN_SECONDS)
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__
+        return AsteriskProblem.SYSTEM_ERROR.notice(error=error.strerror)
+    return AsteriskProblem.SYSTEM_ERROR.notice(error=str(error) or type(error).__name__)

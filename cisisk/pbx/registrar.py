@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from cisisk.model import sep_config
+from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.errors import Invalid
+from cisisk.model.notice import Notice
 from cisisk.model.phone import Software
 from cisisk.model.target import NotRestarted, Registration, Target, Unreachable
 from cisisk.pbx import listings
@@ -53,21 +55,19 @@ class Registrar:
             async with asyncio.timeout(IDENTIFY_SECONDS):
                 registration = await self._find(self._asterisk, target)
         except TimeoutError:
-            late = f"Asterisk did not tell within {IDENTIFY_SECONDS:g} s who the phone is"
+            late = RestartRefusal.ASTERISK_SLOW.notice(seconds=IDENTIFY_SECONDS)
             return replace(target, unregistered=Unreachable(late))
         except (AsteriskAway, NotSendable) as error:
-            return replace(target, unregistered=Unreachable(str(error)))
+            return replace(target, unregistered=Unreachable(error.notice))
         except AsteriskRefused as error:
-            return replace(target, unregistered=NotRestarted(str(error)))
+            return replace(target, unregistered=NotRestarted(error.notice))
         except NotRestarted as error:
             return replace(target, unregistered=error)
         return replace(target, registration=registration)
 
     async def _find(self, asterisk: Asterisk, target: Target) -> Registration:
         if target.address is None:
-            raise NotRestarted(
-                "the phone's address is not known, and without it nobody can tell which registration is its own"
-            )
+            raise NotRestarted(RestartRefusal.NO_ADDRESS_TO_FIND.notice())
         if self._channel == "pjsip":
             return await _pjsip(asterisk, target.address, first_line(target.served))
         return await _chan_sip(asterisk, target.address, self._channel)
@@ -80,12 +80,12 @@ async def _pjsip(asterisk: Asterisk, address: str, line: str | None) -> Registra
     every = await asterisk.listing("PJSIPShowRegistrationInboundContactStatuses")
     here = {contact.endpoint for contact in _at(address, every)}
     if not here:
-        raise NotRegistered(f"no phone is registered at Asterisk from {address}")
+        raise NotRegistered(RestartRefusal.NOT_REGISTERED.notice(address=address))
     if len(here) > 1:
         raise NotRestarted(_ambiguous(address, here))
     found = await _endpoint(asterisk, address, here.pop())
     if found is None:
-        raise NotRestarted(f"the phone at {address} has just ended its registration")
+        raise NotRestarted(RestartRefusal.REGISTRATION_ENDED.notice(address=address))
     return found
 
 
@@ -103,7 +103,7 @@ async def _endpoint(asterisk: Asterisk, address: str, name: str) -> Registration
     if not contacts:
         return None
     if len(contacts) > 1:
-        raise NotRestarted(f"the endpoint {name} is registered more than once from {address}")
+        raise NotRestarted(RestartRefusal.REGISTERED_TWICE.notice(endpoint=name, address=address))
     ((call_id, contact),) = contacts.items()
     states = [message.get("devicestate") for message in told if message.get("event") == "EndpointDetail"]
     return Registration(
@@ -124,12 +124,12 @@ async def _chan_sip(asterisk: Asterisk, address: str, channel: str) -> Registrat
     known = address_of(address)
     here = {peer.name for peer in listings.peers(await asterisk.listing("SIPpeers")) if peer.address == known}
     if not here:
-        raise NotRegistered(f"no phone is registered at Asterisk from {address}")
+        raise NotRegistered(RestartRefusal.NOT_REGISTERED.notice(address=address))
     if len(here) > 1:
         raise NotRestarted(_ambiguous(address, here))
     name = here.pop()
     if not can_be_asked_for(name):
-        raise NotRestarted(f"the peer {shown(name)!r} has a name that cannot be passed on to Asterisk")
+        raise NotRestarted(RestartRefusal.PEER_NAME_UNUSABLE.notice(peer=shown(name)))
     told = await asterisk.action("SIPshowpeer", [("Peer", name)])
     call_id = await chan_sip_call_id(asterisk, channel, name)
     return Registration(
@@ -170,9 +170,9 @@ def first_line(config: bytes | None) -> str | None:
 
 def _checked_call_id(call_id: str) -> str:
     if not _CALL_ID.fullmatch(call_id):
-        raise NotRestarted("the Call-ID of the phone's registration is not one that can be passed on")
+        raise NotRestarted(RestartRefusal.CALL_ID_UNUSABLE.notice())
     return call_id
 
 
-def _ambiguous(address: str, names: set[str]) -> str:
-    return f"more than one phone or line is registered from {address}: {shown(', '.join(sorted(names)))}"
+def _ambiguous(address: str, names: set[str]) -> Notice:
+    return RestartRefusal.REGISTRATION_AMBIGUOUS.notice(address=address, names=shown(", ".join(sorted(names))))

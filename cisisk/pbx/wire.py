@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from cisisk.model.codes.asterisk import AsteriskProblem
 from cisisk.model.errors import CisiskError
 
 MAX_LINE = 1023
@@ -64,12 +65,12 @@ def encode(action: str, fields: Iterable[tuple[str, str]]) -> bytes:
 
 def _line(key: str, value: str) -> bytes:
     if not _KEY.fullmatch(key):
-        raise NotSendable(f"{key!r} is no AMI header")
+        raise NotSendable(AsteriskProblem.HEADER_INVALID.notice(header=key))
     if any(character in value for character in "\r\n\0"):
-        raise NotSendable(f"the value for {key} holds a line end or a NUL")
+        raise NotSendable(AsteriskProblem.VALUE_BREAKS_LINE.notice(header=key))
     line = f"{key}: {value}".encode("utf-8", "replace")
     if len(line) > MAX_LINE:
-        raise NotSendable(f"the value for {key} is too long for Asterisk")
+        raise NotSendable(AsteriskProblem.VALUE_TOO_LONG.notice(header=key))
     return line + b"\r\n"
 
 
@@ -128,7 +129,7 @@ async def receive(reader: asyncio.StreamReader, events: Collection[str] = ()) ->
         while _END_OF_COMMAND not in block:
             block += await _until_blank_line(reader)
             if len(block) > MAX_MESSAGE_BYTES:
-                raise Garbled("Asterisk sent a message without an end")
+                raise Garbled(AsteriskProblem.ENDLESS_MESSAGE.notice())
     return parse(block)
 
 
@@ -148,7 +149,7 @@ async def _until_blank_line(reader: asyncio.StreamReader) -> bytes:
     except asyncio.IncompleteReadError as error:
         raise ConnectionResetError("Asterisk closed the connection") from error
     except asyncio.LimitOverrunError as error:
-        raise Garbled("Asterisk sent a message without an end") from error
+        raise Garbled(AsteriskProblem.ENDLESS_MESSAGE.notice()) from error
 
 
 def shown(text: str) -> str:

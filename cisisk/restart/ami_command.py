@@ -5,6 +5,7 @@ Source: docs/phone-protocol/asterisk.md#sip-notify-command
 The template fills in the Call-ID by itself. The account needs write=command, which may do anything.
 """
 
+from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.target import NotRestarted, Target
 from cisisk.restart import service_control
 from cisisk.restart.ami_method import AmiMethod, refusals
@@ -12,9 +13,9 @@ from cisisk.restart.ami_method import AmiMethod, refusals
 _SENT = "sending notify of type"
 """How the command begins what it prints for each peer that it notifies (channels/chan_sip.c, sip_cli_notify)."""
 _REFUSALS = {
-    "could not create address": "the phone is not registered at Asterisk any more",
-    "unable to find notify type": "sip_notify.conf has no such section",
-    "no such command": "Asterisk has no chan_sip loaded",
+    "could not create address": RestartRefusal.COMMAND_UNKNOWN_PEER,
+    "unable to find notify type": RestartRefusal.ASTERISK_NO_NOTIFY_TYPE,
+    "no such command": RestartRefusal.ASTERISK_NO_CHAN_SIP,
 }
 
 
@@ -33,7 +34,6 @@ class AmiCommand(AmiMethod):
         printed = " ".join(reply.output).lower()
         if _SENT in printed:
             return
-        for text, told in _REFUSALS.items():
-            if text in printed:
-                raise NotRestarted(f"{told} ({command})")
-        raise NotRestarted(f"Asterisk did not say that it sends a NOTIFY ({command})")
+        refusals_printed = (refusal for text, refusal in _REFUSALS.items() if text in printed)
+        refusal = next(refusals_printed, RestartRefusal.ASTERISK_NOT_SENT)
+        raise NotRestarted(refusal.notice(command=command))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.target import NotRestarted, Unreachable
 from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
 from cisisk.pbx.wire import NotSendable
@@ -24,14 +25,14 @@ class AmiMethod:
     def _asterisk(self) -> Asterisk:
         """Raises Unreachable: none is set."""
         if self._configured is None:
-            raise Unreachable("no Asterisk is set (asterisk.host)")
+            raise Unreachable(RestartRefusal.ASTERISK_NOT_SET.notice())
         return self._configured
 
     def _asterisk_with(self, *channels: str) -> Asterisk:
         """Raises NotRestarted: it has another driver for SIP."""
         asterisk = self._asterisk()
         if self._channel not in channels:
-            raise NotRestarted(f'passed over, for asterisk.channel is "{self._channel}"')
+            raise NotRestarted(RestartRefusal.ASTERISK_CHANNEL.notice(channel=self._channel))
         return asterisk
 
 
@@ -41,6 +42,6 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except AsteriskAway as error:
-        raise Unreachable(str(error)) from error
+        raise Unreachable(error.notice) from error
     except (AsteriskRefused, NotSendable) as error:
-        raise NotRestarted(str(error)) from error
+        raise NotRestarted(error.notice) from error

@@ -6,6 +6,7 @@ It goes to every contact of the endpoint; only the phone whose Call-ID it names 
 what the phone makes of it is not told.
 """
 
+from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.target import NotRestarted, Target
 from cisisk.restart import service_control
 from cisisk.restart.ami_method import AmiMethod, refusals
@@ -21,7 +22,7 @@ class AmiPjsip(AmiMethod):
         asterisk = self._asterisk_with("pjsip")
         registration = target.require_registration()
         if not registration.call_id:
-            raise NotRestarted("Asterisk does not tell the Call-ID of the phone's registration")
+            raise NotRestarted(RestartRefusal.CALL_ID_NOT_SHOWN.notice())
         variables = service_control.variables(service_control.action_for(target), registration.call_id)
         with refusals():
             await asterisk.action("PJSIPNotify", [("Endpoint", registration.peer), *variables])

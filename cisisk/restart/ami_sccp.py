@@ -4,13 +4,14 @@ Always Type reset: by Cisco's reference an SCCP phone that restarts does not com
 look at calls, so they are looked at before.
 """
 
+from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.target import InCall, NotRestarted, Target
 from cisisk.pbx.connection import AsteriskRefused
 from cisisk.restart.ami_method import AmiMethod, refusals
 
 _REFUSALS = {
-    "device not found": "chan-sccp does not know the phone",
-    "device not registered": "the phone is not registered at chan-sccp",
+    "device not found": RestartRefusal.SCCP_UNKNOWN_DEVICE,
+    "device not registered": RestartRefusal.SCCP_NOT_REGISTERED,
 }
 
 
@@ -31,12 +32,12 @@ class AmiSccp(AmiMethod):
             devices = await asterisk.listing("SCCPListDevices")
             own = [device for device in devices if device.get("objectid").upper() == name]
             if not own:
-                raise NotRestarted(_REFUSALS["device not found"])
+                raise NotRestarted(RestartRefusal.SCCP_UNKNOWN_DEVICE.notice())
             if own[0].get("active").lower() == "yes":
-                raise InCall("the phone is in a call")
+                raise InCall(RestartRefusal.IN_CALL.notice())
             try:
                 await asterisk.action("SCCPDeviceRestart", [("DeviceName", name), ("Type", "reset")])
             except AsteriskRefused as error:
-                if (told := _REFUSALS.get(error.said.lower())) is None:
+                if (refusal := _REFUSALS.get(error.said.lower())) is None:
                     raise
-                raise NotRestarted(told) from error
+                raise NotRestarted(refusal.notice()) from error

@@ -6,6 +6,7 @@ Up to Asterisk 20 the peer is called Channel, in the 22.x patch Peer. Without th
 Call-ID that the phone insists on.
 """
 
+from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.target import NotRestarted, Target
 from cisisk.pbx.connection import AsteriskRefused
 from cisisk.restart import service_control
@@ -13,8 +14,8 @@ from cisisk.restart.ami_method import AmiMethod, refusals
 
 _PEER = {"sip": "Channel", "usecallmanager": "Peer"}
 _REFUSALS = {
-    "could not create address": "the phone is not registered at Asterisk any more",
-    "call-id not found": "the phone's registration at Asterisk has just changed",
+    "could not create address": RestartRefusal.ASTERISK_UNKNOWN_PEER,
+    "call-id not found": RestartRefusal.REGISTRATION_CHANGED,
 }
 
 
@@ -28,15 +29,12 @@ class AmiSip(AmiMethod):
         asterisk = self._asterisk_with(*_PEER)
         registration = target.require_registration()
         if not registration.call_id:
-            raise NotRestarted(
-                "Asterisk does not tell the Call-ID of the phone's registration: its chan_sip lacks the usecallmanager "
-                "patch, or asterisk.channel names the syntax of another version"
-            )
+            raise NotRestarted(RestartRefusal.CALL_ID_NOT_SHOWN_BY_CHAN_SIP.notice())
         variables = service_control.variables(service_control.action_for(target), registration.call_id)
         with refusals():
             try:
                 await asterisk.action("SIPnotify", [(_PEER[self._channel], registration.peer), *variables])
             except AsteriskRefused as error:
-                if (told := _REFUSALS.get(error.said.lower())) is None:
+                if (refusal := _REFUSALS.get(error.said.lower())) is None:
                     raise
-                raise NotRestarted(told) from error
+                raise NotRestarted(refusal.notice()) from error

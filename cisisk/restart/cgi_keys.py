@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from cisisk.model.catalogue import find
+from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.target import NotRestarted, Target
 from cisisk.restart.execute import PhoneCommands
 
@@ -62,9 +63,9 @@ class CgiKeys:
 
 def _macro(model: str | None) -> Sequence[Press]:
     if model is None:
-        raise NotRestarted("the phone's model is not known, and the keys that restart it depend on it")
+        raise NotRestarted(RestartRefusal.MODEL_UNKNOWN.notice())
     facts = find(model)
     macro = MACROS.get(facts.family) if facts else None
     if macro is None:
-        raise NotRestarted(f"no key sequence that restarts a {model} is published")
+        raise NotRestarted(RestartRefusal.KEYS_UNKNOWN.notice(model=model))
     return macro

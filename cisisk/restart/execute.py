@@ -19,6 +19,8 @@ from aiohttp import hdrs
 from lxml import etree
 
 from cisisk.config import PhoneHttpSettings
+from cisisk.model.codes.restart import RestartRefusal
+from cisisk.model.notice import Notice
 from cisisk.model.target import NotRestarted, Target, Unreachable
 
 MAX_ITEMS = 3
@@ -27,11 +29,11 @@ MAX_ANSWER_BYTES = 16 * 1024
 """An answer has some hundred bytes."""
 
 _ERRORS = {
-    "1": "the phone could not read the command",
-    "2": "the phone could not frame an answer",
-    "3": "the phone has an internal file error",
+    "1": RestartRefusal.COMMAND_UNREADABLE,
+    "2": RestartRefusal.ANSWER_UNFRAMED,
+    "3": RestartRefusal.FILE_ERROR,
 }
-_STATUS = {"1": "could not read it", "6": "does not know it, or cannot do it now"}
+_STATUS = {"1": RestartRefusal.ITEM_UNREADABLE, "6": RestartRefusal.ITEM_UNKNOWN}
 
 
 @dataclass(slots=True)
@@ -42,7 +44,7 @@ class _Call:
     username: str
     password: str = field(repr=False)
     asked: bool = False
-    somebody_else: str | None = None
+    other_device: str | None = None
 
 
 class PhoneCommands:
@@ -65,8 +67,8 @@ class PhoneCommands:
             if same & hmac.compare_digest(call.password.encode(), password.encode(errors="replace")) and not call.asked:
                 call.asked = True
                 if device_name and device_name.upper() != call.device_name:
-                    call.somebody_else = device_name
-                return call.somebody_else is None
+                    call.other_device = device_name
+                return call.other_device is None
         return False
 
     async def execute(self, target: Target, urls: Sequence[str], *, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- bounds one exchange and is told in the error
@@ -86,14 +88,11 @@ class PhoneCommands:
                 async with asyncio.timeout(seconds):
                     status, answer = await self._post(address, call, urls)
             except TimeoutError:
-                raise Unreachable(f"the phone at {address} did not answer within {seconds:g} s") from None
+                raise Unreachable(RestartRefusal.HTTP_NO_ANSWER.notice(address=address, seconds=seconds)) from None
             except aiohttp.ClientConnectorError as error:
                 raise Unreachable(_no_connection(address, self._settings.port, error)) from None
             except (aiohttp.ClientError, ValueError):
-                raise NotRestarted(
-                    f"the phone at {address} closed the connection without an answer that can be read; it may have "
-                    "executed the command or not"
-                ) from None
+                raise NotRestarted(RestartRefusal.HTTP_CLOSED.notice(address=address)) from None
         _judge(address, status, answer, call)
 
     @contextmanager
@@ -141,43 +140,39 @@ def _execute_object(urls: Sequence[str]) -> str:
     return etree.tostring(root, encoding="unicode")
 
 
-def _no_connection(address: str, port: int, error: aiohttp.ClientConnectorError) -> str:
+def _no_connection(address: str, port: int, error: aiohttp.ClientConnectorError) -> Notice:
     if error.os_error.errno == errno.ECONNREFUSED:
-        return (
-            f"the phone at {address} refused the connection to port {port}: its web access is off (webAccess in its "
-            "config), or it is just starting"
-        )
-    return f"the phone at {address} cannot be reached: {error.os_error.strerror or error.os_error}"
+        return RestartRefusal.HTTP_CONNECTION_REFUSED.notice(address=address, port=port)
+    reason = error.os_error.strerror or str(error.os_error)
+    return RestartRefusal.HTTP_UNREACHABLE.notice(address=address, error=reason)
 
 
 def _judge(address: str, status: int, answer: bytes, call: _Call) -> None:
     """Return if the phone has accepted everything. Raises NotRestarted."""
     if status in (401, 403):
-        raise NotRestarted(f"the phone at {address} lets nobody in (HTTP {status}): web access is restricted")
+        raise NotRestarted(RestartRefusal.HTTP_FORBIDDEN.notice(address=address, status=status))
     if status != 200:
-        raise NotRestarted(f"the phone at {address} answered HTTP {status}; a Cisco phone answers CGI/Execute with 200")
+        raise NotRestarted(RestartRefusal.HTTP_STATUS.notice(address=address, status=status))
     root = _parse(answer)
     if root is None:
-        raise NotRestarted(f"what answers at {address} is not a Cisco phone")
+        raise NotRestarted(RestartRefusal.NOT_A_PHONE.notice(address=address))
     if root.tag == "CiscoIPPhoneError":
         raise NotRestarted(_refusal(root.get("Number", ""), call))
     for item in root.iter("ResponseItem"):
-        code = item.get("Status", "")
-        if code != "0":
-            raise NotRestarted(f"the phone {_STATUS.get(code, f'answered status {code[:8]}')}")
+        status_code = item.get("Status", "")
+        if status_code != "0":
+            known = _STATUS.get(status_code)
+            raise NotRestarted(known.notice() if known else RestartRefusal.ITEM_STATUS.notice(status=status_code[:8]))
 
 
-def _refusal(number: str, call: _Call) -> str:
+def _refusal(number: str, call: _Call) -> Notice:
     if number != "4":
-        return _ERRORS.get(number, f"the phone answered error {number[:8]}")
-    if call.somebody_else is not None:
-        return f"another phone has its address now: {call.somebody_else[:32]!r}"
-    if call.asked:
-        return "the phone did not accept the credentials although Cisisk vouched for them"
-    return (
-        "the phone did not accept the credentials: the authenticationURL of the config it runs does not lead to "
-        "Cisisk, and phone_http.username is not one that it accepts"
-    )
+        known = _ERRORS.get(number)
+        return known.notice() if known else RestartRefusal.ERROR.notice(number=number[:8])
+    if call.other_device is not None:
+        return RestartRefusal.OTHER_PHONE.notice(device=call.other_device[:32])
+    refusal = RestartRefusal.CREDENTIALS_REFUSED if call.asked else RestartRefusal.CREDENTIALS_NOT_CHECKED
+    return refusal.notice()
 
 
 def _parse(answer: bytes) -> etree._Element | None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from cisisk.config import PhoneSipSettings
 from cisisk.model.catalogue import Family, find
+from cisisk.model.codes.restart import RestartRefusal, SipMeaning
+from cisisk.model.notice import Notice
 from cisisk.model.phone import Software
 from cisisk.model.sep_config import SepConfig
 from cisisk.model.target import NotRestarted, Target, Unreachable
@@ -24,34 +26,34 @@ CHECK_SYNC = "check-sync"
 _METHOD = "NOTIFY"
 _CALL_ID = re.compile(r"[!-~]{1,255}", re.ASCII)
 """Printable and without blanks (RFC 3261 25.1): a line end would add a line of its own to the body."""
-_REFUSALS = {
-    400: "it takes a restart from nobody but its call manager, or has registered there anew meanwhile",
-    403: "it forbids it",
-    404: "none of its lines is called that: it runs another config than the last one it was served",
-    405: "it takes no NOTIFY",
-    408: "it did not come to it in time",
-    413: "the message is too long for it",
-    415: "it does not take this kind of body",
-    420: "it wants an extension that is not known here",
-    480: "it is not available now",
-    481: "it wants to have subscribed before",
-    482: "the message has gone round in a loop",
-    483: "the message has passed through too many servers",
-    484: "it finds the address incomplete",
-    485: "it finds the address ambiguous",
-    486: "it is busy",
-    488: "it does not accept what was said",
-    489: "it does not know this event",
-    491: "it is busy with another request",
-    500: "it has an error of its own",
-    501: "it takes no NOTIFY",
-    503: "it is overloaded, or just starting",
-    505: "it speaks another version of SIP",
-    513: "the message is too long for it",
-    600: "it is busy",
-    603: "it declines",
+_MEANINGS = {
+    400: SipMeaning.WRONG_CALL_ID,
+    403: SipMeaning.FORBIDDEN,
+    404: SipMeaning.UNKNOWN_LINE,
+    405: SipMeaning.NO_NOTIFY,
+    408: SipMeaning.TOO_LATE,
+    413: SipMeaning.TOO_LONG,
+    415: SipMeaning.BODY_TYPE,
+    420: SipMeaning.EXTENSION,
+    480: SipMeaning.UNAVAILABLE,
+    481: SipMeaning.NO_SUBSCRIPTION,
+    482: SipMeaning.LOOP,
+    483: SipMeaning.TOO_MANY_HOPS,
+    484: SipMeaning.ADDRESS_INCOMPLETE,
+    485: SipMeaning.ADDRESS_AMBIGUOUS,
+    486: SipMeaning.BUSY,
+    488: SipMeaning.NOT_ACCEPTABLE,
+    489: SipMeaning.UNKNOWN_EVENT,
+    491: SipMeaning.REQUEST_PENDING,
+    500: SipMeaning.OWN_ERROR,
+    501: SipMeaning.NO_NOTIFY,
+    503: SipMeaning.OVERLOADED,
+    505: SipMeaning.VERSION,
+    513: SipMeaning.TOO_LONG,
+    600: SipMeaning.BUSY,
+    603: SipMeaning.DECLINED,
 }
-_CLASSES = {3: "it wants somebody else to be asked", 4: "it refused", 5: "it failed", 6: "it refused"}
+_CLASSES = {3: SipMeaning.REDIRECTED, 4: SipMeaning.REFUSED, 5: SipMeaning.FAILED, 6: SipMeaning.REFUSED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +91,13 @@ class SipNotify:
         except NoResponse as error:
             raise Unreachable(_silence(peer, self._settings.timeout, error)) from None
         except TimeoutError:
-            raise Unreachable(f"no SIP connection to {_at(peer)} within {self._settings.timeout} s") from None
+            raise Unreachable(
+                RestartRefusal.SIP_NO_CONNECTION.notice(**_at(peer), seconds=self._settings.timeout)
+            ) from None
         except OSError as error:
             raise Unreachable(_no_way(peer, error)) from None
         except Unsendable:
-            raise NotRestarted("the name of the phone's line cannot stand in a SIP message") from None
+            raise NotRestarted(RestartRefusal.SIP_LINE_UNSENDABLE.notice()) from None
         _judge(response)
 
     async def _notify(self, way: Way, peer: Peer, order: _Order) -> SipResponse:
@@ -116,7 +120,7 @@ class SipNotify:
         credentials = self._credentials(response, uri)
         response = await way.request(_request(uri, 2, (*dialog, credentials), order.body), self._settings.timeout)
         if response.status in digest.CHALLENGED:
-            raise NotRestarted("the phone did not accept phone_sip.username and its password over SIP")
+            raise NotRestarted(RestartRefusal.SIP_CREDENTIALS_REFUSED.notice())
         return response
 
     def _credentials(self, response: SipResponse, uri: str) -> tuple[str, str]:
@@ -125,9 +129,7 @@ class SipNotify:
         Whoever sits at the phone's address can ask, and could try passwords against the answer at leisure.
         """
         if not self._settings.username:
-            raise NotRestarted(
-                f"the phone asks for credentials over SIP ({response.status}), and phone_sip.username is not set"
-            )
+            raise NotRestarted(RestartRefusal.SIP_CREDENTIALS_MISSING.notice(status=response.status))
         try:
             answer = digest.answer(
                 digest.challenge_of(response),
@@ -138,28 +140,24 @@ class SipNotify:
                 cnonce=secrets.token_hex(8),
             )
         except (digest.Unanswerable, Unsendable):
-            raise NotRestarted(
-                f"the phone asks for credentials over SIP ({response.status}) in a way that is not known here; MD5 is"
-            ) from None
+            raise NotRestarted(RestartRefusal.SIP_CHALLENGE_UNKNOWN.notice(status=response.status)) from None
         return digest.CHALLENGED[response.status][1], answer
 
 
 def _order_for(target: Target, runs: SepConfig | None) -> _Order:
     """What this phone obeys. Raises NotRestarted: nothing that can be said from here."""
     if target.software is Software.SCCP:
-        raise NotRestarted("the phone speaks SCCP, and no SIP")
+        raise NotRestarted(RestartRefusal.SCCP_PHONE.notice())
     facts = find(target.model) if target.model else None
     if facts is not None and facts.family is Family.P7940:
         return _Order(user=_line(runs), event=CHECK_SYNC, body=b"")
     registration = target.registration
     if registration is None and target.unregistered is not None:
-        raise NotRestarted(str(target.unregistered))
+        raise NotRestarted(target.unregistered.notice)
     if registration is None or not registration.call_id:
-        raise NotRestarted(
-            "the phone obeys only who names the Call-ID of its registration, which its call manager alone knows"
-        )
+        raise NotRestarted(RestartRefusal.SIP_NEEDS_CALL_ID.notice())
     if not _CALL_ID.fullmatch(registration.call_id):
-        raise NotRestarted("the Call-ID of the phone's registration has characters that no Call-ID has")
+        raise NotRestarted(RestartRefusal.SIP_CALL_ID_MALFORMED.notice())
     lines = service_control.body(service_control.action_for(target), registration.call_id)
     body = "".join(f"{line}\r\n" for line in lines).encode()
     return _Order(user=registration.user, event=service_control.EVENT, body=body)
@@ -168,9 +166,7 @@ def _order_for(target: Target, runs: SepConfig | None) -> _Order:
 def _line(runs: SepConfig | None) -> str:
     name = next((line.name for line in runs.lines if line.is_line and line.name), None) if runs else None
     if name is None:
-        raise NotRestarted(
-            "the name of the phone's first line is not known: it has been served no config that can be read"
-        )
+        raise NotRestarted(RestartRefusal.LINE_NAME_UNKNOWN.notice())
     return name
 
 
@@ -178,7 +174,7 @@ def _transport(runs: SepConfig | None) -> Transport:
     """What the phone listens to. Raises NotRestarted: TLS alone."""
     transport = runs.transport if runs else None
     if transport == "TLS":
-        raise NotRestarted("the phone speaks SIP over TLS, with its call manager alone")
+        raise NotRestarted(RestartRefusal.SIP_OVER_TLS.notice())
     return transport or "UDP"
 
 
@@ -190,25 +186,25 @@ def _request(uri: str, number: int, headers: Headers, body: bytes) -> SipRequest
     return SipRequest((*headers, ("CSeq", f"{number} {_METHOD}")), body, method=_METHOD, uri=uri)
 
 
-def _at(peer: Peer) -> str:
-    return f"{peer.transport} port {peer.port} of {peer.address}"
+def _at(peer: Peer) -> dict[str, str | int]:
+    return {"transport": peer.transport, "port": peer.port, "address": peer.address}
 
 
-def _silence(peer: Peer, seconds: float, error: NoResponse) -> str:
+def _silence(peer: Peer, seconds: float, error: NoResponse) -> Notice:
     if error.provisional:
-        return f"the phone is trying, but has not answered over SIP within {seconds:g} s"
-    return f"no answer over SIP from {_at(peer)} within {seconds:g} s"
+        return RestartRefusal.SIP_ONLY_PROVISIONAL.notice(seconds=seconds)
+    return RestartRefusal.SIP_NO_ANSWER.notice(**_at(peer), seconds=seconds)
 
 
-def _no_way(peer: Peer, error: OSError) -> str:
+def _no_way(peer: Peer, error: OSError) -> Notice:
     if error.errno == errno.ECONNREFUSED:
-        return f"nobody answers SIP at {_at(peer)}: the phone uses another transport, or is just starting"
-    return f"no SIP with {_at(peer)}: {error.strerror or error}"
+        return RestartRefusal.SIP_CONNECTION_REFUSED.notice(**_at(peer))
+    return RestartRefusal.SIP_UNREACHABLE.notice(**_at(peer), error=error.strerror or str(error))
 
 
 def _judge(response: SipResponse) -> None:
     """Return if the phone accepted. Raises NotRestarted."""
     if response.status < 300:
         return
-    why = _REFUSALS.get(response.status) or _CLASSES[response.status // 100]
-    raise NotRestarted(f"the phone answered {response.status} over SIP: {why}")
+    meaning = _MEANINGS.get(response.status) or _CLASSES[response.status // 100]
+    raise NotRestarted(RestartRefusal.SIP_STATUS.notice(status=response.status, meaning=meaning.notice()))

@@ -10,7 +10,6 @@ class AsteriskProblem(NoticeCode):
     CONNECTION_FAILED = "asterisk_connection_failed", "host", "port", "reason"
     NO_ANSWER = "asterisk_no_answer", "action", "seconds"
     CONNECTION_LOST = "asterisk_connection_lost", "action"
-    CONNECTION_CLOSED = "asterisk_connection_closed"
     LOGIN_LATE = "asterisk_login_late", "seconds"
     CONNECT_LATE = "asterisk_connect_late", "seconds"
     CERTIFICATE = "asterisk_certificate", "reason"

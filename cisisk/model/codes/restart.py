@@ -54,6 +54,7 @@ class RestartRefusal(NoticeCode):
     ASTERISK_CHANNEL = "asterisk_channel", "channel"
     ASTERISK_SLOW = "asterisk_slow", "seconds"
     ASTERISK_UNKNOWN_PEER = "asterisk_unknown_peer"
+    COMMAND_UNKNOWN_PEER = "asterisk_command_unknown_peer", "command"
     ASTERISK_NO_NOTIFY_TYPE = "asterisk_no_notify_type", "command"
     ASTERISK_NO_CHAN_SIP = "asterisk_no_chan_sip", "command"
     ASTERISK_NOT_SENT = "asterisk_not_sent", "command"

@@ -8,7 +8,6 @@ TEMPLATES: dict[str, str] = {
     AsteriskProblem.CONNECTION_FAILED: N_("Asterisk at {host} port {port} is not connected: {reason}"),
     AsteriskProblem.NO_ANSWER: N_("Asterisk did not answer {action} within {seconds:g} s"),
     AsteriskProblem.CONNECTION_LOST: N_("the connection to Asterisk was lost before it answered {action}"),
-    AsteriskProblem.CONNECTION_CLOSED: N_("Asterisk closed the connection"),
     AsteriskProblem.LOGIN_LATE: N_("Asterisk did not finish the login within {seconds:g} s"),
     AsteriskProblem.CONNECT_LATE: N_("no answer within {seconds:g} s"),
     AsteriskProblem.CERTIFICATE: N_("its certificate is not trusted ({reason})"),

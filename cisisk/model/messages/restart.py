@@ -77,6 +77,7 @@ _REFUSALS: dict[str, str] = {
     RestartRefusal.ASTERISK_CHANNEL: N_('passed over, because asterisk.channel is "{channel}"'),
     RestartRefusal.ASTERISK_SLOW: N_("Asterisk did not say within {seconds:g} s who the phone is"),
     RestartRefusal.ASTERISK_UNKNOWN_PEER: N_("the phone is not registered at Asterisk any more"),
+    RestartRefusal.COMMAND_UNKNOWN_PEER: N_("the phone is not registered at Asterisk any more ({command})"),
     RestartRefusal.ASTERISK_NO_NOTIFY_TYPE: N_("sip_notify.conf has no such section ({command})"),
     RestartRefusal.ASTERISK_NO_CHAN_SIP: N_("Asterisk has no chan_sip loaded ({command})"),
     RestartRefusal.ASTERISK_NOT_SENT: N_("Asterisk did not say that it sends a NOTIFY ({command})"),

@@ -2,11 +2,13 @@
 
 import pytest
 
+from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.target import NotRestarted, Registration, Target
 from cisisk.pbx.registrar import Registrar
 from tests.e2e.premises import config
+from tests.notices import carries
 from tests.protocol.asterisk import AsteriskEmulator, Registered
 from tests.unit.pbx.test_connection import connected, settings_for
 
@@ -39,14 +41,15 @@ async def test_the_peer_of_the_served_config_is_not_believed_at_another_address(
     emulator = AsteriskEmulator(phones=[Registered("201", "192.0.2.99", "1@192.0.2.99")])
     found = await identified(emulator, target())
     assert found.registration is None
-    with pytest.raises(NotRestarted, match=r"no phone is registered at Asterisk from 192\.0\.2\.7"):
+    with pytest.raises(NotRestarted, check=carries(RestartRefusal.NOT_REGISTERED, address="192.0.2.7")):
         found.require_registration()
 
 
 async def test_a_phone_whose_address_is_not_known_is_nobody() -> None:
     emulator = AsteriskEmulator(phones=[Registered("201", "192.0.2.7", "1@192.0.2.7")])
     found = await identified(emulator, target(address=None))
-    assert "nobody can tell which registration is its own" in str(found.unregistered)
+    assert found.unregistered is not None
+    assert found.unregistered.notice == RestartRefusal.NO_ADDRESS_TO_FIND.notice()
     assert emulator.heard == []
 
 
@@ -59,7 +62,8 @@ async def test_an_sccp_phone_has_no_registration_over_sip() -> None:
 async def test_a_peer_whose_name_would_end_its_argument_is_not_asked_about() -> None:
     emulator = AsteriskEmulator(channel="sip", phones=[Registered("a),SHELL(x", "192.0.2.7", "1@192.0.2.7")])
     found = await identified(emulator, target())
-    assert "has a name that cannot be passed on" in str(found.unregistered)
+    assert found.unregistered is not None
+    assert found.unregistered.notice == RestartRefusal.PEER_NAME_UNUSABLE.notice(peer="a),SHELL(x")
     assert emulator.asked("getvar") == []
 
 

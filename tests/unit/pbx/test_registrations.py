@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.target import NotRestarted, Registration, Target
@@ -339,8 +340,17 @@ async def test_a_getvar_that_is_refused_ends_the_look_of_chan_sip() -> None:
     [
         ({}, "305"),
         ({"wanted": config("201").encode()}, None),
-        ({"wanted": config("201").encode(), "unregistered": NotRestarted("two are there")}, None),
-        ({"wanted": config("201").encode(), "unregistered": NotRegistered("nobody is there")}, "201"),
+        (
+            {"wanted": config("201").encode(), "unregistered": NotRestarted(RestartRefusal.CALL_ID_UNUSABLE.notice())},
+            None,
+        ),
+        (
+            {
+                "wanted": config("201").encode(),
+                "unregistered": NotRegistered(RestartRefusal.NOT_REGISTERED.notice(address="192.0.2.7")),
+            },
+            "201",
+        ),
         ({"wanted": config("201").encode(), "registration": Registration(user="u", call_id=OLD)}, "201"),
         ({"wanted": b"<not", "served": None}, None),
     ],

@@ -10,10 +10,12 @@ import pytest
 
 from cisisk.appliance.appliance import _phone_session
 from cisisk.config import PhoneHttpSettings
+from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.target import NotRestarted, Target, Unreachable
 from cisisk.restart.execute import PhoneCommands
+from tests.notices import carries
 
 MAC = Mac.parse("001122334455")
 DONE = b'<CiscoIPPhoneResponse><ResponseItem Status="0" Data="Success" URL="Init:Services"/></CiscoIPPhoneResponse>'
@@ -77,7 +79,7 @@ async def test_an_endless_answer_is_cut_at_its_limit(call: Call) -> None:
             sent += 4096
             await writer.drain()
 
-    with pytest.raises(NotRestarted, match="is not a Cisco phone"):
+    with pytest.raises(NotRestarted, check=carries(RestartRefusal.NOT_A_PHONE)):
         await call(pour)
     assert sent < 64 << 20
 
@@ -90,7 +92,7 @@ async def test_an_answer_that_never_ends_is_given_up_in_time(call: Call) -> None
             await writer.drain()
             await asyncio.sleep(0.01)
 
-    with pytest.raises(Unreachable, match="did not answer within"):
+    with pytest.raises(Unreachable, check=carries(RestartRefusal.HTTP_NO_ANSWER)):
         await call(drip)
 
 
@@ -103,7 +105,7 @@ async def test_a_compressed_answer_is_not_blown_up(call: Call) -> None:
         writer.write(headed(b"Content-Encoding: gzip", b"Content-Length: %d" % len(body)) + body)
         await writer.drain()
 
-    with pytest.raises(NotRestarted, match="is not a Cisco phone"):
+    with pytest.raises(NotRestarted, check=carries(RestartRefusal.NOT_A_PHONE)):
         await call(compress)
     assert b"gzip" not in asked[0]
 
@@ -118,7 +120,7 @@ async def test_a_redirect_is_followed_nowhere(call: Call) -> None:
         writer.write(b"HTTP/1.1 307 Temporary Redirect\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % address)
         await writer.drain()
 
-    with pytest.raises(NotRestarted, match="answered HTTP 307"):
+    with pytest.raises(NotRestarted, check=carries(RestartRefusal.HTTP_STATUS, status=307)):
         await call(redirect)
     assert calls == 1
 
@@ -135,12 +137,12 @@ async def test_a_redirect_is_followed_nowhere(call: Call) -> None:
     ],
     ids=["ssh", "short", "no number", "no chunk", "long header", "zeros"],
 )
-async def test_what_is_no_http_is_told_in_words(call: Call, answer: bytes) -> None:
+async def test_answer_that_is_not_http_is_refused_as_closed(call: Call, answer: bytes) -> None:
     async def say(_head: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)
         await writer.drain()
 
-    with pytest.raises(NotRestarted, match="closed the connection without an answer that can be read"):
+    with pytest.raises(NotRestarted, check=carries(RestartRefusal.HTTP_CLOSED)):
         await call(say)
 
 

@@ -10,10 +10,13 @@ import pytest
 from aiohttp import web
 
 from cisisk.config import PhoneHttpSettings
+from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice
 from cisisk.model.phone import Software
 from cisisk.model.target import NotRestarted, Target, Unreachable
 from cisisk.restart.execute import PhoneCommands
+from tests.notices import carries
 
 PHONE = "127.0.0.1"
 MAC = Mac.parse("001122334455")
@@ -75,28 +78,32 @@ async def test_the_command_is_sent_as_a_form_with_the_items_in_order(serve: Serv
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (saying('<CiscoIPPhoneError Number="1"/>'), "could not read the command"),
-        (saying('<CiscoIPPhoneError Number="2"/>'), "could not frame an answer"),
-        (saying('<CiscoIPPhoneError Number="3"/>'), "internal file error"),
-        (saying('<CiscoIPPhoneError Number="4"/>'), "authenticationURL of the config it runs does not lead to Cisisk"),
-        (saying('<CiscoIPPhoneError Number="99"/>'), "answered error 99"),
-        (saying("<CiscoIPPhoneError/>"), "answered error"),
-        (saying(DONE.replace('"0"', '"6"')), "does not know it, or cannot do it now"),
-        (saying(DONE.replace('"0"', '"1"')), "could not read it"),
-        (saying(DONE.replace('"0"', '"77"')), "answered status 77"),
-        (saying("", 401), "HTTP 401"),
-        (saying("", 403), "HTTP 403"),
-        (saying("", 302), "HTTP 302"),
-        (saying("<html><body>Printer</body></html>"), "is not a Cisco phone"),
-        (saying(b"\xff\xfe\x00"), "is not a Cisco phone"),
-        (saying('<!DOCTYPE a [<!ENTITY b "c">]><CiscoIPPhoneError Number="&b;"/>'), "answered error"),
-        (saying("x" * 100_000), "is not a Cisco phone"),
+        (saying('<CiscoIPPhoneError Number="1"/>'), RestartRefusal.COMMAND_UNREADABLE.notice()),
+        (saying('<CiscoIPPhoneError Number="2"/>'), RestartRefusal.ANSWER_UNFRAMED.notice()),
+        (saying('<CiscoIPPhoneError Number="3"/>'), RestartRefusal.FILE_ERROR.notice()),
+        (saying('<CiscoIPPhoneError Number="4"/>'), RestartRefusal.CREDENTIALS_NOT_CHECKED.notice()),
+        (saying('<CiscoIPPhoneError Number="99"/>'), RestartRefusal.ERROR.notice(number="99")),
+        (saying("<CiscoIPPhoneError/>"), RestartRefusal.ERROR.notice(number="")),
+        (saying(DONE.replace('"0"', '"6"')), RestartRefusal.ITEM_UNKNOWN.notice()),
+        (saying(DONE.replace('"0"', '"1"')), RestartRefusal.ITEM_UNREADABLE.notice()),
+        (saying(DONE.replace('"0"', '"77"')), RestartRefusal.ITEM_STATUS.notice(status="77")),
+        (saying("", 401), RestartRefusal.HTTP_FORBIDDEN.notice(address=PHONE, status=401)),
+        (saying("", 403), RestartRefusal.HTTP_FORBIDDEN.notice(address=PHONE, status=403)),
+        (saying("", 302), RestartRefusal.HTTP_STATUS.notice(address=PHONE, status=302)),
+        (saying("<html><body>Printer</body></html>"), RestartRefusal.NOT_A_PHONE.notice(address=PHONE)),
+        (saying(b"\xff\xfe\x00"), RestartRefusal.NOT_A_PHONE.notice(address=PHONE)),
+        (
+            saying('<!DOCTYPE a [<!ENTITY b "c">]><CiscoIPPhoneError Number="&b;"/>'),
+            RestartRefusal.ERROR.notice(number="c"),
+        ),
+        (saying("x" * 100_000), RestartRefusal.NOT_A_PHONE.notice(address=PHONE)),
     ],
 )
-async def test_every_refusal_has_its_words(serve: Serve, answer: Answer, reason: str) -> None:
+async def test_execute_raises_the_reason_of_each_refusal(serve: Serve, answer: Answer, reason: Notice) -> None:
     commands = await serve(answer)
-    with pytest.raises(NotRestarted, match=reason) as refused:
+    with pytest.raises(NotRestarted) as refused:
         await commands.execute(TARGET, ["Init:Restart"])
+    assert refused.value.notice == reason
     assert not isinstance(refused.value, Unreachable)
 
 
@@ -106,7 +113,7 @@ async def test_a_phone_that_never_answers_is_unreachable_after_its_time(serve: S
         return web.Response()
 
     commands = await serve(silent)
-    with pytest.raises(Unreachable, match=r"did not answer within 0\.05 s"):
+    with pytest.raises(Unreachable, check=carries(RestartRefusal.HTTP_NO_ANSWER, seconds=0.05)):
         await commands.execute(TARGET, ["Init:Restart"], timeout=0.05)
 
 
@@ -117,7 +124,7 @@ async def test_a_phone_that_closes_the_connection_may_have_obeyed(serve: Serve) 
         return web.Response()
 
     commands = await serve(hang_up)
-    with pytest.raises(NotRestarted, match="executed the command or not"):
+    with pytest.raises(NotRestarted, check=carries(RestartRefusal.HTTP_CLOSED)):
         await commands.execute(TARGET, ["Init:Restart"])
 
 
@@ -163,7 +170,7 @@ async def test_a_no_although_cisisk_vouched_is_told_apart(serve: Serve) -> None:
         return web.Response(text='<CiscoIPPhoneError Number="4"/>', content_type="text/xml")
 
     commands = await serve(ask_and_refuse)
-    with pytest.raises(NotRestarted, match="although Cisisk vouched"):
+    with pytest.raises(NotRestarted, check=carries(RestartRefusal.CREDENTIALS_REFUSED)):
         await commands.execute(TARGET, ["Init:Restart"])
 
 
@@ -173,5 +180,5 @@ async def test_a_phone_that_was_given_the_address_meanwhile_is_not_restarted_ins
         return web.Response(text=DONE if known else '<CiscoIPPhoneError Number="4"/>', content_type="text/xml")
 
     commands = await serve(ask)
-    with pytest.raises(NotRestarted, match="another phone has its address now: 'SEP00AA00AA00AA'"):
+    with pytest.raises(NotRestarted, check=carries(RestartRefusal.OTHER_PHONE, device="SEP00AA00AA00AA")):
         await commands.execute(TARGET, ["Init:Restart"])

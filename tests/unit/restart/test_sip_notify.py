@@ -11,13 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cisisk.config import PhoneSipSettings
+from cisisk.model.codes.asterisk import AsteriskProblem
+from cisisk.model.codes.restart import RestartRefusal, SipMeaning
 from cisisk.model.mac import Mac
+from cisisk.model.notice import NoticeCode
 from cisisk.model.phone import Software
 from cisisk.model.target import NotRestarted, Registration, Target, Unreachable
 from cisisk.restart.sip_notify import SipNotify
 from cisisk.sip import digest, message
 from cisisk.sip.message import SipRequest, SipResponse
 from cisisk.sip.transaction import SipClient, Timers, read_stream
+from tests.notices import carries, codes
 
 PHONE = "127.0.0.1"
 FAST = Timers(t1=0.02, t2=0.05, t4=0.2)
@@ -44,6 +48,7 @@ REGISTERED = Target(
     wanted=config(name="305"),
     registration=Registration(user="1001", call_id=CALL_ID),
 )
+AWAY = Unreachable(AsteriskProblem.NOT_CONNECTED.notice())
 FIRST_IMAGE = replace(REGISTERED, model="CP-7960G", registration=None)
 
 
@@ -191,7 +196,7 @@ async def test_an_answer_from_another_address_does_not_count() -> None:
     async with udp(always(200), seconds=0.1) as (phone, notify):
         other, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.2", 0))
         phone.answers_through = other
-        with pytest.raises(Unreachable, match="no answer over SIP from UDP port"):
+        with pytest.raises(Unreachable, check=carries(RestartRefusal.SIP_NO_ANSWER, transport="UDP")):
             await notify.restart(REGISTERED)
         other.close()
 
@@ -207,7 +212,7 @@ async def test_an_answer_from_another_address_does_not_count() -> None:
 )
 async def test_an_answer_to_something_else_is_passed_over(forged: dict[str, str]) -> None:
     async with udp(lambda *_: [(200, forged), (404, {})]) as (_, notify):
-        with pytest.raises(NotRestarted, match="answered 404"):
+        with pytest.raises(NotRestarted, check=carries(RestartRefusal.SIP_STATUS, status=404)):
             await notify.restart(REGISTERED)
 
 
@@ -241,22 +246,23 @@ async def test_a_repeated_answer_finds_the_socket_still_open() -> None:
 
 
 @pytest.mark.parametrize("status", [status for status in range(300, 700, 3) if status not in (401, 407)])
-async def test_every_refusal_has_words(status: int) -> None:
+async def test_sip_refusal_carries_its_status_and_meaning(status: int) -> None:
     async with udp(always(status)) as (_, notify):
-        with pytest.raises(NotRestarted, match=f"the phone answered {status} over SIP: [a-z]"):
+        with pytest.raises(NotRestarted, check=carries(RestartRefusal.SIP_STATUS, status=status)) as refused:
             await notify.restart(REGISTERED)
+    assert codes(refused.value.notice)[1:] in [[meaning] for meaning in SipMeaning]
 
 
 async def test_a_silent_phone_is_given_up_after_the_time_out() -> None:
     async with udp(always(), seconds=0.2) as (phone, notify):
-        with pytest.raises(Unreachable, match=r"within 0.2 s"):
+        with pytest.raises(Unreachable, check=carries(RestartRefusal.SIP_NO_ANSWER, seconds=0.2)):
             await notify.restart(REGISTERED)
     assert len(phone.heard) > 2
 
 
 async def test_a_phone_that_is_only_trying_is_told_apart_from_a_silent_one() -> None:
     async with udp(always(100), seconds=0.1) as (_, notify):
-        with pytest.raises(Unreachable, match="is trying"):
+        with pytest.raises(Unreachable, check=carries(RestartRefusal.SIP_ONLY_PROVISIONAL)):
             await notify.restart(REGISTERED)
 
 
@@ -264,7 +270,7 @@ async def test_a_phone_that_is_only_trying_is_told_apart_from_a_silent_one() -> 
 async def test_a_closed_port_is_noticed_at_once(transport: int) -> None:
     with nobody() as port:
         async with SipClient(FAST) as client:
-            with pytest.raises(Unreachable, match="nobody answers SIP at"):
+            with pytest.raises(Unreachable, check=carries(RestartRefusal.SIP_CONNECTION_REFUSED)):
                 await SipNotify(client, PhoneSipSettings(port=port, timeout=30)).restart(
                     replace(REGISTERED, served=config(transport))
                 )
@@ -290,14 +296,20 @@ async def test_a_challenge_is_answered_with_the_configured_credentials(status: i
 @pytest.mark.parametrize(
     ("settings", "asks", "reason"),
     [
-        ({}, 'Digest realm="phone",nonce="1"', r"asks for credentials over SIP \(401\), and phone_sip.username is not"),
-        ({"username": "admin"}, 'Digest realm="phone",nonce="1"', "did not accept phone_sip.username"),
-        ({"username": "admin"}, 'Digest realm="phone",nonce="1",algorithm=SHA-256', "a way that is not known here"),
+        ({}, 'Digest realm="phone",nonce="1"', RestartRefusal.SIP_CREDENTIALS_MISSING),
+        ({"username": "admin"}, 'Digest realm="phone",nonce="1"', RestartRefusal.SIP_CREDENTIALS_REFUSED),
+        (
+            {"username": "admin"},
+            'Digest realm="phone",nonce="1",algorithm=SHA-256',
+            RestartRefusal.SIP_CHALLENGE_UNKNOWN,
+        ),
     ],
 )
-async def test_a_challenge_that_cannot_be_met_is_told(settings: dict[str, str], asks: str, reason: str) -> None:
+async def test_challenge_that_cannot_be_answered_is_refused(
+    settings: dict[str, str], asks: str, reason: NoticeCode
+) -> None:
     async with udp(lambda *_: [(401, {"WWW-Authenticate": asks})], **settings) as (phone, notify):
-        with pytest.raises(NotRestarted, match=reason):
+        with pytest.raises(NotRestarted, check=carries(reason)):
             await notify.restart(REGISTERED)
     assert len(phone.heard) <= 2
 
@@ -311,32 +323,34 @@ async def test_a_phone_that_is_configured_for_tcp_is_asked_over_tcp() -> None:
 
 async def test_a_connection_that_the_phone_closes_is_told() -> None:
     async with tcp(always()) as (_, notify):
-        with pytest.raises(Unreachable, match="the connection was closed"):
+        with pytest.raises(
+            Unreachable, check=carries(RestartRefusal.SIP_UNREACHABLE, error="the connection was closed")
+        ):
             await notify.restart(replace(REGISTERED, served=config(transport=1)))
 
 
 async def test_a_connection_that_brings_no_sip_is_told() -> None:
     async with tcp(always(200), prefix=b"HTTP/1.1 200 OK\r\n\r\n") as (_, notify):
-        with pytest.raises(Unreachable, match="no SIP"):
+        with pytest.raises(Unreachable, check=carries(RestartRefusal.SIP_UNREACHABLE)):
             await notify.restart(replace(REGISTERED, served=config(transport=1)))
 
 
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        (replace(REGISTERED, registration=None), "Call-ID of its registration, which its call manager alone knows"),
-        (replace(REGISTERED, registration=Registration(user="1", call_id="")), "its call manager alone knows"),
-        (replace(REGISTERED, registration=None, unregistered=Unreachable("Asterisk is away")), "Asterisk is away"),
-        (replace(REGISTERED, software=Software.SCCP), "speaks SCCP"),
-        (replace(REGISTERED, served=config(transport=3)), "TLS"),
-        (replace(FIRST_IMAGE, served=None), "first line is not known"),
-        (replace(FIRST_IMAGE, served=b"<device>"), "first line is not known"),
-        (replace(REGISTERED, address=None), "address is not known"),
+        (replace(REGISTERED, registration=None), RestartRefusal.SIP_NEEDS_CALL_ID),
+        (replace(REGISTERED, registration=Registration(user="1", call_id="")), RestartRefusal.SIP_NEEDS_CALL_ID),
+        (replace(REGISTERED, registration=None, unregistered=AWAY), AsteriskProblem.NOT_CONNECTED),
+        (replace(REGISTERED, software=Software.SCCP), RestartRefusal.SCCP_PHONE),
+        (replace(REGISTERED, served=config(transport=3)), RestartRefusal.SIP_OVER_TLS),
+        (replace(FIRST_IMAGE, served=None), RestartRefusal.LINE_NAME_UNKNOWN),
+        (replace(FIRST_IMAGE, served=b"<device>"), RestartRefusal.LINE_NAME_UNKNOWN),
+        (replace(REGISTERED, address=None), RestartRefusal.ADDRESS_UNKNOWN),
     ],
 )
-async def test_a_phone_that_cannot_be_told_from_here_is_not_asked(target: Target, reason: str) -> None:
+async def test_phone_that_cannot_be_notified_is_refused(target: Target, reason: NoticeCode) -> None:
     async with SipClient(FAST) as client:
-        with pytest.raises(NotRestarted, match=reason):
+        with pytest.raises(NotRestarted, check=carries(reason)):
             await SipNotify(client, PhoneSipSettings()).restart(target)
 
 

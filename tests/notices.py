@@ -1,0 +1,32 @@
+"""What tests ask of notices, so that they need not compare sentences."""
+
+from collections.abc import Callable, Iterator
+
+from cisisk.model.errors import CisiskError
+from cisisk.model.notice import Notice, NoticeCode, Parameter
+
+
+def causes(notice: Notice) -> Iterator[Notice]:
+    """The notice, and those among its parameters, at any depth."""
+    yield notice
+    for value in notice.parameters.values():
+        for cause in value if isinstance(value, tuple) else (value,):
+            if isinstance(cause, Notice):
+                yield from causes(cause)
+
+
+def codes(notice: Notice) -> list[str]:
+    """The codes of a notice and its causes."""
+    return [cause.code for cause in causes(notice)]
+
+
+def carries(code: NoticeCode, **parameters: Parameter) -> Callable[[CisiskError], bool]:
+    """Whether an error has a notice, or a cause, with this code and at least these parameters; for ``check=``."""
+
+    def check(error: CisiskError) -> bool:
+        return any(
+            cause.code == code and parameters.items() <= dict(cause.parameters).items()
+            for cause in causes(error.notice)
+        )
+
+    return check
