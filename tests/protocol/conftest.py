@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -41,11 +42,11 @@ class MemoryContent:
 class Served:
     """A running server, its files and what it reports."""
 
-    def __init__(self, files: dict[str, bytes], **settings: object) -> None:
+    def __init__(self, files: dict[str, bytes], **settings: Any) -> None:
         self.files = files
         self.opened: list[MemoryContent] = []
         self.fetches: queue.Queue[Fetch] = queue.Queue()
-        arguments = {"source": self, "host": "127.0.0.1", "port": 0, "max_transfers": 4096} | settings
+        arguments: dict[str, Any] = {"source": self, "host": "127.0.0.1", "port": 0, "max_transfers": 4096} | settings
         self.server = TftpServer(on_fetch=self.fetches.put, **arguments)
 
     @property
@@ -75,7 +76,7 @@ class Phone:
         self.request_port = (to, served.port)
         self.tid: tuple[str, int] = ("", 0)
 
-    def ask(self, name: str, mode: str = "octet", **options: object) -> wire.Packet:
+    def ask(self, name: str, mode: str = "octet", **options: int) -> wire.Packet:
         """The first packet that answers a read request; its sender becomes the transfer's TID."""
         self.send_request(wire.read_request(name, mode, options))
         return self.hear()
@@ -102,10 +103,10 @@ class Phone:
         finally:
             self.socket.settimeout(PATIENCE)
 
-    def fetch(self, name: str, **options: object) -> bytes:
+    def fetch(self, name: str, **options: int) -> bytes:
         """The whole file, in lock-step."""
         received = bytearray()
-        packet = self.ask(name, **options)
+        packet = self.ask(name, "octet", **options)
         blksize = 512
         if isinstance(packet, wire.Oack):
             blksize = int(packet.options.get("blksize", "512"))
@@ -120,12 +121,17 @@ class Phone:
             packet = self.hear()
 
 
+Serve = Callable[..., Served]
+MakePhone = Callable[..., Phone]
+Eventually = Callable[[Callable[[], bool]], None]
+
+
 @pytest.fixture
-def tftp_serve() -> Iterator[Callable[..., Served]]:
+def tftp_serve() -> Iterator[Serve]:
     """Starts a server for ``files``; at the end every content it opened must have been closed, once."""
     running: list[Served] = []
 
-    def serve(files: dict[str, bytes], **settings: object) -> Served:
+    def serve(files: dict[str, bytes], **settings: Any) -> Served:
         served = Served(files, **settings)
         running.append(served)
         served.server.start()
@@ -138,7 +144,7 @@ def tftp_serve() -> Iterator[Callable[..., Served]]:
 
 
 @pytest.fixture
-def tftp_phone() -> Iterator[Callable[..., Phone]]:
+def tftp_phone() -> Iterator[MakePhone]:
     """Makes phones for a server."""
     with ExitStack() as sockets:
 
@@ -151,7 +157,7 @@ def tftp_phone() -> Iterator[Callable[..., Phone]]:
 
 
 @pytest.fixture
-def eventually() -> Callable[[Callable[[], bool]], None]:
+def eventually() -> Eventually:
     """Waits until something is the case, and fails when it never is."""
 
     def wait(condition: Callable[[], bool]) -> None:

@@ -4,10 +4,11 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ class Site:
         self.policy = AccessPolicy(self.library, self.mode, clock=lambda: time.monotonic() + self.ahead)
         self.contacts = FetchTracker(self.db, self.policy.believes)
         self.watch = AccessWatch(self.db, self.policy)
-        both = {"host": "127.0.0.1", "port": 0, "source": self.policy, "on_fetch": self.contacts.note}
+        both: dict[str, Any] = {"host": "127.0.0.1", "port": 0, "source": self.policy, "on_fetch": self.contacts.note}
         self.tftp, self.http = TftpServer(max_transfers=4096, **both), HttpServer(**both)
         self.tftp.start()
         self.http.start()
@@ -108,7 +109,7 @@ async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         await made.stop()
 
 
-async def all_of(work: Iterable[object], workers: int) -> None:
+async def all_of(work: Iterable[Awaitable[object]], workers: int) -> None:
     waiting = iter(work)
 
     async def one() -> None:

@@ -13,6 +13,7 @@ from cisisk.provisioning.access.policy import AccessPolicy, Mode
 from cisisk.provisioning.fetch import FetchOutcome
 from cisisk.provisioning.library import Library
 from cisisk.provisioning.tftp import wire
+from tests.protocol.conftest import Serve
 
 FILES = {f"{size}.bin": bytes(index % 251 for index in range(size)) for size in (0, 1, 511, 512, 513, 70_000)}
 BLKSIZE = 1024
@@ -59,9 +60,7 @@ WITH_BLKSIZE = [program(atftp, "atftp"), program(busybox, "busybox"), program(cu
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("client", [program(tftp_hpa, "tftp"), *WITH_BLKSIZE])
-def test_a_foreign_client_gets_the_file_as_it_is(
-    tftp_serve: Callable, tmp_path: Path, client: Client, name: str
-) -> None:
+def test_a_foreign_client_gets_the_file_as_it_is(tftp_serve: Serve, tmp_path: Path, client: Client, name: str) -> None:
     served = tftp_serve(FILES)
     into = tmp_path / "got"
     client(served.port, name, into, None)
@@ -74,7 +73,7 @@ def test_a_foreign_client_gets_the_file_as_it_is(
 @pytest.mark.parametrize("name", ["1.bin", "513.bin", "70000.bin"])
 @pytest.mark.parametrize("client", WITH_BLKSIZE)
 def test_a_foreign_client_gets_the_file_in_larger_blocks(
-    tftp_serve: Callable, tmp_path: Path, client: Client, name: str
+    tftp_serve: Serve, tmp_path: Path, client: Client, name: str
 ) -> None:
     served = tftp_serve(FILES)
     into = tmp_path / "got"
@@ -85,7 +84,7 @@ def test_a_foreign_client_gets_the_file_in_larger_blocks(
 
 
 @pytest.mark.needs("curl")
-def test_a_foreign_client_follows_the_block_numbers_past_65535(tftp_serve: Callable, tmp_path: Path) -> None:
+def test_a_foreign_client_follows_the_block_numbers_past_65535(tftp_serve: Serve, tmp_path: Path) -> None:
     served = tftp_serve({"rootfs": bytes(index % 251 for index in range(8 * 65_540))})
     curl(served.port, "rootfs", tmp_path / "got", 8)
     assert (tmp_path / "got").read_bytes() == served.files["rootfs"]
@@ -93,9 +92,7 @@ def test_a_foreign_client_follows_the_block_numbers_past_65535(tftp_serve: Calla
 
 
 @pytest.mark.needs("tftp", "atftp", "curl")
-def test_a_hundred_megabytes_arrive_over_three_rollovers_of_the_block_number(
-    tftp_serve: Callable, tmp_path: Path
-) -> None:
+def test_a_hundred_megabytes_arrive_over_three_rollovers_of_the_block_number(tftp_serve: Serve, tmp_path: Path) -> None:
     blocks = 3 * wire.BLOCK_NUMBERS + 2
     content = b"".join(block.to_bytes(4, "big") * 128 for block in range(blocks - 1)) + b"the end"
     root, into = tmp_path / "root", tmp_path / "into"

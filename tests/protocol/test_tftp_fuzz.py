@@ -3,12 +3,12 @@
 import os
 import random
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from cisisk.provisioning.access.policy import AccessPolicy, Mode
 from cisisk.provisioning.library import Library
 from cisisk.provisioning.tftp import wire
+from tests.protocol.conftest import MakePhone, Phone, Serve
 
 DATAGRAMS = int(os.environ.get("CISISK_FUZZ_DATAGRAMS", "20000"))
 BURST = 200
@@ -51,7 +51,7 @@ def resident() -> int:
 
 
 def test_masses_of_hostile_datagrams_leave_the_server_serving(
-    tftp_serve: Callable, tftp_phone: Callable, tmp_path: Path
+    tftp_serve: Serve, tftp_phone: MakePhone, tmp_path: Path
 ) -> None:
     content = random.Random(1).randbytes(5000)
     (tmp_path / "a.xml").write_bytes(content)
@@ -84,7 +84,7 @@ def test_masses_of_hostile_datagrams_leave_the_server_serving(
     assert served.server.counters.requests > DATAGRAMS * 0.45
 
 
-def drain(attacker: object) -> None:
+def drain(attacker: Phone) -> None:
     try:
         while True:
             attacker.socket.recv(65536)

@@ -2,13 +2,13 @@
 
 import os
 import random
-from collections.abc import Callable
 
 import pytest
 
 from cisisk.provisioning.fetch import FetchOutcome
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.wire import ErrorCode
+from tests.protocol.conftest import MakePhone, Serve
 
 FILES = {"a.xml": b"a" * 1200, "big.bin": bytes(index % 251 for index in range(70_000))}
 
@@ -57,9 +57,7 @@ DURING_A_TRANSFER = {
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_no_request_ends_the_server_or_another_transfer(
-    tftp_serve: Callable, tftp_phone: Callable, attack: str
-) -> None:
+def test_no_request_ends_the_server_or_another_transfer(tftp_serve: Serve, tftp_phone: MakePhone, attack: str) -> None:
     served = tftp_serve(FILES)
     honest = tftp_phone(served)
     honest.ask("a.xml")
@@ -72,7 +70,7 @@ def test_no_request_ends_the_server_or_another_transfer(
 
 
 @pytest.mark.parametrize("attack", DURING_A_TRANSFER)
-def test_nothing_sent_into_a_transfer_harms_it(tftp_serve: Callable, tftp_phone: Callable, attack: str) -> None:
+def test_nothing_sent_into_a_transfer_harms_it(tftp_serve: Serve, tftp_phone: MakePhone, attack: str) -> None:
     served = tftp_serve(FILES)
     honest, stranger = tftp_phone(served), tftp_phone(served)
     honest.ask("a.xml")
@@ -85,7 +83,7 @@ def test_nothing_sent_into_a_transfer_harms_it(tftp_serve: Callable, tftp_phone:
 
 
 @pytest.mark.parametrize("message", [b"\0\5\0\x63bye\0", b"\0\5\0\1", b"\0\5\xff\xff" + b"\xff" * 60_000])
-def test_a_strange_error_ends_its_transfer_only(tftp_serve: Callable, tftp_phone: Callable, message: bytes) -> None:
+def test_a_strange_error_ends_its_transfer_only(tftp_serve: Serve, tftp_phone: MakePhone, message: bytes) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     phone.ask("big.bin")
@@ -94,7 +92,7 @@ def test_a_strange_error_ends_its_transfer_only(tftp_serve: Callable, tftp_phone
     assert phone.fetch("big.bin") == FILES["big.bin"]
 
 
-def test_random_datagrams_leave_the_server_serving(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_random_datagrams_leave_the_server_serving(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     noise, honest = tftp_phone(served), tftp_phone(served)
     dice = random.Random(69)
@@ -106,7 +104,7 @@ def test_random_datagrams_leave_the_server_serving(tftp_serve: Callable, tftp_ph
     assert served.server.is_alive
 
 
-def test_a_burst_of_2000_requests_is_answered_without_a_repetition(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_a_burst_of_2000_requests_is_answered_without_a_repetition(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phones = [tftp_phone(served, host=f"127.0.{index // 250 + 1}.{index % 250 + 1}") for index in range(2000)]
     for phone in phones:

@@ -17,9 +17,13 @@ from cisisk.provisioning.access.policy import AccessPolicy, Mode
 from cisisk.provisioning.fetch import FetchOutcome
 from cisisk.provisioning.library import Library
 from cisisk.provisioning.tftp import ports, wire
+from tests.protocol.conftest import MakePhone, Serve
 
 LIMIT = 20.0
 """Seconds until a storm must be over."""
+
+
+Address = tuple[str, int]
 
 
 class Download:
@@ -29,7 +33,7 @@ class Download:
     TRIES = 60
     """So often it says the same before it gives up: longer than the server keeps quiet under heavy loss."""
 
-    def __init__(self, name: str, options: dict[str, int], source: tuple[str, int], to: tuple[str, int]) -> None:
+    def __init__(self, name: str, options: dict[str, int], source: Address, to: Address) -> None:
         family = socket.AF_INET6 if ":" in source[0] else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_DGRAM)
         self.socket.bind(source)
@@ -38,7 +42,7 @@ class Download:
         self.received = bytearray()
         self.blksize, self.window, self.block, self.unconfirmed = 512, 1, 0, 0
         self.last = wire.read_request(name, "octet", options)
-        self.peer: tuple = to
+        self.peer = to
         self.tries = 0
         self.is_over = False
         self.error: wire.Error | str = ""
@@ -129,12 +133,12 @@ def downloads(count: int, address: tuple[str, int], source: str, **options: int)
     ("host", "single_port"), [("127.0.0.1", False), ("::1", False), ("127.0.0.1", True), ("::1", True)]
 )
 def test_everybody_gets_the_file_asked_for(
-    tftp_serve: Callable,
+    tftp_serve: Serve,
     source: AccessPolicy,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     has_batches: bool,
-    options: dict,
+    options: dict[str, int],
     host: str,
     single_port: bool,
 ) -> None:
@@ -158,29 +162,30 @@ class BadNetwork(threading.Thread):
 
     LONGEST_DELAY = 0.02
 
-    def __init__(self, server: tuple[str, int], loss: float) -> None:
+    def __init__(self, server: Address, loss: float) -> None:
         super().__init__()
         self.loss, self.dice = loss, random.Random(loss)
         self.is_open = True
         self.lost = self.repeated = self.overtaken = 0
         self._server = server
         self._selector = selectors.DefaultSelector()
-        self._held: list[tuple[float, int, socket.socket, bytes, tuple]] = []
+        self._held: list[tuple[float, int, socket.socket, bytes, Address]] = []
         self._carried = itertools.count()
         self._last_out = 0
-        self._to_server: dict[tuple, socket.socket] = {}
-        self._to_phone: dict[tuple, socket.socket] = {}
+        self._to_server: dict[Address, socket.socket] = {}
+        self._to_phone: dict[tuple[Address, Address], socket.socket] = {}
         self._requests = self._port(self._take_request)
 
     @property
-    def address(self) -> tuple[str, int]:
-        return self._requests.getsockname()
+    def address(self) -> Address:
+        return ("127.0.0.1", self._requests.getsockname()[1])
 
     def run(self) -> None:
         while self.is_open:
             pause = self._held[0][0] - time.monotonic() if self._held else 0.05
             for key, _ in self._selector.select(max(pause, 0)):
-                key.data(*key.fileobj.recvfrom(65536))
+                port, take = key.data
+                take(*port.recvfrom(65536))
             while self._held and self._held[0][0] <= time.monotonic():
                 _, number, out, datagram, to = heapq.heappop(self._held)
                 self.overtaken += number < self._last_out
@@ -190,24 +195,24 @@ class BadNetwork(threading.Thread):
             port.close()
         self._selector.close()
 
-    def _port(self, take: Callable[[bytes, tuple], None]) -> socket.socket:
+    def _port(self, take: Callable[[bytes, Address], None]) -> socket.socket:
         port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         port.bind(("127.0.0.1", 0))
-        self._selector.register(port, selectors.EVENT_READ, take)
+        self._selector.register(port, selectors.EVENT_READ, (port, take))
         return port
 
-    def _take_request(self, datagram: bytes, phone: tuple) -> None:
+    def _take_request(self, datagram: bytes, phone: Address) -> None:
         if phone not in self._to_server:
             self._to_server[phone] = self._port(partial(self._take_answer, phone))
         self._carry(self._to_server[phone], datagram, self._server)
 
-    def _take_answer(self, phone: tuple, datagram: bytes, tid: tuple) -> None:
+    def _take_answer(self, phone: Address, datagram: bytes, tid: Address) -> None:
         if (phone, tid) not in self._to_phone:
             towards = self._to_server[phone]
             self._to_phone[phone, tid] = self._port(lambda confirmed, _: self._carry(towards, confirmed, tid))
         self._carry(self._to_phone[phone, tid], datagram, phone)
 
-    def _carry(self, out: socket.socket, datagram: bytes, to: tuple) -> None:
+    def _carry(self, out: socket.socket, datagram: bytes, to: Address) -> None:
         if self.dice.random() < self.loss:
             self.lost += 1
             return
@@ -218,11 +223,14 @@ class BadNetwork(threading.Thread):
             heapq.heappush(self._held, (time.monotonic() + delay, next(self._carried), out, datagram, to))
 
 
+Spoil = Callable[[Address, float], BadNetwork]
+
+
 @pytest.fixture(name="bad_network")
-def bad_network_before() -> Iterator[Callable[[tuple[str, int], float], BadNetwork]]:
+def bad_network_before() -> Iterator[Spoil]:
     running: list[BadNetwork] = []
 
-    def start(server: tuple[str, int], loss: float) -> BadNetwork:
+    def start(server: Address, loss: float) -> BadNetwork:
         running.append(BadNetwork(server, loss))
         running[-1].start()
         return running[-1]
@@ -237,12 +245,12 @@ def bad_network_before() -> Iterator[Callable[[tuple[str, int], float], BadNetwo
 @pytest.mark.parametrize(("options", "files"), [({}, 9), ({"blksize": 1428, "windowsize": 4}, 11)])
 @pytest.mark.parametrize("single_port", [False, True])
 def test_over_a_bad_network_a_transfer_ends_whole_or_with_an_error(
-    tftp_serve: Callable,
-    bad_network: Callable,
+    tftp_serve: Serve,
+    bad_network: Spoil,
     source: AccessPolicy,
     tmp_path: Path,
     loss: float,
-    options: dict,
+    options: dict[str, int],
     files: int,
     single_port: bool,
     monkeypatch: pytest.MonkeyPatch,
@@ -271,7 +279,7 @@ def one_is_a_crowd(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 def test_in_a_crowd_a_request_waits_until_a_transfer_has_ended(
-    tftp_serve: Callable, tftp_phone: Callable, crowd_of_one: Callable
+    tftp_serve: Serve, tftp_phone: MakePhone, crowd_of_one: Callable[[float], None]
 ) -> None:
     crowd_of_one(1000.0)
     served = tftp_serve({"a": b"a" * 600})
@@ -284,7 +292,7 @@ def test_in_a_crowd_a_request_waits_until_a_transfer_has_ended(
 
 
 def test_behind_a_crowd_that_stands_still_nobody_waits_for_long(
-    tftp_serve: Callable, tftp_phone: Callable, crowd_of_one: Callable
+    tftp_serve: Serve, tftp_phone: MakePhone, crowd_of_one: Callable[[float], None]
 ) -> None:
     crowd_of_one(0.15)
     served = tftp_serve({"a": b"a" * 600})

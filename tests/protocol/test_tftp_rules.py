@@ -2,7 +2,6 @@
 
 import itertools
 import socket
-from collections.abc import Callable
 
 import pytest
 
@@ -11,11 +10,12 @@ from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.live import MAX_PER_ADDRESS
 from cisisk.provisioning.tftp.ports import PORTS_PER_ADDRESS
 from cisisk.provisioning.tftp.wire import Data, Error, ErrorCode, Oack
+from tests.protocol.conftest import MakePhone, Serve
 
 FILES = {"a.xml": b"a" * 1200, "b.xml": b"b" * 1200, "empty": b"", "even": b"e" * 1024}
 
 
-def test_every_answer_leaves_from_another_port_than_was_asked(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_every_answer_leaves_from_another_port_than_was_asked(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     for name in ("a.xml", "absent"):
@@ -23,20 +23,20 @@ def test_every_answer_leaves_from_another_port_than_was_asked(tftp_serve: Callab
         assert phone.tid[1] != served.port
 
 
-def test_a_transfer_stays_at_its_port(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_a_transfer_stays_at_its_port(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     phone.ask("a.xml")
     first = phone.tid
     for block in (1, 2):
         phone.send(wire.ack(block))
-        assert phone.hear().block == block + 1
+        assert phone.hear() == wire.Data(block + 1, FILES["a.xml"][512 * block :][:512])
         assert phone.tid == first
 
 
 @pytest.mark.parametrize("is_finished", [True, False])
 def test_the_next_transfer_of_a_phone_with_a_fixed_port_has_another_port_of_ours(
-    tftp_serve: Callable, tftp_phone: Callable, is_finished: bool
+    tftp_serve: Serve, tftp_phone: MakePhone, is_finished: bool
 ) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
@@ -54,7 +54,7 @@ def test_the_next_transfer_of_a_phone_with_a_fixed_port_has_another_port_of_ours
 
 
 def test_what_arrives_late_for_a_transfer_neither_ends_nor_moves_the_next_one(
-    tftp_serve: Callable, tftp_phone: Callable
+    tftp_serve: Serve, tftp_phone: MakePhone
 ) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
@@ -71,7 +71,7 @@ def test_what_arrives_late_for_a_transfer_neither_ends_nor_moves_the_next_one(
 
 @pytest.mark.parametrize(("host", "to"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.2"), ("::", "::1")])
 def test_with_a_single_port_everything_passes_through_it(
-    tftp_serve: Callable, tftp_phone: Callable, host: str, to: str
+    tftp_serve: Serve, tftp_phone: MakePhone, host: str, to: str
 ) -> None:
     served = tftp_serve(FILES, host=host, single_port=True)
     phones = [tftp_phone(served, host="::1" if ":" in to else "127.0.0.1", to=to) for _ in range(20)]
@@ -87,7 +87,7 @@ def test_with_a_single_port_everything_passes_through_it(
             assert phone.tid[:2] == (to, served.port)
 
 
-def test_a_single_port_is_not_shared_with_another_program(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_a_single_port_is_not_shared_with_another_program(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES, host="0.0.0.0", single_port=True)
     assert tftp_phone(served).fetch("a.xml") == FILES["a.xml"]
     for host in ("0.0.0.0", "127.0.0.1", "127.0.0.3"):
@@ -96,9 +96,7 @@ def test_a_single_port_is_not_shared_with_another_program(tftp_serve: Callable, 
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_the_answer_comes_from_the_address_that_was_asked(
-    tftp_serve: Callable, tftp_phone: Callable, host: str
-) -> None:
+def test_the_answer_comes_from_the_address_that_was_asked(tftp_serve: Serve, tftp_phone: MakePhone, host: str) -> None:
     served = tftp_serve(FILES, host=host)
     phone = tftp_phone(served, to="127.0.0.2")
     assert phone.fetch("a.xml") == FILES["a.xml"]
@@ -110,7 +108,7 @@ def test_the_answer_comes_from_the_address_that_was_asked(
 
 
 @pytest.mark.parametrize("host", ["::", "::1"])
-def test_a_phone_is_served_over_ipv6(tftp_serve: Callable, tftp_phone: Callable, host: str) -> None:
+def test_a_phone_is_served_over_ipv6(tftp_serve: Serve, tftp_phone: MakePhone, host: str) -> None:
     served = tftp_serve(FILES, host=host)
     phone = tftp_phone(served, host="::1", to="::1")
     assert phone.fetch("a.xml", blksize=1024) == FILES["a.xml"]
@@ -118,7 +116,7 @@ def test_a_phone_is_served_over_ipv6(tftp_serve: Callable, tftp_phone: Callable,
     assert (fetch.local, fetch.peer) == ("::1", phone.address[:2])
 
 
-def test_the_reply_ports_stay_in_their_range(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_the_reply_ports_stay_in_their_range(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     low = free_range(3)
     served = tftp_serve(FILES, port_range=(low, low + 2))
     phone = tftp_phone(served)
@@ -129,7 +127,7 @@ def test_the_reply_ports_stay_in_their_range(tftp_serve: Callable, tftp_phone: C
     assert seen == {low, low + 1, low + 2}
 
 
-def test_without_a_free_reply_port_a_request_gets_no_answer(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_without_a_free_reply_port_a_request_gets_no_answer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     low = free_range(1)
     served = tftp_serve(FILES, port_range=(low, low))
     phone = tftp_phone(served)
@@ -140,7 +138,7 @@ def test_without_a_free_reply_port_a_request_gets_no_answer(tftp_serve: Callable
     assert phone.fetch("a.xml") == FILES["a.xml"]
 
 
-def test_a_reply_port_that_another_program_holds_is_passed_over(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_a_reply_port_that_another_program_holds_is_passed_over(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     low = free_range(2)
     served = tftp_serve(FILES, port_range=(low, low + 1))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
@@ -168,7 +166,7 @@ def free_range(length: int) -> int:
     pytest.fail("no free ports")
 
 
-def test_options_are_agreed_on_in_an_oack(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_options_are_agreed_on_in_an_oack(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     assert phone.ask("a.xml", tsize=0, blksize=65464, windowsize=4, timeout=9) == Oack(
@@ -184,13 +182,13 @@ def test_options_are_agreed_on_in_an_oack(tftp_serve: Callable, tftp_phone: Call
 
 @pytest.mark.parametrize("options", [{}, {"blksize": "abc"}, {"blksize": 0}, {"blksize": 99999}, {"windowsize": 0}])
 def test_without_a_valid_option_block_1_is_the_answer(
-    tftp_serve: Callable, tftp_phone: Callable, options: dict
+    tftp_serve: Serve, tftp_phone: MakePhone, options: dict[str, int]
 ) -> None:
-    assert tftp_phone(tftp_serve(FILES)).ask("a.xml", **options) == Data(1, b"a" * 512)
+    assert tftp_phone(tftp_serve(FILES)).ask("a.xml", "octet", **options) == Data(1, b"a" * 512)
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
-def test_a_file_arrives_whole(tftp_serve: Callable, tftp_phone: Callable, name: str) -> None:
+def test_a_file_arrives_whole(tftp_serve: Serve, tftp_phone: MakePhone, name: str) -> None:
     served = tftp_serve(FILES)
     assert tftp_phone(served).fetch(name) == FILES[name]
     fetch = served.fetch()
@@ -202,7 +200,7 @@ def test_a_file_arrives_whole(tftp_serve: Callable, tftp_phone: Callable, name: 
     )
 
 
-def test_a_version_replaced_in_mid_transfer_is_sent_to_its_end(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_a_version_replaced_in_mid_transfer_is_sent_to_its_end(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(dict(FILES))
     phone = tftp_phone(served)
     phone.ask("a.xml")
@@ -211,7 +209,7 @@ def test_a_version_replaced_in_mid_transfer_is_sent_to_its_end(tftp_serve: Calla
     assert phone.hear() == Data(2, b"a" * 512)
 
 
-def test_duplicate_and_future_acknowledgements_bring_forth_nothing(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_duplicate_and_future_acknowledgements_bring_forth_nothing(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     phone = tftp_phone(tftp_serve(FILES))
     phone.ask("a.xml")
     phone.send(wire.ack(1))
@@ -221,7 +219,7 @@ def test_duplicate_and_future_acknowledgements_bring_forth_nothing(tftp_serve: C
     assert phone.hears_nothing()
 
 
-def test_a_window_travels_without_acknowledgements_between(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_a_window_travels_without_acknowledgements_between(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     assert phone.ask("a.xml", windowsize=2) == Oack({"windowsize": "2"})
@@ -234,12 +232,12 @@ def test_a_window_travels_without_acknowledgements_between(tftp_serve: Callable,
     assert served.fetch().outcome is FetchOutcome.COMPLETED
 
 
-def test_the_largest_block_is_a_setting(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_the_largest_block_is_a_setting(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve({"a.bin": bytes(20_000)}, largest_blksize=8192)
     assert tftp_phone(served).ask("a.bin", blksize=65464) == Oack({"blksize": "8192"})
 
 
-def test_a_lost_block_is_repeated_before_a_phone_asks_again(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_a_lost_block_is_repeated_before_a_phone_asks_again(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     assert phone.ask("empty") == Data(1, b"")
@@ -251,7 +249,7 @@ def test_a_lost_block_is_repeated_before_a_phone_asks_again(tftp_serve: Callable
     assert 0.2 <= fetch.duration < 1.0
 
 
-def test_a_repeated_request_joins_its_transfer(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_a_repeated_request_joins_its_transfer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     first = phone.ask("a.xml", tsize=0)
@@ -261,7 +259,7 @@ def test_a_repeated_request_joins_its_transfer(tftp_serve: Callable, tftp_phone:
     assert len(served.opened) == 1
 
 
-def test_another_request_from_the_same_port_replaces_the_transfer(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_another_request_from_the_same_port_replaces_the_transfer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     phone.ask("a.xml")
@@ -273,7 +271,7 @@ def test_another_request_from_the_same_port_replaces_the_transfer(tftp_serve: Ca
 
 
 def test_a_phone_with_a_fixed_source_port_fetches_one_file_after_another(
-    tftp_serve: Callable, tftp_phone: Callable
+    tftp_serve: Serve, tftp_phone: MakePhone
 ) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
@@ -285,9 +283,7 @@ def test_a_phone_with_a_fixed_source_port_fetches_one_file_after_another(
     assert [served.fetch().outcome for _ in range(5)] == [FetchOutcome.ABSENT, *[FetchOutcome.COMPLETED] * 4]
 
 
-def test_a_request_never_overtakes_the_last_acknowledgement_before_it(
-    tftp_serve: Callable, tftp_phone: Callable
-) -> None:
+def test_a_request_never_overtakes_the_last_acknowledgement_before_it(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     for name in ["a.xml", "b.xml"] * 50:
@@ -295,7 +291,7 @@ def test_a_request_never_overtakes_the_last_acknowledgement_before_it(
     assert {served.fetch().outcome for _ in range(100)} == {FetchOutcome.COMPLETED}
 
 
-def test_a_stranger_is_told_and_the_transfer_kept(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_a_stranger_is_told_and_the_transfer_kept(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone, stranger = tftp_phone(served), tftp_phone(served)
     phone.ask("a.xml")
@@ -308,7 +304,7 @@ def test_a_stranger_is_told_and_the_transfer_kept(tftp_serve: Callable, tftp_pho
     assert phone.hear() == Data(2, b"a" * 512)
 
 
-def test_the_peers_error_ends_the_transfer(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_the_peers_error_ends_the_transfer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     phone.ask("a.xml")
@@ -316,7 +312,7 @@ def test_the_peers_error_ends_the_transfer(tftp_serve: Callable, tftp_phone: Cal
     assert served.fetch().outcome is FetchOutcome.ABORTED
 
 
-def test_a_write_request_is_refused(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_a_write_request_is_refused(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     phone.send_request(b"\0\2a.xml\0octet\0")
@@ -324,7 +320,7 @@ def test_a_write_request_is_refused(tftp_serve: Callable, tftp_phone: Callable) 
     assert served.fetch().outcome is FetchOutcome.REFUSED
 
 
-def test_netascii_is_translated_and_its_size_is_the_translations(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_netascii_is_translated_and_its_size_is_the_translations(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve({"a.txt": b"one\ntwo\r\n\r"})
     phone = tftp_phone(served)
     assert phone.ask("a.txt", mode="NetASCII", tsize=0) == Oack({"tsize": "14"})
@@ -335,7 +331,7 @@ def test_netascii_is_translated_and_its_size_is_the_translations(tftp_serve: Cal
     assert (fetch.outcome, fetch.size, fetch.acknowledged) == (FetchOutcome.COMPLETED, 14, 14)
 
 
-def test_mail_is_refused(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_mail_is_refused(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     assert tftp_phone(served).ask("a.xml", mode="mail") == Error(
         ErrorCode.ILLEGAL_OPERATION, "only the modes octet and netascii are served"
@@ -343,7 +339,7 @@ def test_mail_is_refused(tftp_serve: Callable, tftp_phone: Callable) -> None:
     assert served.fetch().outcome is FetchOutcome.REFUSED
 
 
-def test_a_disk_that_fails_ends_the_transfer_with_an_error(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_a_disk_that_fails_ends_the_transfer_with_an_error(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     phone.ask("a.xml")
@@ -353,7 +349,7 @@ def test_a_disk_that_fails_ends_the_transfer_with_an_error(tftp_serve: Callable,
     assert served.fetch().outcome is FetchOutcome.CUT
 
 
-def test_a_request_sent_to_everybody_gets_no_answer(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_a_request_sent_to_everybody_gets_no_answer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES, host="0.0.0.0")
     phone = tftp_phone(served, to="127.255.255.255")
     phone.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
@@ -362,7 +358,7 @@ def test_a_request_sent_to_everybody_gets_no_answer(tftp_serve: Callable, tftp_p
     assert served.opened == []
 
 
-def test_over_the_limit_of_one_address_a_request_gets_no_answer(tftp_serve: Callable, tftp_phone: Callable) -> None:
+def test_over_the_limit_of_one_address_a_request_gets_no_answer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phones = [tftp_phone(served) for _ in range(MAX_PER_ADDRESS + 1)]
     for phone in phones[:-1]:

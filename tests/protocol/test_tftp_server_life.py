@@ -5,7 +5,7 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Callable
+from typing import NoReturn
 
 import pytest
 
@@ -14,12 +14,13 @@ from cisisk.provisioning.source import NotServed
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.server import TftpServer
 from cisisk.provisioning.tftp.wire import Data, Error, ErrorCode
+from tests.protocol.conftest import Eventually, MakePhone, Serve
 
 FILES = {"a.xml": b"a" * 1200}
 
 
 class NoFiles:
-    def open(self, name: str, host: str) -> object:
+    def open(self, name: str, host: str) -> NoReturn:
         raise NotServed(name)
 
 
@@ -51,17 +52,18 @@ def test_a_foreign_address_is_the_callers_error() -> None:
         server_on("192.0.2.1", 0)
 
 
-def test_requests_wait_for_the_start(tftp_phone: Callable) -> None:
+def test_requests_wait_for_the_start(tftp_phone: MakePhone) -> None:
     server = server_on("127.0.0.1", 0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
         phone.settimeout(5)
         phone.sendto(wire.read_request("a"), server.address)
-        assert not server.is_alive
+        is_alive = [server.is_alive]
         server.start()
         assert wire.parse(phone.recv(600)) == Error(ErrorCode.NOT_FOUND, "File not found")
-    assert server.is_alive
+    is_alive.append(server.is_alive)
     server.stop(0)
-    assert not server.is_alive
+    is_alive.append(server.is_alive)
+    assert is_alive == [False, True, False]
 
 
 def test_a_server_that_never_started_gives_its_port_back() -> None:
@@ -71,7 +73,7 @@ def test_a_server_that_never_started_gives_its_port_back() -> None:
     server_on("127.0.0.1", server.address[1]).stop(0)
 
 
-def test_the_heart_beats_without_any_traffic(tftp_serve: Callable, eventually: Callable) -> None:
+def test_the_heart_beats_without_any_traffic(tftp_serve: Serve, eventually: Eventually) -> None:
     server = tftp_serve(FILES).server
     eventually(lambda: server.is_alive)
     before = server.heartbeat
@@ -80,7 +82,7 @@ def test_the_heart_beats_without_any_traffic(tftp_serve: Callable, eventually: C
 
 
 def test_a_transfer_under_way_finishes_within_the_grace(
-    tftp_serve: Callable, tftp_phone: Callable, eventually: Callable
+    tftp_serve: Serve, tftp_phone: MakePhone, eventually: Eventually
 ) -> None:
     served = tftp_serve(FILES)
     phone, late = tftp_phone(served), tftp_phone(served)
@@ -111,7 +113,7 @@ def port_is_free(port: int) -> bool:
 
 
 @pytest.mark.parametrize("grace", [0, 0.2])
-def test_a_transfer_that_outlives_the_grace_is_cut(tftp_serve: Callable, tftp_phone: Callable, grace: float) -> None:
+def test_a_transfer_that_outlives_the_grace_is_cut(tftp_serve: Serve, tftp_phone: MakePhone, grace: float) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     phone.ask("a.xml")
@@ -127,7 +129,7 @@ def test_a_transfer_that_outlives_the_grace_is_cut(tftp_serve: Callable, tftp_ph
     assert not served.server.is_alive
 
 
-def test_stopping_without_transfers_does_not_wait(tftp_serve: Callable) -> None:
+def test_stopping_without_transfers_does_not_wait(tftp_serve: Serve) -> None:
     served = tftp_serve(FILES)
     started = time.monotonic()
     served.server.stop(30)
@@ -135,23 +137,26 @@ def test_stopping_without_transfers_does_not_wait(tftp_serve: Callable) -> None:
 
 
 def test_waiting_for_the_grace_does_not_spin(
-    tftp_serve: Callable, tftp_phone: Callable, monkeypatch: pytest.MonkeyPatch
+    tftp_serve: Serve, tftp_phone: MakePhone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served = tftp_serve(FILES)
     tftp_phone(served).ask("a.xml")
     turns: queue.SimpleQueue[float] = queue.SimpleQueue()
     serve = TftpServer._serve_transfers
-    monkeypatch.setattr(
-        TftpServer, "_serve_transfers", lambda self, events, now: (turns.put(now), serve(self, events, now))
-    )
+
+    def counted(self: TftpServer, events: list[tuple[int, int]], now: float) -> bool:
+        turns.put(now)
+        return serve(self, events, now)
+
+    monkeypatch.setattr(TftpServer, "_serve_transfers", counted)
     served.server.stop(0.5)
     assert turns.qsize() < 20
 
 
 def test_a_loop_that_fails_is_seen(
-    tftp_serve: Callable,
-    tftp_phone: Callable,
-    eventually: Callable,
+    tftp_serve: Serve,
+    tftp_phone: MakePhone,
+    eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:

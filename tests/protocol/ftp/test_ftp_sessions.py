@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -281,7 +282,9 @@ def test_a_certificate_that_cannot_be_used_is_told(certificate: tuple[Path, Path
     elif broken == "passphrase":
         key.write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
     with pytest.raises(ConfigurationError, match=r"ftp\.tls_key"):
-        FtpServer(host="127.0.0.1", port=0, door=None, uploads=None, on_fetch=print, certificate=(certificate[0], key))
+        FtpServer(
+            host="127.0.0.1", port=0, door=Mock(), uploads=Mock(), on_fetch=print, certificate=(certificate[0], key)
+        )
 
 
 def test_downloads_are_reported_with_how_they_ended(house: Any, ftp_wire: Callable[..., Any]) -> None:
@@ -370,8 +373,13 @@ def test_the_heart_beats_without_any_traffic(house: Any, eventually: Any) -> Non
 def turns_in_a_while(monkeypatch: pytest.MonkeyPatch) -> int:
     turns: list[float] = []
     turn = Loop.turn
+
+    def counted(loop: Loop, longest: float) -> None:
+        turns.append(longest)
+        turn(loop, longest)
+
     with monkeypatch.context() as patch:
-        patch.setattr(Loop, "turn", lambda loop, longest: turns.append(longest) or turn(loop, longest))
+        patch.setattr(Loop, "turn", counted)
         time.sleep(0.2)  # what must not happen cannot be waited for
     return len(turns)
 
@@ -453,12 +461,12 @@ def test_an_upload_that_outlives_the_grace_leaves_nothing(house: Any, ftp_wire: 
 
 
 def test_a_server_that_never_started_gives_its_port_back() -> None:
-    made = FtpServer(host="127.0.0.1", port=0, door=None, uploads=None, on_fetch=print)
+    made = FtpServer(host="127.0.0.1", port=0, door=Mock(), uploads=Mock(), on_fetch=print)
     with pytest.raises(OSError, match="in use"):
-        FtpServer(host="127.0.0.1", port=made.address[1], door=None, uploads=None, on_fetch=print)
+        FtpServer(host="127.0.0.1", port=made.address[1], door=Mock(), uploads=Mock(), on_fetch=print)
     made.stop(0)
     made.stop(0)
-    again = FtpServer(host="127.0.0.1", port=made.address[1], door=None, uploads=None, on_fetch=print)
+    again = FtpServer(host="127.0.0.1", port=made.address[1], door=Mock(), uploads=Mock(), on_fetch=print)
     again.stop(0)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from cisisk.provisioning.ftp import session
+from cisisk.provisioning.ftp.data import DataConnection, PassivePort
 
 PASSWORD = "correct horse"
 OLD, NEW = b"o" * 40_000, os.urandom(200_000)
@@ -156,7 +156,7 @@ def test_a_client_that_is_killed_leaves_nothing(house: Any, tmp_path: Path, even
     put(house, "a.raw", OLD)
     (tmp_path / "new").write_bytes(NEW)
     for percent in TENTHS:
-        command = ["curl", "-sS", "--limit-rate", "1M", "--user", f"admin:{PASSWORD}", "-T", tmp_path / "new"]
+        command = ["curl", "-sS", "--limit-rate", "1M", "--user", f"admin:{PASSWORD}", "-T", str(tmp_path / "new")]
         client = subprocess.Popen([*command, f"ftp://127.0.0.1:{house.port}/a.raw"], stderr=subprocess.DEVNULL)
         eventually(partial(is_staged, house, len(NEW) * percent // 100))
         client.kill()
@@ -183,7 +183,12 @@ def test_nothing_is_served_before_the_end_and_the_answer_comes_after_it(
 ) -> None:
     put(house, NAME, OLD_CONFIG)
     being_judged, may_go_on = threading.Event(), threading.Event()
-    house.before_put = lambda: being_judged.set() or may_go_on.wait(5)
+
+    def wait() -> None:
+        being_judged.set()
+        may_go_on.wait(5)
+
+    house.before_put = wait
     wire, other = ftp_wire(house), ftp_wire(house)
     data = wire.data()
     wire.say(f"STOR {NAME}", "1")
@@ -349,7 +354,7 @@ def test_an_upload_cannot_be_resumed(house: Any, ftp_wire: Callable[..., Any]) -
 def test_an_upload_that_nobody_connects_for_is_given_up(
     ftp_house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session.PassivePort, "timeout", 0.05)
+    monkeypatch.setattr(PassivePort, "timeout", 0.05)
     house = ftp_house()
     wire = ftp_wire(house)
     wire.say("EPSV", "229")
@@ -361,7 +366,7 @@ def test_an_upload_that_nobody_connects_for_is_given_up(
 def test_an_upload_that_stands_still_is_given_up(
     ftp_house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session.DataConnection, "timeout", 0.1)
+    monkeypatch.setattr(DataConnection, "timeout", 0.1)
     house = ftp_house()
     wire = ftp_wire(house)
     data = wire.data()

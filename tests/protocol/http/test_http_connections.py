@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Callable
 from hashlib import sha256
+from typing import cast
 
 import pytest
 
@@ -264,7 +265,8 @@ def test_the_server_pauses_when_the_system_has_no_descriptor_left(
             raise OSError(24, "Too many open files")
 
     listeners = dict(served.server._listeners)
-    served.do(lambda: served.server._listeners.update(dict.fromkeys(listeners, Exhausted())))
+    exhausted = dict.fromkeys(listeners, cast("socket.socket", Exhausted()))
+    served.do(lambda: served.server._listeners.update(exhausted))
     client = http_client(served)
     eventually(lambda: not served.server.is_serving)
     served.do(lambda: served.server._listeners.update(listeners))
