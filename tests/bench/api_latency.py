@@ -1,4 +1,4 @@
-"""How long the API takes while phones fetch firmware: ``python tests/bench/api_latency.py``.
+"""How long the API takes while phones fetch firmware: ``python -m tests.bench.api_latency``.
 
 Starts the whole appliance and asks its API, over one kept connection and with a pause after each answer, first while
 nothing else happens and then during a storm; what is printed are the median and the 99th percentile of both, and how
@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import storms
+from tests.bench import storms
 
 PASSWORD = "only for this measurement"
 """Of an account that lives as long as the measurement."""
@@ -110,7 +110,9 @@ class Asking:
 
     def __init__(self, port: int, token: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "--ask", str(port), token], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-m", "tests.bench.api_latency", "--ask", str(port), token],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         os.sched_setaffinity(self._process.pid, storms.core(storms.LOAD_CORE))
         assert self._process.stdout

@@ -16,11 +16,10 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from uuid import uuid4
 
-import storms
-
 from cisisk.identity.passwords import PIN as PIN_COST
 from cisisk.identity.passwords import Cost, Passwords
 from cisisk.store import migrations
+from tests.bench import storms
 
 PIN, WRONG_PIN = "2468", "8642"
 MODEL = "CP-8845"

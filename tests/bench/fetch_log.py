@@ -1,4 +1,4 @@
-"""What the fetch log costs: ``python tests/bench/fetch_log.py``.
+"""What the fetch log costs: ``python -m tests.bench.fetch_log``.
 
 Fetches of a boot storm go through the fetch log as they do in the appliance, in batches, into a database on the disk;
 and the same rows go into an equal table with nothing but ``executemany``, in a database beside it. Both in turn,

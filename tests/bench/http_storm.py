@@ -1,4 +1,4 @@
-"""Files over HTTP, beside nginx: ``python tests/bench/http_storm.py``.
+"""Files over HTTP, beside nginx: ``python -m tests.bench.http_storm``.
 
 Starts Cisisk, its HTTP server without the rest, and nginx (one worker, sendfile, the same directory), and loads them in
 turn with wrk, several times over, so that a busy minute of the machine meets each of them. What is printed are medians,
@@ -156,7 +156,7 @@ def commands(workshop: Path, root: Path) -> dict[str, tuple[list[str], int]]:
     config.write_text(CISISK.format(workshop=workshop, root=root, port=ports[0]))
     found = {
         "cisisk": ([sys.executable, "-m", "cisisk", "serve", "--config", str(config)], ports[0]),
-        "engine": ([sys.executable, str(Path(__file__)), "--engine-on", str(ports[1]), str(root)], ports[1]),
+        "engine": ([sys.executable, "-m", "tests.bench.http_storm", "--engine-on", str(ports[1]), str(root)], ports[1]),
     }
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if nginx is None:

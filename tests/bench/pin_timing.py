@@ -1,4 +1,4 @@
-"""Whether a refused login tells why: ``python tests/bench/pin_timing.py``.
+"""Whether a refused login tells why: ``python -m tests.bench.pin_timing``.
 
 Starts the whole appliance and sends wrong logins over HTTP: of users that do not exist, of users without a PIN, and of
 users with another PIN. Each phone of a large inventory sends one of each kind, in an order that is drawn, so that no
@@ -21,10 +21,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import desks
-from desks import Browser, Desk
-
 from cisisk.identity.passwords import PASSWORD, PIN
+from tests.bench import desks
+from tests.bench.desks import Browser, Desk
 
 PHONES = 2000
 UNKNOWN, NO_PIN, WRONG = "unknown user", "user without PIN", "wrong PIN"

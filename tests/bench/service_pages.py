@@ -1,4 +1,4 @@
-"""How long the phones' pages take while people log in: ``python tests/bench/service_pages.py``.
+"""How long the phones' pages take while people log in: ``python -m tests.bench.service_pages``.
 
 Starts the whole appliance. 500 phones have each just switched to a profile and cannot be restarted, so that they show
 the page that looks by itself how far the switch is, every five seconds; each asks for a static page of similar size in
@@ -21,9 +21,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import desks
-import storms
-from desks import Browser, Desk
+from tests.bench import desks, storms
+from tests.bench.desks import Browser, Desk
 
 IDLING, INTERVAL = 500, 5.0
 """Phones that show a page with Refresh, and after how many seconds each of them asks for it again."""

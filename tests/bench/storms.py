@@ -1,4 +1,4 @@
-"""The boot storms of TFTP servers, side by side: ``python tests/bench/storms.py``.
+"""The boot storms of TFTP servers, side by side: ``python -m tests.bench.storms``.
 
 Starts Cisisk, its TFTP engine without the rest, and what is installed of tftpd-hpa, atftpd and dnsmasq (as TFTP only),
 beside a minimal server in C (``floor.c``) that shows what the kernel allows. All run the same storms in turn, several
@@ -44,7 +44,14 @@ BUSY = 0.7
 """Of its core: a load that takes more than that may itself be what sets the pace."""
 
 ATFTPD = ("--daemon", "--no-fork", "--maxthread", "4000")
-DNSMASQ = ("-k", "--port=0", "--enable-tftp", "--bind-interfaces", "--conf-file=/dev/null", "--pid-file=")
+DNSMASQ: tuple[str, ...] = (
+    "-k",
+    "--port=0",
+    "--enable-tftp",
+    "--bind-interfaces",
+    "--conf-file=/dev/null",
+    "--pid-file=",
+)
 DNSMASQ += ("--user=root", "--tftp-max=4000")
 """As a service for many phones, not as it is shipped (50 transfers)."""
 
@@ -54,7 +61,7 @@ class Storm:
     """What is asked for, and what is counted: transfers, or megabytes when ``counts_bytes``."""
 
     name: str
-    load: dict[str, float]
+    load: dict[str, int]
     counts_bytes: bool = False
 
 
@@ -155,7 +162,7 @@ def commands(workshop: Path, root: Path) -> dict[str, tuple[list[str], tuple[str
     port = free_port()
     found["cisisk"] = appliance(settings(workshop, root, port)), port
     port = free_port()
-    found["engine"] = [sys.executable, str(Path(__file__)), "--engine-on", str(port[1]), str(root)], port
+    found["engine"] = [sys.executable, "-m", "tests.bench.storms", "--engine-on", str(port[1]), str(root)], port
     port = free_port()
     if compiled(HERE / "floor.c", workshop / "floor"):
         found[FLOOR] = [str(workshop / "floor"), port[0], str(port[1]), str(root)], port

@@ -1,4 +1,4 @@
-"""How long a switch takes until the phone is told to restart: ``python tests/bench/switches.py``.
+"""How long a switch takes until the phone is told to restart: ``python -m tests.bench.switches``.
 
 Starts the whole appliance with a thousand phones in its inventory, each of which is served a config, and switches them
 through the API, another phone each time, over kept connections: one after the other, then 64 at once. A phone is a 7940
@@ -38,10 +38,8 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Self
 
-import api_latency
-import storms
-
 import cisisk
+from tests.bench import api_latency, storms
 
 AT_ONCE = (1, 64)
 MOST_P50, LEAST_RATE = 4.0, 0.4
@@ -293,7 +291,7 @@ class Site:
 
 def floor_of(directory: Path, count: int, at_once: int) -> Pass:
     """The floor, in a process on the appliance's core."""
-    command = [sys.executable, __file__, "--floor-in", str(directory), str(count), str(at_once)]
+    command = [sys.executable, "-m", "tests.bench.switches", "--floor-in", str(directory), str(count), str(at_once)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         os.sched_setaffinity(process.pid, storms.core(storms.SERVER_CORE))
         out, _ = process.communicate()
