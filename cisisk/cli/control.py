@@ -1,4 +1,7 @@
-"""The way of a command to the store: the running service if there is one, for only one process may write."""
+"""A command's connection to the API: to the running service, or to the store without a service.
+
+Only one process may write to the store.
+"""
 
 import sys
 from collections.abc import AsyncIterator
@@ -11,27 +14,33 @@ from cisisk.appliance import appliance
 from cisisk.config import Settings
 from cisisk.model.errors import CisiskError
 
-_SECONDS = 30
-"""For one answer: hashing a password on a busy box is the longest of them."""
+_TIMEOUT_SECONDS = 30
+"""Timeout of a response: hashing a password on a busy machine takes longest."""
 
 
 class Refused(CisiskError):
-    """The service said no."""
+    """The service refused or did not answer the request."""
 
 
-class Control:
-    """The API over the control socket."""
+class ControlClient:
+    """A client of the API over the control socket."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
 
     async def call(
-        self, method: str, path: str, body: dict[str, Any] | None = None, *, seconds: float = _SECONDS
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, seconds: float = _TIMEOUT_SECONDS
     ) -> Any:
-        """The data that an operation answers within so many seconds.
+        """Call an operation and return the ``data`` of its response.
+
+        Args:
+            method: HTTP method.
+            path: path below ``/api/v1``.
+            body: JSON object to send.
+            seconds: timeout.
 
         Raises:
-            Refused: it failed; the text says why.
+            Refused: the operation failed; the text is the reason.
         """
         try:
             timeout = aiohttp.ClientTimeout(total=seconds)
@@ -39,7 +48,9 @@ class Control:
             async with self._session.request(method, url, json=body, timeout=timeout) as response:
                 answer = await response.json()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Refused("the service stopped answering; it is not known whether it did this") from error
+            raise Refused(
+                "The service stopped responding, so the result is unknown. Check the log and the result, then try again"
+            ) from error
         if not answer["success"]:
             fields = answer["error"].get("fields", {})
             reasons = [f"{name}: {'; '.join(texts)}" for name, texts in fields.items()]
@@ -48,24 +59,24 @@ class Control:
 
 
 @asynccontextmanager
-async def control(settings: Settings) -> AsyncIterator[Control]:
-    """A way to the store.
+async def connect(settings: Settings) -> AsyncIterator[ControlClient]:
+    """Connect to the running service, or open the store without one.
 
     Raises:
-        StartRefused: no service runs, and the store cannot be opened either.
-        Refused: a service runs and does not answer.
+        StartRefused: no service is running and the store cannot be opened.
+        Refused: a service is running and does not answer.
     """
     connector = aiohttp.UnixConnector(str(settings.data.dir / appliance.CONTROL_SOCKET))
-    timeout = aiohttp.ClientTimeout(total=_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, timeout=timeout))
         if not await _answers(session):
-            alone = await stack.enter_async_context(appliance.control_only(settings))
-            if alone.new_admin_password:
-                print(  # noqa: T201 -- shown once, to the person who opens an empty store
-                    f"The superadmin 'admin' was created with the password {alone.new_admin_password}", file=sys.stderr
+            own_api = await stack.enter_async_context(appliance.control_only(settings))
+            if own_api.new_admin_password:
+                print(  # noqa: T201 -- shown only once and not logged
+                    f"The superadmin 'admin' was created with the password {own_api.new_admin_password}", file=sys.stderr
                 )
-        yield Control(session)
+        yield ControlClient(session)
 
 
 async def _answers(session: aiohttp.ClientSession) -> bool:
@@ -73,6 +84,8 @@ async def _answers(session: aiohttp.ClientSession) -> bool:
         async with session.get("http://cisisk/api/v1/hello"):
             return True
     except TimeoutError as error:
-        raise Refused(f"the service runs, but has not answered within {_SECONDS} s. Its log may tell why") from error
+        raise Refused(
+            f"The service is running but did not answer within {_TIMEOUT_SECONDS} s. Check its log for the cause"
+        ) from error
     except aiohttp.ClientError:
         return False

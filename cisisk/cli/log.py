@@ -1,4 +1,4 @@
-"""The log on standard error, as text or as one JSON object a line."""
+"""Logging to standard error, as text or as one JSON object per line."""
 
 import json
 import logging
@@ -17,9 +17,9 @@ class _Json(logging.Formatter):
 
 
 def configure(settings: LogSettings) -> None:
-    """Send the log of the whole process to standard error."""
+    """Configure the logging of the process."""
     handler = logging.StreamHandler(sys.stderr)
-    # systemd and Docker put a time before each line themselves.
+    # No time: systemd and Docker add it.
     handler.setFormatter(
         _Json() if settings.format == "json" else logging.Formatter("%(levelname)s %(name)s: %(message)s")
     )

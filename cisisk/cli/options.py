@@ -1,4 +1,4 @@
-"""Options that commands share."""
+"""Options shared by several commands."""
 
 import argparse
 from pathlib import Path
@@ -7,11 +7,11 @@ from cisisk import config
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
-    """``--config FILE``."""
+    """Add ``--config FILE`` to ``parser``."""
     searched = ", ".join(str(path) for path in config.SEARCHED)
-    parser.add_argument("--config", type=Path, metavar="FILE", help=f"the configuration (default: first of {searched})")
+    parser.add_argument("--config", type=Path, metavar="FILE", help=f"configuration file (default: the first of {searched})")
 
 
 def load_settings(arguments: argparse.Namespace) -> config.Settings:
-    """The settings that the options name. Raises ConfigurationError."""
+    """Return the settings of the file in ``--config``. Raises ConfigurationError."""
     return config.load(arguments.config)

@@ -15,18 +15,18 @@ from cisisk.config import Settings
 log = logging.getLogger(__name__)
 
 SUPERVISION_SECONDS = 1.0
-"""Between two looks at the parts when the service manager does not ask more often."""
+"""Interval of the health checks, unless the service manager's watchdog is faster."""
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe the command."""
+    """Add the parser of the command to ``commands``."""
     parser = commands.add_parser("serve", help="run the appliance", description=__doc__)
     add_config(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the appliance; 0 after an orderly stop, 1 when a part of it died."""
+    """Run the appliance. Return 0 after a clean stop, 1 if a part failed."""
     settings = load_settings(arguments)
     logs.configure(settings.log)
     process.configure_malloc()
@@ -42,38 +42,38 @@ async def _serve(settings: Settings) -> int:
         _announce(running)
         notify("READY=1")
         stopped = asyncio.create_task(stop.wait(), name="signal")
-        dead = asyncio.create_task(_supervise(running), name="supervision")
-        await asyncio.wait({stopped, dead}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (stopped, dead):
+        failed = asyncio.create_task(_supervise(running), name="supervision")
+        await asyncio.wait({stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (stopped, failed):
             task.cancel()
-        for ended in await asyncio.gather(stopped, dead, return_exceptions=True):
-            if isinstance(ended, Exception):
-                log.critical("the supervision has failed: stopping", exc_info=ended)
+        for result in await asyncio.gather(stopped, failed, return_exceptions=True):
+            if isinstance(result, Exception):
+                log.critical("supervision failed, stopping", exc_info=result)
         notify("STOPPING=1")
     return 0 if stop.is_set() else 1
 
 
 def _announce(running: Appliance) -> None:
     if running.new_admin_password:
-        # Not through the log: its handlers may send it elsewhere.
-        print(  # noqa: T201 -- shown once, to the person who starts Cisisk for the first time
+        # Not through logging, which may send it to other systems.
+        print(  # noqa: T201 -- shown only once and not logged
             f"The superadmin 'admin' was created with the password {running.new_admin_password}\n"
-            "It is shown only this once. Change it with: cisisk user passwd admin",
+            "It is not shown again. Change it with: cisisk user passwd admin",
             flush=True,
         )
     tftp = "{}:{}".format(*running.tftp_address) if running.tftp_address else "off"
     ftp = "{}:{}".format(*running.ftp_address) if running.ftp_address else "off"
     http = "{}:{}".format(*running.provisioning_http_address) if running.provisioning_http_address else "off"
-    log.info("API %s/api/docs, phone services %s", running.api_url, running.phones_url)
-    log.info("TFTP %s, provisioning over HTTP %s, FTP %s", tftp, http, ftp)
+    log.info("serving API docs=%s/api/docs phone_services=%s", running.api_url, running.phones_url)
+    log.info("serving files tftp=%s http=%s ftp=%s", tftp, http, ftp)
 
 
 async def _supervise(running: Appliance) -> None:
-    """Feed the watchdog while all is well; return when a part has died, so that the service manager starts us anew."""
+    """Notify the watchdog while all parts run. Return when a part has failed, for a restart by the service manager."""
     interval = watchdog_interval()
     while True:
         if dead := running.health.dead_part():
-            log.critical("the %s has died or stands still: stopping", dead)
+            log.critical("part failed or hangs, stopping part=%r", dead)
             return
         if interval is not None and await running.health.database_answers():
             notify("WATCHDOG=1")

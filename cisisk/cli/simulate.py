@@ -1,4 +1,4 @@
-"""``cisisk simulate``: phones in software that boot from any provisioning server and obey it."""
+"""``cisisk simulate``: simulated phones that boot from a provisioning server."""
 
 import argparse
 import asyncio
@@ -13,26 +13,26 @@ from cisisk.simulator.phone import SimulatedPhone
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe the command."""
+    """Add the parser of the command to ``commands``."""
     parser = commands.add_parser("simulate", help="run simulated phones against a server", description=__doc__)
-    parser.add_argument("model", choices=sorted(MODELS), help="what all of them are")
-    parser.add_argument("--server", default="127.0.0.1", metavar="ADDRESS", help="of the server (default: %(default)s)")
-    parser.add_argument("--count", type=int, default=1, metavar="N", help="how many (default: 1)")
-    parser.add_argument("--first-mac", default="00:11:22:00:00:01", metavar="MAC", help="counted up from there")
+    parser.add_argument("model", choices=sorted(MODELS), help="model of all phones")
+    parser.add_argument("--server", default="127.0.0.1", metavar="ADDRESS", help="address of the server (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=1, metavar="N", help="number of phones (default: 1)")
+    parser.add_argument("--first-mac", default="00:11:22:00:00:01", metavar="MAC", help="MAC address of the first phone (default: %(default)s)")
     parser.add_argument(
         "--network",
         default="127.0.2.0/24",
-        help="whose addresses they take; this machine must have them (default: %(default)s)",
+        help="network of the phones; its addresses must exist on this machine (default: %(default)s)",
     )
-    parser.add_argument("--tftp-port", type=int, default=69, metavar="PORT", help="of the server (default: 69)")
-    parser.add_argument("--http-port", type=int, default=6970, metavar="PORT", help="of the server (default: 6970)")
-    parser.add_argument("--web-port", type=int, default=80, metavar="PORT", help="of the phones (default: 80)")
-    parser.add_argument("--once", action="store_true", help="end after the first boots; 1 if one got no config")
+    parser.add_argument("--tftp-port", type=int, default=69, metavar="PORT", help="TFTP port of the server (default: 69)")
+    parser.add_argument("--http-port", type=int, default=6970, metavar="PORT", help="HTTP port of the server (default: 6970)")
+    parser.add_argument("--web-port", type=int, default=80, metavar="PORT", help="web server port of the phones (default: 80)")
+    parser.add_argument("--once", action="store_true", help="exit after the first boots, with status 1 if a phone got no config")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the phones until interrupted, or through one boot each."""
+    """Run the phones until interrupted; with ``--once``, for one boot each."""
     return asyncio.run(_run(arguments))
 
 
@@ -46,14 +46,16 @@ async def _run(arguments: argparse.Namespace) -> int:
         tftp_port=arguments.tftp_port,
         http_port=arguments.http_port,
         web_port=arguments.web_port,
-        on_event=_tell,
+        on_event=_print_event,
     )
     try:
         async with Fleet(phones):
             if not arguments.once:
                 await _interrupted()
     except* OSError as errors:
-        raise Invalid(f"the phones cannot run here: {errors.exceptions[0]}") from errors
+        raise Invalid(
+            f"The phones cannot start: {errors.exceptions[0]}. Choose another --network or --web-port"
+        ) from errors
     if arguments.once and any(phone.boots[-1].outcome is not BootOutcome.CONFIGURED for phone in phones):
         return 1
     return 0
@@ -66,5 +68,5 @@ async def _interrupted() -> None:
     await stop.wait()
 
 
-def _tell(phone: SimulatedPhone, text: str) -> None:
-    print(f"{phone.device_name} ({phone.model.product}, {phone.address}) {text}", flush=True)  # noqa: T201 -- its purpose
+def _print_event(phone: SimulatedPhone, text: str) -> None:
+    print(f"{phone.device_name} ({phone.model.product}, {phone.address}) {text}", flush=True)  # noqa: T201 -- output

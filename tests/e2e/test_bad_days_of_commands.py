@@ -15,7 +15,7 @@ from cisisk.api.health import Health
 from cisisk.appliance import appliance
 from cisisk.appliance.appliance import Appliance
 from cisisk.cli import control, main
-from cisisk.cli.demo import story
+from cisisk.cli.demo import scenario
 from cisisk.cli.demo.client import DemoClient
 from cisisk.cli.serve import _serve
 from cisisk.fetches.tracker import FetchTracker
@@ -91,7 +91,7 @@ async def test_the_service_ends_with_an_error_when_what_runs_in_its_background_d
     monkeypatch.setattr(FetchTracker, "run", die)
     async with asyncio.timeout(SECONDS):
         assert await _serve(settings_for(tmp_path)) == 1
-    assert "the record of fetches has died" in caplog.text
+    assert "part='record of fetches'" in caplog.text
     assert "RuntimeError: broken" in caplog.text
 
 
@@ -102,12 +102,12 @@ def test_a_service_that_hangs_is_told(
     data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CISISK_DATA__DIR", str(data))
-    monkeypatch.setattr(control, "_SECONDS", 0.1)
+    monkeypatch.setattr(control, "_TIMEOUT_SECONDS", 0.1)
     with socket.socket(socket.AF_UNIX) as hung:
         hung.bind(str(data / appliance.CONTROL_SOCKET))
         hung.listen()
         assert main(["user", "list"]) == 1
-    assert "the service runs, but has not answered within 0.1 s" in capsys.readouterr().err
+    assert "The service is running but did not answer within 0.1 s" in capsys.readouterr().err
 
 
 def test_the_socket_of_a_service_that_died_is_no_obstacle(tmp_path: Path, data: Path) -> None:
@@ -165,8 +165,8 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind(tmp_path: Path, number
 async def test_the_phones_of_two_demos_do_not_want_the_same_source_port() -> None:
     running = Appliance(Health(None, None), None, tftp_address=("127.0.0.1", 69))  # type: ignore[arg-type]  # not asked
     async with DemoClient("http://127.0.0.1") as client:
-        phones = story.Story(running, client, 80)._phones
-    assert [phone._uplink.source_port for phone in phones] == [0, 0]
+        phones = scenario.Scenario(running, client, 80)._phones
+    assert [phone._network.source_port for phone in phones] == [0, 0]
 
 
 def test_a_demo_that_has_no_place_for_its_phones_says_so(
@@ -174,9 +174,9 @@ def test_a_demo_that_has_no_place_for_its_phones_says_so(
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)
     with socket.socket() as other:
-        other.bind((story._PHONES[0][2], 0))
+        other.bind((scenario._PHONES[0][2], 0))
         other.listen()
         monkeypatch.setattr("cisisk.cli.demo._free_port", lambda: other.getsockname()[1])
         assert main(["demo", "--once"]) == 1
     signal.signal(signal.SIGTERM, before)
-    assert "cisisk: the demo cannot run here: " in capsys.readouterr().err
+    assert "cisisk: The demo cannot start on this machine: " in capsys.readouterr().err

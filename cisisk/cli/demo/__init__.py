@@ -1,4 +1,4 @@
-"""``cisisk demo``: the appliance with simulated phones on loopback, and one switch told line by line."""
+"""``cisisk demo``: the appliance with simulated phones on the loopback network, and switches step by step."""
 
 import argparse
 import asyncio
@@ -13,40 +13,40 @@ from cisisk.appliance import appliance
 from cisisk.appliance.appliance import Appliance
 from cisisk.cli import log as logs
 from cisisk.cli.demo.client import DemoClient, DemoFailed
-from cisisk.cli.demo.story import Story
+from cisisk.cli.demo.scenario import Scenario
 from cisisk.config import LogSettings, Settings, build
 
 SERVER = "127.0.0.1"
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Describe the command."""
-    parser = commands.add_parser("demo", help="see a switch from end to end on this machine", description=__doc__)
-    parser.add_argument("--once", action="store_true", help="end after the story; 1 if a step of it failed")
+    """Add the parser of the command to ``commands``."""
+    parser = commands.add_parser("demo", help="show switches with simulated phones on this machine", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="exit after the last step, with status 1 if a step failed")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Tell the story; then stay up until interrupted, unless told otherwise."""
+    """Run the demo, then keep serving until interrupted unless ``--once`` is given."""
     logs.configure(LogSettings(level="warning"))
-    # Ended by either signal, it leaves nothing behind.
+    # Handle SIGTERM like SIGINT, so that both remove the temporary directory.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         with tempfile.TemporaryDirectory(prefix="cisisk-demo-") as directory:
-            return asyncio.run(_demo(_settings(Path(directory)), stays=not arguments.once))
+            return asyncio.run(_demo(_settings(Path(directory)), keeps_running=not arguments.once))
     except OSError as error:
-        raise DemoFailed(f"the demo cannot run here: {error}") from error
+        raise DemoFailed(f"The demo cannot start on this machine: {error}") from error
 
 
 def _settings(directory: Path) -> Settings:
-    """Loopback and unprivileged ports; nothing of this machine's own configuration."""
+    """Return settings with loopback addresses and unprivileged ports, independent of the machine's configuration."""
     tables = {
         "server": {"host": SERVER, "port": 0, "public_url": f"http://{SERVER}", "environment": "demo"},
         "data": {"dir": str(directory)},
         "tftp": {"host": SERVER, "port": 0},
         "provisioning_http": {"host": SERVER, "port": 0},
         "ftp": {"host": SERVER, "port": 0},
-        # On each simulated phone's own address.
+        # The same port on the address of each simulated phone.
         "phone_http": {"port": _free_port()},
     }
     return build(tables, {})
@@ -58,23 +58,23 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def _demo(settings: Settings, *, stays: bool) -> int:
+async def _demo(settings: Settings, *, keeps_running: bool) -> int:
     password = secrets.token_urlsafe(9)
     os.environ["CISISK_ADMIN_PASSWORD"] = password
     async with appliance.running(settings) as running, DemoClient(running.api_url) as client:
         await client.log_in("admin", password)
-        async with Story(running, client, settings.phone_http.port) as story:
-            is_true = await story.tell()
-            if stays:
-                _say_where(running, password)
+        async with Scenario(running, client, settings.phone_http.port) as scenario:
+            succeeded = await scenario.run()
+            if keeps_running:
+                _print_access(running, password)
                 await _interrupted()
-    return 0 if is_true else 1
+    return 0 if succeeded else 1
 
 
-def _say_where(running: Appliance, password: str) -> None:
+def _print_access(running: Appliance, password: str) -> None:
     host, port = running.tftp_address or ("", 0)
-    print(  # noqa: T201 -- what the command is for
-        f"\nStill running, until you press Ctrl-C:\n"
+    print(  # noqa: T201 -- output of the command
+        f"\nThe demo keeps running. Press Ctrl-C to stop it.\n"
         f"  API       {running.api_url}/api/v1\n"
         f"  docs      {running.api_url}/api/docs\n"
         f"  log in    admin / {password}\n"

@@ -1,4 +1,4 @@
-"""The demo's way to the API: the public one, as any client has it."""
+"""A client of the public API for the demo."""
 
 from typing import Any, Self
 
@@ -8,11 +8,11 @@ from cisisk.model.errors import CisiskError
 
 
 class DemoFailed(CisiskError):
-    """The API refused something that the story needs."""
+    """The demo cannot start, or the API refused a request of the demo."""
 
 
 class DemoClient:
-    """A client of the API at ``url``; use as an async context manager."""
+    """A client of the API at ``url``, as an async context manager."""
 
     def __init__(self, url: str) -> None:
         self._base = f"{url}/api/v1"
@@ -26,20 +26,20 @@ class DemoClient:
         await self._session.close()
 
     async def log_in(self, username: str, password: str) -> None:
-        """Let every later call carry this user's token."""
+        """Log in; later calls use the access token."""
         login = await self.post("/auth/login", {"username": username, "password": password})
         self._headers = {"Authorization": f"Bearer {login['accessToken']}"}
 
     async def post(self, path: str, body: dict[str, Any]) -> Any:
-        """The data of the answer. Raises DemoFailed."""
+        """Return the ``data`` of the response. Raises DemoFailed."""
         return await self._call("POST", path, body)
 
     async def get(self, path: str) -> Any:
-        """The data of the answer. Raises DemoFailed."""
+        """Return the ``data`` of the response. Raises DemoFailed."""
         return await self._call("GET", path, None)
 
     async def get_raw(self, path: str) -> bytes:
-        """The body of an answer that is no JSON. Raises DemoFailed."""
+        """Return the body of a response that is not JSON. Raises DemoFailed."""
         async with self._session.get(self._base + path, headers=self._headers) as response:
             if response.status != 200:
                 raise DemoFailed(f"GET {path}: {await response.text()}")

@@ -1,4 +1,4 @@
-"""The story of the demo: two people, two phones, and what is seen of each switch."""
+"""The steps of the demo: two users and two phones, with checks of each switch."""
 
 import asyncio
 import hashlib
@@ -17,15 +17,15 @@ from cisisk.simulator.phone import SimulatedPhone
 from cisisk.simulator.tftp_client import Patience
 from cisisk.simulator.timing import Timing
 
-SECONDS = 20.0
-"""For one thing to happen; each takes about one."""
+TIMEOUT_SECONDS = 20.0
+"""Timeout of one step; a step takes about one second."""
 _TIMING = Timing(tftp=Patience(interval=1.0, retries=3), offline=0.5, boot_pause=1.0)
-"""A phone that restarts faster than a real one, which takes half a minute."""
+"""Shorter restarts than those of a real phone, which take half a minute."""
 _PHONES = (("00:11:22:33:44:01", "7942", "127.0.2.1"), ("00:11:22:33:44:02", "7965", "127.0.2.2"))
 
 
-class Story:
-    """Tells it, and keeps its phones running while the context is open."""
+class Scenario:
+    """The steps of the demo. The phones run while the context is open."""
 
     def __init__(self, running: Appliance, client: DemoClient, web_port: int) -> None:
         server, tftp_port = running.tftp_address or ("", 0)
@@ -41,14 +41,14 @@ class Story:
                 tftp_port=tftp_port,
                 http_port=http_port,
                 web_port=web_port,
-                # Not the model's own, which the phones of another demo may be using.
+                # The port of the model may be in use by another demo.
                 source_port=0,
                 timing=_TIMING,
             )
             for mac, model, address in _PHONES
         ]
         self._powered = AsyncExitStack()
-        self._is_true = True
+        self._succeeded = True
 
     async def __aenter__(self) -> Self:
         return self
@@ -56,8 +56,8 @@ class Story:
     async def __aexit__(self, *exc_info: object) -> None:
         await self._powered.aclose()
 
-    async def tell(self) -> bool:
-        """Tell it from the beginning; whether every step of it came true."""
+    async def run(self) -> bool:
+        """Run all steps. Return whether every check succeeded."""
         anna = await self._profile_of("Anna", "201")
         ben = await self._profile_of("Ben", "305")
         reception, lobby = self._phones
@@ -66,16 +66,16 @@ class Story:
                 "/phones", {"mac": str(phone.mac), "model": phone.model.product, "name": place, "software": "SIP"}
             )
             self._say(f"{place} has a {phone.model.product}, {phone.mac}")
-        self._say("\nAnna's profile is put on both before they are plugged in; then they boot")
+        self._say("\nBoth phones get Anna's profile, then they are plugged in and boot")
         await self._prepare(reception, anna)
         await self._prepare(lobby, anna)
-        self._say(f"\nBen logs in at the reception: switch {reception.mac} to his profile")
+        self._say(f"\nBen works at the reception: switch {reception.mac} to his profile")
         await self._switch(reception, ben)
         self._say(
-            f"\nHe goes on to the lobby, whose phone restarts another way: switch {lobby.mac} to the same profile"
+            f"\nBen moves to the lobby, whose phone uses another restart method: switch {lobby.mac} to his profile"
         )
         await self._switch(lobby, ben)
-        return self._is_true
+        return self._succeeded
 
     async def _profile_of(self, name: str, extension: str) -> dict[str, Any]:
         user = await self._client.post(
@@ -102,7 +102,7 @@ class Story:
         return profile
 
     async def _prepare(self, phone: SimulatedPhone, profile: dict[str, Any]) -> None:
-        """Before it is plugged in for the first time."""
+        """Switch a phone to a profile before its first boot, then power it on."""
         switch = await self._client.post(
             "/phone-profiles/switch", {"profile_uuid": profile["uuid"], "mac": str(phone.mac)}
         )
@@ -118,7 +118,7 @@ class Story:
         self._check(
             f"config written: {phone.mac.config_name}, sha256 {served[:16]}...", is_true=served == switch["sha256"]
         )
-        self._check("session cleared: the page on the screen is closed", is_true=phone.open_page is None)
+        self._check("session cleared: the page on the screen was closed", is_true=phone.open_page is None)
         deployment = await self._client.get(f"/deployments/{switch['deployment']}")
         accepted = switch["restart"] == RESTART_OK
         outcome = f"accepted by {deployment['restart_method']}" if accepted else switch["restart"]
@@ -127,20 +127,20 @@ class Story:
 
     async def _expect_fetch(self, phone: SimulatedPhone, switch: dict[str, Any]) -> None:
         try:
-            await phone.wait_for_config(switch["sha256"], SECONDS)
+            await phone.wait_for_config(switch["sha256"], TIMEOUT_SECONDS)
             deployment = await self._fetched(switch["deployment"])
         except TimeoutError as error:
             self._check(f"not fetched: {error}", is_true=False)
             return
         same = deployment["fetched_from"] == phone.address and phone.config_sha256 == deployment["sha256"]
         self._check(
-            f"fetched over {_protocol(phone)} by {phone.mac} at {deployment['fetched_from']}, and it runs sha256 "
+            f"fetched over {_protocol(phone)} by {phone.mac} at {deployment['fetched_from']}, running sha256 "
             f"{str(phone.config_sha256)[:16]}...: {switch['profile']}",
             is_true=same,
         )
 
     async def _fetched(self, uuid: str) -> dict[str, Any]:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while True:
                 deployment: dict[str, Any] = await self._client.get(f"/deployments/{uuid}")
                 if deployment["state"] == "fetched":
@@ -148,21 +148,21 @@ class Story:
                 await asyncio.sleep(0.05)
 
     def _check(self, text: str, *, is_true: bool) -> None:
-        self._is_true &= is_true
+        self._succeeded &= is_true
         self._say(f"  {'ok ' if is_true else 'NOT'} {text}")
 
     def _say(self, text: str) -> None:
-        print(text, flush=True)  # noqa: T201 -- what the command is for
+        print(text, flush=True)  # noqa: T201 -- output of the command
 
 
 def _protocol(phone: SimulatedPhone) -> str:
-    """Over what the phone took the config it runs."""
-    taken = (phone.mac.config_name, FetchAnswer.RECEIVED)
+    """Return the protocol over which the phone fetched its config."""
+    received = (phone.mac.config_name, FetchAnswer.RECEIVED)
     return next(asked.via.upper() for asked in phone.boots[-1].asked if (asked.name, asked.answer) == taken)
 
 
 def _config(name: str, extension: str, phones_url: str) -> str:
-    """A small but whole config of the demo's own."""
+    """Return a complete config for the demo."""
     template = resources.files(__package__).joinpath("SEP.cnf.xml").read_text("utf-8")
     for mark, value in (
         ("@NAME@", name),
