@@ -24,10 +24,10 @@ _TITLES = {
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the parser of the command to ``commands``."""
     parser = commands.add_parser("adopt", help="import an existing TFTP directory", description=__doc__)
-    parser.add_argument("directory", type=Path, help="directory to read; the user of the Cisisk process needs read access")
     parser.add_argument(
-        "--owner", metavar="USERNAME", help="owner of the profiles (default: the first superadmin)"
+        "directory", type=Path, help="directory to read; the user of the Cisisk process needs read access"
     )
+    parser.add_argument("--owner", metavar="USERNAME", help="owner of the profiles (default: the first superadmin)")
     add_config(parser)
     parser.set_defaults(run=run)
 

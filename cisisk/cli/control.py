@@ -74,7 +74,8 @@ async def connect(settings: Settings) -> AsyncIterator[ControlClient]:
             own_api = await stack.enter_async_context(appliance.control_only(settings))
             if own_api.new_admin_password:
                 print(  # noqa: T201 -- shown only once and not logged
-                    f"The superadmin 'admin' was created with the password {own_api.new_admin_password}", file=sys.stderr
+                    f"The superadmin 'admin' was created with the password {own_api.new_admin_password}",
+                    file=sys.stderr,
                 )
         yield ControlClient(session)
 

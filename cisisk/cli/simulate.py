@@ -7,7 +7,7 @@ import signal
 from cisisk.model.errors import Invalid
 from cisisk.model.mac import Mac
 from cisisk.simulator.boot import BootOutcome
-from cisisk.simulator.fleet import Fleet, line_up
+from cisisk.simulator.fleet import Fleet, build_phones
 from cisisk.simulator.models import MODELS, find_model
 from cisisk.simulator.phone import SimulatedPhone
 
@@ -16,18 +16,33 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     """Add the parser of the command to ``commands``."""
     parser = commands.add_parser("simulate", help="run simulated phones against a server", description=__doc__)
     parser.add_argument("model", choices=sorted(MODELS), help="model of all phones")
-    parser.add_argument("--server", default="127.0.0.1", metavar="ADDRESS", help="address of the server (default: %(default)s)")
+    parser.add_argument(
+        "--server", default="127.0.0.1", metavar="ADDRESS", help="address of the server (default: %(default)s)"
+    )
     parser.add_argument("--count", type=int, default=1, metavar="N", help="number of phones (default: 1)")
-    parser.add_argument("--first-mac", default="00:11:22:00:00:01", metavar="MAC", help="MAC address of the first phone (default: %(default)s)")
+    parser.add_argument(
+        "--first-mac",
+        default="00:11:22:00:00:01",
+        metavar="MAC",
+        help="MAC address of the first phone (default: %(default)s)",
+    )
     parser.add_argument(
         "--network",
         default="127.0.2.0/24",
         help="network of the phones; its addresses must exist on this machine (default: %(default)s)",
     )
-    parser.add_argument("--tftp-port", type=int, default=69, metavar="PORT", help="TFTP port of the server (default: 69)")
-    parser.add_argument("--http-port", type=int, default=6970, metavar="PORT", help="HTTP port of the server (default: 6970)")
-    parser.add_argument("--web-port", type=int, default=80, metavar="PORT", help="web server port of the phones (default: 80)")
-    parser.add_argument("--once", action="store_true", help="exit after the first boots, with status 1 if a phone got no config")
+    parser.add_argument(
+        "--tftp-port", type=int, default=69, metavar="PORT", help="TFTP port of the server (default: 69)"
+    )
+    parser.add_argument(
+        "--http-port", type=int, default=6970, metavar="PORT", help="HTTP port of the server (default: 6970)"
+    )
+    parser.add_argument(
+        "--web-port", type=int, default=80, metavar="PORT", help="web server port of the phones (default: 80)"
+    )
+    parser.add_argument(
+        "--once", action="store_true", help="exit after the first boots, with status 1 if a phone got no config"
+    )
     parser.set_defaults(run=run)
 
 
@@ -37,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _run(arguments: argparse.Namespace) -> int:
-    phones = line_up(
+    phones = build_phones(
         arguments.count,
         find_model(arguments.model),
         first_mac=Mac.parse(arguments.first_mac, field="--first-mac"),

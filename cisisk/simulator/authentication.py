@@ -1,4 +1,4 @@
-"""Whom a phone obeys: it asks ``authenticationURL`` of the config it runs.
+"""Authentication of a request to a phone by the ``authenticationURL`` of its config.
 
 Source: docs/phone-protocol/restart.md#authentication-url
 """
@@ -6,27 +6,27 @@ Source: docs/phone-protocol/restart.md#authentication-url
 from yarl import URL
 
 from cisisk.simulator import http_client
-from cisisk.simulator.http_client import Unanswered
+from cisisk.simulator.http_client import RequestFailed
 
 _AUTHORIZED = b"AUTHORIZED"
-"""The whole body, without a line end; anything else is a no."""
+"""The whole body, without a line end; a phone treats any other body as a refusal."""
 _MAX_BODY = 1024
-"""More than any refusal that is not a web page."""
+"""Bytes: more than any refusal, except a web page."""
 
 
 async def is_authorised(
     user: str, password: str, *, url: str, device_name: str, model_name: str, address: str, within: float
 ) -> bool:
-    """Ask ``url`` whether the owner of these credentials may execute something on the phone ``device_name``.
+    """Return whether ``url`` authorises these credentials for the phone ``device_name``.
 
     Args:
         user: sent as ``UserID``.
         password: sent as ``Password``.
-        url: as the config has it; a blank one lets everybody.
+        url: from the config; an empty one authorises every request.
         device_name: ``SEP`` and the MAC address, sent as ``devicename``.
-        model_name: as in ``x-CiscoIPPhoneModelName``.
-        address: the phone's own, to ask from.
-        within: seconds; no answer by then is a no, like every failure.
+        model_name: sent as ``x-CiscoIPPhoneModelName``.
+        address: local IP address of the request.
+        within: seconds to wait; no answer counts as a refusal, like every other failure.
     """
     if not url:
         return True
@@ -38,6 +38,6 @@ async def is_authorised(
             within=within,
             max_bytes=_MAX_BODY,
         )
-    except (Unanswered, ValueError):  # ValueError: the config's URL is none
+    except (RequestFailed, ValueError):  # ValueError: the config's URL is invalid
         return False
     return status == 200 and body == _AUTHORIZED

@@ -1,4 +1,4 @@
-"""The XML of ``POST /CGI/Execute``: what a phone accepts and answers.
+"""The XML objects of ``POST /CGI/Execute``: requests and responses.
 
 Source: docs/phone-protocol/restart.md#restart-over-http
 """
@@ -12,7 +12,7 @@ from lxml import etree
 from cisisk.simulator import phone_xml
 
 MAX_BODY = 65_536
-"""Cisco names 40 KB as the largest object; form encoding makes it longer."""
+"""Bytes. Cisco's limit for an object is 40 KB; form encoding makes it longer."""
 MAX_ITEMS = 3
 MAX_URL = 256
 _FIELD = "XML"
@@ -20,14 +20,14 @@ _MAX_FIELDS = 16
 
 
 class ErrorNumber(IntEnum):
-    """``CiscoIPPhoneError``."""
+    """The ``Number`` of a ``CiscoIPPhoneError``."""
 
     PARSE = 1
     AUTHENTICATION = 4
 
 
 class Status(IntEnum):
-    """Of one ``ResponseItem``."""
+    """The ``Status`` of a ``ResponseItem``."""
 
     SUCCESS = 0
     NOT_EXECUTABLE = 6
@@ -37,38 +37,38 @@ _DATA = {Status.SUCCESS: "Success", Status.NOT_EXECUTABLE: "Internal file error"
 
 
 class Unparsable(ValueError):
-    """The body is no ``CiscoIPPhoneExecute`` that a phone takes."""
+    """The body is not a ``CiscoIPPhoneExecute`` that a phone accepts."""
 
 
 def read_execute(body: bytes) -> list[str]:
-    """The URLs of the items in a form-encoded ``body``, in order. Its content type does not matter to a phone.
+    """Return the URLs of the items in a form-encoded ``body``, in order. Phones ignore its content type.
 
     Raises:
-        Unparsable: no field ``XML`` (exactly so written), bad XML, no item, more than three, more than one http URL,
-            or a URL that is empty or too long.
+        Unparsable: no field ``XML`` (in upper case), invalid XML, no item, more than three items, more than one http
+            URL, or a URL that is empty or too long.
     """
     try:
         fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS))
         execute = phone_xml.parse(fields[_FIELD].encode(), "CiscoIPPhoneExecute")
     except KeyError:
-        raise Unparsable("no field XML") from None
+        raise Unparsable("field XML is missing") from None
     except ValueError as failure:
         raise Unparsable(str(failure)) from failure
     urls = [item.get("URL", "") for item in execute.iterfind("ExecuteItem")]
     if not 1 <= len(urls) <= MAX_ITEMS or sum(is_page(url) for url in urls) > 1:
-        raise Unparsable("one to three items, one http URL at most")
+        raise Unparsable("expected one to three items with at most one http URL")
     if any(not 1 <= len(url) <= MAX_URL for url in urls):
-        raise Unparsable("a URL that is empty or too long")
+        raise Unparsable("a URL is empty or too long")
     return urls
 
 
 def is_page(url: str) -> bool:
-    """Whether ``url`` is a page to open rather than a URI to execute."""
+    """Return whether ``url`` is a page to open rather than a URI to execute."""
     return url.startswith(("http://", "https://"))
 
 
 def response(results: Iterable[tuple[str, Status]]) -> bytes:
-    """What the phone answers: each URL and what came of it."""
+    """Return a ``CiscoIPPhoneResponse`` with the status of each URL."""
     root = etree.Element("CiscoIPPhoneResponse")
     for url, status in results:
         etree.SubElement(root, "ResponseItem", Status=str(int(status)), Data=_DATA[status], URL=url)
@@ -76,5 +76,5 @@ def response(results: Iterable[tuple[str, Status]]) -> bytes:
 
 
 def refusal(number: ErrorNumber) -> bytes:
-    """What the phone answers when it executes nothing."""
+    """Return a ``CiscoIPPhoneError``: the phone executed nothing."""
     return etree.tostring(etree.Element("CiscoIPPhoneError", Number=str(int(number))))

@@ -1,20 +1,20 @@
-"""What can be wrong with a simulated phone."""
+"""Faults of a simulated phone."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """Each one stays for the phone's life.
+    """Faults that last as long as the phone object.
 
     Attributes:
-        refuse_restart: ``Init:Restart`` is not executable, whatever the model, and key macros do nothing.
-        slow_web: seconds until its web server answers anything.
-        silent: its web server accepts connections and never answers.
-        web_off: its web server is not there: the connection is refused.
-        lose_last_ack: the acknowledgement that ends the first TFTP file is lost; the phone answers the repetition.
-        never_register: it tells no call manager where it is.
-        never_fetch: it restarts when told, but asks for no file again: it stays on its first config.
+        refuse_restart: ``Init:Restart`` is not executable on any model, and key macros do nothing.
+        slow_web: delay of every response of the web server, in seconds.
+        silent: the web server accepts connections and never answers.
+        web_off: the web server is off: connections are refused.
+        lose_last_ack: the last acknowledgement of the first TFTP file is lost; the phone answers the retransmission.
+        never_register: the phone does not register.
+        never_fetch: the phone fetches no file after a restart and keeps its first config.
     """
 
     refuse_restart: bool = False

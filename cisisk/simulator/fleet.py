@@ -1,4 +1,4 @@
-"""Many phones at once: a rack of them on the loopback network."""
+"""Many simulated phones in one process, on addresses of the loopback network."""
 
 import asyncio
 import ipaddress
@@ -14,10 +14,10 @@ from cisisk.simulator.phone import SimulatedPhone
 from cisisk.simulator.timing import Timing
 
 DEFAULT_CONCURRENCY = 50
-"""Phones that boot at the same time at the start: a switch powers its ports up one after the other."""
+"""Concurrent first boots: a network switch powers its ports one after the other."""
 
 
-def line_up(
+def build_phones(
     count: int,
     model: PhoneModel,
     *,
@@ -31,23 +31,23 @@ def line_up(
     timing: Timing | None = None,
     on_event: Callable[[SimulatedPhone, str], None] | None = None,
 ) -> list[SimulatedPhone]:
-    """``count`` phones with consecutive MAC addresses and the consecutive host addresses of ``network``.
+    """Return ``count`` phones with consecutive MAC addresses and consecutive host addresses of ``network``.
 
     Args:
-        count: how many.
-        model: what all of them are.
-        first_mac: of the first.
-        network: of addresses this machine has, such as ``127.0.2.0/24``.
-        server: numeric address of the provisioning server.
-        tftp_port: there.
-        http_port: there.
-        web_port: of every phone, each on its own address.
-        sip_port: likewise; None for phones that take no SIP.
-        timing: of every phone.
-        on_event: hears of all.
+        count: number of phones.
+        model: model of every phone.
+        first_mac: MAC address of the first phone.
+        network: network of local addresses, such as ``127.0.2.0/24``.
+        server: numeric IP address of the provisioning server.
+        tftp_port: the server's TFTP port.
+        http_port: the server's HTTP port.
+        web_port: web server port of every phone, each on its own address.
+        sip_port: SIP port of every phone, likewise; None disables SIP.
+        timing: timing of every phone.
+        on_event: called for the events of every phone.
 
     Raises:
-        Invalid: no network, one with too few addresses, or MAC addresses that run into the multicast ones.
+        Invalid: the network is invalid or too small, or a MAC address would be a multicast address.
     """
     try:
         hosts = ipaddress.ip_network(network).hosts()
@@ -55,7 +55,7 @@ def line_up(
         raise Invalid.field("network", str(failure)) from failure
     addresses = [str(host) for host in islice(hosts, count)]
     if len(addresses) < count:
-        raise Invalid.field("network", f"{network} has {len(addresses)} addresses, fewer than {count} phones")
+        raise Invalid.field("network", f"{network} has {len(addresses)} addresses; {count} phones need more")
     return [
         SimulatedPhone(
             mac,
@@ -81,24 +81,24 @@ def _consecutive(first: Mac) -> Iterator[Mac]:
 
 
 class Fleet:
-    """Phones that live while the context is open."""
+    """Phones that are powered on while the context is open."""
 
     def __init__(self, phones: Sequence[SimulatedPhone], *, concurrency: int = DEFAULT_CONCURRENCY) -> None:
-        """At most ``concurrency`` of ``phones`` make their first boot at the same time."""
+        """Limit the concurrent first boots of ``phones`` to ``concurrency``."""
         self.phones = tuple(phones)
         self._concurrency = concurrency
 
     async def __aenter__(self) -> Self:
-        """Power on all phones; each has ended its first boot, well or not.
+        """Power on all phones and wait until each has finished its first boot, successful or not.
 
         Raises:
-            ExceptionGroup: of what phones died of, such as a web port that was taken; all of them are off then.
+            ExceptionGroup: phones failed, for example on a web port that is in use. All phones are off then.
         """
-        gate = asyncio.Semaphore(self._concurrency)
+        semaphore = asyncio.Semaphore(self._concurrency)
         try:
             async with asyncio.TaskGroup() as starts:
                 for phone in self.phones:
-                    starts.create_task(_first_boot(phone, gate), name=f"first boot of {phone.device_name}")
+                    starts.create_task(_first_boot(phone, semaphore), name=f"first boot of {phone.device_name}")
         except BaseException:
             await self._power_off()
             raise
@@ -108,20 +108,20 @@ class Fleet:
         """Power off all phones.
 
         Raises:
-            ExceptionGroup: of what phones died of meanwhile.
+            ExceptionGroup: phones failed while they were on.
         """
-        deaths = await self._power_off()
-        if deaths:
-            raise BaseExceptionGroup("phones died", deaths)
+        failures = await self._power_off()
+        if failures:
+            raise BaseExceptionGroup("phones failed", failures)
 
     async def _power_off(self) -> list[BaseException]:
-        """Stop all phones. Returns what those that were dead already had died of."""
-        ends = await asyncio.gather(*(phone.stop() for phone in self.phones), return_exceptions=True)
-        return [end for end in ends if end is not None]
+        """Stop all phones and return the errors of those that had failed."""
+        results = await asyncio.gather(*(phone.stop() for phone in self.phones), return_exceptions=True)
+        return [result for result in results if result is not None]
 
 
-async def _first_boot(phone: SimulatedPhone, gate: asyncio.Semaphore) -> None:
-    async with gate:
+async def _first_boot(phone: SimulatedPhone, semaphore: asyncio.Semaphore) -> None:
+    async with semaphore:
         phone.start()
         await phone.wait_until(lambda: phone.runs > 0 or _first_boot_failed(phone), None, "has booted")
 

@@ -1,4 +1,4 @@
-"""A phone's HTTP client: one bounded request from the phone's own address."""
+"""A phone's HTTP client: one request of limited size and time from the phone's address."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 _USER_AGENT = "Allegro-Software-WebClient/4.34"
-"""What a 79xx calls itself (docs/phone-protocol/xml-services.md#requests)."""
+"""The User-Agent of a 79xx (docs/phone-protocol/xml-services.md#requests)."""
 ACCEPT = "x-CiscoIPPhone/*, text/*,image/png,*/*"
 
 
-class Unanswered(Exception):
-    """There was no usable answer.
+class RequestFailed(Exception):
+    """The request got no usable response.
 
     Attributes:
-        refused: nobody listens there.
+        refused: the connection was refused.
     """
 
     def __init__(self, reason: str, *, refused: bool = False) -> None:
@@ -26,10 +26,10 @@ class Unanswered(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpAnswer:
-    """What a server answered.
+    """A response.
 
     Attributes:
-        body: one byte more than was allowed if it is longer than that.
+        body: truncated to one byte more than ``max_bytes``.
     """
 
     status: int
@@ -38,40 +38,40 @@ class HttpAnswer:
 
 
 async def get(url: URL, *, model_name: str, address: str, within: float, max_bytes: int) -> tuple[int, bytes]:
-    """The status and the body ``url`` answers; redirects are not followed.
+    """Return the status and body of ``url``. Redirects are not followed.
 
     Args:
         url: http or https.
-        model_name: as in ``x-CiscoIPPhoneModelName``.
-        address: the phone's own, to ask from.
-        within: seconds for all of it.
-        max_bytes: a longer body is refused.
+        model_name: sent as ``x-CiscoIPPhoneModelName``.
+        address: local IP address of the request.
+        within: seconds for the whole exchange.
+        max_bytes: the longest body that is accepted.
 
     Raises:
-        Unanswered: refused, silent, broken or too long.
+        RequestFailed: refused, timed out, broken or too long.
     """
     headers = {"User-Agent": _USER_AGENT, "Accept": ACCEPT, "x-CiscoIPPhoneModelName": model_name}
-    answer = await ask(url, headers=headers, address=address, within=within, max_bytes=max_bytes)
-    if len(answer.body) > max_bytes:
-        raise Unanswered(f"larger than {max_bytes} bytes")
-    return answer.status, answer.body
+    response = await request(url, headers=headers, address=address, within=within, max_bytes=max_bytes)
+    if len(response.body) > max_bytes:
+        raise RequestFailed(f"larger than {max_bytes} bytes")
+    return response.status, response.body
 
 
-async def ask(
+async def request(
     url: URL, *, headers: Mapping[str, str], address: str, within: float, max_bytes: int, form: bytes | None = None
 ) -> HttpAnswer:
-    """What ``url`` answers; redirects are not followed, and no cookies kept.
+    """Return the response of ``url``. Redirects are not followed and cookies are not kept.
 
     Args:
         url: http or https.
-        headers: of the request.
-        address: the phone's own, to ask from.
-        within: seconds for all of it.
-        max_bytes: of the body; what is longer is not read to the end.
-        form: is posted; None gets.
+        headers: request headers.
+        address: local IP address of the request.
+        within: seconds for the whole exchange.
+        max_bytes: bytes of the body; reading stops one byte later.
+        form: body of a POST, url-encoded; None sends a GET.
 
     Raises:
-        Unanswered: refused, silent or broken.
+        RequestFailed: refused, timed out or broken.
     """
     connector = aiohttp.TCPConnector(local_addr=(address, 0), force_close=True)
     limit = aiohttp.ClientTimeout(total=within)
@@ -81,7 +81,7 @@ async def ask(
                 connector=connector,
                 timeout=limit,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                skip_auto_headers=["Accept-Encoding"],  # no phone unpacks anything
+                skip_auto_headers=["Accept-Encoding"],  # phones do not decompress responses
             ) as session,
             session.request(
                 "GET" if form is None else "POST", url, headers=headers, data=form, allow_redirects=False
@@ -90,9 +90,9 @@ async def ask(
             body = await _read(response.content, max_bytes + 1)
             return HttpAnswer(status=response.status, headers=response.headers, body=body)
     except aiohttp.ClientConnectorError as failure:
-        raise Unanswered("refused", refused=isinstance(failure.os_error, ConnectionRefusedError)) from failure
+        raise RequestFailed("refused", refused=isinstance(failure.os_error, ConnectionRefusedError)) from failure
     except (aiohttp.ClientError, TimeoutError, OSError) as failure:
-        raise Unanswered(str(failure) or type(failure).__name__) from failure
+        raise RequestFailed(str(failure) or type(failure).__name__) from failure
 
 
 async def _read(stream: aiohttp.StreamReader, length: int) -> bytes:

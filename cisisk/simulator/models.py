@@ -1,4 +1,4 @@
-"""How model families differ in what they ask for and how they restart.
+"""The simulated phone models: their boot requests and restart methods.
 
 Source: docs/phone-protocol/boot.md#request-order, docs/phone-protocol/restart.md#key-sequences
 """
@@ -10,31 +10,31 @@ from cisisk.simulator.services import capabilities
 from cisisk.simulator.services.capabilities import Capabilities
 
 _SETTINGS_MACRO = ("Settings", "KeyPadStar", "KeyPadStar", "KeyPadPound", "KeyPadStar", "KeyPadStar")
-"""Settings and ``**#**``: restarts a 79xx."""
+"""Settings, then ``**#**``: restarts a 79xx."""
 _APPLICATIONS_MACRO = ("Applications", "KeyPad4", "KeyPad4", "KeyPad1", "Soft3")
-"""Administrator settings, Reset: restarts an 8961 or 99xx."""
+"""Administrator settings, then Reset: restarts an 8961 or 99xx."""
 _ITL = ("ITLSEP{mac}.tlv", "ITLFile.tlv")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneModel:
-    """A model with the firmware it left the shelf with.
+    """A phone model and its initial firmware.
 
     Attributes:
-        name: as people write it.
-        product: as the phone writes it (``x-CiscoIPPhoneModelName``).
-        load: the firmware it runs.
-        trust_lists: the files asked for before the config. Of each group a phone asks for the next name only when
-            the one before is absent; ``{mac}`` stands for twelve digits.
-        http_first: asks TCP 6970 before TFTP; False is TFTP only.
+        name: common name, such as ``7942``.
+        product: name sent by the phone (``x-CiscoIPPhoneModelName``).
+        load: initial firmware.
+        trust_lists: groups of files requested before the config. A phone requests the next name of a group only if
+            the previous one is absent; ``{mac}`` stands for the twelve digits.
+        http_first: try TCP 6970 before TFTP; otherwise TFTP only.
         source_port: UDP port of every TFTP request.
-        dictionary: the user locale's file.
-        tones: the network locale's file.
-        services: what its browser of XML services sends and takes.
-        accepts_init_restart: ``Init:Restart`` restarts it; otherwise it is not executable (Status 6). Nothing
-            published says which models do; the appliance has to live with both.
-        restart_keys: the key presses that restart it, if any can be pushed.
-        keys_need_settings_access: they do so only while ``settingsAccess`` is 1.
+        dictionary: file of the user locale.
+        tones: file of the network locale.
+        services: capabilities of its XML service browser.
+        accepts_init_restart: ``Init:Restart`` restarts the phone; otherwise it is not executable (status 6). The
+            models that support it are not published, so the simulator covers both.
+        restart_keys: key presses that restart the phone; empty if there are none.
+        keys_need_settings_access: the keys work only if ``settingsAccess`` is 1.
     """
 
     name: str
@@ -196,13 +196,13 @@ _MODELS = (
 )
 
 MODELS = {model.name: model for model in _MODELS}
-"""By the name people write."""
+"""The models by their common name."""
 
 
 def find_model(name: str) -> PhoneModel:
-    """The model called ``name``, in any of the forms ``7942``, ``CP-7942G``.
+    """Return the model called ``name``, written as ``7942`` or ``CP-7942G``.
 
     Raises:
-        KeyError: there is no such model to simulate.
+        KeyError: the simulator does not have this model.
     """
     return MODELS[plain_model(name)]

@@ -1,4 +1,4 @@
-"""How a phone judges a NOTIFY (docs/phone-protocol/restart.md#notify-answers)."""
+"""A phone's response to a NOTIFY request (docs/phone-protocol/restart.md#notify-answers)."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _STAMPS = ("ConfigVersionStamp", "DialplanVersionStamp", "SoftkeyVersionStamp")
 
 
 class NotifyOrder(StrEnum):
-    """What an accepted NOTIFY makes a phone do."""
+    """The action that an accepted NOTIFY requests."""
 
     RESTART = "restart"
     RESET = "reset"
@@ -21,7 +21,7 @@ class NotifyOrder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NotifyAnswer:
-    """What the phone answers, and what it then does."""
+    """The response status, and the action that follows."""
 
     status: int
     order: NotifyOrder | None = None
@@ -31,13 +31,13 @@ _BAD_REQUEST = NotifyAnswer(400)
 _OK = NotifyAnswer(200)
 
 
-def judge(request: SipRequest, *, users: Collection[str], call_id: str | None) -> NotifyAnswer:
-    """What a phone makes of a request.
+def answer(request: SipRequest, *, users: Collection[str], call_id: str | None) -> NotifyAnswer:
+    """Return the response to ``request``.
 
     Args:
-        request: any; only NOTIFY is known.
-        users: the name and the contact of its first line.
-        call_id: of that line's registration; None if it has no call manager to obey.
+        request: a request of any method; the phone supports only NOTIFY.
+        users: name and contact of the first line.
+        call_id: Call-ID of the line's registration; None if the phone has no call manager.
     """
     try:
         event = split(request.get("Event") or "", ";")[0].lower()
@@ -70,7 +70,7 @@ def _service_control(body: bytes, call_id: str | None) -> NotifyAnswer:
 
 
 def _fields(body: str) -> dict[str, str]:
-    """Keys in lower case; the first of each wins, and a value without its braces counts as absent."""
+    """Return the fields by lower-case key. The first of each wins; a value without braces counts as absent."""
     fields: dict[str, str] = {}
     for line in body.split("\r\n"):
         for key in ("action", "RegisterCallId", *_STAMPS):
@@ -86,7 +86,7 @@ def _fields(body: str) -> dict[str, str]:
 
 
 def _user(uri: str) -> str:
-    """The user of a ``sip:`` URI, empty if there is none."""
+    """Return the user part of a ``sip:`` URI, or an empty string."""
     scheme, _, rest = uri.partition(":")
     user, at, _ = rest.partition("@")
     return unquote(user) if scheme.lower() == "sip" and at else ""

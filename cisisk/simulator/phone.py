@@ -1,4 +1,4 @@
-"""A Cisco desk phone in software: the life of it, from boot to boot."""
+"""A Cisco desk phone in software: power, boots and restarts."""
 
 import asyncio
 import hashlib
@@ -9,8 +9,8 @@ from typing import Final, Self
 
 from cisisk.model.mac import Mac
 from cisisk.simulator import boot, phone_xml
-from cisisk.simulator.boot import BootOutcome, BootRecord, FetchAttempt, Loader, Uplink
-from cisisk.simulator.conversation import SipConversation
+from cisisk.simulator.boot import BootNetwork, BootOutcome, BootRecord, FetchAttempt, Loader
+from cisisk.simulator.endpoints import PhoneEndpoints
 from cisisk.simulator.faults import NO_FAULTS, Faults
 from cisisk.simulator.models import PhoneModel
 from cisisk.simulator.phone_xml import XmlError
@@ -20,49 +20,49 @@ from cisisk.simulator.tftp_download import TransferFailed
 from cisisk.simulator.timing import Timing
 
 _FIRST_SIP_IMAGE = "P0S3"
-"""Begins the SIP loads of a 7940 or 7960: the only ones that do anything about ``check-sync``."""
+"""Prefix of the SIP loads of a 7940 or 7960: only these act on ``check-sync``."""
 _SYNC = "1"
-"""The number of such a phone, as its default config has it."""
-_PLUGGED_IN = "initialized"
+"""The sync number of such a phone in its default config."""
+_POWER_ON = "initialized"
 _ALARMS = {
     "sip restart": "reset-restart",
     "restart": "reset-restart",
     "sip reset": "reset-reset",
     "reset": "reset-reset",
 }
-"""What the alarm of its next REGISTER says (``Last=``), by the cause of a restart; any other is the user's doing."""
+"""``Last=`` in the alarm of the next REGISTER, by the cause of the restart; other causes are ``phone-keypad``."""
 _MAX_BOOTS = 1000
-"""Boots remembered: a phone that boots in circles against a silent server must not fill the memory."""
+"""Boot records kept: limits the memory of a phone that boots again and again without a server."""
 
 
 class PhoneState(StrEnum):
-    """What a phone is doing."""
+    """The state of a phone."""
 
     OFF = "off"
     BOOTING = "booting"
     RUNNING = "running"
-    """Its web server listens, unless the config or a fault forbids it."""
+    """The web server listens, unless the config or a fault disables it."""
     RESTARTING = "restarting"
     """Offline, between two boots."""
 
 
 class SimulatedPhone:
-    """One phone. It lives while its context is open, or between :meth:`start` and :meth:`stop`.
+    """One phone. It is on while its context is open, or between :meth:`start` and :meth:`stop`.
 
-    What a phone keeps in flash outlives that: config, firmware.
+    Config and firmware are kept while the phone is off, as in flash memory.
 
     Attributes:
-        mac: its own.
-        model: how it behaves.
-        address: its own, numeric.
-        load: the firmware it runs.
-        state: what it is doing.
-        runs: how often it has reached the running state.
-        boots: the record of its boots, the newest last.
-        config: the content of the config it runs, None before it first got one.
-        call_id: of the REGISTER of its first line; another one after each start.
-        browser: what it shows of XML services.
-        is_registered: whether a call manager on the loopback network has taken that.
+        mac: MAC address.
+        model: model.
+        address: numeric IP address.
+        load: running firmware.
+        state: current state.
+        runs: how often the phone has reached the running state.
+        boots: boot records, the newest last.
+        config: content of the running config; None before the first one.
+        call_id: Call-ID of the first line's REGISTER requests; a new one after each restart.
+        browser: browser of XML services.
+        is_registered: the first line is registered with a call manager on the loopback network.
     """
 
     def __init__(
@@ -81,21 +81,21 @@ class SimulatedPhone:
         faults: Faults = NO_FAULTS,
         on_event: Callable[["SimulatedPhone", str], None] | None = None,
     ) -> None:
-        """Nothing happens yet.
+        """Create a phone that is off.
 
         Args:
-            mac: what it calls itself by.
-            model: how it behaves.
-            address: its own numeric IP address; every phone may have its own loopback address.
-            server: numeric address of the provisioning server.
-            tftp_port: there.
-            http_port: there; asked only by a model that does.
-            web_port: where its own web server listens; 0 is any, which then stays the same.
-            sip_port: where it takes SIP over UDP and TCP; None for a phone that speaks none.
-            source_port: of its TFTP requests, 0 is any; None is the model's own.
-            timing: a real phone's if None.
-            faults: what is wrong with it.
-            on_event: hears what the phone does, in words without secrets; must return at once and never raise.
+            mac: MAC address.
+            model: model.
+            address: numeric IP address; every phone may have its own loopback address.
+            server: numeric IP address of the provisioning server.
+            tftp_port: the server's TFTP port.
+            http_port: the server's HTTP port, for models that try HTTP first.
+            web_port: port of the phone's web server; 0 picks a free one and keeps it.
+            sip_port: port of the phone's SIP server over UDP and TCP; None disables it.
+            source_port: UDP port of TFTP requests; 0 is any, None is that of the model.
+            timing: timeouts and delays; None is those of a real phone.
+            faults: faults of the phone.
+            on_event: called with a text without secrets for each event; must not block or raise.
         """
         self.mac: Final = mac
         self.model: Final = model
@@ -107,8 +107,8 @@ class SimulatedPhone:
         self.config: bytes | None = None
         self.call_id = ""
         self.is_registered = False
-        self._last = _PLUGGED_IN
-        self._uplink = Uplink(
+        self._last = _POWER_ON
+        self._network = BootNetwork(
             address=address,
             source_port=model.source_port if source_port is None else source_port,
             server=server,
@@ -121,20 +121,20 @@ class SimulatedPhone:
         self._running: RunningConfig | None = None
         self._in_call = False
         self._deferred: str | None = None
-        self.browser: Final = Browser(self, self._timing, on_change=self._turned)
-        self._conversation = SipConversation(
+        self.browser: Final = Browser(self, self._timing, on_change=self._page_changed)
+        self._endpoints = PhoneEndpoints(
             self,
             self.browser,
             web_port=web_port,
             sip_port=sip_port,
             timing=self._timing,
             faults=faults,
-            on_registration=self._registers,
+            on_registration=self._registration_changed,
         )
         self._restart_wanted = asyncio.Event()
         self._changed = asyncio.Event()
-        self._life: asyncio.Task[None] | None = None
-        self._cause_of_death: BaseException | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._error: BaseException | None = None
 
     @property
     def device_name(self) -> str:
@@ -143,22 +143,22 @@ class SimulatedPhone:
 
     @property
     def config_sha256(self) -> str | None:
-        """Hexadecimal hash of the config it runs."""
+        """Return the SHA-256 of the running config in hexadecimal."""
         return None if self.config is None else hashlib.sha256(self.config).hexdigest()
 
     @property
     def web_url(self) -> str:
-        """Where its web server is when it listens, without a slash at the end."""
-        return self._conversation.web_url
+        """Return the base URL of the web server, without a trailing slash."""
+        return self._endpoints.web_url
 
     @property
     def open_page(self) -> str | None:
-        """URL of the XML service's page that is on its screen."""
+        """Return the URL of the XML service page on the screen."""
         return self.browser.url
 
     @open_page.setter
     def open_page(self, url: str | None) -> None:
-        """Be where a person has gone who opened ``url``, without loading it; None closes the window."""
+        """Set the URL of the page on the screen without loading it; None closes the window."""
         if url is None:
             self.browser.close()
         else:
@@ -166,7 +166,7 @@ class SimulatedPhone:
 
     @property
     def in_call(self) -> bool:
-        """Whether somebody is talking. A restart waits for the end; key presses that restart fail silently."""
+        """Return whether the phone is in a call. A restart waits for its end; restart keys fail silently."""
         return self._in_call
 
     @in_call.setter
@@ -186,62 +186,62 @@ class SimulatedPhone:
         await self.stop()
 
     def start(self) -> None:
-        """Power on: boot, run, and restart when told, in a task of its own.
+        """Power on: boot, run and restart on request, in a background task.
 
         Raises:
-            RuntimeError: it is on already.
+            RuntimeError: the phone is already on.
         """
-        if self._life is not None:
-            raise RuntimeError(f"{self.device_name} is on already")
-        self._cause_of_death = None
-        self._last = _PLUGGED_IN
-        self._life = asyncio.create_task(self._live(), name=f"phone {self.device_name}")
-        self._life.add_done_callback(self._died)
+        if self._task is not None:
+            raise RuntimeError(f"{self.device_name} is already on")
+        self._error = None
+        self._last = _POWER_ON
+        self._task = asyncio.create_task(self._run(), name=f"phone {self.device_name}")
+        self._task.add_done_callback(self._finished)
 
     async def stop(self) -> None:
-        """Power off, at any moment and at once.
+        """Power off immediately, in any state.
 
         Raises:
-            Exception: what the phone died of before, such as an OSError for a web port that was taken.
+            Exception: the phone had failed, for example an OSError for a web port that is in use.
         """
-        life, self._life = self._life, None
-        if life is None:
+        task, self._task = self._task, None
+        if task is None:
             return
-        life.cancel()
-        await asyncio.wait([life])
+        task.cancel()
+        await asyncio.wait([task])
         self._restart_wanted.clear()
         self._deferred = None
         self._in_call = False
-        self._conversation.forget()
-        self._enter(PhoneState.OFF)
-        if not life.cancelled():
-            life.result()
+        self._endpoints.reset()
+        self._set_state(PhoneState.OFF)
+        if not task.cancelled():
+            task.result()
 
     async def boot(self) -> BootRecord:
-        """Walk through one boot of a phone that is off, and leave it off. Never fails: the record says what happened.
+        """Perform one boot of a phone that is off, and return its record. Failures are part of the record.
 
         Raises:
-            RuntimeError: the phone is on, and boots by itself.
+            RuntimeError: the phone is on.
         """
-        if self._life is not None:
-            raise RuntimeError(f"{self.device_name} is on and boots by itself")
+        if self._task is not None:
+            raise RuntimeError(f"{self.device_name} is already on")
         try:
             return await self._boot()
         finally:
-            self._enter(PhoneState.OFF)
+            self._set_state(PhoneState.OFF)
 
     def restart(self, cause: str) -> None:
-        """Restart as soon as no call is up and a boot that is under way has ended. ``cause`` is for the record.
+        """Restart after the current call and the current boot. ``cause`` is for the record.
 
         A phone that is off stays off.
         """
-        if self._life is None:
+        if self._task is None:
             return
         if self._in_call:
             self._deferred = cause
-            self._tell(f"will restart after the call ({cause})")
+            self._emit(f"restart deferred until the call ends ({cause})")
             return
-        self._tell(f"restarts ({cause})")
+        self._emit(f"restart ({cause})")
         self._last = _ALARMS.get(cause.lower(), "phone-keypad")
         self._restart_wanted.set()
 
@@ -250,68 +250,73 @@ class SimulatedPhone:
 
         Raises:
             TimeoutError: it did not ``within`` that many seconds.
-            RuntimeError: the phone died.
+            RuntimeError: the phone has failed.
         """
         await self.wait_until(
             lambda: self.state is PhoneState.RUNNING and self.config_sha256 == sha256, within, f"runs config {sha256}"
         )
 
     async def wait_for_boot(self, number: int, within: float) -> None:
-        """Wait until the phone runs for at least the ``number``-th time: its boots that led nowhere do not count.
+        """Wait until the phone runs for at least the ``number``-th time. Failed boots do not count.
 
         Raises:
             TimeoutError: it did not ``within`` that many seconds.
-            RuntimeError: the phone died.
+            RuntimeError: the phone has failed.
         """
         await self.wait_until(
             lambda: self.state is PhoneState.RUNNING and self.runs >= number, within, f"has booted {number} times"
         )
 
     async def wait_for_registration(self, within: float) -> None:
-        """Wait until a call manager has taken the registration of its first line.
+        """Wait until the first line is registered.
 
         Raises:
-            TimeoutError: none did ``within`` that many seconds.
-            RuntimeError: the phone died.
+            TimeoutError: it was not ``within`` that many seconds.
+            RuntimeError: the phone has failed.
         """
         await self.wait_until(lambda: self.is_registered, within, "is registered")
 
     async def wait_until(self, condition: Callable[[], bool], within: float | None, what: str) -> None:
-        """Wait until ``condition`` of this phone is met, looking at every change; ``what`` it means, for the error.
+        """Wait until ``condition`` is true; it is evaluated after every change of the phone.
+
+        Args:
+            condition: a condition of this phone.
+            within: seconds; None waits without limit.
+            what: description of the condition for the error message.
 
         Raises:
-            TimeoutError: it was not ``within`` that many seconds; None is for ever.
-            RuntimeError: the phone died.
+            TimeoutError: the condition was not true in time.
+            RuntimeError: the phone has failed.
         """
         try:
             async with asyncio.timeout(within):
                 while not condition():
-                    if self._cause_of_death is not None:
-                        raise RuntimeError(f"{self.device_name} has died") from self._cause_of_death
+                    if self._error is not None:
+                        raise RuntimeError(f"{self.device_name} has failed") from self._error
                     await self._changed.wait()
         except TimeoutError:
             raise TimeoutError(
-                f"not within {within} s: {self.device_name} {what}; "
-                f"it is {self.state}, has run {self.runs} times, config {self.config_sha256}"
+                f"timeout after {within} s: {self.device_name} {what}; "
+                f"state={self.state} runs={self.runs} config={self.config_sha256}"
             ) from None
 
-    async def _live(self) -> None:
-        await self._boot_until_up(asks=True)
+    async def _run(self) -> None:
+        await self._boot_until_up(fetches=True)
         while True:
             self.call_id = f"{secrets.token_hex(4)}-{secrets.token_hex(8)}@{self.address}"
-            async with self._conversation.held(self.call_id, self._last):
+            async with self._endpoints.open(self.call_id, self._last):
                 self.runs += 1
-                self._enter(PhoneState.RUNNING)
+                self._set_state(PhoneState.RUNNING)
                 await self._restart_wanted.wait()
             self._restart_wanted.clear()
-            self._conversation.forget()
-            self._enter(PhoneState.RESTARTING)
+            self._endpoints.reset()
+            self._set_state(PhoneState.RESTARTING)
             await asyncio.sleep(self._timing.offline)
-            await self._boot_until_up(asks=not self._faults.never_fetch)
+            await self._boot_until_up(fetches=not self._faults.never_fetch)
 
-    async def _boot_until_up(self, *, asks: bool) -> None:
-        if not asks:
-            self._ended(BootRecord(outcome=BootOutcome.NOT_ASKED))
+    async def _boot_until_up(self, *, fetches: bool) -> None:
+        if not fetches:
+            self._record_boot(BootRecord(outcome=BootOutcome.NO_FETCH))
             return
         while True:
             outcome = (await self._boot()).outcome
@@ -323,12 +328,12 @@ class SimulatedPhone:
                 return
 
     async def _boot(self) -> BootRecord:
-        self._enter(PhoneState.BOOTING)
+        self._set_state(PhoneState.BOOTING)
         loader = Loader(
             self.model,
-            self._uplink,
+            self._network,
             self._timing,
-            on_asked=self._heard,
+            on_attempt=self._report_fetch,
             lose_last_ack=self._faults.lose_last_ack and not self.boots,
         )
         outcome, config_name, problem = BootOutcome.NO_CONFIG, None, ""
@@ -341,12 +346,12 @@ class SimulatedPhone:
             outcome, problem = BootOutcome.TRANSFER_FAILED, str(failure)
         except XmlError as failure:
             outcome, problem = BootOutcome.XML_ERROR, str(failure)
-        return self._ended(
-            BootRecord(outcome=outcome, asked=tuple(loader.asked), config_name=config_name, problem=problem)
+        return self._record_boot(
+            BootRecord(outcome=outcome, attempts=tuple(loader.attempts), config_name=config_name, problem=problem)
         )
 
     async def _apply(self, loader: Loader, name: str, content: bytes) -> BootOutcome:
-        """Take ``content`` as the config, and get what it names. Raises XmlError: the phone stays on what it had."""
+        """Use ``content`` as the config and fetch the files it names. Raises XmlError if it is unreadable."""
         config = RunningConfig.read(content, root="Default" if name == boot.DEFAULT_CONFIG else "device")
         self.config, self._running = content, config
         if await boot.load_firmware(loader, config, self.load):
@@ -355,71 +360,71 @@ class SimulatedPhone:
         await boot.load_extras(loader, config, self.model)
         return BootOutcome.CONFIGURED
 
-    # What its browser and its conversation ask of it (browser.Device, conversation.Device)
+    # browser.BrowserPhone, endpoints.EndpointPhone
 
     @property
     def is_running(self) -> bool:
-        """Whether there is anything on its screen."""
+        """Return whether the phone is in the running state."""
         return self.state is PhoneState.RUNNING
 
     @property
     def running_config(self) -> RunningConfig | None:
-        """What it runs, None before it first got a config."""
+        """Return the running config, or None before the first one."""
         return self._running
 
-    def carry_out(self, urls: Sequence[str]) -> None:
-        """Execute what a service has answered with instead of a page."""
-        execution = self._conversation.execute(urls)
+    def execute(self, urls: Sequence[str]) -> None:
+        """Execute the URLs of an execute object that a service has returned."""
+        execution = self._endpoints.execute(urls)
         if execution.restart is not None:
             self.restart(execution.restart)
 
     async def is_out_of_sync(self) -> bool:
-        """Whether its firmware does anything about ``check-sync``, and its server wants it to restart."""
+        """Return whether the firmware acts on ``check-sync`` and ``syncinfo.xml`` requires a restart."""
         if not self.load.startswith(_FIRST_SIP_IMAGE):
             return False
-        loader = Loader(self.model, self._uplink, self._timing, on_asked=self._heard)
-        content = await loader.optional("syncinfo.xml")
+        loader = Loader(self.model, self._network, self._timing, on_attempt=self._report_fetch)
+        content = await loader.fetch_optional("syncinfo.xml")
         try:
             image = phone_xml.parse(content, "SYNCINFO").find("IMAGE") if content is not None else None
         except XmlError:
             return False
         return image is not None and image.get("SYNC", _SYNC) != _SYNC
 
-    def _registers(self, problem: str | None) -> None:
+    def _registration_changed(self, problem: str | None) -> None:
         self.is_registered = problem is None
-        self._tell("is registered" if problem is None else f"is not registered: {problem}")
-        self._announce()
+        self._emit("registered" if problem is None else f"not registered: {problem}")
+        self._wake_waiters()
 
-    def _turned(self, text: str) -> None:
-        self._tell(text)
-        self._announce()
+    def _page_changed(self, text: str) -> None:
+        self._emit(text)
+        self._wake_waiters()
 
-    def _ended(self, ended: BootRecord) -> BootRecord:
-        self.boots.append(ended)
+    def _record_boot(self, record: BootRecord) -> BootRecord:
+        self.boots.append(record)
         del self.boots[:-_MAX_BOOTS]
-        self._tell(f"boot: {ended.outcome}" + (f" ({ended.problem})" if ended.problem else ""))
-        self._announce()
-        return ended
+        self._emit(f"boot: {record.outcome}" + (f" ({record.problem})" if record.problem else ""))
+        self._wake_waiters()
+        return record
 
-    def _heard(self, asked: FetchAttempt) -> None:
-        self._tell(f"{asked.via} {asked.name}: {asked.answer}" + (f" ({asked.reason})" if asked.reason else ""))
+    def _report_fetch(self, attempt: FetchAttempt) -> None:
+        reason = f" ({attempt.reason})" if attempt.reason else ""
+        self._emit(f"{attempt.via} {attempt.name}: {attempt.result}{reason}")
 
-    def _died(self, life: asyncio.Task[None]) -> None:
-        if not life.cancelled():
-            self._cause_of_death = life.exception()
-            self._tell(f"died: {self._cause_of_death}")
-        self._announce()
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._error = task.exception()
+            self._emit(f"failed: {self._error}")
+        self._wake_waiters()
 
-    def _enter(self, state: PhoneState) -> None:
+    def _set_state(self, state: PhoneState) -> None:
         self.state = state
-        self._tell(state)
-        self._announce()
+        self._emit(state)
+        self._wake_waiters()
 
-    def _tell(self, text: str) -> None:
+    def _emit(self, text: str) -> None:
         if self._on_event is not None:
             self._on_event(self, text)
 
-    def _announce(self) -> None:
-        """Wake everybody who waits for a change."""
+    def _wake_waiters(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()

@@ -1,4 +1,4 @@
-"""A phone's registration: its first line tells the call manager where it is (RFC 3261 section 10).
+"""SIP registration of a phone's first line (RFC 3261 section 10).
 
 Source: docs/phone-protocol/restart.md#registration
 """
@@ -19,24 +19,25 @@ from cisisk.sip.message import MalformedSip, SipRequest, SipResponse, Unsendable
 from cisisk.sip.transaction import NoResponse, Peer, Sender, SipClient, Way, host
 
 _FIRST_CSEQ = 101
-"""Where Cisco phones begin to count."""
-_SHORTEST_REFRESH = 5.0
-"""Seconds between two REGISTER, however short the time that was granted."""
+"""The first CSeq number of Cisco phones."""
+_MIN_REFRESH = 5.0
+"""Shortest interval between two REGISTER requests in seconds, however short the granted lifetime."""
 _OK = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """What a phone tells of itself.
+class PhoneIdentity:
+    """The values a phone sends about itself in a REGISTER.
 
     Attributes:
-        address: its own, numeric.
-        sip_port: where it takes requests.
+        address: numeric IP address of the phone.
+        sip_port: port that accepts SIP requests.
         device_name: ``SEP`` and the MAC address.
-        product: as it writes its model.
-        load: the firmware it runs.
-        call_id: of all REGISTER in one life.
-        last: why it started, as in its alarm: ``initialized``, ``reset-reset``, ``reset-restart``, ``phone-keypad``.
+        product: model name as the phone writes it.
+        load: running firmware.
+        call_id: Call-ID of all REGISTER requests between two restarts.
+        last: cause of the last restart as in the alarm: ``initialized``, ``reset-reset``, ``reset-restart``,
+            ``phone-keypad``.
     """
 
     address: str
@@ -48,30 +49,30 @@ class Identity:
     last: str
 
 
-class Unregistered(Exception):
-    """The call manager has not taken the registration; the text tells why."""
+class RegistrationFailed(Exception):
+    """The registration failed; the text is the reason."""
 
 
 class SipRegistration:
-    """One life's registration of one line."""
+    """The registration of one line between two restarts."""
 
-    def __init__(self, line: LineAtProxy, identity: Identity) -> None:
+    def __init__(self, line: LineAtProxy, identity: PhoneIdentity) -> None:
         self._line = line
         self._identity = identity
         self._cseq = _FIRST_CSEQ
         self._tag = secrets.token_hex(8)
 
     async def register(self, within: float) -> float:
-        """Register, and answer a challenge; how many seconds until it is to be done again.
+        """Register and answer a challenge. Return the seconds until the next refresh.
 
         Raises:
-            Unregistered: it was refused, or there was no answer ``within`` that many seconds.
+            RegistrationFailed: refused, or no answer ``within`` that many seconds.
         """
         response = await self._exchange(self._line.expires, within)
-        return max(_granted(response, self._line.expires) / 2, _SHORTEST_REFRESH)
+        return max(_granted_expires(response, self._line.expires) / 2, _MIN_REFRESH)
 
     async def unregister(self, within: float) -> None:
-        """End it. Raises Unregistered as :meth:`register`."""
+        """Remove the registration. Raises RegistrationFailed like :meth:`register`."""
         await self._exchange(0, within)
 
     async def _exchange(self, expires: int, within: float) -> SipResponse:
@@ -81,42 +82,44 @@ class SipRegistration:
                 if response.status in digest.CHALLENGED:
                     response = await way.request(self._request(expires, self._credentials(response)), within)
         except (TimeoutError, NoResponse):
-            raise Unregistered("no answer") from None
+            raise RegistrationFailed("no answer") from None
         except OSError as error:
-            raise Unregistered(os.strerror(error.errno) if error.errno else type(error).__name__) from error
+            raise RegistrationFailed(os.strerror(error.errno) if error.errno else type(error).__name__) from error
         except (MalformedSip, Unsendable, Unanswerable) as error:
-            raise Unregistered(str(error)) from error
+            raise RegistrationFailed(str(error)) from error
         if response.status != _OK:
-            raise Unregistered(f"refused with {response.status}")
+            raise RegistrationFailed(f"refused with {response.status}")
         return response
 
     def _way(self, client: SipClient, seconds: float) -> AbstractAsyncContextManager[Way]:
-        line, own = self._line, self._identity
+        line, identity = self._line, self._identity
         peer = Peer(address=line.host, port=line.port, transport="TCP" if line.is_tcp else "UDP")
-        return client.way(peer, seconds, Sender(address=own.address, port=own.sip_port))
+        return client.way(peer, seconds, Sender(address=identity.address, port=identity.sip_port))
 
     @property
     def _uri(self) -> str:
         return f"sip:{host(self._line.host)}"
 
     def _request(self, expires: int, credentials: tuple[str, str] | None = None) -> SipRequest:
-        line, own = self._line, self._identity
+        line, identity = self._line, self._identity
         transport = "tcp" if line.is_tcp else "udp"
         address = f"<sip:{message.user_part(line.name)}@{host(line.host)}>"
-        alarm = f"cisco-alarm:25 Name={own.device_name} ActiveLoad={own.load} InactiveLoad= Last={own.last}"
-        at = f"{host(own.address)}:{own.sip_port}"
+        alarm = (
+            f"cisco-alarm:25 Name={identity.device_name} ActiveLoad={identity.load} InactiveLoad= Last={identity.last}"
+        )
+        at = f"{host(identity.address)}:{identity.sip_port}"
         contact = (
             f"<sip:{message.user_part(line.contact)}@{at};transport={transport}>"
-            f';+sip.instance="<urn:uuid:00000000-0000-0000-0000-{own.device_name.removeprefix("SEP").lower()}>"'
-            f';+u.sip!devicename.ccm.cisco.com="{own.device_name}"'
+            f';+sip.instance="<urn:uuid:00000000-0000-0000-0000-{identity.device_name.removeprefix("SEP").lower()}>"'
+            f';+u.sip!devicename.ccm.cisco.com="{identity.device_name}"'
         )
         headers = [
             ("Max-Forwards", "70"),
             ("From", f"{address};tag={self._tag}"),
             ("To", address),
-            ("Call-ID", own.call_id),
+            ("Call-ID", identity.call_id),
             ("CSeq", f"{self._cseq} REGISTER"),
-            ("User-Agent", f"Cisco-{own.product}/{own.load}"),
+            ("User-Agent", f"Cisco-{identity.product}/{identity.load}"),
             ("Contact", contact),
             ("Expires", str(expires)),
             ("Reason", f"SIP;cause=200;text={message.quoted(alarm)}"),
@@ -139,16 +142,16 @@ class SipRegistration:
 
 
 @asynccontextmanager
-async def kept(
-    line: LineAtProxy, identity: Identity, timing: Timing, told: Callable[[str | None], None]
+async def keep_registered(
+    line: LineAtProxy, identity: PhoneIdentity, timing: Timing, on_change: Callable[[str | None], None]
 ) -> AsyncIterator[None]:
-    """Keep the line registered while the context is open, in the background; when it closes well, end the registration.
+    """Keep ``line`` registered in the background while the context is open; remove the registration at a normal exit.
 
     Args:
-        line: to be registered.
-        identity: whose it is.
-        timing: how long answers are waited for.
-        told: called when it is registered, with None, and when it is no longer or cannot be, with the reason.
+        line: the line to register.
+        identity: the phone that owns it.
+        timing: timeouts.
+        on_change: called with None after a registration, and with the reason when it fails or is lost.
     """
     registration = SipRegistration(line, identity)
     is_registered = False
@@ -160,30 +163,30 @@ async def kept(
                 refresh = await registration.register(timing.registration)
                 if not is_registered:
                     is_registered = True
-                    told(None)
+                    on_change(None)
                 await asyncio.sleep(refresh)
-        except Unregistered as error:
+        except RegistrationFailed as error:
             is_registered = False
-            told(str(error))
+            on_change(str(error))
 
-    keeping = asyncio.create_task(keep(), name=f"{identity.device_name} registers")
+    task = asyncio.create_task(keep(), name=f"registration of {identity.device_name}")
     try:
         yield
     finally:
-        keeping.cancel()
-        await asyncio.wait([keeping])
+        task.cancel()
+        await asyncio.wait([task])
         was_registered = is_registered
         if was_registered:
-            told("the phone goes down")
+            on_change("the phone restarts or powers off")
     if was_registered:
-        with suppress(Unregistered):
-            await registration.unregister(timing.goodbye)
+        with suppress(RegistrationFailed):
+            await registration.unregister(timing.unregister)
 
 
 def is_on_loopback(line: LineAtProxy) -> bool:
-    """Whether its call manager is on this machine.
+    """Return whether the call manager of ``line`` is on this machine.
 
-    A simulated phone registers nowhere else: with a copy of somebody's config it would take that person's calls.
+    A simulated phone registers only there: with a copy of a real phone's config it would take that phone's calls.
     """
     try:
         return ipaddress.ip_address(line.host).is_loopback
@@ -191,10 +194,10 @@ def is_on_loopback(line: LineAtProxy) -> bool:
         return False
 
 
-def _granted(response: SipResponse, asked: int) -> int:
-    """The seconds that were granted: of the contact, else of the whole (RFC 3261 10.2.1.1)."""
+def _granted_expires(response: SipResponse, requested: int) -> int:
+    """Return the granted lifetime in seconds: the contact's, else the response's (RFC 3261 section 10.2.1.1)."""
     with suppress(MalformedSip, ValueError):
         contact = response.get("Contact")
         of_contact = message.parameter(contact, "expires") if contact is not None else None
-        return int(of_contact or response.get("Expires") or asked)
-    return asked
+        return int(of_contact or response.get("Expires") or requested)
+    return requested

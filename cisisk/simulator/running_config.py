@@ -1,4 +1,4 @@
-"""What a phone takes from its config file."""
+"""The elements of a config file that a simulated phone uses."""
 
 import re
 from dataclasses import dataclass, field
@@ -9,30 +9,30 @@ from lxml import etree
 from cisisk.simulator import phone_xml
 
 MAX_TEXT = 255
-"""Characters of a URL or a file name (docs/phone-protocol/sep-xml.md#elements)."""
+"""Longest URL or file name in characters (docs/phone-protocol/sep-xml.md#elements)."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NUMBER = re.compile(r"[0-9]{1,5}", re.ASCII)
 _USE_CALL_MANAGER = "USECALLMANAGER"
-"""As a line's proxy: the process node of the call manager group."""
+"""As the ``proxy`` of a line: register with the process node of the call manager group."""
 _TCP = "1"
 _TLS = "3"
 """Values of ``transportLayerProtocol``."""
 _SIP_PORT = 5060
 _EXPIRES = 3600
-"""Seconds, where ``timerRegisterExpires`` does not say."""
+"""Default of ``timerRegisterExpires`` in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineAtProxy:
-    """The first line, as it is to be registered.
+    """The registration parameters of the first line.
 
     Attributes:
-        name: the user of the address it registers.
-        contact: the user of its contact.
-        host, port: of whom it registers with.
-        is_tcp: over TCP; else over UDP.
-        auth_name, auth_password: the answer to a challenge.
-        expires: seconds that it asks for.
+        name: user part of the address of record.
+        contact: user part of the contact.
+        host, port: the registrar.
+        is_tcp: use TCP; otherwise UDP.
+        auth_name, auth_password: credentials for a challenge.
+        expires: lifetime to request, in seconds.
     """
 
     name: str
@@ -47,7 +47,7 @@ class LineAtProxy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneService:
-    """One of the phone's own list of services."""
+    """An entry of the phone's own list of services."""
 
     name: str
     url: str
@@ -55,24 +55,24 @@ class PhoneService:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningConfig:
-    """The elements a simulated phone acts on; an absent or unusable one is empty.
+    """The elements that a simulated phone uses. An absent or invalid element is empty.
 
     Attributes:
-        load: firmware, without ``.loads``.
-        user_locale: directory of the dictionary; None when the element is absent, which asks for no dictionary,
-            while an empty one asks with a leading ``/``.
-        network_locale: directory of the tones, likewise.
-        extra_files: the files of soft keys, dial plan and feature policy, in the order they are asked for.
-        authentication_url: asked before ``/CGI/Execute`` runs anything; empty lets everybody.
+        load: firmware name without ``.loads``.
+        user_locale: directory of the dictionary; None if the element is absent. With None the phone requests no
+            dictionary, with an empty string it requests one at ``/``.
+        network_locale: directory of the tones, with the same distinction.
+        extra_files: the files of soft keys, dial plan and feature policy, in request order.
+        authentication_url: authorises requests to ``/CGI/Execute``; empty authorises every request.
         web_access: 0 enabled, 1 disabled, 2 read only.
         settings_access: 1 enabled.
-        line: what the first line is called.
-        contact: the user of its contact, where that is another.
-        has_call_manager: whether the first line registers with a call manager, and takes orders from it.
-        services_url: what the Services key opens; empty for the phone's own list.
-        directory_url: what the Directories key opens, likewise.
+        line: name of the first line.
+        contact: user part of its contact, if different.
+        has_call_manager: the first line registers with a call manager and accepts its service-control requests.
+        services_url: page of the Services key; empty for the phone's own list.
+        directory_url: page of the Directories key; empty for the phone's own list.
         services: the phone's own list.
-        registers: that line at its proxy; None when it has none, or speaks to it over TLS alone.
+        registers: registration of the first line; None without a proxy or when the transport is TLS.
     """
 
     load: str
@@ -92,10 +92,10 @@ class RunningConfig:
 
     @classmethod
     def read(cls, document: bytes, *, root: str = "device") -> Self:
-        """Read a ``SEP<MAC>.cnf.xml``, or an ``XMLDefault.cnf.xml``, whose root is ``Default``.
+        """Parse a ``SEP<MAC>.cnf.xml``, or an ``XMLDefault.cnf.xml``, whose root is ``Default``.
 
         Raises:
-            XmlError: the phone would refuse it and stay as it is.
+            XmlError: the document is one that a phone rejects.
         """
         device = phone_xml.parse(document, root)
         # 0 is the phone's own list, 1 the URLs, 2 both (docs/phone-protocol/sep-xml.md#elements).
@@ -114,7 +114,9 @@ class RunningConfig:
             contact=_text(device, "sipProfile/sipLines/line/contact"),
             services_url="" if provisioning == "0" else _text(device, "servicesURL"),
             directory_url="" if provisioning == "0" else _text(device, "directoryURL"),
-            services=tuple(PhoneService(name=_text(own, "name"), url=_text(own, "url")) for own in own_list),
+            services=tuple(
+                PhoneService(name=_text(service, "name"), url=_text(service, "url")) for service in own_list
+            ),
             has_call_manager=_text(device, "sipProfile/sipLines/line/proxy") == _USE_CALL_MANAGER,
             registers=_line_at_proxy(device),
         )
@@ -144,8 +146,8 @@ def _line_at_proxy(device: etree._Element) -> LineAtProxy | None:
     )
 
 
-def _number(text: str, otherwise: int) -> int:
-    return int(text) if _NUMBER.fullmatch(text) and 0 < int(text) < 1 << 16 else otherwise
+def _number(text: str, default: int) -> int:
+    return int(text) if _NUMBER.fullmatch(text) and 0 < int(text) < 1 << 16 else default
 
 
 def _text(device: etree._Element, path: str) -> str:

@@ -1,4 +1,4 @@
-"""A phone's keys: the key buffer, and what URIs do to it and to the open page.
+"""Execution of URIs: the key buffer and the open page.
 
 Source: docs/phone-protocol/restart.md#command-uris, docs/phone-protocol/restart.md#key-sequences
 """
@@ -28,23 +28,23 @@ _KEYS = frozenset(
 
 
 class Keypad:
-    """Recognises the key presses that restart a phone.
+    """Recognises the key sequence that restarts a phone.
 
-    The first key of the sequence opens a menu, and pressed again closes it: a sequence that is begun with the menu
-    already open fails silently, as on the phone.
+    The first key of the sequence opens a menu, and closes it when pressed again. A sequence that begins while the
+    menu is open therefore fails silently, as on a real phone.
     """
 
     def __init__(self, sequence: Sequence[str]) -> None:
-        """``sequence`` may be empty: then nothing restarts the phone."""
+        """Recognise ``sequence``; an empty one never restarts the phone."""
         self._sequence = list(sequence)
         self._pressed: list[str] = []
 
     def close_menu(self) -> None:
-        """Back to where the sequence can begin."""
+        """Close the menu, so that the sequence can begin."""
         self._pressed.clear()
 
     def press(self, key: str) -> bool:
-        """Press ``key``. Whether the sequence is now complete."""
+        """Press ``key`` and return whether it completes the sequence."""
         if not self._sequence:
             return False
         if key == self._sequence[0]:
@@ -59,13 +59,13 @@ class Keypad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """What came of one ``CiscoIPPhoneExecute``.
+    """The result of one ``CiscoIPPhoneExecute``.
 
     Attributes:
         results: each URL and its status.
-        restart: what asked for a restart, None if nothing did.
-        closes: the window of the XML services is closed.
-        opens: the page that is opened in it then, None if none is.
+        restart: cause of the restart, or None.
+        closes: the window of the XML services closes.
+        opens: page that opens afterwards, or None.
     """
 
     results: tuple[tuple[str, Status], ...]
@@ -75,20 +75,20 @@ class Execution:
 
 
 class Screen:
-    """What a phone makes of the URIs it is sent."""
+    """Executes the URIs of ``CiscoIPPhoneExecute`` objects."""
 
     def __init__(self, model: PhoneModel) -> None:
         self._keypad = Keypad(model.restart_keys)
 
     def execute(self, urls: Sequence[str], *, init_restarts: bool, keys_restart: bool) -> Execution:
-        """Execute ``urls``, but leave it to the caller to close and open pages.
+        """Execute ``urls``; the caller closes and opens pages.
 
-        Only the first key of a request is pressed: the phone ignores keys while it redraws its soft keys.
+        Only the first key of a request takes effect: a phone ignores keys while it redraws its soft keys.
 
         Args:
-            urls: of the items of one request.
-            init_restarts: ``Init:Restart`` works now.
-            keys_restart: the key presses that restart this model work now; otherwise they fail silently.
+            urls: the URLs of the items of one request.
+            init_restarts: ``Init:Restart`` currently restarts the phone.
+            keys_restart: the restart keys currently restart the phone; otherwise they fail silently.
         """
         results: list[tuple[str, Status]] = []
         restart: str | None = None
@@ -112,11 +112,11 @@ class Screen:
         return Execution(results=tuple(results), restart=restart, closes=closes, opens=opens)
 
     def power_cycle(self) -> None:
-        """Forget everything, as a restart does."""
+        """Reset the state, as at a restart."""
         self._keypad.close_menu()
 
     def _initialise(self, url: str) -> bool:
-        """Act on an ``Init:`` URI. Whether the phone knows it."""
+        """Execute an ``Init:`` URI and return whether the phone supports it."""
         if url in CLOSES_PAGE or url in _CLOSES_MENU:
             self._keypad.close_menu()
             return True

@@ -1,4 +1,4 @@
-"""A phone's SIP side: it takes requests over UDP and TCP and answers each (RFC 3261 8.2, 18.2)."""
+"""A phone's SIP server over UDP and TCP (RFC 3261 sections 8.2, 18.2)."""
 
 import asyncio
 import secrets
@@ -15,17 +15,17 @@ _ECHOED = ("From", "Call-ID", "CSeq")
 
 
 class NotifiedPhone(Protocol):
-    """The phone behind it."""
+    """The interface of the phone that the SIP server uses."""
 
-    def judge(self, request: SipRequest) -> NotifyAnswer:
-        """What it answers."""
+    def answer_notify(self, request: SipRequest) -> NotifyAnswer:
+        """Return the response to ``request``."""
 
-    async def obey(self, order: NotifyOrder) -> None:
-        """Called when the answer is on its way."""
+    async def perform(self, order: NotifyOrder) -> None:
+        """Perform ``order``; called after the response was sent."""
 
 
 class SipServer:
-    """Listens while its context is open."""
+    """A SIP server that listens while its context is open."""
 
     def __init__(self, device: NotifiedPhone, *, address: str, port: int) -> None:
         self._device = device
@@ -36,7 +36,7 @@ class SipServer:
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Listen. Raises OSError: the address or the port cannot be had."""
+        """Start listening. Raises OSError if the address or port is not available."""
         loop = asyncio.get_running_loop()
         async with AsyncExitStack() as resources:
             resources.push_async_callback(self._end_tasks)
@@ -54,28 +54,28 @@ class SipServer:
         await self._resources.aclose()
 
     def answer(self, request: SipRequest, source: tuple[str, int]) -> tuple[SipResponse, NotifyOrder | None]:
-        """Return the response and the order the phone obeys.
+        """Return the response, and the order for the phone to perform, if any.
 
         Raises:
             MalformedSip: the request gets no response.
         """
-        verdict = self._device.judge(request)
+        answer = self._device.answer_notify(request)
         vias = [via for value in request.all("Via") for via in message.split(value, ",")]
         if not vias or request.method == "ACK":
-            raise MalformedSip("nobody to answer")
+            raise MalformedSip("a request without Via, or an ACK, gets no response")
         first = vias[0]
         if message.parameter(first, "rport") == "":
             first = first.replace(";rport", f";rport={source[1]}")
         headers = [("Via", via) for via in (f"{first};received={source[0]}", *vias[1:])]
         headers += [(name, request.get(name) or "") for name in _ECHOED]
         headers.append(("To", f"{request.get('To')};tag={self._tag}"))
-        response = SipResponse(tuple(headers), status=verdict.status, reason=_REASONS[verdict.status])
-        return response, verdict.order
+        response = SipResponse(tuple(headers), status=answer.status, reason=_REASONS[answer.status])
+        return response, answer.order
 
-    def obey(self, order: NotifyOrder | None) -> None:
-        """Have the phone do it, while nobody waits."""
+    def perform(self, order: NotifyOrder | None) -> None:
+        """Have the phone perform ``order`` in the background."""
         if order is not None:
-            task = asyncio.create_task(self._device.obey(order))
+            task = asyncio.create_task(self._device.perform(order))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -89,9 +89,9 @@ class SipServer:
                 response, order = self.answer(request, writer.get_extra_info("peername")[:2])
                 writer.write(response.render())
                 await writer.drain()
-                self.obey(order)
+                self.perform(order)
         except (OSError, MalformedSip, Unsendable):
-            pass  # a connection that brings no SIP is closed
+            pass  # close a connection that does not carry SIP
         finally:
             writer.close()
 
@@ -107,7 +107,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._server = server
         self._transport: asyncio.DatagramTransport | None = None
 
-    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]  # UDP's own kind
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]  # UDP passes a DatagramTransport
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
@@ -116,4 +116,4 @@ class _Datagrams(asyncio.DatagramProtocol):
             if isinstance(request, SipRequest) and self._transport is not None:
                 response, order = self._server.answer(request, addr[:2])
                 self._transport.sendto(response.render(), addr)
-                self._server.obey(order)
+                self._server.perform(order)

@@ -1,4 +1,4 @@
-"""A phone's TFTP client: one file, from a fixed local port."""
+"""A phone's TFTP client: reads one file from a fixed local port."""
 
 import asyncio
 import socket
@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from cisisk.simulator.tftp_download import MAX_FILE_BYTES, NO_OPTIONS, Address, FileAbsent, TftpDownload, TransferFailed
 
 _DATAGRAM = 65_535
-"""The largest a datagram can be, so that none is read in part."""
+"""The largest possible datagram in bytes: none is truncated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long a phone waits for the server.
+class TftpRetry:
+    """Retransmission of the last packet.
+
+    The values of real phones are not published; logs suggest 4 s and 3 (docs/phone-protocol/boot.md#simulated-boot).
 
     Attributes:
-        interval: seconds until the last packet is sent again.
-        retries: how often in a row it is; then the transfer has failed. No numbers of a real phone are published;
-            4 s and 3 are what the logs suggest (docs/phone-protocol/boot.md#simulated-boot).
+        interval: seconds between two transmissions.
+        retries: retransmissions in a row before the transfer fails.
     """
 
     interval: float = 4.0
@@ -31,7 +32,7 @@ async def fetch(
     *,
     server: Address,
     local: Address,
-    patience: Patience | None = None,
+    retry: TftpRetry | None = None,
     options: Mapping[str, int] = NO_OPTIONS,
     max_bytes: int = MAX_FILE_BYTES,
     lose_last_ack: bool = False,
@@ -39,22 +40,22 @@ async def fetch(
     """Read ``name`` in octet mode.
 
     Args:
-        name: as it goes into the request.
+        name: file name of the request.
         server: numeric address and port.
-        local: the phone's own; port 0 is any. A phone asks for every file from the same one.
-        patience: the time-outs.
-        options: ``blksize`` and ``tsize`` to ask for.
-        max_bytes: a longer file is refused.
-        lose_last_ack: the first acknowledgement of the last block gets lost on its way; the phone stays to repeat it.
+        local: numeric address and port of the phone; port 0 is any. Phones use the same port for every file.
+        retry: retransmission timing.
+        options: values of ``blksize`` and ``tsize`` to request.
+        max_bytes: the longest file that is accepted.
+        lose_last_ack: drop the first acknowledgement of the last block, then answer its retransmission.
 
     Raises:
-        FileAbsent: the server has none.
-        TransferFailed: silence, an error, a broken transfer, or a local port that cannot be used.
+        FileAbsent: the server does not have the file.
+        TransferFailed: no answer, an error packet, a broken transfer, or an unusable local port.
     """
     download = TftpDownload(name, server=server, options=options, max_bytes=max_bytes)
     try:
         with _bound(local) as sock:
-            await _Exchange(sock, download, patience or Patience()).run(lose_last_ack=lose_last_ack)
+            await _Exchange(sock, download, retry or TftpRetry()).run(lose_last_ack=lose_last_ack)
     except OSError as failure:
         raise TransferFailed(f"{local[0]} port {local[1]}: {failure.strerror or failure}") from failure
     return download.content
@@ -70,12 +71,12 @@ def _bound(local: Address) -> Iterator[socket.socket]:
 
 
 class _Exchange:
-    """A download and the socket it talks through."""
+    """One download over one socket."""
 
-    def __init__(self, sock: socket.socket, download: TftpDownload, patience: Patience) -> None:
+    def __init__(self, sock: socket.socket, download: TftpDownload, retry: TftpRetry) -> None:
         self._sock = sock
         self._download = download
-        self._patience = patience
+        self._retry = retry
         self._loop = asyncio.get_running_loop()
 
     async def run(self, *, lose_last_ack: bool) -> None:
@@ -86,23 +87,23 @@ class _Exchange:
             await self._repeat_last_ack()
 
     async def _one_step(self, *, lose_last_ack: bool) -> None:
-        """Wait for a packet that moves the transfer on; repeat one's own as often as patience allows."""
+        """Wait for a packet that advances the transfer; retransmit the last packet as configured."""
         before = self._download.progress
-        for attempt in range(1 + self._patience.retries):
+        for attempt in range(1 + self._retry.retries):
             if attempt:
                 await self._send(self._download.last_sent, self._download.peer)
-            deadline = self._loop.time() + self._patience.interval
+            deadline = self._loop.time() + self._retry.interval
             while (received := await self._receive(deadline)) is not None:
                 reply, sender = received
                 if reply and not (lose_last_ack and self._download.complete):
                     await self._send(reply, sender)
                 if self._download.progress > before:
                     return
-        raise TransferFailed("the server is silent")
+        raise TransferFailed("no answer from the server")
 
     async def _repeat_last_ack(self) -> None:
-        """Answer the server that sends the last block again; the phone has its file whether or not it does."""
-        deadline = self._loop.time() + self._patience.interval * (1 + self._patience.retries)
+        """Acknowledge a retransmission of the last block. The file is complete whether or not one arrives."""
+        deadline = self._loop.time() + self._retry.interval * (1 + self._retry.retries)
         with suppress(FileAbsent, TransferFailed):
             while (received := await self._receive(deadline)) is not None:
                 reply, sender = received
@@ -112,7 +113,7 @@ class _Exchange:
                     return
 
     async def _receive(self, deadline: float) -> tuple[bytes | None, Address] | None:
-        """The answer to the next datagram and who gets it; None at the ``deadline`` of the loop's clock."""
+        """Return the reply to the next datagram and its destination, or None at ``deadline`` (loop time)."""
         try:
             async with asyncio.timeout_at(deadline):
                 datagram, sender = await self._loop.sock_recvfrom(self._sock, _DATAGRAM)
@@ -122,8 +123,8 @@ class _Exchange:
         try:
             return self._download.take(datagram, peer), peer
         except TransferFailed as failure:
-            if failure.farewell is not None:
-                await self._send(failure.farewell, peer)
+            if failure.error_packet is not None:
+                await self._send(failure.error_packet, peer)
             raise
 
     async def _send(self, packet: bytes, peer: Address) -> None:

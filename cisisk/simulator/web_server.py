@@ -1,4 +1,4 @@
-"""A phone's own web server: ``/CGI/Execute`` and ``/DeviceInformationX``.
+"""A phone's web server: ``/CGI/Execute`` and ``/DeviceInformationX``.
 
 Source: docs/phone-protocol/restart.md#restart-over-http, docs/phone-protocol/xml-services.md#information-pages
 """
@@ -18,35 +18,35 @@ from cisisk.simulator.cgi import ErrorNumber, Unparsable
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.screen import Execution
 
-_GRACE = 0.5
-"""Seconds an answer may still take when the phone goes offline: it is small and the peer near."""
+_SHUTDOWN_SECONDS = 0.5
+"""Time to finish responses when the phone goes offline: they are small and the peer is near."""
 
 
 class WebServerPhone(Protocol):
-    """The phone behind the web server."""
+    """The interface of the phone that the web server uses."""
 
     @property
     def is_read_only(self) -> bool:
-        """Whether its web access allows looking only."""
+        """Return whether ``webAccess`` is read only."""
 
     async def authorises(self, user: str, password: str) -> bool:
-        """Whether the owner of these credentials may execute something."""
+        """Return whether these credentials authorise ``/CGI/Execute``."""
 
     def execute(self, urls: Sequence[str]) -> Execution:
-        """Execute the items of one request."""
+        """Execute the items of one request and return the results."""
 
     def restart(self, cause: str) -> None:
-        """Restart; called when the answer is on its way."""
+        """Restart; called after the response was sent."""
 
     def information(self) -> bytes:
-        """The XML of ``/DeviceInformationX``."""
+        """Return the XML of ``/DeviceInformationX``."""
 
 
 class WebServer:
-    """Listens while its context is open."""
+    """A web server that listens while its context is open."""
 
     def __init__(self, device: WebServerPhone, *, address: str, port: int, faults: Faults) -> None:
-        """``port`` 0 is any."""
+        """Serve ``device`` at ``address``; ``port`` 0 is any."""
         self._device = device
         self._address = address
         self._port = port
@@ -55,16 +55,16 @@ class WebServer:
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Listen.
+        """Start listening.
 
         Raises:
-            OSError: the address or the port cannot be had.
+            OSError: the address or port is not available.
         """
-        app = web.Application(middlewares=[self._at_its_pace], client_max_size=cgi.MAX_BODY)
+        app = web.Application(middlewares=[self._apply_faults], client_max_size=cgi.MAX_BODY)
         app.add_routes(
             [web.post("/CGI/Execute", self._execute), web.get("/DeviceInformationX", self._device_information)]
         )
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         async with AsyncExitStack() as resources:
             resources.push_async_callback(runner.cleanup)
             await runner.setup()
@@ -75,16 +75,16 @@ class WebServer:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Finish what is being answered, then close the port and every connection."""
+        """Finish responses that have begun, then close the port and every connection."""
         await self._resources.aclose()
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """Return the port that the server listens on."""
         return self._port
 
     @web.middleware
-    async def _at_its_pace(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _apply_faults(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._faults.silent:
             await self._closing.wait()
             if request.transport is not None:
@@ -112,7 +112,7 @@ class WebServer:
             return _xml(cgi.refusal(ErrorNumber.PARSE))
         response = _xml(cgi.response(execution.results))
         if execution.restart is not None:
-            with suppress(ConnectionError):  # the phone restarts though its caller has hung up
+            with suppress(ConnectionError):  # the phone restarts even if the client has disconnected
                 await response.prepare(request)
                 await response.write_eof()
             self._device.restart(execution.restart)
@@ -126,7 +126,7 @@ def _xml(document: bytes) -> web.Response:
 
 
 def _basic_credentials(header: str) -> tuple[str, str] | None:
-    """User and password of an ``Authorization`` header (RFC 7617), None if it holds none."""
+    """Return user and password of a Basic ``Authorization`` header (RFC 7617), or None."""
     scheme, _, encoded = header.partition(" ")
     try:
         user, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")

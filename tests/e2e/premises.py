@@ -19,14 +19,14 @@ from cisisk.config import Settings, build
 from cisisk.model.mac import Mac
 from cisisk.simulator.models import PhoneModel, find_model
 from cisisk.simulator.phone import SimulatedPhone
-from cisisk.simulator.tftp_client import Patience
+from cisisk.simulator.tftp_client import TftpRetry
 from cisisk.simulator.timing import Timing
 from tests.quick_start import need_not_survive, put_empty_store
 
 PASSWORD = "correct horse"
 SECONDS = 30.0
 """For anything to happen; on an idle machine everything takes milliseconds."""
-TIMING = Timing(tftp=Patience(interval=0.5, retries=6), offline=0.05, boot_pause=0.1)
+TIMING = Timing(tftp=TftpRetry(interval=0.5, retries=6), offline=0.05, boot_pause=0.1)
 
 
 def config(label: str, authentication_url: str = "", **elements: str) -> str:

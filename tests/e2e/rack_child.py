@@ -10,15 +10,15 @@ import sys
 from typing import Any
 
 from cisisk.model.mac import Mac
-from cisisk.simulator.fleet import Fleet, line_up
+from cisisk.simulator.fleet import Fleet, build_phones
 from cisisk.simulator.models import find_model
-from cisisk.simulator.tftp_client import Patience
+from cisisk.simulator.tftp_client import TftpRetry
 from cisisk.simulator.timing import Timing
 from tests.protocol.asterisk import AsteriskEmulator
 from tests.protocol.sip_registrar import SipRegistrar
 
 BOOT_SECONDS = 120.0
-TIMING = Timing(tftp=Patience(interval=2.0, retries=10), offline=0.3, boot_pause=0.2, registration=30.0)
+TIMING = Timing(tftp=TftpRetry(interval=2.0, retries=10), offline=0.3, boot_pause=0.2, registration=30.0)
 
 
 def tell(**news: Any) -> None:
@@ -35,7 +35,7 @@ async def main(count: int, first_mac: str, network: str) -> None:
         tell(ami=asterisk.port, sip=registrar.port)
         if (server := await told()) is None:
             return
-        phones = line_up(
+        phones = build_phones(
             count,
             find_model("7942"),
             first_mac=Mac.parse(first_mac),

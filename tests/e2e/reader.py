@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from cisisk.simulator.tftp_client import Patience, fetch
+from cisisk.simulator.tftp_client import TftpRetry, fetch
 from cisisk.simulator.tftp_download import FileAbsent
 
 
 def over_tftp(host: str, port: str, name: str) -> bytes:
-    patience = Patience(interval=1.0, retries=5)
-    return asyncio.run(fetch(name, server=(host, int(port)), local=("127.0.0.1", 0), patience=patience))
+    retry = TftpRetry(interval=1.0, retries=5)
+    return asyncio.run(fetch(name, server=(host, int(port)), local=("127.0.0.1", 0), retry=retry))
 
 
 def on_disk(path: str) -> bytes:

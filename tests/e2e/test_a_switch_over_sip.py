@@ -121,7 +121,7 @@ async def test_a_phone_obeys_when_asterisk_tells_its_call_id_but_may_not_send(
             await phone.wait_for_config(switched["sha256"], SECONDS)
             done = await site.reaches(switched["deployment"], "fetched")
     assert done["restart_method"] == "sip-notify"
-    assert f"restarts (SIP {action})" in heard
+    assert f"restart (SIP {action})" in heard
 
 
 async def test_a_phone_that_is_off_is_told_apart(site: Site) -> None:

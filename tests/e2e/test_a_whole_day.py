@@ -28,7 +28,7 @@ EMERGENCY = (
     "<line button='8' lineIndex='8'><featureID>2</featureID><featureLabel>{{emergency_location}}</featureLabel>"
     "<speedDialNumber>112</speedDialNumber></line></sipLines>"
 )
-PACE = replace(TIMING, offline=0.3, registration=2.0, goodbye=0.5, refresh_pace=0.1)
+PACE = replace(TIMING, offline=0.3, registration=2.0, unregister=0.5, refresh_factor=0.1)
 
 
 class Night:
@@ -199,7 +199,7 @@ async def test_a_whole_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capl
             form = shown(await phone.browser.press_services())
             assert (form.kind, form.prompt) == (PageKind.INPUT, "User and PIN, please")
         via = {
-            model: {each.via for each in phone.boots[-1].asked if each.name == phone.mac.config_name}
+            model: {each.via for each in phone.boots[-1].attempts if each.name == phone.mac.config_name}
             for model, phone in here.phones.items()
         }
         assert via == {"7942": {Via.TFTP}, "7970": {Via.TFTP}, "8845": {Via.HTTP}}

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from cisisk.model.mac import Mac
-from cisisk.simulator.boot import FetchAnswer, Loader, Uplink, load_config
+from cisisk.simulator.boot import BootNetwork, FetchResult, Loader, load_config
 from cisisk.simulator.models import find_model
-from cisisk.simulator.tftp_client import Patience
+from cisisk.simulator.tftp_client import TftpRetry
 from cisisk.simulator.timing import Timing
 from tests.e2e.premises import Site, config, opened, settings_for, until
 
@@ -18,8 +18,8 @@ AT_ONCE = 60
 """Phones that start at the same time: a switch powers its ports up one after the other."""
 FIRST_MAC = 0x00_11_22_70_00_00
 FIRST_ADDRESS = ipaddress.IPv4Address("127.77.0.1")
-OUTCOMES = {FetchAnswer.RECEIVED: "completed", FetchAnswer.ABSENT: "absent"}
-TIMING = Timing(tftp=Patience(interval=20.0, retries=0), http=20.0)
+OUTCOMES = {FetchResult.RECEIVED: "completed", FetchResult.ABSENT: "absent"}
+TIMING = Timing(tftp=TftpRetry(interval=20.0, retries=0), http=20.0)
 """So that nobody asks twice: a repeated request for an absent file is rightly logged a second time."""
 
 Told: TypeAlias = tuple[str, str, str, str, int]
@@ -32,16 +32,19 @@ async def boot(site: Site, number: int) -> list[Told]:
     assert site.running.provisioning_http_address
     server, tftp_port = site.running.tftp_address
     model = find_model("8851" if number % 2 else "7942")
-    uplink = Uplink(
+    network = BootNetwork(
         address=str(FIRST_ADDRESS + number),
         source_port=0,
         server=server,
         tftp_port=tftp_port,
         http_port=site.running.provisioning_http_address[1] if number % 2 else None,
     )
-    loader = Loader(model, uplink, TIMING, on_asked=lambda _: None)
+    loader = Loader(model, network, TIMING, on_attempt=lambda _: None)
     await load_config(loader, model, mac_of(number))
-    return [(uplink.address, asked.via.value, asked.name, OUTCOMES[asked.answer], asked.size) for asked in loader.asked]
+    return [
+        (network.address, attempt.via.value, attempt.name, OUTCOMES[attempt.result], attempt.size)
+        for attempt in loader.attempts
+    ]
 
 
 async def boot_all(site: Site) -> Counter[Told]:

@@ -15,7 +15,7 @@ async def test_a_newer_phone_takes_its_config_over_http_and_the_switch_knows(sit
         phone.restart("somebody unplugs it")
         await phone.wait_for_config(switched["sha256"], SECONDS)
         done = await site.reaches(switched["deployment"], "fetched")
-        config = next(asked for asked in phone.boots[-1].asked if asked.name == phone.mac.config_name)
+        config = next(attempt for attempt in phone.boots[-1].attempts if attempt.name == phone.mac.config_name)
     assert (config.via, config.size) == (Via.HTTP, len(site.config("201")))
     assert (done["fetched_from"], done["sha256"]) == (phone.address, switched["sha256"])
 

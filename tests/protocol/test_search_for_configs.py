@@ -31,7 +31,7 @@ PHONES, NEIGHBOURS, WORKERS = 500, 4096, 40
 BLOCK = 0x001122ABC000
 """The phones are of one delivery: their addresses differ in the last three digits."""
 THIEF = "127.66.6.6"
-PATIENT = tftp_client.Patience(interval=30.0)
+PATIENT = tftp_client.TftpRetry(interval=30.0)
 """What is asked for is counted, and so would be what is asked for again on a slow machine."""
 
 
@@ -72,7 +72,7 @@ class Site:
 
     async def over_tftp(self, name: str, host: str) -> bytes | None:
         with suppress(FileAbsent):
-            return await tftp_client.fetch(name, server=self.tftp.address, local=(host, 0), patience=PATIENT)
+            return await tftp_client.fetch(name, server=self.tftp.address, local=(host, 0), retry=PATIENT)
         return None
 
     async def over_http(self, name: str, host: str) -> bytes | None:

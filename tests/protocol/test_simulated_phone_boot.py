@@ -17,12 +17,12 @@ from cisisk.model.errors import Invalid
 from cisisk.model.mac import Mac
 from cisisk.provisioning.tftp import wire
 from cisisk.simulator import tftp_client
-from cisisk.simulator.boot import BootOutcome, FetchAnswer, Via
+from cisisk.simulator.boot import BootOutcome, FetchResult, Via
 from cisisk.simulator.faults import Faults
-from cisisk.simulator.fleet import Fleet, line_up
+from cisisk.simulator.fleet import Fleet, build_phones
 from cisisk.simulator.models import MODELS
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
-from cisisk.simulator.tftp_client import Patience
+from cisisk.simulator.tftp_client import TftpRetry
 from cisisk.simulator.tftp_download import FileAbsent, TransferFailed
 from cisisk.simulator.timing import Timing
 
@@ -34,10 +34,10 @@ RACK = f"{NETWORK}.16/28"
 MAC = Mac.parse("ACBBCCDDEE02")
 CTL, ITL, SEP = f"CTLSEP{MAC.digits}.tlv", f"ITLSEP{MAC.digits}.tlv", MAC.config_name
 CONFIG = b"<device><vendorConfig><webAccess>0</webAccess></vendorConfig></device>"
-QUICK = Timing(tftp=Patience(interval=5.0, retries=3), http=5.0, authentication=5.0, offline=0.01, boot_pause=0.01)
+QUICK = Timing(tftp=TftpRetry(interval=5.0, retries=3), http=5.0, authentication=5.0, offline=0.01, boot_pause=0.01)
 """Patient with an answer all the same: on a slow machine a phone that asks again is answered twice, and takes the
 second answer for that of its next file."""
-HASTY = replace(QUICK, tftp=Patience(interval=0.1, retries=3))
+HASTY = replace(QUICK, tftp=TftpRetry(interval=0.1, retries=3))
 """Where packets get lost."""
 DEADLINE = 20.0
 
@@ -194,7 +194,7 @@ def sha256(content: bytes) -> str:
 
 
 async def fetched(tftp: TftpResponder, name: str, **changes: Any) -> bytes:
-    return await tftp_client.fetch(name, server=(HOST, tftp.port), local=(PHONE, 0), patience=HASTY.tftp, **changes)
+    return await tftp_client.fetch(name, server=(HOST, tftp.port), local=(PHONE, 0), retry=HASTY.tftp, **changes)
 
 
 # One file
@@ -220,7 +220,7 @@ async def test_a_file_survives_what_networks_do(tftp: TftpResponder, trouble: di
 
 async def test_a_silent_server_is_asked_as_often_as_patience_allows(tftp: TftpResponder) -> None:
     tftp.lose_requests = 100
-    with pytest.raises(TransferFailed, match="silent"):
+    with pytest.raises(TransferFailed, match="no answer"):
         await fetched(tftp, "f")
     assert tftp.names == ["f"] * (1 + HASTY.tftp.retries)
     assert len({peer for _, peer in tftp.requests}) == 1
@@ -244,7 +244,7 @@ async def test_a_taken_source_port_fails_the_transfer(tftp: TftpResponder) -> No
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind((PHONE, 0))
         with pytest.raises(TransferFailed, match=f"{re.escape(PHONE)} port"):
-            await tftp_client.fetch("f", server=(HOST, tftp.port), local=other.getsockname(), patience=HASTY.tftp)
+            await tftp_client.fetch("f", server=(HOST, tftp.port), local=other.getsockname(), retry=HASTY.tftp)
 
 
 # One boot
@@ -282,7 +282,7 @@ async def test_what_http_gives_is_not_asked_for_by_tftp(tftp: TftpResponder, htt
     http.files = {CTL: b"", ITL: b"", SEP: CONFIG}
     phone = phone_of("8851", tftp, http_port=http.port)
     boot = await phone.boot()
-    assert [(asked.via, asked.answer) for asked in boot.asked] == [(Via.HTTP, FetchAnswer.RECEIVED)] * 3
+    assert [(attempt.via, attempt.result) for attempt in boot.attempts] == [(Via.HTTP, FetchResult.RECEIVED)] * 3
     assert http.requests == [(name, PHONE) for name in (CTL, ITL, SEP)]
     assert http.models == {"CP-8851"}
     assert tftp.requests == []
@@ -295,14 +295,14 @@ async def test_whatever_http_does_not_give_is_asked_for_by_tftp(
 ) -> None:
     http.statuses = {SEP: status}
     boot = await phone_of("8851", tftp, http_port=http.port).boot()
-    by_http, by_tftp = boot.asked[-2:]
-    assert (by_http.via, by_http.answer) == (Via.HTTP, FetchAnswer.ABSENT if status == 404 else FetchAnswer.FAILED)
-    assert (by_tftp.via, by_tftp.answer, by_tftp.size) == (Via.TFTP, FetchAnswer.RECEIVED, len(CONFIG))
+    by_http, by_tftp = boot.attempts[-2:]
+    assert (by_http.via, by_http.result) == (Via.HTTP, FetchResult.ABSENT if status == 404 else FetchResult.FAILED)
+    assert (by_tftp.via, by_tftp.result, by_tftp.size) == (Via.TFTP, FetchResult.RECEIVED, len(CONFIG))
 
 
 async def test_a_closed_http_port_costs_one_refusal_a_file(tftp: TftpResponder) -> None:
     boot = await phone_of("8851", tftp).boot()
-    assert [asked.answer for asked in boot.asked if asked.via is Via.HTTP] == [FetchAnswer.REFUSED] * 4
+    assert [attempt.result for attempt in boot.attempts if attempt.via is Via.HTTP] == [FetchResult.REFUSED] * 4
     assert boot.outcome is BootOutcome.CONFIGURED
 
 
@@ -440,16 +440,16 @@ async def test_a_phone_can_be_powered_off_in_the_middle_of_a_boot(tftp: TftpResp
 
 async def test_a_phone_that_is_on_cannot_be_switched_on_or_booted_by_hand(tftp: TftpResponder) -> None:
     async with phone_of("7940", tftp) as phone:
-        with pytest.raises(RuntimeError, match="is on"):
+        with pytest.raises(RuntimeError, match="already on"):
             phone.start()
-        with pytest.raises(RuntimeError, match="is on"):
+        with pytest.raises(RuntimeError, match="already on"):
             await phone.boot()
 
 
 async def test_waiting_in_vain_says_what_the_phone_does_instead(tftp: TftpResponder) -> None:
     async with phone_of("7940", tftp) as phone:
         await phone.wait_for_boot(1, DEADLINE)
-        with pytest.raises(TimeoutError, match=r"has booted 2 times; it is running, has run 1 times"):
+        with pytest.raises(TimeoutError, match=r"has booted 2 times; state=running runs=1"):
             await phone.wait_for_boot(2, 0.01)
 
 
@@ -457,7 +457,7 @@ async def test_a_taken_web_port_is_told_to_whoever_waits_and_to_whoever_stops(tf
     with socket.create_server((PHONE, 0)) as other:
         phone = phone_of("7940", tftp, web_port=other.getsockname()[1])
         phone.start()
-        with pytest.raises(RuntimeError, match="has died"):
+        with pytest.raises(RuntimeError, match="has failed"):
             await phone.wait_for_boot(1, DEADLINE)
         with pytest.raises(OSError, match="address already in use"):
             await phone.stop()
@@ -468,7 +468,7 @@ async def test_a_taken_web_port_is_told_to_whoever_waits_and_to_whoever_stops(tf
 
 async def test_a_fleet_boots_all_its_phones_and_reports_them(tftp: TftpResponder) -> None:
     heard: set[tuple[str, str]] = set()
-    phones = line_up(
+    phones = build_phones(
         12,
         MODELS["7940"],
         first_mac=MAC,
@@ -492,14 +492,16 @@ async def test_a_fleet_boots_all_its_phones_and_reports_them(tftp: TftpResponder
 
 async def test_a_fleet_stands_when_its_server_is_silent(tftp: TftpResponder) -> None:
     tftp.lose_requests = 1000
-    phones = line_up(3, MODELS["7940"], first_mac=MAC, network=RACK, server=HOST, tftp_port=tftp.port, timing=HASTY)
+    phones = build_phones(
+        3, MODELS["7940"], first_mac=MAC, network=RACK, server=HOST, tftp_port=tftp.port, timing=HASTY
+    )
     async with asyncio.timeout(DEADLINE), Fleet(phones, concurrency=1) as fleet:
         assert all(phone.boots[0].outcome is BootOutcome.TRANSFER_FAILED for phone in fleet.phones)
 
 
 async def test_a_fleet_with_a_dead_phone_does_not_start_and_leaves_none_on(tftp: TftpResponder) -> None:
     with socket.create_server((f"{NETWORK}.18", 0)) as other:
-        phones = line_up(
+        phones = build_phones(
             3,
             MODELS["7940"],
             first_mac=MAC,
@@ -519,4 +521,4 @@ async def test_a_fleet_with_a_dead_phone_does_not_start_and_leaves_none_on(tftp:
 )
 def test_a_line_up_that_cannot_be_is_refused(network: str, first: Mac) -> None:
     with pytest.raises(Invalid):
-        line_up(3, MODELS["7940"], first_mac=first, network=network, server=HOST)
+        build_phones(3, MODELS["7940"], first_mac=first, network=network, server=HOST)

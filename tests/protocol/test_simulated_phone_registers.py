@@ -15,10 +15,10 @@ import pytest
 
 from cisisk.model.mac import Mac
 from cisisk.simulator.faults import Faults
-from cisisk.simulator.fleet import Fleet, line_up
+from cisisk.simulator.fleet import Fleet, build_phones
 from cisisk.simulator.models import MODELS
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
-from cisisk.simulator.tftp_client import Patience
+from cisisk.simulator.tftp_client import TftpRetry
 from cisisk.sip import message
 from cisisk.sip.message import SipRequest
 from tests.protocol.asterisk import AsteriskEmulator, Registered
@@ -29,8 +29,8 @@ from tests.protocol.test_simulated_phone_boot import DEADLINE, QUICK, TftpRespon
 NETWORK = f"127.{64 + os.getpid() % 128}.{128 + os.getpid() // 128 % 64}"
 ADDRESS = f"{NETWORK}.7"
 MAC = Mac.parse("ACBBCCDDEE03")
-TIMING = replace(QUICK, registration=2.0, goodbye=0.5)
-IN_A_CROWD = replace(TIMING, tftp=Patience(interval=10.0, retries=3), registration=60.0)
+TIMING = replace(QUICK, registration=2.0, unregister=0.5)
+IN_A_CROWD = replace(TIMING, tftp=TftpRetry(interval=10.0, retries=3), registration=60.0)
 CROWD_DEADLINE = 60.0
 SCENARIO = scenario(
     "a registrar that wants credentials",
@@ -143,7 +143,7 @@ async def test_a_notify_through_asterisk_restarts_the_phone_after_its_call(aster
         body = f"action=restart\r\nRegisterCallId={{{phone.call_id}}}\r\n"
         headers = {"event": "service-control", "content-type": "text/plain"}
         sip.notify(asterisk.phones[0].contact, headers, body)
-        await _until(lambda: "will restart after the call (SIP restart)" in heard)
+        await _until(lambda: "restart deferred until the call ends (SIP restart)" in heard)
         assert phone.is_registered
         phone.in_call = False
         await phone.wait_for_boot(2, DEADLINE)
@@ -160,7 +160,7 @@ async def _until(is_so: Callable[[], bool]) -> None:
 async def test_a_registration_is_refreshed_under_the_same_call_id(
     asterisk: AsteriskEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cisisk.simulator.registration._SHORTEST_REFRESH", 0.01)
+    monkeypatch.setattr("cisisk.simulator.registration._MIN_REFRESH", 0.01)
     sip = registrar_of(asterisk)
     sip.granted = 1
     async with started(config(sip.port)) as (phone, _):
@@ -195,7 +195,7 @@ async def test_a_phone_that_cannot_register_runs_and_restarts_all_the_same(
     options = {"timing": timing, "on_event": lambda _, text: heard.append(text)}
     async with started(config(sip.port), **options) as (phone, _):
         assert phone.state is PhoneState.RUNNING
-        await _until(lambda: f"is not registered: {why}" in heard)
+        await _until(lambda: f"not registered: {why}" in heard)
         began = time.monotonic()
         phone.restart("SIP reset")
         await phone.wait_for_boot(2, DEADLINE)
@@ -212,8 +212,8 @@ async def test_where_nobody_listens_it_is_told_at_once(transport: int) -> None:
         port = probe.getsockname()[1]
     heard: list[str] = []
     async with started(config(port, transport=transport), on_event=lambda _, text: heard.append(text)):
-        await _until(lambda: any("is not registered: " in text for text in heard))
-    (told,) = [text for text in heard if "is not registered" in text]
+        await _until(lambda: any("not registered: " in text for text in heard))
+    (told,) = [text for text in heard if "not registered" in text]
     assert "refused" in told.lower()
 
 
@@ -251,7 +251,7 @@ async def test_a_thousand_phones_register(asterisk: AsteriskEmulator) -> None:
     asterisk.on_register = registered.append
     files: dict[str, bytes] = {}
     async with TftpResponder(files) as server, AsyncExitStack() as stack:
-        phones = line_up(
+        phones = build_phones(
             1000,
             MODELS["7940"],
             first_mac=MAC,

@@ -17,14 +17,14 @@ from cisisk.model.mac import Mac
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.models import MODELS, PhoneModel
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
-from cisisk.simulator.tftp_client import Patience
+from cisisk.simulator.tftp_client import TftpRetry
 from cisisk.simulator.timing import Timing
 
 HOST = "127.0.0.1"
 PHONE = f"127.{64 + os.getpid() % 128}.{os.getpid() // 128 % 256}.7"
 """Nobody else's at this moment, so that tests can run beside each other."""
 MAC = Mac.parse("ACBBCCDDEE05")
-QUICK = Timing(tftp=Patience(interval=0.1, retries=1), http=2.0, authentication=0.3, offline=0.01, boot_pause=0.01)
+QUICK = Timing(tftp=TftpRetry(interval=0.1, retries=1), http=2.0, authentication=0.3, offline=0.01, boot_pause=0.01)
 DEADLINE = 5.0
 OBEYING = replace(MODELS["7965"], accepts_init_restart=True)
 """A 79xx that asks over HTTP, so that these tests need no TFTP server."""
@@ -421,7 +421,7 @@ async def test_a_phone_can_restart_without_fetching(appliance: Appliance, client
         await phone.wait_for_boot(1, DEADLINE)
         await Administrator(client, phone).send("Init:Restart")
         await phone.wait_for_boot(2, DEADLINE)
-        assert phone.boots[1].asked == ()
+        assert phone.boots[1].attempts == ()
     assert appliance.boots == 1
 
 

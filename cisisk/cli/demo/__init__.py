@@ -21,7 +21,9 @@ SERVER = "127.0.0.1"
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the parser of the command to ``commands``."""
-    parser = commands.add_parser("demo", help="show switches with simulated phones on this machine", description=__doc__)
+    parser = commands.add_parser(
+        "demo", help="show switches with simulated phones on this machine", description=__doc__
+    )
     parser.add_argument("--once", action="store_true", help="exit after the last step, with status 1 if a step failed")
     parser.set_defaults(run=run)
 

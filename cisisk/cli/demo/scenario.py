@@ -11,15 +11,15 @@ from cisisk.appliance.appliance import Appliance
 from cisisk.cli.demo.client import DemoClient
 from cisisk.model.deployment import RESTART_OK
 from cisisk.model.mac import Mac
-from cisisk.simulator.boot import FetchAnswer
+from cisisk.simulator.boot import FetchResult
 from cisisk.simulator.models import find_model
 from cisisk.simulator.phone import SimulatedPhone
-from cisisk.simulator.tftp_client import Patience
+from cisisk.simulator.tftp_client import TftpRetry
 from cisisk.simulator.timing import Timing
 
 TIMEOUT_SECONDS = 20.0
 """Timeout of one step; a step takes about one second."""
-_TIMING = Timing(tftp=Patience(interval=1.0, retries=3), offline=0.5, boot_pause=1.0)
+_TIMING = Timing(tftp=TftpRetry(interval=1.0, retries=3), offline=0.5, boot_pause=1.0)
 """Shorter restarts than those of a real phone, which take half a minute."""
 _PHONES = (("00:11:22:33:44:01", "7942", "127.0.2.1"), ("00:11:22:33:44:02", "7965", "127.0.2.2"))
 
@@ -157,8 +157,10 @@ class Scenario:
 
 def _protocol(phone: SimulatedPhone) -> str:
     """Return the protocol over which the phone fetched its config."""
-    received = (phone.mac.config_name, FetchAnswer.RECEIVED)
-    return next(asked.via.upper() for asked in phone.boots[-1].asked if (asked.name, asked.answer) == taken)
+    received = (phone.mac.config_name, FetchResult.RECEIVED)
+    return next(
+        attempt.via.upper() for attempt in phone.boots[-1].attempts if (attempt.name, attempt.result) == received
+    )
 
 
 def _config(name: str, extension: str, phones_url: str) -> str:

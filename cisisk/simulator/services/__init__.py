@@ -1,1 +1,1 @@
-"""A phone's browser of XML services (docs/phone-protocol/xml-services.md#objects)."""
+"""The XML service browser of a phone (docs/phone-protocol/xml-services.md#objects)."""

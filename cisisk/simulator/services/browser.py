@@ -1,4 +1,4 @@
-"""A phone's browser of XML services, and the person in front of it.
+"""The XML service browser of a phone and the actions of its user.
 
 Source: docs/phone-protocol/xml-services.md#requests, docs/phone-protocol/xml-services.md#answers
 """
@@ -14,75 +14,75 @@ from cisisk.simulator.cgi import is_page
 from cisisk.simulator.models import PhoneModel
 from cisisk.simulator.running_config import RunningConfig
 from cisisk.simulator.screen import CLOSES_PAGE
-from cisisk.simulator.services import judge, lines, soft_keys
-from cisisk.simulator.services.fetching import Fetching
+from cisisk.simulator.services import input_flags, page_parser, soft_keys
 from cisisk.simulator.services.page import PageKind, ParsedEntry, ParsedInputItem, ParsedMenuItem, ParsedPage
+from cisisk.simulator.services.page_fetcher import PageFetcher
 from cisisk.simulator.services.rules import Rule, Violation
 from cisisk.simulator.timing import Timing
 
 NO_SERVICES = "No services configured"
-"""On the screen when the config has no URL for a key."""
-_MAX_STACK = 50
-"""Pages that lead back; more than anybody goes down."""
+"""Screen text when the config has no URL for a key."""
+_MAX_HISTORY = 50
+"""Pages that Back can return to."""
 _MAX_RECORDED = 1000
-"""Violations and dialled numbers remembered: a phone may idle before a broken page for days."""
+"""Violations and dialled numbers kept: a phone may reload a broken page for days."""
 _PARAMETER = "QueryStringParam:"
 _KEEPS_PAGE = "1"
 """``Dial:number:useAppUI``: the page stays on the screen while the phone calls."""
 _NOT_RUNNING = "the phone is not running"
 _OPENS_DIRECTORIES = frozenset({PageKind.MENU, PageKind.ICON_MENU, PageKind.ERROR})
 _LOCALE = "English_United_States"
-"""Of a phone whose config names none."""
+"""Locale of a phone whose config names none."""
 
 
 class NotPossible(Exception):
-    """A person at this phone cannot do that now; the text says why."""
+    """The user of this phone cannot do that now; the text is the reason."""
 
 
 class BrowserPhone(Protocol):
-    """The phone around the browser."""
+    """The interface of the phone that the browser uses."""
 
     @property
     def model(self) -> PhoneModel:
-        """How it behaves."""
+        """Return the model."""
 
     @property
     def address(self) -> str:
-        """Its own, numeric."""
+        """Return the numeric IP address."""
 
     @property
     def device_name(self) -> str:
-        """``SEP`` and the MAC address."""
+        """Return ``SEP`` and the MAC address."""
 
     @property
     def is_running(self) -> bool:
-        """Whether there is anything on its screen."""
+        """Return whether the phone is in the running state."""
 
     @property
     def running_config(self) -> RunningConfig | None:
-        """What it runs, None before it first got a config."""
+        """Return the running config, or None before the first one."""
 
-    def carry_out(self, urls: Sequence[str]) -> None:
-        """Execute what a service has answered with instead of a page."""
+    def execute(self, urls: Sequence[str]) -> None:
+        """Execute the URLs of an execute object that a service has returned."""
 
 
 class Browser:
-    """What a phone shows of XML services, and what a person can do with it.
+    """The window of a phone's XML services.
 
-    Everything that leads to another page returns what is on the screen then, None when the window is closed. A page
-    that was still on its way when something else closed the window, or opened another page in it, is dropped.
+    Actions that load a page return the page on the screen afterwards, or None if the window is closed. A page that
+    arrives after the window was closed, or after another page was opened, is dropped.
 
     Attributes:
-        page: what is on the screen, None if nothing is or before the first page has come.
-        url: what is or is about to be on the screen, None if the window is closed.
-        highlighted: index of the line that soft keys act on.
-        editing: the number that EditDial has put into the phone's dialling line, None if it has not.
-        dialled: the numbers that were called, the newest last.
-        violations: of all pages since the phone was made, the newest last.
+        page: page on the screen; None if there is none yet.
+        url: URL of the page on the screen or being loaded; None if the window is closed.
+        highlighted: index of the highlighted line.
+        editing: number that EditDial has put into the dialling line, or None.
+        dialled: dialled numbers, the newest last.
+        violations: rule violations of all pages, the newest last.
     """
 
     def __init__(self, device: BrowserPhone, timing: Timing, *, on_change: Callable[[str], None]) -> None:
-        """``on_change`` hears at every change what is on the screen, in words without secrets."""
+        """Call ``on_change`` with a text without secrets after every change of the screen."""
         self.page: ParsedPage | None = None
         self.url: str | None = None
         self.highlighted = 0
@@ -92,39 +92,39 @@ class Browser:
         self._device = device
         self._timing = timing
         self._on_change = on_change
-        self._fetching = Fetching(device.model, address=device.address, within=timing.services)
-        self._stack: list[str] = []
+        self._fetcher = PageFetcher(device.model, address=device.address, within=timing.services)
+        self._history: list[str] = []
         self._values: list[str] = []
         self._field = 0
-        self._visit = object()
+        self._visit = object()  # a new object for each page: detects pages that arrive too late
         self._pushed: asyncio.Task[ParsedPage | None] | None = None
 
     # The window
 
     async def open(self, url: str) -> ParsedPage | None:
-        """Open ``url``, in which ``#DEVICENAME#`` stands for the phone's name.
+        """Open ``url``; ``#DEVICENAME#`` in it is replaced by the device name.
 
         Raises:
-            NotPossible: the phone is not running, or that is no http URL.
+            NotPossible: the phone is not running, or ``url`` is not an http URL.
         """
         if not self._device.is_running:
             raise NotPossible(_NOT_RUNNING)
         if not is_page(url):
-            raise NotPossible("that is no page")
+            raise NotPossible("not an http URL")
         return await self._load(url)
 
     async def press_services(self) -> ParsedPage | None:
-        """Press the Services key: ``servicesURL`` of the config that the phone runs."""
+        """Press the Services key: open ``servicesURL`` of the running config."""
         config = self._device.running_config
         return await self._open_key("" if config is None else config.services_url)
 
     async def press_directories(self) -> ParsedPage | None:
-        """Press the Directories key: ``directoryURL`` of the config that the phone runs."""
+        """Press the Directories key: open ``directoryURL`` of the running config."""
         config = self._device.running_config
         return await self._open_key("" if config is None else config.directory_url, is_directories=True)
 
     async def open_service(self, name: str) -> ParsedPage | None:
-        """Choose the ``phoneService`` of this ``name`` from the phone's own list.
+        """Open the ``phoneService`` called ``name`` of the phone's own list.
 
         Raises:
             NotPossible: the config has no such service.
@@ -136,64 +136,64 @@ class Browser:
         raise NotPossible(f"no service {name!r}")
 
     def push(self, url: str) -> None:
-        """Open ``url`` because somebody told the phone to, without waiting for it."""
+        """Open ``url`` in the background, as requested over the network."""
         self._cancel_push()
         self.url = url
         self._pushed = asyncio.create_task(self._load(url), name=f"page for {self._device.device_name}")
 
     def close(self) -> None:
-        """Close the window, and forget the way back and the cookies. Does nothing to a closed one."""
+        """Close the window and clear history and cookies."""
         self._visit = object()
         self._cancel_push()
         was_open = self.url is not None
         self.page = self.url = self.editing = None
-        self._stack.clear()
-        self._fetching.forget()
+        self._history.clear()
+        self._fetcher.clear_cookies()
         if was_open:
-            self._on_change("closes its services")
+            self._on_change("services closed")
 
-    # What a person does
+    # Actions of the user
 
     async def press(self, name: str) -> ParsedPage | None:
         """Press the soft key called ``name``.
 
         Raises:
-            NotPossible: there is no such key, or it does nothing here.
+            NotPossible: the page has no such key, or it has no effect.
         """
         page = self._shown()
         for key in page.soft_keys:
             if key.name == name:
                 return await self._press(page, key.url)
-        raise NotPossible(f"no soft key {name!r}, but {page.keys}")
+        raise NotPossible(f"no soft key {name!r}; the page has {page.keys}")
 
     def highlight(self, line: int | str) -> None:
-        """Move to a line of a menu or directory: its number, counted from 1, or its name.
+        """Highlight a line of a menu or directory by its number, counted from 1, or by its name.
 
         Raises:
-            NotPossible: there is no such line.
+            NotPossible: the page has no such line.
         """
         page = self._shown()
         names = page.names if page.kind is not PageKind.INPUT else []
         place = names.index(line) if line in names else line - 1 if isinstance(line, int) else -1
         if not 0 <= place < len(names):
-            raise NotPossible(f"no line {line!r}, but {names}")
+            raise NotPossible(f"no line {line!r}; the page has {names}")
         self.highlighted = place
 
     async def select(self, line: int | str) -> ParsedPage | None:
-        """Choose a line by its number, counted from 1, or its name. In a directory this calls.
+        """Select a line by its number, counted from 1, or by its name. In a directory, dial it.
 
         Raises:
-            NotPossible: there is no such line, or nothing behind it.
+            NotPossible: the page has no such line, or the line has no URL.
         """
         self.highlight(line)
         page = self._shown()
         return await self._press(page, "SoftKey:Dial" if page.kind is PageKind.DIRECTORY else "SoftKey:Select")
 
     def fill(self, line: str, text: str) -> None:
-        """Type ``text`` into the line of a form that has this parameter or name, instead of what stands there.
+        """Replace the text of the form line with this parameter or name.
 
         Raises:
-            NotPossible: there is no such line, or no key for a character.
+            NotPossible: the form has no such line, or a character cannot be typed there.
         """
         page = self._shown()
         for place, item in enumerate(page.inputs):
@@ -201,45 +201,45 @@ class Browser:
                 self._values[place] = _typed(text, item)
                 self._field = place
                 return
-        raise NotPossible(f"no line {line!r}, but {page.names}")
+        raise NotPossible(f"no line {line!r}; the page has {page.names}")
 
     async def submit(self, **values: str) -> ParsedPage | None:
-        """Fill the form by parameters and send it.
+        """Fill the form by parameter and submit it.
 
         Raises:
-            NotPossible: this is no form, or what :meth:`fill` raises.
+            NotPossible: the page is not a form, or :meth:`fill` fails.
         """
         for line, text in values.items():
             self.fill(line, text)
         return await self._submit(self._shown())
 
     async def refresh(self) -> ParsedPage | None:
-        """Wait for the next page that this one has announced.
+        """Wait for the page announced by the ``Refresh`` header of this one.
 
         Raises:
-            NotPossible: it has announced none, or one that waits for the Next key.
+            NotPossible: there is no such header, or it waits for the Next key.
         """
         page = self._shown()
         if page.refresh is None or page.refresh.seconds == 0:
-            raise NotPossible("no page comes by itself")
+            raise NotPossible("the page does not refresh itself")
         visit = self._visit
-        await asyncio.sleep(page.refresh.seconds * self._timing.refresh_pace)
+        await asyncio.sleep(page.refresh.seconds * self._timing.refresh_factor)
         return self.page if self._visit is not visit else await self._next(page)
 
     async def back(self) -> ParsedPage | None:
-        """Leave the page for the last one that had not expired; from the first one, close the window."""
+        """Return to the last page that had not expired; on the first page, close the window."""
         self._shown()
-        if self._stack:
-            return await self._load(self._stack.pop(), leaves=False)
+        if self._history:
+            return await self._load(self._history.pop(), replaces=True)
         self.close()
         return None
 
     def dial(self, number: str) -> None:
-        """Call ``number``, which closes the window."""
+        """Dial ``number`` and close the window."""
         self.dialled.append(number)
         self.close()
 
-    # What keys do
+    # Keys
 
     async def _press(self, page: ParsedPage, url: str) -> ParsedPage | None:
         scheme, _, rest = url.partition(":")
@@ -261,7 +261,7 @@ class Browser:
         if page.kind is not PageKind.ERROR and not soft_keys.is_native(
             name, page.kind, has_next_page=page.refresh is not None
         ):
-            raise NotPossible(f"{name} does nothing on a page of kind {page.kind}")
+            raise NotPossible(f"{name} has no effect on a page of kind {page.kind}")
         match name:
             case "Select":
                 return await self._select(page)
@@ -282,12 +282,12 @@ class Browser:
     async def _select(self, page: ParsedPage) -> ParsedPage | None:
         url = self._item(page).url
         if not url or url.startswith(_PARAMETER) or url == "SoftKey:Select":
-            raise NotPossible("nothing is behind that line")
+            raise NotPossible("the line has no URL")
         return await self._press(page, url)
 
     async def _submit(self, page: ParsedPage) -> ParsedPage | None:
         if page.kind is not PageKind.INPUT:
-            raise NotPossible("this is no form")
+            raise NotPossible("the page is not a form")
         pairs = zip(page.inputs, self._values, strict=True)
         query = "&".join(
             f"{_encoded(item.parameter, page.charset)}={_encoded(value, page.charset)}" for item, value in pairs
@@ -297,14 +297,14 @@ class Browser:
         return await self._load(_extended(page.submit_url, query) if query else page.submit_url)
 
     def _erase(self) -> None:
-        """The last character of the line that was typed into last."""
+        """Delete the last character of the current line."""
         if self._values:
             self._values[self._field] = self._values[self._field][:-1]
 
     async def _next(self, page: ParsedPage) -> ParsedPage | None:
-        """The page that ``page`` has announced, or itself again, in its place."""
-        announced = "" if page.refresh is None else page.refresh.url
-        return await self._load(announced or page.url, leaves=False)
+        """Load the next page of ``page``, or reload it, and replace it."""
+        next_url = "" if page.refresh is None else page.refresh.url
+        return await self._load(next_url or page.url, replaces=True)
 
     def _dial_uri(self, rest: str) -> None:
         number, *options = rest.split(":")
@@ -314,7 +314,7 @@ class Browser:
             self.dial(number)
 
     def _with_parameter_of_line(self, page: ParsedPage, url: str) -> str:
-        """A soft key's ``url``, with the parameter that the highlighted line may have instead of a URL."""
+        """Return the ``url`` of a soft key, extended by the ``QueryStringParam`` of the highlighted line."""
         line = self._line_url(page) if page.items else ""
         return _extended(url, line.removeprefix(_PARAMETER)) if line.startswith(_PARAMETER) else url
 
@@ -323,17 +323,17 @@ class Browser:
 
     def _item(self, page: ParsedPage) -> ParsedMenuItem:
         if not page.items:
-            raise NotPossible("there is no line to choose")
+            raise NotPossible("the page has no line to select")
         return page.items[self.highlighted]
 
     def _entry(self, page: ParsedPage) -> ParsedEntry:
         if not page.entries:
-            raise NotPossible("there is nobody to call")
+            raise NotPossible("the page has no entry to dial")
         return page.entries[self.highlighted]
 
     def _shown(self) -> ParsedPage:
         if self.page is None:
-            raise NotPossible("nothing is on the screen")
+            raise NotPossible("the screen is empty")
         return self.page
 
     # Pages
@@ -343,7 +343,7 @@ class Browser:
         if not self._device.is_running:
             raise NotPossible(_NOT_RUNNING)
         if not is_page(url):
-            return self._show(judge.failure(NO_SERVICES, capabilities))
+            return self._show(page_parser.error_page(NO_SERVICES, capabilities))
         if capabilities.names_itself:
             config = self._device.running_config
             locale = (config.user_locale if config is not None else None) or _LOCALE
@@ -352,24 +352,26 @@ class Browser:
         if not is_directories or not capabilities.directory_is_menu or page is None or page.kind in _OPENS_DIRECTORIES:
             return page
         violation = Violation(Rule.MENU_EXPECTED, f"{page.kind}")
-        return self._show(replace(judge.failure(judge.PARSE_ERROR, capabilities, violations=[violation]), url=page.url))
+        return self._show(
+            replace(page_parser.error_page(page_parser.PARSE_ERROR, capabilities, violations=[violation]), url=page.url)
+        )
 
-    async def _load(self, url: str, *, form: bytes | None = None, leaves: bool = True) -> ParsedPage | None:
-        """Load ``url`` and show it; the page before it leads back if this ``leaves`` it."""
+    async def _load(self, url: str, *, form: bytes | None = None, replaces: bool = False) -> ParsedPage | None:
+        """Load ``url`` and show it; with ``replaces``, the current page does not enter the history."""
         visit = self._visit = object()
         url = url.replace("#DEVICENAME#", self._device.device_name)
         if not is_page(url):
-            raise NotPossible("that is no page")
-        page = await self._fetching.fetch(url, form=form)
+            raise NotPossible("not an http URL")
+        page = await self._fetcher.fetch(url, form=form)
         if self._visit is not visit:
             return self.page
         if page.kind is PageKind.EXECUTE:
             self.violations.extend(page.violations)
-            self._device.carry_out(page.executes)
+            self._device.execute(page.executes)
             return self.page
-        if leaves and self.page is not None and not self.page.is_expired:
-            self._stack.append(self.page.url)
-            del self._stack[:-_MAX_STACK]
+        if not replaces and self.page is not None and not self.page.is_expired:
+            self._history.append(self.page.url)
+            del self._history[:-_MAX_HISTORY]
         return self._show(page)
 
     def _show(self, page: ParsedPage) -> ParsedPage:
@@ -379,12 +381,12 @@ class Browser:
         self.editing = None
         self._values = [item.default for item in page.inputs]
         self.violations.extend(page.violations)
-        said = page.text if page.kind is PageKind.ERROR else page.title or page.prompt
-        self._on_change(f"shows {page.kind} {said!r}")
+        heading = page.text if page.kind is PageKind.ERROR else page.title or page.prompt
+        self._on_change(f"page shown: {page.kind} {heading!r}")
         return page
 
     def _cancel_push(self) -> None:
-        """Unless it is what runs now."""
+        # A pushed page that opens another one must not cancel itself.
         if self._pushed is not None and self._pushed is not asyncio.current_task():
             self._pushed.cancel()
         self._pushed = None
@@ -392,9 +394,9 @@ class Browser:
 
 def _typed(text: str, item: ParsedInputItem) -> str:
     try:
-        return lines.typed(text, item.flags)
-    except ValueError as impossible:
-        raise NotPossible(f"{item.name}: {impossible}") from None
+        return input_flags.apply_flags(text, item.flags)
+    except ValueError as error:
+        raise NotPossible(f"{item.name}: {error}") from None
 
 
 def _encoded(text: str, charset: str) -> str:
@@ -402,5 +404,5 @@ def _encoded(text: str, charset: str) -> str:
 
 
 def _extended(url: str, query: str) -> str:
-    """``url`` with one more piece of ``query``."""
+    """Return ``url`` with ``query`` appended."""
     return f"{url}{'&' if '?' in url else '?'}{query}"

@@ -1,4 +1,4 @@
-"""What the browsers of the model families send and take.
+"""Capabilities of the XML service browsers by model family.
 
 Source: docs/phone-protocol/xml-services.md#objects, docs/phone-protocol/xml-services.md#requests
 """
@@ -7,36 +7,36 @@ from dataclasses import dataclass, replace
 
 LATIN = "iso8859-1"
 UTF_8 = "utf-8"
-"""Character sets, as Python normalises their names."""
+"""Character sets under Python's normalised names."""
 _ALLEGRO = "Allegro-Software-WebClient/4.34"
 _LATIN_FIRST = "iso-8859-1,utf-8;q=0.8"
 _UTF_8_FIRST = "utf-8,iso-8859-1;q=0.8"
 _SMALL_OBJECT = 8 * 1024
-"""Bytes that the first 79xx are sure to take."""
+"""Bytes that the first 79xx certainly accept."""
 _OBJECT = 40 * 1024
-"""Bytes, Cisco's figure."""
+"""Cisco's limit in bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """One family's browser.
+    """The browser of one model family.
 
     Attributes:
-        user_agent: as it is sent.
-        accept_charset: as it is sent.
-        charsets: those it reads, as Python normalises their names. What the first 79xx says it reads is more than what
-            it is sure to show.
-        sdk_version: as ``x-CiscoIPPhoneSDKVersion``.
-        display: width, height, depth, colour or grey, as ``x-CiscoIPPhoneDisplay``.
-        max_object: bytes of one page.
-        max_soft_keys: of one page, and their highest position.
-        posts: knows ``<URL method="post">``.
-        exit_first: its own soft keys begin with Exit; otherwise they begin with what the page is for.
+        user_agent: ``User-Agent`` header.
+        accept_charset: ``Accept-Charset`` header.
+        charsets: supported character sets under Python's normalised names. The first 79xx announce more than they
+            certainly display.
+        sdk_version: ``x-CiscoIPPhoneSDKVersion`` header.
+        display: ``x-CiscoIPPhoneDisplay`` header: width, height, depth, colour or grey.
+        max_object: largest page in bytes.
+        max_soft_keys: largest number of soft keys on a page, and their highest position.
+        posts: supports ``<URL method="post">``.
+        exit_first: the default soft keys begin with Exit; otherwise with the main action.
         shows_title: has room for a title beside a prompt.
-        directory_is_menu: what its Directories key opens has to be a menu.
-        names_itself: adds ``locale`` and ``name`` to the addresses of its Services and Directories keys.
-        expires_after_1970: takes an ``Expires`` up to the first day of 1970 for none.
-        foreign_schemes: the URIs other families know and this one does not.
+        directory_is_menu: the Directories key accepts only a menu.
+        names_itself: appends ``locale`` and ``name`` to the URLs of the Services and Directories keys.
+        expires_after_1970: ignores an ``Expires`` up to the first day of 1970.
+        foreign_schemes: URI schemes that other families support and this one does not.
     """
 
     user_agent: str
@@ -56,7 +56,7 @@ class Capabilities:
 
     @property
     def is_latin_only(self) -> bool:
-        """Whether it has no glyph for what ISO-8859-1 has no character for."""
+        """Return whether the family displays only ISO-8859-1."""
         return self.charsets == {LATIN}
 
 
@@ -82,7 +82,7 @@ GREY_79XX = replace(
 )
 COLOUR_79XX = replace(GREY_79XX, display="298,156,16,C")
 COLOUR_79XX_OF_2007 = replace(COLOUR_79XX, accept_charset=_LATIN_FIRST, sdk_version="6.0.2", display="298,168,12,C")
-"""With a firmware that prefers ISO-8859-1, and takes UTF-8."""
+"""Firmware that prefers ISO-8859-1 and accepts UTF-8."""
 P69XX = Capabilities(
     user_agent=_ALLEGRO,
     accept_charset=_UTF_8_FIRST,
@@ -93,7 +93,7 @@ P69XX = Capabilities(
     shows_title=False,
 )
 P99XX = Capabilities(
-    user_agent="Cisco-IP-Phone-WebClient/9.0",  # not published; no server may build on it
+    user_agent="Cisco-IP-Phone-WebClient/9.0",  # not published; servers must not depend on it
     accept_charset=_UTF_8_FIRST,
     charsets=_BOTH,
     sdk_version="9.0.1",

@@ -1,4 +1,4 @@
-"""The cookies a phone keeps (docs/phone-protocol/xml-services.md#answers)."""
+"""The cookie store of a phone (docs/phone-protocol/xml-services.md#answers)."""
 
 import re
 import time
@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 MAX_COOKIES = 4
-"""Of one host."""
+"""Cookies per host."""
 MAX_SESSIONS = 8
-"""One for each host."""
+"""Sessions in total, one per host."""
 MAX_BYTES = 255
-"""Of one cookie, its name and the value."""
+"""Bytes of one cookie: name and value."""
 IDLE_SECONDS = 30 * 60
-"""Then a session is forgotten."""
+"""Idle time after which a session is dropped."""
 _PRINTABLE = re.compile(r"[ -~]+")
-"""RFC 6265, 4.1.1 allows less."""
+"""More than RFC 6265 section 4.1.1 allows."""
 
 
 @dataclass(slots=True)
@@ -26,20 +26,20 @@ class _Session:
 
 
 class Cookies:
-    """A few small cookies. They go back to the host they came from, whatever its port and their path."""
+    """A limited number of small cookies by host; port and path are ignored."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """``clock`` counts seconds."""
+        """Measure idle time with ``clock``, in seconds."""
         self._clock = clock
         self._sessions: dict[str, _Session] = {}
 
     def header(self, host: str) -> str:
-        """The ``Cookie`` of a request to ``host``, empty without one."""
+        """Return the ``Cookie`` header of a request to ``host``, or an empty string."""
         session = self._session(host)
         return "" if session is None else "; ".join(f"{name}={value}" for name, value in session.cookies.items())
 
     def store(self, host: str, headers: Iterable[str]) -> int:
-        """Keep what the ``Set-Cookie`` headers of ``host`` say. Returns how many cookies were not kept."""
+        """Apply the ``Set-Cookie`` headers of ``host``. Return the number of refused cookies."""
         return sum(not self._store(host, header) for header in headers)
 
     def _store(self, host: str, header: str) -> bool:
@@ -48,7 +48,7 @@ class Cookies:
         if not name or not equals or not _PRINTABLE.fullmatch(name + value):
             return False
         session = self._session(host)
-        if _is_over(attributes):
+        if _is_deleted(attributes):
             if session is not None:
                 session.cookies.pop(name, None)
             return True
@@ -62,7 +62,7 @@ class Cookies:
         return True
 
     def _session(self, host: str) -> _Session | None:
-        """The one of ``host``, used now."""
+        """Return the session of ``host`` and mark it as used, or None."""
         now = self._clock()
         session = self._sessions.get(host)
         if session is None or now - session.used > IDLE_SECONDS:
@@ -72,15 +72,15 @@ class Cookies:
         return session
 
     def _new_session(self, host: str) -> _Session:
-        """In the place of the one that has been idle longest, if there is no other."""
+        """Create a session; if all are in use, drop the one that has been idle longest."""
         if len(self._sessions) >= MAX_SESSIONS:
             del self._sessions[min(self._sessions, key=lambda known: self._sessions[known].used)]
         session = self._sessions[host] = _Session(self._clock())
         return session
 
 
-def _is_over(attributes: Iterable[str]) -> bool:
-    """Whether a server takes its cookie back."""
+def _is_deleted(attributes: Iterable[str]) -> bool:
+    """Return whether the server deletes the cookie."""
     for attribute in attributes:
         name, _, value = (part.strip().lower() for part in attribute.partition("="))
         if name == "max-age" and value.startswith(("0", "-")):
@@ -91,13 +91,13 @@ def _is_over(attributes: Iterable[str]) -> bool:
 
 
 def is_past(date: str) -> bool:
-    """Whether the ``date`` of a header is over. One that cannot be read is not."""
+    """Return whether the ``date`` of a header has passed; False if it is unreadable."""
     when = read_date(date)
     return when is not None and when <= datetime.now(UTC)
 
 
 def read_date(date: str) -> datetime | None:
-    """The ``date`` of a header, None if it is none."""
+    """Return the ``date`` of a header, or None if it is unreadable."""
     try:
         when = parsedate_to_datetime(date)
     except (ValueError, OverflowError):

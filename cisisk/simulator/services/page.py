@@ -1,4 +1,4 @@
-"""A page of an XML service as it stands on the screen."""
+"""A parsed page of an XML service."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -7,7 +7,7 @@ from cisisk.simulator.services.rules import Violation
 
 
 class PageKind(StrEnum):
-    """What is on the screen."""
+    """The kind of a page."""
 
     MENU = "menu"
     ICON_MENU = "icon menu"
@@ -15,15 +15,15 @@ class PageKind(StrEnum):
     INPUT = "input"
     TEXT = "text"
     PLAIN = "plain text"
-    """Sent as ``text/plain`` or ``text/html``, whatever it is: tags are shown."""
+    """Sent as ``text/plain`` or ``text/html``; tags are shown as text."""
     EXECUTE = "execute"
-    """Nothing to show: the phone executes it."""
+    """Not shown: the phone executes the URLs."""
     ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedMenuItem:
-    """A line of a menu. Its URL may be empty: then nothing happens."""
+    """A line of a menu. An empty URL has no effect."""
 
     name: str
     url: str = ""
@@ -42,10 +42,10 @@ class ParsedInputItem:
     """A line of a form.
 
     Attributes:
-        name: as it stands on the screen.
-        parameter: in the query.
-        default: what stands in it at first.
-        flags: a letter for what can be typed, and ``P`` for what is not shown.
+        name: label.
+        parameter: query parameter.
+        default: initial text.
+        flags: ``InputFlags``: a letter for the allowed characters, and ``P`` for a masked line.
     """
 
     name: str
@@ -55,13 +55,13 @@ class ParsedInputItem:
 
     @property
     def is_masked(self) -> bool:
-        """Whether nobody can read what is typed."""
+        """Return whether the typed text is hidden."""
         return "P" in self.flags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedSoftKey:
-    """A key below the screen."""
+    """A soft key."""
 
     name: str
     url: str
@@ -69,11 +69,11 @@ class ParsedSoftKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refresh:
-    """What comes next by itself.
+    """A ``Refresh`` header.
 
     Attributes:
-        seconds: until then; 0 waits for the Next key.
-        url: of the next page; empty loads this one again.
+        seconds: delay; 0 waits for the Next key.
+        url: next page; empty reloads this one.
     """
 
     seconds: int
@@ -82,23 +82,23 @@ class Refresh:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedPage:
-    """What a phone shows.
+    """A page on the screen.
 
     Attributes:
-        url: what was asked for. It may hold a PIN.
-        status: of HTTP, None if there was no answer.
-        text: of a text, a plain text or an error.
-        items: of a menu.
-        entries: of a directory.
-        inputs: of a form.
-        submit_url: where the form goes.
-        posts: the form is posted.
-        soft_keys: in the order of their positions, the phone's own if the page has none.
-        executes: the URLs of the items of an execute object.
-        charset: the page's, which a form is encoded in.
-        refresh: what comes next by itself.
-        is_expired: nothing leads back to it.
-        violations: of rules; with one that is not tolerated the page is an error.
+        url: requested URL. It may contain a PIN.
+        status: HTTP status; None if there was no response.
+        text: text of a text page, plain text page or error.
+        items: lines of a menu.
+        entries: lines of a directory.
+        inputs: lines of a form.
+        submit_url: URL that the form is sent to.
+        posts: the form is sent with POST.
+        soft_keys: in the order of their positions; the defaults if the page has none.
+        executes: URLs of an execute object.
+        charset: charset of the page, used to encode the form.
+        refresh: the ``Refresh`` header, or None.
+        is_expired: Back does not return to the page.
+        violations: broken rules; one that is not tolerated makes the page an error.
     """
 
     kind: PageKind
@@ -121,11 +121,11 @@ class ParsedPage:
 
     @property
     def keys(self) -> list[str]:
-        """The names of its soft keys."""
+        """Return the names of the soft keys."""
         return [key.name for key in self.soft_keys]
 
     @property
     def names(self) -> list[str]:
-        """The names of its lines, whatever they are."""
+        """Return the names of the menu, directory and form lines."""
         lines: tuple[ParsedMenuItem | ParsedEntry | ParsedInputItem, ...] = (*self.items, *self.entries, *self.inputs)
         return [line.name for line in lines]

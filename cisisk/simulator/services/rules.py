@@ -1,66 +1,66 @@
-"""The rules a page of an XML service has to keep (docs/phone-protocol/xml-services.md#objects)."""
+"""The rules for pages of XML services (docs/phone-protocol/xml-services.md#objects)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Rule(StrEnum):
-    """One rule, by what breaks it."""
+    """A rule; the value describes the violation."""
 
-    CONTENT_TYPE = "neither text/xml, text/plain nor text/html"
+    CONTENT_TYPE = "Content-Type is not text/xml, text/plain or text/html"
     NO_CHARSET = "no charset in the Content-Type"
-    CHARSET_MISMATCH = "the Content-Type's charset is not the one the XML declares"
-    CHARSET_UNSUPPORTED = "a charset this family does not read"
-    OBJECT_SIZE = "larger than this family takes"
-    LEADING_BYTES = "something before the first tag"
+    CHARSET_MISMATCH = "the charset of the Content-Type differs from the XML declaration"
+    CHARSET_UNSUPPORTED = "a charset that this family does not support"
+    OBJECT_SIZE = "larger than this family accepts"
+    LEADING_BYTES = "bytes before the first tag"
     NOT_WELL_FORMED = "not well-formed"
-    ENTITY = "an entity that is not predefined"
+    ENTITY = "an undeclared entity"
     DOCUMENT_TYPE = "a document type"
-    UNKNOWN_OBJECT = "a root element that is no displayable object"
+    UNKNOWN_OBJECT = "an unknown root element"
     UNKNOWN_TAG = "an unknown tag"
     UNKNOWN_ATTRIBUTE = "an unknown attribute"
-    REPEATED_TAG = "a tag that may stand there once only"
-    MISSING_TAG = "a tag is missing"
-    MISSING_DEFAULT_VALUE = "DefaultValue is missing"
+    REPEATED_TAG = "a repeated tag"
+    MISSING_TAG = "a missing tag"
+    MISSING_DEFAULT_VALUE = "a missing DefaultValue"
     TITLE_LENGTH = "Title too long"
     PROMPT_LENGTH = "Prompt too long"
     NAME_LENGTH = "Name too long"
     TELEPHONE_LENGTH = "Telephone too long"
     TEXT_LENGTH = "Text too long"
     INPUT_LENGTH = "DisplayName, QueryStringParam or DefaultValue too long"
-    SOFT_KEY_LENGTH = "a soft key's Name too long"
+    SOFT_KEY_LENGTH = "Name of a soft key too long"
     URL_LENGTH = "URL too long"
-    MENU_ITEMS = "too many MenuItem"
-    ICON_MENU_ITEMS = "too many MenuItem beside icons"
-    ICONS = "too many IconItem"
-    DIRECTORY_ENTRIES = "too many DirectoryEntry"
-    INPUT_ITEMS = "too many InputItem"
-    EXECUTE_ITEMS = "none or too many ExecuteItem"
-    KEY_ITEMS = "too many KeyItem"
-    SOFT_KEYS = "too many SoftKeyItem"
-    SOFT_KEY_POSITION = "a soft key's Position is no free place"
-    INPUT_FLAGS = "InputFlags that no phone knows"
-    UNKNOWN_URI = "a URI this family does not know"
-    BAD_URL = "an http URL that leads nowhere"
-    POST = "a form to be posted by a family that does not post"
-    MENU_EXPECTED = "the Directories key of this family opens a menu only"
-    DEAD_SOFT_KEY = "a soft key that does nothing on such a page"
-    COOKIE = "a cookie this phone does not keep"
-    EXPIRES = "an Expires this family cannot read"
-    REFRESH = "a Refresh no phone can follow"
+    MENU_ITEMS = "too many MenuItem elements"
+    ICON_MENU_ITEMS = "too many MenuItem elements in an icon menu"
+    ICONS = "too many IconItem elements"
+    DIRECTORY_ENTRIES = "too many DirectoryEntry elements"
+    INPUT_ITEMS = "too many InputItem elements"
+    EXECUTE_ITEMS = "no or too many ExecuteItem elements"
+    KEY_ITEMS = "too many KeyItem elements"
+    SOFT_KEYS = "too many SoftKeyItem elements"
+    SOFT_KEY_POSITION = "Position of a soft key invalid or already used"
+    INPUT_FLAGS = "unknown InputFlags"
+    UNKNOWN_URI = "a URI that this family does not support"
+    BAD_URL = "an invalid http URL"
+    POST = "a POST form for a family that does not support POST"
+    MENU_EXPECTED = "the Directories key of this family accepts only a menu"
+    DEAD_SOFT_KEY = "a soft key without effect on this kind of page"
+    COOKIE = "a cookie that the phone refuses"
+    EXPIRES = "an Expires that this family cannot read"
+    REFRESH = "an invalid Refresh"
 
 
 TOLERATED = frozenset({Rule.DEAD_SOFT_KEY, Rule.COOKIE, Rule.EXPIRES, Rule.REFRESH})
-"""The page is shown, without what broke the rule."""
+"""The page is shown without the part that broke the rule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One rule broken.
+    """A violation of one rule.
 
     Attributes:
-        rule: which.
-        where: the place, and the numbers; never what stands there, which may be secret.
+        rule: the broken rule.
+        where: location and numbers; never the content, which may be secret.
     """
 
     rule: Rule

@@ -1,4 +1,4 @@
-"""The keys below the screen that a phone has by itself (docs/phone-protocol/xml-services.md#soft-keys)."""
+"""Built-in soft keys (docs/phone-protocol/xml-services.md#soft-keys)."""
 
 from collections.abc import Sequence
 
@@ -27,15 +27,15 @@ _DEFAULT: dict[PageKind, tuple[str, ...]] = {
 
 
 def is_native(name: str, kind: PageKind, *, has_next_page: bool) -> bool:
-    """Whether ``SoftKey:`` and this ``name`` does something on a page of this ``kind``.
+    """Return whether ``SoftKey:<name>`` has an effect on a page of this ``kind``.
 
-    A page that a ``Refresh`` has given a next page knows Next and Update, whatever its kind.
+    Every page with a ``Refresh`` header supports Next and Update.
     """
     return name in _NATIVE.get(kind, ()) or (has_next_page and name in _MOVES_ON)
 
 
 def defaults(kind: PageKind, *, exit_first: bool, waits_for_next: bool) -> tuple[ParsedSoftKey, ...]:
-    """What a phone offers below a page that brings no soft key."""
+    """Return the soft keys of a page that defines none."""
     names: Sequence[str] = _DEFAULT.get(kind, ())
     if exit_first:
         names = sorted(names, key=lambda name: name not in {"Exit", "Cancel"})

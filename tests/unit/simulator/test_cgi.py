@@ -18,7 +18,7 @@ def execute(*urls: str) -> str:
 
 
 @pytest.mark.parametrize("quoting", [quote, quote_plus])
-def test_items_are_read_in_order(quoting: Callable[[str], str]) -> None:
+def test_read_execute_returns_urls_in_order(quoting: Callable[[str], str]) -> None:
     urls = ["Init:Services", "http://127.0.0.1/a?b=1&c=2", "Key:Services"]
     assert cgi.read_execute(b"XML=" + quoting(execute(*urls)).encode()) == urls
 
@@ -39,13 +39,13 @@ def test_items_are_read_in_order(quoting: Callable[[str], str]) -> None:
         pytest.param("&".join(["a=1"] * 50), id="many fields"),
     ],
 )
-def test_what_a_phone_does_not_take_is_unparsable(body: str) -> None:
+def test_read_execute_invalid_body_raises_unparsable(body: str) -> None:
     with pytest.raises(Unparsable):
         cgi.read_execute(body.encode())
 
 
 @given(st.binary())
-def test_any_body_is_items_or_unparsable(body: bytes) -> None:
+def test_read_execute_any_body_returns_urls_or_raises(body: bytes) -> None:
     try:
         urls = cgi.read_execute(b"XML=" + body)
     except Unparsable:
@@ -53,12 +53,12 @@ def test_any_body_is_items_or_unparsable(body: bytes) -> None:
     assert 1 <= len(urls) <= 3
 
 
-def test_the_answer_names_each_url_with_its_status() -> None:
+def test_response_contains_url_and_status_of_each_item() -> None:
     document = cgi.response([("Init:Services", Status.SUCCESS), ('Bad:"<&', Status.NOT_EXECUTABLE)])
     items = etree.fromstring(document).findall("ResponseItem")
     assert [(item.get("URL"), item.get("Status")) for item in items] == [("Init:Services", "0"), ('Bad:"<&', "6")]
     assert items[0].get("Data") == "Success"
 
 
-def test_a_refusal_carries_its_number() -> None:
+def test_refusal_contains_error_number() -> None:
     assert cgi.refusal(ErrorNumber.AUTHENTICATION) == b'<CiscoIPPhoneError Number="4"/>'

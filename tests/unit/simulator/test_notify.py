@@ -1,8 +1,8 @@
-"""How the simulated phone judges a NOTIFY: the table of docs/phone-protocol/restart.md#notify-answers."""
+"""The response to a NOTIFY: the table of docs/phone-protocol/restart.md#notify-answers."""
 
 import pytest
 
-from cisisk.simulator.notify import NotifyAnswer, NotifyOrder, judge
+from cisisk.simulator.notify import NotifyAnswer, NotifyOrder, answer
 from cisisk.sip.message import SipRequest
 
 CALL_ID = "0017e0aa-bbcc0002@192.0.2.7"
@@ -22,7 +22,7 @@ def control(action: str = "restart", call_id: str = f"{{{CALL_ID}}}", stamps: st
 
 
 @pytest.mark.parametrize(
-    ("request_", "verdict"),
+    ("request_", "expected"),
     [
         (notify(control()), NotifyAnswer(200, NotifyOrder.RESTART)),
         (notify(control("reset")), NotifyAnswer(200, NotifyOrder.RESET)),
@@ -51,9 +51,9 @@ def control(action: str = "restart", call_id: str = f"{{{CALL_ID}}}", stamps: st
         (SipRequest((), method="INVITE", uri="sip:1001@192.0.2.7"), NotifyAnswer(501)),
     ],
 )
-def test_notify_of_each_kind_gets_documented_answer(request_: SipRequest, verdict: NotifyAnswer) -> None:
-    assert judge(request_, users={"1001", "desk"}, call_id=CALL_ID) == verdict
+def test_notify_request_gets_documented_answer(request_: SipRequest, expected: NotifyAnswer) -> None:
+    assert answer(request_, users={"1001", "desk"}, call_id=CALL_ID) == expected
 
 
-def test_a_line_without_a_call_manager_obeys_no_service_control() -> None:
-    assert judge(notify(control()), users={"1001"}, call_id=None) == NotifyAnswer(400)
+def test_service_control_without_call_manager_is_refused() -> None:
+    assert answer(notify(control()), users={"1001"}, call_id=None) == NotifyAnswer(400)

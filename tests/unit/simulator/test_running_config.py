@@ -22,7 +22,7 @@ FULL = """<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
-def test_the_elements_a_phone_acts_on_are_read() -> None:
+def test_read_returns_all_supported_elements() -> None:
     assert RunningConfig.read(FULL.encode()) == RunningConfig(
         load="SIP45.9-4-2SR3-1S",
         user_locale="Fran\u00e7ais",
@@ -41,7 +41,7 @@ def test_the_elements_a_phone_acts_on_are_read() -> None:
 
 
 @pytest.mark.parametrize(("provisioning", "has_list", "has_urls"), [("0", True, False), ("1", False, True)])
-def test_services_are_provisioned_by_the_list_or_by_urls(provisioning: str, has_list: bool, has_urls: bool) -> None:
+def test_provisioning_selects_service_list_or_urls(provisioning: str, has_list: bool, has_urls: bool) -> None:
     document = FULL.replace("<provisioning>2", f"<provisioning>{provisioning}")
     config = RunningConfig.read(document.encode())
     assert bool(config.services) is has_list
@@ -58,7 +58,7 @@ PLACED = b"""<device><devicePool><callManagerGroup><members>
 <transportLayerProtocol>%b</transportLayerProtocol></device>"""
 
 
-def test_a_line_registers_with_the_first_call_manager_or_with_its_own_proxy() -> None:
+def test_line_registers_with_first_call_manager_or_proxy() -> None:
     by_group = RunningConfig.read(PLACED % (b"USECALLMANAGER", b"1")).registers
     assert by_group == LineAtProxy(
         name="1001",
@@ -77,7 +77,7 @@ def test_a_line_registers_with_the_first_call_manager_or_with_its_own_proxy() ->
     assert "secret" not in repr(by_group)
 
 
-def test_absent_elements_name_nothing() -> None:
+def test_absent_elements_are_empty() -> None:
     config = RunningConfig.read(b"<device/>")
     assert (config.load, config.user_locale, config.network_locale, config.extra_files) == ("", None, None, ())
     assert (config.services_url, config.directory_url, config.services) == ("", "", ())
@@ -94,19 +94,19 @@ def test_absent_elements_name_nothing() -> None:
         pytest.param(b"<device>\xff</device>", id="not in its encoding"),
     ],
 )
-def test_what_a_phone_cannot_read_is_an_xml_error(document: bytes) -> None:
+def test_read_invalid_document_raises_xml_error(document: bytes) -> None:
     with pytest.raises(XmlError):
         RunningConfig.read(document)
 
 
-def test_an_xml_error_quotes_nothing_of_the_document() -> None:
+def test_xml_error_does_not_quote_document() -> None:
     with pytest.raises(XmlError) as failure:
         RunningConfig.read(b"<device>\n<authPassword>a&secret;</authPassword></device>")
     assert str(failure.value) == "not well-formed in line 2"
     assert failure.value.__suppress_context__
 
 
-def test_a_name_no_request_can_carry_is_no_name() -> None:
+def test_invalid_file_name_is_empty() -> None:
     config = RunningConfig.read(
         f"<device><softKeyFile>{'k' * 300}</softKeyFile><loadInformation>a\nb</loadInformation></device>".encode()
     )
@@ -114,7 +114,7 @@ def test_a_name_no_request_can_carry_is_no_name() -> None:
 
 
 @given(st.binary())
-def test_any_document_is_a_config_or_an_xml_error(document: bytes) -> None:
+def test_read_any_document_returns_config_or_raises_xml_error(document: bytes) -> None:
     try:
         config = RunningConfig.read(b"<device>" + document + b"</device>")
     except XmlError:

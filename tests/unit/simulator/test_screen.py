@@ -18,54 +18,54 @@ def run(
     return [status for _, status in execution.results], execution.restart
 
 
-def test_the_last_key_of_the_sequence_completes_it() -> None:
+def test_keypad_last_key_completes_sequence() -> None:
     assert press(Keypad(SETTINGS), SETTINGS) == [False] * 5 + [True]
 
 
-def test_a_wrong_key_spoils_the_sequence_until_the_menu_is_closed() -> None:
+def test_keypad_wrong_key_fails_until_menu_is_closed() -> None:
     keypad = Keypad(SETTINGS)
     assert not any(press(keypad, [*SETTINGS[:3], "KeyPad1", *SETTINGS[3:]]))
     keypad.close_menu()
     assert press(keypad, SETTINGS)[-1]
 
 
-def test_a_sequence_begun_with_the_menu_open_closes_it_and_fails() -> None:
+def test_keypad_sequence_with_open_menu_fails() -> None:
     keypad = Keypad(SETTINGS)
     keypad.press("Settings")
     assert not any(press(keypad, SETTINGS))
     assert press(keypad, SETTINGS)[-1]
 
 
-def test_keys_before_the_menu_is_open_are_ignored() -> None:
+def test_keypad_keys_before_menu_are_ignored() -> None:
     assert press(Keypad(SETTINGS), ["KeyPadStar", "KeyPadStar", *SETTINGS])[-1]
 
 
-def test_a_model_without_a_sequence_is_restarted_by_no_key() -> None:
+def test_keypad_without_sequence_never_completes() -> None:
     assert not any(press(Keypad(()), SETTINGS))
 
 
 @pytest.mark.parametrize("name", [name for name, model in MODELS.items() if model.restart_keys])
-def test_keys_restart_a_model_when_each_comes_in_its_own_request(name: str) -> None:
+def test_screen_restart_keys_in_separate_requests_restart(name: str) -> None:
     screen = Screen(MODELS[name])
     answers = [run(screen, f"Key:{key}") for key in MODELS[name].restart_keys]
     assert [status for status, _ in answers] == [[0]] * len(answers)
     assert [restart for _, restart in answers] == [None] * (len(answers) - 1) + ["key presses"]
 
 
-def test_only_the_first_key_of_a_request_is_pressed() -> None:
+def test_screen_presses_only_first_key_of_request() -> None:
     screen = Screen(MODELS["9971"])
     assert run(screen, "Key:Applications", "Key:KeyPad4", "Key:KeyPad4") == ([0, 0, 0], None)
     assert run(screen, "Key:KeyPad1") == ([0], None)
     assert run(screen, "Key:Soft3") == ([0], None)
 
 
-def test_keys_that_may_not_restart_fail_silently() -> None:
+def test_screen_disabled_restart_keys_fail_silently() -> None:
     screen = Screen(MODELS["7942"])
     assert [run(screen, f"Key:{key}", keys_restart=False) for key in SETTINGS] == [([0], None)] * 6
 
 
 @pytest.mark.parametrize("closing", ["Init:Services", "Init:Directories", "Init:Messages"])
-def test_initialising_an_application_closes_the_page(closing: str) -> None:
+def test_screen_init_uri_closes_page(closing: str) -> None:
     page = "http://127.0.0.1/menu"
     screen = Screen(MODELS["7942"])
     outcomes = [
@@ -81,25 +81,25 @@ def test_initialising_an_application_closes_the_page(closing: str) -> None:
 
 
 @pytest.mark.parametrize("opener", ["Init:Settings", "Init:Services"])
-def test_a_known_screen_lets_the_sequence_begin_anew(opener: str) -> None:
+def test_screen_init_uri_resets_key_sequence(opener: str) -> None:
     screen = Screen(MODELS["7942"])
     run(screen, "Key:Settings")
     run(screen, opener)
     assert [run(screen, f"Key:{key}")[1] for key in SETTINGS][-1] == "key presses"
 
 
-def test_init_restart_restarts_or_is_not_executable() -> None:
+def test_screen_init_restart_restarts_or_is_not_executable() -> None:
     screen = Screen(MODELS["7942"])
     assert run(screen, "Init:Restart") == ([Status.SUCCESS], "Init:Restart")
     assert run(screen, "Init:Restart", init_restarts=False) == ([Status.NOT_EXECUTABLE], None)
 
 
 @pytest.mark.parametrize("url", ["Init:Coffee", "Key:Coffee", "Coffee", "Key:", "SoftKey:Exit", "Notify:http://a/"])
-def test_an_unknown_uri_is_not_executable(url: str) -> None:
+def test_screen_unknown_uri_is_not_executable(url: str) -> None:
     assert run(Screen(MODELS["7942"]), "Init:Services", url) == ([0, 6], None)
 
 
-def test_models_are_found_by_every_form_of_their_name() -> None:
+def test_find_model_accepts_product_name() -> None:
     assert find_model("CP-7942G") is find_model("7942") is MODELS["7942"]
     with pytest.raises(KeyError):
         find_model("7999")

@@ -16,7 +16,7 @@ def blocks(content: bytes, blksize: int = 512) -> list[bytes]:
 
 
 @given(size=st.integers(0, 1600), repeats=st.lists(st.integers(1, 3), min_size=4, max_size=4))
-def test_repeated_blocks_are_acknowledged_and_stored_once(size: int, repeats: list[int]) -> None:
+def test_repeated_block_is_acknowledged_and_stored_once(size: int, repeats: list[int]) -> None:
     content = bytes(number % 251 for number in range(size))
     download = TftpDownload("f", server=SERVER)
     for number, block in enumerate(blocks(content)):
@@ -26,7 +26,7 @@ def test_repeated_blocks_are_acknowledged_and_stored_once(size: int, repeats: li
     assert download.content == content
 
 
-def test_block_numbers_continue_with_0_after_65535() -> None:
+def test_block_number_wraps_from_65535_to_0() -> None:
     download = TftpDownload("f", server=SERVER, options={"blksize": 8})
     assert download.take(wire.oack({"blksize": 8}), TID) == wire.ack(0)
     for number in range(1, 65_540):
@@ -36,7 +36,7 @@ def test_block_numbers_continue_with_0_after_65535() -> None:
     assert len(download.content) == 8 * 65_539
 
 
-def test_a_block_from_another_port_is_answered_with_error_5_and_not_stored() -> None:
+def test_block_from_other_port_gets_error_5() -> None:
     download = TftpDownload("f", server=SERVER)
     download.take(wire.data(1, b"a" * 512), TID)
     answer = download.take(wire.data(2, b"stray"), ("127.0.0.1", 40002))
@@ -46,7 +46,7 @@ def test_a_block_from_another_port_is_answered_with_error_5_and_not_stored() -> 
     assert download.content == b"a" * 512 + b"true"
 
 
-def test_an_error_from_another_port_is_not_answered() -> None:
+def test_error_from_other_port_is_ignored() -> None:
     download = TftpDownload("f", server=SERVER)
     download.take(wire.data(1, b"a" * 512), TID)
     assert download.take(wire.error(wire.ErrorCode.NOT_FOUND, ""), ("127.0.0.1", 40002)) is None
@@ -61,7 +61,7 @@ def test_an_error_from_another_port_is_not_answered() -> None:
         pytest.param(wire.oack({"blksize": 8}), TID, id="options nobody asked for"),
     ],
 )
-def test_what_cannot_open_the_transfer_is_turned_away(packet: bytes, sender: tuple[str, int]) -> None:
+def test_packet_that_cannot_open_transfer_gets_error_5(packet: bytes, sender: tuple[str, int]) -> None:
     download = TftpDownload("f", server=SERVER)
     answer = download.take(packet, sender)
     assert answer is not None
@@ -69,7 +69,7 @@ def test_what_cannot_open_the_transfer_is_turned_away(packet: bytes, sender: tup
     assert download.peer == SERVER
 
 
-def test_error_1_means_absent_and_any_other_error_a_failure() -> None:
+def test_error_1_raises_file_absent_other_errors_transfer_failed() -> None:
     with pytest.raises(FileAbsent):
         TftpDownload("f", server=SERVER).take(wire.error(wire.ErrorCode.NOT_FOUND, "none"), TID)
     with pytest.raises(TransferFailed, match="error 2: no"):
@@ -87,24 +87,24 @@ def test_error_1_means_absent_and_any_other_error_a_failure() -> None:
         (wire.data(1, b"x" * 513), wire.ErrorCode.ILLEGAL_OPERATION),
     ],
 )
-def test_what_the_server_may_not_send_ends_the_transfer(packet: bytes, code: wire.ErrorCode) -> None:
+def test_invalid_server_packet_fails_transfer(packet: bytes, code: wire.ErrorCode) -> None:
     download = TftpDownload("f", server=SERVER, options={"blksize": 1024, "tsize": 0}, max_bytes=4096)
     with pytest.raises(TransferFailed) as failure:
         download.take(packet, TID)
-    assert failure.value.farewell is not None
-    farewell = wire.parse(failure.value.farewell)
-    assert isinstance(farewell, wire.Error)
-    assert farewell.code == code
+    assert failure.value.error_packet is not None
+    packet_sent = wire.parse(failure.value.error_packet)
+    assert isinstance(packet_sent, wire.Error)
+    assert packet_sent.code == code
 
 
-def test_a_file_that_grows_over_the_limit_ends_the_transfer() -> None:
+def test_file_over_size_limit_fails_transfer() -> None:
     download = TftpDownload("f", server=SERVER, max_bytes=600)
     download.take(wire.data(1, b"a" * 512), TID)
     with pytest.raises(TransferFailed, match="larger than 600"):
         download.take(wire.data(2, b"b" * 100), TID)
 
 
-def test_a_repeated_option_answer_is_acknowledged_only_before_the_first_block() -> None:
+def test_repeated_oack_is_acknowledged_only_before_first_block() -> None:
     download = TftpDownload("f", server=SERVER, options={"blksize": 1024})
     oack = wire.oack({"blksize": 1000})
     assert download.take(oack, TID) == wire.ack(0)
@@ -114,7 +114,7 @@ def test_a_repeated_option_answer_is_acknowledged_only_before_the_first_block() 
 
 
 @given(st.lists(st.binary(max_size=600)))
-def test_no_datagram_breaks_a_download(datagrams: list[bytes]) -> None:
+def test_any_datagram_sequence_is_handled(datagrams: list[bytes]) -> None:
     download = TftpDownload("f", server=SERVER, options={"blksize": 600, "tsize": 0})
     try:
         for datagram in datagrams:

@@ -12,20 +12,20 @@ class Clock:
         return self.now
 
 
-def test_a_cookie_goes_back_to_its_host_alone() -> None:
+def test_cookie_is_sent_only_to_its_host() -> None:
     cookies = Cookies()
     assert cookies.store("a", ["session=1; Path=/; HttpOnly", "colour = red"]) == 0
     assert (cookies.header("a"), cookies.header("b")) == ("session=1; colour=red", "")
 
 
-def test_a_newer_value_takes_the_place_of_the_older() -> None:
+def test_cookie_set_twice_keeps_newer_value() -> None:
     cookies = Cookies()
     cookies.store("a", ["session=1", "session=2"])
     assert cookies.header("a") == "session=2"
 
 
 @pytest.mark.parametrize("attribute", ["Max-Age=0", "max-age=-1", "Expires=Thu, 01 Jan 1970 00:00:00 GMT"])
-def test_a_server_can_take_its_cookie_back(attribute: str) -> None:
+def test_expired_cookie_is_deleted(attribute: str) -> None:
     cookies = Cookies()
     cookies.store("a", ["session=1; Max-Age=60", "other=2; Expires=Fri, 31 Dec 2199 00:00:00 GMT"])
     assert cookies.store("a", [f"session=; {attribute}", f"unknown=; {attribute}"]) == 0
@@ -33,7 +33,7 @@ def test_a_server_can_take_its_cookie_back(attribute: str) -> None:
     assert cookies.store("b", [f"session=; {attribute}"]) == 0
 
 
-def test_a_fifth_cookie_is_not_kept() -> None:
+def test_fifth_cookie_of_host_is_refused() -> None:
     cookies = Cookies()
     assert cookies.store("a", [f"c{number}=x" for number in range(MAX_COOKIES + 1)]) == 1
     assert cookies.store("a", ["c0=new"]) == 0
@@ -41,18 +41,18 @@ def test_a_fifth_cookie_is_not_kept() -> None:
 
 
 @pytest.mark.parametrize(("value", "refused"), [("x" * 253, 0), ("x" * 254, 1), ("é", 1)])
-def test_a_cookie_has_255_bytes_at_most(value: str, refused: int) -> None:
+def test_cookie_longer_than_255_bytes_is_refused(value: str, refused: int) -> None:
     assert Cookies().store("a", [f"c={value}"]) == refused
 
 
 @pytest.mark.parametrize("header", ["", "=x", "bare", "; Path=/", "c=\udcff", "c=\x01"])
-def test_what_is_no_cookie_is_not_kept(header: str) -> None:
+def test_malformed_cookie_is_refused(header: str) -> None:
     cookies = Cookies()
     assert cookies.store("a", [header]) == 1
     assert cookies.header("a") == ""
 
 
-def test_a_ninth_session_takes_the_place_of_the_one_idle_longest() -> None:
+def test_ninth_session_replaces_longest_idle_session() -> None:
     clock = Clock()
     cookies = Cookies(clock)
     for number in range(MAX_SESSIONS):
@@ -64,7 +64,7 @@ def test_a_ninth_session_takes_the_place_of_the_one_idle_longest() -> None:
     assert [cookies.header(host) for host in ("host0", "host1", "host2", "another")] == ["c=x", "", "c=x", "c=x"]
 
 
-def test_a_session_is_forgotten_after_half_an_hour_without_use() -> None:
+def test_session_idle_for_30_minutes_is_dropped() -> None:
     clock = Clock()
     cookies = Cookies(clock)
     cookies.store("a", ["c=x"])
@@ -76,7 +76,7 @@ def test_a_session_is_forgotten_after_half_an_hour_without_use() -> None:
 
 
 @given(st.lists(st.text()))
-def test_no_header_makes_a_phone_keep_more_than_its_share(headers: list[str]) -> None:
+def test_cookie_limits_hold_for_any_header(headers: list[str]) -> None:
     cookies = Cookies()
     refused = cookies.store("a", headers)
     assert 0 <= refused <= len(headers)
@@ -84,5 +84,5 @@ def test_no_header_makes_a_phone_keep_more_than_its_share(headers: list[str]) ->
 
 
 @given(st.one_of(st.text(), st.binary().map(lambda header: header.decode("utf-8", "surrogateescape"))))
-def test_a_date_that_cannot_be_read_is_not_past(date: str) -> None:
+def test_is_past_unreadable_date_returns_false(date: str) -> None:
     assert not is_past(f"never {date}")

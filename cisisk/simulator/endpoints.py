@@ -1,4 +1,4 @@
-"""What a running phone says: to whom its web server or its SIP side asks something, and to its call manager."""
+"""The network endpoints of a running phone: web server, SIP server and registration."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ from cisisk.simulator.authentication import is_authorised
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.models import PhoneModel
 from cisisk.simulator.notify import NotifyAnswer, NotifyOrder
-from cisisk.simulator.registration import Identity
+from cisisk.simulator.registration import PhoneIdentity
 from cisisk.simulator.running_config import RunningConfig
 from cisisk.simulator.screen import Execution, Screen
 from cisisk.simulator.services.browser import Browser
@@ -25,57 +25,59 @@ from cisisk.sip.message import SipRequest
 _DISABLED, _READ_ONLY = "1", "2"
 """Values of ``webAccess``."""
 _DEFAULT_SIP_PORT = 5060
-"""What a phone's contact says that has no SIP side here."""
+"""Port of the contact of a phone without a SIP server."""
 
 
-class SipPhone(Protocol):
-    """The phone that speaks."""
+class EndpointPhone(Protocol):
+    """The interface of the phone that its endpoints use."""
 
     @property
     def mac(self) -> Mac:
-        """What it calls itself by."""
+        """Return the MAC address."""
 
     @property
     def model(self) -> PhoneModel:
-        """How it behaves."""
+        """Return the model."""
 
     @property
     def address(self) -> str:
-        """Its own, numeric."""
+        """Return the numeric IP address."""
 
     @property
     def load(self) -> str:
-        """The firmware it runs."""
+        """Return the running firmware."""
 
     @property
     def running_config(self) -> RunningConfig | None:
-        """What it runs, None before it first got a config."""
+        """Return the running config, or None before the first one."""
 
     @property
     def in_call(self) -> bool:
-        """Whether somebody is talking."""
+        """Return whether the phone is in a call."""
 
     async def is_out_of_sync(self) -> bool:
-        """Whether it has to restart to be what its server wants."""
+        """Return whether ``check-sync`` requires a restart."""
 
     def restart(self, cause: str) -> None:
-        """Restart, for this ``cause``."""
+        """Restart; ``cause`` is for the record."""
 
 
-class SipConversation:
-    """Is held while the phone runs. ``webAccess`` 1 closes the web server, 2 refuses ``/CGI/Execute`` alone (403).
+class PhoneEndpoints:
+    """The endpoints of one phone.
+
+    ``webAccess`` 1 disables the web server; 2 refuses only ``/CGI/Execute`` (403).
 
     Args:
-        device: whose it is.
-        browser: on its screen.
-        web_port: where the web server listens; 0 is any, which then stays the same.
-        sip_port: where it takes SIP; None for a phone that speaks none.
-        on_registration: hears that a call manager has taken the registration (None), or why it has not.
+        device: the phone.
+        browser: its browser of XML services.
+        web_port: port of the web server; 0 picks a free one and keeps it.
+        sip_port: port of the SIP server; None disables it.
+        on_registration: called with None after a registration, and with the reason when it fails or is lost.
     """
 
     def __init__(
         self,
-        device: SipPhone,
+        device: EndpointPhone,
         browser: Browser,
         *,
         web_port: int,
@@ -96,26 +98,26 @@ class SipConversation:
 
     @property
     def web_url(self) -> str:
-        """Where its web server is when it listens, without a slash at the end."""
+        """Return the base URL of the web server, without a trailing slash."""
         return str(URL.build(scheme="http", host=self._device.address, port=self._web_port).origin())
 
     @asynccontextmanager
-    async def held(self, call_id: str, last: str) -> AsyncIterator[None]:
-        """Listen, and be registered, as far as config and faults allow; the registration may come later.
+    async def open(self, call_id: str, last: str) -> AsyncIterator[None]:
+        """Listen and register as far as config and faults allow. The context does not wait for the registration.
 
         Args:
-            call_id: of the registration.
-            last: why the phone started, as in :class:`Identity`.
+            call_id: Call-ID of the registration.
+            last: cause of the last restart, as in :class:`PhoneIdentity`.
 
         Raises:
-            OSError: the address or a port cannot be had.
+            OSError: the address or a port is not available.
         """
         self._call_id = call_id
         async with self._web_server(), self._sip_server(), self._registered(last):
             yield
 
-    def forget(self) -> None:
-        """Lose what is on the screen, as at each restart."""
+    def reset(self) -> None:
+        """Clear the screen, as at each restart."""
         self._screen.power_cycle()
         self._browser.close()
 
@@ -145,7 +147,7 @@ class SipConversation:
         if line is None or self._faults.never_register or not registration.is_on_loopback(line):
             yield
             return
-        identity = Identity(
+        identity = PhoneIdentity(
             address=device.address,
             sip_port=self._sip_port or _DEFAULT_SIP_PORT,
             device_name=device.mac.device_name,
@@ -154,33 +156,33 @@ class SipConversation:
             call_id=self._call_id,
             last=last,
         )
-        async with registration.kept(line, identity, self._timing, self._on_registration):
+        async with registration.keep_registered(line, identity, self._timing, self._on_registration):
             yield
 
-    # What the SIP side asks (sip_server.Device)
+    # sip_server.NotifiedPhone
 
-    def judge(self, request: SipRequest) -> NotifyAnswer:
-        """What the phone answers to a request, and whether it obeys."""
+    def answer_notify(self, request: SipRequest) -> NotifyAnswer:
+        """Return the response to ``request``."""
         running = self._device.running_config
         users = {running.line, running.contact} - {""} if running is not None else set()
-        in_charge = running is not None and running.has_call_manager
-        return notify.judge(request, users=users, call_id=self._call_id if in_charge else None)
+        has_call_manager = running is not None and running.has_call_manager
+        return notify.answer(request, users=users, call_id=self._call_id if has_call_manager else None)
 
-    async def obey(self, order: NotifyOrder) -> None:
-        """Do what was ordered, now that the answer is on its way."""
+    async def perform(self, order: NotifyOrder) -> None:
+        """Perform ``order``; called after the response was sent."""
         if order is not NotifyOrder.CHECK_SYNC or await self._device.is_out_of_sync():
             self.restart(f"SIP {order}")
 
-    # What the web server asks (web_server.Device)
+    # web_server.WebServerPhone
 
     @property
     def is_read_only(self) -> bool:
-        """Whether the config allows looking at its web pages only."""
+        """Return whether ``webAccess`` is read only."""
         running = self._device.running_config
         return running is not None and running.web_access == _READ_ONLY
 
     async def authorises(self, user: str, password: str) -> bool:
-        """Ask ``authenticationURL`` of the config it runs now. A blank one lets everybody; without a config, nobody."""
+        """Return whether ``authenticationURL`` of the running config authorises these credentials."""
         running = self._device.running_config
         return running is not None and await is_authorised(
             user,
@@ -193,7 +195,7 @@ class SipConversation:
         )
 
     def execute(self, urls: Sequence[str]) -> Execution:
-        """Execute the items of one request; the caller restarts the phone once it has answered."""
+        """Execute the items of one request; the caller restarts the phone after its response."""
         model, running = self._device.model, self._device.running_config
         allows_settings = running is not None and running.settings_access == "1"
         execution = self._screen.execute(
@@ -212,11 +214,11 @@ class SipConversation:
         return execution
 
     def restart(self, cause: str) -> None:
-        """Restart the phone, now that the answer is on its way."""
+        """Restart the phone; called after the response was sent."""
         self._device.restart(cause)
 
     def information(self) -> bytes:
-        """The XML of ``/DeviceInformationX``."""
+        """Return the XML of ``/DeviceInformationX``."""
         device, running = self._device, self._device.running_config
         root = etree.Element("DeviceInformation")
         for name, value in (

@@ -1,4 +1,4 @@
-"""What can be typed into a line of a form (``InputFlags``, docs/phone-protocol/xml-services.md#forms)."""
+"""Input restrictions of form lines (``InputFlags``, docs/phone-protocol/xml-services.md#forms)."""
 
 import re
 import string
@@ -16,19 +16,19 @@ _ALLOWED = {
 }
 
 
-def typed(text: str, flags: str) -> str:
-    """What stands in the line after somebody has typed ``text`` on the keys such a line offers.
+def apply_flags(text: str, flags: str) -> str:
+    """Return ``text`` as it appears in a line with these ``flags``.
 
     Args:
-        text: what they mean to type.
-        flags: known ones.
+        text: text to type.
+        flags: valid ``InputFlags``.
 
     Raises:
-        ValueError: there is no key for a character of it; the text does not say which, for it may be a PIN's.
+        ValueError: a character cannot be typed. The message does not name it: it may be part of a PIN.
     """
     kind = flags.strip("P")
     if not _ALLOWED[kind].issuperset(text):
-        raise ValueError(f"a character that cannot be typed where the flags are {flags}")
+        raise ValueError(f"a character cannot be typed with the input flags {flags}")
     if kind == "U":
         return text.upper()
     return text.lower() if kind == "L" else text

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from cisisk.simulator.models import MODELS
 from cisisk.simulator.services.capabilities import Capabilities
-from cisisk.simulator.services.judge import PARSE_ERROR, judge
 from cisisk.simulator.services.page import (
     PageKind,
     ParsedEntry,
@@ -16,6 +15,7 @@ from cisisk.simulator.services.page import (
     ParsedPage,
     ParsedSoftKey,
 )
+from cisisk.simulator.services.page_parser import PARSE_ERROR, parse_page
 from cisisk.simulator.services.rules import TOLERATED, Rule
 
 LATIN_ONLY = sorted(name for name, model in MODELS.items() if model.services.is_latin_only)
@@ -46,11 +46,11 @@ def shown(
     charset = charset_of(capabilities)
     body = f'<?xml version="1.0" encoding="{declared or charset}"?>\n{document}'
     wanted = f"text/xml; charset={charset}" if content_type is None else content_type
-    return judge(body.encode(charset, "xmlcharrefreplace"), wanted, capabilities)
+    return parse_page(body.encode(charset, "xmlcharrefreplace"), wanted, capabilities)
 
 
 def rules(page: ParsedPage) -> set[Rule]:
-    """The rules broken. What breaks one that is not tolerated is not shown."""
+    """Return the broken rules; check that only a page with tolerated violations is shown."""
     broken = {violation.rule for violation in page.violations}
     is_shown = broken <= TOLERATED
     assert (page.kind is not PageKind.ERROR) is is_shown
@@ -74,11 +74,11 @@ def text(inside: str) -> str:
     return f"<CiscoIPPhoneText><Text>{inside}</Text></CiscoIPPhoneText>"
 
 
-# What a phone shows
+# Content
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_family_shows_a_menu_as_it_is(model: str) -> None:
+def test_menu_is_parsed_for_every_model(model: str) -> None:
     page = shown(menu("<Prompt>Choose</Prompt><MenuItem><Name>A &amp; B</Name><URL/></MenuItem>" + MENU_ITEM), model)
     assert page.kind is PageKind.MENU
     assert page.items == (ParsedMenuItem(name="A & B"), ParsedMenuItem(name="One", url=URL))
@@ -86,7 +86,7 @@ def test_every_family_shows_a_menu_as_it_is(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_family_shows_a_directory_a_form_and_a_text(model: str) -> None:
+def test_directory_form_and_text_are_parsed_for_every_model(model: str) -> None:
     pages = [shown(document, model) for document in (directory(), form(), text("Hello\nworld"))]
     assert [rules(page) for page in pages] == [set()] * 3
     assert pages[0].entries == (ParsedEntry(name="Ann", telephone="201"),)
@@ -96,7 +96,7 @@ def test_every_family_shows_a_directory_a_form_and_a_text(model: str) -> None:
     assert pages[2].text == "Hello\nworld"
 
 
-def test_soft_keys_stand_in_the_order_of_their_positions() -> None:
+def test_soft_keys_are_ordered_by_position() -> None:
     keys = [("Exit", "SoftKey:Exit", 3), ("Call", "Dial:201", 1), ("Select", "SoftKey:Select", 2)]
     items = "".join(
         f"<SoftKeyItem><Name>{name}</Name><URL>{url}</URL><Position>{place}</Position></SoftKeyItem>"
@@ -117,33 +117,33 @@ def test_soft_keys_stand_in_the_order_of_their_positions() -> None:
         ("8845", [["Exit", "Select"], ["Exit", "Dial", "EditDial"], ["Cancel", "Submit", "<<"], ["Exit", "Update"]]),
     ],
 )
-def test_a_page_without_soft_keys_gets_those_of_the_family(model: str, expected: list[list[str]]) -> None:
+def test_page_without_soft_keys_gets_family_defaults(model: str, expected: list[list[str]]) -> None:
     assert [shown(document, model).keys for document in (menu(), directory(), form(), text(""))] == expected
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "text/html"])
-def test_what_is_not_sent_as_xml_is_shown_as_it_stands(media_type: str) -> None:
-    page = judge(menu().encode(), f"{media_type}; charset=utf-8", MODELS["7942"].services)
+def test_text_content_type_is_shown_verbatim(media_type: str) -> None:
+    page = parse_page(menu().encode(), f"{media_type}; charset=utf-8", MODELS["7942"].services)
     assert (page.kind, page.text, rules(page)) == (PageKind.PLAIN, menu(), set())
 
 
-def test_a_phone_with_room_for_one_line_shows_the_prompt() -> None:
+def test_one_line_display_shows_prompt_instead_of_title() -> None:
     document = "<CiscoIPPhoneText><Title>Title</Title>{}<Text/></CiscoIPPhoneText>"
     assert shown(document.format("<Prompt>Prompt</Prompt>"), "6941").title == ""
     assert shown(document.format(""), "6941").title == "Title"
 
 
-def test_a_phone_without_the_glyphs_shows_question_marks() -> None:
+def test_latin_only_phone_shows_question_marks_for_other_characters() -> None:
     document = text("&#915;\N{GREEK SMALL LETTER IOTA}&#225;ννης Müller")
     assert shown(document, "7960").text == "??á???? Müller"
     assert shown(document, "7962").text == "\u0393\u03b9á\u03bd\u03bd\u03b7\u03c2 Müller"
 
 
-def test_comments_are_no_content() -> None:
+def test_xml_comments_are_ignored() -> None:
     assert rules(shown(menu(f"<!-- <Bogus/> -->{MENU_ITEM}"))) == set()
 
 
-# The limits
+# Limits
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_comments_are_no_content() -> None:
         ),
     ],
 )
-def test_one_broken_rule_is_a_parse_error_and_is_named(document: str, rule: Rule) -> None:
+def test_broken_rule_is_reported_as_parse_error(document: str, rule: Rule) -> None:
     page = shown(document, "7942")
     assert rules(page) == {rule}
     assert all(len(violation.where) < 100 for violation in page.violations)
@@ -243,24 +243,24 @@ def test_one_broken_rule_is_a_parse_error_and_is_named(document: str, rule: Rule
         ),
     ],
 )
-def test_what_just_fits_is_shown_by_every_family(model: str, document: str) -> None:
+def test_page_at_limits_is_shown_by_every_model(model: str, document: str) -> None:
     assert rules(shown(document, model)) == set()
 
 
-def test_a_ninth_soft_key_is_for_newer_phones() -> None:
+def test_ninth_soft_key_is_accepted_by_newer_models_only() -> None:
     document = menu("".join(SOFT_KEY.format(url=URL, position=place) for place in range(1, 17)))
     assert rules(shown(document, "8845")) == set()
     assert Rule.SOFT_KEYS in rules(shown(document, "7970"))
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_form_is_posted_by_those_who_know_how(model: str) -> None:
+def test_post_form_is_accepted_by_posting_models_only(model: str) -> None:
     page = shown(form(url=f'<URL method="post">{URL}</URL>'), model)
     assert rules(page) == (set() if model in POSTING else {Rule.POST})
     assert page.posts is (model in POSTING)
 
 
-def test_the_first_phones_take_small_pages_only() -> None:
+def test_object_size_limit_depends_on_model() -> None:
     document = menu(MENU_ITEM.replace("</URL>", "?name=SEPACBBCCDDEE05</URL>") * 100)
     assert rules(shown(document, "7940")) == {Rule.OBJECT_SIZE}
     assert rules(shown(document, "7942")) == set()
@@ -270,14 +270,14 @@ def test_the_first_phones_take_small_pages_only() -> None:
 @pytest.mark.parametrize(
     "uri", ["Notify:http://192.0.2.5/", "SendDigits:1", "Application:Cisco/Missed", "Display:On:1"]
 )
-def test_uris_are_known_to_some_families_only(uri: str) -> None:
+def test_foreign_uri_scheme_is_refused_by_family(uri: str) -> None:
     document = menu(MENU_ITEM.replace(URL, uri))
     assert rules(shown(document, "8851")) == set()
     assert rules(shown(document, "7841")) == {Rule.UNKNOWN_URI}
 
 
 @pytest.mark.parametrize("name", ["Submit", "Dial", "<<"])
-def test_a_soft_key_out_of_place_is_tolerated_and_named(name: str) -> None:
+def test_soft_key_without_effect_is_tolerated_and_reported(name: str) -> None:
     page = shown(menu(MENU_ITEM + SOFT_KEY.format(url=f"SoftKey:{escape(name)}", position=1)))
     assert rules(page) == {Rule.DEAD_SOFT_KEY}
     assert page.kind is PageKind.MENU
@@ -287,8 +287,8 @@ def test_a_soft_key_out_of_place_is_tolerated_and_named(name: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_utf_8_is_not_for_the_first_phones(model: str) -> None:
-    page = judge(
+def test_utf_8_is_refused_by_latin_only_models(model: str) -> None:
+    page = parse_page(
         f'<?xml version="1.0" encoding="utf-8"?>{text("Ω")}'.encode(),
         "text/xml; charset=UTF-8",
         MODELS[model].services,
@@ -306,38 +306,38 @@ def test_utf_8_is_not_for_the_first_phones(model: str) -> None:
         ("", "utf-8", Rule.CONTENT_TYPE),
     ],
 )
-def test_an_answer_says_in_one_voice_what_it_is(content_type: str, declared: str, rule: Rule) -> None:
+def test_content_type_that_contradicts_declaration_is_reported(content_type: str, declared: str, rule: Rule) -> None:
     assert rules(shown(menu(), content_type=content_type, declared=declared)) == {rule}
 
 
-def test_an_unknown_charset_is_not_read() -> None:
+def test_unknown_charset_is_unsupported() -> None:
     page = shown(menu(), content_type="text/xml; charset=klingon", declared="klingon")
     assert Rule.CHARSET_UNSUPPORTED in rules(page)
 
 
-def test_without_a_declaration_xml_is_utf_8() -> None:
+def test_xml_without_declaration_is_utf_8() -> None:
     capabilities = MODELS["7942"].services
-    assert rules(judge(text("é").encode(), "text/xml; charset=utf-8", capabilities)) == set()
-    assert rules(judge(text("e").encode(), "text/xml; charset=latin1", capabilities)) == {Rule.CHARSET_MISMATCH}
+    assert rules(parse_page(text("é").encode(), "text/xml; charset=utf-8", capabilities)) == set()
+    assert rules(parse_page(text("e").encode(), "text/xml; charset=latin1", capabilities)) == {Rule.CHARSET_MISMATCH}
 
 
 @pytest.mark.parametrize("before", [b"\n", b" ", b"\xef\xbb\xbf"])
-def test_nothing_may_stand_before_the_first_tag(before: bytes) -> None:
-    page = judge(before + menu().encode(), "text/xml; charset=utf-8", MODELS["7942"].services)
+def test_bytes_before_first_tag_are_refused(before: bytes) -> None:
+    page = parse_page(before + menu().encode(), "text/xml; charset=utf-8", MODELS["7942"].services)
     assert rules(page) == {Rule.LEADING_BYTES}
 
 
-def test_bytes_that_are_not_in_the_charset_are_not_well_formed() -> None:
-    page = judge(text("é").encode("latin-1"), "text/xml; charset=utf-8", MODELS["7942"].services)
+def test_invalid_bytes_for_charset_are_not_well_formed() -> None:
+    page = parse_page(text("é").encode("latin-1"), "text/xml; charset=utf-8", MODELS["7942"].services)
     assert rules(page) == {Rule.NOT_WELL_FORMED}
 
 
-# Whatever comes
+# Any input
 
 
 @given(body=st.binary(max_size=200), content_type=CONTENT_TYPES, model=st.sampled_from(sorted(MODELS)))
-def test_any_answer_is_shown_or_is_an_error_with_a_rule(body: bytes, content_type: str, model: str) -> None:
-    page = judge(body, content_type, MODELS[model].services)
+def test_any_response_is_page_or_error_with_rule(body: bytes, content_type: str, model: str) -> None:
+    page = parse_page(body, content_type, MODELS[model].services)
     assert (page.kind is PageKind.ERROR) is bool({violation.rule for violation in page.violations} - TOLERATED)
 
 
@@ -348,8 +348,8 @@ def test_any_answer_is_shown_or_is_an_error_with_a_rule(body: bytes, content_typ
         )
     )
 )
-def test_any_sequence_of_tags_is_shown_or_is_an_error_with_a_rule(pieces: list[str]) -> None:
-    page = judge("".join(pieces).encode(), "text/xml; charset=utf-8", MODELS["8845"].services)
+def test_any_tag_sequence_is_page_or_error_with_rule(pieces: list[str]) -> None:
+    page = parse_page("".join(pieces).encode(), "text/xml; charset=utf-8", MODELS["8845"].services)
     assert (page.kind is PageKind.ERROR) is bool({violation.rule for violation in page.violations} - TOLERATED)
 
 
@@ -358,9 +358,7 @@ def test_any_sequence_of_tags_is_shown_or_is_an_error_with_a_rule(pieces: list[s
     numbers=st.lists(st.text("0123456789+*#", max_size=32), min_size=32, max_size=32),
     model=st.sampled_from([name for name in sorted(MODELS) if name not in LATIN_ONLY]),
 )
-def test_a_directory_within_the_limits_is_shown_letter_by_letter(
-    names: list[str], numbers: list[str], model: str
-) -> None:
+def test_directory_within_limits_is_shown_unchanged(names: list[str], numbers: list[str], model: str) -> None:
     entries = [ParsedEntry(name=name, telephone=number) for name, number in zip(names, numbers, strict=False)]
     page = shown(
         directory(
@@ -376,6 +374,6 @@ def test_a_directory_within_the_limits_is_shown_letter_by_letter(
 
 
 @given(length=st.integers(0, 70), model=st.sampled_from(sorted(MODELS)))
-def test_the_length_of_a_name_is_counted_in_characters(length: int, model: str) -> None:
+def test_name_length_is_counted_in_characters(length: int, model: str) -> None:
     page = shown(menu(f"<MenuItem><Name>{'é' * length}</Name><URL>{URL}</URL></MenuItem>"), model)
     assert rules(page) == ({Rule.NAME_LENGTH} if length > 64 else set())

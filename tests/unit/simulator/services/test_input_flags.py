@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cisisk.simulator.services.lines import FLAGS, typed
+from cisisk.simulator.services.input_flags import FLAGS, apply_flags
 
 
 @pytest.mark.parametrize(
-    ("flags", "text", "stands"),
+    ("flags", "text", "expected"),
     [
         ("A", "Ann O'Neil 7", "Ann O'Neil 7"),
         ("AP", "s3cret!", "s3cret!"),
@@ -22,28 +22,28 @@ from cisisk.simulator.services.lines import FLAGS, typed
         ("N", "", ""),
     ],
 )
-def test_what_the_keys_offer_can_be_typed(flags: str, text: str, stands: str) -> None:
-    assert typed(text, flags) == stands
+def test_apply_flags_allowed_text_is_accepted(flags: str, text: str, expected: str) -> None:
+    assert apply_flags(text, flags) == expected
 
 
 @pytest.mark.parametrize(
     ("flags", "text"), [("N", "12a"), ("NP", "1*"), ("T", "+49"), ("E", "x"), ("A", "Jürgen"), ("U", "ß"), ("L", "\n")]
 )
-def test_what_has_no_key_cannot_be_typed(flags: str, text: str) -> None:
-    with pytest.raises(ValueError, match="cannot be typed") as impossible:
-        typed(text, flags)
-    assert text not in str(impossible.value)
+def test_apply_flags_forbidden_character_raises_without_quoting_it(flags: str, text: str) -> None:
+    with pytest.raises(ValueError, match="cannot be typed") as error:
+        apply_flags(text, flags)
+    assert text not in str(error.value)
 
 
 @pytest.mark.parametrize("flags", ["", "P", "X", "n", "NN", "NPP", "NPN", " N"])
-def test_unknown_flags_are_none(flags: str) -> None:
+def test_unknown_flags_do_not_match(flags: str) -> None:
     assert not FLAGS.fullmatch(flags)
 
 
 @given(st.text(string.printable), st.sampled_from(["A", "T", "N", "E", "U", "L", "NP", "AP"]))
-def test_what_has_been_typed_can_be_typed_again(text: str, flags: str) -> None:
+def test_apply_flags_is_idempotent(text: str, flags: str) -> None:
     try:
-        stands = typed(text, flags)
+        once = apply_flags(text, flags)
     except ValueError:
         return
-    assert typed(stands, flags) == stands
+    assert apply_flags(once, flags) == once
