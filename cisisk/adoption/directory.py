@@ -18,9 +18,13 @@ from pathlib import Path
 
 from cisisk.adoption.configs import ConfigAdoption
 from cisisk.model import sep_config
+from cisisk.model.codes.config import FindingCode
+from cisisk.model.codes.directory_import import ImportNoteCode
+from cisisk.model.codes.error import ErrorCode
 from cisisk.model.errors import Conflict, Invalid, TooLarge
 from cisisk.model.mac import Mac
-from cisisk.model.sep_config import FindingCode, SepConfig
+from cisisk.model.notice import Notice
+from cisisk.model.sep_config import SepConfig
 from cisisk.model.user import Actor
 from cisisk.provisioning.firmware import load_findings
 from cisisk.provisioning.library import Library, open_below, precedence, regular_files
@@ -50,11 +54,16 @@ class ImportNoteKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImportNote:
-    """Something to know about one file. ``message`` never quotes a secret."""
+    """Something to know about one file.
+
+    Attributes:
+        notice: an :class:`~cisisk.model.codes.directory_import.ImportNoteCode`, a finding of the config, or the notice
+            of an error; never holds a secret.
+    """
 
     path: str
     kind: ImportNoteKind
-    message: str
+    notice: Notice
 
 
 @dataclass(slots=True)
@@ -80,9 +89,9 @@ class ImportReport:
         made = {"phones": self.phones, "profiles": self.profiles, "files": self.files, "unchanged": self.unchanged}
         return made | dict(kinds)
 
-    def note(self, path: str, kind: ImportNoteKind, message: str) -> None:
+    def note(self, path: str, kind: ImportNoteKind, notice: Notice) -> None:
         """Add one."""
-        self.notes.append(ImportNote(path, kind, message))
+        self.notes.append(ImportNote(path, kind, notice))
 
 
 class DirectoryImport:
@@ -149,34 +158,31 @@ class DirectoryImport:
         configs: dict[Mac, tuple[str, SepConfig]] = {}
         paths = await asyncio.to_thread(source.paths)
         for path in source.passed_over:
-            report.note(
-                path, ImportNoteKind.SKIPPED, "Hidden, a link or a device, or a folder that is too deep or not readable"
-            )
+            report.note(path, ImportNoteKind.SKIPPED, ImportNoteCode.PASSED_OVER.notice())
         for path in paths:
             mac = config_mac(path)
             try:
                 if mac in configs:
-                    report.note(
-                        path, ImportNoteKind.DUPLICATE, f"The same phone's as {configs[mac][0]}, which was taken"
-                    )
+                    notice = ImportNoteCode.SAME_PHONE.notice(path=configs[mac][0])
+                    report.note(path, ImportNoteKind.DUPLICATE, notice)
                 elif mac is not None:
                     config = await self._take_config(actor, source, path, mac, owner, report)
                     configs[mac] = path, config
                 elif _OF_A_PHONE.fullmatch(path):
-                    report.note(
-                        path, ImportNoteKind.SKIPPED, "Looks like a copy of a phone's config, and no phone asks for it"
-                    )
+                    report.note(path, ImportNoteKind.SKIPPED, ImportNoteCode.CONFIG_COPY.notice())
                 else:
                     await asyncio.get_running_loop().run_in_executor(
                         self._threads, self._take_file, actor, source, path, report
                     )
             except Invalid as error:
                 kind = ImportNoteKind.INVALID if mac else ImportNoteKind.SKIPPED
-                report.note(path, kind, "; ".join(reason for reasons in error.fields.values() for reason in reasons))
+                reasons = "; ".join(reason for reasons in error.fields.values() for reason in reasons)
+                report.note(path, kind, ErrorCode.INVALID.notice(text=reasons))
             except (Conflict, TooLarge) as error:
-                report.note(path, ImportNoteKind.SKIPPED, str(error))
+                report.note(path, ImportNoteKind.SKIPPED, error.notice)
             except OSError as error:
-                report.note(path, ImportNoteKind.SKIPPED, f"It cannot be read: {error.strerror}")
+                notice = ImportNoteCode.UNREADABLE.notice(error=error.strerror or str(error))
+                report.note(path, ImportNoteKind.SKIPPED, notice)
         report.notes += _shared_lines(configs.values())
         # Only now is the firmware there that came with them.
         report.notes += await asyncio.to_thread(self._dead_loads, list(configs.values()))
@@ -189,17 +195,16 @@ class DirectoryImport:
         content = await asyncio.to_thread(source.read, path, self._adoption.max_config_bytes)
         config, findings = await asyncio.to_thread(sep_config.judge, content, max_bytes=self._adoption.max_config_bytes)
         report.notes += [
-            ImportNote(path, ImportNoteKind.SSH_PASSWORD, finding.message)
+            ImportNote(path, ImportNoteKind.SSH_PASSWORD, finding.notice)
             for finding in findings
-            if finding.code is FindingCode.SSH_PASSWORD_PRESENT
+            if finding.code == FindingCode.SSH_PASSWORD_PRESENT
         ]
         taken = await self._adoption.take_over(actor, mac, content, config, owner)
         report.phones += taken.added
         report.profiles += taken.made
         report.unchanged += not taken.made
         if not taken.is_served:
-            message = "The phone is served another config, which stays; this one is kept as a profile"
-            report.note(path, ImportNoteKind.SKIPPED, message)
+            report.note(path, ImportNoteKind.SKIPPED, ImportNoteCode.CONFIG_NOT_SERVED.notice())
         return config
 
     def _take_file(self, actor: Actor, source: "_Source", path: str, report: ImportReport) -> None:
@@ -209,8 +214,9 @@ class DirectoryImport:
         if entry is not None:
             if source.is_same(path, self._library, entry.size):
                 report.unchanged += 1
-                return
-            raise Conflict("Another file of this name is served already, and stays")
+            else:
+                report.note(path, ImportNoteKind.SKIPPED, ImportNoteCode.FILE_EXISTS.notice())
+            return
         upload = self._uploads.begin(path, actor)
         try:
             for chunk in source.chunks(path):
@@ -222,7 +228,7 @@ class DirectoryImport:
 
     def _dead_loads(self, configs: Iterable[tuple[str, SepConfig]]) -> list[ImportNote]:
         return [
-            ImportNote(path, ImportNoteKind.DEAD_LOAD, finding.message)
+            ImportNote(path, ImportNoteKind.DEAD_LOAD, finding.notice)
             for path, config in configs
             for finding in load_findings(self._library, config)
         ]
@@ -237,7 +243,7 @@ def _shared_lines(configs: Iterable[tuple[str, SepConfig]]) -> Iterator[ImportNo
             users[name, servers].append(path)
     for (name, _), paths in users.items():
         for path in paths[1:]:
-            yield ImportNote(path, ImportNoteKind.DUPLICATE, f"The line {name} is also in {paths[0]}")
+            yield ImportNote(path, ImportNoteKind.DUPLICATE, ImportNoteCode.SAME_LINE.notice(line=name, path=paths[0]))
 
 
 class _Source:

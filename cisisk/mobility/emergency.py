@@ -4,10 +4,11 @@ Source: docs/phone-protocol/extension-mobility.md#emergency-calls
 """
 
 from cisisk.model import placeholders
+from cisisk.model.codes.config import FindingCode
 from cisisk.model.errors import NotFound
 from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
-from cisisk.model.sep_config import Finding, FindingCode
+from cisisk.model.sep_config import Finding
 from cisisk.model.site import EmergencyCall
 from cisisk.store import profiles, sites
 from cisisk.store.database import Database, Transaction
@@ -33,12 +34,7 @@ def _findings(profile: Profile, call: EmergencyCall) -> tuple[Finding, ...]:
     told = values(call)
     used = placeholders.used(profile.cnf_xml)
     return tuple(
-        Finding(
-            code=FindingCode.EMERGENCY_UNKNOWN,
-            message=f"The phone has no {name}, nor has its site: {{{{{name}}}}} is empty. Emergency calls from it will "
-            "not tell where it is, or whom to call back. Set it for the phone, or for a site with the name of its "
-            "location.",
-        )
+        Finding(FindingCode.EMERGENCY_UNKNOWN.notice(placeholder=name))
         for name in placeholders.EMERGENCY
         if name in used and not told[name]
     )

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from cisisk.mobility.background import BackgroundTasks
 from cisisk.mobility.switch import Switcher
 from cisisk.model.clock import now
+from cisisk.model.codes.phone_login import LoginRefusal
 from cisisk.model.deployment import NOW, Deployment, OnTimeout, Origin, Policy
 from cisisk.model.errors import CisiskError, Conflict, NotFound, StorageFailed
 from cisisk.model.listing import Listing, Page
@@ -90,7 +91,7 @@ class PhoneLogins:
         """
         phone = await phones.find(self._db, mac)
         if phone is not None and not phone.is_active:
-            raise PhoneDisabled("Nobody can log in on this phone: it is not active")
+            raise PhoneDisabled
         fitted = _Fitted((phone.model if phone else None) or model_header, phone.software if phone else None)
         known = await profiles.heads(self._db, user_uuid)
         known = [profile for profile in known if misfit(profile, fitted) is None]
@@ -239,13 +240,13 @@ class PhoneLogins:
         fitting = await self.profiles_for(user_uuid, mac, None)
         if profile_uuid is None:
             if not fitting:
-                raise NoFittingProfile("None of the user's profiles fits this phone")
+                raise NoFittingProfile
             return fitting[0]
         for profile in fitting:
             if profile.uuid == profile_uuid:
                 return profile
         if any(profile.uuid == profile_uuid for profile in await profiles.heads(self._db, user_uuid)):
-            raise NoFittingProfile("The profile is not for this phone")
+            raise NoFittingProfile(LoginRefusal.PROFILE_DOES_NOT_FIT)
         raise NotFound("Profile not found")
 
     def _require_possible(self, where: list[PhoneLogin], *, takes_over: bool) -> None:
@@ -329,4 +330,4 @@ class PhoneLogins:
 
 def _require_free(present: PhoneLogin | None, user_uuid: str) -> None:
     if present is not None and present.user_uuid != user_uuid and present.state is LoginState.OPEN:
-        raise OccupiedByAnother(f"{present.username} is logged in on this phone")
+        raise OccupiedByAnother(present.username)

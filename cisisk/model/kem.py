@@ -2,39 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum, auto
 
 from cisisk.model import catalogue
 from cisisk.model.clock import Timestamp
+from cisisk.model.codes.kem import KemFindingCode
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice
 from cisisk.model.phone import plain_model
-
-
-class KemFindingCode(StrEnum):
-    """The kinds of finding; the names, in small letters, are part of the API and do not change."""
-
-    MIXED_MODULES = auto()
-    """All modules of a phone have to be of the same type."""
-    MODULE_DOES_NOT_FIT = auto()
-    """The phone takes modules, but not this one."""
-    PHONE_TAKES_NO_MODULES = auto()
-    """There is no connector for one, or no firmware that knows one."""
-    TOO_MANY_MODULES = auto()
-    """More than the phone can power and address."""
-    UNKNOWN_MODULE = auto()
-    """A module that is not in the catalogue: a typing error, or one about which nothing can be judged."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KemFinding:
-    """One thing to know about a module and its phone.
-
-    Attributes:
-        message: what is the case and what would be right, in a sentence or two.
-    """
-
-    code: KemFindingCode
-    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +69,9 @@ class Kem:
     revision: int
 
     @property
-    def findings(self) -> tuple[KemFinding, ...]:
+    def findings(self) -> tuple[Notice, ...]:
         """What does not fit; nothing of what is not known."""
-        return tuple(KemFinding(code=code, message=message) for code, message in _findings(self))
+        return tuple(_findings(self))
 
 
 def find(model: str) -> ModuleFacts | None:
@@ -105,25 +79,21 @@ def find(model: str) -> ModuleFacts | None:
     return _BY_NAME.get(plain_model(model.rstrip(" =")).removesuffix("-C").removesuffix("-W").replace(" ", ""))
 
 
-def _findings(kem: Kem) -> Iterator[tuple[KemFindingCode, str]]:
+def _findings(kem: Kem) -> Iterator[Notice]:
     module = find(kem.model) if kem.model else None
     phone = catalogue.find(kem.phone_model) if kem.phone_model else None
     if kem.model and not module:
-        known = ", ".join(_BY_NAME)
-        yield KemFindingCode.UNKNOWN_MODULE, f"No module of the name {kem.model} is known; known are {known}"
+        yield KemFindingCode.UNKNOWN_MODULE.notice(module=kem.model, known=tuple(_BY_NAME))
     if phone and not phone.modules:
-        yield KemFindingCode.PHONE_TAKES_NO_MODULES, f"A {phone.name} takes no key expansion modules"
+        yield KemFindingCode.PHONE_TAKES_NO_MODULES.notice(phone=phone.name)
     elif phone:
         if module and phone.name not in module.hosts:
-            fitting = ", ".join(facts.name for facts in MODULES if phone.name in facts.hosts)
-            yield (
-                KemFindingCode.MODULE_DOES_NOT_FIT,
-                f"A {module.name} does not fit a {phone.name}, which takes {fitting}",
-            )
+            fitting = tuple(facts.name for facts in MODULES if phone.name in facts.hosts)
+            yield KemFindingCode.MODULE_DOES_NOT_FIT.notice(module=module.name, phone=phone.name, fitting=fitting)
         count = 1 + len(kem.beside)
         if count > phone.modules:
-            yield KemFindingCode.TOO_MANY_MODULES, f"A {phone.name} takes {phone.modules} of them; this one has {count}"
+            yield KemFindingCode.TOO_MANY_MODULES.notice(phone=phone.name, most=phone.modules, count=count)
     beside = [find(model) for model in kem.beside if model]
     other = next((facts.name for facts in beside if facts and facts != module), None)
     if module and other:
-        yield KemFindingCode.MIXED_MODULES, f"Modules of one phone are of one type: beside a {other} is a {module.name}"
+        yield KemFindingCode.MIXED_MODULES.notice(module=module.name, other=other)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self, TypeAlias, Union
 
-Parameter: TypeAlias = Union[str, int, float, "Notice", tuple["Notice", ...]]
-"""A notice as parameter is a cause; several notices are reasons that stand beside each other."""
+Parameter: TypeAlias = Union[str, int, float, "Notice", tuple["Notice", ...], tuple[str, ...]]
+"""A notice as parameter is a cause; several notices are reasons that stand beside each other; several strings are
+names."""
 
 
 class NoticeCode(StrEnum):
@@ -72,7 +73,7 @@ class Notice:
 def _plain(value: Parameter) -> Any:
     if isinstance(value, Notice):
         return value.plain()
-    return [each.plain() for each in value] if isinstance(value, tuple) else value
+    return list(map(_plain, value)) if isinstance(value, tuple) else value
 
 
 def _notice(plain: Mapping[str, Any]) -> Notice:
@@ -83,7 +84,7 @@ def _parameter(value: Any) -> Parameter:
     if isinstance(value, dict):
         return _notice(value)
     if isinstance(value, list):
-        return tuple(_notice(each) for each in value)
+        return tuple(each if isinstance(each, str) else _notice(each) for each in value)  # type: ignore[return-value]
     parameter: str | int | float = value
     return parameter
 

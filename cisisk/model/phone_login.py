@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cisisk.model.clock import Timestamp
+from cisisk.model.codes.phone_login import EndNotice, LoginRefusal
 from cisisk.model.errors import Conflict
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice
 
 
 class LoginWay(StrEnum):
@@ -58,6 +60,11 @@ class EndReason(StrEnum):
     """The user was deactivated or deleted."""
     PHONE_REMOVED = "phone_removed"
     """The phone was taken out of the inventory; what it is served stays."""
+
+    @property
+    def notice(self) -> Notice:
+        """The reason as a message shows it."""
+        return EndNotice[self.name].notice()
 
 
 class ReturnedTo(StrEnum):
@@ -128,31 +135,28 @@ class PhoneLogin:
 
 
 class LoginRefused(Conflict):
-    """Somebody cannot log in on a phone.
-
-    Attributes:
-        code: the same in words that programs compare.
-    """
-
-    code = "refused"
+    """A user cannot log in on a phone; the notice is a :class:`~cisisk.model.codes.phone_login.LoginRefusal`."""
 
 
 class PhoneDisabled(LoginRefused):
     """The phone is not active in the inventory."""
 
-    code = "phone_disabled"
+    def __init__(self) -> None:
+        super().__init__(LoginRefusal.PHONE_DISABLED.notice())
 
 
 class NoFittingProfile(LoginRefused):
     """The user has no profile for this phone, or the chosen one is not for it."""
 
-    code = "no_fitting_profile"
+    def __init__(self, code: LoginRefusal = LoginRefusal.NO_FITTING_PROFILE) -> None:
+        super().__init__(code.notice())
 
 
 class OccupiedByAnother(LoginRefused):
-    """Another user is logged in on the phone, and is not to be replaced."""
+    """Another user is logged in on the phone, and must not be replaced."""
 
-    code = "occupied_by_another"
+    def __init__(self, username: str) -> None:
+        super().__init__(LoginRefusal.OCCUPIED_BY_ANOTHER.notice(username=username))
 
 
 class LoggedInElsewhere(LoginRefused):
@@ -163,12 +167,10 @@ class LoggedInElsewhere(LoginRefused):
         may_take_over: whether the user may confirm that they end.
     """
 
-    code = "logged_in_elsewhere"
-
     def __init__(self, where: Sequence[PhoneLogin], *, may_take_over: bool) -> None:
         self.where = list(where)
         self.may_take_over = may_take_over
-        super().__init__(f"Logged in already at {', '.join(place(login) for login in where)}")
+        super().__init__(LoginRefusal.LOGGED_IN_ELSEWHERE.notice(places=tuple(place(login) for login in where)))
 
 
 def place(login: PhoneLogin) -> str:

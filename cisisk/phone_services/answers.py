@@ -6,7 +6,7 @@ from aiohttp import hdrs, web
 
 from cisisk.phone_services.families import ScreenProfile
 from cisisk.phone_services.objects import CONTENT_TYPE, PhonePage, Text, render
-from cisisk.phone_services.problems import NotShown
+from cisisk.phone_services.problems import NotShown, page_text
 
 REFRESH = "Refresh"
 """Netscape's header: phones load its URL by themselves."""
@@ -45,4 +45,4 @@ def response(answer: PageAnswer, screen: ScreenProfile) -> web.Response:
 
 def refusal(not_shown: NotShown) -> PageAnswer:
     """The page that says why there is no other."""
-    return PageAnswer(page=Text(title="Cisisk", text=str(not_shown)))
+    return PageAnswer(page=Text(title="Cisisk", text=page_text(not_shown.notice)))

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 
 from cisisk.identity.pin_login import PinLogin
 from cisisk.identity.tickets import Tickets
+from cisisk.model.codes.phone_screen import ScreenProblem
 from cisisk.model.errors import TooManyAttempts, Unauthenticated
 from cisisk.phone_services.answers import PageAnswer, refusal
 from cisisk.phone_services.families import screen_of
 from cisisk.phone_services.objects import BACKSPACE, SUBMIT, Input, InputItem, SoftKey
-from cisisk.phone_services.problems import BRAKED, ELSEWHERE, FORM_EXPIRED, WRONG_LOGIN, NotShown
+from cisisk.phone_services.problems import NotShown, prompt
 from cisisk.phone_services.request import PhoneRequest
 from cisisk.store import service_sessions
 from cisisk.store.database import Database
@@ -61,7 +62,7 @@ class PageAuth:
         """
         desk = await service_sessions.desk(self._db, asked.phone)
         if desk.addresses and asked.address not in desk.addresses:
-            raise NotShown(ELSEWHERE)
+            raise NotShown(ScreenProblem.ELSEWHERE)
         return desk
 
     async def enter(self, asked: PhoneRequest, entrance: str, leave: str = "") -> PageSession | PageAnswer:
@@ -87,11 +88,11 @@ class PageAuth:
         if not username or not pin:
             return form(f"Logged in: {occupant}" if occupant else "User and PIN, please")
         if not self.redeem(asked, "login"):
-            return form(f"{FORM_EXPIRED.says} ({FORM_EXPIRED.code})")
+            return form(prompt(ScreenProblem.FORM_EXPIRED))
         try:
             session = await self._login.login(asked.actor, desk, username, pin)
         except Unauthenticated:
-            return form(f"{WRONG_LOGIN.says} ({WRONG_LOGIN.code})")
+            return form(prompt(ScreenProblem.WRONG_LOGIN))
         except TooManyAttempts as error:
             return self.braked(asked, error, entrance)
         return PageSession(asked=self._acting(asked, session), desk=desk, session=session, is_new=True)
@@ -119,7 +120,7 @@ class PageAuth:
 
     def braked(self, asked: PhoneRequest, error: TooManyAttempts, page: str) -> PageAnswer:
         """Says how long to wait, and comes back to ``page`` by itself."""
-        told = refusal(NotShown(BRAKED, seconds=str(error.retry_after)))
+        told = refusal(NotShown(ScreenProblem.BRAKED, seconds=str(error.retry_after)))
         return replace(told, refresh=(error.retry_after, asked.links.to(page)))
 
     def _form(

@@ -9,6 +9,7 @@ from aiohttp import web
 from cisisk.identity.pin_login import PinLogin
 from cisisk.identity.tickets import Tickets
 from cisisk.mobility.phone_logins import PhoneLogins
+from cisisk.model.codes.phone_screen import ScreenProblem
 from cisisk.model.errors import NotFound, StorageFailed
 from cisisk.phone_services import request as requests
 from cisisk.phone_services.answers import PageAnswer, refusal, response
@@ -18,7 +19,7 @@ from cisisk.phone_services.families import ScreenProfile
 from cisisk.phone_services.links import PREFIX
 from cisisk.phone_services.objects import SELECT, Menu, MenuItem
 from cisisk.phone_services.personal import PersonalDirectory
-from cisisk.phone_services.problems import FAILED, GONE, NO_PAGE, NO_PHONE, NOT_STORED, NotShown
+from cisisk.phone_services.problems import NotShown
 from cisisk.phone_services.request import PhoneRequest
 from cisisk.phone_services.switching import ProfileSwitch, Switches
 from cisisk.store.database import Database
@@ -95,25 +96,25 @@ class Pages:
             return response(await self._answer(asked, request.match_info["page"].rstrip("/")), screen)
         except StorageFailed as error:
             log.error("the page %s: %s", request.rel_url.raw_path, error)  # noqa: TRY400 -- the text says it all
-            return response(refusal(NotShown(NOT_STORED)), screen)
+            return response(refusal(NotShown(ScreenProblem.NOT_STORED)), screen)
         except ConnectionError:
             # The phone hung up: there is nobody to answer.
             raise
         except Exception:
             log.exception("the page %s failed", request.rel_url.raw_path)
-            return response(refusal(NotShown(FAILED)), screen)
+            return response(refusal(NotShown(ScreenProblem.FAILED)), screen)
 
     async def _answer(self, asked: PhoneRequest, page: str) -> PageAnswer:
         if asked.is_misnamed:
-            return refusal(NotShown(NO_PHONE))
+            return refusal(NotShown(ScreenProblem.NO_PHONE))
         if page not in self._pages:
-            return refusal(NotShown(NO_PAGE))
+            return refusal(NotShown(ScreenProblem.NO_PAGE))
         try:
             return await self._pages[page](asked)
         except NotShown as problem:
             return refusal(problem)
         except NotFound:
-            return refusal(NotShown(GONE))
+            return refusal(NotShown(ScreenProblem.GONE))
 
     def _phones(self, page: _OpenPage) -> _OpenPage:
         """A page for one phone, whoever is logged in on it."""

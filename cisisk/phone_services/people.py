@@ -5,12 +5,13 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from cisisk.model.codes.phone_screen import ScreenProblem
 from cisisk.model.contact import CompanyContact, Contact, digits
 from cisisk.phone_services.characters import line
 from cisisk.phone_services.links import MAX_NUMBER, searchable
 from cisisk.phone_services.objects import MAX_SHORT, DirectoryEntry, InputItem
 from cisisk.phone_services.paging import start_from
-from cisisk.phone_services.problems import NO_NUMBER, NotShown
+from cisisk.phone_services.problems import NotShown
 from cisisk.phone_services.request import PhoneRequest
 
 NUMBERS = (("Work", "work"), ("Mobile", "mobile"), ("Home", "home"))
@@ -86,7 +87,7 @@ def numbers(person: Contact) -> list[DirectoryEntry]:
     dialled = [(label, dialable(getattr(person, key))) for label, key in NUMBERS]
     found = [DirectoryEntry(label, number) for label, number in dialled if number]
     if not found:
-        raise NotShown(NO_NUMBER, name=line(person.name, "utf-8"))
+        raise NotShown(ScreenProblem.NO_NUMBER, name=line(person.name, "utf-8"))
     return found
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from cisisk.model.codes.phone_screen import ScreenProblem
 from cisisk.model.contact import PersonalContact, is_number
 from cisisk.model.errors import Conflict, TooManyAttempts, Unauthenticated
 from cisisk.model.listing import Listing, Page
@@ -27,13 +28,13 @@ from cisisk.phone_services.objects import (
     default_value,
 )
 from cisisk.phone_services.paging import ListPart, part_from, start_from
-from cisisk.phone_services.problems import FORM_EXPIRED, FULL, WRONG_LOGIN, NotShown
+from cisisk.phone_services.problems import NotShown, prompt
 from cisisk.store import contacts
 from cisisk.store.database import Database
 
 TITLE = "Personal"
 EDIT_DIAL = SoftKey("EditDial", "SoftKey:EditDial")
-_AGAIN = f"{FORM_EXPIRED.says} ({FORM_EXPIRED.code})"
+_AGAIN = prompt(ScreenProblem.FORM_EXPIRED)
 _FIELDS = (("Name", "name", "A"), *((label, key, "T") for label, key in people.NUMBERS), ("Email", "email", "A"))
 _PARAMETER = {"name": "person"}
 """``name`` is what some firmware adds to every URL, with the phone's own."""
@@ -119,7 +120,7 @@ class PersonalDirectory:
                 self._db, visit.asked.actor, visit.session.user_uuid, _filled(columns)
             )
         except Conflict:
-            raise NotShown(FULL) from None
+            raise NotShown(ScreenProblem.FULL) from None
         return self._shown(visit, created, "Added")
 
     async def edit(self, visit: PageSession) -> PageAnswer:
@@ -198,7 +199,7 @@ class PersonalDirectory:
         try:
             await self._gate.change_pin(visit, current, new)
         except Unauthenticated:
-            return self._pin_form(visit, f"Wrong current PIN ({WRONG_LOGIN.code})")
+            return self._pin_form(visit, f"Wrong current PIN ({ScreenProblem.WRONG_LOGIN})")
         except TooManyAttempts as error:
             return self._gate.braked(asked, error, "pdir/pin")
         return PageAnswer(page=Text(title="Change PIN", text="Your PIN is changed."))

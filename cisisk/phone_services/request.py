@@ -11,13 +11,14 @@ from urllib.parse import unquote_to_bytes
 from aiohttp import hdrs, web
 
 from cisisk.identity.client_address import client_address
+from cisisk.model.codes.phone_screen import ScreenProblem
 from cisisk.model.errors import Invalid
 from cisisk.model.mac import Mac
 from cisisk.model.user import Actor
 from cisisk.phone_services.characters import line
 from cisisk.phone_services.families import ScreenProfile, screen_of
 from cisisk.phone_services.links import MAX_HOST, Links
-from cisisk.phone_services.problems import NO_PHONE, NotShown
+from cisisk.phone_services.problems import NotShown
 
 MODEL_HEADER = "x-CiscoIPPhoneModelName"
 MAX_BODY_BYTES = 4096
@@ -63,7 +64,7 @@ class PhoneRequest:
     def phone(self) -> Mac:
         """The phone that asks. Raises NotShown: it did not say who it is."""
         if self.mac is None:
-            raise NotShown(NO_PHONE)
+            raise NotShown(ScreenProblem.NO_PHONE)
         return self.mac
 
 

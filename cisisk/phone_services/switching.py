@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cisisk.mobility.phone_logins import PhoneLogins
+from cisisk.model.codes.phone_screen import ScreenProblem
 from cisisk.model.deployment import Deployment, DeploymentState, when_it_begins
 from cisisk.model.errors import CisiskError, NotFound, PhoneInCall, StorageFailed
 from cisisk.model.mac import Mac
@@ -28,21 +29,7 @@ from cisisk.phone_services.answers import PageAnswer, refusal
 from cisisk.phone_services.auth import TICKET, PageAuth, PageSession
 from cisisk.phone_services.objects import SELECT, Menu, MenuItem, SoftKey, Text
 from cisisk.phone_services.paging import ListPart, last_start, start_from
-from cisisk.phone_services.problems import (
-    DISABLED,
-    ELSEWHERE,
-    FORM_EXPIRED,
-    GONE,
-    IN_CALL,
-    LOGGED_IN_ELSEWHERE,
-    NOT_RESTARTED,
-    NOT_RETURNED,
-    NOT_SWITCHED,
-    NOTHING_FITS,
-    SUPERSEDED,
-    UNKNOWN_SWITCH,
-    NotShown,
-)
+from cisisk.phone_services.problems import NotShown
 from cisisk.phone_services.request import PhoneRequest
 from cisisk.store import deployments
 from cisisk.store.database import Database
@@ -82,7 +69,7 @@ class _Switch:
         error = None if self.task.cancelled() else self.task.exception()
         if self.task.cancelled() or isinstance(error, StorageFailed):
             # The phone may be served the other config all the same.
-            raise NotShown(UNKNOWN_SWITCH)
+            raise NotShown(ScreenProblem.UNKNOWN_SWITCH)
         if error is not None:
             raise _refused(error, self.profile or "")
         return self.task.result()
@@ -160,7 +147,7 @@ class ProfileSwitch:
         """The profiles that fit; who has just given the PIN and has only one is not asked."""
         fitting = await self._fitting(visit)
         if not fitting:
-            raise NotShown(NOTHING_FITS)
+            raise NotShown(ScreenProblem.NOTHING_FITS)
         if visit.is_new and len(fitting) == 1 and fitting[0].uuid != visit.desk.current_profile_uuid:
             return await self._chosen(visit, fitting[0])
         return self._list(visit, fitting, "")
@@ -170,8 +157,8 @@ class ProfileSwitch:
         fitting = await self._fitting(visit)
         if not self._gate.redeem(visit.asked, "select"):
             if not fitting:
-                raise NotShown(NOTHING_FITS)
-            return self._list(visit, fitting, f"Please choose again ({FORM_EXPIRED.code})")
+                raise NotShown(ScreenProblem.NOTHING_FITS)
+            return self._list(visit, fitting, f"Please choose again ({ScreenProblem.FORM_EXPIRED})")
         return await self._chosen(visit, _by_uuid(fitting, visit.asked.get("id")))
 
     async def take_over(self, visit: PageSession) -> PageAnswer:
@@ -179,7 +166,7 @@ class ProfileSwitch:
         fitting = await self._fitting(visit)
         profile = _by_uuid(fitting, visit.asked.get("id"))
         if not self._gate.redeem(visit.asked, _taking_over(profile)):
-            return self._list(visit, fitting, f"Please choose again ({FORM_EXPIRED.code})")
+            return self._list(visit, fitting, f"Please choose again ({ScreenProblem.FORM_EXPIRED})")
         return self._begin(visit, profile, takes_over=True)
 
     async def where(self, visit: PageSession) -> PageAnswer:
@@ -199,7 +186,7 @@ class ProfileSwitch:
         name = asked.get("switch")
         switch = self._switches.find(name, asked.phone)
         if switch is None:
-            raise NotShown(UNKNOWN_SWITCH)
+            raise NotShown(ScreenProblem.UNKNOWN_SWITCH)
         look_again = asked.links.to("profile-switch/progress", switch=name)
         if not switch.task.done():
             return _under_way(switch.profile, look_again)
@@ -207,7 +194,7 @@ class ProfileSwitch:
         if switch.profile is None:
             return await self._left(login, look_again)
         if login is None or login.deployment is None:
-            raise NotShown(UNKNOWN_SWITCH)
+            raise NotShown(ScreenProblem.UNKNOWN_SWITCH)
         return _told(await deployments.get(self._db, login.deployment), look_again)
 
     async def logout(self, visit: PageSession) -> PageAnswer:
@@ -227,7 +214,7 @@ class ProfileSwitch:
             return _said(LOGOUT, "Nobody is logged in on this phone.")
         occupant = self._gate.occupant(desk)
         if occupant is None:
-            raise NotShown(ELSEWHERE)
+            raise NotShown(ScreenProblem.ELSEWHERE)
         purpose = f"leave {occupant}"
         if self._gate.redeem(asked, purpose):
             login = await self._logins.on(asked.phone)
@@ -291,7 +278,7 @@ class ProfileSwitch:
             return _said(LOGOUT, f"{_OUT} This phone keeps what it has.")
         match (await deployments.get(self._db, login.ended_by)).state:
             case DeploymentState.WAITING | DeploymentState.TIMED_OUT:
-                return replace(refusal(NotShown(NOT_RETURNED)), refresh=(WAIT_SECONDS, look_again))
+                return replace(refusal(NotShown(ScreenProblem.NOT_RETURNED)), refresh=(WAIT_SECONDS, look_again))
             case DeploymentState.RECORDED | DeploymentState.WRITTEN | DeploymentState.RESTARTING:
                 return _said(LOGOUT, _OUT_SOON, (LOOK_SECONDS, look_again))
             case _:
@@ -303,14 +290,16 @@ def _told(deployment: Deployment, look_again: str) -> PageAnswer:
     name = deployment.profile_name
     match deployment.state:
         case DeploymentState.FAILED | DeploymentState.ROLLED_BACK | DeploymentState.CANCELLED:
-            raise NotShown(NOT_SWITCHED, profile=name)
+            raise NotShown(ScreenProblem.NOT_SWITCHED, profile=name)
         case DeploymentState.SUPERSEDED:
-            raise NotShown(SUPERSEDED)
+            raise NotShown(ScreenProblem.SUPERSEDED)
         case DeploymentState.DEFERRED:
             when = when_it_begins(deployment.deferred_until or "")
             return _said(TITLE, f"{name} will be activated {when}.", (WAIT_SECONDS, look_again))
         case DeploymentState.WAITING | DeploymentState.TIMED_OUT:
-            return replace(refusal(NotShown(NOT_RESTARTED, profile=name)), refresh=(WAIT_SECONDS, look_again))
+            return replace(
+                refusal(NotShown(ScreenProblem.NOT_RESTARTED, profile=name)), refresh=(WAIT_SECONDS, look_again)
+            )
         case DeploymentState.FETCHED | DeploymentState.CONFIRMED:
             return _said(TITLE, f"{name} is active: this phone has taken it.")
         case _:
@@ -321,17 +310,17 @@ def _refused(error: BaseException, profile: str) -> NotShown:
     """What the screen says of a refusal or a failure."""
     match error:
         case PhoneDisabled():
-            return NotShown(DISABLED)
+            return NotShown(ScreenProblem.DISABLED)
         case NoFittingProfile():
-            return NotShown(NOTHING_FITS)
+            return NotShown(ScreenProblem.NOTHING_FITS)
         case LoggedInElsewhere():
-            return NotShown(LOGGED_IN_ELSEWHERE, where=_places(error))
+            return NotShown(ScreenProblem.LOGGED_IN_ELSEWHERE, where=_places(error))
         case PhoneInCall():
-            return NotShown(IN_CALL, profile=profile)
+            return NotShown(ScreenProblem.IN_CALL, profile=profile)
         case NotFound():
-            return NotShown(GONE)
+            return NotShown(ScreenProblem.GONE)
         case _:
-            return NotShown(NOT_SWITCHED, profile=profile)
+            return NotShown(ScreenProblem.NOT_SWITCHED, profile=profile)
 
 
 def _places(error: LoggedInElsewhere) -> str:
@@ -351,7 +340,7 @@ def _by_uuid(fitting: list[ProfileHead], uuid: str) -> ProfileHead:
     for profile in fitting:
         if profile.uuid == uuid:
             return profile
-    raise NotShown(GONE)
+    raise NotShown(ScreenProblem.GONE)
 
 
 def _taking_over(profile: ProfileHead) -> str:

@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass
 
+from cisisk.model.codes.config import FindingCode
 from cisisk.model.errors import CisiskError
 from cisisk.model.firmware import LOADS, MAX_LOADS_BYTES, parts_of
-from cisisk.model.sep_config import Finding, FindingCode, SepConfig
+from cisisk.model.sep_config import Finding, SepConfig
 from cisisk.provisioning.library import Library
 
 _SHOWN = 5
-"""Missing files that a warning names."""
+"""Missing files that a finding names."""
 _LONGEST_LOAD = 64
-"""Characters of a load's name that a warning repeats; real ones have less than 40."""
+"""Characters of a load's name that a finding repeats; real ones have fewer than 40."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,19 +53,11 @@ def load_findings(library: Library, config: SepConfig) -> tuple[Finding, ...]:
     if not load.missing:
         return ()
     if not load.parts:
-        return (
-            Finding(
-                code=FindingCode.LOAD_NOT_SERVED,
-                message=f"The firmware {name} is not on this server. A phone that runs another keeps that, and asks "
-                "for this one at each start. Upload it, or leave loadInformation empty.",
-            ),
-        )
-    missing = ", ".join(load.missing[:_SHOWN])
-    more = f" and {len(load.missing) - _SHOWN} more" if len(load.missing) > _SHOWN else ""
+        return (Finding(FindingCode.LOAD_NOT_SERVED.notice(load=name)),)
     return (
         Finding(
-            code=FindingCode.LOAD_INCOMPLETE,
-            message=f"{name}{LOADS} names {len(load.parts)} files, of which {missing}{more} are not on this server. "
-            "A phone cannot load this firmware: upload what is missing.",
+            FindingCode.LOAD_INCOMPLETE.notice(
+                load=name, files=len(load.parts), absent=len(load.missing), examples=load.missing[:_SHOWN]
+            )
         ),
     )

@@ -21,7 +21,7 @@ FETCH = {
 BOOT = {"kind", "started_at", "ended_at", "addresses", "needs_care", "findings", "requests"}
 REQUEST = {
     *("number", "started_at", "protocol", "name", "outcome", "sha256", "size", "duration", "purpose", "by_address"),
-    *("code", "meaning", "care"),
+    *("code", "parameters", "meaning", "care"),
 }
 
 
@@ -119,7 +119,9 @@ async def test_a_boot_is_told_as_a_story(site: Site) -> None:
     assert [answer.metadata[name] for name in ("total", "limit", "offset")] == [1, 20, 0]
     assert set(boot) == BOOT
     assert (boot["kind"], boot["needs_care"], boot["addresses"]) == ("boot", False, ["127.0.0.1"])
-    assert [finding["code"] for finding in boot["findings"]] == ["configured"]
+    [finding] = boot["findings"]
+    assert set(finding) == {"code", "parameters", "message", "remedy", "care"}
+    assert (finding["code"], finding["parameters"]["protocol"], finding["remedy"]) == ("configured", "TFTP", None)
     assert all(set(request) == REQUEST for request in boot["requests"])
     assert [request["code"] for request in boot["requests"]] == ["no_trust_list", "taken", "no_dictionary"]
     assert [request["care"] for request in boot["requests"]] == ["harmless", "none", "harmless"]

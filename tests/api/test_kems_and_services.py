@@ -56,7 +56,7 @@ async def test_a_module_that_cannot_work_is_kept_and_told(admin: Client) -> None
         uuids.append(made.data["uuid"])
     shown = (await admin.get(f"/cisco-kem/{uuids[0]}")).data["warnings"]
     assert [warning["code"] for warning in shown] == ["too_many_modules", "mixed_modules"]
-    assert all(warning["message"] for warning in shown)
+    assert all(set(warning) == {"code", "parameters", "message"} for warning in shown)
     await admin.delete(f"/cisco-kem/{uuids[1]}")
     assert [kem["warnings"] for kem in (await admin.get("/cisco-kem")).data] == [[], []]
     await admin.put(f"/phones/{MAC}", {"model": "CP-7942G"})

@@ -17,7 +17,17 @@ SITE = {
 }
 LOGIN = {
     *("uuid", "mac", "phone_name", "location", "user_uuid", "username", "profile_uuid", "profile_name", "way"),
-    *("state", "logged_in_at", "until", "deployment", "reason", "returned_to", "ended_at", "ended_by"),
+    *(
+        "state",
+        "logged_in_at",
+        "until",
+        "deployment",
+        "reason",
+        "reason_message",
+        "returned_to",
+        "ended_at",
+        "ended_by",
+    ),
 }
 
 

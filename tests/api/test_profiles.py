@@ -165,8 +165,9 @@ async def test_what_is_legal_but_hurts_is_told_with_a_code_and_a_line(site: Site
     )
     made = (await site.admin.post("/phone-profiles", profile(site.admin_uuid, cnf_xml=xml))).data
     warnings = {warning["code"]: warning for warning in made["warnings"]}
-    assert all(set(warning) == {"code", "message", "line"} for warning in made["warnings"])
+    assert all(set(warning) == {"code", "parameters", "message", "line"} for warning in made["warnings"])
     assert warnings["ssh_password_present"]["line"] == 2
+    assert warnings["ssh_password_present"]["parameters"] == {"element": "sshPassword"}
     assert warnings["web_access_disabled"]["line"] == 4
     assert warnings["missing_authentication_url"]["line"] is None
     assert "hunt3r" not in str(made["warnings"])

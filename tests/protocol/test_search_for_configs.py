@@ -151,7 +151,7 @@ async def test_a_search_finds_nothing_but_its_alarm(site: Site, caplog: pytest.L
         assert loot.keys() == {mac.config_name for mac in site.macs}
         assert alarm.is_observed
     (line,) = caplog.messages
-    assert f"{THIEF} asked for the files of 4,097 other phones" in line
+    assert f"access_enumeration host={THIEF} devices=4097 " in line
     entries = await audit.entries(site.db, Listing())
     (row,) = [entry for entry in entries.items if entry.action == "access.enumeration"]
     assert (row.ip, row.entity_uuid, len(row.payload["refused"])) == (THIEF, THIEF, PHONES)

@@ -21,6 +21,8 @@ from cisisk.api.routes import ROUTES
 from cisisk.cli import COMMANDS
 from cisisk.config import Settings
 from cisisk.model.codes.asterisk import AsteriskProblem
+from cisisk.model.codes.boot import BootFindingCode
+from cisisk.model.codes.phone_screen import ScreenProblem
 from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.deployment import DeploymentState, OnTimeout, Policy, StepName
 from cisisk.model.kem import KemFindingCode
@@ -28,7 +30,6 @@ from cisisk.model.phone_login import EndReason, Multiple, ReturnedTo
 from cisisk.model.placeholders import NAMES as PLACEHOLDERS
 from cisisk.model.switch_job import JobState, RolloutPlan, RowState
 from cisisk.phone_services import authentication, links
-from cisisk.phone_services.problems import PROBLEMS
 from cisisk.provisioning.access.alarm import AlarmKind
 from cisisk.provisioning.access.policy import Mode
 from cisisk.provisioning.files import FileKind
@@ -189,6 +190,7 @@ def test_restart_page_lists_every_method() -> None:
         ("access", "Modes", Mode),
         ("access", "Alarms", AlarmKind),
         ("directories", "Key expansion modules", KemFindingCode),
+        ("fetches", "Boots", BootFindingCode),
         ("logins", "How a login ends", EndReason),
         ("logins", "What the phone gets back", ReturnedTo),
         ("logins", "Several phones", Multiple),
@@ -208,7 +210,7 @@ def test_profiles_page_lists_every_placeholder() -> None:
 
 
 def test_screen_page_explains_every_code() -> None:
-    assert first_cells(section(page("phone-screen"), "Codes")) == [problem.code for problem in PROBLEMS]
+    assert first_cells(section(page("phone-screen"), "Codes")) == list(ScreenProblem)
 
 
 def test_hot_desk_page_explains_every_code() -> None:

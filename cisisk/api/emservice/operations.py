@@ -24,6 +24,7 @@ from cisisk.api.emservice.messages import (
     UserDevicesQuery,
 )
 from cisisk.mobility.phone_logins import PhoneLogins
+from cisisk.model.codes.phone_login import LoginRefusal
 from cisisk.model.errors import Invalid
 from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
@@ -157,7 +158,7 @@ class Operations:
             # The call manager looks names up in any case of letters.
             if wanted.casefold() in (profile.name.casefold(), profile.uuid):
                 return profile.uuid
-        raise NoFittingProfile("The user has no profile of that name for this phone")
+        raise NoFittingProfile(LoginRefusal.NO_PROFILE_OF_NAME)
 
     async def _phone(self, name: str) -> Phone:
         phone = await self._found(name)

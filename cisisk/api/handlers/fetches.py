@@ -1,4 +1,4 @@
-"""What was fetched, and the stories of the phones' boots."""
+"""The fetch log, and the boots of phones."""
 
 from aiohttp import web
 
@@ -25,11 +25,11 @@ async def find(request: web.Request) -> web.Response:
     return reply_page(request, "fetch(es) found", _FETCH, page, listing)
 
 
-@operation(summary="Read the stories of a phone's boots", tag="Fetches", query=BootQuery(), data=BootOut(many=True))
+@operation(summary="List a phone's boots and what they show", tag="Fetches", query=BootQuery(), data=BootOut(many=True))
 async def boots(request: web.Request) -> web.Response:
     """GET /phones/{mac}/boots."""
     listing = Listing(**request[QUERY])
-    told = await boot_log.stories(database(request), mac_of(request))
-    part = told[listing.offset :][: listing.limit]
+    found = await boot_log.read_boots(database(request), mac_of(request))
+    part = found[listing.offset :][: listing.limit]
     data = _BOOT.dump(part, many=True)
-    return reply_list(request, f"{len(data)} boot(s) found", data, total=len(told), listing=listing)
+    return reply_list(request, f"{len(data)} boot(s) found", data, total=len(found), listing=listing)

@@ -3,6 +3,7 @@
 from marshmallow import Schema, fields
 
 from cisisk.api.schemas.fields import MacAddress, Timestamp
+from cisisk.api.schemas.notice import CarriedNoticeOut
 from cisisk.provisioning.access.alarm import AlarmKind
 
 
@@ -13,8 +14,8 @@ class AllowedFetchOut(Schema):
     until = Timestamp(required=True)
 
 
-class AccessAlarmOut(Schema):
-    """Somebody asked for other phones' files."""
+class AccessAlarmOut(CarriedNoticeOut):
+    """A client asked for the files of other phones."""
 
     kind = fields.Enum(AlarmKind, by_value=True, required=True)
     host = fields.String(

@@ -4,6 +4,7 @@ from marshmallow import Schema, fields
 
 from cisisk.adoption.directory import ImportNoteKind
 from cisisk.api.schemas.fields import In, Uuid, text
+from cisisk.api.schemas.notice import CarriedNoticeOut
 
 
 class AdoptionIn(In):
@@ -19,12 +20,11 @@ class AdoptionIn(In):
     user_uuid = Uuid(allow_none=True, metadata={"description": "To whom the profiles belong; without it whoever asks"})
 
 
-class NoteOut(Schema):
+class NoteOut(CarriedNoticeOut):
     """Something to know about one file."""
 
     path = fields.String(required=True)
     kind = fields.Enum(ImportNoteKind, by_value=True, required=True)
-    message = fields.String(required=True)
 
 
 class ReportOut(Schema):

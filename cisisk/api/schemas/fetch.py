@@ -1,11 +1,12 @@
-"""The fetch log, and the stories of boots."""
+"""The fetch log, and boots."""
 
 from marshmallow import Schema, fields, validate
 
 from cisisk.api.schemas.fields import IpAddress, MacAddress, Moment, Timestamp, text
 from cisisk.api.schemas.listing import ListQuery
-from cisisk.fetches.boot_texts import Care
-from cisisk.fetches.boots import BootKind
+from cisisk.api.schemas.notice import PARAMETERS, CarriedNoticeOut, parameters_of
+from cisisk.fetches.boot import BootFinding, BootKind, BootRequest, Care
+from cisisk.model.messages import render
 from cisisk.provisioning.fetch import FetchOutcome
 from cisisk.provisioning.purpose import Purpose
 
@@ -56,6 +57,14 @@ class BootQuery(Schema):
     offset = fields.Integer(load_default=0, validate=validate.Range(0, 2**31))
 
 
+def _meaning(request: BootRequest) -> str:
+    return f"{render(request.asked)} {render(request.result)}"
+
+
+def _remedy(finding: BootFinding) -> str | None:
+    return None if finding.remedy is None else render(finding.remedy)
+
+
 class RequestOut(Schema):
     """One request of a boot, and what it means."""
 
@@ -71,17 +80,18 @@ class RequestOut(Schema):
     by_address = fields.Boolean(
         required=True, metadata={"description": "The name does not tell the phone: the request came from its address"}
     )
-    code = fields.String(required=True)
-    meaning = fields.String(required=True)
+    code = fields.String(required=True, attribute="result.code", metadata={"description": "How it ended"})
+    parameters = fields.Function(lambda request: parameters_of(request.result), required=True, metadata=PARAMETERS)
+    meaning = fields.Function(_meaning, required=True, metadata={"type": "string"})
     care = fields.Enum(Care, by_value=True, required=True)
 
 
-class FindingOut(Schema):
+class FindingOut(CarriedNoticeOut):
     """What a boot shows."""
 
-    code = fields.String(required=True)
-    message = fields.String(required=True)
-    remedy = fields.String(required=True, allow_none=True)
+    remedy = fields.Function(
+        _remedy, required=True, allow_none=True, metadata={"type": "string", "description": "What to do about it"}
+    )
     care = fields.Enum(Care, by_value=True, required=True)
 
 

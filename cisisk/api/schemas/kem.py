@@ -3,7 +3,8 @@
 from marshmallow import Schema, fields
 
 from cisisk.api.schemas.fields import LINE, In, IpAddress, MacAddress, Timestamp, Uuid, text
-from cisisk.model.kem import KemFindingCode
+from cisisk.api.schemas.notice import NoticeOut
+from cisisk.model.codes.kem import KemFindingCode
 
 
 class KemIn(In):
@@ -17,11 +18,10 @@ class KemIn(In):
     software_type = fields.String(allow_none=True, validate=LINE)
 
 
-class KemWarningOut(Schema):
+class KemWarningOut(NoticeOut):
     """Something about a module and its phone that cannot work."""
 
-    code = fields.Enum(KemFindingCode, by_value=True, required=True)
-    message = fields.String(required=True)
+    code = fields.String(required=True, metadata={"enum": list(KemFindingCode)})
 
 
 class KemOut(Schema):

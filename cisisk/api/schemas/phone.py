@@ -16,6 +16,7 @@ from cisisk.api.schemas.fields import (
     WholeNumber,
     text,
 )
+from cisisk.api.schemas.notice import CarriedNoticeOut
 from cisisk.api.schemas.site import CALLER_ID
 from cisisk.model import sep_config
 from cisisk.model.phone import Software
@@ -179,11 +180,9 @@ class ProfileOut(Schema):
     updated_at = Timestamp(required=True)
 
 
-class WarningOut(Schema):
-    """Something in a config that is legal but hurts."""
+class WarningOut(CarriedNoticeOut):
+    """A property of a config that is legal and harmful."""
 
-    code = fields.String(required=True)
-    message = fields.String(required=True)
     line = fields.Integer(required=True, allow_none=True)
 
 

@@ -4,6 +4,7 @@ from marshmallow import Schema, fields, validate
 
 from cisisk.api.schemas.fields import MacAddress, Timestamp, Uuid, text
 from cisisk.api.schemas.listing import ListQuery
+from cisisk.model.messages import render
 from cisisk.model.phone_login import EndReason, LoginState, LoginWay, ReturnedTo
 
 MAX_DEFAULTS = 100
@@ -27,6 +28,12 @@ class PhoneLoginOut(Schema):
     until = Timestamp(required=True, allow_none=True, metadata={"description": "When it ends at the latest"})
     deployment = Uuid(required=True, allow_none=True)
     reason = fields.Enum(EndReason, by_value=True, required=True, allow_none=True)
+    reason_message = fields.Function(
+        lambda login: None if login.reason is None else render(login.reason.notice),
+        required=True,
+        allow_none=True,
+        metadata={"type": "string", "description": "The reason as a sentence"},
+    )
     # What the phone was given in its place.
     returned_to = fields.Enum(ReturnedTo, by_value=True, required=True, allow_none=True)
     ended_at = Timestamp(required=True, allow_none=True)

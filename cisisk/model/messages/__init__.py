@@ -9,7 +9,21 @@ A template names its parameters in braces, as :meth:`str.format` takes them. ``p
 
 from gettext import NullTranslations
 
-from cisisk.model.messages import asterisk, deployment, error, job, restart, webhook
+from cisisk.model.messages import (
+    access,
+    asterisk,
+    boot,
+    config,
+    deployment,
+    directory_import,
+    error,
+    job,
+    kem,
+    phone_login,
+    phone_screen,
+    restart,
+    webhook,
+)
 from cisisk.model.notice import Notice, Parameter
 
 DOMAIN = "cisisk"
@@ -19,6 +33,13 @@ CATALOGUE: dict[str, str] = {}
 
 for _templates in (
     error.TEMPLATES,
+    access.TEMPLATES,
+    boot.TEMPLATES,
+    config.TEMPLATES,
+    directory_import.TEMPLATES,
+    kem.TEMPLATES,
+    phone_login.TEMPLATES,
+    phone_screen.TEMPLATES,
     restart.TEMPLATES,
     asterisk.TEMPLATES,
     deployment.TEMPLATES,
@@ -44,5 +65,7 @@ def _rendered(value: Parameter, translations: NullTranslations) -> str | int | f
     if isinstance(value, Notice):
         return render(value, translations)
     if isinstance(value, tuple):
-        return "; ".join(render(each, translations) for each in value)
+        if any(isinstance(each, Notice) for each in value):
+            return "; ".join(str(_rendered(each, translations)) for each in value)
+        return ", ".join(map(str, value))
     return value

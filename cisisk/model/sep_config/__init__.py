@@ -13,10 +13,10 @@ from cisisk.model.sep_config.case import Case
 from cisisk.model.sep_config.document import DEFAULT_MAX_BYTES, parse
 from cisisk.model.sep_config.encoding import decode, encode
 from cisisk.model.sep_config.facts import Line, SepConfig, facts_of
-from cisisk.model.sep_config.finding import Finding, FindingCode
+from cisisk.model.sep_config.finding import Finding
 from cisisk.model.sep_config.rules import findings_in
 
-__all__ = ["Finding", "FindingCode", "Line", "SepConfig", "decode", "encode", "judge", "read"]
+__all__ = ["Finding", "Line", "SepConfig", "decode", "encode", "judge", "read"]
 
 MAX_FINDINGS = 100
 """Nobody reads more, and a file must not make its answer larger than itself."""

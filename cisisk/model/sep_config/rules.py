@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 from cisisk.model import placeholders
 from cisisk.model.catalogue import find, load_protocol
+from cisisk.model.codes.config import FindingCode
 from cisisk.model.sep_config.access_rules import ACCESS_RULES
 from cisisk.model.sep_config.case import Case
 from cisisk.model.sep_config.encoding import BYTE_ORDER_MARK
-from cisisk.model.sep_config.finding import Finding, FindingCode
+from cisisk.model.sep_config.finding import Finding
 from cisisk.model.sep_config.line_rules import LINE_RULES
 
 LARGE_BYTES = 64 * 1024
@@ -26,67 +27,39 @@ def findings_in(case: Case) -> Iterator[Finding]:
 def _form(case: Case) -> Iterator[Finding]:
     content = case.document.content
     if content.startswith(BYTE_ORDER_MARK):
-        yield Finding(
-            code=FindingCode.BYTE_ORDER_MARK,
-            message="The file begins with a byte order mark, which some phones do not skip. Save it as UTF-8 without.",
-            line=1,
-        )
+        yield Finding(FindingCode.BYTE_ORDER_MARK.notice(), line=1)
     if content.removeprefix(BYTE_ORDER_MARK)[:1].isspace():
-        yield Finding(
-            code=FindingCode.LEADING_WHITESPACE,
-            message="White space stands before the first <, which some phones do not skip. Delete it.",
-            line=1,
-        )
+        yield Finding(FindingCode.LEADING_WHITESPACE.notice(), line=1)
     if len(content) > LARGE_BYTES:
-        yield Finding(
-            code=FindingCode.LARGE_CONFIG,
-            message=f"The file has {len(content)} bytes. Usual are 6 to 25 KB; small phones may not take so much.",
-        )
+        yield Finding(FindingCode.LARGE_CONFIG.notice(size=len(content)))
     if case.document.undeclared_prefix is not None:
-        yield Finding(
-            code=FindingCode.UNDECLARED_PREFIX,
-            message="A name has a prefix that is not declared, as in call-manager exports. Phones do not mind; "
-            "other programs may. Remove the attribute, or declare its prefix with xmlns.",
-            line=case.document.undeclared_prefix,
-        )
+        yield Finding(FindingCode.UNDECLARED_PREFIX.notice(), line=case.document.undeclared_prefix)
 
 
 def _placeholders(case: Case) -> Iterator[Finding]:
     content = case.document.content
-    known = ", ".join(f"{{{{{name}}}}}" for name in placeholders.NAMES)
+    known = tuple(f"{{{{{name}}}}}" for name in placeholders.NAMES)
     if not case.placeholders:
         if (line := placeholders.first_line_of_known(content)) is not None:
-            yield Finding(
-                code=FindingCode.PLACEHOLDER_NOT_FILLED,
-                message=f"One of {known} stands in the file, and the profile does not fill them in. "
-                "Switch placeholders on for this profile.",
-                line=line,
-            )
+            yield Finding(FindingCode.PLACEHOLDER_NOT_FILLED.notice(known=known), line=line)
     elif (line := placeholders.first_line_of_unknown(content)) is not None:
-        yield Finding(
-            code=FindingCode.UNKNOWN_PLACEHOLDER,
-            message=f"Something here looks like a placeholder and is none; the phone gets it as it is. Known: {known}.",
-            line=line,
-        )
+        yield Finding(FindingCode.UNKNOWN_PLACEHOLDER.notice(known=known), line=line)
 
 
 def _protocol(case: Case) -> Iterator[Finding]:
     config = case.config
     if config.speaks and case.profile_protocol not in {None, config.speaks}:
         yield Finding(
-            code=FindingCode.PROTOCOL_SOFTWARE_MISMATCH,
-            message=f"The file is for {config.speaks}, the profile for {case.software_type} software. Correct one: "
-            "a phone with the other firmware would have to load a new one first.",
+            FindingCode.PROTOCOL_SOFTWARE_MISMATCH.notice(protocol=config.speaks, software=str(case.software_type)),
             line=case.document.line("deviceProtocol"),
         )
     for facts in case.models:
         if case.protocol and case.protocol not in facts.protocols:
-            (other,) = facts.protocols
             sccp = case.protocol == "SCCP"
             yield Finding(
-                code=FindingCode.SCCP_ON_SIP_ONLY_MODEL if sccp else FindingCode.SIP_ON_SCCP_ONLY_MODEL,
-                message=f"There is no {case.protocol} firmware for the {facts.name}. "
-                f"Use an {other} config, or remove the model from the profile.",
+                (FindingCode.SCCP_ON_SIP_ONLY_MODEL if sccp else FindingCode.SIP_ON_SCCP_ONLY_MODEL).notice(
+                    model=facts.name
+                ),
                 line=case.document.line("deviceProtocol"),
             )
 
@@ -94,11 +67,7 @@ def _protocol(case: Case) -> Iterator[Finding]:
 def _models(case: Case) -> Iterator[Finding]:
     for model in case.compatible_models:
         if find(model) is None:
-            yield Finding(
-                code=FindingCode.UNKNOWN_MODEL,
-                message=f"The model {model} is not in the catalogue. Check its spelling; "
-                "the file is not judged against it.",
-            )
+            yield Finding(FindingCode.UNKNOWN_MODEL.notice(model=model))
 
 
 def _load(case: Case) -> Iterator[Finding]:
@@ -106,18 +75,11 @@ def _load(case: Case) -> Iterator[Finding]:
     if load is None:
         return
     if _LOAD_SUFFIX.search(load):
-        yield Finding(
-            code=FindingCode.LOAD_WITH_SUFFIX,
-            message="loadInformation names a file. Write the load without its suffix, such as SIP45.9-4-2SR3-1S: "
-            "the phone appends .loads itself.",
-            line=line,
-        )
+        yield Finding(FindingCode.LOAD_WITH_SUFFIX.notice(), line=line)
     protocol = load_protocol(load)
     if protocol and case.protocol and protocol != case.protocol:
         yield Finding(
-            code=FindingCode.LOAD_PROTOCOL_MISMATCH,
-            message=f"loadInformation names {protocol} firmware in a config for {case.protocol}. Correct one of them.",
-            line=line,
+            FindingCode.LOAD_PROTOCOL_MISMATCH.notice(load_protocol=protocol, protocol=case.protocol), line=line
         )
 
 

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cisisk.model.clock import Timestamp
+from cisisk.model.codes.access import AlarmCode, AlarmResult
 from cisisk.model.errors import Invalid
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice
 
-_NAMED_IN_A_LINE = 10
-"""Phones that a log line names; the audit row and the API have them all."""
+_MAX_EXAMPLES = 10
+"""Phones that a message names. The audit row and the API have them all."""
 
 
 class AlarmKind(StrEnum):
@@ -49,28 +51,28 @@ class Alarm:
     refused: Sequence[str]
     is_observed: bool
 
-    def __str__(self) -> str:
-        return f"{self._what()}. {self._refusals()}"
-
-    def _what(self) -> str:
+    @property
+    def notice(self) -> Notice:
+        """The alarm as a message shows it."""
         match self.kind:
             case AlarmKind.ENUMERATION:
-                return f"{self.host} asked for the files of {self.devices:,} other phones within {self.seconds} s"
+                return AlarmCode.ENUMERATION.notice(
+                    host=self.host or "", devices=self.devices, seconds=self.seconds, result=self._result()
+                )
             case AlarmKind.DECOY:
-                return f"{self.host} asked for a decoy, which no phone does, among {self.asked:,} such requests"
+                return AlarmCode.DECOY.notice(host=self.host or "", asked=self.asked, result=self._result())
             case AlarmKind.ELSEWHERE:
-                return f"{self.host} asked for the file of a phone that is known at another address"
+                return AlarmCode.ELSEWHERE.notice(host=self.host or "", result=self._result())
             case AlarmKind.FLOOD:
-                return "More sources than can be told apart ask for other phones' files: forged addresses, most likely"
+                return AlarmCode.FLOOD.notice(result=self._result())
 
-    def _refusals(self) -> str:
-        named = ", ".join(self.refused[:_NAMED_IN_A_LINE])
-        more = f" and {len(self.refused) - _NAMED_IN_A_LINE:,} more" if len(self.refused) > _NAMED_IN_A_LINE else ""
+    def _result(self) -> Notice:
         if not self.refused:
-            return "There was no file to refuse" if self.is_observed else "It was refused what it asked for"
-        if self.is_observed:
-            return f'Nothing was refused; with provisioning.access = "pin" these would have been: {named}{more}'
-        return f"Refused: {named}{more}"
+            return (
+                AlarmResult.OBSERVED_WITHOUT_FILE if self.is_observed else AlarmResult.REFUSED_WITHOUT_FILE
+            ).notice()
+        code = AlarmResult.OBSERVED if self.is_observed else AlarmResult.REFUSED
+        return code.notice(count=len(self.refused), examples=tuple(self.refused[:_MAX_EXAMPLES]))
 
 
 def shown(device: str) -> str:

@@ -75,12 +75,12 @@ class AccessWatch:
         """Tell the alarms that are due."""
         alarms = self._policy.due_alarms()
         for alarm in alarms:
-            log.warning("access: %s", alarm)
+            log.warning("access alarm %s", alarm.notice)
         if alarms:
             try:
                 await self._record(alarms)
             except StorageFailed as error:
-                log.warning("access: the audit log does not have this: %s", error)
+                log.warning("access alarm not recorded error=%s", error)
 
     async def _record(self, alarms: Iterable[Alarm]) -> None:
         async with self._db.transaction() as tx:

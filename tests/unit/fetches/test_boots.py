@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cisisk.fetches.boot_texts import FAILURES, HELPS, MISSES, PURPOSES, Care
-from cisisk.fetches.boots import Boot, BootKind, stories
+from cisisk.fetches.boot import Boot, BootKind, Care
+from cisisk.fetches.boots import boot_history
 from cisisk.model.clock import timestamp
+from cisisk.model.codes.boot import AskedCode, RemedyCode, RequestCode
 from cisisk.model.mac import Mac
 from cisisk.provisioning.fetch import FetchOutcome
 from cisisk.provisioning.purpose import Purpose
@@ -77,16 +78,16 @@ def both(*asked: Asked) -> list[LoggedFetch]:
 
 
 def one(fetches: Sequence[LoggedFetch], model: str | None = None) -> Boot:
-    [boot] = stories(MAC, fetches, model=model)
+    [boot] = boot_history(MAC, fetches, model=model)
     return boot
 
 
 def codes(boot: Boot) -> list[str]:
-    return [finding.code for finding in boot.findings]
+    return [finding.notice.code for finding in boot.findings]
 
 
 def request_codes(boot: Boot) -> list[str]:
-    return [request.code for request in boot.requests]
+    return [request.result.code for request in boot.requests]
 
 
 BOOT_OF_A_7942 = (
@@ -117,27 +118,28 @@ def test_a_7942_with_sip_takes_its_config_and_all_its_misses_are_harmless() -> N
     assert {request.care for request in boot.requests} == {Care.NONE, Care.HARMLESS}
     assert [request.by_address for request in boot.requests] == [False, False, True, False, True, True]
     assert (boot.started_at, boot.ended_at, boot.addresses) == (at(0), at(10.65), (IP,))
-    assert boot.requests[3].meaning.startswith("It asked for its config and took all of it: 12000 bytes in ")
+    assert boot.requests[3].asked.code == AskedCode.CONFIG
+    assert boot.requests[3].result.parameters == {"size": 12_000, "duration": 0.05}
 
 
 def test_a_7942_that_recovers_and_finds_no_config() -> None:
     afterwards = tftp((0, "CTL", ABSENT), (0.5, "SEP", ABSENT), (1, "XMLDefault.cnf.xml", ABSENT), begin=130)
-    newest, recovery = stories(MAC, [*tftp(*RECOVERY_OF_A_7942), *afterwards])
+    newest, recovery = boot_history(MAC, [*tftp(*RECOVERY_OF_A_7942), *afterwards])
     assert codes(recovery) == ["recovering"]
     assert not recovery.needs_care
     assert all(request.by_address for request in recovery.requests)
     assert codes(newest) == ["config_missing"]
     assert newest.needs_care
-    assert newest.findings[0].remedy == HELPS["config_missing"]
+    assert newest.findings[0].remedy == RemedyCode.SWITCH.notice()
 
 
 def test_a_phone_that_asks_for_its_recovery_firmware_in_vain_needs_that_firmware() -> None:
     asking = tftp(*((at, "term06.default.loads", ABSENT) for at in (0.0, 8.0, 16.0)))
-    boot, *rest = stories(MAC, asking, address=IP)
+    boot, *rest = boot_history(MAC, asking, address=IP)
     assert rest == []
     assert codes(boot) == ["recovery_without_image"]
-    assert "term06.default.loads" in (boot.findings[0].remedy or "")
-    assert stories(MAC, asking, address="192.0.2.8") == []
+    assert boot.findings[0].remedy == RemedyCode.ADD_RECOVERY_IMAGE.notice(name="term06.default.loads")
+    assert boot_history(MAC, asking, address="192.0.2.8") == []
 
 
 def test_a_wireless_7921_asks_for_more_than_it_needs() -> None:
@@ -157,30 +159,30 @@ def test_a_7940_goes_on_after_its_missing_trust_list() -> None:
 def test_an_8845_takes_everything_over_http() -> None:
     fetches = both((0, "CTL", ABSENT), (1, "ITL", ABSENT), (2, "SEP", SENT), (4, "sip8845_65.12-8-1.loads", ABSENT))
     boot = one(fetches)
-    assert codes(boot) == ["load_missing", "configured"]
-    assert "sip8845_65.12-8-1.loads" in boot.findings[0].message
-    assert [(request.fetch.protocol, request.code) for request in boot.requests][:5] == [
+    assert codes(boot) == ["firmware_missing", "configured"]
+    assert boot.findings[0].notice.parameters == {"names": ("sip8845_65.12-8-1.loads",)}
+    assert [(request.fetch.protocol, request.result.code) for request in boot.requests][:5] == [
         *(("http", "no_trust_list"), ("tftp", "no_trust_list")) * 2,
         ("http", "taken"),
     ]
 
 
 @pytest.mark.parametrize(
-    ("model", "words"),
+    ("model", "remedy"),
     [
-        ("8845", "Reset Settings"),
-        ("CP-7965G", "**#"),
-        ("9971", "Administrator Settings"),
-        (None, "on a 79xx"),
-        ("nonsense", "on a 79xx"),
+        ("8845", RemedyCode.ERASE_TRUST_LIST_ADMIN_SETTINGS),
+        ("CP-7965G", RemedyCode.ERASE_TRUST_LIST_79XX),
+        ("9971", RemedyCode.ERASE_TRUST_LIST_ADMINISTRATOR_SETTINGS),
+        (None, RemedyCode.ERASE_TRUST_LIST),
+        ("nonsense", RemedyCode.ERASE_TRUST_LIST),
     ],
 )
-def test_a_phone_with_a_foreign_trust_list_asks_for_signed_files_only(model: str | None, words: str) -> None:
+def test_a_phone_with_a_foreign_trust_list_asks_for_signed_files_only(model: str | None, remedy: RemedyCode) -> None:
     fetches = both((0, "CTL", ABSENT), (1, "ITL", ABSENT), (2, "SGN", ABSENT), (3, "SK12ab.xml.sgn", ABSENT))
     boot = one(fetches, model)
     assert codes(boot) == ["foreign_trust_list"]
     assert boot.needs_care
-    assert words in (boot.findings[0].remedy or "")
+    assert boot.findings[0].remedy == remedy.notice()
     assert "signed_config_absent" in request_codes(boot)
 
 
@@ -208,9 +210,9 @@ def test_a_7960_with_its_first_sip_firmware() -> None:
 
 def test_a_phone_that_asks_for_the_default_config_only_has_asked_elsewhere_for_its_own() -> None:
     earlier = tftp(*BOOT_OF_A_7942)
-    newest, _ = stories(MAC, [*earlier, *tftp((0, "XMLDefault.cnf.xml", ABSENT), begin=4000)])
+    newest, _ = boot_history(MAC, [*earlier, *tftp((0, "XMLDefault.cnf.xml", ABSENT), begin=4000)])
     assert codes(newest) == ["only_default_config"]
-    assert "option 150" in (newest.findings[0].remedy or "")
+    assert newest.findings[0].remedy == RemedyCode.CHECK_SERVERS.notice()
 
 
 def test_a_phone_that_never_comes_further_than_its_trust_list() -> None:
@@ -219,48 +221,57 @@ def test_a_phone_that_never_comes_further_than_its_trust_list() -> None:
     assert len(boot.requests) == 3
 
 
-@pytest.mark.parametrize("outcome", [FetchOutcome.TIMED_OUT, FetchOutcome.CUT, FetchOutcome.ABORTED])
-def test_a_config_that_did_not_arrive_whole_needs_care(outcome: FetchOutcome) -> None:
+@pytest.mark.parametrize(
+    ("outcome", "code", "first_code"),
+    [
+        (FetchOutcome.TIMED_OUT, RequestCode.TIMED_OUT, RequestCode.TIMED_OUT_THEN_TAKEN),
+        (FetchOutcome.CUT, RequestCode.CUT, RequestCode.CUT_THEN_TAKEN),
+        (FetchOutcome.ABORTED, RequestCode.ABORTED, RequestCode.ABORTED_THEN_TAKEN),
+    ],
+)
+def test_a_config_that_did_not_arrive_whole_needs_care(
+    outcome: FetchOutcome, code: RequestCode, first_code: RequestCode
+) -> None:
     boot = one(tftp((0, "CTL", ABSENT), (1, "SEP", outcome)))
     assert codes(boot) == ["config_not_taken"]
-    assert "5120 of 12000" in boot.findings[0].message
-    assert request_codes(boot)[1] == FAILURES[outcome][0]
+    assert boot.findings[0].notice.parameters == {"acknowledged": 5120, "size": 12_000}
+    assert request_codes(boot)[1] == code
     again = one(tftp((0, "CTL", ABSENT), (1, "SEP", outcome), (5, "SEP", SENT)))
     assert codes(again) == ["configured"]
-    assert request_codes(again)[1] == f"{FAILURES[outcome][0]}_then_taken"
+    assert request_codes(again)[1] == first_code
     assert again.requests[1].care is Care.HARMLESS
 
 
 def test_another_file_that_did_not_arrive_whole_is_named_once() -> None:
     boot = one(tftp((0, "SEP", SENT), (1, "Ring1.raw", STOPPED), (6, "Ring1.raw", STOPPED), (11, "Ring2.raw", STOPPED)))
-    assert codes(boot) == ["timed_out", "configured"]
-    assert boot.findings[0].message.endswith("Ring1.raw, Ring2.raw")
+    assert codes(boot) == ["transfers_timed_out", "configured"]
+    assert boot.findings[0].notice.parameters == {"names": ("Ring1.raw", "Ring2.raw")}
 
 
 def test_firmware_that_is_not_complete_is_said() -> None:
     boot = one(tftp((0, "SEP", SENT), (1, "SIP42.9-4-2.loads", SENT), (2, "cnu42.9-4-2.sbn", ABSENT)))
-    assert codes(boot) == ["load_incomplete", "configured"]
+    assert codes(boot) == ["firmware_incomplete", "configured"]
 
 
 def test_a_phone_that_cannot_register_starts_over_and_over() -> None:
-    boots = stories(MAC, [one for turn in range(4) for one in tftp(*BOOT_OF_A_7942, begin=turn * 200)])
+    boots = boot_history(MAC, [one for turn in range(4) for one in tftp(*BOOT_OF_A_7942, begin=turn * 200)])
     assert [codes(boot)[0] for boot in boots] == [*["keeps_starting"] * 2, *["configured"] * 2]
-    slowly = stories(MAC, [one for turn in range(4) for one in tftp(*BOOT_OF_A_7942, begin=turn * 2000)])
+    slowly = boot_history(MAC, [one for turn in range(4) for one in tftp(*BOOT_OF_A_7942, begin=turn * 2000)])
     assert {codes(boot)[0] for boot in slowly} == {"configured"}
 
 
 def test_a_boot_ends_with_a_pause_or_where_the_next_begins() -> None:
     again = tftp(*BOOT_OF_A_7942, begin=12)
-    assert len(stories(MAC, [*tftp(*BOOT_OF_A_7942), *again])) == 2
+    assert len(boot_history(MAC, [*tftp(*BOOT_OF_A_7942), *again])) == 2
     later = tftp((75, "Ringlist.xml", SENT))
-    menu, boot = stories(MAC, [*tftp(*BOOT_OF_A_7942), *later])
+    menu, boot = boot_history(MAC, [*tftp(*BOOT_OF_A_7942), *later])
     assert (menu.kind, codes(menu), menu.needs_care) == (BootKind.REQUESTS, ["running"], False)
     assert boot.kind is BootKind.BOOT
 
 
 def test_a_long_transfer_is_no_pause() -> None:
     long = fetch(2, "SIP42.9-4-2.loads", duration=300)
-    assert len(stories(MAC, [*tftp((0, "CTL", ABSENT), (1, "SEP", SENT)), long, fetch(310, "cnu42.sbn")])) == 1
+    assert len(boot_history(MAC, [*tftp((0, "CTL", ABSENT), (1, "SEP", SENT)), long, fetch(310, "cnu42.sbn")])) == 1
 
 
 def test_without_a_name_a_request_belongs_to_who_asked_from_the_same_address_around_it() -> None:
@@ -273,34 +284,36 @@ def test_without_a_name_a_request_belongs_to_who_asked_from_the_same_address_aro
         fetch(625, "dialplan.xml"),
         fetch(626, "dialplan.xml", ip="192.0.2.9"),
     ]
-    mine = [request.fetch.started_at for boot in stories(MAC, fetches) for request in boot.requests]
+    mine = [request.fetch.started_at for boot in boot_history(MAC, fetches) for request in boot.requests]
     assert sorted(mine) == [at(500), at(620), at(621), at(625)]
-    theirs = [request.fetch.started_at for boot in stories(OTHER, fetches) for request in boot.requests]
+    theirs = [request.fetch.started_at for boot in boot_history(OTHER, fetches) for request in boot.requests]
     assert sorted(theirs) == [at(0), at(1)]
 
 
 def test_what_an_administrator_fetches_over_ftp_is_no_boot() -> None:
-    assert stories(MAC, [fetch(0, "SEP", protocol="ftp")]) == []
+    assert boot_history(MAC, [fetch(0, "SEP", protocol="ftp")]) == []
 
 
 def test_a_config_that_nobody_fetches_is_told_as_silence() -> None:
-    boots = stories(MAC, tftp(*BOOT_OF_A_7942), awaited_since=at(100))
+    boots = boot_history(MAC, tftp(*BOOT_OF_A_7942), awaited_since=at(100))
     assert [boot.kind for boot in boots] == [BootKind.SILENCE, BootKind.BOOT]
     assert codes(boots[0]) == ["no_contact_since"]
-    assert at(10.6) in boots[0].findings[0].message
-    assert len(stories(MAC, tftp(*BOOT_OF_A_7942, begin=200), awaited_since=at(100))) == 1
-    [never] = stories(MAC, [], awaited_since=at(100))
-    assert "the log begins" in never.findings[0].message
+    assert boots[0].findings[0].notice.parameters == {"awaited_since": at(100)}
+    assert len(boot_history(MAC, tftp(*BOOT_OF_A_7942, begin=200), awaited_since=at(100))) == 1
+    [never] = boot_history(MAC, [], awaited_since=at(100))
+    assert codes(never) == ["no_contact_since"]
 
 
 def test_without_anything_known_there_is_no_story() -> None:
-    assert stories(MAC, []) == []
+    assert boot_history(MAC, []) == []
 
 
-def test_every_outcome_and_every_purpose_has_its_words() -> None:
-    assert set(MISSES) == set(PURPOSES) == set(Purpose)
-    assert set(FAILURES) == set(FetchOutcome) - {SENT, ABSENT}
-    for purpose in Purpose:
-        code, text, _ = MISSES[purpose]
-        assert code.replace("_", "").isalpha(), purpose
-        assert text.endswith(".")
+@pytest.mark.parametrize("purpose", Purpose)
+def test_request_for_each_purpose_has_a_code(purpose: Purpose) -> None:
+    assert AskedCode[purpose.name]
+
+
+@pytest.mark.parametrize("outcome", FetchOutcome)
+def test_request_with_each_outcome_has_a_code(outcome: FetchOutcome) -> None:
+    [request] = one(tftp((0, "SEP", outcome))).requests
+    assert request.result.code in set(RequestCode)

@@ -36,7 +36,7 @@ async def test_what_nobody_has_said_of_a_phone_is_a_warning(db: Database, mac: M
     await office.phone(mac, emergency_caller_id="112")
     (finding,) = await emergency.findings(db, asks.uuid, mac)
     assert finding.code == "emergency_unknown"
-    assert "The phone has no emergency_location" in finding.message
+    assert finding.notice.parameters == {"placeholder": "emergency_location"}
     for uuid in (silent.uuid, plain.uuid, None, anna.uuid):
         assert await emergency.findings(db, uuid, mac) == ()
     await phones.update(db, SYSTEM, mac, {"emergency_location": "Rua 1"})

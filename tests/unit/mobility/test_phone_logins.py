@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cisisk.model.codes.phone_login import LoginRefusal
 from cisisk.model.deployment import NOW, Deployment, OnTimeout, Origin
 from cisisk.model.errors import Conflict, NotFound, StorageFailed
 from cisisk.model.listing import Listing
@@ -376,10 +377,10 @@ async def test_what_somebody_else_has_written_on_the_disk_is_the_phones_own(offi
 
 async def test_a_second_phone_is_refused_and_the_place_of_the_first_is_told(office: People) -> None:
     login = await office.log_in(office.anna, DESK)
-    with pytest.raises(LoggedInElsewhere, match="Logged in already at Desk 7, Lisbon") as refused:
+    with pytest.raises(LoggedInElsewhere) as refused:
         await office.log_in(office.anna, LOBBY, takes_over=True)
     assert (refused.value.where, refused.value.may_take_over) == ([login], False)
-    assert refused.value.code == "logged_in_elsewhere"
+    assert refused.value.notice == LoginRefusal.LOGGED_IN_ELSEWHERE.notice(places=("Desk 7, Lisbon",))
     assert await office.served(LOBBY) is None
     # On the same phone it is no second one, and nobody else is kept from it.
     await office.log_in(office.anna, DESK)
@@ -567,7 +568,7 @@ async def test_of_two_who_replace_nobody_one_gets_the_phone(office: People) -> N
     )
     (winner,) = [each for each in ended if isinstance(each, PhoneLogin)]
     (refused,) = [each for each in ended if isinstance(each, OccupiedByAnother)]
-    assert str(refused) == f"{winner.username} is logged in on this phone"
+    assert refused.notice == LoginRefusal.OCCUPIED_BY_ANOTHER.notice(username=winner.username)
     assert [login.username for login in (await office.logins.page(Listing(), history=True)).items] == [winner.username]
     again = await office.logins.log_in(ACTOR, winner.user_uuid, DESK, None, replaces=False, how=LoginWay.EMAPI)
     await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
@@ -597,14 +598,16 @@ async def test_the_default_of_the_model_comes_first(office: People) -> None:
 
 async def test_what_does_not_fit_is_refused(office: People) -> None:
     other = await office.profile(office.anna, "For another", compatible_models=("8845",))
-    with pytest.raises(NoFittingProfile, match="not for this phone"):
+    with pytest.raises(NoFittingProfile) as misfit:
         await office.log_in(office.anna, DESK, other.uuid)
+    assert misfit.value.notice.code == LoginRefusal.PROFILE_DOES_NOT_FIT
     with pytest.raises(NotFound):
         await office.log_in(office.anna, DESK, office.antons.uuid)
-    with pytest.raises(NoFittingProfile, match="None of"):
+    with pytest.raises(NoFittingProfile) as none:
         await office.log_in(await office.user("nobody"), DESK)
+    assert none.value.notice.code == LoginRefusal.NO_FITTING_PROFILE
     await phones.update(office.db, SYSTEM, DESK, {"is_active": False})
-    with pytest.raises(PhoneDisabled, match="not active"):
+    with pytest.raises(PhoneDisabled):
         await office.log_in(office.anna, DESK)
     assert (await office.logins.page(Listing(), history=True)).items == []
 

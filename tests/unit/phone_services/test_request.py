@@ -9,7 +9,8 @@ from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cisisk.phone_services.problems import PROBLEMS
+from cisisk.model.codes.phone_screen import ScreenProblem
+from cisisk.model.messages import CATALOGUE
 from cisisk.phone_services.request import MAX_VALUE, PhoneRequest, read
 
 PATH = "/cisco/services/pdir"
@@ -63,12 +64,10 @@ async def test_no_field_shows_in_the_repr_of_a_request() -> None:
     assert "314159" not in repr(await asked("mac=SEPAABBCCDDEE01&pin=314159"))
 
 
-def test_every_problem_has_a_code_of_its_own_and_texts_that_fit() -> None:
-    assert len({problem.code for problem in PROBLEMS}) == len(PROBLEMS)
-    for problem in PROBLEMS:
-        assert problem.means
-        assert len(problem.code) == 3
-        assert 10 < len(problem.says) < 200
+@pytest.mark.wording
+@pytest.mark.parametrize("problem", ScreenProblem)
+def test_problem_fits_a_screen(problem: ScreenProblem) -> None:
+    assert 10 < len(CATALOGUE[problem]) < 200
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -35,7 +35,7 @@ from cisisk.phone_services.answers import PageAnswer
 from cisisk.phone_services.auth import PageAuth, PageSession
 from cisisk.phone_services.objects import Text
 from cisisk.phone_services.pages import Pages
-from cisisk.phone_services.problems import NotShown
+from cisisk.phone_services.problems import NotShown, page_text
 from cisisk.phone_services.request import PhoneRequest
 from cisisk.phone_services.switching import KEPT_SECONDS, ProfileSwitch, Switches
 from cisisk.store import deployments, phone_logins, profiles, progress, service_sessions, users
@@ -127,7 +127,7 @@ class Scene:
         try:
             answer = await self.look(name)
         except NotShown as problem:
-            return str(problem), None
+            return page_text(problem.notice), None
         assert isinstance(answer.page, Text)
         return answer.page.text, answer.refresh[0] if answer.refresh else None
 
@@ -266,8 +266,8 @@ async def test_a_switch_that_failed_is_told_with_a_code_and_logged(
 @pytest.mark.parametrize(
     ("refused", "code"),
     [
-        (PhoneDisabled("not active"), "C17"),
-        (NoFittingProfile("none"), "C06"),
+        (PhoneDisabled(), "C17"),
+        (NoFittingProfile(), "C06"),
         (LoggedInElsewhere([LOGIN], may_take_over=False), "C18"),
     ],
 )

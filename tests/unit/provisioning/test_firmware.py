@@ -41,7 +41,7 @@ def test_a_load_is_warned_of_until_all_its_files_are_here(library: Library, root
     place(library, root, x45_loads=b"jar45.sbn\ncnu45.sbn", JAR45_SBN=b"")
     (finding,) = load_findings(library, sep_config.read(content))
     assert finding.code == "load_incomplete"
-    assert "names 2 files, of which cnu45.sbn are not" in finding.message
+    assert finding.notice.parameters == {"load": "X45", "files": 2, "absent": 1, "examples": ("cnu45.sbn",)}
     place(library, root, cnu45_sbn=b"")
     assert codes(library, content) == []
 

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from cisisk.model.codes.access import AlarmCode
 from cisisk.provisioning.access import sources as module
 from cisisk.provisioning.access.alarm import Alarm, AlarmKind
 from cisisk.provisioning.access.sources import (
@@ -46,7 +47,7 @@ def test_a_search_is_braked_at_once_and_told_when_its_extent_shows() -> None:
     (alarm,) = due(sources, SETTLE_SECONDS)
     assert (alarm.kind, alarm.host, alarm.devices, alarm.asked) == (AlarmKind.ENUMERATION, HOST, 4096, 4096 + 11)
     assert alarm.seconds == 4
-    assert "asked for the files of 4,096 other phones within 4 s" in str(alarm)
+    assert alarm.notice.code == AlarmCode.ENUMERATION
     ask(sources, 5000, now=100)
     assert due(sources, 200) == []
 
@@ -100,7 +101,7 @@ def test_forged_sources_fill_no_memory_and_are_told_once(monkeypatch: pytest.Mon
         alarms += due(sources, number / 100)
     assert len(sources) == 100
     assert [alarm.kind for alarm in alarms] == [AlarmKind.FLOOD]
-    assert str(alarms[0]).startswith("More sources than can be told apart")
+    assert alarms[0].notice.code == AlarmCode.FLOOD
 
 
 def test_forged_searches_fill_neither_memory_nor_log(monkeypatch: pytest.MonkeyPatch) -> None:

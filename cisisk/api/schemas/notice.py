@@ -1,0 +1,29 @@
+"""Notices: a code and its parameters, and the sentence that is rendered from them."""
+
+from marshmallow import Schema, fields
+
+from cisisk.model.messages import render
+from cisisk.model.notice import Notice
+
+PARAMETERS = {"type": "object", "description": "What the sentence names, by name"}
+
+
+def parameters_of(notice: Notice) -> object:
+    """Return the parameters of a notice, ready for JSON."""
+    return notice.plain()["parameters"]
+
+
+class NoticeOut(Schema):
+    """A fact: a code for programs, and a sentence for people."""
+
+    code = fields.String(required=True)
+    parameters = fields.Function(parameters_of, required=True, metadata=PARAMETERS)
+    message = fields.Function(render, required=True, metadata={"type": "string"})
+
+
+class CarriedNoticeOut(Schema):
+    """The same of an object that has a notice."""
+
+    code = fields.String(required=True, attribute="notice.code")
+    parameters = fields.Function(lambda carrier: parameters_of(carrier.notice), required=True, metadata=PARAMETERS)
+    message = fields.Function(lambda carrier: render(carrier.notice), required=True, metadata={"type": "string"})
