@@ -68,7 +68,7 @@ class AccessWatch:
             try:
                 await self.refresh()
             except StorageFailed as error:
-                log.warning("where the phones are cannot be read, what was known stays: %s", error)
+                log.warning("phone addresses not refreshed error=(%s)", error.notice)
             await self.tell()
 
     async def tell(self) -> None:
@@ -80,7 +80,7 @@ class AccessWatch:
             try:
                 await self._record(alarms)
             except StorageFailed as error:
-                log.warning("access alarm not recorded error=%s", error)
+                log.warning("access alarm not recorded error=(%s)", error.notice)
 
     async def _record(self, alarms: Iterable[Alarm]) -> None:
         async with self._db.transaction() as tx:

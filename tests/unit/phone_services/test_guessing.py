@@ -12,6 +12,7 @@ from cisisk.identity.passwords import Cost, Passwords
 from cisisk.identity.pin_login import PinLogin
 from cisisk.identity.throttle import LONGEST_WAIT
 from cisisk.mobility.phone_logins import PhoneLogins
+from cisisk.model.codes.phone_screen import ScreenProblem
 from cisisk.model.mac import Mac
 from cisisk.model.user import SYSTEM, User
 from cisisk.phone_services import request as requests
@@ -137,8 +138,8 @@ async def test_ten_thousand_guesses_lock_out_who_guesses_and_nobody_else(premise
         clock.go_on(BATCH_SECONDS)
 
     assert len(answers) == GUESSES
-    looked_at = sum("Wrong user or PIN" in answer for answer in answers)
-    braked = sum("Too many attempts." in answer for answer in answers)
+    looked_at = sum(f"({ScreenProblem.WRONG_LOGIN})" in answer for answer in answers)
+    braked = sum(f"Error {ScreenProblem.BRAKED}" in answer for answer in answers)
     assert (looked_at, braked) == (26, GUESSES - 26)
     # Five at known phones and five at those that are made up; then one after 2, 4, 8... seconds, at the next batch.
     hers = [moment - began for moment, known in there.passwords.verified if known == her_hash]
@@ -161,7 +162,7 @@ async def test_no_header_changes_where_a_guess_comes_from(premises: tuple[Premis
         said = f"127.77.0.{number}"
         forged = f"X-Forwarded-For: {said}", f"Forwarded: for={said}", f"X-Real-IP: {said}"
         path = f"pdir?mac=AABBCCDDEE{number:02X}&t={ticket}&user=u{number}&pin=1"
-        assert "Wrong user or PIN" in await there.get("127.66.0.1", path, *forged)
+        assert f"({ScreenProblem.WRONG_LOGIN})" in await there.get("127.66.0.1", path, *forged)
     assert "Error C03" in await there.log_in("127.66.0.1", Mac("AABBCCDDEE99"), "bob")
     assert "There is nobody yet." in await there.log_in("127.66.0.2", Mac("AABBCCDDEE99"), "bob")
 
