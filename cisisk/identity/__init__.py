@@ -1,1 +1,1 @@
-"""Who somebody is: passwords, PINs, tokens, login sessions and the brake on guessing."""
+"""Authentication: passwords, PINs, tokens, login sessions and throttling of failed attempts."""

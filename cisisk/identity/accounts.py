@@ -1,4 +1,4 @@
-"""What people do with their accounts: log in and out, refresh, be created and changed."""
+"""User accounts: login, refresh, logout, creation and changes."""
 
 import asyncio
 import hashlib
@@ -27,17 +27,17 @@ ADMIN = {
     "lang": "en",
     "timezone": "UTC",
 }
-"""The superadmin of an empty store."""
-_ATTEMPTS_AT_ONCE = 2
-"""As many as are verified at once. Each counts as a failure until it is none: were those that wait counted too, people
-who log in at the same moment from one address would be braked."""
+"""The superadmin created in an empty store."""
+_MAX_CONCURRENT_ATTEMPTS = 2
+"""Attempts verified concurrently. An attempt counts as a failure until it succeeds. Waiting attempts must not count, or
+users who log in at the same time from one address would be throttled."""
 
-_Admitted = TypeVar("_Admitted")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """A user who has just proved who he is, with the tokens that prove it from now on."""
+    """An authenticated user with new tokens."""
 
     user: User
     access_token: str = field(repr=False)
@@ -48,7 +48,9 @@ class Accounts:
     """The accounts in ``db``.
 
     Args:
-        refresh_lifetime: how long a refresh token is good for, counted anew at each use.
+        db: the database.
+        keys: keys of access tokens.
+        refresh_lifetime: lifetime of a refresh token; every use issues a new token.
     """
 
     def __init__(self, db: Database, keys: KeyRing, refresh_lifetime: timedelta) -> None:
@@ -57,55 +59,55 @@ class Accounts:
         self._refresh_lifetime = refresh_lifetime
         self._passwords = Passwords()
         self._pin_hashes = Passwords(PIN)
-        self._brake = Throttle()
-        self._attempts = asyncio.Semaphore(_ATTEMPTS_AT_ONCE)
+        self._throttle = Throttle()
+        self._attempts = asyncio.Semaphore(_MAX_CONCURRENT_ATTEMPTS)
 
     @property
     def pin_hashes(self) -> Passwords:
-        """What hashes and verifies PINs: shared by all who do, for the sake of memory and processors."""
+        """Return the shared hasher of PINs; sharing it limits memory and processor use."""
         return self._pin_hashes
 
     async def first_superadmin(self, password: str | None) -> str | None:
-        """In an empty store create the superadmin ``admin``.
+        """Create the superadmin ``admin`` in an empty store.
 
         Returns:
-            The password that was generated because none was given; None when none had to be.
+            The generated password if a superadmin was created without ``password``, otherwise None.
         """
         if await users.any_exist(self._db):
             return None
-        chosen = password or secrets.token_urlsafe(15)
-        await users.create_superadmin(self._db, ADMIN, await self._passwords.hash(chosen))
-        return None if password else chosen
+        initial = password or secrets.token_urlsafe(15)
+        await users.create_superadmin(self._db, ADMIN, await self._passwords.hash(initial))
+        return None if password else initial
 
     async def login(self, username: str, password: str, actor: Actor) -> Login:
-        """Check a password and begin a session.
+        """Check a password and start a session.
 
         Raises:
-            Unauthenticated: wrong name or password, or a deactivated user; which of them is not told.
-            TooManyAttempts: this account or this address has failed too often.
-            StorageFailed: the session cannot be stored, or the account not be looked up; this counts as no failure.
+            Unauthenticated: wrong username or password, or a deactivated user. The message is the same for all.
+            TooManyAttempts: too many failures of this account or address.
+            StorageFailed: the account cannot be read or the session cannot be stored. This is not counted as a failure.
         """
         async with self._attempts:
             return await self._attempt(username, password, actor, partial(self._begin, actor))
 
-    async def administrator(self, username: str, password: str, actor: Actor) -> tuple[User, str]:
-        """Check the password of somebody who may do everything, for a door that knows no tokens.
+    async def authenticate_administrator(self, username: str, password: str, actor: Actor) -> tuple[User, str]:
+        """Check the password of a user with level 0, for a protocol without tokens.
 
         Returns:
-            The user, and the password hash with which :meth:`is_still_administrator` asks again.
+            The user, and the password hash for :meth:`is_still_administrator`.
 
         Raises:
-            Unauthenticated, TooManyAttempts, StorageFailed: as :meth:`login`, with which it shares the brake.
-            Forbidden: the password is right, and the user may not do everything.
+            Unauthenticated, TooManyAttempts, StorageFailed: as :meth:`login`, with which it shares the throttle.
+            Forbidden: the password is correct, but the user does not have level 0.
         """
         async with self._attempts:
             user, password_hash = await self._attempt(username, password, actor, _active)
         if not user.is_superadmin:
-            raise Forbidden("Only users with permission level 0 may come in here")
+            raise Forbidden("This service requires permission level 0. Ask an administrator to assign it")
         return user, password_hash
 
     async def is_still_administrator(self, user: User, password_hash: str) -> bool:
-        """Whether what :meth:`administrator` returned is still so: password, name, activity and permission."""
+        """Return whether password, name, activity and permission of ``user`` are unchanged since authentication."""
         known = await users.credentials(self._db, user.username)
         if known is None:
             return False
@@ -114,10 +116,10 @@ class Accounts:
         )
 
     async def refresh(self, refresh_token: str, actor: Actor) -> Login:
-        """Exchange a refresh token; each can be used once, and a second use ends its session.
+        """Exchange a refresh token. A second use of the same token ends its session.
 
         Raises:
-            Unauthenticated: it is unknown, used, expired or revoked.
+            Unauthenticated: the token is unknown, used, expired or revoked.
         """
         next_token = _new_refresh_token()
         rotated = await logins.rotate(
@@ -129,15 +131,15 @@ class Accounts:
         return self._login(user, session_uuid, next_token)
 
     async def logout(self, actor: Actor, refresh_token: str | None) -> None:
-        """End the session of ``refresh_token``, or every session of the acting user."""
+        """End the session of ``refresh_token``, or all sessions of the acting user."""
         if actor.user_uuid is not None:
             await logins.end(self._db, actor, actor.user_uuid, _hash(refresh_token) if refresh_token else None)
 
     async def user_of(self, access_token: str) -> User:
-        """Who a token belongs to, as the user is now.
+        """Return the current user of an access token.
 
         Raises:
-            Unauthenticated: the token is not valid, its session was ended, or the user deactivated or deleted.
+            Unauthenticated: the token is invalid, its session has ended, or the user was deactivated or deleted.
         """
         claims = self._keys.verify(access_token)
         user = await logins.user_of(self._db, claims.session_uuid, claims.user_uuid)
@@ -146,7 +148,7 @@ class Accounts:
         return user
 
     async def create(self, actor: Actor, fields: Mapping[str, Any], *, action: str = "user.created") -> User:
-        """Add a user; ``fields`` are the writable columns and ``password``. Raises Conflict."""
+        """Create a user; ``fields`` are the writable columns and ``password``. Raises Conflict."""
         columns = dict(fields)
         password_hash = await self._passwords.hash(columns.pop("password"))
         return await users.create(self._db, actor, columns, password_hash, action=action)
@@ -154,7 +156,7 @@ class Accounts:
     async def update(
         self, actor: Actor, uuid: str, fields: Mapping[str, Any], seen: Collection[str] | None = None
     ) -> User:
-        """Change a user; ``fields`` as in :meth:`create`. Raises NotFound, Stale, Conflict."""
+        """Update a user; ``fields`` as in :meth:`create`. Raises NotFound, Stale, Conflict."""
         columns = dict(fields)
         if "password" in columns:
             columns["password_hash"] = await self._passwords.hash(columns.pop("password"))
@@ -163,30 +165,30 @@ class Accounts:
     async def set_pin(
         self, actor: Actor, user_uuid: str, pin: str, seen: Collection[str] | None = None
     ) -> pins.CiscoUser:
-        """Set the PIN with which a user logs in on phones. Raises NotFound, Stale."""
+        """Set the phone PIN of a user. Raises NotFound, Stale."""
         return await pins.put(self._db, actor, user_uuid, await self._pin_hashes.hash(pin), seen)
 
     async def _attempt(
-        self, username: str, password: str, actor: Actor, admit: Callable[[User, str], Awaitable[_Admitted | None]]
-    ) -> _Admitted:
-        """What ``admit`` makes of the user and the password hash when the password is right; None from it refuses."""
+        self, username: str, password: str, actor: Actor, admit: Callable[[User, str], Awaitable[_Result | None]]
+    ) -> _Result:
+        """Return the result of ``admit`` for the user if the password is correct; None from ``admit`` is a refusal."""
         account, address = ("account", username.casefold()), ("address", actor.ip)
-        self._brake.require_free(account, address)
-        # Counted before it is known, and taken back: otherwise a hundred guesses at once would all be let through.
-        self._brake.failed(account, address)
+        self._throttle.check(account, address)
+        # Count the failure first and undo it later: otherwise a hundred concurrent guesses would all be verified.
+        self._throttle.record_failure(account, address)
         try:
             known = await users.credentials(self._db, username)
-            right = await self._passwords.matches(password, known[1] if known else None)
-            admitted = await admit(*known) if known and right else None
+            is_correct = await self._passwords.matches(password, known[1] if known else None)
+            admitted = await admit(*known) if known and is_correct else None
         except StorageFailed:
-            # Nobody has guessed wrong: that is raised of no password that is.
-            self._brake.take_back(account, address)
+            # Not a wrong guess: a wrong password never gets here.
+            self._throttle.undo_failure(account, address)
             raise
         if admitted is None:
             raise Unauthenticated("Wrong username or password")
-        self._brake.forget(account)
-        # The address only gets this one back: who knows one password must not wipe out guesses at others.
-        self._brake.take_back(address)
+        self._throttle.reset(account)
+        # Undo only this failure of the address: a known password must not clear guesses at other accounts.
+        self._throttle.undo_failure(address)
         return admitted
 
     async def _begin(self, actor: Actor, user: User, password_hash: str) -> Login | None:
@@ -216,5 +218,5 @@ def _new_refresh_token() -> str:
 
 
 def _hash(refresh_token: str) -> bytes:
-    """256 random bits need no slow hash."""
+    """Return a fast hash; it suffices for 256 random bits."""
     return hashlib.sha256(refresh_token.encode(errors="replace")).digest()

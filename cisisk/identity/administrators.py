@@ -1,4 +1,4 @@
-"""Administrators at a door on another thread, where there are passwords and no tokens."""
+"""Password authentication of administrators for servers on other threads."""
 
 import asyncio
 from concurrent.futures import Future
@@ -8,7 +8,7 @@ from cisisk.model.user import Actor, User
 
 
 class Administrator:
-    """Somebody who has proved to be one."""
+    """An authenticated administrator."""
 
     def __init__(
         self, accounts: Accounts, loop: asyncio.AbstractEventLoop, actor: Actor, known: tuple[User, str]
@@ -20,17 +20,18 @@ class Administrator:
         self.username = self._user.username
 
     def is_still_admitted(self) -> "Future[bool]":
-        """Whether the same password would still do. Called from any thread but the event loop's."""
+        """Return whether the user is still an administrator with the same password. Call from another thread."""
         return asyncio.run_coroutine_threadsafe(
             self._accounts.is_still_administrator(self._user, self._password_hash), self._loop
         )
 
 
 class Administrators:
-    """Asks ``accounts``, which live on the event loop that runs now, for other threads.
+    """Authenticates administrators for other threads through ``accounts``, which use the current event loop.
 
     Args:
-        user_agent: what the audit log calls the door.
+        accounts: the accounts.
+        user_agent: name of the server in the audit log.
     """
 
     def __init__(self, accounts: Accounts, user_agent: str) -> None:
@@ -39,10 +40,12 @@ class Administrators:
         self._loop = asyncio.get_running_loop()
 
     def admit(self, username: str, password: str, host: str) -> "Future[Administrator]":
-        """Check a password given from the address ``host``; the result may be any error of Accounts.administrator."""
+        """Authenticate a client at ``host``. The future raises the errors of Accounts.authenticate_administrator."""
         return asyncio.run_coroutine_threadsafe(self._admit(username, password, host), self._loop)
 
     async def _admit(self, username: str, password: str, host: str) -> Administrator:
-        known = await self._accounts.administrator(username, password, Actor(ip=host, user_agent=self._user_agent))
+        known = await self._accounts.authenticate_administrator(
+            username, password, Actor(ip=host, user_agent=self._user_agent)
+        )
         actor = Actor(user_uuid=known[0].uuid, ip=host, user_agent=self._user_agent)
         return Administrator(self._accounts, self._loop, actor, known)

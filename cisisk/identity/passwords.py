@@ -1,4 +1,4 @@
-"""Passwords and PINs: argon2id, computed beside the event loop."""
+"""Argon2id hashes of passwords and PINs, computed in threads."""
 
 import asyncio
 import contextlib
@@ -16,64 +16,66 @@ from argon2.low_level import ARGON2_VERSION
 from cisisk.model.errors import Invalid
 
 MAX_SECRET_BYTES = 1024
-"""Longer than any pass phrase; a bound for what a stranger can make us hash."""
-_AT_ONCE = 2
-"""Hashes of one kind that are computed at the same time, each by a thread that has a core to itself meanwhile."""
+"""Longest secret: limits the hashing work of unauthenticated requests."""
+_THREADS = 2
+"""Hashes of one kind computed concurrently; each occupies a core."""
 _NICENESS = 5
-"""How far those threads stand back: on a machine with one free core every page would else wait behind a hash. Not so
-far that whoever logs in waits for long where other programs are busy."""
+"""Niceness of those threads. On a machine with one free core every page would otherwise wait for a hash. A higher value
+would delay logins while other programs are busy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a guess costs who has stolen the hashes, and what each login costs us."""
+    """Cost parameters of a hash: what a login and each guess at a stolen hash costs."""
 
     passes: int
     kibibytes: int
 
 
 PASSWORD = Cost(2, 19456)
-"""The second choice of RFC 9106 section 4 in the measure OWASP gives for small machines; some 24 ms of a core."""
+"""OWASP's values for small machines of the second option in RFC 9106 section 4: about 24 ms of a core."""
 PIN = Cost(3, 2048)
-"""Some 3 ms. The least that OWASP recommends for passwords (7 MiB, five passes) takes 17, so that fifty logins a second
-would fill a core; and it would not protect a PIN: the ten thousand of four digits are tried in three minutes instead of
-half of one. What protects those is the brake, and that nobody gets the hashes; long PINs are safe with either."""
+"""About 3 ms. OWASP's minimum for passwords (7 MiB, five passes) takes 17 ms, so that fifty logins per second would
+occupy a core. It would not protect a stolen PIN hash either: trying ten thousand PINs would take three minutes instead
+of half a minute. The throttle and the secrecy of the hashes protect short PINs; long PINs are safe with both values."""
 
 
 class Passwords:
-    """Hashes and verifies secrets of one kind. Hashes of any other cost are verified too."""
+    """Hashes and verifies secrets of one kind. It also verifies hashes of any other cost."""
 
     def __init__(self, cost: Cost = PASSWORD) -> None:
         self._hasher = PasswordHasher(time_cost=cost.passes, memory_cost=cost.kibibytes, parallelism=1)
-        self._threads = ThreadPoolExecutor(_AT_ONCE, "hashes", initializer=_stand_back)
-        # Verified against when there is no such user, so that both cases take the same time.
-        self._nobodys = _of_no_secret(self._hasher)
+        self._threads = ThreadPoolExecutor(_THREADS, "hashes", initializer=_lower_priority)
+        # Verified for unknown users, so that they take the same time as known ones.
+        self._dummy_hash = _make_dummy_hash(self._hasher)
 
     async def hash(self, secret: str) -> str:
-        """The argon2id hash of ``secret`` with a salt of its own.
+        """Return the argon2id hash of ``secret`` with a new salt.
 
         Raises:
-            Invalid: nobody could ever enter it: it is too long, or no text.
+            Invalid: the secret is too long or not valid text.
         """
-        if not _can_be_entered(secret):
-            raise Invalid.field("password", f"Not a text of at most {MAX_SECRET_BYTES} bytes")
+        if not _is_valid(secret):
+            raise Invalid.field("password", f"Must be text of at most {MAX_SECRET_BYTES} bytes")
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._hasher.hash, secret)
 
-    async def matches(self, secret: str, known: str | None, another: str | None = None) -> bool:
-        """Whether ``secret`` is the one that ``known`` is the hash of; False, after the same time, when it is None.
+    async def matches(self, secret: str, known: str | None, substitute: str | None = None) -> bool:
+        """Return whether ``secret`` matches the hash ``known``. With None return False after the same time.
 
         Args:
-            another: a hash that costs as much as ``known`` would; by default one of the present cost.
+            secret: the secret to verify.
+            known: its presumed hash, or None.
+            substitute: the hash to verify instead of None; by default a dummy of the current cost.
         """
-        if not _can_be_entered(secret):
+        if not _is_valid(secret):
             secret, known = "", None
-        verifying = asyncio.get_running_loop().run_in_executor(
-            self._threads, self._verify, secret, known or another or self._nobodys
+        verification = asyncio.get_running_loop().run_in_executor(
+            self._threads, self._verify, secret, known or substitute or self._dummy_hash
         )
-        return await verifying and known is not None
+        return await verification and known is not None
 
     def is_outdated(self, known: str) -> bool:
-        """Whether :meth:`hash` would make a hash of another cost; ``known`` is one that has just matched."""
+        """Return whether ``known``, a valid hash, has another cost than :meth:`hash` uses."""
         return self._hasher.check_needs_rehash(known)
 
     def _verify(self, secret: str, known: str) -> bool:
@@ -83,21 +85,21 @@ class Passwords:
             return False
 
 
-def _stand_back() -> None:
-    with contextlib.suppress(PermissionError):  # a service manager may not allow it
+def _lower_priority() -> None:
+    with contextlib.suppress(PermissionError):  # the service manager may forbid it
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
-def _of_no_secret(hasher: PasswordHasher) -> str:
-    """A hash as ``hasher`` would write it, made up: computing a real one would be the start's largest use of memory."""
-    measure = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+def _make_dummy_hash(hasher: PasswordHasher) -> str:
+    """Return a random value in the format of ``hasher``. Computing a real hash would need the most memory at start."""
+    parameters = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
     salt, digest = (
         b64encode(secrets.token_bytes(length)).decode().rstrip("=") for length in (hasher.salt_len, hasher.hash_len)
     )
-    return f"$argon2id$v={ARGON2_VERSION}${measure}${salt}${digest}"
+    return f"$argon2id$v={ARGON2_VERSION}${parameters}${salt}${digest}"
 
 
-def _can_be_entered(secret: str) -> bool:
+def _is_valid(secret: str) -> bool:
     try:
         return len(secret.encode()) <= MAX_SECRET_BYTES
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Logging in on a phone's own screen, with a username and a PIN."""
+"""Login on a phone's screen with a username and a PIN."""
 
 import asyncio
 import hashlib
@@ -26,24 +26,23 @@ from cisisk.store.service_sessions import PhoneContext, ServiceSession
 log = logging.getLogger(__name__)
 
 SESSION_LIFETIME = timedelta(hours=24)
-"""From the last activity (docs/api.md#phone-pages)."""
+"""Lifetime of a session after the last activity (docs/api.md#phone-pages)."""
 _ACTIVITY_STEP = timedelta(minutes=5)
-"""Activity is written down so often: not each page is worth a write to the disk, nor five minutes of a day an error."""
-_AT_ONCE, _STRANGERS_AT_ONCE = 2, 1
-"""Attempts that are verified at once, at phones that are known somewhere and at others: who makes up phones to guess at
-gets a third of the work. Each counts as a failure until it is none: were those that wait counted too, phones behind one
-address would be braked in the morning."""
-_MOST_WAITING = 100
-"""Attempts of either kind that wait for their turn, some one and a half seconds' worth on a busy machine: a phone does
-not wait much longer."""
+"""Shortest interval between two writes of the activity; writing it for each page would cost too much."""
+_MAX_CONCURRENT_KNOWN, _MAX_CONCURRENT_UNKNOWN = 2, 1
+"""Attempts verified concurrently at known and at unknown phones: guesses at made-up phones get a third of the capacity.
+An attempt counts as a failure until it succeeds. Waiting attempts must not count, or phones behind one address would be
+throttled when many users log in."""
+_MAX_WAITING = 100
+"""Waiting attempts of either kind, about 1.5 seconds of work on a busy machine: phones do not wait much longer."""
 _BUSY_SECONDS = 5
-_NAMES = 16_384
-"""Among so many the names are distributed that are typed at unknown phones, where anybody can make up any number: few
-enough that none is ever forgotten for others, so that a flood of them brakes unknown phones and frees no guesses."""
-_MOST_USUAL = 20_000
-"""Pairs of a user and a known phone where that user has logged in; the latest ones."""
+_UNKNOWN_PHONE_BUCKETS = 16_384
+"""Buckets for usernames at unknown phones. A client can make up any number of names. No bucket is ever displaced, so a
+flood of names throttles unknown phones and never resets the count of another name."""
+_MAX_USUAL_PHONES = 20_000
+"""Most recent pairs of a user and a known phone on which the user has logged in."""
 _RECORDED_PER_MINUTE = 60
-"""Failures that are written into the audit log: enough to see who guesses at what, too few to fill the disk."""
+"""Failures recorded in the audit log: enough to recognise guessing, too few to fill the disk."""
 
 
 def _now() -> datetime:
@@ -54,9 +53,11 @@ class PinLogin:
     """Logs users in on phones.
 
     Args:
-        lifetime: of a session, from the last activity.
-        clock: in seconds, for the brakes.
-        now: the time of day, for sessions.
+        db: the database.
+        passwords: hasher of PINs.
+        lifetime: lifetime of a session after the last activity.
+        clock: monotonic clock in seconds, for the throttle.
+        now: current time, for sessions.
     """
 
     def __init__(
@@ -71,138 +72,142 @@ class PinLogin:
         self._db = db
         self._passwords = passwords
         self._lifetime = lifetime
-        self._brake = Throttle(clock)
+        self._throttle = Throttle(clock)
         self._now = now
-        self._places = {True: asyncio.Semaphore(_AT_ONCE), False: asyncio.Semaphore(_STRANGERS_AT_ONCE)}
+        self._slots = {
+            True: asyncio.Semaphore(_MAX_CONCURRENT_KNOWN),
+            False: asyncio.Semaphore(_MAX_CONCURRENT_UNKNOWN),
+        }
         self._waiting = {True: 0, False: 0}
         self._usual: OrderedDict[tuple[str, Mac], None] = OrderedDict()
         self._key = secrets.token_bytes(32)
         self._clock = clock
         self._recorded = (0, 0)
 
-    async def session(self, desk: PhoneContext, ip: str) -> ServiceSession | None:
-        """Who is logged in on a phone that asks from the address ``ip``; this counts as activity."""
-        session, now = desk.session, self._now()
+    async def session(self, phone: PhoneContext, ip: str) -> ServiceSession | None:
+        """Return the session of a phone at the address ``ip``, or None, and record the activity."""
+        session, now = phone.session, self._now()
         if session is None or session.ip != ip or session.active_at < timestamp(now - self._lifetime):
             return None
         if session.active_at < timestamp(now - _ACTIVITY_STEP):
             try:
                 await service_sessions.active(self._db, session, timestamp(now))
             except StorageFailed as error:
-                # The page can be shown all the same.
-                log.warning("the activity on %s cannot be stored: %s", session.mac, error)
+                # The page does not depend on it.
+                log.warning("activity not stored phone=%s reason=%r", session.mac, str(error))
         return session
 
-    async def login(self, actor: Actor, desk: PhoneContext, username: str, pin: str) -> ServiceSession:
-        """Check a PIN and begin a session of ``actor.ip`` on a phone.
+    async def login(self, actor: Actor, phone: PhoneContext, username: str, pin: str) -> ServiceSession:
+        """Check a PIN and start a session of ``actor.ip`` on a phone.
 
         Raises:
-            Unauthenticated: wrong name or PIN, a user without one, or a deactivated user; which of them is not told.
-            TooManyAttempts: this user, this phone or this address has failed too often.
-            StorageFailed: the name and the PIN are right, or could not be looked up; this counts as no failure.
+            Unauthenticated: wrong username or PIN, or a user who is deactivated or has no PIN. The message is the same.
+            TooManyAttempts: too many failures of this user, phone or address.
+            StorageFailed: the user cannot be read or the session cannot be stored. This is not counted as a failure.
         """
-        async with self._attempt(actor, desk, username):
-            known = await self._verified(actor, desk.mac, username, pin)
-            begun = await self._begin(actor, desk.mac, known)
+        async with self._attempt(actor, phone, username):
+            known = await self._verified(actor, phone.mac, username, pin)
+            begun = await self._begin(actor, phone.mac, known)
         await self._rehash(known, pin)
         return begun
 
     async def change_pin(
-        self, actor: Actor, desk: PhoneContext, session: ServiceSession, current: str, new: str
+        self, actor: Actor, phone: PhoneContext, session: ServiceSession, current: str, new: str
     ) -> ServiceSession:
-        """Change the PIN of who is logged in; other phones log that user out.
+        """Change the PIN of the logged-in user and end the user's sessions on other phones.
 
         Raises:
             Unauthenticated: ``current`` is wrong.
-            TooManyAttempts, StorageFailed: as :meth:`login`, with which it shares the brakes.
+            TooManyAttempts, StorageFailed: as :meth:`login`, with which it shares the throttle.
         """
-        async with self._attempt(actor, desk, session.username):
-            await self._verified(actor, desk.mac, session.username, current)
+        async with self._attempt(actor, phone, session.username):
+            await self._verified(actor, phone.mac, session.username, current)
             new_hash = await self._passwords.hash(new)
             await pins.put(self._db, actor, session.user_uuid, new_hash)
             holder = PinHolder(user_uuid=session.user_uuid, username=session.username, pin_hash=new_hash)
-            return await self._begin(actor, desk.mac, holder)
+            return await self._begin(actor, phone.mac, holder)
 
     async def logout(self, actor: Actor, mac: Mac) -> None:
         """End the session on a phone."""
         await service_sessions.end(self._db, actor, mac)
 
     @asynccontextmanager
-    async def _attempt(self, actor: Actor, desk: PhoneContext, username: str) -> AsyncIterator[None]:
-        """One attempt, braked, in its turn; a failure unless the block comes to its end or the disk refuses."""
-        keys = user, *others = self._counted(actor, desk, username)
-        self._brake.require_free(*keys)
-        async with self._turn(is_known=bool(desk.addresses)):
-            self._brake.require_free(*keys)
-            # Counted before it is known, and taken back: otherwise many guesses at once would all be let through.
-            self._brake.failed(*keys)
+    async def _attempt(self, actor: Actor, phone: PhoneContext, username: str) -> AsyncIterator[None]:
+        """Throttle one attempt. It counts as a failure unless the block completes or raises StorageFailed."""
+        keys = user, *others = self._throttle_keys(actor, phone, username)
+        self._throttle.check(*keys)
+        async with self._slot(is_known=bool(phone.addresses)):
+            self._throttle.check(*keys)
+            # Count the failure first and undo it later: otherwise many concurrent guesses would all be verified.
+            self._throttle.record_failure(*keys)
             try:
                 yield
             except StorageFailed:
-                # Nobody has guessed wrong: that is raised of no PIN that is.
-                self._brake.take_back(*keys)
+                # Not a wrong guess: a wrong PIN never gets here.
+                self._throttle.undo_failure(*keys)
                 raise
-        self._brake.forget(user)
-        # These only get this one back: who knows one PIN must not wipe out guesses at others.
-        self._brake.take_back(*others)
-        if desk.addresses:
-            self._remember(username, desk.mac)
+        self._throttle.reset(user)
+        # Undo only this failure: a known PIN must not clear guesses at other users.
+        self._throttle.undo_failure(*others)
+        if phone.addresses:
+            self._remember(username, phone.mac)
 
-    def _counted(self, actor: Actor, desk: PhoneContext, username: str) -> tuple[Key, ...]:
-        """What failures are counted of, the user first."""
+    def _throttle_keys(self, actor: Actor, phone: PhoneContext, username: str) -> tuple[Key, ...]:
+        """Return the keys that count failures, the user first."""
         name = username.casefold()
-        if not desk.addresses:
-            # Somebody may have made this phone up: no failure here counts at known ones, and none there is forgotten
-            # for these. Nor is it the phone that waits, which anybody can name.
-            return ("user of a stranger", hash(name) % _NAMES), ("address of a stranger", address_key(actor.ip))
-        # Where the user has logged in before, guesses at other phones do not keep the user out.
-        user: Key = ("user at", name, desk.mac) if (name, desk.mac) in self._usual else ("user", name)
-        return user, ("phone", desk.mac), ("address", actor.ip)
+        if not phone.addresses:
+            # The phone may be made up: failures here must not throttle known phones or displace their counts. The phone
+            # itself is not a key, because any client can name it.
+            bucket = hash(name) % _UNKNOWN_PHONE_BUCKETS
+            return ("user at unknown phone", bucket), ("address of unknown phone", address_key(actor.ip))
+        # On phones the user has used before, guesses at other phones do not lock the user out.
+        user: Key = ("user at", name, phone.mac) if (name, phone.mac) in self._usual else ("user", name)
+        return user, ("phone", phone.mac), ("address", actor.ip)
 
     def _remember(self, username: str, mac: Mac) -> None:
         pair = username.casefold(), mac
         self._usual[pair] = None
         self._usual.move_to_end(pair)
-        if len(self._usual) > _MOST_USUAL:
+        if len(self._usual) > _MAX_USUAL_PHONES:
             self._usual.popitem(last=False)
 
     @asynccontextmanager
-    async def _turn(self, *, is_known: bool) -> AsyncIterator[None]:
-        """One of the places in which attempts are verified."""
-        if self._waiting[is_known] >= _MOST_WAITING:
+    async def _slot(self, *, is_known: bool) -> AsyncIterator[None]:
+        """Wait for a slot for verification. Raises TooManyAttempts if too many attempts are waiting."""
+        if self._waiting[is_known] >= _MAX_WAITING:
             raise TooManyAttempts(_BUSY_SECONDS)
         self._waiting[is_known] += 1
         try:
-            async with self._places[is_known]:
+            async with self._slots[is_known]:
                 yield
         finally:
             self._waiting[is_known] -= 1
 
     async def _verified(self, actor: Actor, mac: Mac, username: str, pin: str) -> PinHolder:
-        """The same work whoever is named: one row is read, one hash computed, one row written.
+        """Return the holder of the PIN. Every username causes the same work: one read, one hash, one write.
 
-        There may still be hashes of another cost, which take eight times as long. So a name without one is compared
-        with somebody else's, always the same one's: with what it costs it could be the hash of that name.
+        Hashes of another cost may take eight times as long. A name without a PIN is therefore compared with the hash of
+        another user, always the same one for that name, so that the time does not reveal whether the name exists.
         """
-        beside = hmac.digest(self._key, username.casefold().encode(errors="replace"), hashlib.sha256).hex()
-        known, another = await pins.holder(self._db, username, beside)
-        if await self._passwords.matches(pin, known.pin_hash if known else None, another) and known is not None:
+        position = hmac.digest(self._key, username.casefold().encode(errors="replace"), hashlib.sha256).hex()
+        known, substitute = await pins.holder(self._db, username, position)
+        if await self._passwords.matches(pin, known.pin_hash if known else None, substitute) and known is not None:
             return known
-        if self._is_to_be_recorded():
+        if self._may_record_failure():
             try:
                 await service_sessions.refused(self._db, actor, mac, known.user_uuid if known else None)
             except StorageFailed as error:
-                # A full disk lets nobody guess unbraked.
-                log.warning("a login that failed on %s cannot be stored: %s", mac, error)
+                # The attempt still counts as a failure.
+                log.warning("failed login not recorded phone=%s reason=%r", mac, str(error))
         raise Unauthenticated("Wrong user or PIN")
 
     async def _rehash(self, known: PinHolder, pin: str) -> None:
-        """Give a hash of another cost way to one of ours, now that the PIN is here."""
+        """Replace a hash of another cost; only possible while the PIN is known."""
         if known.pin_hash and self._passwords.is_outdated(known.pin_hash):
             try:
                 await pins.rehashed(self._db, known, await self._passwords.hash(pin))
             except StorageFailed as error:
-                log.warning("the PIN of %s keeps its old hash: %s", known.user_uuid, error)
+                log.warning("PIN hash not replaced user=%s reason=%r", known.user_uuid, str(error))
 
     async def _begin(self, actor: Actor, mac: Mac, known: PinHolder) -> ServiceSession:
         begun = await service_sessions.begin(
@@ -218,12 +223,12 @@ class PinLogin:
             raise Unauthenticated("Wrong user or PIN")
         return begun
 
-    def _is_to_be_recorded(self) -> bool:
+    def _may_record_failure(self) -> bool:
         minute, count = self._recorded
         now = int(self._clock() / 60)
         self._recorded = (now, count + 1 if now == minute else 1)
         if self._recorded[1] == _RECORDED_PER_MINUTE + 1:
-            log.warning("more than %d logins at phones failed within a minute; only these are in the audit log", count)
+            log.warning("failed phone logins no longer recorded this minute recorded=%d", count)
         return self._recorded[1] <= _RECORDED_PER_MINUTE
 
     def _moment(self) -> Timestamp:

@@ -1,4 +1,4 @@
-"""The brake on guessing: after some failures an account or an address has to wait, longer each time."""
+"""Throttling of failed logins: the wait grows with each failure of an account, address or phone."""
 
 import math
 import time
@@ -10,45 +10,44 @@ from typing import TypeAlias
 from cisisk.model.errors import TooManyAttempts
 
 FREE_FAILURES = 5
-"""As many slips of a person cost nothing."""
+"""Failures without a wait, for typing errors."""
 FIRST_WAIT, LONGEST_WAIT = 2.0, 900.0
-"""Seconds; each further failure doubles the wait. A PIN of four digits then takes more than 100 days to guess."""
-FORGIVEN_AFTER = 3600.0
-"""Seconds without a failure after which the past is forgotten."""
+"""Seconds. Each further failure doubles the wait, so a four-digit PIN takes more than 100 days to guess."""
+RESET_AFTER = 3600.0
+"""Seconds without a failure after which the failures of a key are dropped."""
 MAX_TRACKED = 20_000
-"""Keys of one kind that are remembered at the most, the latest ones."""
-_COUNTED = FREE_FAILURES + 10
-"""Failures of a key that are told apart: the last but one brings the longest wait already, so that it stays when one
-is taken back."""
-_IPV6_SITE = 64
-"""Bits of an address that whoever has one cannot change at will (RFC 6177 section 2)."""
+"""Most keys of one kind; the least recent are dropped."""
+_MAX_FAILURES = FREE_FAILURES + 10
+"""Failures kept per key. The last but one already causes the longest wait, so undoing one does not shorten it."""
+_IPV6_PREFIX = 64
+"""Prefix length that a client cannot change itself (RFC 6177 section 2)."""
 
 Key: TypeAlias = tuple[Hashable, ...]
-"""What failures are counted of: its kind first, such as ``("address", "192.0.2.1")``. Each kind has a memory of its
-own, so that who makes up thousands of one cannot have another forgotten."""
+"""A counted key, its kind first, such as ``("address", "192.0.2.1")``. Each kind has its own limit, so that
+thousands of made-up keys of one kind do not displace keys of another."""
 
 
 def address_key(ip: str | None) -> str:
-    """What of an address stands for a stranger behind it: of IPv6 the network, where anybody can use any number."""
+    """Return the part of ``ip`` that identifies a client: an IPv4 address, or the /64 network of an IPv6 address."""
     try:
         address = IPv6Address(ip or "")
     except AddressValueError:
         return ip or ""
     if address.ipv4_mapped:
         return str(address.ipv4_mapped)
-    return str(IPv6Network((int(address), _IPV6_SITE), strict=False))
+    return str(IPv6Network((int(address), _IPV6_PREFIX), strict=False))
 
 
 class Throttle:
-    """Counts failures per key: an account, an address, a phone."""
+    """Counts failures per key: an account, an address or a phone."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        # The times of the failures, because one that is taken back must not count as the latest any more.
+        # Times instead of counts: an undone failure must not remain the latest one.
         self._failures: dict[Hashable, OrderedDict[Key, deque[float]]] = defaultdict(OrderedDict)
 
-    def require_free(self, *keys: Key) -> None:
-        """Let an attempt go on.
+    def check(self, *keys: Key) -> None:
+        """Check that an attempt may proceed.
 
         Raises:
             TooManyAttempts: one of ``keys`` has to wait.
@@ -58,32 +57,32 @@ class Throttle:
         if wait > 0:
             raise TooManyAttempts(math.ceil(wait))
 
-    def failed(self, *keys: Key) -> None:
-        """An attempt failed."""
+    def record_failure(self, *keys: Key) -> None:
+        """Record a failed attempt for each of ``keys``."""
         now = self._clock()
         for key in keys:
             kind = self._failures[key[0]]
             failures = kind.pop(key, None)
-            if not failures or now - failures[-1] > FORGIVEN_AFTER:
-                failures = deque(maxlen=_COUNTED)
+            if not failures or now - failures[-1] > RESET_AFTER:
+                failures = deque(maxlen=_MAX_FAILURES)
             failures.append(now)
             kind[key] = failures
             if len(kind) > MAX_TRACKED:
                 kind.popitem(last=False)
 
-    def take_back(self, *keys: Key) -> None:
-        """One counted failure was none after all."""
+    def undo_failure(self, *keys: Key) -> None:
+        """Remove the latest failure of each of ``keys``."""
         for key in keys:
             if failures := self._failures[key[0]].get(key):
                 failures.pop()
 
-    def forget(self, *keys: Key) -> None:
-        """These keys start anew."""
+    def reset(self, *keys: Key) -> None:
+        """Remove all failures of ``keys``."""
         for key in keys:
             self._failures[key[0]].pop(key, None)
 
 
 def _wait(failures: deque[float], now: float) -> float:
-    """Seconds until the next attempt is looked at."""
-    over = len(failures) - FREE_FAILURES
-    return 0.0 if over < 0 else max(0.0, failures[-1] + min(FIRST_WAIT * 2**over, LONGEST_WAIT) - now)
+    """Return the seconds until the next attempt is allowed."""
+    excess = len(failures) - FREE_FAILURES
+    return 0.0 if excess < 0 else max(0.0, failures[-1] + min(FIRST_WAIT * 2**excess, LONGEST_WAIT) - now)

@@ -1,4 +1,4 @@
-"""Access tokens (JWT, RFC 9068 with HS256) and the ring of keys that sign them."""
+"""Access tokens (JWT as in RFC 9068, signed with HS256) and their signing keys."""
 
 import json
 import os
@@ -19,18 +19,18 @@ from cisisk.model.errors import StartRefused, Unauthenticated
 _ISSUER, _AUDIENCE, _TYPE = "cisisk", "cisisk-api", "at+jwt"
 _CLAIMS = ["iss", "aud", "sub", "sid", "iat", "nbf", "exp", "jti"]
 _KEY_BYTES = 32
-"""RFC 7518 section 3.2: a key for HS256 has at least 256 bits."""
+"""A key for HS256 has at least 256 bits (RFC 7518 section 3.2)."""
 _KEY_AGE = timedelta(days=90)
-"""A key signs for so long; then a new one does, and the old one only verifies."""
+"""Time for which a key signs. Afterwards it only verifies, and a new key signs."""
 _MAX_TOKEN = 2048
-"""Ours have some 400 characters."""
+"""Characters; an issued token has about 400."""
 _LEEWAY = 10
-"""Seconds by which a clock may be set back between issue and use."""
+"""Seconds by which the clock may be set back between issue and use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a valid access token says."""
+    """The claims of a valid access token."""
 
     user_uuid: str
     session_uuid: str
@@ -38,7 +38,7 @@ class Claims:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRing:
-    """The keys by their id; the newest signs, the others verify what they have signed."""
+    """The signing keys by id. The newest signs; the others only verify."""
 
     keys: Mapping[str, bytes] = field(repr=False)
     active: str
@@ -46,28 +46,33 @@ class KeyRing:
 
     @classmethod
     def load(cls, path: Path, lifetime: timedelta) -> Self:
-        """Read the ring at ``path``, made (0600) when absent; a key past its age is joined by a new one.
+        """Read the keys from ``path``. Create the file (0600) if it is absent, and add a key if the newest is too old.
 
         Args:
-            lifetime: of the access tokens.
+            path: the key file.
+            lifetime: lifetime of access tokens.
 
         Raises:
-            StartRefused: the file is damaged or cannot be written.
+            StartRefused: the file is damaged or not writable.
         """
         try:
             keys = _read(path) if path.exists() else {}
             if not keys or _made_at(max(keys)) + _KEY_AGE.total_seconds() < time.time():
-                # Of the old keys only the last can still have signed a token that is not expired.
+                # Only the newest of the old keys can have signed a token that has not expired.
                 keys = {**({max(keys): keys[max(keys)]} if keys else {}), _new_id(): secrets.token_bytes(_KEY_BYTES)}
                 _write(path, keys)
         except (ValueError, KeyError, TypeError, AttributeError, NotBase64) as error:
-            raise StartRefused(f"The key ring {path} is damaged. Remove it; everybody then logs in again") from error
+            raise StartRefused(
+                f"The key file {path} is damaged. Remove it and start again. All users then have to log in again"
+            ) from error
         except OSError as error:
-            raise StartRefused(f"The key ring {path} cannot be used: {error.strerror}") from error
+            raise StartRefused(
+                f"Cannot use the key file {path}: {error.strerror}. Check its path and permissions"
+            ) from error
         return cls(keys=keys, active=max(keys), lifetime=lifetime)
 
     def issue(self, claims: Claims) -> str:
-        """A signed access token."""
+        """Return a signed access token with ``claims``."""
         moment = int(time.time())
         payload = {
             "iss": _ISSUER,
@@ -83,14 +88,14 @@ class KeyRing:
         return jwt.encode(payload, self.keys[self.active], algorithm="HS256", headers=headers)
 
     def verify(self, token: str) -> Claims:
-        """What ``token`` says.
+        """Return the claims of ``token``.
 
         Raises:
-            Unauthenticated: it is not one of ours, or expired.
+            Unauthenticated: the token is invalid or has expired.
         """
         try:
             if len(token) > _MAX_TOKEN:
-                raise jwt.InvalidTokenError  # noqa: TRY301 -- one way out for every flaw
+                raise jwt.InvalidTokenError  # noqa: TRY301 -- the same error for every defect
             payload = self._decode(token)
             return Claims(str(payload["sub"]), str(payload["sid"]))
         except jwt.ExpiredSignatureError:
@@ -116,7 +121,7 @@ class KeyRing:
 
 
 def _new_id() -> str:
-    """Ids sort by age."""
+    """Return a key id; ids sort by age."""
     return f"{int(time.time()):010d}-{secrets.token_hex(4)}"
 
 
@@ -132,11 +137,11 @@ def _read(path: Path) -> dict[str, bytes]:
 
 
 def _write(path: Path, keys: Mapping[str, bytes]) -> None:
-    unfinished = path.with_name(f"{path.name}.new")
-    unfinished.unlink(missing_ok=True)
-    fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "w", encoding="ascii") as file:
         json.dump({kid: b64encode(key).decode() for kid, key in keys.items()}, file)
         file.flush()
         os.fsync(fd)
-    unfinished.replace(path)
+    temporary.replace(path)

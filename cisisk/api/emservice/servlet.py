@@ -62,7 +62,7 @@ async def serve(request: web.Request) -> web.Response:
 async def _answer(request: web.Request) -> bytes:
     asking, wanted = messages.parse(await _message(request))
     stranger = actor(request)
-    user, _ = await request.config_dict[ACCOUNTS].administrator(asking.name, asking.password, stranger)
+    user, _ = await request.config_dict[ACCOUNTS].authenticate_administrator(asking.name, asking.password, stranger)
     known = replace(stranger, user_uuid=user.uuid)
     operations = Operations(database(request), request.config_dict[PHONE_LOGINS])
     match wanted:

@@ -1,4 +1,4 @@
-"""Time and real keys."""
+"""Fixtures: a settable clock and signing keys."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +9,7 @@ from cisisk.identity.tokens import KeyRing
 
 
 class Clock:
-    """A clock that stands still until it is told to go on."""
+    """A clock that advances only on request."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -18,17 +18,17 @@ class Clock:
         return self.now
 
     def go_on(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.now += seconds
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """Time, as the test wants it."""
+    """A settable clock."""
     return Clock()
 
 
 @pytest.fixture
 def ring(tmp_path: Path) -> KeyRing:
-    """Keys, new."""
+    """New signing keys."""
     return KeyRing.load(tmp_path / "keys", timedelta(minutes=15))

@@ -48,7 +48,7 @@ def password_hash() -> str:
 @pytest.fixture
 async def accounts(db: Database, ring: KeyRing, clock: Any) -> Accounts:
     made = Accounts(db, ring, timedelta(days=30))
-    made._brake = Throttle(clock)
+    made._throttle = Throttle(clock)
     await users.create_superadmin(db, ADMIN, "$no password")
     return made
 
@@ -59,7 +59,7 @@ async def anna(accounts: Accounts, db: Database, password_hash: str) -> User:
 
 
 async def attempt(accounts: Accounts, username: str, password: str, actor: Actor = HERE) -> str:
-    """How a login ends: the name of what it gives or raises."""
+    """Return the class name of the result or error of a login."""
     try:
         login: object = await accounts.login(username, password, actor)
     except CisiskError as error:
@@ -67,7 +67,7 @@ async def attempt(accounts: Accounts, username: str, password: str, actor: Actor
     return type(login).__name__
 
 
-async def test_who_knows_the_password_is_let_in_and_known_from_then_on(accounts: Accounts, anna: User) -> None:
+async def test_login_returns_valid_tokens(accounts: Accounts, anna: User) -> None:
     login = await accounts.login("anna", PASSWORD, HERE)
     assert login.user.uuid == anna.uuid
     assert login.user.last_login_ip == HERE.ip
@@ -77,7 +77,7 @@ async def test_who_knows_the_password_is_let_in_and_known_from_then_on(accounts:
 
 
 @pytest.mark.parametrize("case", ["anna", "ANNA", "aNNa"])
-async def test_the_case_of_a_username_does_not_matter(accounts: Accounts, anna: User, case: str) -> None:
+async def test_login_ignores_case_of_username(accounts: Accounts, anna: User, case: str) -> None:
     assert await attempt(accounts, case, PASSWORD) == "Login"
 
 
@@ -85,7 +85,7 @@ async def test_the_case_of_a_username_does_not_matter(accounts: Accounts, anna: 
     ("username", "password"),
     [("anna", "wrong"), ("anna", PASSWORD.upper()), ("nobody", PASSWORD), ("", ""), ("'", "'")],
 )
-async def test_which_of_name_and_password_is_wrong_is_not_told(
+async def test_login_wrong_name_and_password_give_same_message(
     accounts: Accounts, anna: User, username: str, password: str
 ) -> None:
     with pytest.raises(Unauthenticated, match=WRONG):
@@ -93,7 +93,7 @@ async def test_which_of_name_and_password_is_wrong_is_not_told(
 
 
 @pytest.mark.parametrize("refusing", [(logins, "begin"), (users, "credentials")], ids=["written", "read"])
-async def test_a_right_password_that_the_disk_refuses_counts_as_no_failure(
+async def test_login_storage_failure_is_not_counted(
     accounts: Accounts, anna: User, refusing: tuple[object, str]
 ) -> None:
     with patch.object(*refusing, side_effect=StorageFailed("the disk is full")):
@@ -101,14 +101,14 @@ async def test_a_right_password_that_the_disk_refuses_counts_as_no_failure(
     assert await attempt(accounts, "anna", PASSWORD) == "Login"
 
 
-async def test_a_deactivated_user_is_told_no_more_than_a_stranger(accounts: Accounts, anna: User) -> None:
+async def test_login_deactivated_user_gives_same_message(accounts: Accounts, anna: User) -> None:
     await accounts.update(Actor(), anna.uuid, {"is_active": False})
     with pytest.raises(Unauthenticated, match=WRONG):
         await accounts.login("anna", PASSWORD, HERE)
     assert await accounts._db.rows("SELECT * FROM login_sessions") == []
 
 
-async def test_a_hundred_guesses_at_once_are_no_more_than_the_free_ones(accounts: Accounts, anna: User) -> None:
+async def test_login_concurrent_guesses_are_throttled(accounts: Accounts, anna: User) -> None:
     guesses = [attempt(accounts, "anna", f"guess {number}", Actor(ip=f"192.0.2.{number}")) for number in range(100)]
     assert Counter(await asyncio.gather(*guesses)) == {
         "Unauthenticated": FREE_FAILURES,
@@ -116,26 +116,26 @@ async def test_a_hundred_guesses_at_once_are_no_more_than_the_free_ones(accounts
     }
 
 
-async def test_the_right_password_does_not_get_through_among_them(accounts: Accounts, anna: User) -> None:
+async def test_login_correct_password_among_guesses_is_throttled(accounts: Accounts, anna: User) -> None:
     guesses = [attempt(accounts, "anna", f"guess {number}") for number in range(99)]
     outcomes = await asyncio.gather(*guesses, attempt(accounts, "anna", PASSWORD))
     assert outcomes[-1] == "TooManyAttempts"
 
 
-async def test_names_in_other_letters_are_no_new_guesses(accounts: Accounts, anna: User) -> None:
+async def test_login_guesses_in_other_case_count_together(accounts: Accounts, anna: User) -> None:
     names = ["anna", "Anna", "ANNA", "aNNA", "anNA", "annA", "AnnA"]
     outcomes = [await attempt(accounts, name, "wrong", Actor(ip=f"192.0.2.{at}")) for at, name in enumerate(names)]
     assert outcomes == ["Unauthenticated"] * FREE_FAILURES + ["TooManyAttempts"] * (7 - FREE_FAILURES)
 
 
-async def test_one_address_cannot_try_many_accounts(accounts: Accounts, anna: User) -> None:
+async def test_login_failures_of_address_throttle_other_accounts(accounts: Accounts, anna: User) -> None:
     for number in range(FREE_FAILURES):
         assert await attempt(accounts, f"user {number}", "password1") == "Unauthenticated"
     assert await attempt(accounts, "anna", PASSWORD) == "TooManyAttempts"
     assert await attempt(accounts, "anna", PASSWORD, THERE) == "Login"
 
 
-async def test_a_success_does_not_wipe_out_the_guesses_of_its_address(accounts: Accounts, anna: User) -> None:
+async def test_login_success_keeps_failures_of_address(accounts: Accounts, anna: User) -> None:
     for _ in range(FREE_FAILURES - 1):
         assert await attempt(accounts, "admin", "guess") == "Unauthenticated"
         assert await attempt(accounts, "anna", PASSWORD) == "Login"
@@ -143,7 +143,7 @@ async def test_a_success_does_not_wipe_out_the_guesses_of_its_address(accounts: 
     assert await attempt(accounts, "anna", PASSWORD) == "TooManyAttempts"
 
 
-async def test_a_success_costs_its_address_no_new_wait(accounts: Accounts, anna: User, clock: Any) -> None:
+async def test_login_success_does_not_extend_wait_of_address(accounts: Accounts, anna: User, clock: Any) -> None:
     for _ in range(FREE_FAILURES):
         await attempt(accounts, "admin", "guess")
     clock.go_on(2)
@@ -151,14 +151,14 @@ async def test_a_success_costs_its_address_no_new_wait(accounts: Accounts, anna:
     assert await attempt(accounts, "anna", PASSWORD) == "Login"
 
 
-async def test_ones_own_success_wipes_out_ones_own_slips(accounts: Accounts, anna: User) -> None:
+async def test_login_success_clears_failures_of_account(accounts: Accounts, anna: User) -> None:
     for number in range(2):
         for slip in range(FREE_FAILURES - 1):
             await attempt(accounts, "anna", "slip", Actor(ip=f"192.0.2.{number}{slip}"))
         assert await attempt(accounts, "anna", PASSWORD, Actor(ip=f"198.51.100.{number}")) == "Login"
 
 
-async def test_after_the_wait_the_right_password_is_good_again(accounts: Accounts, anna: User, clock: Any) -> None:
+async def test_login_after_wait_succeeds(accounts: Accounts, anna: User, clock: Any) -> None:
     for _ in range(FREE_FAILURES):
         await attempt(accounts, "anna", "guess")
     with pytest.raises(TooManyAttempts) as refused:
@@ -168,14 +168,14 @@ async def test_after_the_wait_the_right_password_is_good_again(accounts: Account
 
 
 @pytest.mark.parametrize("change", [{"password": "another one"}, {"is_active": False}, None])
-async def test_a_login_under_way_does_not_survive_what_ends_all_logins(
+async def test_login_in_progress_is_refused_after_user_change(
     accounts: Accounts, anna: User, db: Database, change: dict[str, Any] | None
 ) -> None:
     threads, go_on = accounts._passwords._threads, threading.Event()
     busy = [threads.submit(go_on.wait, 5) for _ in range(2)]
     login = asyncio.create_task(attempt(accounts, "anna", PASSWORD))
     async with asyncio.timeout(5):
-        while not threads._work_queue.qsize():  # noqa: ASYNC110 -- a pool tells nobody what waits for it
+        while not threads._work_queue.qsize():  # noqa: ASYNC110 -- an executor has no event for a queued task
             await asyncio.sleep(0)
     if change is None:
         await users.delete(db, Actor(), anna.uuid)
@@ -189,7 +189,7 @@ async def test_a_login_under_way_does_not_survive_what_ends_all_logins(
     assert await db.rows("SELECT * FROM login_sessions") == []
 
 
-async def test_a_refresh_token_is_good_once(accounts: Accounts, anna: User) -> None:
+async def test_refresh_token_reuse_ends_session(accounts: Accounts, anna: User) -> None:
     first = await accounts.login("anna", PASSWORD, HERE)
     second = await accounts.refresh(first.refresh_token, HERE)
     assert second.refresh_token != first.refresh_token
@@ -204,21 +204,21 @@ async def test_a_refresh_token_is_good_once(accounts: Accounts, anna: User) -> N
 
 
 @pytest.mark.parametrize("token", ["", "unknown", "ü", "\ud800", "x" * 100_000])
-async def test_what_is_no_refresh_token_is_refused(accounts: Accounts, anna: User, token: str) -> None:
+async def test_refresh_unknown_token_is_refused(accounts: Accounts, anna: User, token: str) -> None:
     login = await accounts.login("anna", PASSWORD, HERE)
     with pytest.raises(Unauthenticated):
         await accounts.refresh(token, HERE)
     assert await accounts.user_of(login.access_token)
 
 
-async def test_an_expired_refresh_token_is_refused(db: Database, ring: KeyRing, accounts: Accounts, anna: User) -> None:
+async def test_refresh_expired_token_is_refused(db: Database, ring: KeyRing, accounts: Accounts, anna: User) -> None:
     short = Accounts(db, ring, timedelta(seconds=-1))
     login = await short.login("anna", PASSWORD, HERE)
     with pytest.raises(Unauthenticated):
         await accounts.refresh(login.refresh_token, HERE)
 
 
-async def test_logging_out_ends_one_session_or_all(accounts: Accounts, anna: User) -> None:
+async def test_logout_ends_one_or_all_sessions(accounts: Accounts, anna: User) -> None:
     async def in_(login: Login) -> bool:
         try:
             await accounts.user_of(login.access_token)
@@ -235,7 +235,7 @@ async def test_logging_out_ends_one_session_or_all(accounts: Accounts, anna: Use
     assert [await in_(login) for login in (first, second, third)] == [False, False, False]
 
 
-async def test_an_empty_store_gets_its_superadmin_once(db: Database, ring: KeyRing) -> None:
+async def test_first_superadmin_is_created_once(db: Database, ring: KeyRing) -> None:
     accounts = Accounts(db, ring, timedelta(days=1))
     password = await accounts.first_superadmin(None)
     assert password is not None
@@ -246,20 +246,20 @@ async def test_an_empty_store_gets_its_superadmin_once(db: Database, ring: KeyRi
     assert (await users.page(db, Listing())).total == 1
 
 
-async def test_a_given_password_is_taken_and_not_told(db: Database, ring: KeyRing) -> None:
+async def test_first_superadmin_uses_given_password(db: Database, ring: KeyRing) -> None:
     accounts = Accounts(db, ring, timedelta(days=1))
     assert await accounts.first_superadmin("given") is None
     assert (await accounts.login("admin", "given", HERE)).user.is_superadmin
 
 
-async def test_a_given_password_that_could_never_be_entered_is_refused(db: Database, ring: KeyRing) -> None:
+async def test_first_superadmin_refuses_invalid_password(db: Database, ring: KeyRing) -> None:
     accounts = Accounts(db, ring, timedelta(days=1))
     with pytest.raises(Invalid, match="at most 1024 bytes"):
         await accounts.first_superadmin("x" * 2000)
     assert not await users.any_exist(db)
 
 
-async def test_a_new_password_replaces_the_old_one(accounts: Accounts, anna: User) -> None:
+async def test_password_change_ends_sessions_and_replaces_password(accounts: Accounts, anna: User) -> None:
     login = await accounts.login("anna", PASSWORD, HERE)
     await accounts.update(Actor(), anna.uuid, {"password": "new password"})
     with pytest.raises(Unauthenticated):
@@ -268,18 +268,18 @@ async def test_a_new_password_replaces_the_old_one(accounts: Accounts, anna: Use
     assert await attempt(accounts, "anna", "new password") == "Login"
 
 
-async def test_a_taken_name_is_a_conflict(accounts: Accounts, anna: User) -> None:
+async def test_create_user_with_used_name_raises_conflict(accounts: Accounts, anna: User) -> None:
     with pytest.raises(Conflict):
         await accounts.create(Actor(), {**ANNA, "password": PASSWORD})
 
 
-async def test_a_pin_is_kept_as_a_hash(accounts: Accounts, anna: User, db: Database) -> None:
+async def test_set_pin_stores_hash(accounts: Accounts, anna: User, db: Database) -> None:
     made = await accounts.set_pin(Actor(), anna.uuid, PIN)
     assert await accounts._passwords.matches(PIN, made.pin_hash)
     assert await pins.get(db, anna.uuid) == made
 
 
-async def test_no_secret_is_readable_in_any_file_of_the_store(accounts: Accounts, db_path: Path) -> None:
+async def test_database_files_contain_no_secret(accounts: Accounts, db_path: Path) -> None:
     anna = await accounts.create(Actor(), {**ANNA, "password": PASSWORD})
     await accounts.set_pin(Actor(), anna.uuid, PIN)
     login = await accounts.login("anna", PASSWORD, HERE)
@@ -291,22 +291,20 @@ async def test_no_secret_is_readable_in_any_file_of_the_store(accounts: Accounts
         assert path.stat().st_mode & 0o077 == 0, path.name
 
 
-async def test_the_log_tells_who_logged_in_from_where(accounts: Accounts, anna: User, db: Database) -> None:
+async def test_login_is_recorded_in_audit_log(accounts: Accounts, anna: User, db: Database) -> None:
     await accounts.login("anna", PASSWORD, HERE)
     entry = (await audit.entries(db, Listing(limit=1))).items[0]
     assert (entry.action, entry.user_uuid, entry.entity_uuid) == ("auth.login", anna.uuid, anna.uuid)
     assert (entry.ip, entry.user_agent, entry.payload) == (HERE.ip, HERE.user_agent, {})
 
 
-async def test_a_door_without_tokens_lets_administrators_in_and_nobody_else(
-    accounts: Accounts, anna: User, db: Database
-) -> None:
-    door = Administrators(accounts, "FTP")
+async def test_administrators_admits_only_level_0(accounts: Accounts, anna: User, db: Database) -> None:
+    administrators = Administrators(accounts, "FTP")
     for password, refusal in (("wrong", Unauthenticated), (PASSWORD, Forbidden)):
         with pytest.raises(refusal):
-            await asyncio.wrap_future(door.admit("anna", password, "192.0.2.1"))
+            await asyncio.wrap_future(administrators.admit("anna", password, "192.0.2.1"))
     await permissions.give(db, Actor(), anna.uuid, SUPERADMIN_PERMISSION)
-    admitted = await asyncio.wrap_future(door.admit("ANNA", PASSWORD, "192.0.2.1"))
+    admitted = await asyncio.wrap_future(administrators.admit("ANNA", PASSWORD, "192.0.2.1"))
     assert admitted.username == "Anna"
     assert admitted.actor == Actor(user_uuid=anna.uuid, ip="192.0.2.1", user_agent="FTP")
     assert await asyncio.wrap_future(admitted.is_still_admitted())
@@ -314,11 +312,9 @@ async def test_a_door_without_tokens_lets_administrators_in_and_nobody_else(
 
 
 @pytest.mark.parametrize("change", ["password", "activity", "permission", "name", "existence"])
-async def test_any_change_of_an_administrator_closes_that_door(
-    accounts: Accounts, anna: User, db: Database, change: str
-) -> None:
+async def test_administrator_change_ends_admission(accounts: Accounts, anna: User, db: Database, change: str) -> None:
     await permissions.give(db, Actor(), anna.uuid, SUPERADMIN_PERMISSION)
-    user, password_hash = await accounts.administrator("anna", PASSWORD, HERE)
+    user, password_hash = await accounts.authenticate_administrator("anna", PASSWORD, HERE)
     assert await accounts.is_still_administrator(user, password_hash)
     if change == "permission":
         await permissions.take(db, Actor(), anna.uuid)
@@ -330,15 +326,15 @@ async def test_any_change_of_an_administrator_closes_that_door(
     assert not await accounts.is_still_administrator(user, password_hash)
 
 
-async def test_guesses_at_that_door_and_at_logins_share_a_brake(accounts: Accounts, anna: User) -> None:
+async def test_administrator_and_login_share_throttle(accounts: Accounts, anna: User) -> None:
     for _ in range(FREE_FAILURES):
         with pytest.raises(Unauthenticated):
-            await accounts.administrator("anna", "wrong", THERE)
+            await accounts.authenticate_administrator("anna", "wrong", THERE)
     assert await attempt(accounts, "anna", PASSWORD) == "TooManyAttempts"
 
 
-async def test_a_right_password_without_the_permission_is_no_guess(accounts: Accounts, anna: User) -> None:
+async def test_administrator_without_permission_is_not_counted_as_failure(accounts: Accounts, anna: User) -> None:
     for _ in range(FREE_FAILURES + 1):
         with pytest.raises(Forbidden):
-            await accounts.administrator("anna", PASSWORD, HERE)
+            await accounts.authenticate_administrator("anna", PASSWORD, HERE)
     assert await attempt(accounts, "anna", PASSWORD) == "Login"

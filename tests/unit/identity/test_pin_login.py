@@ -1,4 +1,4 @@
-"""Who may log in on a phone, how long a login lasts, and how long guesses have to wait."""
+"""Phone logins with a PIN: sessions, throttling, and equal work for every failure."""
 
 import asyncio
 import logging
@@ -23,13 +23,13 @@ from tests.unit.identity.conftest import Clock
 
 PIN, IP = "2468", "192.0.2.7"
 ACTOR = Actor(ip=IP, user_agent="Allegro")
-DESK = PhoneContext(mac=Mac("AABBCCDDEE01"))
+PHONE = PhoneContext(mac=Mac("AABBCCDDEE01"))
 
 NewUser = Callable[[str], Awaitable[User]]
 
 
 class Calendar:
-    """The time of day, as the test wants it."""
+    """A settable clock of the time of day."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 6, 28, 12, tzinfo=UTC)
@@ -69,36 +69,36 @@ async def anna(new_user: NewUser) -> User:
     return await new_user("anna")
 
 
-async def at(db: Database, login: PinLogin, ip: str = IP, mac: Mac = DESK.mac) -> ServiceSession | None:
+async def at(db: Database, login: PinLogin, ip: str = IP, mac: Mac = PHONE.mac) -> ServiceSession | None:
     return await login.session(await service_sessions.desk(db, mac), ip)
 
 
-async def test_the_right_pin_begins_a_session(db: Database, login: PinLogin, anna: User) -> None:
-    begun = await login.login(ACTOR, DESK, "Anna", PIN)
+async def test_login_correct_pin_starts_session(db: Database, login: PinLogin, anna: User) -> None:
+    begun = await login.login(ACTOR, PHONE, "Anna", PIN)
     assert (begun.user_uuid, begun.user_name, begun.username, begun.ip) == (anna.uuid, "Anna Arendt", "anna", IP)
     assert await at(db, login) == begun
     assert await at(db, login, ip="192.0.2.8") is None
     assert await at(db, login, mac=Mac("AABBCCDDEE02")) is None
 
 
-async def test_a_session_lives_for_a_day_from_the_last_activity(
+async def test_session_expires_one_day_after_last_activity(
     db: Database, login: PinLogin, anna: User, calendar: Calendar
 ) -> None:
-    await login.login(ACTOR, DESK, "anna", PIN)
+    await login.login(ACTOR, PHONE, "anna", PIN)
     for _ in range(3):
         calendar.now += timedelta(hours=23, minutes=59)
         assert await at(db, login)
     calendar.now += SESSION_LIFETIME + timedelta(seconds=1)
     assert await at(db, login) is None
-    # Looking did not bring it back.
+    # The expired lookup did not renew it.
     calendar.now -= timedelta(seconds=1)
     assert await at(db, login)
 
 
-async def test_not_every_page_is_written_down_as_activity(
+async def test_activity_is_stored_every_five_minutes(
     db: Database, login: PinLogin, anna: User, calendar: Calendar
 ) -> None:
-    begun = await login.login(ACTOR, DESK, "anna", PIN)
+    begun = await login.login(ACTOR, PHONE, "anna", PIN)
     calendar.now += timedelta(minutes=4)
     await at(db, login)
     assert await at(db, login) == begun
@@ -109,10 +109,10 @@ async def test_not_every_page_is_written_down_as_activity(
     assert again.active_at == "2026-06-28T12:06:00.000Z"
 
 
-async def test_a_page_is_shown_while_activity_cannot_be_stored(
+async def test_session_survives_failed_write_of_activity(
     db: Database, login: PinLogin, anna: User, calendar: Calendar, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await login.login(ACTOR, DESK, "anna", PIN)
+    await login.login(ACTOR, PHONE, "anna", PIN)
     calendar.now += timedelta(hours=1)
     with patch.object(service_sessions, "active", side_effect=StorageFailed("the disk is full")):
         assert await at(db, login)
@@ -120,66 +120,66 @@ async def test_a_page_is_shown_while_activity_cannot_be_stored(
     assert "the disk is full" in caplog.messages[0]
 
 
-async def test_a_deactivated_user_is_logged_out_at_once(db: Database, login: PinLogin, anna: User) -> None:
-    await login.login(ACTOR, DESK, "anna", PIN)
+async def test_deactivated_user_has_no_session(db: Database, login: PinLogin, anna: User) -> None:
+    await login.login(ACTOR, PHONE, "anna", PIN)
     async with db.transaction() as tx:
         await tx.rows("UPDATE users SET is_active = 0")
     assert await at(db, login) is None
     with pytest.raises(Unauthenticated):
-        await login.login(ACTOR, DESK, "anna", PIN)
+        await login.login(ACTOR, PHONE, "anna", PIN)
 
 
-async def test_the_next_user_takes_the_place_of_the_one_before(
+async def test_login_replaces_session_of_previous_user(
     db: Database, login: PinLogin, anna: User, new_user: NewUser
 ) -> None:
     bob = await new_user("bob")
-    await login.login(ACTOR, DESK, "anna", PIN)
-    await login.login(ACTOR, DESK, "bob", PIN)
+    await login.login(ACTOR, PHONE, "anna", PIN)
+    await login.login(ACTOR, PHONE, "bob", PIN)
     session = await at(db, login)
     assert session is not None
     assert session.user_uuid == bob.uuid
-    await login.logout(ACTOR, DESK.mac)
+    await login.logout(ACTOR, PHONE.mac)
     assert await at(db, login) is None
 
 
-async def test_a_pin_that_changes_while_it_is_verified_lets_nobody_in(
+async def test_login_with_pin_changed_meanwhile_is_refused(
     db: Database, login: PinLogin, anna: User, passwords: Passwords
 ) -> None:
     matches = passwords.matches
 
-    async def changed_meanwhile(secret: str, known: str | None, another: str | None) -> bool:
-        right = await matches(secret, known, another)
+    async def changed_meanwhile(secret: str, known: str | None, substitute: str | None) -> bool:
+        is_correct = await matches(secret, known, substitute)
         await pins.put(db, ACTOR, anna.uuid, "$another")
-        return right
+        return is_correct
 
     with patch.object(passwords, "matches", changed_meanwhile), pytest.raises(Unauthenticated):
-        await login.login(ACTOR, DESK, "anna", PIN)
+        await login.login(ACTOR, PHONE, "anna", PIN)
     assert await at(db, login) is None
 
 
-async def test_every_wrong_login_costs_the_same_work_and_gets_the_same_answer(
+async def test_login_failures_do_same_work_with_same_message(
     db: Database, login: PinLogin, anna: User, new_user: NewUser, passwords: Passwords
 ) -> None:
     no_pin = await new_user("bob")
     await pins.delete(db, ACTOR, no_pin.uuid)
-    work, told = [], set()
+    work, messages = [], set()
     for username, pin in (("anna", "0000"), ("nobody", PIN), ("bob", PIN), ("anna", "x" * 5000), ("\ud800", PIN)):
         before = len((await audit.entries(db, Listing())).items)
         with patch.object(passwords, "_verify", wraps=passwords._verify) as verify:
             with pytest.raises(Unauthenticated) as refused:
                 await login.login(
                     Actor(ip=username.encode(errors="replace").decode()),
-                    DESK,
+                    PHONE,
                     username.encode(errors="replace").decode(),
                     pin,
                 )
             work.append((verify.call_count, len((await audit.entries(db, Listing())).items) - before))
-        told.add(str(refused.value))
+        messages.add(str(refused.value))
     assert work == [(1, 1)] * 5
-    assert told == {"Wrong user or PIN"}
+    assert messages == {"Wrong user or PIN"}
 
 
-async def test_a_user_a_phone_and_an_address_are_braked_each(
+async def test_login_failures_throttle_user_phone_and_address(
     login: PinLogin, anna: User, new_user: NewUser, clock: Clock
 ) -> None:
     await new_user("bob")
@@ -188,42 +188,40 @@ async def test_a_user_a_phone_and_an_address_are_braked_each(
     for _ in range(5):
         with pytest.raises(Unauthenticated):
             await login.login(ACTOR, known, "anna", "0000")
-    for actor, desk, username in ((elsewhere, other, "anna"), (elsewhere, known, "bob"), (ACTOR, other, "bob")):
+    for actor, phone, username in ((elsewhere, other, "anna"), (elsewhere, known, "bob"), (ACTOR, other, "bob")):
         with pytest.raises(TooManyAttempts):
-            await login.login(actor, desk, username, PIN)
+            await login.login(actor, phone, username, PIN)
     assert await login.login(elsewhere, other, "bob", PIN)
     clock.go_on(2.1)
     assert await login.login(ACTOR, known, "anna", PIN)
 
 
-async def fail(login: PinLogin, desk: PhoneContext, ip: str, username: str) -> None:
+async def fail(login: PinLogin, phone: PhoneContext, ip: str, username: str) -> None:
     with pytest.raises(Unauthenticated):
-        await login.login(Actor(ip=ip), desk, username, "0000")
+        await login.login(Actor(ip=ip), phone, username, "0000")
 
 
-async def test_who_names_a_phone_from_elsewhere_does_not_brake_it(login: PinLogin, anna: User) -> None:
+async def test_guesses_from_other_address_do_not_throttle_phone(login: PinLogin, anna: User) -> None:
     for number in range(5):
-        await fail(login, DESK, "198.51.100.9", f"user{number}")
-    assert await login.login(ACTOR, DESK, "anna", PIN)
+        await fail(login, PHONE, "198.51.100.9", f"user{number}")
+    assert await login.login(ACTOR, PHONE, "anna", PIN)
 
 
-async def test_guesses_at_phones_that_are_made_up_do_not_brake_known_ones_behind_the_same_address(
-    login: PinLogin, anna: User
-) -> None:
+async def test_guesses_at_unknown_phones_do_not_throttle_known_phones(login: PinLogin, anna: User) -> None:
     for number in range(5):
         await fail(login, PhoneContext(mac=Mac(f"0011223344{number:02X}")), IP, f"user{number}")
-    assert await login.login(ACTOR, PhoneContext(mac=DESK.mac, addresses=frozenset({IP})), "anna", PIN)
+    assert await login.login(ACTOR, PhoneContext(mac=PHONE.mac, addresses=frozenset({IP})), "anna", PIN)
 
 
-async def test_all_addresses_of_an_ipv6_network_are_braked_as_one(login: PinLogin, anna: User) -> None:
+async def test_ipv6_network_is_throttled_as_one(login: PinLogin, anna: User) -> None:
     for number in range(5):
         await fail(login, PhoneContext(mac=Mac(f"0011223344{number:02X}")), f"2001:db8::{number}", f"user{number}")
     with pytest.raises(TooManyAttempts):
-        await login.login(Actor(ip="2001:db8::ffff:1"), DESK, "anna", PIN)
-    assert await login.login(Actor(ip="2001:db8:0:1::1"), DESK, "anna", PIN)
+        await login.login(Actor(ip="2001:db8::ffff:1"), PHONE, "anna", PIN)
+    assert await login.login(Actor(ip="2001:db8:0:1::1"), PHONE, "anna", PIN)
 
 
-async def test_a_guessed_user_still_gets_in_at_the_usual_phone(login: PinLogin, anna: User, clock: Clock) -> None:
+async def test_throttled_user_can_log_in_on_usual_phone(login: PinLogin, anna: User, clock: Clock) -> None:
     usual, *others = (
         PhoneContext(mac=Mac(f"AABBCCDDEE{n:02X}"), addresses=frozenset({f"192.0.2.{n}"})) for n in range(20)
     )
@@ -233,37 +231,37 @@ async def test_a_guessed_user_still_gets_in_at_the_usual_phone(login: PinLogin, 
     with pytest.raises(TooManyAttempts):
         await login.login(Actor(ip="192.0.2.7"), others[7], "anna", PIN)
     assert await login.login(Actor(ip="192.0.2.0"), usual, "anna", PIN)
-    # Which does not give those who guess elsewhere another five.
+    # The success does not reset the failures on other phones.
     with pytest.raises(TooManyAttempts):
         await login.login(Actor(ip="192.0.2.7"), others[7], "anna", PIN)
-    # Nor is the usual phone one to guess at.
+    # The usual phone is throttled too.
     for _ in range(5):
         await fail(login, usual, "192.0.2.0", "anna")
     with pytest.raises(TooManyAttempts):
         await login.login(Actor(ip="192.0.2.0"), usual, "anna", PIN)
 
 
-async def test_made_up_names_do_not_make_the_guesses_at_a_user_forgotten(
+async def test_made_up_names_do_not_displace_failures_of_user(
     db: Database, anna: User, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(throttle, "MAX_TRACKED", 30)
-    monkeypatch.setattr(pin_login, "_NAMES", 30)
+    monkeypatch.setattr(pin_login, "_UNKNOWN_PHONE_BUCKETS", 30)
     login = PinLogin(db, Passwords(Cost(1, 8)), clock=clock)
     for number in range(5):
         await fail(login, PhoneContext(mac=Mac(f"0011223344{number:02X}")), f"198.51.100.{number}", "anna")
     for number in range(200):
-        desk = PhoneContext(mac=Mac(f"0022334455{number:02X}"))
+        phone = PhoneContext(mac=Mac(f"0022334455{number:02X}"))
         with pytest.raises((Unauthenticated, TooManyAttempts)):
-            await login.login(Actor(ip=f"198.51.101.{number}"), desk, f"user{number}", "0000")
+            await login.login(Actor(ip=f"198.51.101.{number}"), phone, f"user{number}", "0000")
     with pytest.raises(TooManyAttempts):
-        await login.login(Actor(ip="198.51.100.99"), DESK, "anna", PIN)
+        await login.login(Actor(ip="198.51.100.99"), PHONE, "anna", PIN)
 
 
-def test_no_guess_at_a_user_is_forgotten_for_others() -> None:
-    assert pin_login._NAMES <= throttle.MAX_TRACKED
+def test_unknown_phone_buckets_fit_into_throttle() -> None:
+    assert pin_login._UNKNOWN_PHONE_BUCKETS <= throttle.MAX_TRACKED
 
 
-async def test_who_has_no_pin_costs_what_those_cost_who_have_one(
+async def test_login_without_pin_costs_same_as_with_pin(
     db: Database, login: PinLogin, anna: User, new_user: NewUser, passwords: Passwords
 ) -> None:
     old = await Passwords(PASSWORD).hash(PIN)
@@ -281,118 +279,114 @@ async def test_who_has_no_pin_costs_what_those_cost_who_have_one(
     with patch.object(passwords, "_verify", seen):
         for number, name in enumerate([*(f"nobody{number}" for number in range(40)), "bob", "BOB"]):
             for again in range(2):
-                desk = PhoneContext(mac=Mac(f"0011223344{number:02X}"))
-                # Not even who guesses the other's PIN.
+                phone = PhoneContext(mac=Mac(f"0011223344{number:02X}"))
+                # Even the PIN of the substitute is refused.
                 with pytest.raises(Unauthenticated):
-                    await login.login(Actor(ip=f"198.51.{again}.{number}"), desk, name, PIN)
-    # The same name always, so that asking twice tells nothing; of all names some cost the one, some the other.
+                    await login.login(Actor(ip=f"198.51.{again}.{number}"), phone, name, PIN)
+    # A name always has the same substitute; over all names both costs occur.
     assert compared[::2] == compared[1::2]
     assert compared[-1] == compared[-4]
     assert {passwords.is_outdated(each) for each in compared} == {True, False}
 
 
-async def test_a_pin_whose_hash_is_of_another_cost_is_good_and_hashed_anew(
+async def test_login_replaces_pin_hash_of_other_cost(
     db: Database, login: PinLogin, anna: User, passwords: Passwords
 ) -> None:
     old = await Passwords(PASSWORD).hash(PIN)
     await pins.put(db, ACTOR, anna.uuid, old)
     before = await pins.get(db, anna.uuid)
-    begun = await login.login(ACTOR, DESK, "anna", PIN)
+    begun = await login.login(ACTOR, PHONE, "anna", PIN)
     after = await pins.get(db, anna.uuid)
     assert passwords.is_outdated(old)
     assert not passwords.is_outdated(after.pin_hash)
     assert (after.revision, after.updated_at) == (before.revision, before.updated_at)
     assert await at(db, login) == begun
-    assert await login.login(ACTOR, DESK, "anna", PIN)
+    assert await login.login(ACTOR, PHONE, "anna", PIN)
     assert (await pins.get(db, anna.uuid)).pin_hash == after.pin_hash
 
 
-async def test_a_login_succeeds_while_its_hash_cannot_be_replaced(
+async def test_login_succeeds_if_hash_cannot_be_replaced(
     db: Database, login: PinLogin, anna: User, caplog: pytest.LogCaptureFixture
 ) -> None:
     await pins.put(db, ACTOR, anna.uuid, await Passwords(PASSWORD).hash(PIN))
     with patch.object(pins, "rehashed", side_effect=StorageFailed("the disk is full")):
-        assert await login.login(ACTOR, DESK, "anna", PIN)
+        assert await login.login(ACTOR, PHONE, "anna", PIN)
     assert "the disk is full" in caplog.messages[0]
 
 
 @pytest.mark.parametrize("refusing", [(service_sessions, "begin"), (pins, "holder")], ids=["written", "read"])
-async def test_a_right_pin_that_the_disk_refuses_counts_as_no_failure(
-    login: PinLogin, anna: User, refusing: tuple[object, str]
-) -> None:
+async def test_login_storage_failure_is_not_counted(login: PinLogin, anna: User, refusing: tuple[object, str]) -> None:
     with patch.object(*refusing, side_effect=StorageFailed("the disk is full")):
         for _ in range(20):
             with pytest.raises(StorageFailed):
-                await login.login(ACTOR, DESK, "anna", PIN)
-    assert await login.login(ACTOR, DESK, "anna", PIN)
+                await login.login(ACTOR, PHONE, "anna", PIN)
+    assert await login.login(ACTOR, PHONE, "anna", PIN)
 
 
-async def test_a_change_of_the_pin_that_the_disk_refuses_counts_as_no_failure(login: PinLogin, anna: User) -> None:
-    session = await login.login(ACTOR, DESK, "anna", PIN)
+async def test_change_pin_storage_failure_is_not_counted(login: PinLogin, anna: User) -> None:
+    session = await login.login(ACTOR, PHONE, "anna", PIN)
     with patch.object(pins, "put", side_effect=StorageFailed("the disk is full")):
         for _ in range(20):
             with pytest.raises(StorageFailed):
-                await login.change_pin(ACTOR, DESK, session, PIN, "13579")
-    assert await login.change_pin(ACTOR, DESK, session, PIN, "13579")
+                await login.change_pin(ACTOR, PHONE, session, PIN, "13579")
+    assert await login.change_pin(ACTOR, PHONE, session, PIN, "13579")
 
 
 @pytest.mark.parametrize("username", ["anna", "nobody"])
-async def test_wrong_logins_are_braked_and_answered_alike_while_the_disk_takes_nothing(
+async def test_login_failures_are_throttled_while_disk_is_full(
     login: PinLogin, anna: User, username: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with patch.object(service_sessions, "refused", side_effect=StorageFailed("the disk is full")):
         for _ in range(throttle.FREE_FAILURES):
             with pytest.raises(Unauthenticated, match=r"^Wrong user or PIN$"):
-                await login.login(ACTOR, DESK, username, "0000")
+                await login.login(ACTOR, PHONE, username, "0000")
         with pytest.raises(TooManyAttempts):
-            await login.login(ACTOR, DESK, username, PIN)
+            await login.login(ACTOR, PHONE, username, PIN)
     assert (
         caplog.messages
-        == [f"a login that failed on {DESK.mac} cannot be stored: the disk is full"] * throttle.FREE_FAILURES
+        == [f"failed login not recorded phone={PHONE.mac} reason='the disk is full'"] * throttle.FREE_FAILURES
     )
 
 
-async def test_the_wait_grows(login: PinLogin, anna: User, clock: Clock) -> None:
+async def test_login_wait_doubles_with_each_failure(login: PinLogin, anna: User, clock: Clock) -> None:
     waits = []
     for number in range(12):
         with pytest.raises(Unauthenticated):
-            await login.login(ACTOR, DESK, "anna", "0000")
+            await login.login(ACTOR, PHONE, "anna", "0000")
         if number >= 4:
-            with pytest.raises(TooManyAttempts) as braked:
-                await login.login(ACTOR, DESK, "anna", "0000")
-            waits.append(braked.value.retry_after)
-            clock.go_on(braked.value.retry_after)
+            with pytest.raises(TooManyAttempts) as refused:
+                await login.login(ACTOR, PHONE, "anna", "0000")
+            waits.append(refused.value.retry_after)
+            clock.go_on(refused.value.retry_after)
     assert waits == [2, 4, 8, 16, 32, 64, 128, 256]
 
 
-async def test_guesses_at_phones_that_are_made_up_do_not_lock_a_user_out_of_the_real_ones(
-    login: PinLogin, anna: User
-) -> None:
+async def test_guesses_at_unknown_phones_do_not_lock_user_out(login: PinLogin, anna: User) -> None:
     for number in range(5):
         made_up = PhoneContext(mac=Mac(f"0011223344{number:02X}"))
         with pytest.raises(Unauthenticated):
             await login.login(Actor(ip=f"198.51.100.{number}"), made_up, "anna", "0000")
     with pytest.raises(TooManyAttempts):
-        await login.login(Actor(ip="198.51.100.9"), DESK, "anna", PIN)
-    known = PhoneContext(mac=DESK.mac, addresses=frozenset({IP}))
+        await login.login(Actor(ip="198.51.100.9"), PHONE, "anna", PIN)
+    known = PhoneContext(mac=PHONE.mac, addresses=frozenset({IP}))
     assert await login.login(ACTOR, known, "anna", PIN)
 
 
-async def test_a_crowd_behind_one_address_is_not_braked(login: PinLogin, new_user: NewUser) -> None:
+async def test_concurrent_logins_from_one_address_are_not_throttled(login: PinLogin, new_user: NewUser) -> None:
     names = [f"user{number}" for number in range(20)]
     for name in names:
         await new_user(name)
-    desks = [PhoneContext(mac=Mac(f"0011223344{number:02X}"), addresses=frozenset({IP})) for number in range(20)]
-    crowd = (login.login(ACTOR, desk, name, PIN) for desk, name in zip(desks, names, strict=True))
+    phones = [PhoneContext(mac=Mac(f"0011223344{number:02X}"), addresses=frozenset({IP})) for number in range(20)]
+    crowd = (login.login(ACTOR, phone, name, PIN) for phone, name in zip(phones, names, strict=True))
     assert len(await asyncio.gather(*crowd)) == 20
 
 
-async def test_a_flood_is_turned_away_instead_of_made_to_wait(login: PinLogin, anna: User) -> None:
+async def test_flood_of_attempts_is_refused_instead_of_queued(login: PinLogin, anna: User) -> None:
     flood = (
         login.login(Actor(ip=f"198.51.{number}.1"), PhoneContext(mac=Mac(f"0011223344{number:02X}")), f"u{number}", "0")
         for number in range(250)
     )
-    known = PhoneContext(mac=DESK.mac, addresses=frozenset({IP}))
+    known = PhoneContext(mac=PHONE.mac, addresses=frozenset({IP}))
     *refused, honest = await asyncio.gather(*flood, login.login(ACTOR, known, "anna", PIN), return_exceptions=True)
     assert isinstance(honest, ServiceSession)
     kinds = [type(each) for each in refused]
@@ -400,13 +394,13 @@ async def test_a_flood_is_turned_away_instead_of_made_to_wait(login: PinLogin, a
     assert kinds.count(Unauthenticated) == 100
 
 
-async def test_a_changed_pin_ends_every_login_but_that_one(db: Database, login: PinLogin, anna: User) -> None:
+async def test_change_pin_ends_other_sessions(db: Database, login: PinLogin, anna: User) -> None:
     other = PhoneContext(mac=Mac("AABBCCDDEE02"))
-    session = await login.login(ACTOR, DESK, "anna", PIN)
+    session = await login.login(ACTOR, PHONE, "anna", PIN)
     await login.login(ACTOR, other, "anna", PIN)
     with pytest.raises(Unauthenticated):
-        await login.change_pin(ACTOR, DESK, session, "0000", "9999")
-    await login.change_pin(ACTOR, DESK, session, PIN, "9999")
+        await login.change_pin(ACTOR, PHONE, session, "0000", "9999")
+    await login.change_pin(ACTOR, PHONE, session, PIN, "9999")
     assert await at(db, login)
     assert await at(db, login, mac=other.mac) is None
     with pytest.raises(Unauthenticated):
@@ -414,36 +408,36 @@ async def test_a_changed_pin_ends_every_login_but_that_one(db: Database, login: 
     assert await login.login(ACTOR, other, "anna", "9999")
 
 
-async def test_the_audit_log_tells_of_logins_without_what_was_typed(db: Database, login: PinLogin, anna: User) -> None:
-    await login.login(ACTOR, DESK, "anna", PIN)
-    await login.logout(ACTOR, DESK.mac)
+async def test_audit_log_records_logins_without_input(db: Database, login: PinLogin, anna: User) -> None:
+    await login.login(ACTOR, PHONE, "anna", PIN)
+    await login.logout(ACTOR, PHONE.mac)
     with pytest.raises(Unauthenticated):
-        await login.login(ACTOR, DESK, "8642", "8642")
+        await login.login(ACTOR, PHONE, "8642", "8642")
     entries = (await audit.entries(db, Listing(limit=3))).items
     assert [(each.action, each.entity_uuid, each.payload) for each in reversed(entries)] == [
-        ("phone.login", str(DESK.mac), {"user_uuid": anna.uuid}),
-        ("phone.logout", str(DESK.mac), {"user_uuid": anna.uuid}),
-        ("phone.login_failed", str(DESK.mac), {"user_uuid": None}),
+        ("phone.login", str(PHONE.mac), {"user_uuid": anna.uuid}),
+        ("phone.logout", str(PHONE.mac), {"user_uuid": anna.uuid}),
+        ("phone.login_failed", str(PHONE.mac), {"user_uuid": None}),
     ]
     assert entries[2].user_uuid == anna.uuid
 
 
-async def test_a_flood_of_failures_does_not_fill_the_audit_log(
+async def test_audit_log_of_failures_is_limited_per_minute(
     db: Database, login: PinLogin, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     known = frozenset({IP})
     for minute in (1, 2):
         for number in range(70):
-            desk = PhoneContext(mac=Mac(f"00112233{minute:02X}{number:02X}"), addresses=known)
+            phone = PhoneContext(mac=Mac(f"00112233{minute:02X}{number:02X}"), addresses=known)
             with pytest.raises(Unauthenticated):
-                await login.login(Actor(ip=f"198.51.{minute}.{number}"), desk, f"u{minute}-{number}", "0")
+                await login.login(Actor(ip=f"198.51.{minute}.{number}"), phone, f"u{minute}-{number}", "0")
         clock.go_on(60)
         assert len((await audit.entries(db, Listing())).items) == 60 * minute
         assert len(caplog.messages) == minute
 
 
-async def test_no_pin_hash_shows_in_a_repr(db: Database, anna: User) -> None:
-    holder, another = await pins.holder(db, "ANNA", "g")
+async def test_pin_holder_repr_hides_hash(db: Database, anna: User) -> None:
+    holder, substitute = await pins.holder(db, "ANNA", "g")
     assert holder is not None
-    assert holder.pin_hash == another
+    assert holder.pin_hash == substitute
     assert "argon2" not in repr(holder)

@@ -6,10 +6,10 @@ import pytest
 from cisisk.identity import throttle as module
 from cisisk.identity.throttle import (
     FIRST_WAIT,
-    FORGIVEN_AFTER,
     FREE_FAILURES,
     LONGEST_WAIT,
     MAX_TRACKED,
+    RESET_AFTER,
     Key,
     Throttle,
     address_key,
@@ -21,130 +21,128 @@ HERE = ("address", "192.0.2.1")
 
 
 @pytest.fixture
-def brake(clock: Any) -> Throttle:
+def throttle(clock: Any) -> Throttle:
     return Throttle(clock)
 
 
-def wait(brake: Throttle, *keys: Key) -> int:
-    """Seconds that are asked for; 0 when an attempt may go on."""
+def wait(throttle: Throttle, *keys: Key) -> int:
+    """Return the required wait in seconds; 0 if an attempt is allowed."""
     try:
-        brake.require_free(*keys)
+        throttle.check(*keys)
     except TooManyAttempts as error:
         return error.retry_after
     return 0
 
 
-def fail(brake: Throttle, times: int, *keys: Key) -> None:
+def fail(throttle: Throttle, times: int, *keys: Key) -> None:
     for _ in range(times):
-        brake.failed(*keys)
+        throttle.record_failure(*keys)
 
 
-def test_the_first_slips_cost_nothing_and_each_further_one_doubles_the_wait(brake: Throttle, clock: Any) -> None:
+def test_wait_doubles_after_free_failures(throttle: Throttle, clock: Any) -> None:
     waits = []
     for _ in range(20):
-        brake.failed(ANNA)
-        waits.append(wait(brake, ANNA))
+        throttle.record_failure(ANNA)
+        waits.append(wait(throttle, ANNA))
         clock.go_on(waits[-1])
-        assert wait(brake, ANNA) == 0
+        assert wait(throttle, ANNA) == 0
     grown = [min(FIRST_WAIT * 2**n, LONGEST_WAIT) for n in range(20 - FREE_FAILURES + 1)]
     assert waits == [0] * (FREE_FAILURES - 1) + grown
 
 
-def test_the_wait_is_told_in_whole_seconds_that_suffice(brake: Throttle, clock: Any) -> None:
-    fail(brake, FREE_FAILURES, ANNA)
+def test_retry_after_is_rounded_up_to_whole_seconds(throttle: Throttle, clock: Any) -> None:
+    fail(throttle, FREE_FAILURES, ANNA)
     clock.go_on(0.7)
-    asked = wait(brake, ANNA)
+    asked = wait(throttle, ANNA)
     assert asked == math.ceil(FIRST_WAIT - 0.7)
     clock.go_on(asked)
-    assert wait(brake, ANNA) == 0
+    assert wait(throttle, ANNA) == 0
 
 
-def test_the_longest_wait_of_all_keys_counts(brake: Throttle) -> None:
-    fail(brake, FREE_FAILURES, ANNA)
-    fail(brake, FREE_FAILURES + 2, HERE)
-    assert wait(brake, ANNA) == 2
-    assert wait(brake, ANNA, HERE) == wait(brake, HERE, ANNA) == wait(brake, HERE) == 8
-    assert wait(brake, ("account", "bert")) == 0
-    assert wait(brake) == 0
+def test_check_uses_longest_wait_of_keys(throttle: Throttle) -> None:
+    fail(throttle, FREE_FAILURES, ANNA)
+    fail(throttle, FREE_FAILURES + 2, HERE)
+    assert wait(throttle, ANNA) == 2
+    assert wait(throttle, ANNA, HERE) == wait(throttle, HERE, ANNA) == wait(throttle, HERE) == 8
+    assert wait(throttle, ("account", "bert")) == 0
+    assert wait(throttle) == 0
 
 
-def test_the_past_is_forgiven_after_a_quiet_hour(brake: Throttle, clock: Any) -> None:
-    fail(brake, FREE_FAILURES + 3, ANNA)
-    clock.go_on(FORGIVEN_AFTER + 1)
-    fail(brake, FREE_FAILURES - 1, ANNA)
-    assert wait(brake, ANNA) == 0
+def test_failures_are_dropped_after_hour_without_failure(throttle: Throttle, clock: Any) -> None:
+    fail(throttle, FREE_FAILURES + 3, ANNA)
+    clock.go_on(RESET_AFTER + 1)
+    fail(throttle, FREE_FAILURES - 1, ANNA)
+    assert wait(throttle, ANNA) == 0
 
 
-def test_the_past_is_not_forgiven_to_one_who_goes_on(brake: Throttle, clock: Any) -> None:
+def test_failures_within_hour_are_kept(throttle: Throttle, clock: Any) -> None:
     for _ in range(FREE_FAILURES):
-        clock.go_on(FORGIVEN_AFTER - 1)
-        brake.failed(ANNA)
-    assert wait(brake, ANNA) > 0
+        clock.go_on(RESET_AFTER - 1)
+        throttle.record_failure(ANNA)
+    assert wait(throttle, ANNA) > 0
 
 
-def test_who_gets_it_right_starts_anew(brake: Throttle) -> None:
-    fail(brake, FREE_FAILURES, ANNA, HERE)
-    brake.forget(ANNA)
-    assert wait(brake, ANNA) == 0
-    assert wait(brake, HERE) > 0
+def test_reset_removes_failures_of_key(throttle: Throttle) -> None:
+    fail(throttle, FREE_FAILURES, ANNA, HERE)
+    throttle.reset(ANNA)
+    assert wait(throttle, ANNA) == 0
+    assert wait(throttle, HERE) > 0
 
 
-def test_what_is_taken_back_has_not_happened(brake: Throttle, clock: Any) -> None:
-    fail(brake, FREE_FAILURES, HERE)
+def test_undo_failure_restores_previous_wait(throttle: Throttle, clock: Any) -> None:
+    fail(throttle, FREE_FAILURES, HERE)
     clock.go_on(FIRST_WAIT)
-    assert wait(brake, HERE) == 0
-    brake.failed(HERE)
-    assert wait(brake, HERE) == 4
-    brake.take_back(HERE)
-    assert wait(brake, HERE) == 0
-    brake.take_back(("address", "never seen"))
+    assert wait(throttle, HERE) == 0
+    throttle.record_failure(HERE)
+    assert wait(throttle, HERE) == 4
+    throttle.undo_failure(HERE)
+    assert wait(throttle, HERE) == 0
+    throttle.undo_failure(("address", "never seen"))
 
 
-def test_successes_do_not_keep_old_failures_alive(brake: Throttle, clock: Any) -> None:
-    fail(brake, FREE_FAILURES - 1, HERE)
+def test_undone_failures_do_not_renew_old_ones(throttle: Throttle, clock: Any) -> None:
+    fail(throttle, FREE_FAILURES - 1, HERE)
     for _ in range(10):
-        clock.go_on(FORGIVEN_AFTER / 8)
-        brake.failed(HERE)
-        brake.take_back(HERE)
-    fail(brake, FREE_FAILURES - 1, HERE)
-    assert wait(brake, HERE) == 0
+        clock.go_on(RESET_AFTER / 8)
+        throttle.record_failure(HERE)
+        throttle.undo_failure(HERE)
+    fail(throttle, FREE_FAILURES - 1, HERE)
+    assert wait(throttle, HERE) == 0
 
 
-def test_a_success_shortens_no_others_longest_wait(brake: Throttle, clock: Any) -> None:
+def test_undo_failure_keeps_longest_wait(throttle: Throttle, clock: Any) -> None:
     for _ in range(40):
-        brake.failed(HERE)
+        throttle.record_failure(HERE)
         clock.go_on(LONGEST_WAIT)
-    brake.failed(HERE)
-    brake.take_back(HERE)
-    brake.failed(HERE)
-    assert wait(brake, HERE) == LONGEST_WAIT
+    throttle.record_failure(HERE)
+    throttle.undo_failure(HERE)
+    throttle.record_failure(HERE)
+    assert wait(throttle, HERE) == LONGEST_WAIT
 
 
-def test_only_so_many_are_remembered_the_latest_ones(brake: Throttle) -> None:
-    fail(brake, FREE_FAILURES, ANNA)
+def test_tracked_keys_are_limited_to_latest(throttle: Throttle) -> None:
+    fail(throttle, FREE_FAILURES, ANNA)
     for number in range(MAX_TRACKED):
-        brake.failed(("account", number))
-    assert len(brake._failures["account"]) == MAX_TRACKED
-    assert wait(brake, ANNA) == 0
+        throttle.record_failure(("account", number))
+    assert len(throttle._failures["account"]) == MAX_TRACKED
+    assert wait(throttle, ANNA) == 0
 
 
-def test_one_who_goes_on_failing_is_not_forgotten_for_the_others(
-    brake: Throttle, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failing_key_is_not_displaced_by_others(throttle: Throttle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_TRACKED", 3)
     for number in range(20):
-        brake.failed(("account", number))
-        brake.failed(ANNA)
-    assert wait(brake, ANNA) == LONGEST_WAIT
-    assert len(brake._failures["account"]) == 3
+        throttle.record_failure(("account", number))
+        throttle.record_failure(ANNA)
+    assert wait(throttle, ANNA) == LONGEST_WAIT
+    assert len(throttle._failures["account"]) == 3
 
 
-def test_one_kind_is_not_forgotten_for_another(brake: Throttle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_is_not_displaced_by_other_kind(throttle: Throttle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_TRACKED", 3)
-    fail(brake, FREE_FAILURES, ANNA)
+    fail(throttle, FREE_FAILURES, ANNA)
     for number in range(20):
-        brake.failed(("address", number))
-    assert wait(brake, ANNA) == FIRST_WAIT
+        throttle.record_failure(("address", number))
+    assert wait(throttle, ANNA) == FIRST_WAIT
 
 
 @pytest.mark.parametrize(
@@ -160,5 +158,5 @@ def test_one_kind_is_not_forgotten_for_another(brake: Throttle, monkeypatch: pyt
         ("no address", "no address", True),
     ],
 )
-def test_an_ipv6_network_is_one_guesser(one: str, other: str, are_one: bool) -> None:
+def test_address_key_groups_ipv6_by_network(one: str, other: str, are_one: bool) -> None:
     assert (address_key(one) == address_key(other)) is are_one

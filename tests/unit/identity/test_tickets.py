@@ -1,4 +1,4 @@
-"""A ticket is good once, for a while, for what it was made for."""
+"""Tickets are valid once, for a limited time, for one binding."""
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ from tests.unit.identity.conftest import Clock
 BOUND = ("AABBCCDDEE01", "192.0.2.1", "login")
 
 
-def test_a_ticket_is_good_once() -> None:
+def test_ticket_is_valid_once() -> None:
     issuer = Tickets()
     one, other = issuer.issue(*BOUND), issuer.issue(*BOUND)
     assert one != other
@@ -19,7 +19,7 @@ def test_a_ticket_is_good_once() -> None:
     assert [issuer.redeem(each, *BOUND) for each in (one, one, other, other)] == [True, False, True, False]
 
 
-def test_a_ticket_is_good_for_what_it_is_bound_to_alone() -> None:
+def test_ticket_is_valid_only_for_its_binding() -> None:
     issuer = Tickets()
     ticket = issuer.issue(*BOUND)
     for position in range(3):
@@ -28,11 +28,11 @@ def test_a_ticket_is_good_for_what_it_is_bound_to_alone() -> None:
         assert not issuer.redeem(ticket, *bound)
     assert not issuer.redeem(ticket, "AABBCCDDEE01192.0.2.1", "login")
     assert not Tickets().redeem(ticket, *BOUND)
-    # None of these used it up.
+    # None of these attempts invalidated it.
     assert issuer.redeem(ticket, *BOUND)
 
 
-def test_a_ticket_expires(clock: Clock) -> None:
+def test_ticket_expires_after_lifetime(clock: Clock) -> None:
     issuer = Tickets(clock)
     early, late = issuer.issue(*BOUND), issuer.issue(*BOUND)
     clock.go_on(LIFETIME)
@@ -41,7 +41,7 @@ def test_a_ticket_expires(clock: Clock) -> None:
     assert not issuer.redeem(late, *BOUND)
 
 
-def test_what_is_remembered_is_forgotten_with_the_lifetime(clock: Clock) -> None:
+def test_redeemed_tickets_are_dropped_after_lifetime(clock: Clock) -> None:
     issuer = Tickets(clock)
     for _ in range(10):
         assert issuer.redeem(issuer.issue(*BOUND), *BOUND)
@@ -49,7 +49,7 @@ def test_what_is_remembered_is_forgotten_with_the_lifetime(clock: Clock) -> None
         assert sum(map(len, issuer._redeemed.values())) <= 3
 
 
-def test_of_too_many_the_oldest_are_forgotten_and_no_ticket_becomes_good_again(
+def test_redeemed_limit_drops_oldest_without_revalidating_tickets(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tickets, "MAX_REDEEMED", 100)
@@ -63,7 +63,7 @@ def test_of_too_many_the_oldest_are_forgotten_and_no_ticket_becomes_good_again(
         clock.go_on(5)
     assert not any(issuer.redeem(each, *BOUND) for each in used)
     assert not issuer.redeem(honest, *BOUND)
-    # Somebody who sends forms by the dozen does not take them away from those who still fill in theirs.
+    # A client that sends many forms does not invalidate the tickets of other clients.
     patient = issuer.issue(*BOUND)
     for _ in range(5):
         assert all(issuer.redeem(issuer.issue(*BOUND), *BOUND) for _ in range(10))
@@ -71,9 +71,7 @@ def test_of_too_many_the_oldest_are_forgotten_and_no_ticket_becomes_good_again(
     assert issuer.redeem(patient, *BOUND)
 
 
-def test_more_than_are_remembered_within_one_moment_are_good_once_all_the_same(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_redeemed_limit_exceeded_at_once_keeps_single_use(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tickets, "MAX_REDEEMED", 3)
     issuer = Tickets(clock)
     given = [issuer.issue(*BOUND) for _ in range(10)]
@@ -83,7 +81,7 @@ def test_more_than_are_remembered_within_one_moment_are_good_once_all_the_same(
     assert sum(good) + sum(issuer.redeem(each, *BOUND) for each in given) <= 10
 
 
-def test_a_ticket_in_another_spelling_is_the_same_ticket() -> None:
+def test_ticket_in_other_base64_spelling_is_refused() -> None:
     issuer = Tickets()
     for _ in range(50):
         ticket = issuer.issue(*BOUND)
@@ -95,12 +93,12 @@ def test_a_ticket_in_another_spelling_is_the_same_ticket() -> None:
 
 
 @given(st.text(max_size=64))
-def test_nobody_guesses_a_ticket(text: str) -> None:
+def test_redeem_any_text_is_refused(text: str) -> None:
     assert not Tickets().redeem(text, *BOUND)
 
 
 @given(st.integers(0, TICKET_CHARACTERS - 1), st.characters(codec="ascii"))
-def test_no_letter_of_a_ticket_can_be_changed(position: int, letter: str) -> None:
+def test_redeem_changed_ticket_is_refused(position: int, letter: str) -> None:
     issuer = Tickets()
     ticket = issuer.issue(*BOUND)
     changed = ticket[:position] + letter + ticket[position + 1 :]

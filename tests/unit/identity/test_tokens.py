@@ -61,11 +61,11 @@ def part(content: object) -> str:
     return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def test_a_token_says_who_it_was_made_for(ring: KeyRing) -> None:
+def test_verify_issued_token_returns_claims(ring: KeyRing) -> None:
     assert ring.verify(ring.issue(ANNA)) == ANNA
 
 
-def test_a_token_has_the_form_of_rfc_9068_and_no_two_are_alike(ring: KeyRing) -> None:
+def test_issued_token_follows_rfc_9068_and_is_unique(ring: KeyRing) -> None:
     token = ring.issue(ANNA)
     assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "at+jwt", "kid": ring.active}
     claims = jwt.decode(token, options={"verify_signature": False})
@@ -76,7 +76,7 @@ def test_a_token_has_the_form_of_rfc_9068_and_no_two_are_alike(ring: KeyRing) ->
     assert len(token) < 1000
 
 
-def test_the_way_the_forgeries_below_are_made_makes_good_tokens_too(ring: KeyRing) -> None:
+def test_helper_signs_valid_tokens(ring: KeyRing) -> None:
     assert ring.verify(signed(ring, payload())) == Claims("u", "s")
 
 
@@ -133,44 +133,44 @@ FORGERIES: dict[str, Callable[[KeyRing], str]] = {
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
-def test_what_is_not_ours_is_refused_in_the_same_words(ring: KeyRing, forgery: str) -> None:
+def test_verify_forged_token_gives_same_message(ring: KeyRing, forgery: str) -> None:
     assert refusal(ring, FORGERIES[forgery](ring)) == NOT_VALID
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(token=st.one_of(st.text(), st.lists(st.text(alphabet="eyJ0-_=Aa"), min_size=3, max_size=3).map(".".join)))
-def test_any_text_is_refused_without_a_stir(ring: KeyRing, token: str) -> None:
+def test_verify_any_text_is_refused(ring: KeyRing, token: str) -> None:
     assert refusal(ring, token) == NOT_VALID
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True), letters=st.permutations("Aa0-_.x"))
-def test_any_single_letter_changed_is_noticed(ring: KeyRing, place: float, letters: list[str]) -> None:
+def test_verify_token_with_changed_character_is_refused(ring: KeyRing, place: float, letters: list[str]) -> None:
     token = ring.issue(ANNA)
-    # The last letter carries two bits that say nothing.
+    # The last character has two unused bits.
     at = int(place * (len(token) - 1))
     letter = letters[0] if letters[0] != token[at] else letters[1]
     assert refusal(ring, token[:at] + letter + token[at + 1 :]) == NOT_VALID
 
 
-def test_an_expired_token_says_so_after_the_leeway(ring: KeyRing) -> None:
+def test_verify_token_expired_beyond_leeway_is_refused(ring: KeyRing) -> None:
     moment = int(time.time())
     assert refusal(ring, signed(ring, payload(exp=moment - 60))) == EXPIRED
     assert ring.verify(signed(ring, payload(exp=moment - 3))) == Claims("u", "s")
 
 
-def test_a_clock_that_was_set_back_a_little_harms_nobody(ring: KeyRing) -> None:
+def test_verify_tolerates_clock_set_back_within_leeway(ring: KeyRing) -> None:
     soon = int(time.time()) + 5
     assert ring.verify(signed(ring, payload(nbf=soon, iat=soon))) == Claims("u", "s")
 
 
-def test_no_text_shows_a_key(ring: KeyRing) -> None:
+def test_key_ring_repr_shows_no_key(ring: KeyRing) -> None:
     for key in ring.keys.values():
         assert str(key) not in repr(ring)
         assert b64encode(key).decode() not in repr(ring)
 
 
-def test_the_keys_are_their_owners_alone_and_stay(tmp_path: Path, ring: KeyRing) -> None:
+def test_key_file_is_private_and_persistent(tmp_path: Path, ring: KeyRing) -> None:
     path = tmp_path / "keys"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert all(len(key) == 32 for key in ring.keys.values())
@@ -181,19 +181,19 @@ def test_the_keys_are_their_owners_alone_and_stay(tmp_path: Path, ring: KeyRing)
     assert [found.name for found in tmp_path.iterdir()] == ["keys"]
 
 
-def test_no_two_installations_have_the_same_keys(tmp_path: Path, ring: KeyRing) -> None:
+def test_installations_have_different_keys(tmp_path: Path, ring: KeyRing) -> None:
     other = KeyRing.load(tmp_path / "other", LIFETIME)
     assert refusal(other, ring.issue(ANNA)) == NOT_VALID
 
 
 def written(path: Path, *ages: float) -> KeyRing:
-    """A ring of keys that were made so many days ago."""
+    """Write keys of these ages in days and return their ring."""
     keys = {f"{int(time.time() - age * DAY):010d}-00000000": os.urandom(32) for age in ages}
     path.write_text(json.dumps({kid: b64encode(key).decode() for kid, key in keys.items()}))
     return KeyRing(keys=keys, active=max(keys), lifetime=LIFETIME)
 
 
-def test_an_aged_key_no_longer_signs_but_still_verifies(tmp_path: Path) -> None:
+def test_aged_key_only_verifies(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     old = written(path, 91)
     ring = KeyRing.load(path, LIFETIME)
@@ -206,19 +206,19 @@ def test_an_aged_key_no_longer_signs_but_still_verifies(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_young_key_goes_on_signing(tmp_path: Path) -> None:
+def test_young_key_keeps_signing(tmp_path: Path) -> None:
     old = written(tmp_path / "keys", 89)
     assert KeyRing.load(tmp_path / "keys", LIFETIME).active == old.active
 
 
-def test_of_several_aged_keys_only_the_last_can_still_be_needed(tmp_path: Path) -> None:
+def test_load_keeps_only_newest_of_aged_keys(tmp_path: Path) -> None:
     old = written(tmp_path / "keys", 300, 200, 100)
     ring = KeyRing.load(tmp_path / "keys", LIFETIME)
     assert len(ring.keys) == 2
     assert ring.verify(old.issue(ANNA)) == ANNA
 
 
-def test_the_rest_of_an_interrupted_write_does_not_stand_in_the_way(tmp_path: Path) -> None:
+def test_load_replaces_leftover_of_interrupted_write(tmp_path: Path) -> None:
     (tmp_path / "keys.new").write_text("{half")
     (tmp_path / "precious").write_text("precious")
     KeyRing.load(tmp_path / "keys", LIFETIME)
@@ -250,16 +250,16 @@ KEY = b64encode(b"k" * 32).decode()
         json.dumps({KID: {"nested": KEY}}).encode(),
     ],
 )
-def test_a_damaged_ring_is_refused_with_a_remedy_and_left_alone(tmp_path: Path, content: bytes) -> None:
+def test_load_damaged_file_raises_start_refused_and_keeps_it(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "keys"
     path.write_bytes(content)
-    with pytest.raises(StartRefused, match=f"The key ring {path} is damaged. Remove it; everybody then logs in again"):
+    with pytest.raises(StartRefused, match=f"The key file {path} is damaged"):
         KeyRing.load(path, LIFETIME)
     assert path.read_bytes() == content
 
 
-def test_a_place_where_no_ring_can_be_is_refused_in_words(tmp_path: Path) -> None:
-    with pytest.raises(StartRefused, match="cannot be used: Is a directory"):
+def test_load_unusable_path_raises_start_refused(tmp_path: Path) -> None:
+    with pytest.raises(StartRefused, match="Is a directory"):
         KeyRing.load(tmp_path, LIFETIME)
-    with pytest.raises(StartRefused, match="cannot be used: No such file"):
+    with pytest.raises(StartRefused, match="No such file"):
         KeyRing.load(tmp_path / "absent" / "keys", LIFETIME)
