@@ -106,16 +106,16 @@ class Client:
             return Answer(response.status, response.headers, await response.read())
 
     async def get(self, path: str, **headers: str) -> Answer:
-        return await self.request("GET", path, **headers)
+        return await self.request("GET", path, None, content=None, **headers)
 
     async def post(self, path: str, body: Any = None, **headers: str) -> Answer:
-        return await self.request("POST", path, body, **headers)
+        return await self.request("POST", path, body, content=None, **headers)
 
     async def put(self, path: str, body: Any = None, **headers: str) -> Answer:
-        return await self.request("PUT", path, body, **headers)
+        return await self.request("PUT", path, body, content=None, **headers)
 
     async def delete(self, path: str, **headers: str) -> Answer:
-        return await self.request("DELETE", path, **headers)
+        return await self.request("DELETE", path, None, content=None, **headers)
 
     def with_token(self, token: str | None) -> "Client":
         return replace(self, token=token)

@@ -84,7 +84,7 @@ async def test_the_command_takes_over_through_the_running_service(site: Site, ol
 async def test_the_command_does_without_a_service(settings: Settings, old: Path) -> None:
     config = old.parent / "config.toml"
     place(config, f'[data]\ndir = "{settings.data.dir}"\n'.encode())
-    command = [sys.executable, "-m", "cisisk", "adopt", old, "--config", config]
+    command = [sys.executable, "-m", "cisisk", "adopt", str(old), "--config", str(config)]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("1 phone(s) and 1 profile(s) added, 1 file(s) copied")

@@ -174,7 +174,7 @@ async def test_what_the_command_did_without_a_service_is_there_for_the_next_one(
 async def test_the_command_is_a_program(site: Site, tmp_path: Path, run: Run) -> None:
     done = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "cisisk", "user", "list", "--config", tmp_path / "config.toml"],
+        [sys.executable, "-m", "cisisk", "user", "list", "--config", str(tmp_path / "config.toml")],
         capture_output=True,
         text=True,
         timeout=30,

@@ -3,6 +3,7 @@
 import pytest
 
 from cisisk.api import health
+from cisisk.provisioning.tftp.server import TftpServer
 from tests.api.client import Answer, Site, check_error, check_metadata
 
 FIELDS = {"status", "uptime", "database", "tftp", "provisioning_http", "ftp", "asterisk", "memory"}
@@ -30,7 +31,7 @@ async def test_a_healthy_service_says_so(site: Site) -> None:
 
 async def test_a_dead_tftp_thread_degrades_the_service(site: Site) -> None:
     tftp = site.running.health._tftp
-    assert tftp is not None
+    assert isinstance(tftp, TftpServer)
     tftp.stop(0)
     check_degraded(await site.anybody.get("/health"), "tftp")
     assert (await site.admin.get("/users")).status == 200

@@ -27,7 +27,7 @@ async def test_a_profile_is_created_with_the_least(site: Site) -> None:
     answer = await site.admin.post("/phone-profiles", profile(site.admin_uuid))
     assert (answer.status, answer.message) == (201, "Profile created")
     assert set(answer.data) >= FIELDS
-    optional = {"description": None, "compatible_models": [], "software_type": None}
+    optional: dict[str, Any] = {"description": None, "compatible_models": [], "software_type": None}
     assert {name: answer.data[name] for name in optional} == optional
     assert answer.data["created_at"] == answer.data["updated_at"]
 

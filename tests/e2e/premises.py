@@ -5,7 +5,7 @@ import itertools
 import os
 import socket
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,7 +59,7 @@ def settings_for(directory: Path, **sections: dict[str, Any]) -> Settings:
 
 
 _first_port = 10_000 + os.getpid() * 100 % 22_000
-_ports = itertools.cycle((*range(_first_port, 32_000), *range(10_000, _first_port)))
+_ports: Iterator[int] = itertools.cycle((*range(_first_port, 32_000), *range(10_000, _first_port)))
 
 
 def free_port() -> int:

@@ -27,7 +27,12 @@ def main(read: Callable[..., bytes], *arguments: str) -> None:
     # The switches go first: on a small machine a reader that never rests would starve what it reads.
     os.nice(10)
     over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.readline(), over.set()), daemon=True).start()
+
+    def wait_for_a_line() -> None:
+        sys.stdin.readline()
+        over.set()
+
+    threading.Thread(target=wait_for_a_line, daemon=True).start()
     seen, absent = Counter[str](), 0
     print("reading", flush=True)
     while not over.is_set():
@@ -39,4 +44,4 @@ def main(read: Callable[..., bytes], *arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    main({"disk": on_disk, "tftp": over_tftp}[sys.argv[1]], *sys.argv[2:])
+    main(on_disk if sys.argv[1] == "disk" else over_tftp, *sys.argv[2:])

@@ -18,7 +18,8 @@ async def test_a_phone_restarts_and_ends_with_the_bytes_of_its_profile(site: Sit
     first, second = await site.profile("201"), await site.profile("305")
     async with site.phone() as phone:
         await phone.wait_for_boot(1, SECONDS)
-        assert phone.config is None
+        config = phone.config
+        assert config is None
 
         prepared = await site.switch(first, phone.mac)
         phone.restart("somebody unplugs it")

@@ -12,11 +12,15 @@ from typing import Any
 import pytest
 
 from cisisk.appliance import appliance
-from cisisk.mobility.auto_logout import AutoLogout
+from cisisk.mobility.auto_logout import AutoLogout, LogoutRules
+from cisisk.mobility.phone_logins import PhoneLogins
+from cisisk.mobility.switch import Switcher
 from cisisk.model.logout_times import local_zone
+from cisisk.pbx.calls import Calls
 from cisisk.simulator.boot import Via
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
 from cisisk.simulator.services.page import PageKind, ParsedPage
+from cisisk.store.database import Database
 from tests.e2e.premises import SECONDS, TIMING, Site, config, opened, settings_for, until
 from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator, Device
 from tests.protocol.sip_registrar import SipRegistrar
@@ -38,9 +42,11 @@ class Night:
         self.ahead = timedelta(0)
         self.made: list[AutoLogout] = []
 
-    def keeps(self, *arguments: Any) -> AutoLogout:
+    def keeps(
+        self, db: Database, logins: PhoneLogins, rules: LogoutRules, switcher: Switcher, calls: Calls
+    ) -> AutoLogout:
         """In place of an AutoLogout with the clock of the machine."""
-        self.made.append(AutoLogout(*arguments, clock=lambda: datetime.now(UTC) + self.ahead))
+        self.made.append(AutoLogout(db, logins, rules, switcher, calls, lambda: datetime.now(UTC) + self.ahead))
         return self.made[-1]
 
     async def falls(self) -> None:
@@ -108,7 +114,7 @@ async def office(directory: Path, night: Night, monkeypatch: pytest.MonkeyPatch)
     evening = (datetime.now(local_zone()) + timedelta(hours=12)).strftime("%H:%M")
     async with AsyncExitStack() as stack:
         asterisk = await stack.enter_async_context(AsteriskEmulator(sip=SipRegistrar()))
-        sections = {
+        sections: dict[str, dict[str, Any]] = {
             "asterisk": {"host": "127.0.0.1", "port": asterisk.port, "username": USERNAME, "secret": SECRET},
             "restart": {"sip": ["ami-pjsip"], "sccp": ["ami-sccp"]},
             "phone_login": {"multiple": "take_over", "logout_at": [evening]},

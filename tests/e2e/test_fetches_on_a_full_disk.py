@@ -68,7 +68,7 @@ async def test_a_full_disk_costs_log_lines_and_no_fetch_and_the_log_goes_on_by_i
         assert caplog.text.count(MISSING_FROM_NOW) == 1
         assert AGAIN.search(caplog.text) is None
         disk.clear()
-        await until(one_more, lambda _: AGAIN.search(caplog.text))
+        await until(one_more, lambda _: AGAIN.search(caplog.text) is not None)
         [missing] = map(int, AGAIN.findall(caplog.text))
         assert REFUSALS <= missing < asked
         assert await until(lambda: logged(site), lambda count: count >= asked - missing) == asked - missing

@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 SWITCH = "/phone-profiles/switch"
 OLD, NEW = "201", "305"
 REGISTERS_IN = replace(TIMING, registration=2.0, unregister=0.5)
-QUICK = {"fetch_seconds": 1, "register_seconds": 1, "retry": False, "escalate": False}
+QUICK: dict[str, Any] = {"fetch_seconds": 1, "register_seconds": 1, "retry": False, "escalate": False}
 
 
 @dataclass

@@ -183,7 +183,10 @@ async def test_a_thousand_phones_are_switched_in_one_job_and_all_of_them_confirm
 async def test_a_job_that_is_killed_goes_on_where_it_was_and_switches_no_phone_twice(tmp_path: Path, step: str) -> None:
     count = 40 if step == "half way" else 4
     async with rack(count) as phones:
-        fixed = {"tftp": {"host": "127.0.0.1", "port": free_port()}, "switch": {"fetch_seconds": FETCH_SECONDS}}
+        fixed: dict[str, dict[str, Any]] = {
+            "tftp": {"host": "127.0.0.1", "port": free_port()},
+            "switch": {"fetch_seconds": FETCH_SECONDS},
+        }
         settings = phones.settings(tmp_path, **fixed)
         child = [str(ROOT / "tests/e2e/job_child.py"), str(tmp_path), step, json.dumps(fixed), str(phones.ami)]
         child += [str(settings.phone_http.port), str(settings.phone_sip.port)]

@@ -312,10 +312,12 @@ async def test_a_login_lasts_until_the_logout(site: Site, pick_up: Pick, anna: s
     await phone.open("pdir")
     assert (phone.page.kind, phone.is_kept) == ("Input", False)
     assert list(phone.page.keys) == ["Submit", "<<", "Exit"]
+    is_kept = []
     assert (await phone.submit(user="ANNA", pin=PIN)).kind == "Text"
-    assert not phone.is_kept
+    is_kept.append(phone.is_kept)
     assert (await phone.open("pdir")).kind == "Text"
-    assert phone.is_kept
+    is_kept.append(phone.is_kept)
+    assert is_kept == [False, True]
     await phone.press("Options")
     assert phone.page.prompt == "Anna Arendt"
     await phone.choose("Logout")
@@ -424,7 +426,7 @@ async def test_the_inventory_tells_the_model_of_a_phone_that_does_not(site: Site
     await site.data("POST", "/phones", {"mac": str(phone.mac), "model": "CP-7942G"})
     for page in ("dir", "pdir"):
         url = f"{phone.services}/{page}?mac={phone.mac}"
-        assert (await phone.load(url, **{"x-CiscoIPPhoneModelName": ""})).positions["Exit"] == 3
+        assert (await phone.load(url, None, **{"x-CiscoIPPhoneModelName": ""})).positions["Exit"] == 3
 
 
 async def test_a_profile_is_chosen_on_the_phone(site: Site, pick_up: Pick, anna: str) -> None:
@@ -446,8 +448,9 @@ async def test_a_profile_is_chosen_on_the_phone(site: Site, pick_up: Pick, anna:
         select = page.items["305 <&> Groß"]
         await phone.load(select)
         assert phone.page.text == "Activating 305 <&> Groß. The phone restarts."
-        assert phone.refresh is not None
-        seconds, _, url = phone.refresh.partition("; url=")
+        refresh = phone.refresh
+        assert refresh is not None
+        seconds, _, url = refresh.partition("; url=")
         assert (seconds, phone.is_kept) == ("2", False)
         await until(lambda: phone.load(url), lambda found: "this phone has taken it" in found.text)
         assert phone.refresh is None

@@ -72,7 +72,7 @@ def test_what_is_written_is_read_again_but_for_the_apostrophes(columns: list[str
     columns = [column.translate(str.maketrans(",;\t\n\r", "     ")) for column in columns]
     table = read(write([[f"c{column}" for column in columns], *rows], ","))
     assert table.columns == tuple(f"c{column}" for column in columns)
-    read_again = [[cell.removeprefix("'") for cell in row] for row in table.rows]
+    read_again = [[str(cell).removeprefix("'") for cell in row] for row in table.rows]
     assert read_again == [[cell.removeprefix("'") for cell in row] for row in rows]
 
 

@@ -47,6 +47,12 @@ def adoption(db: Database, library: Library, turns: PhoneLocks) -> ConfigAdoptio
     return ConfigAdoption(db, library, turns, 1000)
 
 
+def sha256_on_disk(library: Library, mac: Mac) -> str:
+    snapshot = library.current(mac.config_name)
+    assert snapshot is not None
+    return snapshot.sha256
+
+
 async def versions(db: Database, mac: Mac) -> list[tuple[bytes, str]]:
     rows = await db.rows(
         "SELECT content, origin FROM config_versions JOIN contents USING (sha256) WHERE mac = ? ORDER BY number",
@@ -85,7 +91,7 @@ async def test_an_uploaded_config_is_served_and_kept_as_a_version(
     assert await versions(db, mac) == [(FIRST, "adopted"), (SECOND, "adopted")]
     served = await configs.served_to(db, mac)
     assert served is not None
-    assert (served.sha256, served.pending, served.origin) == (library.current(mac.config_name).sha256, None, "adopted")
+    assert (served.sha256, served.pending, served.origin) == (sha256_on_disk(library, mac), None, "adopted")
     assert await actions(db) == ["config.adopted", "config.adopted"]
     assert (await phones.get(db, mac)).served_sha256 == served.sha256
 
@@ -238,7 +244,7 @@ async def test_an_upload_that_is_cut_off_is_no_change_by_somebody_else(
     await adoption.look()
     served = await configs.served_to(db, mac)
     assert served is not None
-    assert (served.sha256, served.origin) == (library.current(mac.config_name).sha256, "adopted")
+    assert (served.sha256, served.origin) == (sha256_on_disk(library, mac), "adopted")
     assert configs.CHANGED_ON_DISK not in await actions(db)
 
 
@@ -320,7 +326,7 @@ async def test_a_config_that_comes_back_is_noticed_too(
         library.refresh()
         await adoption.look()
     assert await actions(db) == [configs.CHANGED_ON_DISK] * 2
-    assert (await phones.get(db, mac)).served_sha256 == library.current(mac.config_name).sha256
+    assert (await phones.get(db, mac)).served_sha256 == sha256_on_disk(library, mac)
 
 
 async def test_a_switch_is_no_change_by_somebody_else_and_ends_one(

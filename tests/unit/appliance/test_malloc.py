@@ -44,6 +44,6 @@ def test_a_c_library_without_the_setting_is_left_alone(monkeypatch: pytest.Monke
         asked.append(name)
         return object()
 
-    monkeypatch.setattr(process.ctypes, "CDLL", musl)
+    monkeypatch.setattr("ctypes.CDLL", musl)
     process.configure_malloc()
     assert asked == [None]

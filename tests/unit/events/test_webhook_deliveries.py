@@ -396,7 +396,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_accepted(
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-days", "1"]
     await asyncio.to_thread(
-        subprocess.run, [*make, "-keyout", key, "-out", certificate], check=True, capture_output=True
+        subprocess.run, [*make, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True
     )
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate, key)

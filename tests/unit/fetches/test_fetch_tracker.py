@@ -74,7 +74,7 @@ async def test_what_is_not_believed_moves_no_phone_and_proves_no_delivery(
 
 
 async def test_over_ftp_comes_an_administrator_and_no_phone(contacts: FetchTracker, db: Database, mac: Mac) -> None:
-    whole = {"name": mac.config_name, "outcome": FetchOutcome.COMPLETED, "sha256": SHA256}
+    whole: dict[str, Any] = {"name": mac.config_name, "outcome": FetchOutcome.COMPLETED, "sha256": SHA256}
     await stored(contacts, Fetch(protocol="ftp", started_at=now(), peer=("192.0.2.9", 1024), local="", **whole))
     assert await phones.last_seen(db, mac) is None
 
@@ -196,7 +196,8 @@ async def test_whatever_comes_in_whatever_batches_the_store_ends_as_if_each_had_
 ) -> None:
     monkeypatch.setattr(module, "MAX_KNOWN", 4)
     monkeypatch.setattr(module, "_AT_ONCE", 5)
-    contacts, chance, expected = FetchTracker(db), random.Random(seed), {}
+    contacts, chance = FetchTracker(db), random.Random(seed)
+    expected: dict[str, tuple[bool, str, str]] = {}
     for at in range(200):
         mac = Mac(f"AABBCCDDEE0{chance.randrange(5)}")
         name = chance.choice((mac.config_name, f"/{mac.config_name.lower()}", f"CTL{mac.device_name}.tlv"))
@@ -206,7 +207,7 @@ async def test_whatever_comes_in_whatever_batches_the_store_ends_as_if_each_had_
         ip, minute = f"192.0.2.{chance.randrange(3)}", f"2026-06-28T12:{at // 20:02}"
         contacts.note(fetch(name, outcome, ip=ip, started_at=f"{minute}:00.{at:03}Z"))
         proved = outcome is FetchOutcome.COMPLETED
-        if outcome is not FetchOutcome.REFUSED and proved >= expected.get(mac.digits, (False,))[0]:
+        if outcome is not FetchOutcome.REFUSED and proved >= expected.get(mac.digits, (False, "", ""))[0]:
             expected[mac.digits] = (proved, ip, minute)
         if chance.random() < 0.3:
             await contacts.store_pending()

@@ -2,7 +2,6 @@ import logging
 
 import pytest
 
-from cisisk.fetches import intake
 from cisisk.fetches.intake import FetchIntake
 from cisisk.provisioning.fetch import Fetch, FetchOutcome
 
@@ -50,7 +49,7 @@ def test_intake_logs_dropped_fetches_once_a_minute(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(intake.time, "monotonic", lambda: now)
+    monkeypatch.setattr("time.monotonic", lambda: now)
     queue = FetchIntake("test", 1)
     with caplog.at_level(logging.WARNING):
         for name in "abcd":

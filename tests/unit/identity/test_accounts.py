@@ -321,7 +321,11 @@ async def test_administrator_change_ends_admission(accounts: Accounts, anna: Use
     elif change == "existence":
         await users.delete(db, Actor(), anna.uuid)
     else:
-        fields = {"password": {"password": PASSWORD}, "activity": {"is_active": False}, "name": {"username": "Berta"}}
+        fields: dict[str, dict[str, Any]] = {
+            "password": {"password": PASSWORD},
+            "activity": {"is_active": False},
+            "name": {"username": "Berta"},
+        }
         await accounts.update(Actor(), anna.uuid, fields[change])
     assert not await accounts.is_still_administrator(user, password_hash)
 

@@ -1,6 +1,7 @@
 """When a job of many switches goes on, and when it stops."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -85,7 +86,7 @@ class World:
     """Phones that come to their ends at odd times, and what is seen of it."""
 
     pace: RolloutPlan
-    ends: list[str]
+    ends: Sequence[str]
     luck: random.Random
     under_way: list[int] = field(default_factory=list)
     begun: list[int] = field(default_factory=list)
@@ -138,9 +139,9 @@ class World:
                     self.start(row.number, room)
                     run.follow(row.number, str(row.number))
             elif self.under_way:
-                row = self.under_way.pop(self.luck.randrange(len(self.under_way)))
-                self.over.append(row)
-                run.deployment_ended(str(row), self.ends[row - 1])
+                number = self.under_way.pop(self.luck.randrange(len(self.under_way)))
+                self.over.append(number)
+                run.deployment_ended(str(number), self.ends[number - 1])
             else:
                 pytest.fail("the job neither goes on nor ends")
             if restarts and self.luck.random() < 0.1:

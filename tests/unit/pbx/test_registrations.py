@@ -320,7 +320,7 @@ async def test_an_asterisk_that_has_gone_is_said_so() -> None:
     async with AsteriskEmulator() as gone:
         pass
     async with connected(settings_for(gone)) as asterisk:
-        found = Registrations(asterisk, Registrar(asterisk, "sip"), "sip")
+        found = Registrations(asterisk, "sip", Calls(asterisk, Registrar(asterisk, "sip"), "sip"))
         with pytest.raises(AsteriskAway):
             await found.look([watched()])
 

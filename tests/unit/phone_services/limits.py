@@ -21,7 +21,7 @@ class Seen:
 
     @property
     def kind(self) -> str:
-        return self.root.tag.removeprefix("CiscoIPPhone")
+        return str(self.root.tag).removeprefix("CiscoIPPhone")
 
     @property
     def title(self) -> str:

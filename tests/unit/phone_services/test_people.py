@@ -1,6 +1,7 @@
 """Numbers, searches and the URLs that carry them."""
 
 import asyncio
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -21,7 +22,7 @@ from cisisk.phone_services.request import PhoneRequest
 MOMENT = "2026-06-28T12:00:00.000Z"
 
 
-def contact(**numbers: str) -> Contact:
+def contact(**numbers: Any) -> Contact:
     return Contact(uuid="1", name="Anna", created_at=MOMENT, updated_at=MOMENT, **numbers)
 
 

@@ -19,7 +19,7 @@ from cisisk.model.user import SYSTEM, Actor
 from cisisk.provisioning import archives
 from cisisk.provisioning.archives import MAX_MEMBERS, without_wrapping
 from cisisk.provisioning.library import Library
-from cisisk.provisioning.staging import STAGING
+from cisisk.provisioning.staging import STAGING, Staged
 from cisisk.provisioning.uploads import Uploads
 
 LOADS = "SIP45.9-4-2SR3-1S.loads"
@@ -108,9 +108,14 @@ def test_zip_tar_and_tar_gz_are_unpacked(uploads: Uploads, root: Path, archive: 
 def test_a_loads_file_is_served_after_what_it_names(
     uploads: Uploads, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    moved = []
+    moved: list[str] = []
     original = library._move
-    monkeypatch.setattr(library, "_move", lambda staged, path: (moved.append(path), original(staged, path)))
+
+    def recorded(staged: Staged, path: str) -> None:
+        moved.append(path)
+        original(staged, path)
+
+    monkeypatch.setattr(library, "_move", recorded)
     unpack(uploads, AS_ZIP)
     assert moved[-1] == LOADS
 

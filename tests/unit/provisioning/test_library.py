@@ -347,7 +347,7 @@ def test_a_reader_does_not_miss_the_file_while_its_twin_is_replaced(
     known = seen(library)
     open_ = library._open
 
-    def overtaken(path: str | None) -> int | None:
+    def overtaken(path: str) -> tuple[int, os.stat_result] | None:
         """Between finding the path and opening it, somebody else replaces the file."""
         monkeypatch.setattr(library, "_open", open_)
         library.replace(NAME, b"ours", known)
@@ -636,7 +636,7 @@ def test_descriptors_running_out_is_no_absence(root: Path, library: Library) -> 
     place(root, "dialplan.xml")
     library.refresh()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    held = []
+    held: list[int] = []
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors() + 2, hard))
     try:
         with suppress(OSError):

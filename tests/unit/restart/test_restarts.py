@@ -7,6 +7,7 @@ import pytest
 from cisisk.model.catalogue import Family
 from cisisk.model.errors import ConfigurationError
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice
 from cisisk.model.phone import Software
 from cisisk.model.target import InCall, NotRestarted, Target, Unreachable
 from cisisk.restart.cgi_keys import MACROS
@@ -35,7 +36,7 @@ def restarts(*methods: Method) -> Restarts:
 
 
 async def test_the_first_method_that_is_accepted_is_the_last_that_is_tried() -> None:
-    methods = Method("a", NotRestarted("no")), Method("b"), Method("c")
+    methods = Method("a", NotRestarted(Notice("no"))), Method("b"), Method("c")
     attempt = await restarts(*methods).restart(target())
     assert (attempt.outcome, attempt.method) == ("ok", "b")
     assert [len(method.tried) for method in methods] == [1, 1, 0]
@@ -43,21 +44,23 @@ async def test_the_first_method_that_is_accepted_is_the_last_that_is_tried() -> 
 
 async def test_when_none_is_accepted_every_reason_is_told_once_with_what_follows() -> None:
     attempt = await restarts(
-        Method("a", NotRestarted("busy")), Method("b", NotRestarted("locked")), Method("c", NotRestarted("busy"))
+        Method("a", NotRestarted(Notice("busy"))),
+        Method("b", NotRestarted(Notice("locked"))),
+        Method("c", NotRestarted(Notice("busy"))),
     ).restart(target())
     assert attempt.method is None
     assert attempt.outcome == "a, c: busy; b: locked. The phone takes the config at its next boot"
 
 
 async def test_a_phone_that_is_unreachable_one_way_is_not_waited_for_on_that_way_again() -> None:
-    methods = Method("a", Unreachable("silent")), Method("b"), Method("c", way="call manager")
+    methods = Method("a", Unreachable(Notice("silent"))), Method("b"), Method("c", way="call manager")
     attempt = await restarts(*methods).restart(target())
     assert attempt.method == "c"
     assert [len(method.tried) for method in methods] == [1, 0, 1]
 
 
 async def test_a_call_is_ended_by_no_other_method_either() -> None:
-    methods = Method("a", InCall("in a call")), Method("b", way="call manager")
+    methods = Method("a", InCall(Notice("in a call"))), Method("b", way="call manager")
     attempt = await restarts(*methods).restart(target())
     assert attempt.outcome == "a: in a call. The phone takes the config at its next boot"
     assert methods[1].tried == []

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -88,7 +89,7 @@ class UdpPhone(asyncio.DatagramProtocol):
 
 @asynccontextmanager
 async def udp(
-    reply: Reply, seconds: float = 1, at: str = PHONE, **settings: str
+    reply: Reply, seconds: float = 1, at: str = PHONE, **settings: Any
 ) -> AsyncIterator[tuple[UdpPhone, SipNotify]]:
     loop = asyncio.get_running_loop()
     transport, phone = await loop.create_datagram_endpoint(lambda: UdpPhone(reply), local_addr=(at, 0))
@@ -167,7 +168,7 @@ async def test_a_7960_with_a_sip_image_is_told_to_check_sync_without_a_body() ->
 
 async def test_over_udp_it_is_sent_again_until_it_is_answered_and_a_provisional_answer_slows_that_down() -> None:
     def reply(_request: SipRequest, number: int) -> list[tuple[int, dict[str, str]]]:
-        return {3: [(100, {})], 5: [(200, {})]}.get(number, [])
+        return [({3: 100, 5: 200}[number], {})] if number in {3, 5} else []
 
     async with udp(reply) as (phone, notify):
         await notify.restart(REGISTERED)
@@ -306,7 +307,7 @@ async def test_a_challenge_is_answered_with_the_configured_credentials(status: i
     ],
 )
 async def test_challenge_that_cannot_be_answered_is_refused(
-    settings: dict[str, str], asks: str, reason: NoticeCode
+    settings: dict[str, Any], asks: str, reason: NoticeCode
 ) -> None:
     async with udp(lambda *_: [(401, {"WWW-Authenticate": asks})], **settings) as (phone, notify):
         with pytest.raises(NotRestarted, check=carries(reason)):

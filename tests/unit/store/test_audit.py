@@ -35,6 +35,7 @@ from cisisk.store import (
 )
 from cisisk.store.database import Database
 from tests.unit.plans import plan
+from tests.unit.store.conftest import NewProfile, NewUser
 
 SECRET = "sentinel7331"
 PASSWORD_HASH, PIN_HASH = f"$argon2id${SECRET}password", f"$argon2id${SECRET}pin"
@@ -65,7 +66,9 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(db: Database, superadmin: User, new_user: Any, new_profile: Any, actor: Actor, mac: Mac) -> Scene:
+async def scene(
+    db: Database, superadmin: User, new_user: NewUser, new_profile: NewProfile, actor: Actor, mac: Mac
+) -> Scene:
     anna, bert = await new_user("anna", PASSWORD_HASH), await new_user("bert", PASSWORD_HASH)
     clerk = await permissions.create(db, actor, {"level": 5, "name": "clerk"})
     spare = await permissions.create(db, actor, {"level": 6, "name": "spare"})

@@ -14,6 +14,7 @@ from cisisk.model.user import Actor, User
 from cisisk.store import contacts, users
 from cisisk.store.audit import AuditEntry
 from cisisk.store.database import Database
+from tests.unit.store.conftest import NewUser
 
 NOTHING = "99999999-9999-9999-9999-999999999999"
 NewContact = Callable[..., Awaitable[PersonalContact]]
@@ -23,7 +24,7 @@ PAGE_SECONDS = 0.5
 
 
 @pytest.fixture
-async def anna(db: Database, superadmin: User, new_user: Any) -> User:
+async def anna(db: Database, superadmin: User, new_user: NewUser) -> User:
     return await new_user("anna")
 
 

@@ -55,8 +55,8 @@ async def test_a_storm_of_cancellations_loses_nothing_and_shows_nobody_a_half(ac
 
     watcher = asyncio.create_task(watch())
     transfers = [
-        asyncio.create_task(transfer(accounts, *chance.sample(range(ACCOUNTS), 2), chance.randrange(1, 50)))
-        for _ in range(300)
+        asyncio.create_task(transfer(accounts, source, target, chance.randrange(1, 50)))
+        for source, target in (chance.sample(range(ACCOUNTS), 2) for _ in range(300))
     ]
     victims = chance.sample(transfers, 200)
     await asyncio.gather(*(cancel_later(task) for task in victims))

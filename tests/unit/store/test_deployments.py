@@ -25,13 +25,14 @@ from cisisk.store import configs, database, deployments, phones, profiles, progr
 from cisisk.store.database import Database
 from cisisk.store.progress import Delivery
 from tests.unit.plans import plan
+from tests.unit.store.conftest import NewProfile
 
 FIRST, SECOND, FOREIGN = b"<first/>", b"<second/>", b"<foreign/>"
 LONG_AGO, IN_THE_FUTURE = "2000-01-01T00:00:00.000Z", "2199-01-01T00:00:00.000Z"
 
 
 @pytest.fixture
-async def profile(superadmin: User, new_profile: Any) -> Profile:
+async def profile(superadmin: User, new_profile: NewProfile) -> Profile:
     return await new_profile(superadmin, "Desk")
 
 

@@ -318,7 +318,10 @@ async def test_a_storm_of_cancellations_loses_nothing_and_shows_nobody_a_half(ac
             await accounts.write(moving(source, target, amount))
 
     watcher = asyncio.create_task(watch())
-    moves = [asyncio.create_task(move(*chance.sample(range(ACCOUNTS), 2), chance.randrange(1, 50))) for _ in range(600)]
+    moves = [
+        asyncio.create_task(move(source, target, chance.randrange(1, 50)))
+        for source, target in (chance.sample(range(ACCOUNTS), 2) for _ in range(600))
+    ]
     await asyncio.gather(*(cancel_later(task) for task in chance.sample(moves, 400)))
     outcomes = await asyncio.gather(*moves, return_exceptions=True)
     over.set()

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -18,6 +17,7 @@ from cisisk.store import audit, jobs, profiles, progress
 from cisisk.store.database import Database
 from cisisk.store.jobs import RowOutcome
 from tests.unit.plans import plan
+from tests.unit.store.conftest import NewProfile, NewUser
 
 POLICY = Policy(when="idle", on_timeout=OnTimeout.ROLLBACK)
 PACE = RolloutPlan(canary=1, wave=2, concurrency=3, min_confirmed=0.5)
@@ -25,7 +25,7 @@ CONFIG = b"<device/>"
 
 
 @pytest.fixture
-async def profile(superadmin: User, new_profile: Any) -> Profile:
+async def profile(superadmin: User, new_profile: NewProfile) -> Profile:
     return await new_profile(superadmin, "Desk")
 
 
@@ -162,7 +162,7 @@ async def test_after_a_crash_every_switch_is_found_that_was_begun(db: Database, 
 
 
 async def test_another_profile_or_a_rollback_is_not_the_jobs_own(
-    db: Database, actor: Actor, profile: Profile, new_profile: Any, superadmin: User
+    db: Database, actor: Actor, profile: Profile, new_profile: NewProfile, superadmin: User
 ) -> None:
     job = await new_job(db, actor, profile)
     await jobs.begin(db, job.uuid, [1])
@@ -213,7 +213,7 @@ async def test_a_cancelled_job_says_which_switches_have_not_begun(db: Database, 
 
 
 async def test_profiles_are_found_by_their_user_and_name(
-    db: Database, profile: Profile, new_user: Any, new_profile: Any
+    db: Database, profile: Profile, new_user: NewUser, new_profile: NewProfile
 ) -> None:
     anna = await new_user("anna")
     twice = [(await new_profile(anna, "Twice")).uuid for _ in range(2)]

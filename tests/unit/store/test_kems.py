@@ -15,8 +15,8 @@ FOUND = DiscoveredPhone(at="2026-06-28T12:00:00.000Z", revealed=DiscoveryHints()
 async def test_a_module_knows_its_phone_and_those_beside_it(db: Database, actor: Actor, mac: Mac) -> None:
     for phone in (mac, OTHER):
         await phones.create(db, actor, phone, {"model": "CP-7965G"})
-    for phone, model in ((mac, "7915"), (mac, None), (OTHER, "7916"), (None, "7914")):
-        await kems.create(db, actor, {"connected_phone": phone, "model": model})
+    for connected, model in ((mac, "7915"), (mac, None), (OTHER, "7916"), (None, "7914")):
+        await kems.create(db, actor, {"connected_phone": connected, "model": model})
     found = {kem.model: kem for kem in (await kems.page(db, Listing())).items}
     assert {model: (kem.phone_model, kem.beside) for model, kem in found.items()} == {
         "7915": ("CP-7965G", (None,)),

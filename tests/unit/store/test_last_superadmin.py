@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
@@ -11,6 +10,7 @@ from cisisk.model.listing import Listing
 from cisisk.model.user import SUPERADMIN_PERMISSION, Actor, User
 from cisisk.store import permissions, users
 from cisisk.store.database import Database
+from tests.unit.store.conftest import NewUser
 
 Way = Callable[[Database, Actor, User], Awaitable[object]]
 
@@ -59,7 +59,7 @@ async def test_the_last_one_stays(db: Database, root: User, actor: Actor, way: W
 
 @every_way
 async def test_an_inactive_one_and_one_of_level_one_are_none(
-    db: Database, root: User, actor: Actor, new_user: Any, way: Way
+    db: Database, root: User, actor: Actor, new_user: NewUser, way: Way
 ) -> None:
     inactive, almost = await new_user("inactive", is_active=False), await new_user("almost")
     await permissions.give(db, actor, inactive.uuid, SUPERADMIN_PERMISSION)
@@ -70,7 +70,7 @@ async def test_an_inactive_one_and_one_of_level_one_are_none(
 
 
 @every_way
-async def test_one_of_two_may_go(db: Database, root: User, actor: Actor, new_user: Any, way: Way) -> None:
+async def test_one_of_two_may_go(db: Database, root: User, actor: Actor, new_user: NewUser, way: Way) -> None:
     second = await new_user("second")
     await permissions.give(db, actor, second.uuid, SUPERADMIN_PERMISSION)
     await way(db, actor, root)
@@ -79,7 +79,9 @@ async def test_one_of_two_may_go(db: Database, root: User, actor: Actor, new_use
 
 
 @every_way
-async def test_of_two_who_go_at_once_one_stays(db: Database, root: User, actor: Actor, new_user: Any, way: Way) -> None:
+async def test_of_two_who_go_at_once_one_stays(
+    db: Database, root: User, actor: Actor, new_user: NewUser, way: Way
+) -> None:
     second = await new_user("second")
     await permissions.give(db, actor, second.uuid, SUPERADMIN_PERMISSION)
     outcomes = await asyncio.gather(way(db, actor, root), way(db, actor, second), return_exceptions=True)

@@ -13,6 +13,7 @@ from cisisk.store import audit, contacts, extensions, kems, permissions, phones,
 from cisisk.store.database import Database
 from cisisk.store.listing import ListSource
 from cisisk.store.phones import Sighting
+from tests.unit.store.conftest import NewProfile, NewUser
 
 SOURCES = {
     "users": users._USERS,
@@ -33,7 +34,7 @@ MODELS = ["7942", "8841", None, "7940"]
 
 
 @pytest.fixture
-async def filled(db: Database, actor: Actor, superadmin: User, new_user: Any, new_profile: Any) -> Database:
+async def filled(db: Database, actor: Actor, superadmin: User, new_user: NewUser, new_profile: NewProfile) -> Database:
     for number, (model, software) in enumerate(zip(MODELS, [*Software, None], strict=True)):
         user = await new_user(f"user{number}", first_name=f"First{3 - number}", last_name=f"Last{number % 2}")
         await permissions.create(db, actor, {"level": 9 - number, "name": f"level {number}"})
@@ -161,7 +162,7 @@ async def test_search_sort_and_page_work_together(filled: Database) -> None:
     ],
 )
 async def test_the_searched_text_is_taken_literally(
-    db: Database, superadmin: User, new_profile: Any, q: str | None, found: list[str]
+    db: Database, superadmin: User, new_profile: NewProfile, q: str | None, found: list[str]
 ) -> None:
     for name in ("100% wool", "a_b", "axb", "back\\slash", "it's"):
         await new_profile(superadmin, name)
@@ -188,7 +189,7 @@ async def test_what_contains_the_text_is_found_and_nothing_else(db: Database, na
     ("q", "found"),
     [("anna", 1), ("ARENDT", 1), ("anna@example", 1), ("+49 30", 1), ("$hash", 0), ("Europe", 0)],
 )
-async def test_users_are_searched_by_what_people_know(db: Database, new_user: Any, q: str, found: int) -> None:
+async def test_users_are_searched_by_what_people_know(db: Database, new_user: NewUser, q: str, found: int) -> None:
     await new_user("anna", phone="+49 30 1234", timezone="Europe/Berlin")
     assert (await users.page(db, Listing(q=q))).total == found
 

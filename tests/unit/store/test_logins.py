@@ -8,12 +8,13 @@ from cisisk.model.clock import after
 from cisisk.model.user import Actor, User
 from cisisk.store import logins, users
 from cisisk.store.database import Database
+from tests.unit.store.conftest import NewUser
 
 LATER, EARLIER = after(timedelta(days=30)), after(timedelta(seconds=-1))
 
 
 @pytest.fixture
-async def anna(db: Database, superadmin: User, new_user: Any) -> User:
+async def anna(db: Database, superadmin: User, new_user: NewUser) -> User:
     return await new_user("anna", "$hash")
 
 

@@ -1,5 +1,4 @@
 import sqlite3
-from typing import Any
 
 import pytest
 
@@ -9,6 +8,7 @@ from cisisk.model.revision import entity_tag
 from cisisk.model.user import SUPERADMIN_PERMISSION, Actor, User
 from cisisk.store import permissions, users
 from cisisk.store.database import Database
+from tests.unit.store.conftest import NewUser
 
 NOTHING = "99999999-9999-9999-9999-999999999999"
 
@@ -57,7 +57,7 @@ async def test_only_who_has_seen_the_current_version_changes_it(db: Database, ac
     await permissions.delete(db, actor, clerk.uuid, {entity_tag(changed)})
 
 
-async def test_a_permission_that_somebody_holds_stays(db: Database, actor: Actor, new_user: Any) -> None:
+async def test_a_permission_that_somebody_holds_stays(db: Database, actor: Actor, new_user: NewUser) -> None:
     clerk = await permissions.create(db, actor, {"level": 5, "name": "clerk"})
     anna = await new_user("anna")
     await permissions.give(db, actor, anna.uuid, clerk.uuid)
@@ -67,7 +67,7 @@ async def test_a_permission_that_somebody_holds_stays(db: Database, actor: Actor
     await permissions.delete(db, actor, clerk.uuid)
 
 
-async def test_what_is_given_replaces_what_was_held(db: Database, actor: Actor, new_user: Any) -> None:
+async def test_what_is_given_replaces_what_was_held(db: Database, actor: Actor, new_user: NewUser) -> None:
     anna = await new_user("anna")
     clerk = await permissions.create(db, actor, {"level": 5, "name": "clerk"})
     given = await permissions.give(db, actor, anna.uuid, clerk.uuid)
@@ -78,7 +78,7 @@ async def test_what_is_given_replaces_what_was_held(db: Database, actor: Actor, 
     assert (await users.get(db, anna.uuid)).is_superadmin
 
 
-async def test_one_who_holds_nothing_is_not_found(db: Database, actor: Actor, new_user: Any) -> None:
+async def test_one_who_holds_nothing_is_not_found(db: Database, actor: Actor, new_user: NewUser) -> None:
     anna = await new_user("anna")
     for user_uuid in (anna.uuid, NOTHING):
         with pytest.raises(NotFound, match="User permission not found"):
@@ -87,7 +87,7 @@ async def test_one_who_holds_nothing_is_not_found(db: Database, actor: Actor, ne
             await permissions.take(db, actor, user_uuid)
 
 
-async def test_only_who_has_seen_what_is_held_takes_it(db: Database, actor: Actor, new_user: Any) -> None:
+async def test_only_who_has_seen_what_is_held_takes_it(db: Database, actor: Actor, new_user: NewUser) -> None:
     anna = await new_user("anna")
     held = await permissions.give(db, actor, anna.uuid, SUPERADMIN_PERMISSION)
     with pytest.raises(Stale):
@@ -95,7 +95,7 @@ async def test_only_who_has_seen_what_is_held_takes_it(db: Database, actor: Acto
     await permissions.take(db, actor, anna.uuid, {entity_tag(held)})
 
 
-async def test_giving_names_what_is_not_there(db: Database, actor: Actor, new_user: Any) -> None:
+async def test_giving_names_what_is_not_there(db: Database, actor: Actor, new_user: NewUser) -> None:
     anna = await new_user("anna")
     with pytest.raises(Invalid) as refused:
         await permissions.give(db, actor, NOTHING, SUPERADMIN_PERMISSION)

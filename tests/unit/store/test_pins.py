@@ -1,5 +1,3 @@
-from typing import Any
-
 import pytest
 
 from cisisk.model.errors import NotFound, Stale
@@ -7,12 +5,13 @@ from cisisk.model.revision import entity_tag
 from cisisk.model.user import Actor, User
 from cisisk.store import pins, users
 from cisisk.store.database import Database
+from tests.unit.store.conftest import NewUser
 
 NOBODY = "99999999-9999-9999-9999-999999999999"
 
 
 @pytest.fixture
-async def anna(db: Database, superadmin: User, new_user: Any) -> User:
+async def anna(db: Database, superadmin: User, new_user: NewUser) -> User:
     return await new_user("anna")
 
 

@@ -1,5 +1,4 @@
 import sqlite3
-from typing import Any
 
 import pytest
 
@@ -13,17 +12,18 @@ from cisisk.model.user import Actor, User
 from cisisk.store import deployments, phones, profiles, progress, users
 from cisisk.store.database import Database
 from tests.unit.plans import plan
+from tests.unit.store.conftest import NewProfile, NewUser
 
 NOTHING = "99999999-9999-9999-9999-999999999999"
 ODD_BYTES = b"\xef\xbb\xbf<device>\r\n\0\xff\xfe</device>"
 
 
 @pytest.fixture
-async def anna(db: Database, superadmin: User, new_user: Any) -> User:
+async def anna(db: Database, superadmin: User, new_user: NewUser) -> User:
     return await new_user("anna")
 
 
-async def test_a_profile_is_kept_to_the_byte(db: Database, anna: User, new_profile: Any) -> None:
+async def test_a_profile_is_kept_to_the_byte(db: Database, anna: User, new_profile: NewProfile) -> None:
     made = await new_profile(
         anna,
         "Desk",
@@ -40,13 +40,13 @@ async def test_a_profile_is_kept_to_the_byte(db: Database, anna: User, new_profi
     assert (made.user_uuid, made.revision) == (anna.uuid, 1)
 
 
-async def test_a_profile_without_more_fits_everything(anna: User, new_profile: Any) -> None:
+async def test_a_profile_without_more_fits_everything(anna: User, new_profile: NewProfile) -> None:
     made = await new_profile(anna)
     assert (made.compatible_models, made.software_type, made.placeholders, made.description) == ((), None, False, None)
 
 
 async def test_an_update_changes_what_was_sent_and_nothing_else(
-    db: Database, anna: User, superadmin: User, new_profile: Any, actor: Actor
+    db: Database, anna: User, superadmin: User, new_profile: NewProfile, actor: Actor
 ) -> None:
     made = await new_profile(anna, compatible_models=["7942"], software_type=Software.SIP)
     changed = await profiles.update(db, actor, made.uuid, {"compatible_models": [], "software_type": None})
@@ -57,7 +57,9 @@ async def test_an_update_changes_what_was_sent_and_nothing_else(
     assert (await profiles.page(db, Listing(), anna.uuid)).total == 0
 
 
-async def test_an_owner_who_is_not_there_is_refused(db: Database, anna: User, new_profile: Any, actor: Actor) -> None:
+async def test_an_owner_who_is_not_there_is_refused(
+    db: Database, anna: User, new_profile: NewProfile, actor: Actor
+) -> None:
     made = await new_profile(anna)
     with pytest.raises(Invalid) as refused:
         await profiles.create(db, actor, {"user_uuid": NOTHING, "name": "n", "cnf_xml": b""})
@@ -68,7 +70,7 @@ async def test_an_owner_who_is_not_there_is_refused(db: Database, anna: User, ne
 
 
 async def test_only_who_has_seen_the_current_version_changes_it(
-    db: Database, anna: User, new_profile: Any, actor: Actor
+    db: Database, anna: User, new_profile: NewProfile, actor: Actor
 ) -> None:
     made = await new_profile(anna)
     changed = await profiles.update(db, actor, made.uuid, {"name": "b"}, {entity_tag(made)})
@@ -90,20 +92,20 @@ async def test_what_is_not_there_is_not_found(db: Database, actor: Actor) -> Non
 
 
 async def test_profiles_of_the_same_name_are_told_apart(
-    db: Database, anna: User, superadmin: User, new_profile: Any
+    db: Database, anna: User, superadmin: User, new_profile: NewProfile
 ) -> None:
     made = {(await new_profile(owner, "Desk")).uuid for owner in (anna, anna, superadmin)}
     assert {profile.uuid for profile in (await profiles.page(db, Listing())).items} == made
 
 
-async def test_a_software_that_does_not_exist_is_refused_by_the_database(anna: User, new_profile: Any) -> None:
+async def test_a_software_that_does_not_exist_is_refused_by_the_database(anna: User, new_profile: NewProfile) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         await new_profile(anna, software_type="H323")
 
 
 @pytest.mark.parametrize("what", ["profile", "user"])
 async def test_a_phone_outlives_the_profile_it_runs(
-    db: Database, anna: User, new_profile: Any, actor: Actor, mac: Mac, what: str
+    db: Database, anna: User, new_profile: NewProfile, actor: Actor, mac: Mac, what: str
 ) -> None:
     made = await new_profile(anna)
     deployment = await progress.record(db, actor, plan(mac, made, b"<served/>"), None)

@@ -1,5 +1,3 @@
-from typing import Any
-
 import pytest
 
 from cisisk.model.errors import Conflict, NotFound, Stale
@@ -8,6 +6,7 @@ from cisisk.model.revision import entity_tag
 from cisisk.model.user import Actor, User
 from cisisk.store import users
 from cisisk.store.database import Database
+from tests.unit.store.conftest import NewUser
 
 NOBODY = "99999999-9999-9999-9999-999999999999"
 
@@ -17,7 +16,7 @@ def administered(superadmin: User) -> None:
     """Nobody can be changed where nobody could administer."""
 
 
-async def test_a_new_user_is_as_told_and_knows_who_made_it(db: Database, new_user: Any, actor: Actor) -> None:
+async def test_a_new_user_is_as_told_and_knows_who_made_it(db: Database, new_user: NewUser, actor: Actor) -> None:
     made = await new_user("anna", phone="+49 30 1", location="Berlin", nationality="DE")
     assert made == await users.get(db, made.uuid)
     assert (made.first_name, made.last_name, made.username, made.email) == (
@@ -38,20 +37,20 @@ async def test_a_new_user_is_as_told_and_knows_who_made_it(db: Database, new_use
     assert not made.is_superadmin
 
 
-async def test_a_user_never_carries_the_hash(db: Database, new_user: Any) -> None:
+async def test_a_user_never_carries_the_hash(db: Database, new_user: NewUser) -> None:
     made = await new_user("anna", "$argon2id$sentinel")
     assert "sentinel" not in repr(made)
     assert "sentinel" not in repr(await users.page(db, Listing()))
 
 
 @pytest.mark.parametrize("username", ["anna", "ANNA", "Anna"])
-async def test_credentials_are_found_in_any_case_of_letters(db: Database, new_user: Any, username: str) -> None:
+async def test_credentials_are_found_in_any_case_of_letters(db: Database, new_user: NewUser, username: str) -> None:
     made = await new_user("Anna", "$hash of anna")
     assert await users.credentials(db, username) == (made, "$hash of anna")
 
 
 @pytest.mark.parametrize("username", ["", "ann", "anna ", "anna\0", "anna%", "bert"])
-async def test_credentials_of_another_name_are_none(db: Database, new_user: Any, username: str) -> None:
+async def test_credentials_of_another_name_are_none(db: Database, new_user: NewUser, username: str) -> None:
     await new_user("anna")
     assert await users.credentials(db, username) is None
 
@@ -61,7 +60,7 @@ async def test_credentials_of_another_name_are_none(db: Database, new_user: Any,
     [({"username": "ANNA"}, "username"), ({"email": "Anna@Example.ORG"}, "email")],
 )
 async def test_names_and_emails_are_unique_regardless_of_case(
-    db: Database, new_user: Any, actor: Actor, taken: dict[str, str], word: str
+    db: Database, new_user: NewUser, actor: Actor, taken: dict[str, str], word: str
 ) -> None:
     await new_user("anna")
     bert = await new_user("bert")
@@ -73,13 +72,13 @@ async def test_names_and_emails_are_unique_regardless_of_case(
     assert (await users.page(db, Listing())).total == 3
 
 
-async def test_ones_own_name_can_change_its_case(db: Database, new_user: Any, actor: Actor) -> None:
+async def test_ones_own_name_can_change_its_case(db: Database, new_user: NewUser, actor: Actor) -> None:
     anna = await new_user("anna")
     changed = await users.update(db, actor, anna.uuid, {"username": "ANNA", "email": "ANNA@example.org"})
     assert (changed.username, changed.email) == ("ANNA", "ANNA@example.org")
 
 
-async def test_an_update_changes_what_was_sent_and_nothing_else(db: Database, new_user: Any) -> None:
+async def test_an_update_changes_what_was_sent_and_nothing_else(db: Database, new_user: NewUser) -> None:
     anna = await new_user("anna", phone="1", location="Berlin")
     other = Actor(user_uuid=anna.uuid, ip="198.51.100.1")
     changed = await users.update(db, other, anna.uuid, {"location": None, "first_name": "Anne"})
@@ -89,12 +88,12 @@ async def test_an_update_changes_what_was_sent_and_nothing_else(db: Database, ne
     assert changed == await users.get(db, anna.uuid)
 
 
-async def test_an_empty_update_is_one(db: Database, new_user: Any, actor: Actor) -> None:
+async def test_an_empty_update_is_one(db: Database, new_user: NewUser, actor: Actor) -> None:
     anna = await new_user("anna")
     assert (await users.update(db, actor, anna.uuid, {})).revision == 2
 
 
-async def test_only_who_has_seen_the_current_version_changes_it(db: Database, new_user: Any, actor: Actor) -> None:
+async def test_only_who_has_seen_the_current_version_changes_it(db: Database, new_user: NewUser, actor: Actor) -> None:
     anna = await new_user("anna")
     seen = {entity_tag(anna), "another"}
     changed = await users.update(db, actor, anna.uuid, {"location": "Bonn"}, seen)
@@ -107,7 +106,7 @@ async def test_only_who_has_seen_the_current_version_changes_it(db: Database, ne
     await users.delete(db, actor, anna.uuid, {entity_tag(changed)})
 
 
-async def test_a_login_is_no_change_to_the_version(db: Database, new_user: Any, actor: Actor) -> None:
+async def test_a_login_is_no_change_to_the_version(db: Database, new_user: NewUser, actor: Actor) -> None:
     anna = await new_user("anna")
     async with db.transaction() as tx:
         await tx.rows("UPDATE users SET last_login_ip = '192.0.2.1'")
@@ -123,14 +122,14 @@ async def test_who_is_not_there_is_not_found(db: Database, actor: Actor) -> None
         await users.delete(db, actor, NOBODY)
 
 
-async def test_a_deleted_name_is_free_again(db: Database, new_user: Any, actor: Actor) -> None:
+async def test_a_deleted_name_is_free_again(db: Database, new_user: NewUser, actor: Actor) -> None:
     first = await new_user("anna")
     await users.delete(db, actor, first.uuid)
     second = await new_user("anna")
     assert second.uuid != first.uuid
 
 
-async def test_users_are_listed_by_name_whatever_its_case(db: Database, new_user: Any) -> None:
+async def test_users_are_listed_by_name_whatever_its_case(db: Database, new_user: NewUser) -> None:
     for name in ("Zoe", "bert", "Anna"):
         await new_user(name)
     assert [user.username for user in (await users.page(db, Listing())).items] == ["Anna", "bert", "root", "Zoe"]

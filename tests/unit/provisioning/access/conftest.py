@@ -67,8 +67,11 @@ class Premises:
         self.now += FRESH_SECONDS
 
 
+MakePremises = Callable[..., Premises]
+
+
 @pytest.fixture
-def premises(tmp_path: Path) -> Iterator[Callable[..., Premises]]:
+def premises(tmp_path: Path) -> Iterator[MakePremises]:
     """Makes premises."""
     made: list[Premises] = []
 

@@ -2,10 +2,10 @@
 
 import logging
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 from time import perf_counter
+from typing import NoReturn
 
 import pytest
 
@@ -15,20 +15,22 @@ from cisisk.provisioning.access import policy as module
 from cisisk.provisioning.access.alarm import AlarmKind
 from cisisk.provisioning.access.policy import ALLOWED_SECONDS, EXPECTED_SECONDS, Mode
 from cisisk.provisioning.access.sources import BRAKED_SECONDS, FREE_DEVICES, SETTLE_SECONDS, WINDOW_SECONDS
+from cisisk.provisioning.source import Content
+from tests.unit.provisioning.access.conftest import MakePremises, Premises
 
 HOME, ELSEWHERE, NEAR, FAR = "10.0.0.5", "10.0.0.77", "10.0.0.6", "10.9.0.6"
 COMMON = "Ringlist.xml"
 
 
 @pytest.fixture
-def pinned(premises: Callable):
+def pinned(premises: MakePremises) -> Premises:
     made = premises(Mode.PIN)
     (made.root / COMMON).write_text("<CiscoIPPhoneRinglist/>")
     made.library.refresh()
     return made
 
 
-def test_a_phone_is_served_where_it_was_seen_and_where_it_was_entered(pinned) -> None:
+def test_a_phone_is_served_where_it_was_seen_and_where_it_was_entered(pinned: Premises) -> None:
     mac = pinned.phone(1, seen_ip=HOME, phone_ip=NEAR)
     assert pinned.gets(HOME, mac)
     assert pinned.gets(NEAR, mac)
@@ -54,7 +56,7 @@ def test_a_phone_is_served_where_it_was_seen_and_where_it_was_entered(pinned) ->
         "sep{0}/config.xml",
     ],
 )
-def test_whatever_is_named_after_a_phone_is_that_phones(pinned, name: str) -> None:
+def test_whatever_is_named_after_a_phone_is_that_phones(pinned: Premises, name: str) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     asked = name.format(mac.digits, mac.digits.lower())
     path = pinned.root / asked.replace("\\", "/").lstrip("/")
@@ -65,13 +67,13 @@ def test_whatever_is_named_after_a_phone_is_that_phones(pinned, name: str) -> No
     assert not pinned.gets(ELSEWHERE, asked)
 
 
-def test_what_is_nobodys_is_everybodys(pinned) -> None:
+def test_what_is_nobodys_is_everybodys(pinned: Premises) -> None:
     assert pinned.gets(ELSEWHERE, COMMON)
     assert not pinned.gets(ELSEWHERE, "absent.xml")
     assert not pinned.gets(ELSEWHERE, "x" * 9000)
 
 
-def test_off_serves_and_notices_nothing(premises: Callable) -> None:
+def test_off_serves_and_notices_nothing(premises: MakePremises) -> None:
     site = premises(Mode.OFF)
     mac = site.phone(1, seen_ip=HOME)
     site.search(ELSEWHERE, 100)
@@ -81,7 +83,7 @@ def test_off_serves_and_notices_nothing(premises: Callable) -> None:
     assert site.policy.believes(mac, ELSEWHERE)
 
 
-def test_a_phone_that_nobody_knows_is_learnt_by_taking_its_file(pinned) -> None:
+def test_a_phone_that_nobody_knows_is_learnt_by_taking_its_file(pinned: Premises) -> None:
     mac = pinned.phone(1)
     assert pinned.gets(HOME, mac)
     pinned.move(mac, HOME)
@@ -89,13 +91,13 @@ def test_a_phone_that_nobody_knows_is_learnt_by_taking_its_file(pinned) -> None:
     assert not pinned.gets(ELSEWHERE, mac)
 
 
-def test_asking_alone_takes_nothing_from_the_phone_that_comes_later(pinned) -> None:
+def test_asking_alone_takes_nothing_from_the_phone_that_comes_later(pinned: Premises) -> None:
     mac = pinned.phone(1)
     assert pinned.gets("10.66.6.6", f"CTLSEP{mac.digits}.tlv") is False
     assert pinned.gets(HOME, mac)
 
 
-def test_an_address_learns_one_phone_only(pinned) -> None:
+def test_an_address_learns_one_phone_only(pinned: Premises) -> None:
     first, second = pinned.phone(1), pinned.phone(2)
     assert pinned.gets(HOME, first)
     assert not pinned.gets(HOME, second)
@@ -104,12 +106,12 @@ def test_an_address_learns_one_phone_only(pinned) -> None:
     assert not pinned.gets(HOME, second)
 
 
-def test_the_address_of_a_known_phone_learns_no_other(pinned) -> None:
+def test_the_address_of_a_known_phone_learns_no_other(pinned: Premises) -> None:
     pinned.phone(1, seen_ip=HOME)
     assert not pinned.gets(HOME, pinned.phone(2))
 
 
-def test_after_a_while_an_address_may_be_a_new_phones(pinned) -> None:
+def test_after_a_while_an_address_may_be_a_new_phones(pinned: Premises) -> None:
     assert not pinned.gets(HOME, "SEP001122099999.cnf.xml")
     mac = pinned.phone(1)
     assert not pinned.gets(HOME, mac)
@@ -117,7 +119,7 @@ def test_after_a_while_an_address_may_be_a_new_phones(pinned) -> None:
     assert pinned.gets(HOME, mac)
 
 
-def test_on_the_same_segment_arp_tells_who_it_is(pinned) -> None:
+def test_on_the_same_segment_arp_tells_who_it_is(pinned: Premises) -> None:
     moved, new = pinned.phone(1, seen_ip=HOME), pinned.phone(2)
     pinned.neighbour(ELSEWHERE, str(moved))
     assert pinned.gets(ELSEWHERE, moved)
@@ -127,7 +129,7 @@ def test_on_the_same_segment_arp_tells_who_it_is(pinned) -> None:
     assert pinned.gets(FAR, new)
 
 
-def test_a_restarted_phone_may_come_back_with_another_address_of_its_subnet(pinned) -> None:
+def test_a_restarted_phone_may_come_back_with_another_address_of_its_subnet(pinned: Premises) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     pinned.policy.expect(mac)
     assert not pinned.gets(FAR, mac)
@@ -136,7 +138,7 @@ def test_a_restarted_phone_may_come_back_with_another_address_of_its_subnet(pinn
     assert not pinned.gets(NEAR, mac)
 
 
-def test_whoever_waits_for_a_switch_by_asking_gets_nothing(pinned) -> None:
+def test_whoever_waits_for_a_switch_by_asking_gets_nothing(pinned: Premises) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     for _ in range(30):
         assert not pinned.gets(NEAR, mac)
@@ -149,7 +151,7 @@ def test_whoever_waits_for_a_switch_by_asking_gets_nothing(pinned) -> None:
 
 
 @pytest.mark.parametrize("owned", [True, False])
-def test_an_expected_phone_is_no_other_phone(pinned, owned: bool) -> None:
+def test_an_expected_phone_is_no_other_phone(pinned: Premises, owned: bool) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     pinned.policy.expect(mac)
     if owned:
@@ -159,7 +161,7 @@ def test_an_expected_phone_is_no_other_phone(pinned, owned: bool) -> None:
     assert not pinned.gets(NEAR, mac)
 
 
-def test_an_expected_phone_may_have_an_ipv6_address(pinned) -> None:
+def test_an_expected_phone_may_have_an_ipv6_address(pinned: Premises) -> None:
     mac = pinned.phone(1, seen_ip="2001:db8::5")
     pinned.policy.expect(mac)
     assert pinned.gets("2001:db8::1:6", mac)
@@ -168,7 +170,7 @@ def test_an_expected_phone_may_have_an_ipv6_address(pinned) -> None:
     assert not pinned.gets("no address", mac)
 
 
-def test_an_allowed_fetch_comes_from_anywhere_until_the_phone_has_taken_a_file(pinned) -> None:
+def test_an_allowed_fetch_comes_from_anywhere_until_the_phone_has_taken_a_file(pinned: Premises) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     pinned.search(FAR, FREE_DEVICES + 1)
     pinned.policy.allow_next(mac)
@@ -181,7 +183,7 @@ def test_an_allowed_fetch_comes_from_anywhere_until_the_phone_has_taken_a_file(p
     assert not pinned.gets(HOME, mac)
 
 
-def test_an_allowed_fetch_does_not_wait_for_ever(pinned) -> None:
+def test_an_allowed_fetch_does_not_wait_for_ever(pinned: Premises) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     pinned.policy.allow_next(mac)
     pinned.now += ALLOWED_SECONDS
@@ -190,7 +192,7 @@ def test_an_allowed_fetch_does_not_wait_for_ever(pinned) -> None:
     assert not pinned.policy._allowed
 
 
-def test_whoever_searches_gets_nothing_at_all_for_a_while(pinned) -> None:
+def test_whoever_searches_gets_nothing_at_all_for_a_while(pinned: Premises) -> None:
     pinned.search(FAR, FREE_DEVICES)
     assert pinned.gets(FAR, COMMON)
     pinned.search(FAR, 1, first=0xE0000)
@@ -205,7 +207,7 @@ def test_whoever_searches_gets_nothing_at_all_for_a_while(pinned) -> None:
     assert pinned.gets(FAR, new)
 
 
-def test_searching_in_a_known_phones_name_takes_nothing_from_it(pinned) -> None:
+def test_searching_in_a_known_phones_name_takes_nothing_from_it(pinned: Premises) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     pinned.search(HOME, 1000)
     assert pinned.gets(HOME, mac)
@@ -214,7 +216,7 @@ def test_searching_in_a_known_phones_name_takes_nothing_from_it(pinned) -> None:
 
 
 @pytest.mark.parametrize("name", ["ConfigFileCacheList.txt", "/spdefault.CNF.xml", "SEP00112200DEC0.cnf.xml"])
-def test_one_decoy_is_enough(premises: Callable, name: str) -> None:
+def test_one_decoy_is_enough(premises: MakePremises, name: str) -> None:
     site = premises(Mode.PIN, decoys=(Mac("00112200DEC0"),))
     (site.root / name.strip("/").lower()).write_text("not for you")
     site.library.refresh()
@@ -225,7 +227,7 @@ def test_one_decoy_is_enough(premises: Callable, name: str) -> None:
     assert (alarm.kind, alarm.host) == (AlarmKind.DECOY, FAR)
 
 
-def test_observe_refuses_nothing_and_names_what_pin_would_have_refused(premises: Callable) -> None:
+def test_observe_refuses_nothing_and_names_what_pin_would_have_refused(premises: MakePremises) -> None:
     site = premises(Mode.OBSERVE)
     phones = [site.phone(number, seen_ip=f"10.0.1.{number}") for number in range(1, 21)]
     new = site.phone(99)
@@ -241,7 +243,7 @@ def test_observe_refuses_nothing_and_names_what_pin_would_have_refused(premises:
     assert list(site.policy.alarms) == [alarm]
 
 
-def test_what_a_searcher_takes_does_not_tell_where_a_phone_is(premises: Callable) -> None:
+def test_what_a_searcher_takes_does_not_tell_where_a_phone_is(premises: MakePremises) -> None:
     site = premises(Mode.OBSERVE)
     mac, new = site.phone(1, seen_ip=HOME), site.phone(2)
     assert site.policy.believes(mac, FAR)
@@ -252,7 +254,7 @@ def test_what_a_searcher_takes_does_not_tell_where_a_phone_is(premises: Callable
     assert site.policy.believes(mac, NEAR)
 
 
-def test_what_pin_refuses_does_not_tell_where_a_phone_is(pinned) -> None:
+def test_what_pin_refuses_does_not_tell_where_a_phone_is(pinned: Premises) -> None:
     mac = pinned.phone(1, phone_ip=HOME)
     assert not pinned.policy.believes(mac, NEAR)
     pinned.policy.expect(mac)
@@ -263,13 +265,15 @@ def test_what_pin_refuses_does_not_tell_where_a_phone_is(pinned) -> None:
     assert pinned.policy.believes(other, NEAR)
 
 
-def test_absent_denied_and_blocked_ask_the_library_for_the_same(pinned, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_absent_denied_and_blocked_ask_the_library_for_the_same(
+    pinned: Premises, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known, absent = pinned.phone(1, seen_ip=HOME), Mac("0011220FFFFF")
     pinned.move(absent, NEAR)
     looked_at: list[str] = []
     original = pinned.library.open
 
-    def look(name: str):
+    def look(name: str) -> Content:
         looked_at.append(name)
         return original(name)
 
@@ -286,7 +290,7 @@ def test_absent_denied_and_blocked_ask_the_library_for_the_same(pinned, monkeypa
     assert len(looked_at[0]) == len(known.config_name)
 
 
-def test_absent_denied_and_blocked_take_the_same_time(pinned) -> None:
+def test_absent_denied_and_blocked_take_the_same_time(pinned: Premises) -> None:
     known = [pinned.phone(number, seen_ip=HOME).config_name for number in range(1, 101)]
     absent = [f"SEP0011220{number:05X}.cnf.xml" for number in range(0xF0000, 0xF0064)]
     pinned.search("10.66.6.6", FREE_DEVICES + 1)
@@ -306,10 +310,10 @@ def test_absent_denied_and_blocked_take_the_same_time(pinned) -> None:
     assert max(middles.values()) - min(middles.values()) < 20e-6
 
 
-def test_a_failing_disk_is_not_hidden(pinned, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_disk_is_not_hidden(pinned: Premises, monkeypatch: pytest.MonkeyPatch) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
 
-    def refuse(name: str):
+    def refuse(name: str) -> NoReturn:
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(pinned.library, "open", refuse)
@@ -317,20 +321,20 @@ def test_a_failing_disk_is_not_hidden(pinned, monkeypatch: pytest.MonkeyPatch) -
         pinned.policy.open(mac.config_name, HOME)
 
 
-def test_only_names_of_a_length_that_files_have_are_remembered(pinned) -> None:
+def test_only_names_of_a_length_that_files_have_are_remembered(pinned: Premises) -> None:
     before = module._device.cache_info().currsize
     assert not pinned.gets(HOME, "SEP" + "A" * 100_000)
     assert module._device.cache_info().currsize == before
 
 
-def test_a_refusal_logs_nothing_by_itself(pinned, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refusal_logs_nothing_by_itself(pinned: Premises, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     pinned.search(FAR, 50)
     assert caplog.text == ""
 
 
 @pytest.mark.parametrize("mode", [Mode.PIN, Mode.OBSERVE])
-def test_all_threads_may_ask_at_once(premises: Callable, mode: Mode) -> None:
+def test_all_threads_may_ask_at_once(premises: MakePremises, mode: Mode) -> None:
     site = premises(mode)
     phones = [site.phone(number, seen_ip=f"10.0.0.{number}") for number in range(1, 51)]
     done = threading.Event()

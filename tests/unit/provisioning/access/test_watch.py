@@ -1,7 +1,6 @@
 """What the policy gets from the store, and what it leaves there."""
 
 import logging
-from collections.abc import Callable
 
 import pytest
 
@@ -9,19 +8,19 @@ from cisisk.model.errors import NotFound, StorageFailed
 from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.user import SYSTEM, Actor
-from cisisk.provisioning.access import watch as module
 from cisisk.provisioning.access.policy import Mode
 from cisisk.provisioning.access.sources import FREE_DEVICES, SETTLE_SECONDS
 from cisisk.provisioning.access.watch import AccessWatch
 from cisisk.store import audit, phones
 from cisisk.store.database import Database
 from cisisk.store.phones import PhoneAddress, Sighting
+from tests.unit.provisioning.access.conftest import MakePremises, Premises
 
 HOME, ENTERED, ELSEWHERE = "10.0.0.5", "10.0.0.50", "10.0.0.77"
 
 
 @pytest.fixture
-def site(premises: Callable):
+def site(premises: MakePremises) -> Premises:
     return premises(Mode.PIN)
 
 
@@ -45,7 +44,7 @@ async def test_the_store_knows_entered_and_proved_addresses(db: Database) -> Non
     ]
 
 
-async def test_the_policy_follows_the_store(site, db: Database) -> None:
+async def test_the_policy_follows_the_store(site: Premises, db: Database) -> None:
     watch = AccessWatch(db, site.policy)
     mac = site.phone(1)
     await phones.note_sightings(db, [sighting(mac, HOME)])
@@ -57,7 +56,7 @@ async def test_the_policy_follows_the_store(site, db: Database) -> None:
     assert site.gets(ELSEWHERE, mac)
 
 
-async def test_a_permission_is_written_down_and_ends_when_it_was_used(site, db: Database) -> None:
+async def test_a_permission_is_written_down_and_ends_when_it_was_used(site: Premises, db: Database) -> None:
     watch = AccessWatch(db, site.policy)
     mac = site.phone(1, seen_ip=HOME)
     await phones.create(db, SYSTEM, mac, {})
@@ -72,14 +71,14 @@ async def test_a_permission_is_written_down_and_ends_when_it_was_used(site, db: 
     assert not site.gets("10.1.1.1", mac)
 
 
-async def test_nobody_is_allowed_what_is_not_written_down(site, db: Database) -> None:
+async def test_nobody_is_allowed_what_is_not_written_down(site: Premises, db: Database) -> None:
     mac = site.phone(1, seen_ip=HOME)
     with pytest.raises(NotFound):
         await AccessWatch(db, site.policy).allow_next(SYSTEM, mac)
     assert not site.gets(ELSEWHERE, mac)
 
 
-async def test_an_alarm_is_one_line_and_one_row(site, db: Database, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_alarm_is_one_line_and_one_row(site: Premises, db: Database, caplog: pytest.LogCaptureFixture) -> None:
     watch = AccessWatch(db, site.policy)
     mac = site.phone(1, seen_ip=HOME)
     assert not site.gets(ELSEWHERE, mac)
@@ -100,7 +99,7 @@ async def test_an_alarm_is_one_line_and_one_row(site, db: Database, caplog: pyte
 
 
 async def test_an_alarm_that_cannot_be_stored_is_told_all_the_same(
-    site, db: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    site: Premises, db: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise StorageFailed("The change could not be stored: disk full")
@@ -115,7 +114,7 @@ async def test_an_alarm_that_cannot_be_stored_is_told_all_the_same(
 
 
 async def test_a_store_that_does_not_answer_takes_nothing_away(
-    site, db: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    site: Premises, db: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Enough(Exception):
         pass
@@ -130,7 +129,7 @@ async def test_a_store_that_does_not_answer_takes_nothing_away(
         raise StorageFailed("The database cannot be read: disk I/O error")
 
     mac = site.phone(1, seen_ip=HOME)
-    monkeypatch.setattr(module.asyncio, "sleep", wait)
+    monkeypatch.setattr("asyncio.sleep", wait)
     monkeypatch.setattr(phones, "whereabouts", refuse)
     with pytest.raises(Enough):
         await AccessWatch(db, site.policy).run()
@@ -138,7 +137,9 @@ async def test_a_store_that_does_not_answer_takes_nothing_away(
     assert [message.partition(" error=")[0] for message in caplog.messages] == ["phone addresses not refreshed"] * 2
 
 
-async def test_an_unchanged_store_is_not_read_again(site, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unchanged_store_is_not_read_again(
+    site: Premises, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     watch = AccessWatch(db, site.policy)
     told: list[int] = []
     monkeypatch.setattr(site.policy, "know", lambda known: told.append(len(known)))
