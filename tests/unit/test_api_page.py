@@ -11,7 +11,7 @@ from aiohttp import web
 from cisisk.api.middleware import STATUS
 from cisisk.api.openapi import document
 from cisisk.api.routes import ROUTES
-from cisisk.model.sep_config import FindingCode
+from cisisk.model.codes.config import FindingCode
 from cisisk.model.webhook import signature
 from cisisk.phone_services import links
 

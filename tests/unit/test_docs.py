@@ -22,10 +22,10 @@ from cisisk.cli import COMMANDS
 from cisisk.config import Settings
 from cisisk.model.codes.asterisk import AsteriskProblem
 from cisisk.model.codes.boot import BootFindingCode
+from cisisk.model.codes.kem import KemFindingCode
 from cisisk.model.codes.phone_screen import ScreenProblem
 from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.deployment import DeploymentState, OnTimeout, Policy, StepName
-from cisisk.model.kem import KemFindingCode
 from cisisk.model.phone_login import EndReason, Multiple, ReturnedTo
 from cisisk.model.placeholders import NAMES as PLACEHOLDERS
 from cisisk.model.switch_job import JobState, RolloutPlan, RowState

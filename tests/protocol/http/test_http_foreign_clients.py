@@ -99,7 +99,7 @@ async def test_a_newer_phone_boots_over_http_and_asks_over_tftp_for_what_is_abse
     )
     try:
         boot = await phone.boot()
-        fetches = [await asyncio.to_thread(served.fetch) for _ in boot.asked]
+        fetches = [await asyncio.to_thread(served.fetch) for _ in boot.attempts]
     finally:
         await asyncio.to_thread(tftp.stop, 0)
     assert (boot.outcome, phone.config) == (BootOutcome.CONFIGURED, config)
