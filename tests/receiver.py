@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-SECONDS = 10.0
+from tests.patience import PATIENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Receiver:
 
     async def until(self, count: int) -> list[Received]:
         """Wait for so many requests in all."""
-        async with asyncio.timeout(SECONDS), self._news:
+        async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(lambda: len(self.received) >= count)
         return self.received
 

@@ -27,6 +27,7 @@ from tests.api.client import CONFIG, PASSWORD, Answer, Site
 from tests.api.client import UNKNOWN as UNKNOWN_UUID
 from tests.api.client import user as body_of_user
 from tests.api.conftest import SiteWith
+from tests.patience import PATIENCE
 
 PAGE = (Path(__file__).parents[2] / "docs" / "administration" / "hot-desk.md").read_text("utf-8")
 PATH = "/emservice/EMServiceServlet"
@@ -249,7 +250,7 @@ async def test_where_a_user_may_take_over_an_application_confirms_it_by_asking(s
         one, other, name = await new_phone(site), await new_phone(site), await new_person(site, "Desk")
         assert await ask(site, login(one, name)) == SUCCESS
         assert await ask(site, login(other, name)) == SUCCESS
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while await user_of(site, one) != "nobody":
                 continue
         assert await user_of(site, other) == name

@@ -21,8 +21,8 @@ from cisisk.identity.tokens import Claims, KeyRing
 from tests.api.client import MAC, SWITCH, UNKNOWN, Client, Site, check_error
 from tests.api.client import site as opened
 from tests.api.conftest import SiteWith
+from tests.patience import PATIENCE
 
-SECONDS = 10.0
 FIRST = ["recorded", "written", "restart_refused"]
 """What happens to a switch of a phone that was never seen."""
 
@@ -50,7 +50,7 @@ class Stream:
     async def next(self) -> Event | None:
         """The next event; None at the end of the stream. Comments are put aside."""
         fields: dict[str, str] = {}
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while line := (await self._response.content.readline()).decode():
                 name, colon, value = line.rstrip("\n").partition(": ")
                 if name.startswith(":") or not name:
@@ -76,7 +76,7 @@ class Stream:
 
     async def commented(self, count: int = 1) -> None:
         """Wait for so many comments in all; no event comes before."""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while len(self.comments) < count:
                 line = (await self._response.content.readline()).decode()
                 assert line[:1] in (":", "\n"), line
@@ -157,7 +157,7 @@ async def test_a_client_that_comes_again_and_again_misses_nothing(site: Site) ->
             async with streaming(site.admin, Last_Event_ID=str(seen[-1] if seen else 0)) as stream:
                 seen.extend(event.id for event in await stream.take(min(5, 36 - len(seen))))
 
-    async with asyncio.timeout(SECONDS * 3):
+    async with asyncio.timeout(PATIENCE * 3):
         await asyncio.gather(follow(), *(switched(site, site.mac()) for _ in range(12)))
     assert seen == list(range(1, 37))
 
@@ -266,7 +266,7 @@ async def test_a_client_that_takes_nothing_is_given_up(site: Site, monkeypatch: 
 
 async def _free_again(site: Site) -> None:
     """Wait until another stream is let in."""
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while True:
             with contextlib.suppress(AssertionError):
                 async with streaming(site.admin):
@@ -294,7 +294,7 @@ async def test_streams_end_at_once_when_the_appliance_stops(site_with: SiteWith)
             waiting = asyncio.create_task(
                 client.post(f"{SWITCH}?wait=60", {"profile_uuid": await _profile(site), "mac": site.mac()})
             )
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(PATIENCE):
                 while len((await site.admin.get("/deployments?state=waiting")).data) < 2:  # noqa: ASYNC110 -- a client
                     await asyncio.sleep(0.01)
             stopped_at = time.monotonic()
@@ -331,7 +331,7 @@ async def test_curl_reads_the_stream(site: Site) -> None:
     )
     assert curl.stdout is not None
     text = ""
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while "event: restart_refused" not in text:
             text += (await curl.stdout.readline()).decode()
         await fetched(site)

@@ -12,8 +12,8 @@ from cisisk.simulator import tftp_client
 from cisisk.simulator.tftp_download import FileAbsent
 from tests.api.client import CONFIG, MAC, SWITCH, TIME, Client, Site, check_error
 from tests.api.conftest import SiteWith
+from tests.patience import PATIENCE
 
-SECONDS = 10.0
 FETCH = {
     *("number", "started_at", "protocol", "peer", "port", "local", "name", "mac", "outcome", "sha256", "size"),
     *("acknowledged", "blocks", "retransmits", "duration", "options"),
@@ -35,7 +35,7 @@ async def ask(site: Site, *names: str, address: str = "127.0.0.1") -> list[bytes
             got.append(await tftp_client.fetch(name, server=site.running.tftp_address, local=(address, 0)))
         except FileAbsent:
             got.append(None)
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while await count(site) < before + len(names):  # noqa: ASYNC110 -- it is behind the API
             await asyncio.sleep(0.01)
     return got
@@ -136,7 +136,7 @@ async def test_a_boot_is_told_as_a_story(site: Site) -> None:
 
 async def discovered(site: Site) -> dict[str, Any]:
     """The phone once it is there."""
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while (answer := await site.admin.get(f"/phones/{MAC}")).status == 404:  # noqa: ASYNC110 -- as above
             await asyncio.sleep(0.01)
     return dict(answer.data)

@@ -16,6 +16,7 @@ from cisisk.appliance import appliance
 from cisisk.provisioning import uploads
 from cisisk.provisioning.staging import STAGING
 from tests.api.client import CONFIG, Answer, Site, check_error, check_metadata
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -242,7 +243,7 @@ async def test_an_upload_of_which_nothing_more_comes_is_given_up(site: Site, mon
     reader, writer = await asyncio.open_connection(host, int(port))
     head = f"PUT /api/v1/files/slow.raw HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {site.admin.token}\r\n"
     writer.write(f"{head}Content-Length: 1000\r\n\r\nhalf".encode())
-    assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 422 ")
+    assert (await asyncio.wait_for(reader.readline(), PATIENCE)).startswith(b"HTTP/1.1 422 ")
     assert residue(site) == []
     writer.close()
     check_error(await site.admin.get("/files/slow.raw"), 404)
@@ -254,7 +255,7 @@ def overwrite(path: Path, content: bytes) -> None:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - what is on the disk sends no event
             await asyncio.sleep(0.005)
 
@@ -319,7 +320,7 @@ async def test_a_config_that_somebody_changes_on_the_disk_is_kept_and_shown(site
     async def phone() -> Any:
         return (await site.admin.get(f"/phones/{mac}")).data
 
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE):
         while (await phone())["drifted_at"] is None:  # noqa: ASYNC110 - the answer of an API
             await asyncio.sleep(0.05)
     assert (await phone())["served_sha256"] == hashlib.sha256(foreign).hexdigest()

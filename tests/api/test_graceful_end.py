@@ -11,6 +11,7 @@ import pytest
 from cisisk.appliance import appliance
 from cisisk.config import Settings
 from tests.api.client import CONFIG, MAC, SWITCH, Client, settings_for
+from tests.patience import PATIENCE
 
 
 class SilentPhone:
@@ -58,10 +59,10 @@ async def test_a_switch_that_waits_for_a_silent_phone_is_answered_when_the_appli
             profile = await admin.new_profile(owner)
             await admin.post("/phones", {"mac": MAC, "phone_ip": "127.0.0.1"})
             asked = asyncio.create_task(admin.post(SWITCH, {"profile_uuid": profile, "mac": MAC}))
-            await asyncio.wait_for(silent_phone.called.wait(), 10)
+            await asyncio.wait_for(silent_phone.called.wait(), PATIENCE)
             stopped_at = time.monotonic()
         assert time.monotonic() - stopped_at < 6
-        answer = await asyncio.wait_for(asked, 1)
+        answer = await asyncio.wait_for(asked, PATIENCE)
     assert answer.status == 200
     assert "Cisisk was stopped before the phone accepted a restart" in answer.data["restart"]
     # The next start finds the switch done and nothing to be mended.

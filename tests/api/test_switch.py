@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.client import CONFIG, SWITCH, UNKNOWN, Answer, Site, check_error, check_metadata
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -180,7 +181,7 @@ async def begun_and_waited_for(site: Site, mac: str, policy: dict[str, Any]) -> 
     before = len((await site.admin.get(f"/deployments?mac={mac}")).data)
     body = {"profile_uuid": profile, "mac": mac, "policy": policy}
     waiting = asyncio.create_task(site.admin.post(f"{SWITCH}?wait=30", body))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while len((await site.admin.get(f"/deployments?mac={mac}")).data) == before:  # noqa: ASYNC110 -- behind the API
             await asyncio.sleep(0.01)
     return waiting

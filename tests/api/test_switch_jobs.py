@@ -13,9 +13,9 @@ import pytest
 
 from cisisk.model.switch_job import MAX_ROWS
 from tests.api.client import CONFIG, UNKNOWN, Answer, Site, check_error, check_metadata
+from tests.patience import PATIENCE
 
 JOBS = "/switch-jobs"
-SECONDS = 15.0
 IMPATIENT = {"fetch_seconds": 1, "retry": False, "escalate": False}
 """The phone that does not come at once has failed."""
 addresses = (f"{high}.{low}" for high, low in itertools.product(range(256), range(1, 255)))
@@ -45,7 +45,7 @@ async def job(site: Site, uuid: str) -> Any:
 
 
 async def reaches(site: Site, uuid: str, is_there: Callable[[Any], bool]) -> Any:
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while not is_there(found := await job(site, uuid)):  # noqa: ASYNC110 -- what is looked at is behind the API
             await asyncio.sleep(0.02)
         return found

@@ -12,9 +12,9 @@ from cisisk.model.webhook import key_of
 from tests.api.client import MAC, SWITCH, TIME, UNKNOWN, Site, check_error
 from tests.api.client import site as opened
 from tests.api.conftest import SiteWith
+from tests.patience import PATIENCE
 from tests.receiver import Receiver
 
-SECONDS = 10.0
 OWN_SECRET = "whsec_" + base64.b64encode(b"s3ntinel-secret-of-the-receiver!").decode()
 FIELDS = {"uuid", "url", "description", "steps", "is_active", "created_at", "updated_at"}
 
@@ -37,7 +37,7 @@ async def switched(site: Site, mac: str = MAC) -> str:
 
 async def until(site: Site, uuid: str, is_so: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
     """The deliveries of a webhook, once they are so; the oldest first."""
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while True:
             found = (await site.admin.get(f"/webhooks/{uuid}/deliveries")).data[::-1]
             if is_so(found):
@@ -185,7 +185,7 @@ async def test_everything_that_is_done_leaves_a_row_without_secrets(
     await site.admin.put(path, {"secret": None, "steps": ["recorded"]})
     await switched(site)
     await until(site, webhook["uuid"], lambda found: [each["state"] for each in found] == ["given_up"])
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while (await site.admin.get(path)).data["is_active"]:  # noqa: ASYNC110 -- a client
             await asyncio.sleep(0.02)
     await site.admin.put(path, {"is_active": True})

@@ -21,11 +21,10 @@ from cisisk.simulator.models import PhoneModel, find_model
 from cisisk.simulator.phone import SimulatedPhone
 from cisisk.simulator.tftp_client import TftpRetry
 from cisisk.simulator.timing import Timing
+from tests.patience import PATIENCE
 from tests.quick_start import need_not_survive, put_empty_store
 
 PASSWORD = "correct horse"
-SECONDS = 30.0
-"""For anything to happen; on an idle machine everything takes milliseconds."""
 TIMING = Timing(tftp=TftpRetry(interval=0.5, retries=6), offline=0.05, boot_pause=0.1)
 
 
@@ -160,7 +159,7 @@ class Site:
 
 async def until(look: Callable[[], Any], is_there: Callable[[Any], bool]) -> Any:
     """What ``look`` finds, once it is what is waited for."""
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while not is_there(found := await look()):  # noqa: ASYNC110 -- what is looked at is behind the API
             await asyncio.sleep(0.01)
         return found

@@ -13,7 +13,8 @@ import pytest
 from cisisk.mobility.deploy import CUT_OFF_BEFORE_RESTART, CUT_OFF_BEFORE_WRITING
 from cisisk.provisioning.staging import STAGING
 from tests.e2e.crash_child import STEPS
-from tests.e2e.premises import SECONDS, opened, settings_for
+from tests.e2e.premises import opened, settings_for
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 NEW_IS_SERVED = {"after the rename", "before the commit", "after the commit", "during the restart", "after the restart"}
@@ -58,7 +59,7 @@ async def test_a_switch_that_is_killed_leaves_one_whole_config_and_a_true_record
         assert list((site.root / STAGING).iterdir()) == []
         async with site.phone() as phone:
             assert str(phone.mac) == phone_record["mac"]
-            await phone.wait_for_boot(1, SECONDS)
+            await phone.wait_for_boot(1, PATIENCE)
             assert phone.config == expected
             again = await site.switch(profiles["new"]["uuid"], phone.mac)
             assert again["profile"] == "new"

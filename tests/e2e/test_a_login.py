@@ -15,7 +15,8 @@ from cisisk.mobility.phone_logins import PhoneLogins
 from cisisk.model.phone_login import LoggedInElsewhere, LoginWay, PhoneLogin
 from cisisk.model.user import SYSTEM
 from cisisk.simulator.phone import SimulatedPhone
-from tests.e2e.premises import SECONDS, Site, free_port, opened, settings_for, until
+from tests.e2e.premises import Site, free_port, opened, settings_for, until
+from tests.patience import PATIENCE
 
 EMERGENCY = "<emergency>{{emergency_location}} {{emergency_caller_id}}</emergency></device>"
 
@@ -38,14 +39,14 @@ class Day:
 
     async def home(self, phone: SimulatedPhone, label: str) -> None:
         """The phone is there with a config of its own."""
-        await phone.wait_for_boot(1, SECONDS)
+        await phone.wait_for_boot(1, PATIENCE)
         switched = await self.site.switch(await self.site.profile(label), phone.mac)
         phone.restart("plugged in")
-        await phone.wait_for_config(switched["sha256"], SECONDS)
+        await phone.wait_for_config(switched["sha256"], PATIENCE)
 
     async def log_in(self, user_uuid: str, phone: SimulatedPhone, **more: Any) -> PhoneLogin:
         login = await self.logins.log_in(SYSTEM, user_uuid, phone.mac, None, how=LoginWay.PHONE, **more)
-        await phone.wait_for_config((await self.site.deployment(login.deployment or ""))["sha256"], SECONDS)
+        await phone.wait_for_config((await self.site.deployment(login.deployment or ""))["sha256"], PATIENCE)
         return login
 
     async def ended(self, login: PhoneLogin) -> Any:
@@ -77,7 +78,7 @@ def settings(directory: Path, **sections: Any) -> Settings:
 
 
 async def is_back(phone: SimulatedPhone, content: str) -> None:
-    await phone.wait_for_config(hashlib.sha256(content.encode()).hexdigest(), SECONDS)
+    await phone.wait_for_config(hashlib.sha256(content.encode()).hexdigest(), PATIENCE)
 
 
 async def test_a_login_ends_with_the_phone_as_it_was_and_its_emergency_calls_stay_its_own(
@@ -117,7 +118,7 @@ async def test_a_profile_that_is_changed_and_served_again_keeps_its_user_on_the_
         switched = await here.site.switch(login.profile_uuid, phone.mac)
         await is_back(phone, changed)
         back = await here.site.data("POST", f"/deployments/{switched['deployment']}/rollback")
-        await phone.wait_for_config((await here.site.deployment(back["uuid"]))["sha256"], SECONDS)
+        await phone.wait_for_config((await here.site.deployment(back["uuid"]))["sha256"], PATIENCE)
         (shown,) = await here.site.data("GET", "/phone-logins")
         assert (shown["uuid"], shown["state"], shown["reason"]) == (login.uuid, "open", None)
         await here.site.data("POST", f"/phone-logins/{phone.mac}/logout")

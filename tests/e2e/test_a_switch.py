@@ -11,24 +11,25 @@ from cisisk.provisioning.library import Library
 from cisisk.provisioning.staging import Staged
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.phone import PhoneState
-from tests.e2e.premises import SECONDS, Site, config, free_port, opened, settings_for
+from tests.e2e.premises import Site, config, free_port, opened, settings_for
+from tests.patience import PATIENCE
 
 
 async def test_a_phone_restarts_and_ends_with_the_bytes_of_its_profile(site: Site) -> None:
     first, second = await site.profile("201"), await site.profile("305")
     async with site.phone() as phone:
-        await phone.wait_for_boot(1, SECONDS)
+        await phone.wait_for_boot(1, PATIENCE)
         config = phone.config
         assert config is None
 
         prepared = await site.switch(first, phone.mac)
         phone.restart("somebody unplugs it")
-        await phone.wait_for_config(prepared["sha256"], SECONDS)
+        await phone.wait_for_config(prepared["sha256"], PATIENCE)
         assert phone.config == site.config("201").encode()
 
         switched = await site.switch(second, phone.mac)
         assert (switched["profile"], switched["mac"], switched["restart"]) == ("305", str(phone.mac), "ok")
-        await phone.wait_for_config(switched["sha256"], SECONDS)
+        await phone.wait_for_config(switched["sha256"], PATIENCE)
         assert phone.config == site.config("305").encode()
 
         done = await site.reaches(switched["deployment"], "fetched")
@@ -43,10 +44,10 @@ async def test_one_profile_goes_to_two_phones(site: Site) -> None:
     profile = await site.profile("201")
     async with site.phone("7942") as one, site.phone("7965") as other:
         for phone in (one, other):
-            await phone.wait_for_boot(1, SECONDS)
+            await phone.wait_for_boot(1, PATIENCE)
             switched = await site.switch(profile, phone.mac)
             phone.restart("plugged in")
-            await phone.wait_for_config(switched["sha256"], SECONDS)
+            await phone.wait_for_config(switched["sha256"], PATIENCE)
         assert one.config == other.config == site.config("201").encode()
 
 
@@ -54,23 +55,23 @@ async def test_a_phone_that_does_not_know_init_restart_is_restarted_by_its_keys(
     first, second = await site.profile("201"), await site.profile("305")
     async with site.phone("7965") as phone:
         await site.data("POST", "/phones", {"mac": str(phone.mac), "model": "CP-7965G"})
-        await phone.wait_for_boot(1, SECONDS)
+        await phone.wait_for_boot(1, PATIENCE)
         await site.switch(first, phone.mac)
         phone.restart("plugged in")
-        await phone.wait_for_config(hashlib.sha256(site.config("201").encode()).hexdigest(), SECONDS)
+        await phone.wait_for_config(hashlib.sha256(site.config("201").encode()).hexdigest(), PATIENCE)
         switched = await site.switch(second, phone.mac)
         assert switched["restart"] == "ok"
-        await phone.wait_for_config(switched["sha256"], SECONDS)
+        await phone.wait_for_config(switched["sha256"], PATIENCE)
         assert (await site.deployment(switched["deployment"]))["restart_method"] == "cgi-keys"
 
 
 async def test_the_page_on_the_screen_is_closed_before_the_restart(site: Site) -> None:
     profile = await site.profile("201")
     async with site.phone(faults=Faults(refuse_restart=True)) as phone:
-        await phone.wait_for_boot(1, SECONDS)
+        await phone.wait_for_boot(1, PATIENCE)
         await site.switch(profile, phone.mac)
         phone.restart("plugged in")
-        await phone.wait_for_config(hashlib.sha256(site.config("201").encode()).hexdigest(), SECONDS)
+        await phone.wait_for_config(hashlib.sha256(site.config("201").encode()).hexdigest(), PATIENCE)
         phone.open_page = "http://192.0.2.5/cisco/services/profile-switch"
         await site.switch(profile, phone.mac)
         assert phone.open_page is None
@@ -84,10 +85,10 @@ async def test_the_page_on_the_screen_stays_where_the_disk_refuses_the_switch(
 
     profile = await site.profile("201")
     async with site.phone() as phone:
-        await phone.wait_for_boot(1, SECONDS)
+        await phone.wait_for_boot(1, PATIENCE)
         switched = await site.switch(profile, phone.mac)
         phone.restart("plugged in")
-        await phone.wait_for_config(switched["sha256"], SECONDS)
+        await phone.wait_for_config(switched["sha256"], PATIENCE)
         phone.open_page = "http://192.0.2.5/cisco/services/profile-switch"
         monkeypatch.setattr(Library, "staged", refused)
         body = {"profile_uuid": await site.profile("305"), "mac": str(phone.mac)}
@@ -122,7 +123,7 @@ async def test_the_placeholders_of_a_profile_that_opts_in_are_filled_in_for_each
     profile = await site.profile("201", cnf_xml=text, placeholders=True)
     async with site.phone() as phone:
         # Its first requests tell where it is, and so from which of our addresses it is reached.
-        await phone.wait_for_boot(1, SECONDS)
+        await phone.wait_for_boot(1, PATIENCE)
         await asyncio.sleep(0.2)
         await site.switch(profile, phone.mac)
         served = await site.data("GET", f"/phone-config/{phone.mac}")
@@ -148,10 +149,10 @@ async def test_a_phone_that_was_never_seen_is_told_apart_from_one_that_refuses(s
 async def test_why_a_phone_did_not_restart_is_said_in_words(site: Site, faults: Faults, reason: str) -> None:
     profile = await site.profile("201")
     async with site.phone(faults=faults) as phone:
-        await phone.wait_for_boot(1, SECONDS)
+        await phone.wait_for_boot(1, PATIENCE)
         first = await site.switch(profile, phone.mac)
         phone.restart("plugged in")
-        await phone.wait_for_config(first["sha256"], SECONDS)
+        await phone.wait_for_config(first["sha256"], PATIENCE)
         await site.reaches(first["deployment"], "fetched")
         switched = await site.switch(profile, phone.mac)
         assert reason in switched["restart"], switched
@@ -161,10 +162,10 @@ async def test_why_a_phone_did_not_restart_is_said_in_words(site: Site, faults: 
 async def test_a_phone_whose_authentication_url_leads_elsewhere_says_so(site: Site) -> None:
     elsewhere = await site.profile("201", cnf_xml=config("201", "http://127.0.0.1:9/"))
     async with site.phone() as phone:
-        await phone.wait_for_boot(1, SECONDS)
+        await phone.wait_for_boot(1, PATIENCE)
         first = await site.switch(elsewhere, phone.mac)
         phone.restart("plugged in")
-        await phone.wait_for_config(first["sha256"], SECONDS)
+        await phone.wait_for_config(first["sha256"], PATIENCE)
         await site.reaches(first["deployment"], "fetched")
         switched = await site.switch(elsewhere, phone.mac)
         assert "authenticationURL" in switched["restart"]
@@ -191,10 +192,10 @@ async def test_a_foreign_file_is_kept_as_a_version_before_it_is_replaced(site: S
 async def test_fifty_switches_of_one_phone_at_once_are_answered_in_turn_and_the_last_one_is_served(site: Site) -> None:
     profiles = [await site.profile(f"{number:03}") for number in range(50)]
     async with site.phone() as phone:
-        await phone.wait_for_boot(1, SECONDS)
+        await phone.wait_for_boot(1, PATIENCE)
         first = await site.switch(profiles[0], phone.mac)
         phone.restart("plugged in")
-        await phone.wait_for_config(first["sha256"], SECONDS)
+        await phone.wait_for_config(first["sha256"], PATIENCE)
         await site.reaches(first["deployment"], "fetched")
         answers = await asyncio.gather(*(site.switch(profile, phone.mac) for profile in profiles))
         served = await site.data("GET", f"/phone-config/{phone.mac}")
@@ -204,17 +205,17 @@ async def test_fifty_switches_of_one_phone_at_once_are_answered_in_turn_and_the_
         assert sum(deployment["superseded_at"] is None for deployment in deployments) == 1
         assert [answer["restart"] for answer in answers].count("ok") >= 1
         await phone.wait_until(
-            lambda: phone.state is PhoneState.RUNNING and phone.config == served, SECONDS, "runs what is served"
+            lambda: phone.state is PhoneState.RUNNING and phone.config == served, PATIENCE, "runs what is served"
         )
 
 
 async def test_the_phone_that_has_the_address_now_is_not_restarted_in_place_of_another(site: Site) -> None:
     profile = await site.profile("201")
     async with site.phone() as present:
-        await present.wait_for_boot(1, SECONDS)
+        await present.wait_for_boot(1, PATIENCE)
         switched = await site.switch(profile, present.mac)
         present.restart("plugged in")
-        await present.wait_for_config(switched["sha256"], SECONDS)
+        await present.wait_for_config(switched["sha256"], PATIENCE)
         runs = present.runs
         gone = site.new_mac()
         await site.data("POST", "/phones", {"mac": str(gone), "phone_ip": present.address})

@@ -15,7 +15,8 @@ from cisisk.restart.sip_notify import SipNotify
 from cisisk.simulator.models import find_model
 from cisisk.simulator.phone import SimulatedPhone
 from cisisk.sip.transaction import SipClient
-from tests.e2e.premises import SECONDS, Site, free_port, opened, settings_for
+from tests.e2e.premises import Site, free_port, opened, settings_for
+from tests.patience import PATIENCE
 from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator, Registered
 from tests.protocol.sipp import scenario
 
@@ -46,10 +47,10 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 
 async def take(site: Site, phone: SimulatedPhone, label: str) -> None:
     """The phone runs a config whose line is called ``label``."""
-    await phone.wait_for_boot(1, SECONDS)
+    await phone.wait_for_boot(1, PATIENCE)
     switched = await site.switch(await site.profile(label), phone.mac)
     phone.restart("plugged in")
-    await phone.wait_for_config(switched["sha256"], SECONDS)
+    await phone.wait_for_config(switched["sha256"], PATIENCE)
     await site.reaches(switched["deployment"], "fetched")
 
 
@@ -60,15 +61,15 @@ async def test_a_7940_with_a_sip_image_takes_its_config_after_check_sync(site: S
         await site.data("POST", "/phones", {"mac": str(phone.mac), "model": "CP-7940G", "software": "SIP"})
         element = f"<transportLayerProtocol>{transport}</transportLayerProtocol></device>"
         text = site.config("201").replace("</device>", element)
-        await phone.wait_for_boot(1, SECONDS)
+        await phone.wait_for_boot(1, PATIENCE)
         first = await site.switch(await site.profile("201", cnf_xml=text), phone.mac)
         phone.restart("plugged in")
-        await phone.wait_for_config(first["sha256"], SECONDS)
+        await phone.wait_for_config(first["sha256"], PATIENCE)
         await site.reaches(first["deployment"], "fetched")
 
         switched = await site.switch(await site.profile("305"), phone.mac)
         assert switched["restart"] == "ok"
-        await phone.wait_for_config(switched["sha256"], SECONDS)
+        await phone.wait_for_config(switched["sha256"], PATIENCE)
         done = await site.reaches(switched["deployment"], "fetched")
         assert done["restart_method"] == "sip-notify"
 
@@ -109,16 +110,16 @@ async def test_a_phone_obeys_when_asterisk_tells_its_call_id_but_may_not_send(
         ):
             old, new = (site.config(label).replace("</device>", f"{more}</device>") for label in ("201", "305"))
             new = new.replace("</device>", f"<loadInformation>{load}</loadInformation></device>")
-            await phone.wait_for_boot(1, SECONDS)
+            await phone.wait_for_boot(1, PATIENCE)
             first = await site.switch(await site.profile("201", cnf_xml=old), phone.mac)
             phone.restart("plugged in")
-            await phone.wait_for_config(first["sha256"], SECONDS)
+            await phone.wait_for_config(first["sha256"], PATIENCE)
             await site.reaches(first["deployment"], "fetched")
             asterisk.phones.append(Registered("201", phone.address, phone.call_id, user="201"))
 
             switched = await site.switch(await site.profile("305", cnf_xml=new), phone.mac)
             assert switched["restart"] == "ok"
-            await phone.wait_for_config(switched["sha256"], SECONDS)
+            await phone.wait_for_config(switched["sha256"], PATIENCE)
             done = await site.reaches(switched["deployment"], "fetched")
     assert done["restart_method"] == "sip-notify"
     assert f"restart (SIP {action})" in heard
@@ -151,7 +152,7 @@ async def test_a_phone_obeys_the_call_id_of_its_present_registration_only_and_af
         await notify.restart(target)
         assert phone.runs == runs
         phone.in_call = False
-        await phone.wait_for_boot(runs + 1, SECONDS)
+        await phone.wait_for_boot(runs + 1, PATIENCE)
 
         assert phone.call_id != first_call_id
         with pytest.raises(NotRestarted, match="answered 400"):
@@ -164,12 +165,12 @@ async def sipp(directory: Path, address: str, port: int) -> AsyncIterator["async
     script = directory / "phone.xml"
     script.write_text(SCENARIO, "utf-8")
     process = await asyncio.create_subprocess_exec(
-        "sipp", "-sf", str(script), "-i", address, "-p", str(port), "-m", "1", "-timeout", f"{SECONDS:g}",
+        "sipp", "-sf", str(script), "-i", address, "-p", str(port), "-m", "1", "-timeout", f"{PATIENCE:g}",
         "-timeout_error", "-nostdin", "-trace_logs", "-log_file", str(directory / "said"), "-deadcall_wait", "0",
         cwd=directory, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while not listens(address, port):  # noqa: ASYNC110 -- another process
                 await asyncio.sleep(0.01)
         yield process
@@ -196,7 +197,7 @@ async def test_sipp_as_the_phone_asks_for_credentials_and_accepts_them(site: Sit
     async with sipp(tmp_path, address, site.settings.phone_sip.port) as phone:
         switched = await site.switch(await site.profile("305"), mac)
         assert switched["restart"] == "ok"
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             assert await phone.wait() == 0
     assert (tmp_path / "said").read_text("utf-8").strip() == "check-sync"
     assert (await site.deployment(switched["deployment"]))["restart_method"] == "sip-notify"

@@ -21,7 +21,8 @@ from cisisk.simulator.boot import Via
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
 from cisisk.simulator.services.page import PageKind, ParsedPage
 from cisisk.store.database import Database
-from tests.e2e.premises import SECONDS, TIMING, Site, config, opened, settings_for, until
+from tests.e2e.premises import TIMING, Site, config, opened, settings_for, until
+from tests.patience import PATIENCE
 from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator, Device
 from tests.protocol.sip_registrar import SipRegistrar
 
@@ -97,7 +98,7 @@ class Office:
             lambda: self.site.data("GET", f"/deployments?mac={mac}&limit=1"),
             lambda found: found and found[0]["profile_name"] == name and found[0]["state"] in states,
         )
-        await phone.wait_until(lambda: phone.state is PhoneState.RUNNING, SECONDS, "runs")
+        await phone.wait_until(lambda: phone.state is PhoneState.RUNNING, PATIENCE, "runs")
         assert phone.config is not None
         assert f"<featureLabel>{FLOORS[model]}</featureLabel><speedDialNumber>112<" in phone.config.decode()
 
@@ -180,7 +181,7 @@ async def to_directory(phone: SimulatedPhone, name: str) -> ParsedPage:
 async def test_a_whole_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     night = Night()
-    async with asyncio.timeout(6 * SECONDS), office(tmp_path, night, monkeypatch) as here:
+    async with asyncio.timeout(6 * PATIENCE), office(tmp_path, night, monkeypatch) as here:
         anna, bob = await here.user("anna", ANNAS_PIN), await here.user("bob", BOBS_PIN)
         desk = await here.profile(DESK, "201", user_uuid=anna, compatible_models=["7942"])
         await here.profile(ROAD, "202", user_uuid=anna)

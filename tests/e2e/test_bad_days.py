@@ -26,7 +26,8 @@ from cisisk.model.mac import Mac
 from cisisk.provisioning.library import Library
 from cisisk.restart.method import Restarts
 from cisisk.store import progress
-from tests.e2e.premises import SECONDS, Site, opened, settings_for
+from tests.e2e.premises import Site, opened, settings_for
+from tests.patience import PATIENCE
 
 
 def store_of(site: Site) -> sqlite3.Connection:
@@ -106,8 +107,8 @@ async def test_a_switch_during_which_cisisk_stops_is_finished_and_answered(
             await site.switch(old, mac)
             monkeypatch.setattr(owner, name, at_the_end)
             asked = asyncio.create_task(site.switch(new, mac))
-            await asyncio.wait_for(reached.wait(), SECONDS)
-        answer = await asyncio.wait_for(asked, 1)
+            await asyncio.wait_for(reached.wait(), PATIENCE)
+        answer = await asyncio.wait_for(asked, PATIENCE)
     assert answer["profile"] == "new"
     assert (site.root / mac.config_name).read_bytes() == site.config("new").encode()
     told = states(site)
@@ -140,12 +141,12 @@ async def test_every_switch_that_waits_its_turn_at_a_silent_phone_is_answered_wh
             mac, profile = site.new_mac(), await site.profile("201")
             await site.data("POST", "/phones", {"mac": str(mac), "phone_ip": phone.address})
             asked = [asyncio.create_task(site.switch(profile, mac)) for _ in range(50)]
-            await asyncio.wait_for(phone.called.wait(), SECONDS)
+            await asyncio.wait_for(phone.called.wait(), PATIENCE)
             # What has not arrived when the server stops is answered by nobody.
-            await asyncio.wait_for(all_begun.wait(), SECONDS)
+            await asyncio.wait_for(all_begun.wait(), PATIENCE)
             stopped_at = time.monotonic()
         assert time.monotonic() - stopped_at < 2
-        answers = await asyncio.wait_for(asyncio.gather(*asked), 1)
+        answers = await asyncio.wait_for(asyncio.gather(*asked), PATIENCE)
     assert {answer["restart"] for answer in answers} <= {SUPERSEDED, STOPPING}
 
 
@@ -161,7 +162,7 @@ async def test_a_switch_whose_caller_hangs_up_goes_on_to_its_end(site: Site, mon
     monkeypatch.setattr(progress, "record", held)
     mac, profile = site.new_mac(), await site.profile("201")
     asked = asyncio.create_task(site.switch(profile, mac))
-    await asyncio.wait_for(reached.wait(), SECONDS)
+    await asyncio.wait_for(reached.wait(), PATIENCE)
     asked.cancel()
     await asyncio.wait([asked])
     hung_up.set()
@@ -300,7 +301,7 @@ async def test_a_phone_may_ask_in_any_letters_and_gets_a_plain_no(site: Site, qu
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     with closing(writer):
         writer.write(f"GET /cisco/authentication?{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-        answer = await asyncio.wait_for(reader.read(), SECONDS)
+        answer = await asyncio.wait_for(reader.read(), PATIENCE)
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.endswith(b"\r\n\r\nUN-AUTHORIZED")
 

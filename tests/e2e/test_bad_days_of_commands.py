@@ -21,7 +21,8 @@ from cisisk.cli.serve import _serve
 from cisisk.fetches.tracker import FetchTracker
 from cisisk.model.errors import ConfigurationError
 from tests.e2e.premises import settings_for
-from tests.e2e.test_the_service import CISISK, SECONDS, environment, run
+from tests.e2e.test_the_service import CISISK, environment, run
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ async def test_the_service_ends_with_an_error_when_what_runs_in_its_background_d
 
     monkeypatch.setenv("CISISK_ADMIN_PASSWORD", "correct horse")
     monkeypatch.setattr(FetchTracker, "run", die)
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         assert await _serve(settings_for(tmp_path)) == 1
     assert "part='record of fetches'" in caplog.text
     assert "RuntimeError: broken" in caplog.text
@@ -136,7 +137,7 @@ def test_the_question_for_a_password_can_be_interrupted(tmp_path: Path) -> None:
         while b"Password:" not in shown:
             shown += keyboard.read(1000)
         process.send_signal(signal.SIGINT)
-        assert process.wait(SECONDS) == 130
+        assert process.wait(PATIENCE) == 130
 
 
 # cisisk demo
@@ -157,7 +158,7 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind(tmp_path: Path, number
         assert process.stdout
         assert "extension 201" in process.stdout.readline()
         process.send_signal(number)
-        _, complaints = process.communicate(timeout=SECONDS)
+        _, complaints = process.communicate(timeout=PATIENCE)
     assert (process.returncode, complaints) == (130, "")
     assert list(directory.iterdir()) == []
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.premises import PASSWORD, SECONDS, Site, opened, settings_for, until
+from tests.e2e.premises import PASSWORD, Site, opened, settings_for, until
+from tests.patience import PATIENCE
 
 TONE = os.urandom(60_001)
 """Neither a whole number of TFTP's blocks nor a text that anything could convert."""
@@ -20,7 +21,7 @@ async def run(*command: object) -> None:
         *map(str, command), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), SECONDS)
+        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     finally:
         if process.returncode is None:
             process.kill()

@@ -9,6 +9,7 @@ import pytest
 
 from cisisk.provisioning.tftp import wire
 from tests.e2e.premises import Site
+from tests.patience import PATIENCE
 
 CLIENTS = {
     "tftp": ["tftp", "-m", "binary", "{host}", "{port}", "-c", "get", "{name}", "{local}"],
@@ -30,7 +31,7 @@ async def test_a_foreign_client_gets_the_switched_config_to_the_byte(site: Site,
     local = tmp_path / "fetched"
     command = [part.format(host=host, port=port, name=mac.config_name, local=local) for part in CLIENTS[client]]
     process = await asyncio.create_subprocess_exec(*command)
-    assert await asyncio.wait_for(process.wait(), 20) == 0
+    assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
     assert local.read_bytes() == text.encode()
 
 

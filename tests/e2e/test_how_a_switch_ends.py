@@ -25,7 +25,8 @@ from cisisk.simulator.faults import Faults
 from cisisk.simulator.models import find_model
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
 from cisisk.store import progress
-from tests.e2e.premises import SECONDS, TIMING, Site, config, free_port, opened, settings_for, until
+from tests.e2e.premises import TIMING, Site, config, free_port, opened, settings_for, until
+from tests.patience import PATIENCE
 from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator
 from tests.protocol.sip_registrar import SipRegistrar
 
@@ -59,9 +60,9 @@ class Premises:
         phone = self.phone(**options)
         first = await self.site.switch(old, phone.mac)
         async with phone:
-            await phone.wait_for_config(first["sha256"], SECONDS)
+            await phone.wait_for_config(first["sha256"], PATIENCE)
             if not options.get("faults", Faults()).never_register:
-                await phone.wait_for_registration(SECONDS)
+                await phone.wait_for_registration(PATIENCE)
             await until(lambda: self.site.deployment(first["deployment"]), lambda found: bool(found["fetched_at"]))
             yield phone
 
@@ -267,7 +268,7 @@ async def test_a_config_that_is_taken_after_all_is_recorded_after_its_time(
         no_restart = "No restart could be triggered. The phone takes the config at its next boot"
         assert time_outs(phone.mac, caplog) == [f"(restart): {no_restart}. The config stays in place"]
         async with phone:
-            await phone.wait_for_registration(SECONDS)
+            await phone.wait_for_registration(PATIENCE)
             confirmed = await there.site.reaches(ended["uuid"], "confirmed")
         assert steps(confirmed)[-4:] == ["timed_out", "fetch_started", "fetched", "registered"]
         assert confirmed["timed_out_on"] is None
@@ -374,7 +375,7 @@ async def test_a_switch_ends_confirmed_though_cisisk_was_killed_after_the_restar
             process = await asyncio.create_subprocess_exec(
                 sys.executable, *child, env={**os.environ, "PYTHONPATH": str(ROOT)}
             )
-            assert await asyncio.wait_for(process.wait(), 3 * SECONDS) == -signal.SIGKILL
+            assert await asyncio.wait_for(process.wait(), 3 * PATIENCE) == -signal.SIGKILL
             async with opened(settings) as site:
                 (newest, _) = await site.data("GET", f"/deployments?mac={mac}")
                 assert newest["restart"] == CUT_OFF_BEFORE_RESTART

@@ -3,17 +3,18 @@
 from pathlib import Path
 
 from cisisk.simulator.boot import Via
-from tests.e2e.premises import SECONDS, Site, opened, settings_for
+from tests.e2e.premises import Site, opened, settings_for
+from tests.patience import PATIENCE
 
 
 async def test_a_newer_phone_takes_its_config_over_http_and_the_switch_knows(site: Site) -> None:
     assert site.running.provisioning_http_address
     profile = await site.profile("201")
     async with site.phone("8851", http_port=site.running.provisioning_http_address[1]) as phone:
-        await phone.wait_for_boot(1, SECONDS)
+        await phone.wait_for_boot(1, PATIENCE)
         switched = await site.switch(profile, phone.mac)
         phone.restart("somebody unplugs it")
-        await phone.wait_for_config(switched["sha256"], SECONDS)
+        await phone.wait_for_config(switched["sha256"], PATIENCE)
         done = await site.reaches(switched["deployment"], "fetched")
         config = next(attempt for attempt in phone.boots[-1].attempts if attempt.name == phone.mac.config_name)
     assert (config.via, config.size) == (Via.HTTP, len(site.config("201")))

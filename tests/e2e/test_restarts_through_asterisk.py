@@ -12,7 +12,8 @@ import pytest
 from cisisk.pbx import connection, registrar
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
-from tests.e2e.premises import SECONDS, Site, opened, settings_for, until
+from tests.e2e.premises import Site, opened, settings_for, until
+from tests.patience import PATIENCE
 from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator, Device, Registered
 
 PEER = "201"
@@ -35,7 +36,7 @@ class Premises:
         return switched["restart"], await self.site.deployment(switched["deployment"])
 
     async def takes(self, deployment: Any) -> None:
-        await self.phone.wait_for_config(deployment["sha256"], SECONDS)
+        await self.phone.wait_for_config(deployment["sha256"], PATIENCE)
 
     def restarts(self, action: str) -> None:
         self.asked.append(action)
@@ -79,12 +80,12 @@ async def premises(
         there = Premises(site, asterisk, phone, second)
         asterisk.phones.append(Registered(PEER, phone.address, CALL_ID, there.restarts))
         asterisk.devices.append(Device(phone.mac.device_name, on_restart=there.restarts))
-        await phone.wait_for_boot(1, SECONDS)
+        await phone.wait_for_boot(1, PATIENCE)
         prepared = await site.switch(first, phone.mac)
         phone.restart("plugged in")
-        await phone.wait_for_config(prepared["sha256"], SECONDS)
+        await phone.wait_for_config(prepared["sha256"], PATIENCE)
         await site.reaches(prepared["deployment"], "fetched")
-        await phone.wait_until(lambda: phone.state is PhoneState.RUNNING, SECONDS, "runs")
+        await phone.wait_until(lambda: phone.state is PhoneState.RUNNING, PATIENCE, "runs")
         there.asked.clear()
         asterisk.heard.clear()
         yield there

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.premises import config, free_port
-from tests.e2e.test_the_service import SECONDS, serving
+from tests.e2e.test_the_service import serving
+from tests.patience import PATIENCE
 
 ADMIN, PIN, PHONE_HTTP, SIP, BROKEN, RAW = (f"s3ntinel{name}" for name in ("Admin", "1", "Phone", "Sip", "Xml", "Raw"))
 DIGITS = "314159265"
@@ -22,7 +23,7 @@ class Talk:
     """One client of the API, which keeps what it was answered in refusals."""
 
     def __init__(self, port: int) -> None:
-        self._client = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+        self._client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         self.token = ""
         self.refusals = ""
 
@@ -57,7 +58,7 @@ def phone_that_quotes(listener: socket.socket) -> None:
 
 
 def raw(port: int, request: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
         client.sendall(request)
         client.shutdown(socket.SHUT_WR)
         client.recv(65536)
@@ -118,7 +119,7 @@ def test_a_debug_log_an_audit_log_and_refusals_hold_no_secret(tmp_path: Path) ->
         with serving(tmp_path, **settings) as (process, _):
             tokens, told = live()
             process.send_signal(signal.SIGTERM)
-            out, err = process.communicate(timeout=SECONDS)
+            out, err = process.communicate(timeout=PATIENCE)
     assert "DEBUG" in err
     with closing(sqlite3.connect(tmp_path / "data" / "cisisk.db")) as store:
         told += json.dumps(store.execute("SELECT failure, restart FROM deployments").fetchall())

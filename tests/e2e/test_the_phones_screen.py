@@ -20,7 +20,8 @@ from cisisk.simulator.faults import Faults
 from cisisk.simulator.models import MODELS
 from cisisk.store import service_sessions
 from tests.e2e.handset import Handset, handset
-from tests.e2e.premises import SECONDS, Site, config, opened, settings_for, until
+from tests.e2e.premises import Site, config, opened, settings_for, until
+from tests.patience import PATIENCE
 from tests.unit.phone_services.limits import FAMILIES
 
 PIN, USER = "2468", "anna"
@@ -437,10 +438,10 @@ async def test_a_profile_is_chosen_on_the_phone(site: Site, pick_up: Pick, anna:
     await site.profile("not hers")
     async with site.phone("7942") as real:
         await site.data("POST", "/phones", {"mac": str(real.mac), "software": "SIP", "model": "7942"})
-        await real.wait_for_boot(1, SECONDS)
+        await real.wait_for_boot(1, PATIENCE)
         await site.switch(one, real.mac)
         real.restart("plugged in")
-        await real.wait_for_config(hashlib.sha256(site.config("201").encode()).hexdigest(), SECONDS)
+        await real.wait_for_config(hashlib.sha256(site.config("201").encode()).hexdigest(), PATIENCE)
         phone = await pick_up("CP-7942G", mac=real.mac, address=real.address)
         page = await phone.log_in("profile-switch")
         assert (page.kind, list(page.keys)) == ("Menu", ["Select", "Logout", "Exit", "Where"])
@@ -656,10 +657,10 @@ async def test_many_profiles_are_paged(site: Site, pick_up: Pick, anna: str, mod
 async def test_a_switch_from_the_screen_does_not_make_the_phone_wait(site: Site, pick_up: Pick, anna: str) -> None:
     profile = await site.profile("201", user_uuid=anna)
     async with site.phone("7942", faults=Faults(silent=True)) as real:
-        await real.wait_for_boot(1, SECONDS)
+        await real.wait_for_boot(1, PATIENCE)
         await site.switch(profile, real.mac)
         real.restart("plugged in")
-        await real.wait_for_config(hashlib.sha256(site.config("201").encode()).hexdigest(), SECONDS)
+        await real.wait_for_config(hashlib.sha256(site.config("201").encode()).hexdigest(), PATIENCE)
         await site.profile("305", user_uuid=anna)
         phone = await pick_up(mac=real.mac, address=real.address)
         await phone.log_in("profile-switch")
@@ -743,7 +744,7 @@ async def test_a_simulated_phone_finds_nothing_wrong_with_any_page(site: Site, a
     # Before it is plugged in: a phone that is told to restart would drop what is on its screen.
     await site.switch(profile, phone.mac)
     async with phone:
-        await phone.wait_for_config(hashlib.sha256(cnf_xml.encode()).hexdigest(), SECONDS)
+        await phone.wait_for_config(hashlib.sha256(cnf_xml.encode()).hexdigest(), PATIENCE)
         browser = phone.browser
         await browser.press_directories()
         await browser.select("Personal")

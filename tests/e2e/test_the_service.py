@@ -19,9 +19,9 @@ from cisisk.cli.serve import _serve
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.server import TftpServer
 from tests.e2e.premises import free_port, settings_for
+from tests.patience import PATIENCE
 
 CISISK = [sys.executable, "-m", "cisisk"]
-SECONDS = 20.0
 
 
 def environment(directory: Path, **more: str) -> dict[str, str]:
@@ -48,7 +48,7 @@ class ServiceManager:
         self.path = directory / "notify"
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(str(self.path))
-        self.socket.settimeout(SECONDS)
+        self.socket.settimeout(PATIENCE)
 
     def hears(self, state: str) -> None:
         """Return when ``state`` was notified."""
@@ -89,7 +89,7 @@ def run(
         cwd=directory,
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -99,7 +99,7 @@ def test_the_first_start_prints_a_password_once_and_it_lets_the_admin_in(tmp_pat
     with serving(tmp_path, CISISK_SERVER__PORT=str(port)) as (process, manager):
         assert process.stdout
         password = process.stdout.readline().split()[-1]
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)) as client:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as client:
             body = json.dumps({"username": "admin", "password": password})
             client.request("POST", "/api/v1/auth/login", body, {"Content-Type": "application/json"})
             assert json.load(client.getresponse())["data"]["user"]["username"] == "admin"
@@ -138,7 +138,7 @@ def test_a_transfer_under_way_is_finished_before_the_service_ends(tmp_path: Path
         serving(tmp_path, CISISK_TFTP__PORT=str(port)) as (process, manager),
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone,
     ):
-        phone.settimeout(SECONDS)
+        phone.settimeout(PATIENCE)
         phone.sendto(wire.read_request("ring.raw"), ("127.0.0.1", port))
         datagram, server = phone.recvfrom(2048)
         process.send_signal(signal.SIGTERM)
@@ -164,12 +164,12 @@ def test_a_transfer_that_stands_still_does_not_hold_up_the_end(tmp_path: Path) -
         serving(tmp_path, CISISK_TFTP__PORT=str(port)) as (process, _),
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone,
     ):
-        phone.settimeout(SECONDS)
+        phone.settimeout(PATIENCE)
         phone.sendto(wire.read_request("ring.raw"), ("127.0.0.1", port))
         phone.recvfrom(2048)
         asked_to_stop = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(SECONDS) == 0
+        assert process.wait(PATIENCE) == 0
         assert time.monotonic() - asked_to_stop < 10
 
 
@@ -213,7 +213,7 @@ async def test_the_service_ends_with_an_error_when_the_tftp_thread_dies(
         raise RuntimeError("broken")
 
     monkeypatch.setattr(TftpServer, "_serve", die)
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         assert await _serve(settings_for(tmp_path)) == 1
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from cisisk.provisioning.library import Library
 from cisisk.provisioning.staging import STAGING, Staged
-from tests.e2e.premises import PASSWORD, SECONDS, Site, opened, settings_for
+from tests.e2e.premises import PASSWORD, Site, opened, settings_for
 from tests.e2e.test_a_full_disk import Disk, disk, just_before
+from tests.patience import PATIENCE
 
 __all__ = ["disk"]
 
@@ -76,7 +77,7 @@ def store(site: Site, files: dict[str, bytes]) -> list[str]:
             # The data connection ended before the last byte; the reason stands in the other one.
             return client.getmultiline()
 
-    with ftplib.FTP(timeout=SECONDS) as client:
+    with ftplib.FTP(timeout=PATIENCE) as client:
         assert site.running.ftp_address
         client.connect(*site.running.ftp_address)
         client.login("admin", PASSWORD)

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from tests.e2e.premises import SECONDS, Site, until
+from tests.e2e.premises import Site, until
+from tests.patience import PATIENCE
 
 
 async def boots(site: Site, phone: Any) -> Any:
@@ -18,7 +19,7 @@ def findings(story: Any) -> list[str]:
 async def test_the_boots_of_an_unknown_phone_are_told_and_so_is_its_switch(site: Site) -> None:
     profile = await site.profile("201")
     async with site.phone("7942") as phone:
-        await phone.wait_for_boot(1, SECONDS)
+        await phone.wait_for_boot(1, PATIENCE)
         [first] = await until(lambda: boots(site, phone), lambda told: told and len(told[0]["requests"]) == 5)
         assert findings(first) == ["config_missing"]
         assert first["addresses"] == [phone.address]
@@ -27,7 +28,7 @@ async def test_the_boots_of_an_unknown_phone_are_told_and_so_is_its_switch(site:
 
         switched = await site.switch(profile, phone.mac)
         phone.restart("somebody unplugs it")
-        await phone.wait_for_config(switched["sha256"], SECONDS)
+        await phone.wait_for_config(switched["sha256"], PATIENCE)
         newest, _ = await until(lambda: boots(site, phone), lambda told: findings(told[0]) == ["configured"])
 
     fetches = await site.data("GET", f"/fetches?peer={phone.address}&outcome=completed")

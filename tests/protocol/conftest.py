@@ -13,9 +13,7 @@ from cisisk.provisioning.fetch import Fetch
 from cisisk.provisioning.source import NotServed, Stretch
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.server import TftpServer
-
-PATIENCE = 5.0
-"""Seconds a test waits for what must happen."""
+from tests.patience import PATIENCE
 
 
 class MemoryContent:

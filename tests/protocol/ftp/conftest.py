@@ -23,8 +23,8 @@ from cisisk.provisioning.ftp.server import FtpServer
 from cisisk.provisioning.library import Library
 from cisisk.provisioning.staging import STAGING
 from cisisk.provisioning.uploads import Uploads
+from tests.patience import PATIENCE
 
-PATIENCE = 5.0
 PASSWORD = "correct horse"
 ACTOR = Actor(user_uuid="00000000-0000-4000-8000-000000000001", user_agent="FTP")
 

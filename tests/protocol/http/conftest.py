@@ -17,9 +17,8 @@ from cisisk.provisioning.fetch import Fetch
 from cisisk.provisioning.http.server import HttpServer
 from cisisk.provisioning.library import Library
 from cisisk.provisioning.source import Content, NotServed
+from tests.patience import PATIENCE
 
-PATIENCE = 10.0
-"""Seconds a test waits for what must happen."""
 DENIED = "denied.xml"
 BROKEN = "broken.xml"
 _Result = TypeVar("_Result")

@@ -13,7 +13,8 @@ from cisisk.provisioning.tftp.server import TftpServer
 from cisisk.simulator.boot import BootOutcome
 from cisisk.simulator.models import MODELS
 from cisisk.simulator.phone import SimulatedPhone
-from tests.protocol.http.conftest import PATIENCE, Serve
+from tests.patience import PATIENCE
+from tests.protocol.http.conftest import Serve
 
 FILES = {
     "Desktops/320x212x16/List.xml": b"<list/>",

@@ -23,6 +23,7 @@ from cisisk.provisioning.staging import STAGING
 from cisisk.provisioning.uploads import Uploads
 from cisisk.store import audit, phones, profiles, progress
 from cisisk.store.database import Database
+from tests.patience import PATIENCE
 from tests.unit.plans import plan
 
 OTHER = Mac("AABBCCDDEE02")
@@ -270,7 +271,7 @@ async def test_neither_pipes_nor_sockets_nor_links_to_folders_are_followed(
         listener.bind(str(old / "s.raw"))
         place(tmp_path / "outside", "secret.raw")
         (old / "Desktops").symlink_to(tmp_path / "outside")
-        report = await asyncio.wait_for(take(old), 10)
+        report = await asyncio.wait_for(take(old), PATIENCE)
     assert counts(report) == (0, 0, 0, 0)
     assert {path for path, _ in notes(report)} == {"pipe.raw", "s.raw", "Desktops"}
     assert lies_in(root) == {STAGING}

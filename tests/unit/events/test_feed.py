@@ -14,8 +14,8 @@ from cisisk.model.errors import NotFound, TooBusy
 from cisisk.model.mac import Mac
 from cisisk.store.database import Database
 from tests.deployed import deployment, happened
+from tests.patience import PATIENCE
 
-SECONDS = 10.0
 WRITTEN, FETCHED = StepName.WRITTEN, StepName.FETCHED
 
 
@@ -37,7 +37,7 @@ async def running(feed: Feed) -> AsyncIterator[None]:
 async def read(reader: Reader, count: int) -> list[int]:
     """The numbers of so many steps."""
     numbers: list[int] = []
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while len(numbers) < count:
             numbers += [step.number for step in await reader.news()]
     return numbers
@@ -46,7 +46,7 @@ async def read(reader: Reader, count: int) -> list[int]:
 async def at_the_end(reader: Reader) -> list[int]:
     """The numbers of all steps until nothing more is to come."""
     numbers: list[int] = []
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while news := await reader.news():
             numbers += [step.number for step in news]
     return numbers
@@ -105,7 +105,7 @@ async def test_one_that_falls_behind_goes_on_from_the_store_and_keeps_nothing(
             for last in range(3, 23, 2):
                 await happened(db, uuid, mac, WRITTEN, WRITTEN)
                 feed.wake()
-                async with asyncio.timeout(SECONDS):
+                async with asyncio.timeout(PATIENCE):
                     while feed._number != last:  # noqa: ASYNC110 -- nobody else is told
                         await asyncio.sleep(0.005)
                 assert len(slow._follower._steps) <= 5
@@ -163,8 +163,8 @@ async def test_when_the_feed_ends_nobody_waits_any_more(db: Database, feed: Feed
             ended = asyncio.create_task(feed.ended(uuid, 60))
             await asyncio.sleep(0.02)
             feed.end()
-            assert await asyncio.wait_for(waiting, 1) == []
-            assert (await asyncio.wait_for(ended, 1)).ended_at is None
+            assert await asyncio.wait_for(waiting, PATIENCE) == []
+            assert (await asyncio.wait_for(ended, PATIENCE)).ended_at is None
         with feed.read_on(0) as reader:
             assert await reader.news() == []
 
@@ -172,7 +172,7 @@ async def test_when_the_feed_ends_nobody_waits_any_more(db: Database, feed: Feed
 async def test_who_waits_for_the_end_is_told_of_it(db: Database, feed: Feed, mac: Mac) -> None:
     uuid = await deployment(db, mac)
     async with running(feed):
-        ended = asyncio.create_task(feed.ended(uuid, SECONDS))
+        ended = asyncio.create_task(feed.ended(uuid, PATIENCE))
         await happened(db, uuid, mac, WRITTEN, FETCHED, ended=True)
         feed.wake()
         assert (await ended).ended_at is not None

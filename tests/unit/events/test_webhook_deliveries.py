@@ -24,9 +24,9 @@ from cisisk.model.webhook import DeliveryState, Webhook, WebhookDelivery
 from cisisk.store import webhooks as store
 from cisisk.store.database import Database
 from tests.deployed import deployment, happened
+from tests.patience import PATIENCE
 from tests.receiver import Receiver
 
-SECONDS = 10.0
 WRITTEN, FETCHED, REGISTERED = StepName.WRITTEN, StepName.FETCHED, StepName.REGISTERED
 DELIVERED, PENDING, GIVEN_UP = DeliveryState.DELIVERED, DeliveryState.PENDING, DeliveryState.GIVEN_UP
 
@@ -70,7 +70,7 @@ async def deliveries(db: Database, webhook: Webhook) -> list[WebhookDelivery]:
 
 async def settled(db: Database, webhook: Webhook, *states: DeliveryState) -> list[WebhookDelivery]:
     """The deliveries, once they are in these states."""
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while True:
             found = await deliveries(db, webhook)
             if tuple(each.state for each in found) == states:
@@ -80,7 +80,7 @@ async def settled(db: Database, webhook: Webhook, *states: DeliveryState) -> lis
 
 async def tried(db: Database, webhook: Webhook) -> list[WebhookDelivery]:
     """The deliveries, once the first was tried."""
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while True:
             found = await deliveries(db, webhook)
             if found and found[0].tries:

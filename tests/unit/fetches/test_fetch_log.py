@@ -20,6 +20,7 @@ from cisisk.store import fetches, phones
 from cisisk.store.database import Database
 from cisisk.store.fetches import LoggedFetch, Stranger, Wanted
 from cisisk.store.phones import Sighting
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ async def stored(log: FetchLog, *batch: Fetch) -> None:
 
 
 async def until(condition: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not await condition():  # noqa: ASYNC110 -- the database tells nobody what it has stored
             await asyncio.sleep(0.005)
 

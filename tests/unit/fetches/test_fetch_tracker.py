@@ -20,6 +20,7 @@ from cisisk.model.user import SYSTEM
 from cisisk.provisioning.fetch import Fetch, FetchOutcome
 from cisisk.store import deployments, phones, progress
 from cisisk.store.database import Database
+from tests.patience import PATIENCE
 from tests.unit.plans import plan
 
 CONFIG = b"<served/>"
@@ -84,7 +85,7 @@ async def state(db: Database, deployment: Deployment) -> DeploymentState:
 
 
 async def until(condition: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not await condition():  # noqa: ASYNC110 -- the database tells nobody what it has stored
             await asyncio.sleep(0.005)
 

@@ -26,6 +26,7 @@ from cisisk.model.listing import Listing
 from cisisk.model.user import SUPERADMIN_PERMISSION, Actor, User
 from cisisk.store import audit, logins, permissions, pins, users
 from cisisk.store.database import Database
+from tests.patience import PATIENCE
 
 PASSWORD, PIN = "sentinel-password", "73317331"
 HERE, THERE = Actor(ip="192.0.2.1", user_agent="tests"), Actor(ip="192.0.2.2")
@@ -174,7 +175,7 @@ async def test_login_in_progress_is_refused_after_user_change(
     threads, go_on = accounts._passwords._threads, threading.Event()
     busy = [threads.submit(go_on.wait, 5) for _ in range(2)]
     login = asyncio.create_task(attempt(accounts, "anna", PASSWORD))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not threads._work_queue.qsize():  # noqa: ASYNC110 -- an executor has no event for a queued task
             await asyncio.sleep(0)
     if change is None:

@@ -21,6 +21,7 @@ from cisisk.pbx.calls import Calls as AsteriskCalls
 from cisisk.pbx.calls import CallState
 from cisisk.store import configs, deployments, phones, profiles, progress, users
 from cisisk.store.database import Database
+from tests.patience import PATIENCE
 
 
 @dataclass
@@ -160,6 +161,6 @@ class Office:
 
     async def settled(self, is_so: Callable[[], Any]) -> None:
         """Wait for what goes on by itself."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not await is_so():  # noqa: ASYNC110 -- what is waited for is in the store
                 await asyncio.sleep(0.005)

@@ -4,6 +4,7 @@ import logging
 import pytest
 
 from cisisk.mobility.background import BackgroundTasks
+from tests.patience import PATIENCE
 
 
 async def test_run_returns_the_result_of_the_work() -> None:
@@ -26,7 +27,7 @@ async def test_work_continues_when_the_caller_is_cancelled() -> None:
     caller.cancel()
     await asyncio.wait([caller])
     release.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await ended.wait()
 
 

@@ -23,9 +23,8 @@ from cisisk.model.switch_job import MAX_CONCURRENCY, JobState, RolloutPlan, Swit
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.store import deployments, jobs, profiles, progress
 from cisisk.store.database import Database
+from tests.patience import PATIENCE
 from tests.unit.plans import plan
-
-SECONDS = 10.0
 
 
 @dataclass
@@ -88,7 +87,7 @@ class Premises:
         return JobRequest(table=table, policy=Policy(), pace=RolloutPlan(**{"canary": 0, **pace}))
 
     async def rests(self, job: SwitchJob) -> SwitchJob:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while (found := await jobs.get(self.db, job.uuid)).state is JobState.RUNNING:  # noqa: ASYNC110 -- nobody tells
                 await asyncio.sleep(0.01)
             return found
@@ -100,7 +99,7 @@ class Premises:
         return (await jobs.rows_page(self.db, job.uuid, Listing(), None)).items[number - 1].told
 
     async def has_asked(self, count: int) -> None:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while len(self.switches.asked) < count:  # noqa: ASYNC110 -- nobody tells
                 await asyncio.sleep(0.01)
 
@@ -206,7 +205,7 @@ async def test_a_job_that_is_cut_off_goes_on_with_the_next_start(premises: Premi
     async with premises.running() as made:
         job = await made.create(SYSTEM, premises.order(range(1, 11), concurrency=3))
         await premises.has_asked(3)
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while (await deployments.page(premises.db, Listing(), None, None)).total < 3:  # noqa: ASYNC110 -- nobody tells
                 await asyncio.sleep(0.01)
     # What was under way comes to its end without anybody who waits for it.
@@ -229,7 +228,7 @@ async def test_an_end_that_comes_late_is_noticed(premises: Premises) -> None:
     premises.switches.gate.set()
     async with premises.running() as made:
         job = await made.create(SYSTEM, premises.order([1, 2], canary=1))
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while await premises.states(job) != ["recorded", "pending"]:  # noqa: ASYNC110 -- nobody tells
                 await asyncio.sleep(0.01)
         await premises.switches.takes(slow[0])

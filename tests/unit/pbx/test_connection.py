@@ -14,9 +14,8 @@ from cisisk.model.codes.asterisk import AsteriskProblem
 from cisisk.pbx import connection
 from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
 from tests.notices import carries
+from tests.patience import PATIENCE
 from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator, Device, Registered
-
-SECONDS = 10.0
 
 UNKNOWN_COMMAND = "Invalid/unknown command: Nonsense. Use Action: ListCommands to show available commands."
 
@@ -37,7 +36,7 @@ async def connected(settings: Settings) -> AsyncIterator[Asterisk]:
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while not is_so():  # noqa: ASYNC110 -- what is looked at tells nobody
             await asyncio.sleep(0.005)
 

@@ -19,14 +19,13 @@ from cisisk.phone_services import request as requests
 from cisisk.phone_services.pages import Pages
 from cisisk.store import phones, pins, users
 from cisisk.store.database import Database
+from tests.patience import PATIENCE
 from tests.unit.identity.conftest import Clock
 
 PIN = "2468"
 CHEAP = Cost(1, 8)
 GUESSES, ADDRESSES = 10_000, 100
 BATCH_SECONDS = 10.0
-SECONDS = 10.0
-"""For any answer at all."""
 
 
 class Watched(Passwords):
@@ -71,7 +70,7 @@ class Premises:
         reader, writer = self._lines[address]
         lines = "\r\n".join([f"GET /cisco/services/{path} HTTP/1.1", "Host: x", *headers])
         writer.write(f"{lines}\r\n\r\n".encode())
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             head = await reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"Content-Length: (\d+)", head)
             assert length
@@ -180,7 +179,7 @@ async def test_who_does_not_send_the_form_is_not_waited_for(
     there, _ = premises
     reader, writer = await asyncio.open_connection("127.0.0.1", there.port)
     writer.write(f"{_HEAD}Content-Type: {kind}\r\n\r\nuser=anna".encode())
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         assert b"CiscoIPPhoneInput" in await reader.readuntil(b"</CiscoIPPhoneInput>")
     writer.close()
 
@@ -201,7 +200,7 @@ async def test_no_answer_has_a_header_that_its_request_has_made(premises: tuple[
             f"mac={mac.digits}&name={evil}&x={evil}&start={evil}",
         ):
             writer.write(f"GET /cisco/services/pdir?{query} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(PATIENCE):
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = re.search(rb"Content-Length: (\d+)", head)
                 assert length
