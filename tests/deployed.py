@@ -7,6 +7,7 @@ from cisisk.model.deployment import DeploymentState, StepName
 from cisisk.model.mac import Mac
 from cisisk.store import steps
 from cisisk.store.database import Database
+from cisisk.store.transaction import Write
 
 SHA256 = "0" * 64
 
@@ -14,17 +15,20 @@ SHA256 = "0" * 64
 async def deployment(db: Database, mac: Mac, *, ended_at: Timestamp | None = None) -> str:
     """The uuid of a new deployment."""
     uuid = str(uuid4())
-    async with db.transaction() as tx:
-        await tx.rows("INSERT OR IGNORE INTO contents VALUES (?, X'00')", (SHA256,))
-        await tx.rows(
+
+    def work(tx: Write) -> None:
+        tx.rows("INSERT OR IGNORE INTO contents VALUES (?, X'00')", (SHA256,))
+        tx.rows(
             "INSERT OR IGNORE INTO config_versions (mac, sha256, origin, created_at) VALUES (?, ?, 'switch', ?)",
             (mac.digits, SHA256, now()),
         )
-        await tx.rows(
+        tx.rows(
             "INSERT INTO deployments (uuid, mac, sha256, profile_name, recorded_at, ended_at)"
             " VALUES (?, ?, ?, 'Desk', ?, ?)",
             (uuid, mac.digits, SHA256, now(), ended_at),
         )
+
+    await db.write(work)
     return uuid
 
 
@@ -38,9 +42,12 @@ async def happened(
     told: str = "",
 ) -> None:
     """Store steps of a deployment; with ``ended`` the last one ends it."""
-    async with db.transaction() as tx:
+
+    def work(tx: Write) -> None:
         for name in names:
             is_end = ended and name is names[-1]
-            await steps.add(tx, uuid, mac, at or now(), name, told, state=DeploymentState.WRITTEN, ended=is_end)
+            steps.add(tx, uuid, mac, at or now(), name, told, state=DeploymentState.WRITTEN, ended=is_end)
         if ended:
-            await tx.rows("UPDATE deployments SET ended_at = ? WHERE uuid = ?", (now(), uuid))
+            tx.rows("UPDATE deployments SET ended_at = ? WHERE uuid = ?", (now(), uuid))
+
+    await db.write(work)

@@ -22,6 +22,7 @@ from cisisk.provisioning.uploads import config_mac
 from cisisk.store import audit, configs, deployments, phones, profiles
 from cisisk.store.configs import Served
 from cisisk.store.database import Database
+from cisisk.store.transaction import Write
 
 log = logging.getLogger(__name__)
 
@@ -75,12 +76,7 @@ class ConfigAdoption:
         async with self._turns.take(mac, supersedes=False):
             for _ in range(WRITE_ATTEMPTS):
                 known = await self._current(mac)
-                async with self._db.transaction() as tx:
-                    if await phones.find(tx, mac) is None:
-                        await phones.add(tx, actor, mac, {})
-                    await phones.confirm(tx, mac)
-                    await configs.found(tx, mac, known.content if known else None)
-                    sha256 = await configs.about_to_adopt(tx, mac, content)
+                sha256 = await self._db.write(_record_adoption, actor, mac, known, content)
                 try:
                     await asyncio.to_thread(self._library.replace, mac.config_name, content, known)
                 except ChangedMeanwhile:
@@ -90,8 +86,7 @@ class ConfigAdoption:
                     await self._see_what_came_of_it(mac)
                     raise
                 with _all_the_same("The phone is served the new config all the same"):
-                    async with self._db.transaction() as tx:
-                        await configs.adopted(tx, actor, mac, sha256)
+                    await self._db.write(configs.adopted, actor, mac, sha256)
                 return
         raise Conflict(f"Somebody else writes {mac.config_name} all the time")
 
@@ -106,9 +101,7 @@ class ConfigAdoption:
             known = await self._current(mac)
             if known is None:
                 raise NotFound("File not found")
-            async with self._db.transaction() as tx:
-                await configs.found(tx, mac, known.content)
-                await configs.about_to_remove(tx, mac)
+            await self._db.write(_record_removal, mac, known)
             try:
                 await self._remove(known)
             except (Conflict, StorageFailed):
@@ -116,12 +109,10 @@ class ConfigAdoption:
                 raise
             # The same name in other letters, which the removed one has hidden: the phone must not be served that now.
             while hidden := await self._current(mac):
-                async with self._db.transaction() as tx:
-                    await configs.keep_version(tx, mac, hidden.content, Origin.ADOPTED)
+                await self._db.write(configs.keep_version, mac, hidden.content, Origin.ADOPTED)
                 await self._remove(hidden)
             with _all_the_same("The file is removed all the same"):
-                async with self._db.transaction() as tx:
-                    await configs.adopted(tx, actor, mac, None)
+                await self._db.write(configs.adopted, actor, mac, None)
 
     async def _remove(self, known: Snapshot) -> None:
         try:
@@ -145,33 +136,13 @@ class ConfigAdoption:
             Conflict: somebody else writes the file at this moment.
             StorageFailed: the disk or the database refused.
         """
-        sha256 = hashlib.sha256(content).hexdigest()
         async with self._turns.take(mac, supersedes=False):
             known = await self._current(mac)
-            async with self._db.transaction() as tx:
-                profile = await configs.taken_over(tx, mac, sha256)
-                served = await configs.served_to(tx, mac)
-                is_unfinished = known is None and served is not None and served.pending == sha256
-                if profile is not None and not is_unfinished:
-                    return AdoptedConfig(added=False, made=False, is_served=True)
-                phone = await phones.find(tx, mac)
-                if profile is None and phone is not None and _is_a_profiles(sha256, known, served, phone):
-                    return AdoptedConfig(added=False, made=False, is_served=True)
-                is_added = phone is None
-                if is_added:
-                    await phones.add(tx, actor, mac, {"name": _label(config)})
-                await phones.confirm(tx, mac)
-                await configs.found(tx, mac, known.content if known else None)
-                if profile is None:
-                    profile = await profiles.add(tx, actor, _profile_of(mac, content, config, owner))
-                    await configs.take_over(tx, mac, content, profile)
-                if known is None:
-                    await configs.about_to_adopt(tx, mac, content)
-                elif known.sha256 == sha256 and (await phones.get(tx, mac)).current_profile_uuid is None:
-                    await configs.belongs_to(tx, mac, profile)
-            if known is None:
+            taken = _Taken(mac, content, config, owner, known)
+            adopted, profile = await self._db.write(_record_taken, actor, taken)
+            if adopted.made and known is None:
                 await self._serve_taken(actor, mac, content, profile)
-            return AdoptedConfig(added=is_added, made=True, is_served=known is None or known.sha256 == sha256)
+            return adopted
 
     async def _serve_taken(self, actor: Actor, mac: Mac, content: bytes, profile: str) -> None:
         try:
@@ -179,15 +150,12 @@ class ConfigAdoption:
         except ChangedMeanwhile as error:
             raise Conflict(str(error)) from error
         with _all_the_same("The phone is served the config all the same"):
-            async with self._db.transaction() as tx:
-                await configs.adopted(tx, actor, mac, hashlib.sha256(content).hexdigest())
-                if profile:
-                    await configs.belongs_to(tx, mac, profile)
+            sha256 = hashlib.sha256(content).hexdigest()
+            await self._db.write(_record_adopted, actor, mac, sha256, profile)
 
     async def record(self, actor: Actor, action: str, path: str, payload: dict[str, Any]) -> None:
         """Write the audit row of a file. Raises StorageFailed."""
-        async with self._db.transaction() as tx:
-            await audit.record(tx, actor, action, path, payload)
+        await self._db.write(audit.record, actor, action, path, payload)
 
     async def look(self) -> None:
         """Take notice of the configs that somebody else has changed or removed on the disk since the last look.
@@ -201,7 +169,7 @@ class ConfigAdoption:
                 there[mac] = stamp
         if not self._seen:
             # The first look: what was removed while Cisisk did not run is found missing.
-            served = await configs.served(self._db)
+            served = await self._db.read(configs.served)
             self._seen = {mac: _NEVER for mac, known in served.items() if known.sha256 is not None}
         changed = [mac for mac in {*there, *self._seen} if there.get(mac) != self._seen.get(mac)]
         known = await self._known([mac for mac in changed if mac in there])
@@ -231,7 +199,7 @@ class ConfigAdoption:
         if not macs:
             return set()
         hashes = await asyncio.to_thread(self._hashes, macs)
-        served = await configs.served(self._db)
+        served = await self._db.read(configs.served)
         return {mac for mac, sha256 in hashes.items() if mac in served and served[mac].sha256 == sha256}
 
     def _hashes(self, macs: Collection[Mac]) -> dict[Mac, str]:
@@ -247,23 +215,21 @@ class ConfigAdoption:
         async with self._turns.take(mac, supersedes=False):
             found = await self._current(mac)
             if found is not None and any(
-                cut_off.sha256 == found.sha256 for cut_off in await deployments.unfinished(self._db, mac)
+                cut_off.sha256 == found.sha256 for cut_off in await self._db.read(deployments.unfinished, mac)
             ):
                 # A switch's own, that could not be recorded; the next switch or start settles it.
                 return
-            known = await configs.served_to(self._db, mac)
+            known = await self._db.read(configs.served_to, mac)
             if known is not None and known.sha256 == (found.sha256 if found else None):
                 return
-            async with self._db.transaction() as tx:
-                if await configs.found(tx, mac, found.content if found else None):
-                    log.warning("%s was %s by somebody else", mac.config_name, "changed" if found else "removed")
+            if await self._db.write(configs.found, mac, found.content if found else None):
+                log.warning("%s was %s by somebody else", mac.config_name, "changed" if found else "removed")
 
     async def _see_what_came_of_it(self, mac: Mac) -> None:
         """Of something that failed: most often nothing, and if somebody else does it later it is not ours."""
         with suppress(StorageFailed):  # the first look after the next start sees it
             known = await self._current(mac)
-            async with self._db.transaction() as tx:
-                await configs.found(tx, mac, known.content if known else None)
+            await self._db.write(configs.found, mac, known.content if known else None)
 
     async def _refresh(self) -> None:
         """Raises StorageFailed: the served directory cannot be read."""
@@ -276,15 +242,75 @@ class ConfigAdoption:
         return await asyncio.to_thread(self._library.current, mac.config_name)
 
 
-def _is_a_profiles(sha256: str, known: Snapshot | None, served: Served | None, phone: Phone) -> bool:
-    """Whether the phone is served the config because a switch put it there, and its profile still is the phone's."""
-    return (
+def _record_adoption(tx: Write, actor: Actor, mac: Mac, known: Snapshot | None, content: bytes) -> str:
+    """Record, before the file is written, what is served and what will be; return the sha256 of the latter."""
+    phones.enter(tx, actor, mac)
+    configs.found(tx, mac, known.content if known else None)
+    return configs.about_to_adopt(tx, mac, content)
+
+
+def _record_removal(tx: Write, mac: Mac, known: Snapshot) -> None:
+    """Record, before the file is removed, what is served."""
+    configs.found(tx, mac, known.content)
+    configs.about_to_remove(tx, mac)
+
+
+def _record_adopted(tx: Write, actor: Actor, mac: Mac, sha256: str, profile: str) -> None:
+    """Record that the phone is served a config as its profile."""
+    configs.adopted(tx, actor, mac, sha256)
+    configs.belongs_to(tx, mac, profile)
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A config that another server has served to a phone, the user who gets its profile, and what is served now."""
+
+    mac: Mac
+    content: bytes
+    config: SepConfig
+    owner: str
+    known: Snapshot | None
+
+
+def _record_taken(tx: Write, actor: Actor, taken: _Taken) -> tuple[AdoptedConfig, str]:
+    """Record a config, before it is served, as a profile; unless that was done, or a profile was served as it.
+
+    Returns:
+        What was done, and the uuid of the profile.
+    """
+    mac, known, sha256 = taken.mac, taken.known, hashlib.sha256(taken.content).hexdigest()
+    profile = configs.taken_over(tx, mac, sha256)
+    served = configs.served_to(tx, mac)
+    is_unfinished = known is None and served is not None and served.pending == sha256
+    if profile is not None and not is_unfinished:
+        return AdoptedConfig(added=False, made=False, is_served=True), profile
+    phone = phones.find(tx, mac)
+    if profile is None and phone is not None and (own := _served_profile(sha256, known, served, phone)) is not None:
+        return AdoptedConfig(added=False, made=False, is_served=True), own
+    if phone is None:
+        phones.add(tx, actor, mac, {"name": _label(taken.config)})
+    phones.confirm(tx, mac)
+    configs.found(tx, mac, known.content if known else None)
+    if profile is None:
+        profile = profiles.add(tx, actor, _profile_of(mac, taken.content, taken.config, taken.owner))
+        configs.take_over(tx, mac, taken.content, profile)
+    if known is None:
+        configs.about_to_adopt(tx, mac, taken.content)
+    elif known.sha256 == sha256 and phones.get(tx, mac).current_profile_uuid is None:
+        configs.belongs_to(tx, mac, profile)
+    is_served = known is None or known.sha256 == sha256
+    return AdoptedConfig(added=phone is None, made=True, is_served=is_served), profile
+
+
+def _served_profile(sha256: str, known: Snapshot | None, served: Served | None, phone: Phone) -> str | None:
+    """The phone's profile, if a switch put the config there, and the profile still is the phone's."""
+    is_from_switch = (
         known is not None
         and served is not None
         and known.sha256 == served.sha256 == sha256
         and served.origin == "switch"
-        and phone.current_profile_uuid is not None
     )
+    return phone.current_profile_uuid if is_from_switch else None
 
 
 def _label(config: SepConfig) -> str | None:

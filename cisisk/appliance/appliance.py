@@ -295,7 +295,7 @@ async def _mobility(
     contacts = FetchTracker(db, policy.believes)
     contacts.subscribe(fetch_log.take)
     feed = Feed(db)
-    db.after_commit = feed.wake
+    db.subscribe(feed.wake)
     deployer = Deployer(db, library, contacts, commands, restarts, turns, policy.expect, registrar.identify)
     switcher = Switcher(
         db,

@@ -153,12 +153,12 @@ class Feed:
         """
         with self._for_a_client(uuid) as follower, suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while (deployment := await deployments.get(self._db, uuid)).ended_at is None:
+                while (deployment := await self._db.read(deployments.get, uuid)).ended_at is None:
                     with suppress(FellBehind):
                         if not await follower.news():
                             break
                 return deployment
-        return await deployments.get(self._db, uuid)
+        return await self._db.read(deployments.get, uuid)
 
     @contextmanager
     def _for_a_client(self, deployment: str | None) -> Iterator[Follower]:
@@ -173,11 +173,11 @@ class Feed:
 
     async def _hand_on(self) -> None:
         if self._number is None:
-            self._number = await steps.last(self._db)
+            self._number = await self._db.read(steps.last)
             # What was stored before that was told to nobody, but followers may be there already.
             for follower in self._followers:
                 follower.lose()
-        while news := await steps.after(self._db, self._number, _AT_ONCE):
+        while news := await self._db.read(steps.after, self._number, _AT_ONCE):
             self._number = news[-1].number
             for follower in self._followers:
                 follower.tell(news)
@@ -209,7 +209,7 @@ class Reader:
             if self._is_behind:
                 # Asked first: what ended it is then among the steps that are read.
                 has_ended = await self._has_ended()
-                news = await steps.after(self._db, self._number, _AT_ONCE, self._deployment)
+                news = await self._db.read(steps.after, self._number, _AT_ONCE, self._deployment)
                 if not news and has_ended:
                     return []
                 self._is_behind = bool(news)
@@ -230,7 +230,7 @@ class Reader:
     async def _has_ended(self) -> bool:
         if self._deployment is None:
             return False
-        return (await deployments.get(self._db, self._deployment)).ended_at is not None
+        return (await self._db.read(deployments.get, self._deployment)).ended_at is not None
 
 
 def written(step: Step) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class Webhooks:
             Conflict: there are too many webhooks.
         """
         completed, made = _with_secret({"secret": None, **columns})
-        return await store.create(self._db, actor, completed), made
+        return await self._db.write(store.create, actor, completed), made
 
     async def update(
         self, actor: Actor, uuid: str, columns: Mapping[str, Any], seen: Collection[str] | None = None
@@ -109,7 +109,7 @@ class Webhooks:
             Invalid: the secret is none.
         """
         completed, made = _with_secret(columns)
-        webhook = await store.update(self._db, actor, uuid, completed, seen)
+        webhook = await self._db.write(store.update, actor, uuid, completed, seen)
         self._stirred.set()
         return webhook, made
 
@@ -117,7 +117,7 @@ class Webhooks:
         """Tell a webhook that it is tried out. Raises NotFound, Conflict."""
         message = str(uuid4())
         body = _body(message, uuid, "webhook.test", now(), {})
-        delivery = await store.add_test(self._db, actor, uuid, WebhookMessage(uuid=message, body=body))
+        delivery = await self._db.write(store.add_test, actor, uuid, WebhookMessage(uuid=message, body=body))
         self._stirred.set()
         return delivery
 
@@ -143,9 +143,9 @@ class Webhooks:
     async def _round(self, tasks: asyncio.TaskGroup) -> float:
         """Take up what has happened and begin what is due; the seconds until there is something to do again."""
         try:
-            for webhook in await store.behind(self._db):
+            for webhook in await self._db.read(store.behind):
                 await self._take_up(webhook)
-            waiting = await store.waiting(self._db)
+            waiting = await self._db.read(store.waiting)
             await self._trim()
         except StorageFailed as error:
             log.warning("webhooks cannot be told anything: %s", error)
@@ -163,9 +163,9 @@ class Webhooks:
 
     async def _take_up(self, webhook: Webhook) -> None:
         """Turn the next steps into messages, if there is room for them."""
-        if await store.pending(self._db, webhook.uuid) >= store.MAX_PENDING:
+        if await self._db.read(store.pending, webhook.uuid) >= store.MAX_PENDING:
             return
-        news = await steps.after(self._db, webhook.considered, _STEPS_AT_ONCE)
+        news = await self._db.read(steps.after, webhook.considered, _STEPS_AT_ONCE)
         if not news:
             return
         wanted = [step for step in news if webhook.wants(step)]
@@ -173,21 +173,21 @@ class Webhooks:
         timely = [step for step in wanted if step.at >= oldest]
         if len(timely) < len(wanted):
             log.warning("webhook %s: %d steps are too old to be told", webhook.uuid, len(wanted) - len(timely))
-        await store.take_up(self._db, webhook, news[-1].number, [_message(webhook, step) for step in timely])
+        await self._db.write(store.take_up, webhook, news[-1].number, [_message(webhook, step) for step in timely])
         # There may be more, and the next webhook need not wait for it.
         self._stirred.set()
 
     async def _trim(self) -> None:
         if time.monotonic() - self._trimmed_at >= TRIM_SECONDS:
-            await store.trim(
-                self._db, pending_since=after(-PENDING_AGE), ended_since=after(-ENDED_AGE), rows=ENDED_ROWS
-            )
+            await self._db.write(store.give_up_old, after(-PENDING_AGE))
+            if old := await self._db.read(store.expired, after(-ENDED_AGE), ENDED_ROWS):
+                await self._db.write(store.remove_deliveries, old)
             self._trimmed_at = time.monotonic()
 
     async def _serve(self, uuid: str) -> None:
         """Send what is due to one webhook, one after the other."""
         try:
-            while (due := await store.next_due(self._db, uuid, now())) is not None:
+            while (due := await self._db.read(store.next_due, uuid, now())) is not None:
                 async with self._slots:
                     answer = await self._send(due)
                 await self._settle(due, answer)
@@ -200,8 +200,8 @@ class Webhooks:
 
     async def _settle(self, due: Due, answer: _Answer) -> None:
         if answer.status is not None and 200 <= answer.status < 300:
-            await store.settle(
-                self._db, due, Tried(state=DeliveryState.DELIVERED, status=answer.status, told=answer.told)
+            await self._db.write(
+                store.settle, due, Tried(state=DeliveryState.DELIVERED, status=answer.status, told=answer.told)
             )
             return
         is_gone = answer.status == 410
@@ -222,10 +222,10 @@ class Webhooks:
                 due_at=due_at,
                 waits_until=waits_until,
             )
-        await store.settle(self._db, due, tried)
+        await self._db.write(store.settle, due, tried)
         if is_gone:
             log.warning("webhook %s is switched off: its receiver wants nothing more", due.webhook)
-            await store.switch_off(self._db, due.webhook, "The receiver wants nothing more (410)")
+            await self._db.write(store.switch_off, due.webhook, "The receiver wants nothing more (410)")
 
     async def _send(self, due: Due) -> _Answer:
         body, seconds = due.body.encode(), int(time.time())

@@ -4,11 +4,13 @@ import asyncio
 
 from cisisk.fetches.boot import Boot
 from cisisk.fetches.boots import boot_history
+from cisisk.model.clock import Timestamp
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Phone
 from cisisk.store import deployments, fetches, phones
 from cisisk.store.database import Database
 from cisisk.store.fetches import LoggedFetch
+from cisisk.store.transaction import Read
 
 MAX_FETCHES = 1000
 """Per phone, and per address: about fifty boots. Of an older boot, the log may hold only a part."""
@@ -18,15 +20,20 @@ MAX_ADDRESSES = 8
 
 async def read_boots(db: Database, mac: Mac) -> list[Boot]:
     """Return the boots of a phone in the inventory, the newest first. Raises NotFound."""
-    phone = await phones.get(db, mac)
-    own = await fetches.newest_of_phone(db, mac, MAX_FETCHES)
-    addresses = list(dict.fromkeys([fetch.peer for fetch in own] + [phone.address] * bool(phone.address)))
-    found = [own, *[await fetches.newest_of_peer(db, peer, MAX_FETCHES) for peer in addresses[:MAX_ADDRESSES] if peer]]
-    waiting = await deployments.awaited_since(db, mac)
+    phone, found, waiting = await db.read(_read, mac)
     # A thousand fetches take about 30 ms.
     return await asyncio.to_thread(
         boot_history, mac, _whole(found), address=phone.address, model=_model(phone), awaited_since=waiting
     )
+
+
+def _read(tx: Read, mac: Mac) -> tuple[Phone, list[list[LoggedFetch]], Timestamp | None]:
+    """Return the phone, the fetches of its files and of its addresses, and since when a config waits for it."""
+    phone = phones.get(tx, mac)
+    own = fetches.newest_of_phone(tx, mac, MAX_FETCHES)
+    addresses = list(dict.fromkeys([fetch.peer for fetch in own] + [phone.address] * bool(phone.address)))
+    found = [own, *(fetches.newest_of_peer(tx, peer, MAX_FETCHES) for peer in addresses[:MAX_ADDRESSES] if peer)]
+    return phone, found, deployments.awaited_since(tx, mac)
 
 
 def _whole(found: list[list[LoggedFetch]]) -> list[LoggedFetch]:

@@ -39,7 +39,7 @@ class PhoneDiscovery:
 
     async def look(self) -> None:
         """Take up the phones that have become credible since the last look. Raises StorageFailed."""
-        newest = await fetches.last_number(self._db)
+        newest = await self._db.read(fetches.last_number)
         seen = self._seen if self._seen is not None else max(0, newest - _FIRST_LOOK)
         await self._add_newcomers(seen)
         await self._learn(seen)
@@ -47,7 +47,7 @@ class PhoneDiscovery:
 
     async def _add_newcomers(self, seen: int) -> None:
         lately = after(-timedelta(minutes=ADDRESS_MINUTES))
-        asking = await fetches.strangers(self._db, after=seen, lately=lately, most=MAX_OF_ADDRESS)
+        asking = await self._db.read(fetches.strangers, after=seen, lately=lately, most=MAX_OF_ADDRESS)
         credible = [stranger for stranger in asking if is_credible(stranger)]
         if not credible:
             return
@@ -55,26 +55,26 @@ class PhoneDiscovery:
         credible.sort(key=lambda stranger: (stranger.proved, stranger.seen_at), reverse=True)
         when = {stranger.mac: stranger for stranger in credible[: phones.MAX_DISCOVERED]}
         peers = {mac: stranger.peer for mac, stranger in when.items()}
-        asked = await fetches.asked_by(self._db, peers, max(0, seen - fetches.WINDOW))
+        asked = await self._db.read(fetches.asked_by, peers, max(0, seen - fetches.WINDOW))
         found = {
             mac: Found(at=stranger.seen_at, revealed=revealed(asked.get(mac, ()))) for mac, stranger in when.items()
         }
-        await phones.discover(self._db, found)
+        await self._db.write(phones.discover, found)
         example = credible[0]
         log.info("unknown phones in the inventory: %d more, such as %s at %s", len(found), example.mac, example.peer)
 
     async def _learn(self, seen: int) -> None:
-        known = await phones.discovered_since(self._db, seen)
+        known = await self._db.read(phones.discovered_since, seen)
         if not known:
             return
-        asked = await fetches.asked_by(self._db, {mac: peer for mac, (peer, _) in known.items()}, seen)
+        asked = await self._db.read(fetches.asked_by, {mac: peer for mac, (peer, _) in known.items()}, seen)
         news = {}
         for mac, (_, found) in known.items():
             together = found.revealed.and_then(revealed(asked.get(mac, ())))
             if together != found.revealed:
                 news[mac] = Found(at=found.at, revealed=together)
         if news:
-            await phones.learn(self._db, news)
+            await self._db.write(phones.learn, news)
 
 
 def is_credible(stranger: Stranger) -> bool:

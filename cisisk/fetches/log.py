@@ -81,7 +81,7 @@ class FetchLog:
         async with self._storing:
             while part := self._waiting.take(STORE_ROWS):
                 try:
-                    await fetches.add(self._db, map(_row, part))
+                    await self._db.write(fetches.add, map(_row, part))
                 except StorageFailed as error:
                     self._lose(len(part), str(error))
                 else:
@@ -101,8 +101,12 @@ class FetchLog:
             return
         before = after(-timedelta(days=self._settings.days))
         try:
-            while await fetches.trim(self._db, before=before, rows=self._settings.rows, at_most=TRIM_ROWS) == TRIM_ROWS:
-                pass
+            is_more = True
+            while is_more:
+                old = await self._db.read(fetches.expired, before=before, rows=self._settings.rows, limit=TRIM_ROWS)
+                if old:
+                    await self._db.write(fetches.remove, old)
+                is_more = len(old) == TRIM_ROWS
         except StorageFailed as error:
             log.debug("old fetches cannot be forgotten now: %s", error)
         self._trimmed_at = time.monotonic()

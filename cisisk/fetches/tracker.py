@@ -114,22 +114,22 @@ class FetchTracker:
         sent = [(mac, fetch) for mac, fetch in told if fetch.sha256 is not None]
         if not sent:
             return
-        awaited = await progress.awaited(self._db, min(fetch.started_at for _, fetch in sent))
+        awaited = await self._db.write(progress.awaited, min(fetch.started_at for _, fetch in sent))
         if not awaited:
             return
         deliveries = list(_deliveries((each for each in sent if each[1].outcome is FetchOutcome.COMPLETED), awaited))
         if deliveries:
-            await progress.delivered(self._db, deliveries)
+            await self._db.write(progress.delivered, deliveries)
             self._found_again()
         for mac, fetch in sent:
             if fetch.outcome is not FetchOutcome.COMPLETED:
                 for begun in _deliveries([(mac, fetch)], awaited):
-                    await progress.broken_off(self._db, begun, _broken_off(fetch))
+                    await self._db.write(progress.broken_off, begun, _broken_off(fetch))
 
     async def _store_sightings(self, told: Iterable[_Told]) -> None:
         news = self._news(told)
         if news:
-            await phones.note_sightings(self._db, news.values())
+            await self._db.write(phones.note_sightings, news.values())
             self._found_again()
             for digits, sighting in news.items():
                 _keep(self._known, digits, sighting)

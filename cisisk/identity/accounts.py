@@ -73,10 +73,10 @@ class Accounts:
         Returns:
             The generated password if a superadmin was created without ``password``, otherwise None.
         """
-        if await users.any_exist(self._db):
+        if await self._db.read(users.any_exist):
             return None
         initial = password or secrets.token_urlsafe(15)
-        await users.create_superadmin(self._db, ADMIN, await self._passwords.hash(initial))
+        await self._db.write(users.create_superadmin, ADMIN, await self._passwords.hash(initial))
         return None if password else initial
 
     async def login(self, username: str, password: str, actor: Actor) -> Login:
@@ -108,7 +108,7 @@ class Accounts:
 
     async def is_still_administrator(self, user: User, password_hash: str) -> bool:
         """Return whether password, name, activity and permission of ``user`` are unchanged since authentication."""
-        known = await users.credentials(self._db, user.username)
+        known = await self._db.read(users.credentials, user.username)
         if known is None:
             return False
         return (
@@ -122,8 +122,8 @@ class Accounts:
             Unauthenticated: the token is unknown, used, expired or revoked.
         """
         next_token = _new_refresh_token()
-        rotated = await logins.rotate(
-            self._db, actor, _hash(refresh_token), _hash(next_token), after(self._refresh_lifetime)
+        rotated = await self._db.write(
+            logins.rotate, actor, _hash(refresh_token), _hash(next_token), after(self._refresh_lifetime)
         )
         if rotated is None:
             raise Unauthenticated("The refresh token is not valid. Log in again")
@@ -133,7 +133,7 @@ class Accounts:
     async def logout(self, actor: Actor, refresh_token: str | None) -> None:
         """End the session of ``refresh_token``, or all sessions of the acting user."""
         if actor.user_uuid is not None:
-            await logins.end(self._db, actor, actor.user_uuid, _hash(refresh_token) if refresh_token else None)
+            await self._db.write(logins.end, actor, actor.user_uuid, _hash(refresh_token) if refresh_token else None)
 
     async def user_of(self, access_token: str) -> User:
         """Return the current user of an access token.
@@ -142,7 +142,7 @@ class Accounts:
             Unauthenticated: the token is invalid, its session has ended, or the user was deactivated or deleted.
         """
         claims = self._keys.verify(access_token)
-        user = await logins.user_of(self._db, claims.session_uuid, claims.user_uuid)
+        user = await self._db.read(logins.user_of, claims.session_uuid, claims.user_uuid)
         if user is None:
             raise Unauthenticated("The access token is no longer valid")
         return user
@@ -151,7 +151,7 @@ class Accounts:
         """Create a user; ``fields`` are the writable columns and ``password``. Raises Conflict."""
         columns = dict(fields)
         password_hash = await self._passwords.hash(columns.pop("password"))
-        return await users.create(self._db, actor, columns, password_hash, action=action)
+        return await self._db.write(users.create, actor, columns, password_hash, action=action)
 
     async def update(
         self, actor: Actor, uuid: str, fields: Mapping[str, Any], seen: Collection[str] | None = None
@@ -160,13 +160,13 @@ class Accounts:
         columns = dict(fields)
         if "password" in columns:
             columns["password_hash"] = await self._passwords.hash(columns.pop("password"))
-        return await users.update(self._db, actor, uuid, columns, seen)
+        return await self._db.write(users.update, actor, uuid, columns, seen)
 
     async def set_pin(
         self, actor: Actor, user_uuid: str, pin: str, seen: Collection[str] | None = None
     ) -> pins.CiscoUser:
         """Set the phone PIN of a user. Raises NotFound, Stale."""
-        return await pins.put(self._db, actor, user_uuid, await self._pin_hashes.hash(pin), seen)
+        return await self._db.write(pins.put, actor, user_uuid, await self._pin_hashes.hash(pin), seen)
 
     async def _attempt(
         self, username: str, password: str, actor: Actor, admit: Callable[[User, str], Awaitable[_Result | None]]
@@ -177,7 +177,7 @@ class Accounts:
         # Count the failure first and undo it later: otherwise a hundred concurrent guesses would all be verified.
         self._throttle.record_failure(account, address)
         try:
-            known = await users.credentials(self._db, username)
+            known = await self._db.read(users.credentials, username)
             is_correct = await self._passwords.matches(password, known[1] if known else None)
             admitted = await admit(*known) if known and is_correct else None
         except StorageFailed:
@@ -193,8 +193,8 @@ class Accounts:
 
     async def _begin(self, actor: Actor, user: User, password_hash: str) -> Login | None:
         session_uuid, refresh_token = str(uuid4()), _new_refresh_token()
-        begun = await logins.begin(
-            self._db,
+        begun = await self._db.write(
+            logins.begin,
             replace(actor, user_uuid=user.uuid),
             user.uuid,
             password_hash,

@@ -91,7 +91,7 @@ class PinLogin:
             return None
         if session.active_at < timestamp(now - _ACTIVITY_STEP):
             try:
-                await service_sessions.active(self._db, session, timestamp(now))
+                await self._db.write(service_sessions.active, session, timestamp(now))
             except StorageFailed as error:
                 # The page does not depend on it.
                 log.warning("activity not stored phone=%s reason=%r", session.mac, str(error))
@@ -123,13 +123,13 @@ class PinLogin:
         async with self._attempt(actor, phone, session.username):
             await self._verified(actor, phone.mac, session.username, current)
             new_hash = await self._passwords.hash(new)
-            await pins.put(self._db, actor, session.user_uuid, new_hash)
+            await self._db.write(pins.put, actor, session.user_uuid, new_hash)
             holder = PinHolder(user_uuid=session.user_uuid, username=session.username, pin_hash=new_hash)
             return await self._begin(actor, phone.mac, holder)
 
     async def logout(self, actor: Actor, mac: Mac) -> None:
         """End the session on a phone."""
-        await service_sessions.end(self._db, actor, mac)
+        await self._db.write(service_sessions.end, actor, mac)
 
     @asynccontextmanager
     async def _attempt(self, actor: Actor, phone: PhoneContext, username: str) -> AsyncIterator[None]:
@@ -190,12 +190,12 @@ class PinLogin:
         another user, always the same one for that name, so that the time does not reveal whether the name exists.
         """
         position = hmac.digest(self._key, username.casefold().encode(errors="replace"), hashlib.sha256).hex()
-        known, substitute = await pins.holder(self._db, username, position)
+        known, substitute = await self._db.read(pins.holder, username, position)
         if await self._passwords.matches(pin, known.pin_hash if known else None, substitute) and known is not None:
             return known
         if self._may_record_failure():
             try:
-                await service_sessions.refused(self._db, actor, mac, known.user_uuid if known else None)
+                await self._db.write(service_sessions.refused, actor, mac, known.user_uuid if known else None)
             except StorageFailed as error:
                 # The attempt still counts as a failure.
                 log.warning("failed login not recorded phone=%s reason=%r", mac, str(error))
@@ -205,13 +205,13 @@ class PinLogin:
         """Replace a hash of another cost; only possible while the PIN is known."""
         if known.pin_hash and self._passwords.is_outdated(known.pin_hash):
             try:
-                await pins.rehashed(self._db, known, await self._passwords.hash(pin))
+                await self._db.write(pins.rehashed, known, await self._passwords.hash(pin))
             except StorageFailed as error:
                 log.warning("PIN hash not replaced user=%s reason=%r", known.user_uuid, str(error))
 
     async def _begin(self, actor: Actor, mac: Mac, known: PinHolder) -> ServiceSession:
-        begun = await service_sessions.begin(
-            self._db,
+        begun = await self._db.write(
+            service_sessions.begin,
             replace(actor, user_uuid=known.user_uuid),
             mac,
             known.user_uuid,

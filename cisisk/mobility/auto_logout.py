@@ -91,7 +91,7 @@ class AutoLogout:
         await self._logins.forget_what_never_begins()
         now = self._clock()
         due, later = [], [now + LONGEST_SLEEP]
-        for each in await phone_logins.all_open(self._db):
+        for each in await self._db.read(phone_logins.all_open):
             ends = self._not_too_early(each.login, self._ends(each))
             moment, reason = min(ends, default=(now + LONGEST_SLEEP, EndReason.TIMEOUT))
             if moment <= now:
@@ -164,7 +164,7 @@ class AutoLogout:
 
     async def _call_state(self, login: PhoneLogin) -> CallState:
         try:
-            deployment = await deployments.get(self._db, login.deployment or "")
+            deployment = await self._db.read(deployments.get, login.deployment or "")
         except NotFound:
             return CallState(in_call=None)
         return await self._calls.call_state(await self._switcher.target_of(deployment))

@@ -109,7 +109,7 @@ class Deployer:
         """
         async with self._turns.take(mac, supersedes=supersedes) as superseded:
             if mac in self._unsettled:
-                for deployment in await deployments.unfinished(self._db, mac):
+                for deployment in await self._db.read(deployments.unfinished, mac):
                     await self._settle(deployment)
                 self._unsettled.discard(mac)
             await self.catch_up()
@@ -153,7 +153,7 @@ class Deployer:
                 moment = await self._write(deployment, prepared.staged, found)
                 # In its turn among the writers before the phone can be told, and so before the record of any fetch.
                 written = self._tasks.start(
-                    f"record {deployment.mac}", progress.written(self._db, actor, deployment, moment)
+                    f"record {deployment.mac}", self._db.write(progress.written, actor, deployment, moment)
                 )
                 await asyncio.sleep(0)
                 try:
@@ -181,7 +181,7 @@ class Deployer:
             prepared = await self._ready(deployment, preparing)
             moment = await self._write(deployment, prepared.staged, found)
             try:
-                await progress.written(self._db, actor, deployment, moment)
+                await self._db.write(progress.written, actor, deployment, moment)
                 return await self._tried(deployment, Attempt(why), None)
             except StorageFailed as error:
                 raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
@@ -200,7 +200,7 @@ class Deployer:
 
     async def recover(self) -> None:
         """Make true what the records say of deployments that were cut off when the last process ended."""
-        for deployment in await deployments.unfinished(self._db):
+        for deployment in await self._db.read(deployments.unfinished):
             try:
                 await self._settle(deployment)
             except StorageFailed as error:
@@ -218,13 +218,13 @@ class Deployer:
         if deployment.written_at is None:
             if not await self._is_served(deployment):
                 if deployment.policy.when != NOW:
-                    await progress.deferred_again(self._db, deployment)
+                    await self._db.write(progress.deferred_again, deployment)
                     return
-                await progress.failed(self._db, deployment, CUT_OFF_BEFORE_WRITING)
+                await self._db.write(progress.failed, deployment, CUT_OFF_BEFORE_WRITING)
                 log.warning("switch of %s: %s", deployment.mac, CUT_OFF_BEFORE_WRITING)
                 return
             actor = Actor(user_uuid=deployment.requested_by)
-            await progress.written(self._db, actor, deployment, deployment.recorded_at)
+            await self._db.write(progress.written, actor, deployment, deployment.recorded_at)
         await self._tried(deployment, Attempt(CUT_OFF_BEFORE_RESTART), None)
         log.warning("switch of %s: %s", deployment.mac, CUT_OFF_BEFORE_RESTART)
 
@@ -284,14 +284,13 @@ class Deployer:
         with suppress(StorageFailed):
             if await self._is_served(deployment):
                 return True
-            await progress.failed(self._db, deployment, why)
+            await self._db.write(progress.failed, deployment, why)
         return False
 
     async def _adopt(self, mac: Mac) -> Snapshot | None:
         await asyncio.to_thread(self._library.refresh)
         found = await asyncio.to_thread(self._library.current, mac.config_name)
-        async with self._db.transaction() as tx:
-            await configs.found(tx, mac, found.content if found else None)
+        await self._db.write(configs.found, mac, found.content if found else None)
         return found
 
     def _serve(self, deployment: Deployment, staged: Staged, found: Snapshot | None) -> None:
@@ -342,6 +341,11 @@ class Deployer:
             await self._commands.execute(target, ["Init:Services"], timeout=_CLOSE_SECONDS)
 
     async def _tried(self, deployment: Deployment, attempt: Attempt, action: str | None) -> Deployment:
-        return await progress.restart_tried(
-            self._db, deployment, attempt.outcome, attempt.method, action, counts=attempt.outcome != STOPPING
+        return await self._db.write(
+            progress.restart_tried,
+            deployment,
+            attempt.outcome,
+            attempt.method,
+            action,
+            counts=attempt.outcome != STOPPING,
         )

@@ -11,7 +11,7 @@ from cisisk.model.profile import Profile
 from cisisk.model.sep_config import Finding
 from cisisk.model.site import EmergencyCall
 from cisisk.store import profiles, sites
-from cisisk.store.database import Database, Transaction
+from cisisk.store.transaction import Read
 
 
 def values(call: EmergencyCall) -> dict[str, str]:
@@ -19,13 +19,13 @@ def values(call: EmergencyCall) -> dict[str, str]:
     return {"emergency_location": call.location or "", "emergency_caller_id": call.caller_id or ""}
 
 
-async def findings(db: Database | Transaction, profile_uuid: str | None, mac: Mac) -> tuple[Finding, ...]:
+def findings(tx: Read, profile_uuid: str | None, mac: Mac) -> tuple[Finding, ...]:
     """What a profile asks for that nobody has said of a phone."""
     try:
-        profile = await profiles.get(db, profile_uuid or "")
+        profile = profiles.get(tx, profile_uuid or "")
     except NotFound:
         return ()
-    return _findings(profile, await sites.emergency_call(db, mac))
+    return _findings(profile, sites.emergency_call(tx, mac))
 
 
 def _findings(profile: Profile, call: EmergencyCall) -> tuple[Finding, ...]:

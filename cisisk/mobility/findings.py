@@ -11,7 +11,8 @@ from cisisk.model.sep_config import Finding, SepConfig
 from cisisk.provisioning.firmware import load_findings
 from cisisk.provisioning.library import Library
 from cisisk.store import configs
-from cisisk.store.database import Database, Transaction
+from cisisk.store.database import Database
+from cisisk.store.transaction import Read
 
 _AT_ONCE_BYTES = 64 * 1024
 """A larger file takes milliseconds to read, in which the event loop would stand still."""
@@ -27,16 +28,16 @@ class Findings:
     async def of(self, deployment: Deployment) -> tuple[Finding, ...]:
         """What is wrong with a deployment."""
 
-        async def work(tx: Transaction) -> tuple[bytes | None, tuple[Finding, ...]]:
-            content = await configs.content_of(tx, deployment.sha256)
-            return content, await emergency.findings(tx, deployment.profile_uuid, deployment.mac)
+        def work(tx: Read) -> tuple[bytes | None, tuple[Finding, ...]]:
+            content = configs.content_of(tx, deployment.sha256)
+            return content, emergency.findings(tx, deployment.profile_uuid, deployment.mac)
 
         content, found = await self._db.read(work)
         return found if content is None else found + await self._of_load(content)
 
     async def of_plan(self, content: bytes, profile_uuid: str, mac: Mac) -> tuple[Finding, ...]:
         """The same of what may never be deployed: a profile's config for a phone."""
-        return await emergency.findings(self._db, profile_uuid, mac) + await self._of_load(content)
+        return await self._db.read(emergency.findings, profile_uuid, mac) + await self._of_load(content)
 
     async def _of_load(self, content: bytes) -> tuple[Finding, ...]:
         try:

@@ -33,6 +33,7 @@ from cisisk.model.user import Actor
 from cisisk.provisioning.phone_locks import PhoneLocks
 from cisisk.store import default_profiles, deployments, phone_logins, phones, profiles, sites
 from cisisk.store.database import Database
+from cisisk.store.transaction import Write
 
 log = logging.getLogger(__name__)
 
@@ -89,27 +90,27 @@ class PhoneLogins:
         Raises:
             PhoneDisabled: the phone is not active.
         """
-        phone = await phones.find(self._db, mac)
+        phone = await self._db.read(phones.find, mac)
         if phone is not None and not phone.is_active:
             raise PhoneDisabled
         fitted = _Fitted((phone.model if phone else None) or model_header, phone.software if phone else None)
-        known = await profiles.heads(self._db, user_uuid)
+        known = await self._db.read(profiles.heads, user_uuid)
         known = [profile for profile in known if misfit(profile, fitted) is None]
         model = fitted.model
-        first = await default_profiles.find(self._db, user_uuid, model) if model else None
+        first = await self._db.read(default_profiles.find, user_uuid, model) if model else None
         return sorted(known, key=lambda profile: profile.uuid != first)
 
     async def where(self, user_uuid: str) -> list[PhoneLogin]:
         """Where a user is logged in, the newest first."""
-        return await phone_logins.of_user(self._db, user_uuid)
+        return await self._db.read(phone_logins.of_user, user_uuid)
 
     async def on(self, mac: Mac) -> PhoneLogin | None:
         """Who is logged in on a phone."""
-        return await phone_logins.on(self._db, mac)
+        return await self._db.read(phone_logins.on, mac)
 
     async def last_on(self, mac: Mac) -> PhoneLogin | None:
         """Who was the last to log in on a phone, and may still be logged in there."""
-        return await phone_logins.last_on(self._db, mac)
+        return await self._db.read(phone_logins.last_on, mac)
 
     async def require_possible(self, user_uuid: str, mac: Mac, *, takes_over: bool) -> None:
         """Tell beforehand what else a login would be refused for.
@@ -117,11 +118,11 @@ class PhoneLogins:
         Raises:
             LoggedInElsewhere: as :meth:`log_in`, which has the last word.
         """
-        self._require_possible(await phone_logins.elsewhere(self._db, user_uuid, mac), takes_over=takes_over)
+        self._require_possible(await self._db.read(phone_logins.elsewhere, user_uuid, mac), takes_over=takes_over)
 
     async def page(self, listing: Listing, *, user_uuid: str | None = None, history: bool = False) -> Page[PhoneLogin]:
         """The logins, the newest first; those of one user if named, and with ``history`` those that have ended too."""
-        return await phone_logins.page(self._db, listing, user_uuid=user_uuid, history=history)
+        return await self._db.read(phone_logins.page, listing, user_uuid=user_uuid, history=history)
 
     # In and out
 
@@ -178,7 +179,7 @@ class PhoneLogins:
     async def log_out_everywhere(self, actor: Actor, user_uuid: str, reason: EndReason) -> list[PhoneLogin]:
         """The same for every phone that a user is on, or waits for; the logins that ended. Raises StorageFailed."""
         # Decided for all before the first phone restarts.
-        leaving = await phone_logins.leave_everywhere(self._db, user_uuid, reason)
+        leaving = await self._db.write(phone_logins.leave_everywhere, user_uuid, reason)
         at_once = asyncio.Semaphore(_AT_ONCE)
 
         async def log_out(login: PhoneLogin) -> PhoneLogin | None:
@@ -202,12 +203,13 @@ class PhoneLogins:
     ) -> PhoneLogin:
         async with self._turns.take(mac):
             profile = await self._chosen(user_uuid, mac, profile_uuid)
-            async with self._db.transaction() as tx:
+
+            def begin(tx: Write) -> tuple[PhoneLogin, list[PhoneLogin]]:
                 if not replaces:
-                    _require_free(await phone_logins.on(tx, mac), user_uuid)
-                where = await phone_logins.elsewhere(tx, user_uuid, mac)
+                    _require_free(phone_logins.on(tx, mac), user_uuid)
+                where = phone_logins.elsewhere(tx, user_uuid, mac)
                 self._require_possible(where, takes_over=takes_over)
-                login = await phone_logins.begin(
+                login = phone_logins.begin(
                     tx,
                     mac,
                     user_uuid,
@@ -217,15 +219,18 @@ class PhoneLogins:
                     is_only=self._multiple is not Multiple.ALLOW,
                     minutes=self._minutes(minutes),
                 )
+                return login, where
+
+            login, where = await self._db.write(begin)
             try:
                 deployment = await self._switcher.switch(actor, profile.uuid, mac)
             except StorageFailed:
                 # The phone may be served the profile all the same: what is recorded of the switch will tell.
                 raise
             except CisiskError:
-                await phone_logins.forget(self._db, login)
+                await self._db.write(phone_logins.forget, login)
                 raise
-            login = await phone_logins.requested(self._db, login, deployment.uuid)
+            login = await self._db.write(phone_logins.requested, login, deployment.uuid)
         if self._multiple is Multiple.TAKE_OVER:
             self._leave(actor, where, login)
         return login
@@ -245,7 +250,7 @@ class PhoneLogins:
         for profile in fitting:
             if profile.uuid == profile_uuid:
                 return profile
-        if any(profile.uuid == profile_uuid for profile in await profiles.heads(self._db, user_uuid)):
+        if any(profile.uuid == profile_uuid for profile in await self._db.read(profiles.heads, user_uuid)):
             raise NoFittingProfile(LoginRefusal.PROFILE_DOES_NOT_FIT)
         raise NotFound("Profile not found")
 
@@ -263,13 +268,13 @@ class PhoneLogins:
     ) -> PhoneLogin | None:
         async with self._turns.take(mac):
             called_off = await self._call_off(actor, mac, reason, meant)
-            login = await phone_logins.leave(self._db, mac, reason, None if meant is None else meant.uuid)
+            login = await self._db.write(phone_logins.leave, mac, reason, None if meant is None else meant.uuid)
             return called_off if login is None else await self._give_back(actor, login)
 
     async def _call_off(self, actor: Actor, mac: Mac, reason: EndReason, meant: PhoneLogin | None) -> PhoneLogin | None:
         """A login that waits for the end of a call does not begin; that one, None when there is none."""
         called_off = None
-        for waiting in await phone_logins.beginning_on(self._db, mac):
+        for waiting in await self._db.read(phone_logins.beginning_on, mac):
             if meant is not None and meant.uuid != waiting.uuid:
                 continue
             try:
@@ -278,32 +283,32 @@ class PhoneLogins:
             except Conflict:
                 if await self._has_ended(waiting.deployment):
                     # It was called off or failed without the login's being told: there was none to end.
-                    await phone_logins.forget(self._db, waiting)
+                    await self._db.write(phone_logins.forget, waiting)
                     continue
                 # It is just about to begin: then it ends like any other.
-                await phone_logins.leave_once_begun(self._db, waiting, reason)
+                await self._db.write(phone_logins.leave_once_begun, waiting, reason)
                 called_off = replace(waiting, reason=reason)
             else:
-                await phone_logins.forget(self._db, waiting)
+                await self._db.write(phone_logins.forget, waiting)
                 called_off = replace(waiting, reason=reason, ended_at=now())
         return called_off
 
     async def _has_ended(self, deployment: str | None) -> bool:
-        return deployment is not None and (await deployments.get(self._db, deployment)).ended_at is not None
+        return deployment is not None and (await self._db.read(deployments.get, deployment)).ended_at is not None
 
     async def _give_back(self, actor: Actor, login: PhoneLogin) -> PhoneLogin:
         """Give the phone of a login something else, so that the login ends."""
         mac = login.mac
         for returned_to, switch in await self._ways_back(actor, login):
-            await phone_logins.returning(self._db, login, returned_to)
+            await self._db.write(phone_logins.returning, login, returned_to)
             try:
                 await switch()
             except (NotFound, Conflict) as error:
                 log.warning("logout of %s from %s (%s): %s", login.username, mac, returned_to, error)
                 continue
-            return await phone_logins.get(self._db, login.uuid)
+            return await self._db.read(phone_logins.get, login.uuid)
         log.warning("logout of %s from %s: the phone keeps the config, for it has no other", login.username, mac)
-        return await phone_logins.stays(self._db, actor, login)
+        return await self._db.write(phone_logins.stays, actor, login)
 
     async def _ways_back(self, actor: Actor, login: PhoneLogin) -> list[_WayBack]:
         """What the phone can be given, in the order in which it is tried."""
@@ -312,7 +317,7 @@ class PhoneLogins:
         def profile(uuid: str) -> Callable[[], Awaitable[Deployment]]:
             return lambda: self._switcher.switch(actor, uuid, mac, self._logout_policy, origin=Origin.LOGOUT)
 
-        ways = [(whose, profile(uuid)) for whose, uuid in await sites.logout_profiles(self._db, mac)]
+        ways = [(whose, profile(uuid)) for whose, uuid in await self._db.read(sites.logout_profiles, mac)]
         if home is not None:
             ways.append((ReturnedTo.BEFORE, lambda: self._switcher.put_back(actor, mac, home)))
         return ways
@@ -321,7 +326,11 @@ class PhoneLogins:
 
     async def forget_what_never_begins(self) -> None:
         """Forget the logins whose switch was called off or failed without their being told."""
-        await phone_logins.forget_what_never_begins(self._db, self._turns.taken)
+        waiting = await self._db.read(phone_logins.not_begun)
+        # In this order: a login that is in the store, and whose phone is not locked any more, has its deployment there.
+        busy = set(self._turns.taken())
+        if idle := [uuid for uuid, mac in waiting if mac not in busy]:
+            await self._db.write(phone_logins.forget_abandoned, idle)
 
     async def stop(self) -> None:
         """Leave what is under way to the next start."""

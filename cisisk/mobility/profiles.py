@@ -36,7 +36,7 @@ class Profiles:
 
     async def get(self, uuid: str) -> JudgedProfile:
         """One profile. Raises NotFound."""
-        return await self._judged(await profiles.get(self._db, uuid))
+        return await self._judged(await self._db.read(profiles.get, uuid))
 
     async def create(self, actor: Actor, fields: Mapping[str, Any]) -> JudgedProfile:
         """Add a profile.
@@ -47,13 +47,15 @@ class Profiles:
         Raises:
             Invalid: the config may not be served, or there is no such user.
         """
-        return await self._judged(await profiles.create(self._db, actor, await self._attributes(fields)))
+        return await self._judged(await self._db.write(profiles.create, actor, await self._attributes(fields)))
 
     async def update(
         self, actor: Actor, uuid: str, fields: Mapping[str, Any], seen: Collection[str] | None = None
     ) -> JudgedProfile:
         """Change some fields, as in :meth:`create`. Raises NotFound, Stale, Invalid."""
-        return await self._judged(await profiles.update(self._db, actor, uuid, await self._attributes(fields), seen))
+        return await self._judged(
+            await self._db.write(profiles.update, actor, uuid, await self._attributes(fields), seen)
+        )
 
     async def _attributes(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         attributes = dict(fields)

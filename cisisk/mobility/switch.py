@@ -23,7 +23,8 @@ from cisisk.pbx.registrations import Watched
 from cisisk.restart import service_control
 from cisisk.restart.method import Restarts
 from cisisk.store import configs, deployments, phones, profiles, progress, sites
-from cisisk.store.database import Database, Transaction
+from cisisk.store.database import Database
+from cisisk.store.transaction import Read
 
 
 class IsInCall(Protocol):
@@ -134,7 +135,7 @@ class Switcher:
                 meanwhile.
             StorageFailed: as :meth:`switch`.
         """
-        undone = await deployments.get(self._db, uuid)
+        undone = await self._db.read(deployments.get, uuid)
         work = self._roll_back_in_turn(actor, undone, only_if_timed_out=only_if_timed_out)
         return await self._deployer.to_the_end(f"rollback {undone.mac}", work)
 
@@ -145,7 +146,7 @@ class Switcher:
             NotFound: there is none.
             Conflict: it has begun, or ended.
         """
-        return await progress.cancelled(self._db, actor, uuid)
+        return await self._db.write(progress.cancelled, actor, uuid)
 
     async def put_back(self, actor: Actor, mac: Mac, sha256: str, *, origin: Origin = Origin.LOGOUT) -> Deployment:
         """Serve the phone again what it was once served; the deployment that does that, which nothing takes back.
@@ -186,8 +187,8 @@ class Switcher:
     async def targets_of(self, found: Sequence[Deployment]) -> list[Target]:
         """The phones of several deployments, in their order."""
 
-        async def work(tx: Transaction) -> list[Target]:
-            return [await _target_of(tx, deployment) for deployment in found]
+        def work(tx: Read) -> list[Target]:
+            return [_target_of(tx, deployment) for deployment in found]
 
         return await self._db.read(work)
 
@@ -230,7 +231,7 @@ class Switcher:
         # In a turn of its own: what is being written at this moment would look like somebody else's.
         async with self._deployer.turn(plan.mac, supersedes=False):
             found = await self._deployer.served_to(plan.mac)
-            return await progress.record(self._db, actor, plan, found.content if found else None)
+            return await self._db.write(progress.record, actor, plan, found.content if found else None)
 
     async def _switch_in_turn(self, actor: Actor, resolved: _Resolved, policy: Policy, origin: Origin) -> Deployment:
         mac = resolved.target.mac
@@ -242,7 +243,7 @@ class Switcher:
             found = await self._deployer.served_to(mac)
             served = found.content if found else None
             target = await self._deployer.identified(resolved.target, served, resolved.content)
-            recording = progress.record(self._db, actor, _plan(resolved, target, policy, origin), served)
+            recording = self._db.write(progress.record, actor, _plan(resolved, target, policy, origin), served)
             return await self._deployer.deploy(actor, recording, target, found, superseded)
 
     async def _begin_in_turn(self, deferred: Deployment) -> Deployment:
@@ -252,14 +253,14 @@ class Switcher:
             try:
                 resolved = await self._resolve(deferred.profile_uuid or "", mac)
             except (NotFound, Conflict) as error:
-                await progress.failed(self._db, deferred, f"When its time had come: {error}")
-                return await deployments.get(self._db, deferred.uuid)
+                await self._db.write(progress.failed, deferred, f"When its time had come: {error}")
+                return await self._db.read(deployments.get, deferred.uuid)
             content = await self._again(resolved.target, deferred.sha256, deferred)
             found = await self._deployer.served_to(mac)
             served = found.content if found else None
             target = await self._deployer.identified(resolved.target, served, content)
             plan = replace(_plan(resolved, target, deferred.policy, deferred.origin), content=content)
-            recording = progress.begun(self._db, deferred, plan, served)
+            recording = self._db.write(progress.begun, deferred, plan, served)
             return await self._deployer.deploy(actor, recording, target, found, superseded)
 
     async def _roll_back_in_turn(self, actor: Actor, undone: Deployment, *, only_if_timed_out: bool) -> Deployment:
@@ -275,14 +276,14 @@ class Switcher:
             target, plan = await self._plan_again(await self.target_of(undone), sha256, found.content, Origin.ROLLBACK)
             policy = replace(undone.policy, when=NOW, on_timeout=OnTimeout.KEEP)
             plan = replace(plan, policy=policy, rolls_back=undone.uuid)
-            recording = progress.record(self._db, actor, plan, found.content)
+            recording = self._db.write(progress.record, actor, plan, found.content)
             if undone.fetched_at is None and hashlib.sha256(plan.content).hexdigest() == sha256:
                 return await self._deployer.serve(actor, recording, target, found, NOT_NEEDED)
             return await self._deployer.deploy(actor, recording, target, found, superseded)
 
     async def _undoable(self, uuid: str) -> tuple[Deployment, str]:
         """What is to be undone, as it is now, and the sha256 of what is to be served again. Raises Conflict."""
-        undone = await deployments.get(self._db, uuid)
+        undone = await self._db.read(deployments.get, uuid)
         if undone.written_at is None or undone.superseded_at is not None:
             raise Conflict(f"The phone is not served this deployment's config, which is {undone.state}")
         if undone.replaced is None:
@@ -290,21 +291,21 @@ class Switcher:
         return undone, undone.replaced
 
     async def _put_back_in_turn(self, actor: Actor, mac: Mac, sha256: str, origin: Origin) -> Deployment:
-        async def who(tx: Transaction) -> Target:
-            return await _target(tx, mac, await phones.find(tx, mac), None)
+        def who(tx: Read) -> Target:
+            return _target(tx, mac, phones.find(tx, mac), None)
 
         async with self._deployer.turn(mac) as superseded:
             found = await self._deployer.served_to(mac)
             served = found.content if found else None
             target, plan = await self._plan_again(await self._db.read(who), sha256, served, origin)
-            recording = progress.record(self._db, actor, plan, served)
+            recording = self._db.write(progress.record, actor, plan, served)
             return await self._deployer.deploy(actor, recording, target, found, superseded)
 
     async def _plan_again(
         self, target: Target, sha256: str, served: bytes | None, origin: Origin
     ) -> tuple[Target, Plan]:
         """To serve what was served before, under the name of the profile that it was then; and who the phone is."""
-        before = await deployments.of_config(self._db, target.mac, sha256)
+        before = await self._db.read(deployments.of_config, target.mac, sha256)
         content = await self._again(target, sha256, before)
         target = await self._deployer.identified(target, served, content)
         plan = Plan(
@@ -326,7 +327,7 @@ class Switcher:
         """
         content = await self._content(sha256)
         with suppress(NotFound):
-            profile = await profiles.get(self._db, (earlier.profile_uuid if earlier else None) or "")
+            profile = await self._db.read(profiles.get, (earlier.profile_uuid if earlier else None) or "")
             tells = profile.placeholders and not placeholders.used(profile.cnf_xml).isdisjoint(placeholders.EMERGENCY)
             if tells and earlier is not None and profile.updated_at <= earlier.recorded_at:
                 return await self._render(profile, target)
@@ -335,13 +336,13 @@ class Switcher:
     async def _trigger_in_turn(self, deployment: Deployment, action: RestartType | None) -> Deployment:
         mac = deployment.mac
         async with self._deployer.turn(mac, supersedes=False) as superseded:
-            deployment = await deployments.get(self._db, deployment.uuid)
+            deployment = await self._db.read(deployments.get, deployment.uuid)
             served = await self._content(deployment.replaced) if deployment.replaced else None
             wanted = await self._content(deployment.sha256)
             target = await self._deployer.identified(await self.target_of(deployment), served, wanted)
             # To know who it is takes its time, in which it may have come for its config.
             await self._deployer.catch_up()
-            deployment = await deployments.get(self._db, deployment.uuid)
+            deployment = await self._db.read(deployments.get, deployment.uuid)
             if deployment.ended_at is not None or deployment.fetched_at is not None:
                 return deployment
             target = replace(target, action=action or service_control.action_for(target))
@@ -349,7 +350,7 @@ class Switcher:
             return await self._deployer.trigger(deployment, target, superseded)
 
     async def _content(self, sha256: str) -> bytes:
-        content = await configs.content_of(self._db, sha256)
+        content = await self._db.read(configs.content_of, sha256)
         if content is None:
             raise NotFound("The config version is not there any more")
         return content
@@ -357,11 +358,11 @@ class Switcher:
     async def _resolve(self, profile_uuid: str, mac: Mac) -> _Resolved:
         """Which profile, for which phone. Raises NotFound, and Conflict: they do not fit."""
 
-        async def work(tx: Transaction) -> tuple[Profile, Target]:
-            profile, phone = await profiles.get(tx, profile_uuid), await phones.find(tx, mac)
+        def work(tx: Read) -> tuple[Profile, Target]:
+            profile, phone = profiles.get(tx, profile_uuid), phones.find(tx, mac)
             if phone is not None and (reason := misfit(profile, phone)):
                 raise Conflict(reason)
-            return profile, await _target(tx, mac, phone, profile.software_type)
+            return profile, _target(tx, mac, phone, profile.software_type)
 
         profile, target = await self._db.read(work)
         return _Resolved(profile, target, await self._render(profile, target))
@@ -372,28 +373,28 @@ class Switcher:
         values = {"mac": str(target.mac), "device_name": target.mac.device_name}
         used = placeholders.used(profile.cnf_xml)
         if not used.isdisjoint(placeholders.EMERGENCY):
-            values |= emergency.values(await sites.emergency_call(self._db, target.mac))
+            values |= emergency.values(await self._db.read(sites.emergency_call, target.mac))
         if "server" in used:
             values["server"] = self._server_address(target.address)
         return placeholders.render(profile.cnf_xml, values)
 
 
-async def _target(tx: Transaction, mac: Mac, phone: Phone | None, software: Software | None) -> Target:
+def _target(tx: Read, mac: Mac, phone: Phone | None, software: Software | None) -> Target:
     """Who is this phone now? After the write it is the new user's. Unless it is told, it runs ``software``."""
     return Target(
         mac=mac,
-        address=phone.address if phone else await phones.last_seen(tx, mac),
+        address=phone.address if phone else phones.last_seen(tx, mac),
         model=phone.model if phone else None,
         software=(phone.software if phone else None) or software or Software.SIP,
     )
 
 
-async def _target_of(tx: Transaction, deployment: Deployment) -> Target:
+def _target_of(tx: Read, deployment: Deployment) -> Target:
     software = None
     if deployment.profile_uuid is not None:
         with suppress(NotFound):
-            software = (await profiles.get(tx, deployment.profile_uuid)).software_type
-    return await _target(tx, deployment.mac, await phones.find(tx, deployment.mac), software)
+            software = profiles.get(tx, deployment.profile_uuid).software_type
+    return _target(tx, deployment.mac, phones.find(tx, deployment.mac), software)
 
 
 def _plan(resolved: _Resolved, target: Target, policy: Policy, origin: Origin) -> Plan:

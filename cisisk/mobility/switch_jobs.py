@@ -222,8 +222,8 @@ class SwitchJobs:
             Conflict: some of its phones wait in another job that runs.
         """
         rows = await self._rows(order.table)
-        job = await jobs.create(
-            self._db,
+        job = await self._db.write(
+            jobs.create,
             actor,
             policy=order.policy,
             pace=order.pace,
@@ -240,9 +240,9 @@ class SwitchJobs:
         waves = Counter(pace.wave_of(number) for number in range(1, len(rows) + 1))
         refused = []
         for number, row in enumerate(rows, 1):
-            phone = await phones.find(self._db, row.mac)
+            phone = await self._db.read(phones.find, row.mac)
             try:
-                told = phone and misfit(await profiles.get(self._db, row.profile_uuid), phone)
+                told = phone and misfit(await self._db.read(profiles.get, row.profile_uuid), phone)
             except NotFound as error:
                 told = str(error)
             if told:
@@ -251,26 +251,26 @@ class SwitchJobs:
 
     async def pause(self, actor: Actor, uuid: str) -> SwitchJob:
         """Begin no more rows until the job is resumed. Raises NotFound, Conflict."""
-        job = await jobs.pause(self._db, actor, uuid)
+        job = await self._db.write(jobs.pause, actor, uuid)
         self._forget(uuid)
         return job
 
     async def resume(self, actor: Actor, uuid: str) -> SwitchJob:
         """Let a job that was halted go on. Raises NotFound, Conflict."""
-        job = await jobs.resume(self._db, actor, uuid)
+        job = await self._db.write(jobs.resume, actor, uuid)
         self._load(uuid)
         return job
 
     async def cancel(self, actor: Actor, uuid: str) -> SwitchJob:
         """Begin no more rows, and call off those that are deferred. Raises NotFound, Conflict."""
-        deferred = await jobs.cancel(self._db, actor, uuid)
+        deferred = await self._db.write(jobs.cancel, actor, uuid)
         self._forget(uuid)
         await self._call_off(actor, deferred)
-        return await jobs.get(self._db, uuid)
+        return await self._db.read(jobs.get, uuid)
 
     async def recover(self) -> None:
         """Find out how far the jobs had come when the last process ended. Raises StorageFailed."""
-        await jobs.recover(self._db)
+        await self._db.write(jobs.recover)
 
     async def run(self) -> None:
         """Do what the jobs want, until cancelled. Switches that were asked for go on."""
@@ -325,8 +325,8 @@ class SwitchJobs:
             self._to_load |= {job.uuid for job in await self._all_running()}
         while self._to_load:
             uuid = next(iter(self._to_load))
-            job = await jobs.get(self._db, uuid)
-            rows = await jobs.progress(self._db, uuid)
+            job = await self._db.read(jobs.get, uuid)
+            rows = await self._db.read(jobs.progress, uuid)
             self._runs.pop(uuid, None)
             if job.state is JobState.RUNNING:
                 self._runs[uuid] = _Run(job, rows, next(self._serials))
@@ -334,7 +334,7 @@ class SwitchJobs:
 
     async def _all_running(self) -> list[SwitchJob]:
         try:
-            return await jobs.running(self._db)
+            return await self._db.read(jobs.running)
         except StorageFailed:
             self._load_all = True
             raise
@@ -343,7 +343,7 @@ class SwitchJobs:
         """Store what the switches came to that were asked for."""
         if not (outcomes := list(self._outcomes)):
             return
-        ended = await jobs.settle(self._db, outcomes)
+        ended = await self._db.write(jobs.settle, outcomes)
         del self._outcomes[: len(outcomes)]
         for outcome in outcomes:
             uuid, number = outcome.row
@@ -356,7 +356,7 @@ class SwitchJobs:
         for deployment, state in ended.items():
             self._ended.setdefault(deployment, state)
         made = [outcome.deployment for outcome in outcomes if outcome.deployment]
-        await self._call_off(SYSTEM, await jobs.deferred_for_nothing(self._db, made))
+        await self._call_off(SYSTEM, await self._db.read(jobs.deferred_for_nothing, made))
 
     async def _call_off(self, actor: Actor, deferred: Iterable[str]) -> None:
         for deployment in deferred:
@@ -372,14 +372,14 @@ class SwitchJobs:
         room = MAX_CONCURRENCY - sum(each.under_way for each in self._runs.values())
         match run.decision(room):
             case Stop(told):
-                if await jobs.stop(self._db, uuid, told):
+                if await self._db.write(jobs.stop, uuid, told):
                     log.warning("switch job %s is stopped: %s", uuid, told)
                 self._runs.pop(uuid, None)
             case Complete():
-                await jobs.complete(self._db, uuid)
+                await self._db.write(jobs.complete, uuid)
                 self._runs.pop(uuid, None)
             case Start(rows) if rows:
-                begun = await jobs.begin(self._db, uuid, run.next(rows))
+                begun = await self._db.write(jobs.begin, uuid, run.next(rows))
                 for row in run.begin(rows):
                     if row.number in begun:
                         tasks.create_task(self._switch(run.job, row), name=f"row {row.number} of job {uuid}")
@@ -413,16 +413,16 @@ class SwitchJobs:
         """
         deployment = None
         with suppress(StorageFailed):
-            deployment = await jobs.deployment_of(self._db, key)
+            deployment = await self._db.read(jobs.deployment_of, key)
         return RowOutcome(key, deployment, told)
 
     async def _rows(self, table: Table) -> list[NewRow]:
         """The rows of a job. Raises Invalid, with all that is wrong."""
         reading = await asyncio.to_thread(job_table.read, table)
         named = {row.named for row in reading.rows if row.named}
-        found = await jobs.profiles_named(self._db, named) if named else {}
+        found = await self._db.read(jobs.profiles_named, named) if named else {}
         asked = {row.profile_uuid for row in reading.rows if row.profile_uuid}
-        missing = await jobs.missing_profiles(self._db, asked) if asked else set()
+        missing = await self._db.read(jobs.missing_profiles, asked) if asked else set()
         refused, rows = list(reading.refused), []
         for row in reading.rows:
             profile_uuid, why = _profile(row, found.get(row.named or ("", ""), []), missing)

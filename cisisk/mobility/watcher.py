@@ -163,7 +163,7 @@ class Watcher:
 
     async def _take(self, uuids: set[str] | None) -> None:
         """Read these deployments from the store again, or all that have not ended."""
-        found = {each.uuid: each for each in await _patiently(lambda: deployments.still_open(self._db, uuids))}
+        found = {each.uuid: each for each in await _patiently(lambda: self._db.read(deployments.still_open, uuids))}
         for uuid in (set(self._watches) if uuids is None else uuids) - set(found):
             self._watches.pop(uuid, None)
         new = [deployment for deployment in found.values() if self._is_new(deployment)]
@@ -272,20 +272,20 @@ class Watcher:
             case TimeOut(on, told):
                 final = not next_action.rolls_back(deployment)
                 # What is rolled back is logged when it is.
-                if await progress.timed_out(self._db, deployment, on, told, final=final) and final:
+                if await self._db.write(progress.timed_out, deployment, on, told, final=final) and final:
                     _warn(deployment, on, f"{told}. {_KEPT}")
             case RollBack(on):
                 await self._roll_back(deployment, on)
             case End(state, told):
-                await progress.ended(self._db, deployment, StepName(state), state, told)
+                await self._db.write(progress.ended, deployment, StepName(state), state, told)
 
     async def _roll_back(self, deployment: Deployment, on: Awaited) -> None:
         try:
             undoing = await self._switcher.roll_back(SYSTEM, deployment.uuid, only_if_timed_out=True)
         except (Conflict, NotFound) as error:
-            if (await deployments.get(self._db, deployment.uuid)).timed_out_on is not None:
+            if (await self._db.read(deployments.get, deployment.uuid)).timed_out_on is not None:
                 told, state = _NOT_TAKEN_BACK.format(error), DeploymentState.TIMED_OUT
-                if await progress.ended(self._db, deployment, StepName.TIMED_OUT, state, told):
+                if await self._db.write(progress.ended, deployment, StepName.TIMED_OUT, state, told):
                     _warn(deployment, on, told)
         else:
             _warn(deployment, on, _TAKEN_BACK.format(undoing.restart))
@@ -324,7 +324,7 @@ class Watcher:
             registered = seen.get(watch.phone.mac)
             if registered is not None and watch.is_proved_by(registered):
                 with suppress(StorageFailed):
-                    await progress.registered(self._db, watch.deployment, registered.evidence)
+                    await self._db.write(progress.registered, watch.deployment, registered.evidence)
 
 
 def _warn(deployment: Deployment, on: Awaited, told: str) -> None:

@@ -46,7 +46,7 @@ class PageAuth:
         """The same, with the screen of the model that the phone is known to be where it says none itself."""
         if asked.mac is None or asked.model is not None:
             return asked
-        model = (await service_sessions.desk(self._db, asked.mac)).model
+        model = (await self._db.read(service_sessions.desk, asked.mac)).model
         if model is None:
             return asked
         screen = screen_of(model)
@@ -60,7 +60,7 @@ class PageAuth:
         Raises:
             NotShown: it does not say who it is, or asks from an address that is not its own.
         """
-        desk = await service_sessions.desk(self._db, asked.phone)
+        desk = await self._db.read(service_sessions.desk, asked.phone)
         if desk.addresses and asked.address not in desk.addresses:
             raise NotShown(ScreenProblem.ELSEWHERE)
         return desk

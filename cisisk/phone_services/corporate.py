@@ -71,7 +71,7 @@ class CorporateDirectory:
 
     async def contact(self, asked: PhoneRequest) -> PageAnswer:
         """One of them."""
-        person = await contacts.get_company(self._db, asked.get("id"))
+        person = await self._db.read(contacts.get_company, asked.get("id"))
         links = asked.links
         keys = [
             SoftKey("Call", links.to("cdir/call", id=person.uuid)),
@@ -81,12 +81,12 @@ class CorporateDirectory:
 
     async def call(self, asked: PhoneRequest) -> PageAnswer:
         """The numbers of one of them."""
-        person = await contacts.get_company(self._db, asked.get("id"))
+        person = await self._db.read(contacts.get_company, asked.get("id"))
         return PageAnswer(page=Directory(title="Call", prompt=person.name, entries=people.numbers(person), keys=[DIAL]))
 
     async def _part(self, place: people.Place, size: int) -> ListPart[CompanyContact]:
         async def find(start: int) -> Page[CompanyContact]:
             listing = Listing(limit=size, offset=start)
-            return await contacts.page_of_company(self._db, listing, name=place.name, number=place.number)
+            return await self._db.read(contacts.page_of_company, listing, name=place.name, number=place.number)
 
         return await part_from(find, place.start, size)

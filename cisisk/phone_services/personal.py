@@ -116,8 +116,8 @@ class PersonalDirectory:
         if wrong or not self._gate.redeem(visit.asked, "add"):
             return self._form(visit, "Add Contact", "pdir/add", columns, wrong or _AGAIN)
         try:
-            created = await contacts.create_personal(
-                self._db, visit.asked.actor, visit.session.user_uuid, _filled(columns)
+            created = await self._db.write(
+                contacts.create_personal, visit.asked.actor, visit.session.user_uuid, _filled(columns)
             )
         except Conflict:
             raise NotShown(ScreenProblem.FULL) from None
@@ -134,8 +134,8 @@ class PersonalDirectory:
             return self._form(visit, "Edit Contact", page, columns, wrong or _AGAIN, one)
         changed = {key: value for key, value in _filled(columns).items() if value != getattr(one, key)}
         if changed:
-            one = await contacts.update_personal(
-                self._db, visit.asked.actor, one.uuid, changed, owner=visit.session.user_uuid
+            one = await self._db.write(
+                contacts.update_personal, visit.asked.actor, one.uuid, changed, owner=visit.session.user_uuid
             )
         return self._shown(visit, one, "Saved")
 
@@ -144,7 +144,7 @@ class PersonalDirectory:
         one, asked = await self._one(visit), visit.asked
         purpose = f"delete {one.uuid}"
         if asked.get(TICKET) and self._gate.redeem(asked, purpose):
-            await contacts.delete_personal(self._db, asked.actor, one.uuid, owner=visit.session.user_uuid)
+            await self._db.write(contacts.delete_personal, asked.actor, one.uuid, owner=visit.session.user_uuid)
             return PageAnswer(page=Text(title=TITLE, prompt="Deleted", text=f"{one.name} is deleted."))
         yes = SoftKey("Yes", asked.links.to("pdir/delete", id=one.uuid, **self._ticket(visit, purpose)))
         page = Text(
@@ -161,8 +161,8 @@ class PersonalDirectory:
         one, asked = await self._one(visit), visit.asked
         owner, purpose, wanted = visit.session.user_uuid, f"move {one.uuid}", start_from(asked.get("to"))
         if wanted and self._gate.redeem(asked, purpose):
-            one = await contacts.move_personal(self._db, asked.actor, one.uuid, wanted, owner=owner)
-        last = (await contacts.page_of_personal(self._db, Listing(limit=1), owner)).total
+            one = await self._db.write(contacts.move_personal, asked.actor, one.uuid, wanted, owner=owner)
+        last = (await self._db.read(contacts.page_of_personal, Listing(limit=1), owner)).total
         places = (("Up", one.position - 1), ("Down", one.position + 1), ("To the Top", 1), ("To the Bottom", last))
         ticket = self._ticket(visit, purpose)
         items = [
@@ -223,12 +223,12 @@ class PersonalDirectory:
 
         async def find(start: int) -> Page[PersonalContact]:
             listing = Listing(limit=size, offset=start)
-            return await contacts.page_of_personal(self._db, listing, owner, name=place.name, number=place.number)
+            return await self._db.read(contacts.page_of_personal, listing, owner, name=place.name, number=place.number)
 
         return await part_from(find, place.start, size)
 
     async def _one(self, visit: PageSession) -> PersonalContact:
-        return await contacts.get_personal(self._db, visit.asked.get("id"), owner=visit.session.user_uuid)
+        return await self._db.read(contacts.get_personal, visit.asked.get("id"), owner=visit.session.user_uuid)
 
     def _shown(self, visit: PageSession, one: PersonalContact, prompt: str = "") -> PageAnswer:
         keys = [

@@ -195,7 +195,7 @@ class ProfileSwitch:
             return await self._left(login, look_again)
         if login is None or login.deployment is None:
             raise NotShown(ScreenProblem.UNKNOWN_SWITCH)
-        return _told(await deployments.get(self._db, login.deployment), look_again)
+        return _told(await self._db.read(deployments.get, login.deployment), look_again)
 
     async def logout(self, visit: PageSession) -> PageAnswer:
         """The end of the session, and of what that user has on the phone, or waits for; another's profile stays."""
@@ -276,7 +276,7 @@ class ProfileSwitch:
             return _said(LOGOUT, _OUT)
         if login.ended_by is None:
             return _said(LOGOUT, f"{_OUT} This phone keeps what it has.")
-        match (await deployments.get(self._db, login.ended_by)).state:
+        match (await self._db.read(deployments.get, login.ended_by)).state:
             case DeploymentState.WAITING | DeploymentState.TIMED_OUT:
                 return replace(refusal(NotShown(ScreenProblem.NOT_RETURNED)), refresh=(WAIT_SECONDS, look_again))
             case DeploymentState.RECORDED | DeploymentState.WRITTEN | DeploymentState.RESTARTING:

@@ -10,8 +10,8 @@ from uuid import uuid4
 from cisisk.model.clock import Timestamp, now
 from cisisk.model.listing import Listing, Page
 from cisisk.model.user import Actor
-from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import ListSource
+from cisisk.store.transaction import Read, Write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +34,11 @@ class AuditEntry:
     created_at: Timestamp
 
 
-async def record(
-    tx: Transaction, actor: Actor, action: str, entity_uuid: str | None, payload: Mapping[str, Any] | None = None
+def record(
+    tx: Write, actor: Actor, action: str, entity_uuid: str | None, payload: Mapping[str, Any] | None = None
 ) -> None:
     """Write one row. The entity's type is what stands before the dot in ``action``."""
-    await tx.rows(
+    tx.rows(
         "INSERT INTO audit_log (uuid, user_uuid, action, entity_type, entity_uuid, payload, ip, user_agent, created_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
@@ -70,8 +70,8 @@ _LOG = ListSource(
 )
 
 
-async def entries(db: Database, listing: Listing, user_uuid: str | None = None) -> Page[AuditEntry]:
+def entries(tx: Read, listing: Listing, user_uuid: str | None = None) -> Page[AuditEntry]:
     """The newest first; those of one user if named."""
     if user_uuid is None:
-        return await _LOG.page(db, listing)
-    return await _LOG.page(db, listing, "user_uuid = ?", (user_uuid,))
+        return _LOG.page(tx, listing)
+    return _LOG.page(tx, listing, "user_uuid = ?", (user_uuid,))

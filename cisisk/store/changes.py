@@ -3,24 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cisisk.store.database import Transaction
+from cisisk.store.transaction import Write
 
 
-async def insert(tx: Transaction, table: str, row: Mapping[str, Any]) -> None:
+def insert(tx: Write, table: str, row: Mapping[str, Any]) -> None:
     """Add ``row`` to ``table``. The names come from the program, never from a request."""
-    await tx.rows(
+    tx.rows(
         f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 -- names of our own
         tuple(row.values()),
     )
 
 
-async def change(tx: Transaction, table: str, key: tuple[str, str], columns: Mapping[str, Any]) -> None:
+def change(tx: Write, table: str, key: tuple[str, str], columns: Mapping[str, Any]) -> None:
     """Set ``columns`` in the row of ``table`` whose ``key`` (column, value) is given, and count the revision.
 
     Only the columns that were sent change. The names come from the program, never from a request.
     """
     assignments = "".join(f"{column} = ?, " for column in columns)
-    await tx.rows(
+    tx.rows(
         f"UPDATE {table} SET {assignments}revision = revision + 1 WHERE {key[0]} = ?",  # noqa: S608 -- names of our own
         (*columns.values(), key[1]),
     )

@@ -11,8 +11,8 @@ from cisisk.model.listing import Listing, Page
 from cisisk.model.mac import Mac
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.store import audit, phone_logins, steps
-from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import ListSource
+from cisisk.store.transaction import Read, Write
 
 CHANGED_ON_DISK = "config.changed_on_disk"
 """The audit row of a config that somebody else wrote or removed."""
@@ -66,14 +66,14 @@ _VERSIONS = ListSource(
 )
 
 
-async def versions(db: Database, mac: Mac, listing: Listing) -> Page[Version]:
+def versions(tx: Read, mac: Mac, listing: Listing) -> Page[Version]:
     """The versions of a phone's config, the newest first."""
-    return await _VERSIONS.page(db, listing, "mac = ?", (mac.digits,))
+    return _VERSIONS.page(tx, listing, "mac = ?", (mac.digits,))
 
 
-async def version_content(db: Database, mac: Mac, number: int) -> bytes:
+def version_content(tx: Read, mac: Mac, number: int) -> bytes:
     """The bytes of one of the phone's versions. Raises NotFound."""
-    row = await db.row(
+    row = tx.row(
         "SELECT content FROM config_versions JOIN contents USING (sha256) WHERE mac = ? AND number = ?",
         (mac.digits, number),
     )
@@ -82,74 +82,74 @@ async def version_content(db: Database, mac: Mac, number: int) -> bytes:
     return bytes(row["content"])
 
 
-async def served(db: Database | Transaction) -> dict[Mac, Served]:
+def served(tx: Read) -> dict[Mac, Served]:
     """What every phone is served."""
-    rows = await db.rows("SELECT mac, sha256, pending, origin, since FROM served_configs")
+    rows = tx.rows("SELECT mac, sha256, pending, origin, since FROM served_configs")
     return {Mac(row["mac"]): Served(**{**dict(row), "mac": Mac(row["mac"])}) for row in rows}
 
 
-async def served_to(db: Database | Transaction, mac: Mac) -> Served | None:
+def served_to(tx: Read, mac: Mac) -> Served | None:
     """What one phone is served; None when nothing was ever known to be."""
-    row = await db.row("SELECT mac, sha256, pending, origin, since FROM served_configs WHERE mac = ?", (mac.digits,))
+    row = tx.row("SELECT mac, sha256, pending, origin, since FROM served_configs WHERE mac = ?", (mac.digits,))
     return None if row is None else Served(**{**dict(row), "mac": mac})
 
 
-async def keep_version(tx: Transaction, mac: Mac, content: bytes, origin: Origin) -> str:
+def keep_version(tx: Write, mac: Mac, content: bytes, origin: Origin) -> str:
     """Make ``content`` a version of the phone's config, unless it is one already; its sha256."""
     sha256 = hashlib.sha256(content).hexdigest()
-    await tx.rows("INSERT OR IGNORE INTO contents (sha256, content) VALUES (?, ?)", (sha256, content))
-    await tx.rows(
+    tx.rows("INSERT OR IGNORE INTO contents (sha256, content) VALUES (?, ?)", (sha256, content))
+    tx.rows(
         "INSERT OR IGNORE INTO config_versions (mac, sha256, origin, created_at) VALUES (?, ?, ?, ?)",
         (mac.digits, sha256, origin, now()),
     )
     return sha256
 
 
-async def content_of(db: Database | Transaction, sha256: str) -> bytes | None:
+def content_of(tx: Read, sha256: str) -> bytes | None:
     """The bytes of a version; None when there is none with this hash."""
-    row = await db.row("SELECT content FROM contents WHERE sha256 = ?", (sha256,))
+    row = tx.row("SELECT content FROM contents WHERE sha256 = ?", (sha256,))
     return None if row is None else bytes(row["content"])
 
 
-async def found(tx: Transaction, mac: Mac, content: bytes | None) -> bool:
+def found(tx: Write, mac: Mac, content: bytes | None) -> bool:
     """Take notice of what lies in the served directory: ``content``, or no file. What is no version becomes one.
 
     Returns:
         Whether somebody else has changed or removed what the phone was served; the audit log has it then.
     """
-    known = await served_to(tx, mac)
+    known = served_to(tx, mac)
     sha256 = None if content is None else hashlib.sha256(content).hexdigest()
     if known is not None and known.sha256 == sha256:
         if known.pending is not None:
             # What was about to be done has come to nothing: if somebody else does it, it is not ours.
-            await tx.rows("UPDATE served_configs SET pending = NULL WHERE mac = ?", (mac.digits,))
+            tx.rows("UPDATE served_configs SET pending = NULL WHERE mac = ?", (mac.digits,))
         return False
     if content is not None:
-        await keep_version(tx, mac, content, Origin.ADOPTED)
+        keep_version(tx, mac, content, Origin.ADOPTED)
     if known is None:
         if content is not None:
-            await _serve(tx, mac, sha256, "adopted")
+            _serve(tx, mac, sha256, "adopted")
         return False
     if known.pending == (sha256 or ""):
         # Cut off between the file and its record.
-        await adopted(tx, SYSTEM, mac, sha256)
+        adopted(tx, SYSTEM, mac, sha256)
         return False
-    await _serve(tx, mac, sha256, "drift")
-    await supersede(tx, mac, now(), "Somebody else has changed or removed the served file")
+    _serve(tx, mac, sha256, "drift")
+    supersede(tx, mac, now(), "Somebody else has changed or removed the served file")
     payload = {"mac": str(mac), "sha256": sha256, "served_before": known.sha256}
-    await audit.record(tx, SYSTEM, CHANGED_ON_DISK, str(mac), payload)
+    audit.record(tx, SYSTEM, CHANGED_ON_DISK, str(mac), payload)
     return True
 
 
-async def switched(tx: Transaction, mac: Mac, sha256: str) -> None:
+def switched(tx: Write, mac: Mac, sha256: str) -> None:
     """The phone is served a switch's config from now on."""
-    await _serve(tx, mac, sha256, "switch")
+    _serve(tx, mac, sha256, "switch")
 
 
-async def about_to_adopt(tx: Transaction, mac: Mac, content: bytes) -> str:
+def about_to_adopt(tx: Write, mac: Mac, content: bytes) -> str:
     """Write down, before it is done, that the phone will be served ``content``, which no profile holds; its sha256."""
-    sha256 = await keep_version(tx, mac, content, Origin.ADOPTED)
-    await tx.rows(
+    sha256 = keep_version(tx, mac, content, Origin.ADOPTED)
+    tx.rows(
         "INSERT INTO served_configs (mac, pending, origin, since) VALUES (?, ?, 'adopted', ?)"
         " ON CONFLICT (mac) DO UPDATE SET pending = excluded.pending",
         (mac.digits, sha256, now()),
@@ -157,61 +157,61 @@ async def about_to_adopt(tx: Transaction, mac: Mac, content: bytes) -> str:
     return sha256
 
 
-async def about_to_remove(tx: Transaction, mac: Mac) -> None:
+def about_to_remove(tx: Write, mac: Mac) -> None:
     """Write down, before it is done, that the phone, which is served a config, will be served none."""
-    await tx.rows("UPDATE served_configs SET pending = '' WHERE mac = ?", (mac.digits,))
+    tx.rows("UPDATE served_configs SET pending = '' WHERE mac = ?", (mac.digits,))
 
 
-async def adopted(tx: Transaction, actor: Actor, mac: Mac, sha256: str | None) -> None:
+def adopted(tx: Write, actor: Actor, mac: Mac, sha256: str | None) -> None:
     """The phone is served this config, or none, from now on: no profile's, and nobody's who is logged in on it."""
-    await _serve(tx, mac, sha256, "adopted")
-    await supersede(tx, mac, now(), "Another file was put in its place")
-    await tx.rows(
+    _serve(tx, mac, sha256, "adopted")
+    supersede(tx, mac, now(), "Another file was put in its place")
+    tx.rows(
         "UPDATE cisco_phones SET current_profile_uuid = NULL, revision = revision + 1"
         " WHERE mac = ? AND current_profile_uuid IS NOT NULL",
         (mac.digits,),
     )
-    await tx.rows("DELETE FROM service_sessions WHERE mac = ?", (mac.digits,))
-    await phone_logins.replaced(tx, actor, mac)
+    tx.rows("DELETE FROM service_sessions WHERE mac = ?", (mac.digits,))
+    phone_logins.replaced(tx, actor, mac)
     action = "config.adopted" if sha256 else "config.removed"
-    await audit.record(tx, actor, action, str(mac), {"mac": str(mac), "sha256": sha256})
+    audit.record(tx, actor, action, str(mac), {"mac": str(mac), "sha256": sha256})
 
 
-async def taken_over(tx: Transaction, mac: Mac, sha256: str) -> str | None:
+def taken_over(tx: Read, mac: Mac, sha256: str) -> str | None:
     """The profile that was made of this version when a directory was taken over; empty when it was deleted since."""
-    row = await tx.row("SELECT profile_uuid FROM takeovers WHERE mac = ? AND sha256 = ?", (mac.digits, sha256))
+    row = tx.row("SELECT profile_uuid FROM takeovers WHERE mac = ? AND sha256 = ?", (mac.digits, sha256))
     return None if row is None else str(row["profile_uuid"] or "")
 
 
-async def take_over(tx: Transaction, mac: Mac, content: bytes, profile_uuid: str) -> None:
+def take_over(tx: Write, mac: Mac, content: bytes, profile_uuid: str) -> None:
     """``profile_uuid`` is made of this version."""
-    sha256 = await keep_version(tx, mac, content, Origin.ADOPTED)
-    await tx.rows(
+    sha256 = keep_version(tx, mac, content, Origin.ADOPTED)
+    tx.rows(
         "INSERT INTO takeovers (mac, sha256, profile_uuid, created_at) VALUES (?, ?, ?, ?)",
         (mac.digits, sha256, profile_uuid, now()),
     )
 
 
-async def belongs_to(tx: Transaction, mac: Mac, profile_uuid: str) -> None:
+def belongs_to(tx: Write, mac: Mac, profile_uuid: str) -> None:
     """What the phone is served is this profile's."""
-    await tx.rows(
+    tx.rows(
         "INSERT INTO cisco_phones (mac, current_profile_uuid, created_at) VALUES (?, ?, ?) ON CONFLICT (mac)"
         " DO UPDATE SET current_profile_uuid = excluded.current_profile_uuid, revision = revision + 1",
         (mac.digits, profile_uuid, now()),
     )
 
 
-async def _serve(tx: Transaction, mac: Mac, sha256: str | None, origin: str) -> None:
-    await tx.rows(
+def _serve(tx: Write, mac: Mac, sha256: str | None, origin: str) -> None:
+    tx.rows(
         "INSERT INTO served_configs (mac, sha256, origin, since) VALUES (?, ?, ?, ?) ON CONFLICT (mac) DO UPDATE"
         " SET sha256 = excluded.sha256, pending = NULL, origin = excluded.origin, since = excluded.since",
         (mac.digits, sha256, origin, now()),
     )
 
 
-async def supersede(tx: Transaction, mac: Mac, moment: Timestamp, told: str, newer: str = "") -> None:
+def supersede(tx: Write, mac: Mac, moment: Timestamp, told: str, newer: str = "") -> None:
     """What the phone was not seen to take by now it never will: another config is served, by ``newer``."""
-    rows = await tx.rows(
+    rows = tx.rows(
         "UPDATE deployments SET superseded_at = ?,"
         " state = CASE WHEN ended_at IS NULL AND fetched_at IS NULL THEN 'superseded' ELSE state END,"
         " ended_at = COALESCE(ended_at, ?)"
@@ -219,4 +219,4 @@ async def supersede(tx: Transaction, mac: Mac, moment: Timestamp, told: str, new
         " AND written_at IS NOT NULL AND uuid <> ? RETURNING uuid, mac, state, ended_at",
         (moment, moment, mac.digits, newer),
     )
-    await steps.add_to_each(tx, rows, moment, StepName.SUPERSEDED, lambda _: told)
+    steps.add_to_each(tx, rows, moment, StepName.SUPERSEDED, lambda _: told)

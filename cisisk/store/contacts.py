@@ -14,8 +14,8 @@ from cisisk.model.revision import require_current
 from cisisk.model.user import Actor
 from cisisk.store import audit, users
 from cisisk.store.changes import change, insert
-from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import ListSource
+from cisisk.store.transaction import Read, Write
 
 MAX_PERSONAL = 10_000
 """Contacts of one user: more than anybody pages through on a phone, and a bound for a user who fills the disk."""
@@ -61,8 +61,8 @@ _COMPANY = ListSource(
 )
 
 
-async def page_of_personal(
-    db: Database, listing: Listing, user_uuid: str, *, name: str = "", number: str = ""
+def page_of_personal(
+    tx: Read, listing: Listing, user_uuid: str, *, name: str = "", number: str = ""
 ) -> Page[PersonalContact]:
     """A user's own contacts, in their order.
 
@@ -72,18 +72,18 @@ async def page_of_personal(
         number: digits that must occur in one of the numbers; blank for any.
     """
     where, values = _search(listing.q, name, number)
-    return await _PERSONAL.page(db, replace(listing, q=None), f"user_uuid = ? AND {where}", (user_uuid, *values))
+    return _PERSONAL.page(tx, replace(listing, q=None), f"user_uuid = ? AND {where}", (user_uuid, *values))
 
 
-async def get_personal(db: Database | Transaction, uuid: str, owner: str | None = None) -> PersonalContact:
+def get_personal(tx: Read, uuid: str, owner: str | None = None) -> PersonalContact:
     """One contact. Raises NotFound: there is none, or it is not the ``owner``'s, a user's uuid; None for anybody's."""
-    row = await db.row(f"{_SELECT_PERSONAL} WHERE uuid = ?", (uuid,))
+    row = tx.row(f"{_SELECT_PERSONAL} WHERE uuid = ?", (uuid,))
     if row is None or owner not in (None, row["user_uuid"]):
         raise NotFound("Personal contact not found")
     return _personal(row)
 
 
-async def create_personal(db: Database, actor: Actor, user_uuid: str, columns: Mapping[str, Any]) -> PersonalContact:
+def create_personal(tx: Write, actor: Actor, user_uuid: str, columns: Mapping[str, Any]) -> PersonalContact:
     """Add a contact at the end.
 
     Args:
@@ -93,20 +93,19 @@ async def create_personal(db: Database, actor: Actor, user_uuid: str, columns: M
         NotFound: no such user.
         Conflict: the user has ``MAX_PERSONAL`` already.
     """
-    async with db.transaction() as tx:
-        await users.get(tx, user_uuid)
-        last = await _last_position(tx, user_uuid)
-        if last >= MAX_PERSONAL:
-            raise Conflict(f"A personal directory has at most {MAX_PERSONAL} contacts")
-        uuid, moment = str(uuid4()), now()
-        row = {"uuid": uuid, "user_uuid": user_uuid, "position": last + 1, **columns, **_keys(columns)}
-        await insert(tx, "personal_contacts", {**row, "created_at": moment, "updated_at": moment})
-        await audit.record(tx, actor, "personal_contact.created", uuid, {"user_uuid": user_uuid})
-        return await get_personal(tx, uuid)
+    users.get(tx, user_uuid)
+    last = _last_position(tx, user_uuid)
+    if last >= MAX_PERSONAL:
+        raise Conflict(f"A personal directory has at most {MAX_PERSONAL} contacts")
+    uuid, moment = str(uuid4()), now()
+    row = {"uuid": uuid, "user_uuid": user_uuid, "position": last + 1, **columns, **_keys(columns)}
+    insert(tx, "personal_contacts", {**row, "created_at": moment, "updated_at": moment})
+    audit.record(tx, actor, "personal_contact.created", uuid, {"user_uuid": user_uuid})
+    return get_personal(tx, uuid)
 
 
-async def update_personal(
-    db: Database,
+def update_personal(
+    tx: Write,
     actor: Actor,
     uuid: str,
     columns: Mapping[str, Any],
@@ -114,102 +113,94 @@ async def update_personal(
     owner: str | None = None,
 ) -> PersonalContact:
     """Change the given columns. Raises NotFound as :func:`get_personal`; Stale."""
-    async with db.transaction() as tx:
-        contact = await get_personal(tx, uuid, owner)
-        require_current(contact, seen)
-        keys = _keys({**asdict(contact), **columns})
-        await change(tx, "personal_contacts", ("uuid", uuid), {**columns, **keys, "updated_at": now()})
-        payload = {"user_uuid": contact.user_uuid, "changed": sorted(columns)}
-        await audit.record(tx, actor, "personal_contact.updated", uuid, payload)
-        return await get_personal(tx, uuid)
+    contact = get_personal(tx, uuid, owner)
+    require_current(contact, seen)
+    keys = _keys({**asdict(contact), **columns})
+    change(tx, "personal_contacts", ("uuid", uuid), {**columns, **keys, "updated_at": now()})
+    payload = {"user_uuid": contact.user_uuid, "changed": sorted(columns)}
+    audit.record(tx, actor, "personal_contact.updated", uuid, payload)
+    return get_personal(tx, uuid)
 
 
-async def move_personal(
-    db: Database, actor: Actor, uuid: str, position: int, owner: str | None = None
-) -> PersonalContact:
+def move_personal(tx: Write, actor: Actor, uuid: str, position: int, owner: str | None = None) -> PersonalContact:
     """Put a contact at ``position``, from 1; beyond either end it is the first or the last.
 
     Those between its old place and the new one move up or down by one. Raises NotFound as :func:`get_personal`.
     """
-    async with db.transaction() as tx:
-        contact = await get_personal(tx, uuid, owner)
-        new = min(max(1, position), await _last_position(tx, contact.user_uuid))
-        if new == contact.position:
-            return contact
-        step = 1 if new < contact.position else -1
-        await tx.rows(
-            "UPDATE personal_contacts SET position = position + ? WHERE user_uuid = ? AND position BETWEEN ? AND ?",
-            (step, contact.user_uuid, min(new, contact.position), max(new, contact.position)),
-        )
-        await change(tx, "personal_contacts", ("uuid", uuid), {"position": new, "updated_at": now()})
-        payload = {"user_uuid": contact.user_uuid, "position": new}
-        await audit.record(tx, actor, "personal_contact.moved", uuid, payload)
-        return await get_personal(tx, uuid)
+    contact = get_personal(tx, uuid, owner)
+    new = min(max(1, position), _last_position(tx, contact.user_uuid))
+    if new == contact.position:
+        return contact
+    step = 1 if new < contact.position else -1
+    tx.rows(
+        "UPDATE personal_contacts SET position = position + ? WHERE user_uuid = ? AND position BETWEEN ? AND ?",
+        (step, contact.user_uuid, min(new, contact.position), max(new, contact.position)),
+    )
+    change(tx, "personal_contacts", ("uuid", uuid), {"position": new, "updated_at": now()})
+    payload = {"user_uuid": contact.user_uuid, "position": new}
+    audit.record(tx, actor, "personal_contact.moved", uuid, payload)
+    return get_personal(tx, uuid)
 
 
-async def delete_personal(
-    db: Database, actor: Actor, uuid: str, seen: Collection[str] | None = None, owner: str | None = None
+def delete_personal(
+    tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = None, owner: str | None = None
 ) -> None:
     """Remove a contact. Raises NotFound as :func:`get_personal`; Stale."""
-    async with db.transaction() as tx:
-        contact = await get_personal(tx, uuid, owner)
-        require_current(contact, seen)
-        await tx.rows("DELETE FROM personal_contacts WHERE uuid = ?", (uuid,))
-        await tx.rows(
-            "UPDATE personal_contacts SET position = position - 1 WHERE user_uuid = ? AND position > ?",
-            (contact.user_uuid, contact.position),
-        )
-        await audit.record(tx, actor, "personal_contact.deleted", uuid, {"user_uuid": contact.user_uuid})
+    contact = get_personal(tx, uuid, owner)
+    require_current(contact, seen)
+    tx.rows("DELETE FROM personal_contacts WHERE uuid = ?", (uuid,))
+    tx.rows(
+        "UPDATE personal_contacts SET position = position - 1 WHERE user_uuid = ? AND position > ?",
+        (contact.user_uuid, contact.position),
+    )
+    audit.record(tx, actor, "personal_contact.deleted", uuid, {"user_uuid": contact.user_uuid})
 
 
-async def page_of_company(db: Database, listing: Listing, *, name: str = "", number: str = "") -> Page[CompanyContact]:
+def page_of_company(tx: Read, listing: Listing, *, name: str = "", number: str = "") -> Page[CompanyContact]:
     """The company's directory, by name; searched as :func:`page_of_personal`."""
     where, values = _search(listing.q, name, number)
-    return await _COMPANY.page(db, replace(listing, q=None), where, values)
+    return _COMPANY.page(tx, replace(listing, q=None), where, values)
 
 
-async def get_company(db: Database | Transaction, uuid: str) -> CompanyContact:
+def get_company(tx: Read, uuid: str) -> CompanyContact:
     """One contact. Raises NotFound."""
-    row = await db.row(f"{_SELECT_COMPANY} WHERE uuid = ?", (uuid,))
+    row = tx.row(f"{_SELECT_COMPANY} WHERE uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Company contact not found")
     return _company(row)
 
 
-async def create_company(db: Database, actor: Actor, columns: Mapping[str, Any]) -> CompanyContact:
+def create_company(tx: Write, actor: Actor, columns: Mapping[str, Any]) -> CompanyContact:
     """Add a contact. ``columns`` are the writable ones of a :class:`CompanyContact`."""
-    async with db.transaction() as tx:
-        uuid, moment = str(uuid4()), now()
-        row = {"uuid": uuid, **columns, **_keys(columns), "created_at": moment, "updated_at": moment}
-        await insert(tx, "company_contacts", row)
-        await audit.record(tx, actor, "company_contact.created", uuid, {"name": columns["name"]})
-        return await get_company(tx, uuid)
+    uuid, moment = str(uuid4()), now()
+    row = {"uuid": uuid, **columns, **_keys(columns), "created_at": moment, "updated_at": moment}
+    insert(tx, "company_contacts", row)
+    audit.record(tx, actor, "company_contact.created", uuid, {"name": columns["name"]})
+    return get_company(tx, uuid)
 
 
-async def update_company(
-    db: Database, actor: Actor, uuid: str, columns: Mapping[str, Any], seen: Collection[str] | None = None
+def update_company(
+    tx: Write, actor: Actor, uuid: str, columns: Mapping[str, Any], seen: Collection[str] | None = None
 ) -> CompanyContact:
     """Change the given columns. Raises NotFound, Stale."""
-    async with db.transaction() as tx:
-        contact = await get_company(tx, uuid)
-        require_current(contact, seen)
-        keys = _keys({**asdict(contact), **columns})
-        await change(tx, "company_contacts", ("uuid", uuid), {**columns, **keys, "updated_at": now()})
-        await audit.record(tx, actor, "company_contact.updated", uuid, {"changed": sorted(columns)})
-        return await get_company(tx, uuid)
+    contact = get_company(tx, uuid)
+    require_current(contact, seen)
+    keys = _keys({**asdict(contact), **columns})
+    change(tx, "company_contacts", ("uuid", uuid), {**columns, **keys, "updated_at": now()})
+    audit.record(tx, actor, "company_contact.updated", uuid, {"changed": sorted(columns)})
+    return get_company(tx, uuid)
 
 
-async def delete_company(db: Database, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
+def delete_company(tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
     """Remove a contact. Raises NotFound, Stale."""
-    async with db.transaction() as tx:
-        contact = await get_company(tx, uuid)
-        require_current(contact, seen)
-        await tx.rows("DELETE FROM company_contacts WHERE uuid = ?", (uuid,))
-        await audit.record(tx, actor, "company_contact.deleted", uuid, {"name": contact.name})
+    contact = get_company(tx, uuid)
+    require_current(contact, seen)
+    tx.rows("DELETE FROM company_contacts WHERE uuid = ?", (uuid,))
+    audit.record(tx, actor, "company_contact.deleted", uuid, {"name": contact.name})
 
 
-async def _last_position(tx: Transaction, user_uuid: str) -> int:
-    row = await tx.row("SELECT MAX(position) AS last FROM personal_contacts WHERE user_uuid = ?", (user_uuid,))
+def _last_position(tx: Read, user_uuid: str) -> int:
+    row = tx.row("SELECT MAX(position) AS last FROM personal_contacts WHERE user_uuid = ?", (user_uuid,))
     return (row and row["last"]) or 0
 
 

@@ -10,7 +10,7 @@ from cisisk.model.revision import require_current
 from cisisk.model.user import Actor
 from cisisk.store import audit, users
 from cisisk.store.changes import change
-from cisisk.store.database import Database, Transaction
+from cisisk.store.transaction import Read, Write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +35,15 @@ class DefaultProfiles:
     revision: int
 
 
-async def get(db: Database | Transaction, user_uuid: str) -> DefaultProfiles:
+def get(tx: Read, user_uuid: str) -> DefaultProfiles:
     """The defaults of a user, with their version. Raises NotFound: no such user."""
-    user = await users.get(db, user_uuid)
-    return DefaultProfiles(
-        default_profiles=await of_user(db, user_uuid), created_at=user.created_at, revision=user.revision
-    )
+    user = users.get(tx, user_uuid)
+    return DefaultProfiles(default_profiles=of_user(tx, user_uuid), created_at=user.created_at, revision=user.revision)
 
 
-async def of_user(db: Database | Transaction, user_uuid: str) -> tuple[DefaultProfile, ...]:
+def of_user(tx: Read, user_uuid: str) -> tuple[DefaultProfile, ...]:
     """The defaults of a user."""
-    rows = await db.rows(
+    rows = tx.rows(
         "SELECT model, profile_uuid, name AS profile_name FROM user_default_profiles"
         " JOIN profiles ON profiles.uuid = profile_uuid AND profiles.user_uuid = user_default_profiles.user_uuid"
         " WHERE profiles.user_uuid = ? ORDER BY model",
@@ -54,17 +52,17 @@ async def of_user(db: Database | Transaction, user_uuid: str) -> tuple[DefaultPr
     return tuple(DefaultProfile(**dict(row)) for row in rows)
 
 
-async def find(db: Database, user_uuid: str, model: str) -> str | None:
+def find(tx: Read, user_uuid: str, model: str) -> str | None:
     """The uuid of the default profile of a user on that model."""
-    row = await db.row(
+    row = tx.row(
         "SELECT profile_uuid FROM user_default_profiles WHERE user_uuid = ? AND model = ?",
         (user_uuid, plain_model(model)),
     )
     return None if row is None else str(row["profile_uuid"])
 
 
-async def put(
-    db: Database,
+def put(
+    tx: Write,
     actor: Actor,
     user_uuid: str,
     defaults: Collection[tuple[str, str]],
@@ -80,20 +78,19 @@ async def put(
     by_model = {plain_model(model): uuid for model, uuid in defaults}
     if len(by_model) < len(defaults):
         raise Invalid.field("default_profiles", "Two of them are for the same model")
-    async with db.transaction() as tx:
-        require_current(await users.get(tx, user_uuid), seen)
-        await _require_own(tx, user_uuid, by_model.values())
-        await tx.rows("DELETE FROM user_default_profiles WHERE user_uuid = ?", (user_uuid,))
-        await tx.many(
-            "INSERT INTO user_default_profiles (user_uuid, model, profile_uuid) VALUES (?, ?, ?)",
-            [(user_uuid, model, uuid) for model, uuid in by_model.items()],
-        )
-        await change(tx, "users", ("uuid", user_uuid), {})
-        await audit.record(tx, actor, "user.default_profiles", user_uuid, {"default_profiles": by_model})
-        return await get(tx, user_uuid)
+    require_current(users.get(tx, user_uuid), seen)
+    _require_own(tx, user_uuid, by_model.values())
+    tx.rows("DELETE FROM user_default_profiles WHERE user_uuid = ?", (user_uuid,))
+    tx.many(
+        "INSERT INTO user_default_profiles (user_uuid, model, profile_uuid) VALUES (?, ?, ?)",
+        [(user_uuid, model, uuid) for model, uuid in by_model.items()],
+    )
+    change(tx, "users", ("uuid", user_uuid), {})
+    audit.record(tx, actor, "user.default_profiles", user_uuid, {"default_profiles": by_model})
+    return get(tx, user_uuid)
 
 
-async def _require_own(tx: Transaction, user_uuid: str, uuids: Collection[str]) -> None:
-    own = {row["uuid"] for row in await tx.rows("SELECT uuid FROM profiles WHERE user_uuid = ?", (user_uuid,))}
+def _require_own(tx: Read, user_uuid: str, uuids: Collection[str]) -> None:
+    own = {row["uuid"] for row in tx.rows("SELECT uuid FROM profiles WHERE user_uuid = ?", (user_uuid,))}
     if not own.issuperset(uuids):
         raise Invalid.field("default_profiles", "A default has to be one of the user's own profiles")

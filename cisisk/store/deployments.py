@@ -20,8 +20,8 @@ from cisisk.model.errors import NotFound
 from cisisk.model.listing import Listing, Page
 from cisisk.model.mac import Mac
 from cisisk.store import steps
-from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import ListSource
+from cisisk.store.transaction import Read, Write
 
 COLUMNS = tuple(column.name for column in fields(Deployment))
 """The columns have the names of what they hold."""
@@ -58,56 +58,54 @@ _LIST = ListSource(
 )
 
 
-async def page(db: Database, listing: Listing, mac: Mac | None, state: DeploymentState | None) -> Page[Deployment]:
+def page(tx: Read, listing: Listing, mac: Mac | None, state: DeploymentState | None) -> Page[Deployment]:
     """The deployments, the newest first; those of one phone, or in one state, if named."""
     wanted = {"mac": mac and mac.digits, "state": state}
     conditions = [f"{column} = ?" for column, value in wanted.items() if value is not None]
-    return await _LIST.page(
-        db, listing, " AND ".join(conditions) or "1", [value for value in wanted.values() if value is not None]
+    return _LIST.page(
+        tx, listing, " AND ".join(conditions) or "1", [value for value in wanted.values() if value is not None]
     )
 
 
-async def get(db: Database | Transaction, uuid: str) -> Deployment:
+def get(tx: Read, uuid: str) -> Deployment:
     """One deployment. Raises NotFound."""
-    row = await db.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
+    row = tx.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Deployment not found")
     return of(row)
 
 
-async def of_config(db: Database, mac: Mac, sha256: str) -> Deployment | None:
+def of_config(tx: Read, mac: Mac, sha256: str) -> Deployment | None:
     """The newest deployment that served the phone this config."""
-    row = await db.row(
+    row = tx.row(
         f"{_SELECT} WHERE mac = ? AND sha256 = ? AND written_at IS NOT NULL ORDER BY number DESC LIMIT 1",
         (mac.digits, sha256),
     )
     return None if row is None else of(row)
 
 
-async def still_open(db: Database, uuids: Collection[str] | None = None) -> list[Deployment]:
+def still_open(tx: Read, uuids: Collection[str] | None = None) -> list[Deployment]:
     """Those of which something is still awaited, the oldest first; those of ``uuids`` only if given."""
     if uuids is None:
-        rows = await db.rows(f"{_SELECT} WHERE ended_at IS NULL ORDER BY number")
+        rows = tx.rows(f"{_SELECT} WHERE ended_at IS NULL ORDER BY number")
     else:
-        rows = await db.rows(
-            f"{_SELECT} WHERE ended_at IS NULL AND {_NAMED} ORDER BY number", (json.dumps(list(uuids)),)
-        )
+        rows = tx.rows(f"{_SELECT} WHERE ended_at IS NULL AND {_NAMED} ORDER BY number", (json.dumps(list(uuids)),))
     return [of(row) for row in rows]
 
 
-async def unfinished(db: Database, mac: Mac | None = None) -> list[Deployment]:
+def unfinished(tx: Read, mac: Mac | None = None) -> list[Deployment]:
     """Those that have begun and of which it is not known what became of the restart; those of one phone if named."""
     whose = "" if mac is None else f" AND {UNSETTLED} AND mac = ?"
-    rows = await db.rows(
+    rows = tx.rows(
         f"{_SELECT} WHERE ended_at IS NULL AND restart IS NULL AND deferred_until IS NULL{whose} ORDER BY number",
         () if mac is None else (mac.digits,),
     )
     return [of(row) for row in rows]
 
 
-async def awaited_since(db: Database, mac: Mac) -> Timestamp | None:
+def awaited_since(tx: Read, mac: Mac) -> Timestamp | None:
     """When the config was written that the phone has not fetched yet; None when none waits for it."""
-    row = await db.row(
+    row = tx.row(
         "SELECT written_at FROM deployments WHERE mac = ? AND written_at IS NOT NULL AND fetched_at IS NULL"
         " AND superseded_at IS NULL AND failed_at IS NULL ORDER BY number DESC LIMIT 1",
         (mac.digits,),
@@ -115,12 +113,12 @@ async def awaited_since(db: Database, mac: Mac) -> Timestamp | None:
     return None if row is None else str(row["written_at"])
 
 
-async def call_off(tx: Transaction, mac: Mac, moment: Timestamp, told: str, *, cancelled: bool = False) -> None:
+def call_off(tx: Write, mac: Mac, moment: Timestamp, told: str, *, cancelled: bool = False) -> None:
     """Those of the phone that have not begun never will: they are superseded, or ``cancelled``."""
     state = DeploymentState.CANCELLED if cancelled else DeploymentState.SUPERSEDED
-    rows = await tx.rows(
+    rows = tx.rows(
         f"UPDATE deployments SET state = ?, ended_at = ?, deferred_until = NULL WHERE {UNSETTLED}"  # noqa: S608 -- own words
         " AND ended_at IS NULL AND deferred_until IS NOT NULL AND mac = ? RETURNING uuid, mac, state, ended_at",
         (state, moment, mac.digits),
     )
-    await steps.add_to_each(tx, rows, moment, StepName(state), lambda _: told)
+    steps.add_to_each(tx, rows, moment, StepName(state), lambda _: told)

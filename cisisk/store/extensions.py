@@ -13,8 +13,8 @@ from cisisk.model.revision import require_current
 from cisisk.model.user import Actor
 from cisisk.store import audit
 from cisisk.store.changes import change, insert
-from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import ListSource
+from cisisk.store.transaction import Read, Write
 
 _SELECT = (
     "SELECT uuid, type, extension, name, description, voicemail, voicemail_passcode IS NOT NULL AS has_passcode,"
@@ -53,20 +53,20 @@ _LINKS = ListSource(
 )
 
 
-async def page(db: Database, listing: Listing) -> Page[Extension]:
+def page(tx: Read, listing: Listing) -> Page[Extension]:
     """The extensions, by number."""
-    return await _EXTENSIONS.page(db, listing)
+    return _EXTENSIONS.page(tx, listing)
 
 
-async def get(db: Database | Transaction, uuid: str) -> Extension:
+def get(tx: Read, uuid: str) -> Extension:
     """One extension. Raises NotFound."""
-    row = await db.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
+    row = tx.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Extension not found")
     return _extension(row)
 
 
-async def create(db: Database, actor: Actor, columns: Mapping[str, Any]) -> Extension:
+def create(tx: Write, actor: Actor, columns: Mapping[str, Any]) -> Extension:
     """Add an extension.
 
     Args:
@@ -76,96 +76,89 @@ async def create(db: Database, actor: Actor, columns: Mapping[str, Any]) -> Exte
         Conflict: the number is taken.
         Invalid: voicemail without a passcode.
     """
-    async with db.transaction() as tx:
-        await _require_free(tx, columns, None)
-        _require_passcode(voicemail=columns["voicemail"], has_passcode=bool(columns.get("voicemail_passcode")))
-        uuid, moment = str(uuid4()), now()
-        await insert(tx, "extensions", {"uuid": uuid, **columns, "created_at": moment, "updated_at": moment})
-        payload = {"extension": columns["extension"], "type": columns["type"]}
-        await audit.record(tx, actor, "extension.created", uuid, payload)
-        return await get(tx, uuid)
+    _require_free(tx, columns, None)
+    _require_passcode(voicemail=columns["voicemail"], has_passcode=bool(columns.get("voicemail_passcode")))
+    uuid, moment = str(uuid4()), now()
+    insert(tx, "extensions", {"uuid": uuid, **columns, "created_at": moment, "updated_at": moment})
+    payload = {"extension": columns["extension"], "type": columns["type"]}
+    audit.record(tx, actor, "extension.created", uuid, payload)
+    return get(tx, uuid)
 
 
-async def update(
-    db: Database, actor: Actor, uuid: str, columns: Mapping[str, Any], seen: Collection[str] | None = None
+def update(
+    tx: Write, actor: Actor, uuid: str, columns: Mapping[str, Any], seen: Collection[str] | None = None
 ) -> Extension:
     """Change the given columns. Raises NotFound, Stale, and as :func:`create`."""
-    async with db.transaction() as tx:
-        extension = await get(tx, uuid)
-        require_current(extension, seen)
-        await _require_free(tx, columns, uuid)
-        has_passcode = (
-            bool(columns["voicemail_passcode"]) if "voicemail_passcode" in columns else extension.has_passcode
-        )
-        _require_passcode(voicemail=columns.get("voicemail", extension.voicemail), has_passcode=has_passcode)
-        await change(tx, "extensions", ("uuid", uuid), {**columns, "updated_at": now()})
-        await audit.record(tx, actor, "extension.updated", uuid, {"changed": sorted(columns)})
-        return await get(tx, uuid)
+    extension = get(tx, uuid)
+    require_current(extension, seen)
+    _require_free(tx, columns, uuid)
+    has_passcode = bool(columns["voicemail_passcode"]) if "voicemail_passcode" in columns else extension.has_passcode
+    _require_passcode(voicemail=columns.get("voicemail", extension.voicemail), has_passcode=has_passcode)
+    change(tx, "extensions", ("uuid", uuid), {**columns, "updated_at": now()})
+    audit.record(tx, actor, "extension.updated", uuid, {"changed": sorted(columns)})
+    return get(tx, uuid)
 
 
-async def delete(db: Database, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
+def delete(tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
     """Remove an extension, from all whose it was. Raises NotFound, Stale."""
-    async with db.transaction() as tx:
-        extension = await get(tx, uuid)
-        require_current(extension, seen)
-        links = await tx.rows("SELECT user_uuid FROM user_extensions WHERE extension_uuid = ?", (uuid,))
-        await tx.rows("DELETE FROM extensions WHERE uuid = ?", (uuid,))
-        payload = {"extension": extension.extension, "users": [link["user_uuid"] for link in links]}
-        await audit.record(tx, actor, "extension.deleted", uuid, payload)
+    extension = get(tx, uuid)
+    require_current(extension, seen)
+    links = tx.rows("SELECT user_uuid FROM user_extensions WHERE extension_uuid = ?", (uuid,))
+    tx.rows("DELETE FROM extensions WHERE uuid = ?", (uuid,))
+    payload = {"extension": extension.extension, "users": [link["user_uuid"] for link in links]}
+    audit.record(tx, actor, "extension.deleted", uuid, payload)
 
 
-async def page_of_links(db: Database, listing: Listing) -> Page[UserExtension]:
+def page_of_links(tx: Read, listing: Listing) -> Page[UserExtension]:
     """Whose the extensions are, by user."""
-    return await _LINKS.page(db, listing)
+    return _LINKS.page(tx, listing)
 
 
-async def page_of_user(db: Database, listing: Listing, user_uuid: str) -> Page[UserExtension]:
+def page_of_user(tx: Read, listing: Listing, user_uuid: str) -> Page[UserExtension]:
     """A user's extensions."""
-    return await _LINKS.page(db, listing, "user_uuid = ?", (user_uuid,))
+    return _LINKS.page(tx, listing, "user_uuid = ?", (user_uuid,))
 
 
-async def page_of_extension(db: Database, listing: Listing, extension_uuid: str) -> Page[UserExtension]:
+def page_of_extension(tx: Read, listing: Listing, extension_uuid: str) -> Page[UserExtension]:
     """Those whose an extension is."""
-    return await _LINKS.page(db, listing, "extension_uuid = ?", (extension_uuid,))
+    return _LINKS.page(tx, listing, "extension_uuid = ?", (extension_uuid,))
 
 
-async def get_link(db: Database | Transaction, uuid: str) -> UserExtension:
+def get_link(tx: Read, uuid: str) -> UserExtension:
     """That an extension is somebody's. Raises NotFound."""
-    row = await db.row(f"{_SELECT_LINK} WHERE user_extensions.uuid = ?", (uuid,))
+    row = tx.row(f"{_SELECT_LINK} WHERE user_extensions.uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Link not found")
     return _link(row)
 
 
-async def link(db: Database, actor: Actor, user_uuid: str, extension_uuid: str) -> UserExtension:
+def link(tx: Write, actor: Actor, user_uuid: str, extension_uuid: str) -> UserExtension:
     """Make an extension a user's. Raises Invalid: no such user or extension; Conflict: it is already."""
-    async with db.transaction() as tx:
-        for field, table, key in (("user_uuid", "users", user_uuid), ("extension_uuid", "extensions", extension_uuid)):
-            if await tx.row(f"SELECT 1 FROM {table} WHERE uuid = ?", (key,)) is None:  # noqa: S608 -- one of two names
-                raise Invalid.field(field, "No such " + field.partition("_")[0])
-        ids = (user_uuid, extension_uuid)
-        if await tx.row("SELECT 1 FROM user_extensions WHERE user_uuid = ? AND extension_uuid = ?", ids):
-            raise Conflict("The extension is this user's already")
-        uuid = str(uuid4())
-        row = {"uuid": uuid, "user_uuid": user_uuid, "extension_uuid": extension_uuid, "created_at": now()}
-        await insert(tx, "user_extensions", row)
-        payload = {"user_uuid": user_uuid, "extension_uuid": extension_uuid}
-        await audit.record(tx, actor, "user_extension.created", uuid, payload)
-        return await get_link(tx, uuid)
+    for field, table, key in (("user_uuid", "users", user_uuid), ("extension_uuid", "extensions", extension_uuid)):
+        if tx.row(f"SELECT 1 FROM {table} WHERE uuid = ?", (key,)) is None:  # noqa: S608 -- one of two names
+            raise Invalid.field(field, "No such " + field.partition("_")[0])
+    ids = (user_uuid, extension_uuid)
+    if tx.row("SELECT 1 FROM user_extensions WHERE user_uuid = ? AND extension_uuid = ?", ids):
+        raise Conflict("The extension is this user's already")
+    uuid = str(uuid4())
+    row = {"uuid": uuid, "user_uuid": user_uuid, "extension_uuid": extension_uuid, "created_at": now()}
+    insert(tx, "user_extensions", row)
+    payload = {"user_uuid": user_uuid, "extension_uuid": extension_uuid}
+    audit.record(tx, actor, "user_extension.created", uuid, payload)
+    return get_link(tx, uuid)
 
 
-async def unlink(db: Database, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
+def unlink(tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
     """Make an extension that user's no longer. Raises NotFound, Stale."""
-    async with db.transaction() as tx:
-        found = await get_link(tx, uuid)
-        require_current(found, seen)
-        await tx.rows("DELETE FROM user_extensions WHERE uuid = ?", (uuid,))
-        payload = {"user_uuid": found.user_uuid, "extension_uuid": found.extension_uuid}
-        await audit.record(tx, actor, "user_extension.deleted", uuid, payload)
+    found = get_link(tx, uuid)
+    require_current(found, seen)
+    tx.rows("DELETE FROM user_extensions WHERE uuid = ?", (uuid,))
+    payload = {"user_uuid": found.user_uuid, "extension_uuid": found.extension_uuid}
+    audit.record(tx, actor, "user_extension.deleted", uuid, payload)
 
 
-async def _require_free(tx: Transaction, columns: Mapping[str, Any], uuid: str | None) -> None:
-    if "extension" in columns and await tx.row(
+def _require_free(tx: Read, columns: Mapping[str, Any], uuid: str | None) -> None:
+    if "extension" in columns and tx.row(
         "SELECT 1 FROM extensions WHERE extension = ? AND uuid IS NOT ?", (columns["extension"], uuid)
     ):
         raise Conflict("Another extension has this number")

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 from cisisk.model.clock import Timestamp
 from cisisk.model.listing import Listing, Page
 from cisisk.model.mac import Mac
-from cisisk.store.database import Database
 from cisisk.store.listing import ListSource
+from cisisk.store.transaction import Read, Write
 
 Row: TypeAlias = tuple[str, str, str, int, str, str, str | None, str, str | None, int, int, int, int, float, str]
 """One fetch to be stored: the attributes of :class:`LoggedFetch` in their order, without the number; the MAC as its
@@ -128,61 +128,63 @@ _FETCHES = ListSource(
 )
 
 
-async def add(db: Database, rows: Iterable[Row]) -> None:
+def add(tx: Write, rows: Iterable[Row]) -> None:
     """Store fetches. Raises StorageFailed."""
-    async with db.transaction() as tx:
-        await tx.many(_INSERT, rows)
+    tx.many(_INSERT, rows)
 
 
-async def page(db: Database, listing: Listing, wanted: Wanted) -> Page[LoggedFetch]:
+def page(tx: Read, listing: Listing, wanted: Wanted) -> Page[LoggedFetch]:
     """The newest first."""
-    return await _FETCHES.page(db, listing, *wanted.conditions())
+    return _FETCHES.page(tx, listing, *wanted.conditions())
 
 
-async def trim(db: Database, *, before: Timestamp, rows: int, at_most: int) -> int:
-    """Take a small step to a log that begins at ``before`` and has ``rows`` fetches.
+def expired(tx: Read, *, before: Timestamp, rows: int, limit: int) -> list[int]:
+    """Return the numbers of the oldest fetches that are not kept, at most ``limit``.
 
-    Returns how many of the oldest went: ``at_most``, or fewer when that is all. Raises StorageFailed.
+    Args:
+        before: those that began before this time are not kept.
+        rows: the newest fetches that are kept.
     """
-    # Nothing is written, and nobody waits, while nothing is to be done.
-    doomed = await db.rows(
+    doomed = tx.rows(
         "SELECT number FROM (SELECT number FROM fetches"
         " WHERE number <= (SELECT MAX(number) FROM fetches) - ?1 ORDER BY number LIMIT ?3)"
         " UNION SELECT number FROM (SELECT number FROM fetches WHERE started_at < ?2 ORDER BY started_at LIMIT ?3)"
         " LIMIT ?3",
-        (rows, before, at_most),
+        (rows, before, limit),
     )
-    if doomed:
-        async with db.transaction() as tx:
-            await tx.many("DELETE FROM fetches WHERE number = ?", doomed)
-    return len(doomed)
+    return [row["number"] for row in doomed]
 
 
-async def last_number(db: Database) -> int:
+def remove(tx: Write, numbers: Iterable[int]) -> None:
+    """Delete fetches."""
+    tx.many("DELETE FROM fetches WHERE number = ?", ((number,) for number in numbers))
+
+
+def last_number(tx: Read) -> int:
     """The number of the newest fetch; 0 for an empty log."""
-    row = await db.row("SELECT MAX(number) AS last FROM fetches")
+    row = tx.row("SELECT MAX(number) AS last FROM fetches")
     return int(row["last"] or 0) if row else 0
 
 
-async def newest_of_phone(db: Database, mac: Mac, at_most: int) -> list[LoggedFetch]:
+def newest_of_phone(tx: Read, mac: Mac, at_most: int) -> list[LoggedFetch]:
     """The fetches of files that are a phone's own, the newest first."""
-    rows = await db.rows(f"{_SELECT} WHERE mac = ? ORDER BY number DESC LIMIT ?", (mac.digits, at_most))
+    rows = tx.rows(f"{_SELECT} WHERE mac = ? ORDER BY number DESC LIMIT ?", (mac.digits, at_most))
     return [_fetch(row) for row in rows]
 
 
-async def newest_of_peer(db: Database, peer: str, at_most: int) -> list[LoggedFetch]:
+def newest_of_peer(tx: Read, peer: str, at_most: int) -> list[LoggedFetch]:
     """The fetches from one address, the newest first."""
-    rows = await db.rows(f"{_SELECT} WHERE peer = ? ORDER BY number DESC LIMIT ?", (peer, at_most))
+    rows = tx.rows(f"{_SELECT} WHERE peer = ? ORDER BY number DESC LIMIT ?", (peer, at_most))
     return [_fetch(row) for row in rows]
 
 
-async def strangers(db: Database, *, after: int, lately: Timestamp, most: int) -> list[Stranger]:
+def strangers(tx: Read, *, after: int, lately: Timestamp, most: int) -> list[Stranger]:
     """The phones that nobody has put into the inventory among the fetches after number ``after``.
 
     Over FTP comes no phone: those fetches do not count. Nor do those from an address that has asked for files of more
     than ``most`` phones since ``lately`` that nobody has put into the inventory.
     """
-    rows = await db.rows(
+    rows = tx.rows(
         "WITH strangers AS MATERIALIZED (SELECT mac, MAX(number) AS last FROM fetches WHERE number > ?1"
         "  AND mac IS NOT NULL AND outcome <> 'refused' AND protocol <> 'ftp' AND mac NOT IN (SELECT mac FROM phones)"
         "  GROUP BY mac),"
@@ -203,12 +205,12 @@ async def strangers(db: Database, *, after: int, lately: Timestamp, most: int) -
     return [Stranger(**{**dict(row), "mac": Mac(row["mac"]), "proved": bool(row["proved"])}) for row in rows]
 
 
-async def asked_by(db: Database, peers: Mapping[Mac, str], after: int = 0) -> dict[Mac, list[tuple[str, str]]]:
+def asked_by(tx: Read, peers: Mapping[Mac, str], after: int = 0) -> dict[Mac, list[tuple[str, str]]]:
     """What phones asked for after number ``after``: pairs of protocol and name, in the order of their last requests.
 
     Files of other phones are left out; what belongs to no phone counts for the one whose address in ``peers`` asked.
     """
-    rows = await db.rows(
+    rows = tx.rows(
         "SELECT phone.key AS mac, protocol, name FROM json_each(?) AS phone"
         " JOIN fetches ON peer = phone.value AND number > ? AND (fetches.mac IS NULL OR fetches.mac = phone.key)"
         " AND protocol <> 'ftp' GROUP BY phone.key, protocol, name ORDER BY MAX(number)",

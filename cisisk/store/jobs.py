@@ -16,8 +16,8 @@ from cisisk.model.mac import Mac
 from cisisk.model.switch_job import JobRow, JobState, NewRow, RolloutPlan, SwitchJob
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.store import audit
-from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import ListSource
+from cisisk.store.transaction import Read, Write
 
 RowKey: TypeAlias = tuple[str, int]
 """The uuid of a job, and the number of one of its rows."""
@@ -111,8 +111,8 @@ _ROW_LIST = ListSource(
 )
 
 
-async def create(
-    db: Database,
+def create(
+    tx: Write,
     actor: Actor,
     *,
     policy: Policy,
@@ -127,46 +127,45 @@ async def create(
         Conflict: some of its phones wait in another job that runs.
     """
     uuid = str(uuid4())
-    async with db.transaction() as tx:
-        await _refuse_those_in_other_jobs(tx, [row.mac for row in rows], uuid)
-        [created] = await tx.rows(
-            "INSERT INTO switch_jobs (uuid, state, requested_by, ip, user_agent, policy, canary, wave, concurrency,"
-            " min_confirmed, columns, delimiter, rows, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
-            (
-                *(uuid, JobState.RUNNING, actor.user_uuid, actor.ip, actor.user_agent, json.dumps(asdict(policy))),
-                *(pace.canary, pace.wave, pace.concurrency, pace.min_confirmed),
-                *(json.dumps(columns), delimiter, len(rows), now()),
-            ),
-        )
-        await tx.many(
-            "INSERT INTO switch_job_rows (job, number, mac, profile_uuid, cells) VALUES (?, ?, ?, ?, ?)",
-            (
-                (created["number"], number, row.mac.digits, row.profile_uuid, json.dumps(row.cells))
-                for number, row in enumerate(rows, 1)
-            ),
-        )
-        await audit.record(tx, actor, "switch_job.created", uuid, {"rows": len(rows), **asdict(pace)})
-        return await get(tx, uuid)
+    _refuse_those_in_other_jobs(tx, [row.mac for row in rows], uuid)
+    [created] = tx.rows(
+        "INSERT INTO switch_jobs (uuid, state, requested_by, ip, user_agent, policy, canary, wave, concurrency,"
+        " min_confirmed, columns, delimiter, rows, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+        (
+            *(uuid, JobState.RUNNING, actor.user_uuid, actor.ip, actor.user_agent, json.dumps(asdict(policy))),
+            *(pace.canary, pace.wave, pace.concurrency, pace.min_confirmed),
+            *(json.dumps(columns), delimiter, len(rows), now()),
+        ),
+    )
+    tx.many(
+        "INSERT INTO switch_job_rows (job, number, mac, profile_uuid, cells) VALUES (?, ?, ?, ?, ?)",
+        (
+            (created["number"], number, row.mac.digits, row.profile_uuid, json.dumps(row.cells))
+            for number, row in enumerate(rows, 1)
+        ),
+    )
+    audit.record(tx, actor, "switch_job.created", uuid, {"rows": len(rows), **asdict(pace)})
+    return get(tx, uuid)
 
 
-async def get(db: Database | Transaction, uuid: str) -> SwitchJob:
+def get(tx: Read, uuid: str) -> SwitchJob:
     """One job. Raises NotFound."""
-    row = await db.row(f"{_JOBS} WHERE uuid = ?", (uuid,))
+    row = tx.row(f"{_JOBS} WHERE uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Switch job not found")
     return _job(row)
 
 
-async def page(db: Database, listing: Listing) -> Page[SwitchJob]:
+def page(tx: Read, listing: Listing) -> Page[SwitchJob]:
     """The newest first."""
-    return await _LIST.page(db, listing)
+    return _LIST.page(tx, listing)
 
 
-async def counts(db: Database, uuids: Collection[str]) -> Mapping[str, Mapping[str, int]]:
+def counts(tx: Read, uuids: Collection[str]) -> Mapping[str, Mapping[str, int]]:
     """For each of these jobs, how many of its rows are in which state."""
     found: dict[str, dict[str, int]] = defaultdict(dict)
-    for row in await db.rows(
+    for row in tx.rows(
         f"SELECT job.uuid, {_STATE} AS row_state, COUNT(*) AS count{_WITH_DEPLOYMENTS}"  # noqa: S608 -- own names
         " WHERE job.uuid IN (SELECT value FROM json_each(?)) GROUP BY job.uuid, row_state",
         (json.dumps(list(uuids)),),
@@ -175,17 +174,17 @@ async def counts(db: Database, uuids: Collection[str]) -> Mapping[str, Mapping[s
     return found
 
 
-async def rows_page(db: Database, uuid: str, listing: Listing, state: str | None) -> Page[JobRow]:
+def rows_page(tx: Read, uuid: str, listing: Listing, state: str | None) -> Page[JobRow]:
     """The rows of a job in the order of the input; those in one state if named."""
     where, parameters = "job.uuid = ?", [uuid]
     if state is not None:
         where, parameters = f"{where} AND {_STATE} = ?", [uuid, state]
-    return await _ROW_LIST.page(db, listing, where, parameters)
+    return _ROW_LIST.page(tx, listing, where, parameters)
 
 
-async def rows_after(db: Database, uuid: str, number: int, limit: int, state: str | None) -> list[JobRow]:
+def rows_after(tx: Read, uuid: str, number: int, limit: int, state: str | None) -> list[JobRow]:
     """The rows of a job after row ``number``, at most ``limit`` of them; those in one state if named."""
-    rows = await db.rows(
+    rows = tx.rows(
         f"{_ROWS} WHERE job.uuid = ?1 AND row.number > ?2 AND ({_STATE} = ?3 OR ?3 IS NULL)"
         " ORDER BY row.number LIMIT ?4",
         (uuid, number, state, limit),
@@ -193,19 +192,19 @@ async def rows_after(db: Database, uuid: str, number: int, limit: int, state: st
     return [_row(row) for row in rows]
 
 
-async def missing_profiles(db: Database, uuids: Collection[str]) -> set[str]:
+def missing_profiles(tx: Read, uuids: Collection[str]) -> set[str]:
     """Those of ``uuids`` that no profile has."""
-    rows = await db.rows(
+    rows = tx.rows(
         "SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM profiles WHERE uuid = value)",
         (json.dumps(list(uuids)),),
     )
     return {row["value"] for row in rows}
 
 
-async def profiles_named(db: Database, names: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], list[str]]:
+def profiles_named(tx: Read, names: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], list[str]]:
     """The uuids of the profiles with these pairs of username and name."""
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for row in await db.rows(
+    for row in tx.rows(
         "SELECT value ->> 0 AS username, value ->> 1 AS name, profiles.uuid FROM json_each(?) AS wanted"
         " JOIN users ON users.username = value ->> 0"
         " JOIN profiles ON profiles.user_uuid = users.uuid AND profiles.name = value ->> 1",
@@ -215,14 +214,14 @@ async def profiles_named(db: Database, names: Collection[tuple[str, str]]) -> Ma
     return found
 
 
-async def running(db: Database) -> list[SwitchJob]:
+def running(tx: Read) -> list[SwitchJob]:
     """The oldest first."""
-    return [_job(row) for row in await db.rows(f"{_JOBS} WHERE state = 'running' ORDER BY number")]
+    return [_job(row) for row in tx.rows(f"{_JOBS} WHERE state = 'running' ORDER BY number")]
 
 
-async def progress(db: Database, uuid: str) -> list[RowProgress]:
+def progress(tx: Read, uuid: str) -> list[RowProgress]:
     """How far the rows of a job have come: those that have ended first, in that order, then the others in theirs."""
-    rows = await db.rows(
+    rows = tx.rows(
         "SELECT row.number, row.mac, row.profile_uuid, row.begun_after IS NOT NULL AS has_begun, row.deployment,"
         f" CASE WHEN {_HAS_ENDED} THEN {_STATE} END AS end, row.forgiven{_WITH_DEPLOYMENTS} WHERE job.uuid = ?"
         f" ORDER BY {_HAS_ENDED} DESC, COALESCE(done.ended_at, row.refused_at), row.number",
@@ -242,24 +241,23 @@ async def progress(db: Database, uuid: str) -> list[RowProgress]:
     ]
 
 
-async def begin(db: Database, uuid: str, numbers: Collection[int]) -> set[int]:
+def begin(tx: Write, uuid: str, numbers: Collection[int]) -> set[int]:
     """Write down that the switches of these rows are about to be asked for.
 
     Returns those that may be: none of a job that was halted meanwhile.
     """
-    async with db.transaction() as tx:
-        rows = await tx.rows(
-            "UPDATE switch_job_rows SET begun_after = (SELECT COALESCE(MAX(number), 0) FROM deployments)"
-            " WHERE job = (SELECT number FROM switch_jobs WHERE uuid = ? AND state = 'running')"
-            " AND number IN (SELECT value FROM json_each(?)) AND begun_after IS NULL RETURNING number",
-            (uuid, json.dumps(list(numbers))),
-        )
+    rows = tx.rows(
+        "UPDATE switch_job_rows SET begun_after = (SELECT COALESCE(MAX(number), 0) FROM deployments)"
+        " WHERE job = (SELECT number FROM switch_jobs WHERE uuid = ? AND state = 'running')"
+        " AND number IN (SELECT value FROM json_each(?)) AND begun_after IS NULL RETURNING number",
+        (uuid, json.dumps(list(numbers))),
+    )
     return {row["number"] for row in rows}
 
 
-async def deployment_of(db: Database, row: RowKey) -> str | None:
+def deployment_of(tx: Read, row: RowKey) -> str | None:
     """The deployment that the switch of a row that has begun has made; None when there is none."""
-    found = await db.row(
+    found = tx.row(
         f"SELECT ({_own_deployment('row')}) AS uuid FROM switch_job_rows AS row"  # noqa: S608 -- own names
         " JOIN switch_jobs AS job ON job.number = row.job WHERE job.uuid = ? AND row.number = ?",
         row,
@@ -275,30 +273,29 @@ def _own_deployment(row: str, condition: str = "1") -> str:
     )
 
 
-async def settle(db: Database, outcomes: Collection[RowOutcome]) -> dict[str, DeploymentState]:
+def settle(tx: Write, outcomes: Collection[RowOutcome]) -> dict[str, DeploymentState]:
     """Keep what the switches of these rows came to; the states of those of their deployments that have ended."""
-    async with db.transaction() as tx:
-        moment = now()
-        await tx.many(
-            "UPDATE switch_job_rows SET deployment = ?, refused = ?, refused_at = ?"
-            " WHERE job = (SELECT number FROM switch_jobs WHERE uuid = ?) AND number = ?",
-            [(each.deployment, each.refused, moment if each.refused else None, *each.row) for each in outcomes],
-        )
-    return await ended(db, [each.deployment for each in outcomes if each.deployment])
+    moment = now()
+    tx.many(
+        "UPDATE switch_job_rows SET deployment = ?, refused = ?, refused_at = ?"
+        " WHERE job = (SELECT number FROM switch_jobs WHERE uuid = ?) AND number = ?",
+        [(each.deployment, each.refused, moment if each.refused else None, *each.row) for each in outcomes],
+    )
+    return ended(tx, [each.deployment for each in outcomes if each.deployment])
 
 
-async def ended(db: Database, deployments: Collection[str]) -> dict[str, DeploymentState]:
+def ended(tx: Read, deployments: Collection[str]) -> dict[str, DeploymentState]:
     """The states of those of ``deployments`` that have ended."""
-    rows = await db.rows(
+    rows = tx.rows(
         "SELECT uuid, state FROM deployments WHERE ended_at IS NOT NULL AND uuid IN (SELECT value FROM json_each(?))",
         (json.dumps(list(deployments)),),
     )
     return {row["uuid"]: DeploymentState(row["state"]) for row in rows}
 
 
-async def deferred_for_nothing(db: Database, deployments: Collection[str]) -> list[str]:
+def deferred_for_nothing(tx: Read, deployments: Collection[str]) -> list[str]:
     """Those of ``deployments`` that have not begun, and whose job was cancelled meanwhile."""
-    rows = await db.rows(
+    rows = tx.rows(
         f"SELECT done.uuid{_WITH_DEPLOYMENTS} WHERE job.state = 'cancelled' AND done.state = ?"  # noqa: S608 -- own names
         " AND row.deployment IN (SELECT value FROM json_each(?))",
         (DeploymentState.DEFERRED, json.dumps(list(deployments))),
@@ -306,77 +303,72 @@ async def deferred_for_nothing(db: Database, deployments: Collection[str]) -> li
     return [row["uuid"] for row in rows]
 
 
-async def recover(db: Database) -> None:
+def recover(tx: Write) -> None:
     """Find again what became of the switches that were asked for when the last process ended.
 
     One that left no deployment, or one whose file was never written, is as good as never asked for.
     """
     own = _own_deployment("switch_job_rows", "(made.failed_at IS NULL OR made.written_at IS NOT NULL)")
-    async with db.transaction() as tx:
-        await tx.rows(f"UPDATE switch_job_rows SET deployment = ({own}) WHERE {_STARTING}")  # noqa: S608 -- own names
-        await tx.rows(f"UPDATE switch_job_rows SET begun_after = NULL WHERE {_STARTING}")  # noqa: S608 -- own names
+    tx.rows(f"UPDATE switch_job_rows SET deployment = ({own}) WHERE {_STARTING}")  # noqa: S608 -- own names
+    tx.rows(f"UPDATE switch_job_rows SET begun_after = NULL WHERE {_STARTING}")  # noqa: S608 -- own names
 
 
-async def pause(db: Database, actor: Actor, uuid: str) -> SwitchJob:
+def pause(tx: Write, actor: Actor, uuid: str) -> SwitchJob:
     """Halt a job that runs. Raises NotFound, Conflict."""
-    async with db.transaction() as tx:
-        return await _move(tx, actor, uuid, JobState.PAUSED, JobState.RUNNING)
+    return _move(tx, actor, uuid, JobState.PAUSED, JobState.RUNNING)
 
 
-async def resume(db: Database, actor: Actor, uuid: str) -> SwitchJob:
+def resume(tx: Write, actor: Actor, uuid: str) -> SwitchJob:
     """Let a job that was halted go on; what has ended by now no longer speaks against that.
 
     Raises:
         NotFound: there is none.
         Conflict: it was not halted, or some of its phones wait in another job that runs.
     """
-    async with db.transaction() as tx:
-        job = await _move(tx, actor, uuid, JobState.RUNNING, JobState.PAUSED, JobState.STOPPED)
-        waiting = await tx.rows(
-            f"SELECT row.mac{_WITH_DEPLOYMENTS} WHERE job.uuid = ? AND NOT {_HAS_ENDED} ORDER BY row.number", (uuid,)
-        )
-        await _refuse_those_in_other_jobs(tx, [Mac(row["mac"]) for row in waiting], uuid)
-        await tx.rows(
-            "UPDATE switch_job_rows SET forgiven = 1 WHERE (job, number) IN"  # noqa: S608 -- own names
-            f" (SELECT row.job, row.number{_WITH_DEPLOYMENTS} WHERE job.uuid = ? AND {_HAS_ENDED})",
-            (uuid,),
-        )
-        return job
+    job = _move(tx, actor, uuid, JobState.RUNNING, JobState.PAUSED, JobState.STOPPED)
+    waiting = tx.rows(
+        f"SELECT row.mac{_WITH_DEPLOYMENTS} WHERE job.uuid = ? AND NOT {_HAS_ENDED} ORDER BY row.number", (uuid,)
+    )
+    _refuse_those_in_other_jobs(tx, [Mac(row["mac"]) for row in waiting], uuid)
+    tx.rows(
+        "UPDATE switch_job_rows SET forgiven = 1 WHERE (job, number) IN"  # noqa: S608 -- own names
+        f" (SELECT row.job, row.number{_WITH_DEPLOYMENTS} WHERE job.uuid = ? AND {_HAS_ENDED})",
+        (uuid,),
+    )
+    return job
 
 
-async def cancel(db: Database, actor: Actor, uuid: str) -> list[str]:
+def cancel(tx: Write, actor: Actor, uuid: str) -> list[str]:
     """Let the rows that have not begun never begin; the deployments among the others that are deferred.
 
     Raises:
         NotFound: there is none.
         Conflict: it has ended.
     """
-    async with db.transaction() as tx:
-        halted = (JobState.RUNNING, JobState.PAUSED, JobState.STOPPED)
-        await _move(tx, actor, uuid, JobState.CANCELLED, *halted)
-        rows = await tx.rows(
-            f"SELECT done.uuid{_WITH_DEPLOYMENTS} WHERE job.uuid = ? AND done.state = ? ORDER BY row.number",
-            (uuid, DeploymentState.DEFERRED),
-        )
+    halted = (JobState.RUNNING, JobState.PAUSED, JobState.STOPPED)
+    _move(tx, actor, uuid, JobState.CANCELLED, *halted)
+    rows = tx.rows(
+        f"SELECT done.uuid{_WITH_DEPLOYMENTS} WHERE job.uuid = ? AND done.state = ? ORDER BY row.number",
+        (uuid, DeploymentState.DEFERRED),
+    )
     return [row["uuid"] for row in rows]
 
 
-async def stop(db: Database, uuid: str, told: str) -> bool:
+def stop(tx: Write, uuid: str, told: str) -> bool:
     """Halt a job because too few phones took their config; whether it still ran."""
-    return await _end_of_run(db, uuid, JobState.STOPPED, told)
+    return _end_of_run(tx, uuid, JobState.STOPPED, told)
 
 
-async def complete(db: Database, uuid: str) -> bool:
+def complete(tx: Write, uuid: str) -> bool:
     """All rows of a job have ended; whether it still ran."""
-    return await _end_of_run(db, uuid, JobState.COMPLETED, None)
+    return _end_of_run(tx, uuid, JobState.COMPLETED, None)
 
 
-async def _end_of_run(db: Database, uuid: str, state: JobState, told: str | None) -> bool:
-    async with db.transaction() as tx:
-        if (await get(tx, uuid)).state is not JobState.RUNNING:
-            return False
-        await _move(tx, SYSTEM, uuid, state, JobState.RUNNING, told=told)
-        return True
+def _end_of_run(tx: Write, uuid: str, state: JobState, told: str | None) -> bool:
+    if get(tx, uuid).state is not JobState.RUNNING:
+        return False
+    _move(tx, SYSTEM, uuid, state, JobState.RUNNING, told=told)
+    return True
 
 
 _AUDITED = {
@@ -388,21 +380,19 @@ _AUDITED = {
 }
 
 
-async def _move(
-    tx: Transaction, actor: Actor, uuid: str, state: JobState, *before: JobState, told: str | None = None
-) -> SwitchJob:
-    job = await get(tx, uuid)
+def _move(tx: Write, actor: Actor, uuid: str, state: JobState, *before: JobState, told: str | None = None) -> SwitchJob:
+    job = get(tx, uuid)
     if job.state not in before:
         raise Conflict(f"The job is {job.state}")
     over = now() if state in {JobState.CANCELLED, JobState.COMPLETED} else None
-    await tx.rows("UPDATE switch_jobs SET state = ?, told = ?, ended_at = ? WHERE uuid = ?", (state, told, over, uuid))
+    tx.rows("UPDATE switch_jobs SET state = ?, told = ?, ended_at = ? WHERE uuid = ?", (state, told, over, uuid))
     payload: dict[str, Any] = {} if told is None else {"told": told}
-    await audit.record(tx, actor, _AUDITED[state], uuid, payload)
-    return await get(tx, uuid)
+    audit.record(tx, actor, _AUDITED[state], uuid, payload)
+    return get(tx, uuid)
 
 
-async def _refuse_those_in_other_jobs(tx: Transaction, macs: Sequence[Mac], uuid: str) -> None:
-    rows = await tx.rows(
+def _refuse_those_in_other_jobs(tx: Read, macs: Sequence[Mac], uuid: str) -> None:
+    rows = tx.rows(
         f"SELECT row.mac, job.uuid{_WITH_DEPLOYMENTS} JOIN json_each(?) AS wanted ON wanted.value = row.mac"
         f" WHERE job.state = 'running' AND job.uuid <> ? AND NOT {_HAS_ENDED} ORDER BY row.mac",
         (json.dumps([mac.digits for mac in macs]), uuid),

@@ -15,8 +15,8 @@ from cisisk.model.revision import require_current
 from cisisk.model.user import Actor
 from cisisk.store import audit, phones
 from cisisk.store.changes import change, insert
-from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import ListSource
+from cisisk.store.transaction import Read, Write
 
 _SELECT = (
     "SELECT kems.uuid, kems.model, kems.mac, ip, connected_phone, kems.software_version, software_type,"
@@ -51,61 +51,58 @@ _KEMS = ListSource(
 )
 
 
-async def page(db: Database, listing: Listing) -> Page[Kem]:
+def page(tx: Read, listing: Listing) -> Page[Kem]:
     """The modules, by phone."""
-    return await _KEMS.page(db, listing)
+    return _KEMS.page(tx, listing)
 
 
-async def get(db: Database | Transaction, uuid: str) -> Kem:
+def get(tx: Read, uuid: str) -> Kem:
     """One module. Raises NotFound."""
-    row = await db.row(f"{_SELECT} WHERE kems.uuid = ?", (uuid,))
+    row = tx.row(f"{_SELECT} WHERE kems.uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Cisco KEM not found")
     return _kem(row)
 
 
-async def create(db: Database, actor: Actor, attributes: Mapping[str, Any]) -> Kem:
+def create(tx: Write, actor: Actor, attributes: Mapping[str, Any]) -> Kem:
     """Add a module. ``attributes`` are the writable ones of a :class:`Kem`. Raises Invalid: no such phone."""
-    async with db.transaction() as tx:
-        await _require_phone(tx, attributes)
-        uuid, moment = str(uuid4()), now()
-        row = {"uuid": uuid, **_columns(attributes), "created_at": moment, "updated_at": moment}
-        await insert(tx, "kems", row)
-        kem = await get(tx, uuid)
-        await audit.record(tx, actor, "cisco_kem.created", uuid, _payload(kem))
-        return kem
+    _require_phone(tx, attributes)
+    uuid, moment = str(uuid4()), now()
+    row = {"uuid": uuid, **_columns(attributes), "created_at": moment, "updated_at": moment}
+    insert(tx, "kems", row)
+    kem = get(tx, uuid)
+    audit.record(tx, actor, "cisco_kem.created", uuid, _payload(kem))
+    return kem
 
 
-async def update(
-    db: Database, actor: Actor, uuid: str, attributes: Mapping[str, Any], seen: Collection[str] | None = None
+def update(
+    tx: Write, actor: Actor, uuid: str, attributes: Mapping[str, Any], seen: Collection[str] | None = None
 ) -> Kem:
     """Change the given attributes. Raises NotFound, Stale, Invalid (no such phone)."""
-    async with db.transaction() as tx:
-        require_current(await get(tx, uuid), seen)
-        await _require_phone(tx, attributes)
-        await change(tx, "kems", ("uuid", uuid), {**_columns(attributes), "updated_at": now()})
-        await audit.record(tx, actor, "cisco_kem.updated", uuid, {"changed": sorted(attributes)})
-        return await get(tx, uuid)
+    require_current(get(tx, uuid), seen)
+    _require_phone(tx, attributes)
+    change(tx, "kems", ("uuid", uuid), {**_columns(attributes), "updated_at": now()})
+    audit.record(tx, actor, "cisco_kem.updated", uuid, {"changed": sorted(attributes)})
+    return get(tx, uuid)
 
 
-async def delete(db: Database, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
+def delete(tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
     """Remove a module. Raises NotFound, Stale."""
-    async with db.transaction() as tx:
-        kem = await get(tx, uuid)
-        require_current(kem, seen)
-        await tx.rows("DELETE FROM kems WHERE uuid = ?", (uuid,))
-        await audit.record(tx, actor, "cisco_kem.deleted", uuid, _payload(kem))
+    kem = get(tx, uuid)
+    require_current(kem, seen)
+    tx.rows("DELETE FROM kems WHERE uuid = ?", (uuid,))
+    audit.record(tx, actor, "cisco_kem.deleted", uuid, _payload(kem))
 
 
 def _payload(kem: Kem) -> dict[str, str | None]:
     return {"model": kem.model, "connected_phone": str(kem.connected_phone) if kem.connected_phone else None}
 
 
-async def _require_phone(tx: Transaction, attributes: Mapping[str, Any]) -> None:
+def _require_phone(tx: Write, attributes: Mapping[str, Any]) -> None:
     phone: Mac | None = attributes.get("connected_phone")
     if phone is None:
         return
-    if await phones.find(tx, phone) is None:
+    if phones.find(tx, phone) is None:
         raise Invalid.field("connected_phone", "No such phone")
     # One that was only discovered could go by itself, with all that is attached to it.
-    await phones.confirm(tx, phone)
+    phones.confirm(tx, phone)

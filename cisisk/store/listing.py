@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from cisisk.model.errors import Invalid
 from cisisk.model.listing import Listing, Page
-from cisisk.store.database import Database
+from cisisk.store.transaction import Read
 
 _Item = TypeVar("_Item")
 
@@ -30,9 +30,7 @@ class ListSource(Generic[_Item]):
     item: Callable[[sqlite3.Row], _Item]
     sorted_as: Mapping[str, str] = field(default_factory=dict)
 
-    async def page(
-        self, db: Database, listing: Listing, where: str = "1", parameters: Sequence[Any] = ()
-    ) -> Page[_Item]:
+    def page(self, tx: Read, listing: Listing, where: str = "1", parameters: Sequence[Any] = ()) -> Page[_Item]:
         """The wanted part of the rows that fulfil ``where``.
 
         Raises:
@@ -46,10 +44,10 @@ class ListSource(Generic[_Item]):
         matching = f"{self.select} WHERE {' AND '.join(conditions)}"
         cut = "" if listing.limit is None and not listing.offset else " LIMIT ? OFFSET ?"
         bounds = (-1 if listing.limit is None else listing.limit, listing.offset) if cut else ()
-        rows = await db.rows(f"{matching} ORDER BY {self._order(listing.sort)}{cut}", [*values, *bounds])
+        rows = tx.rows(f"{matching} ORDER BY {self._order(listing.sort)}{cut}", [*values, *bounds])
         total = len(rows)
         if cut:
-            counted = await db.row(f"SELECT COUNT(*) AS total FROM ({matching})", values)  # noqa: S608 -- own columns only
+            counted = tx.row(f"SELECT COUNT(*) AS total FROM ({matching})", values)  # noqa: S608 -- own columns only
             total = counted["total"] if counted else 0
         return Page([self.item(row) for row in rows], total)
 

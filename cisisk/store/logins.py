@@ -4,11 +4,11 @@ from cisisk.model.clock import Timestamp, now
 from cisisk.model.errors import NotFound
 from cisisk.model.user import Actor, User
 from cisisk.store import audit, users
-from cisisk.store.database import Database, Transaction
+from cisisk.store.transaction import Read, Write
 
 
-async def begin(
-    db: Database,
+def begin(
+    tx: Write,
     actor: Actor,
     user_uuid: str,
     password_hash: str,
@@ -22,46 +22,37 @@ async def begin(
         The user; None for one who is deactivated, or deleted or given another password since ``password_hash`` was
         read: a login begun now would outlive the change that was to end it.
     """
-    async with db.transaction() as tx:
-        moment = now()
-        if not await tx.row(
-            "SELECT 1 FROM users WHERE uuid = ? AND password_hash = ? AND is_active", (user_uuid, password_hash)
-        ):
-            return None
-        await tx.rows("DELETE FROM login_sessions WHERE expires_at < ?", (moment,))
-        await tx.rows(
-            "INSERT INTO login_sessions (uuid, user_uuid, created_at, expires_at) VALUES (?, ?, ?, ?)",
-            (session_uuid, user_uuid, moment, expires_at),
-        )
-        await tx.rows("INSERT INTO refresh_tokens (token_hash, session_uuid) VALUES (?, ?)", (token_hash, session_uuid))
-        await tx.rows(
-            "UPDATE users SET last_login_at = ?, last_login_ip = ? WHERE uuid = ?", (moment, actor.ip, user_uuid)
-        )
-        await audit.record(tx, actor, "auth.login", user_uuid)
-        return await users.get(tx, user_uuid)
+    moment = now()
+    if not tx.row("SELECT 1 FROM users WHERE uuid = ? AND password_hash = ? AND is_active", (user_uuid, password_hash)):
+        return None
+    tx.rows("DELETE FROM login_sessions WHERE expires_at < ?", (moment,))
+    tx.rows(
+        "INSERT INTO login_sessions (uuid, user_uuid, created_at, expires_at) VALUES (?, ?, ?, ?)",
+        (session_uuid, user_uuid, moment, expires_at),
+    )
+    tx.rows("INSERT INTO refresh_tokens (token_hash, session_uuid) VALUES (?, ?)", (token_hash, session_uuid))
+    tx.rows("UPDATE users SET last_login_at = ?, last_login_ip = ? WHERE uuid = ?", (moment, actor.ip, user_uuid))
+    audit.record(tx, actor, "auth.login", user_uuid)
+    return users.get(tx, user_uuid)
 
 
-async def user_of(db: Database, session_uuid: str, user_uuid: str) -> User | None:
+def user_of(tx: Read, session_uuid: str, user_uuid: str) -> User | None:
     """Who is logged in by this session; None when it was ended or the user deactivated or deleted."""
-
-    async def work(tx: Transaction) -> User | None:
-        session = await tx.row(
-            "SELECT 1 FROM login_sessions WHERE uuid = ? AND user_uuid = ? AND revoked_at IS NULL",
-            (session_uuid, user_uuid),
-        )
-        if session is None:
-            return None
-        try:
-            user = await users.get(tx, user_uuid)
-        except NotFound:
-            return None
-        return user if user.is_active else None
-
-    return await db.read(work)
+    session = tx.row(
+        "SELECT 1 FROM login_sessions WHERE uuid = ? AND user_uuid = ? AND revoked_at IS NULL",
+        (session_uuid, user_uuid),
+    )
+    if session is None:
+        return None
+    try:
+        user = users.get(tx, user_uuid)
+    except NotFound:
+        return None
+    return user if user.is_active else None
 
 
-async def rotate(
-    db: Database, actor: Actor, token_hash: bytes, next_hash: bytes, expires_at: Timestamp
+def rotate(
+    tx: Write, actor: Actor, token_hash: bytes, next_hash: bytes, expires_at: Timestamp
 ) -> tuple[User, str] | None:
     """Exchange a refresh token for the next one.
 
@@ -70,38 +61,36 @@ async def rotate(
     Returns:
         The user and the session; None when the token is worth nothing.
     """
-    async with db.transaction() as tx:
-        session = await _session_of(tx, token_hash)
-        if session is None:
-            return None
-        session_uuid, user_uuid, used = session
-        if used:
-            await tx.rows("UPDATE login_sessions SET revoked_at = ? WHERE uuid = ?", (now(), session_uuid))
-            await audit.record(tx, actor, "auth.refresh_reused", user_uuid)
-            return None
-        await tx.rows("UPDATE refresh_tokens SET used_at = ? WHERE token_hash = ?", (now(), token_hash))
-        await tx.rows("INSERT INTO refresh_tokens (token_hash, session_uuid) VALUES (?, ?)", (next_hash, session_uuid))
-        await tx.rows("UPDATE login_sessions SET expires_at = ? WHERE uuid = ?", (expires_at, session_uuid))
-        return await users.get(tx, user_uuid), session_uuid
+    session = _session_of(tx, token_hash)
+    if session is None:
+        return None
+    session_uuid, user_uuid, used = session
+    if used:
+        tx.rows("UPDATE login_sessions SET revoked_at = ? WHERE uuid = ?", (now(), session_uuid))
+        audit.record(tx, actor, "auth.refresh_reused", user_uuid)
+        return None
+    tx.rows("UPDATE refresh_tokens SET used_at = ? WHERE token_hash = ?", (now(), token_hash))
+    tx.rows("INSERT INTO refresh_tokens (token_hash, session_uuid) VALUES (?, ?)", (next_hash, session_uuid))
+    tx.rows("UPDATE login_sessions SET expires_at = ? WHERE uuid = ?", (expires_at, session_uuid))
+    return users.get(tx, user_uuid), session_uuid
 
 
-async def end(db: Database, actor: Actor, user_uuid: str, token_hash: bytes | None) -> None:
+def end(tx: Write, actor: Actor, user_uuid: str, token_hash: bytes | None) -> None:
     """Log a user out: of the session that ``token_hash`` belongs to, or of all when it is None."""
-    async with db.transaction() as tx:
-        if token_hash is None:
-            await users.end_logins(tx, user_uuid)
-        else:
-            await tx.rows(
-                "UPDATE login_sessions SET revoked_at = ? WHERE user_uuid = ? AND revoked_at IS NULL"
-                " AND uuid = (SELECT session_uuid FROM refresh_tokens WHERE token_hash = ?)",
-                (now(), user_uuid, token_hash),
-            )
-        await tx.rows("UPDATE users SET last_logout_ip = ? WHERE uuid = ?", (actor.ip, user_uuid))
-        await audit.record(tx, actor, "auth.logout", user_uuid)
+    if token_hash is None:
+        users.end_logins(tx, user_uuid)
+    else:
+        tx.rows(
+            "UPDATE login_sessions SET revoked_at = ? WHERE user_uuid = ? AND revoked_at IS NULL"
+            " AND uuid = (SELECT session_uuid FROM refresh_tokens WHERE token_hash = ?)",
+            (now(), user_uuid, token_hash),
+        )
+    tx.rows("UPDATE users SET last_logout_ip = ? WHERE uuid = ?", (actor.ip, user_uuid))
+    audit.record(tx, actor, "auth.logout", user_uuid)
 
 
-async def _session_of(tx: Transaction, token_hash: bytes) -> tuple[str, str, bool] | None:
-    row = await tx.row(
+def _session_of(tx: Read, token_hash: bytes) -> tuple[str, str, bool] | None:
+    row = tx.row(
         "SELECT session_uuid, user_uuid, used_at IS NOT NULL AS used FROM refresh_tokens"
         " JOIN login_sessions ON login_sessions.uuid = session_uuid JOIN users ON users.uuid = user_uuid"
         " WHERE token_hash = ? AND revoked_at IS NULL AND expires_at >= ? AND is_active",

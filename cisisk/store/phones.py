@@ -16,8 +16,8 @@ from cisisk.model.revision import require_current
 from cisisk.model.user import Actor
 from cisisk.store import audit, deployments, phone_logins, profiles, sites
 from cisisk.store.changes import change
-from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import ListSource
+from cisisk.store.transaction import Read, Write
 
 MAX_STRANGERS = 10_000
 """Sightings kept of phones that are not in the inventory: more than one site has, and a bound for a hostile LAN."""
@@ -117,32 +117,32 @@ _CISCO_PHONES = ListSource(
 )
 
 
-async def page(db: Database, listing: Listing) -> Page[Phone]:
+def page(tx: Read, listing: Listing) -> Page[Phone]:
     """The inventory, by MAC."""
-    return await _PHONES.page(db, listing)
+    return _PHONES.page(tx, listing)
 
 
-async def page_of_user(db: Database, listing: Listing, user_uuid: str) -> Page[Phone]:
+def page_of_user(tx: Read, listing: Listing, user_uuid: str) -> Page[Phone]:
     """The phones that run one of this user's profiles."""
     owned = "current_profile_uuid IN (SELECT uuid FROM profiles WHERE user_uuid = ?)"
-    return await _PHONES.page(db, listing, owned, (user_uuid,))
+    return _PHONES.page(tx, listing, owned, (user_uuid,))
 
 
-async def find(db: Database | Transaction, mac: Mac) -> Phone | None:
+def find(tx: Read, mac: Mac) -> Phone | None:
     """One phone of the inventory, or None."""
-    row = await db.row(f"{_SELECT} WHERE phones.mac = ?", (mac.digits,))
+    row = tx.row(f"{_SELECT} WHERE phones.mac = ?", (mac.digits,))
     return None if row is None else _phone(row)
 
 
-async def get(db: Database | Transaction, mac: Mac) -> Phone:
+def get(tx: Read, mac: Mac) -> Phone:
     """One phone. Raises NotFound."""
-    phone = await find(db, mac)
+    phone = find(tx, mac)
     if phone is None:
         raise NotFound("Phone not found")
     return phone
 
 
-async def create(db: Database, actor: Actor, mac: Mac, columns: Mapping[str, Any]) -> Phone:
+def create(tx: Write, actor: Actor, mac: Mac, columns: Mapping[str, Any]) -> Phone:
     """Add a phone. ``columns`` are those of :class:`Phone`.
 
     One that was only discovered is nobody's yet: it is added as if it were not there.
@@ -151,115 +151,105 @@ async def create(db: Database, actor: Actor, mac: Mac, columns: Mapping[str, Any
         Conflict: it is in the inventory already.
         Invalid: the logout profile is none.
     """
-    async with db.transaction() as tx:
-        await tx.rows("DELETE FROM phones WHERE mac = ? AND discovery IS NOT NULL", (mac.digits,))
-        if await find(tx, mac):
-            raise Conflict(f"The phone {mac} is in the inventory already")
-        await profiles.require_named(tx, "logout_profile_uuid", columns)
-        await add(tx, actor, mac, columns)
-        return await get(tx, mac)
+    tx.rows("DELETE FROM phones WHERE mac = ? AND discovery IS NOT NULL", (mac.digits,))
+    if find(tx, mac):
+        raise Conflict(f"The phone {mac} is in the inventory already")
+    profiles.require_named(tx, "logout_profile_uuid", columns)
+    add(tx, actor, mac, columns)
+    return get(tx, mac)
 
 
-async def add(tx: Transaction, actor: Actor, mac: Mac, columns: Mapping[str, Any]) -> None:
+def add(tx: Write, actor: Actor, mac: Mac, columns: Mapping[str, Any]) -> None:
     """Put a phone that is not there yet into the inventory, within a transaction."""
     moment = now()
     row = {**columns, "mac": mac.digits, "created_at": moment, "updated_at": moment}
     software = row.pop("software", None)
-    await tx.rows(
+    tx.rows(
         f"INSERT INTO phones ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 -- names of our own
         tuple(row.values()),
     )
-    await tx.rows(
-        "INSERT INTO cisco_phones (mac, software, created_at) VALUES (?, ?, ?)", (mac.digits, software, moment)
-    )
-    await audit.record(tx, actor, "phone.created", str(mac))
+    tx.rows("INSERT INTO cisco_phones (mac, software, created_at) VALUES (?, ?, ?)", (mac.digits, software, moment))
+    audit.record(tx, actor, "phone.created", str(mac))
 
 
-async def update(
-    db: Database, actor: Actor, mac: Mac, columns: Mapping[str, Any], seen: Collection[str] | None = None
-) -> Phone:
+def update(tx: Write, actor: Actor, mac: Mac, columns: Mapping[str, Any], seen: Collection[str] | None = None) -> Phone:
     """Change the given columns. Raises NotFound, Stale; Invalid: the logout profile is none."""
-    async with db.transaction() as tx:
-        require_current(await get(tx, mac), seen)
-        await profiles.require_named(tx, "logout_profile_uuid", columns)
-        logout_at = await sites.logout_at(tx, mac)
-        of_phone = {column: value for column, value in columns.items() if column != "software"}
-        await change(tx, "phones", ("mac", mac.digits), {**of_phone, "discovery": None, "updated_at": now()})
-        if "software" in columns:
-            await _set_software(tx, mac, columns["software"])
-        if await sites.logout_at(tx, mac) != logout_at:
-            await sites.moved(tx, mac)
-        await audit.record(tx, actor, "phone.updated", str(mac), {"changed": sorted(columns)})
-        return await get(tx, mac)
+    require_current(get(tx, mac), seen)
+    profiles.require_named(tx, "logout_profile_uuid", columns)
+    logout_at = sites.logout_at(tx, mac)
+    of_phone = {column: value for column, value in columns.items() if column != "software"}
+    change(tx, "phones", ("mac", mac.digits), {**of_phone, "discovery": None, "updated_at": now()})
+    if "software" in columns:
+        _set_software(tx, mac, columns["software"])
+    if sites.logout_at(tx, mac) != logout_at:
+        sites.moved(tx, mac)
+    audit.record(tx, actor, "phone.updated", str(mac), {"changed": sorted(columns)})
+    return get(tx, mac)
 
 
-async def delete(db: Database, actor: Actor, mac: Mac, seen: Collection[str] | None = None) -> None:
+def delete(tx: Write, actor: Actor, mac: Mac, seen: Collection[str] | None = None) -> None:
     """Take a phone out of the inventory, with its key expansion modules; what it is served stays.
 
     Whoever is logged in on it no longer is. Raises NotFound, Stale.
     """
-    async with db.transaction() as tx:
-        require_current(await get(tx, mac), seen)
-        kems = await tx.rows("SELECT uuid, model FROM kems WHERE connected_phone = ?", (mac.digits,))
-        await tx.rows("DELETE FROM phones WHERE mac = ?", (mac.digits,))
-        await phone_logins.removed(tx, actor, mac)
-        await deployments.call_off(tx, mac, now(), "The phone was taken out of the inventory")
-        await audit.record(tx, actor, "phone.deleted", str(mac), {"kems": [dict(kem) for kem in kems]})
+    require_current(get(tx, mac), seen)
+    kems = tx.rows("SELECT uuid, model FROM kems WHERE connected_phone = ?", (mac.digits,))
+    tx.rows("DELETE FROM phones WHERE mac = ?", (mac.digits,))
+    phone_logins.removed(tx, actor, mac)
+    deployments.call_off(tx, mac, now(), "The phone was taken out of the inventory")
+    audit.record(tx, actor, "phone.deleted", str(mac), {"kems": [dict(kem) for kem in kems]})
 
 
-async def note_allowed_fetch(db: Database, actor: Actor, mac: Mac, until: Timestamp) -> None:
+def note_allowed_fetch(tx: Write, actor: Actor, mac: Mac, until: Timestamp) -> None:
     """Write down that a phone may fetch from anywhere. Raises NotFound."""
-    async with db.transaction() as tx:
-        await get(tx, mac)
-        await audit.record(tx, actor, "phone.fetch_allowed", str(mac), {"until": until})
+    get(tx, mac)
+    audit.record(tx, actor, "phone.fetch_allowed", str(mac), {"until": until})
 
 
-async def page_of_cisco_phones(db: Database, listing: Listing) -> Page[CiscoPhone]:
+def page_of_cisco_phones(tx: Read, listing: Listing) -> Page[CiscoPhone]:
     """What the phones run, by MAC."""
-    return await _CISCO_PHONES.page(db, listing)
+    return _CISCO_PHONES.page(tx, listing)
 
 
-async def get_cisco_phone(db: Database | Transaction, mac: Mac) -> CiscoPhone:
+def get_cisco_phone(tx: Read, mac: Mac) -> CiscoPhone:
     """What one phone runs. Raises NotFound."""
-    row = await db.row(f"{_SELECT_CISCO} WHERE mac = ?", (mac.digits,))
+    row = tx.row(f"{_SELECT_CISCO} WHERE mac = ?", (mac.digits,))
     if row is None:
         raise NotFound("Cisco phone not found")
     return _cisco_phone(row)
 
 
-async def put_cisco_phone(
-    db: Database, actor: Actor, mac: Mac, software: Software, seen: Collection[str] | None = None
+def put_cisco_phone(
+    tx: Write, actor: Actor, mac: Mac, software: Software, seen: Collection[str] | None = None
 ) -> CiscoPhone:
     """Say what a phone of the inventory runs. Raises NotFound: it is not in the inventory; Stale."""
-    async with db.transaction() as tx:
-        await get(tx, mac)
-        if seen is not None:
-            require_current(await get_cisco_phone(tx, mac), seen)
-        await _set_software(tx, mac, software)
-        await change(tx, "phones", ("mac", mac.digits), {"discovery": None, "updated_at": now()})
-        await audit.record(tx, actor, "cisco_phone.updated", str(mac), {"software": software})
-        return await get_cisco_phone(tx, mac)
+    get(tx, mac)
+    if seen is not None:
+        require_current(get_cisco_phone(tx, mac), seen)
+    _set_software(tx, mac, software)
+    change(tx, "phones", ("mac", mac.digits), {"discovery": None, "updated_at": now()})
+    audit.record(tx, actor, "cisco_phone.updated", str(mac), {"software": software})
+    return get_cisco_phone(tx, mac)
 
 
-async def delete_cisco_phone(db: Database, actor: Actor, mac: Mac, seen: Collection[str] | None = None) -> None:
+def delete_cisco_phone(tx: Write, actor: Actor, mac: Mac, seen: Collection[str] | None = None) -> None:
     """Forget a phone's software and current profile, not the phone. Raises NotFound, Stale."""
-    async with db.transaction() as tx:
-        require_current(await get_cisco_phone(tx, mac), seen)
-        await tx.rows("DELETE FROM cisco_phones WHERE mac = ?", (mac.digits,))
-        await change(tx, "phones", ("mac", mac.digits), {"updated_at": now()})
-        await audit.record(tx, actor, "cisco_phone.deleted", str(mac))
+    require_current(get_cisco_phone(tx, mac), seen)
+    tx.rows("DELETE FROM cisco_phones WHERE mac = ?", (mac.digits,))
+    change(tx, "phones", ("mac", mac.digits), {"updated_at": now()})
+    audit.record(tx, actor, "cisco_phone.deleted", str(mac))
 
 
-async def last_seen(db: Database | Transaction, mac: Mac) -> str | None:
+def last_seen(tx: Read, mac: Mac) -> str | None:
     """The address a phone last fetched from, in the inventory or not."""
-    row = await db.row("SELECT ip FROM sightings WHERE mac = ?", (mac.digits,))
+    row = tx.row("SELECT ip FROM sightings WHERE mac = ?", (mac.digits,))
     return None if row is None else str(row["ip"])
 
 
-async def whereabouts(db: Database) -> list[PhoneAddress]:
+def whereabouts(tx: Read) -> list[PhoneAddress]:
     """Every phone that is known to be somewhere."""
-    entered = dict(tuple(row) for row in await db.rows("SELECT mac, phone_ip FROM phones WHERE phone_ip IS NOT NULL"))
-    seen = await db.rows("SELECT mac, ip, seen_at FROM sightings WHERE proved")
+    entered = dict(tuple(row) for row in tx.rows("SELECT mac, phone_ip FROM phones WHERE phone_ip IS NOT NULL"))
+    seen = tx.rows("SELECT mac, ip, seen_at FROM sightings WHERE proved")
     found = [
         PhoneAddress(mac=Mac(mac), phone_ip=entered.pop(mac, None), seen_ip=ip, seen_at=seen_at)
         for mac, ip, seen_at in seen
@@ -269,76 +259,73 @@ async def whereabouts(db: Database) -> list[PhoneAddress]:
     ]
 
 
-async def changes(db: Database) -> int:
+def changes(tx: Read) -> int:
     """A number that is another one whenever anything has been written since (PRAGMA data_version)."""
-    row = await db.row("PRAGMA data_version")
+    row = tx.row("PRAGMA data_version")
     return 0 if row is None else int(row[0])
 
 
-async def note_sightings(db: Database, sightings: Collection[Sighting]) -> None:
+def note_sightings(tx: Write, sightings: Collection[Sighting]) -> None:
     """Remember where phones were seen. What is not proved replaces nothing that is."""
-    async with db.transaction() as tx:
-        await tx.many(
-            "INSERT INTO sightings (mac, ip, seen_at, proved) VALUES (?, ?, ?, ?) ON CONFLICT (mac) DO UPDATE"
-            " SET ip = excluded.ip, seen_at = excluded.seen_at, proved = excluded.proved"
-            " WHERE excluded.proved >= sightings.proved",
-            [(each.mac.digits, each.ip, each.seen_at, each.proved) for each in sightings],
+    tx.many(
+        "INSERT INTO sightings (mac, ip, seen_at, proved) VALUES (?, ?, ?, ?) ON CONFLICT (mac) DO UPDATE"
+        " SET ip = excluded.ip, seen_at = excluded.seen_at, proved = excluded.proved"
+        " WHERE excluded.proved >= sightings.proved",
+        [(each.mac.digits, each.ip, each.seen_at, each.proved) for each in sightings],
+    )
+    # Whether there can be too many is found out much sooner than who they are.
+    if tx.row("SELECT 1 FROM sightings LIMIT 1 OFFSET ?", (MAX_STRANGERS,)):
+        tx.rows(
+            "DELETE FROM sightings WHERE mac IN"
+            " (SELECT mac FROM sightings WHERE mac NOT IN (SELECT mac FROM phones)"
+            " ORDER BY proved DESC, seen_at DESC LIMIT -1 OFFSET ?)",
+            (MAX_STRANGERS,),
         )
-        # Whether there can be too many is found out much sooner than who they are.
-        if await tx.row("SELECT 1 FROM sightings LIMIT 1 OFFSET ?", (MAX_STRANGERS,)):
-            await tx.rows(
-                "DELETE FROM sightings WHERE mac IN"
-                " (SELECT mac FROM sightings WHERE mac NOT IN (SELECT mac FROM phones)"
-                " ORDER BY proved DESC, seen_at DESC LIMIT -1 OFFSET ?)",
-                (MAX_STRANGERS,),
-            )
 
 
-async def confirm(tx: Transaction, mac: Mac) -> None:
+def confirm(tx: Write, mac: Mac) -> None:
     """A phone that was only discovered is one of the inventory from now on, within a transaction."""
-    await tx.rows("UPDATE phones SET discovery = NULL WHERE mac = ? AND discovery IS NOT NULL", (mac.digits,))
+    tx.rows("UPDATE phones SET discovery = NULL WHERE mac = ? AND discovery IS NOT NULL", (mac.digits,))
 
 
-async def enter(tx: Transaction, actor: Actor, mac: Mac) -> None:
+def enter(tx: Write, actor: Actor, mac: Mac) -> None:
     """A phone is one of the inventory from now on, whether it was unknown, discovered or there already."""
-    if await tx.row("SELECT 1 FROM phones WHERE mac = ?", (mac.digits,)) is None:
-        await add(tx, actor, mac, {})
-    await confirm(tx, mac)
+    if tx.row("SELECT 1 FROM phones WHERE mac = ?", (mac.digits,)) is None:
+        add(tx, actor, mac, {})
+    confirm(tx, mac)
 
 
-async def discover(db: Database, found: Mapping[Mac, DiscoveredPhone]) -> None:
+def discover(tx: Write, found: Mapping[Mac, DiscoveredPhone]) -> None:
     """Put phones into the inventory that asked for their files, within the bounds for such; those that are there stay.
 
     Raises StorageFailed.
     """
     moment = now()
-    async with db.transaction() as tx:
-        await tx.many(
-            "INSERT INTO phones (mac, discovery, created_at, updated_at) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (mac) DO NOTHING",
-            [(mac.digits, discovery.to_json(), moment, moment) for mac, discovery in found.items()],
-        )
-        # Only those that have been given nothing since: a profile or a software leaves a row there.
-        await tx.rows(
-            "DELETE FROM phones WHERE mac IN (SELECT phones.mac FROM phones LEFT JOIN sightings USING (mac)"
-            " WHERE discovery IS NOT NULL AND phones.mac NOT IN (SELECT mac FROM cisco_phones)"
-            " AND COALESCE(proved, 0) = 0 AND COALESCE(seen_at, created_at) < ?)",
-            (after(-timedelta(days=DISCOVERED_DAYS)),),
-        )
-        await tx.rows(
-            "DELETE FROM phones WHERE mac IN (SELECT phones.mac FROM phones LEFT JOIN sightings USING (mac)"
-            " WHERE discovery IS NOT NULL AND phones.mac NOT IN (SELECT mac FROM cisco_phones)"
-            " ORDER BY COALESCE(proved, 0) DESC, COALESCE(seen_at, created_at) DESC LIMIT -1 OFFSET ?)",
-            (MAX_DISCOVERED,),
-        )
+    tx.many(
+        "INSERT INTO phones (mac, discovery, created_at, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (mac) DO NOTHING",
+        [(mac.digits, discovery.to_json(), moment, moment) for mac, discovery in found.items()],
+    )
+    # Only those that have been given nothing since: a profile or a software leaves a row there.
+    tx.rows(
+        "DELETE FROM phones WHERE mac IN (SELECT phones.mac FROM phones LEFT JOIN sightings USING (mac)"
+        " WHERE discovery IS NOT NULL AND phones.mac NOT IN (SELECT mac FROM cisco_phones)"
+        " AND COALESCE(proved, 0) = 0 AND COALESCE(seen_at, created_at) < ?)",
+        (after(-timedelta(days=DISCOVERED_DAYS)),),
+    )
+    tx.rows(
+        "DELETE FROM phones WHERE mac IN (SELECT phones.mac FROM phones LEFT JOIN sightings USING (mac)"
+        " WHERE discovery IS NOT NULL AND phones.mac NOT IN (SELECT mac FROM cisco_phones)"
+        " ORDER BY COALESCE(proved, 0) DESC, COALESCE(seen_at, created_at) DESC LIMIT -1 OFFSET ?)",
+        (MAX_DISCOVERED,),
+    )
 
 
-async def discovered_since(db: Database, number: int) -> dict[Mac, tuple[str, DiscoveredPhone]]:
+def discovered_since(tx: Read, number: int) -> dict[Mac, tuple[str, DiscoveredPhone]]:
     """The discovered phones from whose addresses something was fetched after ``number`` of the fetch log.
 
     Each with that address and what is known of it.
     """
-    rows = await db.rows(
+    rows = tx.rows(
         "SELECT phones.mac, ip, discovery FROM phones JOIN sightings ON sightings.mac = phones.mac"
         " WHERE discovery IS NOT NULL AND ip IN (SELECT peer FROM fetches WHERE number > ?)",
         (number,),
@@ -346,17 +333,16 @@ async def discovered_since(db: Database, number: int) -> dict[Mac, tuple[str, Di
     return {Mac(row["mac"]): (row["ip"], DiscoveredPhone.from_json(row["discovery"])) for row in rows}
 
 
-async def learn(db: Database, news: Mapping[Mac, DiscoveredPhone]) -> None:
+def learn(tx: Write, news: Mapping[Mac, DiscoveredPhone]) -> None:
     """Keep what discovered phones have revealed. Raises StorageFailed."""
-    async with db.transaction() as tx:
-        await tx.many(
-            "UPDATE phones SET discovery = ? WHERE mac = ? AND discovery IS NOT NULL",
-            [(discovery.to_json(), mac.digits) for mac, discovery in news.items()],
-        )
+    tx.many(
+        "UPDATE phones SET discovery = ? WHERE mac = ? AND discovery IS NOT NULL",
+        [(discovery.to_json(), mac.digits) for mac, discovery in news.items()],
+    )
 
 
-async def _set_software(tx: Transaction, mac: Mac, software: Software | None) -> None:
-    await tx.rows(
+def _set_software(tx: Write, mac: Mac, software: Software | None) -> None:
+    tx.rows(
         "INSERT INTO cisco_phones (mac, software, created_at) VALUES (?, ?, ?)"
         " ON CONFLICT (mac) DO UPDATE SET software = excluded.software, revision = revision + 1",
         (mac.digits, software, now()),

@@ -9,7 +9,7 @@ from cisisk.model.errors import NotFound
 from cisisk.model.revision import require_current
 from cisisk.model.user import Actor
 from cisisk.store import audit, users
-from cisisk.store.database import Database, Transaction
+from cisisk.store.transaction import Read, Write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class PinHolder:
     pin_hash: str | None = field(repr=False)
 
 
-async def holder(db: Database, username: str, beside: str) -> tuple[PinHolder | None, str | None]:
+def holder(tx: Read, username: str, beside: str) -> tuple[PinHolder | None, str | None]:
     """The user of that name, in any case of letters, with a PIN or without, and somebody else's hash to compare with.
 
     Args:
@@ -46,7 +46,7 @@ async def holder(db: Database, username: str, beside: str) -> tuple[PinHolder | 
     Returns:
         None for the user when there is none, for the hash when nobody at all has a PIN.
     """
-    row = await db.row(
+    row = tx.row(
         "SELECT users.uuid AS user_uuid, username, CASE WHEN is_active THEN pins.pin_hash END AS pin_hash,"
         " COALESCE((SELECT pin_hash FROM pins WHERE user_uuid >= ? ORDER BY user_uuid LIMIT 1),"
         " (SELECT pin_hash FROM pins ORDER BY user_uuid LIMIT 1)) AS another"
@@ -61,58 +61,53 @@ async def holder(db: Database, username: str, beside: str) -> tuple[PinHolder | 
     return known, row["another"]
 
 
-async def find(db: Database | Transaction, user_uuid: str) -> CiscoUser | None:
+def find(tx: Read, user_uuid: str) -> CiscoUser | None:
     """A user's PIN, or None."""
-    row = await db.row(
+    row = tx.row(
         "SELECT uuid, user_uuid, pin_hash, created_at, updated_at, revision FROM pins WHERE user_uuid = ?", (user_uuid,)
     )
     return None if row is None else CiscoUser(**dict(row))
 
 
-async def get(db: Database | Transaction, user_uuid: str) -> CiscoUser:
+def get(tx: Read, user_uuid: str) -> CiscoUser:
     """A user's PIN. Raises NotFound."""
-    found = await find(db, user_uuid)
+    found = find(tx, user_uuid)
     if found is None:
         raise NotFound("Cisco user not found")
     return found
 
 
-async def put(
-    db: Database, actor: Actor, user_uuid: str, pin_hash: str, seen: Collection[str] | None = None
-) -> CiscoUser:
+def put(tx: Write, actor: Actor, user_uuid: str, pin_hash: str, seen: Collection[str] | None = None) -> CiscoUser:
     """Set a user's PIN, the first or a new one. Raises NotFound: no such user; Stale."""
-    async with db.transaction() as tx:
-        await users.get(tx, user_uuid)
-        known = await find(tx, user_uuid)
-        if seen is not None:
-            require_current(await get(tx, user_uuid), seen)
-        moment = now()
-        await tx.rows(
-            "INSERT INTO pins (uuid, user_uuid, pin_hash, created_at, updated_at) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (user_uuid) DO UPDATE"
-            " SET pin_hash = excluded.pin_hash, updated_at = excluded.updated_at, revision = revision + 1",
-            (str(uuid4()), user_uuid, pin_hash, moment, moment),
-        )
-        # Who is logged in on a phone with the old PIN may not be the one who set the new.
-        await tx.rows("DELETE FROM service_sessions WHERE user_uuid = ?", (user_uuid,))
-        action = "cisco_user.updated" if known else "cisco_user.created"
-        await audit.record(tx, actor, action, user_uuid)
-        return await get(tx, user_uuid)
+    users.get(tx, user_uuid)
+    known = find(tx, user_uuid)
+    if seen is not None:
+        require_current(get(tx, user_uuid), seen)
+    moment = now()
+    tx.rows(
+        "INSERT INTO pins (uuid, user_uuid, pin_hash, created_at, updated_at) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (user_uuid) DO UPDATE"
+        " SET pin_hash = excluded.pin_hash, updated_at = excluded.updated_at, revision = revision + 1",
+        (str(uuid4()), user_uuid, pin_hash, moment, moment),
+    )
+    # Who is logged in on a phone with the old PIN may not be the one who set the new.
+    tx.rows("DELETE FROM service_sessions WHERE user_uuid = ?", (user_uuid,))
+    action = "cisco_user.updated" if known else "cisco_user.created"
+    audit.record(tx, actor, action, user_uuid)
+    return get(tx, user_uuid)
 
 
-async def rehashed(db: Database, known: PinHolder, pin_hash: str) -> None:
+def rehashed(tx: Write, known: PinHolder, pin_hash: str) -> None:
     """Replace the hash of a PIN by another of the same PIN: nothing that anybody could see or has to be told of."""
-    async with db.transaction() as tx:
-        await tx.rows(
-            "UPDATE pins SET pin_hash = ? WHERE user_uuid = ? AND pin_hash = ?",
-            (pin_hash, known.user_uuid, known.pin_hash),
-        )
+    tx.rows(
+        "UPDATE pins SET pin_hash = ? WHERE user_uuid = ? AND pin_hash = ?",
+        (pin_hash, known.user_uuid, known.pin_hash),
+    )
 
 
-async def delete(db: Database, actor: Actor, user_uuid: str, seen: Collection[str] | None = None) -> None:
+def delete(tx: Write, actor: Actor, user_uuid: str, seen: Collection[str] | None = None) -> None:
     """Take a user's PIN away, so that no phone lets the user in. Raises NotFound, Stale."""
-    async with db.transaction() as tx:
-        require_current(await get(tx, user_uuid), seen)
-        await tx.rows("DELETE FROM pins WHERE user_uuid = ?", (user_uuid,))
-        await tx.rows("DELETE FROM service_sessions WHERE user_uuid = ?", (user_uuid,))
-        await audit.record(tx, actor, "cisco_user.deleted", user_uuid)
+    require_current(get(tx, user_uuid), seen)
+    tx.rows("DELETE FROM pins WHERE user_uuid = ?", (user_uuid,))
+    tx.rows("DELETE FROM service_sessions WHERE user_uuid = ?", (user_uuid,))
+    audit.record(tx, actor, "cisco_user.deleted", user_uuid)

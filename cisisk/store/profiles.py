@@ -15,8 +15,8 @@ from cisisk.model.revision import require_current
 from cisisk.model.user import Actor
 from cisisk.store import audit
 from cisisk.store.changes import change
-from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import ListSource
+from cisisk.store.transaction import Read, Write
 
 _SELECT = (
     "SELECT uuid, user_uuid, name, description, cnf_xml, compatible_models, software_type, placeholders,"
@@ -51,16 +51,16 @@ _PROFILES = ListSource(
 )
 
 
-async def page(db: Database, listing: Listing, user_uuid: str | None = None) -> Page[Profile]:
+def page(tx: Read, listing: Listing, user_uuid: str | None = None) -> Page[Profile]:
     """The profiles by name; those of one user if named."""
     if user_uuid is None:
-        return await _PROFILES.page(db, listing)
-    return await _PROFILES.page(db, listing, "user_uuid = ?", (user_uuid,))
+        return _PROFILES.page(tx, listing)
+    return _PROFILES.page(tx, listing, "user_uuid = ?", (user_uuid,))
 
 
-async def heads(db: Database, user_uuid: str) -> list[ProfileHead]:
+def heads(tx: Read, user_uuid: str) -> list[ProfileHead]:
     """One user's profiles by name, without their configs."""
-    rows = await db.rows(
+    rows = tx.rows(
         "SELECT uuid, name, compatible_models, software_type FROM profiles WHERE user_uuid = ? ORDER BY name, uuid",
         (user_uuid,),
     )
@@ -75,29 +75,28 @@ async def heads(db: Database, user_uuid: str) -> list[ProfileHead]:
     ]
 
 
-async def get(db: Database | Transaction, uuid: str) -> Profile:
+def get(tx: Read, uuid: str) -> Profile:
     """One profile. Raises NotFound."""
-    row = await db.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
+    row = tx.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Profile not found")
     return _profile(row)
 
 
-async def require(tx: Transaction, uuid: str) -> None:
+def require(tx: Read, uuid: str) -> None:
     """Raise NotFound when there is no such profile, within a transaction."""
-    if await tx.row("SELECT 1 FROM profiles WHERE uuid = ?", (uuid,)) is None:
+    if tx.row("SELECT 1 FROM profiles WHERE uuid = ?", (uuid,)) is None:
         raise NotFound("Profile not found")
 
 
-async def create(db: Database, actor: Actor, attributes: Mapping[str, Any]) -> Profile:
+def create(tx: Write, actor: Actor, attributes: Mapping[str, Any]) -> Profile:
     """Add a profile. ``attributes`` are those of :class:`Profile`. Raises Invalid: no such user."""
-    async with db.transaction() as tx:
-        return await get(tx, await add(tx, actor, attributes))
+    return get(tx, add(tx, actor, attributes))
 
 
-async def add(tx: Transaction, actor: Actor, attributes: Mapping[str, Any]) -> str:
+def add(tx: Write, actor: Actor, attributes: Mapping[str, Any]) -> str:
     """The same within a transaction; the uuid of the new profile."""
-    await _require_user(tx, attributes)
+    _require_user(tx, attributes)
     uuid, moment = str(uuid4()), now()
     row = {
         "uuid": uuid,
@@ -107,43 +106,41 @@ async def add(tx: Transaction, actor: Actor, attributes: Mapping[str, Any]) -> s
         "created_at": moment,
         "updated_at": moment,
     }
-    await tx.rows(
+    tx.rows(
         f"INSERT INTO profiles ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 -- our names
         tuple(row.values()),
     )
     payload = {"name": attributes["name"], "user_uuid": attributes["user_uuid"]}
-    await audit.record(tx, actor, "profile.created", uuid, payload)
+    audit.record(tx, actor, "profile.created", uuid, payload)
     return uuid
 
 
-async def update(
-    db: Database, actor: Actor, uuid: str, attributes: Mapping[str, Any], seen: Collection[str] | None = None
+def update(
+    tx: Write, actor: Actor, uuid: str, attributes: Mapping[str, Any], seen: Collection[str] | None = None
 ) -> Profile:
     """Change the given attributes; phones keep what they have. Raises NotFound, Stale, Invalid (no such user)."""
-    async with db.transaction() as tx:
-        require_current(await get(tx, uuid), seen)
-        await _require_user(tx, attributes)
-        await change(tx, "profiles", ("uuid", uuid), {**_columns(attributes), "updated_at": now()})
-        await audit.record(tx, actor, "profile.updated", uuid, {"changed": sorted(attributes)})
-        return await get(tx, uuid)
+    require_current(get(tx, uuid), seen)
+    _require_user(tx, attributes)
+    change(tx, "profiles", ("uuid", uuid), {**_columns(attributes), "updated_at": now()})
+    audit.record(tx, actor, "profile.updated", uuid, {"changed": sorted(attributes)})
+    return get(tx, uuid)
 
 
-async def delete(db: Database, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
+def delete(tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
     """Remove a profile; phones keep what they were given. Raises NotFound, Stale."""
-    async with db.transaction() as tx:
-        profile = await get(tx, uuid)
-        require_current(profile, seen)
-        await tx.rows("DELETE FROM profiles WHERE uuid = ?", (uuid,))
-        await audit.record(tx, actor, "profile.deleted", uuid, {"name": profile.name, "user_uuid": profile.user_uuid})
+    profile = get(tx, uuid)
+    require_current(profile, seen)
+    tx.rows("DELETE FROM profiles WHERE uuid = ?", (uuid,))
+    audit.record(tx, actor, "profile.deleted", uuid, {"name": profile.name, "user_uuid": profile.user_uuid})
 
 
-async def require_named(tx: Transaction, field: str, attributes: Mapping[str, Any]) -> None:
+def require_named(tx: Read, field: str, attributes: Mapping[str, Any]) -> None:
     """See that ``field`` of ``attributes``, if it is there and not None, is the uuid of a profile. Raises Invalid."""
     uuid = attributes.get(field)
-    if uuid is not None and not await tx.row("SELECT 1 FROM profiles WHERE uuid = ?", (uuid,)):
+    if uuid is not None and not tx.row("SELECT 1 FROM profiles WHERE uuid = ?", (uuid,)):
         raise Invalid.field(field, "No such profile")
 
 
-async def _require_user(tx: Transaction, attributes: Mapping[str, Any]) -> None:
-    if "user_uuid" in attributes and not await tx.row("SELECT 1 FROM users WHERE uuid = ?", (attributes["user_uuid"],)):
+def _require_user(tx: Read, attributes: Mapping[str, Any]) -> None:
+    if "user_uuid" in attributes and not tx.row("SELECT 1 FROM users WHERE uuid = ?", (attributes["user_uuid"],)):
         raise Invalid.field("user_uuid", "No such user")

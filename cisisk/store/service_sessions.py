@@ -8,7 +8,7 @@ from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.user import Actor
 from cisisk.store import audit
-from cisisk.store.database import Database, Transaction
+from cisisk.store.transaction import Read, Write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +49,9 @@ class PhoneContext:
     occupant: str | None = None
 
 
-async def desk(db: Database | Transaction, mac: Mac) -> PhoneContext:
+def desk(tx: Read, mac: Mac) -> PhoneContext:
     """What is known about one phone, in the inventory or not."""
-    row = await db.row(
+    row = tx.row(
         "SELECT model, phone_ip, software, current_profile_uuid, sightings.ip AS seen_ip, service_sessions.user_uuid,"
         " first_name, last_name, users.username, service_sessions.ip, service_sessions.created_at, active_at,"
         " phone_logins.username AS occupant"
@@ -77,55 +77,49 @@ async def desk(db: Database | Transaction, mac: Mac) -> PhoneContext:
     )
 
 
-async def begin(
-    db: Database, actor: Actor, mac: Mac, user_uuid: str, pin_hash: str, ip: str, moment: Timestamp
+def begin(
+    tx: Write, actor: Actor, mac: Mac, user_uuid: str, pin_hash: str, ip: str, moment: Timestamp
 ) -> ServiceSession | None:
     """Log a user in on a phone, in the place of whoever was.
 
     Returns:
         None when the user has been deactivated, or has another PIN, since ``pin_hash`` was read.
     """
-    async with db.transaction() as tx:
-        known = await tx.row(
-            "SELECT 1 FROM pins JOIN users ON users.uuid = user_uuid"
-            " WHERE user_uuid = ? AND pin_hash = ? AND is_active",
-            (user_uuid, pin_hash),
-        )
-        if known is None:
-            return None
-        await tx.rows(
-            "INSERT OR REPLACE INTO service_sessions (mac, user_uuid, ip, created_at, active_at)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (mac.digits, user_uuid, ip, moment, moment),
-        )
-        await audit.record(tx, actor, "phone.login", str(mac), {"user_uuid": user_uuid})
-        return (await desk(tx, mac)).session
+    known = tx.row(
+        "SELECT 1 FROM pins JOIN users ON users.uuid = user_uuid WHERE user_uuid = ? AND pin_hash = ? AND is_active",
+        (user_uuid, pin_hash),
+    )
+    if known is None:
+        return None
+    tx.rows(
+        "INSERT OR REPLACE INTO service_sessions (mac, user_uuid, ip, created_at, active_at) VALUES (?, ?, ?, ?, ?)",
+        (mac.digits, user_uuid, ip, moment, moment),
+    )
+    audit.record(tx, actor, "phone.login", str(mac), {"user_uuid": user_uuid})
+    return desk(tx, mac).session
 
 
-async def refused(db: Database, actor: Actor, mac: Mac, user_uuid: str | None) -> None:
+def refused(tx: Write, actor: Actor, mac: Mac, user_uuid: str | None) -> None:
     """Write down that a login failed, and whose it would have been; None when there is no such user.
 
     What was typed is not kept: in the wrong field it may be a PIN.
     """
-    async with db.transaction() as tx:
-        await audit.record(tx, actor, "phone.login_failed", str(mac), {"user_uuid": user_uuid})
+    audit.record(tx, actor, "phone.login_failed", str(mac), {"user_uuid": user_uuid})
 
 
-async def active(db: Database, session: ServiceSession, moment: Timestamp) -> None:
+def active(tx: Write, session: ServiceSession, moment: Timestamp) -> None:
     """The user of ``session`` has just done something."""
-    async with db.transaction() as tx:
-        await tx.rows(
-            "UPDATE service_sessions SET active_at = ? WHERE mac = ? AND user_uuid = ? AND created_at = ?",
-            (moment, session.mac.digits, session.user_uuid, session.created_at),
-        )
+    tx.rows(
+        "UPDATE service_sessions SET active_at = ? WHERE mac = ? AND user_uuid = ? AND created_at = ?",
+        (moment, session.mac.digits, session.user_uuid, session.created_at),
+    )
 
 
-async def end(db: Database, actor: Actor, mac: Mac) -> None:
+def end(tx: Write, actor: Actor, mac: Mac) -> None:
     """Log out whoever is logged in on a phone."""
-    async with db.transaction() as tx:
-        ended = await tx.row("DELETE FROM service_sessions WHERE mac = ? RETURNING user_uuid", (mac.digits,))
-        if ended is not None:
-            await audit.record(tx, actor, "phone.logout", str(mac), {"user_uuid": ended["user_uuid"]})
+    ended = tx.row("DELETE FROM service_sessions WHERE mac = ? RETURNING user_uuid", (mac.digits,))
+    if ended is not None:
+        audit.record(tx, actor, "phone.logout", str(mac), {"user_uuid": ended["user_uuid"]})
 
 
 def _session(row: sqlite3.Row, mac: Mac) -> ServiceSession:

@@ -13,8 +13,8 @@ from cisisk.model.service import Service
 from cisisk.model.user import Actor
 from cisisk.store import audit
 from cisisk.store.changes import change, insert
-from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import ListSource
+from cisisk.store.transaction import Read, Write
 
 _SELECT = "SELECT uuid, name, url, type, created_at, updated_at, revision FROM services"
 
@@ -32,43 +32,40 @@ _SERVICES = ListSource(
 )
 
 
-async def page(db: Database, listing: Listing) -> Page[Service]:
+def page(tx: Read, listing: Listing) -> Page[Service]:
     """The services, by name."""
-    return await _SERVICES.page(db, listing)
+    return _SERVICES.page(tx, listing)
 
 
-async def get(db: Database | Transaction, uuid: str) -> Service:
+def get(tx: Read, uuid: str) -> Service:
     """One service. Raises NotFound."""
-    row = await db.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
+    row = tx.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Cisco service not found")
     return _service(row)
 
 
-async def create(db: Database, actor: Actor, columns: Mapping[str, Any]) -> Service:
+def create(tx: Write, actor: Actor, columns: Mapping[str, Any]) -> Service:
     """Add a service. ``columns`` are the writable ones of a :class:`Service`."""
-    async with db.transaction() as tx:
-        uuid, moment = str(uuid4()), now()
-        await insert(tx, "services", {"uuid": uuid, **columns, "created_at": moment, "updated_at": moment})
-        await audit.record(tx, actor, "cisco_service.created", uuid, {"name": columns.get("name")})
-        return await get(tx, uuid)
+    uuid, moment = str(uuid4()), now()
+    insert(tx, "services", {"uuid": uuid, **columns, "created_at": moment, "updated_at": moment})
+    audit.record(tx, actor, "cisco_service.created", uuid, {"name": columns.get("name")})
+    return get(tx, uuid)
 
 
-async def update(
-    db: Database, actor: Actor, uuid: str, columns: Mapping[str, Any], seen: Collection[str] | None = None
+def update(
+    tx: Write, actor: Actor, uuid: str, columns: Mapping[str, Any], seen: Collection[str] | None = None
 ) -> Service:
     """Change the given columns. Raises NotFound, Stale."""
-    async with db.transaction() as tx:
-        require_current(await get(tx, uuid), seen)
-        await change(tx, "services", ("uuid", uuid), {**columns, "updated_at": now()})
-        await audit.record(tx, actor, "cisco_service.updated", uuid, {"changed": sorted(columns)})
-        return await get(tx, uuid)
+    require_current(get(tx, uuid), seen)
+    change(tx, "services", ("uuid", uuid), {**columns, "updated_at": now()})
+    audit.record(tx, actor, "cisco_service.updated", uuid, {"changed": sorted(columns)})
+    return get(tx, uuid)
 
 
-async def delete(db: Database, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
+def delete(tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
     """Remove a service. Raises NotFound, Stale."""
-    async with db.transaction() as tx:
-        service = await get(tx, uuid)
-        require_current(service, seen)
-        await tx.rows("DELETE FROM services WHERE uuid = ?", (uuid,))
-        await audit.record(tx, actor, "cisco_service.deleted", uuid, {"name": service.name})
+    service = get(tx, uuid)
+    require_current(service, seen)
+    tx.rows("DELETE FROM services WHERE uuid = ?", (uuid,))
+    audit.record(tx, actor, "cisco_service.deleted", uuid, {"name": service.name})

@@ -2,8 +2,8 @@
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -18,8 +18,8 @@ from cisisk.model.site import EmergencyCall, Site
 from cisisk.model.user import Actor
 from cisisk.store import audit, profiles
 from cisisk.store.changes import change, insert
-from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import ListSource
+from cisisk.store.transaction import Read, Write
 
 _SELECT = (
     "SELECT uuid, name, logout_profile_uuid, emergency_location, emergency_caller_id, logout_at, created_at,"
@@ -65,63 +65,60 @@ _SITES = ListSource(
 )
 
 
-async def page(db: Database, listing: Listing) -> Page[Site]:
+def page(tx: Read, listing: Listing) -> Page[Site]:
     """The sites, by name."""
-    return await _SITES.page(db, listing)
+    return _SITES.page(tx, listing)
 
 
-async def get(db: Database | Transaction, uuid: str) -> Site:
+def get(tx: Read, uuid: str) -> Site:
     """One site. Raises NotFound."""
-    row = await db.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
+    row = tx.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Site not found")
     return _site(row)
 
 
-async def create(db: Database, actor: Actor, attributes: Mapping[str, Any]) -> Site:
+def create(tx: Write, actor: Actor, attributes: Mapping[str, Any]) -> Site:
     """Add a site. ``attributes`` are the writable ones of a :class:`Site`.
 
     Raises:
         Invalid: no such profile.
         Conflict: there is a site of that name, in any case of letters, with accents or without.
     """
-    async with db.transaction() as tx:
-        await _require_possible(tx, attributes)
-        uuid, moment = str(uuid4()), now()
-        row = {"uuid": uuid, **_columns(attributes), "created_at": moment, "updated_at": moment}
-        async with _times_compared(tx, attributes["name"]):
-            await insert(tx, "sites", row)
-        await audit.record(tx, actor, "site.created", uuid, {"name": attributes["name"]})
-        return await get(tx, uuid)
+    _require_possible(tx, attributes)
+    uuid, moment = str(uuid4()), now()
+    row = {"uuid": uuid, **_columns(attributes), "created_at": moment, "updated_at": moment}
+    with _times_compared(tx, attributes["name"]):
+        insert(tx, "sites", row)
+    audit.record(tx, actor, "site.created", uuid, {"name": attributes["name"]})
+    return get(tx, uuid)
 
 
-async def update(
-    db: Database, actor: Actor, uuid: str, attributes: Mapping[str, Any], seen: Collection[str] | None = None
+def update(
+    tx: Write, actor: Actor, uuid: str, attributes: Mapping[str, Any], seen: Collection[str] | None = None
 ) -> Site:
     """Change the given attributes. Raises NotFound, Stale, Invalid, Conflict as :func:`create`."""
-    async with db.transaction() as tx:
-        site = await get(tx, uuid)
-        require_current(site, seen)
-        await _require_possible(tx, attributes, site)
-        async with _times_compared(tx, site.name, attributes.get("name", site.name)):
-            await change(tx, "sites", ("uuid", uuid), {**_columns(attributes), "updated_at": now()})
-        await audit.record(tx, actor, "site.updated", uuid, {"changed": sorted(attributes)})
-        return await get(tx, uuid)
+    site = get(tx, uuid)
+    require_current(site, seen)
+    _require_possible(tx, attributes, site)
+    with _times_compared(tx, site.name, attributes.get("name", site.name)):
+        change(tx, "sites", ("uuid", uuid), {**_columns(attributes), "updated_at": now()})
+    audit.record(tx, actor, "site.updated", uuid, {"changed": sorted(attributes)})
+    return get(tx, uuid)
 
 
-async def delete(db: Database, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
+def delete(tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
     """Remove a site; its phones stay. Raises NotFound, Stale."""
-    async with db.transaction() as tx:
-        site = await get(tx, uuid)
-        require_current(site, seen)
-        async with _times_compared(tx, site.name):
-            await tx.rows("DELETE FROM sites WHERE uuid = ?", (uuid,))
-        await audit.record(tx, actor, "site.deleted", uuid, {"name": site.name})
+    site = get(tx, uuid)
+    require_current(site, seen)
+    with _times_compared(tx, site.name):
+        tx.rows("DELETE FROM sites WHERE uuid = ?", (uuid,))
+    audit.record(tx, actor, "site.deleted", uuid, {"name": site.name})
 
 
-async def logout_profiles(db: Database, mac: Mac) -> list[tuple[ReturnedTo, str]]:
+def logout_profiles(tx: Read, mac: Mac) -> list[tuple[ReturnedTo, str]]:
     """The uuids of the profiles that a phone is given when a user leaves it: its own before that of its site."""
-    row = await db.row(
+    row = tx.row(
         f"SELECT phones.logout_profile_uuid AS of_phone, sites.logout_profile_uuid AS of_site {_OF_PHONE}",
         (mac.digits,),
     )
@@ -131,20 +128,20 @@ async def logout_profiles(db: Database, mac: Mac) -> list[tuple[ReturnedTo, str]
     return [(whose, uuid) for whose, uuid in both if uuid is not None]
 
 
-async def logout_at(tx: Transaction, mac: Mac) -> tuple[str, ...] | None:
+def logout_at(tx: Read, mac: Mac) -> tuple[str, ...] | None:
     """The times of a phone's site, within a transaction; None for those of the settings."""
-    row = await tx.row(f"SELECT logout_at {_OF_PHONE}", (mac.digits,))
+    row = tx.row(f"SELECT logout_at {_OF_PHONE}", (mac.digits,))
     return None if row is None else logout_times(row["logout_at"])
 
 
-async def moved(tx: Transaction, mac: Mac) -> None:
+def moved(tx: Write, mac: Mac) -> None:
     """A phone has come under other times, within a transaction: those count that come from now on."""
-    await _times_changed(tx, [mac.digits])
+    _times_changed(tx, [mac.digits])
 
 
-async def emergency_call(db: Database | Transaction, mac: Mac) -> EmergencyCall:
+def emergency_call(tx: Read, mac: Mac) -> EmergencyCall:
     """What is told of a phone: each thing as the phone has it, else as its site."""
-    row = await db.row(
+    row = tx.row(
         "SELECT phones.emergency_location, phones.emergency_caller_id, sites.emergency_location AS location_of_site,"
         f" sites.emergency_caller_id AS caller_id_of_site {_OF_PHONE}",
         (mac.digits,),
@@ -157,36 +154,34 @@ async def emergency_call(db: Database | Transaction, mac: Mac) -> EmergencyCall:
     )
 
 
-@asynccontextmanager
-async def _times_compared(tx: Transaction, *names: str) -> AsyncIterator[None]:
+@contextmanager
+def _times_compared(tx: Write, *names: str) -> Iterator[None]:
     """What is done here to sites of these names may bring phones under other times, which count from now on."""
-    before = await _times_at(tx, names)
+    before = _times_at(tx, names)
     yield
-    await _times_changed(tx, [mac for mac, times in (await _times_at(tx, names)).items() if times != before[mac]])
+    _times_changed(tx, [mac for mac, times in _times_at(tx, names).items() if times != before[mac]])
 
 
-async def _times_at(tx: Transaction, names: Collection[str]) -> dict[str, str | None]:
+def _times_at(tx: Read, names: Collection[str]) -> dict[str, str | None]:
     """The times of each phone where somebody is logged in, and whose location is one of these names, as stored."""
-    rows = await tx.rows(
-        f"SELECT phones.mac, logout_at {_OF_LOGINS_AT}", (json.dumps([folded(name) for name in names]),)
-    )
+    rows = tx.rows(f"SELECT phones.mac, logout_at {_OF_LOGINS_AT}", (json.dumps([folded(name) for name in names]),))
     return {row["mac"]: row["logout_at"] for row in rows}
 
 
-async def _times_changed(tx: Transaction, macs: list[str]) -> None:
+def _times_changed(tx: Write, macs: list[str]) -> None:
     """Others hold for whoever is logged in on these phones, named by their digits."""
-    await tx.rows(
+    tx.rows(
         "UPDATE phone_logins SET times_since = ? WHERE logged_in_at IS NOT NULL AND ended_at IS NULL"
         " AND mac IN (SELECT value FROM json_each(?))",
         (now(), json.dumps(macs)),
     )
 
 
-async def _require_possible(tx: Transaction, attributes: Mapping[str, Any], site: Site | None = None) -> None:
-    await profiles.require_named(tx, "logout_profile_uuid", attributes)
+def _require_possible(tx: Read, attributes: Mapping[str, Any], site: Site | None = None) -> None:
+    profiles.require_named(tx, "logout_profile_uuid", attributes)
     name = attributes.get("name")
     if name is None or (site is not None and name == site.name):
         return
     uuid = None if site is None else site.uuid
-    if await tx.row("SELECT 1 FROM sites WHERE folded_name = ? AND uuid IS NOT ?", (folded(name), uuid)) is not None:
+    if tx.row("SELECT 1 FROM sites WHERE folded_name = ? AND uuid IS NOT ?", (folded(name), uuid)) is not None:
         raise Conflict(f"There is a site {name} already")

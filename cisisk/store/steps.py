@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from cisisk.model.clock import Timestamp
 from cisisk.model.deployment import DeploymentState, Step, StepName
 from cisisk.model.mac import Mac
-from cisisk.store.database import Database, Transaction
+from cisisk.store.transaction import Read, Write
 
 _SELECT = "SELECT number, deployment, mac, at, step, state, ended, told FROM deployment_steps"
 _INSERT = "INSERT INTO deployment_steps (deployment, mac, at, step, state, ended, told) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -25,8 +25,8 @@ def _step(row: sqlite3.Row) -> Step:
     )
 
 
-async def add(
-    tx: Transaction,
+def add(
+    tx: Write,
     deployment: str,
     mac: Mac,
     at: Timestamp,
@@ -37,11 +37,11 @@ async def add(
     ended: bool = False,
 ) -> None:
     """Keep one more step of a deployment; the parameters as in :class:`Step`."""
-    await tx.rows(_INSERT, (deployment, mac.digits, at, step, state, ended, told))
+    tx.rows(_INSERT, (deployment, mac.digits, at, step, state, ended, told))
 
 
-async def add_to_each(
-    tx: Transaction,
+def add_to_each(
+    tx: Write,
     rows: Iterable[sqlite3.Row],
     at: Timestamp | None,
     step: StepName,
@@ -53,23 +53,23 @@ async def add_to_each(
         for row in rows
     ]
     if steps:
-        await tx.many(_INSERT, steps)
+        tx.many(_INSERT, steps)
 
 
-async def of(db: Database, deployment: str) -> list[Step]:
+def of(tx: Read, deployment: str) -> list[Step]:
     """All steps of a deployment, the first one first."""
-    return [_step(row) for row in await db.rows(f"{_SELECT} WHERE deployment = ? ORDER BY number", (deployment,))]
+    return [_step(row) for row in tx.rows(f"{_SELECT} WHERE deployment = ? ORDER BY number", (deployment,))]
 
 
-async def after(db: Database, number: int, limit: int, deployment: str | None = None) -> list[Step]:
+def after(tx: Read, number: int, limit: int, deployment: str | None = None) -> list[Step]:
     """The steps after ``number``, at most ``limit`` of them, the first one first; those of one deployment if named."""
     whose = "" if deployment is None else " AND deployment = ?"
     parameters = (number, limit) if deployment is None else (number, deployment, limit)
-    rows = await db.rows(f"{_SELECT} WHERE number > ?{whose} ORDER BY number LIMIT ?", parameters)
+    rows = tx.rows(f"{_SELECT} WHERE number > ?{whose} ORDER BY number LIMIT ?", parameters)
     return [_step(row) for row in rows]
 
 
-async def last(db: Database) -> int:
+def last(tx: Read) -> int:
     """The number of the latest step; 0 when there is none."""
-    row = await db.row("SELECT MAX(number) AS number FROM deployment_steps")
+    row = tx.row("SELECT MAX(number) AS number FROM deployment_steps")
     return int(row["number"] or 0) if row else 0

@@ -13,8 +13,8 @@ from cisisk.model.revision import require_current
 from cisisk.model.user import SUPERADMIN_LEVEL, SUPERADMIN_PERMISSION, SYSTEM, Actor, User
 from cisisk.store import audit
 from cisisk.store.changes import change
-from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import ListSource
+from cisisk.store.transaction import Read, Write
 
 _SELECT = (
     "SELECT users.uuid, first_name, last_name, username, email, phone, lang, location, nationality, timezone,"
@@ -40,32 +40,32 @@ _USERS = ListSource(
 )
 
 
-async def page(db: Database, listing: Listing) -> Page[User]:
+def page(tx: Read, listing: Listing) -> Page[User]:
     """The users, by name."""
-    return await _USERS.page(db, listing)
+    return _USERS.page(tx, listing)
 
 
-async def get(db: Database | Transaction, uuid: str) -> User:
+def get(tx: Read, uuid: str) -> User:
     """One user. Raises NotFound."""
-    row = await db.row(f"{_SELECT} WHERE users.uuid = ?", (uuid,))
+    row = tx.row(f"{_SELECT} WHERE users.uuid = ?", (uuid,))
     if row is None:
         raise NotFound("User not found")
     return _user(row)
 
 
-async def credentials(db: Database, username: str) -> tuple[User, str] | None:
+def credentials(tx: Read, username: str) -> tuple[User, str] | None:
     """The user of that name, in any case of letters, and the password hash."""
-    row = await db.row(f"{_SELECT} WHERE username = ?", (username,))
+    row = tx.row(f"{_SELECT} WHERE username = ?", (username,))
     return None if row is None else (_user(row), row["password_hash"])
 
 
-async def any_exist(db: Database) -> bool:
+def any_exist(tx: Read) -> bool:
     """Whether the store has a user at all."""
-    return await db.row("SELECT 1 FROM users LIMIT 1") is not None
+    return tx.row("SELECT 1 FROM users LIMIT 1") is not None
 
 
-async def create(
-    db: Database, actor: Actor, columns: Mapping[str, Any], password_hash: str, *, action: str = "user.created"
+def create(
+    tx: Write, actor: Actor, columns: Mapping[str, Any], password_hash: str, *, action: str = "user.created"
 ) -> User:
     """Add a user.
 
@@ -75,21 +75,17 @@ async def create(
     Raises:
         Conflict: the username or the email is taken.
     """
-    async with db.transaction() as tx:
-        return await _insert(tx, actor, columns, password_hash, action)
+    return _insert(tx, actor, columns, password_hash, action)
 
 
-async def create_superadmin(db: Database, columns: Mapping[str, Any], password_hash: str) -> User:
+def create_superadmin(tx: Write, columns: Mapping[str, Any], password_hash: str) -> User:
     """Add a user who may do everything. Raises Conflict as :func:`create`."""
-    async with db.transaction() as tx:
-        user = await _insert(tx, SYSTEM, columns, password_hash, "user.created")
-        await tx.rows("INSERT INTO user_permissions VALUES (?, ?)", (user.uuid, SUPERADMIN_PERMISSION))
-        return await get(tx, user.uuid)
+    user = _insert(tx, SYSTEM, columns, password_hash, "user.created")
+    tx.rows("INSERT INTO user_permissions VALUES (?, ?)", (user.uuid, SUPERADMIN_PERMISSION))
+    return get(tx, user.uuid)
 
 
-async def update(
-    db: Database, actor: Actor, uuid: str, columns: Mapping[str, Any], seen: Collection[str] | None = None
-) -> User:
+def update(tx: Write, actor: Actor, uuid: str, columns: Mapping[str, Any], seen: Collection[str] | None = None) -> User:
     """Change the given columns (``password_hash`` among them). A new password and a deactivation end the user's logins.
 
     Raises:
@@ -97,51 +93,48 @@ async def update(
         Stale: not the version ``seen``.
         Conflict: the username or the email is taken, or nobody would be left who may do everything.
     """
-    async with db.transaction() as tx:
-        require_current(await get(tx, uuid), seen)
-        await _require_free(tx, columns, uuid)
-        by = {"updated_at": now(), "updated_ip": actor.ip, "last_uuid": actor.user_uuid}
-        await change(tx, "users", ("uuid", uuid), {**columns, **by})
-        if "password_hash" in columns or columns.get("is_active") is False:
-            await end_logins(tx, uuid)
-        await require_a_superadmin(tx)
-        changed = sorted("password" if column == "password_hash" else column for column in columns)
-        await audit.record(tx, actor, "user.updated", uuid, {"changed": changed})
-        return await get(tx, uuid)
+    require_current(get(tx, uuid), seen)
+    _require_free(tx, columns, uuid)
+    by = {"updated_at": now(), "updated_ip": actor.ip, "last_uuid": actor.user_uuid}
+    change(tx, "users", ("uuid", uuid), {**columns, **by})
+    if "password_hash" in columns or columns.get("is_active") is False:
+        end_logins(tx, uuid)
+    require_a_superadmin(tx)
+    changed = sorted("password" if column == "password_hash" else column for column in columns)
+    audit.record(tx, actor, "user.updated", uuid, {"changed": changed})
+    return get(tx, uuid)
 
 
-async def delete(db: Database, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
+def delete(tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
     """Remove a user with all that belongs to the user: profiles, PIN, logins, the personal directory.
 
     Raises as :func:`update`.
     """
-    async with db.transaction() as tx:
-        user = await get(tx, uuid)
-        require_current(user, seen)
-        profiles = await tx.rows("SELECT uuid, name FROM profiles WHERE user_uuid = ?", (uuid,))
-        extensions = await tx.rows(
-            "SELECT extension FROM extensions JOIN user_extensions ON extension_uuid = extensions.uuid"
-            " WHERE user_uuid = ?",
-            (uuid,),
-        )
-        await tx.rows("DELETE FROM users WHERE uuid = ?", (uuid,))
-        await require_a_superadmin(tx)
-        payload = {
-            "username": user.username,
-            "profiles": [dict(profile) for profile in profiles],
-            "extensions": [row["extension"] for row in extensions],
-        }
-        await audit.record(tx, actor, "user.deleted", uuid, payload)
+    user = get(tx, uuid)
+    require_current(user, seen)
+    profiles = tx.rows("SELECT uuid, name FROM profiles WHERE user_uuid = ?", (uuid,))
+    extensions = tx.rows(
+        "SELECT extension FROM extensions JOIN user_extensions ON extension_uuid = extensions.uuid WHERE user_uuid = ?",
+        (uuid,),
+    )
+    tx.rows("DELETE FROM users WHERE uuid = ?", (uuid,))
+    require_a_superadmin(tx)
+    payload = {
+        "username": user.username,
+        "profiles": [dict(profile) for profile in profiles],
+        "extensions": [row["extension"] for row in extensions],
+    }
+    audit.record(tx, actor, "user.deleted", uuid, payload)
 
 
-async def end_logins(tx: Transaction, uuid: str) -> None:
+def end_logins(tx: Write, uuid: str) -> None:
     """Every token of this user is worth nothing from now on."""
-    await tx.rows("UPDATE login_sessions SET revoked_at = ? WHERE user_uuid = ? AND revoked_at IS NULL", (now(), uuid))
+    tx.rows("UPDATE login_sessions SET revoked_at = ? WHERE user_uuid = ? AND revoked_at IS NULL", (now(), uuid))
 
 
-async def first_superadmin(db: Database) -> str | None:
+def first_superadmin(tx: Read) -> str | None:
     """The uuid of the active superadmin who is there longest."""
-    row = await db.row(
+    row = tx.row(
         "SELECT users.uuid FROM users JOIN user_permissions ON user_permissions.user_uuid = users.uuid"
         " JOIN permissions ON permissions.uuid = perm_uuid WHERE level = 0 AND is_active"
         " ORDER BY users.created_at, users.uuid LIMIT 1"
@@ -149,13 +142,13 @@ async def first_superadmin(db: Database) -> str | None:
     return None if row is None else str(row["uuid"])
 
 
-async def require_a_superadmin(tx: Transaction) -> None:
+def require_a_superadmin(tx: Read) -> None:
     """Called after any change that can take somebody's access away.
 
     Raises:
         Conflict: no active user of level 0 is left, so that nobody could administer Cisisk.
     """
-    left = await tx.row(
+    left = tx.row(
         "SELECT 1 FROM users JOIN user_permissions ON user_uuid = users.uuid"
         " JOIN permissions ON perm_uuid = permissions.uuid WHERE level = ? AND is_active LIMIT 1",
         (SUPERADMIN_LEVEL,),
@@ -164,8 +157,8 @@ async def require_a_superadmin(tx: Transaction) -> None:
         raise Conflict("The last superadmin cannot be demoted, deactivated or deleted")
 
 
-async def _insert(tx: Transaction, actor: Actor, columns: Mapping[str, Any], password_hash: str, action: str) -> User:
-    await _require_free(tx, columns, None)
+def _insert(tx: Write, actor: Actor, columns: Mapping[str, Any], password_hash: str, action: str) -> User:
+    _require_free(tx, columns, None)
     uuid, moment = str(uuid4()), now()
     row = {
         "uuid": uuid,
@@ -179,17 +172,17 @@ async def _insert(tx: Transaction, actor: Actor, columns: Mapping[str, Any], pas
         "updated_ip": actor.ip,
         "last_uuid": actor.user_uuid,
     }
-    await tx.rows(
+    tx.rows(
         f"INSERT INTO users ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 -- names of our own
         tuple(row.values()),
     )
-    await audit.record(tx, actor, action, uuid, {"username": columns["username"]})
-    return await get(tx, uuid)
+    audit.record(tx, actor, action, uuid, {"username": columns["username"]})
+    return get(tx, uuid)
 
 
-async def _require_free(tx: Transaction, columns: Mapping[str, Any], uuid: str | None) -> None:
+def _require_free(tx: Read, columns: Mapping[str, Any], uuid: str | None) -> None:
     for column in ("username", "email"):
-        taken = column in columns and await tx.row(
+        taken = column in columns and tx.row(
             f"SELECT 1 FROM users WHERE {column} = ? AND uuid IS NOT ?",  # noqa: S608 -- one of two names of our own
             (columns[column], uuid),
         )

@@ -17,8 +17,8 @@ from cisisk.model.user import SYSTEM, Actor
 from cisisk.model.webhook import DeliveryState, Webhook, WebhookDelivery
 from cisisk.store import audit
 from cisisk.store.changes import change
-from cisisk.store.database import Database, Transaction
 from cisisk.store.listing import ListSource
+from cisisk.store.transaction import Read, Write
 
 MAX_WEBHOOKS = 50
 """Each reads every step and keeps deliveries of its own."""
@@ -99,46 +99,45 @@ _DELIVERIES = ListSource(
 )
 
 
-async def page(db: Database, listing: Listing) -> Page[Webhook]:
+def page(tx: Read, listing: Listing) -> Page[Webhook]:
     """The webhooks, the oldest first."""
-    return await _WEBHOOKS.page(db, listing)
+    return _WEBHOOKS.page(tx, listing)
 
 
-async def get(db: Database | Transaction, uuid: str) -> Webhook:
+def get(tx: Read, uuid: str) -> Webhook:
     """One webhook. Raises NotFound."""
-    row = await db.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
+    row = tx.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Webhook not found")
     return _webhook(row)
 
 
-async def create(db: Database, actor: Actor, columns: Mapping[str, Any]) -> Webhook:
+def create(tx: Write, actor: Actor, columns: Mapping[str, Any]) -> Webhook:
     """Add a webhook, which is told of what happens from now on. Raises Conflict: there are too many."""
-    async with db.transaction() as tx:
-        counted = await tx.row("SELECT COUNT(*) AS total FROM webhooks")
-        if counted and counted["total"] >= MAX_WEBHOOKS:
-            raise Conflict(f"There are {MAX_WEBHOOKS} webhooks already. Delete one first")
-        uuid, moment = str(uuid4()), now()
-        await tx.rows(
-            "INSERT INTO webhooks (uuid, url, secret, description, steps, is_active, created_at, updated_at,"
-            " considered) SELECT ?, ?, ?, ?, ?, ?, ?, ?, COALESCE(MAX(number), 0) FROM deployment_steps",
-            (
-                uuid,
-                columns["url"],
-                columns["secret"],
-                columns.get("description"),
-                _names(columns.get("steps") or ()),
-                columns.get("is_active", True),
-                moment,
-                moment,
-            ),
-        )
-        await audit.record(tx, actor, "webhook.created", uuid, {"host": _host(columns["url"])})
-        return await get(tx, uuid)
+    counted = tx.row("SELECT COUNT(*) AS total FROM webhooks")
+    if counted and counted["total"] >= MAX_WEBHOOKS:
+        raise Conflict(f"There are {MAX_WEBHOOKS} webhooks already. Delete one first")
+    uuid, moment = str(uuid4()), now()
+    tx.rows(
+        "INSERT INTO webhooks (uuid, url, secret, description, steps, is_active, created_at, updated_at,"
+        " considered) SELECT ?, ?, ?, ?, ?, ?, ?, ?, COALESCE(MAX(number), 0) FROM deployment_steps",
+        (
+            uuid,
+            columns["url"],
+            columns["secret"],
+            columns.get("description"),
+            _names(columns.get("steps") or ()),
+            columns.get("is_active", True),
+            moment,
+            moment,
+        ),
+    )
+    audit.record(tx, actor, "webhook.created", uuid, {"host": _host(columns["url"])})
+    return get(tx, uuid)
 
 
-async def update(
-    db: Database, actor: Actor, uuid: str, columns: Mapping[str, Any], seen: Collection[str] | None = None
+def update(
+    tx: Write, actor: Actor, uuid: str, columns: Mapping[str, Any], seen: Collection[str] | None = None
 ) -> Webhook:
     """Change the given columns.
 
@@ -149,97 +148,90 @@ async def update(
         NotFound: no such webhook.
         Stale: not the version ``seen``.
     """
-    async with db.transaction() as tx:
-        before = await get(tx, uuid)
-        require_current(before, seen)
-        changed = {**columns, "updated_at": now()}
-        if "steps" in columns:
-            changed["steps"] = _names(columns["steps"] or ())
-        await change(tx, "webhooks", ("uuid", uuid), changed)
-        after = await get(tx, uuid)
-        if before.is_active and not after.is_active:
-            await _give_up(tx, uuid, "The webhook was switched off")
-        if after.is_active and not before.is_active:
-            await tx.rows(
-                "UPDATE webhooks SET considered = (SELECT COALESCE(MAX(number), 0) FROM deployment_steps)"
-                " WHERE uuid = ?",
-                (uuid,),
-            )
-        await _wait_no_longer(tx, uuid)
-        await audit.record(tx, actor, "webhook.updated", uuid, {"changed": sorted(columns), "host": _host(after.url)})
-        return await get(tx, uuid)
+    before = get(tx, uuid)
+    require_current(before, seen)
+    changed = {**columns, "updated_at": now()}
+    if "steps" in columns:
+        changed["steps"] = _names(columns["steps"] or ())
+    change(tx, "webhooks", ("uuid", uuid), changed)
+    after = get(tx, uuid)
+    if before.is_active and not after.is_active:
+        _give_up(tx, uuid, "The webhook was switched off")
+    if after.is_active and not before.is_active:
+        tx.rows(
+            "UPDATE webhooks SET considered = (SELECT COALESCE(MAX(number), 0) FROM deployment_steps) WHERE uuid = ?",
+            (uuid,),
+        )
+    _wait_no_longer(tx, uuid)
+    audit.record(tx, actor, "webhook.updated", uuid, {"changed": sorted(columns), "host": _host(after.url)})
+    return get(tx, uuid)
 
 
-async def delete(db: Database, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
+def delete(tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
     """Remove a webhook and its deliveries. Raises NotFound, Stale."""
-    async with db.transaction() as tx:
-        webhook = await get(tx, uuid)
-        require_current(webhook, seen)
-        await tx.rows("DELETE FROM webhooks WHERE uuid = ?", (uuid,))
-        await audit.record(tx, actor, "webhook.deleted", uuid, {"host": _host(webhook.url)})
+    webhook = get(tx, uuid)
+    require_current(webhook, seen)
+    tx.rows("DELETE FROM webhooks WHERE uuid = ?", (uuid,))
+    audit.record(tx, actor, "webhook.deleted", uuid, {"host": _host(webhook.url)})
 
 
-async def deliveries(db: Database, uuid: str, listing: Listing) -> Page[WebhookDelivery]:
+def deliveries(tx: Read, uuid: str, listing: Listing) -> Page[WebhookDelivery]:
     """The deliveries of a webhook that are remembered, the newest first. Raises NotFound."""
-    await get(db, uuid)
-    return await _DELIVERIES.page(db, listing, "webhook = ?", (uuid,))
+    get(tx, uuid)
+    return _DELIVERIES.page(tx, listing, "webhook = ?", (uuid,))
 
 
-async def add_test(db: Database, actor: Actor, uuid: str, message: WebhookMessage) -> WebhookDelivery:
+def add_test(tx: Write, actor: Actor, uuid: str, message: WebhookMessage) -> WebhookDelivery:
     """Have a webhook told that it is tried out, after what waits for it, which is tried at once.
 
     Raises:
         NotFound: no such webhook.
         Conflict: it is switched off, or too much waits for it.
     """
-    async with db.transaction() as tx:
-        webhook = await get(tx, uuid)
-        if not webhook.is_active:
-            raise Conflict("The webhook is switched off. Set is_active first")
-        if await pending(tx, uuid) >= MAX_PENDING:
-            raise Conflict(f"{MAX_PENDING} deliveries wait for this webhook already")
-        await _wait_no_longer(tx, uuid)
-        await _insert(tx, uuid, [message])
-        await audit.record(tx, actor, "webhook.tested", uuid, {"host": _host(webhook.url)})
-        [row] = await tx.rows(f"{_SELECT_DELIVERY} WHERE uuid = ?", (message.uuid,))
-        return _delivery(row)
+    webhook = get(tx, uuid)
+    if not webhook.is_active:
+        raise Conflict("The webhook is switched off. Set is_active first")
+    if pending(tx, uuid) >= MAX_PENDING:
+        raise Conflict(f"{MAX_PENDING} deliveries wait for this webhook already")
+    _wait_no_longer(tx, uuid)
+    _insert(tx, uuid, [message])
+    audit.record(tx, actor, "webhook.tested", uuid, {"host": _host(webhook.url)})
+    [row] = tx.rows(f"{_SELECT_DELIVERY} WHERE uuid = ?", (message.uuid,))
+    return _delivery(row)
 
 
-async def behind(db: Database) -> list[Webhook]:
+def behind(tx: Read) -> list[Webhook]:
     """The webhooks that have not been considered for the latest steps."""
-    rows = await db.rows(
+    rows = tx.rows(
         f"{_SELECT} WHERE is_active AND considered <"  # noqa: S608 -- own columns only
         " (SELECT MAX(number) FROM deployment_steps) ORDER BY created_at"
     )
     return [_webhook(row) for row in rows]
 
 
-async def pending(db: Database | Transaction, uuid: str) -> int:
+def pending(tx: Read, uuid: str) -> int:
     """How many deliveries of a webhook wait."""
-    row = await db.row(
-        "SELECT COUNT(*) AS total FROM webhook_deliveries WHERE webhook = ? AND due_at IS NOT NULL", (uuid,)
-    )
+    row = tx.row("SELECT COUNT(*) AS total FROM webhook_deliveries WHERE webhook = ? AND due_at IS NOT NULL", (uuid,))
     return int(row["total"]) if row else 0
 
 
-async def take_up(db: Database, webhook: Webhook, number: int, messages: Iterable[WebhookMessage]) -> None:
+def take_up(tx: Write, webhook: Webhook, number: int, messages: Iterable[WebhookMessage]) -> None:
     """Note that the steps up to ``number`` have been considered, and what the webhook is told of them.
 
     Nothing is done when the webhook is not as it was: it is considered anew.
     """
-    async with db.transaction() as tx:
-        taken = await tx.rows(
-            "UPDATE webhooks SET considered = ? WHERE uuid = ? AND is_active AND considered = ? AND revision = ?"
-            " RETURNING uuid",
-            (number, webhook.uuid, webhook.considered, webhook.revision),
-        )
-        if taken:
-            await _insert(tx, webhook.uuid, messages)
+    taken = tx.rows(
+        "UPDATE webhooks SET considered = ? WHERE uuid = ? AND is_active AND considered = ? AND revision = ?"
+        " RETURNING uuid",
+        (number, webhook.uuid, webhook.considered, webhook.revision),
+    )
+    if taken:
+        _insert(tx, webhook.uuid, messages)
 
 
-async def waiting(db: Database) -> dict[str, Timestamp]:
+def waiting(tx: Read) -> dict[str, Timestamp]:
     """Since or until when the next delivery of each webhook waits, by the webhook's uuid."""
-    rows = await db.rows(
+    rows = tx.rows(
         "SELECT uuid, MAX(due_at, COALESCE(waits_until, '')) AS moment FROM (SELECT uuid, waits_until,"
         " (SELECT MIN(due_at) FROM webhook_deliveries WHERE webhook = webhooks.uuid AND due_at IS NOT NULL) AS due_at"
         " FROM webhooks WHERE is_active) WHERE due_at IS NOT NULL"
@@ -247,9 +239,9 @@ async def waiting(db: Database) -> dict[str, Timestamp]:
     return {row["uuid"]: row["moment"] for row in rows}
 
 
-async def next_due(db: Database, uuid: str, moment: Timestamp) -> Due | None:
+def next_due(tx: Read, uuid: str, moment: Timestamp) -> Due | None:
     """What a webhook is to be told first at that ``moment``, if anything: the oldest of what is due."""
-    row = await db.row(
+    row = tx.row(
         "SELECT number, webhook_deliveries.uuid, body, tries, webhook, url, secret FROM webhook_deliveries"
         " JOIN webhooks ON webhooks.uuid = webhook"
         " WHERE webhook = ?1 AND is_active AND COALESCE(waits_until, '') <= ?2 AND due_at <= ?2"
@@ -259,86 +251,91 @@ async def next_due(db: Database, uuid: str, moment: Timestamp) -> Due | None:
     return None if row is None else Due(**dict(row))
 
 
-async def settle(db: Database, due: Due, tried: Tried) -> None:
+def settle(tx: Write, due: Due, tried: Tried) -> None:
     """Keep what came of sending a message; giving up is told in the audit log, too."""
-    async with db.transaction() as tx:
-        # What was called off meanwhile is not taken up again, but what has arrived has arrived.
-        settled = await tx.rows(
-            "UPDATE webhook_deliveries SET state = ?1, due_at = ?2, tries = tries + 1, tried_at = ?3, status = ?4,"
-            " told = ?5 WHERE number = ?6 AND (due_at IS NOT NULL OR ?1 = 'delivered') RETURNING uuid",
-            (tried.state, tried.due_at, now(), tried.status, tried.told, due.number),
-        )
-        await tx.rows(
-            "UPDATE webhooks SET waits_until = ?1 WHERE uuid = ?2 AND waits_until IS NOT ?1",
-            (tried.waits_until, due.webhook),
-        )
-        if settled and tried.state is DeliveryState.GIVEN_UP:
-            payload = {"delivery": due.uuid, "why": tried.told}
-            await audit.record(tx, SYSTEM, "webhook.given_up", due.webhook, payload)
+    # What was called off meanwhile is not taken up again, but what has arrived has arrived.
+    settled = tx.rows(
+        "UPDATE webhook_deliveries SET state = ?1, due_at = ?2, tries = tries + 1, tried_at = ?3, status = ?4,"
+        " told = ?5 WHERE number = ?6 AND (due_at IS NOT NULL OR ?1 = 'delivered') RETURNING uuid",
+        (tried.state, tried.due_at, now(), tried.status, tried.told, due.number),
+    )
+    tx.rows(
+        "UPDATE webhooks SET waits_until = ?1 WHERE uuid = ?2 AND waits_until IS NOT ?1",
+        (tried.waits_until, due.webhook),
+    )
+    if settled and tried.state is DeliveryState.GIVEN_UP:
+        payload = {"delivery": due.uuid, "why": tried.told}
+        audit.record(tx, SYSTEM, "webhook.given_up", due.webhook, payload)
 
 
-async def switch_off(db: Database, uuid: str, why: str) -> None:
+def switch_off(tx: Write, uuid: str, why: str) -> None:
     """Tell a webhook nothing more, because its receiver wants that."""
-    async with db.transaction() as tx:
-        if await tx.row("SELECT 1 FROM webhooks WHERE uuid = ? AND is_active", (uuid,)):
-            await change(tx, "webhooks", ("uuid", uuid), {"is_active": False, "updated_at": now()})
-            await _give_up(tx, uuid, why)
-            await audit.record(tx, SYSTEM, "webhook.switched_off", uuid, {"why": why})
+    if tx.row("SELECT 1 FROM webhooks WHERE uuid = ? AND is_active", (uuid,)):
+        change(tx, "webhooks", ("uuid", uuid), {"is_active": False, "updated_at": now()})
+        _give_up(tx, uuid, why)
+        audit.record(tx, SYSTEM, "webhook.switched_off", uuid, {"why": why})
 
 
-async def trim(db: Database, *, pending_since: Timestamp, ended_since: Timestamp, rows: int) -> None:
-    """Give up what is pending since before a time, and forget what is older than another or beyond so many rows.
-
-    Args:
-        rows: that are kept for each webhook beside those that are pending.
-    """
-    old = await db.rows(
+def give_up_old(tx: Write, before: Timestamp) -> None:
+    """Give up the deliveries that have been pending since before a time."""
+    old = tx.rows(
         "SELECT webhook, COUNT(*) AS total FROM webhook_deliveries WHERE due_at IS NOT NULL AND created_at < ?"
         " GROUP BY webhook",
-        (pending_since,),
+        (before,),
     )
     for row in old:
         why = "It could not be delivered in time"
-        async with db.transaction() as tx:
-            await _give_up(tx, row["webhook"], why, before=pending_since)
-            await audit.record(tx, SYSTEM, "webhook.given_up", row["webhook"], {"deliveries": row["total"], "why": why})
-    for webhook in await db.rows("SELECT uuid FROM webhooks"):
-        doomed = await db.rows(
-            "SELECT number FROM (SELECT number, created_at, ROW_NUMBER() OVER (ORDER BY number DESC) AS place"
-            " FROM webhook_deliveries WHERE webhook = ? AND due_at IS NULL) WHERE place > ? OR created_at < ?",
-            (webhook["uuid"], rows, ended_since),
-        )
-        if doomed:
-            async with db.transaction() as tx:
-                await tx.many("DELETE FROM webhook_deliveries WHERE number = ?", doomed)
+        _give_up(tx, row["webhook"], why, before=before)
+        audit.record(tx, SYSTEM, "webhook.given_up", row["webhook"], {"deliveries": row["total"], "why": why})
 
 
-async def _insert(tx: Transaction, webhook: str, messages: Iterable[WebhookMessage]) -> None:
+def expired(tx: Read, before: Timestamp, rows: int) -> list[int]:
+    """Return the numbers of the ended deliveries that are not kept.
+
+    Args:
+        before: those created before this time are not kept.
+        rows: the newest ended deliveries of each webhook that are kept.
+    """
+    doomed = tx.rows(
+        "SELECT number FROM (SELECT number, created_at,"
+        " ROW_NUMBER() OVER (PARTITION BY webhook ORDER BY number DESC) AS place"
+        " FROM webhook_deliveries WHERE due_at IS NULL) WHERE place > ? OR created_at < ?",
+        (rows, before),
+    )
+    return [row["number"] for row in doomed]
+
+
+def remove_deliveries(tx: Write, numbers: Iterable[int]) -> None:
+    """Delete deliveries."""
+    tx.many("DELETE FROM webhook_deliveries WHERE number = ?", ((number,) for number in numbers))
+
+
+def _insert(tx: Write, webhook: str, messages: Iterable[WebhookMessage]) -> None:
     moment = now()
     rows = [
         (each.uuid, webhook, each.deployment, each.step, each.body, DeliveryState.PENDING, moment, moment)
         for each in messages
     ]
     if rows:
-        await tx.many(
+        tx.many(
             "INSERT INTO webhook_deliveries (uuid, webhook, deployment, step, body, state, created_at, due_at)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
 
 
-async def _give_up(tx: Transaction, webhook: str, why: str, *, before: Timestamp | None = None) -> None:
+def _give_up(tx: Write, webhook: str, why: str, *, before: Timestamp | None = None) -> None:
     """Try nothing again that is pending, or nothing that has been so since before a time."""
-    await tx.rows(
+    tx.rows(
         "UPDATE webhook_deliveries SET state = 'given_up', due_at = NULL, told = COALESCE(told || '. ', '') || ?2"
         " WHERE webhook = ?1 AND due_at IS NOT NULL AND (?3 IS NULL OR created_at < ?3)",
         (webhook, why, before),
     )
 
 
-async def _wait_no_longer(tx: Transaction, webhook: str) -> None:
-    await tx.rows("UPDATE webhooks SET waits_until = NULL WHERE uuid = ?", (webhook,))
-    await tx.rows(
+def _wait_no_longer(tx: Write, webhook: str) -> None:
+    tx.rows("UPDATE webhooks SET waits_until = NULL WHERE uuid = ?", (webhook,))
+    tx.rows(
         "UPDATE webhook_deliveries SET due_at = ?2 WHERE webhook = ?1 AND due_at > ?2",
         (webhook, now()),
     )

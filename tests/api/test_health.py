@@ -70,7 +70,7 @@ async def test_a_failure_of_cisisk_itself_tells_nobody_more_than_its_id(
     def fail(*_: object) -> None:
         raise RuntimeError("what lies inside")
 
-    monkeypatch.setattr(site.running.health._db, "rows", fail)
+    monkeypatch.setattr(site.running.health._db, "read", fail)
     answer = await site.admin.get("/phones")
     # The token is looked up there as well.
     check_error(answer, 500)

@@ -24,6 +24,7 @@ from cisisk.provisioning.fetch import Fetch, FetchOutcome
 from cisisk.store import migrations
 from cisisk.store.database import Database
 from cisisk.store.fetches import _INSERT
+from cisisk.store.transaction import Write
 
 BATCH = 500
 """Fetches that arrive within a tenth of a second in a storm of 5,000 a second."""
@@ -92,10 +93,11 @@ async def measure(workshop: Path, count: int, rounds: int) -> None:
 
 async def _inventory(db: Database, fetches: list[Fetch]) -> None:
     macs = {fetch.name[-20:-8] for fetch in fetches if fetch.name.startswith("SEP")}
-    async with db.transaction() as tx:
-        await tx.many(
-            "INSERT INTO phones (mac, created_at, updated_at) VALUES (?, ?, ?)", [(mac, now(), now()) for mac in macs]
-        )
+    await db.write(
+        Write.many,
+        "INSERT INTO phones (mac, created_at, updated_at) VALUES (?, ?, ?)",
+        [(mac, now(), now()) for mac in macs],
+    )
 
 
 async def _through_the_log(db: Database, fetches: list[Fetch], figures: dict[str, list[float]]) -> None:

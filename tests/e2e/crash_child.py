@@ -6,13 +6,16 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from cisisk.model.mac import Mac
 from cisisk.provisioning.library import Library
 from cisisk.restart.method import Restarts
 from cisisk.store import progress
+from cisisk.store.database import Database
 from tests.e2e.premises import PASSWORD, opened, settings_for
+from tests.e2e.writes import Write, around
 
 STEPS: dict[str, tuple[Any, str, bool]] = {
     "before the record": (progress, "record", False),
@@ -30,6 +33,7 @@ STEPS: dict[str, tuple[Any, str, bool]] = {
 def arm(owner: Any, name: str, *, after: bool) -> None:
     """Kill this process at the next call."""
     original = getattr(owner, name)
+    replacement: Callable[..., Any]
 
     def die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -44,7 +48,16 @@ def arm(owner: Any, name: str, *, after: bool) -> None:
             original(*arguments)
         die()
 
-    replacement: Callable[..., Any] = mortal_coroutine if asyncio.iscoroutinefunction(original) else mortal
+    async def mortal_write(stored: Write) -> None:
+        if after:
+            await stored()
+        die()
+
+    if isinstance(owner, ModuleType):
+        # A store function. It is over when it is committed.
+        owner, name, replacement = Database, "write", around(original, mortal_write)
+    else:
+        replacement = mortal_coroutine if asyncio.iscoroutinefunction(original) else mortal
     setattr(owner, name, replacement)
 
 

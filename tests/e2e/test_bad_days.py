@@ -26,7 +26,9 @@ from cisisk.model.mac import Mac
 from cisisk.provisioning.library import Library
 from cisisk.restart.method import Restarts
 from cisisk.store import progress
+from cisisk.store.database import Database
 from tests.e2e.premises import Site, opened, settings_for
+from tests.e2e.writes import Write, around
 from tests.patience import PATIENCE
 
 
@@ -93,6 +95,11 @@ async def test_a_switch_during_which_cisisk_stops_is_finished_and_answered(
         await stopping.wait()
         return await original(*arguments, **named)
 
+    async def stored_at_the_end(stored: Write) -> Any:
+        reached.set()
+        await stopping.wait()
+        return await stored()
+
     async def announced(deployer: Deployer, seconds: float) -> None:
         stopping.set()
         await stop(deployer, seconds)
@@ -105,7 +112,10 @@ async def test_a_switch_during_which_cisisk_stops_is_finished_and_answered(
             old, new = await site.profile("old"), await site.profile("new")
             mac = site.new_mac()
             await site.switch(old, mac)
-            monkeypatch.setattr(owner, name, at_the_end)
+            if owner is progress:
+                monkeypatch.setattr(Database, "write", around(original, stored_at_the_end))
+            else:
+                monkeypatch.setattr(owner, name, at_the_end)
             asked = asyncio.create_task(site.switch(new, mac))
             await asyncio.wait_for(reached.wait(), PATIENCE)
         answer = await asyncio.wait_for(asked, PATIENCE)
@@ -152,14 +162,13 @@ async def test_every_switch_that_waits_its_turn_at_a_silent_phone_is_answered_wh
 
 async def test_a_switch_whose_caller_hangs_up_goes_on_to_its_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     reached, hung_up = asyncio.Event(), asyncio.Event()
-    original = progress.record
 
-    async def held(*arguments: Any) -> Any:
+    async def held(stored: Write) -> Any:
         reached.set()
         await hung_up.wait()
-        return await original(*arguments)
+        return await stored()
 
-    monkeypatch.setattr(progress, "record", held)
+    monkeypatch.setattr(Database, "write", around(progress.record, held))
     mac, profile = site.new_mac(), await site.profile("201")
     asked = asyncio.create_task(site.switch(profile, mac))
     await asyncio.wait_for(reached.wait(), PATIENCE)
@@ -175,7 +184,7 @@ async def test_a_switch_whose_caller_hangs_up_goes_on_to_its_end(site: Site, mon
 async def test_a_database_that_fails_after_the_write_is_told_and_its_record_follows(
     tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise StorageFailed("The change could not be stored: disk I/O error")
 
     settings = settings_for(tmp_path)

@@ -2,7 +2,6 @@
 
 import logging
 import re
-from collections.abc import Iterable
 
 import pytest
 
@@ -10,9 +9,9 @@ from cisisk.model.errors import StorageFailed
 from cisisk.simulator import tftp_client
 from cisisk.store import fetches
 from cisisk.store.database import Database
-from cisisk.store.fetches import Row
 from tests.e2e.premises import Site, opened, settings_for, until
 from tests.e2e.test_a_full_disk import Disk, disk
+from tests.e2e.writes import Write, around
 
 __all__ = ["disk"]
 
@@ -42,12 +41,12 @@ async def logged(site: Site) -> int:
 async def test_a_full_disk_costs_log_lines_and_no_fetch_and_the_log_goes_on_by_itself(
     disk: Disk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add, refusals, asked = fetches.add, 0, 0
+    refusals, asked = 0, 0
 
-    async def watched_add(db: Database, rows: Iterable[Row]) -> None:
+    async def watched(stored: Write) -> None:
         nonlocal refusals
         try:
-            await add(db, rows)
+            await stored()
         except StorageFailed:
             refusals += 1
             raise
@@ -57,7 +56,7 @@ async def test_a_full_disk_costs_log_lines_and_no_fetch_and_the_log_goes_on_by_i
         assert await fetch_twice(site, mac.config_name) == (config, config)
         asked += 2
 
-    monkeypatch.setattr(fetches, "add", watched_add)
+    monkeypatch.setattr(Database, "write", around(fetches.add, watched))
     caplog.set_level(logging.WARNING, "cisisk")
     async with opened(settings_for(disk.path)) as site:
         mac = site.new_mac()

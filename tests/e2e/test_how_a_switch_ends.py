@@ -203,10 +203,10 @@ async def test_a_rollback_of_which_the_database_refuses_something_is_logged_all_
 ) -> None:
     step, refusals = getattr(progress, refused), iter([True])
 
-    async def refuse_the_first(*args: Any, **options: Any) -> Any:
+    def refuse_the_first(*args: Any, **options: Any) -> Any:
         if any(getattr(each, "rolls_back", None) for each in args) and next(refusals, False):
             raise StorageFailed("The change could not be stored: disk I/O error")
-        return await step(*args, **options)
+        return step(*args, **options)
 
     async def logged() -> list[str]:
         return time_outs(phone.mac, caplog)

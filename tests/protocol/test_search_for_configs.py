@@ -152,7 +152,7 @@ async def test_a_search_finds_nothing_but_its_alarm(site: Site, caplog: pytest.L
         assert alarm.is_observed
     (line,) = caplog.messages
     assert f"access_enumeration host={THIEF} devices=4097 " in line
-    entries = await audit.entries(site.db, Listing())
+    entries = await site.db.read(audit.entries, Listing())
     (row,) = [entry for entry in entries.items if entry.action == "access.enumeration"]
     assert (row.ip, row.entity_uuid, len(row.payload["refused"])) == (THIEF, THIEF, PHONES)
     # Nobody was moved to the thief, and everybody still boots.

@@ -68,5 +68,5 @@ async def profile(db: Database) -> Profile:
         "lang": "en",
         "timezone": "UTC",
     }
-    user = await users.create(db, SYSTEM, row, "$hash")
-    return await profiles.create(db, SYSTEM, {"user_uuid": user.uuid, "name": "Desk", "cnf_xml": b"<device/>"})
+    user = await db.write(users.create, SYSTEM, row, "$hash")
+    return await db.write(profiles.create, SYSTEM, {"user_uuid": user.uuid, "name": "Desk", "cnf_xml": b"<device/>"})

@@ -139,8 +139,8 @@ class Operations:
         user = await self._known(name)
         if user is None:
             return UserProfiles(name=name, profiles=FAILURES[UnknownUser])
-        heads = await profiles.heads(self.db, user.uuid)
-        firsts = {default.profile_uuid for default in await default_profiles.of_user(self.db, user.uuid)}
+        heads = await self.db.read(profiles.heads, user.uuid)
+        firsts = {default.profile_uuid for default in await self.db.read(default_profiles.of_user, user.uuid)}
         found = [(profile.name, profile.uuid in firsts) for profile in heads]
         return UserProfiles(name=name, profiles=found or FAILURES[NoFittingProfile])
 
@@ -168,7 +168,7 @@ class Operations:
 
     async def _found(self, name: str) -> Phone | None:
         try:
-            return await phones.find(self.db, Mac.parse(name))
+            return await self.db.read(phones.find, Mac.parse(name))
         except Invalid:
             return None
 
@@ -179,5 +179,5 @@ class Operations:
         return user
 
     async def _known(self, name: str) -> User | None:
-        known = await users.credentials(self.db, name)
+        known = await self.db.read(users.credentials, name)
         return None if known is None else known[0]

@@ -38,12 +38,12 @@ async def _owner(request: web.Request, wanted: str | None) -> str:
     """To whom the profiles will belong. Raises Invalid."""
     if wanted is not None:
         try:
-            return (await users.get(database(request), wanted)).uuid
+            return (await database(request).read(users.get, wanted)).uuid
         except NotFound as error:
             raise Invalid.field("user_uuid", "No such user") from error
     if USER in request:
         return request[USER].uuid
-    first = await users.first_superadmin(database(request))
+    first = await database(request).read(users.first_superadmin)
     if first is None:
         raise Invalid.field("user_uuid", "There is no superadmin: say to whom the profiles shall belong")
     return first

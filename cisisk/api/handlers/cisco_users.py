@@ -14,7 +14,7 @@ _CISCO_USER = CiscoUserOut()
 @operation(summary="Show whether a user has a PIN", tag="Cisco users", data=CiscoUserOut(), etag=True)
 async def show(request: web.Request) -> web.Response:
     """GET /cisco-users/by-user/{userUuid}."""
-    pin = await pins.get(database(request), uuid_of(request, "userUuid"))
+    pin = await database(request).read(pins.get, uuid_of(request, "userUuid"))
     return reply(request, "Cisco user found", _CISCO_USER.dump(pin), version_of=pin)
 
 
@@ -31,5 +31,5 @@ async def put(request: web.Request) -> web.Response:
 @operation(summary="Take a user's PIN away", tag="Cisco users", etag=True)
 async def delete(request: web.Request) -> web.Response:
     """DELETE /cisco-users/{userUuid}."""
-    await pins.delete(database(request), actor(request), uuid_of(request, "userUuid"), seen_versions(request))
+    await database(request).write(pins.delete, actor(request), uuid_of(request, "userUuid"), seen_versions(request))
     return reply(request, "Cisco user deleted")

@@ -39,14 +39,14 @@ async def find_for_me(request: web.Request) -> web.Response:
 
 async def _list(request: web.Request) -> web.Response:
     listing = Listing(**request[QUERY])
-    page = await contacts.page_of_company(database(request), listing)
+    page = await database(request).read(contacts.page_of_company, listing)
     return reply_page(request, "company contact(s) found", _CONTACT, page, listing)
 
 
 @operation(summary="Show a contact of the company", tag=_TAG, data=CompanyContactOut(), access=Access.KNOWN, etag=True)
 async def show(request: web.Request) -> web.Response:
     """GET /company-directory/{uuid}."""
-    contact = await contacts.get_company(database(request), uuid_of(request))
+    contact = await database(request).read(contacts.get_company, uuid_of(request))
     return reply(request, "Company contact found", _CONTACT.dump(contact), version_of=contact)
 
 
@@ -60,7 +60,7 @@ async def show(request: web.Request) -> web.Response:
 )
 async def create(request: web.Request) -> web.Response:
     """POST /company-directory."""
-    contact = await contacts.create_company(database(request), actor(request), body_of(request))
+    contact = await database(request).write(contacts.create_company, actor(request), body_of(request))
     return reply(request, "Company contact created", _CONTACT.dump(contact), status=201, version_of=contact)
 
 
@@ -73,8 +73,8 @@ async def create(request: web.Request) -> web.Response:
 )
 async def update(request: web.Request) -> web.Response:
     """PUT /company-directory/{uuid}."""
-    contact = await contacts.update_company(
-        database(request), actor(request), uuid_of(request), body_of(request), seen_versions(request)
+    contact = await database(request).write(
+        contacts.update_company, actor(request), uuid_of(request), body_of(request), seen_versions(request)
     )
     return reply(request, "Company contact updated", _CONTACT.dump(contact), version_of=contact)
 
@@ -82,5 +82,5 @@ async def update(request: web.Request) -> web.Response:
 @operation(summary="Delete a contact of the company", tag=_TAG, etag=True)
 async def delete(request: web.Request) -> web.Response:
     """DELETE /company-directory/{uuid}."""
-    await contacts.delete_company(database(request), actor(request), uuid_of(request), seen_versions(request))
+    await database(request).write(contacts.delete_company, actor(request), uuid_of(request), seen_versions(request))
     return reply(request, "Company contact deleted")

@@ -78,14 +78,14 @@ async def find(request: web.Request) -> web.Response:
     """GET /deployments."""
     query = request[QUERY]
     listing = Listing(**{name: query[name] for name in _OF_LISTS})
-    page = await deployments.page(database(request), listing, query["mac"], query["state"])
+    page = await database(request).read(deployments.page, listing, query["mac"], query["state"])
     return reply_page(request, "deployment(s) found", _DEPLOYMENT, page, listing)
 
 
 @operation(summary="Show what became of a switch", tag="Deployments", data=DeploymentStoryOut())
 async def show(request: web.Request) -> web.Response:
     """GET /deployments/{uuid}."""
-    deployment = await deployments.get(database(request), uuid_of(request))
+    deployment = await database(request).read(deployments.get, uuid_of(request))
     return reply(request, "Deployment found", await _story(request, deployment))
 
 
@@ -110,7 +110,7 @@ async def cancel(request: web.Request) -> web.Response:
 
 async def _story(request: web.Request, deployment: Deployment) -> dict[str, Any]:
     told = await _with_warnings(request, _STORY, deployment)
-    return {**told, "steps": _STEP.dump(await steps.of(database(request), deployment.uuid), many=True)}
+    return {**told, "steps": _STEP.dump(await database(request).read(steps.of, deployment.uuid), many=True)}
 
 
 async def _with_warnings(request: web.Request, schema: Schema, deployment: Deployment) -> dict[str, Any]:

@@ -40,7 +40,7 @@ _MAX_DIGITS = len(str(MAX_NUMBER))
 )
 async def follow(request: web.Request) -> web.StreamResponse:
     """GET /events: without a number from now on."""
-    number, newest = _last_event_id(request), await steps.last(database(request))
+    number, newest = _last_event_id(request), await database(request).read(steps.last)
     # One that is not there yet is of a store that was replaced by an older one.
     return await _stream(request, newest if number is None else min(number, newest), None)
 
@@ -57,8 +57,8 @@ async def follow(request: web.Request) -> web.StreamResponse:
 async def follow_deployment(request: web.Request) -> web.StreamResponse:
     """GET /deployments/{uuid}/events: without a number from its first step on."""
     number = _last_event_id(request) or 0
-    deployment = await deployments.get(database(request), uuid_of(request))
-    if deployment.ended_at and not await steps.after(database(request), number, 1, deployment.uuid):
+    deployment = await database(request).read(deployments.get, uuid_of(request))
+    if deployment.ended_at and not await database(request).read(steps.after, number, 1, deployment.uuid):
         # By which a client that would connect again and again knows that it need not.
         return web.Response(status=204)
     return await _stream(request, number, deployment.uuid)

@@ -18,14 +18,14 @@ _TAG, _LINK_TAG = "Extensions", "User extensions"
 async def find(request: web.Request) -> web.Response:
     """GET /extensions."""
     listing = Listing(**request[QUERY])
-    page = await extensions.page(database(request), listing)
+    page = await database(request).read(extensions.page, listing)
     return reply_page(request, "extension(s) found", _EXTENSION, page, listing)
 
 
 @operation(summary="Show an extension", tag=_TAG, data=ExtensionOut(), etag=True)
 async def show(request: web.Request) -> web.Response:
     """GET /extensions/{uuid}."""
-    extension = await extensions.get(database(request), uuid_of(request))
+    extension = await database(request).read(extensions.get, uuid_of(request))
     return reply(request, "Extension found", _EXTENSION.dump(extension), version_of=extension)
 
 
@@ -40,7 +40,7 @@ async def show(request: web.Request) -> web.Response:
 )
 async def create(request: web.Request) -> web.Response:
     """POST /extensions."""
-    extension = await extensions.create(database(request), actor(request), body_of(request))
+    extension = await database(request).write(extensions.create, actor(request), body_of(request))
     return reply(request, "Extension created", _EXTENSION.dump(extension), status=201, version_of=extension)
 
 
@@ -54,8 +54,8 @@ async def create(request: web.Request) -> web.Response:
 )
 async def update(request: web.Request) -> web.Response:
     """PUT /extensions/{uuid}."""
-    extension = await extensions.update(
-        database(request), actor(request), uuid_of(request), body_of(request), seen_versions(request)
+    extension = await database(request).write(
+        extensions.update, actor(request), uuid_of(request), body_of(request), seen_versions(request)
     )
     return reply(request, "Extension updated", _EXTENSION.dump(extension), version_of=extension)
 
@@ -63,7 +63,7 @@ async def update(request: web.Request) -> web.Response:
 @operation(summary="Delete an extension", tag=_TAG, etag=True)
 async def delete(request: web.Request) -> web.Response:
     """DELETE /extensions/{uuid}."""
-    await extensions.delete(database(request), actor(request), uuid_of(request), seen_versions(request))
+    await database(request).write(extensions.delete, actor(request), uuid_of(request), seen_versions(request))
     return reply(request, "Extension deleted")
 
 
@@ -71,32 +71,32 @@ async def delete(request: web.Request) -> web.Response:
 async def find_links(request: web.Request) -> web.Response:
     """GET /user-extensions."""
     listing = Listing(**request[QUERY])
-    page = await extensions.page_of_links(database(request), listing)
+    page = await database(request).read(extensions.page_of_links, listing)
     return reply_page(request, "link(s) found", _LINK, page, listing)
 
 
 @operation(summary="List a user's extensions", tag=_LINK_TAG, query=ListQuery(), data=UserExtensionOut(many=True))
 async def find_of_user(request: web.Request) -> web.Response:
     """GET /user-extensions/by-user/{userUuid}."""
-    user = await users.get(database(request), uuid_of(request, "userUuid"))
+    user = await database(request).read(users.get, uuid_of(request, "userUuid"))
     listing = Listing(**request[QUERY])
-    page = await extensions.page_of_user(database(request), listing, user.uuid)
+    page = await database(request).read(extensions.page_of_user, listing, user.uuid)
     return reply_page(request, "extension(s) linked to user", _LINK, page, listing)
 
 
 @operation(summary="List whose an extension is", tag=_LINK_TAG, query=ListQuery(), data=UserExtensionOut(many=True))
 async def find_of_extension(request: web.Request) -> web.Response:
     """GET /user-extensions/by-extension/{extUuid}."""
-    extension = await extensions.get(database(request), uuid_of(request, "extUuid"))
+    extension = await database(request).read(extensions.get, uuid_of(request, "extUuid"))
     listing = Listing(**request[QUERY])
-    page = await extensions.page_of_extension(database(request), listing, extension.uuid)
+    page = await database(request).read(extensions.page_of_extension, listing, extension.uuid)
     return reply_page(request, "user(s) linked to extension", _LINK, page, listing)
 
 
 @operation(summary="Show that an extension is a user's", tag=_LINK_TAG, data=UserExtensionOut(), etag=True)
 async def show_link(request: web.Request) -> web.Response:
     """GET /user-extensions/{uuid}."""
-    found = await extensions.get_link(database(request), uuid_of(request))
+    found = await database(request).read(extensions.get_link, uuid_of(request))
     return reply(request, "Link found", _LINK.dump(found), version_of=found)
 
 
@@ -112,12 +112,12 @@ async def show_link(request: web.Request) -> web.Response:
 async def link(request: web.Request) -> web.Response:
     """POST /user-extensions."""
     body = body_of(request)
-    made = await extensions.link(database(request), actor(request), body["user_uuid"], body["extension_uuid"])
+    made = await database(request).write(extensions.link, actor(request), body["user_uuid"], body["extension_uuid"])
     return reply(request, "User linked to extension", _LINK.dump(made), status=201, version_of=made)
 
 
 @operation(summary="Make an extension a user's no longer", tag=_LINK_TAG, etag=True)
 async def unlink(request: web.Request) -> web.Response:
     """DELETE /user-extensions/{uuid}."""
-    await extensions.unlink(database(request), actor(request), uuid_of(request), seen_versions(request))
+    await database(request).write(extensions.unlink, actor(request), uuid_of(request), seen_versions(request))
     return reply(request, "Link deleted")

@@ -21,7 +21,7 @@ async def find(request: web.Request) -> web.Response:
     query = request[QUERY]
     listing = Listing(**{name: query[name] for name in _OF_LISTS})
     wanted = Wanted(**{name: value for name, value in query.items() if name not in _OF_LISTS})
-    page = await fetches.page(database(request), listing, wanted)
+    page = await database(request).read(fetches.page, listing, wanted)
     return reply_page(request, "fetch(es) found", _FETCH, page, listing)
 
 

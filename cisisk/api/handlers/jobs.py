@@ -89,8 +89,8 @@ def _from_json(content: bytes) -> dict[str, Any]:
 async def find(request: web.Request) -> web.Response:
     """GET /switch-jobs."""
     listing = Listing(**request[QUERY])
-    page = await jobs.page(database(request), listing)
-    counts = await jobs.counts(database(request), [job.uuid for job in page.items])
+    page = await database(request).read(jobs.page, listing)
+    counts = await database(request).read(jobs.counts, [job.uuid for job in page.items])
     data = [_dumped(job, counts) for job in page.items]
     return reply_list(request, f"{len(data)} switch job(s) found", data, total=page.total, listing=listing)
 
@@ -98,7 +98,7 @@ async def find(request: web.Request) -> web.Response:
 @operation(summary="Show a switch job", tag="Switch jobs", data=SwitchJobOut())
 async def show(request: web.Request) -> web.Response:
     """GET /switch-jobs/{uuid}."""
-    job = await jobs.get(database(request), uuid_of(request))
+    job = await database(request).read(jobs.get, uuid_of(request))
     return reply(request, "Switch job found", await _shown(request, job))
 
 
@@ -113,11 +113,11 @@ async def find_rows(request: web.Request) -> web.StreamResponse:
     """GET /switch-jobs/{uuid}/rows."""
     query: dict[str, Any] = request[QUERY]
     state, wanted = query.pop("state"), query.pop("format")
-    job = await jobs.get(database(request), uuid_of(request))
+    job = await database(request).read(jobs.get, uuid_of(request))
     if wanted == "csv" or (wanted is None and _prefers_csv(request)):
         return await _table(request, job, state)
     listing = Listing(**query)
-    page = await jobs.rows_page(database(request), job.uuid, listing, state)
+    page = await database(request).read(jobs.rows_page, job.uuid, listing, state)
     data = [_dumped_row(job, row) for row in page.items]
     return reply_list(request, f"{len(data)} row(s) found", data, total=page.total, listing=listing)
 
@@ -144,7 +144,7 @@ async def cancel(request: web.Request) -> web.Response:
 
 
 async def _shown(request: web.Request, job: SwitchJob) -> dict[str, Any]:
-    return _dumped(job, await jobs.counts(database(request), [job.uuid]))
+    return _dumped(job, await database(request).read(jobs.counts, [job.uuid]))
 
 
 def _dumped(job: SwitchJob, counts: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
@@ -178,7 +178,7 @@ async def _table(request: web.Request, job: SwitchJob, state: str | None) -> web
         return response
     await response.write(csv_table.write([[*(job.columns[place] for place in own), *RESULTS]], job.delimiter))
     last = 0
-    while rows := await jobs.rows_after(database(request), job.uuid, last, TABLE_ROWS, state):
+    while rows := await database(request).read(jobs.rows_after, job.uuid, last, TABLE_ROWS, state):
         last = rows[-1].number
         lines = [
             [*(row.cells[place] for place in own), row.deployment, row.state, row.restart, row.told] for row in rows

@@ -17,14 +17,14 @@ _PERMISSION, _HELD = PermissionOut(), UserPermissionOut()
 async def find(request: web.Request) -> web.Response:
     """GET /permissions."""
     listing = Listing(**request[QUERY])
-    page = await permissions.page(database(request), listing)
+    page = await database(request).read(permissions.page, listing)
     return reply_page(request, "permission(s) found", _PERMISSION, page, listing)
 
 
 @operation(summary="Show a permission", tag="Permissions", data=PermissionOut(), etag=True)
 async def show(request: web.Request) -> web.Response:
     """GET /permissions/{uuid}."""
-    permission = await permissions.get(database(request), uuid_of(request))
+    permission = await database(request).read(permissions.get, uuid_of(request))
     return reply(request, "Permission found", _PERMISSION.dump(permission), version_of=permission)
 
 
@@ -39,7 +39,7 @@ async def show(request: web.Request) -> web.Response:
 )
 async def create(request: web.Request) -> web.Response:
     """POST /permissions."""
-    permission = await permissions.create(database(request), actor(request), body_of(request))
+    permission = await database(request).write(permissions.create, actor(request), body_of(request))
     return reply(request, "Permission created", _PERMISSION.dump(permission), status=201, version_of=permission)
 
 
@@ -53,8 +53,8 @@ async def create(request: web.Request) -> web.Response:
 )
 async def update(request: web.Request) -> web.Response:
     """PUT /permissions/{uuid}."""
-    permission = await permissions.update(
-        database(request), actor(request), uuid_of(request), body_of(request), seen_versions(request)
+    permission = await database(request).write(
+        permissions.update, actor(request), uuid_of(request), body_of(request), seen_versions(request)
     )
     return reply(request, "Permission updated", _PERMISSION.dump(permission), version_of=permission)
 
@@ -62,7 +62,7 @@ async def update(request: web.Request) -> web.Response:
 @operation(summary="Delete a permission that nobody holds", tag="Permissions", errors=(409,), etag=True)
 async def delete(request: web.Request) -> web.Response:
     """DELETE /permissions/{uuid}."""
-    await permissions.delete(database(request), actor(request), uuid_of(request), seen_versions(request))
+    await database(request).write(permissions.delete, actor(request), uuid_of(request), seen_versions(request))
     return reply(request, "Permission deleted")
 
 
@@ -78,19 +78,21 @@ async def delete(request: web.Request) -> web.Response:
 async def give(request: web.Request) -> web.Response:
     """POST /user-perms."""
     body = body_of(request)
-    held = await permissions.give(database(request), actor(request), body["user_uuid"], body["perm_uuid"])
+    held = await database(request).write(permissions.give, actor(request), body["user_uuid"], body["perm_uuid"])
     return reply(request, "User permission created", _HELD.dump(held), status=201, version_of=held)
 
 
 @operation(summary="Show what a user holds", tag="User permissions", data=UserPermissionOut(), etag=True)
 async def show_held(request: web.Request) -> web.Response:
     """GET /user-perms/{userUuid}."""
-    held = await permissions.held_by(database(request), uuid_of(request, "userUuid"))
+    held = await database(request).read(permissions.held_by, uuid_of(request, "userUuid"))
     return reply(request, "User permission found", _HELD.dump(held), version_of=held)
 
 
 @operation(summary="Leave a user without a permission", tag="User permissions", errors=(409,), etag=True)
 async def take(request: web.Request) -> web.Response:
     """DELETE /user-perms/{userUuid}."""
-    await permissions.take(database(request), actor(request), uuid_of(request, "userUuid"), seen_versions(request))
+    await database(request).write(
+        permissions.take, actor(request), uuid_of(request, "userUuid"), seen_versions(request)
+    )
     return reply(request, "User permission deleted")

@@ -22,7 +22,7 @@ _CONTACT, _TAG = PersonalContactOut(), "Personal directory"
 )
 async def find(request: web.Request) -> web.Response:
     """GET /personal-directory/{userUuid}."""
-    user = await users.get(database(request), uuid_of(request, "userUuid"))
+    user = await database(request).read(users.get, uuid_of(request, "userUuid"))
     return await _list(request, user.uuid)
 
 
@@ -40,14 +40,14 @@ async def find_mine(request: web.Request) -> web.Response:
 
 async def _list(request: web.Request, user_uuid: str) -> web.Response:
     listing = Listing(**request[QUERY])
-    page = await contacts.page_of_personal(database(request), listing, user_uuid)
+    page = await database(request).read(contacts.page_of_personal, listing, user_uuid)
     return reply_page(request, "personal contact(s) found", _CONTACT, page, listing)
 
 
 @operation(summary="Show a user's contact", tag=_TAG, data=PersonalContactOut(), access=Access.OWN, etag=True)
 async def show(request: web.Request) -> web.Response:
     """GET /personal-directory/contact/{uuid}."""
-    contact = await contacts.get_personal(database(request), uuid_of(request), owner_of(request))
+    contact = await database(request).read(contacts.get_personal, uuid_of(request), owner_of(request))
     return reply(request, "Personal contact found", _CONTACT.dump(contact), version_of=contact)
 
 
@@ -63,8 +63,8 @@ async def show(request: web.Request) -> web.Response:
 )
 async def create(request: web.Request) -> web.Response:
     """POST /personal-directory/{userUuid}."""
-    contact = await contacts.create_personal(
-        database(request), actor(request), uuid_of(request, "userUuid"), body_of(request)
+    contact = await database(request).write(
+        contacts.create_personal, actor(request), uuid_of(request, "userUuid"), body_of(request)
     )
     return reply(request, "Personal contact created", _CONTACT.dump(contact), status=201, version_of=contact)
 
@@ -79,8 +79,8 @@ async def create(request: web.Request) -> web.Response:
 )
 async def update(request: web.Request) -> web.Response:
     """PUT /personal-directory/contact/{uuid}."""
-    contact = await contacts.update_personal(
-        database(request),
+    contact = await database(request).write(
+        contacts.update_personal,
         actor(request),
         uuid_of(request),
         body_of(request),
@@ -93,7 +93,7 @@ async def update(request: web.Request) -> web.Response:
 @operation(summary="Delete a user's contact", tag=_TAG, access=Access.OWN, etag=True)
 async def delete(request: web.Request) -> web.Response:
     """DELETE /personal-directory/contact/{uuid}."""
-    await contacts.delete_personal(
-        database(request), actor(request), uuid_of(request), seen_versions(request), owner_of(request)
+    await database(request).write(
+        contacts.delete_personal, actor(request), uuid_of(request), seen_versions(request), owner_of(request)
     )
     return reply(request, "Personal contact deleted")

@@ -58,7 +58,7 @@ async def log_out(request: web.Request) -> web.Response:
 @operation(summary="Log a user out of all phones", tag=_TAG, data=PhoneLoginOut(many=True))
 async def log_out_everywhere(request: web.Request) -> web.Response:
     """POST /users/{uuid}/logout-phones."""
-    user = await users.get(database(request), uuid_of(request))
+    user = await database(request).read(users.get, uuid_of(request))
     ended = await request.config_dict[PHONE_LOGINS].log_out_everywhere(
         actor(request), user.uuid, EndReason.ADMINISTRATOR
     )
@@ -69,7 +69,7 @@ async def log_out_everywhere(request: web.Request) -> web.Response:
 @operation(summary="Show a user's default profiles", tag=_TAG, data=DefaultProfilesOut(), etag=True)
 async def show_defaults(request: web.Request) -> web.Response:
     """GET /users/{uuid}/default-profiles."""
-    found = await default_profiles.get(database(request), uuid_of(request))
+    found = await database(request).read(default_profiles.get, uuid_of(request))
     return reply(request, "Default profiles found", _DEFAULTS.dump(found), version_of=found)
 
 
@@ -83,8 +83,8 @@ async def show_defaults(request: web.Request) -> web.Response:
 async def put_defaults(request: web.Request) -> web.Response:
     """PUT /users/{uuid}/default-profiles."""
     wanted = [(each["model"], each["profile_uuid"]) for each in body_of(request)["default_profiles"]]
-    kept = await default_profiles.put(
-        database(request), actor(request), uuid_of(request), wanted, seen_versions(request)
+    kept = await database(request).write(
+        default_profiles.put, actor(request), uuid_of(request), wanted, seen_versions(request)
     )
     return reply(request, "Default profiles updated", _DEFAULTS.dump(kept), version_of=kept)
 
@@ -92,5 +92,5 @@ async def put_defaults(request: web.Request) -> web.Response:
 @operation(summary="Forget a user's default profiles", tag=_TAG, etag=True)
 async def delete_defaults(request: web.Request) -> web.Response:
     """DELETE /users/{uuid}/default-profiles."""
-    await default_profiles.put(database(request), actor(request), uuid_of(request), [], seen_versions(request))
+    await database(request).write(default_profiles.put, actor(request), uuid_of(request), [], seen_versions(request))
     return reply(request, "Default profiles deleted")

@@ -20,14 +20,14 @@ _PHONE, _CISCO_PHONE = PhoneOut(), CiscoPhoneOut()
 async def find(request: web.Request) -> web.Response:
     """GET /phones."""
     listing = Listing(**request[QUERY])
-    page = await phones.page(database(request), listing)
+    page = await database(request).read(phones.page, listing)
     return reply_page(request, "phone(s) found", _PHONE, page, listing)
 
 
 @operation(summary="Show a phone", tag="Phones", data=PhoneOut(), etag=True)
 async def show(request: web.Request) -> web.Response:
     """GET /phones/{mac}."""
-    phone = await phones.get(database(request), mac_of(request))
+    phone = await database(request).read(phones.get, mac_of(request))
     return reply(request, "Phone found", _PHONE.dump(phone), version_of=phone)
 
 
@@ -35,7 +35,7 @@ async def show(request: web.Request) -> web.Response:
 async def create(request: web.Request) -> web.Response:
     """POST /phones."""
     columns = dict(body_of(request))
-    phone = await phones.create(database(request), actor(request), columns.pop("mac"), columns)
+    phone = await database(request).write(phones.create, actor(request), columns.pop("mac"), columns)
     return reply(request, "Phone created", _PHONE.dump(phone), status=201, version_of=phone)
 
 
@@ -51,14 +51,14 @@ async def update(request: web.Request) -> web.Response:
     columns, mac = dict(body_of(request)), mac_of(request)
     if columns.pop("mac", mac) != mac:
         raise Invalid.field("mac", "A phone keeps its address. Add the other phone, then delete this one")
-    phone = await phones.update(database(request), actor(request), mac, columns, seen_versions(request))
+    phone = await database(request).write(phones.update, actor(request), mac, columns, seen_versions(request))
     return reply(request, "Phone updated", _PHONE.dump(phone), version_of=phone)
 
 
 @operation(summary="Take a phone out of the inventory", tag="Phones", etag=True)
 async def delete(request: web.Request) -> web.Response:
     """DELETE /phones/{mac}."""
-    await phones.delete(database(request), actor(request), mac_of(request), seen_versions(request))
+    await database(request).write(phones.delete, actor(request), mac_of(request), seen_versions(request))
     return reply(request, "Phone deleted")
 
 
@@ -66,22 +66,22 @@ async def delete(request: web.Request) -> web.Response:
 async def find_cisco(request: web.Request) -> web.Response:
     """GET /cisco-phones."""
     listing = Listing(**request[QUERY])
-    page = await phones.page_of_cisco_phones(database(request), listing)
+    page = await database(request).read(phones.page_of_cisco_phones, listing)
     return reply_page(request, "cisco phone(s) found", _CISCO_PHONE, page, listing)
 
 
 @operation(summary="Show what a phone runs", tag="Cisco phones", data=CiscoPhoneOut(), etag=True)
 async def show_cisco(request: web.Request) -> web.Response:
     """GET /cisco-phones/{mac}."""
-    phone = await phones.get_cisco_phone(database(request), mac_of(request))
+    phone = await database(request).read(phones.get_cisco_phone, mac_of(request))
     return reply(request, "Cisco phone found", _CISCO_PHONE.dump(phone), version_of=phone)
 
 
 @operation(summary="Say what a phone runs", tag="Cisco phones", body=CiscoPhoneIn(), data=CiscoPhoneOut(), etag=True)
 async def put_cisco(request: web.Request) -> web.Response:
     """PUT /cisco-phones/{mac}."""
-    phone = await phones.put_cisco_phone(
-        database(request), actor(request), mac_of(request), body_of(request)["software"], seen_versions(request)
+    phone = await database(request).write(
+        phones.put_cisco_phone, actor(request), mac_of(request), body_of(request)["software"], seen_versions(request)
     )
     return reply(request, "Cisco phone updated", _CISCO_PHONE.dump(phone), version_of=phone)
 
@@ -89,7 +89,7 @@ async def put_cisco(request: web.Request) -> web.Response:
 @operation(summary="Forget what a phone runs", tag="Cisco phones", etag=True)
 async def delete_cisco(request: web.Request) -> web.Response:
     """DELETE /cisco-phones/{mac}."""
-    await phones.delete_cisco_phone(database(request), actor(request), mac_of(request), seen_versions(request))
+    await database(request).write(phones.delete_cisco_phone, actor(request), mac_of(request), seen_versions(request))
     return reply(request, "Cisco phone deleted")
 
 
@@ -98,7 +98,7 @@ async def delete_cisco(request: web.Request) -> web.Response:
 )
 async def config(request: web.Request) -> web.Response:
     """GET /phone-config/{mac}."""
-    phone = await phones.get(database(request), mac_of(request))
+    phone = await database(request).read(phones.get, mac_of(request))
     served = await asyncio.to_thread(request.config_dict[LIBRARY].current, phone.mac.config_name)
     if served is None:
         raise NotFound(f"{phone.mac.config_name} is not in the served directory")

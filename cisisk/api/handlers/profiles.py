@@ -34,13 +34,13 @@ async def find(request: web.Request) -> web.Response:
 @operation(summary="List a user's phone profiles", tag="Phone profiles", query=ListQuery(), data=ProfileOut(many=True))
 async def find_of_user(request: web.Request) -> web.Response:
     """GET /phone-profiles/user/{userUuid}."""
-    user = await users.get(database(request), uuid_of(request, "userUuid"))
+    user = await database(request).read(users.get, uuid_of(request, "userUuid"))
     return await _list(request, user.uuid)
 
 
 async def _list(request: web.Request, user_uuid: str | None) -> web.Response:
     listing = Listing(**request[QUERY])
-    page = await profiles.page(database(request), listing, user_uuid)
+    page = await database(request).read(profiles.page, listing, user_uuid)
     return reply_page(request, "profile(s) found", _PROFILE, page, listing)
 
 
@@ -83,5 +83,5 @@ async def update(request: web.Request) -> web.Response:
 @operation(summary="Delete a phone profile", tag="Phone profiles", etag=True)
 async def delete(request: web.Request) -> web.Response:
     """DELETE /phone-profiles/{uuid}."""
-    await profiles.delete(database(request), actor(request), uuid_of(request), seen_versions(request))
+    await database(request).write(profiles.delete, actor(request), uuid_of(request), seen_versions(request))
     return reply(request, "Profile deleted")

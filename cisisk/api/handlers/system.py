@@ -27,7 +27,7 @@ async def find_audit_logs_of_user(request: web.Request) -> web.Response:
 
 async def _audit_logs(request: web.Request, user_uuid: str | None) -> web.Response:
     listing = Listing(**request[QUERY])
-    page = await audit.entries(database(request), listing, user_uuid)
+    page = await database(request).read(audit.entries, listing, user_uuid)
     return reply_page(request, "log(s) found", _ENTRY, page, listing)
 
 

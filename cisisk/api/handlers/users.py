@@ -19,14 +19,14 @@ _USER, _PHONE = UserOut(), PhoneOut()
 async def find(request: web.Request) -> web.Response:
     """GET /users."""
     listing = Listing(**request[QUERY])
-    page = await users.page(database(request), listing)
+    page = await database(request).read(users.page, listing)
     return reply_page(request, "user(s) found", _USER, page, listing)
 
 
 @operation(summary="Show a user", tag="Users", data=UserOut(), etag=True)
 async def show(request: web.Request) -> web.Response:
     """GET /users/{uuid}."""
-    user = await users.get(database(request), uuid_of(request))
+    user = await database(request).read(users.get, uuid_of(request))
     return reply(request, "User found", _USER.dump(user), version_of=user)
 
 
@@ -48,7 +48,7 @@ async def update(request: web.Request) -> web.Response:
 @operation(summary="Delete a user", tag="Users", errors=(409,), etag=True)
 async def delete(request: web.Request) -> web.Response:
     """DELETE /users/{uuid}."""
-    await users.delete(database(request), actor(request), uuid_of(request), seen_versions(request))
+    await database(request).write(users.delete, actor(request), uuid_of(request), seen_versions(request))
     return reply(request, "User deleted")
 
 
@@ -56,7 +56,7 @@ async def delete(request: web.Request) -> web.Response:
 async def me(request: web.Request) -> web.Response:
     """GET /me."""
     user = request[USER]
-    pin = await pins.find(database(request), user.uuid)
+    pin = await database(request).read(pins.find, user.uuid)
     data = {
         **_USER.dump(user),
         "permission": HeldPermissionOut().dump(user) if user.level is not None else None,
@@ -76,5 +76,5 @@ async def me(request: web.Request) -> web.Response:
 async def my_phones(request: web.Request) -> web.Response:
     """GET /me/phones."""
     listing = Listing(**request[QUERY])
-    page = await phones.page_of_user(database(request), listing, request[USER].uuid)
+    page = await database(request).read(phones.page_of_user, listing, request[USER].uuid)
     return reply_page(request, "phone(s) found", _PHONE, page, listing)

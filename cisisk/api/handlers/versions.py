@@ -27,17 +27,17 @@ _MAX_DIGITS = 18
 async def find(request: web.Request) -> web.Response:
     """GET /phones/{mac}/versions."""
     listing = Listing(**request[QUERY])
-    phone = await phones.get(database(request), mac_of(request))
-    page = await configs.versions(database(request), phone.mac, listing)
+    phone = await database(request).read(phones.get, mac_of(request))
+    page = await database(request).read(configs.versions, phone.mac, listing)
     return reply_page(request, "version(s) found", _VERSION, page, listing)
 
 
 @operation(summary="Say what differs between two configs of a phone", tag="Phone config", data=DiffOut())
 async def compare(request: web.Request) -> web.Response:
     """GET /phones/{mac}/versions/{before}/diff/{after}."""
-    phone = await phones.get(database(request), mac_of(request))
+    phone = await database(request).read(phones.get, mac_of(request))
     before, after = [
-        await configs.version_content(database(request), phone.mac, _number(request, name))
+        await database(request).read(configs.version_content, phone.mac, _number(request, name))
         for name in ("before", "after")
     ]
     # A large file takes a tenth of a second to compare.

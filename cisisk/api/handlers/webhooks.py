@@ -25,14 +25,14 @@ def _with_secret(webhook: Webhook, made: str | None) -> dict[str, Any]:
 async def find(request: web.Request) -> web.Response:
     """GET /webhooks."""
     listing = Listing(**request[QUERY])
-    page = await webhooks.page(database(request), listing)
+    page = await database(request).read(webhooks.page, listing)
     return reply_page(request, "webhook(s) found", _WEBHOOK, page, listing)
 
 
 @operation(summary="Show a webhook", tag=_TAG, data=WebhookOut(), etag=True)
 async def show(request: web.Request) -> web.Response:
     """GET /webhooks/{uuid}."""
-    webhook = await webhooks.get(database(request), uuid_of(request))
+    webhook = await database(request).read(webhooks.get, uuid_of(request))
     return reply(request, "Webhook found", _WEBHOOK.dump(webhook), version_of=webhook)
 
 
@@ -69,7 +69,7 @@ async def update(request: web.Request) -> web.Response:
 @operation(summary="Delete a webhook", tag=_TAG, etag=True)
 async def delete(request: web.Request) -> web.Response:
     """DELETE /webhooks/{uuid}."""
-    await webhooks.delete(database(request), actor(request), uuid_of(request), seen_versions(request))
+    await database(request).write(webhooks.delete, actor(request), uuid_of(request), seen_versions(request))
     return reply(request, "Webhook deleted")
 
 
@@ -82,7 +82,7 @@ async def delete(request: web.Request) -> web.Response:
 async def find_deliveries(request: web.Request) -> web.Response:
     """GET /webhooks/{uuid}/deliveries."""
     listing = Listing(**request[QUERY])
-    page = await webhooks.deliveries(database(request), uuid_of(request), listing)
+    page = await database(request).read(webhooks.deliveries, uuid_of(request), listing)
     return reply_page(request, "delivery(ies) found", _DELIVERY, page, listing)
 
 

@@ -15,6 +15,7 @@ from cisisk.provisioning.access.alarm import Alarm
 from cisisk.provisioning.access.policy import ALLOWED_SECONDS, AccessPolicy
 from cisisk.store import audit, phones
 from cisisk.store.database import Database
+from cisisk.store.transaction import Write
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +37,9 @@ class AccessWatch:
         Raises:
             StorageFailed: the database does not answer; the policy keeps what it knew.
         """
-        changes = await phones.changes(self._db)
+        changes = await self._db.read(phones.changes)
         if changes != self._changes:
-            self._policy.know(await phones.whereabouts(self._db))
+            self._policy.know(await self._db.read(phones.whereabouts))
             self._changes = changes
 
     @property
@@ -57,7 +58,7 @@ class AccessWatch:
             StorageFailed: it could not be written down; nothing is allowed.
         """
         until = clock.after(timedelta(seconds=ALLOWED_SECONDS))
-        await phones.note_allowed_fetch(self._db, actor, mac, until)
+        await self._db.write(phones.note_allowed_fetch, actor, mac, until)
         self._policy.allow_next(mac)
         return until
 
@@ -83,6 +84,8 @@ class AccessWatch:
                 log.warning("access alarm not recorded error=(%s)", error.notice)
 
     async def _record(self, alarms: Iterable[Alarm]) -> None:
-        async with self._db.transaction() as tx:
+        def record(tx: Write) -> None:
             for alarm in alarms:
-                await audit.record(tx, Actor(ip=alarm.host), f"access.{alarm.kind}", alarm.host, asdict(alarm))
+                audit.record(tx, Actor(ip=alarm.host), f"access.{alarm.kind}", alarm.host, asdict(alarm))
+
+        await self._db.write(record)

@@ -20,6 +20,7 @@ from cisisk.provisioning.library import ChangedMeanwhile, Library
 from cisisk.provisioning.phone_locks import PhoneLocks
 from cisisk.store import audit, configs, deployments, phones, progress
 from cisisk.store.database import Database
+from cisisk.store.transaction import Read
 from tests.unit.plans import plan
 
 FIRST, SECOND, FOREIGN = (f"<device><a>{name}</a></device>".encode() for name in ("first", "second", "foreign"))
@@ -54,7 +55,8 @@ def sha256_on_disk(library: Library, mac: Mac) -> str:
 
 
 async def versions(db: Database, mac: Mac) -> list[tuple[bytes, str]]:
-    rows = await db.rows(
+    rows = await db.read(
+        Read.rows,
         "SELECT content, origin FROM config_versions JOIN contents USING (sha256) WHERE mac = ? ORDER BY number",
         (mac.digits,),
     )
@@ -62,17 +64,17 @@ async def versions(db: Database, mac: Mac) -> list[tuple[bytes, str]]:
 
 
 async def actions(db: Database) -> list[str]:
-    page = await audit.entries(db, Listing())
+    page = await db.read(audit.entries, Listing())
     return [entry.action for entry in reversed(page.items) if entry.entity_type == "config"]
 
 
 async def switched(db: Database, library: Library, mac: Mac, profile: Profile, content: bytes = FIRST) -> str:
     """The phone is served a profile's config; the uuid of the deployment."""
     known = library.current(mac.config_name)
-    deployment = await progress.record(db, SYSTEM, plan(mac, profile, content), known.content if known else None)
+    deployment = await db.write(progress.record, SYSTEM, plan(mac, profile, content), known.content if known else None)
     library.replace(mac.config_name, content, known)
-    await progress.written(db, SYSTEM, deployment, now())
-    await progress.restart_tried(db, deployment, "ok", "test", "restart")
+    await db.write(progress.written, SYSTEM, deployment, now())
+    await db.write(progress.restart_tried, deployment, "ok", "test", "restart")
     return deployment.uuid
 
 
@@ -89,11 +91,11 @@ async def test_an_uploaded_config_is_served_and_kept_as_a_version(
     await adoption.put(ANNA, mac, SECOND)
     assert (root / mac.config_name).read_bytes() == SECOND
     assert await versions(db, mac) == [(FIRST, "adopted"), (SECOND, "adopted")]
-    served = await configs.served_to(db, mac)
+    served = await db.read(configs.served_to, mac)
     assert served is not None
     assert (served.sha256, served.pending, served.origin) == (sha256_on_disk(library, mac), None, "adopted")
     assert await actions(db) == ["config.adopted", "config.adopted"]
-    assert (await phones.get(db, mac)).served_sha256 == served.sha256
+    assert (await db.read(phones.get, mac)).served_sha256 == served.sha256
 
 
 @pytest.mark.parametrize("content", [b"", b"<device>", b"<Default/>", b"<device>" + bytes(2000) + b"</device>"])
@@ -127,8 +129,8 @@ async def test_a_profile_that_was_on_the_phone_is_no_longer_current(
 ) -> None:
     uuid = await switched(db, library, mac, profile)
     await adoption.put(ANNA, mac, SECOND)
-    assert (await phones.get(db, mac)).current_profile_uuid is None
-    assert (await deployments.get(db, uuid)).state == "superseded"
+    assert (await db.read(phones.get, mac)).current_profile_uuid is None
+    assert (await db.read(deployments.get, uuid)).state == "superseded"
 
 
 async def test_what_somebody_else_wrote_meanwhile_is_kept_before_it_is_replaced(
@@ -242,7 +244,7 @@ async def test_an_upload_that_is_cut_off_is_no_change_by_somebody_else(
     expected = FIRST if cut == "replace" else SECOND
     assert (root / mac.config_name).read_bytes() == expected
     await adoption.look()
-    served = await configs.served_to(db, mac)
+    served = await db.read(configs.served_to, mac)
     assert served is not None
     assert (served.sha256, served.origin) == (sha256_on_disk(library, mac), "adopted")
     assert configs.CHANGED_ON_DISK not in await actions(db)
@@ -262,7 +264,7 @@ async def test_a_removal_that_could_not_be_recorded_is_no_change_by_somebody_els
             await adoption.remove(ANNA, mac)
     await adoption.look()
     assert await actions(db) == ["config.adopted", "config.removed"]
-    assert (await phones.get(db, mac)).served_sha256 is None
+    assert (await db.read(phones.get, mac)).served_sha256 is None
 
 
 # Drift
@@ -276,7 +278,7 @@ async def test_what_was_there_before_is_taken_notice_of_and_is_nobodys_change(
     await adoption.look()
     assert await versions(db, mac) == [(FOREIGN, "adopted")]
     assert await actions(db) == []
-    assert await phones.find(db, mac) is None
+    assert await db.read(phones.find, mac) is None
 
 
 async def test_a_config_that_somebody_changes_is_kept_and_told_once_and_stays(
@@ -293,10 +295,10 @@ async def test_a_config_that_somebody_changes_is_kept_and_told_once_and_stays(
     assert (root / mac.config_name).read_bytes() == FOREIGN
     assert await versions(db, mac) == [(FIRST, "switch"), (FOREIGN, "adopted")]
     assert await actions(db) == [configs.CHANGED_ON_DISK]
-    phone = await phones.get(db, mac)
+    phone = await db.read(phones.get, mac)
     assert phone.drifted_at is not None
     assert phone.drifted_at >= before
-    assert (await deployments.get(db, uuid)).state == "superseded"
+    assert (await db.read(deployments.get, uuid)).state == "superseded"
 
 
 async def test_a_change_while_cisisk_was_down_is_found_by_the_next_one(
@@ -310,8 +312,8 @@ async def test_a_change_while_cisisk_was_down_is_found_by_the_next_one(
     library.refresh()
     await ConfigAdoption(db, library, turns, 1000).look()
     for phone in (mac, other):
-        assert (await phones.get(db, phone)).drifted_at is not None
-    assert (await phones.get(db, other)).served_sha256 is None
+        assert (await db.read(phones.get, phone)).drifted_at is not None
+    assert (await db.read(phones.get, other)).served_sha256 is None
     assert await actions(db) == [configs.CHANGED_ON_DISK] * 2
 
 
@@ -326,7 +328,7 @@ async def test_a_config_that_comes_back_is_noticed_too(
         library.refresh()
         await adoption.look()
     assert await actions(db) == [configs.CHANGED_ON_DISK] * 2
-    assert (await phones.get(db, mac)).served_sha256 == sha256_on_disk(library, mac)
+    assert (await db.read(phones.get, mac)).served_sha256 == sha256_on_disk(library, mac)
 
 
 async def test_a_switch_is_no_change_by_somebody_else_and_ends_one(
@@ -336,7 +338,7 @@ async def test_a_switch_is_no_change_by_somebody_else_and_ends_one(
     place(root, mac, FOREIGN)
     await switched(db, library, mac, profile, SECOND)
     assert await actions(db) == [configs.CHANGED_ON_DISK]
-    assert (await phones.get(db, mac)).drifted_at is None
+    assert (await db.read(phones.get, mac)).drifted_at is None
     await adoption.look()
     assert await actions(db) == [configs.CHANGED_ON_DISK]
 
@@ -355,7 +357,7 @@ async def test_a_switch_that_could_not_be_recorded_is_no_change_by_somebody_else
     db: Database, library: Library, adoption: ConfigAdoption, mac: Mac, profile: Profile
 ) -> None:
     await switched(db, library, mac, profile)
-    await progress.record(db, SYSTEM, plan(mac, profile, SECOND), FIRST)
+    await db.write(progress.record, SYSTEM, plan(mac, profile, SECOND), FIRST)
     library.replace(mac.config_name, SECOND, library.current(mac.config_name))
     await adoption.look()
     assert await actions(db) == []
@@ -369,7 +371,7 @@ async def test_a_config_in_small_letters_is_looked_at_as_the_phone_finds_it(
     (root / mac.config_name.lower()).write_bytes(FOREIGN)
     library.refresh()
     await adoption.look()
-    assert (await phones.get(db, mac)).drifted_at is not None
+    assert (await db.read(phones.get, mac)).drifted_at is not None
     assert (FOREIGN, "adopted") in await versions(db, mac)
 
 
@@ -391,7 +393,7 @@ async def test_what_cannot_be_kept_is_told_once_and_tried_again(
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     place(root, mac, FOREIGN)
     await adoption.look()
-    assert (await phones.get(db, mac)).drifted_at is not None
+    assert (await db.read(phones.get, mac)).drifted_at is not None
 
 
 # From other threads

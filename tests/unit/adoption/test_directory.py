@@ -23,6 +23,7 @@ from cisisk.provisioning.staging import STAGING
 from cisisk.provisioning.uploads import Uploads
 from cisisk.store import audit, phones, profiles, progress
 from cisisk.store.database import Database
+from cisisk.store.transaction import Read
 from tests.patience import PATIENCE
 from tests.unit.plans import plan
 
@@ -120,23 +121,23 @@ async def test_configs_become_phones_profiles_and_versions_and_the_rest_is_copie
     assert (root / mac.config_name).read_bytes() == config()
     assert (root / "ring.raw").read_bytes() == bytes(3 << 20)
     assert (root / "Desktops/320x212x16/List.xml").read_bytes() == b"content"
-    phone = await phones.get(db, mac)
+    phone = await db.read(phones.get, mac)
     assert (phone.name, phone.drifted_at) == ("Desk 101", None)
     assert phone.current_profile_uuid is not None
-    made = await profiles.get(db, phone.current_profile_uuid)
+    made = await db.read(profiles.get, phone.current_profile_uuid)
     assert (made.name, made.user_uuid, made.cnf_xml) == (
         "Desk 101 (SEPAABBCCDDEE01)", profile.user_uuid, config(),
     )  # fmt: skip
-    rows = await db.rows("SELECT origin FROM config_versions WHERE mac = ?", (mac.digits,))
+    rows = await db.read(Read.rows, "SELECT origin FROM config_versions WHERE mac = ?", (mac.digits,))
     assert [row["origin"] for row in rows] == ["adopted"]
-    (row, *_) = (await audit.entries(db, Listing(q="directory.taken_over"))).items
+    (row, *_) = (await db.read(audit.entries, Listing(q="directory.taken_over"))).items
     assert (row.user_uuid, row.entity_uuid) == ("anna", str(old))
     assert row.payload == {"phones": 1, "profiles": 1, "files": 2, "unchanged": 0}
 
 
 async def everything(db: Database) -> list[list[tuple[object, ...]]]:
     tables = ("phones", "cisco_phones", "profiles", "config_versions", "contents", "served_configs", "takeovers")
-    return [[tuple(row) for row in await db.rows(f"SELECT * FROM {table}")] for table in tables]  # noqa: S608 - see above
+    return [[tuple(row) for row in await db.read(Read.rows, f"SELECT * FROM {table}")] for table in tables]  # noqa: S608 - see above
 
 
 async def test_a_second_run_changes_nothing(db: Database, take: Take, old: Path, root: Path, mac: Mac) -> None:
@@ -157,42 +158,42 @@ async def test_what_was_taken_over_and_then_switched_or_deleted_does_not_come_ba
     place(old, OTHER.config_name, config("102"))
     await take(old)
     for phone in (mac, OTHER):
-        await profiles.delete(db, SYSTEM, (await phones.get(db, phone)).current_profile_uuid or "")
+        await db.write(profiles.delete, SYSTEM, (await db.read(phones.get, phone)).current_profile_uuid or "")
     library.remove(OTHER.config_name)
     report = await take(old)
     assert counts(report) == (0, 0, 0, 2)
     assert not (root / OTHER.config_name).exists()
-    assert (await profiles.page(db, Listing(q="Desk 10"))).total == 0
+    assert (await db.read(profiles.page, Listing(q="Desk 10"))).total == 0
 
 
 async def test_a_phone_that_is_served_something_else_keeps_that_and_the_config_is_a_profile_all_the_same(
     db: Database, library: Library, take: Take, old: Path, root: Path, mac: Mac, profile: Profile
 ) -> None:
-    deployment = await progress.record(db, SYSTEM, plan(mac, profile, config("777")), None)
+    deployment = await db.write(progress.record, SYSTEM, plan(mac, profile, config("777")), None)
     library.replace(mac.config_name, config("777"), None)
-    await progress.written(db, SYSTEM, deployment, now())
+    await db.write(progress.written, SYSTEM, deployment, now())
     place(old, mac.config_name, config())
     report = await take(old)
     assert counts(report) == (0, 1, 0, 0)
     assert notes(report) == {(mac.config_name, "skipped")}
     assert (root / mac.config_name).read_bytes() == config("777")
-    phone = await phones.get(db, mac)
+    phone = await db.read(phones.get, mac)
     assert (phone.current_profile_uuid, phone.drifted_at) == (profile.uuid, None)
 
 
 async def test_what_a_profile_has_put_there_does_not_become_another_profile(
     db: Database, library: Library, take: Take, root: Path, mac: Mac, profile: Profile
 ) -> None:
-    deployment = await progress.record(db, SYSTEM, plan(mac, profile, config("777")), None)
+    deployment = await db.write(progress.record, SYSTEM, plan(mac, profile, config("777")), None)
     library.replace(mac.config_name, config("777"), None)
-    await progress.written(db, SYSTEM, deployment, now())
-    known = (await profiles.page(db, Listing())).total
+    await db.write(progress.written, SYSTEM, deployment, now())
+    known = (await db.read(profiles.page, Listing())).total
     assert counts(await take(root)) == (0, 0, 0, 1)
-    assert (await profiles.page(db, Listing())).total == known
-    assert (await phones.get(db, mac)).current_profile_uuid == profile.uuid
+    assert (await db.read(profiles.page, Listing())).total == known
+    assert (await db.read(phones.get, mac)).current_profile_uuid == profile.uuid
 
     # Nobody holds it any more: it is worth a profile.
-    await profiles.delete(db, SYSTEM, profile.uuid)
+    await db.write(profiles.delete, SYSTEM, profile.uuid)
     assert counts(await take(root)) == (0, 1, 0, 0)
 
 
@@ -221,7 +222,7 @@ async def test_the_served_directory_itself_can_be_taken_over(
     assert counts(report) == (1, 1, 0, 1)
     assert notes(report) == set()
     assert state(root) == before
-    assert (await phones.get(db, mac)).current_profile_uuid is not None
+    assert (await db.read(phones.get, mac)).current_profile_uuid is not None
     assert counts(await take(root)) == (0, 0, 0, 2)
 
 
@@ -252,7 +253,7 @@ async def test_the_report_names_what_is_wrong_and_never_a_secret(
     }
     assert counts(report) == (3, 3, 0, 0)
     assert secret not in str(report)
-    assert secret not in str([entry.payload for entry in (await audit.entries(db, Listing())).items])
+    assert secret not in str([entry.payload for entry in (await db.read(audit.entries, Listing())).items])
     assert lies_in(root) == {STAGING, *(m.config_name for m in (mac, OTHER, third))}
 
 
@@ -333,5 +334,5 @@ async def test_a_run_that_is_cut_off_is_finished_by_the_next(
     report = await take(old)
     assert notes(report) == set()
     assert (root / mac.config_name).read_bytes() == config()
-    assert (await profiles.page(db, Listing(q="Desk 101"))).total == 1
-    assert (await phones.get(db, mac)).current_profile_uuid is not None
+    assert (await db.read(profiles.page, Listing(q="Desk 101"))).total == 1
+    assert (await db.read(phones.get, mac)).current_profile_uuid is not None

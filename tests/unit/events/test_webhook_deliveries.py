@@ -60,12 +60,12 @@ async def running(db: Database, feed: Feed | None = None) -> AsyncIterator[Webho
 
 async def made(db: Database, receiver: Receiver, **columns: Any) -> Webhook:
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-    return await store.create(db, SYSTEM, {"url": receiver.url, "secret": secret, **columns})
+    return await db.write(store.create, SYSTEM, {"url": receiver.url, "secret": secret, **columns})
 
 
 async def deliveries(db: Database, webhook: Webhook) -> list[WebhookDelivery]:
     """The oldest first."""
-    return (await store.deliveries(db, webhook.uuid, Listing())).items[::-1]
+    return (await db.read(store.deliveries, webhook.uuid, Listing())).items[::-1]
 
 
 async def settled(db: Database, webhook: Webhook, *states: DeliveryState) -> list[WebhookDelivery]:
@@ -247,7 +247,7 @@ async def test_a_receiver_that_wants_nothing_more_is_left_alone(db: Database, re
     await happened(db, uuid, mac, WRITTEN, FETCHED)
     async with running(db):
         await settled(db, webhook, GIVEN_UP, GIVEN_UP)
-    assert not (await store.get(db, webhook.uuid)).is_active
+    assert not (await db.read(store.get, webhook.uuid)).is_active
     assert len(receiver.received) == 1
 
 
@@ -329,7 +329,7 @@ async def test_when_much_is_owed_the_rest_stays_among_the_steps(
     async with running(db):
         await receiver.until(1)
         await asyncio.sleep(0.05)
-        assert await store.pending(db, webhook.uuid) == 10
+        assert await db.read(store.pending, webhook.uuid) == 10
     async with running(db):
         await settled(db, webhook, *[DELIVERED] * 40)
     assert [each.body["data"]["number"] for each in receiver.received[1:]] == list(range(1, 41))
@@ -373,12 +373,12 @@ async def test_a_store_that_fails_does_not_end_the_deliveries(
     monkeypatch.setattr(module, "AFTER_FAILURE_SECONDS", 0.05)
     settle, failures = store.settle, 2
 
-    async def failing(*arguments: Any) -> None:
+    def failing(*arguments: Any) -> None:
         nonlocal failures
         if failures:
             failures -= 1
             raise StorageFailed("The change could not be stored: disk full")
-        await settle(*arguments)
+        settle(*arguments)
 
     monkeypatch.setattr(store, "settle", failing)
     webhook, uuid = await made(db, receiver), await deployment(db, mac)
@@ -404,7 +404,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_accepted(
     async with server:
         port = server.sockets[0].getsockname()[1]
         secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-        webhook = await store.create(db, SYSTEM, {"url": f"https://127.0.0.1:{port}/", "secret": secret})
+        webhook = await db.write(store.create, SYSTEM, {"url": f"https://127.0.0.1:{port}/", "secret": secret})
         uuid = await deployment(db, mac)
         await happened(db, uuid, mac, FETCHED, ended=True)
         async with running(db):

@@ -20,6 +20,7 @@ from cisisk.store import fetches, phones
 from cisisk.store.database import Database
 from cisisk.store.fetches import LoggedFetch, Stranger, Wanted
 from cisisk.store.phones import Sighting
+from cisisk.store.transaction import Read
 from tests.patience import PATIENCE
 
 
@@ -35,7 +36,7 @@ def fetch(name: str, outcome: FetchOutcome = FetchOutcome.ABSENT, *, ip: str = "
 
 async def logged(db: Database) -> list[LoggedFetch]:
     """The oldest first."""
-    return (await fetches.page(db, Listing(), Wanted())).items[::-1]
+    return (await db.read(fetches.page, Listing(), Wanted())).items[::-1]
 
 
 async def stored(log: FetchLog, *batch: Fetch) -> None:
@@ -127,13 +128,13 @@ async def test_a_storm_is_a_few_transactions_and_complete(
     log: FetchLog, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[None] = []
-    transaction = db.transaction
+    write = db.write
 
-    def counted() -> Any:
+    def counted(*args: Any, **kwargs: Any) -> Any:
         begun.append(None)
-        return transaction()
+        return write(*args, **kwargs)
 
-    monkeypatch.setattr(db, "transaction", counted)
+    monkeypatch.setattr(db, "write", counted)
     async with running(log):
         for batch in range(25):
             log.take([fetch(f"{batch} {number}") for number in range(200)])
@@ -149,7 +150,7 @@ async def _ends_with(db: Database, name: str) -> bool:
 
 
 async def _count_is(db: Database, count: int) -> bool:
-    row = await db.row("SELECT COUNT(*) AS count FROM fetches")
+    row = await db.read(Read.row, "SELECT COUNT(*) AS count FROM fetches")
     assert row
     return int(row["count"]) == count
 
@@ -194,7 +195,7 @@ async def test_the_log_forgets_what_is_too_old_and_too_much(db: Database, monkey
 
 
 async def known(db: Database, mac: Mac) -> Any:
-    phone = await phones.find(db, mac)
+    phone = await db.read(phones.find, mac)
     return phone and phone.discovery
 
 
@@ -208,7 +209,7 @@ async def test_an_unknown_phone_is_discovered_by_its_requests(log: FetchLog, db:
 
 
 async def test_what_it_reveals_later_is_added(log: FetchLog, db: Database, mac: Mac) -> None:
-    await phones.note_sightings(db, [Sighting(mac=mac, ip="192.0.2.7", seen_at=now(), proved=False)])
+    await db.write(phones.note_sightings, [Sighting(mac=mac, ip="192.0.2.7", seen_at=now(), proved=False)])
     await stored(log, fetch(f"CTLSEP{mac.digits}.tlv"), fetch(mac.config_name))
     assert (await known(db, mac)).revealed.models == ()
     await stored(log, fetch("SCCP42.9-4-2.loads"), fetch("other.loads", ip="192.0.2.8"))
@@ -217,7 +218,7 @@ async def test_what_it_reveals_later_is_added(log: FetchLog, db: Database, mac: 
 
 
 async def test_a_phone_of_the_inventory_is_not_discovered(log: FetchLog, db: Database, mac: Mac) -> None:
-    await phones.create(db, SYSTEM, mac, {})
+    await db.write(phones.create, SYSTEM, mac, {})
     await stored(log, fetch(f"CTLSEP{mac.digits}.tlv"), fetch(mac.config_name))
     assert await known(db, mac) is None
 
@@ -228,14 +229,14 @@ async def test_who_asks_for_the_configs_of_all_neighbours_fills_no_inventory(log
         await stored(log, *(fetch(mac.config_name, protocol=protocol) for mac in macs))
     for name in ("CTLSEP{}.tlv", "ITLSEP{}.tlv"):
         await stored(log, *(fetch(name.format(mac.digits)) for mac in macs))
-    assert (await phones.page(db, Listing())).total == 0
+    assert (await db.read(phones.page, Listing())).total == 0
 
 
 async def test_a_patient_thief_gets_no_further_than_the_limit_of_one_address(log: FetchLog, db: Database) -> None:
     for number in range(20):
         digits = f"AABBCCDD{number:04X}"
         await stored(log, fetch(f"CTLSEP{digits}.tlv"), fetch(f"SEP{digits}.cnf.xml"))
-    assert (await phones.page(db, Listing())).total == discovery.MAX_OF_ADDRESS
+    assert (await db.read(phones.page, Listing())).total == discovery.MAX_OF_ADDRESS
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,9 @@ from cisisk.model.user import SYSTEM
 from cisisk.provisioning.fetch import Fetch, FetchOutcome
 from cisisk.store import deployments, phones, progress
 from cisisk.store.database import Database
+from cisisk.store.transaction import Read
 from tests.patience import PATIENCE
+from tests.unit.held_writer import writer_held
 from tests.unit.plans import plan
 
 CONFIG = b"<served/>"
@@ -35,8 +37,8 @@ async def contacts(db: Database) -> FetchTracker:
 @pytest.fixture
 async def deployment(db: Database, mac: Mac, profile: Profile) -> Deployment:
     """A config that waits to be fetched."""
-    recorded = await progress.record(db, SYSTEM, plan(mac, profile, CONFIG), None)
-    await progress.written(db, SYSTEM, recorded, now())
+    recorded = await db.write(progress.record, SYSTEM, plan(mac, profile, CONFIG), None)
+    await db.write(progress.written, SYSTEM, recorded, now())
     return recorded
 
 
@@ -70,18 +72,18 @@ async def test_what_is_not_believed_moves_no_phone_and_proves_no_delivery(
 ) -> None:
     contacts = FetchTracker(db, lambda _, host: host == "192.0.2.7")
     await stored(contacts, fetch(mac.config_name), fetch(mac.config_name, ip="192.0.2.66"))
-    assert await phones.last_seen(db, mac) == "192.0.2.7"
-    assert (await deployments.get(db, deployment.uuid)).fetched_from == "192.0.2.7"
+    assert await db.read(phones.last_seen, mac) == "192.0.2.7"
+    assert (await db.read(deployments.get, deployment.uuid)).fetched_from == "192.0.2.7"
 
 
 async def test_over_ftp_comes_an_administrator_and_no_phone(contacts: FetchTracker, db: Database, mac: Mac) -> None:
     whole: dict[str, Any] = {"name": mac.config_name, "outcome": FetchOutcome.COMPLETED, "sha256": SHA256}
     await stored(contacts, Fetch(protocol="ftp", started_at=now(), peer=("192.0.2.9", 1024), local="", **whole))
-    assert await phones.last_seen(db, mac) is None
+    assert await db.read(phones.last_seen, mac) is None
 
 
 async def state(db: Database, deployment: Deployment) -> DeploymentState:
-    return (await deployments.get(db, deployment.uuid)).state
+    return (await db.read(deployments.get, deployment.uuid)).state
 
 
 async def until(condition: Callable[[], Awaitable[object]]) -> None:
@@ -108,8 +110,8 @@ async def test_a_whole_config_proves_where_the_phone_is_and_what_it_has_taken(
     contacts: FetchTracker, db: Database, mac: Mac, deployment: Deployment
 ) -> None:
     await stored(contacts, fetch(mac.config_name))
-    assert await phones.last_seen(db, mac) == "192.0.2.7"
-    fetched = await deployments.get(db, deployment.uuid)
+    assert await db.read(phones.last_seen, mac) == "192.0.2.7"
+    fetched = await db.read(deployments.get, deployment.uuid)
     assert (fetched.state, fetched.fetched_from) == (DeploymentState.FETCHED, "192.0.2.7")
 
 
@@ -120,7 +122,7 @@ async def test_the_spelling_of_the_name_does_not_matter(
 ) -> None:
     await stored(contacts, fetch(spelling.format(case(mac.config_name))))
     assert await state(db, deployment) is DeploymentState.FETCHED
-    assert await phones.last_seen(db, mac) == "192.0.2.7"
+    assert await db.read(phones.last_seen, mac) == "192.0.2.7"
 
 
 @pytest.mark.parametrize(
@@ -130,11 +132,11 @@ async def test_a_fetch_without_an_end_shows_where_the_phone_may_be_and_proves_no
     contacts: FetchTracker, db: Database, mac: Mac, deployment: Deployment, outcome: FetchOutcome
 ) -> None:
     await stored(contacts, fetch(mac.config_name, outcome))
-    assert await phones.last_seen(db, mac) == "192.0.2.7"
+    assert await db.read(phones.last_seen, mac) == "192.0.2.7"
     assert await state(db, deployment) is DeploymentState.WRITTEN
     await stored(contacts, fetch(mac.config_name, ip="192.0.2.8"))
     await stored(contacts, fetch(mac.config_name, outcome, ip="203.0.113.66"))
-    assert await phones.last_seen(db, mac) == "192.0.2.8"
+    assert await db.read(phones.last_seen, mac) == "192.0.2.8"
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ async def test_what_names_no_phone_or_was_no_question_for_a_file_tells_nothing(
     contacts: FetchTracker, db: Database, deployment: Deployment, told: Fetch
 ) -> None:
     await stored(contacts, told)
-    assert await db.rows("SELECT * FROM sightings") == []
+    assert await db.read(Read.rows, "SELECT * FROM sightings") == []
     assert await state(db, deployment) is DeploymentState.WRITTEN
 
 
@@ -162,7 +164,7 @@ async def test_another_file_of_the_phone_proves_where_it_is_but_delivers_nothing
     contacts: FetchTracker, db: Database, mac: Mac, deployment: Deployment, name: str
 ) -> None:
     await stored(contacts, fetch(name.format(mac.digits)))
-    assert await phones.last_seen(db, mac) == "192.0.2.7"
+    assert await db.read(phones.last_seen, mac) == "192.0.2.7"
     assert await state(db, deployment) is DeploymentState.WRITTEN
 
 
@@ -187,8 +189,8 @@ async def test_of_many_in_one_batch_the_last_proved_one_is_believed(
         fetch(other.config_name, FetchOutcome.ABSENT, ip="192.0.2.5"),
         fetch(other.config_name, FetchOutcome.TIMED_OUT, ip="192.0.2.6"),
     )
-    assert await phones.last_seen(db, mac) == "192.0.2.3"
-    assert await phones.last_seen(db, other) == "192.0.2.6"
+    assert await db.read(phones.last_seen, mac) == "192.0.2.3"
+    assert await db.read(phones.last_seen, other) == "192.0.2.6"
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -213,19 +215,19 @@ async def test_whatever_comes_in_whatever_batches_the_store_ends_as_if_each_had_
         if chance.random() < 0.3:
             await contacts.store_pending()
     await contacts.store_pending()
-    rows = await db.rows("SELECT mac, proved, ip, seen_at FROM sightings")
+    rows = await db.read(Read.rows, "SELECT mac, proved, ip, seen_at FROM sightings")
     assert {row["mac"]: (bool(row["proved"]), row["ip"], row["seen_at"][:16]) for row in rows} == expected
 
 
 async def test_what_is_delivered_while_its_switch_is_being_committed_is_marked(
     contacts: FetchTracker, db: Database, mac: Mac, profile: Profile
 ) -> None:
-    recorded = await progress.record(db, SYSTEM, plan(mac, profile, CONFIG), None)
-    async with db.transaction() as tx:
-        await tx.rows("UPDATE deployments SET written_at = ? WHERE uuid = ?", (now(), recorded.uuid))
+    recorded = await db.write(progress.record, SYSTEM, plan(mac, profile, CONFIG), None)
+    written = f"UPDATE deployments SET written_at = '{now()}' WHERE uuid = '{recorded.uuid}'"  # noqa: S608 -- made here
+    async with writer_held(db, written):
         storing = asyncio.create_task(stored(contacts, fetch(mac.config_name)))
         # The connection that reads sees nothing of it yet.
-        assert await db.rows("SELECT * FROM deployments WHERE written_at IS NOT NULL") == []
+        assert await db.read(Read.rows, "SELECT * FROM deployments WHERE written_at IS NOT NULL") == []
         assert not contacts._pending
     await storing
     assert await state(db, recorded) is DeploymentState.FETCHED
@@ -240,8 +242,8 @@ async def test_what_was_asked_for_before_a_newer_switch_and_told_after_it_is_mar
         return now() > told.started_at
 
     await until(later)
-    newer = await progress.record(db, SYSTEM, plan(mac, profile, b"<newer/>"), None)
-    await progress.written(db, SYSTEM, newer, now())
+    newer = await db.write(progress.record, SYSTEM, plan(mac, profile, b"<newer/>"), None)
+    await db.write(progress.written, SYSTEM, newer, now())
     await stored(contacts, told)
     assert await state(db, deployment) is DeploymentState.FETCHED
     assert await state(db, newer) is DeploymentState.WRITTEN
@@ -251,9 +253,9 @@ async def test_all_phones_that_take_a_new_config_in_one_storm_are_marked(
     contacts: FetchTracker, db: Database, profile: Profile
 ) -> None:
     macs = [Mac(f"AABBCCDD{number:04X}") for number in range(50)]
-    made = [await progress.record(db, SYSTEM, plan(mac, profile, CONFIG), None) for mac in macs]
+    made = [await db.write(progress.record, SYSTEM, plan(mac, profile, CONFIG), None) for mac in macs]
     for each in made[::2]:
-        await progress.written(db, SYSTEM, each, now())
+        await db.write(progress.written, SYSTEM, each, now())
     await stored(contacts, *(fetch(mac.config_name) for mac in macs))
     states = [await state(db, each) for each in made]
     assert states == [DeploymentState.FETCHED, DeploymentState.RECORDED] * 25
@@ -292,20 +294,22 @@ async def test_a_long_storm_is_stored_in_parts_between_which_others_have_their_t
             seen.append(len(contacts._pending))
     await storing
     assert seen == [*range(85, 0, -10), 0]
-    assert len(await db.rows("SELECT * FROM sightings")) == (len(macs) if outcome is FetchOutcome.COMPLETED else 0)
+    assert len(await db.read(Read.rows, "SELECT * FROM sightings")) == (
+        len(macs) if outcome is FetchOutcome.COMPLETED else 0
+    )
 
 
 @pytest.fixture
 def transactions(db: Database, monkeypatch: pytest.MonkeyPatch) -> list[None]:
     """One entry for each transaction."""
     begun: list[None] = []
-    transaction = db.transaction
+    write = db.write
 
-    def counted() -> Any:
+    def counted(*args: Any, **kwargs: Any) -> Any:
         begun.append(None)
-        return transaction()
+        return write(*args, **kwargs)
 
-    monkeypatch.setattr(db, "transaction", counted)
+    monkeypatch.setattr(db, "write", counted)
     return begun
 
 
@@ -320,7 +324,7 @@ async def test_a_boot_storm_is_a_few_transactions(
             contacts.note(fetch(mac.config_name))
 
     async def all_stored() -> bool:
-        return len(await db.rows("SELECT mac FROM sightings")) == len(macs)
+        return len(await db.read(Read.rows, "SELECT mac FROM sightings")) == len(macs)
 
     async with running(contacts):
         threads = [threading.Thread(target=boot, args=(macs[at::4],)) for at in range(4)]
@@ -353,7 +357,7 @@ async def test_a_fetch_is_stored_even_if_the_others_were_taken_while_it_was_note
     thread = threading.Thread(target=contacts.note, args=(fetch(mac.config_name),))
 
     async def seen() -> bool:
-        return await phones.last_seen(db, mac) is not None
+        return await db.read(phones.last_seen, mac) is not None
 
     async with running(contacts):
         thread.start()
@@ -365,7 +369,7 @@ async def test_what_arrived_before_the_end_is_stored_at_the_end(
     contacts: FetchTracker, db: Database, mac: Mac, deployment: Deployment
 ) -> None:
     async def seen() -> bool:
-        return await phones.last_seen(db, mac) is not None
+        return await db.read(phones.last_seen, mac) is not None
 
     async with running(contacts):
         contacts.note(fetch(mac.config_name, FetchOutcome.ABSENT))
@@ -382,7 +386,7 @@ async def test_what_is_being_stored_at_the_end_is_stored(
         return not contacts._pending
 
     task = asyncio.create_task(contacts.run())
-    async with db.transaction():
+    async with writer_held(db):
         contacts.note(fetch(mac.config_name))
         await until(taken)
         task.cancel()
@@ -401,7 +405,7 @@ async def test_what_the_database_refuses_is_lost_and_said_so_once_and_the_rest_g
         return contacts._lost == count
 
     async def seen() -> bool:
-        return await phones.last_seen(db, mac) == "192.0.2.8"
+        return await db.read(phones.last_seen, mac) == "192.0.2.8"
 
     async with running(contacts):
         await db._writer.execute("PRAGMA query_only = ON")
@@ -409,7 +413,7 @@ async def test_what_the_database_refuses_is_lost_and_said_so_once_and_the_rest_g
             contacts.note(fetch(mac.config_name))
             await until(partial(lost, count))
         await db._writer.execute("PRAGMA query_only = OFF")
-        assert await phones.last_seen(db, mac) is None
+        assert await db.read(phones.last_seen, mac) is None
         contacts.note(fetch(mac.config_name, ip="192.0.2.8"))
         await until(seen)
     assert [message.partition(":")[0] for message in caplog.messages] == [

@@ -26,6 +26,7 @@ from cisisk.model.listing import Listing
 from cisisk.model.user import SUPERADMIN_PERMISSION, Actor, User
 from cisisk.store import audit, logins, permissions, pins, users
 from cisisk.store.database import Database
+from cisisk.store.transaction import Read
 from tests.patience import PATIENCE
 
 PASSWORD, PIN = "sentinel-password", "73317331"
@@ -50,13 +51,13 @@ def password_hash() -> str:
 async def accounts(db: Database, ring: KeyRing, clock: Any) -> Accounts:
     made = Accounts(db, ring, timedelta(days=30))
     made._throttle = Throttle(clock)
-    await users.create_superadmin(db, ADMIN, "$no password")
+    await db.write(users.create_superadmin, ADMIN, "$no password")
     return made
 
 
 @pytest.fixture
 async def anna(accounts: Accounts, db: Database, password_hash: str) -> User:
-    return await users.create(db, Actor(), ANNA, password_hash)
+    return await db.write(users.create, Actor(), ANNA, password_hash)
 
 
 async def attempt(accounts: Accounts, username: str, password: str, actor: Actor = HERE) -> str:
@@ -106,7 +107,7 @@ async def test_login_deactivated_user_gives_same_message(accounts: Accounts, ann
     await accounts.update(Actor(), anna.uuid, {"is_active": False})
     with pytest.raises(Unauthenticated, match=WRONG):
         await accounts.login("anna", PASSWORD, HERE)
-    assert await accounts._db.rows("SELECT * FROM login_sessions") == []
+    assert await accounts._db.read(Read.rows, "SELECT * FROM login_sessions") == []
 
 
 async def test_login_concurrent_guesses_are_throttled(accounts: Accounts, anna: User) -> None:
@@ -179,15 +180,15 @@ async def test_login_in_progress_is_refused_after_user_change(
         while not threads._work_queue.qsize():  # noqa: ASYNC110 -- an executor has no event for a queued task
             await asyncio.sleep(0)
     if change is None:
-        await users.delete(db, Actor(), anna.uuid)
+        await db.write(users.delete, Actor(), anna.uuid)
     elif "password" in change:
-        await users.update(db, Actor(), anna.uuid, {"password_hash": "$another"})
+        await db.write(users.update, Actor(), anna.uuid, {"password_hash": "$another"})
     else:
-        await users.update(db, Actor(), anna.uuid, change)
+        await db.write(users.update, Actor(), anna.uuid, change)
     go_on.set()
     assert await login == "Unauthenticated"
     assert all(each.result() for each in busy)
-    assert await db.rows("SELECT * FROM login_sessions") == []
+    assert await db.read(Read.rows, "SELECT * FROM login_sessions") == []
 
 
 async def test_refresh_token_reuse_ends_session(accounts: Accounts, anna: User) -> None:
@@ -244,7 +245,7 @@ async def test_first_superadmin_is_created_once(db: Database, ring: KeyRing) -> 
     assert (await accounts.login("admin", password, HERE)).user.is_superadmin
     assert await accounts.first_superadmin(None) is None
     assert await accounts.first_superadmin("another") is None
-    assert (await users.page(db, Listing())).total == 1
+    assert (await db.read(users.page, Listing())).total == 1
 
 
 async def test_first_superadmin_uses_given_password(db: Database, ring: KeyRing) -> None:
@@ -257,7 +258,7 @@ async def test_first_superadmin_refuses_invalid_password(db: Database, ring: Key
     accounts = Accounts(db, ring, timedelta(days=1))
     with pytest.raises(Invalid, match="at most 1024 bytes"):
         await accounts.first_superadmin("x" * 2000)
-    assert not await users.any_exist(db)
+    assert not await db.read(users.any_exist)
 
 
 async def test_password_change_ends_sessions_and_replaces_password(accounts: Accounts, anna: User) -> None:
@@ -277,7 +278,7 @@ async def test_create_user_with_used_name_raises_conflict(accounts: Accounts, an
 async def test_set_pin_stores_hash(accounts: Accounts, anna: User, db: Database) -> None:
     made = await accounts.set_pin(Actor(), anna.uuid, PIN)
     assert await accounts._passwords.matches(PIN, made.pin_hash)
-    assert await pins.get(db, anna.uuid) == made
+    assert await db.read(pins.get, anna.uuid) == made
 
 
 async def test_database_files_contain_no_secret(accounts: Accounts, db_path: Path) -> None:
@@ -294,7 +295,7 @@ async def test_database_files_contain_no_secret(accounts: Accounts, db_path: Pat
 
 async def test_login_is_recorded_in_audit_log(accounts: Accounts, anna: User, db: Database) -> None:
     await accounts.login("anna", PASSWORD, HERE)
-    entry = (await audit.entries(db, Listing(limit=1))).items[0]
+    entry = (await db.read(audit.entries, Listing(limit=1))).items[0]
     assert (entry.action, entry.user_uuid, entry.entity_uuid) == ("auth.login", anna.uuid, anna.uuid)
     assert (entry.ip, entry.user_agent, entry.payload) == (HERE.ip, HERE.user_agent, {})
 
@@ -304,7 +305,7 @@ async def test_administrators_admits_only_level_0(accounts: Accounts, anna: User
     for password, refusal in (("wrong", Unauthenticated), (PASSWORD, Forbidden)):
         with pytest.raises(refusal):
             await asyncio.wrap_future(administrators.admit("anna", password, "192.0.2.1"))
-    await permissions.give(db, Actor(), anna.uuid, SUPERADMIN_PERMISSION)
+    await db.write(permissions.give, Actor(), anna.uuid, SUPERADMIN_PERMISSION)
     admitted = await asyncio.wrap_future(administrators.admit("ANNA", PASSWORD, "192.0.2.1"))
     assert admitted.username == "Anna"
     assert admitted.actor == Actor(user_uuid=anna.uuid, ip="192.0.2.1", user_agent="FTP")
@@ -314,13 +315,13 @@ async def test_administrators_admits_only_level_0(accounts: Accounts, anna: User
 
 @pytest.mark.parametrize("change", ["password", "activity", "permission", "name", "existence"])
 async def test_administrator_change_ends_admission(accounts: Accounts, anna: User, db: Database, change: str) -> None:
-    await permissions.give(db, Actor(), anna.uuid, SUPERADMIN_PERMISSION)
+    await db.write(permissions.give, Actor(), anna.uuid, SUPERADMIN_PERMISSION)
     user, password_hash = await accounts.authenticate_administrator("anna", PASSWORD, HERE)
     assert await accounts.is_still_administrator(user, password_hash)
     if change == "permission":
-        await permissions.take(db, Actor(), anna.uuid)
+        await db.write(permissions.take, Actor(), anna.uuid)
     elif change == "existence":
-        await users.delete(db, Actor(), anna.uuid)
+        await db.write(users.delete, Actor(), anna.uuid)
     else:
         fields: dict[str, dict[str, Any]] = {
             "password": {"password": PASSWORD},

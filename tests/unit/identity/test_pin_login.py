@@ -19,6 +19,7 @@ from cisisk.model.user import Actor, User
 from cisisk.store import audit, pins, service_sessions, users
 from cisisk.store.database import Database
 from cisisk.store.service_sessions import PhoneContext, ServiceSession
+from cisisk.store.transaction import Write
 from tests.unit.identity.conftest import Clock
 
 PIN, IP = "2468", "192.0.2.7"
@@ -57,8 +58,8 @@ def login(db: Database, passwords: Passwords, clock: Clock, calendar: Calendar) 
 def new_user(db: Database, passwords: Passwords) -> NewUser:
     async def make(username: str) -> User:
         row = {"first_name": "Anna", "last_name": "Arendt", "username": username, "email": f"{username}@example.org"}
-        user = await users.create(db, ACTOR, {**row, "lang": "en", "timezone": "UTC"}, "$hash")
-        await pins.put(db, ACTOR, user.uuid, await passwords.hash(PIN))
+        user = await db.write(users.create, ACTOR, {**row, "lang": "en", "timezone": "UTC"}, "$hash")
+        await db.write(pins.put, ACTOR, user.uuid, await passwords.hash(PIN))
         return user
 
     return make
@@ -70,7 +71,7 @@ async def anna(new_user: NewUser) -> User:
 
 
 async def at(db: Database, login: PinLogin, ip: str = IP, mac: Mac = PHONE.mac) -> ServiceSession | None:
-    return await login.session(await service_sessions.desk(db, mac), ip)
+    return await login.session(await db.read(service_sessions.desk, mac), ip)
 
 
 async def test_login_correct_pin_starts_session(db: Database, login: PinLogin, anna: User) -> None:
@@ -122,8 +123,7 @@ async def test_session_survives_failed_write_of_activity(
 
 async def test_deactivated_user_has_no_session(db: Database, login: PinLogin, anna: User) -> None:
     await login.login(ACTOR, PHONE, "anna", PIN)
-    async with db.transaction() as tx:
-        await tx.rows("UPDATE users SET is_active = 0")
+    await db.write(Write.rows, "UPDATE users SET is_active = 0")
     assert await at(db, login) is None
     with pytest.raises(Unauthenticated):
         await login.login(ACTOR, PHONE, "anna", PIN)
@@ -149,7 +149,7 @@ async def test_login_with_pin_changed_meanwhile_is_refused(
 
     async def changed_meanwhile(secret: str, known: str | None, substitute: str | None) -> bool:
         is_correct = await matches(secret, known, substitute)
-        await pins.put(db, ACTOR, anna.uuid, "$another")
+        await db.write(pins.put, ACTOR, anna.uuid, "$another")
         return is_correct
 
     with patch.object(passwords, "matches", changed_meanwhile), pytest.raises(Unauthenticated):
@@ -161,10 +161,10 @@ async def test_login_failures_do_same_work_with_same_message(
     db: Database, login: PinLogin, anna: User, new_user: NewUser, passwords: Passwords
 ) -> None:
     no_pin = await new_user("bob")
-    await pins.delete(db, ACTOR, no_pin.uuid)
+    await db.write(pins.delete, ACTOR, no_pin.uuid)
     work, messages = [], set()
     for username, pin in (("anna", "0000"), ("nobody", PIN), ("bob", PIN), ("anna", "x" * 5000), ("\ud800", PIN)):
-        before = len((await audit.entries(db, Listing())).items)
+        before = len((await db.read(audit.entries, Listing())).items)
         with patch.object(passwords, "_verify", wraps=passwords._verify) as verify:
             with pytest.raises(Unauthenticated) as refused:
                 await login.login(
@@ -173,7 +173,7 @@ async def test_login_failures_do_same_work_with_same_message(
                     username.encode(errors="replace").decode(),
                     pin,
                 )
-            work.append((verify.call_count, len((await audit.entries(db, Listing())).items) - before))
+            work.append((verify.call_count, len((await db.read(audit.entries, Listing())).items) - before))
         messages.add(str(refused.value))
     assert work == [(1, 1)] * 5
     assert messages == {"Wrong user or PIN"}
@@ -267,9 +267,9 @@ async def test_login_without_pin_costs_same_as_with_pin(
     old = await Passwords(PASSWORD).hash(PIN)
     others = [await new_user(f"other{number}") for number in range(20)]
     for user in (anna, *others[:10]):
-        await pins.put(db, ACTOR, user.uuid, old)
+        await db.write(pins.put, ACTOR, user.uuid, old)
     bob = await new_user("bob")
-    await pins.delete(db, ACTOR, bob.uuid)
+    await db.write(pins.delete, ACTOR, bob.uuid)
     compared: list[str] = []
 
     def seen(_secret: str, known: str) -> bool:
@@ -293,22 +293,22 @@ async def test_login_replaces_pin_hash_of_other_cost(
     db: Database, login: PinLogin, anna: User, passwords: Passwords
 ) -> None:
     old = await Passwords(PASSWORD).hash(PIN)
-    await pins.put(db, ACTOR, anna.uuid, old)
-    before = await pins.get(db, anna.uuid)
+    await db.write(pins.put, ACTOR, anna.uuid, old)
+    before = await db.read(pins.get, anna.uuid)
     begun = await login.login(ACTOR, PHONE, "anna", PIN)
-    after = await pins.get(db, anna.uuid)
+    after = await db.read(pins.get, anna.uuid)
     assert passwords.is_outdated(old)
     assert not passwords.is_outdated(after.pin_hash)
     assert (after.revision, after.updated_at) == (before.revision, before.updated_at)
     assert await at(db, login) == begun
     assert await login.login(ACTOR, PHONE, "anna", PIN)
-    assert (await pins.get(db, anna.uuid)).pin_hash == after.pin_hash
+    assert (await db.read(pins.get, anna.uuid)).pin_hash == after.pin_hash
 
 
 async def test_login_succeeds_if_hash_cannot_be_replaced(
     db: Database, login: PinLogin, anna: User, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await pins.put(db, ACTOR, anna.uuid, await Passwords(PASSWORD).hash(PIN))
+    await db.write(pins.put, ACTOR, anna.uuid, await Passwords(PASSWORD).hash(PIN))
     with patch.object(pins, "rehashed", side_effect=StorageFailed("the disk is full")):
         assert await login.login(ACTOR, PHONE, "anna", PIN)
     assert "the disk is full" in caplog.messages[0]
@@ -413,7 +413,7 @@ async def test_audit_log_records_logins_without_input(db: Database, login: PinLo
     await login.logout(ACTOR, PHONE.mac)
     with pytest.raises(Unauthenticated):
         await login.login(ACTOR, PHONE, "8642", "8642")
-    entries = (await audit.entries(db, Listing(limit=3))).items
+    entries = (await db.read(audit.entries, Listing(limit=3))).items
     assert [(each.action, each.entity_uuid, each.payload) for each in reversed(entries)] == [
         ("phone.login", str(PHONE.mac), {"user_uuid": anna.uuid}),
         ("phone.logout", str(PHONE.mac), {"user_uuid": anna.uuid}),
@@ -432,12 +432,12 @@ async def test_audit_log_of_failures_is_limited_per_minute(
             with pytest.raises(Unauthenticated):
                 await login.login(Actor(ip=f"198.51.{minute}.{number}"), phone, f"u{minute}-{number}", "0")
         clock.go_on(60)
-        assert len((await audit.entries(db, Listing())).items) == 60 * minute
+        assert len((await db.read(audit.entries, Listing())).items) == 60 * minute
         assert len(caplog.messages) == minute
 
 
 async def test_pin_holder_repr_hides_hash(db: Database, anna: User) -> None:
-    holder, substitute = await pins.holder(db, "ANNA", "g")
+    holder, substitute = await db.read(pins.holder, "ANNA", "g")
     assert holder is not None
     assert holder.pin_hash == substitute
     assert "argon2" not in repr(holder)

@@ -49,7 +49,7 @@ class Switches:
         *,
         origin: Origin = Origin.SWITCH,
     ) -> Deployment:
-        profile = await profiles.get(self.db, profile_uuid)
+        profile = await self.db.read(profiles.get, profile_uuid)
         self.policies.append(policy)
         if profile_uuid in self.refuses:
             raise self.refuses[profile_uuid]
@@ -66,13 +66,13 @@ class Switches:
     async def put_back(self, actor: Actor, mac: Mac, sha256: str) -> Deployment:
         if sha256 in self.refuses:
             raise self.refuses[sha256]
-        content = await configs.content_of(self.db, sha256) or b""
+        content = await self.db.read(configs.content_of, sha256) or b""
         plan = Plan(mac=mac, content=content, profile_uuid=None, profile_name="before", origin=Origin.LOGOUT)
         return await self._write(actor, plan)
 
     async def roll_back(self, deployment: Deployment) -> Deployment:
-        content = await configs.content_of(self.db, deployment.replaced or "") or b""
-        before = await deployments.of_config(self.db, deployment.mac, deployment.replaced or "")
+        content = await self.db.read(configs.content_of, deployment.replaced or "") or b""
+        before = await self.db.read(deployments.of_config, deployment.mac, deployment.replaced or "")
         plan = Plan(
             mac=deployment.mac,
             content=content,
@@ -85,22 +85,22 @@ class Switches:
 
     async def begin(self, deployment: Deployment) -> None:
         """A deferred one."""
-        await progress.written(self.db, SYSTEM, deployment, now())
+        await self.db.write(progress.written, SYSTEM, deployment, now())
 
     async def cancel(self, actor: Actor, uuid: str) -> Deployment:
-        return await progress.cancelled(self.db, actor, uuid)
+        return await self.db.write(progress.cancelled, actor, uuid)
 
     async def target_of(self, deployment: Deployment) -> Target:
         return Target(mac=deployment.mac, address=None, model=None, software=Software.SIP)
 
     async def _write(self, actor: Actor, plan: Plan) -> Deployment:
         await self.going.wait()
-        served = await configs.served_to(self.db, plan.mac)
-        content = await configs.content_of(self.db, served.sha256) if served and served.sha256 else None
-        deployment = await progress.record(self.db, actor, plan, content)
+        served = await self.db.read(configs.served_to, plan.mac)
+        content = await self.db.read(configs.content_of, served.sha256) if served and served.sha256 else None
+        deployment = await self.db.write(progress.record, actor, plan, content)
         if deployment.state is not DeploymentState.DEFERRED:
-            await progress.written(self.db, actor, deployment, now())
-        return await deployments.get(self.db, deployment.uuid)
+            await self.db.write(progress.written, actor, deployment, now())
+        return await self.db.read(deployments.get, deployment.uuid)
 
 
 @dataclass
@@ -143,21 +143,21 @@ class Office:
 
     async def user(self, name: str) -> User:
         row = {"username": name, "first_name": name, "last_name": "Arendt", "email": f"{name}@example.org"}
-        return await users.create(self.db, SYSTEM, {**row, "lang": "en", "timezone": "UTC"}, "$hash")
+        return await self.db.write(users.create, SYSTEM, {**row, "lang": "en", "timezone": "UTC"}, "$hash")
 
     async def profile(self, owner: User, name: str, **more: Any) -> Profile:
         content = f"<device><!-- {name} --></device>".encode()
-        return await profiles.create(
-            self.db, SYSTEM, {"user_uuid": owner.uuid, "name": name, "cnf_xml": content, **more}
+        return await self.db.write(
+            profiles.create, SYSTEM, {"user_uuid": owner.uuid, "name": name, "cnf_xml": content, **more}
         )
 
     async def served(self, mac: Mac) -> bytes | None:
         """What a phone is served."""
-        served = await configs.served_to(self.db, mac)
-        return await configs.content_of(self.db, served.sha256) if served and served.sha256 else None
+        served = await self.db.read(configs.served_to, mac)
+        return await self.db.read(configs.content_of, served.sha256) if served and served.sha256 else None
 
     async def phone(self, mac: Mac, **columns: Any) -> None:
-        await phones.create(self.db, SYSTEM, mac, columns)
+        await self.db.write(phones.create, SYSTEM, mac, columns)
 
     async def settled(self, is_so: Callable[[], Any]) -> None:
         """Wait for what goes on by itself."""

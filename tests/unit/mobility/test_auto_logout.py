@@ -14,6 +14,7 @@ from cisisk.model.user import SUPERADMIN_PERMISSION, SYSTEM, User
 from cisisk.pbx.calls import CallState
 from cisisk.store import deployments, permissions, phone_logins, phones, sites, users
 from cisisk.store.database import Database
+from cisisk.store.transaction import Read, Write
 from tests.unit.mobility.office import Office
 
 DESK, LOBBY = Mac("AABBCCDDEE01"), Mac("AABBCCDDEE02")
@@ -31,7 +32,7 @@ class Evening(Office):
         return await self.logins.log_in(SYSTEM, self.anna.uuid, DESK, None, how=LoginWay.PHONE, **options)  # type: ignore[arg-type]  # whatever it takes
 
     async def state(self) -> tuple[LoginState, EndReason | None]:
-        login = await phone_logins.get(self.db, self.login.uuid)
+        login = await self.db.read(phone_logins.get, self.login.uuid)
         return login.state, login.reason
 
 
@@ -99,17 +100,17 @@ async def test_who_logs_in_after_that_time_stays_until_the_next_day(office: Even
 
 async def test_a_site_has_times_of_its_own_or_none(office: Evening) -> None:
     late, early = (office.now() + timedelta(hours=5)), (office.now() + timedelta(hours=2))
-    of_site = await sites.create(office.db, SYSTEM, {"name": "lisbon", "logout_at": [f"{early:%H:%M}"]})
+    of_site = await office.db.write(sites.create, SYSTEM, {"name": "lisbon", "logout_at": [f"{early:%H:%M}"]})
     watch = office.watch(logout_at=(time(late.hour, late.minute),))
     office.ahead = timedelta(hours=2, minutes=1)
     await watch.look()
     assert await office.state() == ended(EndReason.TIME_OF_DAY)
     office.login = await office.again()
-    await sites.update(office.db, SYSTEM, of_site.uuid, {"logout_at": []})
+    await office.db.write(sites.update, SYSTEM, of_site.uuid, {"logout_at": []})
     office.ahead = timedelta(days=3)
     await watch.look()
     assert await office.state() == STAYS
-    await sites.update(office.db, SYSTEM, of_site.uuid, {"logout_at": None})
+    await office.db.write(sites.update, SYSTEM, of_site.uuid, {"logout_at": None})
     await watch.look()
     assert await office.state() == ended(EndReason.TIME_OF_DAY)
 
@@ -118,32 +119,36 @@ async def test_a_site_has_times_of_its_own_or_none(office: Evening) -> None:
 async def test_a_time_that_is_over_when_it_comes_to_hold_logs_nobody_out(office: Evening, change: str) -> None:
     over = office.now() - timedelta(hours=1)
     times = {"logout_at": [f"{over:%H:%M}"]}
-    async with office.db.transaction() as tx:
-        await tx.rows("UPDATE phone_logins SET logged_in_at = ?", (timestamp(over - timedelta(hours=1)),))
+    await office.db.write(
+        Write.rows, "UPDATE phone_logins SET logged_in_at = ?", (timestamp(over - timedelta(hours=1)),)
+    )
     of_settings: tuple[time, ...] = ()
     if change == "set":
-        site = await sites.create(office.db, SYSTEM, {"name": "LISBON", "logout_at": []})
-        await sites.update(office.db, SYSTEM, site.uuid, times)
+        site = await office.db.write(sites.create, SYSTEM, {"name": "LISBON", "logout_at": []})
+        await office.db.write(sites.update, SYSTEM, site.uuid, times)
     elif change == "added":
-        await sites.create(office.db, SYSTEM, {"name": "LISBON", **times})
+        await office.db.write(sites.create, SYSTEM, {"name": "LISBON", **times})
     elif change == "renamed":
-        site = await sites.create(office.db, SYSTEM, {"name": "Porto", **times})
-        await sites.update(office.db, SYSTEM, site.uuid, {"name": "Lisbon"})
+        site = await office.db.write(sites.create, SYSTEM, {"name": "Porto", **times})
+        await office.db.write(sites.update, SYSTEM, site.uuid, {"name": "Lisbon"})
     elif change == "moved":
-        await sites.create(office.db, SYSTEM, {"name": "Porto", **times})
-        await phones.update(office.db, SYSTEM, DESK, {"location": "Porto"})
+        await office.db.write(sites.create, SYSTEM, {"name": "Porto", **times})
+        await office.db.write(phones.update, SYSTEM, DESK, {"location": "Porto"})
     elif change == "namesake deleted":
         # Two of one name, as they could once be added.
-        site = await sites.create(office.db, SYSTEM, {"name": "Porto"})
-        await sites.create(office.db, SYSTEM, {"name": "Lísbon", **times})
-        async with office.db.transaction() as tx:
-            await tx.rows("UPDATE sites SET name = 'Lisbon', folded_name = 'lisbon' WHERE uuid = ?", (site.uuid,))
-            await tx.rows("UPDATE phone_logins SET times_since = NULL")
-        await sites.delete(office.db, SYSTEM, site.uuid)
+        site = await office.db.write(sites.create, SYSTEM, {"name": "Porto"})
+        await office.db.write(sites.create, SYSTEM, {"name": "Lísbon", **times})
+
+        def work(tx: Write) -> None:
+            tx.rows("UPDATE sites SET name = 'Lisbon', folded_name = 'lisbon' WHERE uuid = ?", (site.uuid,))
+            tx.rows("UPDATE phone_logins SET times_since = NULL")
+
+        await office.db.write(work)
+        await office.db.write(sites.delete, SYSTEM, site.uuid)
     else:
-        site = await sites.create(office.db, SYSTEM, {"name": "Lisbon", "logout_at": []})
+        site = await office.db.write(sites.create, SYSTEM, {"name": "Lisbon", "logout_at": []})
         of_settings = (time(over.hour, over.minute),)
-        await sites.delete(office.db, SYSTEM, site.uuid)
+        await office.db.write(sites.delete, SYSTEM, site.uuid)
     watch = office.watch(logout_at=of_settings)
     await watch.look()
     assert await office.state() == STAYS
@@ -155,12 +160,15 @@ async def test_a_time_that_is_over_when_it_comes_to_hold_logs_nobody_out(office:
 async def test_what_does_not_change_the_times_puts_off_no_logout(office: Evening) -> None:
     over = office.now() - timedelta(hours=1)
     times = {"logout_at": [f"{over:%H:%M}"]}
-    site = await sites.create(office.db, SYSTEM, {"name": "Lisbon", **times})
-    async with office.db.transaction() as tx:
+    site = await office.db.write(sites.create, SYSTEM, {"name": "Lisbon", **times})
+
+    def work(tx: Write) -> None:
         begun = timestamp(over - timedelta(hours=1))
-        await tx.rows("UPDATE phone_logins SET logged_in_at = ?, times_since = ?", (begun, begun))
-    await sites.update(office.db, SYSTEM, site.uuid, {**times, "name": "LISBON", "emergency_location": "Rua 1"})
-    await phones.update(office.db, SYSTEM, DESK, {"location": "lisbon", "name": "Desk 7"})
+        tx.rows("UPDATE phone_logins SET logged_in_at = ?, times_since = ?", (begun, begun))
+
+    await office.db.write(work)
+    await office.db.write(sites.update, SYSTEM, site.uuid, {**times, "name": "LISBON", "emergency_location": "Rua 1"})
+    await office.db.write(phones.update, SYSTEM, DESK, {"location": "lisbon", "name": "Desk 7"})
     await office.watch().look()
     assert await office.state() == ended(EndReason.TIME_OF_DAY)
 
@@ -168,15 +176,16 @@ async def test_what_does_not_change_the_times_puts_off_no_logout(office: Evening
 @pytest.mark.parametrize("change", ["renamed", "set to what holds", "deleted"])
 async def test_a_site_without_times_of_its_own_puts_off_no_logout(office: Evening, change: str) -> None:
     over = office.now() - timedelta(hours=1)
-    site = await sites.create(office.db, SYSTEM, {"name": "Lisbon"})
-    async with office.db.transaction() as tx:
-        await tx.rows("UPDATE phone_logins SET logged_in_at = ?", (timestamp(over - timedelta(hours=1)),))
+    site = await office.db.write(sites.create, SYSTEM, {"name": "Lisbon"})
+    await office.db.write(
+        Write.rows, "UPDATE phone_logins SET logged_in_at = ?", (timestamp(over - timedelta(hours=1)),)
+    )
     if change == "renamed":
-        await sites.update(office.db, SYSTEM, site.uuid, {"name": "Porto", "logout_at": None})
+        await office.db.write(sites.update, SYSTEM, site.uuid, {"name": "Porto", "logout_at": None})
     elif change == "set to what holds":
-        await sites.update(office.db, SYSTEM, site.uuid, {"logout_at": None, "emergency_location": "Rua 1"})
+        await office.db.write(sites.update, SYSTEM, site.uuid, {"logout_at": None, "emergency_location": "Rua 1"})
     else:
-        await sites.delete(office.db, SYSTEM, site.uuid)
+        await office.db.write(sites.delete, SYSTEM, site.uuid)
     await office.watch(logout_at=(time(over.hour, over.minute),)).look()
     assert await office.state() == ended(EndReason.TIME_OF_DAY)
 
@@ -198,20 +207,20 @@ async def test_what_came_due_while_cisisk_did_not_run_is_done_at_its_start(offic
 
 @pytest.mark.parametrize("reason", [EndReason.MANUAL, EndReason.TAKE_OVER])
 async def test_a_logout_that_was_cut_off_is_finished(office: Evening, reason: EndReason) -> None:
-    await phone_logins.leave(office.db, DESK, reason)
+    await office.db.write(phone_logins.leave, DESK, reason)
     office.calls.states[DESK] = CallState(in_call=True)
     await office.auto_logout.look()
     assert await office.state() == ended(reason)
 
 
 async def test_who_is_deactivated_or_deleted_is_logged_out(office: Evening) -> None:
-    await permissions.give(office.db, SYSTEM, (await office.user("root")).uuid, SUPERADMIN_PERMISSION)
-    await users.update(office.db, SYSTEM, office.anna.uuid, {"is_active": False}, None)
+    await office.db.write(permissions.give, SYSTEM, (await office.user("root")).uuid, SUPERADMIN_PERMISSION)
+    await office.db.write(users.update, SYSTEM, office.anna.uuid, {"is_active": False}, None)
     await office.auto_logout.look()
     assert await office.state() == ended(EndReason.USER_REMOVED)
-    await users.update(office.db, SYSTEM, office.anna.uuid, {"is_active": True}, None)
+    await office.db.write(users.update, SYSTEM, office.anna.uuid, {"is_active": True}, None)
     office.login = await office.again()
-    await users.delete(office.db, SYSTEM, office.anna.uuid)
+    await office.db.write(users.delete, SYSTEM, office.anna.uuid)
     await office.auto_logout.look()
     assert await office.state() == ended(EndReason.USER_REMOVED)
     assert await office.served(DESK) == office.home.cnf_xml
@@ -267,10 +276,10 @@ async def test_a_call_keeps_nobody_from_being_logged_out_for_another_reason(offi
     await watch.look()
     assert await office.state() == STAYS
     if reason is EndReason.USER_REMOVED:
-        await permissions.give(office.db, SYSTEM, (await office.user("root")).uuid, SUPERADMIN_PERMISSION)
-        await users.update(office.db, SYSTEM, office.anna.uuid, {"is_active": False}, None)
+        await office.db.write(permissions.give, SYSTEM, (await office.user("root")).uuid, SUPERADMIN_PERMISSION)
+        await office.db.write(users.update, SYSTEM, office.anna.uuid, {"is_active": False}, None)
     elif reason is EndReason.MANUAL:
-        await phone_logins.leave(office.db, DESK, reason)
+        await office.db.write(phone_logins.leave, DESK, reason)
     office.ahead = timedelta(hours=5, minutes=1)
     office.calls.states[DESK] = CallState(in_call=False, ended=3600.0)
     await watch.look()
@@ -298,7 +307,7 @@ async def test_who_is_on_another_phone_by_now_is_logged_out_where_the_next_users
     await office.profile(bert, "Bert")
     berts = await office.logins.log_in(SYSTEM, bert.uuid, DESK, None, how=LoginWay.PHONE)
     second = await office.logins.log_in(SYSTEM, office.anna.uuid, LOBBY, None, how=LoginWay.PHONE)
-    await office.switches.roll_back(await deployments.get(office.db, berts.deployment or ""))
+    await office.switches.roll_back(await office.db.read(deployments.get, berts.deployment or ""))
     assert await office.state() == (LoginState.ENDING, EndReason.TAKE_OVER)
     await office.auto_logout.look()
     assert await office.state() == ended(EndReason.TAKE_OVER)
@@ -320,7 +329,7 @@ async def test_a_logout_that_comes_while_a_deferred_login_begins_is_done_once_it
     assert (leaving.uuid, leaving.ended_at) == (office.login.uuid, None)
     assert await office.state() == (LoginState.BEGINNING, EndReason.ADMINISTRATOR)
     await office.auto_logout.look()
-    await office.switches.begin(await deployments.get(office.db, office.login.deployment or ""))
+    await office.switches.begin(await office.db.read(deployments.get, office.login.deployment or ""))
     assert await office.state() == (LoginState.ENDING, EndReason.ADMINISTRATOR)
     await office.auto_logout.look()
     assert await office.state() == ended(EndReason.ADMINISTRATOR)
@@ -342,11 +351,11 @@ async def test_a_page_on_the_screen_is_use(office: Evening) -> None:
     office.calls.states[DESK] = CallState(in_call=False)
     watch = office.watch(idle=timedelta(minutes=30))
     office.ahead = timedelta(minutes=31)
-    async with office.db.transaction() as tx:
-        await tx.rows(
-            "INSERT INTO service_sessions (mac, user_uuid, ip, created_at, active_at) VALUES (?, ?, '', ?, ?)",
-            (DESK.digits, office.anna.uuid, "", (datetime.now(UTC) + timedelta(minutes=20)).isoformat()),
-        )
+    await office.db.write(
+        Write.rows,
+        "INSERT INTO service_sessions (mac, user_uuid, ip, created_at, active_at) VALUES (?, ?, '', ?, ?)",
+        (DESK.digits, office.anna.uuid, "", (datetime.now(UTC) + timedelta(minutes=20)).isoformat()),
+    )
     await watch.look()
     assert await office.state() == STAYS
     office.ahead = timedelta(minutes=51)
@@ -365,7 +374,7 @@ async def test_one_phone_that_cannot_be_written_keeps_no_other_logged_in(office:
     office.ahead = timedelta(minutes=31)
     await watch.look()
     assert await office.state() == (LoginState.ENDING, EndReason.TIMEOUT)
-    assert (await phone_logins.get(office.db, other.uuid)).state is LoginState.ENDED
+    assert (await office.db.read(phone_logins.get, other.uuid)).state is LoginState.ENDED
     office.switches.refuses.clear()
     await watch.look()
     assert await office.state() == (LoginState.ENDING, EndReason.TIMEOUT)
@@ -377,7 +386,7 @@ async def test_one_phone_that_cannot_be_written_keeps_no_other_logged_in(office:
 async def test_a_store_that_cannot_be_read_is_no_end(
     office: Evening, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fail(_db: Database) -> None:
+    def fail(_: Read) -> None:
         raise StorageFailed("The database cannot be read")
 
     monkeypatch.setattr(phone_logins, "all_open", fail)

@@ -28,17 +28,17 @@ def test_the_placeholders_tell_of_the_phone_or_nothing(call: EmergencyCall, rend
 
 async def test_what_nobody_has_said_of_a_phone_is_a_warning(db: Database, mac: Mac) -> None:
     anna = await (office := Office(db)).user("anna")
-    asks = await profiles.create(
-        db, SYSTEM, {"user_uuid": anna.uuid, "name": "Asks", "cnf_xml": CONTENT, "placeholders": True}
+    asks = await db.write(
+        profiles.create, SYSTEM, {"user_uuid": anna.uuid, "name": "Asks", "cnf_xml": CONTENT, "placeholders": True}
     )
     silent = await office.profile(anna, "Silent", placeholders=True)
-    plain = await profiles.create(db, SYSTEM, {"user_uuid": anna.uuid, "name": "Plain", "cnf_xml": CONTENT})
+    plain = await db.write(profiles.create, SYSTEM, {"user_uuid": anna.uuid, "name": "Plain", "cnf_xml": CONTENT})
     await office.phone(mac, emergency_caller_id="112")
-    (finding,) = await emergency.findings(db, asks.uuid, mac)
+    (finding,) = await db.read(emergency.findings, asks.uuid, mac)
     assert finding.code == "emergency_unknown"
     assert finding.notice.parameters == {"placeholder": "emergency_location"}
     for uuid in (silent.uuid, plain.uuid, None, anna.uuid):
-        assert await emergency.findings(db, uuid, mac) == ()
-    await phones.update(db, SYSTEM, mac, {"emergency_location": "Rua 1"})
-    assert await emergency.findings(db, asks.uuid, mac) == ()
-    assert len(await emergency.findings(db, asks.uuid, Mac("AABBCCDDEE99"))) == 2
+        assert await db.read(emergency.findings, uuid, mac) == ()
+    await db.write(phones.update, SYSTEM, mac, {"emergency_location": "Rua 1"})
+    assert await db.read(emergency.findings, asks.uuid, mac) == ()
+    assert len(await db.read(emergency.findings, asks.uuid, Mac("AABBCCDDEE99"))) == 2

@@ -21,7 +21,7 @@ async def test_what_was_deployed_is_looked_at_as_things_are_now(
 ) -> None:
     with closing(Library(tmp_path / "tftpboot")) as library:
         findings = Findings(db, library)
-        deployment = await progress.record(db, SYSTEM, plan(mac, profile, CONTENT % more), None)
+        deployment = await db.write(progress.record, SYSTEM, plan(mac, profile, CONTENT % more), None)
         assert [finding.code for finding in await findings.of(deployment)] == ["load_not_served"]
         assert await findings.of_plan(CONTENT % more, profile.uuid, mac) == await findings.of(deployment)
         (tmp_path / "tftpboot" / "X45.loads").write_bytes(b"")
@@ -33,5 +33,5 @@ async def test_a_config_that_is_not_to_be_read_any_more_lacks_nothing(
     db: Database, tmp_path: Path, mac: Mac, profile: Profile
 ) -> None:
     with closing(Library(tmp_path / "tftpboot")) as library:
-        deployment = await progress.record(db, SYSTEM, plan(mac, profile, b"<device>"), None)
+        deployment = await db.write(progress.record, SYSTEM, plan(mac, profile, b"<device>"), None)
         assert await Findings(db, library).of(deployment) == ()

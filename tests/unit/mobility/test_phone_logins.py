@@ -39,7 +39,8 @@ from cisisk.store import (
     sites,
     users,
 )
-from cisisk.store.database import Database, Transaction
+from cisisk.store.database import Database
+from cisisk.store.transaction import Read, Write
 from tests.unit.mobility.office import Office
 
 DESK, LOBBY, LAB = Mac("AABBCCDDEE01"), Mac("AABBCCDDEE02"), Mac("AABBCCDDEE03")
@@ -67,7 +68,7 @@ class People(Office):
 
     async def take_back(self, mac: Mac) -> None:
         """What was done last; what was there before everything is left alone."""
-        (newest,) = (await deployments.page(self.db, Listing(limit=1), mac, None)).items
+        (newest,) = (await self.db.read(deployments.page, Listing(limit=1), mac, None)).items
         if newest.origin is not Origin.LOGOUT and newest.replaced is not None:
             await self.switches.roll_back(newest)
 
@@ -86,7 +87,7 @@ async def office(db: Database) -> People:
 
 
 async def actions(db: Database) -> list[tuple[str, object]]:
-    rows = (await audit.entries(db, Listing(limit=50))).items
+    rows = (await db.read(audit.entries, Listing(limit=50))).items
     return [(row.action, row.payload) for row in reversed(rows) if row.action.startswith("phone_login")]
 
 
@@ -95,7 +96,7 @@ async def test_a_login_puts_a_profile_on_the_phone_and_a_logout_what_was_there_b
     assert await office.served(DESK) == office.annas.cnf_xml
     assert (login.state, login.username, login.profile_name) == (LoginState.OPEN, "anna", "Anna")
     assert (login.phone_name, login.location, login.until) == ("Desk 7", "Lisbon", None)
-    deployment = await deployments.get(office.db, login.deployment or "")
+    deployment = await office.db.read(deployments.get, login.deployment or "")
     assert (deployment.profile_uuid, deployment.sha256) != (None, login.home_sha256)
     assert await office.logins.on(DESK) == login
     assert await office.logins.where(office.anna.uuid) == [login]
@@ -121,14 +122,14 @@ async def test_the_logout_profile_of_the_phone_wins_over_its_sites_and_that_over
 ) -> None:
     owner = await office.user("reception")
     of_phone, of_site = await office.profile(owner, "Of the phone"), await office.profile(owner, "Of the site")
-    site = await sites.create(office.db, SYSTEM, {"name": "LISBON", "logout_profile_uuid": of_site.uuid})
+    site = await office.db.write(sites.create, SYSTEM, {"name": "LISBON", "logout_profile_uuid": of_site.uuid})
     for columns, expected, returned_to in (
         ({}, of_site, ReturnedTo.SITE),
         ({"logout_profile_uuid": of_phone.uuid}, of_phone, ReturnedTo.PHONE),
         ({"logout_profile_uuid": None, "location": "Porto"}, office.home, ReturnedTo.BEFORE),
     ):
         await office.switches.switch(SYSTEM, office.home.uuid, DESK)
-        await phones.update(office.db, SYSTEM, DESK, columns)
+        await office.db.write(phones.update, SYSTEM, DESK, columns)
         await office.log_in(office.anna, DESK)
         ended = await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
         assert ended is not None
@@ -137,7 +138,7 @@ async def test_the_logout_profile_of_the_phone_wins_over_its_sites_and_that_over
 
 
 async def test_a_logout_waits_for_no_call_and_is_never_taken_back(office: People) -> None:
-    await phones.update(office.db, SYSTEM, DESK, {"logout_profile_uuid": office.home.uuid})
+    await office.db.write(phones.update, SYSTEM, DESK, {"logout_profile_uuid": office.home.uuid})
     await office.log_in(office.anna, DESK)
     await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
     policy = office.switches.policies[-1]
@@ -146,7 +147,7 @@ async def test_a_logout_waits_for_no_call_and_is_never_taken_back(office: People
 
 
 async def test_a_logout_profile_that_cannot_go_to_the_phone_is_passed_over(office: People) -> None:
-    await phones.update(office.db, SYSTEM, DESK, {"logout_profile_uuid": office.antons.uuid})
+    await office.db.write(phones.update, SYSTEM, DESK, {"logout_profile_uuid": office.antons.uuid})
     office.switches.refuses[office.antons.uuid] = Conflict("It is for another model")
     await office.log_in(office.anna, DESK)
     ended = await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
@@ -173,7 +174,7 @@ async def test_a_phone_that_never_had_another_config_keeps_the_users_and_that_is
 async def test_the_next_user_replaces_the_last_and_leaves_the_phone_as_it_was_before_both(office: People) -> None:
     first = await office.log_in(office.anna, DESK)
     second = await office.log_in(office.anton, DESK)
-    first = await phone_logins.get(office.db, first.uuid)
+    first = await office.db.read(phone_logins.get, first.uuid)
     assert (first.state, first.reason, first.ended_by) == (LoginState.ENDED, EndReason.NEXT_USER, second.deployment)
     await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
     assert await office.served(DESK) == office.home.cnf_xml
@@ -183,14 +184,14 @@ async def test_another_profile_of_the_same_user_is_another_login(office: People)
     other = await office.profile(office.anna, "Other")
     first = await office.log_in(office.anna, DESK, office.annas.uuid)
     second = await office.log_in(office.anna, DESK, other.uuid)
-    assert (await phone_logins.get(office.db, first.uuid)).reason is EndReason.SWITCHED
+    assert (await office.db.read(phone_logins.get, first.uuid)).reason is EndReason.SWITCHED
     assert (second.profile_name, second.home_sha256) == ("Other", first.home_sha256)
 
 
 async def test_a_switch_by_an_administrator_is_no_login_and_ends_one(office: People) -> None:
     login = await office.log_in(office.anna, DESK)
     switched = await office.switches.switch(ACTOR, office.antons.uuid, DESK)
-    login = await phone_logins.get(office.db, login.uuid)
+    login = await office.db.read(phone_logins.get, login.uuid)
     assert (login.state, login.reason, login.ended_by) == (LoginState.ENDED, EndReason.SWITCHED, switched.uuid)
     assert await office.logins.on(DESK) is None
     # What an administrator has put there is what the phone had before.
@@ -201,7 +202,7 @@ async def test_a_switch_by_an_administrator_is_no_login_and_ends_one(office: Peo
 async def test_who_is_served_the_same_profile_again_stays_logged_in(office: People) -> None:
     login = await office.log_in(office.anna, DESK)
     changed = b"<device><!-- Anna, changed --></device>"
-    await profiles.update(office.db, SYSTEM, office.annas.uuid, {"cnf_xml": changed})
+    await office.db.write(profiles.update, SYSTEM, office.annas.uuid, {"cnf_xml": changed})
     switched = await office.switches.switch(ACTOR, office.annas.uuid, DESK)
     assert (await office.served(DESK), await office.logins.on(DESK)) == (changed, login)
     # Nor is she logged out when that is taken back, nor when taking it back is.
@@ -229,7 +230,7 @@ async def test_a_phone_whose_own_profile_is_its_users_returns_to_what_was_served
     before = await office.switches.switch(SYSTEM, office.annas.uuid, DESK)
     await office.log_in(office.anna, DESK)
     changed = b"<device><!-- Anna, changed --></device>"
-    await profiles.update(office.db, SYSTEM, office.annas.uuid, {"cnf_xml": changed})
+    await office.db.write(profiles.update, SYSTEM, office.annas.uuid, {"cnf_xml": changed})
     switched = await office.switches.switch(ACTOR, office.annas.uuid, DESK)
     back = await office.switches.roll_back(switched)
     login = await office.logins.on(DESK)
@@ -242,7 +243,7 @@ async def test_a_phone_whose_own_profile_is_its_users_returns_to_what_was_served
 
 async def test_who_is_served_the_same_profile_again_while_leaving_goes_on_leaving(office: People) -> None:
     await office.log_in(office.anna, DESK)
-    leaving = await phone_logins.leave(office.db, DESK, EndReason.TIMEOUT)
+    leaving = await office.db.write(phone_logins.leave, DESK, EndReason.TIMEOUT)
     await office.switches.switch(ACTOR, office.annas.uuid, DESK)
     assert leaving is not None
     assert leaving.state is LoginState.ENDING
@@ -255,14 +256,14 @@ async def test_the_next_user_of_a_phone_that_was_served_the_same_profile_again_l
     first = await office.log_in(office.anna, DESK)
     await office.switches.switch(ACTOR, office.annas.uuid, DESK)
     second = await office.log_in(office.anton, DESK)
-    first = await phone_logins.get(office.db, first.uuid)
+    first = await office.db.read(phone_logins.get, first.uuid)
     assert (first.reason, second.home_sha256) == (EndReason.NEXT_USER, first.home_sha256)
 
 
 async def test_the_config_of_a_user_who_was_deleted_is_not_the_phones_own_either(office: People) -> None:
     login = await office.log_in(office.anna, DESK)
-    await permissions.give(office.db, SYSTEM, office.anton.uuid, SUPERADMIN_PERMISSION)
-    await users.delete(office.db, SYSTEM, office.anna.uuid)
+    await office.db.write(permissions.give, SYSTEM, office.anton.uuid, SUPERADMIN_PERMISSION)
+    await office.db.write(users.delete, SYSTEM, office.anna.uuid)
     assert (await office.log_in(office.anton, DESK)).home_sha256 == login.home_sha256
 
 
@@ -271,8 +272,8 @@ async def test_a_profile_that_was_the_phones_before_its_user_came_is_its_home(of
     login = await office.log_in(office.anna, DESK)
     assert login.home_sha256 == desk.sha256
     # Taking back the login leaves the phone as it was: hers, and nobody on it.
-    await office.switches.roll_back(await deployments.get(office.db, login.deployment or ""))
-    login = await phone_logins.get(office.db, login.uuid)
+    await office.switches.roll_back(await office.db.read(deployments.get, login.deployment or ""))
+    login = await office.db.read(phone_logins.get, login.uuid)
     assert (login.reason, await office.logins.on(DESK)) == (EndReason.ROLLED_BACK, None)
     assert (await office.log_in(office.anton, DESK)).home_sha256 == desk.sha256
 
@@ -283,15 +284,15 @@ async def test_an_older_switch_to_the_same_profile_that_is_taken_back_ends_the_l
     login = await office.log_in(office.anna, DESK)
     await office.switches.roll_back(older)
     assert await office.served(DESK) == office.home.cnf_xml
-    login = await phone_logins.get(office.db, login.uuid)
+    login = await office.db.read(phone_logins.get, login.uuid)
     assert (login.state, login.reason) == (LoginState.ENDED, EndReason.SWITCHED)
 
 
 async def test_a_login_that_the_phone_did_not_take_ends_and_the_one_before_goes_on(office: People) -> None:
     first = await office.log_in(office.anna, DESK)
     second = await office.log_in(office.anton, DESK)
-    back = await office.switches.roll_back(await deployments.get(office.db, second.deployment or ""))
-    second = await phone_logins.get(office.db, second.uuid)
+    back = await office.switches.roll_back(await office.db.read(deployments.get, second.deployment or ""))
+    second = await office.db.read(phone_logins.get, second.uuid)
     assert (second.reason, second.ended_by) == (EndReason.ROLLED_BACK, back.uuid)
     again = await office.logins.on(DESK)
     assert again is not None
@@ -306,21 +307,21 @@ async def test_a_login_that_the_phone_did_not_take_ends_and_the_one_before_goes_
 async def test_what_was_taken_back_can_be_taken_back_itself(office: People) -> None:
     first = await office.log_in(office.anna, DESK)
     second = await office.log_in(office.anton, DESK)
-    back = await office.switches.roll_back(await deployments.get(office.db, second.deployment or ""))
+    back = await office.switches.roll_back(await office.db.read(deployments.get, second.deployment or ""))
     await office.switches.roll_back(back)
     again = await office.logins.on(DESK)
     assert again is not None
     assert again.uuid == second.uuid
-    assert (await phone_logins.get(office.db, first.uuid)).reason is EndReason.ROLLED_BACK
+    assert (await office.db.read(phone_logins.get, first.uuid)).reason is EndReason.ROLLED_BACK
 
 
 async def test_a_login_that_was_ending_goes_on_ending_when_the_next_users_is_taken_back(office: People) -> None:
     first = await office.log_in(office.anna, DESK)
-    await phone_logins.leave(office.db, DESK, EndReason.TIMEOUT)
+    await office.db.write(phone_logins.leave, DESK, EndReason.TIMEOUT)
     second = await office.log_in(office.anton, DESK)
-    assert (await phone_logins.get(office.db, first.uuid)).reason is EndReason.TIMEOUT
-    await office.switches.roll_back(await deployments.get(office.db, second.deployment or ""))
-    first = await phone_logins.get(office.db, first.uuid)
+    assert (await office.db.read(phone_logins.get, first.uuid)).reason is EndReason.TIMEOUT
+    await office.switches.roll_back(await office.db.read(deployments.get, second.deployment or ""))
+    first = await office.db.read(phone_logins.get, first.uuid)
     assert (first.state, first.reason) == (LoginState.ENDING, EndReason.TIMEOUT)
 
 
@@ -328,9 +329,9 @@ async def test_a_logout_that_is_taken_back_logs_nobody_in(office: People) -> Non
     await office.log_in(office.anna, DESK)
     ended = await office.logins.log_out(ACTOR, DESK, EndReason.TIMEOUT)
     assert ended is not None
-    await office.switches.roll_back(await deployments.get(office.db, ended.ended_by or ""))
+    await office.switches.roll_back(await office.db.read(deployments.get, ended.ended_by or ""))
     assert await office.logins.on(DESK) is None
-    assert await phone_logins.get(office.db, ended.uuid) == ended
+    assert await office.db.read(phone_logins.get, ended.uuid) == ended
     # Her config is there again, and is still not the phone's own.
     later = await office.log_in(office.anton, DESK)
     assert later.home_sha256 == ended.home_sha256
@@ -344,11 +345,11 @@ async def test_what_is_put_over_a_logout_that_was_taken_back_is_the_phones_own_u
     login = await office.log_in(office.anna, DESK)
     ended = await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
     assert ended is not None
-    await office.switches.roll_back(await deployments.get(office.db, ended.ended_by or ""))
+    await office.switches.roll_back(await office.db.read(deployments.get, ended.ended_by or ""))
     switched = await office.switches.switch(ACTOR, office.antons.uuid, DESK)
     later = await office.log_in(office.anna, DESK)
     assert later.home_sha256 == switched.sha256
-    await office.switches.roll_back(await deployments.get(office.db, later.deployment or ""))
+    await office.switches.roll_back(await office.db.read(deployments.get, later.deployment or ""))
     await office.switches.roll_back(switched)
     assert await office.served(DESK) == office.annas.cnf_xml
     assert (await office.log_in(office.anton, DESK)).home_sha256 == login.home_sha256
@@ -360,7 +361,7 @@ async def test_a_phone_that_kept_a_users_config_has_none_of_its_own_for_the_next
     await office.logins.log_out(ACTOR, LAB, EndReason.MANUAL)
     login = await office.log_in(office.anton, LAB)
     assert login.home_sha256 is None
-    await office.switches.roll_back(await deployments.get(office.db, login.deployment or ""))
+    await office.switches.roll_back(await office.db.read(deployments.get, login.deployment or ""))
     assert await office.served(LAB) == office.annas.cnf_xml
     assert (await office.log_in(office.anton, LAB)).home_sha256 is None
 
@@ -369,8 +370,7 @@ async def test_what_somebody_else_has_written_on_the_disk_is_the_phones_own(offi
     await office.log_in(office.anna, DESK)
     await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
     foreign = b"<device><!-- by hand --></device>"
-    async with office.db.transaction() as tx:
-        await configs.found(tx, DESK, foreign)
+    await office.db.write(configs.found, DESK, foreign)
     login = await office.log_in(office.anton, DESK)
     assert login.home_sha256 == hashlib.sha256(foreign).hexdigest()
 
@@ -410,10 +410,10 @@ async def test_a_take_over_wants_to_be_confirmed_and_logs_out_elsewhere(office: 
     second = await office.log_in(office.anna, LOBBY, takes_over=True)
 
     async def is_over() -> bool:
-        return (await phone_logins.get(office.db, first.uuid)).state is LoginState.ENDED
+        return (await office.db.read(phone_logins.get, first.uuid)).state is LoginState.ENDED
 
     await office.settled(is_over)
-    assert (await phone_logins.get(office.db, first.uuid)).reason is EndReason.TAKE_OVER
+    assert (await office.db.read(phone_logins.get, first.uuid)).reason is EndReason.TAKE_OVER
     assert await office.served(DESK) == office.home.cnf_xml
     assert await office.logins.where(office.anna.uuid) == [second]
 
@@ -449,7 +449,7 @@ async def test_a_login_during_a_call_begins_after_it(office: People) -> None:
     await office.logins.forget_what_never_begins()
     with pytest.raises(LoggedInElsewhere):
         await office.log_in(office.anna, LOBBY)
-    await office.switches.begin(await deployments.get(office.db, login.deployment or ""))
+    await office.switches.begin(await office.db.read(deployments.get, login.deployment or ""))
     begun = await office.logins.on(DESK)
     assert begun is not None
     assert (begun.uuid, begun.state, begun.deployment) == (login.uuid, LoginState.OPEN, login.deployment)
@@ -485,21 +485,21 @@ async def test_a_login_that_waits_for_the_end_of_a_call_can_be_called_off(office
         return all(each.mac != DESK for each in await office.logins.where(office.anna.uuid))
 
     await office.settled(is_gone)
-    assert (await deployments.get(office.db, login.deployment or "")).ended_at is not None
-    assert await phone_logins.beginning_on(office.db, DESK) == []
+    assert (await office.db.read(deployments.get, login.deployment or "")).ended_at is not None
+    assert await office.db.read(phone_logins.beginning_on, DESK) == []
 
 
 @pytest.mark.parametrize("how", ["called off", "failed"])
 async def test_a_login_whose_switch_has_ended_without_its_being_told_is_none_to_end(office: People, how: str) -> None:
     office.switches.in_call.add(DESK)
     login = await office.log_in(office.anna, DESK)
-    deployment = await deployments.get(office.db, login.deployment or "")
+    deployment = await office.db.read(deployments.get, login.deployment or "")
     if how == "called off":
         await office.switches.cancel(ACTOR, deployment.uuid)
     else:
-        await progress.failed(office.db, deployment, "When its time had come: Profile not found")
+        await office.db.write(progress.failed, deployment, "When its time had come: Profile not found")
     assert await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL) is None
-    assert await phone_logins.beginning_on(office.db, DESK) == []
+    assert await office.db.read(phone_logins.beginning_on, DESK) == []
     assert await office.served(DESK) == office.home.cnf_xml
 
 
@@ -523,11 +523,14 @@ async def test_a_login_survives_that_its_caller_goes_away(office: People) -> Non
 
 
 async def test_what_was_cut_off_by_the_end_of_cisisk_is_forgotten_or_goes_on(office: People) -> None:
-    async with office.db.transaction() as tx:
-        (head,) = await profiles.heads(office.db, office.anna.uuid)
+    (head,) = await office.db.read(profiles.heads, office.anna.uuid)
+
+    def work(tx: Write) -> None:
         options = {"way": LoginWay.PHONE, "takes_over": False, "is_only": True, "minutes": None}
-        await phone_logins.begin(tx, DESK, office.anna.uuid, head, **options)  # type: ignore[arg-type]  # as named
-        await phone_logins.begin(tx, LAB, office.anna.uuid, head, **options)  # type: ignore[arg-type]  # as named
+        phone_logins.begin(tx, DESK, office.anna.uuid, head, **options)  # type: ignore[arg-type]  # as named
+        phone_logins.begin(tx, LAB, office.anna.uuid, head, **options)  # type: ignore[arg-type]  # as named
+
+    await office.db.write(work)
     # Of one the switch had begun, and is settled at the next start.
     await office.switches.switch(ACTOR, office.annas.uuid, LAB)
     office.open()
@@ -580,17 +583,19 @@ async def test_of_two_who_replace_nobody_one_gets_the_phone(office: People) -> N
 async def test_the_default_of_the_model_comes_first(office: People) -> None:
     for name, models in (("A", ()), ("B", ("7942",)), ("C", ("8845",)), ("D", ("7942", "8845"))):
         await office.profile(office.anna, name, compatible_models=models)
-    names = {head.name: head.uuid for head in await profiles.heads(office.db, office.anna.uuid)}
+    names = {head.name: head.uuid for head in await office.db.read(profiles.heads, office.anna.uuid)}
 
     async def offered(mac: Mac, model: str | None) -> list[str]:
         return [head.name for head in await office.logins.profiles_for(office.anna.uuid, mac, model)]
 
     assert await offered(DESK, "CP-8845") == ["A", "Anna", "B", "D"]
-    await default_profiles.put(office.db, SYSTEM, office.anna.uuid, [("CP-7942G", names["D"]), ("8845", names["C"])])
+    await office.db.write(
+        default_profiles.put, SYSTEM, office.anna.uuid, [("CP-7942G", names["D"]), ("8845", names["C"])]
+    )
     assert await offered(DESK, "CP-8845") == ["D", "A", "Anna", "B"]
     assert (await office.log_in(office.anna, DESK)).profile_name == "D"
     # A phone of which nothing is known says what it is.
-    await phones.create(office.db, SYSTEM, LAB, {})
+    await office.db.write(phones.create, SYSTEM, LAB, {})
     assert await offered(LAB, "CP-8845") == ["C", "A", "Anna", "D"]
     assert await offered(Mac("AABBCCDDEE99"), "CP-8845") == ["C", "A", "Anna", "D"]
     assert await offered(LAB, None) == ["A", "Anna", "B", "C", "D"]
@@ -606,7 +611,7 @@ async def test_what_does_not_fit_is_refused(office: People) -> None:
     with pytest.raises(NoFittingProfile) as none:
         await office.log_in(await office.user("nobody"), DESK)
     assert none.value.notice.code == LoginRefusal.NO_FITTING_PROFILE
-    await phones.update(office.db, SYSTEM, DESK, {"is_active": False})
+    await office.db.write(phones.update, SYSTEM, DESK, {"is_active": False})
     with pytest.raises(PhoneDisabled):
         await office.log_in(office.anna, DESK)
     assert (await office.logins.page(Listing(), history=True)).items == []
@@ -632,9 +637,9 @@ async def test_the_time_of_a_login_that_waits_for_the_end_of_a_call_counts_from_
     office.switches.in_call.add(DESK)
     login = await office.log_in(office.anna, DESK, minutes=30)
     assert (login.state, login.until) == (LoginState.BEGINNING, None)
-    deferred = await deployments.get(office.db, login.deployment or "")
-    await progress.written(office.db, ACTOR, deferred, "2099-06-28T23:59:00.000Z")
-    login = await phone_logins.get(office.db, login.uuid)
+    deferred = await office.db.read(deployments.get, login.deployment or "")
+    await office.db.write(progress.written, ACTOR, deferred, "2099-06-28T23:59:00.000Z")
+    login = await office.db.read(phone_logins.get, login.uuid)
     assert (login.logged_in_at, login.until) == ("2099-06-28T23:59:00.000Z", "2099-06-29T00:29:00.000Z")
 
 
@@ -647,8 +652,8 @@ async def test_a_login_that_is_refused_takes_nothing_from_the_one_that_waits(off
     with pytest.raises(Conflict, match="in a call"):
         await office.log_in(user, DESK)
     await office.logins.forget_what_never_begins()
-    assert await phone_logins.beginning_on(office.db, DESK) == [waits]
-    await office.switches.begin(await deployments.get(office.db, waits.deployment or ""))
+    assert await office.db.read(phone_logins.beginning_on, DESK) == [waits]
+    await office.switches.begin(await office.db.read(deployments.get, waits.deployment or ""))
     begun = await office.logins.on(DESK)
     assert begun is not None
     assert (begun.uuid, begun.deployment) == (waits.uuid, waits.deployment)
@@ -662,18 +667,18 @@ async def test_a_login_that_begins_while_the_next_is_decided_is_its_users(office
     following = asyncio.create_task(office.log_in(office.anton, DESK))
 
     async def is_asked_for() -> bool:
-        return len(await phone_logins.beginning_on(office.db, DESK)) == 2
+        return len(await office.db.read(phone_logins.beginning_on, DESK)) == 2
 
     await office.settled(is_asked_for)
     await office.logins.forget_what_never_begins()
-    await office.switches.begin(await deployments.get(office.db, waits.deployment or ""))
+    await office.switches.begin(await office.db.read(deployments.get, waits.deployment or ""))
     begun = await office.logins.on(DESK)
     assert begun is not None
     assert begun.uuid == waits.uuid
     office.switches.going.set()
     followed = await following
     assert await office.logins.on(DESK) == followed
-    assert (await phone_logins.get(office.db, waits.uuid)).reason is EndReason.NEXT_USER
+    assert (await office.db.read(phone_logins.get, waits.uuid)).reason is EndReason.NEXT_USER
 
 
 async def test_who_has_called_off_a_login_too_late_is_taken_over_by_no_other(
@@ -690,7 +695,7 @@ async def test_who_has_called_off_a_login_too_late_is_taken_over_by_no_other(
     too_late = await office.logins.log_out(ACTOR, LOBBY, EndReason.MANUAL, login=second)
     assert too_late is not None
     assert (too_late.uuid, too_late.state, too_late.reason) == (second.uuid, LoginState.BEGINNING, EndReason.MANUAL)
-    await office.switches.begin(await deployments.get(office.db, second.deployment or ""))
+    await office.switches.begin(await office.db.read(deployments.get, second.deployment or ""))
     assert await office.logins.on(DESK) == first
     leaving = await office.logins.on(LOBBY)
     assert leaving is not None
@@ -701,21 +706,14 @@ async def test_the_logins_that_have_not_ended_are_found_without_going_through_th
     office: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plans: list[str] = []
-    read = Transaction.rows
+    read = Read.rows
 
-    async def explained(tx: Transaction, sql: str, parameters: Any = ()) -> Any:
-        plans.extend(row["detail"] for row in await read(tx, f"EXPLAIN QUERY PLAN {sql}", parameters))
-        return await read(tx, sql, parameters)
+    def explained(tx: Read, sql: str, parameters: Any = ()) -> Any:
+        plans.extend(row["detail"] for row in read(tx, f"EXPLAIN QUERY PLAN {sql}", parameters))
+        return read(tx, sql, parameters)
 
-    rows = Database.rows
-
-    async def explained_outside(db: Database, sql: str, parameters: Any = ()) -> Any:
-        plans.extend(row["detail"] for row in await rows(db, f"EXPLAIN QUERY PLAN {sql}", parameters))
-        return await rows(db, sql, parameters)
-
-    monkeypatch.setattr(Transaction, "rows", explained)
-    monkeypatch.setattr(Database, "rows", explained_outside)
-    await phone_logins.all_open(office.db)
+    monkeypatch.setattr(Read, "rows", explained)
+    await office.db.read(phone_logins.all_open)
     await office.logins.page(Listing())
     await office.logins.page(Listing(limit=5, sort="username"))
     await office.logins.forget_what_never_begins()
@@ -728,8 +726,8 @@ async def test_the_logins_that_have_not_ended_are_found_without_going_through_th
 
 async def test_who_is_on_a_phone_that_is_taken_out_of_the_inventory_no_longer_is(office: People) -> None:
     login = await office.log_in(office.anna, DESK)
-    await phones.delete(office.db, SYSTEM, DESK)
-    login = await phone_logins.get(office.db, login.uuid)
+    await office.db.write(phones.delete, SYSTEM, DESK)
+    login = await office.db.read(phone_logins.get, login.uuid)
     assert (login.state, login.reason, login.phone_name) == (LoginState.ENDED, EndReason.PHONE_REMOVED, None)
     assert await office.served(DESK) == office.annas.cnf_xml
 

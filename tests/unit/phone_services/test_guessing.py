@@ -54,13 +54,13 @@ class Premises:
     async def phone(self, number: int, address: str) -> Mac:
         """A phone of the inventory."""
         mac = Mac(f"AABBCC{number:06X}")
-        await phones.create(self.db, SYSTEM, mac, {"phone_ip": address})
+        await self.db.write(phones.create, SYSTEM, mac, {"phone_ip": address})
         return mac
 
     async def user(self, username: str) -> User:
         row = {"first_name": "A", "last_name": "B", "username": username, "email": f"{username}@example.org"}
-        user = await users.create(self.db, SYSTEM, {**row, "lang": "en", "timezone": "UTC"}, "$hash")
-        await pins.put(self.db, SYSTEM, user.uuid, await self.passwords.hash(PIN))
+        user = await self.db.write(users.create, SYSTEM, {**row, "lang": "en", "timezone": "UTC"}, "$hash")
+        await self.db.write(pins.put, SYSTEM, user.uuid, await self.passwords.hash(PIN))
         return user
 
     async def get(self, address: str, path: str, *headers: str) -> str:
@@ -114,7 +114,7 @@ async def premises(db: Database) -> AsyncIterator[tuple[Premises, Clock]]:
 async def test_ten_thousand_guesses_lock_out_who_guesses_and_nobody_else(premises: tuple[Premises, Clock]) -> None:
     there, clock = premises
     anna, _ = await there.user("anna"), await there.user("bob")
-    her_hash = (await pins.get(there.db, anna.uuid)).pin_hash
+    her_hash = (await there.db.read(pins.get, anna.uuid)).pin_hash
     usual, bobs, new = [await there.phone(n, f"127.77.0.{n}") for n in (1, 2, 3)]
     real = {f"127.66.0.{n}": await there.phone(256 + n, f"127.66.0.{n}") for n in range(1, ADDRESSES // 2 + 1)}
     made_up = [f"127.67.0.{n}" for n in range(1, ADDRESSES // 2 + 1)]

@@ -41,6 +41,7 @@ from cisisk.phone_services.switching import KEPT_SECONDS, ProfileSwitch, Switche
 from cisisk.store import deployments, phone_logins, profiles, progress, service_sessions, users
 from cisisk.store.database import Database
 from cisisk.store.service_sessions import PhoneContext, ServiceSession
+from cisisk.store.transaction import Read
 from tests.unit.mobility.office import Office
 from tests.unit.phone_services.limits import seen
 
@@ -76,7 +77,7 @@ async def known_as(monkeypatch: pytest.MonkeyPatch, record: Record, state: Deplo
     """A deployment that the store has in this state."""
     known = replace(await record(), state=state, **more)
 
-    async def get(_db: Database, _uuid: str) -> Deployment:
+    def get(_tx: Read, _uuid: str) -> Deployment:
         return known
 
     monkeypatch.setattr(deployments, "get", get)
@@ -141,12 +142,12 @@ async def scene(db: Database) -> Scene:
 def record(db: Database) -> Record:
     async def make() -> Deployment:
         row = {"first_name": "A", "last_name": "A", "username": "anna", "email": "a@b", "lang": "en", "timezone": "UTC"}
-        user = await users.create(db, SYSTEM, row, "$hash")
-        profile = await profiles.create(
-            db, SYSTEM, {"user_uuid": user.uuid, "name": "Desk 201", "cnf_xml": b"<device/>"}
+        user = await db.write(users.create, SYSTEM, row, "$hash")
+        profile = await db.write(
+            profiles.create, SYSTEM, {"user_uuid": user.uuid, "name": "Desk 201", "cnf_xml": b"<device/>"}
         )
         plan = Plan(mac=MAC, content=b"<device/>", profile_uuid=profile.uuid, profile_name=profile.name)
-        return await progress.record(db, SYSTEM, plan, None)
+        return await db.write(progress.record, SYSTEM, plan, None)
 
     return make
 
@@ -155,9 +156,9 @@ async def test_a_login_is_told_once_its_switch_was_tried(scene: Scene, db: Datab
     name = await scene.begin()
     assert await scene.said(name) == ("Activating Desk 201. The phone restarts.", 2)
     deployment = await record()
-    await progress.written(db, SYSTEM, deployment, now())
+    await db.write(progress.written, SYSTEM, deployment, now())
     scene.outcome.set_result(deployment)
-    await progress.restart_tried(db, deployment, RESTART_OK, "cgi-keys", "restart")
+    await db.write(progress.restart_tried, deployment, RESTART_OK, "cgi-keys", "restart")
     assert await scene.said(name) == ("Desk 201 is ready. The phone restarts now.", 2)
 
 
@@ -303,7 +304,7 @@ async def test_who_waits_for_a_phone_and_logs_out_does_not_log_out_who_is_on_it(
     )
 
     async def is_called_off() -> bool:
-        return await phone_logins.beginning_on(db, MAC) == []
+        return await db.read(phone_logins.beginning_on, MAC) == []
 
     await office.settled(is_called_off)
     assert await office.logins.on(MAC) == on_it
@@ -325,14 +326,14 @@ async def test_on_the_phone_the_one_is_logged_out_whom_the_question_named(db: Da
     await pages.leave(asked)
 
     async def is_out() -> bool:
-        return (await phone_logins.get(db, on_it.uuid)).reason is EndReason.MANUAL
+        return (await db.read(phone_logins.get, on_it.uuid)).reason is EndReason.MANUAL
 
     await office.settled(is_out)
 
 
 async def test_who_is_on_a_phone_and_waits_for_another_profile_there_leaves_both(db: Database) -> None:
     office, on_it, _ = await two_at_one_phone(db)
-    await office.profile(await users.get(db, on_it.user_uuid), "Another")
+    await office.profile(await db.read(users.get, on_it.user_uuid), "Another")
     await office.logins.log_in(SYSTEM, on_it.user_uuid, MAC, None, how=LoginWay.PHONE)
     pages = ProfileSwitch(db, Mock(spec=PageAuth), office.logins, Switches(office.logins))
     session = replace(SESSION, user_uuid=on_it.user_uuid, username="zoe")
@@ -371,7 +372,7 @@ async def test_old_switches_and_too_many_are_forgotten(scene: Scene, monkeypatch
 async def test_what_goes_wrong_in_cisisk_is_said_on_the_screen(
     db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, code: str
 ) -> None:
-    async def fail(*_: Any) -> PhoneContext:
+    def fail(*_: Any) -> PhoneContext:
         raise error
 
     monkeypatch.setattr(service_sessions, "desk", fail)

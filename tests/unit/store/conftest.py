@@ -44,7 +44,7 @@ def new_user(db: Database, actor: Actor) -> NewUser:
             "timezone": "UTC",
             **columns,
         }
-        return await users.create(db, actor, row, password_hash)
+        return await db.write(users.create, actor, row, password_hash)
 
     return make
 
@@ -53,8 +53,8 @@ def new_user(db: Database, actor: Actor) -> NewUser:
 async def superadmin(db: Database, new_user: NewUser, actor: Actor) -> User:
     """The only superadmin, without whom nobody can be changed."""
     user = await new_user("root")
-    await permissions.give(db, actor, user.uuid, SUPERADMIN_PERMISSION)
-    return await users.get(db, user.uuid)
+    await db.write(permissions.give, actor, user.uuid, SUPERADMIN_PERMISSION)
+    return await db.read(users.get, user.uuid)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def new_profile(db: Database, actor: Actor) -> NewProfile:
 
     async def make(owner: User, name: str = "Reception", **attributes: Any) -> Profile:
         row = {"user_uuid": owner.uuid, "name": name, "cnf_xml": b"<device/>", **attributes}
-        return await profiles.create(db, actor, row)
+        return await db.write(profiles.create, actor, row)
 
     return make
 
@@ -73,6 +73,6 @@ def last_entry(db: Database) -> LastEntry:
     """Read the newest audit row."""
 
     async def read() -> AuditEntry:
-        return (await audit.entries(db, Listing(limit=1))).items[0]
+        return (await db.read(audit.entries, Listing(limit=1))).items[0]
 
     return read

@@ -34,6 +34,7 @@ from cisisk.store import (
     users,
 )
 from cisisk.store.database import Database
+from cisisk.store.transaction import Read, Write
 from tests.unit.plans import plan
 from tests.unit.store.conftest import NewProfile, NewUser
 
@@ -70,22 +71,22 @@ async def scene(
     db: Database, superadmin: User, new_user: NewUser, new_profile: NewProfile, actor: Actor, mac: Mac
 ) -> Scene:
     anna, bert = await new_user("anna", PASSWORD_HASH), await new_user("bert", PASSWORD_HASH)
-    clerk = await permissions.create(db, actor, {"level": 5, "name": "clerk"})
-    spare = await permissions.create(db, actor, {"level": 6, "name": "spare"})
-    await permissions.give(db, actor, anna.uuid, clerk.uuid)
-    await pins.put(db, actor, anna.uuid, PIN_HASH)
-    await phones.create(db, actor, mac, {"software": Software.SIP})
+    clerk = await db.write(permissions.create, actor, {"level": 5, "name": "clerk"})
+    spare = await db.write(permissions.create, actor, {"level": 6, "name": "spare"})
+    await db.write(permissions.give, actor, anna.uuid, clerk.uuid)
+    await db.write(pins.put, actor, anna.uuid, PIN_HASH)
+    await db.write(phones.create, actor, mac, {"software": Software.SIP})
     profile = await new_profile(anna, cnf_xml=CONFIG)
-    deployment = await progress.record(db, actor, plan(mac, profile, CONFIG), b"<found/>" + CONFIG)
-    await logins.begin(db, actor, anna.uuid, PASSWORD_HASH, "session", USED, LATER)
-    await logins.rotate(db, actor, USED, NEXT, LATER)
-    kem = await kems.create(db, actor, {"connected_phone": mac})
-    service = await services.create(db, actor, {"name": "Weather"})
-    await contacts.create_personal(db, actor, anna.uuid, {"name": "Adam"})
-    friend = await contacts.create_personal(db, actor, anna.uuid, {"name": "Zoe"})
-    colleague = await contacts.create_company(db, actor, {"name": "Zoe"})
-    extension = await extensions.create(db, actor, NEW_EXTENSION)
-    link = await extensions.link(db, actor, anna.uuid, extension.uuid)
+    deployment = await db.write(progress.record, actor, plan(mac, profile, CONFIG), b"<found/>" + CONFIG)
+    await db.write(logins.begin, actor, anna.uuid, PASSWORD_HASH, "session", USED, LATER)
+    await db.write(logins.rotate, actor, USED, NEXT, LATER)
+    kem = await db.write(kems.create, actor, {"connected_phone": mac})
+    service = await db.write(services.create, actor, {"name": "Weather"})
+    await db.write(contacts.create_personal, actor, anna.uuid, {"name": "Adam"})
+    friend = await db.write(contacts.create_personal, actor, anna.uuid, {"name": "Zoe"})
+    colleague = await db.write(contacts.create_company, actor, {"name": "Zoe"})
+    extension = await db.write(extensions.create, actor, NEW_EXTENSION)
+    link = await db.write(extensions.link, actor, anna.uuid, extension.uuid)
     around = (kem, service, friend, colleague, extension, link)
     return Scene(db, actor, anna, bert, clerk, spare, profile, mac, deployment, *around)
 
@@ -108,121 +109,133 @@ NEW_EXTENSION = {
     "is_active": True,
 }
 CHANGES: dict[str, tuple[Callable[[Scene], Awaitable[object]], Callable[[Scene], object]]] = {
-    "user.created": (lambda s: users.create(s.db, s.actor, NEW_USER, PASSWORD_HASH), lambda _: None),
+    "user.created": (lambda s: s.db.write(users.create, s.actor, NEW_USER, PASSWORD_HASH), lambda _: None),
     "user.updated": (
-        lambda s: users.update(s.db, s.actor, s.anna.uuid, {"password_hash": PASSWORD_HASH, "is_active": False}),
+        lambda s: s.db.write(users.update, s.actor, s.anna.uuid, {"password_hash": PASSWORD_HASH, "is_active": False}),
         lambda s: s.anna.uuid,
     ),
-    "user.deleted": (lambda s: users.delete(s.db, s.actor, s.anna.uuid), lambda s: s.anna.uuid),
+    "user.deleted": (lambda s: s.db.write(users.delete, s.actor, s.anna.uuid), lambda s: s.anna.uuid),
     "user.permission_given": (
-        lambda s: permissions.give(s.db, s.actor, s.bert.uuid, s.clerk.uuid),
+        lambda s: s.db.write(permissions.give, s.actor, s.bert.uuid, s.clerk.uuid),
         lambda s: s.bert.uuid,
     ),
-    "user.permission_taken": (lambda s: permissions.take(s.db, s.actor, s.anna.uuid), lambda s: s.anna.uuid),
-    "permission.created": (lambda s: permissions.create(s.db, s.actor, {"level": 7, "name": "new"}), lambda _: None),
+    "user.permission_taken": (lambda s: s.db.write(permissions.take, s.actor, s.anna.uuid), lambda s: s.anna.uuid),
+    "permission.created": (
+        lambda s: s.db.write(permissions.create, s.actor, {"level": 7, "name": "new"}),
+        lambda _: None,
+    ),
     "permission.updated": (
-        lambda s: permissions.update(s.db, s.actor, s.clerk.uuid, {"level": 8}),
+        lambda s: s.db.write(permissions.update, s.actor, s.clerk.uuid, {"level": 8}),
         lambda s: s.clerk.uuid,
     ),
-    "permission.deleted": (lambda s: permissions.delete(s.db, s.actor, s.spare.uuid), lambda s: s.spare.uuid),
+    "permission.deleted": (lambda s: s.db.write(permissions.delete, s.actor, s.spare.uuid), lambda s: s.spare.uuid),
     "auth.login": (
-        lambda s: logins.begin(s.db, s.actor, s.bert.uuid, PASSWORD_HASH, "another", b"hash" + USED, LATER),
+        lambda s: s.db.write(logins.begin, s.actor, s.bert.uuid, PASSWORD_HASH, "another", b"hash" + USED, LATER),
         lambda s: s.bert.uuid,
     ),
     "auth.refresh_reused": (
-        lambda s: logins.rotate(s.db, s.actor, USED, b"third" + NEXT, LATER),
+        lambda s: s.db.write(logins.rotate, s.actor, USED, b"third" + NEXT, LATER),
         lambda s: s.anna.uuid,
     ),
-    "auth.logout": (lambda s: logins.end(s.db, s.actor, s.anna.uuid, NEXT), lambda s: s.anna.uuid),
-    "cisco_user.created": (lambda s: pins.put(s.db, s.actor, s.bert.uuid, PIN_HASH), lambda s: s.bert.uuid),
-    "cisco_user.updated": (lambda s: pins.put(s.db, s.actor, s.anna.uuid, PIN_HASH), lambda s: s.anna.uuid),
-    "cisco_user.deleted": (lambda s: pins.delete(s.db, s.actor, s.anna.uuid), lambda s: s.anna.uuid),
+    "auth.logout": (lambda s: s.db.write(logins.end, s.actor, s.anna.uuid, NEXT), lambda s: s.anna.uuid),
+    "cisco_user.created": (lambda s: s.db.write(pins.put, s.actor, s.bert.uuid, PIN_HASH), lambda s: s.bert.uuid),
+    "cisco_user.updated": (lambda s: s.db.write(pins.put, s.actor, s.anna.uuid, PIN_HASH), lambda s: s.anna.uuid),
+    "cisco_user.deleted": (lambda s: s.db.write(pins.delete, s.actor, s.anna.uuid), lambda s: s.anna.uuid),
     "profile.created": (
-        lambda s: profiles.create(s.db, s.actor, {"user_uuid": s.anna.uuid, "name": "new", "cnf_xml": CONFIG}),
+        lambda s: s.db.write(profiles.create, s.actor, {"user_uuid": s.anna.uuid, "name": "new", "cnf_xml": CONFIG}),
         lambda _: None,
     ),
     "profile.updated": (
-        lambda s: profiles.update(s.db, s.actor, s.profile.uuid, {"cnf_xml": CONFIG + b"<!-- -->"}),
+        lambda s: s.db.write(profiles.update, s.actor, s.profile.uuid, {"cnf_xml": CONFIG + b"<!-- -->"}),
         lambda s: s.profile.uuid,
     ),
-    "profile.deleted": (lambda s: profiles.delete(s.db, s.actor, s.profile.uuid), lambda s: s.profile.uuid),
-    "profile.switched": (lambda s: progress.written(s.db, s.actor, s.deployment, now()), lambda s: s.profile.uuid),
+    "profile.deleted": (lambda s: s.db.write(profiles.delete, s.actor, s.profile.uuid), lambda s: s.profile.uuid),
+    "profile.switched": (
+        lambda s: s.db.write(progress.written, s.actor, s.deployment, now()),
+        lambda s: s.profile.uuid,
+    ),
     "phone.created": (
-        lambda s: phones.create(s.db, s.actor, Mac("AABBCCDDEE02"), {"name": "new"}),
+        lambda s: s.db.write(phones.create, s.actor, Mac("AABBCCDDEE02"), {"name": "new"}),
         lambda _: "AA:BB:CC:DD:EE:02",
     ),
-    "phone.updated": (lambda s: phones.update(s.db, s.actor, s.mac, {"name": "x"}), lambda s: str(s.mac)),
-    "phone.deleted": (lambda s: phones.delete(s.db, s.actor, s.mac), lambda s: str(s.mac)),
+    "phone.updated": (lambda s: s.db.write(phones.update, s.actor, s.mac, {"name": "x"}), lambda s: str(s.mac)),
+    "phone.deleted": (lambda s: s.db.write(phones.delete, s.actor, s.mac), lambda s: str(s.mac)),
     "cisco_phone.updated": (
-        lambda s: phones.put_cisco_phone(s.db, s.actor, s.mac, Software.SCCP),
+        lambda s: s.db.write(phones.put_cisco_phone, s.actor, s.mac, Software.SCCP),
         lambda s: str(s.mac),
     ),
-    "cisco_phone.deleted": (lambda s: phones.delete_cisco_phone(s.db, s.actor, s.mac), lambda s: str(s.mac)),
-    "cisco_kem.created": (lambda s: kems.create(s.db, s.actor, {}), lambda _: None),
-    "cisco_kem.updated": (lambda s: kems.update(s.db, s.actor, s.kem.uuid, {"ip": "192.0.2.9"}), lambda s: s.kem.uuid),
-    "cisco_kem.deleted": (lambda s: kems.delete(s.db, s.actor, s.kem.uuid), lambda s: s.kem.uuid),
-    "cisco_service.created": (lambda s: services.create(s.db, s.actor, {}), lambda _: None),
+    "cisco_phone.deleted": (lambda s: s.db.write(phones.delete_cisco_phone, s.actor, s.mac), lambda s: str(s.mac)),
+    "cisco_kem.created": (lambda s: s.db.write(kems.create, s.actor, {}), lambda _: None),
+    "cisco_kem.updated": (
+        lambda s: s.db.write(kems.update, s.actor, s.kem.uuid, {"ip": "192.0.2.9"}),
+        lambda s: s.kem.uuid,
+    ),
+    "cisco_kem.deleted": (lambda s: s.db.write(kems.delete, s.actor, s.kem.uuid), lambda s: s.kem.uuid),
+    "cisco_service.created": (lambda s: s.db.write(services.create, s.actor, {}), lambda _: None),
     "cisco_service.updated": (
-        lambda s: services.update(s.db, s.actor, s.service.uuid, {"url": SECRET}),
+        lambda s: s.db.write(services.update, s.actor, s.service.uuid, {"url": SECRET}),
         lambda s: s.service.uuid,
     ),
-    "cisco_service.deleted": (lambda s: services.delete(s.db, s.actor, s.service.uuid), lambda s: s.service.uuid),
+    "cisco_service.deleted": (lambda s: s.db.write(services.delete, s.actor, s.service.uuid), lambda s: s.service.uuid),
     "personal_contact.created": (
-        lambda s: contacts.create_personal(s.db, s.actor, s.bert.uuid, {"name": SECRET}),
+        lambda s: s.db.write(contacts.create_personal, s.actor, s.bert.uuid, {"name": SECRET}),
         lambda _: None,
     ),
     "personal_contact.updated": (
-        lambda s: contacts.update_personal(s.db, s.actor, s.friend.uuid, {"work": SECRET}),
+        lambda s: s.db.write(contacts.update_personal, s.actor, s.friend.uuid, {"work": SECRET}),
         lambda s: s.friend.uuid,
     ),
     "personal_contact.moved": (
-        lambda s: contacts.move_personal(s.db, s.actor, s.friend.uuid, 1),
+        lambda s: s.db.write(contacts.move_personal, s.actor, s.friend.uuid, 1),
         lambda s: s.friend.uuid,
     ),
     "personal_contact.deleted": (
-        lambda s: contacts.delete_personal(s.db, s.actor, s.friend.uuid),
+        lambda s: s.db.write(contacts.delete_personal, s.actor, s.friend.uuid),
         lambda s: s.friend.uuid,
     ),
-    "company_contact.created": (lambda s: contacts.create_company(s.db, s.actor, {"name": "a"}), lambda _: None),
+    "company_contact.created": (lambda s: s.db.write(contacts.create_company, s.actor, {"name": "a"}), lambda _: None),
     "company_contact.updated": (
-        lambda s: contacts.update_company(s.db, s.actor, s.colleague.uuid, {"name": "a"}),
+        lambda s: s.db.write(contacts.update_company, s.actor, s.colleague.uuid, {"name": "a"}),
         lambda s: s.colleague.uuid,
     ),
     "company_contact.deleted": (
-        lambda s: contacts.delete_company(s.db, s.actor, s.colleague.uuid),
+        lambda s: s.db.write(contacts.delete_company, s.actor, s.colleague.uuid),
         lambda s: s.colleague.uuid,
     ),
     "extension.created": (
-        lambda s: extensions.create(s.db, s.actor, {**NEW_EXTENSION, "extension": "102"}),
+        lambda s: s.db.write(extensions.create, s.actor, {**NEW_EXTENSION, "extension": "102"}),
         lambda _: None,
     ),
     "extension.updated": (
-        lambda s: extensions.update(s.db, s.actor, s.extension.uuid, {"password": SECRET}),
+        lambda s: s.db.write(extensions.update, s.actor, s.extension.uuid, {"password": SECRET}),
         lambda s: s.extension.uuid,
     ),
-    "extension.deleted": (lambda s: extensions.delete(s.db, s.actor, s.extension.uuid), lambda s: s.extension.uuid),
+    "extension.deleted": (
+        lambda s: s.db.write(extensions.delete, s.actor, s.extension.uuid),
+        lambda s: s.extension.uuid,
+    ),
     "user_extension.created": (
-        lambda s: extensions.link(s.db, s.actor, s.bert.uuid, s.extension.uuid),
+        lambda s: s.db.write(extensions.link, s.actor, s.bert.uuid, s.extension.uuid),
         lambda _: None,
     ),
-    "user_extension.deleted": (lambda s: extensions.unlink(s.db, s.actor, s.link.uuid), lambda s: s.link.uuid),
+    "user_extension.deleted": (lambda s: s.db.write(extensions.unlink, s.actor, s.link.uuid), lambda s: s.link.uuid),
 }
 
 each_change = pytest.mark.parametrize("action", CHANGES)
 
 
 async def everything(db: Database) -> dict[str, list[tuple[Any, ...]]]:
-    tables = await db.rows("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    tables = await db.read(Read.rows, "SELECT name FROM sqlite_schema WHERE type = 'table'")
     names = [row["name"] for row in tables]
-    return {name: [tuple(row) for row in await db.rows(f"SELECT * FROM {name}")] for name in names}  # noqa: S608 -- own names
+    return {name: [tuple(row) for row in await db.read(Read.rows, f"SELECT * FROM {name}")] for name in names}  # noqa: S608 -- own names
 
 
 @each_change
 async def test_a_change_leaves_one_row_that_says_who_did_what_to_what_and_no_secret(scene: Scene, action: str) -> None:
     change, entity = CHANGES[action]
-    before = (await audit.entries(scene.db, Listing())).total
+    before = (await scene.db.read(audit.entries, Listing())).total
     await change(scene)
-    page = await audit.entries(scene.db, Listing())
+    page = await scene.db.read(audit.entries, Listing())
     assert page.total == before + 1
     entry = page.items[0]
     assert (entry.action, entry.entity_type) == (action, action.partition(".")[0])
@@ -233,14 +246,15 @@ async def test_a_change_leaves_one_row_that_says_who_did_what_to_what_and_no_sec
     )
     assert entry.entity_uuid == (entity(scene) or entry.entity_uuid)
     assert entry.entity_uuid
-    rows = str([tuple(row) for row in await scene.db.rows("SELECT * FROM audit_log")])
+    rows = str([tuple(row) for row in await scene.db.read(Read.rows, "SELECT * FROM audit_log")])
     assert [word for word in (SECRET, "pin_hash", "password_hash") if word in rows] == []
 
 
 @each_change
 async def test_a_change_whose_row_cannot_be_written_does_not_happen(scene: Scene, action: str) -> None:
-    async with scene.db.transaction() as tx:
-        await tx.rows("CREATE TRIGGER refuse BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'no room'); END")
+    await scene.db.write(
+        Write.rows, "CREATE TRIGGER refuse BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'no room'); END"
+    )
     before = await everything(scene.db)
     with pytest.raises(sqlite3.IntegrityError, match="no room"):
         await CHANGES[action][0](scene)
@@ -249,13 +263,13 @@ async def test_a_change_whose_row_cannot_be_written_does_not_happen(scene: Scene
 
 async def test_a_changed_password_is_told_by_its_name(scene: Scene) -> None:
     await CHANGES["user.updated"][0](scene)
-    entry = (await audit.entries(scene.db, Listing(limit=1))).items[0]
+    entry = (await scene.db.read(audit.entries, Listing(limit=1))).items[0]
     assert entry.payload == {"changed": ["is_active", "password"]}
 
 
 async def test_a_deleted_user_is_remembered_with_the_profiles(scene: Scene) -> None:
     await CHANGES["user.deleted"][0](scene)
-    entry = (await audit.entries(scene.db, Listing(limit=1))).items[0]
+    entry = (await scene.db.read(audit.entries, Listing(limit=1))).items[0]
     assert entry.payload == {
         "username": "anna",
         "profiles": [{"uuid": scene.profile.uuid, "name": scene.profile.name}],
@@ -265,21 +279,26 @@ async def test_a_deleted_user_is_remembered_with_the_profiles(scene: Scene) -> N
 
 async def test_the_newest_comes_first(db: Database, actor: Actor) -> None:
     for action in ("a.first", "b.second", "c.third"):
-        async with db.transaction() as tx:
-            await audit.record(tx, actor, action, None)
-    assert [entry.action for entry in (await audit.entries(db, Listing())).items] == ["c.third", "b.second", "a.first"]
-    assert [entry.action for entry in (await audit.entries(db, Listing(limit=1, offset=1))).items] == ["b.second"]
+        await db.write(audit.record, actor, action, None)
+    assert [entry.action for entry in (await db.read(audit.entries, Listing())).items] == [
+        "c.third",
+        "b.second",
+        "a.first",
+    ]
+    assert [entry.action for entry in (await db.read(audit.entries, Listing(limit=1, offset=1))).items] == ["b.second"]
 
 
 async def test_one_users_doings_are_shown_alone(db: Database, superadmin: User) -> None:
-    async with db.transaction() as tx:
-        await audit.record(tx, Actor(user_uuid=superadmin.uuid), "a.mine", None, {"with": ["a", 1, None]})
-        await audit.record(tx, Actor(), "b.nobodys", None)
-    page = await audit.entries(db, Listing(), superadmin.uuid)
+    def work(tx: Write) -> None:
+        audit.record(tx, Actor(user_uuid=superadmin.uuid), "a.mine", None, {"with": ["a", 1, None]})
+        audit.record(tx, Actor(), "b.nobodys", None)
+
+    await db.write(work)
+    page = await db.read(audit.entries, Listing(), superadmin.uuid)
     assert [(entry.action, entry.payload) for entry in page.items] == [("a.mine", {"with": ["a", 1, None]})]
     assert page.total == 1
 
 
 async def test_the_log_outlives_those_it_speaks_of(scene: Scene) -> None:
-    await users.delete(scene.db, Actor(user_uuid=scene.anna.uuid), scene.anna.uuid)
-    assert (await audit.entries(scene.db, Listing(), scene.anna.uuid)).total == 1
+    await scene.db.write(users.delete, Actor(user_uuid=scene.anna.uuid), scene.anna.uuid)
+    assert (await scene.db.read(audit.entries, Listing(), scene.anna.uuid)).total == 1

@@ -36,7 +36,7 @@ async def test_what_phones_were_served_before_it_was_kept_is_taken_from_their_la
             )
     migrations.migrate(path, migrations.steps())
     async with Database.open(path.as_uri()) as db:
-        (served,) = (await configs.served(db)).values()
+        (served,) = (await db.read(configs.served)).values()
     assert served == configs.Served(
         mac=Mac("AABBCCDDEE01"),
         sha256=hashlib.sha256(b"last").hexdigest(),

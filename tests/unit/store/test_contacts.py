@@ -14,6 +14,7 @@ from cisisk.model.user import Actor, User
 from cisisk.store import contacts, users
 from cisisk.store.audit import AuditEntry
 from cisisk.store.database import Database
+from cisisk.store.transaction import Read, Write
 from tests.unit.store.conftest import NewUser
 
 NOTHING = "99999999-9999-9999-9999-999999999999"
@@ -31,13 +32,13 @@ async def anna(db: Database, superadmin: User, new_user: NewUser) -> User:
 @pytest.fixture
 def new_contact(db: Database, anna: User, actor: Actor) -> NewContact:
     async def make(name: str, **columns: Any) -> PersonalContact:
-        return await contacts.create_personal(db, actor, anna.uuid, {"name": name, **columns})
+        return await db.write(contacts.create_personal, actor, anna.uuid, {"name": name, **columns})
 
     return make
 
 
 async def names(db: Database, user: User, listing: Listing | None = None, **wanted: str) -> list[str]:
-    page = await contacts.page_of_personal(db, listing or Listing(), user.uuid, **wanted)
+    page = await db.read(contacts.page_of_personal, listing or Listing(), user.uuid, **wanted)
     assert page.total == len(page.items)
     return [contact.name for contact in page.items]
 
@@ -45,7 +46,7 @@ async def names(db: Database, user: User, listing: Listing | None = None, **want
 async def test_a_contact_is_kept_as_it_was_given(db: Database, anna: User, new_contact: NewContact) -> None:
     numbers = {"work": "+49 30 1", "mobile": "0171", "home": "*7"}
     made = await new_contact("Ana Luísa", **numbers, email="ana@example.org", ringtone="Chime.raw")
-    assert made == await contacts.get_personal(db, made.uuid)
+    assert made == await db.read(contacts.get_personal, made.uuid)
     assert (made.work, made.mobile, made.home) == tuple(numbers.values())
     assert (made.name, made.email, made.ringtone) == ("Ana Luísa", "ana@example.org", "Chime.raw")
     assert (made.user_uuid, made.position, made.revision) == (anna.uuid, 1, 1)
@@ -56,7 +57,7 @@ async def test_contacts_are_in_the_order_in_which_they_came(
 ) -> None:
     for name in ("Zoe", "Adam", "Mia"):
         await new_contact(name)
-    await contacts.create_personal(db, actor, superadmin.uuid, {"name": "Other"})
+    await db.write(contacts.create_personal, actor, superadmin.uuid, {"name": "Other"})
     assert await names(db, anna) == ["Zoe", "Adam", "Mia"]
     assert await names(db, anna, Listing(sort="name")) == ["Adam", "Mia", "Zoe"]
     assert await names(db, superadmin) == ["Other"]
@@ -70,7 +71,7 @@ async def test_a_contact_moves_and_the_others_make_room(
     db: Database, anna: User, new_contact: NewContact, actor: Actor, position: int, order: str
 ) -> None:
     made = {name: await new_contact(name) for name in "abcde"}
-    moved = await contacts.move_personal(db, actor, made["c"].uuid, position)
+    moved = await db.write(contacts.move_personal, actor, made["c"].uuid, position)
     assert await names(db, anna) == list(order)
     assert moved.position == order.index("c") + 1
     assert moved.revision == (1 if order == "abcde" else 2)
@@ -89,8 +90,8 @@ async def test_a_contact_moves_and_the_others_make_room(
 async def test_whatever_is_moved_and_deleted_positions_have_no_gaps(
     db: Database, anna: User, new_contact: NewContact, actor: Actor, steps: list[tuple[str, int, int]]
 ) -> None:
-    for contact in (await contacts.page_of_personal(db, Listing(), anna.uuid)).items:
-        await contacts.delete_personal(db, actor, contact.uuid)
+    for contact in (await db.read(contacts.page_of_personal, Listing(), anna.uuid)).items:
+        await db.write(contacts.delete_personal, actor, contact.uuid)
     order = [(await new_contact(name)).uuid for name in "abcde"]
     for what, index, position in steps:
         if not order:
@@ -98,10 +99,10 @@ async def test_whatever_is_moved_and_deleted_positions_have_no_gaps(
         uuid = order.pop(index % len(order))
         if what == "move":
             order.insert(min(max(0, position - 1), len(order)), uuid)
-            await contacts.move_personal(db, actor, uuid, position)
+            await db.write(contacts.move_personal, actor, uuid, position)
         else:
-            await contacts.delete_personal(db, actor, uuid)
-    found = (await contacts.page_of_personal(db, Listing(), anna.uuid)).items
+            await db.write(contacts.delete_personal, actor, uuid)
+    found = (await db.read(contacts.page_of_personal, Listing(), anna.uuid)).items
     assert [contact.uuid for contact in found] == order
     assert [contact.position for contact in found] == list(range(1, len(order) + 1))
 
@@ -156,31 +157,31 @@ async def test_the_company_is_searched_by_all_that_is_told_of_people(
     db: Database, superadmin: User, actor: Actor, q: str, found: list[str]
 ) -> None:
     jose = {"name": "José", "work": "+49 (30) 55", "email": "jose@example.org", "location": "São Paulo"}
-    await contacts.create_company(db, actor, jose)
-    await contacts.create_company(db, actor, {"name": "Anna", "building": "Room 5"})
-    assert [contact.name for contact in (await contacts.page_of_company(db, Listing(q=q))).items] == found
+    await db.write(contacts.create_company, actor, jose)
+    await db.write(contacts.create_company, actor, {"name": "Anna", "building": "Room 5"})
+    assert [contact.name for contact in (await db.read(contacts.page_of_company, Listing(q=q))).items] == found
 
 
 async def test_the_company_is_in_the_order_of_names_whatever_their_letters(db: Database, actor: Actor) -> None:
     for name in ("Zoe", "ärmel", "Bob", "Émile", "adam"):
-        await contacts.create_company(db, actor, {"name": name})
+        await db.write(contacts.create_company, actor, {"name": name})
     order = ["adam", "ärmel", "Bob", "Émile", "Zoe"]
     for sort, expected in ((None, order), ("name", order), ("-name", order[::-1])):
-        page = await contacts.page_of_company(db, Listing(sort=sort))
+        page = await db.read(contacts.page_of_company, Listing(sort=sort))
         assert [contact.name for contact in page.items] == expected
     with pytest.raises(Invalid, match="Sort by one of name,"):
-        await contacts.page_of_company(db, Listing(sort="folded_name"))
+        await db.read(contacts.page_of_company, Listing(sort="folded_name"))
 
 
 async def test_a_change_is_found_under_what_is_new_and_under_what_stayed(
     db: Database, anna: User, new_contact: NewContact, actor: Actor
 ) -> None:
     made = await new_contact("José", work="101", email="j@example.org")
-    changed = await contacts.update_personal(db, actor, made.uuid, {"name": "Zoë"})
+    changed = await db.write(contacts.update_personal, actor, made.uuid, {"name": "Zoë"})
     assert (changed.name, changed.work, changed.revision, changed.position) == ("Zoë", "101", 2, 1)
     assert await names(db, anna, name="jose") == []
     assert await names(db, anna, name="zoe", number="101") == ["Zoë"]
-    await contacts.update_personal(db, actor, made.uuid, {"work": None, "home": "202"})
+    await db.write(contacts.update_personal, actor, made.uuid, {"work": None, "home": "202"})
     assert await names(db, anna, number="101") == []
     assert await names(db, anna, Listing(q="j@example"), number="202") == ["Zoë"]
 
@@ -191,30 +192,30 @@ async def test_nobody_reaches_into_the_directory_of_another(
     made = await new_contact("Zoe")
     stranger = superadmin.uuid
     for attempt in (
-        contacts.get_personal(db, made.uuid, stranger),
-        contacts.update_personal(db, actor, made.uuid, {"name": "x"}, owner=stranger),
-        contacts.move_personal(db, actor, made.uuid, 1, owner=stranger),
-        contacts.delete_personal(db, actor, made.uuid, owner=stranger),
-        contacts.get_personal(db, NOTHING),
-        contacts.create_personal(db, actor, NOTHING, {"name": "x"}),
+        db.read(contacts.get_personal, made.uuid, stranger),
+        db.write(contacts.update_personal, actor, made.uuid, {"name": "x"}, owner=stranger),
+        db.write(contacts.move_personal, actor, made.uuid, 1, owner=stranger),
+        db.write(contacts.delete_personal, actor, made.uuid, owner=stranger),
+        db.read(contacts.get_personal, NOTHING),
+        db.write(contacts.create_personal, actor, NOTHING, {"name": "x"}),
     ):
         with pytest.raises(NotFound):
             await attempt
-    assert await contacts.get_personal(db, made.uuid, anna.uuid) == made
+    assert await db.read(contacts.get_personal, made.uuid, anna.uuid) == made
 
 
 async def test_only_who_has_seen_the_current_version_changes_it(
     db: Database, new_contact: NewContact, actor: Actor
 ) -> None:
     made = await new_contact("Zoe")
-    changed = await contacts.update_personal(db, actor, made.uuid, {"work": "1"}, {entity_tag(made)})
+    changed = await db.write(contacts.update_personal, actor, made.uuid, {"work": "1"}, {entity_tag(made)})
     with pytest.raises(Stale):
-        await contacts.update_personal(db, actor, made.uuid, {"work": "2"}, {entity_tag(made)})
+        await db.write(contacts.update_personal, actor, made.uuid, {"work": "2"}, {entity_tag(made)})
     with pytest.raises(Stale):
-        await contacts.delete_personal(db, actor, made.uuid, {entity_tag(made)})
-    await contacts.delete_personal(db, actor, made.uuid, {entity_tag(changed)})
+        await db.write(contacts.delete_personal, actor, made.uuid, {entity_tag(made)})
+    await db.write(contacts.delete_personal, actor, made.uuid, {entity_tag(changed)})
     with pytest.raises(NotFound):
-        await contacts.get_personal(db, made.uuid)
+        await db.read(contacts.get_personal, made.uuid)
 
 
 async def test_what_somebody_did_to_a_contact_is_written_down(
@@ -224,9 +225,9 @@ async def test_what_somebody_did_to_a_contact_is_written_down(
     made = await new_contact("Zoe")
     steps: list[tuple[str, Awaitable[Any] | None]] = [
         ("personal_contact.created", None),
-        ("personal_contact.updated", contacts.update_personal(db, actor, made.uuid, {"work": "0171"})),
-        ("personal_contact.moved", contacts.move_personal(db, actor, made.uuid, 1)),
-        ("personal_contact.deleted", contacts.delete_personal(db, actor, made.uuid)),
+        ("personal_contact.updated", db.write(contacts.update_personal, actor, made.uuid, {"work": "0171"})),
+        ("personal_contact.moved", db.write(contacts.move_personal, actor, made.uuid, 1)),
+        ("personal_contact.deleted", db.write(contacts.delete_personal, actor, made.uuid)),
     ]
     for action, step in steps:
         if step:
@@ -240,9 +241,9 @@ async def test_a_user_takes_the_own_directory_along(
     db: Database, anna: User, new_contact: NewContact, actor: Actor
 ) -> None:
     made = await new_contact("Zoe")
-    await users.delete(db, actor, anna.uuid)
+    await db.write(users.delete, actor, anna.uuid)
     with pytest.raises(NotFound):
-        await contacts.get_personal(db, made.uuid)
+        await db.read(contacts.get_personal, made.uuid)
 
 
 async def test_a_directory_does_not_grow_without_end(
@@ -258,21 +259,24 @@ async def test_a_directory_does_not_grow_without_end(
 
 async def test_thousands_are_paged_searched_and_moved_at_once(db: Database, anna: User, actor: Actor) -> None:
     people = [(f"{number}", *[f"name {number:05}"] * 3, f"{number:07}", "t", "t") for number in range(MANY)]
-    async with db.transaction() as tx:
-        await tx.many(
+
+    def work(tx: Write) -> None:
+        tx.many(
             "INSERT INTO company_contacts (uuid, name, folded_name, folded, digits, created_at, updated_at)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             people,
         )
-        await tx.many(
+        tx.many(
             "INSERT INTO personal_contacts"
             " (uuid, name, folded_name, folded, digits, created_at, updated_at, user_uuid, position)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(*person, anna.uuid, number) for number, person in enumerate(people, 1)],
         )
+
+    await db.write(work)
     for find in (
-        lambda **more: contacts.page_of_personal(db, Listing(limit=32, offset=4900), anna.uuid, **more),
-        lambda **more: contacts.page_of_company(db, Listing(limit=32, offset=4900), **more),
+        lambda **more: db.read(contacts.page_of_personal, Listing(limit=32, offset=4900), anna.uuid, **more),
+        lambda **more: db.read(contacts.page_of_company, Listing(limit=32, offset=4900), **more),
     ):
         for wanted, total in (({}, MANY), ({"name": "name 0"}, MANY), ({"number": "0004999"}, 1)):
             before = time.perf_counter()
@@ -280,9 +284,9 @@ async def test_thousands_are_paged_searched_and_moved_at_once(db: Database, anna
             assert time.perf_counter() - before < PAGE_SECONDS
             assert (page.total, len(page.items)) == (total, 32 if total == MANY else 0)
     before = time.perf_counter()
-    await contacts.move_personal(db, actor, "0", MANY)
+    await db.write(contacts.move_personal, actor, "0", MANY)
     assert time.perf_counter() - before < PAGE_SECONDS
-    assert (await contacts.get_personal(db, "1")).position == 1
+    assert (await db.read(contacts.get_personal, "1")).position == 1
 
 
 @pytest.mark.parametrize(
@@ -293,6 +297,6 @@ async def test_thousands_are_paged_searched_and_moved_at_once(db: Database, anna
     ],
 )
 async def test_a_page_is_read_in_the_order_of_its_index(db: Database, select: str, index: str) -> None:
-    plan = [row["detail"] for row in await db.rows(f"EXPLAIN QUERY PLAN {select}")]
+    plan = [row["detail"] for row in await db.read(Read.rows, f"EXPLAIN QUERY PLAN {select}")]
     assert index in plan[0]
     assert not any("SORT" in step or "B-TREE FOR ORDER BY" in step for step in plan)

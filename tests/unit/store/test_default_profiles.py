@@ -13,21 +13,21 @@ async def test_the_defaults_of_a_user_are_replaced_as_a_whole(
 ) -> None:
     anna = await new_user()
     desk, lobby = await new_profile(anna, "Desk"), await new_profile(anna, "Lobby")
-    before = await default_profiles.get(db, anna.uuid)
+    before = await db.read(default_profiles.get, anna.uuid)
     pairs = [("CP-7942G", desk.uuid), ("8845", lobby.uuid)]
-    kept = await default_profiles.put(db, actor, anna.uuid, pairs, {entity_tag(before)})
+    kept = await db.write(default_profiles.put, actor, anna.uuid, pairs, {entity_tag(before)})
     both = [(each.model, each.profile_name) for each in kept.default_profiles]
     assert both == [("7942", "Desk"), ("8845", "Lobby")]
     with pytest.raises(Stale):
-        await default_profiles.put(db, actor, anna.uuid, [], {entity_tag(before)})
-    assert await default_profiles.get(db, anna.uuid) == kept
+        await db.write(default_profiles.put, actor, anna.uuid, [], {entity_tag(before)})
+    assert await db.read(default_profiles.get, anna.uuid) == kept
     assert (await last_entry()).payload == {"default_profiles": {"7942": desk.uuid, "8845": lobby.uuid}}
-    assert await default_profiles.find(db, anna.uuid, "7942g") == desk.uuid
-    assert await default_profiles.find(db, anna.uuid, "7945") is None
-    await profiles.delete(db, actor, desk.uuid)
-    assert (await default_profiles.get(db, anna.uuid)).default_profiles == kept.default_profiles[1:]
-    assert (await default_profiles.put(db, actor, anna.uuid, [])).default_profiles == ()
-    assert await default_profiles.find(db, anna.uuid, "8845") is None
+    assert await db.read(default_profiles.find, anna.uuid, "7942g") == desk.uuid
+    assert await db.read(default_profiles.find, anna.uuid, "7945") is None
+    await db.write(profiles.delete, actor, desk.uuid)
+    assert (await db.read(default_profiles.get, anna.uuid)).default_profiles == kept.default_profiles[1:]
+    assert (await db.write(default_profiles.put, actor, anna.uuid, [])).default_profiles == ()
+    assert await db.read(default_profiles.find, anna.uuid, "8845") is None
 
 
 async def test_a_default_is_ones_own_and_the_only_one_of_its_model(
@@ -35,14 +35,14 @@ async def test_a_default_is_ones_own_and_the_only_one_of_its_model(
 ) -> None:
     anna, anton = await new_user("anna"), await new_user("anton")
     own, other = await new_profile(anna), await new_profile(anton)
-    await default_profiles.put(db, actor, anna.uuid, [("7942", own.uuid)])
+    await db.write(default_profiles.put, actor, anna.uuid, [("7942", own.uuid)])
     for wrong in ([("7942", other.uuid)], [("7942", own.uuid), ("CP-7942G", own.uuid)]):
         with pytest.raises(Invalid) as refused:
-            await default_profiles.put(db, actor, anna.uuid, wrong)
+            await db.write(default_profiles.put, actor, anna.uuid, wrong)
         assert list(refused.value.fields) == ["default_profiles"]
-    kept = await default_profiles.get(db, anna.uuid)
+    kept = await db.read(default_profiles.get, anna.uuid)
     assert [each.profile_uuid for each in kept.default_profiles] == [own.uuid]
     unknown = "6f2f4fd4-6f2b-4cf2-9d0c-6a0f4f6d3c11"
-    for attempt in (default_profiles.get(db, unknown), default_profiles.put(db, actor, unknown, [])):
+    for attempt in (db.read(default_profiles.get, unknown), db.write(default_profiles.put, actor, unknown, [])):
         with pytest.raises(NotFound, match="User not found"):
             await attempt

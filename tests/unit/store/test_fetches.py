@@ -10,6 +10,7 @@ from cisisk.store import fetches, phones
 from cisisk.store.database import Database
 from cisisk.store.fetches import Row, Wanted
 from cisisk.store.phones import Sighting
+from cisisk.store.transaction import Read, Write
 
 MAC, OTHER = Mac("AABBCCDDEE01"), Mac("AABBCCDDEE02")
 LONG_AGO = "2000-01-01T00:00:00.000Z"
@@ -34,22 +35,22 @@ def row(
 
 
 async def found(db: Database, **wanted: Any) -> list[str]:
-    page = await fetches.page(db, Listing(), Wanted(**wanted))
+    page = await db.read(fetches.page, Listing(), Wanted(**wanted))
     assert page.total == len(page.items)
     return [fetch.started_at[14:16] for fetch in page.items]
 
 
 async def test_a_fetch_comes_back_as_it_was_stored(db: Database) -> None:
-    await fetches.add(db, [row(options='{"blksize":1428}')])
-    [fetch] = (await fetches.page(db, Listing(), Wanted())).items
+    await db.write(fetches.add, [row(options='{"blksize":1428}')])
+    [fetch] = (await db.read(fetches.page, Listing(), Wanted())).items
     assert (fetch.number, fetch.mac, fetch.peer, fetch.port) == (1, MAC, "192.0.2.7", 49152)
     assert (fetch.size, fetch.acknowledged, fetch.blocks, fetch.retransmits) == (12_000, 12_000, 24, 1)
     assert (fetch.duration, fetch.options, fetch.outcome) == (0.25, {"blksize": 1428}, "completed")
 
 
 async def test_fetches_are_chosen_by_what_is_known_of_them(db: Database) -> None:
-    await fetches.add(
-        db,
+    await db.write(
+        fetches.add,
         [
             row(0),
             row(1, mac=OTHER, name="SEPAABBCCDDEE02.cnf.xml", outcome="absent"),
@@ -71,11 +72,11 @@ async def test_fetches_are_chosen_by_what_is_known_of_them(db: Database) -> None
 
 @pytest.mark.parametrize("sort", fetches._FETCHES.sortable)
 async def test_the_log_sorts_by_what_it_offers(db: Database, sort: str) -> None:
-    await fetches.add(
-        db, [row(minute, f"file {minute % 3}", mac=None, peer=f"192.0.2.{minute}") for minute in range(5)]
+    await db.write(
+        fetches.add, [row(minute, f"file {minute % 3}", mac=None, peer=f"192.0.2.{minute}") for minute in range(5)]
     )
     for order, reverse in ((sort, False), (f"-{sort}", True)):
-        values = [getattr(fetch, sort) for fetch in (await fetches.page(db, Listing(sort=order), Wanted())).items]
+        values = [getattr(fetch, sort) for fetch in (await db.read(fetches.page, Listing(sort=order), Wanted())).items]
         assert values == sorted(values, reverse=reverse)
 
 
@@ -86,26 +87,34 @@ async def test_the_filters_are_answered_from_an_index(db: Database) -> None:
         (Wanted(since="2026-06-28T12:00:00.000Z", until="2026-06-28T12:01:00.000Z"), "fetches_by_time"),
     ):
         where, values = wanted.conditions()
-        plan = await db.rows(f"EXPLAIN QUERY PLAN {fetches._SELECT} WHERE {where} ORDER BY number DESC LIMIT 9", values)
+        plan = await db.read(
+            Read.rows, f"EXPLAIN QUERY PLAN {fetches._SELECT} WHERE {where} ORDER BY number DESC LIMIT 9", values
+        )
         assert any(index in step["detail"] for step in plan), [step["detail"] for step in plan]
 
 
+async def trim(db: Database, *, before: str, rows: int, limit: int) -> int:
+    old = await db.read(fetches.expired, before=before, rows=rows, limit=limit)
+    await db.write(fetches.remove, old)
+    return len(old)
+
+
 async def test_the_log_is_cut_by_number_and_by_age_in_small_steps(db: Database) -> None:
-    await fetches.add(db, [row(minute) for minute in range(20)])
-    assert await fetches.trim(db, before=LONG_AGO, rows=15, at_most=3) == 3
-    assert await fetches.trim(db, before=LONG_AGO, rows=15, at_most=3) == 2
-    assert await fetches.trim(db, before=LONG_AGO, rows=15, at_most=3) == 0
+    await db.write(fetches.add, [row(minute) for minute in range(20)])
+    assert await trim(db, before=LONG_AGO, rows=15, limit=3) == 3
+    assert await trim(db, before=LONG_AGO, rows=15, limit=3) == 2
+    assert await trim(db, before=LONG_AGO, rows=15, limit=3) == 0
     assert len(await found(db)) == 15
-    assert await fetches.trim(db, before="2026-06-28T12:08:00.000Z", rows=15, at_most=100) == 3
+    assert await trim(db, before="2026-06-28T12:08:00.000Z", rows=15, limit=100) == 3
     assert (await found(db))[-1] == "08"
-    assert await fetches.trim(db, before="2026-06-28T13:00:00.000Z", rows=15, at_most=100) == 12
-    assert await fetches.trim(db, before="2026-06-28T13:00:00.000Z", rows=15, at_most=100) == 0
+    assert await trim(db, before="2026-06-28T13:00:00.000Z", rows=15, limit=100) == 12
+    assert await trim(db, before="2026-06-28T13:00:00.000Z", rows=15, limit=100) == 0
 
 
 async def test_a_wrong_clock_keeps_nothing_for_ever(db: Database) -> None:
     late = ("2099-01-01T00:00:00.000Z", *row()[1:])
-    await fetches.add(db, [late, *(row(minute) for minute in range(5))])
-    assert await fetches.trim(db, before=LONG_AGO, rows=3, at_most=100) == 3
+    await db.write(fetches.add, [late, *(row(minute) for minute in range(5))])
+    assert await trim(db, before=LONG_AGO, rows=3, limit=100) == 3
     assert await found(db) == ["04", "03", "02"]
 
 
@@ -113,13 +122,13 @@ async def test_a_wrong_clock_keeps_nothing_for_ever(db: Database) -> None:
 
 
 async def strangers(db: Database, after: int = 0, most: int = 9, lately: str = LONG_AGO) -> dict[Mac, fetches.Stranger]:
-    found = await fetches.strangers(db, after=after, lately=lately, most=most)
+    found = await db.read(fetches.strangers, after=after, lately=lately, most=most)
     return {stranger.mac: stranger for stranger in found}
 
 
 async def test_a_stranger_is_told_with_what_speaks_for_it(db: Database) -> None:
-    await fetches.add(
-        db,
+    await db.write(
+        fetches.add,
         [
             row(0, "CTLSEPAABBCCDDEE01.tlv", outcome="absent"),
             row(1, outcome="absent"),
@@ -131,7 +140,7 @@ async def test_a_stranger_is_told_with_what_speaks_for_it(db: Database) -> None:
     known = await strangers(db)
     assert (known[MAC].peer, known[MAC].names, known[MAC].proved) == ("192.0.2.99", 1, False)
     assert known[OTHER].proved
-    await fetches.add(db, [row(5, outcome="absent")])
+    await db.write(fetches.add, [row(5, outcome="absent")])
     assert (await strangers(db, after=5))[MAC].names == 2
     assert set(await strangers(db, after=5)) == {MAC}
     assert (await strangers(db, after=5))[MAC].first_at == "2026-06-28T12:00:00.000Z"
@@ -139,26 +148,26 @@ async def test_a_stranger_is_told_with_what_speaks_for_it(db: Database) -> None:
 
 async def test_an_address_that_speaks_for_too_many_phones_is_not_listened_to(db: Database, actor: Actor) -> None:
     macs = [Mac(f"AABBCC00000{number}") for number in range(4)]
-    await fetches.add(db, [row(at, mac=mac) for at, mac in enumerate(macs)])
-    await fetches.add(db, [row(9, peer="192.0.2.8")])
+    await db.write(fetches.add, [row(at, mac=mac) for at, mac in enumerate(macs)])
+    await db.write(fetches.add, [row(9, peer="192.0.2.8")])
     assert set(await strangers(db, most=4)) == {MAC, *macs}
     assert set(await strangers(db, most=3)) == {MAC}
     assert set(await strangers(db, most=3, lately="2026-06-28T12:01:00.000Z")) == {MAC, *macs}
-    await phones.discover(db, {macs[0]: FOUND})
+    await db.write(phones.discover, {macs[0]: FOUND})
     assert set(await strangers(db, most=3)) == {MAC}
-    await phones.create(db, actor, macs[0], {})
+    await db.write(phones.create, actor, macs[0], {})
     assert set(await strangers(db, most=3)) == {MAC, *macs[1:]}
 
 
 async def test_who_is_in_the_inventory_or_came_over_ftp_is_no_stranger(db: Database, actor: Actor) -> None:
-    await phones.create(db, actor, MAC, {})
-    await fetches.add(db, [row(0), row(1, mac=OTHER, protocol="ftp"), row(2, mac=OTHER, outcome="refused")])
+    await db.write(phones.create, actor, MAC, {})
+    await db.write(fetches.add, [row(0), row(1, mac=OTHER, protocol="ftp"), row(2, mac=OTHER, outcome="refused")])
     assert await strangers(db) == {}
 
 
 async def test_what_phones_asked_for_is_told_in_order_and_without_those_of_others(db: Database) -> None:
-    await fetches.add(
-        db,
+    await db.write(
+        fetches.add,
         [
             row(0, "term42.default.loads", mac=None),
             row(1),
@@ -167,9 +176,9 @@ async def test_what_phones_asked_for_is_told_in_order_and_without_those_of_other
             row(4, "Ringlist.xml", mac=None, peer="192.0.2.8"),
         ],
     )
-    asked = await fetches.asked_by(db, {MAC: "192.0.2.7"})
+    asked = await db.read(fetches.asked_by, {MAC: "192.0.2.7"})
     assert asked == {MAC: [("tftp", "term42.default.loads"), ("tftp", "SEPAABBCCDDEE01.cnf.xml")]}
-    assert await fetches.asked_by(db, {MAC: "192.0.2.7"}, after=4) == {}
+    assert await db.read(fetches.asked_by, {MAC: "192.0.2.7"}, after=4) == {}
 
 
 # Discovered phones
@@ -180,18 +189,18 @@ FOUND = DiscoveredPhone(at="2026-06-28T12:00:00.000Z", revealed=DiscoveryHints(p
 async def test_a_discovered_phone_is_in_the_inventory_until_somebody_makes_it_an_ordinary_one(
     db: Database, actor: Actor
 ) -> None:
-    await phones.discover(db, {MAC: FOUND})
-    assert (await phones.get(db, MAC)).discovery == FOUND
-    await phones.update(db, actor, MAC, {"name": "Lobby"})
-    assert (await phones.get(db, MAC)).discovery is None
-    await phones.discover(db, {MAC: FOUND})
-    assert (await phones.get(db, MAC)).discovery is None
-    assert (await phones.get(db, MAC)).name == "Lobby"
+    await db.write(phones.discover, {MAC: FOUND})
+    assert (await db.read(phones.get, MAC)).discovery == FOUND
+    await db.write(phones.update, actor, MAC, {"name": "Lobby"})
+    assert (await db.read(phones.get, MAC)).discovery is None
+    await db.write(phones.discover, {MAC: FOUND})
+    assert (await db.read(phones.get, MAC)).discovery is None
+    assert (await db.read(phones.get, MAC)).name == "Lobby"
 
 
 async def test_a_discovered_phone_can_be_added_as_if_it_were_not_there(db: Database, actor: Actor) -> None:
-    await phones.discover(db, {MAC: FOUND})
-    made = await phones.create(db, actor, MAC, {"name": "Lobby"})
+    await db.write(phones.discover, {MAC: FOUND})
+    made = await db.write(phones.create, actor, MAC, {"name": "Lobby"})
     assert (made.name, made.discovery) == ("Lobby", None)
 
 
@@ -200,48 +209,51 @@ async def test_discovered_phones_are_bounded_and_those_that_proved_themselves_st
 ) -> None:
     monkeypatch.setattr(phones, "MAX_DISCOVERED", 3)
     monkeypatch.setattr(phones, "DISCOVERED_DAYS", 36_500)
-    await phones.create(db, actor, OTHER, {})
+    await db.write(phones.create, actor, OTHER, {})
     macs = [Mac(f"AABBCC00000{number}") for number in range(6)]
-    await phones.note_sightings(
-        db,
+    await db.write(
+        phones.note_sightings,
         [
             Sighting(mac=mac, ip=f"192.0.2.{at}", seen_at=f"2026-06-28T12:0{at}:00.000Z", proved=at == 1)
             for at, mac in enumerate(macs)
         ],
     )
-    await phones.discover(db, dict.fromkeys(macs, FOUND))
-    kept = {phone.mac for phone in (await phones.page(db, Listing())).items}
+    await db.write(phones.discover, dict.fromkeys(macs, FOUND))
+    kept = {phone.mac for phone in (await db.read(phones.page, Listing())).items}
     assert kept == {OTHER, macs[1], macs[4], macs[5]}
 
 
 async def test_a_discovered_phone_that_took_nothing_goes_when_it_stays_silent(db: Database) -> None:
     sightings = [Sighting(mac=mac, ip="192.0.2.7", seen_at=LONG_AGO, proved=mac == MAC) for mac in (MAC, OTHER)]
-    await phones.note_sightings(db, sightings)
-    await phones.discover(db, {MAC: FOUND, OTHER: FOUND})
-    assert [phone.mac for phone in (await phones.page(db, Listing())).items] == [MAC]
+    await db.write(phones.note_sightings, sightings)
+    await db.write(phones.discover, {MAC: FOUND, OTHER: FOUND})
+    assert [phone.mac for phone in (await db.read(phones.page, Listing())).items] == [MAC]
 
 
 async def test_a_phone_that_was_given_something_never_goes_by_itself(db: Database, actor: Actor) -> None:
-    await phones.note_sightings(db, [Sighting(mac=MAC, ip="192.0.2.7", seen_at=LONG_AGO, proved=False)])
-    await phones.discover(db, {MAC: FOUND, OTHER: FOUND})
-    assert [phone.mac for phone in (await phones.page(db, Listing())).items] == [OTHER]
-    async with db.transaction() as tx:
-        await tx.rows(
+    await db.write(phones.note_sightings, [Sighting(mac=MAC, ip="192.0.2.7", seen_at=LONG_AGO, proved=False)])
+    await db.write(phones.discover, {MAC: FOUND, OTHER: FOUND})
+    assert [phone.mac for phone in (await db.read(phones.page, Listing())).items] == [OTHER]
+
+    def work(tx: Write) -> None:
+        tx.rows(
             "INSERT INTO phones (mac, discovery, created_at, updated_at) VALUES (?, ?, '', '')",
             (MAC.digits, FOUND.to_json()),
         )
-        await tx.rows("INSERT INTO cisco_phones (mac, created_at) VALUES (?, '')", (MAC.digits,))
-    await phones.discover(db, {})
-    assert [phone.mac for phone in (await phones.page(db, Listing())).items] == [MAC, OTHER]
+        tx.rows("INSERT INTO cisco_phones (mac, created_at) VALUES (?, '')", (MAC.digits,))
+
+    await db.write(work)
+    await db.write(phones.discover, {})
+    assert [phone.mac for phone in (await db.read(phones.page, Listing())).items] == [MAC, OTHER]
 
 
 async def test_what_a_discovered_phone_reveals_later_is_kept(db: Database, actor: Actor) -> None:
-    await phones.discover(db, {MAC: FOUND})
-    await phones.note_sightings(db, [Sighting(mac=MAC, ip="192.0.2.7", seen_at=FOUND.at, proved=False)])
-    await fetches.add(db, [row(0), row(1, peer="192.0.2.8")])
-    assert await phones.discovered_since(db, 0) == {MAC: ("192.0.2.7", FOUND)}
-    assert await phones.discovered_since(db, 1) == {}
+    await db.write(phones.discover, {MAC: FOUND})
+    await db.write(phones.note_sightings, [Sighting(mac=MAC, ip="192.0.2.7", seen_at=FOUND.at, proved=False)])
+    await db.write(fetches.add, [row(0), row(1, peer="192.0.2.8")])
+    assert await db.read(phones.discovered_since, 0) == {MAC: ("192.0.2.7", FOUND)}
+    assert await db.read(phones.discovered_since, 1) == {}
     later = DiscoveredPhone(at=FOUND.at, revealed=FOUND.revealed.and_then(DiscoveryHints(software="SCCP", signed=True)))
-    await phones.learn(db, {MAC: later, OTHER: later})
-    assert (await phones.get(db, MAC)).discovery == later
+    await db.write(phones.learn, {MAC: later, OTHER: later})
+    assert (await db.read(phones.get, MAC)).discovery == later
     assert DiscoveredPhone.from_json(later.to_json()) == later

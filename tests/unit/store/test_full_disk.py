@@ -7,18 +7,18 @@ import pytest
 from cisisk.model.errors import StartRefused, StorageFailed
 from cisisk.store import migrations
 from cisisk.store.database import Database
+from cisisk.store.transaction import Read, Write
 from tests.unit.full_disk import no_file_beyond
 
 LARGE = b"x" * 400_000
 
 
 async def store(db: Database, sha256: str, content: bytes) -> None:
-    async with db.transaction() as tx:
-        await tx.rows("INSERT INTO contents VALUES (?, ?)", (sha256 * 64, content))
+    await db.write(Write.rows, "INSERT INTO contents VALUES (?, ?)", (sha256 * 64, content))
 
 
 async def stored(db: Database) -> list[str]:
-    return [row["sha256"][0] for row in await db.rows("SELECT sha256 FROM contents ORDER BY sha256")]
+    return [row["sha256"][0] for row in await db.read(Read.rows, "SELECT sha256 FROM contents ORDER BY sha256")]
 
 
 def assert_sound(path: Path) -> None:
@@ -61,8 +61,7 @@ async def test_a_database_can_be_closed_on_a_full_disk(db_path: Path) -> None:
                 await store(db, "b", LARGE)
             # Enough reading for SQLite to want statistics when it closes.
             for _ in range(3):
-                async with db.transaction() as tx:
-                    await tx.rows("SELECT * FROM config_versions JOIN contents USING (sha256) WHERE mac = '1'")
+                await db.write(Write.rows, "SELECT * FROM config_versions JOIN contents USING (sha256) WHERE mac = '1'")
     async with Database.open(db_path.as_uri()) as db:
         assert await stored(db) == ["a"]
     assert_sound(db_path)

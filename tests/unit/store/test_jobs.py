@@ -35,58 +35,60 @@ def phone(number: int) -> Mac:
 
 async def new_job(db: Database, actor: Actor, profile: Profile, numbers: Sequence[int] = (1, 2, 3)) -> SwitchJob:
     rows = [NewRow(mac=phone(number), profile_uuid=profile.uuid, cells=(number, "ä")) for number in numbers]
-    return await jobs.create(db, actor, policy=POLICY, pace=PACE, columns=("no", "desk"), delimiter=";", rows=rows)
+    return await db.write(
+        jobs.create, actor, policy=POLICY, pace=PACE, columns=("no", "desk"), delimiter=";", rows=rows
+    )
 
 
 async def made(db: Database, actor: Actor, profile: Profile, number: int) -> Deployment:
     """What the switch of a phone does first."""
-    return await progress.record(db, actor, plan(phone(number), profile, CONFIG), None)
+    return await db.write(progress.record, actor, plan(phone(number), profile, CONFIG), None)
 
 
 async def end(db: Database, deployment: Deployment, state: DeploymentState) -> None:
-    await progress.ended(db, deployment, StepName.FETCHED, state, "It has ended")
+    await db.write(progress.ended, deployment, StepName.FETCHED, state, "It has ended")
 
 
 async def states(db: Database, job: SwitchJob) -> list[tuple[str, str | None]]:
-    page = await jobs.rows_page(db, job.uuid, Listing(), None)
+    page = await db.read(jobs.rows_page, job.uuid, Listing(), None)
     return [(row.state, row.told) for row in page.items]
 
 
 async def taken_up(db: Database, job: SwitchJob) -> Mapping[int, str | None]:
     """The rows that have begun, and their deployments."""
-    return {row.number: row.deployment for row in await jobs.progress(db, job.uuid) if row.has_begun}
+    return {row.number: row.deployment for row in await db.read(jobs.progress, job.uuid) if row.has_begun}
 
 
 async def audited(db: Database) -> list[str]:
-    entries = (await audit.entries(db, Listing())).items
+    entries = (await db.read(audit.entries, Listing())).items
     return [entry.action for entry in reversed(entries) if entry.entity_type == "switch_job"]
 
 
 async def test_a_job_comes_back_as_it_was_stored(db: Database, actor: Actor, profile: Profile) -> None:
     job = await new_job(db, actor, profile)
-    assert job == await jobs.get(db, job.uuid)
+    assert job == await db.read(jobs.get, job.uuid)
     assert (job.state, job.told, job.actor, job.policy, job.pace) == (JobState.RUNNING, None, actor, POLICY, PACE)
     assert (job.columns, job.delimiter, job.rows, job.ended_at) == (("no", "desk"), ";", 3, None)
-    rows = await jobs.rows_after(db, job.uuid, 1, 1, None)
+    rows = await db.read(jobs.rows_after, job.uuid, 1, 1, None)
     assert [(row.number, row.mac, row.profile_uuid, row.cells) for row in rows] == [
         (2, phone(2), profile.uuid, (2, "ä"))
     ]
-    assert await jobs.running(db) == [job]
-    assert (await jobs.page(db, Listing())).items == [job]
+    assert await db.read(jobs.running) == [job]
+    assert (await db.read(jobs.page, Listing())).items == [job]
     assert await audited(db) == ["switch_job.created"]
     with pytest.raises(NotFound):
-        await jobs.get(db, profile.uuid)
+        await db.read(jobs.get, profile.uuid)
 
 
 async def test_rows_are_told_by_what_has_become_of_them(db: Database, actor: Actor, profile: Profile) -> None:
     job = await new_job(db, actor, profile, range(1, 6))
-    assert await jobs.begin(db, job.uuid, [1, 2, 3, 4]) == {1, 2, 3, 4}
+    assert await db.write(jobs.begin, job.uuid, [1, 2, 3, 4]) == {1, 2, 3, 4}
     fetched, written = await made(db, actor, profile, 1), await made(db, actor, profile, 2)
-    await progress.written(db, actor, written, now())
-    await progress.restart_tried(db, written, RESTART_OK, "ami-pjsip", "restart")
+    await db.write(progress.written, actor, written, now())
+    await db.write(progress.restart_tried, written, RESTART_OK, "ami-pjsip", "restart")
     await end(db, fetched, DeploymentState.FETCHED)
-    ended = await jobs.settle(
-        db,
+    ended = await db.write(
+        jobs.settle,
         [
             RowOutcome((job.uuid, 1), fetched.uuid, None),
             RowOutcome((job.uuid, 2), written.uuid, None),
@@ -101,12 +103,12 @@ async def test_rows_are_told_by_what_has_become_of_them(db: Database, actor: Act
         ("starting", None),
         ("pending", None),
     ]
-    assert [row.restart for row in (await jobs.rows_page(db, job.uuid, Listing(), "restarting")).items] == ["ok"]
-    assert (await jobs.rows_page(db, job.uuid, Listing(limit=1), None)).total == 5
-    assert [row.number for row in await jobs.rows_after(db, job.uuid, 0, 9, "refused")] == [3]
+    assert [row.restart for row in (await db.read(jobs.rows_page, job.uuid, Listing(), "restarting")).items] == ["ok"]
+    assert (await db.read(jobs.rows_page, job.uuid, Listing(limit=1), None)).total == 5
+    assert [row.number for row in await db.read(jobs.rows_after, job.uuid, 0, 9, "refused")] == [3]
     counts = {"fetched": 1, "restarting": 1, "refused": 1, "starting": 1, "pending": 1}
-    assert await jobs.counts(db, [job.uuid]) == {job.uuid: counts}
-    order = [(row.number, row.end) for row in await jobs.progress(db, job.uuid)]
+    assert await db.read(jobs.counts, [job.uuid]) == {job.uuid: counts}
+    order = [(row.number, row.end) for row in await db.read(jobs.progress, job.uuid)]
     assert sorted(order[:2]) == [(1, "fetched"), (3, "refused")]
     assert order[2:] == [(2, None), (4, None), (5, None)]
 
@@ -116,14 +118,14 @@ async def test_a_phone_waits_in_one_running_job_only(db: Database, actor: Actor,
     with pytest.raises(Conflict, match=f"AA:BB:CC:DD:00:02 in job {first.uuid}"):
         await new_job(db, actor, profile, (2, 3))
     # Whoever waits for nothing any more may.
-    await jobs.begin(db, first.uuid, [2])
-    await jobs.settle(db, [RowOutcome((first.uuid, 2), None, "no")])
+    await db.write(jobs.begin, first.uuid, [2])
+    await db.write(jobs.settle, [RowOutcome((first.uuid, 2), None, "no")])
     second = await new_job(db, actor, profile, (2, 3))
-    await jobs.pause(db, actor, second.uuid)
+    await db.write(jobs.pause, actor, second.uuid)
     third = await new_job(db, actor, profile, (3,))
     with pytest.raises(Conflict, match=f"AA:BB:CC:DD:00:03 in job {third.uuid}"):
-        await jobs.resume(db, actor, second.uuid)
-    assert (await jobs.get(db, second.uuid)).state is JobState.PAUSED
+        await db.write(jobs.resume, actor, second.uuid)
+    assert (await db.read(jobs.get, second.uuid)).state is JobState.PAUSED
     with pytest.raises(Conflict, match=r"00:09 in job \S+, and 3 more$"):
         await new_job(db, actor, profile, (await _many(db, actor, profile)))
 
@@ -135,80 +137,83 @@ async def _many(db: Database, actor: Actor, profile: Profile) -> Sequence[int]:
 
 async def test_a_row_begins_once_and_only_in_a_job_that_runs(db: Database, actor: Actor, profile: Profile) -> None:
     job = await new_job(db, actor, profile)
-    assert await jobs.begin(db, job.uuid, [1]) == {1}
-    assert await jobs.begin(db, job.uuid, [1, 2]) == {2}
-    await jobs.pause(db, actor, job.uuid)
-    assert await jobs.begin(db, job.uuid, [3]) == set()
+    assert await db.write(jobs.begin, job.uuid, [1]) == {1}
+    assert await db.write(jobs.begin, job.uuid, [1, 2]) == {2}
+    await db.write(jobs.pause, actor, job.uuid)
+    assert await db.write(jobs.begin, job.uuid, [3]) == set()
 
 
 async def test_after_a_crash_every_switch_is_found_that_was_begun(db: Database, actor: Actor, profile: Profile) -> None:
     earlier = await made(db, actor, profile, 1)
     job = await new_job(db, actor, profile, range(1, 6))
-    await jobs.begin(db, job.uuid, [1, 2, 3, 4])
+    await db.write(jobs.begin, job.uuid, [1, 2, 3, 4])
     found, failed = await made(db, actor, profile, 2), await made(db, actor, profile, 3)
-    await progress.failed(db, failed, "cut off before writing")
+    await db.write(progress.failed, failed, "cut off before writing")
     broken = await made(db, actor, profile, 4)
-    await progress.written(db, actor, broken, now())
-    await progress.failed(db, broken, "all the same")
-    await jobs.recover(db)
+    await db.write(progress.written, actor, broken, now())
+    await db.write(progress.failed, broken, "all the same")
+    await db.write(jobs.recover)
     # Nothing had happened to 1, whose switch was that of somebody before, and 3: they begin again.
     assert await taken_up(db, job) == {2: found.uuid, 4: broken.uuid}
-    await jobs.recover(db)
-    assert await jobs.begin(db, job.uuid, [1, 2, 3, 4]) == {1, 3}
+    await db.write(jobs.recover)
+    assert await db.write(jobs.begin, job.uuid, [1, 2, 3, 4]) == {1, 3}
     again = await made(db, actor, profile, 1)
     assert again != earlier
-    assert await jobs.deployment_of(db, (job.uuid, 1)) == again.uuid
-    assert await jobs.deployment_of(db, (job.uuid, 3)) is None
+    assert await db.read(jobs.deployment_of, (job.uuid, 1)) == again.uuid
+    assert await db.read(jobs.deployment_of, (job.uuid, 3)) is None
 
 
 async def test_another_profile_or_a_rollback_is_not_the_jobs_own(
     db: Database, actor: Actor, profile: Profile, new_profile: NewProfile, superadmin: User
 ) -> None:
     job = await new_job(db, actor, profile)
-    await jobs.begin(db, job.uuid, [1])
+    await db.write(jobs.begin, job.uuid, [1])
     await made(db, actor, await new_profile(superadmin, "Other"), 1)
-    assert await jobs.deployment_of(db, (job.uuid, 1)) is None
+    assert await db.read(jobs.deployment_of, (job.uuid, 1)) is None
 
 
 async def test_a_job_is_halted_and_goes_on(db: Database, actor: Actor, profile: Profile) -> None:
     job = await new_job(db, actor, profile)
-    await jobs.begin(db, job.uuid, [1])
-    await jobs.settle(db, [RowOutcome((job.uuid, 1), None, "no")])
-    assert await jobs.stop(db, job.uuid, "Too few")
-    stopped = await jobs.get(db, job.uuid)
+    await db.write(jobs.begin, job.uuid, [1])
+    await db.write(jobs.settle, [RowOutcome((job.uuid, 1), None, "no")])
+    assert await db.write(jobs.stop, job.uuid, "Too few")
+    stopped = await db.read(jobs.get, job.uuid)
     assert (stopped.state, stopped.told, stopped.ended_at) == (JobState.STOPPED, "Too few", None)
-    assert not await jobs.stop(db, job.uuid, "again")
-    assert not await jobs.complete(db, job.uuid)
+    assert not await db.write(jobs.stop, job.uuid, "again")
+    assert not await db.write(jobs.complete, job.uuid)
     with pytest.raises(Conflict, match="The job is stopped"):
-        await jobs.pause(db, actor, job.uuid)
-    resumed = await jobs.resume(db, actor, job.uuid)
+        await db.write(jobs.pause, actor, job.uuid)
+    resumed = await db.write(jobs.resume, actor, job.uuid)
     assert (resumed.state, resumed.told) == (JobState.RUNNING, None)
-    assert [row.number for row in await jobs.progress(db, job.uuid) if row.is_forgiven] == [1]
+    assert [row.number for row in await db.read(jobs.progress, job.uuid) if row.is_forgiven] == [1]
     with pytest.raises(Conflict, match="The job is running"):
-        await jobs.resume(db, actor, job.uuid)
-    assert (await jobs.pause(db, actor, job.uuid)).state is JobState.PAUSED
-    await jobs.resume(db, actor, job.uuid)
-    assert await jobs.complete(db, job.uuid)
-    assert (await jobs.get(db, job.uuid)).ended_at is not None
+        await db.write(jobs.resume, actor, job.uuid)
+    assert (await db.write(jobs.pause, actor, job.uuid)).state is JobState.PAUSED
+    await db.write(jobs.resume, actor, job.uuid)
+    assert await db.write(jobs.complete, job.uuid)
+    assert (await db.read(jobs.get, job.uuid)).ended_at is not None
     for change in (jobs.pause, jobs.resume, jobs.cancel):
         with pytest.raises(Conflict, match="The job is completed"):
-            await change(db, actor, job.uuid)
+            await db.write(change, actor, job.uuid)
     names = ("created", "stopped", "resumed", "paused", "resumed", "completed")
     assert await audited(db) == [f"switch_job.{name}" for name in names]
 
 
 async def test_a_cancelled_job_says_which_switches_have_not_begun(db: Database, actor: Actor, profile: Profile) -> None:
     job = await new_job(db, actor, profile)
-    await jobs.begin(db, job.uuid, [1, 2])
-    deferred = await progress.record(
-        db, actor, replace(plan(phone(1), profile, CONFIG), deferred_until="2999-01-01T00:00:00.000Z"), None
+    await db.write(jobs.begin, job.uuid, [1, 2])
+    deferred = await db.write(
+        progress.record,
+        actor,
+        replace(plan(phone(1), profile, CONFIG), deferred_until="2999-01-01T00:00:00.000Z"),
+        None,
     )
-    late = await progress.record(db, actor, replace(plan(phone(2), profile, CONFIG), deferred_until="idle"), None)
-    await jobs.settle(db, [RowOutcome((job.uuid, 1), deferred.uuid, None)])
-    assert await jobs.cancel(db, actor, job.uuid) == [deferred.uuid]
+    late = await db.write(progress.record, actor, replace(plan(phone(2), profile, CONFIG), deferred_until="idle"), None)
+    await db.write(jobs.settle, [RowOutcome((job.uuid, 1), deferred.uuid, None)])
+    assert await db.write(jobs.cancel, actor, job.uuid) == [deferred.uuid]
     assert [state for state, _ in await states(db, job)] == ["deferred", "starting", "cancelled"]
-    await jobs.settle(db, [RowOutcome((job.uuid, 2), late.uuid, None)])
-    assert await jobs.deferred_for_nothing(db, [late.uuid]) == [late.uuid]
+    await db.write(jobs.settle, [RowOutcome((job.uuid, 2), late.uuid, None)])
+    assert await db.read(jobs.deferred_for_nothing, [late.uuid]) == [late.uuid]
     assert await audited(db) == ["switch_job.created", "switch_job.cancelled"]
 
 
@@ -217,16 +222,18 @@ async def test_profiles_are_found_by_their_user_and_name(
 ) -> None:
     anna = await new_user("anna")
     twice = [(await new_profile(anna, "Twice")).uuid for _ in range(2)]
-    found = await jobs.profiles_named(db, [("ROOT", "Desk"), ("anna", "Desk"), ("anna", "Twice"), ("nobody", "Desk")])
+    found = await db.read(
+        jobs.profiles_named, [("ROOT", "Desk"), ("anna", "Desk"), ("anna", "Twice"), ("nobody", "Desk")]
+    )
     assert found["ROOT", "Desk"] == [profile.uuid]
     assert sorted(found["anna", "Twice"]) == sorted(twice)
     assert set(found) == {("ROOT", "Desk"), ("anna", "Twice")}
-    assert await jobs.missing_profiles(db, [profile.uuid, "nothing"]) == {"nothing"}
+    assert await db.read(jobs.missing_profiles, [profile.uuid, "nothing"]) == {"nothing"}
 
 
 async def test_a_deleted_profile_leaves_the_rows_as_they_were_asked_for(
     db: Database, actor: Actor, profile: Profile
 ) -> None:
     job = await new_job(db, actor, profile)
-    await profiles.delete(db, actor, profile.uuid, None)
-    assert [row.profile_uuid for row in await jobs.rows_after(db, job.uuid, 0, 9, None)] == [profile.uuid] * 3
+    await db.write(profiles.delete, actor, profile.uuid, None)
+    assert [row.profile_uuid for row in await db.read(jobs.rows_after, job.uuid, 0, 9, None)] == [profile.uuid] * 3

@@ -14,40 +14,40 @@ FOUND = DiscoveredPhone(at="2026-06-28T12:00:00.000Z", revealed=DiscoveryHints()
 
 async def test_a_module_knows_its_phone_and_those_beside_it(db: Database, actor: Actor, mac: Mac) -> None:
     for phone in (mac, OTHER):
-        await phones.create(db, actor, phone, {"model": "CP-7965G"})
+        await db.write(phones.create, actor, phone, {"model": "CP-7965G"})
     for connected, model in ((mac, "7915"), (mac, None), (OTHER, "7916"), (None, "7914")):
-        await kems.create(db, actor, {"connected_phone": connected, "model": model})
-    found = {kem.model: kem for kem in (await kems.page(db, Listing())).items}
+        await db.write(kems.create, actor, {"connected_phone": connected, "model": model})
+    found = {kem.model: kem for kem in (await db.read(kems.page, Listing())).items}
     assert {model: (kem.phone_model, kem.beside) for model, kem in found.items()} == {
         "7915": ("CP-7965G", (None,)),
         None: ("CP-7965G", ("7915",)),
         "7916": ("CP-7965G", ()),
         "7914": (None, ()),
     }
-    assert await kems.get(db, found["7915"].uuid) == found["7915"]
+    assert await db.read(kems.get, found["7915"].uuid) == found["7915"]
 
 
 async def test_a_phone_with_a_module_is_somebodys(db: Database, actor: Actor, mac: Mac) -> None:
-    await phones.discover(db, {mac: FOUND, OTHER: FOUND})
-    made = await kems.create(db, actor, {"connected_phone": mac})
-    assert (await phones.get(db, mac)).discovery is None
-    await kems.update(db, actor, made.uuid, {"connected_phone": OTHER})
-    assert (await phones.get(db, OTHER)).discovery is None
+    await db.write(phones.discover, {mac: FOUND, OTHER: FOUND})
+    made = await db.write(kems.create, actor, {"connected_phone": mac})
+    assert (await db.read(phones.get, mac)).discovery is None
+    await db.write(kems.update, actor, made.uuid, {"connected_phone": OTHER})
+    assert (await db.read(phones.get, OTHER)).discovery is None
 
 
 async def test_a_module_goes_with_its_phone_and_not_with_another(db: Database, actor: Actor, mac: Mac) -> None:
     for phone in (mac, OTHER):
-        await phones.create(db, actor, phone, {})
-    gone, kept = [await kems.create(db, actor, {"connected_phone": phone}) for phone in (mac, OTHER)]
-    await phones.delete(db, actor, mac)
+        await db.write(phones.create, actor, phone, {})
+    gone, kept = [await db.write(kems.create, actor, {"connected_phone": phone}) for phone in (mac, OTHER)]
+    await db.write(phones.delete, actor, mac)
     with pytest.raises(NotFound, match="Cisco KEM not found"):
-        await kems.get(db, gone.uuid)
-    assert await kems.get(db, kept.uuid) == kept
+        await db.read(kems.get, gone.uuid)
+    assert await db.read(kems.get, kept.uuid) == kept
 
 
 async def test_a_phone_that_is_not_there_is_refused(db: Database, actor: Actor, mac: Mac) -> None:
-    made = await kems.create(db, actor, {})
+    made = await db.write(kems.create, actor, {})
     with pytest.raises(Invalid) as refused:
-        await kems.update(db, actor, made.uuid, {"connected_phone": mac})
+        await db.write(kems.update, actor, made.uuid, {"connected_phone": mac})
     assert refused.value.fields == {"connected_phone": ["No such phone"]}
-    assert await kems.get(db, made.uuid) == made
+    assert await db.read(kems.get, made.uuid) == made

@@ -16,25 +16,25 @@ Way = Callable[[Database, Actor, User], Awaitable[object]]
 
 
 async def _deactivate(db: Database, actor: Actor, root: User) -> None:
-    await users.update(db, actor, root.uuid, {"is_active": False})
+    await db.write(users.update, actor, root.uuid, {"is_active": False})
 
 
 async def _delete(db: Database, actor: Actor, root: User) -> None:
-    await users.delete(db, actor, root.uuid)
+    await db.write(users.delete, actor, root.uuid)
 
 
 async def _replace(db: Database, actor: Actor, root: User) -> None:
-    known = {permission.name: permission for permission in (await permissions.page(db, Listing())).items}
-    await permissions.give(db, actor, root.uuid, known["clerk"].uuid)
+    known = {permission.name: permission for permission in (await db.read(permissions.page, Listing())).items}
+    await db.write(permissions.give, actor, root.uuid, known["clerk"].uuid)
 
 
 async def _take(db: Database, actor: Actor, root: User) -> None:
-    await permissions.take(db, actor, root.uuid)
+    await db.write(permissions.take, actor, root.uuid)
 
 
 async def _lower_the_permission(db: Database, actor: Actor, root: User) -> None:
-    held = await permissions.held_by(db, root.uuid)
-    await permissions.update(db, actor, held.perm_uuid, {"level": 1})
+    held = await db.read(permissions.held_by, root.uuid)
+    await db.write(permissions.update, actor, held.perm_uuid, {"level": 1})
 
 
 WAYS: list[Way] = [_deactivate, _delete, _replace, _take, _lower_the_permission]
@@ -44,17 +44,17 @@ every_way = pytest.mark.parametrize("way", WAYS)
 @pytest.fixture
 async def root(db: Database, superadmin: User, actor: Actor) -> User:
     """The only superadmin, by a permission of level 0 that is not the seeded one."""
-    await permissions.create(db, actor, {"level": 5, "name": "clerk"})
-    own = await permissions.create(db, actor, {"level": 0, "name": "own"})
-    await permissions.give(db, actor, superadmin.uuid, own.uuid)
-    return await users.get(db, superadmin.uuid)
+    await db.write(permissions.create, actor, {"level": 5, "name": "clerk"})
+    own = await db.write(permissions.create, actor, {"level": 0, "name": "own"})
+    await db.write(permissions.give, actor, superadmin.uuid, own.uuid)
+    return await db.read(users.get, superadmin.uuid)
 
 
 @every_way
 async def test_the_last_one_stays(db: Database, root: User, actor: Actor, way: Way) -> None:
     with pytest.raises(Conflict, match="The last superadmin cannot be demoted, deactivated or deleted"):
         await way(db, actor, root)
-    assert await users.get(db, root.uuid) == root
+    assert await db.read(users.get, root.uuid) == root
 
 
 @every_way
@@ -62,9 +62,9 @@ async def test_an_inactive_one_and_one_of_level_one_are_none(
     db: Database, root: User, actor: Actor, new_user: NewUser, way: Way
 ) -> None:
     inactive, almost = await new_user("inactive", is_active=False), await new_user("almost")
-    await permissions.give(db, actor, inactive.uuid, SUPERADMIN_PERMISSION)
-    nearly = await permissions.create(db, actor, {"level": 1, "name": "nearly"})
-    await permissions.give(db, actor, almost.uuid, nearly.uuid)
+    await db.write(permissions.give, actor, inactive.uuid, SUPERADMIN_PERMISSION)
+    nearly = await db.write(permissions.create, actor, {"level": 1, "name": "nearly"})
+    await db.write(permissions.give, actor, almost.uuid, nearly.uuid)
     with pytest.raises(Conflict, match="last superadmin"):
         await way(db, actor, root)
 
@@ -72,7 +72,7 @@ async def test_an_inactive_one_and_one_of_level_one_are_none(
 @every_way
 async def test_one_of_two_may_go(db: Database, root: User, actor: Actor, new_user: NewUser, way: Way) -> None:
     second = await new_user("second")
-    await permissions.give(db, actor, second.uuid, SUPERADMIN_PERMISSION)
+    await db.write(permissions.give, actor, second.uuid, SUPERADMIN_PERMISSION)
     await way(db, actor, root)
     with pytest.raises(Conflict, match="superadmin"):
         await way(db, actor, second)
@@ -83,12 +83,14 @@ async def test_of_two_who_go_at_once_one_stays(
     db: Database, root: User, actor: Actor, new_user: NewUser, way: Way
 ) -> None:
     second = await new_user("second")
-    await permissions.give(db, actor, second.uuid, SUPERADMIN_PERMISSION)
+    await db.write(permissions.give, actor, second.uuid, SUPERADMIN_PERMISSION)
     outcomes = await asyncio.gather(way(db, actor, root), way(db, actor, second), return_exceptions=True)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "NoneType"]
 
 
 async def test_other_changes_to_the_last_one_are_free(db: Database, root: User, actor: Actor) -> None:
-    changed = await users.update(db, actor, root.uuid, {"first_name": "R", "is_active": True, "password_hash": "$new"})
+    changed = await db.write(
+        users.update, actor, root.uuid, {"first_name": "R", "is_active": True, "password_hash": "$new"}
+    )
     assert changed.is_superadmin
-    await permissions.give(db, actor, root.uuid, SUPERADMIN_PERMISSION)
+    await db.write(permissions.give, actor, root.uuid, SUPERADMIN_PERMISSION)

@@ -37,37 +37,38 @@ MODELS = ["7942", "8841", None, "7940"]
 async def filled(db: Database, actor: Actor, superadmin: User, new_user: NewUser, new_profile: NewProfile) -> Database:
     for number, (model, software) in enumerate(zip(MODELS, [*Software, None], strict=True)):
         user = await new_user(f"user{number}", first_name=f"First{3 - number}", last_name=f"Last{number % 2}")
-        await permissions.create(db, actor, {"level": 9 - number, "name": f"level {number}"})
+        await db.write(permissions.create, actor, {"level": 9 - number, "name": f"level {number}"})
         await new_profile(user, f"profile {9 - number}", software_type=software)
         mac = Mac(f"AABBCCDDEE0{9 - number}")
         person = {"name": f"person {number % 2}", "email": f"{number}@example.org", "location": f"room {9 - number}"}
-        await contacts.create_personal(db, actor, user.uuid, {"name": person["name"], "email": person["email"]})
-        await contacts.create_company(db, actor, {**person, "company": model})
-        await services.create(db, actor, {"name": f"service {number % 2}", "url": model})
-        await kems.create(db, actor, {"model": model, "mac": mac})
+        await db.write(contacts.create_personal, actor, user.uuid, {"name": person["name"], "email": person["email"]})
+        await db.write(contacts.create_company, actor, {**person, "company": model})
+        await db.write(services.create, actor, {"name": f"service {number % 2}", "url": model})
+        await db.write(kems.create, actor, {"model": model, "mac": mac})
         line = {
             "type": "custom" if number % 2 else "chan_sip",
             "extension": f"10{9 - number}",
             "name": f"line {number}",
         }
         secret = {"password": "p", "voicemail": False, "is_active": True}
-        extension = await extensions.create(db, actor, {**line, **secret})
-        await extensions.link(db, actor, user.uuid, extension.uuid)
+        extension = await db.write(extensions.create, actor, {**line, **secret})
+        await db.write(extensions.link, actor, user.uuid, extension.uuid)
         columns = {"model": model, "software": software, "name": f"phone {number % 2}", "location": f"room {number}"}
-        await phones.create(db, actor, mac, columns)
-        await phones.note_sightings(
-            db, [Sighting(mac=mac, ip=f"192.0.2.{number}", seen_at=f"2026-01-0{number + 1}T", proved=True)]
+        await db.write(phones.create, actor, mac, columns)
+        await db.write(
+            phones.note_sightings,
+            [Sighting(mac=mac, ip=f"192.0.2.{number}", seen_at=f"2026-01-0{number + 1}T", proved=True)],
         )
     return db
 
 
 @each_source
 async def test_every_offered_column_sorts_both_ways(filled: Database, source: ListSource[Any]) -> None:
-    whole = await source.page(filled, Listing())
+    whole = await filled.read(source.page, Listing())
     assert whole.total == len(whole.items) >= 4
     for column in offered(source):
         for sort, down in ((column, False), (f"-{column}", True)):
-            page = await source.page(filled, Listing(sort=sort))
+            page = await filled.read(source.page, Listing(sort=sort))
             values = [_value(item, column) for item in page.items]
             # SQLite puts what is not known before everything else.
             assert values == sorted(values, key=lambda value: () if value is None else (value,), reverse=down), sort
@@ -100,23 +101,23 @@ NOT_OFFERED = [
 async def test_a_column_that_is_not_offered_is_refused_by_name(db: Database, source: ListSource[Any]) -> None:
     for sort in NOT_OFFERED:
         with pytest.raises(Invalid, match=r"^sort: Sort by one of .*, with - before it to reverse$") as refused:
-            await source.page(db, Listing(sort=sort))
+            await db.read(source.page, Listing(sort=sort))
         assert list(refused.value.fields) == ["sort"]
         assert all(column in str(refused.value) for column in offered(source))
 
 
 @each_source
 async def test_no_sort_and_an_empty_one_are_the_usual_order(filled: Database, source: ListSource[Any]) -> None:
-    assert await source.page(filled, Listing(sort="")) == await source.page(filled, Listing())
+    assert await filled.read(source.page, Listing(sort="")) == await filled.read(source.page, Listing())
 
 
 @each_source
 async def test_the_pages_together_are_the_list(filled: Database, source: ListSource[Any]) -> None:
-    whole = await source.page(filled, Listing())
+    whole = await filled.read(source.page, Listing())
     for size in (1, 2, 3, 100):
         together = []
         for offset in range(0, whole.total, size):
-            page = await source.page(filled, Listing(limit=size, offset=offset))
+            page = await filled.read(source.page, Listing(limit=size, offset=offset))
             assert page.total == whole.total
             assert len(page.items) <= size
             together += page.items
@@ -125,19 +126,19 @@ async def test_the_pages_together_are_the_list(filled: Database, source: ListSou
 
 @each_source
 async def test_an_offset_alone_leaves_out_the_first(filled: Database, source: ListSource[Any]) -> None:
-    whole = await source.page(filled, Listing())
-    assert (await source.page(filled, Listing(offset=1))).items == whole.items[1:]
-    beyond = await source.page(filled, Listing(offset=whole.total))
+    whole = await filled.read(source.page, Listing())
+    assert (await filled.read(source.page, Listing(offset=1))).items == whole.items[1:]
+    beyond = await filled.read(source.page, Listing(offset=whole.total))
     assert (beyond.items, beyond.total) == ([], whole.total)
 
 
 async def test_no_item_can_be_wanted_to_learn_how_many_there_are(filled: Database) -> None:
-    page = await phones.page(filled, Listing(limit=0))
+    page = await filled.read(phones.page, Listing(limit=0))
     assert (page.items, page.total) == ([], 4)
 
 
 async def test_search_sort_and_page_work_together(filled: Database) -> None:
-    page = await phones.page(filled, Listing(q="phone 1", sort="-location", limit=1))
+    page = await filled.read(phones.page, Listing(q="phone 1", sort="-location", limit=1))
     assert [phone.location for phone in page.items] == ["room 3"]
     assert page.total == 2
 
@@ -166,7 +167,7 @@ async def test_the_searched_text_is_taken_literally(
 ) -> None:
     for name in ("100% wool", "a_b", "axb", "back\\slash", "it's"):
         await new_profile(superadmin, name)
-    page = await profiles.page(db, Listing(q=q))
+    page = await db.read(profiles.page, Listing(q=q))
     assert [profile.name for profile in page.items] == found
     assert page.total == len(found)
 
@@ -182,7 +183,7 @@ async def test_what_contains_the_text_is_found_and_nothing_else(db: Database, na
         order="value",
         item=lambda row: row["value"],
     )
-    assert (await source.page(db, Listing(q=q))).items == ([name] if q in name else [])
+    assert (await db.read(source.page, Listing(q=q))).items == ([name] if q in name else [])
 
 
 @pytest.mark.parametrize(
@@ -191,7 +192,7 @@ async def test_what_contains_the_text_is_found_and_nothing_else(db: Database, na
 )
 async def test_users_are_searched_by_what_people_know(db: Database, new_user: NewUser, q: str, found: int) -> None:
     await new_user("anna", phone="+49 30 1234", timezone="Europe/Berlin")
-    assert (await users.page(db, Listing(q=q))).total == found
+    assert (await db.read(users.page, Listing(q=q))).total == found
 
 
 @pytest.mark.parametrize(
@@ -206,7 +207,7 @@ async def test_phones_are_searched_by_all_that_tells_them_apart(db: Database, ac
         "phone_ip": "192.0.2.7",
         "hostname": "SEP-desk",
     }
-    await phones.create(db, actor, mac, columns)
-    await phones.create(db, actor, Mac("02AA00000001"), {"name": "other"})
-    await phones.note_sightings(db, [Sighting(mac=mac, ip="198.51.100.3", seen_at="2026", proved=True)])
-    assert [phone.mac for phone in (await phones.page(db, Listing(q=q))).items] == [mac]
+    await db.write(phones.create, actor, mac, columns)
+    await db.write(phones.create, actor, Mac("02AA00000001"), {"name": "other"})
+    await db.write(phones.note_sightings, [Sighting(mac=mac, ip="198.51.100.3", seen_at="2026", proved=True)])
+    assert [phone.mac for phone in (await db.read(phones.page, Listing(q=q))).items] == [mac]

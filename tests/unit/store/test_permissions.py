@@ -19,113 +19,113 @@ def administered(superadmin: User) -> None:
 
 
 async def test_a_permission_is_made_changed_and_removed(db: Database, actor: Actor) -> None:
-    made = await permissions.create(db, actor, {"level": 5, "name": "Clerk", "description": "answers"})
+    made = await db.write(permissions.create, actor, {"level": 5, "name": "Clerk", "description": "answers"})
     assert (made.level, made.name, made.description, made.revision) == (5, "Clerk", "answers", 1)
-    assert made == await permissions.get(db, made.uuid)
-    changed = await permissions.update(db, actor, made.uuid, {"description": None, "level": 6})
+    assert made == await db.read(permissions.get, made.uuid)
+    changed = await db.write(permissions.update, actor, made.uuid, {"description": None, "level": 6})
     assert (changed.level, changed.name, changed.description, changed.revision) == (6, "Clerk", None, 2)
-    await permissions.delete(db, actor, made.uuid)
+    await db.write(permissions.delete, actor, made.uuid)
     with pytest.raises(NotFound, match="Permission not found"):
-        await permissions.get(db, made.uuid)
+        await db.read(permissions.get, made.uuid)
 
 
 async def test_permissions_are_listed_by_level(db: Database, actor: Actor) -> None:
     for level, name in ((7, "b"), (7, "A"), (0, "Alpha")):
-        await permissions.create(db, actor, {"level": level, "name": name})
-    names = [permission.name for permission in (await permissions.page(db, Listing())).items]
+        await db.write(permissions.create, actor, {"level": level, "name": name})
+    names = [permission.name for permission in (await db.read(permissions.page, Listing())).items]
     assert names == ["Alpha", "superadmin", "A", "b"]
 
 
 async def test_names_are_unique_regardless_of_case(db: Database, actor: Actor) -> None:
-    clerk = await permissions.create(db, actor, {"level": 5, "name": "clerk"})
-    other = await permissions.create(db, actor, {"level": 6, "name": "other"})
+    clerk = await db.write(permissions.create, actor, {"level": 5, "name": "clerk"})
+    other = await db.write(permissions.create, actor, {"level": 6, "name": "other"})
     with pytest.raises(Conflict, match="Another permission has this name"):
-        await permissions.create(db, actor, {"level": 5, "name": "CLERK"})
+        await db.write(permissions.create, actor, {"level": 5, "name": "CLERK"})
     with pytest.raises(Conflict, match="Another permission has this name"):
-        await permissions.update(db, actor, other.uuid, {"name": "Clerk"})
-    assert (await permissions.update(db, actor, clerk.uuid, {"name": "CLERK"})).name == "CLERK"
+        await db.write(permissions.update, actor, other.uuid, {"name": "Clerk"})
+    assert (await db.write(permissions.update, actor, clerk.uuid, {"name": "CLERK"})).name == "CLERK"
 
 
 async def test_only_who_has_seen_the_current_version_changes_it(db: Database, actor: Actor) -> None:
-    clerk = await permissions.create(db, actor, {"level": 5, "name": "clerk"})
-    changed = await permissions.update(db, actor, clerk.uuid, {"level": 4}, {entity_tag(clerk)})
+    clerk = await db.write(permissions.create, actor, {"level": 5, "name": "clerk"})
+    changed = await db.write(permissions.update, actor, clerk.uuid, {"level": 4}, {entity_tag(clerk)})
     with pytest.raises(Stale):
-        await permissions.update(db, actor, clerk.uuid, {"level": 3}, {entity_tag(clerk)})
+        await db.write(permissions.update, actor, clerk.uuid, {"level": 3}, {entity_tag(clerk)})
     with pytest.raises(Stale):
-        await permissions.delete(db, actor, clerk.uuid, {entity_tag(clerk)})
-    assert await permissions.get(db, clerk.uuid) == changed
-    await permissions.delete(db, actor, clerk.uuid, {entity_tag(changed)})
+        await db.write(permissions.delete, actor, clerk.uuid, {entity_tag(clerk)})
+    assert await db.read(permissions.get, clerk.uuid) == changed
+    await db.write(permissions.delete, actor, clerk.uuid, {entity_tag(changed)})
 
 
 async def test_a_permission_that_somebody_holds_stays(db: Database, actor: Actor, new_user: NewUser) -> None:
-    clerk = await permissions.create(db, actor, {"level": 5, "name": "clerk"})
+    clerk = await db.write(permissions.create, actor, {"level": 5, "name": "clerk"})
     anna = await new_user("anna")
-    await permissions.give(db, actor, anna.uuid, clerk.uuid)
+    await db.write(permissions.give, actor, anna.uuid, clerk.uuid)
     with pytest.raises(Conflict, match="Users hold this permission"):
-        await permissions.delete(db, actor, clerk.uuid)
-    await permissions.take(db, actor, anna.uuid)
-    await permissions.delete(db, actor, clerk.uuid)
+        await db.write(permissions.delete, actor, clerk.uuid)
+    await db.write(permissions.take, actor, anna.uuid)
+    await db.write(permissions.delete, actor, clerk.uuid)
 
 
 async def test_what_is_given_replaces_what_was_held(db: Database, actor: Actor, new_user: NewUser) -> None:
     anna = await new_user("anna")
-    clerk = await permissions.create(db, actor, {"level": 5, "name": "clerk"})
-    given = await permissions.give(db, actor, anna.uuid, clerk.uuid)
+    clerk = await db.write(permissions.create, actor, {"level": 5, "name": "clerk"})
+    given = await db.write(permissions.give, actor, anna.uuid, clerk.uuid)
     assert (given.user_uuid, given.perm_uuid, given.level, given.perm_name) == (anna.uuid, clerk.uuid, 5, "clerk")
-    await permissions.give(db, actor, anna.uuid, SUPERADMIN_PERMISSION)
-    held = await permissions.held_by(db, anna.uuid)
+    await db.write(permissions.give, actor, anna.uuid, SUPERADMIN_PERMISSION)
+    held = await db.read(permissions.held_by, anna.uuid)
     assert (held.perm_uuid, held.level) == (SUPERADMIN_PERMISSION, 0)
-    assert (await users.get(db, anna.uuid)).is_superadmin
+    assert (await db.read(users.get, anna.uuid)).is_superadmin
 
 
 async def test_one_who_holds_nothing_is_not_found(db: Database, actor: Actor, new_user: NewUser) -> None:
     anna = await new_user("anna")
     for user_uuid in (anna.uuid, NOTHING):
         with pytest.raises(NotFound, match="User permission not found"):
-            await permissions.held_by(db, user_uuid)
+            await db.read(permissions.held_by, user_uuid)
         with pytest.raises(NotFound):
-            await permissions.take(db, actor, user_uuid)
+            await db.write(permissions.take, actor, user_uuid)
 
 
 async def test_only_who_has_seen_what_is_held_takes_it(db: Database, actor: Actor, new_user: NewUser) -> None:
     anna = await new_user("anna")
-    held = await permissions.give(db, actor, anna.uuid, SUPERADMIN_PERMISSION)
+    held = await db.write(permissions.give, actor, anna.uuid, SUPERADMIN_PERMISSION)
     with pytest.raises(Stale):
-        await permissions.take(db, actor, anna.uuid, {"another"})
-    await permissions.take(db, actor, anna.uuid, {entity_tag(held)})
+        await db.write(permissions.take, actor, anna.uuid, {"another"})
+    await db.write(permissions.take, actor, anna.uuid, {entity_tag(held)})
 
 
 async def test_giving_names_what_is_not_there(db: Database, actor: Actor, new_user: NewUser) -> None:
     anna = await new_user("anna")
     with pytest.raises(Invalid) as refused:
-        await permissions.give(db, actor, NOTHING, SUPERADMIN_PERMISSION)
+        await db.write(permissions.give, actor, NOTHING, SUPERADMIN_PERMISSION)
     assert refused.value.fields == {"user_uuid": ["No such user"]}
     with pytest.raises(Invalid) as refused:
-        await permissions.give(db, actor, anna.uuid, NOTHING)
+        await db.write(permissions.give, actor, anna.uuid, NOTHING)
     assert refused.value.fields == {"perm_uuid": ["No such permission"]}
 
 
 async def test_what_is_not_there_is_not_found(db: Database, actor: Actor) -> None:
     with pytest.raises(NotFound):
-        await permissions.update(db, actor, NOTHING, {"level": 1})
+        await db.write(permissions.update, actor, NOTHING, {"level": 1})
     with pytest.raises(NotFound):
-        await permissions.delete(db, actor, NOTHING)
+        await db.write(permissions.delete, actor, NOTHING)
 
 
 async def test_a_level_below_zero_is_refused_by_the_database_too(db: Database, actor: Actor) -> None:
     with pytest.raises(sqlite3.IntegrityError):
-        await permissions.create(db, actor, {"level": -1, "name": "beyond"})
+        await db.write(permissions.create, actor, {"level": -1, "name": "beyond"})
 
 
 async def test_the_seeded_permission_can_be_renamed_but_neither_removed_nor_lowered(
     db: Database, actor: Actor, superadmin: User
 ) -> None:
     """Those who are to do everything are given it, by the command line too."""
-    root = await permissions.create(db, actor, {"level": 0, "name": "root"})
-    await permissions.give(db, actor, superadmin.uuid, root.uuid)
+    root = await db.write(permissions.create, actor, {"level": 0, "name": "root"})
+    await db.write(permissions.give, actor, superadmin.uuid, root.uuid)
     with pytest.raises(Conflict, match="superadmin permission cannot be deleted"):
-        await permissions.delete(db, actor, SUPERADMIN_PERMISSION)
+        await db.write(permissions.delete, actor, SUPERADMIN_PERMISSION)
     with pytest.raises(Conflict, match="superadmin permission"):
-        await permissions.update(db, actor, SUPERADMIN_PERMISSION, {"level": 1})
-    renamed = await permissions.update(db, actor, SUPERADMIN_PERMISSION, {"name": "Chief", "level": 0})
+        await db.write(permissions.update, actor, SUPERADMIN_PERMISSION, {"level": 1})
+    renamed = await db.write(permissions.update, actor, SUPERADMIN_PERMISSION, {"name": "Chief", "level": 0})
     assert (renamed.name, renamed.level) == ("Chief", 0)

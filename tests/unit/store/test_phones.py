@@ -11,6 +11,7 @@ from cisisk.model.user import Actor
 from cisisk.store import phones
 from cisisk.store.database import Database
 from cisisk.store.phones import Sighting
+from cisisk.store.transaction import Write
 
 COLUMNS = {
     "model": "CP-7942G",
@@ -28,68 +29,71 @@ COLUMNS = {
 
 
 async def test_a_phone_is_as_told(db: Database, actor: Actor, mac: Mac) -> None:
-    made = await phones.create(db, actor, mac, COLUMNS)
-    assert made == await phones.get(db, mac)
+    made = await db.write(phones.create, actor, mac, COLUMNS)
+    assert made == await db.read(phones.get, mac)
     assert {name: getattr(made, name) for name in COLUMNS} == COLUMNS
     assert made.software is Software.SCCP
     assert (made.mac, made.current_profile_uuid, made.revision) == (mac, None, 1)
 
 
 async def test_a_phone_of_which_nothing_is_known_is_one(db: Database, actor: Actor, mac: Mac) -> None:
-    made = await phones.create(db, actor, mac, {})
+    made = await db.write(phones.create, actor, mac, {})
     assert (made.software, made.model, made.is_active, made.address) == (None, None, True, None)
 
 
 async def test_a_phone_is_in_the_inventory_once(db: Database, actor: Actor, mac: Mac) -> None:
-    made = await phones.create(db, actor, mac, {"name": "first"})
+    made = await db.write(phones.create, actor, mac, {"name": "first"})
     with pytest.raises(Conflict, match="The phone AA:BB:CC:DD:EE:01 is in the inventory already"):
-        await phones.create(db, actor, mac, {"name": "second"})
-    assert await phones.get(db, mac) == made
+        await db.write(phones.create, actor, mac, {"name": "second"})
+    assert await db.read(phones.get, mac) == made
 
 
 async def test_an_update_changes_what_was_sent_and_nothing_else(db: Database, actor: Actor, mac: Mac) -> None:
-    await phones.create(db, actor, mac, COLUMNS)
-    changed = await phones.update(db, actor, mac, {"location": None, "software": Software.SIP})
+    await db.write(phones.create, actor, mac, COLUMNS)
+    changed = await db.write(phones.update, actor, mac, {"location": None, "software": Software.SIP})
     expected = {**COLUMNS, "location": None, "software": Software.SIP}
     assert {name: getattr(changed, name) for name in COLUMNS} == expected
     assert changed.revision == 2
-    assert (await phones.update(db, actor, mac, {"software": None})).software is None
-    assert (await phones.update(db, actor, mac, {})).revision == 4
+    assert (await db.write(phones.update, actor, mac, {"software": None})).software is None
+    assert (await db.write(phones.update, actor, mac, {})).revision == 4
 
 
 async def test_only_who_has_seen_the_current_version_changes_it(db: Database, actor: Actor, mac: Mac) -> None:
-    made = await phones.create(db, actor, mac, {})
-    changed = await phones.update(db, actor, mac, {"software": Software.SIP}, {entity_tag(made)})
+    made = await db.write(phones.create, actor, mac, {})
+    changed = await db.write(phones.update, actor, mac, {"software": Software.SIP}, {entity_tag(made)})
     with pytest.raises(Stale):
-        await phones.update(db, actor, mac, {"name": "x"}, {entity_tag(made)})
+        await db.write(phones.update, actor, mac, {"name": "x"}, {entity_tag(made)})
     with pytest.raises(Stale):
-        await phones.delete(db, actor, mac, {entity_tag(made)})
-    assert await phones.get(db, mac) == changed
-    await phones.delete(db, actor, mac, {entity_tag(changed)})
-    assert await phones.find(db, mac) is None
+        await db.write(phones.delete, actor, mac, {entity_tag(made)})
+    assert await db.read(phones.get, mac) == changed
+    await db.write(phones.delete, actor, mac, {entity_tag(changed)})
+    assert await db.read(phones.find, mac) is None
 
 
 async def test_a_phone_made_anew_is_another_version(db: Database, actor: Actor, mac: Mac) -> None:
-    first = await phones.create(db, actor, mac, {})
-    await phones.delete(db, actor, mac)
-    async with db.transaction() as tx:
-        await phones.add(tx, actor, mac, {})
-        await tx.rows("UPDATE phones SET created_at = '2199-01-01T00:00:00.000Z'")
+    first = await db.write(phones.create, actor, mac, {})
+    await db.write(phones.delete, actor, mac)
+
+    def work(tx: Write) -> None:
+        phones.add(tx, actor, mac, {})
+        tx.rows("UPDATE phones SET created_at = '2199-01-01T00:00:00.000Z'")
+
+    await db.write(work)
     with pytest.raises(Stale):
-        await phones.update(db, actor, mac, {}, {entity_tag(first)})
+        await db.write(phones.update, actor, mac, {}, {entity_tag(first)})
 
 
 async def test_what_is_not_there_is_not_found(db: Database, actor: Actor, mac: Mac) -> None:
     with pytest.raises(NotFound, match="Phone not found"):
-        await phones.get(db, mac)
+        await db.read(phones.get, mac)
     with pytest.raises(NotFound):
-        await phones.update(db, actor, mac, {})
+        await db.write(phones.update, actor, mac, {})
     with pytest.raises(NotFound):
-        await phones.delete(db, actor, mac)
+        await db.write(phones.delete, actor, mac)
     with pytest.raises(NotFound):
-        await phones.put_cisco_phone(db, actor, mac, Software.SIP)
+        await db.write(phones.put_cisco_phone, actor, mac, Software.SIP)
     with pytest.raises(NotFound, match="Cisco phone not found"):
-        await phones.delete_cisco_phone(db, actor, mac)
+        await db.write(phones.delete_cisco_phone, actor, mac)
 
 
 @pytest.mark.parametrize("columns", [{"software": "H323"}, {"phone_vlan": "a hundred"}, {"is_active": 2}])
@@ -97,41 +101,41 @@ async def test_what_no_phone_can_be_is_refused_by_the_database(
     db: Database, actor: Actor, mac: Mac, columns: dict[str, object]
 ) -> None:
     with pytest.raises(sqlite3.IntegrityError):
-        await phones.create(db, actor, mac, columns)
-    assert (await phones.page(db, Listing())).total == 0
+        await db.write(phones.create, actor, mac, columns)
+    assert (await db.read(phones.page, Listing())).total == 0
 
 
 async def test_what_a_phone_runs_can_be_said_and_forgotten(db: Database, actor: Actor, mac: Mac) -> None:
-    phone = await phones.create(db, actor, mac, {"software": Software.SIP, "name": "Desk"})
-    known = await phones.get_cisco_phone(db, mac)
+    phone = await db.write(phones.create, actor, mac, {"software": Software.SIP, "name": "Desk"})
+    known = await db.read(phones.get_cisco_phone, mac)
     assert (known.mac, known.software, known.current_profile_uuid) == (mac, Software.SIP, None)
-    changed = await phones.put_cisco_phone(db, actor, mac, Software.SIPE, {entity_tag(known)})
+    changed = await db.write(phones.put_cisco_phone, actor, mac, Software.SIPE, {entity_tag(known)})
     assert (changed.software, changed.revision) == (Software.SIPE, known.revision + 1)
     with pytest.raises(Stale):
-        await phones.put_cisco_phone(db, actor, mac, Software.SIP, {entity_tag(known)})
+        await db.write(phones.put_cisco_phone, actor, mac, Software.SIP, {entity_tag(known)})
     with pytest.raises(Stale):
-        await phones.delete_cisco_phone(db, actor, mac, {entity_tag(known)})
-    await phones.delete_cisco_phone(db, actor, mac, {entity_tag(changed)})
-    left = await phones.get(db, mac)
+        await db.write(phones.delete_cisco_phone, actor, mac, {entity_tag(known)})
+    await db.write(phones.delete_cisco_phone, actor, mac, {entity_tag(changed)})
+    left = await db.read(phones.get, mac)
     assert (left.software, left.name, left.created_at) == (None, "Desk", phone.created_at)
-    assert (await phones.page_of_cisco_phones(db, Listing())).total == 0
-    assert (await phones.put_cisco_phone(db, actor, mac, Software.SIP)).software is Software.SIP
+    assert (await db.read(phones.page_of_cisco_phones, Listing())).total == 0
+    assert (await db.write(phones.put_cisco_phone, actor, mac, Software.SIP)).software is Software.SIP
 
 
 async def test_a_deleted_phone_takes_what_it_ran_along(db: Database, actor: Actor, mac: Mac) -> None:
-    await phones.create(db, actor, mac, COLUMNS)
-    await phones.delete(db, actor, mac)
+    await db.write(phones.create, actor, mac, COLUMNS)
+    await db.write(phones.delete, actor, mac)
     with pytest.raises(NotFound):
-        await phones.get_cisco_phone(db, mac)
+        await db.read(phones.get_cisco_phone, mac)
 
 
 async def test_a_phone_is_where_it_was_seen_rather_than_where_it_was_entered(
     db: Database, actor: Actor, mac: Mac
 ) -> None:
-    await phones.create(db, actor, mac, {"phone_ip": "192.0.2.7"})
-    assert (await phones.get(db, mac)).address == "192.0.2.7"
-    await phones.note_sightings(db, [Sighting(mac=mac, ip="192.0.2.8", seen_at="2026-01-01", proved=False)])
-    seen = await phones.get(db, mac)
+    await db.write(phones.create, actor, mac, {"phone_ip": "192.0.2.7"})
+    assert (await db.read(phones.get, mac)).address == "192.0.2.7"
+    await db.write(phones.note_sightings, [Sighting(mac=mac, ip="192.0.2.8", seen_at="2026-01-01", proved=False)])
+    seen = await db.read(phones.get, mac)
     assert (seen.address, seen.seen_ip, seen.seen_at, seen.phone_ip) == (
         "192.0.2.8",
         "192.0.2.8",

@@ -5,6 +5,7 @@ from cisisk.model.revision import entity_tag
 from cisisk.model.user import Actor, User
 from cisisk.store import pins, users
 from cisisk.store.database import Database
+from cisisk.store.transaction import Read, Write
 from tests.unit.store.conftest import NewUser
 
 NOBODY = "99999999-9999-9999-9999-999999999999"
@@ -16,66 +17,71 @@ async def anna(db: Database, superadmin: User, new_user: NewUser) -> User:
 
 
 async def log_in_on_a_phone(db: Database, *users_: User) -> None:
-    async with db.transaction() as tx:
+
+    def work(tx: Write) -> None:
         for number, user in enumerate(users_):
-            await tx.rows(
+            tx.rows(
                 "INSERT INTO service_sessions VALUES (?, ?, '192.0.2.1', '2026', '2026')", (f"{number:012}", user.uuid)
             )
 
+    await db.write(work)
+
 
 async def test_the_first_pin_is_made_and_the_next_one_replaces_it(db: Database, anna: User, actor: Actor) -> None:
-    assert await pins.find(db, anna.uuid) is None
-    first = await pins.put(db, actor, anna.uuid, "$first")
-    second = await pins.put(db, actor, anna.uuid, "$second")
+    assert await db.read(pins.find, anna.uuid) is None
+    first = await db.write(pins.put, actor, anna.uuid, "$first")
+    second = await db.write(pins.put, actor, anna.uuid, "$second")
     assert (first.pin_hash, second.pin_hash) == ("$first", "$second")
     assert (second.uuid, second.created_at, second.revision) == (first.uuid, first.created_at, 2)
-    assert await pins.get(db, anna.uuid) == second
+    assert await db.read(pins.get, anna.uuid) == second
 
 
 async def test_the_hash_is_not_shown(db: Database, anna: User, actor: Actor) -> None:
-    assert "sentinel" not in repr(await pins.put(db, actor, anna.uuid, "$sentinel"))
+    assert "sentinel" not in repr(await db.write(pins.put, actor, anna.uuid, "$sentinel"))
 
 
 async def test_who_is_not_there_gets_no_pin(db: Database, actor: Actor) -> None:
     with pytest.raises(NotFound, match="User not found"):
-        await pins.put(db, actor, NOBODY, "$hash")
+        await db.write(pins.put, actor, NOBODY, "$hash")
     with pytest.raises(NotFound, match="Cisco user not found"):
-        await pins.get(db, NOBODY)
+        await db.read(pins.get, NOBODY)
     with pytest.raises(NotFound):
-        await pins.delete(db, actor, NOBODY)
+        await db.write(pins.delete, actor, NOBODY)
 
 
 async def test_only_who_has_seen_the_current_version_changes_it(db: Database, anna: User, actor: Actor) -> None:
     with pytest.raises(NotFound):
-        await pins.put(db, actor, anna.uuid, "$hash", {"anything"})
-    first = await pins.put(db, actor, anna.uuid, "$first")
-    second = await pins.put(db, actor, anna.uuid, "$second", {entity_tag(first)})
+        await db.write(pins.put, actor, anna.uuid, "$hash", {"anything"})
+    first = await db.write(pins.put, actor, anna.uuid, "$first")
+    second = await db.write(pins.put, actor, anna.uuid, "$second", {entity_tag(first)})
     with pytest.raises(Stale):
-        await pins.put(db, actor, anna.uuid, "$third", {entity_tag(first)})
+        await db.write(pins.put, actor, anna.uuid, "$third", {entity_tag(first)})
     with pytest.raises(Stale):
-        await pins.delete(db, actor, anna.uuid, {entity_tag(first)})
-    assert await pins.get(db, anna.uuid) == second
-    await pins.delete(db, actor, anna.uuid, {entity_tag(second)})
-    assert await pins.find(db, anna.uuid) is None
+        await db.write(pins.delete, actor, anna.uuid, {entity_tag(first)})
+    assert await db.read(pins.get, anna.uuid) == second
+    await db.write(pins.delete, actor, anna.uuid, {entity_tag(second)})
+    assert await db.read(pins.find, anna.uuid) is None
 
 
 @pytest.mark.parametrize("what", ["new pin", "no pin", "no user"])
 async def test_whoever_is_logged_in_with_the_old_pin_is_logged_out(
     db: Database, anna: User, superadmin: User, actor: Actor, what: str
 ) -> None:
-    await pins.put(db, actor, anna.uuid, "$first")
+    await db.write(pins.put, actor, anna.uuid, "$first")
     await log_in_on_a_phone(db, anna, anna, superadmin)
     match what:
         case "new pin":
-            await pins.put(db, actor, anna.uuid, "$second")
+            await db.write(pins.put, actor, anna.uuid, "$second")
         case "no pin":
-            await pins.delete(db, actor, anna.uuid)
+            await db.write(pins.delete, actor, anna.uuid)
         case _:
-            await users.delete(db, actor, anna.uuid)
-    assert [row["user_uuid"] for row in await db.rows("SELECT user_uuid FROM service_sessions")] == [superadmin.uuid]
+            await db.write(users.delete, actor, anna.uuid)
+    assert [row["user_uuid"] for row in await db.read(Read.rows, "SELECT user_uuid FROM service_sessions")] == [
+        superadmin.uuid
+    ]
 
 
 async def test_a_deleted_user_leaves_no_pin(db: Database, anna: User, actor: Actor) -> None:
-    await pins.put(db, actor, anna.uuid, "$first")
-    await users.delete(db, actor, anna.uuid)
-    assert await db.rows("SELECT * FROM pins") == []
+    await db.write(pins.put, actor, anna.uuid, "$first")
+    await db.write(users.delete, actor, anna.uuid)
+    assert await db.read(Read.rows, "SELECT * FROM pins") == []

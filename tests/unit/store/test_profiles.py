@@ -11,6 +11,7 @@ from cisisk.model.revision import entity_tag
 from cisisk.model.user import Actor, User
 from cisisk.store import deployments, phones, profiles, progress, users
 from cisisk.store.database import Database
+from cisisk.store.transaction import Read
 from tests.unit.plans import plan
 from tests.unit.store.conftest import NewProfile, NewUser
 
@@ -33,7 +34,7 @@ async def test_a_profile_is_kept_to_the_byte(db: Database, anna: User, new_profi
         software_type=Software.SCCP,
         placeholders=True,
     )
-    assert made == await profiles.get(db, made.uuid)
+    assert made == await db.read(profiles.get, made.uuid)
     assert made.cnf_xml == ODD_BYTES
     assert made.compatible_models == ("7942", 'CP-"8841"')
     assert (made.software_type, made.placeholders, made.description) == (Software.SCCP, True, "d")
@@ -49,12 +50,12 @@ async def test_an_update_changes_what_was_sent_and_nothing_else(
     db: Database, anna: User, superadmin: User, new_profile: NewProfile, actor: Actor
 ) -> None:
     made = await new_profile(anna, compatible_models=["7942"], software_type=Software.SIP)
-    changed = await profiles.update(db, actor, made.uuid, {"compatible_models": [], "software_type": None})
+    changed = await db.write(profiles.update, actor, made.uuid, {"compatible_models": [], "software_type": None})
     assert (changed.compatible_models, changed.software_type, changed.revision) == ((), None, 2)
     assert (changed.name, changed.cnf_xml, changed.created_at) == (made.name, made.cnf_xml, made.created_at)
-    moved = await profiles.update(db, actor, made.uuid, {"user_uuid": superadmin.uuid})
-    assert (await profiles.page(db, Listing(), superadmin.uuid)).items == [moved]
-    assert (await profiles.page(db, Listing(), anna.uuid)).total == 0
+    moved = await db.write(profiles.update, actor, made.uuid, {"user_uuid": superadmin.uuid})
+    assert (await db.read(profiles.page, Listing(), superadmin.uuid)).items == [moved]
+    assert (await db.read(profiles.page, Listing(), anna.uuid)).total == 0
 
 
 async def test_an_owner_who_is_not_there_is_refused(
@@ -62,40 +63,40 @@ async def test_an_owner_who_is_not_there_is_refused(
 ) -> None:
     made = await new_profile(anna)
     with pytest.raises(Invalid) as refused:
-        await profiles.create(db, actor, {"user_uuid": NOTHING, "name": "n", "cnf_xml": b""})
+        await db.write(profiles.create, actor, {"user_uuid": NOTHING, "name": "n", "cnf_xml": b""})
     assert refused.value.fields == {"user_uuid": ["No such user"]}
     with pytest.raises(Invalid):
-        await profiles.update(db, actor, made.uuid, {"user_uuid": NOTHING})
-    assert await profiles.get(db, made.uuid) == made
+        await db.write(profiles.update, actor, made.uuid, {"user_uuid": NOTHING})
+    assert await db.read(profiles.get, made.uuid) == made
 
 
 async def test_only_who_has_seen_the_current_version_changes_it(
     db: Database, anna: User, new_profile: NewProfile, actor: Actor
 ) -> None:
     made = await new_profile(anna)
-    changed = await profiles.update(db, actor, made.uuid, {"name": "b"}, {entity_tag(made)})
+    changed = await db.write(profiles.update, actor, made.uuid, {"name": "b"}, {entity_tag(made)})
     with pytest.raises(Stale):
-        await profiles.update(db, actor, made.uuid, {"name": "c"}, {entity_tag(made)})
+        await db.write(profiles.update, actor, made.uuid, {"name": "c"}, {entity_tag(made)})
     with pytest.raises(Stale):
-        await profiles.delete(db, actor, made.uuid, {entity_tag(made)})
-    assert await profiles.get(db, made.uuid) == changed
-    await profiles.delete(db, actor, made.uuid, {entity_tag(changed)})
+        await db.write(profiles.delete, actor, made.uuid, {entity_tag(made)})
+    assert await db.read(profiles.get, made.uuid) == changed
+    await db.write(profiles.delete, actor, made.uuid, {entity_tag(changed)})
     with pytest.raises(NotFound, match="Profile not found"):
-        await profiles.get(db, made.uuid)
+        await db.read(profiles.get, made.uuid)
 
 
 async def test_what_is_not_there_is_not_found(db: Database, actor: Actor) -> None:
     with pytest.raises(NotFound):
-        await profiles.update(db, actor, NOTHING, {"name": "x"})
+        await db.write(profiles.update, actor, NOTHING, {"name": "x"})
     with pytest.raises(NotFound):
-        await profiles.delete(db, actor, NOTHING)
+        await db.write(profiles.delete, actor, NOTHING)
 
 
 async def test_profiles_of_the_same_name_are_told_apart(
     db: Database, anna: User, superadmin: User, new_profile: NewProfile
 ) -> None:
     made = {(await new_profile(owner, "Desk")).uuid for owner in (anna, anna, superadmin)}
-    assert {profile.uuid for profile in (await profiles.page(db, Listing())).items} == made
+    assert {profile.uuid for profile in (await db.read(profiles.page, Listing())).items} == made
 
 
 async def test_a_software_that_does_not_exist_is_refused_by_the_database(anna: User, new_profile: NewProfile) -> None:
@@ -108,19 +109,19 @@ async def test_a_phone_outlives_the_profile_it_runs(
     db: Database, anna: User, new_profile: NewProfile, actor: Actor, mac: Mac, what: str
 ) -> None:
     made = await new_profile(anna)
-    deployment = await progress.record(db, actor, plan(mac, made, b"<served/>"), None)
-    await progress.written(db, actor, deployment, now())
-    assert (await phones.get(db, mac)).current_profile_uuid == made.uuid
-    assert [phone.mac for phone in (await phones.page_of_user(db, Listing(), anna.uuid)).items] == [mac]
+    deployment = await db.write(progress.record, actor, plan(mac, made, b"<served/>"), None)
+    await db.write(progress.written, actor, deployment, now())
+    assert (await db.read(phones.get, mac)).current_profile_uuid == made.uuid
+    assert [phone.mac for phone in (await db.read(phones.page_of_user, Listing(), anna.uuid)).items] == [mac]
     if what == "user":
-        await users.delete(db, actor, anna.uuid)
+        await db.write(users.delete, actor, anna.uuid)
     else:
-        await profiles.delete(db, actor, made.uuid)
-    assert (await profiles.page(db, Listing())).total == 0
-    assert (await phones.get(db, mac)).current_profile_uuid is None
-    assert (await phones.page_of_user(db, Listing(), anna.uuid)).total == 0
-    remembered = await deployments.get(db, deployment.uuid)
+        await db.write(profiles.delete, actor, made.uuid)
+    assert (await db.read(profiles.page, Listing())).total == 0
+    assert (await db.read(phones.get, mac)).current_profile_uuid is None
+    assert (await db.read(phones.page_of_user, Listing(), anna.uuid)).total == 0
+    remembered = await db.read(deployments.get, deployment.uuid)
     assert (remembered.profile_uuid, remembered.profile_name) == (None, made.name)
-    content = await db.row("SELECT content FROM contents WHERE sha256 = ?", (deployment.sha256,))
+    content = await db.read(Read.row, "SELECT content FROM contents WHERE sha256 = ?", (deployment.sha256,))
     assert content is not None
     assert content["content"] == b"<served/>"

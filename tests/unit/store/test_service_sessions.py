@@ -13,17 +13,17 @@ MOMENT = "2026-06-28T12:00:00.000Z"
 
 
 async def test_of_an_unknown_phone_nothing_is_known(db: Database, mac: Mac) -> None:
-    assert await service_sessions.desk(db, mac) == PhoneContext(mac=mac)
+    assert await db.read(service_sessions.desk, mac) == PhoneContext(mac=mac)
 
 
 async def test_a_phone_is_where_it_was_entered_and_where_it_took_a_file(db: Database, actor: Actor, mac: Mac) -> None:
     forged = Sighting(mac=mac, ip="192.0.2.66", seen_at=MOMENT, proved=False)
-    await phones.note_sightings(db, [forged])
-    assert (await service_sessions.desk(db, mac)).addresses == frozenset()
+    await db.write(phones.note_sightings, [forged])
+    assert (await db.read(service_sessions.desk, mac)).addresses == frozenset()
     columns = {"phone_ip": "192.0.2.5", "model": "7942", "software": Software.SCCP}
-    await phones.create(db, actor, mac, columns)
-    await phones.note_sightings(db, [Sighting(mac=mac, ip="192.0.2.6", seen_at=MOMENT, proved=True)])
-    desk = await service_sessions.desk(db, mac)
+    await db.write(phones.create, actor, mac, columns)
+    await db.write(phones.note_sightings, [Sighting(mac=mac, ip="192.0.2.6", seen_at=MOMENT, proved=True)])
+    desk = await db.read(service_sessions.desk, mac)
     assert desk.addresses == {"192.0.2.5", "192.0.2.6"}
     assert (desk.model, desk.software) == ("7942", Software.SCCP)
 
@@ -32,15 +32,15 @@ async def test_a_session_begins_with_the_pin_that_was_verified(
     db: Database, actor: Actor, mac: Mac, new_user: NewUser
 ) -> None:
     user = await new_user()
-    begin = (db, actor, mac, user.uuid)
-    assert await service_sessions.begin(*begin, "$pin", "192.0.2.5", MOMENT) is None
-    await pins.put(db, actor, user.uuid, "$pin")
-    assert await service_sessions.begin(*begin, "$old", "192.0.2.5", MOMENT) is None
-    begun = await service_sessions.begin(*begin, "$pin", "192.0.2.5", MOMENT)
+    begin = (actor, mac, user.uuid)
+    assert await db.write(service_sessions.begin, *begin, "$pin", "192.0.2.5", MOMENT) is None
+    await db.write(pins.put, actor, user.uuid, "$pin")
+    assert await db.write(service_sessions.begin, *begin, "$old", "192.0.2.5", MOMENT) is None
+    begun = await db.write(service_sessions.begin, *begin, "$pin", "192.0.2.5", MOMENT)
     assert begun is not None
-    assert (await service_sessions.desk(db, mac)).session == begun
-    await service_sessions.active(db, begun, "2026-06-28T13:00:00.000Z")
-    again = (await service_sessions.desk(db, mac)).session
+    assert (await db.read(service_sessions.desk, mac)).session == begun
+    await db.write(service_sessions.active, begun, "2026-06-28T13:00:00.000Z")
+    again = (await db.read(service_sessions.desk, mac)).session
     assert again is not None
     assert again.active_at == "2026-06-28T13:00:00.000Z"
 
@@ -49,12 +49,12 @@ async def test_activity_of_a_session_that_was_replaced_prolongs_nothing(
     db: Database, actor: Actor, mac: Mac, new_user: NewUser
 ) -> None:
     user = await new_user()
-    await pins.put(db, actor, user.uuid, "$pin")
-    old = await service_sessions.begin(db, actor, mac, user.uuid, "$pin", "192.0.2.5", MOMENT)
+    await db.write(pins.put, actor, user.uuid, "$pin")
+    old = await db.write(service_sessions.begin, actor, mac, user.uuid, "$pin", "192.0.2.5", MOMENT)
     assert old is not None
-    new = await service_sessions.begin(db, actor, mac, user.uuid, "$pin", "192.0.2.6", "2026-06-28T12:30:00.000Z")
-    await service_sessions.active(db, old, "2026-06-28T13:00:00.000Z")
-    assert (await service_sessions.desk(db, mac)).session == new
+    new = await db.write(service_sessions.begin, actor, mac, user.uuid, "$pin", "192.0.2.6", "2026-06-28T12:30:00.000Z")
+    await db.write(service_sessions.active, old, "2026-06-28T13:00:00.000Z")
+    assert (await db.read(service_sessions.desk, mac)).session == new
 
 
 async def test_the_heads_of_profiles_say_what_is_needed_to_choose(
@@ -64,7 +64,7 @@ async def test_the_heads_of_profiles_say_what_is_needed_to_choose(
     await new_profile(user, "B", compatible_models=("7942",), software_type=Software.SIP)
     await new_profile(user, "A")
     await new_profile(await new_user("bob"), "not hers")
-    heads = await profiles.heads(db, user.uuid)
+    heads = await db.read(profiles.heads, user.uuid)
     assert [(each.name, each.compatible_models, each.software_type) for each in heads] == [
         ("A", (), None),
         ("B", ("7942",), Software.SIP),

@@ -5,6 +5,7 @@ from cisisk.model.user import Actor
 from cisisk.store import phones
 from cisisk.store.database import Database
 from cisisk.store.phones import Sighting
+from cisisk.store.transaction import Read
 
 
 def sighting(mac: Mac, ip: str, *, proved: bool, seen_at: str = "2026-01-01") -> Sighting:
@@ -12,11 +13,11 @@ def sighting(mac: Mac, ip: str, *, proved: bool, seen_at: str = "2026-01-01") ->
 
 
 async def kept(db: Database) -> set[str]:
-    return {row["mac"] for row in await db.rows("SELECT mac FROM sightings")}
+    return {row["mac"] for row in await db.read(Read.rows, "SELECT mac FROM sightings")}
 
 
 async def test_a_phone_that_was_never_seen_is_nowhere(db: Database, mac: Mac) -> None:
-    assert await phones.last_seen(db, mac) is None
+    assert await db.read(phones.last_seen, mac) is None
 
 
 @pytest.mark.parametrize(
@@ -26,16 +27,17 @@ async def test_a_phone_that_was_never_seen_is_nowhere(db: Database, mac: Mac) ->
 async def test_what_is_not_proved_replaces_nothing_that_is(
     db: Database, mac: Mac, known: bool, new: bool, believed: str
 ) -> None:
-    await phones.note_sightings(db, [sighting(mac, "known", proved=known)])
-    await phones.note_sightings(db, [sighting(mac, "new", proved=new)])
-    assert await phones.last_seen(db, mac) == believed
+    await db.write(phones.note_sightings, [sighting(mac, "known", proved=known)])
+    await db.write(phones.note_sightings, [sighting(mac, "new", proved=new)])
+    assert await db.read(phones.last_seen, mac) == believed
 
 
 async def test_the_same_holds_within_one_batch(db: Database, mac: Mac) -> None:
-    await phones.note_sightings(
-        db, [sighting(mac, "a", proved=False), sighting(mac, "b", proved=True), sighting(mac, "c", proved=False)]
+    await db.write(
+        phones.note_sightings,
+        [sighting(mac, "a", proved=False), sighting(mac, "b", proved=True), sighting(mac, "c", proved=False)],
     )
-    assert await phones.last_seen(db, mac) == "b"
+    assert await db.read(phones.last_seen, mac) == "b"
 
 
 async def test_only_so_many_strangers_are_kept_and_every_phone_of_the_inventory(
@@ -44,11 +46,12 @@ async def test_only_so_many_strangers_are_kept_and_every_phone_of_the_inventory(
     monkeypatch.setattr(phones, "MAX_STRANGERS", 3)
     ours = [Mac(f"AAAAAAAAAA0{number}") for number in range(5)]
     for mac in ours:
-        await phones.create(db, actor, mac, {})
-    await phones.note_sightings(db, [sighting(mac, "a", proved=False, seen_at="2000") for mac in ours])
+        await db.write(phones.create, actor, mac, {})
+    await db.write(phones.note_sightings, [sighting(mac, "a", proved=False, seen_at="2000") for mac in ours])
     strangers = [Mac(f"02000000000{number}") for number in range(6)]
-    await phones.note_sightings(
-        db, [sighting(mac, "b", proved=False, seen_at=f"200{at}") for at, mac in enumerate(strangers)]
+    await db.write(
+        phones.note_sightings,
+        [sighting(mac, "b", proved=False, seen_at=f"200{at}") for at, mac in enumerate(strangers)],
     )
     assert await kept(db) == {mac.digits for mac in (*ours, *strangers[3:])}
 
@@ -58,9 +61,9 @@ async def test_forged_strangers_do_not_push_out_one_who_proved_where_it_is(
 ) -> None:
     monkeypatch.setattr(phones, "MAX_STRANGERS", 3)
     proved = Mac("020000000099")
-    await phones.note_sightings(db, [sighting(proved, "a", proved=True, seen_at="2000")])
+    await db.write(phones.note_sightings, [sighting(proved, "a", proved=True, seen_at="2000")])
     forged = [sighting(Mac(f"02000000000{number}"), "b", proved=False, seen_at="2026") for number in range(9)]
-    await phones.note_sightings(db, forged)
+    await db.write(phones.note_sightings, forged)
     assert proved.digits in await kept(db)
     assert len(await kept(db)) == 3
 
@@ -68,7 +71,7 @@ async def test_forged_strangers_do_not_push_out_one_who_proved_where_it_is(
 async def test_a_phone_taken_out_of_the_inventory_is_a_stranger_that_is_still_known(
     db: Database, actor: Actor, mac: Mac
 ) -> None:
-    await phones.create(db, actor, mac, {})
-    await phones.note_sightings(db, [sighting(mac, "192.0.2.1", proved=True)])
-    await phones.delete(db, actor, mac)
-    assert await phones.last_seen(db, mac) == "192.0.2.1"
+    await db.write(phones.create, actor, mac, {})
+    await db.write(phones.note_sightings, [sighting(mac, "192.0.2.1", proved=True)])
+    await db.write(phones.delete, actor, mac)
+    assert await db.read(phones.last_seen, mac) == "192.0.2.1"

@@ -22,37 +22,37 @@ async def test_a_site_is_kept_changed_and_removed(
     db: Database, actor: Actor, new_user: NewUser, new_profile: NewProfile, last_entry: LastEntry
 ) -> None:
     profile = await new_profile(await new_user())
-    made = await sites.create(db, actor, {"name": "Lisbon", "logout_at": ["20:00", "12:30"]})
+    made = await db.write(sites.create, actor, {"name": "Lisbon", "logout_at": ["20:00", "12:30"]})
     assert (made.name, made.logout_at, made.logout_profile_uuid) == ("Lisbon", ("20:00", "12:30"), None)
-    assert (await sites.page(db, Listing(q="isb"))).items == [made] == [await sites.get(db, made.uuid)]
-    changed = await sites.update(
-        db, actor, made.uuid, {"logout_profile_uuid": profile.uuid, "logout_at": []}, {entity_tag(made)}
+    assert (await db.read(sites.page, Listing(q="isb"))).items == [made] == [await db.read(sites.get, made.uuid)]
+    changed = await db.write(
+        sites.update, actor, made.uuid, {"logout_profile_uuid": profile.uuid, "logout_at": []}, {entity_tag(made)}
     )
     assert (changed.logout_profile_uuid, changed.logout_at) == (profile.uuid, ())
     assert (await last_entry()).payload == {"changed": ["logout_at", "logout_profile_uuid"]}
     with pytest.raises(Stale):
-        await sites.update(db, actor, made.uuid, {"name": "Porto"}, {entity_tag(made)})
-    assert (await sites.update(db, actor, made.uuid, {"logout_at": None, "name": "LISBON"})).logout_at is None
-    await profiles.delete(db, actor, profile.uuid)
-    assert (await sites.get(db, made.uuid)).logout_profile_uuid is None
+        await db.write(sites.update, actor, made.uuid, {"name": "Porto"}, {entity_tag(made)})
+    assert (await db.write(sites.update, actor, made.uuid, {"logout_at": None, "name": "LISBON"})).logout_at is None
+    await db.write(profiles.delete, actor, profile.uuid)
+    assert (await db.read(sites.get, made.uuid)).logout_profile_uuid is None
     with pytest.raises(Stale):
-        await sites.delete(db, actor, made.uuid, {entity_tag(made)})
-    await sites.delete(db, actor, made.uuid)
+        await db.write(sites.delete, actor, made.uuid, {entity_tag(made)})
+    await db.write(sites.delete, actor, made.uuid)
     assert (await last_entry()).action == "site.deleted"
     with pytest.raises(NotFound):
-        await sites.get(db, made.uuid)
+        await db.read(sites.get, made.uuid)
 
 
 async def test_two_sites_have_two_names_and_a_logout_profile_exists(db: Database, actor: Actor) -> None:
-    await sites.create(db, actor, {"name": "Lisbon"})
-    other = await sites.create(db, actor, {"name": "Porto"})
+    await db.write(sites.create, actor, {"name": "Lisbon"})
+    other = await db.write(sites.create, actor, {"name": "Porto"})
     with pytest.raises(Conflict, match="There is a site lisbon already"):
-        await sites.create(db, actor, {"name": "lisbon"})
+        await db.write(sites.create, actor, {"name": "lisbon"})
     with pytest.raises(Conflict):
-        await sites.update(db, actor, other.uuid, {"name": "Lisbon"})
+        await db.write(sites.update, actor, other.uuid, {"name": "Lisbon"})
     for attempt in (
-        sites.create(db, actor, {"name": "Faro", "logout_profile_uuid": other.uuid}),
-        sites.update(db, actor, other.uuid, {"logout_profile_uuid": other.uuid}),
+        db.write(sites.create, actor, {"name": "Faro", "logout_profile_uuid": other.uuid}),
+        db.write(sites.update, actor, other.uuid, {"logout_profile_uuid": other.uuid}),
     ):
         with pytest.raises(Invalid) as refused:
             await attempt
@@ -62,20 +62,20 @@ async def test_two_sites_have_two_names_and_a_logout_profile_exists(db: Database
 async def test_the_name_of_a_site_is_compared_without_case_and_accents_of_any_script(
     db: Database, actor: Actor, mac: Mac
 ) -> None:
-    site = await sites.create(db, actor, {"name": "São Tomé", "emergency_location": "Rua 1"})
-    greek = await sites.create(db, actor, {"name": "Αθήνα"})
+    site = await db.write(sites.create, actor, {"name": "São Tomé", "emergency_location": "Rua 1"})
+    greek = await db.write(sites.create, actor, {"name": "Αθήνα"})
     for name in ("SÃO TOMÉ", "Sa\u0303o Tome\u0301", "sao  tome", "ΑΘΉΝΑ", "αθηνα"):
         with pytest.raises(Conflict, match=r"There is a site .* already"):
-            await sites.create(db, actor, {"name": name})
+            await db.write(sites.create, actor, {"name": name})
     with pytest.raises(Conflict):
-        await sites.update(db, actor, greek.uuid, {"name": "SÃO TOMÉ"})
-    assert (await sites.update(db, actor, site.uuid, {"name": "SÃO TOMÉ"})).name == "SÃO TOMÉ"
-    await phones.create(db, actor, mac, {})
+        await db.write(sites.update, actor, greek.uuid, {"name": "SÃO TOMÉ"})
+    assert (await db.write(sites.update, actor, site.uuid, {"name": "SÃO TOMÉ"})).name == "SÃO TOMÉ"
+    await db.write(phones.create, actor, mac, {})
     for location in ("são tomé", "Sao Tome", "SÃO TOMÉ"):
-        await phones.update(db, actor, mac, {"location": location})
-        assert await sites.emergency_call(db, mac) == EmergencyCall(location="Rua 1")
-    await phones.update(db, actor, mac, {"location": "São"})
-    assert await sites.emergency_call(db, mac) == EmergencyCall()
+        await db.write(phones.update, actor, mac, {"location": location})
+        assert await db.read(sites.emergency_call, mac) == EmergencyCall(location="Rua 1")
+    await db.write(phones.update, actor, mac, {"location": "São"})
+    assert await db.read(sites.emergency_call, mac) == EmergencyCall()
 
 
 async def test_two_sites_that_differ_in_accents_and_were_there_before_stay_two(
@@ -91,12 +91,12 @@ async def test_two_sites_that_differ_in_accents_and_were_there_before_stay_two(
         old.commit()
     migrations.migrate(path, migrations.steps())
     async with Database.open(path.as_uri()) as db:
-        await phones.create(db, actor, mac, {})
+        await db.write(phones.create, actor, mac, {})
         for location, expected in (("malaga", "first"), ("Málaga", "second"), ("MÁLAGA", "first")):
-            await phones.update(db, actor, mac, {"location": location})
-            assert await sites.emergency_call(db, mac) == EmergencyCall(location=expected)
+            await db.write(phones.update, actor, mac, {"location": location})
+            assert await db.read(sites.emergency_call, mac) == EmergencyCall(location=expected)
         # Each can still be changed, whether its name is sent along or not.
-        assert (await sites.update(db, actor, "2", {"name": "Málaga", "logout_at": []})).logout_at == ()
+        assert (await db.write(sites.update, actor, "2", {"name": "Málaga", "logout_at": []})).logout_at == ()
 
 
 async def test_after_an_upgrade_the_times_of_a_site_that_is_new_to_a_phone_count_from_then_on(tmp_path: Path) -> None:
@@ -137,33 +137,33 @@ async def test_a_phone_has_what_its_site_says_where_it_says_nothing_itself(
 ) -> None:
     anna = await new_user()
     of_site, of_phone = await new_profile(anna), await new_profile(anna)
-    assert await sites.logout_profiles(db, mac) == []
-    assert await sites.emergency_call(db, mac) == EmergencyCall()
-    await phones.create(db, actor, mac, {"location": "lisbon", "emergency_caller_id": ""})
-    assert await sites.emergency_call(db, mac) == EmergencyCall()
-    site = await sites.create(
-        db, actor, {"name": "Lisbon", "emergency_location": "Rua 1", "emergency_caller_id": "112"}
+    assert await db.read(sites.logout_profiles, mac) == []
+    assert await db.read(sites.emergency_call, mac) == EmergencyCall()
+    await db.write(phones.create, actor, mac, {"location": "lisbon", "emergency_caller_id": ""})
+    assert await db.read(sites.emergency_call, mac) == EmergencyCall()
+    site = await db.write(
+        sites.create, actor, {"name": "Lisbon", "emergency_location": "Rua 1", "emergency_caller_id": "112"}
     )
-    assert await sites.emergency_call(db, mac) == EmergencyCall(location="Rua 1", caller_id="112")
-    await phones.update(db, actor, mac, {"emergency_location": "Rua 1, 3rd floor"})
-    assert await sites.emergency_call(db, mac) == EmergencyCall(location="Rua 1, 3rd floor", caller_id="112")
-    assert await sites.logout_profiles(db, mac) == []
-    await sites.update(db, actor, site.uuid, {"logout_profile_uuid": of_site.uuid})
-    assert await sites.logout_profiles(db, mac) == [(ReturnedTo.SITE, of_site.uuid)]
-    await phones.update(db, actor, mac, {"logout_profile_uuid": of_phone.uuid})
+    assert await db.read(sites.emergency_call, mac) == EmergencyCall(location="Rua 1", caller_id="112")
+    await db.write(phones.update, actor, mac, {"emergency_location": "Rua 1, 3rd floor"})
+    assert await db.read(sites.emergency_call, mac) == EmergencyCall(location="Rua 1, 3rd floor", caller_id="112")
+    assert await db.read(sites.logout_profiles, mac) == []
+    await db.write(sites.update, actor, site.uuid, {"logout_profile_uuid": of_site.uuid})
+    assert await db.read(sites.logout_profiles, mac) == [(ReturnedTo.SITE, of_site.uuid)]
+    await db.write(phones.update, actor, mac, {"logout_profile_uuid": of_phone.uuid})
     both = [(ReturnedTo.PHONE, of_phone.uuid), (ReturnedTo.SITE, of_site.uuid)]
-    assert await sites.logout_profiles(db, mac) == both
-    await profiles.delete(db, actor, of_phone.uuid)
-    assert await sites.logout_profiles(db, mac) == both[1:]
-    await phones.update(db, actor, mac, {"location": "Porto"})
-    assert await sites.logout_profiles(db, mac) == []
+    assert await db.read(sites.logout_profiles, mac) == both
+    await db.write(profiles.delete, actor, of_phone.uuid)
+    assert await db.read(sites.logout_profiles, mac) == both[1:]
+    await db.write(phones.update, actor, mac, {"location": "Porto"})
+    assert await db.read(sites.logout_profiles, mac) == []
 
 
 async def test_the_logout_profile_of_a_phone_exists(db: Database, actor: Actor, mac: Mac) -> None:
     columns = {"logout_profile_uuid": "6f2f4fd4-6f2b-4cf2-9d0c-6a0f4f6d3c11"}
     with pytest.raises(Invalid) as refused:
-        await phones.create(db, actor, mac, columns)
+        await db.write(phones.create, actor, mac, columns)
     assert refused.value.fields == {"logout_profile_uuid": ["No such profile"]}
-    await phones.create(db, actor, mac, {})
+    await db.write(phones.create, actor, mac, {})
     with pytest.raises(Invalid):
-        await phones.update(db, actor, mac, columns)
+        await db.write(phones.update, actor, mac, columns)

@@ -6,6 +6,7 @@ from cisisk.model.revision import entity_tag
 from cisisk.model.user import Actor, User
 from cisisk.store import users
 from cisisk.store.database import Database
+from cisisk.store.transaction import Write
 from tests.unit.store.conftest import NewUser
 
 NOBODY = "99999999-9999-9999-9999-999999999999"
@@ -18,7 +19,7 @@ def administered(superadmin: User) -> None:
 
 async def test_a_new_user_is_as_told_and_knows_who_made_it(db: Database, new_user: NewUser, actor: Actor) -> None:
     made = await new_user("anna", phone="+49 30 1", location="Berlin", nationality="DE")
-    assert made == await users.get(db, made.uuid)
+    assert made == await db.read(users.get, made.uuid)
     assert (made.first_name, made.last_name, made.username, made.email) == (
         "Anna",
         "Arendt",
@@ -40,19 +41,19 @@ async def test_a_new_user_is_as_told_and_knows_who_made_it(db: Database, new_use
 async def test_a_user_never_carries_the_hash(db: Database, new_user: NewUser) -> None:
     made = await new_user("anna", "$argon2id$sentinel")
     assert "sentinel" not in repr(made)
-    assert "sentinel" not in repr(await users.page(db, Listing()))
+    assert "sentinel" not in repr(await db.read(users.page, Listing()))
 
 
 @pytest.mark.parametrize("username", ["anna", "ANNA", "Anna"])
 async def test_credentials_are_found_in_any_case_of_letters(db: Database, new_user: NewUser, username: str) -> None:
     made = await new_user("Anna", "$hash of anna")
-    assert await users.credentials(db, username) == (made, "$hash of anna")
+    assert await db.read(users.credentials, username) == (made, "$hash of anna")
 
 
 @pytest.mark.parametrize("username", ["", "ann", "anna ", "anna\0", "anna%", "bert"])
 async def test_credentials_of_another_name_are_none(db: Database, new_user: NewUser, username: str) -> None:
     await new_user("anna")
-    assert await users.credentials(db, username) is None
+    assert await db.read(users.credentials, username) is None
 
 
 @pytest.mark.parametrize(
@@ -67,64 +68,63 @@ async def test_names_and_emails_are_unique_regardless_of_case(
     with pytest.raises(Conflict, match=f"Another user has this {word}"):
         await new_user(**{"username": "carl", **taken})
     with pytest.raises(Conflict, match=f"Another user has this {word}"):
-        await users.update(db, actor, bert.uuid, taken)
-    assert await users.get(db, bert.uuid) == bert
-    assert (await users.page(db, Listing())).total == 3
+        await db.write(users.update, actor, bert.uuid, taken)
+    assert await db.read(users.get, bert.uuid) == bert
+    assert (await db.read(users.page, Listing())).total == 3
 
 
 async def test_ones_own_name_can_change_its_case(db: Database, new_user: NewUser, actor: Actor) -> None:
     anna = await new_user("anna")
-    changed = await users.update(db, actor, anna.uuid, {"username": "ANNA", "email": "ANNA@example.org"})
+    changed = await db.write(users.update, actor, anna.uuid, {"username": "ANNA", "email": "ANNA@example.org"})
     assert (changed.username, changed.email) == ("ANNA", "ANNA@example.org")
 
 
 async def test_an_update_changes_what_was_sent_and_nothing_else(db: Database, new_user: NewUser) -> None:
     anna = await new_user("anna", phone="1", location="Berlin")
     other = Actor(user_uuid=anna.uuid, ip="198.51.100.1")
-    changed = await users.update(db, other, anna.uuid, {"location": None, "first_name": "Anne"})
+    changed = await db.write(users.update, other, anna.uuid, {"location": None, "first_name": "Anne"})
     assert (changed.first_name, changed.location, changed.phone, changed.revision) == ("Anne", None, "1", 2)
     assert (changed.last_uuid, changed.updated_ip) == (anna.uuid, "198.51.100.1")
     assert (changed.created_by, changed.created_at) == (anna.created_by, anna.created_at)
-    assert changed == await users.get(db, anna.uuid)
+    assert changed == await db.read(users.get, anna.uuid)
 
 
 async def test_an_empty_update_is_one(db: Database, new_user: NewUser, actor: Actor) -> None:
     anna = await new_user("anna")
-    assert (await users.update(db, actor, anna.uuid, {})).revision == 2
+    assert (await db.write(users.update, actor, anna.uuid, {})).revision == 2
 
 
 async def test_only_who_has_seen_the_current_version_changes_it(db: Database, new_user: NewUser, actor: Actor) -> None:
     anna = await new_user("anna")
     seen = {entity_tag(anna), "another"}
-    changed = await users.update(db, actor, anna.uuid, {"location": "Bonn"}, seen)
+    changed = await db.write(users.update, actor, anna.uuid, {"location": "Bonn"}, seen)
     for stale in (seen, set(), {""}):
         with pytest.raises(Stale):
-            await users.update(db, actor, anna.uuid, {"location": "Kiel"}, stale)
+            await db.write(users.update, actor, anna.uuid, {"location": "Kiel"}, stale)
         with pytest.raises(Stale):
-            await users.delete(db, actor, anna.uuid, stale)
-    assert await users.get(db, anna.uuid) == changed
-    await users.delete(db, actor, anna.uuid, {entity_tag(changed)})
+            await db.write(users.delete, actor, anna.uuid, stale)
+    assert await db.read(users.get, anna.uuid) == changed
+    await db.write(users.delete, actor, anna.uuid, {entity_tag(changed)})
 
 
 async def test_a_login_is_no_change_to_the_version(db: Database, new_user: NewUser, actor: Actor) -> None:
     anna = await new_user("anna")
-    async with db.transaction() as tx:
-        await tx.rows("UPDATE users SET last_login_ip = '192.0.2.1'")
-    assert entity_tag(await users.get(db, anna.uuid)) == entity_tag(anna)
+    await db.write(Write.rows, "UPDATE users SET last_login_ip = '192.0.2.1'")
+    assert entity_tag(await db.read(users.get, anna.uuid)) == entity_tag(anna)
 
 
 async def test_who_is_not_there_is_not_found(db: Database, actor: Actor) -> None:
     with pytest.raises(NotFound, match="User not found"):
-        await users.get(db, NOBODY)
+        await db.read(users.get, NOBODY)
     with pytest.raises(NotFound):
-        await users.update(db, actor, NOBODY, {"location": "x"})
+        await db.write(users.update, actor, NOBODY, {"location": "x"})
     with pytest.raises(NotFound):
-        await users.delete(db, actor, NOBODY)
+        await db.write(users.delete, actor, NOBODY)
 
 
 async def test_a_deleted_name_is_free_again(db: Database, new_user: NewUser, actor: Actor) -> None:
     first = await new_user("anna")
-    await users.delete(db, actor, first.uuid)
+    await db.write(users.delete, actor, first.uuid)
     second = await new_user("anna")
     assert second.uuid != first.uuid
 
@@ -132,7 +132,7 @@ async def test_a_deleted_name_is_free_again(db: Database, new_user: NewUser, act
 async def test_users_are_listed_by_name_whatever_its_case(db: Database, new_user: NewUser) -> None:
     for name in ("Zoe", "bert", "Anna"):
         await new_user(name)
-    assert [user.username for user in (await users.page(db, Listing())).items] == ["Anna", "bert", "root", "Zoe"]
+    assert [user.username for user in (await db.read(users.page, Listing())).items] == ["Anna", "bert", "root", "Zoe"]
 
 
 async def test_the_first_superadmin_may_do_everything(db: Database, superadmin: User) -> None:
@@ -145,15 +145,14 @@ async def test_the_first_superadmin_may_do_everything(db: Database, superadmin: 
         "lang": "en",
         "timezone": "UTC",
     }
-    made = await users.create_superadmin(db, row, "$hash")
+    made = await db.write(users.create_superadmin, row, "$hash")
     assert made.is_superadmin
     assert made.perm_name == "superadmin"
     with pytest.raises(Conflict):
-        await users.create_superadmin(db, row, "$hash")
+        await db.write(users.create_superadmin, row, "$hash")
 
 
 async def test_it_is_known_whether_there_is_anybody(db: Database, superadmin: User) -> None:
-    assert await users.any_exist(db)
-    async with db.transaction() as tx:
-        await tx.rows("DELETE FROM users")
-    assert not await users.any_exist(db)
+    assert await db.read(users.any_exist)
+    await db.write(Write.rows, "DELETE FROM users")
+    assert not await db.read(users.any_exist)

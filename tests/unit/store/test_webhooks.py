@@ -14,6 +14,7 @@ from cisisk.model.user import Actor
 from cisisk.model.webhook import DeliveryState, Webhook, WebhookDelivery, new_secret
 from cisisk.store import webhooks as store
 from cisisk.store.database import Database
+from cisisk.store.transaction import Read
 from cisisk.store.webhooks import Due, Tried, WebhookMessage
 from tests.deployed import deployment, happened
 from tests.unit.store.conftest import LastEntry
@@ -25,37 +26,37 @@ DELIVERED, PENDING, GIVEN_UP = DeliveryState.DELIVERED, DeliveryState.PENDING, D
 
 
 async def made(db: Database, actor: Actor, **columns: Any) -> Webhook:
-    return await store.create(db, actor, {"url": URL, "secret": SECRET, **columns})
+    return await db.write(store.create, actor, {"url": URL, "secret": SECRET, **columns})
 
 
 async def owed(db: Database, webhook: Webhook, *bodies: str) -> None:
     """Let a webhook be owed these messages."""
-    current = await store.get(db, webhook.uuid)
+    current = await db.read(store.get, webhook.uuid)
     messages = [WebhookMessage(uuid=str(uuid4()), body=body, deployment="d", step=StepName.FETCHED) for body in bodies]
-    await store.take_up(db, current, current.considered, messages)
+    await db.write(store.take_up, current, current.considered, messages)
 
 
 async def due(db: Database, webhook: Webhook, moment: str = IN_FUTURE) -> Due:
-    found = await store.next_due(db, webhook.uuid, moment)
+    found = await db.read(store.next_due, webhook.uuid, moment)
     assert found is not None
     return found
 
 
 async def listed(db: Database, webhook: Webhook) -> list[WebhookDelivery]:
     """The oldest first."""
-    return (await store.deliveries(db, webhook.uuid, Listing())).items[::-1]
+    return (await db.read(store.deliveries, webhook.uuid, Listing())).items[::-1]
 
 
 async def test_a_webhook_is_made_changed_and_removed(db: Database, actor: Actor, last_entry: LastEntry) -> None:
     webhook = await made(db, actor, description="desk", steps=[StepName.FETCHED, StepName.WRITTEN, StepName.FETCHED])
-    assert webhook == await store.get(db, webhook.uuid)
+    assert webhook == await db.read(store.get, webhook.uuid)
     assert (webhook.url, webhook.secret, webhook.description, webhook.is_active) == (URL, SECRET, "desk", True)
     assert webhook.steps == (StepName.WRITTEN, StepName.FETCHED)
-    changed = await store.update(db, actor, webhook.uuid, {"steps": None, "description": None})
+    changed = await db.write(store.update, actor, webhook.uuid, {"steps": None, "description": None})
     assert (changed.steps, changed.description, changed.revision) == ((), None, 2)
-    await store.delete(db, actor, webhook.uuid)
+    await db.write(store.delete, actor, webhook.uuid)
     with pytest.raises(NotFound, match="Webhook not found"):
-        await store.get(db, webhook.uuid)
+        await db.read(store.get, webhook.uuid)
     assert (await last_entry()).action == "webhook.deleted"
 
 
@@ -64,7 +65,7 @@ async def test_the_audit_log_names_the_host_and_neither_path_nor_secret(
 ) -> None:
     webhook = await made(db, actor)
     for change in ({}, {"secret": new_secret()}, {"url": URL + "?s3ntinel"}):
-        webhook = await store.update(db, actor, webhook.uuid, change)
+        webhook = await db.write(store.update, actor, webhook.uuid, change)
         entry = await last_entry()
         assert entry.payload["host"] == "receiver.example"
         assert "s3ntinel" not in str(entry)
@@ -75,12 +76,12 @@ async def test_the_audit_log_names_the_host_and_neither_path_nor_secret(
 
 async def test_only_who_has_seen_the_current_version_changes_it(db: Database, actor: Actor) -> None:
     webhook = await made(db, actor)
-    changed = await store.update(db, actor, webhook.uuid, {"description": "x"}, {entity_tag(webhook)})
+    changed = await db.write(store.update, actor, webhook.uuid, {"description": "x"}, {entity_tag(webhook)})
     with pytest.raises(Stale):
-        await store.update(db, actor, webhook.uuid, {"description": "y"}, {entity_tag(webhook)})
+        await db.write(store.update, actor, webhook.uuid, {"description": "y"}, {entity_tag(webhook)})
     with pytest.raises(Stale):
-        await store.delete(db, actor, webhook.uuid, {entity_tag(webhook)})
-    await store.delete(db, actor, webhook.uuid, {entity_tag(changed)})
+        await db.write(store.delete, actor, webhook.uuid, {entity_tag(webhook)})
+    await db.write(store.delete, actor, webhook.uuid, {entity_tag(changed)})
 
 
 async def test_there_are_not_more_than_are_read_at_each_step(
@@ -97,32 +98,32 @@ async def test_a_new_webhook_is_told_of_what_happens_from_now_on(db: Database, a
     uuid = await deployment(db, mac)
     await happened(db, uuid, mac, StepName.RECORDED, StepName.WRITTEN)
     webhook = await made(db, actor)
-    assert (webhook.considered, await store.behind(db)) == (2, [])
+    assert (webhook.considered, await db.read(store.behind)) == (2, [])
     await happened(db, uuid, mac, StepName.FETCHED)
-    assert await store.behind(db) == [webhook]
-    await store.take_up(db, webhook, 3, [])
-    assert await store.behind(db) == []
+    assert await db.read(store.behind) == [webhook]
+    await db.write(store.take_up, webhook, 3, [])
+    assert await db.read(store.behind) == []
 
 
 async def test_what_was_changed_meanwhile_is_considered_anew(db: Database, actor: Actor) -> None:
     webhook = await made(db, actor)
-    await store.update(db, actor, webhook.uuid, {"description": "x"})
-    await store.take_up(db, webhook, 9, [WebhookMessage(uuid="m", body="{}")])
-    assert (await store.get(db, webhook.uuid)).considered == 0
+    await db.write(store.update, actor, webhook.uuid, {"description": "x"})
+    await db.write(store.take_up, webhook, 9, [WebhookMessage(uuid="m", body="{}")])
+    assert (await db.read(store.get, webhook.uuid)).considered == 0
     assert await listed(db, webhook) == []
 
 
 async def test_the_oldest_due_message_comes_first_and_waits_for_its_time(db: Database, actor: Actor) -> None:
     webhook = await made(db, actor)
-    assert await store.next_due(db, webhook.uuid, IN_FUTURE) is None
-    assert await store.waiting(db) == {}
+    assert await db.read(store.next_due, webhook.uuid, IN_FUTURE) is None
+    assert await db.read(store.waiting) == {}
     await owed(db, webhook, "one", "two")
     first = await due(db, webhook)
     assert (first.body, first.tries, first.url, first.secret) == ("one", 0, URL, SECRET)
     assert URL not in repr(first)
     assert SECRET not in repr(first)
     refused = Tried(state=PENDING, status=500, told="answered 500", due_at="2998-01-01T00:00:00.000Z")
-    await store.settle(db, first, refused)
+    await db.write(store.settle, first, refused)
     assert (await due(db, webhook, "2997-01-01T00:00:00.000Z")).body == "two"
     assert (await due(db, webhook)).body == "one"
     assert (await due(db, webhook)).tries == 1
@@ -130,7 +131,7 @@ async def test_the_oldest_due_message_comes_first_and_waits_for_its_time(db: Dat
     assert (one.state, one.status, one.told, one.due_at) == (PENDING, 500, "answered 500", refused.due_at)
     assert one.tried_at is not None
     assert (two.state, two.status, two.tries, two.tried_at) == (PENDING, None, 0, None)
-    assert (await store.waiting(db))[webhook.uuid] == two.due_at
+    assert (await db.read(store.waiting))[webhook.uuid] == two.due_at
 
 
 async def test_while_the_receiver_is_away_everything_waits(db: Database, actor: Actor) -> None:
@@ -139,12 +140,12 @@ async def test_while_the_receiver_is_away_everything_waits(db: Database, actor: 
     await owed(db, other, "three")
     until = "2998-01-01T00:00:00.000Z"
     away = Tried(state=PENDING, status=None, told="no answer", due_at=until, waits_until=until)
-    await store.settle(db, await due(db, webhook), away)
-    assert await store.next_due(db, webhook.uuid, "2997-01-01T00:00:00.000Z") is None
-    assert (await store.waiting(db))[webhook.uuid] == until
+    await db.write(store.settle, await due(db, webhook), away)
+    assert await db.read(store.next_due, webhook.uuid, "2997-01-01T00:00:00.000Z") is None
+    assert (await db.read(store.waiting))[webhook.uuid] == until
     assert (await due(db, other, "2997-01-01T00:00:00.000Z")).body == "three"
     assert (await due(db, webhook)).body == "one"
-    await store.settle(db, await due(db, webhook), Tried(state=DELIVERED, status=204, told="answered 204"))
+    await db.write(store.settle, await due(db, webhook), Tried(state=DELIVERED, status=204, told="answered 204"))
     assert (await due(db, webhook, "2997-01-01T00:00:00.000Z")).body == "two"
 
 
@@ -152,9 +153,9 @@ async def test_a_changed_webhook_is_tried_at_once(db: Database, actor: Actor) ->
     webhook = await made(db, actor)
     await owed(db, webhook, "one")
     away = Tried(state=PENDING, status=None, told="no answer", due_at=IN_FUTURE, waits_until=IN_FUTURE)
-    await store.settle(db, await due(db, webhook), away)
-    await store.update(db, actor, webhook.uuid, {"url": "http://elsewhere.example/"})
-    moment = (await store.waiting(db))[webhook.uuid]
+    await db.write(store.settle, await due(db, webhook), away)
+    await db.write(store.update, actor, webhook.uuid, {"url": "http://elsewhere.example/"})
+    moment = (await db.read(store.waiting))[webhook.uuid]
     assert (await due(db, webhook, moment)).url == "http://elsewhere.example/"
 
 
@@ -163,24 +164,24 @@ async def test_a_webhook_that_is_switched_off_is_owed_nothing(db: Database, acto
     webhook = await made(db, actor)
     await owed(db, webhook, "one")
     in_flight = await due(db, webhook)
-    await store.update(db, actor, webhook.uuid, {"is_active": False})
+    await db.write(store.update, actor, webhook.uuid, {"is_active": False})
     await happened(db, uuid, mac, StepName.WRITTEN)
-    assert (await store.behind(db), await store.waiting(db)) == ([], {})
-    assert await store.next_due(db, webhook.uuid, IN_FUTURE) is None
+    assert (await db.read(store.behind), await db.read(store.waiting)) == ([], {})
+    assert await db.read(store.next_due, webhook.uuid, IN_FUTURE) is None
     failed = Tried(state=PENDING, status=500, told="answered 500", due_at=LONG_AGO)
-    await store.settle(db, in_flight, failed)
+    await db.write(store.settle, in_flight, failed)
     [called_off] = await listed(db, webhook)
     assert (called_off.state, called_off.told) == (GIVEN_UP, "The webhook was switched off")
-    on_again = await store.update(db, actor, webhook.uuid, {"is_active": True})
-    assert (on_again.considered, await store.behind(db)) == (1, [])
+    on_again = await db.write(store.update, actor, webhook.uuid, {"is_active": True})
+    assert (on_again.considered, await db.read(store.behind)) == (1, [])
 
 
 async def test_what_has_arrived_has_arrived_even_if_it_was_called_off(db: Database, actor: Actor) -> None:
     webhook = await made(db, actor)
     await owed(db, webhook, "one")
     in_flight = await due(db, webhook)
-    await store.update(db, actor, webhook.uuid, {"is_active": False})
-    await store.settle(db, in_flight, Tried(state=DELIVERED, status=200, told="answered 200"))
+    await db.write(store.update, actor, webhook.uuid, {"is_active": False})
+    await db.write(store.settle, in_flight, Tried(state=DELIVERED, status=200, told="answered 200"))
     assert [each.state for each in await listed(db, webhook)] == [DELIVERED]
 
 
@@ -188,7 +189,7 @@ async def test_giving_up_is_told_in_the_audit_log(db: Database, actor: Actor, la
     webhook = await made(db, actor)
     await owed(db, webhook, "one")
     message = await due(db, webhook)
-    await store.settle(db, message, Tried(state=GIVEN_UP, status=500, told="answered 500"))
+    await db.write(store.settle, message, Tried(state=GIVEN_UP, status=500, told="answered 500"))
     entry = await last_entry()
     assert (entry.action, entry.entity_uuid, entry.user_uuid) == ("webhook.given_up", webhook.uuid, None)
     assert entry.payload == {"delivery": message.uuid, "why": "answered 500"}
@@ -199,13 +200,13 @@ async def test_a_receiver_that_wants_nothing_more_gets_nothing_more(
 ) -> None:
     webhook = await made(db, actor)
     await owed(db, webhook, "one", "two")
-    await store.switch_off(db, webhook.uuid, "answered 410")
-    switched_off = await store.get(db, webhook.uuid)
+    await db.write(store.switch_off, webhook.uuid, "answered 410")
+    switched_off = await db.read(store.get, webhook.uuid)
     assert (switched_off.is_active, switched_off.revision) == (False, 2)
     assert {each.state for each in await listed(db, webhook)} == {GIVEN_UP}
     assert (await last_entry()).action == "webhook.switched_off"
-    await store.switch_off(db, webhook.uuid, "answered 410")
-    assert (await store.get(db, webhook.uuid)).revision == 2
+    await db.write(store.switch_off, webhook.uuid, "answered 410")
+    assert (await db.read(store.get, webhook.uuid)).revision == 2
 
 
 async def test_a_test_waits_behind_what_is_owed_and_hurries_it(
@@ -214,16 +215,16 @@ async def test_a_test_waits_behind_what_is_owed_and_hurries_it(
     webhook = await made(db, actor)
     await owed(db, webhook, "one")
     away = Tried(state=PENDING, status=None, told="no answer", due_at=IN_FUTURE, waits_until=IN_FUTURE)
-    await store.settle(db, await due(db, webhook), away)
-    test = await store.add_test(db, actor, webhook.uuid, WebhookMessage(uuid=str(uuid4()), body="test"))
+    await db.write(store.settle, await due(db, webhook), away)
+    test = await db.write(store.add_test, actor, webhook.uuid, WebhookMessage(uuid=str(uuid4()), body="test"))
     assert (test.deployment, test.step, test.state) == (None, None, PENDING)
-    assert (await due(db, webhook, (await store.waiting(db))[webhook.uuid])).body == "one"
+    assert (await due(db, webhook, (await db.read(store.waiting))[webhook.uuid])).body == "one"
     monkeypatch.setattr(store, "MAX_PENDING", 2)
     with pytest.raises(Conflict, match="2 deliveries wait"):
-        await store.add_test(db, actor, webhook.uuid, WebhookMessage(uuid=str(uuid4()), body="test"))
-    await store.update(db, actor, webhook.uuid, {"is_active": False})
+        await db.write(store.add_test, actor, webhook.uuid, WebhookMessage(uuid=str(uuid4()), body="test"))
+    await db.write(store.update, actor, webhook.uuid, {"is_active": False})
     with pytest.raises(Conflict, match="switched off"):
-        await store.add_test(db, actor, webhook.uuid, WebhookMessage(uuid=str(uuid4()), body="test"))
+        await db.write(store.add_test, actor, webhook.uuid, WebhookMessage(uuid=str(uuid4()), body="test"))
 
 
 async def test_old_deliveries_are_given_up_and_forgotten(db: Database, actor: Actor, last_entry: LastEntry) -> None:
@@ -231,14 +232,14 @@ async def test_old_deliveries_are_given_up_and_forgotten(db: Database, actor: Ac
     await owed(db, webhook, *"abcdef")
     await owed(db, other, "g")
     for _ in range(3):
-        await store.settle(db, await due(db, webhook), Tried(state=DELIVERED, status=200, told="answered 200"))
-    bounds = {"pending_since": LONG_AGO, "ended_since": LONG_AGO}
-    await store.trim(db, **bounds, rows=2)
+        await db.write(store.settle, await due(db, webhook), Tried(state=DELIVERED, status=200, told="answered 200"))
+    await db.write(store.give_up_old, LONG_AGO)
+    await db.write(store.remove_deliveries, await db.read(store.expired, LONG_AGO, 2))
     assert [each.state for each in await listed(db, webhook)] == [DELIVERED] * 2 + [PENDING] * 3
-    await store.trim(db, **{**bounds, "pending_since": IN_FUTURE}, rows=9)
+    await db.write(store.give_up_old, IN_FUTURE)
     assert [each.state for each in await listed(db, webhook)] == [DELIVERED] * 2 + [GIVEN_UP] * 3
     assert (await last_entry()).payload["deliveries"] in (1, 3)
-    await store.trim(db, **{**bounds, "ended_since": IN_FUTURE}, rows=9)
+    await db.write(store.remove_deliveries, await db.read(store.expired, IN_FUTURE, 9))
     assert await listed(db, webhook) == await listed(db, other) == []
 
 
@@ -246,8 +247,8 @@ async def test_deliveries_go_with_their_webhook(db: Database, actor: Actor) -> N
     webhook = await made(db, actor)
     await owed(db, webhook, "one")
     in_flight = await due(db, webhook)
-    await store.delete(db, actor, webhook.uuid)
-    assert await db.rows("SELECT 1 FROM webhook_deliveries") == []
-    await store.settle(db, in_flight, Tried(state=GIVEN_UP, status=500, told="answered 500"))
+    await db.write(store.delete, actor, webhook.uuid)
+    assert await db.read(Read.rows, "SELECT 1 FROM webhook_deliveries") == []
+    await db.write(store.settle, in_flight, Tried(state=GIVEN_UP, status=500, told="answered 500"))
     with pytest.raises(NotFound):
-        await store.deliveries(db, webhook.uuid, Listing())
+        await db.read(store.deliveries, webhook.uuid, Listing())

@@ -22,6 +22,6 @@ async def test_an_application_calls_off_a_login_that_waits_for_the_end_of_a_call
     await office.logins.log_in(SYSTEM, anna.uuid, DESK, None, how=LoginWay.EMAPI)
     operations = Operations(db, office.logins)
     await operations.log_out(SYSTEM, LogoutRequest(DESK.device_name))
-    assert await phone_logins.beginning_on(db, DESK) == []
+    assert await db.read(phone_logins.beginning_on, DESK) == []
     with pytest.raises(NobodyLoggedIn):
         await operations.log_out(SYSTEM, LogoutRequest(DESK.device_name))

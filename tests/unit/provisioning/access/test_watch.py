@@ -14,6 +14,7 @@ from cisisk.provisioning.access.watch import AccessWatch
 from cisisk.store import audit, phones
 from cisisk.store.database import Database
 from cisisk.store.phones import PhoneAddress, Sighting
+from cisisk.store.transaction import Read
 from tests.unit.provisioning.access.conftest import MakePremises, Premises
 
 HOME, ENTERED, ELSEWHERE = "10.0.0.5", "10.0.0.50", "10.0.0.77"
@@ -30,14 +31,15 @@ def sighting(mac: Mac, ip: str, *, proved: bool = True, seen_at: str = "2026-06-
 
 async def test_the_store_knows_entered_and_proved_addresses(db: Database) -> None:
     entered, seen, both, claimed, nowhere = (Mac(f"00112200000{number}") for number in range(5))
-    await phones.create(db, SYSTEM, entered, {"phone_ip": ENTERED})
-    await phones.create(db, SYSTEM, both, {"phone_ip": ENTERED})
-    await phones.create(db, SYSTEM, nowhere, {})
-    await phones.note_sightings(
-        db, [sighting(seen, HOME), sighting(both, ELSEWHERE), sighting(claimed, ELSEWHERE, proved=False)]
+    await db.write(phones.create, SYSTEM, entered, {"phone_ip": ENTERED})
+    await db.write(phones.create, SYSTEM, both, {"phone_ip": ENTERED})
+    await db.write(phones.create, SYSTEM, nowhere, {})
+    await db.write(
+        phones.note_sightings,
+        [sighting(seen, HOME), sighting(both, ELSEWHERE), sighting(claimed, ELSEWHERE, proved=False)],
     )
     moment = "2026-06-28T12:00:00.000Z"
-    assert sorted(await phones.whereabouts(db), key=lambda phone: phone.mac) == [
+    assert sorted(await db.read(phones.whereabouts), key=lambda phone: phone.mac) == [
         PhoneAddress(mac=entered, phone_ip=ENTERED, seen_ip=None, seen_at=None),
         PhoneAddress(mac=seen, phone_ip=None, seen_ip=HOME, seen_at=moment),
         PhoneAddress(mac=both, phone_ip=ENTERED, seen_ip=ELSEWHERE, seen_at=moment),
@@ -47,11 +49,11 @@ async def test_the_store_knows_entered_and_proved_addresses(db: Database) -> Non
 async def test_the_policy_follows_the_store(site: Premises, db: Database) -> None:
     watch = AccessWatch(db, site.policy)
     mac = site.phone(1)
-    await phones.note_sightings(db, [sighting(mac, HOME)])
+    await db.write(phones.note_sightings, [sighting(mac, HOME)])
     await watch.refresh()
     assert site.gets(HOME, mac)
     assert not site.gets(ELSEWHERE, mac)
-    await phones.create(db, SYSTEM, mac, {"phone_ip": ELSEWHERE})
+    await db.write(phones.create, SYSTEM, mac, {"phone_ip": ELSEWHERE})
     await watch.refresh()
     assert site.gets(ELSEWHERE, mac)
 
@@ -59,13 +61,13 @@ async def test_the_policy_follows_the_store(site: Premises, db: Database) -> Non
 async def test_a_permission_is_written_down_and_ends_when_it_was_used(site: Premises, db: Database) -> None:
     watch = AccessWatch(db, site.policy)
     mac = site.phone(1, seen_ip=HOME)
-    await phones.create(db, SYSTEM, mac, {})
+    await db.write(phones.create, SYSTEM, mac, {})
     until = await watch.allow_next(Actor(ip="192.0.2.1"), mac)
     assert site.gets(ELSEWHERE, mac)
-    entry = (await audit.entries(db, Listing())).items[0]
+    entry = (await db.read(audit.entries, Listing())).items[0]
     assert (entry.action, entry.entity_uuid, entry.ip) == ("phone.fetch_allowed", str(mac), "192.0.2.1")
     assert entry.payload == {"until": until}
-    await phones.note_sightings(db, [sighting(mac, ELSEWHERE, seen_at="9999-01-01T00:00:00.000Z")])
+    await db.write(phones.note_sightings, [sighting(mac, ELSEWHERE, seen_at="9999-01-01T00:00:00.000Z")])
     await watch.refresh()
     assert site.gets(ELSEWHERE, mac)
     assert not site.gets("10.1.1.1", mac)
@@ -92,7 +94,7 @@ async def test_an_alarm_is_one_line_and_one_row(site: Premises, db: Database, ca
         f"access alarm access_enumeration host={ELSEWHERE} devices=11 seconds=0"
         f" result=(access_refused count=1 examples=[{mac}])"
     )
-    (row,) = (await audit.entries(db, Listing())).items
+    (row,) = (await db.read(audit.entries, Listing())).items
     assert (row.action, row.entity_type, row.entity_uuid) == ("access.enumeration", "access", ELSEWHERE)
     assert row.payload["refused"] == [str(mac)]
     assert len(watch.alarms) == 1
@@ -125,7 +127,7 @@ async def test_a_store_that_does_not_answer_takes_nothing_away(
         if next(turns, Enough) is Enough:
             raise Enough
 
-    def refuse(_: Database) -> None:
+    def refuse(_: Read) -> None:
         raise StorageFailed("The database cannot be read: disk I/O error")
 
     mac = site.phone(1, seen_ip=HOME)
@@ -145,7 +147,7 @@ async def test_an_unchanged_store_is_not_read_again(
     monkeypatch.setattr(site.policy, "know", lambda known: told.append(len(known)))
     await watch.refresh()
     await watch.refresh()
-    await phones.note_sightings(db, [sighting(Mac("001122000001"), HOME)])
+    await db.write(phones.note_sightings, [sighting(Mac("001122000001"), HOME)])
     await watch.refresh()
     await watch.refresh()
     assert told == [0, 1]
