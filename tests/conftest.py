@@ -3,11 +3,14 @@
 import os
 import re
 import shutil
+from collections.abc import Callable
 
 import pytest
 from hypothesis import settings
 
 from cisisk.model import messages
+from cisisk.provisioning.tftp.fastpath.switch import FAST, choose_path
+from cisisk.provisioning.tftp.path import PLAIN, DatagramPath
 
 # Hypothesis fails an example that takes 200 ms. On a busy machine any example may.
 settings.register_profile("cisisk", deadline=None)
@@ -58,3 +61,23 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     be read in a report.
     """
     return argname if isinstance(val, bytes) or (isinstance(val, str) and len(val) > 30) else None
+
+
+@pytest.fixture(scope="session")
+def require_fastpath() -> Callable[[], None]:
+    """Skips a test where TFTP's fast path is switched off or not supported."""
+
+    def require() -> None:
+        if choose_path() is not FAST:
+            pytest.skip("the fast path is switched off or not supported")
+
+    return require
+
+
+@pytest.fixture(scope="session", params=[PLAIN, FAST], ids=lambda path: path.name)
+def tftp_path(request: pytest.FixtureRequest, require_fastpath: Callable[[], None]) -> DatagramPath:
+    """Each of TFTP's two paths."""
+    path: DatagramPath = request.param
+    if path is FAST:
+        require_fastpath()
+    return path

@@ -239,6 +239,7 @@ async def control_only(settings: Settings) -> AsyncIterator[Appliance]:
 
 @asynccontextmanager
 async def _core(settings: Settings) -> AsyncIterator[_Core]:
+    http_ports.keep_clients_out_of_the_log()
     directory = settings.data.dir
     lock.prepare(directory)
     async with AsyncExitStack() as stack:

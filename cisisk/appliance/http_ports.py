@@ -18,13 +18,18 @@ HTTP_DRAIN_SECONDS = 3.0
 
 
 class _Unquoted(logging.Filter):
-    """Drops what aiohttp's server says of clients that hang up or speak no HTTP: it quotes them, and their secrets."""
+    """Drops log records of aiohttp's server that quote a client that hung up or sent no HTTP: they may hold secrets."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not (record.exc_info and isinstance(record.exc_info[1], (ConnectionError, HttpProcessingError)))
 
 
-logging.getLogger("aiohttp.server").addFilter(_Unquoted())
+_UNQUOTED = _Unquoted()
+
+
+def keep_clients_out_of_the_log() -> None:
+    """Drop the log records that quote clients. May be called more than once."""
+    logging.getLogger("aiohttp.server").addFilter(_UNQUOTED)
 
 
 @dataclass(frozen=True, slots=True)

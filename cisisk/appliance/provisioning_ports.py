@@ -16,6 +16,7 @@ from cisisk.provisioning.ftp.authorizer import FtpAuthenticator
 from cisisk.provisioning.ftp.server import FtpServer
 from cisisk.provisioning.http.server import MAX_CONNECTIONS, HttpServer
 from cisisk.provisioning.source import FileSource
+from cisisk.provisioning.tftp.fastpath.switch import choose_path
 from cisisk.provisioning.tftp.server import TftpServer
 from cisisk.provisioning.uploads import Uploads
 
@@ -100,6 +101,7 @@ def _tftp(settings: Settings, source: FileSource, on_fetch: FetchListener) -> Tf
             port_range=tftp.reply_ports,
             single_port=tftp.single_port,
             largest_blksize=tftp.max_blksize,
+            path=choose_path(),
         )
     except OSError as error:
         raise port_refused("tftp.port", "UDP", tftp.host, tftp.port, error) from error

@@ -7,18 +7,17 @@ import time
 from collections import OrderedDict
 from typing import TypeAlias
 
-from cisisk.provisioning.source import Stretch
-
 DEFAULT_BUDGET = 6 << 20
 """Bytes of contents kept in memory: the configs of some hundred phones, beside the files that all of them share."""
 WHOLE_BYTES = 1 << 20
 """Contents up to this size are hashed, and kept whole if the budget allows: every config fits twice. Larger files
-(firmware) are read from their descriptor stretch by stretch, so that they never enter memory whole."""
-SHORTEST_STRETCH, LONGEST_STRETCH = 4 << 10, 64 << 10
-"""Bytes read at once from a content that is not kept whole. Each of its readers holds one stretch. Of a large file it
-is the shorter the more readers there are; of a small one, for which the budget has no room, it is short anyway."""
-KEPT_STRETCHES = 4
-"""Of a version that several read at a time."""
+(firmware) are read from their descriptor piece by piece, so that they never enter memory whole."""
+SHORTEST_READ_AHEAD, LONGEST_READ_AHEAD = 4 << 10, 64 << 10
+"""Bytes that a reader should read at once from a content that is not kept whole. Of a large file it is less the more
+readers there are, because each holds what it has read; of a small one, for which the budget has no room, it is the
+least."""
+KEPT_READS = 4
+"""Of a version with several readers: phones that start together read the same parts at about the same time."""
 MAX_HASHES = 8192
 """Hashes remembered of contents that are not kept: those of a large site's configs, 2 MiB."""
 SETTLED = 50_000_000
@@ -32,8 +31,8 @@ Identity: TypeAlias = tuple[int, int, int, int, int]
 class _Version:
     """One content of one file. Either ``whole`` is there or the descriptor.
 
-    ``lasting``: its identity can mean no other content, so that others may find it by that. ``recent``: what several
-    readers last read of it; phones that start together read the same parts at the same time.
+    ``lasting``: its identity can mean no other content, so that others may find it by that. ``recent``: the offsets and
+    bytes that several readers last read of it.
     """
 
     __slots__ = ("fd", "identity", "lasting", "recent", "sha256", "size", "users", "whole")
@@ -43,10 +42,10 @@ class _Version:
         self.size = size
         self.sha256 = sha256
         self.lasting = lasting
-        self.whole: Stretch | None = None
+        self.whole: bytes | None = None
         self.fd = -1
         self.users = 0
-        self.recent: tuple[Stretch, ...] = ()
+        self.recent: tuple[tuple[int, bytes], ...] = ()
 
 
 class _Opened:
@@ -66,22 +65,23 @@ class _Opened:
     def descriptor(self) -> int | None:
         return None if self._whole is not None else self._version.fd
 
+    @property
+    def read_ahead(self) -> int:
+        return self.size if self._whole is not None else self._owner.read_ahead(self.size)
+
     def read(self, offset: int, length: int) -> bytes:
         if self._whole is not None:
-            return self._whole.content[offset : offset + length]
-        return os.pread(self._version.fd, length, offset)
-
-    def stretch(self, offset: int, length: int) -> Stretch:
-        if self._whole is not None:
-            return self._whole
+            # Python makes no copy of bytes that are read whole.
+            return self._whole[offset : offset + length]
         version = self._version
-        for recent in version.recent:
-            if recent.start <= offset and offset + length <= recent.end:
-                return recent
-        stretch = Stretch(offset, os.pread(version.fd, max(length, self._owner.stretch_bytes(version.size)), offset))
-        if version.users > 1:
-            version.recent = (stretch, *version.recent[: KEPT_STRETCHES - 1])
-        return stretch
+        if version.users == 1 or length < SHORTEST_READ_AHEAD:
+            return os.pread(version.fd, length, offset)
+        for start, content in version.recent:
+            if start == offset and len(content) == length:
+                return content
+        content = os.pread(version.fd, length, offset)
+        version.recent = ((offset, content), *version.recent[: KEPT_READS - 1])
+        return content
 
     def close(self) -> None:
         if self._is_open:
@@ -106,11 +106,11 @@ class Contents:
         """Bytes of whole contents in memory."""
         return self._kept
 
-    def stretch_bytes(self, size: int) -> int:
-        """How much a reader of a content of ``size`` bytes that is not kept whole reads at once."""
+    def read_ahead(self, size: int) -> int:
+        """How much a reader of a content of ``size`` bytes that is not kept whole should read at once."""
         if size <= WHOLE_BYTES:
-            return SHORTEST_STRETCH
-        return max(SHORTEST_STRETCH, min(LONGEST_STRETCH, self._budget // max(self._streams, 1)))
+            return SHORTEST_READ_AHEAD
+        return max(SHORTEST_READ_AHEAD, min(LONGEST_READ_AHEAD, self._budget // max(self._streams, 1)))
 
     def take(self, fd: int, status: os.stat_result) -> _Opened:
         """The version that the open file ``fd`` is; the descriptor is this object's from now on.
@@ -171,7 +171,7 @@ class Contents:
                 self._remember(version.identity, sha256)
         version.sha256 = sha256
         if fits:
-            version.whole = Stretch(0, content)
+            version.whole = content
             version.size = len(content)
             self._kept += version.size
         return fits

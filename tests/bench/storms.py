@@ -1,8 +1,9 @@
 """The boot storms of TFTP servers, side by side: ``python -m tests.bench.storms``.
 
-Starts Cisisk, its TFTP engine without the rest, and what is installed of tftpd-hpa, atftpd and dnsmasq (as TFTP only),
-beside a minimal server in C (``floor.c``) that shows what the kernel allows. All run the same storms in turn, several
-times over, so that a busy minute of the machine meets each of them; what is printed are medians, and Cisisk's ratios.
+Starts Cisisk, its TFTP engine alone (``engine``), the engine without its fast path (``plain``), and what is installed
+of tftpd-hpa, atftpd and dnsmasq (as TFTP only), beside a minimal server in C (``floor.c``) that shows what the kernel
+allows. All run the same storms in turn, several times over, so that a busy minute of the machine meets each of them.
+Prints medians, and Cisisk's ratios: of the rate, and of the processor time that the server takes for each transfer.
 
 Servers share one core and the load has another: figures say something on a machine with two cores or more, and nothing
 else to do. Needs a C compiler; dnsmasq needs the right to bind port 69. Debian's tftpd-hpa and atftpd exclude each
@@ -162,7 +163,9 @@ def commands(workshop: Path, root: Path) -> dict[str, tuple[list[str], tuple[str
     port = free_port()
     found["cisisk"] = appliance(settings(workshop, root, port)), port
     port = free_port()
-    found["engine"] = [sys.executable, "-m", "tests.bench.storms", "--engine-on", str(port[1]), str(root)], port
+    found["engine"] = engine(port, root), port
+    port = free_port()
+    found["plain"] = ["env", "CISISK_TFTP_FASTPATH=0", *engine(port, root)], port
     port = free_port()
     if compiled(HERE / "floor.c", workshop / "floor"):
         found[FLOOR] = [str(workshop / "floor"), port[0], str(port[1]), str(root)], port
@@ -211,14 +214,26 @@ def settings(workshop: Path, root: Path, address: tuple[str, int], api_port: int
     return file
 
 
+def engine(address: tuple[str, int], root: Path) -> list[str]:
+    """How the TFTP engine alone is started."""
+    return [sys.executable, "-m", "tests.bench.storms", "--engine-on", str(address[1]), str(root)]
+
+
 def serve_engine(port: int, root: Path) -> int:
     """Serve ``root`` by the TFTP engine alone until SIGTERM."""
     from cisisk.provisioning.access.policy import AccessPolicy, Mode
     from cisisk.provisioning.library import Library
+    from cisisk.provisioning.tftp.fastpath.switch import choose_path
     from cisisk.provisioning.tftp.server import TftpServer
 
-    source = AccessPolicy(Library(root), Mode.OFF)
-    server = TftpServer(host="127.0.0.1", port=port, source=source, on_fetch=lambda _: None, max_transfers=4096)
+    server = TftpServer(
+        host="127.0.0.1",
+        port=port,
+        source=AccessPolicy(Library(root), Mode.OFF),
+        on_fetch=lambda _: None,
+        max_transfers=4096,
+        path=choose_path(),
+    )
     server.start()
     signal.sigwait({signal.SIGTERM})
     server.stop(0)
@@ -356,6 +371,9 @@ def show(figures: dict[str, Any], storms: list[Storm]) -> None:
         print(row.format(f"{ours} to", *others))
         for storm in storms:
             print(row.format(storm.name, *(ratio(figures[storm.name], storm, ours, other) for other in others)))
+        print(row.format("processor time:", *("" for _ in others)))
+        for storm in storms:
+            print(row.format(storm.name, *(cpu_ratio(figures[storm.name], ours, other) for other in others)))
         print()
 
 
@@ -377,6 +395,18 @@ def ratio(measured: dict[str, list[dict[str, float]]], storm: Storm, ours: str, 
     pairs = zip(measured[ours], measured[other], strict=False)
     shares = [mine[unit] / theirs[unit] for mine, theirs in pairs if theirs[unit]]
     return f"{statistics.median(shares):.2f}" + (" of p99" if unit == "p99" else "") if shares else "-"
+
+
+def cpu_ratio(measured: dict[str, list[dict[str, float]]], ours: str, other: str) -> str:
+    """How many times the processor time of another server for each transfer. A busy machine changes it less."""
+    pairs = zip(measured[ours], measured[other], strict=False)
+    shares = [cpu_per_transfer(mine) / each for mine, theirs in pairs if (each := cpu_per_transfer(theirs))]
+    return f"{statistics.median(shares):.2f}" if shares else "-"
+
+
+def cpu_per_transfer(measured: dict[str, float]) -> float:
+    """Seconds that the server's processor took for one transfer."""
+    return measured["server_cpu"] / max(measured["rate"] * measured["seconds"], 1)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 from cisisk.provisioning.fetch import Fetch
-from cisisk.provisioning.source import NotServed, Stretch
+from cisisk.provisioning.source import NotServed
 from cisisk.provisioning.tftp import wire
+from cisisk.provisioning.tftp.path import DatagramPath
 from cisisk.provisioning.tftp.server import TftpServer
 from tests.patience import PATIENCE
 
 
 class MemoryContent:
     sha256 = None
+    read_ahead = 0
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -29,9 +31,6 @@ class MemoryContent:
         if self.failure is not None:
             raise self.failure
         return self.data[offset : offset + length]
-
-    def stretch(self, offset: int, length: int) -> Stretch:
-        return Stretch(offset, self.read(offset, length))
 
     def close(self) -> None:
         self.closed += 1
@@ -125,12 +124,12 @@ Eventually = Callable[[Callable[[], bool]], None]
 
 
 @pytest.fixture
-def tftp_serve() -> Iterator[Serve]:
-    """Starts a server for ``files``; at the end every content it opened must have been closed, once."""
+def tftp_serve(tftp_path: DatagramPath) -> Iterator[Serve]:
+    """Starts a server for ``files`` on each path; at the end every content it opened must have been closed, once."""
     running: list[Served] = []
 
     def serve(files: dict[str, bytes], **settings: Any) -> Served:
-        served = Served(files, **settings)
+        served = Served(files, **{"path": tftp_path} | settings)
         running.append(served)
         served.server.start()
         return served

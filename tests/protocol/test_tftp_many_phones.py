@@ -16,7 +16,7 @@ import pytest
 from cisisk.provisioning.access.policy import AccessPolicy, Mode
 from cisisk.provisioning.fetch import FetchOutcome
 from cisisk.provisioning.library import Library
-from cisisk.provisioning.tftp import ports, wire
+from cisisk.provisioning.tftp import wire
 from tests.protocol.conftest import MakePhone, Serve
 
 LIMIT = 20.0
@@ -127,7 +127,6 @@ def downloads(count: int, address: tuple[str, int], source: str, **options: int)
     return [Download(f"{index % 12}.bin", options, (source, 0), address) for index in range(count)]
 
 
-@pytest.mark.parametrize("has_batches", [True, False])
 @pytest.mark.parametrize("options", [{}, {"blksize": 1428}, {"blksize": 8192, "windowsize": 8}])
 @pytest.mark.parametrize(
     ("host", "single_port"), [("127.0.0.1", False), ("::1", False), ("127.0.0.1", True), ("::1", True)]
@@ -136,13 +135,10 @@ def test_everybody_gets_the_file_asked_for(
     tftp_serve: Serve,
     source: AccessPolicy,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    has_batches: bool,
     options: dict[str, int],
     host: str,
     single_port: bool,
 ) -> None:
-    monkeypatch.setattr(ports, "_HAS_BATCHES", has_batches and ports._HAS_BATCHES)
     served = tftp_serve({}, host=host, single_port=single_port, source=source, largest_blksize=8192)
     phones = downloads(48, (host, served.port), host, **options)
     storm(phones)

@@ -7,6 +7,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from cisisk.model import clock
@@ -14,11 +15,11 @@ from cisisk.model.clock import Timestamp
 from cisisk.provisioning.fetch import Fetch, FetchListener, FetchOutcome
 from cisisk.provisioning.source import Content, FileSource, NotServed
 from cisisk.provisioning.tftp import wire
+from cisisk.provisioning.tftp.addresses import SocketAddress
 from cisisk.provisioning.tftp.counters import Counters, Dropped
 from cisisk.provisioning.tftp.netascii import LONGEST as LONGEST_NETASCII
 from cisisk.provisioning.tftp.netascii import NetasciiContent
 from cisisk.provisioning.tftp.options import DEFAULT_LARGEST_BLKSIZE
-from cisisk.provisioning.tftp.socket_names import SocketAddress
 from cisisk.provisioning.tftp.transfer import CANNOT_READ, Datagrams, Transfer
 from cisisk.provisioning.tftp.wire import ErrorCode
 
@@ -50,9 +51,6 @@ class Endpoint(Protocol):
     def carry(self, transfer: Transfer, peer: SocketAddress) -> None:
         """Take in what arrives from ``peer`` for ``transfer`` from now on."""
 
-    def prepare(self, transfer: Transfer) -> None:
-        """Take over what can be answered without ``LiveTransfers.receive``, if that is of use here."""
-
     def send(self, datagrams: Datagrams, to: SocketAddress) -> None:
         """Hand datagrams over. One that cannot be sent is lost like any other: nothing is raised."""
 
@@ -65,15 +63,19 @@ OpenEndpoint: TypeAlias = Callable[[SocketAddress, str], Endpoint]
 """An endpoint for a peer, on the local address its request was sent to. Raises OSError when there is none."""
 
 
-class LiveTransfer(Transfer):
+NewTransfer: TypeAlias = Callable[..., Transfer]
+"""Makes the state machine of a transfer, as Transfer does."""
+
+
+@dataclass(slots=True, eq=False)
+class LiveTransfer:
     """A transfer with its peer, and what it gives back when it ends."""
 
-    __slots__ = ("content", "endpoint", "local", "peer", "started", "started_at")
-
+    transfer: Transfer
+    content: Content
     peer: SocketAddress
     local: str
     endpoint: Endpoint
-    content: Content
     started: float
     started_at: Timestamp
 
@@ -92,6 +94,7 @@ class LiveTransfers:
         open_endpoint: OpenEndpoint,
         max_transfers: int,
         largest_blksize: int = DEFAULT_LARGEST_BLKSIZE,
+        new_transfer: NewTransfer = Transfer,
     ) -> None:
         self.counters = Counters()
         self._source = source
@@ -99,6 +102,7 @@ class LiveTransfers:
         self._open_endpoint = open_endpoint
         self._max_transfers = max_transfers
         self._largest_blksize = largest_blksize
+        self._new_transfer = new_transfer
         self._live: dict[SocketAddress, LiveTransfer] = {}
         self._per_address: dict[str, int] = {}
         self._ignored: Counter[str] = Counter()
@@ -135,24 +139,17 @@ class LiveTransfers:
             return
         live = self._live.get(peer)
         if live is not None:
-            if live.request == request and live.local == local:
-                self._advance(live, now, live.repeat)
+            if live.transfer.request == request and live.local == local:
+                self._advance(live, now, live.transfer.repeat)
                 return
-            self._advance(live, now, live.abandon)
+            self._advance(live, now, live.transfer.abandon)
         self._admit(request, peer, local, now)
 
     def receive(self, datagram: bytes, peer: SocketAddress, now: float) -> None:
         """A datagram arrived from ``peer`` at the endpoint of its transfer."""
         live = self._live.get(peer)
         if live is not None:
-            self._advance(live, now, live.receive, datagram, now)
-            live.endpoint.prepare(live)
-
-    def complete(self, transfer: Transfer, now: float) -> None:
-        """The acknowledgement of the last block arrived, for the second time at most."""
-        if isinstance(transfer, LiveTransfer) and transfer.outcome is None:
-            transfer.complete()
-            self._finish(transfer, FetchOutcome.COMPLETED, now)
+            self._advance(live, now, live.transfer.receive, datagram, now)
 
     def turn_away(self, datagram: bytes, stranger: SocketAddress, send: Send, now: float) -> None:
         """Tell a stranger, by ``send``, that it knocks at a port where it has no transfer (RFC 1350 section 4).
@@ -174,8 +171,8 @@ class LiveTransfers:
 
     def expire(self, now: float) -> None:
         """Repeat or give up whatever has waited long enough."""
-        for live in [live for live in self._live.values() if live.is_due(now)]:
-            self._advance(live, now, live.expire, now)
+        for live in [live for live in self._live.values() if live.transfer.is_due(now)]:
+            self._advance(live, now, live.transfer.expire, now)
         if now >= self._forgive_at:
             self._forgive_at = now + FORGIVENESS
             self._ignored.clear()
@@ -183,7 +180,7 @@ class LiveTransfers:
     def cut(self, reason: str, now: float) -> None:
         """End every transfer; the peers are told the reason."""
         for live in list(self._live.values()):
-            self._advance(live, now, live.cut, reason)
+            self._advance(live, now, live.transfer.cut, reason)
 
     def _admit(self, request: wire.TftpRequest, peer: SocketAddress, local: str, now: float) -> None:
         """Answer a new request, unless a limit is reached.
@@ -217,7 +214,7 @@ class LiveTransfers:
         self, request: wire.TftpRequest, peer: SocketAddress, local: str, endpoint: Endpoint, now: float
     ) -> None:
         try:
-            live = self._open(request, peer[0], now)
+            content, transfer = self._open(request, peer[0], now)
         except NotServed:
             outcome, error = FetchOutcome.ABSENT, NOT_FOUND
         except _TooLong:
@@ -226,42 +223,38 @@ class LiveTransfers:
             log.exception("cannot open %r for %s", request.name, peer[0])
             outcome, error = FetchOutcome.CUT, wire.error(ErrorCode.UNDEFINED, CANNOT_READ)
         else:
-            live.peer, live.local, live.endpoint = peer, local, endpoint
-            live.started, live.started_at = now, self._timestamp(now)
+            live = LiveTransfer(transfer, content, peer, local, endpoint, now, self._timestamp(now))
             self._live[peer] = live
             host = peer[0]
             self._per_address[host] = self._per_address.get(host, 0) + 1
-            endpoint.carry(live, peer)
-            self._advance(live, now, live.start, now)
-            endpoint.prepare(live)
+            endpoint.carry(transfer, peer)
+            self._advance(live, now, transfer.start, now)
             return
         endpoint.send((error,), peer)
         self._report(self._unsent(outcome, request, peer, local, now))
 
-    def _open(self, request: wire.TftpRequest, host: str, now: float) -> LiveTransfer:
+    def _open(self, request: wire.TftpRequest, host: str, now: float) -> tuple[Content, Transfer]:
         """Raises NotServed, _TooLong, and whatever else the source raises."""
         content = self._source.open(request.name, host)
         try:
             if request.mode == "netascii":
                 content = _as_netascii(content)
-            live = LiveTransfer(request, content, now, largest_blksize=self._largest_blksize)
+            return content, self._new_transfer(request, content, now, largest_blksize=self._largest_blksize)
         except BaseException:
             content.close()
             raise
-        live.content = content
-        return live
 
     def _advance(self, live: LiveTransfer, now: float, step: Callable[..., Datagrams], *arguments: Any) -> None:
         """One step of a transfer. A fault in it ends this transfer and no other."""
         try:
             datagrams = step(*arguments)
         except Exception:
-            log.exception("transfer of %r to %s failed", live.request.name, live.peer[0])
-            datagrams = live.cut(CANNOT_READ)
+            log.exception("transfer of %r to %s failed", live.transfer.request.name, live.peer[0])
+            datagrams = live.transfer.cut(CANNOT_READ)
         if datagrams:
             live.endpoint.send(datagrams, live.peer)
-        if live.outcome is not None:
-            self._finish(live, live.outcome, now)
+        if live.transfer.outcome is not None:
+            self._finish(live, live.transfer.outcome, now)
 
     def _finish(self, live: LiveTransfer, outcome: FetchOutcome, now: float) -> None:
         peer = live.peer
@@ -270,13 +263,13 @@ class LiveTransfers:
         left = self._per_address.pop(host) - 1
         if left:
             self._per_address[host] = left
-        if outcome is FetchOutcome.TIMED_OUT and not live.is_proven:
+        if outcome is FetchOutcome.TIMED_OUT and not live.transfer.is_proven:
             self._ignored[host] += 1
         live.endpoint.release(peer)
         try:
             live.content.close()
         except Exception:
-            log.exception("cannot close %r", live.request.name)
+            log.exception("cannot close %r", live.transfer.request.name)
         self._report(_fetch_of(live, outcome, now))
 
     def _report(self, fetch: Fetch) -> None:
@@ -324,18 +317,19 @@ def _as_netascii(content: Content) -> NetasciiContent:
 
 
 def _fetch_of(live: LiveTransfer, outcome: FetchOutcome, now: float) -> Fetch:
+    transfer = live.transfer
     return Fetch(
         protocol="tftp",
         started_at=live.started_at,
         peer=live.peer[:2],
         local=live.local,
-        name=live.request.name,
+        name=transfer.request.name,
         outcome=outcome,
-        sha256=live.sha256,
-        size=live.size,
-        acknowledged=live.acknowledged,
-        blocks=live.blocks,
-        retransmits=live.retransmits,
+        sha256=transfer.sha256,
+        size=transfer.size,
+        acknowledged=transfer.acknowledged,
+        blocks=transfer.blocks,
+        retransmits=transfer.retransmits,
         duration=now - live.started,
-        options=tuple(live.options.accepted.items()),
+        options=tuple(transfer.options.accepted.items()),
     )

@@ -3,7 +3,7 @@
 import bisect
 from dataclasses import dataclass
 
-from cisisk.provisioning.source import Content, Stretch
+from cisisk.provisioning.source import Content
 
 LONGEST = 1 << 20
 """Bytes of the largest file that is sent so. Its length must be known before it is sent, so every byte is looked at;
@@ -42,17 +42,18 @@ class NetasciiContent:
     def descriptor(self) -> None:
         """See Content: no file holds the translation."""
 
-    def read(self, offset: int, length: int) -> bytes:
+    @property
+    def read_ahead(self) -> int:
         """See Content."""
-        stretch = self.stretch(offset, length)
-        return stretch.content[offset - stretch.start : offset - stretch.start + length]
+        return _PIECE
 
-    def stretch(self, offset: int, length: int) -> Stretch:
+    def read(self, offset: int, length: int) -> bytes:
         """See Content."""
         first = max(bisect.bisect_right(self._starts, offset) - 1, 0)
         last = max(bisect.bisect_left(self._starts, offset + length), first + 1)
-        piece = self.content.read(first * _PIECE, (last - first) * _PIECE)
-        return Stretch(self._starts[first], encode(piece))
+        translated = encode(self.content.read(first * _PIECE, (last - first) * _PIECE))
+        begin = offset - self._starts[first]
+        return translated[begin : begin + length]
 
     def close(self) -> None:
         """See Content."""

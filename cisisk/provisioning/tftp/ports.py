@@ -1,9 +1,9 @@
 """Where replies leave from: a few ports on each local address, each shared by many transfers.
 
-RFC 1350 section 4 wants an answer to come from another port than the request port and to stay there. It does not want a
-port for each transfer, and to open, watch and close a socket for every file would cost a third of the time it takes.
-What tells the transfers of a port apart is the peer's address and port, so the next transfer of the same peer gets
-another port: what is still on its way for the one before cannot meet it.
+RFC 1350 section 4 wants an answer to come from another port than the request port, and from the same one to the end. It
+does not want a port for each transfer, and to open, watch and close a socket for every file would cost a third of its
+time. The peer's address and port tell the transfers of one port apart, so the next transfer of the same peer gets
+another port: late packets of the one before cannot reach it.
 """
 
 import contextlib
@@ -12,147 +12,107 @@ import itertools
 import random
 import select
 import socket
-import struct
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from cisisk.provisioning.tftp.batch import LONGEST_COPY, RECEIVED_AT_ONCE, SHORT_READ, Batch, is_available
-from cisisk.provisioning.tftp.socket_names import NAME_LENGTHS, SocketAddress, SocketName, socket_address, socket_name
+from cisisk.provisioning.tftp.addresses import LocalAddress, SocketAddress
 from cisisk.provisioning.tftp.sockets import LONGEST_READ, enlarge_queue
 from cisisk.provisioning.tftp.transfer import Datagrams, Transfer
 
 PORTS_PER_ADDRESS = 4
-"""A peer meets the same port again in its fifth transfer; nothing is on its way for so long."""
+"""A peer meets the same port again in its fifth transfer. By then no packet of the first is on its way."""
 MAX_ADDRESSES = 64
-"""Local addresses with ports of their own; an appliance has one or two. All of 127.0.0.0/8 are ours too, and whoever is
-on this machine could ask at each."""
-FEW = 3
-"""Up to so many transfers of a port are served with a call for each datagram, which is cheaper than the preparations of
-one call for all."""
-MEMORY, MOST_REMEMBERED = 10.0, 4096
-"""For so many seconds, or while there are no more than that, it is known which port a peer had last."""
+"""Local addresses with ports of their own. An appliance has one or two; all of 127.0.0.0/8 are its own too, and any
+program on this machine could send requests to each."""
+DATAGRAMS_AT_ONCE = 64
+"""Datagrams that one reading takes from a port."""
+READINGS_PER_TURN = 16
+"""Readings of one port in one turn of the loop: enough for one acknowledgement of every transfer, so that no request is
+begun before them. A flood gets no more than that before the request port is read again."""
+MEMORY_SECONDS, MAX_REMEMBERED = 10.0, 4096
+"""How long the last port of a peer is remembered; longer while there are fewer peers than that."""
 
 _NONBLOCKING = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
-_UDP_SEGMENT = 103
-"""Linux's number: the kernel cuts one long write into datagrams of this length (4.18 and later)."""
-_SEGMENT_LENGTH = struct.Struct("=H")
-MOST_SEGMENTS, LONGEST_WRITE = 64, 65_000
-"""Datagrams and bytes of one such write: UDP_MAX_SEGMENTS of the kernels before 6.10, and the longest datagram."""
-_HAS_BATCHES = is_available()
 
-LocalAddress: TypeAlias = tuple[Any, ...]
-"""Host, and for IPv6 the flow and scope of the peer behind it: a link-local address needs its interface."""
 OpenSingle: TypeAlias = Callable[[LocalAddress], socket.socket]
-Stray: TypeAlias = tuple[bytes, SocketAddress]
-"""A datagram that was not answered on the spot with the next block, and its sender."""
+Unanswered: TypeAlias = tuple[bytes, SocketAddress]
+"""A datagram that is left to the state machine, and its sender."""
 
 
 class PortReading(NamedTuple):
-    """What a look at a port brought.
+    """What one reading of a port brought.
 
     Attributes:
         there_may_be_more: to read.
-        completed: the transfers whose last block was acknowledged.
-        strays: what was not dealt with.
+        unanswered: the datagrams that are left to the state machine.
     """
 
     there_may_be_more: bool
-    completed: Sequence[Transfer] = ()
-    strays: Sequence[Stray] = ()
-
-
-NOTHING_TO_READ, NO_STRAYS = PortReading(there_may_be_more=False), PortReading(there_may_be_more=True)
+    unanswered: Sequence[Unanswered] = ()
 
 
 class Port:
-    """One socket that transfers share: the endpoint of each. ``takes_requests``: it is the request port too."""
+    """One socket that transfers share: the endpoint of each.
+
+    Attributes:
+        local: the host it is bound to.
+        takes_requests: whether it is the request port too.
+        transfers: the transfers under way here.
+    """
 
     def __init__(self, ports: "Ports", bound: socket.socket, local: str, *, takes_requests: bool = False) -> None:
         self.local = local
-        self.family = bound.family
         self.takes_requests = takes_requests
-        self.transfers: dict[SocketName | SocketAddress, Transfer] = {}
-        """Each under two names: the kernel's, which a batch finds it by, and Python's."""
-        self.outgoing: list[tuple[Datagrams, SocketAddress]] = []
-        """What is sent at the end of the turn."""
-        self.is_quiet = True
-        """Whether a datagram at a time is the cheapest way to read it."""
+        self.transfers: dict[SocketAddress, Transfer] = {}
         self._ports = ports
         self._socket = bound
+        self._outgoing: list[tuple[Datagrams, SocketAddress]] = []
 
     def fileno(self) -> int:
         """For epoll."""
         return self._socket.fileno()
 
+    @property
+    def readings_per_turn(self) -> int:
+        """How often the port is read in one turn of the loop."""
+        return READINGS_PER_TURN
+
     def carry(self, transfer: Transfer, peer: SocketAddress) -> None:
         """See Endpoint."""
-        self.transfers[socket_name(peer)] = self.transfers[peer] = transfer
+        self.transfers[peer] = transfer
         self._ports.remember(peer, self)
-        self._find_out_if_quiet()
 
     def send(self, datagrams: Datagrams, to: SocketAddress) -> None:
-        """See Endpoint. They leave at the end of the turn."""
-        self.outgoing.append((datagrams, to))
+        """See Endpoint. They leave with the next flush."""
+        self._outgoing.append((datagrams, to))
 
     def release(self, peer: SocketAddress) -> None:
         """See Endpoint."""
-        del self.transfers[socket_name(peer)], self.transfers[peer]
-        self._find_out_if_quiet()
+        del self.transfers[peer]
 
-    def prepare(self, transfer: Transfer) -> None:
-        """See Endpoint."""
-        if not self.is_quiet:
-            transfer.make_ready()
-
-    def advance(self, now: float) -> PortReading:
-        """Read one datagram, and answer it if that takes no more than the next block."""
-        try:
-            datagram, sender = self._socket.recvfrom(LONGEST_READ)
-        except OSError:
-            return NOTHING_TO_READ
-        transfer = self.transfers.get(sender)
-        answer = transfer.proceed(datagram, now) if transfer is not None else None
-        if answer is None:
-            return PortReading(there_may_be_more=True, strays=[(datagram, sender)])
+    def read(self, _now: float) -> PortReading:
+        """Read what has arrived, once."""
+        arrived: list[Unanswered] = []
         with contextlib.suppress(OSError):
-            self._socket.sendto(answer, sender)
-        return NO_STRAYS
+            while len(arrived) < DATAGRAMS_AT_ONCE:
+                arrived.append(self._socket.recvfrom(LONGEST_READ))
+        return PortReading(len(arrived) == DATAGRAMS_AT_ONCE, arrived)
 
-    def send_each(self, datagrams: Datagrams, to: SocketAddress) -> None:
-        """Send, or lose: a full queue or a route that is gone is loss on the way, repeated like any."""
-        for datagram in datagrams:
-            with contextlib.suppress(OSError):
-                self._socket.sendto(datagram, to)
-
-    def send_window(self, window: Datagrams, to: SocketAddress) -> None:
-        """Send datagrams of one length, but for a shorter last one, in as few writes as possible.
-
-        That is for a busy port: a peer that is alone begins with the first block while the others are being sent.
-        """
-        length = len(window[0])
-        together = min(MOST_SEGMENTS, max(LONGEST_WRITE // length, 1))
-        for first in range(0, len(window), together):
-            some = window[first : first + together]
-            if not self._send_segments(some, length, to):
-                self.send_each(some, to)
-
-    def _send_segments(self, datagrams: Datagrams, length: int, to: SocketAddress) -> bool:
-        """Whether the kernel took them all in one write. It does not where a block is longer than a frame."""
-        cut = (socket.IPPROTO_UDP, _UDP_SEGMENT, _SEGMENT_LENGTH.pack(length))
-        try:
-            self._socket.sendmsg(datagrams, [cut], 0, to)
-        except BlockingIOError:
-            return True  # lost, like any other
-        except OSError:
-            return False
-        return True
+    def flush(self) -> None:
+        """Send what waits."""
+        outgoing, self._outgoing = self._outgoing, []
+        for datagrams, to in outgoing:
+            self._send_each(datagrams, to)
 
     def close(self) -> None:
         """Give socket and port back."""
         self._socket.close()
 
-    def _find_out_if_quiet(self) -> None:
-        self.is_quiet = not _HAS_BATCHES or len(self.transfers) <= 2 * FEW  # each stands there twice
+    def _send_each(self, datagrams: Datagrams, to: SocketAddress) -> None:
+        """Send, or lose: a full queue or a missing route loses the packet like any other, and it is repeated."""
+        for datagram in datagrams:
+            with contextlib.suppress(OSError):
+                self._socket.sendto(datagram, to)
 
 
 class Ports:
@@ -166,7 +126,7 @@ class Ports:
         Args:
             poll: watches them.
             port_range: the lowest and the highest; None leaves the choice to the kernel.
-            single: opens the one port to reply from on a local address, which takes requests too; None: there is none.
+            single: opens the one port to reply from on a local address, which also takes requests; None: there is none.
         """
         self._poll = poll
         self._single = single
@@ -177,7 +137,6 @@ class Ports:
         self._by_local: dict[LocalAddress, list[Port]] = {}
         self.by_descriptor: dict[int, Port] = {}
         """The port that epoll means."""
-        self._batches: dict[tuple[int, bool], Batch] = {}
         self._last: dict[SocketAddress, Port] = {}
         self._last_before: dict[SocketAddress, Port] = {}
         self._page_turned = 0.0
@@ -201,7 +160,7 @@ class Ports:
 
     def remember(self, peer: SocketAddress, port: Port) -> None:
         """``peer`` has a transfer at ``port``."""
-        if len(self._last) >= MOST_REMEMBERED:
+        if len(self._last) >= MAX_REMEMBERED:
             self._turn_page()
         self._last[peer] = port
 
@@ -211,45 +170,14 @@ class Ports:
 
     def forget(self, now: float) -> None:
         """Let go of what was remembered long ago."""
-        if now >= self._page_turned + MEMORY:
+        if now >= self._page_turned + MEMORY_SECONDS:
             self._page_turned = now
             self._turn_page()
-
-    def advance(self, port: Port) -> PortReading:
-        """Read all that a busy port has, and answer what asks for no more than the next block."""
-        turn = self._batch(port).advance(port.fileno(), port.transfers)
-        return PortReading(
-            there_may_be_more=turn.datagrams == RECEIVED_AT_ONCE,
-            completed=turn.completed,
-            strays=[(datagram, socket_address(name)) for name, datagram in turn.left],
-        )
 
     def flush(self) -> None:
         """Send what waits at the ports."""
         for port in self.by_descriptor.values():
-            if port.outgoing:
-                outgoing, port.outgoing = port.outgoing, []
-                self._send(port, outgoing)
-
-    def _send(self, port: Port, outgoing: list[tuple[Datagrams, SocketAddress]]) -> None:
-        together = []
-        for datagrams, to in outgoing:
-            if len(datagrams) > 1 and not port.is_quiet:
-                port.send_window(datagrams, to)
-            elif len(datagrams) > 1 or len(outgoing) <= FEW or not _HAS_BATCHES or len(datagrams[0]) > LONGEST_COPY:
-                port.send_each(datagrams, to)
-            else:
-                together.append((socket_name(to), datagrams[0]))
-        if together:
-            self._batch(port).send(port.fileno(), together)
-
-    def _batch(self, port: Port) -> Batch:
-        kind = (port.family, port.takes_requests)
-        batch = self._batches.get(kind)
-        if batch is None:
-            longest = LONGEST_READ if port.takes_requests else SHORT_READ
-            batch = self._batches[kind] = Batch(NAME_LENGTHS[port.family], longest)
-        return batch
+            port.flush()
 
     def close(self) -> None:
         """Give all ports back."""
@@ -287,11 +215,14 @@ class Ports:
     def _bound(self, address: LocalAddress) -> Iterator[Port]:
         local = str(address[0])
         if self._single is not None:
-            yield Port(self, self._single(address), local, takes_requests=True)
+            yield self._new_port(self._single(address), local, takes_requests=True)
             return
         free = iter(self._numbers)
         for number in itertools.islice(filter(None, (_bind(address, number) for number in free)), PORTS_PER_ADDRESS):
-            yield Port(self, number, local)
+            yield self._new_port(number, local)
+
+    def _new_port(self, bound: socket.socket, local: str, *, takes_requests: bool = False) -> Port:
+        return Port(self, bound, local, takes_requests=takes_requests)
 
 
 def _bind(address: LocalAddress, number: int) -> socket.socket | None:

@@ -12,11 +12,12 @@ from collections import deque
 from cisisk.provisioning.fetch import FetchListener
 from cisisk.provisioning.source import FileSource
 from cisisk.provisioning.tftp import wire
+from cisisk.provisioning.tftp.addresses import LocalAddress, SocketAddress
 from cisisk.provisioning.tftp.counters import Counters
 from cisisk.provisioning.tftp.live import LiveTransfers
 from cisisk.provisioning.tftp.options import DEFAULT_LARGEST_BLKSIZE
-from cisisk.provisioning.tftp.ports import LocalAddress, Port, Ports
-from cisisk.provisioning.tftp.socket_names import SocketAddress
+from cisisk.provisioning.tftp.path import PLAIN, DatagramPath
+from cisisk.provisioning.tftp.ports import Port
 from cisisk.provisioning.tftp.sockets import Datagram, request_sockets, socket_beside
 
 TICK = 0.05
@@ -25,11 +26,8 @@ IDLE = 1.0
 """Seconds the loop sleeps at most, so that its heartbeat goes on without any traffic."""
 EVENTS_PER_TURN = 64
 """Ports looked at in one turn; an appliance with one address has five."""
-BATCHES_PER_TURN = 16
-"""Batches read from one port in one turn: as many acknowledgements as there can be transfers, so that no request is
-begun before them. A flood gets no more than that before the request port is read again."""
 ALL_THAT_WAITS = 8192
-"""Readings that empty any receive queue, whether of one datagram or of a batch."""
+"""Readings that empty any receive queue."""
 REQUESTS_PER_TURN = 64
 """Requests begun in one turn: a few milliseconds, then the port is read again and the running transfers go on."""
 TOGETHER = 0.001
@@ -67,6 +65,7 @@ class TftpServer:
         port_range: tuple[int, int] | None = None,
         single_port: bool = False,
         largest_blksize: int = DEFAULT_LARGEST_BLKSIZE,
+        path: DatagramPath = PLAIN,
     ) -> None:
         """Bind the request port; requests wait there until ``start``.
 
@@ -79,11 +78,12 @@ class TftpServer:
             port_range: the lowest and highest port to reply from; None: any.
             single_port: reply from the request port itself, against RFC 1350, for networks that need it.
             largest_blksize: the most that is agreed on, in bytes.
+            path: how datagrams are moved.
 
         Raises:
             OSError: the port is in use or privileged, or the host is no address of this machine.
         """
-        self._request_sockets = request_sockets(host, port)
+        self._request_sockets = request_sockets(host, port, path.new_reader)
         self._address = self._request_sockets[0].address
         self._poll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -91,13 +91,16 @@ class TftpServer:
         self._requests_at = {request_socket.fileno(): request_socket for request_socket in self._request_sockets}
         for request_socket in self._request_sockets:
             self._poll.register(request_socket, select.EPOLLIN)
-        self._ports = Ports(self._poll, port_range=port_range, single=self._open_single if single_port else None)
+        self._ports = path.new_ports(
+            self._poll, port_range=port_range, single=self._open_single if single_port else None
+        )
         self._live = LiveTransfers(
             source=source,
             on_fetch=on_fetch,
             open_endpoint=self._ports.open,
             max_transfers=max_transfers,
             largest_blksize=largest_blksize,
+            new_transfer=path.new_transfer,
         )
         self._waiting: deque[tuple[Datagram, float]] = deque()
         self._stop_at: float | None = None
@@ -217,17 +220,15 @@ class TftpServer:
         found = self._ports.by_descriptor
         ports = [found[descriptor] for descriptor, _ in events if descriptor in found]
         for port in ports:
-            self._read(port, now, 1 if port.is_quiet else BATCHES_PER_TURN)
+            self._read(port, now, port.readings_per_turn)
         return bool(ports)
 
     def _read(self, port: Port, now: float, most: int) -> None:
         for _ in range(most):
-            there_may_be_more, completed, strays = port.advance(now) if port.is_quiet else self._ports.advance(port)
-            for transfer in completed:
-                self._live.complete(transfer, now)
-            for datagram, sender in strays:
+            there_may_be_more, unanswered = port.read(now)
+            for datagram, sender in unanswered:
                 self._receive(datagram, sender, port, now)
-            if completed or strays:
+            if unanswered:
                 self._ports.flush()
             if not there_may_be_more:
                 return

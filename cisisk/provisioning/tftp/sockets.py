@@ -2,22 +2,16 @@
 
 import socket
 import struct
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
 
-from cisisk.provisioning.tftp import batch
-from cisisk.provisioning.tftp.socket_names import NAME_LENGTHS, SocketAddress, socket_address
+from cisisk.provisioning.tftp.addresses import LocalAddress, SocketAddress
 
 RECEIVE_QUEUE = 4 << 20
 """Bytes of receive queue of every socket. Each queued request takes 768 of them in the kernel, whatever its length:
 the usual 208 KiB hold 277 requests, and every one of a site's phones that finds it full waits for its own timer."""
 LONGEST_READ = 1024
 """More than any request or acknowledgement; a longer datagram is cut to this and so still recognised as too long."""
-
-REQUESTS_AT_ONCE = 64
-"""Requests of one recvmmsg."""
-MOST_DESTINATIONS = 1024
-"""Destinations remembered. An appliance has one or two addresses, but all of 127.0.0.0/8 are ours too."""
 
 # Linux's numbers, which Python 3.11 has no names for.
 _SO_RCVBUFFORCE = 33
@@ -27,8 +21,6 @@ _IPV6_MULTICAST = 0xFF
 """First byte of ff00::/8; IPv6 has no broadcast."""
 _PKTINFO_V4 = struct.Struct("=I4s4s")
 _PKTINFO_V6 = struct.Struct("=16sI")
-_CONTROL_HEAD = struct.Struct("=Qii")
-"""A ``struct cmsghdr`` of 64-bit Linux: length, level, type."""
 _NONBLOCKING = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
 _ANCILLARY_SPACE = socket.CMSG_SPACE(max(_PKTINFO_V4.size, _PKTINFO_V6.size))
 
@@ -42,11 +34,40 @@ class Datagram(NamedTuple):
     """The address it was sent to."""
 
 
+class RequestReader(Protocol):
+    """Reads the requests that arrive at one socket."""
+
+    def arrivals(self, limit: int) -> Iterator[Datagram]:
+        """Read about ``limit`` datagrams at most; yield those that were sent to one address of this machine alone."""
+
+
+class PlainReader:
+    """Reads one datagram with each system call."""
+
+    def __init__(self, bound: socket.socket) -> None:
+        self._socket = bound
+
+    def arrivals(self, limit: int) -> Iterator[Datagram]:
+        """See RequestReader."""
+        for _ in range(limit):
+            try:
+                datagram, ancillary, _, peer = self._socket.recvmsg(LONGEST_READ, _ANCILLARY_SPACE)
+            except BlockingIOError:
+                return
+            local = unicast_destination(ancillary)
+            if local is not None:
+                yield Datagram(datagram, peer, local)
+
+
 class RequestSocket:
     """One bound request port of one address family."""
 
-    def __init__(self, host: str, port: int) -> None:
-        """Raises OSError: the name is no address of this machine, the port is in use or privileged."""
+    def __init__(self, host: str, port: int, new_reader: Callable[[socket.socket], RequestReader]) -> None:
+        """Bind the port.
+
+        Raises:
+            OSError: the name is no address of this machine, the port is in use or privileged.
+        """
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         self._socket = socket.socket(family, _NONBLOCKING)
         try:
@@ -60,15 +81,7 @@ class RequestSocket:
         except BaseException:
             self._socket.close()
             raise
-        self._destinations: dict[bytes, str | None] = {}
-        self._inbox: batch.Inbox | None = None
-        if batch.is_available():
-            self._inbox = batch.Inbox(
-                NAME_LENGTHS[socket.AddressFamily(family)],
-                LONGEST_READ,
-                slots=REQUESTS_AT_ONCE,
-                control=batch.LONGEST_CONTROL,
-            )
+        self._reader = new_reader(self._socket)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -91,48 +104,12 @@ class RequestSocket:
         return self._socket
 
     def arrivals(self, limit: int) -> Iterator[Datagram]:
-        """What has arrived, of some ``limit`` datagrams those that were sent to one address of ours alone."""
-        if self._inbox is None:
-            yield from self._arrivals_one_by_one(limit)
-            return
-        for _ in range(0, limit, REQUESTS_AT_ONCE):
-            arrived = list(self._inbox.arrivals(self._socket.fileno()))
-            for name, datagram, control in arrived:
-                local = self._destination(control)
-                if local is not None:
-                    yield Datagram(datagram, socket_address(name), local)
-            if len(arrived) < REQUESTS_AT_ONCE:
-                return
-
-    def _destination(self, control: bytes) -> str | None:
-        """The same as ``unicast_destination``, remembered: there are few addresses, and many who ask."""
-        if control not in self._destinations:
-            if len(self._destinations) >= MOST_DESTINATIONS:
-                self._destinations.clear()
-            self._destinations[control] = unicast_destination(_ancillary(control))
-        return self._destinations[control]
-
-    def _arrivals_one_by_one(self, limit: int) -> Iterator[Datagram]:
-        for _ in range(limit):
-            try:
-                datagram, ancillary, _, peer = self._socket.recvmsg(LONGEST_READ, _ANCILLARY_SPACE)
-            except BlockingIOError:
-                return
-            local = unicast_destination(ancillary)
-            if local is not None:
-                yield Datagram(datagram, peer, local)
+        """See RequestReader."""
+        return self._reader.arrivals(limit)
 
     def close(self) -> None:
         """Requests sent from now on are refused by the kernel."""
         self._socket.close()
-
-
-def _ancillary(control: bytes) -> list[tuple[int, int, bytes]]:
-    """What ``recvmsg`` would make of the kernel's addition."""
-    if len(control) < _CONTROL_HEAD.size:
-        return []
-    _, level, kind = _CONTROL_HEAD.unpack_from(control)
-    return [(level, kind, control[_CONTROL_HEAD.size :])]
 
 
 def enlarge_queue(receiver: socket.socket) -> None:
@@ -143,17 +120,20 @@ def enlarge_queue(receiver: socket.socket) -> None:
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_QUEUE)
 
 
-def request_sockets(host: str, port: int) -> list[RequestSocket]:
-    """The request port on ``host``; ``::`` means every address of both families, which takes two sockets.
+def request_sockets(
+    host: str, port: int, new_reader: Callable[[socket.socket], RequestReader] = PlainReader
+) -> list[RequestSocket]:
+    """Bind the request port on ``host``; ``::`` means every address of both families, which takes two sockets.
 
     Raises:
         OSError: see RequestSocket.
     """
-    first = RequestSocket(host, port)
+    first = RequestSocket(host, port, new_reader)
     if host != "::":
         return [first]
     try:
-        return [first, RequestSocket("0.0.0.0", first.address[1])]  # noqa: S104 - what the operator asked for with ::
+        every_ipv4 = "0.0.0.0"  # noqa: S104 -- what the operator asked for with ::
+        return [first, RequestSocket(every_ipv4, first.address[1], new_reader)]
     except BaseException:
         first.close()
         raise
@@ -172,7 +152,7 @@ def unicast_destination(ancillary: list[tuple[int, int, bytes]]) -> str | None:
     return None
 
 
-def socket_beside(request_socket: RequestSocket, local: tuple[Any, ...]) -> socket.socket:
+def socket_beside(request_socket: RequestSocket, local: LocalAddress) -> socket.socket:
     """A socket with the number of the request port on one ``local`` address, to reply from the port that was asked.
 
     Beside a request port on all addresses it gets what is sent to this one, requests included: the kernel prefers the

@@ -4,10 +4,9 @@ import logging
 from typing import TypeAlias
 
 from cisisk.provisioning.fetch import FetchOutcome
-from cisisk.provisioning.source import Content, Stretch
+from cisisk.provisioning.source import Content
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.options import DEFAULT_LARGEST_BLKSIZE, Agreement, negotiate
-from cisisk.provisioning.tftp.run import LONGEST_RUN, NO_LANE, Lane, Run
 
 INTERVALS = (0.2, 0.4, 0.8, 1.6, 3.2, 4.0)
 """Seconds the server waits after each sending of a packet; after the last it gives the peer up. No phone's own timer is
@@ -27,8 +26,6 @@ NOTHING: Datagrams = ()
 CANNOT_READ = "the file cannot be read"
 """What the peer is told; why is none of its business and stands in the log."""
 
-_NO_STRETCH = Stretch(0, b"")
-
 log = logging.getLogger(__name__)
 
 
@@ -38,10 +35,6 @@ class Transfer:
     Every method that takes ``now`` (seconds of a monotonic clock) answers with what is to be sent. When ``deadline``
     has come, ``expire`` is due. Once ``outcome`` is set nothing more is sent, and the content can be closed by whoever
     opened it.
-
-    After ``make_ready`` whoever receives the next acknowledgement of ``lane`` may send its answer from there instead of
-    calling ``receive``. Where the answers have ended ``receive`` is due again, or ``complete`` if ``ends_with_run``.
-    What is counted in that way appears here with the next call of another method.
 
     Attributes:
         request: what the peer asked for.
@@ -53,23 +46,17 @@ class Transfer:
         sent: the last block that is on its way, counted from 1 without rollover; 0 while the OACK is.
         sent_at: monotonic time at which it was sent, or seen to have been.
         retransmits: packets sent again.
-        lane: what is awaited and how it is answered; ``NO_LANE`` unless it was made ready.
-        ends_with_run: whether the last answer of the lane is the last block.
+        total: blocks of the whole content.
     """
 
     __slots__ = (
         "_content",
-        "_left",
-        "_run",
         "_sendings",
         "_started",
-        "_stretch",
         "_wait",
         "_went_back_to",
         "blksize",
         "blocks",
-        "ends_with_run",
-        "lane",
         "options",
         "outcome",
         "request",
@@ -98,12 +85,7 @@ class Transfer:
         self.blocks = self.sent = self.retransmits = 0
         self.sent_at = self._started = now
         self.total = self.size // self.blksize + 1
-        self.lane: Lane = NO_LANE
-        self.ends_with_run = False
-        self._run: Run | None = None
-        self._left = 0
         self._content = content
-        self._stretch = _NO_STRETCH
         self._sendings = 0
         self._wait = 0.0
         self._went_back_to = -1
@@ -133,54 +115,10 @@ class Transfer:
         """
         if self.outcome is not None:
             return NOTHING
-        self._leave_run()
         number = wire.acknowledged(datagram)
         if number is not None:
             return self._acknowledge(number, now)
         return self._end(FetchOutcome.ABORTED) if wire.is_error(datagram) else NOTHING
-
-    def proceed(self, datagram: bytes, now: float) -> bytes | None:
-        """What ``receive`` would answer, where that is simply the next block from the bytes at hand.
-
-        None: it is not, and nothing has changed. For whoever reads one datagram at a time, on the shortest way.
-        """
-        block, stretch = self.sent, self._stretch
-        offset = block * self.blksize - stretch.start
-        if (
-            datagram != wire.ack(block)
-            or self._sendings > 1
-            or self.blocks == 0
-            or self._run is not None
-            or self.options.windowsize > 1
-            or block * self.blksize + self.blksize > stretch.end
-            or self.outcome is not None
-        ):
-            return None
-        self.blocks, self.sent, self.sent_at = block, block + 1, now
-        return wire.data(block + 1, stretch.content[offset : offset + self.blksize])
-
-    def make_ready(self) -> None:
-        """Let acknowledgements that need no more than the bytes at hand be answered from ``lane``.
-
-        Only in lock-step: what a window brings forth has to be decided. And not while a packet is being repeated: the
-        next acknowledgement must also set the interval back.
-        """
-        if self._run is not None or self.outcome is not None or self.options.windowsize > 1 or self._sendings > 1:
-            return
-        stretch, blksize = self._stretch, self.blksize
-        at_hand = self.total if stretch.end >= self.size else stretch.end // blksize
-        last = min(at_hand, self.sent + LONGEST_RUN, self.sent | wire.BLOCK_NUMBERS - 1)
-        self.ends_with_run = last == self.total
-        last_length = self.size % blksize if last == self.total else blksize
-        address = stretch.address - stretch.start + self.sent * blksize
-        self._run = Run(self.sent, last - self.sent, address, blksize, last_length)
-        self.lane, self._left = self._run.lane, last - self.sent
-
-    def complete(self) -> None:
-        """The peer has acknowledged the last block."""
-        self._leave_run()
-        self.blocks = self.total
-        self._end(FetchOutcome.COMPLETED)
 
     def repeat(self) -> Datagrams:
         """What is on its way once more: the peer has sent its request again, so it lacks the answer.
@@ -190,20 +128,16 @@ class Transfer:
         """
         if self.outcome is not None:
             return NOTHING
-        self._leave_run()
         return self._repeated()
 
     def is_due(self, now: float) -> bool:
-        """Whether ``expire`` is. Ask often: this is also how it is seen that the transfer went on by its lane."""
-        if self._run is not None and (left := self._run.left) != self._left:
-            self._left, self.sent_at = left, now
+        """Whether ``expire`` is due."""
         return now >= self.sent_at + self._wait
 
     def expire(self, now: float) -> Datagrams:
         """What is on its way once more, or the end, when ``deadline`` has come."""
         if self.outcome is not None or not self.is_due(now):
             return NOTHING
-        self._leave_run()
         tries = len(INTERVALS) if self.is_proven else UNPROVEN_SENDINGS
         if self._sendings >= tries or (not self.is_proven and now >= self._started + UNPROVEN_LIFE):
             return self._end(FetchOutcome.TIMED_OUT)
@@ -239,8 +173,7 @@ class Transfer:
             self._went_back_to = self.blocks
         self.blocks += confirmed
         if self.blocks == self.total:
-            self.complete()
-            return NOTHING
+            return self._end(FetchOutcome.COMPLETED)
         return self._send(min(self.blocks + self.options.windowsize, self.total), now)
 
     def _send(self, last: int, now: float) -> Datagrams:
@@ -266,25 +199,21 @@ class Transfer:
             return self.cut(CANNOT_READ)
 
     def _payload(self, block: int) -> bytes:
-        """Raises OSError: the disk fails, or the file has shrunk."""
-        start = (block - 1) * self.blksize
-        end = min(start + self.blksize, self.size)
-        stretch = self._stretch
-        if not stretch.start <= start <= end <= stretch.end:
-            stretch = self._content.stretch(start, end - start)
-            if stretch.end < end:
-                raise OSError(f"{stretch.end - start} bytes at {start} instead of {end - start}")
-            self._stretch = stretch
-        return stretch.content[start - stretch.start : end - stretch.start]
+        """The bytes of a block. Raises OSError: the disk fails, or the file has shrunk."""
+        start, end = self._bounds(block)
+        return self._read(start, end - start)
 
-    def _leave_run(self) -> None:
-        """Take over how far the run has come; from here on it is not followed any more."""
-        run = self._run
-        if run is not None:
-            if answered := run.answered:
-                self.sent += answered
-                self.blocks = self.sent - 1
-            self._run, self.lane = None, NO_LANE
+    def _bounds(self, block: int) -> tuple[int, int]:
+        """Offsets of the first byte of a block and after its last."""
+        start = (block - 1) * self.blksize
+        return start, min(start + self.blksize, self.size)
+
+    def _read(self, start: int, length: int, *, at_once: int = 0) -> bytes:
+        """At least ``length`` bytes, ``at_once`` if there are as many. Raises OSError."""
+        content = self._content.read(start, max(length, at_once))
+        if len(content) < length:
+            raise OSError(f"{len(content)} bytes at {start} instead of {length}")
+        return content
 
     def _wait_anew(self, now: float) -> None:
         self._sendings = 1
@@ -299,6 +228,5 @@ class Transfer:
     def _end(self, outcome: FetchOutcome, *last_words: bytes) -> Datagrams:
         if self.outcome is not None:
             return NOTHING
-        self._leave_run()
         self.outcome = outcome
         return last_words

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cisisk.provisioning.contents import LONGEST_STRETCH, SHORTEST_STRETCH, WHOLE_BYTES, Contents
+from cisisk.provisioning.contents import LONGEST_READ_AHEAD, SHORTEST_READ_AHEAD, WHOLE_BYTES, Contents
 from cisisk.provisioning.library import Library
 
 LONG_AGO = 1_000_000_000
@@ -40,7 +40,7 @@ def put(library: Library, root: Path, **files: bytes) -> None:
 def test_all_who_ask_share_one_content(library: Library, tmp_path: Path) -> None:
     put(library, tmp_path, a=b"x" * 6000)
     first, second = library.open("a"), library.open("a")
-    assert first.stretch(0, 1) is second.stretch(5999, 1)
+    assert first.read(0, first.read_ahead) is second.read(0, second.read_ahead)
     assert library._contents.kept == 6000
     assert first.sha256 == second.sha256 == hashlib.sha256(b"x" * 6000).hexdigest()
 
@@ -48,9 +48,9 @@ def test_all_who_ask_share_one_content(library: Library, tmp_path: Path) -> None
 def test_a_content_stays_for_the_next_who_asks(library: Library, tmp_path: Path) -> None:
     put(library, tmp_path, a=b"x" * 6000)
     first = library.open("a")
-    stretch = first.stretch(0, 1)
+    content = first.read(0, first.read_ahead)
     first.close()
-    assert library.open("a").stretch(0, 1) is stretch
+    assert library.open("a").read(0, 6000) is content
 
 
 def test_what_was_unused_longest_makes_room(library: Library, tmp_path: Path) -> None:
@@ -58,21 +58,19 @@ def test_what_was_unused_longest_makes_room(library: Library, tmp_path: Path) ->
     for name in ("a", "b", "a"):
         library.open(name).close()
     kept = library.open("a")
-    a_stretch = kept.stretch(0, 1)
+    content = kept.read(0, 4000)
     kept.close()
     library.open("c").close()
     assert library._contents.kept == 8000
-    assert library.open("a").stretch(0, 1) is a_stretch
+    assert library.open("a").read(0, 4000) is content
 
 
-def test_over_the_budget_a_content_is_read_in_stretches(library: Library, tmp_path: Path) -> None:
+def test_content_over_the_budget_is_read_in_small_pieces(library: Library, tmp_path: Path) -> None:
     put(library, tmp_path, a=b"a" * 9000, b=bytes(index % 251 for index in range(9000)))
     first, second = library.open("a"), library.open("b")
     assert library._contents.kept == 9000
     assert second.sha256 == hashlib.sha256((tmp_path / "b").read_bytes()).hexdigest()
-    stretch = second.stretch(4500, 10)
-    expected = (tmp_path / "b").read_bytes()[4500 : 4500 + SHORTEST_STRETCH]
-    assert (stretch.start, stretch.content) == (4500, expected)
+    assert (first.read_ahead, second.read_ahead) == (9000, SHORTEST_READ_AHEAD)
     assert second.read(100, 7) == (tmp_path / "b").read_bytes()[100:107]
     for content in (first, second):
         content.close()
@@ -84,16 +82,17 @@ def test_a_large_file_never_enters_memory_whole(library: Library, tmp_path: Path
     library.refresh()
     content = library.open("image.bin")
     assert (content.size, content.sha256, library._contents.kept) == (200 << 20, None, 0)
-    assert SHORTEST_STRETCH <= len(content.stretch(100 << 20, 1428).content) <= LONGEST_STRETCH
+    assert SHORTEST_READ_AHEAD <= content.read_ahead <= LONGEST_READ_AHEAD
+    assert content.read(100 << 20, content.read_ahead) == bytes(content.read_ahead)
     content.close()
 
 
-def test_the_more_readers_the_shorter_the_stretches(tmp_path: Path) -> None:
+def test_read_ahead_of_a_large_file_shrinks_with_its_readers(tmp_path: Path) -> None:
     library = Library(tmp_path, cache_bytes=1 << 20)
     write(tmp_path / "image.bin", bytes(WHOLE_BYTES + 1))
     library.refresh()
     contents = [library.open("image.bin") for _ in range(32)]
-    assert len(contents[0].stretch(0, 1).content) == (1 << 20) // 32
+    assert contents[0].read_ahead == (1 << 20) // 32
     before = descriptors()
     for content in contents:
         content.close()
@@ -152,15 +151,14 @@ def test_without_a_budget_everything_is_streamed(tmp_path: Path) -> None:
     write(tmp_path / "a", b"abc")
     fd = os.open(tmp_path / "a", os.O_RDONLY)
     content = contents.take(fd, os.fstat(fd))
-    assert (content.read(1, 2), content.stretch(0, 3).content, contents.kept) == (b"bc", b"abc", 0)
+    assert (content.read(1, 2), content.read(0, 3), contents.kept) == (b"bc", b"abc", 0)
     content.close()
 
 
-def test_those_who_read_the_same_part_at_the_same_time_share_it(library: Library, tmp_path: Path) -> None:
+def test_readers_of_the_same_part_share_it(library: Library, tmp_path: Path) -> None:
     put(library, tmp_path, image=os.urandom(WHOLE_BYTES + 1))
     first, second = library.open("image"), library.open("image")
-    stretch = first.stretch(0, 1428)
-    assert second.stretch(0, 1428) is stretch
-    assert second.stretch(1428, 1428) is stretch
-    beyond = second.stretch(stretch.end - 1, 1428)
-    assert beyond.content[:1428] == (tmp_path / "image").read_bytes()[stretch.end - 1 : stretch.end + 1427]
+    part = first.read(0, first.read_ahead)
+    assert second.read(0, second.read_ahead) is part
+    assert second.read(1, second.read_ahead) == (tmp_path / "image").read_bytes()[1 : 1 + second.read_ahead]
+    assert second.read(0, 512) == part[:512]

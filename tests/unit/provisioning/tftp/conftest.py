@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from cisisk.provisioning.source import Content, Stretch
-
 
 class MemoryContent:
     sha256 = "cafe"
+    descriptor = None
+    read_ahead = 0
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -24,14 +24,14 @@ class MemoryContent:
     def truncate(self, size: int) -> None:
         self._data = self._data[:size]
 
-    def stretch(self, offset: int, length: int) -> Stretch:
-        return Stretch(offset, self.read(offset, length))
-
     def close(self) -> None:
         self.closed += 1
 
 
+MakeContent = Callable[[bytes], MemoryContent]
+
+
 @pytest.fixture(name="content", scope="session")
-def content_of() -> Callable[[bytes], Content]:
+def content_of() -> MakeContent:
     """Makes the content that consists of some bytes."""
     return MemoryContent

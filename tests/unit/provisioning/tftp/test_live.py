@@ -1,13 +1,13 @@
 import logging
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cisisk.provisioning.fetch import Fetch, FetchOutcome
-from cisisk.provisioning.source import Content, NotServed
+from cisisk.provisioning.source import NotServed
 from cisisk.provisioning.tftp import wire
+from cisisk.provisioning.tftp.addresses import SocketAddress
 from cisisk.provisioning.tftp.counters import Dropped
 from cisisk.provisioning.tftp.live import (
     FORGIVENESS,
@@ -18,9 +18,10 @@ from cisisk.provisioning.tftp.live import (
     SATURATION_LOG_INTERVAL,
     LiveTransfers,
 )
-from cisisk.provisioning.tftp.socket_names import SocketAddress
+from cisisk.provisioning.tftp.path import DatagramPath
 from cisisk.provisioning.tftp.transfer import Datagrams, Transfer
 from cisisk.provisioning.tftp.wire import Error, ErrorCode
+from tests.unit.provisioning.tftp.conftest import MakeContent, MemoryContent
 
 PHONE = ("192.0.2.1", 49152)
 HERE = "192.0.2.69"
@@ -35,9 +36,6 @@ class RecordingEndpoint:
     def carry(self, transfer: Transfer, peer: SocketAddress) -> None:
         self.carried.append(peer)
 
-    def prepare(self, transfer: Transfer) -> None:
-        transfer.make_ready()
-
     def send(self, datagrams: Datagrams, to: SocketAddress) -> None:
         self.sent += [(datagram, to) for datagram in datagrams]
 
@@ -48,17 +46,21 @@ class RecordingEndpoint:
 class Stage:
     """Live transfers with everything around them on record; files named a, b and c hold 2,000 bytes."""
 
-    def __init__(self, content: Callable[[bytes], Content], max_transfers: int) -> None:
+    def __init__(self, content: MakeContent, tftp_path: DatagramPath, max_transfers: int) -> None:
         self.make = content
-        self.opened: list[Content] = []
+        self.opened: list[MemoryContent] = []
         self.endpoints: list[RecordingEndpoint] = []
         self.fetches: list[Fetch] = []
         self.failure: Exception | None = None
         self.live = LiveTransfers(
-            source=self, on_fetch=self.fetches.append, open_endpoint=self.endpoint, max_transfers=max_transfers
+            source=self,
+            on_fetch=self.fetches.append,
+            open_endpoint=self.endpoint,
+            max_transfers=max_transfers,
+            new_transfer=tftp_path.new_transfer,
         )
 
-    def open(self, name: str, host: str) -> Content:
+    def open(self, name: str, host: str) -> MemoryContent:
         if self.failure is not None:
             raise self.failure
         if name not in {"a", "b", "c"}:
@@ -88,8 +90,8 @@ class Stage:
 
 
 @pytest.fixture(name="stage")
-def stage_of(content: Callable[[bytes], Content]) -> Stage:
-    return Stage(content, max_transfers=100)
+def stage_of(content: MakeContent, tftp_path: DatagramPath) -> Stage:
+    return Stage(content, tftp_path, max_transfers=100)
 
 
 def test_a_completed_transfer_is_reported_with_its_figures(stage: Stage) -> None:
@@ -183,16 +185,16 @@ def test_a_source_port_on_which_a_service_answers_gets_nothing(stage: Stage, por
     assert (stage.endpoints, stage.fetches) == ([], [])
 
 
-def test_over_the_limit_a_request_gets_no_answer(content: Callable[[bytes], Content]) -> None:
-    stage = Stage(content, max_transfers=2)
+def test_over_the_limit_a_request_gets_no_answer(content: MakeContent, tftp_path: DatagramPath) -> None:
+    stage = Stage(content, tftp_path, max_transfers=2)
     for port in (1024, 1025, 1026):
         stage.ask(peer=("192.0.2.1", port))
     stage.ask("absent", peer=("192.0.2.1", 1027))
     assert (len(stage.live), len(stage.endpoints), stage.fetches) == (2, 2, [])
 
 
-def test_at_the_limit_a_phone_may_replace_its_own_transfer(content: Callable[[bytes], Content]) -> None:
-    stage = Stage(content, max_transfers=1)
+def test_at_the_limit_a_phone_may_replace_its_own_transfer(content: MakeContent, tftp_path: DatagramPath) -> None:
+    stage = Stage(content, tftp_path, max_transfers=1)
     stage.ask("a")
     stage.ask("b")
     assert stage.endpoints[1].sent == [(wire.data(1, b"b" * 512), PHONE)]
@@ -215,19 +217,19 @@ def test_an_ended_transfer_makes_room_for_another_of_its_address(stage: Stage) -
 
 
 def test_dropped_requests_are_logged_once_a_minute(
-    content: Callable[[bytes], Content], caplog: pytest.LogCaptureFixture
+    content: MakeContent, tftp_path: DatagramPath, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stage = Stage(content, max_transfers=0)
+    stage = Stage(content, tftp_path, max_transfers=0)
     for now in (0.0, 1.0, SATURATION_LOG_INTERVAL - 1, SATURATION_LOG_INTERVAL):
         stage.ask(now=now)
     assert len(caplog.records) == 2
 
 
-def test_without_a_socket_a_request_gets_no_answer(content: Callable[[bytes], Content]) -> None:
+def test_without_a_socket_a_request_gets_no_answer(content: MakeContent, tftp_path: DatagramPath) -> None:
     def no_descriptor_left(peer: SocketAddress, local: str) -> RecordingEndpoint:
         raise OSError(24, "Too many open files")
 
-    stage = Stage(content, max_transfers=1)
+    stage = Stage(content, tftp_path, max_transfers=1)
     stage.live = LiveTransfers(
         source=stage, on_fetch=stage.fetches.append, open_endpoint=no_descriptor_left, max_transfers=1
     )
@@ -297,25 +299,24 @@ def test_a_content_that_fails_costs_its_transfer_only(stage: Stage, caplog: pyte
 
 
 def test_a_content_without_a_size_is_given_back(stage: Stage) -> None:
-    class Sizeless:
-        closed = 0
+    class Sizeless(MemoryContent):
+        def __init__(self, data: bytes) -> None:
+            super().__init__(data)
+            del self.size
 
-        def close(self) -> None:
-            self.closed += 1
-
-    stage.make = lambda _: Sizeless()
+    stage.make = Sizeless
     stage.ask()
     assert stage.outcomes() == [FetchOutcome.CUT]
     assert stage.all_given_back()
 
 
 def test_a_content_that_cannot_be_closed_is_logged(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    class Unclosable(MemoryContent):
+        def close(self) -> None:
+            raise OSError(5, "Input/output error")
+
+    stage.make = Unclosable
     stage.ask()
-
-    def fail() -> None:
-        raise OSError(5, "Input/output error")
-
-    stage.opened[0].close = fail
     stage.live.cut("the server stops", 0.0)
     assert stage.outcomes() == [FetchOutcome.CUT]
     assert "cannot close 'a'" in caplog.text
@@ -350,9 +351,12 @@ addresses = st.sampled_from([PHONE, ("192.0.2.1", 1024), ("192.0.2.2", 0), ("200
 
 @given(st.lists(st.tuples(datagrams, addresses, addresses, st.booleans())), st.integers(0, 3))
 def test_whatever_arrives_everything_is_given_back_in_the_end(
-    content: Callable[[bytes], Content], arrivals: list[tuple[bytes, SocketAddress, SocketAddress, bool]], limit: int
+    content: MakeContent,
+    tftp_path: DatagramPath,
+    arrivals: list[tuple[bytes, SocketAddress, SocketAddress, bool]],
+    limit: int,
 ) -> None:
-    stage = Stage(content, max_transfers=limit)
+    stage = Stage(content, tftp_path, max_transfers=limit)
     for now, (datagram, peer, sender, is_request) in enumerate(arrivals):
         if is_request:
             stage.live.request(datagram, peer, HERE, float(now))
@@ -401,8 +405,8 @@ def test_strangers_are_told_so_often_a_second(stage: Stage) -> None:
     assert len(told) == MAX_STRANGERS + 1
 
 
-def test_what_happens_is_counted(content: Callable[[bytes], Content]) -> None:
-    stage = Stage(content, max_transfers=1)
+def test_what_happens_is_counted(content: MakeContent, tftp_path: DatagramPath) -> None:
+    stage = Stage(content, tftp_path, max_transfers=1)
     stage.ask("a")
     stage.ask("b", peer=("192.0.2.2", 1024))
     stage.live.request(b"\0\1nothing", PHONE, HERE, 0.0)

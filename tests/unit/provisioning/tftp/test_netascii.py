@@ -1,11 +1,9 @@
-from collections.abc import Callable
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cisisk.provisioning.source import Content
 from cisisk.provisioning.tftp.netascii import NetasciiContent, encode
+from tests.unit.provisioning.tftp.conftest import MakeContent
 
 
 def decode(octets: bytes) -> bytes:
@@ -24,7 +22,7 @@ def test_a_line_ends_with_cr_lf_and_a_cr_of_its_own_is_cr_nul(text: bytes, octet
 
 @given(st.lists(st.sampled_from([b"\n", b"\r", b"x" * 100, b"line\n"]), max_size=300), st.data())
 def test_every_part_is_the_same_part_of_the_whole(
-    content: Callable[[bytes], Content], pieces: list[bytes], data: st.DataObject
+    content: MakeContent, pieces: list[bytes], data: st.DataObject
 ) -> None:
     text = b"".join(pieces)
     whole = encode(text)
@@ -33,13 +31,10 @@ def test_every_part_is_the_same_part_of_the_whole(
     offset = data.draw(st.integers(0, len(whole)))
     length = data.draw(st.integers(0, len(whole) - offset))
     assert translated.read(offset, length) == whole[offset : offset + length]
-    stretch = translated.stretch(offset, length)
-    assert stretch.start <= offset
-    assert stretch.end >= offset + length
-    assert whole[stretch.start : stretch.end] == stretch.content
+    assert translated.read(offset, length + translated.read_ahead) == whole[offset:][: length + translated.read_ahead]
 
 
-def test_it_names_the_version_and_gives_it_back(content: Callable[[bytes], Content]) -> None:
+def test_it_names_the_version_and_gives_it_back(content: MakeContent) -> None:
     file = content(b"a\n")
     translated = NetasciiContent.of(file)
     assert translated.sha256 == file.sha256

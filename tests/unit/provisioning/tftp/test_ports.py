@@ -6,15 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from cisisk.provisioning.tftp.ports import LONGEST_WRITE, MOST_SEGMENTS, Port, Ports
+from cisisk.provisioning.tftp.fastpath import ports as fast_ports
+from cisisk.provisioning.tftp.fastpath.ports import LONGEST_WRITE, MAX_SEGMENTS, FastPort
+from cisisk.provisioning.tftp.path import DatagramPath
+from cisisk.provisioning.tftp.ports import Port
 
 
 class Line:
     """A port of the server and a phone."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: DatagramPath) -> None:
         self.poll = select.epoll()
-        self.ports = Ports(self.poll)
+        self.ports = path.new_ports(self.poll)
         self.phone = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.phone.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         self.phone.bind(("127.0.0.1", 0))
@@ -28,15 +31,15 @@ class Line:
 
 
 @pytest.fixture(name="line")
-def line_of() -> Iterator[Line]:
-    line = Line()
+def line_of(tftp_path: DatagramPath) -> Iterator[Line]:
+    line = Line(tftp_path)
     yield line
     line.close()
 
 
-@pytest.fixture(name="busy", params=[False, True], autouse=True)
-def busy_or_quiet(line: Line, request: pytest.FixtureRequest) -> None:
-    line.port.is_quiet = not request.param
+@pytest.fixture(params=["quiet", "busy"], autouse=True)
+def load_of_the_port(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FastPort, "is_quiet", request.param == "quiet")
 
 
 def window(blocks: int, blksize: int, last: int) -> tuple[bytes, ...]:
@@ -44,7 +47,7 @@ def window(blocks: int, blksize: int, last: int) -> tuple[bytes, ...]:
 
 
 @pytest.mark.parametrize("blksize", [12, 516, 1432])
-@pytest.mark.parametrize("blocks", [2, 8, MOST_SEGMENTS, MOST_SEGMENTS + 1])
+@pytest.mark.parametrize("blocks", [2, 8, MAX_SEGMENTS, MAX_SEGMENTS + 1])
 @pytest.mark.parametrize("last", [4, 11])
 def test_a_window_arrives_block_by_block(line: Line, blocks: int, blksize: int, last: int) -> None:
     sent = window(blocks, blksize, last)
@@ -61,7 +64,7 @@ def test_blocks_too_long_to_go_together_go_one_by_one(line: Line) -> None:
 
 
 def test_where_the_kernel_cannot_cut_a_write_they_go_one_by_one(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cisisk.provisioning.tftp.ports._UDP_SEGMENT", 9999)
+    monkeypatch.setattr(fast_ports, "_UDP_SEGMENT", 9999)
     for _ in range(2):
         sent = window(5, 516, 100)
         line.port.send(sent, line.phone.getsockname())

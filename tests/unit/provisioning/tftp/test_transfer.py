@@ -1,26 +1,22 @@
-import ctypes
 from collections.abc import Callable
-from operator import length_hint
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cisisk.provisioning.fetch import FetchOutcome
-from cisisk.provisioning.source import Content, Stretch
 from cisisk.provisioning.tftp import wire
-from cisisk.provisioning.tftp.run import LONGEST_RUN, NO_LANE
+from cisisk.provisioning.tftp.path import DatagramPath
 from cisisk.provisioning.tftp.transfer import INTERVALS, UNPROVEN_LIFE, UNPROVEN_SENDINGS, Transfer
 from cisisk.provisioning.tftp.wire import Data, ErrorCode, Oack, TftpRequest
+from tests.unit.provisioning.tftp.conftest import MakeContent
 
 Begin = Callable[..., Transfer]
 
 
 @pytest.fixture(name="begin")
-def transfer_of(content: Callable[[bytes], Content]) -> Begin:
+def transfer_of(content: MakeContent, tftp_path: DatagramPath) -> Begin:
     def begin(data: bytes, **options: object) -> Transfer:
         request = TftpRequest("a.xml", "octet", {name: str(value) for name, value in options.items()})
-        return Transfer(request, content(data), 0.0)
+        return tftp_path.new_transfer(request, content(data), 0.0)
 
     return begin
 
@@ -185,7 +181,7 @@ def test_a_phone_that_restarted_and_asks_on_and_on_is_given_up_all_the_same(begi
 
 
 def test_a_failing_disk_cuts_the_transfer_and_tells_the_peer(
-    content: Callable[[bytes], Content], caplog: pytest.LogCaptureFixture
+    content: MakeContent, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = content(b"x" * 2000)
     transfer = Transfer(TftpRequest("a.xml", "octet"), file, 0.0)
@@ -197,7 +193,7 @@ def test_a_failing_disk_cuts_the_transfer_and_tells_the_peer(
     assert "Input/output error" in caplog.text
 
 
-def test_a_file_that_shrank_is_not_passed_off_as_complete(content: Callable[[bytes], Content]) -> None:
+def test_a_file_that_shrank_is_not_passed_off_as_complete(content: MakeContent) -> None:
     file = content(b"x" * 2000)
     transfer = Transfer(TftpRequest("a.xml", "octet"), file, 0.0)
     transfer.start(0.0)
@@ -287,95 +283,3 @@ def test_windows_pass_block_65535(begin: Begin) -> None:
         packets = transfer.receive(packets[-1][:1] + b"\4" + packets[-1][2:4], 0.0)
     assert received == data
     assert transfer.outcome is FetchOutcome.COMPLETED
-
-
-def whole(content: Callable[[bytes], Content], data: bytes, **options: int) -> Transfer:
-    """A transfer that has its content at hand in one piece."""
-    file = content(data)
-    file.stretch = lambda _, __: Stretch(0, data)
-    return Transfer(TftpRequest("a", "octet", {key: str(value) for key, value in options.items()}), file, 0.0)
-
-
-@given(size=st.integers(0, 5000), blksize=st.integers(8, 1428), answered=st.lists(st.booleans(), max_size=80))
-def test_what_is_answered_from_the_lane_is_what_receive_would_have_answered(
-    content: Callable[[bytes], Content], size: int, blksize: int, answered: list[bool]
-) -> None:
-    data = bytes(index % 251 for index in range(size))
-    one, other = (whole(content, data, blksize=blksize) for _ in range(2))
-    for transfer in (one, other):
-        transfer.start(0.0)
-    for block, from_lane in enumerate(answered):
-        if from_lane:
-            one.make_ready()
-        awaited, answers = one.lane
-        expected = other.receive(wire.ack(block), 0.0)
-        if from_lane and one.outcome is None:
-            assert next(awaited) == int.from_bytes(wire.ack(block), "big")
-            address = next(answers, None)
-            if address is not None:
-                head, head_length, payload, length = (ctypes.c_uint64 * 4).from_address(address)
-                packet = ctypes.string_at(head, head_length) + ctypes.string_at(payload, length)
-                assert (packet,) == expected
-                continue
-            assert one.ends_with_run
-        assert one.receive(wire.ack(block), 0.0) == expected
-        assert (one.blocks, one.sent, one.outcome) == (other.blocks, other.sent, other.outcome)
-    for transfer in (one, other):
-        transfer.abandon()
-    assert (one.blocks, one.sent, one.outcome) == (other.blocks, other.sent, other.outcome)
-
-
-@given(size=st.integers(0, 5000), options=st.sampled_from([{}, {"blksize": 700}, {"windowsize": 2}, {"timeout": 20}]))
-def test_proceeding_is_receiving_or_nothing(
-    content: Callable[[bytes], Content], size: int, options: dict[str, int]
-) -> None:
-    data = bytes(index % 251 for index in range(size))
-    one, other = (whole(content, data, **options) for _ in range(2))
-    for transfer in (one, other):
-        transfer.start(0.0)
-    for block in [*range(12), 12, 11]:
-        now = float(block)
-        answer, expected = one.proceed(wire.ack(block), now), other.receive(wire.ack(block), now)
-        assert ((answer,) if answer is not None else one.receive(wire.ack(block), now)) == expected
-        assert (one.blocks, one.sent, one.deadline, one.outcome) == (
-            other.blocks,
-            other.sent,
-            other.deadline,
-            other.outcome,
-        )
-
-
-def test_small_blocks_do_not_make_a_long_run(content: Callable[[bytes], Content]) -> None:
-    transfer = whole(content, b"x" * 500_000, blksize=8)
-    transfer.start(0.0)
-    transfer.make_ready()
-    assert length_hint(transfer.lane[1]) == LONGEST_RUN
-    assert not transfer.ends_with_run
-
-
-def test_a_transfer_that_goes_on_by_its_lane_is_not_due(content: Callable[[bytes], Content]) -> None:
-    transfer = whole(content, b"x" * 5000)
-    transfer.start(0.0)
-    transfer.make_ready()
-    next(transfer.lane[1])
-    assert not transfer.is_due(0.25)
-    assert not transfer.is_due(0.44)
-    assert transfer.expire(0.45) == (wire.data(2, b"x" * 512),)
-
-
-def test_nothing_is_answered_from_the_lane_after_a_repetition_so_that_the_interval_is_set_back(begin: Begin) -> None:
-    transfer = begin(b"x" * 2000)
-    transfer.start(0.0)
-    transfer.make_ready()
-    transfer.expire(0.2)
-    transfer.make_ready()
-    assert transfer.lane is NO_LANE
-    transfer.receive(wire.ack(1), 0.3)
-    assert transfer.deadline == pytest.approx(0.3 + INTERVALS[0])
-
-
-def test_windows_are_not_answered_from_a_lane(content: Callable[[bytes], Content]) -> None:
-    transfer = whole(content, b"x" * 5000, windowsize=4)
-    transfer.start(0.0)
-    transfer.make_ready()
-    assert transfer.lane is NO_LANE

@@ -15,10 +15,11 @@ from hypothesis.stateful import (
 )
 
 from cisisk.provisioning.fetch import FetchOutcome
-from cisisk.provisioning.source import Content
 from cisisk.provisioning.tftp import wire
+from cisisk.provisioning.tftp.path import DatagramPath
 from cisisk.provisioning.tftp.transfer import Transfer
 from cisisk.provisioning.tftp.wire import Data, Error, Oack, TftpRequest
+from tests.unit.provisioning.tftp.conftest import MakeContent
 
 
 class Receiver:
@@ -44,7 +45,8 @@ class Receiver:
 
 
 class BadNetwork(RuleBasedStateMachine):
-    content: Callable[[bytes], Content]
+    content: MakeContent
+    new_transfer: Callable[..., Transfer]
 
     @initialize(
         size=st.integers(0, 60) | st.sampled_from([511, 512, 513, 1024]),
@@ -55,7 +57,7 @@ class BadNetwork(RuleBasedStateMachine):
         self.data = bytes(index % 251 for index in range(size))
         options = {} if blksize is None else {"blksize": str(blksize)}
         self.receiver = Receiver()
-        self.transfer = Transfer(TftpRequest("a", "octet", options), self.content(self.data), self.now)
+        self.transfer = self.new_transfer(TftpRequest("a", "octet", options), self.content(self.data), self.now)
         self.to_receiver: list[bytes] = []
         self.to_server: list[bytes] = []
         self.acknowledged = 0
@@ -73,6 +75,7 @@ class BadNetwork(RuleBasedStateMachine):
 
     def hand_to_server(self, datagram: bytes) -> None:
         packet = wire.parse(datagram)
+        assert isinstance(packet, wire.Ack)
         self.acknowledged = max(self.acknowledged, packet.block)
         self.answer(self.transfer.receive(datagram, self.now))
 
@@ -141,7 +144,7 @@ class BadNetwork(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("steps", [15, 60])
 def test_a_receiver_ends_with_the_true_content_or_the_transfer_ends_cleanly(
-    content: Callable[[bytes], Content], steps: int
+    content: MakeContent, tftp_path: DatagramPath, steps: int
 ) -> None:
-    machine = type("Machine", (BadNetwork,), {"content": staticmethod(content)})
+    machine = type("Machine", (BadNetwork,), {"content": staticmethod(content), "new_transfer": tftp_path.new_transfer})
     run_state_machine_as_test(machine, settings=settings(max_examples=150, stateful_step_count=steps, deadline=None))

@@ -1,11 +1,11 @@
-"""A peer's address as the kernel writes it, and as Python does."""
+"""Socket addresses as the kernel writes them."""
 
 import socket
 import struct
 from typing import TypeAlias
 
-SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
-"""Host and port, for IPv6 also flow and scope, as Python names a peer."""
+from cisisk.provisioning.tftp.addresses import SocketAddress
+
 SocketName: TypeAlias = bytes
 """A ``struct sockaddr_in`` or ``sockaddr_in6``."""
 
@@ -17,7 +17,7 @@ _NAME_V6 = struct.Struct("=H2s4s16sI")
 
 
 def socket_name(address: SocketAddress) -> SocketName:
-    """The kernel's name of an address."""
+    """Return ``address`` as the kernel writes it."""
     if len(address) == 2:
         return _NAME_V4.pack(socket.AF_INET, address[1].to_bytes(2, "big"), socket.inet_aton(address[0]))
     host, port, flow, scope = address
@@ -31,7 +31,7 @@ def socket_name(address: SocketAddress) -> SocketName:
 
 
 def socket_address(name: SocketName) -> SocketAddress:
-    """What the kernel's name ``name`` is in Python."""
+    """Return the address that the kernel writes as ``name``."""
     if len(name) == _NAME_V4.size:
         return socket.inet_ntoa(name[4:8]), name[2] << 8 | name[3]
     _, port, flow, host, scope = _NAME_V6.unpack(name)

@@ -1,22 +1,21 @@
-"""Many datagrams in one system call, and the transfers that go on without leaving these buffers.
+"""Many datagrams in one system call: recvmmsg(2) and sendmmsg(2).
 
-In a boot storm nearly every datagram is the acknowledgement that a transfer awaits, and its answer is the next block of
-a run. ``Batch.advance`` answers those by pointing the kernel at the block where it lies in memory: no packet is built,
-and Python goes through the batch as a whole instead of through each datagram. All others it hands back.
+``Batch.advance`` answers the acknowledgements that transfers await by pointing the kernel at the next block in memory.
+No packet is built, and Python code handles the batch as a whole instead of each datagram. All others are returned.
 """
 
 import ctypes
 import struct
-import sys
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import repeat
 from typing import Any, NamedTuple
 
-from cisisk.provisioning.tftp.run import NO_LANE, Lane
-from cisisk.provisioning.tftp.socket_names import SocketName
-from cisisk.provisioning.tftp.transfer import Transfer
+from cisisk.provisioning.tftp.fastpath.block_run import NO_ANSWERS, PreparedAnswers
+from cisisk.provisioning.tftp.fastpath.memory import buffer_address, kernel
+from cisisk.provisioning.tftp.fastpath.socket_names import SocketName
+from cisisk.provisioning.tftp.fastpath.transfer import FastTransfer
 
 RECEIVED_AT_ONCE = 256
 """Datagrams of one recvmmsg: enough to make the price of the call vanish, and answered within a millisecond."""
@@ -38,37 +37,26 @@ _ACK_LENGTH = 4
 _MESSAGE = 8
 _NAME, _NAME_LENGTH, _VECTOR, _VECTOR_LENGTH, _CONTROL, _CONTROL_LENGTH, _DATAGRAM_LENGTH = 0, 1, 2, 3, 4, 5, 7
 
-_kernel = ctypes.CDLL(None, use_errno=True)
 
-
-def is_available() -> bool:
-    """Whether this system has the two calls, and the layout this module writes."""
-    known_layout = sys.platform == "linux" and sys.byteorder == "little" and struct.calcsize("P") == 8
-    return known_layout and hasattr(_kernel, "recvmmsg") and hasattr(_kernel, "sendmmsg")
-
-
-class _Nobody:
+class _NoTransfer:
     """Stands for the transfer of a sender that has none."""
 
-    lane = NO_LANE
-    ends_with_run = False
+    prepared = NO_ANSWERS
 
 
-_NOBODY: Any = _Nobody()
+_NO_TRANSFER: Any = _NoTransfer()
 
 
-class Turn(NamedTuple):
-    """What one reading of a socket brought.
+class BatchResult(NamedTuple):
+    """What one call of recvmmsg brought.
 
     Attributes:
-        datagrams: how many.
-        completed: the transfers whose last block was acknowledged.
-        left: what was not dealt with: sender, and the datagram as far as it is kept.
+        received: number of datagrams.
+        unanswered: sender and content, as far as it is kept, of each datagram that had no prepared answer.
     """
 
-    datagrams: int
-    completed: list[Transfer]
-    left: list[tuple[SocketName, bytes]]
+    received: int
+    unanswered: list[tuple[SocketName, bytes]]
 
 
 class Inbox:
@@ -84,7 +72,7 @@ class Inbox:
             control: bytes kept of what the kernel adds to each.
         """
         self._slots, self._longest, self._name_length, self._control_length = slots, longest, name_length, control
-        self._call = _kernel.recvmmsg
+        self._call = kernel().recvmmsg
         self._call.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p]
         self.senders = memoryview(bytearray(name_length * slots))
         self.datagrams = memoryview(bytearray(longest * slots))
@@ -144,7 +132,7 @@ class Batch:
         """
         self._inbox = Inbox(name_length, longest)
         self._name_length = name_length
-        self._call = _kernel.sendmmsg
+        self._call = kernel().sendmmsg
         self._call.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int]
         # An answer goes back to the sender whose name lies in the same slot.
         nowhere = array("Q", bytes(8))
@@ -155,35 +143,29 @@ class Batch:
         self._copied[0::2] = _addresses(self._copies, LONGEST_COPY, SENT_AT_ONCE)
         self._posts = _messages(self._receivers, name_length, self._copied, SENT_AT_ONCE, parts=1)
 
-    def advance(self, descriptor: int, transfers: Mapping[Any, Transfer]) -> Turn:
-        """Read the socket ``descriptor`` once and answer every acknowledgement that its transfer awaits."""
+    def advance(self, descriptor: int, transfers: Mapping[SocketName, FastTransfer]) -> BatchResult:
+        """Read the socket ``descriptor`` once and send the prepared answers to what was read."""
         count = self._inbox.receive(descriptor)
-        turn = Turn(count, [], [])
         if not count:
-            return turn
-        # From here to the system call everything is done to the whole batch, by what Python has in C: this is where a
-        # storm spends its time.
-        found = list(map(transfers.get, self._inbox.names(count), repeat(_NOBODY)))
+            return BatchResult(0, [])
+        # From here to the system call each step handles the whole batch in C: this is where a storm spends its time.
+        found = list(map(transfers.get, self._inbox.names(count), repeat(_NO_TRANSFER)))
         words, lengths = self._inbox.words(count), self._inbox.lengths(count)
-        lanes: list[Lane] = [transfer.lane for transfer in found]
-        expected = tuple([next(awaited) for awaited, _ in lanes])
-        odd: set[int] = set()
+        prepared: list[PreparedAnswers] = [transfer.prepared for transfer in found]
+        expected = tuple([next(awaited) for awaited, _ in prepared])
         if words != expected or lengths.count(_ACK_LENGTH) != count:
             odd = _odd(found, words, expected, lengths)
-            lanes = [NO_LANE if slot in odd else lane for slot, lane in enumerate(lanes)]
-        vectors = array("Q", [next(answers, 0) for _, answers in lanes])
+            prepared = [NO_ANSWERS if slot in odd else each for slot, each in enumerate(prepared)]
+        vectors = array("Q", [next(answers, 0) for _, answers in prepared])
         self._answers[_VECTOR : _MESSAGE * count : _MESSAGE] = vectors
+        unanswered = []
         first = 0
         for gap in _gaps(vectors):
             self._flush(descriptor, self._answers, first, gap)
             first = gap + 1
-            transfer = found[gap]
-            if transfer.ends_with_run and gap not in odd:
-                turn.completed.append(transfer)
-            else:
-                turn.left.append(self._inbox.datagram(gap, lengths[gap]))
+            unanswered.append(self._inbox.datagram(gap, lengths[gap]))
         self._flush(descriptor, self._answers, first, count)
-        return turn
+        return BatchResult(count, unanswered)
 
     def send(self, descriptor: int, datagrams: Sequence[tuple[SocketName, bytes]]) -> None:
         """Send datagrams of at most ``LONGEST_COPY`` bytes."""
@@ -216,7 +198,7 @@ def _form(order: str, item: str, count: int) -> struct.Struct:
 
 
 def _odd(found: Sequence[object], words: Sequence[int], expected: Sequence[int], lengths: Sequence[int]) -> set[int]:
-    """The slots of all who sent anything that was not awaited: its order is for the state machine to see."""
+    """The slots of all senders that sent anything unexpected: the state machine must see their datagrams in order."""
     slots = {
         slot
         for slot, (word, awaited, length) in enumerate(zip(words, expected, lengths, strict=True))
@@ -245,6 +227,6 @@ def _messages(names: Any, name_length: int, vectors: Any, slots: int, *, parts: 
 
 
 def _addresses(buffer: Any, step: int, slots: int) -> "array[int]":
-    """Where the slots of a buffer lie in memory. It must outlive their use, and an array must not grow."""
-    first = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+    """The addresses of the slots of a buffer, which must outlive their use. An array must not grow."""
+    first = buffer_address(buffer)
     return array("Q", range(first, first + step * slots, step))

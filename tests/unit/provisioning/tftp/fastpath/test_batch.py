@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cisisk.provisioning.source import Content, Stretch
 from cisisk.provisioning.tftp import wire
-from cisisk.provisioning.tftp.batch import RECEIVED_AT_ONCE, SENT_AT_ONCE, SHORT_READ, Batch, is_available
-from cisisk.provisioning.tftp.socket_names import socket_address, socket_name
-from cisisk.provisioning.tftp.transfer import Transfer
+from cisisk.provisioning.tftp.fastpath.batch import RECEIVED_AT_ONCE, SENT_AT_ONCE, SHORT_READ, Batch, BatchResult
+from cisisk.provisioning.tftp.fastpath.socket_names import socket_address, socket_name
+from cisisk.provisioning.tftp.fastpath.transfer import FastTransfer
 from cisisk.provisioning.tftp.wire import TftpRequest
+from tests.unit.provisioning.tftp.conftest import MakeContent
 
-pytestmark = pytest.mark.skipif(not is_available(), reason="this system has no recvmmsg")
+Begin = Callable[..., FastTransfer]
 
 
 class Wire:
@@ -31,7 +31,7 @@ class Wire:
         for datagram in datagrams:
             self.phone.sendto(datagram, self.server.getsockname())
 
-    def advance(self, *transfers: Transfer) -> tuple:
+    def advance(self, *transfers: FastTransfer) -> BatchResult:
         return self.batch.advance(self.server.fileno(), dict(zip([self.name], transfers, strict=False)))
 
 
@@ -44,11 +44,13 @@ def line_of(request: pytest.FixtureRequest) -> Iterator[Wire]:
 
 
 @pytest.fixture(name="begin")
-def whole_of(content: Callable[[bytes], Content]) -> Callable[[bytes], Transfer]:
-    def begin(data: bytes, **options: int) -> Transfer:
+def whole_of(content: MakeContent) -> Begin:
+    def begin(data: bytes, **options: int) -> FastTransfer:
         file = content(data)
-        file.stretch = lambda _, __: Stretch(0, data)
-        transfer = Transfer(TftpRequest("a", "octet", {key: str(value) for key, value in options.items()}), file, 0.0)
+        file.read_ahead = len(data)
+        transfer = FastTransfer(
+            TftpRequest("a", "octet", {key: str(value) for key, value in options.items()}), file, 0.0
+        )
         transfer.start(0.0)
         transfer.make_ready()
         return transfer
@@ -61,30 +63,31 @@ def test_a_name_is_what_the_kernel_calls_an_address(line: Wire) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 1024, 1025])
-def test_it_answers_as_the_state_machine_does(line: Wire, begin: Callable, size: int) -> None:
+def test_it_answers_as_the_state_machine_does(line: Wire, begin: Begin, size: int) -> None:
     data = bytes(index % 251 for index in range(size))
     transfer, model = begin(data), begin(data)
     for block in range(1, size // 512 + 1):
         line.bring(wire.ack(block))
-        assert line.advance(transfer) == (1, [], [])
+        assert line.advance(transfer) == (1, [])
         assert (line.phone.recv(600),) == model.receive(wire.ack(block), 7.0)
     line.bring(wire.ack(size // 512 + 1))
-    assert line.advance(transfer) == (1, [transfer], [])
-    transfer.complete()
-    model.receive(wire.ack(size // 512 + 1), 7.0)
+    last = wire.ack(size // 512 + 1)
+    assert line.advance(transfer) == (1, [(line.name, last)])
+    for each in (transfer, model):
+        each.receive(last, 7.0)
     assert (transfer.blocks, transfer.sent, transfer.acknowledged) == (model.blocks, model.sent, size)
 
 
-def test_after_an_oack_it_sends_block_1(line: Wire, begin: Callable) -> None:
+def test_after_an_oack_it_sends_block_1(line: Wire, begin: Begin) -> None:
     transfer = begin(b"x" * 3000, blksize=1000)
     line.bring(wire.ack(0))
-    assert line.advance(transfer) == (1, [], [])
+    assert line.advance(transfer) == (1, [])
     assert line.phone.recv(2000) == wire.data(1, b"x" * 1000)
     transfer.abandon()
     assert (transfer.sent, transfer.is_proven) == (1, True)
 
 
-def test_it_stops_where_block_numbers_start_again_and_goes_on_after_it(line: Wire, begin: Callable) -> None:
+def test_it_stops_where_block_numbers_start_again_and_goes_on_after_it(line: Wire, begin: Begin) -> None:
     data = bytes(index % 251 for index in range(8 * 65_540))
     transfer = begin(data, blksize=8)
     for block in range(65_533):
@@ -93,7 +96,7 @@ def test_it_stops_where_block_numbers_start_again_and_goes_on_after_it(line: Wir
     for block in range(65_533, 65_540):
         line.bring(wire.ack(block))
         left = [(line.name, wire.ack(block))] if block == 65_535 else []
-        assert line.advance(transfer).left == left
+        assert line.advance(transfer).unanswered == left
         if left:
             assert transfer.receive(wire.ack(block), 0.0) == (wire.data(65_536, data[8 * block : 8 * block + 8]),)
             transfer.make_ready()
@@ -105,58 +108,58 @@ def test_it_stops_where_block_numbers_start_again_and_goes_on_after_it(line: Wir
     "datagram",
     [wire.ack(2), wire.ack(0), b"\0\4\0", b"\0\4\0\1\0", b"", wire.error(wire.ErrorCode.UNDEFINED, "x"), b"\0\3\0\1"],
 )
-def test_everything_else_is_left(line: Wire, begin: Callable, datagram: bytes) -> None:
+def test_everything_else_is_left(line: Wire, begin: Begin, datagram: bytes) -> None:
     transfer = begin(b"x" * 3000)
     line.bring(datagram)
-    assert line.advance(transfer) == (1, [], [(line.name, datagram)])
+    assert line.advance(transfer) == (1, [(line.name, datagram)])
     transfer.abandon()
     assert (transfer.sent, transfer.blocks) == (1, 0)
 
 
 def test_who_sends_something_odd_has_everything_left_to_the_state_machine_in_its_order(
-    line: Wire, begin: Callable
+    line: Wire, begin: Begin
 ) -> None:
     transfer, sent = begin(b"x" * 3000), [wire.ack(0), wire.ack(1), wire.ack(1), wire.ack(2)]
     line.bring(*sent)
-    assert line.advance(transfer) == (4, [], [(line.name, datagram) for datagram in sent])
+    assert line.advance(transfer) == (4, [(line.name, datagram) for datagram in sent])
     assert [len(transfer.receive(datagram, 0.0)) for datagram in sent] == [0, 1, 0, 1]
 
 
-def test_one_who_sends_something_odd_does_not_hold_up_another(line: Wire, begin: Callable) -> None:
+def test_one_who_sends_something_odd_does_not_hold_up_another(line: Wire, begin: Begin) -> None:
     other = Wire(line.phone.getsockname()[0])
     other.phone.sendto(wire.ack(9), line.server.getsockname())
     line.bring(wire.ack(1))
     transfers = {line.name: begin(b"x" * 3000), other.name: begin(b"x" * 3000)}
-    turn = line.batch.advance(line.server.fileno(), transfers)
-    assert turn == (2, [], [(other.name, wire.ack(9))])
+    result = line.batch.advance(line.server.fileno(), transfers)
+    assert result == (2, [(other.name, wire.ack(9))])
     assert line.phone.recv(600) == wire.data(2, b"x" * 512)
     other.server.close()
     other.phone.close()
 
 
-def test_a_short_datagram_is_not_completed_from_the_one_before_it_in_the_buffer(line: Wire, begin: Callable) -> None:
+def test_a_short_datagram_is_not_completed_from_the_one_before_it_in_the_buffer(line: Wire, begin: Begin) -> None:
     transfer = begin(b"x" * 3000)
     line.bring(wire.ack(2))
     line.advance(transfer)
     line.bring(b"\0\4\0")
     line.advance(transfer)
     line.bring(wire.ack(1)[:3])
-    assert line.advance(transfer).left == [(line.name, b"\0\4\0")]
+    assert line.advance(transfer).unanswered == [(line.name, b"\0\4\0")]
 
 
 def test_a_datagram_of_an_unknown_sender_is_left(line: Wire) -> None:
     line.bring(wire.ack(1))
-    assert line.batch.advance(line.server.fileno(), {}) == (1, [], [(line.name, wire.ack(1))])
+    assert line.batch.advance(line.server.fileno(), {}) == (1, [(line.name, wire.ack(1))])
 
 
 def test_an_empty_socket_has_nothing(line: Wire) -> None:
-    assert line.batch.advance(line.server.fileno(), {}) == (0, [], [])
+    assert line.batch.advance(line.server.fileno(), {}) == (0, [])
 
 
 def test_more_than_a_batch_is_read_in_two(line: Wire) -> None:
     line.server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     line.bring(*[wire.ack(9)] * (RECEIVED_AT_ONCE + 1))
-    assert [line.advance().datagrams for _ in range(3)] == [RECEIVED_AT_ONCE, 1, 0]
+    assert [line.advance().received for _ in range(3)] == [RECEIVED_AT_ONCE, 1, 0]
 
 
 def test_what_was_made_one_by_one_is_sent_together(line: Wire) -> None:
