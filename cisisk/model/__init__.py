@@ -1,1 +1,1 @@
-"""What things are. Pure: no input or output, no asyncio, no framework."""
+"""The domain: phones, profiles, users, configs, and the rules about them. No I/O, no asyncio, no framework."""

@@ -1,4 +1,4 @@
-"""The phone models and what is known about each.
+"""The phone models, and the facts about each.
 
 Sources:
 - docs/phone-protocol/models.md#models
@@ -13,22 +13,22 @@ from typing import Literal, TypeAlias
 from cisisk.model.phone import plain_model
 
 Protocol: TypeAlias = Literal["SCCP", "SIP"]
-"""What a phone and its call manager speak, as ``<deviceProtocol>`` names it."""
+"""The signalling protocol of a phone, as ``<deviceProtocol>`` names it."""
 
 
 class Family(StrEnum):
-    """Models that behave alike: the same provisioning, the same keys to restart them."""
+    """Models with the same provisioning and the same restart keys."""
 
     P7905 = "7902/7905/7912"
     P7910 = "7910"
     P792X = "792x"
     """Wireless."""
     P793X = "793x"
-    """Conference stations of the first kind."""
+    """Conference stations of the first generation."""
     P7940 = "7940/7960"
-    """The first generation of the 79xx: TFTP only, and no restart by keys."""
+    """The first generation of the 79xx. It uses TFTP only and cannot be restarted by keys."""
     P79XX = "79xx"
-    """The second generation, which Settings ``**#**`` restarts."""
+    """The second generation of the 79xx. Settings ``**#**`` restarts it."""
     P7985 = "7985"
     CIPC = "CIPC"
     """IP Communicator."""
@@ -41,21 +41,21 @@ class Family(StrEnum):
     P8821 = "8821"
     """Wireless."""
     P883X = "883x"
-    """Conference stations of the second kind."""
+    """Conference stations of the second generation."""
     ATA = "ATA"
     DX = "DX"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """One model.
+    """The facts about one model.
 
     Attributes:
-        name: plain, such as ``7942``.
-        protocols: those it has firmware for.
-        line_keys: how many lines it shows by itself; None where the sources do not say.
-        modules: how many key expansion modules can be attached.
-        module_keys: the keys of the largest module that fits.
+        name: without prefix and suffix, such as ``7942``.
+        protocols: the protocols for which firmware exists.
+        line_keys: the number of line keys without modules; None if the sources do not state it.
+        modules: the maximum number of key expansion modules.
+        module_keys: the number of keys on the largest module that fits.
     """
 
     name: str
@@ -67,12 +67,12 @@ class ModelFacts:
 
     @property
     def http_first(self) -> bool | None:
-        """Whether it asks HTTP port 6970 before TFTP; None where that depends on firmware nobody has listed."""
+        """Whether the phone tries HTTP port 6970 before TFTP; None if that depends on the firmware."""
         return _HTTP_FIRST.get(self.family)
 
 
 _HTTP_FIRST = {Family.P7905: False, Family.P7940: False, Family.P894X: True, Family.P88XX: True}
-"""TFTP only for certain; seen to try HTTP first in published logs (8945, 8845)."""
+"""False: documented to use TFTP only. True: published logs show HTTP first (8945, 8845)."""
 
 _SCCP: frozenset[Protocol] = frozenset({"SCCP"})
 _SIP: frozenset[Protocol] = frozenset({"SIP"})
@@ -166,12 +166,12 @@ _BY_NAME = {facts.name: facts for facts in MODELS}
 
 
 def find(model: str) -> ModelFacts | None:
-    """The facts about a model, in any way people write it: ``7942``, ``CP-7942G``, ``cp-7942g``, ``ATA 186``."""
+    """Return the facts about a model, or None. Accepts ``7942``, ``CP-7942G``, ``cp-7942g``, ``ATA 186``."""
     return _BY_NAME.get(plain_model(model).replace(" ", ""))
 
 
 def load_protocol(load: str) -> Protocol | None:
-    """What a firmware load makes a phone speak, by the beginning of its name; None where the name does not tell."""
+    """Return the protocol of a firmware load by the prefix of its name, or None."""
     name = load.upper()
     if name.startswith(("SIP", "P0S3")):
         return "SIP"

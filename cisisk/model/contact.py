@@ -1,4 +1,4 @@
-"""People in the directories, and how they are found by name and by number."""
+"""Directory contacts, and how searches compare names and numbers."""
 
 import re
 import unicodedata
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from cisisk.model.clock import Timestamp
 
 _ACCENTS = re.compile("[\u0300-\u036f]")
-"""The combining diacritical marks of Latin, Greek and Cyrillic. Those of other scripts tell letters apart: without
-theirs a Japanese ga would be a ka."""
+"""The combining diacritical marks of Latin, Greek and Cyrillic. In other scripts such marks distinguish letters:
+without them a Japanese ga becomes a ka."""
 _NOT_DIALLED = re.compile(r"[^0-9*#]")
 _NUMBER = re.compile(r"[0-9*#+()./\s-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contact:
-    """Somebody in a directory.
+    """A directory contact.
 
     Attributes:
-        work: a number as somebody wrote it, as ``mobile`` and ``home`` are.
-        revision: counts the changes.
+        work, mobile, home: numbers as they were entered.
+        revision: the number of changes.
     """
 
     uuid: str
@@ -36,10 +36,10 @@ class Contact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonalContact(Contact):
-    """Somebody in a user's own directory.
+    """A contact in a user's personal directory.
 
     Attributes:
-        position: where in it, from 1.
+        position: in the directory, from 1.
     """
 
     user_uuid: str
@@ -48,7 +48,7 @@ class PersonalContact(Contact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompanyContact(Contact):
-    """Somebody in the directory that all phones show."""
+    """A contact in the company directory, which all phones show."""
 
     department: str | None = None
     company: str | None = None
@@ -57,20 +57,20 @@ class CompanyContact(Contact):
 
 
 def folded(text: str) -> str:
-    """``text`` as it is searched and sorted: case, accents, widths and blanks make no difference.
+    """Return ``text`` in the form that searches and sorts compare, without case, accents, widths and extra blanks.
 
-    ``JOSÉ`` is ``jose``, ``Groß`` is ``gross``, half-width katakana are the usual ones: the caseless match of Unicode
-    (section 3.13, D146), and keypads have no accents.
+    ``JOSÉ`` becomes ``jose``, ``Groß`` becomes ``gross``, half-width katakana become full-width ones. This is the
+    caseless match of Unicode (section 3.13, D146) without accents, because keypads have none.
     """
     caseless = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     return " ".join(unicodedata.normalize("NFKC", _ACCENTS.sub("", caseless)).split())
 
 
 def digits(number: str) -> str:
-    """What of ``number`` is dialled: digits, ``*`` and ``#``; separators and a leading ``+`` make no difference."""
+    """Return the dialled characters of ``number``: digits, ``*`` and ``#``, without separators and ``+``."""
     return _NOT_DIALLED.sub("", unicodedata.normalize("NFKC", number))
 
 
 def is_number(text: str) -> bool:
-    """Whether ``text`` can be a number, or part of one."""
+    """Return whether ``text`` can be a number, or a part of one."""
     return _NUMBER.fullmatch(unicodedata.normalize("NFKC", text)) is not None

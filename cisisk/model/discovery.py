@@ -1,4 +1,4 @@
-"""What a phone that nobody has put into the inventory reveals by what it asks for."""
+"""What the requests of a discovered phone reveal about it."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -7,20 +7,20 @@ from typing import Any, Self
 from cisisk.model.clock import Timestamp
 
 MOST_LOADS = 4
-"""Firmware names that are kept: a phone asks for the one it is told to run, and for one to recover with."""
+"""Firmware names that are kept. A phone asks for the firmware in its config, and for its recovery firmware."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiscoveryHints:
-    """Hints, not facts: whoever can send a packet can make them.
+    """Hints about a phone. They are no facts: packets can be forged.
 
     Attributes:
-        protocols: those it asked over, of ``ftp``, ``http`` and ``tftp``.
-        software: ``SIP`` or ``SCCP``, if a name told.
-        models: those that ask for such names; empty for any.
-        loads: the firmware it asked for.
-        signed: it wants its config signed, as a phone does that has the trust list of another call manager.
-        recovering: it runs without firmware and looks for some.
+        protocols: those of its requests, out of ``ftp``, ``http`` and ``tftp``.
+        software: ``SIP`` or ``SCCP``, if a file name reveals it.
+        models: the models that request such names; empty if any model does.
+        loads: the firmware that it requested.
+        signed: it requests a signed config, as a phone with the trust list of another call manager does.
+        recovering: it has no usable firmware and requests its recovery firmware.
     """
 
     protocols: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ class DiscoveryHints:
     recovering: bool = False
 
     def and_then(self, later: "DiscoveryHints") -> "DiscoveryHints":
-        """Both together. Where they contradict each other, the later: firmware is replaced."""
+        """Return these hints combined with later ones. Where they differ, the later win: firmware is replaced."""
         both = tuple(model for model in self.models if model in later.models)
         return DiscoveryHints(
             protocols=tuple(sorted({*self.protocols, *later.protocols})),
@@ -45,23 +45,23 @@ class DiscoveryHints:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiscoveredPhone:
-    """A phone was found at ``at``, and what it has revealed since."""
+    """When a phone was discovered, and what it has revealed since then."""
 
     at: Timestamp
     revealed: DiscoveryHints
 
     def to_json(self) -> str:
-        """The form in which it is stored."""
+        """Return the stored form."""
         return json.dumps({"at": self.at, **asdict(self.revealed)})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what :meth:`to_json` wrote."""
+        """Return the object that :meth:`to_json` stored."""
         values = json.loads(text)
         at = values.pop("at")
         return cls(at=at, revealed=DiscoveryHints(**{name: _tuples(value) for name, value in values.items()}))
 
 
 def _tuples(value: Any) -> Any:
-    """``value``, but a tuple where JSON knows only a list."""
+    """Return ``value``, with a list turned back into a tuple."""
     return tuple(value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""The one tree of errors. A message is written for the person who reads it and never holds a secret."""
+"""The errors of Cisisk. Their messages are for people, and never hold a secret."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -9,7 +9,7 @@ from cisisk.model.notice import Notice, NoticeCode
 
 
 class CisiskError(Exception):
-    """Base of every error that Cisisk raises on purpose.
+    """Base of every error that Cisisk raises deliberately.
 
     Args:
         message: a sentence, or the notice that it is rendered from.
@@ -30,10 +30,10 @@ class CisiskError(Exception):
 
 
 class Invalid(CisiskError):
-    """Something that was sent cannot be accepted.
+    """A request holds invalid data.
 
     Attributes:
-        fields: the name of each refused field and the reasons, in words that say what would be right.
+        fields: the reasons for each rejected field. A reason says what would be right.
     """
 
     notice_code = ErrorCode.INVALID
@@ -44,47 +44,47 @@ class Invalid(CisiskError):
 
     @classmethod
     def field(cls, name: str, *reasons: str) -> "Invalid":
-        """One refused field."""
+        """Return the error for one rejected field."""
         return cls(f"{name}: {'; '.join(reasons)}", {name: reasons})
 
 
 class TooLarge(CisiskError):
-    """Something that was sent has more bytes than are taken."""
+    """A request has more bytes than are accepted."""
 
 
 class NotFound(CisiskError):
-    """The thing that was asked for does not exist."""
+    """The requested object does not exist."""
 
     notice_code = ErrorCode.NOT_FOUND
 
 
 class Conflict(CisiskError):
-    """The request is right in itself but does not fit what is already there."""
+    """The request is valid, but conflicts with the current state."""
 
     notice_code = ErrorCode.CONFLICT
 
 
 class PhoneInCall(Conflict):
-    """The phone is in a call, or was just now, and must not restart because of that."""
+    """The phone must not restart: it is in a call, or was until a moment ago."""
 
 
 class Stale(CisiskError):
-    """The caller changes a version of a resource that is no longer the current one."""
+    """The caller changes an outdated version of a resource."""
 
 
 class Unauthenticated(CisiskError):
-    """Nobody, or nobody that Cisisk knows."""
+    """The client is not authenticated."""
 
 
 class Forbidden(CisiskError):
-    """Somebody Cisisk knows, who may not do this."""
+    """The client is authenticated, but lacks the permission."""
 
 
 class TooManyAttempts(CisiskError):
     """Too many wrong passwords or PINs.
 
     Attributes:
-        retry_after: whole seconds until another attempt is looked at.
+        retry_after: whole seconds until the next attempt is checked.
     """
 
     def __init__(self, retry_after: int) -> None:
@@ -93,10 +93,10 @@ class TooManyAttempts(CisiskError):
 
 
 class TooBusy(CisiskError):
-    """As much is being done at the same time as can be.
+    """The maximum number of concurrent operations is reached.
 
     Attributes:
-        retry_after: whole seconds until it is worth another attempt.
+        retry_after: whole seconds until another attempt makes sense.
     """
 
     def __init__(self, message: str, *, retry_after: int) -> None:
@@ -105,14 +105,14 @@ class TooBusy(CisiskError):
 
 
 class StorageFailed(CisiskError):
-    """The disk or the database refused a write; what was there before is untouched."""
+    """The disk or the database refused a write. The previous data is unchanged."""
 
     notice_code = ErrorCode.STORAGE_FAILED
 
 
 class ConfigurationError(CisiskError):
-    """A setting is missing, misspelt or impossible. The message names the key."""
+    """A setting is missing, misspelt or invalid. The message names the key."""
 
 
 class StartRefused(CisiskError):
-    """The appliance cannot start here and now; the message says why and what to do."""
+    """The appliance cannot start. The message says why, and what to do."""

@@ -1,4 +1,4 @@
-"""The numbers of a PBX, and whose they are."""
+"""PBX extensions, and the users they belong to."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from cisisk.model.clock import Timestamp
 
 
 class ExtensionType(StrEnum):
-    """What serves an extension at the PBX; the names are Asterisk's."""
+    """The channel driver of an extension, by Asterisk's names."""
 
     CHAN_SCCP = "chan_sccp"
     CHAN_SIP = "chan_sip"
@@ -21,8 +21,8 @@ class Extension:
 
     Attributes:
         extension: the number.
-        has_passcode: whether a passcode for its voicemail is kept.
-        revision: counts the changes.
+        has_passcode: whether a voicemail passcode is stored.
+        revision: the number of changes.
     """
 
     uuid: str
@@ -40,12 +40,12 @@ class Extension:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserExtension:
-    """That an extension is a user's.
+    """The link between a user and an extension.
 
     Attributes:
-        ext_name: the extension's name.
-        type: the extension's.
-        revision: grows with each change of the user or the extension.
+        ext_name: the name of the extension.
+        type: the type of the extension.
+        revision: grows with each change of the user or of the extension.
     """
 
     uuid: str

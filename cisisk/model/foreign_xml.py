@@ -1,10 +1,10 @@
-"""How XML is parsed that came from outside: it can name nothing that would be fetched, expanded or run."""
+"""The XML parser for untrusted documents. It fetches, expands and executes nothing."""
 
 from lxml import etree
 
 
 def parser(encoding: str, *, recover: bool = False) -> etree.XMLParser:
-    """A parser for one document in ``encoding``; ``recover`` reads on after what is not well-formed."""
+    """Return a parser for one document in ``encoding``. With ``recover`` it continues after malformed parts."""
     return etree.XMLParser(
         encoding=encoding,
         recover=recover,

@@ -1,4 +1,4 @@
-"""The rows of a new job as somebody has typed them: which phone gets which profile, and what cannot be meant."""
+"""The table of a new job: which phone gets which profile, and which rows are wrong."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ MAX_COLUMNS: Final = 50
 MAX_COLUMN_NAME: Final = 64
 """Characters."""
 MAC, PROFILE_UUID, PROFILE, USERNAME = "mac", "profile_uuid", "profile", "username"
-"""The columns that mean something, in any order, in small or capital letters; all others are the sender's own."""
+"""The columns that Cisisk reads, in any order and case. It keeps all other columns for the sender."""
 _MISSING: Final = "Missing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Rows below the names of their columns, which nobody has looked at yet; ``delimiter`` stood between the cells."""
+    """Unchecked rows and the names of their columns. ``delimiter`` separated the cells."""
 
     columns: tuple[str, ...]
     rows: Sequence[Sequence[object]]
@@ -27,14 +27,14 @@ class Table:
 
     @classmethod
     def of_objects(cls, rows: Sequence[Mapping[str, object]]) -> "Table":
-        """The table whose columns are all names in ``rows``, in the order of their first appearance."""
+        """Return a table with all names in ``rows`` as columns, in the order of their first appearance."""
         columns = tuple(dict.fromkeys(name for row in rows for name in row))
         return cls(columns=columns, rows=[tuple(row.get(name) for name in columns) for row in rows])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedRow:
-    """Which phone is to get which profile: the one with this uuid, or the user's of that name."""
+    """A phone and the profile for it, given by its uuid or by user and name (``named``)."""
 
     number: int
     mac: Mac
@@ -45,19 +45,19 @@ class WantedRow:
 
 @dataclass(slots=True)
 class ReadTable:
-    """What a table says. ``refused`` are pairs of a cell's name, such as ``rows.3.mac``, and what is wrong with it."""
+    """The contents of a table. ``refused`` holds pairs of a cell name, such as ``rows.3.mac``, and a reason."""
 
     rows: list[WantedRow] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
 
 
 def cell_name(row: int, column: str = "") -> str:
-    """How an error names a cell, or a whole row; rows count from 1."""
+    """Return the name of a cell, or of a whole row, in errors. Rows count from 1."""
     return f"rows.{row}.{column}" if column else f"rows.{row}"
 
 
 def read(table: Table) -> ReadTable:
-    """Understand all rows; what is wrong with some of them does not hide what is wrong with others."""
+    """Read all rows of a table, and collect all errors."""
     reading = ReadTable(refused=list(_refused_as_a_whole(table)))
     if reading.refused:
         return reading
@@ -81,17 +81,17 @@ def _plain(names: Sequence[str]) -> list[str]:
 
 def _wrong_as_a_row(table: Table, cells: Sequence[object]) -> Iterator[tuple[str, str]]:
     if len(cells) != len(table.columns):
-        yield "", f"Has {len(cells)} cells, and there are {len(table.columns)} columns"
+        yield "", f"The row has {len(cells)} cells, and the table has {len(table.columns)} columns"
         return
     for name, cell in zip(table.columns, cells, strict=True):
         if not isinstance(cell, Cell):
-            yield name, "Neither a text nor a number"
+            yield name, "The value is neither a text nor a number"
 
 
 def _wanted(
     number: int, named: Mapping[str, Cell], cells: tuple[Cell, ...], wrong: list[tuple[str, str]]
 ) -> WantedRow | None:
-    """What a row wants. None when it cannot be told which phone; ``wrong`` gets all that is wrong with it."""
+    """Return the contents of a row; None if its phone is unknown. Appends all errors to ``wrong``."""
     mac = profile_uuid = None
     by_name = _text(named.get(USERNAME)), _text(named.get(PROFILE))
     try:
@@ -117,15 +117,15 @@ def _wanted(
 def _refused_as_a_whole(table: Table) -> Iterator[tuple[str, str]]:
     names = _plain(table.columns)
     if not table.rows:
-        yield "rows", "There are none"
+        yield "rows", "The table has no rows"
     elif len(table.rows) > MAX_ROWS:
-        yield "rows", f"There are {len(table.rows)}, and at most {MAX_ROWS} go into one job"
+        yield "rows", f"The table has {len(table.rows)} rows, and a job takes at most {MAX_ROWS}"
     if len(names) > MAX_COLUMNS:
-        yield "columns", f"There are {len(names)}, and at most {MAX_COLUMNS} are kept"
+        yield "columns", f"The table has {len(names)} columns, and a job takes at most {MAX_COLUMNS}"
     elif any(len(name) > MAX_COLUMN_NAME or not name.isprintable() for name in names):
-        yield "columns", f"The name of one is no name, or longer than {MAX_COLUMN_NAME} characters"
+        yield "columns", f"A column name is not printable, or is longer than {MAX_COLUMN_NAME} characters"
     elif twice := sorted({name for name in names if names.count(name) > 1}):
-        yield "columns", f"There twice: {', '.join(twice)}"
+        yield "columns", f"These columns occur twice: {', '.join(twice)}"
     elif table.rows and MAC not in names:
         yield "columns", f"There is no column {MAC}"
     elif table.rows and PROFILE_UUID not in names and not {PROFILE, USERNAME} <= set(names):

@@ -1,4 +1,4 @@
-"""Key expansion modules, and which phones take which (docs/phone-protocol/models.md#kems)."""
+"""Key expansion modules, and the phones that they fit (docs/phone-protocol/models.md#kems)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from cisisk.model.phone import plain_model
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleFacts:
-    """One type of module.
+    """The facts about one type of module.
 
     Attributes:
-        keys: on all its pages.
-        hosts: the phones that take it, by their names in the catalogue, which says how many.
+        keys: the number of keys on all its pages.
+        hosts: the phones that it fits, by their names in the catalogue. The catalogue has the number of modules.
     """
 
     name: str
@@ -50,9 +50,9 @@ class Kem:
     """A key expansion module.
 
     Attributes:
-        phone_model: of the phone that it is attached to; None while nobody knows.
-        beside: the models of the other modules there, None for those of which it is not known.
-        revision: counts the changes.
+        phone_model: the model of the connected phone; None if unknown.
+        beside: the models of the other modules of that phone; None for unknown ones.
+        revision: the number of changes.
     """
 
     uuid: str
@@ -70,12 +70,12 @@ class Kem:
 
     @property
     def findings(self) -> tuple[Notice, ...]:
-        """What does not fit; nothing of what is not known."""
+        """What does not fit. Unknown models are not checked."""
         return tuple(_findings(self))
 
 
 def find(model: str) -> ModuleFacts | None:
-    """The facts about a module, in any way people write it: ``7915``, ``CP-7915=``, ``CP-CKEM-C``, ``BEKEM``."""
+    """Return the facts about a module, or None. Accepts ``7915``, ``CP-7915=``, ``CP-CKEM-C``, ``BEKEM``."""
     return _BY_NAME.get(plain_model(model.rstrip(" =")).removesuffix("-C").removesuffix("-W").replace(" ", ""))
 
 

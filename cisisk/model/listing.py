@@ -1,4 +1,4 @@
-"""A list as a client asks for it, and the page that answers."""
+"""The part of a list that a client requests, and the page that answers it."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -8,12 +8,12 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """Which part of a list is wanted.
+    """The requested part of a list.
 
     Attributes:
-        limit: at most so many; None for all.
-        q: text that one of the searched columns must contain.
-        sort: a column, with ``-`` before it for the reverse order.
+        limit: the maximum number of items; None for all.
+        q: a text that at least one searched column must contain.
+        sort: a column, with a leading ``-`` for the reverse order.
     """
 
     limit: int | None = None
@@ -24,7 +24,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[_Item]):
-    """The wanted part, and how many there are in all."""
+    """The requested items, and the total number of items."""
 
     items: list[_Item]
     total: int

@@ -1,4 +1,4 @@
-"""When logins end by the clock."""
+"""Logout times of day, and the time zone of this machine."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 
 
 def time_of_day(text: str) -> time:
-    """A time such as ``20:00``. Raises ValueError."""
+    """Parse a time of day such as ``20:00``. Raises ValueError."""
     found = _TIME.fullmatch(text)
     if found is None:
         message = f"expected a time of the day such as 20:00, got {text!r}"
@@ -24,34 +24,34 @@ def time_of_day(text: str) -> time:
 
 
 def moment_on(day: date, local: time, zone: tzinfo) -> datetime:
-    """When it is that time in ``zone`` on that day, in UTC: once on every day.
+    """Return the moment, in UTC, at which it is ``local`` time in ``zone`` on that day. There is one on each day.
 
-    A time that comes twice, when clocks are set back, counts the first time. One that clocks skip is as far behind the
-    change as it would be without it.
+    When clocks are set back and the time occurs twice, the first occurrence counts. When clocks skip the time, the
+    result is the moment that it would have been without the change.
     """
     return datetime.combine(day, local.replace(fold=0), tzinfo=zone).astimezone(UTC)
 
 
 def next_time_of_day(after: datetime, times: Collection[time], zone: tzinfo) -> datetime | None:
-    """The first of these times of the day that is later than ``after``, an aware time; in UTC. None without any."""
+    """Return the first of these times of day after ``after`` (aware), in UTC; None if ``times`` is empty."""
     if not times:
         return None
     today = after.astimezone(zone).date()
-    # A skipped time may belong to the day before, and where a whole day was skipped the next is two days later.
+    # A skipped time may belong to the day before. If a whole day was skipped, the next one is two days later.
     days = [today + timedelta(days=days) for days in range(-1, 3)]
     return min(moment for moment in (moment_on(day, each, zone) for day in days for each in times) if moment > after)
 
 
 def local_zone(environ: Mapping[str, str] = os.environ, localtime: Path = Path("/etc/localtime")) -> tzinfo:
-    """The zone of this machine's clock, with its changes: what ``TZ`` names, else what the system is set to.
+    """Return the time zone that ``TZ`` names, else the zone of the system, else UTC.
 
-    ``TZ`` is the name of a zone or the path of its file (tzset(3)). Rules written out in it are not understood.
+    ``TZ`` is the name of a zone or the path of its file (tzset(3)). POSIX rules in ``TZ`` are not supported.
     """
     named = environ.get("TZ", "").removeprefix(":")
     for source in (named, str(localtime)) if named else (str(localtime),):
         with suppress(OSError, ValueError, KeyError):
             return _zone(source)
-    log.warning("the time zone of this machine is not known (TZ, %s): logins end by the clock in UTC", localtime)
+    log.warning("time zone unknown, logout times are UTC: tried=TZ,%s", localtime)
     return UTC
 
 

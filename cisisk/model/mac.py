@@ -1,4 +1,4 @@
-"""The address by which a phone is known."""
+"""MAC addresses: the identity of a phone."""
 
 import re
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ class Mac:
 
     @classmethod
     def parse(cls, text: str, *, field: str = "mac") -> Self:
-        """Read any of the forms people and phones write.
+        """Parse a MAC address in any common notation.
 
         Raises:
-            Invalid: ``text`` is no MAC address, or one that no single phone can have: all zero, or with the group
-                bit set (IEEE 802 clause 8.2.2: multicast and broadcast). The error names ``field``.
+            Invalid: ``text`` is no MAC address, is all zero, or has the group bit set (IEEE 802 clause 8.2.2:
+                multicast and broadcast). The error names ``field``.
         """
         if not _FORMS.fullmatch(text):
             raise Invalid.field(field, f"Not {_EXAMPLE}")
@@ -47,10 +47,10 @@ class Mac:
 
     @property
     def device_name(self) -> str:
-        """What the phone calls itself: ``SEPAABBCCDDEE01``."""
+        """The device name of the phone: ``SEPAABBCCDDEE01``."""
         return f"SEP{self.digits}"
 
     @property
     def config_name(self) -> str:
-        """The file the phone asks for: ``SEPAABBCCDDEE01.cnf.xml``."""
+        """The config file that the phone requests: ``SEPAABBCCDDEE01.cnf.xml``."""
         return f"{self.device_name}.cnf.xml"

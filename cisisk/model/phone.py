@@ -1,4 +1,4 @@
-"""A desk phone, the firmware it runs, and which profiles fit it."""
+"""A desk phone and its firmware type."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from cisisk.model.mac import Mac
 
 
 class Software(StrEnum):
-    """The kind of firmware a phone runs."""
+    """The type of firmware that a phone runs."""
 
     SCCP = "SCCP"
     """Skinny."""
@@ -25,15 +25,15 @@ class Phone:
     """A phone in the inventory.
 
     Attributes:
-        software: None while nobody has said what it runs.
-        phone_ip: the address an administrator entered.
-        seen_ip: the address the phone itself last fetched from, at ``seen_at``.
-        served_sha256: of the config that it is served; None when there is none, or none is known yet.
-        drifted_at: when somebody else was found to have changed or removed that config on the disk.
-        discovery: how it came into the inventory by itself, while nobody has added or changed it, or switched it.
-        logout_profile_uuid: what it is given when a user leaves it; None for what its site says. The same goes for
-            ``emergency_location`` and ``emergency_caller_id``.
-        revision: counts the changes an administrator made.
+        software: None if unknown.
+        phone_ip: the address that an administrator entered.
+        seen_ip: the address of the phone's last fetch, at ``seen_at``.
+        served_sha256: of the config that is served to it; None if there is none, or none is known yet.
+        drifted_at: when Cisisk found that another program had changed or removed that config on the disk.
+        discovery: set for a discovered phone until an administrator adds or changes it, or switches it.
+        logout_profile_uuid: the profile after a logout; None for that of its site. ``emergency_location`` and
+            ``emergency_caller_id`` follow the same rule.
+        revision: the number of changes by administrators.
     """
 
     mac: Mac
@@ -63,10 +63,10 @@ class Phone:
 
     @property
     def address(self) -> str | None:
-        """Where it can be reached: what was seen is newer than what was entered."""
+        """The address at which to reach the phone: the seen one is newer than the entered one."""
         return self.seen_ip or self.phone_ip
 
 
 def plain_model(model: str) -> str:
-    """A model as it is compared: ``CP-7942G`` is ``7942``."""
+    """Return a model in the form that comparisons use: ``CP-7942G`` becomes ``7942``."""
     return re.sub(r"^CP-|G$", "", model.strip().upper())

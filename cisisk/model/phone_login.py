@@ -1,4 +1,4 @@
-"""People on phones: who is logged in where, how that ends, and what refuses it."""
+"""Logins of users on phones: their states, their end, and the errors that refuse one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,97 +12,97 @@ from cisisk.model.notice import Notice
 
 
 class LoginWay(StrEnum):
-    """How somebody came onto a phone."""
+    """How a user logged in."""
 
     PHONE = "phone"
-    """On its own screen."""
+    """On the screen of the phone."""
     EMAPI = "emapi"
-    """By an application that speaks the call manager's Extension Mobility API."""
+    """By an application, over the Extension Mobility API."""
 
 
 class LoginState(StrEnum):
-    """How far a login is."""
+    """The state of a login."""
 
     BEGINNING = "beginning"
-    """The phone is not served the profile yet: it is in a call, or Cisisk is just about to."""
+    """The profile is not served yet: the phone is in a call, or the switch has just begun."""
     OPEN = "open"
-    """The phone is the user's."""
+    """The profile is served, and the user is logged in."""
     ENDING = "ending"
-    """It is decided that it ends, but the phone is still served the profile."""
+    """The logout is decided, and the profile is still served."""
     ENDED = "ended"
-    """The phone is served something else, or has nothing else that it could be served."""
+    """The phone is served another config, or there is no other config for it."""
 
 
 class EndReason(StrEnum):
-    """Why a login ended."""
+    """Why a login ends or ended."""
 
     MANUAL = "manual"
     """The user logged out."""
     TIMEOUT = "timeout"
-    """Its time was over."""
+    """The maximum duration of the login was over."""
     TIME_OF_DAY = "time_of_day"
-    """It is a time at which all are logged out."""
+    """All users are logged out at this time of day."""
     IDLE = "idle"
-    """Nobody used the phone."""
+    """The phone was not used."""
     TAKE_OVER = "take_over"
     """The user logged in on another phone."""
     NEXT_USER = "next_user"
-    """Somebody else logged in on this phone."""
+    """Another user logged in on this phone."""
     ADMINISTRATOR = "administrator"
     """An administrator logged the user out."""
     APPLICATION = "application"
-    """An application did, by the Extension Mobility API."""
+    """An application logged the user out, over the Extension Mobility API."""
     SWITCHED = "switched"
-    """The phone was given another config: by an administrator, or by the same user who chose another profile."""
+    """The phone was switched by an administrator, or the user chose another profile."""
     ROLLED_BACK = "rolled_back"
-    """The phone did not take the profile, or an administrator took it back."""
+    """The switch was rolled back: the phone did not take the profile, or an administrator undid it."""
     USER_REMOVED = "user_removed"
     """The user was deactivated or deleted."""
     PHONE_REMOVED = "phone_removed"
-    """The phone was taken out of the inventory; what it is served stays."""
+    """The phone was removed from the inventory. Its served config stays."""
 
     @property
     def notice(self) -> Notice:
-        """The reason as a message shows it."""
+        """The notice of this reason."""
         return EndNotice[self.name].notice()
 
 
 class ReturnedTo(StrEnum):
-    """What a phone is given when a user leaves it."""
+    """What a phone is served after a logout."""
 
     PHONE = "phone"
     """The logout profile of the phone."""
     SITE = "site"
-    """That of its site."""
+    """The logout profile of its site."""
     BEFORE = "before"
-    """The config that it was served before anybody logged in."""
+    """The config that it was served before the first login."""
     NOTHING = "nothing"
-    """There is none of them: the phone keeps the user's."""
+    """None of these exists: the phone keeps the config of the user."""
 
 
 class Multiple(StrEnum):
-    """What becomes of a login while the same user is logged in on another phone."""
+    """What happens to a login of a user who is logged in on another phone."""
 
     DENY = "deny"
-    """It is refused."""
+    """The new login is refused."""
     ALLOW = "allow"
-    """Both stand."""
+    """Both logins are allowed."""
     TAKE_OVER = "take_over"
-    """Once the user has confirmed it, the other one ends."""
+    """After the user confirms it, the other login ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneLogin:
-    """A user on a phone.
+    """A login of a user on a phone.
 
     Attributes:
-        username: as it was then; the user may be gone.
-        phone_name, location: of the phone now, as far as it is in the inventory.
-        home_sha256: of the config that the phone was served before anybody logged in; None for no config.
-        until: when it ends at the latest; None when nothing says so.
-        deployment: by which the phone was served the profile.
+        username: at the time of the login; the user may be deleted.
+        phone_name, location: present values of the phone; None if it is not in the inventory.
+        home_sha256: of the config that the phone was served before the first login; None for no config.
+        until: when it ends at the latest; None if it has no limit.
+        deployment: the one that served the profile.
         reason: why it ends or ended; None while it is open.
-        ended_by: the deployment that served the phone something else.
+        ended_by: the deployment that served the next config.
     """
 
     uuid: str
@@ -126,7 +126,7 @@ class PhoneLogin:
 
     @property
     def state(self) -> LoginState:
-        """Derived from what is known."""
+        """The state, derived from the other attributes."""
         if self.ended_at is not None:
             return LoginState.ENDED
         if self.logged_in_at is None:
@@ -174,5 +174,5 @@ class LoggedInElsewhere(LoginRefused):
 
 
 def place(login: PhoneLogin) -> str:
-    """Where somebody is logged in, as people know it: the phone's name and location, else its address."""
+    """Return where a user is logged in: the name and location of the phone, else its MAC address."""
     return ", ".join(part for part in (login.phone_name, login.location) if part) or str(login.mac)

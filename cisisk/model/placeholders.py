@@ -1,11 +1,11 @@
-"""The few placeholders a profile may hold, filled in when it goes to a phone."""
+"""The placeholders of a profile, which a switch replaces by values of the phone."""
 
 import re
 from collections.abc import Mapping
 from xml.sax.saxutils import escape
 
 EMERGENCY = ("emergency_location", "emergency_caller_id")
-"""What an emergency call tells of the phone, whoever is logged in on it."""
+"""Values for emergency calls. They belong to the phone, and do not depend on the user."""
 NAMES = ("mac", "device_name", "server", *EMERGENCY)
 """``{{mac}}``, ``{{device_name}}``, ``{{server}}``, ``{{emergency_location}}`` and ``{{emergency_caller_id}}``."""
 
@@ -14,30 +14,30 @@ _LOOKALIKE = re.compile(rb"\{\{[ \t]*+[A-Za-z][A-Za-z0-9_.-]*+[ \t]*+\}\}")
 
 
 def render(content: bytes, values: Mapping[str, str]) -> bytes:
-    """Fill in the placeholders of a config; every other byte stays as it is, other braces included.
+    """Replace the placeholders of a config, and leave all other bytes unchanged.
 
     Args:
-        content: in any encoding that holds ASCII as it is.
-        values: by name, a text for each of :data:`NAMES` that is :func:`used`. It is escaped for use in XML text and
-            attribute values; what is not ASCII becomes a character reference, which every encoding can hold.
+        content: in any ASCII-compatible encoding.
+        values: by name, a text for each of :data:`NAMES` that is :func:`used`. It is escaped for XML text and
+            attribute values. Non-ASCII characters become character references, which fit every encoding.
     """
     replacements = {name.encode(): _escaped(value) for name, value in values.items()}
     return _KNOWN.sub(lambda found: replacements[found[1]], content)
 
 
 def used(content: bytes) -> frozenset[str]:
-    """The names of the placeholders in ``content``."""
+    """Return the names of the placeholders in ``content``."""
     return frozenset(found[1].decode() for found in _KNOWN.finditer(content))
 
 
 def first_line_of_known(content: bytes) -> int | None:
-    """The line of the first placeholder in ``content``."""
+    """Return the line of the first placeholder in ``content``, or None."""
     found = _KNOWN.search(content)
     return found and _line(content, found)
 
 
 def first_line_of_unknown(content: bytes) -> int | None:
-    """The line of the first thing that looks like a placeholder and is none: ``{{MAC}}``, ``{{ mac }}``."""
+    """Return the line of the first text that only looks like a placeholder (``{{MAC}}``, ``{{ mac }}``), or None."""
     return next((_line(content, found) for found in _LOOKALIKE.finditer(content) if not _KNOWN.match(found[0])), None)
 
 

@@ -1,4 +1,4 @@
-"""A phone profile: one complete configuration file that belongs to a user."""
+"""Phone profiles: complete config files that belong to users."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,11 +12,11 @@ class Profile:
     """A phone profile.
 
     Attributes:
-        cnf_xml: the bytes as they are served, in the encoding their XML declaration names.
-        compatible_models: empty when it fits any model.
-        software_type: None when it fits any software.
-        placeholders: whether ``{{mac}}`` and the others (model/placeholders.py) are filled in at each switch.
-        revision: counts the changes.
+        cnf_xml: the bytes that are served, in the encoding that their XML declaration names.
+        compatible_models: empty if the profile fits any model.
+        software_type: None if the profile fits any software.
+        placeholders: whether each switch fills in the placeholders (model/placeholders.py).
+        revision: the number of changes.
     """
 
     uuid: str
@@ -34,7 +34,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileHead:
-    """What is needed to choose a profile, without its config. Attributes as :class:`Profile`."""
+    """The part of a profile that is needed to choose it. Attributes as in :class:`Profile`."""
 
     uuid: str
     name: str
@@ -43,15 +43,15 @@ class ProfileHead:
 
 
 class Fitted(Protocol):
-    """What a profile is compared with."""
+    """The properties of a phone that a profile must match."""
 
     @property
     def model(self) -> str | None:
-        """Which model it is; None when that is not known."""
+        """The model; None if unknown."""
 
     @property
     def software(self) -> Software | None:
-        """What it runs; None when that is not known."""
+        """The type of firmware; None if unknown."""
 
 
 def misfit(profile: Profile | ProfileHead, phone: Fitted) -> str | None:

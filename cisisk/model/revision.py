@@ -1,4 +1,4 @@
-"""Which version of a resource a caller has seen (RFC 9110 sections 8.8.3 and 13.1.1)."""
+"""Entity tags of resources, and the check of ``If-Match`` (RFC 9110 sections 8.8.3 and 13.1.1)."""
 
 from collections.abc import Collection
 from typing import Protocol
@@ -12,7 +12,7 @@ class Revised(Protocol):
 
     @property
     def created_at(self) -> Timestamp:
-        """When it was made: a resource made anew under an old name is another one."""
+        """When it was created. A resource that is deleted and created again is a different one."""
 
     @property
     def revision(self) -> int:
@@ -25,19 +25,19 @@ class _AnyVersion(frozenset[str]):
 
 
 ANY_VERSION = _AnyVersion()
-"""What a caller has seen who means whatever is there, as long as something is."""
+"""``If-Match: *``: any version matches, as long as the resource exists."""
 
 
 def entity_tag(resource: Revised) -> str:
-    """The strong entity tag of a resource's current version, without its quotes."""
+    """Return the strong entity tag of the current version, without quotes."""
     return f"{''.join(filter(str.isdigit, resource.created_at))}-{resource.revision}"
 
 
 def require_current(resource: Revised, seen: Collection[str] | None) -> None:
-    """Let a change go on only if its caller has ``seen`` the current version; None does not care.
+    """Check that ``seen`` holds the entity tag of the current version; None skips the check.
 
     Raises:
-        Stale: the resource has changed since.
+        Stale: the resource has changed since the caller read it.
     """
     if seen is not None and entity_tag(resource) not in seen:
-        raise Stale("It has been changed meanwhile. Read it again and repeat the change")
+        raise Stale("The resource has changed since you read it. Read it again, then repeat the change.")

@@ -1,4 +1,4 @@
-"""What phones offer under their services key."""
+"""Services that phones show under their services key."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ class Service:
     """A service.
 
     Attributes:
-        url: what the phone asks for, or a URI that it knows itself, such as ``Application:Cisco/MissedCalls``.
-        revision: counts the changes.
+        url: the URL that the phone requests, or an internal URI such as ``Application:Cisco/MissedCalls``.
+        revision: the number of changes.
     """
 
     uuid: str

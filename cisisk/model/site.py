@@ -1,4 +1,4 @@
-"""Sites: what the phones of one location have in common."""
+"""Sites: settings that the phones of one location share."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ class Site:
     """A location with phones.
 
     Attributes:
-        name: as the ``location`` of its phones has it, in any case of letters, with accents or without.
-        logout_profile_uuid: what its phones are given when a user leaves them.
-        logout_at: at which times of the day, such as ``20:00``, who is logged in there is logged out; None for those of
-            the settings.
-        revision: counts the changes.
+        name: equals the ``location`` of its phones; case and accents are ignored.
+        logout_profile_uuid: the profile that its phones get after a logout.
+        logout_at: times of day, such as ``20:00``, at which all its users are logged out; None for those of the
+            settings.
+        revision: the number of changes.
     """
 
     uuid: str
@@ -30,10 +30,10 @@ class Site:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmergencyCall:
-    """What an emergency call from a phone tells of it, whoever is logged in there; None for what nobody has said.
+    """The emergency data of a phone; it does not depend on the user. None for values that are not set.
 
     Attributes:
-        location: where help has to come to.
+        location: where the emergency service has to go.
         caller_id: the number that the emergency service calls back.
     """
 

@@ -1,4 +1,4 @@
-"""People, what they may do, and who is acting."""
+"""Users, permissions, and the actor of an operation."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ SUPERADMIN_LEVEL = 0
 SUPERADMIN_PERMISSION = "00000000-0000-0000-0000-000000000000"
 """The seeded permission of level 0."""
 PIN_FORM = "[0-9]{4,16}"
-"""A regular expression: a phone's keypad has no other characters."""
+"""A regular expression. The keypad of a phone has digits only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,9 +16,9 @@ class User:
     """A person or an API client.
 
     Attributes:
-        last_uuid: who changed this record last.
-        level: the permission level, lower reaches further; None without a permission.
-        revision: counts the changes an administrator made.
+        last_uuid: the user who changed this record last.
+        level: the permission level; a lower level permits more. None without a permission.
+        revision: the number of changes by administrators.
     """
 
     uuid: str
@@ -47,13 +47,13 @@ class User:
 
     @property
     def is_superadmin(self) -> bool:
-        """Whether the management endpoints are open to this user."""
+        """Whether this user may call the management endpoints."""
         return self.level == SUPERADMIN_LEVEL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permission:
-    """A named level of access; 0 reaches everything."""
+    """A named permission level. Level 0 permits everything."""
 
     uuid: str
     level: int
@@ -66,7 +66,7 @@ class Permission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserPermission:
-    """Which permission a user holds. ``created_at`` and ``revision`` are the permission's."""
+    """The permission of a user. ``created_at`` and ``revision`` are those of the permission."""
 
     user_uuid: str
     perm_uuid: str
@@ -78,11 +78,11 @@ class UserPermission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who does something, for the audit log.
+    """The originator of an operation, for the audit log.
 
     Attributes:
-        user_uuid: None for Cisisk itself, its command line, and people who are not yet known.
-        ip: where from; None when it did not come over the network.
+        user_uuid: None for Cisisk itself, its command line, and unauthenticated clients.
+        ip: the address of the client; None if the request did not come over the network.
     """
 
     user_uuid: str | None = None

@@ -1,6 +1,6 @@
-"""The configuration file of a phone, SEP<MAC>.cnf.xml: what it says, whether it may be served, and what would hurt.
+"""The config file of a phone, SEP<MAC>.cnf.xml: its facts, whether it may be served, and findings about it.
 
-The bytes themselves are never changed here; they are stored and served as they were given.
+This package never changes the bytes of a config: they are stored and served as given.
 """
 
 from collections.abc import Sequence
@@ -19,17 +19,17 @@ from cisisk.model.sep_config.rules import findings_in
 __all__ = ["Finding", "Line", "SepConfig", "decode", "encode", "judge", "read"]
 
 MAX_FINDINGS = 100
-"""Nobody reads more, and a file must not make its answer larger than itself."""
+"""Enough for a reader. An answer must not be larger than the file."""
 _REMEMBERED, _LARGEST_REMEMBERED = 256, 32 << 10
-"""Configs, and bytes of each (those in the field have 6 to 25 KB): one switch asks several times what the old and the
-new one say, and many may be under way. At most 8 MiB of files."""
+"""Cached configs, and the maximum bytes of each; usual configs have 6 to 25 KB. One switch reads the old and the new
+config several times, and many switches run at the same time. The cache holds at most 8 MiB of files."""
 
 
 def read(content: bytes, *, max_bytes: int = DEFAULT_MAX_BYTES) -> SepConfig:
-    """What a config says.
+    """Return the facts of a config.
 
     Raises:
-        Invalid: it must not be served. The field ``cnf_xml`` says where, why, and what to do.
+        Invalid: the config must not be served. The field ``cnf_xml`` says where, why, and what to do.
     """
     if len(content) > min(max_bytes, _LARGEST_REMEMBERED):
         return facts_of(parse(content, max_bytes=max_bytes))
@@ -49,14 +49,14 @@ def judge(
     placeholders: bool = False,
     max_bytes: int = DEFAULT_MAX_BYTES,
 ) -> tuple[SepConfig, tuple[Finding, ...]]:
-    """What a config says, and what in it is legal but hurts.
+    """Return the facts of a config, and the findings about it.
 
     Args:
         content: the file.
-        compatible_models: which models its profile is for; empty for any.
-        software_type: which software its profile is for; None for any.
-        placeholders: whether its profile has placeholders filled in.
-        max_bytes: the size above which it is refused unread.
+        compatible_models: the models of its profile; empty for any.
+        software_type: the software of its profile; None for any.
+        placeholders: whether its profile fills in placeholders.
+        max_bytes: larger files are rejected unread.
 
     Raises:
         Invalid: as :func:`read`.

@@ -1,4 +1,4 @@
-"""Rules about who may command the phone, and who may read its secrets."""
+"""Rules about commands to the phone, and about secrets in its config."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What is judged at once: the file, and what its profile says about it."""
+"""The input of the rules: a config, and the restrictions of its profile."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ from cisisk.model.sep_config.facts import SepConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One file and its profile.
+    """One config and the restrictions of its profile.
 
     Attributes:
         models: those of ``compatible_models`` that the catalogue knows.
-        placeholders: whether they are filled in.
+        placeholders: whether the profile fills in placeholders.
     """
 
     document: Document
@@ -26,12 +26,12 @@ class Case:
 
     @property
     def protocol(self) -> Protocol | None:
-        """What the phone will speak: what the file says, or else its profile."""
+        """The protocol in the file, else that of the profile."""
         return self.config.speaks or self.profile_protocol
 
     @property
     def profile_protocol(self) -> Protocol | None:
-        """What the profile says the phone will speak."""
+        """The protocol of the profile's software; None if the profile fits any software."""
         if self.software_type is None:
             return None
         return "SCCP" if self.software_type is Software.SCCP else "SIP"

@@ -1,8 +1,8 @@
-"""What differs between two configs, in the words of those who set up phones.
+"""The differences between two configs, in the terms of phone administrators.
+
+The values of passwords and PINs, and of URLs that carry them, are not shown: the text only says that they changed.
 
 Source: docs/phone-protocol/sep-xml.md#elements
-
-Passwords and PINs are never repeated, nor URLs that carry some: of them it is only said that they changed.
 """
 
 import re
@@ -18,20 +18,20 @@ from cisisk.model.sep_config.document import Document, local_name, parse, text_o
 from cisisk.model.sep_config.facts import LINE_FEATURE, SepConfig, facts_of
 
 MAX_CHANGES = 100
-"""Nobody reads more; the others are counted."""
+"""Further changes are only counted."""
 _MAX_VALUE = 64
-"""Characters of a value that are shown. Names, labels and loads have fewer."""
+"""Characters shown of a value. Names, labels and loads have fewer."""
 _MAX_NAME = 48
-"""Characters of an element's name that are shown. A tree of long ones must not cost more than its own size."""
+"""Characters shown of an element name. The diff of a tree with long names must not exceed the size of the tree."""
 _MAX_PATH = 160
-"""Characters of a path that are shown, from its end. The longest in the field has some 70."""
+"""Characters shown of a path, from its end. The longest known path has about 70."""
 
 RestartType: TypeAlias = Literal["restart", "reset"]
 
 _SECRET = re.compile(r"pass|pwd|pin|secret|credential|token", re.IGNORECASE)
-"""In a name. It catches a harmless one now and then (``mapping``), whose values are then not shown."""
+"""Matches element names. It also matches some harmless names (``mapping``), whose values are then hidden."""
 _SECRET_PARAMETER = re.compile(f"{_SECRET.pattern}|key|auth", re.IGNORECASE)
-"""In the query of a URL."""
+"""Matches the query of a URL."""
 _HIDDEN = "(not shown)"
 _WORDS = {
     "loadInformation": "load",
@@ -45,7 +45,7 @@ _WORDS = {
     "deviceSecurityMode": "security mode",
     "sipProfile/phoneLabel": "phone label",
 }
-"""What elements are called in the field; the others by their path."""
+"""The usual names of elements. All others are named by their path."""
 _CALL_MANAGERS = re.compile(r"devicePool/callManagerGroup/members/member(?:\[(\d+)\])?/callManager/processNodeName")
 _FEATURES = {
     "1": "redial key",
@@ -65,15 +65,15 @@ _LINES = ("sipProfile", "sipLines")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diff:
-    """What differs.
+    """The differences.
 
     Attributes:
-        changes: at most :data:`MAX_CHANGES` texts such as ``line 1: 201 -> 305``: first what has a word of its own,
-            then lines and keys, then other elements. Empty when a phone reads the same in both.
-        more: how many changes are not among them.
-        restart: what makes the phone take it; None when nothing differs.
-        reset_for: why a restart would not do: ``load``, ``locale``, ``protocol``, ``network``. Empty also where no
-            restart ever does, over SCCP.
+        changes: at most :data:`MAX_CHANGES` texts such as ``line 1: 201 -> 305``: first the elements with usual names,
+            then lines and keys, then other elements. Empty if a phone reads the same from both configs.
+        more: the number of further changes.
+        restart: the kind of restart that applies the config; None if nothing differs.
+        reset_for: why a restart is not enough: ``load``, ``locale``, ``protocol``, ``network``. Empty over SCCP, where
+            a restart is never enough.
     """
 
     changes: tuple[str, ...]
@@ -83,7 +83,7 @@ class Diff:
 
 
 def diff(before: bytes | None, after: bytes | None) -> Diff:
-    """What differs between two configs; None is no config at all. What no phone could read is only named so."""
+    """Return the differences between two configs. None means no config. Unreadable configs are not compared."""
     if before == after:
         return Diff(changes=(), more=0, restart=None, reset_for=())
     old, new = _parsed(before), _parsed(after)
@@ -128,7 +128,7 @@ def _parsed(content: bytes | None) -> tuple[Document, SepConfig] | None:
     if content is None:
         return None
     try:
-        # It was accepted under the limit of its day.
+        # The config was accepted under an earlier limit.
         document = parse(content, max_bytes=len(content))
         return document, facts_of(document)
     except Invalid:
@@ -138,18 +138,18 @@ def _parsed(content: bytes | None) -> tuple[Document, SepConfig] | None:
 def _state(when: str, content: bytes | None, *, readable: bool) -> str:
     if content is None:
         return f"there is no config {when}"
-    return "" if readable else f"the config {when} cannot be read by a phone, and so not be compared"
+    return "" if readable else f"a phone cannot read the config {when}, so it is not compared"
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where an element is: the names from the root, and whether one of them says that it holds a secret."""
+    """The path of an element from the root, and whether a name in it denotes a secret."""
 
     path: tuple[str, ...] = ()
     secret: bool = False
 
     def below(self, name: str, number: int = 1) -> "_Place":
-        """The place of the child that is the so manieth of this name."""
+        """Return the place of the ``number``-th child of this name."""
         shown = name[:_MAX_NAME] if number == 1 else f"{name[:_MAX_NAME]}[{number}]"
         return _Place((*self.path, shown), self.secret or _SECRET.search(name) is not None)
 
@@ -167,7 +167,7 @@ class _Change:
 
 
 def _in_tree(before: etree._Element, after: etree._Element, place: _Place) -> Iterator[_Change]:
-    """The changes in one element and below it. It is no deeper than the parser lets a tree be."""
+    """Yield the changes in an element and below it. The parser limits the depth of the tree."""
     if (old := text_of(before)) != (new := text_of(after)):
         yield _changed(place, old, new)
     for name in dict.fromkeys([*before.attrib, *after.attrib]):
@@ -186,7 +186,7 @@ def _in_tree(before: etree._Element, after: etree._Element, place: _Place) -> It
 
 
 def _key_of(element: etree._Element) -> str:
-    """``line`` and which key it is for; anything else by its name."""
+    """Return ``line`` and the key number for a line with a button, else the name of the element."""
     button = " ".join((element.get("button") or "").split())
     return f"line {button}" if local_name(element) == "line" and button else local_name(element)
 
@@ -194,7 +194,7 @@ def _key_of(element: etree._Element) -> str:
 def _pairs(
     before: etree._Element, after: etree._Element, named: Callable[[etree._Element], str]
 ) -> dict[tuple[str, int], _Pair]:
-    """The children of both, by name and by which of that name they are."""
+    """Return the children of both elements, by name and number among the children of that name."""
     old, new = _numbered(before, named), _numbered(after, named)
     return {key: _Pair(old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new])}
 
@@ -210,7 +210,7 @@ def _numbered(parent: etree._Element, named: Callable[[etree._Element], str]) ->
 
 
 def _in_keys(pairs: dict[tuple[str, int], _Pair]) -> Iterator[_Change]:
-    """The changes of ``<sipLines>``: those of each key, then how many of what came and went."""
+    """Yield the changes of ``<sipLines>``: those of each key, then the numbers of added and removed keys."""
     gone: Counter[str] = Counter()
     come: Counter[str] = Counter()
     for (name, number), pair in pairs.items():
@@ -247,12 +247,12 @@ def _in_key(before: etree._Element, after: etree._Element, button: str) -> Itera
     found = [change.text for change in _in_tree(before, after, _Place((where,)))]
     if old == "line":
         found = [text.replace(f"{where}/name: ", f"{where}: ", 1) for text in found]
-    # Who the line belongs to comes first.
+    # The user of the line comes first.
     yield from (_Change(1, text) for text in sorted(found, key=lambda text: not text.startswith(f"{where}: ")))
 
 
 def _feature(key: etree._Element) -> str:
-    """What a key does."""
+    """Return the function of a key."""
     number = next((text_of(child) for child in key if local_name(child) == "featureID"), "")
     return _FEATURES.get(number, "other key")
 
@@ -262,7 +262,7 @@ def _user(line: etree._Element) -> str:
 
 
 def _alone(pair: _Pair, place: _Place) -> _Change:
-    """An element that only one side has."""
+    """Return the change for an element that only one config has."""
     if pair.before is not None and len(pair.before):
         return _Change(_rank(place), f"{_called(place)} removed")
     if pair.after is not None and len(pair.after):
@@ -291,7 +291,7 @@ def _called(place: _Place) -> str:
 
 
 def _shown(value: str | None) -> str:
-    """A value on one line, not too long; a URL only if it carries no secret."""
+    """Return a value on one line and shortened, or :data:`_HIDDEN` for a URL that carries a secret."""
     if value is None:
         return "none"
     query = value.partition("?")[2]

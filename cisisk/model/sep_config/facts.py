@@ -1,4 +1,4 @@
-"""What a config says, as far as a boot, a switch, a comparison or a warning needs it.
+"""The facts of a config that boots, switches, comparisons and findings need.
 
 Source: docs/phone-protocol/sep-xml.md#elements
 """
@@ -15,9 +15,9 @@ from cisisk.model.sep_config.refusal import refusal
 
 LINE_PATH = "sipProfile/sipLines/line"
 MAX_LINES = 512
-"""Far above what any phone shows: an 8865 with three modules has 113 keys."""
+"""More than any phone shows: an 8865 with three modules has 113 keys."""
 LINE_FEATURE = 9
-"""The featureID of a key that is a line; 20 calls a service, 21 shows a busy lamp, and so on."""
+"""The featureID of a line key. Other keys have others: 20 is a service, 21 a busy lamp."""
 
 WebAccess: TypeAlias = Literal["enabled", "disabled", "read_only"]
 SecurityMode: TypeAlias = Literal["none", "authenticated", "encrypted"]
@@ -35,11 +35,11 @@ class Line:
     """One programmable key.
 
     Attributes:
-        button: which key, 1 is the first.
-        feature_id: what the key does; :data:`LINE_FEATURE` is a line.
+        button: the number of the key, from 1.
+        feature_id: the function of the key; :data:`LINE_FEATURE` is a line.
         name: the SIP user.
         proxy: a host, or ``USECALLMANAGER``.
-        at: the line of the file on which it begins.
+        at: the line of the file on which the element begins.
     """
 
     button: int | None
@@ -54,24 +54,24 @@ class Line:
 
     @property
     def is_line(self) -> bool:
-        """Whether calls can be made and taken with it."""
+        """Whether the key is a line, for calls."""
         return self.feature_id == LINE_FEATURE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SepConfig:
-    """What one config says. Passwords are not read into it.
+    """The facts of one config. It holds no passwords.
 
-    An attribute is None where the file does not have the element, or has none of the values that are known for it. A
-    URL is ``""`` where the element is there and blank; URLs are not shown, since they may carry credentials.
+    An attribute is None if the file lacks the element, or the element has an unknown value. A URL is ``""`` if the
+    element is blank. URLs are left out of the repr, because they may carry credentials.
 
     Attributes:
-        encoding: as declared, in capitals.
+        encoding: as declared, in upper case.
         protocol: as declared.
         has_sip_profile: whether there is a ``<sipProfile>``; SIP configs that declare no protocol have one.
-        load: the firmware load; None leaves the phone the one it has.
-        load_server: another host that the phone takes its firmware from.
-        modules: how many key expansion modules are configured.
+        load: the firmware load; with None the phone keeps its firmware.
+        load_server: another host from which the phone fetches its firmware.
+        modules: the number of configured key expansion modules.
         call_managers: hosts, in the order of the file.
     """
 
@@ -94,12 +94,12 @@ class SepConfig:
 
     @property
     def speaks(self) -> Protocol | None:
-        """The protocol it is for: as declared, or SIP where a ``<sipProfile>`` tells."""
+        """The declared protocol, else SIP if there is a ``<sipProfile>``, else None."""
         return self.protocol or ("SIP" if self.has_sip_profile else None)
 
 
 def facts_of(document: Document) -> SepConfig:
-    """Read a config.
+    """Return the facts of a config.
 
     Raises:
         Invalid: it has more than :data:`MAX_LINES` lines.

@@ -1,4 +1,4 @@
-"""Rules about lines and the keys they stand on."""
+"""Rules about lines, and about the keys for them."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The rules behind the findings. Each looks at one question and yields what it found."""
+"""The rules behind the findings. Each rule checks one property, and yields its findings."""
 
 import re
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ from cisisk.model.sep_config.finding import Finding
 from cisisk.model.sep_config.line_rules import LINE_RULES
 
 LARGE_BYTES = 64 * 1024
-"""Configs in the field have 6 to 25 KB."""
+"""Usual configs have 6 to 25 KB."""
 
 _LOAD_SUFFIX = re.compile(r"\.(?:loads|bin\d?|sbn|sb2|sgn|zup|zip|tar|cop)$", re.IGNORECASE)
 
 
 def findings_in(case: Case) -> Iterator[Finding]:
-    """Everything the rules find, rule by rule."""
+    """Yield the findings of all rules, rule by rule."""
     for rule in _RULES:
         yield from rule(case)
 
@@ -83,5 +83,5 @@ def _load(case: Case) -> Iterator[Finding]:
         )
 
 
-# Rules that can find much come last: their findings must not push out the others.
+# Rules that can yield many findings come last: those must not displace others.
 _RULES = (_form, _placeholders, _protocol, _models, _load, *ACCESS_RULES, *LINE_RULES)

@@ -51,8 +51,8 @@ def test_everything_that_is_wrong_is_named_at_once() -> None:
         "rows.3.profile_uuid": "Missing",
         "rows.4.profile_uuid": "Missing",
         "rows.5.mac": "The same phone as in row 1",
-        "rows.6": "Has 2 cells, and there are 3 columns",
-        "rows.7.desk": "Neither a text nor a number",
+        "rows.6": "The row has 2 cells, and the table has 3 columns",
+        "rows.7.desk": "The value is neither a text nor a number",
         "rows.8.mac": "An all-zero, multicast or broadcast address belongs to no phone",
     }
 
@@ -63,9 +63,12 @@ def test_everything_that_is_wrong_is_named_at_once() -> None:
         ("profile_uuid", "There is no column mac"),
         ("mac", "There is no column profile_uuid, nor both username and profile"),
         ("mac profile", "There is no column profile_uuid, nor both username and profile"),
-        ("mac profile_uuid Mac", "There twice: mac"),
-        ("mac profile_uuid " + "x" * 65, "The name of one is no name, or longer than 64 characters"),
-        (" ".join(["mac", "profile_uuid", *map(str, range(MAX_COLUMNS))]), "There are 52, and at most 50 are kept"),
+        ("mac profile_uuid Mac", "These columns occur twice: mac"),
+        ("mac profile_uuid " + "x" * 65, "A column name is not printable, or is longer than 64 characters"),
+        (
+            " ".join(["mac", "profile_uuid", *map(str, range(MAX_COLUMNS))]),
+            "The table has 52 columns, and a job takes at most 50",
+        ),
     ],
 )
 def test_columns_that_make_no_sense_are_refused_before_any_row(columns: str, reason: str) -> None:
@@ -73,9 +76,9 @@ def test_columns_that_make_no_sense_are_refused_before_any_row(columns: str, rea
 
 
 def test_no_rows_and_too_many_are_refused() -> None:
-    assert refused("mac profile_uuid") == {"rows": "There are none"}
+    assert refused("mac profile_uuid") == {"rows": "The table has no rows"}
     reading = refused("mac profile_uuid", *[(ONE, UUID)] * (MAX_ROWS + 1))
-    assert reading == {"rows": "There are 5001, and at most 5000 go into one job"}
+    assert reading == {"rows": "The table has 5001 rows, and a job takes at most 5000"}
 
 
 def test_objects_are_a_table_of_all_their_names() -> None:

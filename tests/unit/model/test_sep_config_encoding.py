@@ -62,14 +62,14 @@ def test_text_is_encoded_as_its_declaration_says() -> None:
     [
         (
             '<?xml version="1.0" encoding="ISO-8859-1"?>\r\n<device>10 €',
-            "Line 2, column 12: The character here does not exist in ISO-8859-1",
+            "Line 2, column 12: This character does not exist in ISO-8859-1",
         ),
-        ('<?xml version="1.0" encoding="US-ASCII"?>é', "Line 1, column 42: The character here does not exist"),
-        ("<device>\n\ud800</device>", "Line 2, column 1: Half of a surrogate pair"),
-        ('\ufeff<?xml version="1.0" encoding="ISO-8859-1"?>', "Line 1, column 1: The character here"),
-        ('<?xml version="1.0" encoding="UTF-16"?><device/>', "The encoding UTF-16 is none that phones read"),
-        ('<?xml version="1.0" encoding=""?><device/>', "none that phones read"),
-        ('<?xml version="1.0" encoding="' + "x" * 1000 + '"?>', f"The encoding {'X' * 40} is none"),
+        ('<?xml version="1.0" encoding="US-ASCII"?>é', "Line 1, column 42: This character does not exist"),
+        ("<device>\n\ud800</device>", "Line 2, column 1: This is half of a surrogate pair"),
+        ('\ufeff<?xml version="1.0" encoding="ISO-8859-1"?>', "Line 1, column 1: This character"),
+        ('<?xml version="1.0" encoding="UTF-16"?><device/>', "Phones do not read the encoding UTF-16"),
+        ('<?xml version="1.0" encoding=""?><device/>', "Phones do not read the encoding"),
+        ('<?xml version="1.0" encoding="' + "x" * 1000 + '"?>', f"Phones do not read the encoding {'X' * 40}"),
     ],
 )
 def test_text_that_cannot_be_encoded_is_refused_at_its_place(text: str, reason: str) -> None:
@@ -79,7 +79,7 @@ def test_text_that_cannot_be_encoded_is_refused_at_its_place(text: str, reason: 
 
 
 def test_the_column_of_a_wrong_byte_is_counted_in_characters() -> None:
-    with pytest.raises(Invalid, match="Line 2, column 3: The bytes here are not UTF-8"):
+    with pytest.raises(Invalid, match="Line 2, column 3: These bytes are not UTF-8"):
         sep_config.decode("<device>\néé€".encode()[:-1])
 
 

@@ -21,11 +21,11 @@ def laughs() -> bytes:
     return b'<!DOCTYPE d [<!ENTITY a "lol">' + levels + b"]><device>&j;</device>"
 
 
-DOCTYPE = "A DOCTYPE"
+DOCTYPE = "The file has a DOCTYPE"
 CORPUS = {
     "empty": (b"", "The file is empty"),
     "only white space": (b" \r\n\t", "The file is empty"),
-    "more than 1 MiB": (b"<device>" + b" " * 1_100_000 + b"</device>", "1100017 bytes; 524288 is the most"),
+    "more than 1 MiB": (b"<device>" + b" " * 1_100_000 + b"</device>", "1100017 bytes; the maximum is 524288"),
     "billion laughs": (laughs(), DOCTYPE),
     "quadratic blow-up": (
         b'<!DOCTYPE d [<!ENTITY a "' + b"a" * 50_000 + b'">]><device>' + b"&a;" * 50_000 + b"</device>",
@@ -38,35 +38,35 @@ CORPUS = {
     "DOCTYPE only": (b"<!DOCTYPE device>", DOCTYPE),
     "DOCTYPE behind comments": (
         b"\xef\xbb\xbf" + declared("UTF-8") + b"\n<!-- > --> <?p ?>\n<!DOCTYPE a><a/>",
-        "Line 3, column 1: A DOCTYPE",
+        "Line 3, column 1: The file has a DOCTYPE",
     ),
-    "undeclared entity": (b"<device>&nbsp;</device>", "An entity other than &amp;"),
+    "undeclared entity": (b"<device>&nbsp;</device>", "The entity is none of &amp;"),
     "lone &": (b"<device>\n<servicesURL>a & b</servicesURL></device>", "Line 2, column 17: A name is missing after &"),
-    "& in a query": (b"<device>http://a/?b=1&c=2</device>", "An & that begins no entity. Write &amp;"),
-    "UTF-7": (declared("UTF-7") + b"+ADw-device+AD4-", "The encoding UTF-7 is none that phones read"),
+    "& in a query": (b"<device>http://a/?b=1&c=2</device>", "An & does not begin an entity. Write &amp;"),
+    "UTF-7": (declared("UTF-7") + b"+ADw-device+AD4-", "Phones do not read the encoding UTF-7"),
     "UTF-7 undeclared": (b"+ADw-device/+AD4-", "the first character must be <"),
-    "UTF-16 with mark": (f"{declared('UTF-16').decode()}<device/>".encode("utf-16"), "This is UTF-16"),
-    "UTF-16 without mark": ("<device/>".encode("utf-16-be"), "This is UTF-16"),
-    "UTF-16 in name only": (declared("UTF-16") + b"<device/>", "The encoding UTF-16 is none"),
+    "UTF-16 with mark": (f"{declared('UTF-16').decode()}<device/>".encode("utf-16"), "The file is UTF-16"),
+    "UTF-16 without mark": ("<device/>".encode("utf-16-be"), "The file is UTF-16"),
+    "UTF-16 in name only": (declared("UTF-16") + b"<device/>", "Phones do not read the encoding UTF-16"),
     "UTF-32": ("<device/>".encode("utf-32"), "UTF-32"),
-    "EBCDIC": ("<?xml version='1.0' encoding='cp037'?><device/>".encode("cp037"), "Line 1, column 3: The bytes here"),
-    "Windows-1252": (declared("windows-1252") + b"<device/>", "The encoding WINDOWS-1252 is none"),
-    "bad UTF-8": (b"<device>\n <name>Zo\xeb</name></device>", "Line 2, column 10: The bytes here are not UTF-8"),
-    "overlong UTF-8": (b"<device>\xc0\xbc</device>", "The bytes here are not UTF-8"),
-    "more than ASCII": (declared("US-ASCII") + b"<device>\xeb</device>", "The bytes here are not US-ASCII"),
+    "EBCDIC": ("<?xml version='1.0' encoding='cp037'?><device/>".encode("cp037"), "Line 1, column 3: These bytes"),
+    "Windows-1252": (declared("windows-1252") + b"<device/>", "Phones do not read the encoding WINDOWS-1252"),
+    "bad UTF-8": (b"<device>\n <name>Zo\xeb</name></device>", "Line 2, column 10: These bytes are not UTF-8"),
+    "overlong UTF-8": (b"<device>\xc0\xbc</device>", "These bytes are not UTF-8"),
+    "more than ASCII": (declared("US-ASCII") + b"<device>\xeb</device>", "These bytes are not US-ASCII"),
     "mark against declaration": (
         b"\xef\xbb\xbf" + declared("ISO-8859-1") + b"<device/>",
-        "The byte order mark says UTF-8, the first line says ISO-8859-1",
+        "The byte order mark says UTF-8, and the first line says ISO-8859-1",
     ),
-    "NUL": (b"<device>\n12\x00</device>", "Line 2, column 3: A NUL byte"),
-    "control character": (b"<device>\x08</device>", "A control character"),
-    "control character, written": (b"<device>&#8;</device>", "A control character"),
+    "NUL": (b"<device>\n12\x00</device>", "Line 2, column 3: The file contains a NUL byte"),
+    "control character": (b"<device>\x08</device>", "XML does not allow this control character"),
+    "control character, written": (b"<device>&#8;</device>", "XML does not allow this control character"),
     "attributes": (
         b"<device " + b" ".join(b'a%x = ">"' % n for n in range(20_000)) + b"/>",
         "more than 256 attributes",
     ),
     "100k nesting": (b"<a>" * 100_000, "more than 50000 tags"),
-    "nesting": (b"<a>" * 10_000, "More than 256 elements inside one another"),
+    "nesting": (b"<a>" * 10_000, "More than 256 elements are nested"),
     "elements": (b"<device>" + b"<a/>" * 100_000 + b"</device>", "more than 50000 tags"),
     "undeclared prefixes": (
         b"<device>" + b"<a:b/>" * 51 + b"</device>",
@@ -81,18 +81,21 @@ CORPUS = {
     "two roots": (b"<device/>\n<device/>", "Line 2, column 1: Something follows the end of the root"),
     "text behind the root": (b"<device/>x", "Something follows the end of the root"),
     "text before the root": (b"x<device/>", "the first character must be <"),
-    "white space before the declaration": (b"\n" + declared("UTF-8") + b"<device/>", "White space before <?xml"),
-    "declaration inside": (b"<device>" + declared("UTF-8") + b"</device>", "may stand only at the very start"),
-    "duplicate attribute": (b'<device a="1" a="2"/>', "An attribute stands twice"),
+    "white space before the declaration": (
+        b"\n" + declared("UTF-8") + b"<device/>",
+        "There is white space before <?xml",
+    ),
+    "declaration inside": (b"<device>" + declared("UTF-8") + b"</device>", "is allowed at the start of the file only"),
+    "duplicate attribute": (b'<device a="1" a="2"/>', "An element has the same attribute twice"),
     "attribute without quotes": (b"<device a=1/>", "value has no quotes"),
     "attribute without value": (b"<device a/>", "An attribute has no value"),
-    "< in an attribute": (b'<device a="<"/>', "A < inside an attribute"),
-    "crossed elements": (b"<device>\n<a></b></device>", "An end tag does not fit"),
+    "< in an attribute": (b'<device a="<"/>', "An attribute's value contains <"),
+    "crossed elements": (b"<device>\n<a></b></device>", "An end tag does not match"),
     "cut off in an element": (b"<device>\n<a>", "The file ends inside an element"),
     "cut off in a tag": (b"<device", "A tag is not closed"),
     "cut off in a comment": (b"<device/><!-- ", "A comment has no end"),
     "cut off in CDATA": (b"<device><![CDATA[", "A CDATA section has no end"),
-    "hyphens in a comment": (b"<device><!-- -- --></device>", "Two hyphens inside a comment"),
+    "hyphens in a comment": (b"<device><!-- -- --></device>", "A comment contains two hyphens"),
     "XMLDefault": (b"<Default><callManagerGroup/></Default>", "XMLDefault.cnf.xml"),
     "another root": (b"<flat-profile/>", "The root element is not <device>"),
     "HTML": (b"<!doctype html><html></html>", "A name is missing after & or <"),
@@ -120,7 +123,7 @@ def test_200000_attributes_are_refused_even_where_large_files_are_allowed() -> N
 def test_the_size_limit_is_inclusive_and_can_be_set() -> None:
     content = b"<device/>"
     assert sep_config.read(content, max_bytes=9).protocol is None
-    with pytest.raises(Invalid, match="9 bytes; 8 is the most"):
+    with pytest.raises(Invalid, match="9 bytes; the maximum is 8"):
         sep_config.read(content, max_bytes=8)
 
 
