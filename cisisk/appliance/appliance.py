@@ -180,7 +180,7 @@ async def running(settings: Settings) -> AsyncIterator[Appliance]:
                 settings,
                 source=provisioning.policy,
                 on_fetch=mobility.contacts.note,
-                door=Administrators(core.accounts, "FTP"),
+                authenticator=Administrators(core.accounts, "FTP"),
                 uploads=files.uploads,
             )
         )

@@ -58,7 +58,12 @@ class Servers:
 
 @asynccontextmanager
 async def bound(
-    settings: Settings, *, source: FileSource, on_fetch: FetchListener, door: FtpAuthenticator, uploads: Uploads
+    settings: Settings,
+    *,
+    source: FileSource,
+    on_fetch: FetchListener,
+    authenticator: FtpAuthenticator,
+    uploads: Uploads,
 ) -> AsyncIterator[Servers]:
     """The servers that the settings want, with their ports; phones wait there until they are started.
 
@@ -67,8 +72,8 @@ async def bound(
     Args:
         source: what phones are served; asked from the event loop and from TFTP's thread.
         on_fetch: called once per ended fetch, from these and from FTP's thread.
-        door: who may come in over FTP.
-        uploads: what they find there.
+        authenticator: checks passwords for FTP.
+        uploads: stores, lists and deletes files for FTP.
 
     Raises:
         StartRefused: a port cannot be opened.
@@ -84,7 +89,7 @@ async def bound(
             http = _http(settings, source, on_fetch)
             stack.push_async_callback(http.stop, 0)
         if settings.ftp.enabled:
-            ftp = _ftp(settings, door, uploads, on_fetch)
+            ftp = _ftp(settings, authenticator, uploads, on_fetch)
             stack.push_async_callback(asyncio.to_thread, ftp.stop, 0)
         yield Servers(tftp, http, ftp)
 
@@ -115,13 +120,13 @@ def _http(settings: Settings, source: FileSource, on_fetch: FetchListener) -> Ht
         raise port_refused("provisioning_http.port", "TCP", http.host, http.port, error) from error
 
 
-def _ftp(settings: Settings, door: FtpAuthenticator, uploads: Uploads, on_fetch: FetchListener) -> FtpServer:
+def _ftp(settings: Settings, authenticator: FtpAuthenticator, uploads: Uploads, on_fetch: FetchListener) -> FtpServer:
     ftp = settings.ftp
     try:
         return FtpServer(
             host=ftp.host,
             port=ftp.port,
-            door=door,
+            authenticator=authenticator,
             uploads=uploads,
             on_fetch=on_fetch,
             passive_ports=ftp.data_ports,

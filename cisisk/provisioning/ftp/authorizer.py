@@ -1,4 +1,4 @@
-"""Who may come in, and what everybody who is in may do."""
+"""Authentication of FTP users, and the rights that all of them have."""
 
 from concurrent.futures import Future
 from typing import Any, Protocol
@@ -6,52 +6,52 @@ from typing import Any, Protocol
 from cisisk.model.user import Actor
 
 RIGHTS = "elrdmw"
-"""In pyftpdlib's letters: change folder, list, retrieve, delete, make folders, store. Nothing else is offered."""
+"""In pyftpdlib's letters: change folder, list, retrieve, delete, make folders, store. There are no others."""
 
 
 class FtpUser(Protocol):
-    """Somebody who was let in."""
+    """A user who has logged in."""
 
     @property
     def username(self) -> str:
-        """The name as it is kept, not as it was typed."""
+        """The name as it is stored, not as it was typed."""
 
     @property
     def actor(self) -> Actor:
-        """For the audit log."""
+        """The user, for the audit log."""
 
     def is_still_admitted(self) -> "Future[bool]":
-        """Whether the same password would still open the door: nothing was changed, taken away or deactivated."""
+        """Whether the same login would still succeed: account, password and level are unchanged."""
 
 
 class FtpAuthenticator(Protocol):
-    """Knows the users. Called from the FTP thread; the answers come from another one."""
+    """Checks passwords. Called from the FTP thread; the results come from another thread."""
 
-    # Any: a Future of one class is none of another, not even of a protocol that the class follows.
+    # Any: Future is invariant, so that a Future of a class is not a Future of the protocol that it implements.
     def admit(self, username: str, password: str, host: str) -> "Future[Any]":
-        """Check a password that was given from the IP address ``host``.
+        """Check a password that was sent from the IP address ``host``.
 
-        The result is a FtpUser; for those who may not come in an Unauthenticated, a TooManyAttempts or a Forbidden.
+        The future's result is a FtpUser. Its exception is Unauthenticated, TooManyAttempts or Forbidden.
         """
 
 
 class Authorizer:
-    """pyftpdlib's questions about a user. The door has answered the important one before any of these is asked."""
+    """Answers pyftpdlib's questions about a user. The FtpAuthenticator has checked the password before."""
 
     def has_perm(self, _username: str, perm: str, _path: str | None = None) -> bool:
-        """Whether the right with the letter ``perm`` is among those of all visitors."""
+        """Whether ``perm`` is one of the rights that all users have."""
         return perm in RIGHTS
 
     def get_perms(self, _username: str) -> str:
-        """The rights, for the facts of MLSD."""
+        """Return the rights, for the facts of MLSD."""
         return RIGHTS
 
     def get_msg_quit(self, _username: str) -> str:
-        """What is said at the end."""
+        """Return the reply to QUIT."""
         return "Goodbye."
 
     def impersonate_user(self, _username: str, _password: str) -> None:
-        """There are no system users behind these."""
+        """Do nothing: FTP users are not users of the system."""
 
     def terminate_impersonation(self, _username: str) -> None:
-        """As above."""
+        """Do nothing."""

@@ -1,4 +1,7 @@
-"""Data connections: pyftpdlib's, made to tell an upload that ended from one that broke."""
+"""Data connections, which tell a complete upload from a broken one.
+
+Overrides internals of pyftpdlib's DTPHandler, ActiveDTP and PassiveDTP; see the package's docstring.
+"""
 
 import logging
 import random
@@ -18,9 +21,9 @@ from cisisk.provisioning.ftp.transfers import FtpDownload
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 30
-"""For a client that has been told a port, or has told one; many clients give up earlier."""
+"""Time to connect after PASV or PORT; many clients give up earlier."""
 STALLED_SECONDS = 60
-"""Without a byte in either direction. A dead client is noticed after that, or twice that."""
+"""Time without a byte in either direction after which a transfer ends. It may take twice as long."""
 
 
 class DataConnection(DTPHandler):
@@ -28,7 +31,7 @@ class DataConnection(DTPHandler):
 
     timeout = STALLED_SECONDS
 
-    # pyftpdlib's, which declares none.
+    # Attributes that pyftpdlib sets and does not declare.
     receive: bool
     file_obj: Any
     _lastdata: int
@@ -40,18 +43,18 @@ class DataConnection(DTPHandler):
 
     @property
     def is_handshaking(self) -> bool:
-        """Whether reading is the protocol's own business."""
+        """Whether a handshake needs to read."""
         return False
 
     def readable(self) -> bool:
-        """Whether to read; what arrives before its STOR is left in the socket, not taken for the end."""
+        """Whether to read. What arrives before STOR stays in the socket, so that it is not taken for the end."""
         if self._initialized or self.is_handshaking:
             return bool(super().readable())
         self.modify_ioloop_events(0)
         return False
 
     def recv(self, size: int) -> bytes:
-        """The next bytes; none when the connection has ended, in whatever way."""
+        """Return the next bytes; none when the connection has ended."""
         try:
             data: bytes = self.socket.recv(size)
         except BlockingIOError as error:
@@ -64,55 +67,55 @@ class DataConnection(DTPHandler):
         return data
 
     def handle_close(self) -> None:
-        """The connection is gone: a download may be complete, an upload is broken."""
+        """The connection was lost: a download may be complete, an upload is not."""
         if not self.receive:
             super().handle_close()
         elif not self._closed:
-            self._break_off("426 The connection was lost: nothing was stored.")
+            self._break_off("426 The connection was lost. Nothing was stored: send the file again.")
 
     def handle_timeout(self) -> None:
-        """Called from time to time: whether anything has moved since the last time."""
+        """End a transfer that has not moved since the last call."""
         moved = self.get_transmitted_bytes()
         if moved > self._lastdata:
             self._lastdata = moved
         elif self._initialized:
-            self._judge(FetchOutcome.TIMED_OUT)
-            self._break_off("426 The data connection has stood still for too long.")
+            self._set_outcome(FetchOutcome.TIMED_OUT)
+            self._break_off("426 No data was transferred for too long. Start the transfer again.")
         else:
             self.close()
 
     def handle_error(self) -> None:
-        """Something was raised: by the library, by the disk, or by a defect."""
+        """End the transfer because of an exception: of pyftpdlib, of the disk, or an error of this program."""
         error = sys.exception()
         if isinstance(error, StorageFailed):
             self._break_off(f"{452 if self.receive else 451} {error}.")
         elif isinstance(error, CisiskError):
             self._break_off(f"552 {error}.")
         else:
-            log.error("an FTP transfer has failed", exc_info=error)
-            self._judge(FetchOutcome.CUT)
-            self._break_off("451 An error in Cisisk.")
+            log.error("FTP transfer failed", exc_info=error)
+            self._set_outcome(FetchOutcome.CUT)
+            self._break_off("451 Cisisk has an internal error. Its log has the details.")
 
     def close(self) -> None:
-        """End the transfer and say how it went."""
+        """End the transfer and note its outcome."""
         if isinstance(self.file_obj, FtpDownload):
             self.file_obj.sent = self.tot_bytes_sent
             if self.transfer_finished:
                 self.file_obj.outcome = FetchOutcome.COMPLETED
         super().close()
 
-    def _judge(self, outcome: FetchOutcome) -> None:
+    def _set_outcome(self, outcome: FetchOutcome) -> None:
         if isinstance(self.file_obj, FtpDownload):
             self.file_obj.outcome = outcome
 
     def _ended(self, *, said: bool) -> None:
-        """The client has ended its side."""
+        """The client has ended its side; ``said``: by TLS's close_notify, not only by the end of the stream."""
         if not self.receive:
             self.handle_close()
         elif (problem := self.file_obj.end(said=said)) is not None:
-            self._break_off(f"426 The upload was cut short, {problem}: nothing was stored.")
+            self._break_off(f"426 The upload is incomplete: {problem}. Nothing was stored: send the file again.")
         else:
-            # No answer yet: the session gives it when the file is accepted.
+            # The session replies once the file is accepted.
             self.transfer_finished = True
             self.close()
 
@@ -123,12 +126,12 @@ class DataConnection(DTPHandler):
 
 
 class ActiveConnection(ActiveDTP):
-    """The way to a client that has told a port."""
+    """Connects to a client that has sent PORT or EPRT."""
 
     timeout = CONNECT_SECONDS
 
     def close(self) -> None:
-        """Give up, and with it the transfer that waits for this."""
+        """Give up connecting, and with it the waiting transfer."""
         was_open = not self._closed
         super().close()
         if was_open and self.cmd_channel.data_channel is None:
@@ -136,7 +139,7 @@ class ActiveConnection(ActiveDTP):
 
 
 class PassivePort(PassiveDTP):
-    """A port that waits for the client, out of the configured range and no other."""
+    """Listens for a client that has sent PASV or EPSV, on a port of the configured range."""
 
     timeout = CONNECT_SECONDS
 
@@ -163,14 +166,14 @@ class PassivePort(PassiveDTP):
         self.call_later(self.timeout, self.handle_timeout)
 
     def handle_timeout(self) -> None:
-        """Nobody has come."""
+        """The client has not connected."""
         session = self.cmd_channel
         self.close()
         if session.connected and session.drop_waiting():
-            session.respond("425 Nobody has connected to the data port: nothing was transferred.")
+            session.respond("425 There was no connection to the data port. Check the firewall, or use active mode.")
 
     def handle_accepted(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
-        """Somebody has come. Strangers are sent away without a word to the client, who would take it for an answer."""
+        """Accept the client. A connection from another address is closed without a reply on the control connection."""
         if address[0] == self.cmd_channel.remote_ip:
             super().handle_accepted(sock, address)
         else:

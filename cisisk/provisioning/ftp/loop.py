@@ -1,4 +1,7 @@
-"""pyftpdlib's own event loop, with a bell that other threads can ring."""
+"""The event loop of the FTP thread, which other threads can wake, and its listening port.
+
+Overrides internals of pyftpdlib's IOLoop and FTPServer; see the package's docstring.
+"""
 
 import logging
 import math
@@ -9,6 +12,14 @@ from collections import deque
 from collections.abc import Callable
 
 from pyftpdlib.ioloop import IOLoop
+from pyftpdlib.servers import FTPServer
+
+MAX_CONNECTIONS = 100
+"""Of all clients, commands and data together: a few administrators, each with several transfers."""
+MAX_PER_ADDRESS = 16
+"""Sessions of one address; clients that mirror a tree open up to ten."""
+ACCEPT_PAUSE_SECONDS = 1.0
+"""Time without a new connection after the system had no descriptor for one."""
 
 log = logging.getLogger(__name__)
 
@@ -20,45 +31,45 @@ class Loop(IOLoop):
         super().__init__()
         self._calls: deque[Callable[[], None]] = deque()
         self._open = threading.Lock()
-        self._bell: _Bell | None = _Bell(self._answer_calls)
-        self.register(self._bell.fileno, self._bell, self.READ)
+        self._waker: _Waker | None = _Waker(self._make_calls)
+        self.register(self._waker.fileno, self._waker, self.READ)
         self._next_timer = math.inf
 
     def turn(self, longest: float) -> None:
-        """Wait for what happens next, ``longest`` seconds at the most, and deal with it."""
-        # To epoll less than nothing is for ever.
+        """Wait for events for at most ``longest`` seconds, and handle them."""
+        # To epoll a negative time means for ever.
         self.poll(max(0.0, min(longest, self._next_timer)))
         until_next = self.sched.poll()
         self._next_timer = math.inf if until_next is None else until_next
 
     def call_soon_threadsafe(self, call: Callable[[], None]) -> None:
-        """Have ``call`` made by the loop's thread; not at all once the loop is closed."""
+        """Have the loop's thread make ``call``; it is dropped once the loop is closed."""
         with self._open:
-            if self._bell is not None:
+            if self._waker is not None:
                 self._calls.append(call)
-                self._bell.ring()
+                self._waker.wake()
 
     def close(self) -> None:
         """Close every connection."""
         with self._open:
-            self._bell = None
+            self._waker = None
         super().close()
 
-    def _answer_calls(self) -> None:
+    def _make_calls(self) -> None:
         while self._calls:
             self._calls.popleft()()
 
 
-class _Bell:
-    """An eventfd, in the shape that the loop expects of everything it polls."""
+class _Waker:
+    """An eventfd, with the methods that the loop calls on everything it polls."""
 
-    def __init__(self, answer: Callable[[], None]) -> None:
+    def __init__(self, woken: Callable[[], None]) -> None:
         self.fileno = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._fileno = self.fileno
-        """By which pyftpdlib orders what it closes."""
-        self._answer = answer
+        """pyftpdlib sorts by it what it closes."""
+        self._woken = woken
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         os.eventfd_write(self.fileno, 1)
 
     def readable(self) -> bool:
@@ -69,10 +80,24 @@ class _Bell:
 
     def handle_read_event(self) -> None:
         os.eventfd_read(self.fileno)
-        self._answer()
+        self._woken()
 
     def handle_error(self) -> None:
-        log.error("a call into the FTP thread has failed", exc_info=sys.exception())
+        log.error("call into the FTP thread failed", exc_info=sys.exception())
 
     def close(self) -> None:
         os.close(self.fileno)
+
+
+class Listener(FTPServer):
+    """The port that clients connect to."""
+
+    # The loop also polls the listener itself and the waker.
+    max_cons = MAX_CONNECTIONS + 2
+    max_cons_per_ip = MAX_PER_ADDRESS
+
+    def handle_error(self) -> None:
+        """Pause after a failed accept, most often for want of descriptors. pyftpdlib would close the port."""
+        log.warning("FTP connection not accepted", exc_info=sys.exception())
+        self.del_channel()
+        self.call_later(ACCEPT_PAUSE_SECONDS, self.add_channel)

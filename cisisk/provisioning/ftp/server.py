@@ -1,35 +1,27 @@
-"""The FTP server: a thread with a loop of its own."""
+"""The FTP server: a thread with its own event loop."""
 
 import logging
 import socket
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
-from pyftpdlib.servers import FTPServer as Listener
-
 from cisisk.model.errors import ConfigurationError
 from cisisk.provisioning.fetch import FetchListener
 from cisisk.provisioning.ftp.authorizer import FtpAuthenticator
-from cisisk.provisioning.ftp.loop import Loop
+from cisisk.provisioning.ftp.control import quiet_library
+from cisisk.provisioning.ftp.loop import Listener, Loop
 from cisisk.provisioning.ftp.session import FtpContext, Session
 from cisisk.provisioning.uploads import Uploads
 
-MAX_CONNECTIONS = 100
-"""Of all clients, commands and data together: some administrators, each with several transfers."""
-MAX_PER_ADDRESS = 16
-"""Sessions of one address; clients that mirror a tree open up to ten."""
 WORKERS = 4
-"""Uploads that are judged at the same time, and listings: an archive must not keep a ring tone waiting."""
-IDLE = 1.0
-"""Seconds the loop sleeps at most, so that its heartbeat goes on without any traffic."""
-BREATH = 1.0
-"""Seconds without a new connection when the system has no descriptor for it."""
-JOIN_MARGIN = 5.0
-"""Seconds beyond the grace after which a thread that has not ended hangs."""
+"""Threads that check uploads and read listings: a large archive must not delay a ring tone."""
+IDLE_SECONDS = 1.0
+"""Longest sleep of the loop, so that its heartbeat continues without traffic."""
+JOIN_MARGIN_SECONDS = 5.0
+"""Time beyond the grace after which a thread that has not ended counts as hung."""
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +34,7 @@ class FtpServer:
         *,
         host: str,
         port: int,
-        door: FtpAuthenticator,
+        authenticator: FtpAuthenticator,
         uploads: Uploads,
         on_fetch: FetchListener,
         passive_ports: tuple[int, int] | None = None,
@@ -53,8 +45,8 @@ class FtpServer:
         Args:
             host: the address to serve; ``0.0.0.0`` every IPv4 address, ``::`` every address of both families.
             port: 21, or 0 for any free one.
-            door: who may come in.
-            uploads: the way into the library, and to what is in it: administrators get everything.
+            authenticator: checks passwords.
+            uploads: stores, lists and deletes the files of the library. Administrators see all of them.
             on_fetch: called from the server's thread, once per ended download.
             passive_ports: the lowest and highest port for data; None: any.
             certificate: PEM files with the certificate and its key; with them TLS is required.
@@ -63,19 +55,20 @@ class FtpServer:
             OSError: the port is in use or privileged, or the host is no address of this machine.
             ConfigurationError: the certificate or the key cannot be used, or pyOpenSSL is not installed.
         """
+        quiet_library()
         kind: type[Session] = Session
         settings: dict[str, object] = {}
         if certificate is not None:
             tls = _tls()
             kind, settings = tls.TlsSession, {"ssl_context": tls.context(*certificate)}
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="ftp-worker")
-        house = FtpContext(door=door, uploads=uploads, on_fetch=on_fetch, workers=self._workers)
+        shared = FtpContext(authenticator=authenticator, uploads=uploads, on_fetch=on_fetch, workers=self._workers)
         ports = None if passive_ports is None else range(passive_ports[0], passive_ports[1] + 1)
-        handler = type("BoundSession", (kind,), {"house": house, "passive_ports": ports, **settings})
+        handler = type("BoundSession", (kind,), {"context": shared, "passive_ports": ports, **settings})
         bound = _bound(host, port)
         self._address: tuple[str, int] = bound.getsockname()[:2]
         self._loop = Loop()
-        self._listener = _Listener(bound, handler, ioloop=self._loop)
+        self._listener = Listener(bound, handler, ioloop=self._loop)
         self._stop_at: float | None = None
         self._heartbeat = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="ftp", daemon=True)
@@ -87,12 +80,12 @@ class FtpServer:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread runs. After ``start`` and before ``stop`` it must."""
+        """Whether the thread runs. It must between ``start`` and ``stop``."""
         return self._thread.is_alive()
 
     @property
     def heartbeat(self) -> float:
-        """Monotonic time at which the loop last turned; it turns every second at least."""
+        """Monotonic time of the last iteration of the loop, which takes at most a second."""
         return self._heartbeat
 
     def start(self) -> None:
@@ -102,27 +95,29 @@ class FtpServer:
     def stop(self, grace: float) -> None:
         """End the thread and free the port. May be called more than once, and without ``start``.
 
-        No client is accepted any more; transfers under way may finish within ``grace`` seconds and are then cut. An
-        upload that is being judged is judged. Not to be called on the event loop's own thread once a client was there.
+        No new client is accepted. Transfers under way may finish within ``grace`` seconds and are then cut. An upload
+        that is being checked is still stored. Do not call it on the event loop's thread after a client has connected.
         """
         self._stop_at = time.monotonic() + grace
         if self._thread.ident is None:
             self._loop.close()
         else:
             self._loop.call_soon_threadsafe(self._listener.close)
-            self._thread.join(grace + JOIN_MARGIN)
+            self._thread.join(grace + JOIN_MARGIN_SECONDS)
             if self._thread.is_alive():
-                log.error("the FTP thread hangs and is left behind")
-        # What they publish needs the library, which is closed after this.
+                log.error("FTP thread hangs and is abandoned")
+        # They still need the library, which is closed after this.
         self._workers.shutdown()
 
     def _run(self) -> None:
         try:
             while self._stop_at is None or (self._is_busy() and time.monotonic() < self._stop_at):
-                self._loop.turn(IDLE if self._stop_at is None else min(IDLE, self._stop_at - time.monotonic()))
+                self._loop.turn(
+                    IDLE_SECONDS if self._stop_at is None else min(IDLE_SECONDS, self._stop_at - time.monotonic())
+                )
                 self._heartbeat = time.monotonic()
         except Exception:
-            log.critical("the FTP server has failed", exc_info=True)
+            log.critical("FTP server failed", exc_info=True)
         finally:
             self._loop.close()
 
@@ -130,22 +125,8 @@ class FtpServer:
         return any(isinstance(each, Session) and each.is_busy for each in self._loop.socket_map.values())
 
 
-class _Listener(Listener):
-    """The port."""
-
-    # The listener itself and the bell are in the loop as well.
-    max_cons = MAX_CONNECTIONS + 2
-    max_cons_per_ip = MAX_PER_ADDRESS
-
-    def handle_error(self) -> None:
-        """Accepting has failed, for want of descriptors most often. Where pyftpdlib closes the port, have a rest."""
-        log.warning("an FTP client cannot be accepted", exc_info=sys.exception())
-        self.del_channel()
-        self.call_later(BREATH, self.add_channel)
-
-
 def _tls() -> ModuleType:
-    """What serves over TLS; it alone needs pyOpenSSL, and is imported by who uses it."""
+    """Import the module for TLS. It alone needs pyOpenSSL, an optional package."""
     try:
         from cisisk.provisioning.ftp import tls
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""What a client can do: log in, look, store, fetch and delete."""
+"""The commands of an FTP session: log in, list, store, fetch and delete."""
 
 import logging
 from collections.abc import Callable
@@ -11,8 +11,7 @@ from cisisk.model.clock import now
 from cisisk.model.errors import CisiskError, Invalid, StorageFailed
 from cisisk.provisioning.fetch import Fetch, FetchListener, FetchOutcome
 from cisisk.provisioning.ftp.authorizer import Authorizer, FtpAuthenticator, FtpUser
-from cisisk.provisioning.ftp.conversation import FtpControl
-from cisisk.provisioning.ftp.data import ActiveConnection, DataConnection, PassivePort
+from cisisk.provisioning.ftp.control import FtpControl
 from cisisk.provisioning.ftp.transfers import FtpDownload, FtpUpload
 from cisisk.provisioning.ftp.view import EmptyFolders, LibraryView
 from cisisk.provisioning.source import NotServed
@@ -21,12 +20,12 @@ from cisisk.provisioning.uploads import Uploads
 log = logging.getLogger(__name__)
 
 LOGIN_SECONDS = 30
-"""For a login, TLS included: who has not logged in must not hold a connection for long."""
+"""Time to log in, TLS included: a client that does not must not hold a connection for long."""
 MAX_LOGINS = 3
-"""Wrong ones over one connection."""
-FAREWELL_SECONDS = 0.05
-"""Between the end of an upload's TCP stream and its acceptance. When a client dies the system ends both of its
-connections within a few milliseconds, and one that waits for an answer keeps the other open."""
+"""Failed logins over one connection."""
+CUT_OFF_SECONDS = 0.05
+"""Time between the end of an upload's TCP stream and its acceptance. When a client is killed, its system closes both
+connections within milliseconds. A client that waits for the reply keeps the control connection open."""
 
 _TRANSFERS = {"LIST", "NLST", "MLSD", "RETR", "STOR"}
 _NOT_OFFERED = {
@@ -47,14 +46,17 @@ _COMMANDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FtpContext:
-    """What every session of one server works with.
+    """What every session of one server uses.
 
     Attributes:
-        workers: for what may wait: for the disk, or for the event loop.
-        uploads: the way into the library, and to what is in it.
+        authenticator: checks passwords.
+        uploads: stores, lists and deletes the files of the library.
+        on_fetch: called once per ended download.
+        workers: threads for work that may wait for the disk or for the event loop.
+        empty_folders: those that clients have made.
     """
 
-    door: FtpAuthenticator
+    authenticator: FtpAuthenticator
     uploads: Uploads
     on_fetch: FetchListener
     workers: Executor
@@ -62,110 +64,94 @@ class FtpContext:
 
 
 class Session(FtpControl):
-    """One client. The server sets ``house`` and ``passive_ports`` on a subclass of its own."""
+    """One client. The server sets ``context`` and ``passive_ports`` on a subclass."""
 
-    house: FtpContext
+    context: FtpContext
     authorizer = Authorizer()
-    active_dtp = ActiveConnection
-    passive_dtp = PassivePort
-    dtp_handler = DataConnection
     proto_cmds = _COMMANDS
 
-    # pyftpdlib's, which declares none.
-    authenticated: bool
-    data_channel: DataConnection | None
-    username: str
-    _dtp_connector: ActiveConnection | None
-    _in_dtp_queue: tuple[FtpUpload, str] | None
-    _out_dtp_queue: tuple[Any, bool, FtpDownload | None, str] | None
-    _restart_position: int
-
     def __init__(self, conn: object, server: object, ioloop: object = None) -> None:
-        self._visitor: FtpUser | None = None
+        self._user: FtpUser | None = None
         self._announced: int | None = None
-        self._arrival: FtpUpload | None = None
-        self._is_judging = False
+        self._upload: FtpUpload | None = None
         super().__init__(conn, server, ioloop)
-        # Bytes are sacred: ASCII transfers are agreed to and change nothing.
-        self._current_type = "i"
-        self._current_facts = self._available_facts = ["type", "perm", "size", "modify"]
 
-    def pre_process_command(self, line: str, cmd: str, arg: str) -> None:
-        """Decide whether a command can be carried out at all, and do so."""
-        if cmd in _NOT_OFFERED:
-            self.reply(502, _NOT_OFFERED[cmd])
-        elif cmd not in self.proto_cmds:
+    def carry_out(self, line: str, command: str, argument: str) -> None:
+        """Refuse a command, or carry it out. A logged-in user's account is checked again first."""
+        if command in _NOT_OFFERED:
+            self.reply(502, _NOT_OFFERED[command])
+        elif command not in self.proto_cmds:
             self.reply(500, "Not understood")
-        elif self._visitor is None or self.proto_cmds[cmd]["perm"] is None:
-            super().pre_process_command(line, cmd, arg)
-        elif cmd in _TRANSFERS and (obstacle := self._obstacle()):
+        elif self._user is None or self.proto_cmds[command]["perm"] is None:
+            super().carry_out(line, command, argument)
+        elif command in _TRANSFERS and (obstacle := self._obstacle()):
             self.reply(*obstacle)
         else:
             self.wait_for(
-                self._visitor.is_still_admitted(), partial(self._admitted, partial(self._look, line, cmd, arg))
+                self._user.is_still_admitted(), partial(self._admitted, partial(self._look, line, command, argument))
             )
 
     def _obstacle(self) -> tuple[int, str] | None:
-        """Why no transfer can begin."""
-        if self._in_dtp_queue is not None or self._out_dtp_queue is not None:
+        """Return why no transfer can begin, or None."""
+        if self.has_waiting_transfer:
             return 450, "A transfer is waiting for its data connection"
         if self.data_channel is not None:
             return (450, "A transfer is under way") if self.data_channel.is_used else None
-        if self._dtp_acceptor is None and self._dtp_connector is None:
+        if not self.has_data_address:
             return 425, "Say first how to connect: EPSV, PASV, EPRT or PORT"
         return None
 
-    def _look(self, line: str, cmd: str, arg: str) -> None:
-        """Carry out a command; those that show the library see it as it is at this moment."""
-        if self.proto_cmds[cmd]["perm"] in "elm" or cmd in {"RMD", "XRMD"}:
-            entries = self.house.workers.submit(self.house.uploads.entries)
-            self.wait_for(entries, partial(self._show, line, cmd, arg))
+    def _look(self, line: str, command: str, argument: str) -> None:
+        """Carry out a command. Commands that show the library read its entries first."""
+        if self.proto_cmds[command]["perm"] in "elm" or command in {"RMD", "XRMD"}:
+            entries = self.context.workers.submit(self.context.uploads.entries)
+            self.wait_for(entries, partial(self._show, line, command, argument))
         else:
-            super().pre_process_command(line, cmd, arg)
+            super().carry_out(line, command, argument)
 
-    def _show(self, line: str, cmd: str, arg: str, entries: Future[Any]) -> None:
+    def _show(self, line: str, command: str, argument: str, entries: Future[Any]) -> None:
         self.fs.show(entries.result())
-        super().pre_process_command(line, cmd, arg)
+        super().carry_out(line, command, argument)
 
     def _admitted(self, then: Callable[[], None], admitted: "Future[bool]") -> None:
         if admitted.result():
             then()
         else:
-            self._give_up_arrival()
+            self._discard_upload()
             self.reply(421, "Your account was changed: log in again")
             self.close_when_done()
 
     # Logging in.
 
     def on_connect(self) -> None:
-        """A client is there."""
+        """A client has connected."""
         self.call_later(LOGIN_SECONDS, self._require_login)
 
     def ftp_PASS(self, line: str) -> None:
-        """The password."""
+        """Log in with a password."""
         if self.authenticated:
             self.reply(503, "You are logged in")
         elif not self.username:
             self.reply(503, "Send USER first")
         else:
             username, self.username = self.username, ""
-            self.wait_for(self.house.door.admit(username, line, self.host), self._let_in)
+            self.wait_for(self.context.authenticator.admit(username, line, self.host), self._logged_in)
 
-    def _let_in(self, answer: "Future[FtpUser]") -> None:
+    def _logged_in(self, answer: "Future[FtpUser]") -> None:
         try:
-            self._visitor = answer.result()
+            self._user = answer.result()
         except CisiskError as error:
-            self._turn_away(error)
+            self._refuse_login(error)
             return
-        self.username = self._visitor.username
+        self.username = self._user.username
         self.authenticated = True
-        self.fs = LibraryView(self.house.empty_folders, self)
-        log.info("%s has logged in over FTP from %s", self.username, self.host)
+        self.fs = LibraryView(self.context.empty_folders, self)
+        log.info("FTP login: user=%s host=%s", self.username, self.host)
         self.reply(230, "Welcome. What you store is served to the phones as soon as it is whole and accepted")
 
-    def _turn_away(self, error: CisiskError) -> None:
+    def _refuse_login(self, error: CisiskError) -> None:
         self.attempted_logins += 1
-        log.info("a login over FTP from %s was refused", self.host)
+        log.info("FTP login refused: host=%s", self.host)
         if self.attempted_logins < MAX_LOGINS:
             self.reply(530, str(error))
         else:
@@ -179,14 +165,13 @@ class Session(FtpControl):
     def flush_account(self) -> None:
         """Log out."""
         super().flush_account()
-        self._visitor = None
+        self._user = None
         self._announced = None
-        self._current_type = "i"
 
     # Uploads.
 
     def ftp_ALLO(self, line: str) -> None:
-        """How many bytes will be stored next: fewer are then known to be broken."""
+        """Note how many bytes the next upload has: one with fewer bytes is then known to be incomplete."""
         size, _, _ = line.partition(" ")
         if not (size.isascii() and size.isdecimal() and len(size) < 16):
             self.reply(501, "Say how many bytes")
@@ -195,15 +180,14 @@ class Session(FtpControl):
         self.reply(200, "An upload with fewer bytes will be refused")
 
     def ftp_STOR(self, path: str, mode: str = "w") -> None:  # noqa: ARG002 -- pyftpdlib's parameter
-        """Store a file: it is served when it is whole and accepted, not before."""
+        """Store a file. It is served once it is complete and accepted."""
         announced, self._announced = self._announced, None
-        position, self._restart_position = self._restart_position, 0
-        if position:
-            self.reply(554, "An upload cannot be resumed: what was cut is thrown away. Begin at the start")
+        if self.take_restart_position():
+            self.reply(554, "An upload cannot be resumed: an incomplete upload is deleted. Begin at the start")
             return
-        assert self._visitor is not None  # noqa: S101 -- for mypy: not without a login
+        assert self._user is not None  # noqa: S101 -- for mypy: not without a login
         try:
-            upload = self.house.uploads.begin(path[1:], self._visitor.actor)
+            upload = self.context.uploads.begin(path[1:], self._user.actor)
         except CisiskError as error:
             self.reply(553 if isinstance(error, Invalid) else 452, str(error))
             return
@@ -211,37 +195,30 @@ class Session(FtpControl):
             upload.discard()
             self.reply(552, f"{upload.path} may have at most {upload.limit} bytes")
             return
-        self._arrival = FtpUpload(upload, self._visitor, announced)
-        if self.data_channel is not None:
-            self.reply(125, "Send it")
-            self.data_channel.file_obj = self._arrival
-            self.data_channel.enable_receiving(self._current_type, "STOR")
-        else:
-            self.reply(150, "Connect and send it")
-            self._in_dtp_queue = (self._arrival, "STOR")
+        self._upload = FtpUpload(upload, self._user, announced)
+        self.receive_into(self._upload)
 
     def on_file_received(self, file: str) -> None:  # noqa: ARG002 -- pyftpdlib's parameter
-        """An upload has ended. Unless that is certain, look for a moment whether the client is still there."""
-        arrival = self._arrival
-        if arrival is None:
+        """An upload has ended. Unless that is certain, wait a moment for the end of the control connection."""
+        upload = self._upload
+        if upload is None:
             return
-        self._is_judging = True
-        self._awaited += 1
-        delay = 0 if arrival.certain or self._quit_pending else FAREWELL_SECONDS
-        self.call_later(delay, partial(self.go_on, partial(self._judge, arrival)))
+        self.holds_reply = True
+        delay = 0 if upload.certain or self.is_quitting else CUT_OFF_SECONDS
+        self.wait_seconds(delay, partial(self._check_account, upload))
 
     def on_incomplete_file_received(self, file: str) -> None:  # noqa: ARG002 -- pyftpdlib's parameter
-        """An upload has broken."""
-        self._give_up_arrival()
+        """An upload has failed."""
+        self._discard_upload()
 
-    def _judge(self, arrival: FtpUpload) -> None:
-        self.wait_for(arrival.visitor.is_still_admitted(), partial(self._admitted, partial(self._publish, arrival)))
+    def _check_account(self, upload: FtpUpload) -> None:
+        self.wait_for(upload.user.is_still_admitted(), partial(self._admitted, partial(self._publish, upload)))
 
-    def _publish(self, arrival: FtpUpload) -> None:
-        finished = self.house.workers.submit(arrival.finish)
-        # From here on it cannot be given up.
-        self._arrival = None
-        self.wait_for(finished, partial(self._published, arrival.name))
+    def _publish(self, upload: FtpUpload) -> None:
+        finished = self.context.workers.submit(upload.finish)
+        # From here on it cannot be discarded.
+        self._upload = None
+        self.wait_for(finished, partial(self._published, upload.name))
 
     def _published(self, name: str, finished: "Future[None]") -> None:
         try:
@@ -249,42 +226,28 @@ class Session(FtpControl):
         except CisiskError as error:
             self.reply(452 if isinstance(error, StorageFailed) else 550, str(error))
         else:
-            self.house.empty_folders.fill(f"/{name}")
+            self.context.empty_folders.fill(f"/{name}")
             self.reply(226, f"{name} is served from now on")
-        self._is_judging = False
-        self._on_dtp_close()
+        self.release_reply()
 
-    def _on_dtp_close(self) -> None:
-        if self._is_judging:
-            # The answer is still to be given; the session goes on, or ends, after that.
-            self.data_channel = None
-        else:
-            super()._on_dtp_close()
+    def _discard_upload(self) -> None:
+        if self._upload is not None:
+            self._upload.discard()
+            self._upload = None
 
-    def _on_dtp_connection(self) -> None:
-        # Its socket is the data connection's from here on.
-        self._dtp_connector = None
-        super()._on_dtp_connection()
-
-    def _give_up_arrival(self) -> None:
-        if self._arrival is not None:
-            self._arrival.discard()
-            self._arrival = None
-
-    # Downloads, and what else is done with files.
+    # Downloads and deletions.
 
     def ftp_RETR(self, path: str) -> None:
         """Fetch a file."""
-        position, self._restart_position = self._restart_position, 0
-        name = path[1:]
+        position, name = self.take_restart_position(), path[1:]
         try:
-            content = self.house.uploads.library.open(name)
+            content = self.context.uploads.library.open(name)
         except (NotServed, OSError) as error:
             absent = isinstance(error, NotServed)
             self._report(name, FetchOutcome.ABSENT if absent else FetchOutcome.CUT)
             self.reply(550 if absent else 451, "File not found" if absent else "The file cannot be read")
             return
-        download = FtpDownload(name, content, position, self.peer, self.local, self.house.on_fetch)
+        download = FtpDownload(name, content, position, self.peer, self.local, self.context.on_fetch)
         if position > content.size:
             download.close()
             self.reply(554, f"The file has {content.size} bytes")
@@ -293,8 +256,8 @@ class Session(FtpControl):
 
     def ftp_DELE(self, path: str) -> None:
         """Delete a file."""
-        assert self._visitor is not None  # noqa: S101 -- for mypy: not without a login
-        removed = self.house.workers.submit(self.house.uploads.remove, path[1:], self._visitor.actor)
+        assert self._user is not None  # noqa: S101 -- for mypy: not without a login
+        removed = self.context.workers.submit(self.context.uploads.remove, path[1:], self._user.actor)
         self.wait_for(removed, partial(self._removed, path))
 
     def _removed(self, path: str, removed: "Future[None]") -> None:
@@ -303,19 +266,19 @@ class Session(FtpControl):
         except CisiskError as error:
             self.reply(550, str(error))
         else:
-            # Its folder is there until somebody removes that as well, as everywhere.
-            self.house.empty_folders.add(path.rpartition("/")[0])
+            # As on a disk, the folder remains until it is removed too.
+            self.context.empty_folders.add(path.rpartition("/")[0])
             self.reply(250, "It is not served any more")
 
     def ftp_TYPE(self, line: str) -> None:
-        """ASCII or binary, which is the same here."""
+        """Accept ASCII and binary: both transfer bytes unchanged."""
         if line.upper().replace(" ", "") in {"A", "AN", "I", "L8"}:
             self.reply(200, "Files are sent and stored byte for byte, in every type")
         else:
             self.reply(504, "Only A and I")
 
     def _report(self, name: str, outcome: FetchOutcome) -> None:
-        self.house.on_fetch(
+        self.context.on_fetch(
             Fetch(
                 protocol="ftp",
                 started_at=now(),
@@ -330,30 +293,11 @@ class Session(FtpControl):
 
     @property
     def is_busy(self) -> bool:
-        """Whether something is under way that deserves to be brought to its end."""
-        return not self._closed and (self._awaited > 0 or (self.data_channel is not None and self.data_channel.is_used))
-
-    def drop_waiting(self) -> bool:
-        """Give up a transfer that waits for its data connection; whether there was one."""
-        incoming, outgoing = self._in_dtp_queue, self._out_dtp_queue
-        self._in_dtp_queue = self._out_dtp_queue = None
-        if outgoing is not None and outgoing[2] is not None:
-            outgoing[2].close()
-        if incoming is not None:
-            self._give_up_arrival()
-        return incoming is not None or outgoing is not None
-
-    def _shutdown_connecting_dtp(self) -> None:
-        super()._shutdown_connecting_dtp()
-        self.drop_waiting()
-
-    def _make_epasv(self, extmode: bool = False) -> None:  # noqa: FBT001, FBT002 -- pyftpdlib's parameter
-        try:
-            super()._make_epasv(extmode)
-        except OSError:
-            self.reply(425, "No port for data is free at the moment")
+        """Whether a command or a transfer is under way."""
+        transfers = self.data_channel is not None and self.data_channel.is_used
+        return not self.is_closed and (self.is_waiting or transfers)
 
     def close(self) -> None:
-        """The client is gone, or sent away."""
+        """Disconnect."""
         super().close()
-        self._give_up_arrival()
+        self._discard_upload()

@@ -1,4 +1,7 @@
-"""FTP with explicit TLS (RFC 4217)."""
+"""FTP with explicit TLS (RFC 4217).
+
+Overrides internals of pyftpdlib's TLS_FTPHandler and TLS_DTPHandler; see the package's docstring.
+"""
 
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from cisisk.provisioning.ftp.session import Session
 
 
 def context(certificate: Path, key: Path) -> SSL.Context:
-    """What to show clients.
+    """Read the certificate that clients are shown.
 
     Raises:
         ConfigurationError: the files cannot be used.
@@ -21,7 +24,7 @@ def context(certificate: Path, key: Path) -> SSL.Context:
     made.set_min_proto_version(SSL.TLS1_2_VERSION)
     made.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     try:
-        # Before OpenSSL asks for the passphrase on a terminal where nobody may be.
+        # OpenSSL would ask for the passphrase on the terminal.
         if b"ENCRYPTED" in key.read_bytes():
             raise ConfigurationError("ftp.tls_key: the key is protected by a passphrase. Cisisk needs it without one")
         made.use_certificate_chain_file(str(certificate))
@@ -36,17 +39,17 @@ def context(certificate: Path, key: Path) -> SSL.Context:
 
 
 class TlsDataConnection(DataConnection, TLS_DTPHandler):
-    """A transfer over TLS, which says when it is over."""
+    """A transfer over TLS, which announces the end of the data."""
 
     _error: bool
 
     @property
     def is_handshaking(self) -> bool:
-        """Whether TLS itself has to read."""
+        """Whether the TLS handshake needs to read."""
         return bool(self._ssl_accepting or self._ssl_want_read)
 
     def recv(self, size: int) -> bytes:
-        """The next bytes; none when the connection has ended, in whatever way."""
+        """Return the next bytes; none when the connection has ended."""
         try:
             return bytes(self.socket.recv(size))
         except SSL.WantReadError as error:
@@ -58,18 +61,18 @@ class TlsDataConnection(DataConnection, TLS_DTPHandler):
         except SSL.ZeroReturnError:
             self._ended(said=True)
         except (SSL.Error, OSError):
-            # Among them the end of the TCP stream without TLS's close_notify: anybody on the way could cut it so.
+            # Also the end of the TCP stream without TLS's close_notify: anyone on the path can cut a connection.
             self.handle_close()
         return b""
 
     def close(self) -> None:
-        """End the transfer. One that has broken gets no farewell, so that the other side can tell."""
+        """End the transfer. After an error no close_notify is sent, so that the client notices."""
         self._error = self._error or not self.transfer_finished
         super().close()
 
 
 class TlsSession(Session, TLS_FTPHandler):
-    """A client who has to use TLS for commands and for data."""
+    """A client that must use TLS for commands and for data."""
 
     dtp_handler = TlsDataConnection
     tls_control_required = True
@@ -80,21 +83,19 @@ class TlsSession(Session, TLS_FTPHandler):
     }
 
     def process_command(self, cmd: str, *args: object, **named: object) -> None:
-        """Carry out a command, if it may be sent like this."""
+        """Carry out a command. Passwords without TLS are refused."""
         if cmd in {"USER", "PASS"} and not self._ssl_established:
             self.reply(530, "Passwords are taken over TLS only: send AUTH TLS first")
         else:
             super().process_command(cmd, *args, **named)
 
     def ftp_AUTH(self, line: str) -> None:
-        """Begin TLS. What was sent in the clear behind this command may be somebody else's."""
+        """Begin TLS. Commands that arrived before it are dropped: an attacker on the path may have inserted them."""
         super().ftp_AUTH(line)
-        self.ac_in_buffer = b""
-        self._in_buffer, self._in_buffer_len = [], 0
-        self._lines.clear()
+        self.forget_all_commands()
 
     def ftp_PROT(self, line: str) -> None:
-        """How data is protected."""
+        """Set the protection of data connections."""
         if line.upper() == "C":
             self.reply(534, "Data is transferred over TLS only: PROT P")
         else:

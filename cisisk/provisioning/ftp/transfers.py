@@ -1,4 +1,4 @@
-"""The two kinds of transfer, in the shape of the files that pyftpdlib moves bytes from and to."""
+"""Downloads and uploads, with the methods of the files that pyftpdlib reads and writes."""
 
 import time
 
@@ -9,16 +9,16 @@ from cisisk.provisioning.ftp.authorizer import FtpUser
 from cisisk.provisioning.source import Content
 from cisisk.provisioning.uploads import Upload
 
-READ_AT_ONCE = 64 << 10
-"""Bytes of a file in memory per download."""
+READ_BYTES = 64 << 10
+"""Bytes of a file in memory for each download."""
 
 
 class FtpDownload:
-    """A file on its way out; also the producer of its bytes. Reports itself when it is closed.
+    """A file that is sent, and the producer of its bytes. Reports the fetch when it is closed.
 
     Attributes:
-        outcome: set by who knows how it ended.
-        sent: bytes that the connection has taken.
+        outcome: set by the connection when the transfer ends.
+        sent: bytes that the connection has sent.
     """
 
     def __init__(
@@ -37,9 +37,9 @@ class FtpDownload:
         self._started = time.monotonic()
 
     def more(self) -> bytes:
-        """The next bytes; none at the end. Raises StorageFailed."""
+        """Return the next bytes; none at the end. Raises StorageFailed."""
         try:
-            data = self._content.read(self._position, READ_AT_ONCE)
+            data = self._content.read(self._position, READ_BYTES)
         except OSError as error:
             self.outcome = FetchOutcome.CUT
             raise StorageFailed(f"The file cannot be read: {error.strerror}") from error
@@ -47,7 +47,7 @@ class FtpDownload:
         return data
 
     def close(self) -> None:
-        """Give the content back."""
+        """Close the content and report the fetch."""
         if self.closed:
             return
         self.closed = True
@@ -69,18 +69,19 @@ class FtpDownload:
 
 
 class FtpUpload:
-    """A file on its way in. Closing it throws it away unless it has ended.
+    """A file that is received. Closing it deletes it unless it has ended.
 
     Attributes:
-        announced: bytes that the client said would come (ALLO); None when it said nothing.
-        ended: all that will come is here.
-        certain: the end was not merely the end of a TCP stream, which looks the same whether a client has sent
-            everything or was killed: TLS said so (close_notify), or as much has come as was announced.
+        user: who uploads it.
+        announced: bytes that the client has announced (ALLO), or None.
+        ended: whether all bytes have arrived.
+        certain: whether it is certain that they are all: TLS announced the end (close_notify), or the announced number
+            has arrived. The end of a TCP stream looks the same after a complete upload and after a killed client.
     """
 
-    def __init__(self, upload: Upload, visitor: FtpUser, announced: int | None) -> None:
+    def __init__(self, upload: Upload, user: FtpUser, announced: int | None) -> None:
         self.name = upload.path
-        self.visitor = visitor
+        self.user = user
         self.announced = announced
         self.ended = False
         self.certain = False
@@ -88,11 +89,11 @@ class FtpUpload:
         self._upload = upload
 
     def write(self, chunk: bytes) -> None:
-        """Take more. Raises StorageFailed, TooLarge."""
+        """Add bytes. Raises StorageFailed, TooLarge."""
         self._upload.write(chunk)
 
     def end(self, *, said: bool) -> str | None:
-        """No more will come; ``said`` by the protocol, not only by silence. What is wrong with that, or None."""
+        """Note the end of the data; return what is wrong with the upload, or None. ``said``: TLS announced the end."""
         size = self._upload.size
         if self.announced is not None and size < self.announced:
             return f"{size} bytes of {self.announced} have arrived"
@@ -103,15 +104,15 @@ class FtpUpload:
         return None
 
     def close(self) -> None:
-        """No more is read."""
+        """End the upload."""
         self.closed = True
         if not self.ended:
             self._upload.discard()
 
     def discard(self) -> None:
-        """Leave nothing of it."""
+        """Delete what has arrived."""
         self._upload.discard()
 
     def finish(self) -> None:
-        """Have it judged and served. Blocks. Raises CisiskError."""
+        """Check the file and store it. Blocks. Raises CisiskError."""
         self._upload.finish()

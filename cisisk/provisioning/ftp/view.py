@@ -1,4 +1,4 @@
-"""The library as a tree of folders: what FTP lists, instead of the disk."""
+"""The library as a tree of folders. FTP lists this tree, not the disk."""
 
 import os
 import stat
@@ -11,14 +11,14 @@ from cisisk.provisioning.library import FileEntry
 from cisisk.provisioning.names import normalise
 
 MAX_EMPTY_FOLDERS = 256
-"""Folders that were made and have no file yet; more than any upload of a whole tree needs at a time."""
+"""Folders without a file that are remembered: more than the upload of a tree needs at a time."""
 
 
 class EmptyFolders:
-    """The folders that somebody made and put nothing into yet. A library has none: its folders are parts of names.
+    """The folders that clients have made and that have no file yet.
 
-    They are remembered until the server stops, so that a client may make a folder, enter it and upload into it, over
-    one connection or several.
+    A library has no empty folders: its folders are parts of file names. These are remembered until the server stops, so
+    that a client can make a folder, enter it and upload into it, over one connection or several.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class EmptyFolders:
         return iter(self._paths)
 
     def add(self, path: str) -> None:
-        """Remember one; of too many the oldest is forgotten. The root need not be."""
+        """Remember a folder; the oldest is forgotten when there are too many. The root is not remembered."""
         if not path:
             return
         self._paths[path] = None
@@ -36,20 +36,21 @@ class EmptyFolders:
             del self._paths[next(iter(self._paths))]
 
     def fill(self, path: str) -> None:
-        """A file was stored: the folders on the way to it are in the library now."""
+        """Forget the folders above ``path``: a file was stored there, so that the library has them now."""
         while path:
             path = path.rpartition("/")[0]
             self.discard(path)
 
     def discard(self, path: str) -> None:
-        """Forget one."""
+        """Forget a folder."""
         self._paths.pop(path, None)
 
 
 class LibraryView(AbstractedFS):
-    """One session's view. Paths are ``/``-separated, absolute and without ``..``; none of them is a path of the system.
+    """One session's view of the library.
 
-    Raises (every method that needs something to be there): FilesystemError, with a text for the user.
+    Paths are ``/``-separated, absolute and without ``..``. They are not paths of the disk. Methods raise
+    FilesystemError, with a message for the user, if there is no such file or folder.
     """
 
     def __init__(self, empty: EmptyFolders, session: object) -> None:
@@ -59,7 +60,7 @@ class LibraryView(AbstractedFS):
         self._folders: dict[str, set[str]] = {"/": set()}
 
     def show(self, entries: Iterable[FileEntry]) -> None:
-        """See the library as it is now."""
+        """Show these entries from now on."""
         self._files = {f"/{entry.path}": entry for entry in entries}
         self._folders = {"/": set()}
         for path in (*self._files, *(f"{folder}/" for folder in self._empty)):
@@ -76,23 +77,23 @@ class LibraryView(AbstractedFS):
             path = folder or "/"
 
     def ftp2fs(self, ftppath: str) -> str:
-        """The absolute path of what a client means by ``ftppath``."""
+        """Return the absolute path of ``ftppath``, which may be relative."""
         return str(self.ftpnorm(ftppath))
 
     def fs2ftp(self, fspath: str) -> str:
-        """What a client is told: the same."""
+        """Return the same path."""
         return fspath
 
     def validpath(self, path: str) -> bool:
-        """There is nothing outside."""
+        """Whether the path is absolute: there is nothing outside the tree."""
         return path.startswith("/")
 
     def realpath(self, path: str) -> str:
-        """There are no links."""
+        """Return the same path: there are no links."""
         return path
 
     def isfile(self, path: str) -> bool:
-        """Whether a file is served under exactly this name."""
+        """Whether there is a file with exactly this name."""
         return path in self._files
 
     def isdir(self, path: str) -> bool:
@@ -100,39 +101,39 @@ class LibraryView(AbstractedFS):
         return path in self._folders
 
     def listdir(self, path: str) -> list[str]:
-        """The names in a folder."""
+        """Return the names in a folder."""
         return sorted(self._folders[self._existing(path)])
 
     def chdir(self, path: str) -> None:
-        """Make it the folder that names are relative to."""
+        """Change the current folder."""
         self.cwd = self._existing(path)
 
     def mkdir(self, path: str) -> None:
-        """Have a folder that is empty for now."""
+        """Make an empty folder."""
         if path in self._folders or path in self._files:
-            raise FilesystemError("There is one already")
+            raise FilesystemError("A file or folder of that name exists")
         if normalise(f"{path}/file") != f"{path[1:]}/file".casefold():
-            raise FilesystemError("No phone could ask for a file in a folder of this name")
+            raise FilesystemError("Phones cannot request files in a folder of this name. Choose another name")
         self._empty.add(path)
 
     def rmdir(self, path: str) -> None:
-        """Have an empty folder no more."""
+        """Remove an empty folder."""
         if self._folders[self._existing(path)]:
             raise FilesystemError("The folder is not empty")
         self._empty.discard(path)
-        # The one around it is there until somebody removes that as well.
+        # The folder above remains until it is removed too.
         self._empty.add(path.rpartition("/")[0])
 
     def getsize(self, path: str) -> int:
-        """Bytes of a file."""
+        """Return the size of a file in bytes."""
         return self.stat(path).st_size
 
     def getmtime(self, path: str) -> float:
-        """When a file was changed, in seconds since 1970."""
+        """Return when a file was changed, in seconds since 1970."""
         return self.stat(path).st_mtime
 
     def stat(self, path: str) -> os.stat_result:
-        """What a listing shows."""
+        """Return what a listing shows."""
         entry = self._files.get(path)
         if entry is None:
             self._existing(path)
@@ -142,7 +143,7 @@ class LibraryView(AbstractedFS):
     lstat = stat
 
     def get_user_by_uid(self, _uid: int) -> str:
-        """The owner of everything."""
+        """Return the name shown as owner of every file."""
         return "cisisk"
 
     get_group_by_gid = get_user_by_uid

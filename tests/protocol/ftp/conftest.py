@@ -57,7 +57,7 @@ class FtpHouse:
         self.library = Library(root)
         self.uploads = Uploads(self.library, self, 65536)
         arguments: dict[str, Any] = {"host": "127.0.0.1", "port": 0} | settings
-        self.server = FtpServer(door=self, uploads=self.uploads, on_fetch=self.fetches.put, **arguments)
+        self.server = FtpServer(authenticator=self, uploads=self.uploads, on_fetch=self.fetches.put, **arguments)
 
     def admit(self, username: str, password: str, host: str) -> "Future[Visitor]":
         self.asked.append((username, host))

@@ -18,7 +18,7 @@ import pytest
 
 from cisisk.model.errors import ConfigurationError
 from cisisk.provisioning.fetch import FetchOutcome
-from cisisk.provisioning.ftp import conversation, server, session
+from cisisk.provisioning.ftp import control, loop, session
 from cisisk.provisioning.ftp.loop import Loop
 from cisisk.provisioning.ftp.server import FtpServer
 
@@ -149,14 +149,14 @@ def test_data_that_comes_before_the_command_is_not_lost(house: Any, ftp_wire: Ca
 
 
 def test_connections_are_limited(ftp_house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server._Listener, "max_cons_per_ip", 3)
+    monkeypatch.setattr(loop.Listener, "max_cons_per_ip", 3)
     house = ftp_house()
     wires = [ftp_wire(house) for _ in range(3)]
     with socket.create_connection(("127.0.0.1", house.port), timeout=5) as one_more:
         assert one_more.makefile("rb").readline().startswith(b"421 Too many connections from the same")
     with socket.create_connection(("127.0.0.1", house.port), timeout=5, source_address=("127.0.0.9", 0)) as other:
         assert other.recv(3) == b"220"
-    monkeypatch.setattr(server._Listener, "max_cons", 3)
+    monkeypatch.setattr(loop.Listener, "max_cons", 3)
     with socket.create_connection(("127.0.0.1", house.port), timeout=5, source_address=("127.0.0.8", 0)) as other:
         assert other.recv(3) == b"421"
     wires[0].say("EPSV", "425")
@@ -200,7 +200,7 @@ def test_who_takes_no_answers_is_cut_off(house: Any, ftp_wire: Callable[..., Any
 def test_no_more_commands_wait_than_are_allowed(
     ftp_house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation, "MAX_WAITING", 4)
+    monkeypatch.setattr(control, "MAX_WAITING_COMMANDS", 4)
     wire = ftp_wire(ftp_house())
     wire.send("\r\n".join(["SIZE a"] * 40))
     assert wire.is_closed()
@@ -283,7 +283,12 @@ def test_a_certificate_that_cannot_be_used_is_told(certificate: tuple[Path, Path
         key.write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
     with pytest.raises(ConfigurationError, match=r"ftp\.tls_key"):
         FtpServer(
-            host="127.0.0.1", port=0, door=Mock(), uploads=Mock(), on_fetch=print, certificate=(certificate[0], key)
+            host="127.0.0.1",
+            port=0,
+            authenticator=Mock(),
+            uploads=Mock(),
+            on_fetch=print,
+            certificate=(certificate[0], key),
         )
 
 
@@ -461,20 +466,20 @@ def test_an_upload_that_outlives_the_grace_leaves_nothing(house: Any, ftp_wire: 
 
 
 def test_a_server_that_never_started_gives_its_port_back() -> None:
-    made = FtpServer(host="127.0.0.1", port=0, door=Mock(), uploads=Mock(), on_fetch=print)
+    made = FtpServer(host="127.0.0.1", port=0, authenticator=Mock(), uploads=Mock(), on_fetch=print)
     with pytest.raises(OSError, match="in use"):
-        FtpServer(host="127.0.0.1", port=made.address[1], door=Mock(), uploads=Mock(), on_fetch=print)
+        FtpServer(host="127.0.0.1", port=made.address[1], authenticator=Mock(), uploads=Mock(), on_fetch=print)
     made.stop(0)
     made.stop(0)
-    again = FtpServer(host="127.0.0.1", port=made.address[1], door=Mock(), uploads=Mock(), on_fetch=print)
+    again = FtpServer(host="127.0.0.1", port=made.address[1], authenticator=Mock(), uploads=Mock(), on_fetch=print)
     again.stop(0)
 
 
 def test_want_of_descriptors_passes(
     ftp_house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(server, "BREATH", 0.05)
-    accept = server._Listener.accept
+    monkeypatch.setattr(loop, "ACCEPT_PAUSE_SECONDS", 0.05)
+    accept = loop.Listener.accept
     failures = [OSError(24, "Too many open files")] * 2
 
     def failing(listener: Any) -> Any:
@@ -482,11 +487,11 @@ def test_want_of_descriptors_passes(
             raise failures.pop()
         return accept(listener)
 
-    monkeypatch.setattr(server._Listener, "accept", failing)
+    monkeypatch.setattr(loop.Listener, "accept", failing)
     house = ftp_house()
     ftp_wire(house).say("PWD", "257")
     assert failures == []
-    assert [record.getMessage() for record in caplog.records[:2]] == ["an FTP client cannot be accepted"] * 2
+    assert [record.getMessage() for record in caplog.records[:2]] == ["FTP connection not accepted"] * 2
 
 
 def test_a_defect_in_one_session_leaves_the_others(

@@ -127,7 +127,7 @@ def test_an_upload_with_fewer_bytes_than_announced_is_refused(
     wire.say("STOR a.raw", "1")
     data.sendall(part_of(NEW, percent))
     data.close()
-    assert f"cut short, {len(NEW) * percent // 100} bytes of {len(NEW)} have arrived" in wire.hear("426")
+    assert f"incomplete: {len(NEW) * percent // 100} bytes of {len(NEW)} have arrived" in wire.hear("426")
     assert house.served("a.raw") == OLD
 
 
@@ -359,7 +359,7 @@ def test_an_upload_that_nobody_connects_for_is_given_up(
     wire = ftp_wire(house)
     wire.say("EPSV", "229")
     wire.say("STOR a.raw", "150")
-    wire.hear("425 Nobody has connected")
+    wire.hear("425 There was no connection")
     assert house.residue == []
 
 
@@ -372,7 +372,7 @@ def test_an_upload_that_stands_still_is_given_up(
     data = wire.data()
     wire.say("STOR a.raw", "1")
     data.sendall(OLD)
-    wire.hear("426 The data connection has stood still")
+    wire.hear("426 No data was transferred")
     assert house.residue == []
     data.close()
 
