@@ -9,11 +9,11 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from cisisk.identity.passwords import Passwords
-from cisisk.identity.throttle import Key, Throttle, address_key
+from cisisk.identity.throttle import MAX_TRACKED, Key, Throttle, address_key
 from cisisk.model.clock import Timestamp, timestamp
 from cisisk.model.errors import StorageFailed, TooManyAttempts, Unauthenticated
 from cisisk.model.mac import Mac
@@ -36,9 +36,6 @@ throttled when many users log in."""
 _MAX_WAITING = 100
 """Waiting attempts of either kind, about 1.5 seconds of work on a busy machine: phones do not wait much longer."""
 _BUSY_SECONDS = 5
-_UNKNOWN_PHONE_BUCKETS = 16_384
-"""Buckets for usernames at unknown phones. A client can make up any number of names. No bucket is ever displaced, so a
-flood of names throttles unknown phones and never resets the count of another name."""
 _MAX_USUAL_PHONES = 20_000
 """Most recent pairs of a user and a known phone on which the user has logged in."""
 _RECORDED_PER_MINUTE = 60
@@ -47,6 +44,21 @@ _RECORDED_PER_MINUTE = 60
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinLimits:
+    """Limits of the throttle of PIN logins.
+
+    Attributes:
+        max_tracked: most keys of one kind whose failures are counted.
+        unknown_phone_buckets: buckets for usernames at unknown phones. A client can make up any number of names. No
+            bucket is ever displaced, so a flood of names throttles unknown phones and never resets the count of
+            another name.
+    """
+
+    max_tracked: int = MAX_TRACKED
+    unknown_phone_buckets: int = 16_384
 
 
 class PinLogin:
@@ -58,6 +70,7 @@ class PinLogin:
         lifetime: lifetime of a session after the last activity.
         clock: monotonic clock in seconds, for the throttle.
         now: current time, for sessions.
+        limits: limits of the throttle.
     """
 
     def __init__(
@@ -68,11 +81,13 @@ class PinLogin:
         lifetime: timedelta = SESSION_LIFETIME,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = _now,
+        limits: PinLimits = PinLimits(),
     ) -> None:
         self._db = db
         self._passwords = passwords
         self._lifetime = lifetime
-        self._throttle = Throttle(clock)
+        self._throttle = Throttle(clock, max_tracked=limits.max_tracked)
+        self._limits = limits
         self._now = now
         self._slots = {
             True: asyncio.Semaphore(_MAX_CONCURRENT_KNOWN),
@@ -158,7 +173,7 @@ class PinLogin:
         if not phone.addresses:
             # The phone may be made up: failures here must not throttle known phones or displace their counts. The phone
             # itself is not a key, because any client can name it.
-            bucket = hash(name) % _UNKNOWN_PHONE_BUCKETS
+            bucket = hash(name) % self._limits.unknown_phone_buckets
             return ("user at unknown phone", bucket), ("address of unknown phone", address_key(actor.ip))
         # On phones the user has used before, guesses at other phones do not lock the user out.
         user: Key = ("user at", name, phone.mac) if (name, phone.mac) in self._usual else ("user", name)

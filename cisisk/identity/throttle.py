@@ -41,8 +41,9 @@ def address_key(ip: str | None) -> str:
 class Throttle:
     """Counts failures per key: an account, an address or a phone."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, max_tracked: int = MAX_TRACKED) -> None:
         self._clock = clock
+        self._max_tracked = max_tracked
         # Times instead of counts: an undone failure must not remain the latest one.
         self._failures: dict[Hashable, OrderedDict[Key, deque[float]]] = defaultdict(OrderedDict)
 
@@ -67,7 +68,7 @@ class Throttle:
                 failures = deque(maxlen=_MAX_FAILURES)
             failures.append(now)
             kind[key] = failures
-            if len(kind) > MAX_TRACKED:
+            if len(kind) > self._max_tracked:
                 kind.popitem(last=False)
 
     def undo_failure(self, *keys: Key) -> None:

@@ -21,8 +21,9 @@ TICKET_CHARACTERS = (_SALT_BYTES + _TIME_BYTES + _MAC_BYTES) * 4 // 3
 class Tickets:
     """Issues and redeems tickets. Only redeemed tickets use memory, because any client can request forms."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, max_redeemed: int = MAX_REDEEMED) -> None:
         self._clock = clock
+        self._max_redeemed = max_redeemed
         self._key = secrets.token_bytes(32)
         # Redeemed tickets by period of issue, and the first period whose tickets are still valid.
         self._redeemed: dict[int, set[bytes]] = {}
@@ -69,7 +70,7 @@ class Tickets:
         """Drop expired tickets, and the oldest periods above the limit; their unredeemed tickets become invalid."""
         oldest_alive = int(now - LIFETIME) // _PERIOD
         for period in sorted(self._redeemed):
-            if period >= oldest_alive and self._count < MAX_REDEEMED:
+            if period >= oldest_alive and self._count < self._max_redeemed:
                 break
             self._count -= len(self._redeemed.pop(period))
             self._first_valid = period + 1

@@ -8,10 +8,10 @@ from unittest.mock import patch
 
 import pytest
 
-from cisisk.identity import pin_login, throttle
+from cisisk.identity import throttle
 from cisisk.identity.passwords import PASSWORD, Cost, Passwords
 from cisisk.identity.passwords import PIN as PIN_COST
-from cisisk.identity.pin_login import SESSION_LIFETIME, PinLogin
+from cisisk.identity.pin_login import SESSION_LIFETIME, PinLimits, PinLogin
 from cisisk.model.errors import StorageFailed, TooManyAttempts, Unauthenticated
 from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
@@ -241,12 +241,9 @@ async def test_throttled_user_can_log_in_on_usual_phone(login: PinLogin, anna: U
         await login.login(Actor(ip="192.0.2.0"), usual, "anna", PIN)
 
 
-async def test_made_up_names_do_not_displace_failures_of_user(
-    db: Database, anna: User, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(throttle, "MAX_TRACKED", 30)
-    monkeypatch.setattr(pin_login, "_UNKNOWN_PHONE_BUCKETS", 30)
-    login = PinLogin(db, Passwords(Cost(1, 8)), clock=clock)
+async def test_made_up_names_do_not_displace_failures_of_user(db: Database, anna: User, clock: Clock) -> None:
+    limits = PinLimits(max_tracked=30, unknown_phone_buckets=30)
+    login = PinLogin(db, Passwords(Cost(1, 8)), clock=clock, limits=limits)
     for number in range(5):
         await fail(login, PhoneContext(mac=Mac(f"0011223344{number:02X}")), f"198.51.100.{number}", "anna")
     for number in range(200):
@@ -258,7 +255,7 @@ async def test_made_up_names_do_not_displace_failures_of_user(
 
 
 def test_unknown_phone_buckets_fit_into_throttle() -> None:
-    assert pin_login._UNKNOWN_PHONE_BUCKETS <= throttle.MAX_TRACKED
+    assert PinLimits().unknown_phone_buckets <= PinLimits().max_tracked
 
 
 async def test_login_without_pin_costs_same_as_with_pin(

@@ -3,7 +3,6 @@ from typing import Any
 
 import pytest
 
-from cisisk.identity import throttle as module
 from cisisk.identity.throttle import (
     FIRST_WAIT,
     FREE_FAILURES,
@@ -15,6 +14,7 @@ from cisisk.identity.throttle import (
     address_key,
 )
 from cisisk.model.errors import TooManyAttempts
+from tests.unit.identity.conftest import Clock
 
 ANNA = ("account", "anna")
 HERE = ("address", "192.0.2.1")
@@ -128,8 +128,8 @@ def test_tracked_keys_are_limited_to_latest(throttle: Throttle) -> None:
     assert wait(throttle, ANNA) == 0
 
 
-def test_failing_key_is_not_displaced_by_others(throttle: Throttle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_TRACKED", 3)
+def test_failing_key_is_not_displaced_by_others(clock: Clock) -> None:
+    throttle = Throttle(clock, max_tracked=3)
     for number in range(20):
         throttle.record_failure(("account", number))
         throttle.record_failure(ANNA)
@@ -137,8 +137,8 @@ def test_failing_key_is_not_displaced_by_others(throttle: Throttle, monkeypatch:
     assert len(throttle._failures["account"]) == 3
 
 
-def test_key_is_not_displaced_by_other_kind(throttle: Throttle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_TRACKED", 3)
+def test_key_is_not_displaced_by_other_kind(clock: Clock) -> None:
+    throttle = Throttle(clock, max_tracked=3)
     fail(throttle, FREE_FAILURES, ANNA)
     for number in range(20):
         throttle.record_failure(("address", number))

@@ -1,10 +1,8 @@
 """Tickets are valid once, for a limited time, for one binding."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cisisk.identity import tickets
 from cisisk.identity.tickets import LIFETIME, TICKET_CHARACTERS, Tickets
 from tests.unit.identity.conftest import Clock
 
@@ -49,11 +47,8 @@ def test_redeemed_tickets_are_dropped_after_lifetime(clock: Clock) -> None:
         assert sum(map(len, issuer._redeemed.values())) <= 3
 
 
-def test_redeemed_limit_drops_oldest_without_revalidating_tickets(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tickets, "MAX_REDEEMED", 100)
-    issuer = Tickets(clock)
+def test_redeemed_limit_drops_oldest_without_revalidating_tickets(clock: Clock) -> None:
+    issuer = Tickets(clock, max_redeemed=100)
     honest = issuer.issue(*BOUND)
     used = []
     for _ in range(40):
@@ -71,9 +66,8 @@ def test_redeemed_limit_drops_oldest_without_revalidating_tickets(
     assert issuer.redeem(patient, *BOUND)
 
 
-def test_redeemed_limit_exceeded_at_once_keeps_single_use(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tickets, "MAX_REDEEMED", 3)
-    issuer = Tickets(clock)
+def test_redeemed_limit_exceeded_at_once_keeps_single_use(clock: Clock) -> None:
+    issuer = Tickets(clock, max_redeemed=3)
     given = [issuer.issue(*BOUND) for _ in range(10)]
     good = [issuer.redeem(each, *BOUND) for each in given]
     assert good[:3] == [True] * 3
