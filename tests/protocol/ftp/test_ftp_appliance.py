@@ -62,7 +62,7 @@ async def test_only_administrators_come_in(tmp_path: Path) -> None:
         for _ in range(FREE_FAILURES + 1):
             # The password is right, so that there is nothing to brake.
             answer = await log_in(site, "nobody", "another horse")
-            assert answer == "530 Only users with permission level 0 may come in here"
+            assert answer == "530 This service requires permission level 0. Ask an administrator to assign it"
         assert (await log_in(site, "ADMIN", PASSWORD)).startswith("230")
         assert (await log_in(site, "anonymous", "")).startswith("530 Wrong")
 

@@ -72,7 +72,7 @@ def test_no_password_reaches_the_log(
     wire.say("USER admin", "331")
     wire.send(f"PASS {PASSWORD}")
     wire.hear("230")
-    assert "admin has logged in over FTP from 127.0.0.1" in caplog.text
+    assert "FTP login: user=admin host=127.0.0.1" in caplog.text
     assert "s3cret" not in caplog.text
     assert PASSWORD not in caplog.text
 
