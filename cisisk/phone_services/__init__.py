@@ -1,1 +1,1 @@
-"""What phones ask of Cisisk over plain HTTP while they run."""
+"""The pages that running phones request over plain HTTP."""

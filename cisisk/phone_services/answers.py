@@ -1,4 +1,4 @@
-"""Answers to phones: a page and the headers that go with it. Always status 200, for any other has no words."""
+"""HTTP answers to phones. The status is always 200: phones do not show the text of another status."""
 
 from dataclasses import dataclass
 
@@ -9,19 +9,19 @@ from cisisk.phone_services.objects import CONTENT_TYPE, PhonePage, Text, render
 from cisisk.phone_services.problems import NotShown, page_text
 
 REFRESH = "Refresh"
-"""Netscape's header: phones load its URL by themselves."""
+"""The header by which a phone loads another URL after some seconds."""
 LONG_AGO = "Sat, 01 Jan 2000 00:00:00 GMT"
-"""An 8800 wants a date after 1970 (docs/phone-protocol/xml-services.md#answers)."""
+"""An 8800 needs a date after 1970 (docs/phone-protocol/xml-services.md#answers)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageAnswer:
-    """What is shown.
+    """A page and how the phone treats it.
 
     Attributes:
-        page: the object.
-        is_kept: the phone may come back to it; otherwise it is not among the pages that Back leads to.
-        refresh: after how many seconds the phone loads which URL by itself.
+        page: the XML object.
+        is_kept: whether the phone keeps the page in its history, so that Back can lead to it.
+        refresh: the seconds after which the phone loads another page, and the URL of that page.
     """
 
     page: PhonePage
@@ -30,7 +30,7 @@ class PageAnswer:
 
 
 def response(answer: PageAnswer, screen: ScreenProfile) -> web.Response:
-    """``answer`` as HTTP. Raises ValueError as :func:`render`."""
+    """Return the HTTP response of an answer. Raises ValueError as :func:`render`."""
     headers: dict[str, str] = {
         hdrs.CONTENT_TYPE: f"{CONTENT_TYPE}; charset={screen.charset}",
         hdrs.CACHE_CONTROL: "no-store",
@@ -44,5 +44,5 @@ def response(answer: PageAnswer, screen: ScreenProfile) -> web.Response:
 
 
 def refusal(not_shown: NotShown) -> PageAnswer:
-    """The page that says why there is no other."""
+    """Return the page that shows a problem."""
     return PageAnswer(page=Text(title="Cisisk", text=page_text(not_shown.notice)))

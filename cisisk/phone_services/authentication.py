@@ -1,4 +1,4 @@
-"""What a phone asks at its authenticationURL before it executes a command.
+"""The authenticationURL: a phone asks there whether it may execute a command.
 
 Source: docs/phone-protocol/restart.md#authentication-url
 """
@@ -8,19 +8,19 @@ from aiohttp import web
 from cisisk.restart.execute import PhoneCommands
 
 PATH = "/cisco/authentication"
-"""Goes into the ``authenticationURL`` of profiles: ``http://<this Cisisk>:8080/cisco/authentication``."""
+"""The path in the ``authenticationURL`` of profiles: ``http://<this Cisisk>:8080/cisco/authentication``."""
 
 YES, NO = "AUTHORIZED", "UN-AUTHORIZED"
-"""A phone takes exactly the first for a yes, without a line end; the second is what Cisco's documents call a no."""
+"""A phone accepts exactly the first text, without a line end. Cisco's documents use the second as the refusal."""
 
 
 def routes(commands: PhoneCommands) -> list[web.RouteDef]:
-    """The page that vouches for the calls of ``commands``."""
+    """Return the route that confirms the calls of ``commands``."""
 
     async def authenticate(request: web.Request) -> web.Response:
-        # Some firmware writes the names in other letters.
-        asked = {name.casefold(): value for name, value in request.query.items()}
-        who = asked.get("userid", ""), asked.get("password", ""), asked.get("devicename", "")
+        # Some firmware uses another case in the names.
+        fields = {name.casefold(): value for name, value in request.query.items()}
+        who = fields.get("userid", ""), fields.get("password", ""), fields.get("devicename", "")
         known = commands.authorise(request.remote or "", *who)
         return web.Response(text=YES if known else NO, headers={"Cache-Control": "no-store"})
 

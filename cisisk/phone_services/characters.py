@@ -1,4 +1,4 @@
-"""Texts as phones can show them: in their charset, without what XML forbids, cut between characters."""
+"""Conversion of texts for phones: their charset, the characters of XML, and cuts between characters."""
 
 import re
 import unicodedata
@@ -6,18 +6,18 @@ import unicodedata
 from cisisk.phone_services.families import Charset
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""XML 1.0 section 2.2 lets some of the C1 controls through, but no screen has anything to show for them."""
+"""XML 1.0 section 2.2 allows C1 controls, but screens cannot show them."""
 _JOINERS = frozenset("\u200d\ufe0e\ufe0f")
-"""Zero width joiner and the variation selectors: what stands before them goes on."""
+"""The zero width joiner and the variation selectors continue the character before them."""
 
 
 def line(text: str, charset: Charset) -> str:
-    """``text`` in one line."""
+    """Return ``text`` on one line."""
     return " ".join(block(text, charset).split())
 
 
 def block(text: str, charset: Charset) -> str:
-    """``text`` with its line ends; what the charset lacks loses its accents, or becomes a question mark."""
+    """Return ``text`` with its line ends. Characters outside the charset lose their accents or become ``?``."""
     allowed = _FORBIDDEN.sub("", unicodedata.normalize("NFC", text)).replace("\r\n", "\n").replace("\r", "\n")
     if charset == "utf-8":
         return allowed
@@ -25,13 +25,13 @@ def block(text: str, charset: Charset) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """At most ``limit`` characters of ``text``; no letter loses its accents, no emoji its second half."""
+    """Return at most ``limit`` characters of ``text``, without splitting combined characters or emoji."""
     if len(text) <= limit:
         return text
     end = limit
     while end > 0 and (_goes_on(text[end]) or text[end - 1] == "\u200d"):
         end -= 1
-    # A heap of accents without a letter is nobody's name.
+    # A text of combining marks only is cut at the limit.
     return text[: end or limit].rstrip()
 
 

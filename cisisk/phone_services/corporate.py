@@ -1,4 +1,4 @@
-"""The company's directory on a phone: read-only, without a login."""
+"""The pages of the company directory: read-only, without a login."""
 
 from cisisk.model.contact import CompanyContact
 from cisisk.model.listing import Listing, Page
@@ -26,18 +26,18 @@ TITLE = "Corporate"
 
 
 class CorporateDirectory:
-    """The pages of the company's directory."""
+    """The pages of the company directory."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def start(self, asked: PhoneRequest) -> PageAnswer:
-        """The people with their numbers."""
-        place, links = people.place(asked), asked.links
+    async def start(self, request: PhoneRequest) -> PageAnswer:
+        """Return the contacts with their numbers."""
+        place, links = people.place(request), request.links
         part = await self._part(place, MAX_DIRECTORY_ENTRIES)
         search = SoftKey("Search", links.to("cdir/search"))
         if not part.items:
-            text = f"Nobody is called {place.searched}." if place.searched else "There is nobody yet."
+            text = f"No contact matches {place.searched}." if place.searched else "There are no contacts yet."
             return PageAnswer(page=Text(title=TITLE, text=text, keys=[search]), is_kept=True)
         keys = [DIAL, SoftKey("View", links.to("cdir/contacts", **place.parameters))]
         paging = part.keys(lambda start: links.to("cdir", **place.at(start)))
@@ -46,42 +46,42 @@ class CorporateDirectory:
         )
         return PageAnswer(page=page, is_kept=True)
 
-    async def search(self, asked: PhoneRequest) -> PageAnswer:
-        """The form that searches."""
+    async def search(self, request: PhoneRequest) -> PageAnswer:
+        """Return the search form."""
         page = Input(
             title=TITLE,
             prompt="Name or number",
-            url=asked.links.to("cdir"),
+            url=request.links.to("cdir"),
             items=people.SEARCH_ITEMS,
             keys=(SUBMIT, BACKSPACE),
         )
         return PageAnswer(page=page)
 
-    async def contacts(self, asked: PhoneRequest) -> PageAnswer:
-        """The same people, to choose one of them."""
-        place, links = people.place(asked), asked.links
-        part = await self._part(place, asked.screen.menu_items)
+    async def contacts(self, request: PhoneRequest) -> PageAnswer:
+        """Return the contacts as a menu."""
+        place, links = people.place(request), request.links
+        part = await self._part(place, request.screen.menu_items)
         items = [
             MenuItem(person.name, links.to("cdir/contact", id=person.uuid, **place.parameters)) for person in part.items
         ]
         if not items:
-            return PageAnswer(page=Text(title=TITLE, text="There is nobody here."))
+            return PageAnswer(page=Text(title=TITLE, text="There are no contacts here."))
         paging = part.keys(lambda start: links.to("cdir/contacts", **place.at(start)))
         return PageAnswer(page=Menu(title=TITLE, prompt=part.prompt, items=items, keys=[SELECT, *paging]), is_kept=True)
 
-    async def contact(self, asked: PhoneRequest) -> PageAnswer:
-        """One of them."""
-        person = await self._db.read(contacts.get_company, asked.get("id"))
-        links = asked.links
+    async def contact(self, request: PhoneRequest) -> PageAnswer:
+        """Return one contact."""
+        person = await self._db.read(contacts.get_company, request.get("id"))
+        links = request.links
         keys = [
             SoftKey("Call", links.to("cdir/call", id=person.uuid)),
-            SoftKey("Back", links.to("cdir/contacts", **people.place(asked).parameters)),
+            SoftKey("Back", links.to("cdir/contacts", **people.place(request).parameters)),
         ]
         return PageAnswer(page=Text(title=TITLE, prompt=person.name, text=people.details(person), keys=keys))
 
-    async def call(self, asked: PhoneRequest) -> PageAnswer:
-        """The numbers of one of them."""
-        person = await self._db.read(contacts.get_company, asked.get("id"))
+    async def call(self, request: PhoneRequest) -> PageAnswer:
+        """Return the numbers of one contact."""
+        person = await self._db.read(contacts.get_company, request.get("id"))
         return PageAnswer(page=Directory(title="Call", prompt=person.name, entries=people.numbers(person), keys=[DIAL]))
 
     async def _part(self, place: people.Place, size: int) -> ListPart[CompanyContact]:

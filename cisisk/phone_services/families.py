@@ -1,4 +1,4 @@
-"""How the families of phones differ in what their screens take.
+"""The capabilities of phone screens, by family.
 
 Source: docs/phone-protocol/xml-services.md#objects, docs/phone-protocol/xml-services.md#soft-keys
 """
@@ -13,29 +13,29 @@ from cisisk.model.phone import plain_model
 Charset: TypeAlias = Literal["utf-8", "iso-8859-1"]
 
 OLD_PAGE_BYTES = 8 * 1024
-"""What the small memory of a 79xx takes for certain."""
+"""A size that the small memory of every 79xx accepts."""
 NEW_PAGE_BYTES = 40 * 1024
-"""Cisco's own figure, which it gives for CiscoIPPhoneExecute."""
+"""The limit that Cisco documents for CiscoIPPhoneExecute."""
 OLD_MENU_ITEMS, NEW_MENU_ITEMS = 20, 100
-"""A page of a menu: as many as fit into those bytes with long names and our URLs, and never more than 100."""
+"""Items on a menu page: as many as fit into those bytes with long names and URLs, and at most 100."""
 
 _LARGE = frozenset({Family.P894X, Family.P99XX, Family.P78XX, Family.P88XX, Family.P8821, Family.P883X, Family.DX})
 _LATIN = frozenset({Family.P7905, Family.P7910, Family.P7940, Family.P793X, Family.P39XX})
-"""Their fonts have no more than ISO-8859-1."""
+"""Their fonts cover ISO-8859-1 only."""
 _POSTS = frozenset({Family.P78XX, Family.P88XX})
 _POSTING_MODELS = frozenset({"8832"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScreenProfile:
-    """What one phone's screen takes.
+    """The capabilities of a screen.
 
     Attributes:
-        exit_first: Exit is its first soft key; on a 79xx it is the third.
-        shows_title: it shows title and prompt; a 6900 shows the prompt alone.
-        posts: it obeys ``<URL method="post">``.
-        page_bytes: the largest page.
-        menu_items: on one page of a menu.
+        exit_first: Exit is the first soft key; on a 79xx it is the third.
+        shows_title: it shows title and prompt; a 6900 shows the prompt only.
+        posts: it supports ``<URL method="post">``.
+        page_bytes: the maximum size of a page.
+        menu_items: the maximum number of items on a menu page.
     """
 
     exit_first: bool = True
@@ -47,11 +47,11 @@ class ScreenProfile:
 
 
 def screen_of(model: str | None, accept_charset: str = "") -> ScreenProfile:
-    """The screen of a phone.
+    """Return the screen of a phone.
 
     Args:
-        model: as ``x-CiscoIPPhoneModelName`` or the inventory has it; what is in no catalogue is taken for a small
-            screen with the newer keys.
+        model: as in ``x-CiscoIPPhoneModelName`` or the inventory. An unknown model is treated as a small screen with
+            the newer order of soft keys.
         accept_charset: the header of that name.
     """
     name = plain_model(model or "")

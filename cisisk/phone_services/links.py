@@ -8,35 +8,35 @@ from cisisk.model.mac import Mac
 
 PREFIX = "/cisco/services"
 MAX_HOST = 50
-"""Characters of host and port in a URL, of which 256 have to be enough for everything."""
+"""Characters of host and port. A whole URL has at most 256 characters."""
 MAX_SEARCHED = 64
-"""Characters of a name to search for, percent-encoded: ten Greek letters, seven kana. What is cut off finds more."""
+"""Percent-encoded characters of a searched name: ten Greek letters, seven kana. A shortened name finds more."""
 MAX_NUMBER = 24
-"""Characters of a number to search for, percent-encoded, of which ``*`` and ``#`` take three each: three of them and
-all digits that a telephone number can have (ITU-T E.164 section 6.2)."""
+"""Percent-encoded characters of a searched number: 15 digits (ITU-T E.164 section 6.2) and three of ``*`` or ``#``,
+which take three characters each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Links:
-    """Makes URLs for one phone.
+    """Builds the URLs for one phone.
 
     Attributes:
-        base: ``http://192.0.2.5:8080``.
-        mac: None while the phone has not said who it is.
+        base: such as ``http://192.0.2.5:8080``.
+        mac: None if the request does not name the phone.
     """
 
     base: str
     mac: Mac | None
 
     def to(self, page: str, **parameters: str | int) -> str:
-        """The URL of ``page``, such as ``pdir/add``; empty parameters are left out."""
+        """Return the URL of ``page``, such as ``pdir/add``. Empty parameters are omitted."""
         named: Mapping[str, str | int] = {"mac": self.mac.device_name if self.mac else "", **parameters}
         query = urlencode({name: value for name, value in named.items() if value != ""}, quote_via=quote)
         return f"{self.base}{PREFIX}/{page}{'?' if query else ''}{query}"
 
 
 def searchable(text: str, most: int = MAX_SEARCHED) -> str:
-    """As much of ``text`` as fits into a URL, percent-encoded in ``most`` characters."""
+    """Return the beginning of ``text`` that has at most ``most`` characters when it is percent-encoded."""
     while len(quote(text, safe="")) > most:
         text = text[:-1]
     return text

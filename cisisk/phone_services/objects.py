@@ -1,4 +1,4 @@
-"""Cisco's XML objects with every limit that phones set to them. Pure.
+"""Cisco's XML objects, and the limits that phones set to them. No I/O.
 
 Source: docs/phone-protocol/xml-services.md#objects
 """
@@ -21,18 +21,18 @@ MAX_MENU_NAME = 64
 MAX_URL = 256
 MAX_TEXT = 4000
 MAX_SHORT = 32
-"""Everything else: names and numbers of a directory, the parts of an input, the labels of soft keys."""
+"""All other texts: names and numbers of a directory, the parts of an input, the labels of soft keys."""
 
 NO_NAME = "?"
-"""For a name of which a phone can show nothing at all."""
+"""Replaces a name of which a phone can show no character."""
 CONTENT_TYPE = "text/xml"
 _SHORTER = (MAX_TEXT, 2000, 1000, MAX_MENU_NAME, 48, 32, 24, 16, 12)
-"""How long names and texts may be, one after the other, until a page is small enough for its phone."""
+"""Limits for names and texts. They are tried in this order until the page is small enough for the phone."""
 
 
 @dataclass(frozen=True, slots=True)
 class SoftKey:
-    """One soft key. Its ``url`` is a page's, or a URI such as ``SoftKey:Select``."""
+    """A soft key. Its ``url`` is that of a page, or a URI such as ``SoftKey:Select``."""
 
     name: str
     url: str
@@ -47,11 +47,11 @@ EXIT = SoftKey("Exit", "SoftKey:Exit")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Object:
-    """What all pages have.
+    """The parts that all pages have.
 
     Attributes:
-        keys: the soft keys without the one that leaves the page, the most important one first.
-        leave: that one.
+        keys: the soft keys without ``leave``, the most important one first.
+        leave: the soft key that leaves the page.
     """
 
     title: str
@@ -62,7 +62,7 @@ class _Object:
 
 @dataclass(frozen=True, slots=True)
 class MenuItem:
-    """A line of a menu, and the page it leads to."""
+    """A line of a menu, and the page that it opens."""
 
     name: str
     url: str
@@ -70,14 +70,14 @@ class MenuItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Menu(_Object):
-    """A list to choose from."""
+    """A list of pages to choose from."""
 
     items: Sequence[MenuItem]
 
 
 @dataclass(frozen=True, slots=True)
 class DirectoryEntry:
-    """A line of a directory, and the number that its Dial key calls."""
+    """A line of a directory, and the number that the Dial key calls."""
 
     name: str
     telephone: str
@@ -95,7 +95,7 @@ class InputItem:
     """A field of a form.
 
     Attributes:
-        flags: ``A`` any text, ``T`` a telephone number, ``N`` digits; with ``P`` behind it is not shown.
+        flags: ``A`` any text, ``T`` a telephone number, ``N`` digits. A trailing ``P`` hides the input.
     """
 
     label: str
@@ -106,7 +106,7 @@ class InputItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input(_Object):
-    """A form. Its ``url`` gets the fields, in the query or, where the phone can, in the body."""
+    """A form. The phone sends the fields to ``url``: in the query, or in the body if it can."""
 
     url: str = field(repr=False)
     items: Sequence[InputItem]
@@ -114,7 +114,7 @@ class Input(_Object):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text(_Object):
-    """Something to read."""
+    """A text."""
 
     text: str
 
@@ -123,11 +123,11 @@ PhonePage: TypeAlias = Menu | Directory | Input | Text
 
 
 def render(page: PhonePage, screen: ScreenProfile) -> bytes:
-    """``page`` as ``screen`` takes it. Titles and names are cut to their limits.
+    """Return the XML of ``page`` for ``screen``. Titles and names are cut to their limits.
 
     Raises:
-        ValueError: more entries than a page can have, a URL that is too long or not encoded, or a number that is too
-            long to be dialled: these cannot be cut, and are the caller's to avoid.
+        ValueError: the page has too many entries, a URL that is too long or not percent-encoded, or a number that is
+            too long. These cannot be cut; callers must avoid them.
     """
     content = b""
     for longest in _SHORTER:
@@ -138,7 +138,7 @@ def render(page: PhonePage, screen: ScreenProfile) -> bytes:
 
 
 def default_value(text: str, screen: ScreenProfile) -> str:
-    """What stands in a form for ``text``: what comes back unchanged was not edited, though it may have been cut."""
+    """Return ``text`` as a form shows it. If this value comes back, the user did not edit it."""
     return cut(line(text, screen.charset), MAX_SHORT)
 
 
@@ -163,7 +163,7 @@ def _headings(page: PhonePage, screen: ScreenProfile) -> Iterator[str]:
     title, prompt = (cut(line(text, screen.charset), MAX_HEADING) for text in (page.title, page.prompt))
     if screen.shows_title:
         yield _element("Title", title)
-        # Without one the phone has words of its own.
+        # Without a prompt the phone shows a text of its own.
         yield _element("Prompt", prompt) if prompt else ""
     else:
         yield _element("Prompt", prompt or title)
@@ -190,7 +190,7 @@ def _input(page: Input, screen: ScreenProfile) -> Iterator[str]:
     yield f'<URL method="post">{escape(_url(page.url))}</URL>' if screen.posts else _element("URL", _url(page.url))
     for item in page.items:
         label = cut(line(item.label, screen.charset), MAX_SHORT)
-        # Some firmware complains about a form without default values, even empty ones.
+        # Some firmware rejects a form without default values; empty ones are accepted.
         default = default_value(item.default, screen)
         yield (
             f"<InputItem>{_element('DisplayName', label)}{_element('QueryStringParam', item.parameter)}"
@@ -201,7 +201,7 @@ def _input(page: Input, screen: ScreenProfile) -> Iterator[str]:
 def _soft_keys(page: PhonePage, screen: ScreenProfile) -> Iterator[str]:
     keys = list(page.keys)
     _require(len(keys) < MAX_SOFT_KEYS, "soft keys besides the last", len(keys))
-    # One soft key removes all that the phone has by itself, so that the one to leave must always be there.
+    # A page with soft keys loses those of the phone, so it must have one that leaves it.
     positions = range(2, len(keys) + 2) if screen.exit_first else [1, 2, *range(4, len(keys) + 4)]
     placed = [(1 if screen.exit_first else 3, page.leave), *zip(positions, keys, strict=False)]
     for position, key in sorted(placed, key=lambda each: each[0]):
@@ -210,7 +210,7 @@ def _soft_keys(page: PhonePage, screen: ScreenProfile) -> Iterator[str]:
 
 
 def _element(name: str, text: str) -> str:
-    # Quotation marks stand for themselves outside attributes, and take fewer bytes.
+    # Outside attributes, quotation marks need no escaping.
     return f"<{name}>{escape(text)}</{name}>"
 
 
@@ -223,4 +223,4 @@ def _url(url: str) -> str:
 
 def _require(is_so: bool, what: str, count: int) -> None:  # noqa: FBT001 -- reads like assert
     if not is_so:
-        raise ValueError(f"{count} {what} are more than a phone takes")
+        raise ValueError(f"{count} {what} are more than a phone accepts")

@@ -1,4 +1,4 @@
-"""The pages that phones show, as routes (docs/api.md#phone-pages)."""
+"""The routes of the phone pages (docs/api.md#phone-pages)."""
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -31,22 +31,22 @@ _UsersPage: TypeAlias = Callable[[PageSession], Awaitable[PageAnswer]]
 
 
 class Pages:
-    """Every page, by its path.
+    """All pages, by path.
 
     Args:
-        proxies: whose ``X-Forwarded-For`` is believed.
-        public_url: how phones reach this server when they do so through one of them; may be empty.
+        proxies: the addresses of proxies whose ``X-Forwarded-For`` is trusted.
+        public_url: the URL of this server for phones behind one of them; may be empty.
     """
 
     def __init__(
         self, db: Database, login: PinLogin, logins: PhoneLogins, proxies: Collection[str], public_url: str
     ) -> None:
-        self._gate = PageAuth(db, login, Tickets())
+        self._auth = PageAuth(db, login, Tickets())
         self._proxies = proxies
         self._public_url = public_url
-        personal = PersonalDirectory(db, self._gate)
+        personal = PersonalDirectory(db, self._auth)
         corporate = CorporateDirectory(db)
-        switch = ProfileSwitch(db, self._gate, logins, Switches(logins))
+        switch = ProfileSwitch(db, self._auth, logins, Switches(logins))
 
         def mobile(page: _UsersPage) -> _OpenPage:
             return self._users(page, "profile-switch", "profile-switch/leave")
@@ -82,60 +82,60 @@ class Pages:
         }
 
     def routes(self) -> list[web.RouteDef]:
-        """Everything below the prefix: what is no page says so on the screen."""
+        """Return the routes below the prefix. An unknown page shows a problem on the screen."""
         path = f"{PREFIX}/{{page:.*}}"
         return [web.get(path, self._handle, allow_head=False), web.post(path, self._handle)]
 
     async def _handle(self, request: web.Request) -> web.Response:
         screen = ScreenProfile()
         try:
-            asked = await requests.read(request, self._proxies, self._public_url)
-            screen = asked.screen
-            asked = await self._gate.recognised(asked)
-            screen = asked.screen
-            return response(await self._answer(asked, request.match_info["page"].rstrip("/")), screen)
+            phone_request = await requests.read(request, self._proxies, self._public_url)
+            screen = phone_request.screen
+            phone_request = await self._auth.recognised(phone_request)
+            screen = phone_request.screen
+            return response(await self._answer(phone_request, request.match_info["page"].rstrip("/")), screen)
         except StorageFailed as error:
-            log.error("the page %s: %s", request.rel_url.raw_path, error)  # noqa: TRY400 -- the text says it all
+            log.error("the page %s: %s", request.rel_url.raw_path, error)  # noqa: TRY400 -- the text holds the cause
             return response(refusal(NotShown(ScreenProblem.NOT_STORED)), screen)
         except ConnectionError:
-            # The phone hung up: there is nobody to answer.
+            # The phone closed the connection: there is no one to answer.
             raise
         except Exception:
             log.exception("the page %s failed", request.rel_url.raw_path)
             return response(refusal(NotShown(ScreenProblem.FAILED)), screen)
 
-    async def _answer(self, asked: PhoneRequest, page: str) -> PageAnswer:
-        if asked.is_misnamed:
+    async def _answer(self, request: PhoneRequest, page: str) -> PageAnswer:
+        if request.is_misnamed:
             return refusal(NotShown(ScreenProblem.NO_PHONE))
         if page not in self._pages:
             return refusal(NotShown(ScreenProblem.NO_PAGE))
         try:
-            return await self._pages[page](asked)
+            return await self._pages[page](request)
         except NotShown as problem:
             return refusal(problem)
         except NotFound:
             return refusal(NotShown(ScreenProblem.GONE))
 
     def _phones(self, page: _OpenPage) -> _OpenPage:
-        """A page for one phone, whoever is logged in on it."""
+        """Return a page that needs a known phone, and no login."""
 
-        async def show(asked: PhoneRequest) -> PageAnswer:
-            await self._gate.known(asked)
-            return await page(asked)
+        async def show(request: PhoneRequest) -> PageAnswer:
+            await self._auth.known(request)
+            return await page(request)
 
         return show
 
     def _users(self, page: _UsersPage, entrance: str = "pdir", leave: str = "") -> _OpenPage:
-        """A page for who is logged in; others are shown the form that leads to ``entrance``, and perhaps ``leave``."""
+        """Return a page that needs a login; without one it shows the login form, as :meth:`PageAuth.enter` does."""
 
-        async def show(asked: PhoneRequest) -> PageAnswer:
-            entered = await self._gate.enter(asked, entrance, leave)
+        async def show(request: PhoneRequest) -> PageAnswer:
+            entered = await self._auth.enter(request, entrance, leave)
             return await page(entered) if isinstance(entered, PageSession) else entered
 
         return show
 
 
-async def _directories(asked: PhoneRequest) -> PageAnswer:
+async def _directories(request: PhoneRequest) -> PageAnswer:
     """Return the page of the Directories key: a menu (docs/phone-protocol/xml-services.md#directories)."""
-    items = [MenuItem("Personal", asked.links.to("pdir")), MenuItem("Corporate", asked.links.to("cdir"))]
+    items = [MenuItem("Personal", request.links.to("pdir")), MenuItem("Corporate", request.links.to("cdir"))]
     return PageAnswer(page=Menu(title="Directories", items=items, keys=[SELECT]), is_kept=True)

@@ -1,4 +1,4 @@
-"""Long lists in pages, which phones cannot do by themselves."""
+"""Pages of long lists: phones do not page by themselves."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from cisisk.model.listing import Page
 from cisisk.phone_services.objects import SoftKey
 
 MAX_START = 1_000_000
-"""Nobody has longer lists, and no digits more fit into the URLs."""
+"""Lists are shorter, and URLs have no room for more digits."""
 
 _Item = TypeVar("_Item")
 
@@ -18,9 +18,9 @@ class ListPart(Generic[_Item]):
     """One page of a list.
 
     Attributes:
-        start: how many come before it; never all of them, unless there are none.
-        size: how many a page has.
-        total: how many there are on all pages.
+        start: the number of items before this page; less than ``total``, or 0.
+        size: the number of items on a full page.
+        total: the number of items on all pages.
     """
 
     items: Sequence[_Item]
@@ -30,13 +30,13 @@ class ListPart(Generic[_Item]):
 
     @property
     def prompt(self) -> str:
-        """``33-64 of 101``; empty when all is on one page."""
+        """A text such as ``33-64 of 101``; empty if all items are on one page."""
         if not self.start and self.total <= self.size:
             return ""
         return f"{self.start + 1}-{self.start + len(self.items)} of {self.total}"
 
     def keys(self, url_at: Callable[[int], str]) -> list[SoftKey]:
-        """Next and Back, where there is such a page. ``url_at`` makes the URL of the page that starts there."""
+        """Return the keys Next and Back, as far as these pages exist. ``url_at`` builds the URL for a start."""
         keys = []
         if self.start + self.size < self.total:
             keys.append(SoftKey("Next", url_at(self.start + self.size)))
@@ -46,10 +46,10 @@ class ListPart(Generic[_Item]):
 
 
 async def part_from(find: Callable[[int], Awaitable[Page[_Item]]], start: int, size: int) -> ListPart[_Item]:
-    """The page that starts at ``start``; of a list that has shrunk meanwhile the last one.
+    """Return the page that starts at ``start``, or the last page if the list is shorter now.
 
     Args:
-        find: gives what comes after so many, as many as a page has.
+        find: returns the page after the given number of items.
     """
     found = await find(start)
     if start >= found.total:
@@ -59,10 +59,10 @@ async def part_from(find: Callable[[int], Awaitable[Page[_Item]]], start: int, s
 
 
 def last_start(total: int, size: int) -> int:
-    """Where the last page of a list starts."""
+    """Return the start of the last page of a list."""
     return max(0, total - 1) // size * size
 
 
 def start_from(text: str) -> int:
-    """Where a page starts, from its URL; 0 for what is no such number."""
+    """Return the start of a page from its URL parameter; 0 for invalid text."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 7 and int(text) <= MAX_START else 0

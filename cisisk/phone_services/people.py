@@ -1,4 +1,4 @@
-"""How people of both directories appear on a phone."""
+"""The contacts of both directories as a phone shows them."""
 
 import re
 import unicodedata
@@ -32,11 +32,11 @@ _DIALABLE = re.compile(r"\+?[0-9*#]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where somebody is in a directory: in the whole of it, or among what a search has found.
+    """A position in a directory, or in the results of a search.
 
     Attributes:
-        start: how many come before.
-        name, number: what was searched for.
+        start: the number of contacts before it.
+        name, number: the searched texts; empty without a search.
     """
 
     start: int
@@ -45,37 +45,37 @@ class Place:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """As they stand in URLs."""
+        """The URL parameters."""
         return {"start": str(self.start or ""), "n": self.name, "d": self.number}
 
     def at(self, start: int) -> dict[str, str]:
-        """The parameters of another page of the same list."""
+        """Return the URL parameters of another page of the same list."""
         return {**self.parameters, "start": str(start or "")}
 
     @property
     def searched(self) -> str:
-        """What was searched for, to be shown."""
+        """The searched texts, for people."""
         return " ".join(text for text in (self.name, self.number) if text)
 
 
-def place(asked: PhoneRequest) -> Place:
-    """Where the phone is, as the URL says."""
+def place(request: PhoneRequest) -> Place:
+    """Return the position in the URL of a request."""
     return Place(
-        start=start_from(asked.get("start")),
-        name=searchable(asked.get("n")),
-        number=searchable(digits(asked.get("d")), MAX_NUMBER),
+        start=start_from(request.get("start")),
+        name=searchable(request.get("n")),
+        number=searchable(digits(request.get("d")), MAX_NUMBER),
     )
 
 
 def dialable(number: str | None) -> str:
-    """What a phone dials for ``number``; empty when it cannot be. Never a part of it, which is another number."""
+    """Return the dialable form of ``number``, or an empty text. A number is never shortened."""
     plain = unicodedata.normalize("NFKC", number or "")
     plain = _SEPARATORS.sub("", _TRUNK_ZERO.sub(r"\1", plain))
     return plain if _DIALABLE.fullmatch(plain) and len(plain) <= MAX_SHORT else ""
 
 
 def entries(people: Iterable[Contact]) -> list[DirectoryEntry]:
-    """Each with the first number that can be dialled."""
+    """Return directory entries, each with the first dialable number."""
     return [
         DirectoryEntry(person.name, next(filter(None, (dialable(getattr(person, key)) for _, key in NUMBERS)), ""))
         for person in people
@@ -83,7 +83,7 @@ def entries(people: Iterable[Contact]) -> list[DirectoryEntry]:
 
 
 def numbers(person: Contact) -> list[DirectoryEntry]:
-    """The number picker. Raises NotShown: there is none to pick."""
+    """Return the dialable numbers of a contact. Raises NotShown if there are none."""
     dialled = [(label, dialable(getattr(person, key))) for label, key in NUMBERS]
     found = [DirectoryEntry(label, number) for label, number in dialled if number]
     if not found:
@@ -92,7 +92,7 @@ def numbers(person: Contact) -> list[DirectoryEntry]:
 
 
 def details(person: Contact) -> str:
-    """All that is known of somebody, line by line."""
+    """Return all fields of a contact as lines."""
     return "\n".join(_lines(person))
 
 

@@ -21,6 +21,6 @@ def page_text(notice: Notice) -> str:
     return f"{render(notice)}\n\nError {notice.code}"
 
 
-def prompt(code: ScreenProblem) -> str:
+def as_prompt(code: ScreenProblem) -> str:
     """Return a problem without parameters as the prompt of a form."""
     return f"{render(code.notice())} ({code})"

@@ -1,4 +1,4 @@
-"""What a phone asks, read in one place: its name, its fields, its headers."""
+"""Requests of phones: the name of the phone, the fields, and the headers."""
 
 import asyncio
 import re
@@ -22,17 +22,17 @@ from cisisk.phone_services.problems import NotShown
 
 MODEL_HEADER = "x-CiscoIPPhoneModelName"
 MAX_BODY_BYTES = 4096
-"""Five fields of a form, each longer than a keypad has patience for."""
+"""Five fields of a form, each with 800 bytes."""
 BODY_SECONDS = 5.0
-"""A phone sends those in one packet, and gives up waiting for the page after some seconds."""
+"""A phone sends a form in one packet, and waits only some seconds for the page."""
 MAX_VALUE = 256
 MAX_FIELDS = 32
 _NAMES_OF_PHONE = ("mac", "device", "name")
-"""Some firmware adds ``name=SEP...`` by itself."""
+"""Some firmware adds ``name=SEP...``."""
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _MAX_HEADER = 256
 _NO_FORM = (web.HTTPRequestEntityTooLarge, ValueError, LookupError, RuntimeError, zlib.error, TimeoutError)
-"""What comes of bodies that are too long, broken, in encodings that nobody knows, or never there."""
+"""Errors of bodies that are too large, malformed, missing, or in an unknown encoding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +40,11 @@ class PhoneRequest:
     """One request of one phone.
 
     Attributes:
-        mac: as the phone says; anybody can say so. None if it says nothing.
-        is_misnamed: it says something else instead.
-        address: where the request came from.
+        mac: as the request states it, unverified; None without a valid one.
+        is_misnamed: the request states an invalid MAC address.
+        address: of the client.
         fields: of the query and of the body.
-        model: as the phone says; None if it does not.
+        model: as the request states it; None if it does not.
     """
 
     mac: Mac | None
@@ -57,23 +57,23 @@ class PhoneRequest:
     actor: Actor
 
     def get(self, name: str) -> str:
-        """One field, without blanks around it; empty when it was not sent."""
+        """Return a field, stripped; empty if it was not sent."""
         return self.fields.get(name, "")
 
     @property
     def phone(self) -> Mac:
-        """The phone that asks. Raises NotShown: it did not say who it is."""
+        """The phone that sent the request. Raises NotShown if the request does not name it."""
         if self.mac is None:
             raise NotShown(ScreenProblem.NO_PHONE)
         return self.mac
 
 
 async def read(request: web.Request, proxies: Collection[str], public_url: str) -> PhoneRequest:
-    """Read ``request``.
+    """Parse ``request``.
 
     Args:
-        proxies: whose ``X-Forwarded-For`` is believed.
-        public_url: how phones reach this server when they do so through one of them; may be empty.
+        proxies: the addresses of proxies whose ``X-Forwarded-For`` is trusted.
+        public_url: the URL of this server for phones behind one of them; may be empty.
     """
     fields = dict(_pairs(request.rel_url.raw_query_string.encode()))
     if request.method == hdrs.METH_POST:
@@ -95,7 +95,7 @@ async def read(request: web.Request, proxies: Collection[str], public_url: str) 
 
 
 def _mac(given: Iterable[str]) -> Mac | None:
-    """Of several names the first that is one: a phone that adds its own to ours may write it otherwise."""
+    """Return the first valid MAC address. A phone may add its name in another form."""
     for text in given:
         with suppress(Invalid):
             return Mac.parse(text)
@@ -103,7 +103,7 @@ def _mac(given: Iterable[str]) -> Mac | None:
 
 
 async def _body(request: web.Request) -> dict[str, str]:
-    """The fields of a posted form; what is too long, too late, or no form, has none."""
+    """Return the fields of a posted form; none if the body is too large, too late, or no form."""
     bounded = request.clone(client_max_size=MAX_BODY_BYTES)
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -123,7 +123,7 @@ def _pairs(encoded: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _text(encoded: bytes) -> str:
-    """What a phone has typed: in UTF-8, or in the charset of older ones."""
+    """Return a decoded field. Phones send UTF-8, and older ones ISO-8859-1."""
     raw = unquote_to_bytes(encoded.replace(b"+", b" "))
     try:
         text = raw.decode()
@@ -137,7 +137,7 @@ def _header(request: web.Request, name: str) -> str:
 
 
 def _base(request: web.Request, public_url: str) -> str:
-    """What to put before the paths: the way on which the phone has just come."""
+    """Return the base URL of links: the one by which the phone reached this server."""
     if public_url and len(public_url) <= MAX_HOST:
         return public_url.rstrip("/")
     host = request.headers.get(hdrs.HOST, "")

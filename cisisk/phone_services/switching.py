@@ -1,4 +1,4 @@
-"""Logging in and out on the phone itself, and seeing what becomes of it as long as the phone can show it."""
+"""The pages of logins and logouts on the phone, and of their progress."""
 
 import asyncio
 import logging
@@ -38,24 +38,24 @@ log = logging.getLogger(__name__)
 
 TITLE, LOGOUT = "Profiles", "Logout"
 LOOK_SECONDS = 2
-"""How often a phone asks how far its switch is: it restarts some seconds after the first."""
+"""The interval at which a phone asks for the progress. It restarts some seconds after the first request."""
 WAIT_SECONDS = 10
-"""How often once nothing but the phone's next boot, or the end of a call, is waited for."""
+"""The interval while the switch waits for the next boot of the phone, or for the end of a call."""
 KEPT_SECONDS = 600.0
-"""How long a phone can ask what became of its switch; a boot with new firmware takes some minutes."""
+"""How long a phone can ask for the result of its switch. A boot with new firmware takes some minutes."""
 MAX_SWITCHES = 10_000
-"""Switches that phones can ask for: a site where all phones change hands within those minutes."""
+"""Remembered switches: a site where all phones change users within :data:`KEPT_SECONDS`."""
 _NO = SoftKey("No", "SoftKey:Exit")
 _OUT, _OUT_SOON = "You are logged out.", "You are logged out. The phone restarts."
 
 
 @dataclass(slots=True)
 class _Switch:
-    """One login or logout that was asked for on a phone.
+    """A login or logout that a user requested on a phone.
 
     Attributes:
-        profile: the name of what the phone gets; None at a logout.
-        task: gives the login that began or ended; None when there was none to end.
+        profile: the name of the new profile; None for a logout.
+        task: returns the login that began or ended; None if there was none to end.
     """
 
     mac: Mac
@@ -65,10 +65,10 @@ class _Switch:
 
     @property
     def login(self) -> PhoneLogin | None:
-        """What it has led to, once it is done. Raises NotShown."""
+        """The result of the finished task. Raises NotShown."""
         error = None if self.task.cancelled() else self.task.exception()
         if self.task.cancelled() or isinstance(error, StorageFailed):
-            # The phone may be served the other config all the same.
+            # The new config may be served nevertheless.
             raise NotShown(ScreenProblem.UNKNOWN_SWITCH)
         if error is not None:
             raise _refused(error, self.profile or "")
@@ -76,7 +76,7 @@ class _Switch:
 
 
 class Switches:
-    """The logins and logouts that were asked for on phones, for those who want to know how far they are.
+    """Remembers the logins and logouts that users requested on phones, so that phones can ask for their progress.
 
     Args:
         clock: in seconds.
@@ -87,12 +87,12 @@ class Switches:
         self._clock = clock
         self._begun: dict[str, _Switch] = {}
 
-    def begin(self, visit: PageSession, profile: ProfileHead, *, takes_over: bool = False) -> str:
-        """Begin a login; its name, which nobody can guess. It goes on when the phone no longer asks."""
-        mac = visit.asked.phone
+    def begin(self, session: PageSession, profile: ProfileHead, *, takes_over: bool = False) -> str:
+        """Begin a login and return its name, which cannot be guessed. It continues if the phone no longer asks."""
+        mac = session.request.phone
         logging_in = self._logins.log_in(
-            visit.asked.actor,
-            visit.session.user_uuid,
+            session.request.actor,
+            session.login.user_uuid,
             mac,
             profile.uuid,
             takes_over=takes_over,
@@ -100,27 +100,27 @@ class Switches:
         )
         return self._keep(mac, profile.name, logging_in)
 
-    def end(self, asked: PhoneRequest, logins: Sequence[PhoneLogin]) -> str:
-        """Begin the end of a user's logins on the phone, of which one may be waiting; its name likewise."""
-        return self._keep(asked.phone, None, self._log_out(asked, logins))
+    def end(self, request: PhoneRequest, logins: Sequence[PhoneLogin]) -> str:
+        """Begin the logout of a user from the phone, and return its name. One of ``logins`` may be waiting."""
+        return self._keep(request.phone, None, self._log_out(request, logins))
 
     def find(self, name: str, mac: Mac) -> _Switch | None:
-        """One of them by its name, if the same phone asks."""
+        """Return a switch by its name, if the same phone asks; else None."""
         known = self._begun.get(name)
         return known if known is not None and known.mac == mac else None
 
-    async def _log_out(self, asked: PhoneRequest, logins: Sequence[PhoneLogin]) -> PhoneLogin | None:
+    async def _log_out(self, request: PhoneRequest, logins: Sequence[PhoneLogin]) -> PhoneLogin | None:
         ended = [
-            await self._logins.log_out(asked.actor, asked.phone, EndReason.MANUAL, login=login) for login in logins
+            await self._logins.log_out(request.actor, request.phone, EndReason.MANUAL, login=login) for login in logins
         ]
-        # Of one that only waited there is nothing that becomes of the phone.
+        # A login that only waited changes nothing on the phone.
         return next((login for login in ended if login is not None and login.logged_in_at is not None), None)
 
     def _keep(self, mac: Mac, profile: str | None, work: Coroutine[Any, Any, PhoneLogin | None]) -> str:
         self._forget()
         what = "logout from" if profile is None else "login on"
         task = asyncio.create_task(work, name=f"{what} the screen of {mac}")
-        task.add_done_callback(_tell)
+        task.add_done_callback(_log_failure)
         name = secrets.token_urlsafe(12)
         self._begun[name] = _Switch(mac, profile, task, self._clock())
         return name
@@ -137,156 +137,160 @@ class Switches:
 class ProfileSwitch:
     """The pages of logins and logouts."""
 
-    def __init__(self, db: Database, gate: PageAuth, logins: PhoneLogins, switches: Switches) -> None:
+    def __init__(self, db: Database, auth: PageAuth, logins: PhoneLogins, switches: Switches) -> None:
         self._db = db
-        self._gate = gate
+        self._auth = auth
         self._logins = logins
         self._switches = switches
 
-    async def start(self, visit: PageSession) -> PageAnswer:
-        """The profiles that fit; who has just given the PIN and has only one is not asked."""
-        fitting = await self._fitting(visit)
+    async def start(self, session: PageSession) -> PageAnswer:
+        """Return the menu of fitting profiles. With a new login and one profile, switch at once."""
+        fitting = await self._fitting(session)
         if not fitting:
             raise NotShown(ScreenProblem.NOTHING_FITS)
-        if visit.is_new and len(fitting) == 1 and fitting[0].uuid != visit.desk.current_profile_uuid:
-            return await self._chosen(visit, fitting[0])
-        return self._list(visit, fitting, "")
+        if session.is_new and len(fitting) == 1 and fitting[0].uuid != session.context.current_profile_uuid:
+            return await self._chosen(session, fitting[0])
+        return self._list(session, fitting, "")
 
-    async def select(self, visit: PageSession) -> PageAnswer:
-        """Begin the switch to the chosen profile, or ask about a login elsewhere first."""
-        fitting = await self._fitting(visit)
-        if not self._gate.redeem(visit.asked, "select"):
+    async def select(self, session: PageSession) -> PageAnswer:
+        """Begin the switch to the chosen profile, or first ask about a login on another phone."""
+        fitting = await self._fitting(session)
+        if not self._auth.redeem(session.request, "select"):
             if not fitting:
                 raise NotShown(ScreenProblem.NOTHING_FITS)
-            return self._list(visit, fitting, f"Please choose again ({ScreenProblem.FORM_EXPIRED})")
-        return await self._chosen(visit, _by_uuid(fitting, visit.asked.get("id")))
+            return self._list(session, fitting, f"Please choose again ({ScreenProblem.FORM_EXPIRED})")
+        return await self._chosen(session, _by_uuid(fitting, session.request.get("id")))
 
-    async def take_over(self, visit: PageSession) -> PageAnswer:
-        """Begin that switch once it is confirmed that the login elsewhere ends."""
-        fitting = await self._fitting(visit)
-        profile = _by_uuid(fitting, visit.asked.get("id"))
-        if not self._gate.redeem(visit.asked, _taking_over(profile)):
-            return self._list(visit, fitting, f"Please choose again ({ScreenProblem.FORM_EXPIRED})")
-        return self._begin(visit, profile, takes_over=True)
+    async def take_over(self, session: PageSession) -> PageAnswer:
+        """Begin the switch after the user confirmed that the login on the other phone ends."""
+        fitting = await self._fitting(session)
+        profile = _by_uuid(fitting, session.request.get("id"))
+        if not self._auth.redeem(session.request, _taking_over(profile)):
+            return self._list(session, fitting, f"Please choose again ({ScreenProblem.FORM_EXPIRED})")
+        return self._begin(session, profile, takes_over=True)
 
-    async def where(self, visit: PageSession) -> PageAnswer:
-        """On which phones the user is logged in."""
-        asked = visit.asked
+    async def where(self, session: PageSession) -> PageAnswer:
+        """Return the phones on which the user is logged in."""
+        request = session.request
         lines = [
-            f"{'This phone' if login.mac == asked.phone else place(login)}: {login.profile_name}"
-            for login in await self._logins.where(visit.session.user_uuid)
+            f"{'This phone' if login.mac == request.phone else place(login)}: {login.profile_name}"
+            for login in await self._logins.where(session.login.user_uuid)
             if login.state is LoginState.OPEN
         ]
         text = "\n".join(lines) or "You are logged in on no phone."
-        keys = [SoftKey("Back", asked.links.to("profile-switch"))]
-        return PageAnswer(page=Text(title="Where", prompt=visit.session.user_name, text=text, keys=keys))
+        keys = [SoftKey("Back", request.links.to("profile-switch"))]
+        return PageAnswer(page=Text(title="Where", prompt=session.login.user_name, text=text, keys=keys))
 
-    async def progress(self, asked: PhoneRequest) -> PageAnswer:
-        """How far a switch is. The session has ended with it, so the name of the switch is all that is asked for."""
-        name = asked.get("switch")
-        switch = self._switches.find(name, asked.phone)
+    async def progress(self, request: PhoneRequest) -> PageAnswer:
+        """Return the progress of a switch. It needs its name and no session: the switch ended the session."""
+        name = request.get("switch")
+        switch = self._switches.find(name, request.phone)
         if switch is None:
             raise NotShown(ScreenProblem.UNKNOWN_SWITCH)
-        look_again = asked.links.to("profile-switch/progress", switch=name)
+        look_again = request.links.to("profile-switch/progress", switch=name)
         if not switch.task.done():
             return _under_way(switch.profile, look_again)
         login = switch.login
         if switch.profile is None:
-            return await self._left(login, look_again)
+            return await self._logout_progress(login, look_again)
         if login is None or login.deployment is None:
             raise NotShown(ScreenProblem.UNKNOWN_SWITCH)
-        return _told(await self._db.read(deployments.get, login.deployment), look_again)
+        return _progress(await self._db.read(deployments.get, login.deployment), look_again)
 
-    async def logout(self, visit: PageSession) -> PageAnswer:
-        """The end of the session, and of what that user has on the phone, or waits for; another's profile stays."""
-        asked = visit.asked
-        await self._gate.leave(visit)
-        return await self._end(asked, visit.session.user_uuid)
+    async def logout(self, session: PageSession) -> PageAnswer:
+        """End the session and the user's logins on this phone. The login of another user stays."""
+        request = session.request
+        await self._auth.leave(session)
+        return await self._end(request, session.login.user_uuid)
 
-    async def leave(self, asked: PhoneRequest) -> PageAnswer:
-        """Asks before whoever is logged in on the phone is logged out, and does it: who is at the phone needs no PIN.
+    async def leave(self, request: PhoneRequest) -> PageAnswer:
+        """Ask for a confirmation, or log out the present user of the phone. This needs no PIN.
 
         Raises:
-            NotShown: it is not known that it is the phone that asks.
+            NotShown: the address of the phone is unknown, so the request may come from another device.
         """
-        desk = await self._gate.known(asked)
-        if desk.occupant is None:
-            return _said(LOGOUT, "Nobody is logged in on this phone.")
-        occupant = self._gate.occupant(desk)
+        context = await self._auth.known(request)
+        if context.occupant is None:
+            return _text(LOGOUT, "No user is logged in on this phone.")
+        occupant = self._auth.occupant(context)
         if occupant is None:
             raise NotShown(ScreenProblem.ELSEWHERE)
         purpose = f"leave {occupant}"
-        if self._gate.redeem(asked, purpose):
-            login = await self._logins.on(asked.phone)
+        if self._auth.redeem(request, purpose):
+            login = await self._logins.on(request.phone)
             if login is None or login.username != occupant:
-                return _said(LOGOUT, f"{occupant} is no longer logged in on this phone.")
-            return await self._end(asked, login.user_uuid)
-        yes = asked.links.to("profile-switch/leave", **{TICKET: self._gate.ticket(asked, purpose)})
+                return _text(LOGOUT, f"{occupant} is no longer logged in on this phone.")
+            return await self._end(request, login.user_uuid)
+        yes = request.links.to("profile-switch/leave", **{TICKET: self._auth.ticket(request, purpose)})
         return _question(LOGOUT, f"Log {occupant} out? The phone restarts.", yes)
 
-    async def _fitting(self, visit: PageSession) -> list[ProfileHead]:
+    async def _fitting(self, session: PageSession) -> list[ProfileHead]:
         try:
-            return await self._logins.profiles_for(visit.session.user_uuid, visit.asked.phone, visit.asked.model)
+            return await self._logins.profiles_for(
+                session.login.user_uuid, session.request.phone, session.request.model
+            )
         except PhoneDisabled as error:
             raise _refused(error, "") from error
 
-    def _list(self, visit: PageSession, fitting: list[ProfileHead], prompt: str) -> PageAnswer:
-        asked, size = visit.asked, visit.asked.screen.menu_items
-        start = min(start_from(asked.get("start")), last_start(len(fitting), size))
+    def _list(self, session: PageSession, fitting: list[ProfileHead], prompt: str) -> PageAnswer:
+        request, size = session.request, session.request.screen.menu_items
+        start = min(start_from(request.get("start")), last_start(len(fitting), size))
         part = ListPart(items=fitting[start : start + size], start=start, size=size, total=len(fitting))
-        links, ticket = asked.links, self._gate.ticket(asked, "select")
+        links, ticket = request.links, self._auth.ticket(request, "select")
         items = [
             MenuItem(profile.name, links.to("profile-switch/select", id=profile.uuid, **{TICKET: ticket}))
             for profile in part.items
         ]
         paging = part.keys(lambda at: links.to("profile-switch", start=at or ""))
         logout, where = (SoftKey(name, links.to(f"profile-switch/{name.lower()}")) for name in (LOGOUT, "Where"))
-        prompt = prompt or part.prompt or _present(visit, fitting)
+        prompt = prompt or part.prompt or _present(session, fitting)
         return PageAnswer(page=Menu(title=TITLE, prompt=prompt, items=items, keys=[SELECT, logout, *paging, where]))
 
-    async def _chosen(self, visit: PageSession, profile: ProfileHead) -> PageAnswer:
-        """Begin the switch unless the user is logged in elsewhere, which is to be confirmed or refused first."""
-        asked = visit.asked
+    async def _chosen(self, session: PageSession, profile: ProfileHead) -> PageAnswer:
+        """Begin the switch, or ask or refuse because the user is logged in on another phone."""
+        request = session.request
         try:
-            await self._logins.require_possible(visit.session.user_uuid, asked.phone, takes_over=False)
+            await self._logins.require_possible(session.login.user_uuid, request.phone, takes_over=False)
         except LoggedInElsewhere as error:
             if not error.may_take_over:
                 raise _refused(error, profile.name) from error
-            ticket = self._gate.ticket(asked, _taking_over(profile))
-            yes = asked.links.to("profile-switch/take-over", id=profile.uuid, **{TICKET: ticket})
+            ticket = self._auth.ticket(request, _taking_over(profile))
+            yes = request.links.to("profile-switch/take-over", id=profile.uuid, **{TICKET: ticket})
             text = f"You are logged in at {_places(error)}. Log out there and log in here?"
             return _question(TITLE, text, yes)
-        return self._begin(visit, profile)
+        return self._begin(session, profile)
 
-    def _begin(self, visit: PageSession, profile: ProfileHead, *, takes_over: bool = False) -> PageAnswer:
-        """Answer at once: a phone gives up after some seconds, and a switch may take longer."""
-        return self._answer(visit.asked, profile.name, self._switches.begin(visit, profile, takes_over=takes_over))
+    def _begin(self, session: PageSession, profile: ProfileHead, *, takes_over: bool = False) -> PageAnswer:
+        """Begin a switch and answer at once. A phone waits only some seconds, and a switch may take longer."""
+        return self._answer(
+            session.request, profile.name, self._switches.begin(session, profile, takes_over=takes_over)
+        )
 
-    async def _end(self, asked: PhoneRequest, user_uuid: str) -> PageAnswer:
-        logins = [login for login in await self._logins.where(user_uuid) if login.mac == asked.phone]
-        return self._answer(asked, None, self._switches.end(asked, logins)) if logins else _said(LOGOUT, _OUT)
+    async def _end(self, request: PhoneRequest, user_uuid: str) -> PageAnswer:
+        logins = [login for login in await self._logins.where(user_uuid) if login.mac == request.phone]
+        return self._answer(request, None, self._switches.end(request, logins)) if logins else _text(LOGOUT, _OUT)
 
     @staticmethod
-    def _answer(asked: PhoneRequest, profile: str | None, name: str) -> PageAnswer:
-        return _under_way(profile, asked.links.to("profile-switch/progress", switch=name))
+    def _answer(request: PhoneRequest, profile: str | None, name: str) -> PageAnswer:
+        return _under_way(profile, request.links.to("profile-switch/progress", switch=name))
 
-    async def _left(self, login: PhoneLogin | None, look_again: str) -> PageAnswer:
-        """A logout in plain words."""
+    async def _logout_progress(self, login: PhoneLogin | None, look_again: str) -> PageAnswer:
+        """Return the page on the progress of a logout."""
         if login is None:
-            return _said(LOGOUT, _OUT)
+            return _text(LOGOUT, _OUT)
         if login.ended_by is None:
-            return _said(LOGOUT, f"{_OUT} This phone keeps what it has.")
+            return _text(LOGOUT, f"{_OUT} This phone keeps what it has.")
         match (await self._db.read(deployments.get, login.ended_by)).state:
             case DeploymentState.WAITING | DeploymentState.TIMED_OUT:
                 return replace(refusal(NotShown(ScreenProblem.NOT_RETURNED)), refresh=(WAIT_SECONDS, look_again))
             case DeploymentState.RECORDED | DeploymentState.WRITTEN | DeploymentState.RESTARTING:
-                return _said(LOGOUT, _OUT_SOON, (LOOK_SECONDS, look_again))
+                return _text(LOGOUT, _OUT_SOON, (LOOK_SECONDS, look_again))
             case _:
-                return _said(LOGOUT, _OUT)
+                return _text(LOGOUT, _OUT)
 
 
-def _told(deployment: Deployment, look_again: str) -> PageAnswer:
-    """A deployment in plain words."""
+def _progress(deployment: Deployment, look_again: str) -> PageAnswer:
+    """Return the page on the progress of a deployment."""
     name = deployment.profile_name
     match deployment.state:
         case DeploymentState.FAILED | DeploymentState.ROLLED_BACK | DeploymentState.CANCELLED:
@@ -295,19 +299,19 @@ def _told(deployment: Deployment, look_again: str) -> PageAnswer:
             raise NotShown(ScreenProblem.SUPERSEDED)
         case DeploymentState.DEFERRED:
             when = when_it_begins(deployment.deferred_until or "")
-            return _said(TITLE, f"{name} will be activated {when}.", (WAIT_SECONDS, look_again))
+            return _text(TITLE, f"{name} will be activated {when}.", (WAIT_SECONDS, look_again))
         case DeploymentState.WAITING | DeploymentState.TIMED_OUT:
             return replace(
                 refusal(NotShown(ScreenProblem.NOT_RESTARTED, profile=name)), refresh=(WAIT_SECONDS, look_again)
             )
         case DeploymentState.FETCHED | DeploymentState.CONFIRMED:
-            return _said(TITLE, f"{name} is active: this phone has taken it.")
+            return _text(TITLE, f"{name} is active: this phone has taken it.")
         case _:
-            return _said(TITLE, f"{name} is ready. The phone restarts now.", (LOOK_SECONDS, look_again))
+            return _text(TITLE, f"{name} is ready. The phone restarts now.", (LOOK_SECONDS, look_again))
 
 
 def _refused(error: BaseException, profile: str) -> NotShown:
-    """What the screen says of a refusal or a failure."""
+    """Return the problem that the screen shows for an error."""
     match error:
         case PhoneDisabled():
             return NotShown(ScreenProblem.DISABLED)
@@ -327,13 +331,13 @@ def _places(error: LoggedInElsewhere) -> str:
     return " and ".join(place(login) for login in error.where)
 
 
-def _present(visit: PageSession, fitting: list[ProfileHead]) -> str:
-    """Who is logged in on the phone if that is somebody else, else the active profile, else who asks."""
-    desk, session = visit.desk, visit.session
-    if desk.occupant not in (None, session.username):
-        return f"Logged in: {desk.occupant}"
-    active = next((each.name for each in fitting if each.uuid == desk.current_profile_uuid), None)
-    return f"Active: {active}" if active else session.user_name
+def _present(session: PageSession, fitting: list[ProfileHead]) -> str:
+    """Return the prompt: another user on the phone, else the active profile, else the user's own name."""
+    context, login = session.context, session.login
+    if context.occupant not in (None, login.username):
+        return f"Logged in: {context.occupant}"
+    active = next((each.name for each in fitting if each.uuid == context.current_profile_uuid), None)
+    return f"Active: {active}" if active else login.user_name
 
 
 def _by_uuid(fitting: list[ProfileHead], uuid: str) -> ProfileHead:
@@ -344,7 +348,7 @@ def _by_uuid(fitting: list[ProfileHead], uuid: str) -> ProfileHead:
 
 
 def _taking_over(profile: ProfileHead) -> str:
-    """What the ticket of a confirmation is good for."""
+    """Return the purpose of the ticket of a confirmation."""
     return f"take over {profile.uuid}"
 
 
@@ -355,15 +359,17 @@ def _question(title: str, text: str, yes: str) -> PageAnswer:
 
 def _under_way(profile: str | None, look_again: str) -> PageAnswer:
     if profile is None:
-        return _said(LOGOUT, _OUT_SOON, (LOOK_SECONDS, look_again))
-    return _said(TITLE, f"Activating {profile}. The phone restarts.", (LOOK_SECONDS, look_again))
+        return _text(LOGOUT, _OUT_SOON, (LOOK_SECONDS, look_again))
+    return _text(TITLE, f"Activating {profile}. The phone restarts.", (LOOK_SECONDS, look_again))
 
 
-def _said(title: str, text: str, refresh: tuple[int, str] | None = None) -> PageAnswer:
+def _text(title: str, text: str, refresh: tuple[int, str] | None = None) -> PageAnswer:
     return PageAnswer(page=Text(title=title, text=text), refresh=refresh)
 
 
-def _tell(task: asyncio.Task[PhoneLogin | None]) -> None:
-    """The phone shows only that it failed; what was refused to a user needs no administrator."""
+def _log_failure(task: asyncio.Task[PhoneLogin | None]) -> None:
+    """Log a failure: the phone shows only a code. A refused login is no failure."""
     if not task.cancelled() and (error := task.exception()) and not isinstance(error, LoginRefused):
-        log.warning("the %s failed: %s", task.get_name(), error if isinstance(error, CisiskError) else repr(error))
+        log.warning(
+            "%s failed: error=%s", task.get_name(), error.notice if isinstance(error, CisiskError) else repr(error)
+        )

@@ -94,7 +94,7 @@ async def test_the_directories_key_opens_a_menu(pick_up: Pick, model: str) -> No
     assert (page.kind, list(page.items)) == ("Menu", ["Personal", "Corporate"])
     assert list(phone.page.keys) == (["Select", "Exit"] if model.startswith("CP-79") else ["Exit", "Select"])
     assert phone.is_kept
-    assert (await phone.choose("Corporate")).text == "There is nobody yet."
+    assert (await phone.choose("Corporate")).text == "There are no contacts yet."
 
 
 @pytest.mark.parametrize("model", FAMILIES)
@@ -150,7 +150,7 @@ async def test_who_is_beyond_the_end_of_a_list_is_shown_its_last_page(site: Site
         assert (page.prompt, len(page.items)) == ("21-33 of 33", 13)
         assert len((await phone.press("Back")).items) == 20
     # A search there that finds nobody has no other page either.
-    assert (await phone.open("cdir", start="32", n="Nobody")).text == "Nobody is called Nobody."
+    assert (await phone.open("cdir", start="32", n="Nobody")).text == "No contact matches Nobody."
 
 
 async def test_both_directories_are_searched_by_name_and_by_number(site: Site, pick_up: Pick, anna: str) -> None:
@@ -169,9 +169,9 @@ async def test_both_directories_are_searched_by_name_and_by_number(site: Site, p
             page = await phone.submit(d="0309")
             assert page.entries == [("Anton", "0309999")]
             await phone.press("Search")
-            assert (await phone.submit(n="nobody <&>")).text == "Nobody is called nobody <&>."
+            assert (await phone.submit(n="nobody <&>")).text == "No contact matches nobody <&>."
             await phone.press("Search")
-            assert (await phone.submit(d="#" * 15)).text.startswith("Nobody is called ####")
+            assert (await phone.submit(d="#" * 15)).text.startswith("No contact matches ####")
     phone = await pick_up("CP-8845")
     await phone.open("cdir/search")
     page = await phone.submit(n="山田" * 100)
@@ -539,7 +539,7 @@ async def test_the_login_of_another_is_named_and_can_be_ended_without_a_pin(
     )
     assert (ended["reason"], ended["returned_to"]) == ("manual", "before")
     assert (site.root / phone.mac.config_name).read_bytes() == site.config("901").encode()
-    assert (await phone.load(sure)).text == "Nobody is logged in on this phone."
+    assert (await phone.load(sure)).text == "No user is logged in on this phone."
     assert (await phone.open("profile-switch")).prompt == "User and PIN, please"
 
 
@@ -728,7 +728,7 @@ async def test_a_leading_newline_in_a_posted_value_is_none_of_it(pick_up: Pick, 
     headers = {"Content-Type": "multipart/form-data; boundary=x", "x-CiscoIPPhoneModelName": "CP-8845"}
     url = phone.page.action.text or ""
     async with phone.session.post(url, data=f"{parts}--x--\r\n".encode(), headers=headers) as response:
-        assert b"There is nobody yet." in await response.read()
+        assert b"There are no contacts yet." in await response.read()
 
 
 @pytest.mark.parametrize("model", sorted(MODELS))

@@ -8,7 +8,7 @@ class ScreenProblem(NoticeCode):
 
     NO_PHONE = "C01"
     ELSEWHERE = "C02"
-    BRAKED = "C03", "seconds"
+    THROTTLED = "C03", "seconds"
     WRONG_LOGIN = "C04"
     FORM_EXPIRED = "C05"
     NOTHING_FITS = "C06"

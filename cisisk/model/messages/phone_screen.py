@@ -6,7 +6,7 @@ from cisisk.model.messages.marker import N_
 TEMPLATES: dict[str, str] = {
     ScreenProblem.NO_PHONE: N_("This page does not know which phone asks."),
     ScreenProblem.ELSEWHERE: N_("This phone is known at another address. Restart it, then try again."),
-    ScreenProblem.BRAKED: N_("Too many attempts. Try again in {seconds} s."),
+    ScreenProblem.THROTTLED: N_("Too many attempts. Try again in {seconds} s."),
     ScreenProblem.WRONG_LOGIN: N_("Wrong user or PIN"),
     ScreenProblem.FORM_EXPIRED: N_("Please fill it in again"),
     ScreenProblem.NOTHING_FITS: N_("None of your profiles fits this phone. Ask your administrator for one."),

@@ -86,7 +86,7 @@ class Premises:
 
     async def guess(self, address: str, mac: Mac, pin: str) -> str:
         """One wrong login as anna, with a ticket of its own."""
-        ticket = self.pages._gate._tickets.issue(mac.digits, address, "login")
+        ticket = self.pages._auth._tickets.issue(mac.digits, address, "login")
         return await self.get(address, f"pdir?mac={mac.digits}&t={ticket}&user=anna&pin={pin}")
 
     def close(self) -> None:
@@ -118,7 +118,7 @@ async def test_ten_thousand_guesses_lock_out_who_guesses_and_nobody_else(premise
     usual, bobs, new = [await there.phone(n, f"127.77.0.{n}") for n in (1, 2, 3)]
     real = {f"127.66.0.{n}": await there.phone(256 + n, f"127.66.0.{n}") for n in range(1, ADDRESSES // 2 + 1)}
     made_up = [f"127.67.0.{n}" for n in range(1, ADDRESSES // 2 + 1)]
-    assert "There is nobody yet." in await there.log_in("127.77.0.1", usual, "anna")
+    assert "There are no contacts yet." in await there.log_in("127.77.0.1", usual, "anna")
     there.passwords.verified.clear()
 
     began, answers = clock.now, list[str]()
@@ -130,15 +130,15 @@ async def test_ten_thousand_guesses_lock_out_who_guesses_and_nobody_else(premise
         # The others do not come before those who guess.
         *refused, bob_sees = await asyncio.gather(*guesses, there.log_in("127.77.0.2", bobs, "bob"))
         answers += refused
-        assert "There is nobody yet." in bob_sees
+        assert "There are no contacts yet." in bob_sees
         if batch % 10 == 0:
-            assert "There is nobody yet." in await there.log_in("127.77.0.1", usual, "anna")
+            assert "There are no contacts yet." in await there.log_in("127.77.0.1", usual, "anna")
             assert "Error C03" in await there.log_in("127.77.0.3", new, "anna")
         clock.go_on(BATCH_SECONDS)
 
     assert len(answers) == GUESSES
     looked_at = sum(f"({ScreenProblem.WRONG_LOGIN})" in answer for answer in answers)
-    braked = sum(f"Error {ScreenProblem.BRAKED}" in answer for answer in answers)
+    braked = sum(f"Error {ScreenProblem.THROTTLED}" in answer for answer in answers)
     assert (looked_at, braked) == (26, GUESSES - 26)
     # Five at known phones and five at those that are made up; then one after 2, 4, 8... seconds, at the next batch.
     hers = [moment - began for moment, known in there.passwords.verified if known == her_hash]
@@ -149,21 +149,21 @@ async def test_ten_thousand_guesses_lock_out_who_guesses_and_nobody_else(premise
     assert hers == grown
 
     clock.go_on(LONGEST_WAIT)
-    assert "There is nobody yet." in await there.log_in("127.77.0.3", new, "anna")
-    assert "There is nobody yet." in await there.log_in("127.77.0.9", Mac("AABBCCDDEEFF"), "anna")
+    assert "There are no contacts yet." in await there.log_in("127.77.0.3", new, "anna")
+    assert "There are no contacts yet." in await there.log_in("127.77.0.9", Mac("AABBCCDDEEFF"), "anna")
 
 
 async def test_no_header_changes_where_a_guess_comes_from(premises: tuple[Premises, Clock]) -> None:
     there, _ = premises
     await there.user("bob")
     for number in range(5):
-        ticket = there.pages._gate._tickets.issue(f"AABBCCDDEE{number:02X}", "127.66.0.1", "login")
+        ticket = there.pages._auth._tickets.issue(f"AABBCCDDEE{number:02X}", "127.66.0.1", "login")
         said = f"127.77.0.{number}"
         forged = f"X-Forwarded-For: {said}", f"Forwarded: for={said}", f"X-Real-IP: {said}"
         path = f"pdir?mac=AABBCCDDEE{number:02X}&t={ticket}&user=u{number}&pin=1"
         assert f"({ScreenProblem.WRONG_LOGIN})" in await there.get("127.66.0.1", path, *forged)
     assert "Error C03" in await there.log_in("127.66.0.1", Mac("AABBCCDDEE99"), "bob")
-    assert "There is nobody yet." in await there.log_in("127.66.0.2", Mac("AABBCCDDEE99"), "bob")
+    assert "There are no contacts yet." in await there.log_in("127.66.0.2", Mac("AABBCCDDEE99"), "bob")
 
 
 _HEAD = "POST /cisco/services/pdir?mac=AABBCCDDEE01 HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
@@ -191,7 +191,7 @@ async def test_no_answer_has_a_header_that_its_request_has_made(premises: tuple[
     mac = await there.phone(1, "127.77.0.1")
     for _ in range(5):
         await there.log_in("127.77.0.1", mac, "anna", "0000")
-    ticket = there.pages._gate._tickets.issue(mac.digits, "127.77.0.1", "login")
+    ticket = there.pages._auth._tickets.issue(mac.digits, "127.77.0.1", "login")
     reader, writer = await asyncio.open_connection("127.0.0.1", there.port, local_addr=("127.77.0.1", 0))
     for host in ("x", "x%0d%0aX-Evil:yes", "x\tX-Evil:yes", "x;url=http://evil/"):
         for query in (

@@ -124,7 +124,7 @@ def test_the_soft_keys_stand_where_the_family_wants_them() -> None:
     ],
 )
 def test_what_cannot_be_cut_is_an_error(page: PhonePage) -> None:
-    with pytest.raises(ValueError, match=r"more than a phone takes|not percent-encoded"):
+    with pytest.raises(ValueError, match=r"more than a phone accepts|not percent-encoded"):
         render(page, screen_of("CP-8845"))
 
 

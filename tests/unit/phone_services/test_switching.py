@@ -111,7 +111,7 @@ class Scene:
         return replace(LOGIN, ended_by=outcome.uuid) if outcome else None
 
     async def begin(self) -> str:
-        visit = PageSession(asked=await asking(), desk=PhoneContext(mac=MAC), session=SESSION, is_new=False)
+        visit = PageSession(request=await asking(), context=PhoneContext(mac=MAC), login=SESSION, is_new=False)
         return self.switches.begin(visit, HEAD)
 
     async def end(self) -> str:
@@ -300,7 +300,7 @@ async def test_who_waits_for_a_phone_and_logs_out_does_not_log_out_who_is_on_it(
     session = replace(SESSION, user_uuid=waiting.user_uuid, username="yan")
     asked = await asking(page="profile-switch/logout")
     await pages.logout(
-        PageSession(asked=asked, desk=PhoneContext(mac=MAC, occupant="zoe"), session=session, is_new=False)
+        PageSession(request=asked, context=PhoneContext(mac=MAC, occupant="zoe"), login=session, is_new=False)
     )
 
     async def is_called_off() -> bool:
@@ -339,7 +339,7 @@ async def test_who_is_on_a_phone_and_waits_for_another_profile_there_leaves_both
     session = replace(SESSION, user_uuid=on_it.user_uuid, username="zoe")
     asked = await asking(page="profile-switch/logout")
     await pages.logout(
-        PageSession(asked=asked, desk=PhoneContext(mac=MAC, occupant="zoe"), session=session, is_new=False)
+        PageSession(request=asked, context=PhoneContext(mac=MAC, occupant="zoe"), login=session, is_new=False)
     )
 
     async def is_out() -> bool:
