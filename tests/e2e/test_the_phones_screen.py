@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any
-from unittest.mock import AsyncMock
+from unittest.mock import Mock
 
 import pytest
 from yarl import URL
@@ -351,7 +351,7 @@ async def test_a_login_that_cannot_be_stored_says_so_and_costs_no_attempt(
     await site.data("POST", f"/personal-directory/{anna}", {"name": "Anton", "work": "1"})
     phone = await pick_up("CP-8845")
     with monkeypatch.context() as full:
-        full.setattr(service_sessions, "begin", AsyncMock(side_effect=StorageFailed("the disk is full")))
+        full.setattr(service_sessions, "begin", Mock(side_effect=StorageFailed("the disk is full")))
         for _ in range(10):
             assert "Error C08" in (await phone.log_in("pdir")).text
         assert (await phone.log_in("pdir", pin="0000")).prompt == "Wrong user or PIN (C04)"
