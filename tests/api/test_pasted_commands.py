@@ -1,4 +1,4 @@
-"""The commands of docs/administration that talk to the API work as they are pasted."""
+"""The commands of the documentation that talk to the API work as they are pasted."""
 
 import asyncio
 import json
@@ -10,15 +10,19 @@ import pytest
 
 from tests.api.client import PASSWORD, Site
 
-PAGES = Path(__file__).parents[2] / "docs" / "administration"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = DOCS / "administration"
 PROFILE = "0b9f2c1e-5a2f-4a55-9c37-3a0b8c8e7f10"
 """The uuid that the pages use for a profile."""
 CALLS_THE_API = re.compile(r"/api/v1|\$API/")
 
 
+def blocks_of(path: Path, language: str = "sh") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
 def blocks(page: str, language: str = "sh") -> list[str]:
-    text = (PAGES / f"{page}.md").read_text("utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return blocks_of(PAGES / f"{page}.md", language)
 
 
 def commands() -> list[tuple[str, str]]:
@@ -64,6 +68,19 @@ async def test_command_of_page_succeeds_as_pasted(site: Site, tmp_path: Path, pa
     answers = [json.loads(text) for text in re.findall(r"\{\"success.*?\}(?=\{\"success|\s*$)", output, re.DOTALL)]
     assert answers
     assert all(answer["success"] for answer in answers)
+
+
+@pytest.mark.needs("bash", "curl")
+async def test_api_example_succeeds_as_pasted(site: Site, tmp_path: Path) -> None:
+    assert site.running.tftp_address is not None
+    host, port = site.running.tftp_address
+    (example,) = [block for block in blocks_of(DOCS / "api.md") if block.startswith("API=")]
+    example = example.replace("the printed one", PASSWORD).replace("TFTP=127.0.0.1:69", f"TFTP={host}:{port}")
+    output = await pasted(site, tmp_path, example)
+    assert '"success": false' not in output
+    # The state after a policy is that of the deployment, not of a step.
+    assert re.findall(r'"policy": \{[^{}]*\}, "state": "(\w+)"', output) == ["waiting", "fetched"]
+    assert (tmp_path / "desk.cnf.xml").read_text("utf-8") in output
 
 
 def test_pages_have_many_commands() -> None:
