@@ -22,6 +22,7 @@ from cisisk.api import application, context
 from cisisk.api.health import Health
 from cisisk.appliance import http_ports, provisioning_ports
 from cisisk.appliance.http_ports import Runners
+from cisisk.appliance.limits import DEFAULT_LIMITS, Limits
 from cisisk.appliance.provisioning_ports import Servers
 from cisisk.config import Settings
 from cisisk.events.feed import Feed
@@ -163,14 +164,14 @@ class _Core:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Appliance]:
+async def running(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> AsyncIterator[Appliance]:
     """The whole appliance, from the lock to the last listening port; stopped in order at the end of the block.
 
     Raises:
         StartRefused: it cannot run here and now.
         ConfigurationError: a setting cannot be followed.
     """
-    async with _core(settings) as core, AsyncExitStack() as stack:
+    async with _core(settings, limits) as core, AsyncExitStack() as stack:
         provisioning, mobility, files = core.provisioning, core.mobility, core.files
         await mobility.deployer.recover()
         await mobility.switch_jobs.recover()
@@ -227,7 +228,7 @@ async def running(settings: Settings) -> AsyncIterator[Appliance]:
 @asynccontextmanager
 async def control_only(settings: Settings) -> AsyncIterator[Appliance]:
     """The API on its control socket and nothing else, for the command line while no service runs. Raises as running."""
-    async with _core(settings) as core, AsyncExitStack() as stack:
+    async with _core(settings, DEFAULT_LIMITS) as core, AsyncExitStack() as stack:
         await core.mobility.deployer.recover()
         health = Health(core.db, None)
         runner = web.AppRunner(_api_app(settings, core, health), access_log=None)
@@ -238,7 +239,7 @@ async def control_only(settings: Settings) -> AsyncIterator[Appliance]:
 
 
 @asynccontextmanager
-async def _core(settings: Settings) -> AsyncIterator[_Core]:
+async def _core(settings: Settings, limits: Limits) -> AsyncIterator[_Core]:
     http_ports.keep_clients_out_of_the_log()
     directory = settings.data.dir
     lock.prepare(directory)
@@ -247,7 +248,7 @@ async def _core(settings: Settings) -> AsyncIterator[_Core]:
         db, turns = await _database(directory, stack), PhoneLocks()
         accounts = _accounts(settings, db)
         provisioning = await _provisioning(settings, db, stack)
-        mobility = await _mobility(settings, db, provisioning, turns, stack)
+        mobility = await _mobility(settings, limits, db, provisioning, turns, stack)
         yield _Core(
             accounts=accounts,
             db=db,
@@ -282,7 +283,12 @@ async def _provisioning(settings: Settings, db: Database, stack: AsyncExitStack)
 
 
 async def _mobility(
-    settings: Settings, db: Database, provisioning: _Provisioning, turns: PhoneLocks, stack: AsyncExitStack
+    settings: Settings,
+    limits: Limits,
+    db: Database,
+    provisioning: _Provisioning,
+    turns: PhoneLocks,
+    stack: AsyncExitStack,
 ) -> _Mobility:
     library, policy = provisioning.library, provisioning.policy
     commands = PhoneCommands(settings.phone_http, await stack.enter_async_context(_phone_session()))
@@ -292,7 +298,7 @@ async def _mobility(
     registrar = Registrar(asterisk, settings.asterisk.channel)
     calls = Calls(asterisk, registrar, settings.asterisk.channel)
     registrations = Registrations(asterisk, settings.asterisk.channel, calls)
-    fetch_log = FetchLog(db, settings.fetch_log, PhoneDiscovery(db))
+    fetch_log = FetchLog(db, settings.fetch_log, PhoneDiscovery(db), limits.fetch_log)
     contacts = FetchTracker(db, policy.believes)
     contacts.subscribe(fetch_log.take)
     feed = Feed(db)

@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 
@@ -22,24 +23,39 @@ from cisisk.store.fetches import Row
 
 log = logging.getLogger(__name__)
 
-STORE_ROWS = 1000
-"""Fetches of one transaction: some 10 ms in which nothing else is written."""
-TRIM_ROWS = 500
-"""Fetches that are forgotten in one step, for the same reason."""
-TRIM_SECONDS = 10.0
-"""Between two looks for what is too old or too much: in a storm the log grows beyond its bound by that much."""
-LULL_SECONDS, LOOK_SECONDS = 1.0, 30.0
-"""Unknown phones are looked for when no fetch has come for so long, or after so long in any case: while a site boots,
-the processor belongs to the phones."""
 _UNPRINTABLE = re.compile(r"[^ -~]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchLogLimits:
+    """Limits of the fetch log.
+
+    Attributes:
+        store_rows: fetches stored in one transaction, about 10 ms in which nothing else is written.
+        trim_rows: fetches removed in one transaction, for the same reason.
+        trim_seconds: between two removals of old fetches. In a boot storm the log exceeds its limit by the fetches of
+            that time.
+        lull_seconds: without a fetch, after which unknown phones are looked up: while a site boots, the processor is
+            left to the phones.
+        look_seconds: after which unknown phones are looked up even while fetches arrive.
+    """
+
+    store_rows: int = 1000
+    trim_rows: int = 500
+    trim_seconds: float = 10.0
+    lull_seconds: float = 1.0
+    look_seconds: float = 30.0
 
 
 class FetchLog:
     """Takes batches of fetches from the event loop and stores them. :meth:`run` does the work."""
 
-    def __init__(self, db: Database, settings: Settings, discovery: PhoneDiscovery) -> None:
+    def __init__(
+        self, db: Database, settings: Settings, discovery: PhoneDiscovery, limits: FetchLogLimits = FetchLogLimits()
+    ) -> None:
         self._db = db
         self._settings = settings
+        self._limits = limits
         self._discovery = discovery
         self._waiting = FetchIntake("fetch log")
         self._arrived = asyncio.Event()
@@ -59,7 +75,7 @@ class FetchLog:
             while True:
                 is_lull = await self._nothing_arrives()
                 await asyncio.shield(self.store_pending())
-                if is_lull or time.monotonic() >= self._looked_at + LOOK_SECONDS:
+                if is_lull or time.monotonic() >= self._looked_at + self._limits.look_seconds:
                     await asyncio.shield(self.look())
                 await asyncio.shield(self._trim())
         finally:
@@ -69,7 +85,7 @@ class FetchLog:
     async def _nothing_arrives(self) -> bool:
         """Wait for fetches; whether there is a lull."""
         try:
-            async with asyncio.timeout(LULL_SECONDS if self._is_news else TRIM_SECONDS):
+            async with asyncio.timeout(self._limits.lull_seconds if self._is_news else self._limits.trim_seconds):
                 await self._arrived.wait()
         except TimeoutError:
             return True
@@ -79,7 +95,7 @@ class FetchLog:
     async def store_pending(self) -> None:
         """Store all that has arrived so far. What the database refuses is lost, and said so once."""
         async with self._storing:
-            while part := self._waiting.take(STORE_ROWS):
+            while part := self._waiting.take(self._limits.store_rows):
                 try:
                     await self._db.write(fetches.add, map(_row, part))
                 except StorageFailed as error:
@@ -97,16 +113,17 @@ class FetchLog:
                 self._is_news = False
 
     async def _trim(self) -> None:
-        if time.monotonic() - self._trimmed_at < TRIM_SECONDS:
+        if time.monotonic() - self._trimmed_at < self._limits.trim_seconds:
             return
+        limit = self._limits.trim_rows
         before = after(-timedelta(days=self._settings.days))
         try:
             is_more = True
             while is_more:
-                old = await self._db.read(fetches.expired, before=before, rows=self._settings.rows, limit=TRIM_ROWS)
+                old = await self._db.read(fetches.expired, before=before, rows=self._settings.rows, limit=limit)
                 if old:
                     await self._db.write(fetches.remove, old)
-                is_more = len(old) == TRIM_ROWS
+                is_more = len(old) == limit
         except StorageFailed as error:
             log.debug("old fetches cannot be forgotten now: %s", error)
         self._trimmed_at = time.monotonic()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from cisisk.fetches.intake import FetchIntake
@@ -21,26 +22,42 @@ Believes: TypeAlias = Callable[[Mac, str], bool]
 
 log = logging.getLogger(__name__)
 
-MAX_KNOWN = 20_000
-"""Phones, and names that phones ask for, that are remembered so that nothing is worked out or stored again: more than
-any site has."""
 _MINUTE = len("2026-06-28T12:00")
-_BATCH_SECONDS = 0.1
-"""Fetches are stored together: a boot storm is some transactions a second instead of thousands."""
-_AT_ONCE = 1000
-"""Fetches looked through in one go: some milliseconds even if nothing is known of any, in which no request waits long.
-With fewer, the transactions would cost more than the fetches."""
 
 _T = TypeVar("_T")
 _Told: TypeAlias = tuple[Mac, Fetch]
 """A fetch and the phone that it tells of."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackerLimits:
+    """Limits of the fetch tracker.
+
+    Attributes:
+        max_known: phones, and requested names, that are remembered so that nothing is parsed or stored twice: more
+            than any site has.
+        batch_seconds: during which fetches are collected: a boot storm is a few transactions a second instead of
+            thousands.
+        batch_size: fetches handled without a pause: a few milliseconds in which requests wait. With fewer, the
+            transactions would cost more than the fetches.
+    """
+
+    max_known: int = 20_000
+    batch_seconds: float = 0.1
+    batch_size: int = 1000
+
+
 class FetchTracker:
     """Collects fetches from any thread and stores what they tell in the event loop's own time."""
 
-    def __init__(self, db: Database, believes: Believes = lambda _mac, _host: True) -> None:
+    def __init__(
+        self,
+        db: Database,
+        believes: Believes = lambda _mac, _host: True,
+        limits: TrackerLimits = TrackerLimits(),
+    ) -> None:
         self._db = db
+        self._limits = limits
         self._believes = believes
         self._listeners: Listeners[list[Fetch]] = Listeners()
         self._loop = asyncio.get_running_loop()
@@ -69,15 +86,16 @@ class FetchTracker:
                 await self._arrived.wait()
                 self._arrived.clear()
                 await asyncio.shield(self.store_pending())
-                await asyncio.sleep(_BATCH_SECONDS)
+                await asyncio.sleep(self._limits.batch_seconds)
         finally:
             await self.store_pending()
 
     async def store_pending(self) -> None:
         """Store all that has arrived so far. What the database refuses is lost, and said so once."""
         async with self._storing:
-            for left in range(len(self._pending), 0, -_AT_ONCE):
-                await self._store(self._pending.take(min(left, _AT_ONCE)))
+            size = self._limits.batch_size
+            for left in range(len(self._pending), 0, -size):
+                await self._store(self._pending.take(min(left, size)))
                 # What told nothing new has waited for nobody.
                 await asyncio.sleep(0)
 
@@ -102,7 +120,7 @@ class FetchTracker:
         """Whose file a requested name is; phones ask for the same names at every boot."""
         mac = self._named.get(name)
         if mac is None and (mac := device_mac(name)) is not None:
-            _keep(self._named, name, mac)
+            self._keep(self._named, name, mac)
         return mac
 
     def _is_phones(self, fetch: Fetch, mac: Mac) -> bool:
@@ -132,7 +150,13 @@ class FetchTracker:
             await self._db.write(phones.note_sightings, news.values())
             self._found_again()
             for digits, sighting in news.items():
-                _keep(self._known, digits, sighting)
+                self._keep(self._known, digits, sighting)
+
+    def _keep(self, memory: dict[str, _T], key: str, value: _T) -> None:
+        """Store an entry. A full memory is cleared, because its entries can be looked up again."""
+        if len(memory) >= self._limits.max_known:
+            memory.clear()
+        memory[key] = value
 
     def _found_again(self) -> None:
         if self._lost:
@@ -166,10 +190,3 @@ def _deliveries(whole: Iterable[_Told], awaited: Container[ConfigKey]) -> Iterab
         # The same bytes may lie under another name of the phone's, in a backup of its config for one.
         if normalise(fetch.name) == mac.config_name.casefold():
             yield Delivery(mac=mac, sha256=fetch.sha256, ip=fetch.peer[0], asked_at=fetch.started_at)
-
-
-def _keep(memory: dict[str, _T], key: str, value: _T) -> None:
-    """Remember one more. What is full starts afresh: its contents cost no more than to be found out once more."""
-    if len(memory) >= MAX_KNOWN:
-        memory.clear()
-    memory[key] = value

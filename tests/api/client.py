@@ -17,6 +17,7 @@ from yarl import URL
 from cisisk import __version__
 from cisisk.appliance import appliance
 from cisisk.appliance.appliance import Appliance
+from cisisk.appliance.limits import DEFAULT_LIMITS, Limits
 from cisisk.config import Settings, build
 from tests.quick_start import need_not_survive, put_empty_store
 
@@ -237,10 +238,10 @@ def settings_for(directory: Path, **sections: dict[str, Any]) -> Settings:
 
 
 @asynccontextmanager
-async def site(settings: Settings) -> AsyncIterator[Site]:
+async def site(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> AsyncIterator[Site]:
     """A running appliance whose administrator is logged in."""
     put_empty_store(settings)
-    async with appliance.running(settings) as running, aiohttp.ClientSession() as session:
+    async with appliance.running(settings, limits) as running, aiohttp.ClientSession() as session:
         await need_not_survive(running)
         nobody = Client(session, running.api_url)
         login = (await nobody.post("/auth/login", {"username": "admin", "password": PASSWORD})).data

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import pytest
 import pytest_asyncio
 
+from cisisk.appliance.limits import DEFAULT_LIMITS, Limits
 from cisisk.config import Settings
 from tests.api.client import PASSWORD, Client, Site, settings_for
 from tests.api.client import site as opened
@@ -48,11 +49,14 @@ async def shared_site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
 
 @pytest.fixture
 def site_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SiteWith:
-    """Opens an appliance with other settings: ``async with site_with(auth={"public_register": True}) as site``."""
+    """Opens an appliance with other settings: ``async with site_with(auth={"public_register": True}) as site``.
+
+    ``limits`` are the limits of the appliance.
+    """
     monkeypatch.setenv("CISISK_ADMIN_PASSWORD", PASSWORD)
 
-    def open_with(**sections: dict[str, Any]) -> AbstractAsyncContextManager[Site]:
-        return opened(settings_for(tmp_path, **sections))
+    def open_with(limits: Limits = DEFAULT_LIMITS, **sections: dict[str, Any]) -> AbstractAsyncContextManager[Site]:
+        return opened(settings_for(tmp_path, **sections), limits)
 
     return open_with
 

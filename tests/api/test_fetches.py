@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from cisisk.fetches import log as fetch_log
+from cisisk.appliance.limits import Limits
+from cisisk.fetches.log import FetchLogLimits
 from cisisk.model.errors import ConfigurationError
 from cisisk.simulator import tftp_client
 from cisisk.simulator.tftp_download import FileAbsent
@@ -162,10 +163,13 @@ async def test_an_unknown_phone_appears_with_what_it_reveals(site: Site) -> None
 
 
 async def test_a_discovered_phone_becomes_an_ordinary_one_when_somebody_touches_it(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site_with: SiteWith,
 ) -> None:
-    monkeypatch.setattr(fetch_log, "LULL_SECONDS", 0.1)
+    async with site_with(Limits(fetch_log=FetchLogLimits(lull_seconds=0.1))) as site:
+        await become_ordinary(site)
 
+
+async def become_ordinary(site: Site) -> None:
     async def again() -> None:
         await site.admin.delete(f"/phones/{MAC}")
         await ask(site, "CTLSEPAABBCCDDEE01.tlv", "SEPAABBCCDDEE01.cnf.xml")

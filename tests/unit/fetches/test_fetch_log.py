@@ -8,9 +8,8 @@ import pytest
 
 from cisisk.config import FetchLogSettings as Settings
 from cisisk.fetches import discovery
-from cisisk.fetches import log as fetch_log
 from cisisk.fetches.discovery import PhoneDiscovery, is_credible
-from cisisk.fetches.log import FetchLog, presentable
+from cisisk.fetches.log import FetchLog, FetchLogLimits, presentable
 from cisisk.model.clock import now, timestamp
 from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
@@ -180,10 +179,9 @@ async def test_what_the_database_refuses_is_lost_and_said_once(
     assert [row.name for row in await logged(db)] == ["again"]
 
 
-async def test_the_log_forgets_what_is_too_old_and_too_much(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch_log, "TRIM_SECONDS", 0.0)
-    monkeypatch.setattr(fetch_log, "TRIM_ROWS", 7)
-    log = FetchLog(db, Settings(days=2, rows=1000), PhoneDiscovery(db))
+async def test_the_log_forgets_what_is_too_old_and_too_much(db: Database) -> None:
+    limits = FetchLogLimits(trim_seconds=0.0, trim_rows=7)
+    log = FetchLog(db, Settings(days=2, rows=1000), PhoneDiscovery(db), limits)
     old = timestamp(datetime.now(UTC) - timedelta(days=3))
     async with running(log):
         log.take([*(fetch("old", started_at=old) for _ in range(50)), *(fetch(f"{each}") for each in range(1020))])

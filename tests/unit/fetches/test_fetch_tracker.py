@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from cisisk.fetches import tracker as module
 from cisisk.fetches.intake import FetchIntake
-from cisisk.fetches.tracker import FetchTracker
+from cisisk.fetches.tracker import FetchTracker, TrackerLimits
 from cisisk.model.clock import now
 from cisisk.model.deployment import Deployment, DeploymentState
 from cisisk.model.mac import Mac
@@ -195,11 +194,9 @@ async def test_of_many_in_one_batch_the_last_proved_one_is_believed(
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_whatever_comes_in_whatever_batches_the_store_ends_as_if_each_had_been_stored_alone(
-    db: Database, seed: int, monkeypatch: pytest.MonkeyPatch
+    db: Database, seed: int
 ) -> None:
-    monkeypatch.setattr(module, "MAX_KNOWN", 4)
-    monkeypatch.setattr(module, "_AT_ONCE", 5)
-    contacts, chance = FetchTracker(db), random.Random(seed)
+    contacts, chance = FetchTracker(db, limits=TrackerLimits(max_known=4, batch_size=5)), random.Random(seed)
     expected: dict[str, tuple[bool, str, str]] = {}
     for at in range(200):
         mac = Mac(f"AABBCCDDEE0{chance.randrange(5)}")
@@ -282,9 +279,9 @@ async def test_what_is_known_is_not_written_again_until_the_minute_is_over(
 
 @pytest.mark.parametrize("outcome", [FetchOutcome.COMPLETED, FetchOutcome.REFUSED])
 async def test_a_long_storm_is_stored_in_parts_between_which_others_have_their_turn(
-    contacts: FetchTracker, db: Database, outcome: FetchOutcome, monkeypatch: pytest.MonkeyPatch
+    db: Database, outcome: FetchOutcome
 ) -> None:
-    monkeypatch.setattr(module, "_AT_ONCE", 10)
+    contacts = FetchTracker(db, limits=TrackerLimits(batch_size=10))
     macs = [Mac(f"AABBCCDD{number:04X}") for number in range(95)]
     seen: list[int] = []
     storing = asyncio.create_task(stored(contacts, *(fetch(mac.config_name, outcome) for mac in macs)))
@@ -313,10 +310,8 @@ def transactions(db: Database, monkeypatch: pytest.MonkeyPatch) -> list[None]:
     return begun
 
 
-async def test_a_boot_storm_is_a_few_transactions(
-    contacts: FetchTracker, db: Database, transactions: list[None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_BATCH_SECONDS", 0.01)
+async def test_a_boot_storm_is_a_few_transactions(db: Database, transactions: list[None]) -> None:
+    contacts = FetchTracker(db, limits=TrackerLimits(batch_seconds=0.01))
     macs = [Mac(f"AABBCCDD{number:04X}") for number in range(1000)]
 
     def boot(part: list[Mac]) -> None:
@@ -397,9 +392,9 @@ async def test_what_is_being_stored_at_the_end_is_stored(
 
 
 async def test_what_the_database_refuses_is_lost_and_said_so_once_and_the_rest_goes_on(
-    contacts: FetchTracker, db: Database, mac: Mac, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    db: Database, mac: Mac, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "_BATCH_SECONDS", 0.0)
+    contacts = FetchTracker(db, limits=TrackerLimits(batch_seconds=0.0))
 
     async def lost(count: int) -> bool:
         return contacts._lost == count
