@@ -1,4 +1,4 @@
-"""What all answers have in common, as the OpenAPI document shows it."""
+"""Schemas of the response envelopes for the OpenAPI document."""
 
 import copy
 from typing import Any, Final
@@ -7,17 +7,17 @@ from marshmallow import Schema, fields, validate
 
 
 class Metadata(Schema):
-    """What every answer says about itself."""
+    """Metadata of a response."""
 
     timestamp = fields.DateTime(required=True)
     version = fields.String(required=True)
-    requestId = fields.String(required=True)  # noqa: N815 - the name that clients know
+    requestId = fields.String(required=True)  # noqa: N815 -- the contract's name
     ip = fields.String(required=True)
     environment = fields.String(required=True)
 
 
 class ListMetadata(Metadata):
-    """The same for a list: how much there is, and which part of it this is."""
+    """Metadata of a list response: the total and the returned part."""
 
     total = fields.Integer()
     limit = fields.Integer(allow_none=True)
@@ -25,19 +25,19 @@ class ListMetadata(Metadata):
 
 
 class ErrorBody(Schema):
-    """What went wrong."""
+    """An error."""
 
     code = fields.Integer(required=True, metadata={"description": "The status code"})
     message = fields.String(required=True)
     reasons = fields.Dict(
         data_key="fields",
         values=fields.List(fields.String()),
-        metadata={"description": "With 422: the name of each refused field and the reasons"},
+        metadata={"description": "With 422: reasons by the name of the invalid field"},
     )
 
 
 class ErrorEnvelope(Schema):
-    """The answer to a request that failed."""
+    """An error response."""
 
     success = fields.Boolean(required=True, validate=validate.Equal(comparable=False))
     message = fields.String(required=True)
@@ -46,14 +46,14 @@ class ErrorEnvelope(Schema):
 
 
 class Envelope(Schema):
-    """The answer to a request that succeeded, without the parts that each operation adds."""
+    """A success response without the parts that each operation adds."""
 
     success = fields.Boolean(required=True, validate=validate.Equal(comparable=True))
     message = fields.String(required=True)
 
 
 def envelope(data: Schema | fields.Field[Any] | None) -> Schema:
-    """The answer to a request that succeeded and has ``data``; None is a null."""
+    """Return the schema of a success response with ``data``; None means null."""
     if data is None:
         inner: fields.Field[Any] = fields.String(allow_none=True, validate=validate.OneOf([None]))
     elif isinstance(data, Schema):
@@ -68,24 +68,24 @@ def envelope(data: Schema | fields.Field[Any] | None) -> Schema:
 
 ERRORS: Final = {
     400: "The body is not JSON",
-    401: "No token, or none that is valid; at the login: a wrong name or password",
+    401: "The token is missing or invalid; at login: the username or password is wrong",
     403: "The permission level is too low",
-    404: "There is no such thing",
-    409: "The request does not fit what is already there",
-    412: "If-Match names a version that is no longer the current one",
+    404: "The resource does not exist",
+    409: "The request conflicts with the current state",
+    412: "If-Match does not match the current version",
     413: "The body is too large",
-    415: "The body is not declared as application/json",
-    422: "Something that was sent cannot be accepted; error.fields says what and why",
-    429: "Too many attempts, or too much at the same time",
-    500: "Cisisk failed; its log has the request's id",
-    502: "A device gave an answer that makes no sense",
-    503: "A part of Cisisk that this needs does not work",
-    504: "A device did not answer",
+    415: "The content type of the body is not supported",
+    422: "The request is invalid; error.fields has the reasons",
+    429: "Too many attempts or concurrent requests",
+    500: "Internal error; the log contains the request id",
+    502: "A device returned an invalid response",
+    503: "A required part of Cisisk is not working",
+    504: "A device did not respond",
 }
-"""The status codes of all answers that carry an ``ErrorEnvelope``, and their meaning."""
+"""The status codes of error responses with an ``ErrorEnvelope``."""
 
 ERROR_HEADERS: Final[dict[int, dict[str, Any]]] = {
     401: {"WWW-Authenticate": {"description": "Bearer", "schema": {"type": "string"}}},
     429: {"Retry-After": {"description": "Seconds until the next attempt", "schema": {"type": "integer"}}},
 }
-"""The headers that some of them have besides."""
+"""Additional headers of error responses."""

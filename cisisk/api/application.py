@@ -1,4 +1,4 @@
-"""The API as an aiohttp application, complete with its document and the page that shows it."""
+"""The API as an aiohttp application, with its OpenAPI document and documentation page."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -18,10 +18,11 @@ PREFIX = "/api/v1"
 
 
 def build(parts: Mapping[web.AppKey[Any], Any], max_config_bytes: int) -> web.Application:
-    """An application with the API at /api/v1 and its page, the call manager's, and the ``parts`` that handlers ask for.
+    """Return an application with the API, its documentation page and the Extension Mobility API.
 
     Args:
-        max_config_bytes: the largest config that a profile may hold.
+        parts: the objects that handlers use.
+        max_config_bytes: the largest config of a profile.
     """
     api = web.Application(
         middlewares=[request_id_middleware, error_middleware, authorisation_middleware, validation_middleware]
@@ -29,20 +30,18 @@ def build(parts: Mapping[web.AppKey[Any], Any], max_config_bytes: int) -> web.Ap
     for key, part in parts.items():
         api[key] = part
     api.add_routes(ROUTES)
-    # Made when it is first asked for: most appliances run for months without anybody who reads it, and for its 80 KiB
-    # the process grows by more than 1 MiB.
-    making: Callable[[], bytes] = cache(lambda: json.dumps(document(api, prefix=PREFIX)).encode())
-    api[DOCUMENT] = making
-    # In JSON a byte of a config can take six characters (\\u00e9), and there is more than the config in a body. The
-    # limit is the outer application's: aiohttp takes no notice of a mounted one's.
+    # Created at the first request: the document is rarely read, and creating it costs more than 1 MiB of memory.
+    cached_document: Callable[[], bytes] = cache(lambda: json.dumps(document(api, prefix=PREFIX)).encode())
+    api[DOCUMENT] = cached_document
+    # In JSON a byte of a config can take six characters (\\u00e9), and the body has other fields. aiohttp ignores the
+    # limit of a sub-application, so the outer one sets it.
     app = web.Application(client_max_size=6 * max_config_bytes + 65536)
     app.add_subapp(PREFIX, api)
     app.add_subapp(servlet.PREFIX, servlet.application(parts))
     app.add_routes(docs.routes(f"{PREFIX}/openapi.json"))
-    app.router.add_get("/", _to_the_page)
+    app.router.add_get("/", _redirect_to_docs)
     return app
 
 
-async def _to_the_page(_request: web.Request) -> web.Response:
-    """Who opens the box in a browser wants to see what it can do."""
+async def _redirect_to_docs(_request: web.Request) -> web.Response:
     return web.Response(status=302, headers={hdrs.LOCATION: docs.PATH})

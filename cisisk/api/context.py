@@ -1,4 +1,4 @@
-"""What handlers find on the application and on a request."""
+"""The objects that handlers find on the application and on a request."""
 
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -30,9 +30,9 @@ DATABASE: web.AppKey[Database] = web.AppKey("DATABASE", Database)
 ACCOUNTS: web.AppKey[Accounts] = web.AppKey("ACCOUNTS", Accounts)
 LIBRARY: web.AppKey[Library] = web.AppKey("LIBRARY", Library)
 UPLOADS: web.AppKey[Uploads] = web.AppKey("UPLOADS", Uploads)
-TAKEOVER: web.AppKey[DirectoryImport] = web.AppKey("TAKEOVER", DirectoryImport)
+DIRECTORY_IMPORT: web.AppKey[DirectoryImport] = web.AppKey("DIRECTORY_IMPORT", DirectoryImport)
 UPLOAD_THREADS: web.AppKey[ThreadPoolExecutor] = web.AppKey("UPLOAD_THREADS", ThreadPoolExecutor)
-"""Where what belongs to files is done: it waits for disks, and for the event loop, whose own threads must stay free."""
+"""Threads for file operations. They wait for disks and for the event loop, so they cannot use the loop's threads."""
 ACCESS: web.AppKey[AccessWatch] = web.AppKey("ACCESS", AccessWatch)
 SWITCH_JOBS: web.AppKey[SwitchJobs] = web.AppKey("SWITCH_JOBS", SwitchJobs)
 FEED: web.AppKey[Feed] = web.AppKey("FEED", Feed)
@@ -43,28 +43,28 @@ SWITCHER: web.AppKey[Switcher] = web.AppKey("SWITCHER", Switcher)
 WEBHOOKS: web.AppKey[Webhooks] = web.AppKey("WEBHOOKS", Webhooks)
 HEALTH: web.AppKey[Health] = web.AppKey("HEALTH", Health)
 DOCUMENT: web.AppKey[Callable[[], bytes]] = web.AppKey("DOCUMENT")
-"""Makes the OpenAPI document, as JSON."""
+"""Returns the OpenAPI document as JSON."""
 
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("REQUEST_ID", str)
 USER: web.RequestKey[User] = web.RequestKey("USER", User)
-"""Who is asking; absent on public operations and on the control socket."""
+"""The authenticated user; absent on public operations and on the control socket."""
 
 _MAX_USER_AGENT = 256
-"""Characters of a client's own description that are kept."""
+"""Characters of a User-Agent header that are stored."""
 
 
 def client_ip(request: web.Request) -> str | None:
-    """Where a request comes from: the last address that no trusted proxy vouches for; None for the control socket."""
+    """Return the client address of a request, or None for the control socket."""
     return client_address(request, request.config_dict[SETTINGS].server.trusted_proxies)
 
 
 def came_over_control_socket(request: web.Request) -> bool:
-    """Whether the caller could open the control socket, and so owns the data directory: everything is open to it."""
+    """Return whether the client uses the control socket. Only the owner of the data directory can open it."""
     return request.transport is not None and isinstance(request.transport.get_extra_info("sockname"), str)
 
 
 def actor(request: web.Request) -> Actor:
-    """Who is asking, for the audit log."""
+    """Return the client of a request for the audit log."""
     user = request.get(USER)
     agent = request.headers.get(hdrs.USER_AGENT, "").encode(errors="replace").decode()
     return Actor(
@@ -73,33 +73,33 @@ def actor(request: web.Request) -> Actor:
 
 
 def database(request: web.Request) -> Database:
-    """The store."""
+    """Return the database."""
     return request.config_dict[DATABASE]
 
 
 def mac_of(request: web.Request) -> Mac:
-    """The phone that the path names. Raises Invalid."""
+    """Return the MAC address in the path. Raises Invalid."""
     return Mac.parse(request.match_info["mac"])
 
 
 def uuid_of(request: web.Request, name: str = "uuid") -> str:
-    """The id that the path has at ``name``, in small letters as all are stored; what is none is found nowhere."""
+    """Return the path parameter ``name`` in lower case, as ids are stored. Invalid ids match nothing."""
     return request.match_info[name].lower()
 
 
 def owner_of(request: web.Request) -> str | None:
-    """Whose things are open to the caller, a user's uuid; None when everybody's are."""
+    """Return the uuid of the only user whose data the client may use, or None for all users."""
     user = request.get(USER)
     return None if user is None or user.is_superadmin else user.uuid
 
 
 def seen_versions(request: web.Request) -> Collection[str] | None:
-    """The entity tags of If-Match (RFC 9110 section 13.1.1); None without it."""
+    """Return the entity tags of If-Match (RFC 9110 section 13.1.1), or None without the header."""
     wanted = request.headers.get(hdrs.IF_MATCH)
     if wanted is None:
         return None
-    # A tag may be an asterisk as well; the one that stands for any version has no quotes.
+    # Only an unquoted asterisk means any version; a quoted one is a tag.
     if wanted.strip() == "*":
         return ANY_VERSION
-    # A weak tag never matches: the comparison of If-Match is the strong one.
+    # If-Match uses strong comparison, so weak tags never match.
     return {tag.value for tag in request.if_match or () if not tag.is_weak}

@@ -1,4 +1,4 @@
-"""Tables as spreadsheets write and read them: RFC 4180, in UTF-8, with whatever stands between the cells."""
+"""CSV tables of spreadsheets: RFC 4180 in UTF-8 with any common delimiter."""
 
 import csv
 import io
@@ -11,25 +11,25 @@ from cisisk.model.job_table import MAX_COLUMNS, Table
 from cisisk.model.switch_job import MAX_ROWS, Cell
 
 _DELIMITERS: Final = ",;\t"
-"""A spreadsheet takes the semicolon where the comma is for decimals."""
+"""Spreadsheets use the semicolon in locales with a decimal comma."""
 _FORMULA: Final = re.compile(r"[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]")
-"""How a cell begins that a spreadsheet may take for a formula, and carry out (OWASP, CSV Injection)."""
+"""First character of a cell that a spreadsheet may execute as a formula (OWASP, CSV Injection)."""
 _NUMBER: Final = re.compile(r"[+-][0-9]+([.,][0-9]+)?", re.ASCII)
-"""A number of a phone, too, begins like one, and does no harm."""
+"""A signed or international number: it begins like a formula but is harmless."""
 
 
 def read(content: bytes) -> Table:
-    """The table in ``content``, whose first line names its columns. Lines without any text are left out.
+    """Parse a table whose first line contains the column names. Empty lines are skipped.
 
     Raises:
-        Invalid: it is no such table.
+        Invalid: ``content`` is not such a table.
     """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Invalid.field("body", "Not UTF-8: save the table as CSV in UTF-8") from error
+        raise Invalid.field("body", "The table is not UTF-8. Save it as CSV in UTF-8") from error
     if "\0" in text:
-        raise Invalid.field("body", "Holds a NUL: no text")
+        raise Invalid.field("body", "The table contains a NUL character")
     first = text.lstrip("\r\n").partition("\n")[0]
     delimiter = max(_DELIMITERS, key=first.count)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -41,17 +41,17 @@ def read(content: bytes) -> Table:
             if len(rows) > MAX_ROWS + 1 or len(cells) > MAX_COLUMNS:
                 break
     except csv.Error as error:
-        raise Invalid.field("body", f"Line {lines.line_num} is not CSV: {error}") from error
+        raise Invalid.field("body", f"Line {lines.line_num} is not valid CSV: {error}") from error
     if not rows:
-        raise Invalid.field("body", "Holds no table: its first line has to name the columns")
+        raise Invalid.field("body", "The table is empty. Its first line must contain the column names")
     return Table(columns=tuple(rows[0]), rows=rows[1:], delimiter=delimiter)
 
 
 def write(rows: Iterable[Sequence[Cell]], delimiter: str) -> bytes:
-    """The lines for ``rows``. What a spreadsheet would carry out gets an apostrophe before it, and stays text."""
+    """Return ``rows`` as CSV. An apostrophe precedes cells that a spreadsheet would execute."""
     lines = io.StringIO()
     writer = csv.writer(lines, delimiter=delimiter, lineterminator="\r\n")
-    writer.writerows([_harmless(_text(cell)) for cell in row] for row in rows)
+    writer.writerows([_escape_formula(_text(cell)) for cell in row] for row in rows)
     return lines.getvalue().encode()
 
 
@@ -65,5 +65,5 @@ def _text(cell: Cell) -> str:
             return str(cell)
 
 
-def _harmless(text: str) -> str:
+def _escape_formula(text: str) -> str:
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text

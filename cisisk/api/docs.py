@@ -1,4 +1,4 @@
-"""The page on which the API can be read and tried: Swagger UI from this package's own files, nothing from elsewhere."""
+"""The documentation page of the API: Swagger UI, served from files of this package only."""
 
 from html import escape
 from importlib.resources import files
@@ -18,7 +18,7 @@ _ASSETS: Final = {
     "docs.js": (_STATIC / "docs.js", "text/javascript"),
 }
 
-# Swagger UI draws its icons as data: images; everything else it needs is here.
+# Swagger UI uses data: URLs for icons; all other files are local.
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -27,11 +27,11 @@ _HEADERS: Final = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # Asked again each time and mostly answered 304: a new version of Cisisk must not meet the script of the old one.
+    # Revalidated each time: a new version of Cisisk must not use the script of the old one.
     "Cache-Control": "no-cache",
 }
 
-# Relative addresses, so that the page also works behind a proxy that serves it below a path of its own.
+# Relative URLs, so that the page works behind a proxy with another path.
 _PAGE: Final = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -53,10 +53,10 @@ _PAGE: Final = """\
 
 
 def routes(document_url: str) -> list[web.RouteDef]:
-    """The page at ``/api/docs`` and its assets below, for ``app.add_routes``.
+    """Return the routes of the page at ``/api/docs`` and of its assets.
 
     Args:
-        document_url: where a browser finds the OpenAPI document, on the same origin.
+        document_url: URL of the OpenAPI document on the same origin.
     """
     page = _PAGE.format(document_url=escape(document_url))
 

@@ -1,4 +1,4 @@
-"""The shape of every JSON answer."""
+"""The envelope of JSON responses."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,14 +12,14 @@ from cisisk.model.clock import now
 from cisisk.model.listing import Listing, Page
 from cisisk.model.revision import Revised, entity_tag
 
-# What the API tells may be secret, and is out of date at once.
+# Responses may contain secrets and change at any time.
 _HEADERS = {hdrs.CACHE_CONTROL: "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def reply(
     request: web.Request, message: str, data: Any = None, *, status: int = 200, version_of: Revised | None = None
 ) -> web.Response:
-    """The answer to a request that succeeded. ``version_of`` is the resource whose version goes into the ETag."""
+    """Return a success response; the ETag is the version of the resource ``version_of``."""
     body = {"success": True, "message": message, "data": data, "metadata": _metadata(request)}
     response = web.json_response(body, status=status, headers=_HEADERS)
     if version_of is not None:
@@ -30,19 +30,19 @@ def reply(
 def reply_list(
     request: web.Request, message: str, data: Sequence[Any], *, total: int, listing: Listing
 ) -> web.Response:
-    """The answer that is a list, or a part of one: ``total`` counts the whole of it."""
+    """Return a list response; ``total`` is the length of the complete list."""
     metadata = {**_metadata(request), "total": total, "limit": listing.limit, "offset": listing.offset}
     body = {"success": True, "message": message, "data": data, "metadata": metadata}
     return web.json_response(body, headers=_HEADERS)
 
 
-def reply_page(request: web.Request, what: str, schema: Schema, page: Page[Any], listing: Listing) -> web.Response:
-    """The answer that is what a store gave of a list. Its message is how many, and ``what``."""
+def reply_page(request: web.Request, noun: str, schema: Schema, page: Page[Any], listing: Listing) -> web.Response:
+    """Return a list response with a page of the store. The message is the count and ``noun``."""
     data = schema.dump(page.items, many=True)
-    return reply_list(request, f"{len(data)} {what}", data, total=page.total, listing=listing)
+    return reply_list(request, f"{len(data)} {noun}", data, total=page.total, listing=listing)
 
 
-def failure(
+def reply_error(
     request: web.Request,
     status: int,
     message: str,
@@ -50,7 +50,7 @@ def failure(
     fields: Mapping[str, Sequence[str]] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
-    """The answer to a request that failed."""
+    """Return an error response; ``fields`` maps the names of invalid fields to reasons."""
     error: dict[str, Any] = {"code": status, "message": message}
     if fields is not None:
         error["fields"] = fields

@@ -1,4 +1,4 @@
-"""How Cisisk is, for the API and for the service manager's watchdog."""
+"""Health checks for the API and the watchdog of the service manager."""
 
 import asyncio
 import os
@@ -12,28 +12,30 @@ from cisisk.provisioning.http.server import HttpServer
 from cisisk.store.database import Database
 
 MAX_SILENCE = 5.0
-"""Seconds; a protocol thread turns its loop at least once a second, even under load."""
+"""Longest age of a heartbeat in seconds; a protocol thread updates it every second, even under load."""
 
 
 class ServerThread(Protocol):
-    """A protocol server on a thread of its own."""
+    """A protocol server with its own thread."""
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread runs."""
+        """Return whether the thread is running."""
 
     @property
     def heartbeat(self) -> float:
-        """Monotonic time at which its loop last turned."""
+        """Return the monotonic time of the last iteration of its loop."""
 
 
 class Health:
-    """Asks the parts.
+    """Checks the parts of the appliance.
 
     Args:
-        tftp, ftp, http: None when that server is switched off; ``http`` is the one that serves files to phones.
-        asterisk: likewise. That it is away is told, and is no failure of this service: phones are served without it.
-        tasks: what has to run as long as the appliance.
+        db: the database.
+        tftp, ftp, http: the servers; None if disabled. ``http`` is the provisioning server.
+        asterisk: the connection to Asterisk; None if disabled. A lost connection is reported but does not degrade the
+            status, because phones are served without it.
+        tasks: background tasks that must run as long as the appliance.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class Health:
         self._started = time.monotonic()
 
     async def check(self) -> dict[str, Any]:
-        """The state of every part, as the API shows it; ``status`` is ``ok`` or ``degraded``."""
+        """Return the state of every part for the API; ``status`` is ``ok`` or ``degraded``."""
         database = "ok" if await self.database_answers() else "failed"
         tftp, ftp = _state(self._tftp), _state(self._ftp)
         http = "off" if self._http is None else "ok" if self._http.is_serving else "failed"
@@ -71,26 +73,26 @@ class Health:
         }
 
     async def database_answers(self) -> bool:
-        """Whether the database can be read and written in time."""
+        """Return whether the database can be read and written in time."""
         return await self._db.answers()
 
-    def dead_part(self) -> str | None:
-        """The name of a part without which nothing is right any more; None while all live."""
+    def failed_part(self) -> str | None:
+        """Return the name of an essential part that has failed, or None."""
         for name, server in (("TFTP thread", self._tftp), ("FTP thread", self._ftp)):
-            if not _lives(server):
+            if not _responds(server):
                 return name
         return next((task.get_name() for task in self._tasks if task.done()), None)
 
 
 def _state(server: ServerThread | None) -> str:
-    return "off" if server is None else "ok" if _lives(server) else "failed"
+    return "off" if server is None else "ok" if _responds(server) else "failed"
 
 
-def _lives(server: ServerThread | None) -> bool:
-    """Whether its thread runs and turns its loop; True when there is none to run."""
+def _responds(server: ServerThread | None) -> bool:
+    """Return whether the thread of ``server`` responds; True if the server is disabled."""
     return server is None or (server.is_alive and time.monotonic() - server.heartbeat < MAX_SILENCE)
 
 
 def _resident_bytes() -> int:
-    """The second number of /proc/self/statm, in pages (proc(5))."""
+    """Return the resident memory: the second number of /proc/self/statm, in pages (proc(5))."""
     return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")

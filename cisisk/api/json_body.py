@@ -1,4 +1,4 @@
-"""The body of a request: bytes from anybody to values that the database and a file can hold."""
+"""Parsing of JSON request bodies into values that the database and files can store."""
 
 import json
 import math
@@ -13,31 +13,32 @@ from cisisk.model.errors import CisiskError, Invalid
 
 JSON: Final = "application/json"
 MAX_DEPTH: Final = 16
-"""Levels of a body; the deepest schema has three, and Python's own parsers give up near a thousand."""
+"""Deepest nesting; schemas have at most three levels, and Python's parser fails near a thousand."""
 MAX_VALUES: Final = 2000
-"""Values in a body; the largest one, a profile, has some tens. Checking a megabyte of them would hold up the loop."""
+"""Most values in a body; a profile has some tens. Checking a megabyte of values would block the event loop."""
 MAX_FIELD_NAME: Final = 64
-"""Characters of a field's name that an answer repeats; no field that exists has a longer one."""
+"""Characters of a field name repeated in a response; all existing names are shorter."""
 _MAX_DIGITS: Final = 25
-"""More than any number of 64 bits has, and far less than the 4300 at which int() refuses."""
+"""More digits than a 64-bit number has, and far fewer than the 4300 that int() refuses."""
 
-_NO_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
+_INVALID_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 class BodyNotJson(CisiskError):
-    """A body that is not JSON in UTF-8, or nested beyond any sense."""
+    """The body is not JSON in UTF-8, or nested too deeply."""
 
 
 class UnsupportedBody(CisiskError):
-    """A body that does not call itself JSON."""
+    """The content type of the body is not supported."""
 
 
 async def read(request: web.Request) -> dict[str, Any]:
-    """The JSON object in the body; an empty one if there is no body at all.
+    """Return the JSON object in the body, or an empty one without a body.
 
     Raises:
-        BodyNotJson, UnsupportedBody: see there.
-        Invalid: JSON, but not an object, or with values that cannot be stored.
+        BodyNotJson: the body is not JSON in UTF-8, or nested too deeply.
+        UnsupportedBody: the content type is not JSON.
+        Invalid: the JSON is not an object, or has values that cannot be stored.
         HTTPRequestEntityTooLarge: the body exceeds the application's ``client_max_size``.
     """
     if not request.body_exists:
@@ -48,22 +49,22 @@ async def read(request: web.Request) -> dict[str, Any]:
 
 
 async def whole(request: web.Request) -> bytes:
-    """The bytes of the body, whatever they are.
+    """Return the bytes of the body.
 
     Raises:
-        BodyNotJson: they are not what the headers say.
-        HTTPRequestEntityTooLarge: they are more than the application's ``client_max_size``.
+        BodyNotJson: the encoding does not match the headers.
+        HTTPRequestEntityTooLarge: the body exceeds the application's ``client_max_size``.
     """
     try:
         return await request.read()
     except web.RequestPayloadError as error:
-        raise BodyNotJson("The body is not encoded as its headers say") from error
+        raise BodyNotJson("The encoding of the body does not match its headers") from error
 
 
 def parse(content: bytes, *, most: int = MAX_VALUES) -> dict[str, Any]:
-    """The JSON object that ``content`` is, with at most so many values. Raises BodyNotJson, Invalid."""
+    """Parse a JSON object with at most ``most`` values. Raises BodyNotJson, Invalid."""
     try:
-        sent = json.loads(content.decode(), parse_constant=_no_number, parse_int=_whole_number)
+        sent = json.loads(content.decode(), parse_constant=_refuse_constant, parse_int=_bounded_int)
     except UnicodeDecodeError as error:
         raise BodyNotJson("The body is not UTF-8") from error
     except RecursionError as error:
@@ -78,11 +79,11 @@ def parse(content: bytes, *, most: int = MAX_VALUES) -> dict[str, Any]:
 
 
 def refuse_unstorable(values: object, *, most: int = MAX_VALUES) -> None:
-    """Look through dictionaries and lists for what neither the database nor a file can hold.
+    """Check that the database and files can store ``values``, including nested ones.
 
     Raises:
-        BodyNotJson: deeper than ``MAX_DEPTH``.
-        Invalid: more than ``most``, or some that are no text, not finite or beyond 64 bits.
+        BodyNotJson: nested deeper than ``MAX_DEPTH``.
+        Invalid: more than ``most`` values, invalid text, or numbers that are not finite or exceed 64 bits.
     """
     refused = []
     count = 0
@@ -97,17 +98,17 @@ def refuse_unstorable(values: object, *, most: int = MAX_VALUES) -> None:
         if depth == MAX_DEPTH:
             raise BodyNotJson("The body is nested too deeply")
         if count > most:
-            raise Invalid.field("body", f"Holds more than {most} values")
+            raise Invalid.field("body", f"Contains more than {most} values")
         for key, below in value.items() if isinstance(value, dict) else enumerate(value):
-            if isinstance(key, str) and _NO_TEXT.search(key):
-                refused.append((dotted(name, key), "No name for a field"))
+            if isinstance(key, str) and _INVALID_TEXT.search(key):
+                refused.append((dotted(name, key), "Not a valid field name"))
             pending.append((dotted(name, key), below, depth + 1))
     if refused:
         raise refusal(refused)
 
 
 def refusal(reasons: Iterable[tuple[str, str]]) -> Invalid:
-    """The error for ``reasons``, pairs of a field's dotted name and what is wrong with it; at least one."""
+    """Return the error for ``reasons``: at least one pair of a dotted field name and a reason."""
     by_field: dict[str, list[str]] = {}
     for name, reason in reasons:
         by_field.setdefault(name, []).append(reason)
@@ -117,27 +118,27 @@ def refusal(reasons: Iterable[tuple[str, str]]) -> Invalid:
 
 
 def dotted(name: str, key: object) -> str:
-    """The name of what lies at ``key`` below ``name``, fit to be shown and logged."""
+    """Return the dotted name of ``key`` below ``name``, safe for messages and logs."""
     part = str(key) if str(key).isprintable() else ascii(key)[1:-1]
     return f"{name}.{part[:MAX_FIELD_NAME]}" if name else part[:MAX_FIELD_NAME]
 
 
 def _unstorable(value: object) -> str | None:
     match value:
-        case str() if _NO_TEXT.search(value):
-            return "Holds a NUL or half a surrogate pair: no text"
+        case str() if _INVALID_TEXT.search(value):
+            return "Contains a NUL character or an unpaired surrogate"
         case int() if not -(2**63) <= value < 2**63:
-            return "Beyond 64 bits"
+            return "Exceeds 64 bits"
         case float() if not math.isfinite(value):
             return "Not a finite number"
     return None
 
 
-def _no_number(constant: str) -> NoReturn:
-    message = f"{constant} is no number"
+def _refuse_constant(constant: str) -> NoReturn:
+    message = f"{constant} is not a number"
     raise ValueError(message)
 
 
-def _whole_number(digits: str) -> int:
-    """The number; for one that is refused anyway, as much of it as shows that."""
+def _bounded_int(digits: str) -> int:
+    """Return the number, or for a number beyond 64 bits a prefix that also exceeds 64 bits."""
     return int(digits[:_MAX_DIGITS])

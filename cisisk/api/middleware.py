@@ -1,4 +1,4 @@
-"""What happens to every request before and after its handler."""
+"""Middleware: request ids, errors and authorisation."""
 
 import logging
 from uuid import uuid4
@@ -6,7 +6,7 @@ from uuid import uuid4
 from aiohttp import hdrs, web
 
 from cisisk.api.context import ACCOUNTS, REQUEST_ID, SETTINGS, USER, came_over_control_socket, owner_of
-from cisisk.api.envelope import failure
+from cisisk.api.envelope import reply_error
 from cisisk.api.json_body import BodyNotJson, UnsupportedBody
 from cisisk.api.openapi import Access, Handler, access_of
 from cisisk.model.errors import (
@@ -39,14 +39,14 @@ STATUS: dict[type[CisiskError], int] = {
     TooBusy: 429,
     StorageFailed: 503,
 }
-"""The one table of which error is which answer."""
+"""Status codes by error class."""
 
 _BEARER = "bearer "
 
 
 @web.middleware
 async def request_id_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give every request an id, in its answer and in the log."""
+    """Assign an id to every request, for the response and the log."""
     request[REQUEST_ID] = str(uuid4())
     response = await handler(request)
     if not response.prepared:
@@ -56,39 +56,39 @@ async def request_id_middleware(request: web.Request, handler: Handler) -> web.S
 
 @web.middleware
 async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn what was raised into the answer it stands for."""
+    """Convert exceptions to error responses."""
     try:
         return await handler(request)
     except CisiskError as error:
-        return _answer(request, error)
+        return _cisisk_error(request, error)
     except web.HTTPException as error:
         return _http_error(request, error)
     except ConnectionError:
-        # The client hung up before its request was whole: there is nobody to answer, and nothing to look into.
+        # The client disconnected before the request was complete: no response, no log entry.
         raise
     except Exception:
-        log.exception("request %s: %s %s failed", request[REQUEST_ID], request.method, request.path)
-        return failure(request, 500, f"Cisisk failed here. Its log has the details under {request[REQUEST_ID]}")
+        log.exception("request failed id=%s method=%s path=%r", request[REQUEST_ID], request.method, request.path)
+        return reply_error(request, 500, f"Internal error. See the log of Cisisk for the request {request[REQUEST_ID]}")
 
 
 @web.middleware
 async def authorisation_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let in whom the operation is for. Raises as :func:`authorise`."""
+    """Authorise the request before its handler. Raises like :func:`authorise`."""
     await authorise(request)
     return await handler(request)
 
 
 async def authorise(request: web.Request) -> None:
-    """Make sure that the operation is for whoever asks, and put the user under ``USER``.
+    """Check that the client may use the operation, and store the user as ``USER`` of the request.
 
     Raises:
-        Unauthenticated: no valid token.
-        Forbidden: the user's level is too low, or what is asked for belongs to another user, the path's ``userUuid``.
+        Unauthenticated: the request has no valid token.
+        Forbidden: the operation needs level 0, or the path's ``userUuid`` is another user.
     """
     access = access_of(request.match_info.handler)
     if access is None or access is Access.PUBLIC:
         return
-    # Who owns the data directory may do everything, but is nobody with phones and logins of his own.
+    # Control-socket clients have level 0 but no user record.
     if access is not Access.USER and came_over_control_socket(request):
         return
     scheme_and_token = request.headers.get(hdrs.AUTHORIZATION, "")
@@ -101,14 +101,14 @@ async def authorise(request: web.Request) -> None:
         raise Unauthenticated("Send an access token: Authorization: Bearer <token>")
     user = await request.config_dict[ACCOUNTS].user_of(scheme_and_token[len(_BEARER) :].strip())
     if access is Access.SUPERADMIN and not user.is_superadmin:
-        raise Forbidden("This needs permission level 0")
+        raise Forbidden("This operation needs permission level 0")
     request[USER] = user
     owner = owner_of(request)
     if access is Access.OWN and owner and request.match_info.get("userUuid", owner).lower() != owner:
-        raise Forbidden("This is another user's: it needs permission level 0")
+        raise Forbidden("This belongs to another user; it needs permission level 0")
 
 
-def _answer(request: web.Request, error: CisiskError) -> web.Response:
+def _cisisk_error(request: web.Request, error: CisiskError) -> web.Response:
     status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
     headers: dict[str, str] = {}
     if isinstance(error, Unauthenticated):
@@ -116,16 +116,16 @@ def _answer(request: web.Request, error: CisiskError) -> web.Response:
     if isinstance(error, TooManyAttempts | TooBusy):
         headers[hdrs.RETRY_AFTER] = str(error.retry_after)
     if status >= 500:
-        log.error("request %s: %s", request[REQUEST_ID], error)
+        log.error("request failed id=%s reason=%r", request[REQUEST_ID], str(error))
     fields = error.fields if isinstance(error, Invalid) else None
-    return failure(request, status, str(error), fields=fields, headers=headers)
+    return reply_error(request, status, str(error), fields=fields, headers=headers)
 
 
 def _http_error(request: web.Request, error: web.HTTPException) -> web.Response:
     texts = {
-        404: f"There is nothing at {request.path}",
-        405: f"{request.method} is not possible here",
+        404: f"No such path: {request.path}",
+        405: f"The method {request.method} is not allowed for this path",
         413: f"The body is larger than {request.client_max_size} bytes",
     }
     headers: dict[str, str] = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else {}
-    return failure(request, error.status, texts.get(error.status, error.reason), headers=headers)
+    return reply_error(request, error.status, texts.get(error.status, error.reason), headers=headers)

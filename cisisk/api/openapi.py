@@ -1,7 +1,7 @@
-"""What each operation takes and answers: said once, checked on the way in, published as OpenAPI 3.
+"""Declarations of the API's operations: validation of requests, and the OpenAPI 3 document.
 
-aiohttp-apispec's decorators keep what was said on the handler; this module reads it back without changing it, and is
-the only one that knows that library, apispec and webargs.
+The decorators of aiohttp-apispec store the declaration on the handler, and this module reads it. Only this module uses
+aiohttp-apispec, apispec and webargs.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
@@ -43,9 +43,9 @@ __all__ = [
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 BODY: Final[web.RequestKey[dict[str, Any]]] = web.RequestKey("BODY", dict)
-"""The validated body of an operation that has one."""
+"""Key of the validated body."""
 QUERY: Final[web.RequestKey[dict[str, Any]]] = web.RequestKey("QUERY", dict)
-"""The validated query of an operation that has one."""
+"""Key of the validated query."""
 
 JSON: Final = json_body.JSON
 CSV: Final = "text/csv"
@@ -54,40 +54,40 @@ _MAC_PATTERN: Final = (
     "^([0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{2}(-[0-9A-Fa-f]{2}){5}"
     r"|[0-9A-Fa-f]{4}(\.[0-9A-Fa-f]{4}){2}|([Ss][Ee][Pp])?[0-9A-Fa-f]{12})$"
 )
-_ETAG: Final = {"description": "The version of the resource, for If-Match", "schema": {"type": "string"}}
+_ETAG: Final = {"description": "Version of the resource, for If-Match", "schema": {"type": "string"}}
 _IF_MATCH: Final = {
     "in": "header",
     "name": "If-Match",
-    "description": "The ETag of the version that is meant; without it, whatever is there",
+    "description": "ETag of the expected version. Without this header the current version is used",
     "schema": {"type": "string"},
 }
 _LAST_EVENT_ID: Final = {
     "in": "header",
     "name": "Last-Event-ID",
-    "description": "The id of the last event that was received; the stream goes on after it",
+    "description": "Id of the last received event; the stream continues after it",
     "schema": {"type": "integer", "minimum": 0},
 }
 _BINARY: Final = {"type": "string", "format": "binary"}
 
 
 class Access(Enum):
-    """Who may use an operation."""
+    """The clients that may use an operation."""
 
     PUBLIC = "public"
-    """Everybody."""
+    """All clients."""
     OPTIONAL = "optional"
-    """Everybody while registration is public (``auth.public_register``), else as :attr:`SUPERADMIN`."""
+    """All clients if ``auth.public_register`` is on; otherwise as :attr:`SUPERADMIN`."""
     USER = "user"
-    """Whoever has a token, for what is told of that user."""
+    """Authenticated users, for their own data only. Not available on the control socket."""
     KNOWN = "known"
-    """Whoever has a token."""
+    """Authenticated users."""
     OWN = "own"
-    """Whoever has a token, for what is that user's own; with one of level 0 for everybody's.
+    """Authenticated users for their own data; level 0 for all data.
 
-    That user is the path's ``userUuid``; where the path names only the thing, the handler asks ``owner_of``.
+    The owner is ``userUuid`` of the path. If the path has none, the handler calls ``owner_of``.
     """
     SUPERADMIN = "superadmin"
-    """Whoever has a token of level 0."""
+    """Users with permission level 0."""
 
 
 _SECURITY: Final[Mapping[Access, dict[str, Any]]] = {
@@ -123,32 +123,31 @@ def operation(
     or_csv: bool = False,
     rehearsal: Schema | None = None,
 ) -> Callable[[Handler], Handler]:
-    """Describe one operation, for the document and for ``validation_middleware``.
+    """Declare an operation for the document and for ``validation_middleware``.
 
     Args:
-        summary: what it does, in a few words.
-        tag: the group of operations it belongs to.
-        body: the JSON object it takes. It may be left out where the empty object would do.
-        upload: what the file is that it takes instead, as it is and without an envelope; a media type. With a ``body``
-            as well it takes either, and the handler reads it itself.
-        query: the query parameters it knows; others are ignored.
-        data: what stands under ``data`` in the envelope of a success; None is a null.
-        status: that of a success.
-        errors: the status codes it may answer besides those that follow from the rest: 500 and 503 always, 401 where a
-            token counts, 403 where its level does, 404 and 422 with a path parameter, 422 with a query, 400, 413, 415
-            and 422 with a body, 413 and 422 with an upload, 412 where If-Match is honoured.
-        access: who may use it.
-        content_type: that of a success; anything but JSON is a raw body without an envelope.
-        etag: a success carries an ETag, and PUT, PATCH and DELETE honour If-Match.
-        degraded: a 503 has the shape of a success.
-        resumable: a success is a stream of events, which honours Last-Event-ID.
-        or_nothing: a success may also be a 204, without a body.
-        or_csv: a success may also be a table, as text/csv.
-        rehearsal: what stands under ``data`` in the 200 of a dry run, where that is no ``data``.
+        summary: short description.
+        tag: group in the documentation.
+        body: schema of the JSON body. The body is optional if the empty object is valid.
+        upload: media type of a raw body. With ``body`` as well, the operation accepts both and the handler reads it.
+        query: schema of the query; unknown parameters are ignored.
+        data: schema of ``data`` in the success envelope; None means null.
+        status: status code of a success.
+        errors: further status codes. These are implied: 500 and 503 always, 401 if a token is used, 403 if its level
+            is checked, 404 and 422 with a path parameter, 422 with a query, 400, 413, 415 and 422 with a body, 413 and
+            422 with an upload, 412 with If-Match.
+        access: clients that may use the operation.
+        content_type: of a success; types other than JSON have a raw body without an envelope.
+        etag: a success has an ETag, and PUT, PATCH and DELETE honour If-Match.
+        degraded: a 503 has the schema of a success.
+        resumable: a success is an event stream that honours Last-Event-ID.
+        or_nothing: a success may be a 204 without a body.
+        or_csv: a success may be text/csv.
+        rehearsal: schema of ``data`` in the 200 of a dry run, if different from ``data``.
     """
     unknown = set(errors) - set(ERRORS)
     if unknown:
-        message = f"{summary}: no error has the status {unknown}"
+        message = f"{summary}: unknown error status {unknown}"
         raise ValueError(message)
 
     def decorate(handler: Handler) -> Handler:
@@ -165,19 +164,19 @@ def operation(
         for code in (status, 503) if degraded else (status,):
             response_schema(answer, code, description=HTTPStatus(code).phrase)(handler)
         if rehearsal is not None:
-            response_schema(envelope(rehearsal), 200, description="What would have been done")(handler)
+            response_schema(envelope(rehearsal), 200, description="Result of a dry run")(handler)
         return handler
 
     return decorate
 
 
 def body_of(request: web.Request) -> dict[str, Any]:
-    """The validated body of an operation that has one."""
+    """Return the validated body."""
     return request[BODY]
 
 
 def loaded(schema: Schema, sent: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``schema`` makes of the body that an operation has read itself. Raises Invalid."""
+    """Validate a body that the handler has read itself. Raises Invalid."""
     try:
         values: dict[str, Any] = schema.load(sent)
     except ValidationError as error:
@@ -186,17 +185,17 @@ def loaded(schema: Schema, sent: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def access_of(handler: object) -> Access | None:
-    """Who may use the operation that ``handler`` is; None for what is no operation (a missing route, a page)."""
+    """Return the access of an operation, or None if ``handler`` is not one (a missing route or a page)."""
     return getattr(handler, "__apispec__", {}).get("access")
 
 
 @web.middleware
 async def validation_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Put what the operation's schemas make of the query and the body under ``QUERY`` and ``BODY``.
+    """Validate query and body, and store them as ``QUERY`` and ``BODY`` of the request.
 
     Raises:
-        Invalid: what was sent does not fit the schemas; a nested field is named as in ``contact.name``.
-        BodyNotJson, UnsupportedBody, HTTPRequestEntityTooLarge: as ``json_body.read``.
+        Invalid: the request does not match the schemas; nested fields have dotted names such as ``contact.name``.
+        BodyNotJson, UnsupportedBody, HTTPRequestEntityTooLarge: like ``json_body.read``.
     """
     for said in getattr(request.match_info.handler, "__schemas__", ()):
         loaded = await _PARSER.parse(said["schema"], request, location=said["location"])
@@ -206,9 +205,9 @@ async def validation_middleware(request: web.Request, handler: Handler) -> web.S
 
 
 class _Parser(AIOHTTPParser):
-    """webargs with this API's body and errors."""
+    """A webargs parser with the bodies and errors of this API."""
 
-    async def load_json(self, req: web.Request, schema: Schema) -> dict[str, Any]:  # noqa: ARG002 - webargs gives it
+    async def load_json(self, req: web.Request, schema: Schema) -> dict[str, Any]:  # noqa: ARG002 -- passed by webargs
         return await json_body.read(req)
 
     def handle_error(self, error: ValidationError, *_: object, **__: object) -> NoReturn:
@@ -217,11 +216,11 @@ class _Parser(AIOHTTPParser):
         raise json_body.refusal((name or whole, reason) for name, reason in _flattened(messages, "")) from error
 
 
-_PARSER: Final = _Parser()  # has no state, so that all applications of a process can share it
+_PARSER: Final = _Parser()  # stateless, so applications can share it
 
 
 def _flattened(messages: object, name: str) -> Iterator[tuple[str, str]]:
-    """Each of marshmallow's nested reasons with the dotted name of its field, which is empty for the whole."""
+    """Yield marshmallow's nested reasons with their dotted field names; the name is empty for the whole object."""
     if isinstance(messages, Mapping):
         for key, below in messages.items():
             yield from _flattened(below, name if key == "_schema" else json_body.dotted(name, key))
@@ -233,11 +232,11 @@ def _flattened(messages: object, name: str) -> Iterator[tuple[str, str]]:
 
 
 def document(app: web.Application, *, prefix: str = "") -> dict[str, Any]:
-    """The OpenAPI 3.0.3 document of all operations among the routes of ``app``.
+    """Return the OpenAPI 3.0.3 document of all operations in ``app``.
 
     Args:
-        app: an application or sub-application whose routes are complete.
-        prefix: where it will be mounted; the routes of one that is already mounted there have it.
+        app: an application or sub-application with all routes.
+        prefix: mount path; routes of an already mounted application include it.
     """
     spec = APISpec(
         title="Cisisk",
@@ -261,7 +260,7 @@ def document(app: web.Application, *, prefix: str = "") -> dict[str, Any]:
 
 
 def _described(said: Mapping[str, Any], method: str, path_keys: Collection[str]) -> dict[str, Any]:
-    """An OpenAPI operation of what ``operation`` wrote down; the marshmallow schemas in it are apispec's to resolve."""
+    """Return an OpenAPI operation for a declaration. apispec resolves the marshmallow schemas in it."""
     takes = {each["location"]: each["schema"] for each in said["schemas"]}
     described = {"summary": said["summary"], "tags": list(said["tags"]), **_SECURITY.get(said["access"], {})}
     parameters = [_path_parameter(key) for key in path_keys]
@@ -304,7 +303,7 @@ def _header_parameters(said: Mapping[str, Any], method: str) -> Iterator[dict[st
 def _path_parameter(key: str) -> dict[str, Any]:
     parameter: dict[str, Any] = {"in": "path", "name": key, "required": True, "schema": {"type": "string"}}
     if key == "mac":
-        parameter["description"] = "A MAC address, with or without separators, or SEP and its twelve digits"
+        parameter["description"] = "MAC address with or without separators, or SEP and twelve digits"
         parameter["schema"] |= {"pattern": _MAC_PATTERN, "example": "AA:BB:CC:DD:EE:01"}
     elif key.lower().endswith("uuid"):
         parameter["schema"]["format"] = "uuid"
@@ -312,10 +311,10 @@ def _path_parameter(key: str) -> dict[str, Any]:
 
 
 def _component_name(schema: type[Schema] | Schema) -> str:
-    """The name under which the document holds a schema; empty for those that it shows where they are used.
+    """Return the component name of a schema, or an empty string for an inline schema.
 
-    Those are the envelopes, schemas made from dictionaries, and variants (``only``, ``exclude`` and the like): they
-    share their class's name with others.
+    Envelopes, generated schemas and variants (``only``, ``exclude`` and the like) are inline: they share their class
+    name with other schemas.
     """
     instance = resolve_schema_instance(schema)
     kind = type(instance)

@@ -1,4 +1,4 @@
-"""Every operation of the API below /api/v1."""
+"""The routes of the API below /api/v1."""
 
 from aiohttp import web
 
@@ -29,9 +29,9 @@ from cisisk.api.handlers import (
 )
 
 _PROFILE = "/phone-profiles/{uuid:(?!switch$)[^/]+}"
-"""The switch is no profile: it answers 405 to what only profiles take."""
+"""Excludes ``switch``, which is not a profile: other methods on it give 405."""
 _FILE = r"/files/{path:[\s\S]+}"
-"""With its folders, and whatever else no file is called, so that the answer says so."""
+"""Matches any text, so that an invalid path gets a precise error message."""
 
 ROUTES = (
     web.get("/health", system.health),

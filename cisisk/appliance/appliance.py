@@ -435,7 +435,7 @@ def _api_app(settings: Settings, core: _Core, health: Health) -> web.Application
         context.PROFILES: core.mobility.profiles,
         context.SWITCH_JOBS: core.mobility.switch_jobs,
         context.SWITCHER: core.mobility.switcher,
-        context.TAKEOVER: core.files.takeover,
+        context.DIRECTORY_IMPORT: core.files.takeover,
         context.UPLOADS: core.files.uploads,
         context.UPLOAD_THREADS: core.files.upload_threads,
         context.WEBHOOKS: core.mobility.webhooks,

@@ -72,8 +72,8 @@ async def _supervise(running: Appliance) -> None:
     """Notify the watchdog while all parts run. Return when a part has failed, for a restart by the service manager."""
     interval = watchdog_interval()
     while True:
-        if dead := running.health.dead_part():
-            log.critical("part failed or hangs, stopping part=%r", dead)
+        if part := running.health.failed_part():
+            log.critical("part failed or hangs, stopping part=%r", part)
             return
         if interval is not None and await running.health.database_answers():
             notify("WATCHDOG=1")

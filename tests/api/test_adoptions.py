@@ -28,7 +28,7 @@ def old(tmp_path: Path) -> Path:
 async def test_the_served_directory_is_taken_over_by_whoever_asks(site: Site) -> None:
     place(site.settings.served_root / NAME, CONFIG.encode())
     answer = await site.admin.post("/adoptions", {})
-    assert answer.message == "1 profile(s) taken over"
+    assert answer.message == "1 profile(s) imported"
     assert answer.data == {"phones": 1, "profiles": 1, "files": 0, "unchanged": 0, "notes": []}
     profile = (await site.admin.get(f"/phones/{MAC}")).data["current_profile_uuid"]
     assert (await site.admin.get(f"/phone-profiles/{profile}")).data["user_uuid"] == site.admin_uuid

@@ -330,7 +330,7 @@ async def test_strangers_do_not_fill_the_log(site: Site, caplog: pytest.LogCaptu
         await send(site, "xml=" + quote(f"<request>{app_info(password=WRONG)}<s3ntinel/></request>"))
         assert "Extension Mobility" not in caplog.text
         assert await ask(site, logout(site.mac())) == failed(11)
-        assert "The phone is not in the inventory (11)" in caplog.text
+        assert "code=11 reason='The phone is not in the inventory'" in caplog.text
     assert WRONG not in caplog.text
 
 
@@ -418,7 +418,7 @@ async def test_what_fails_below_is_told_too_and_its_words_are_in_the_log(
 ) -> None:
     """The functions below fail as they are told to."""
     accounts, logins = AsyncMock(Accounts), AsyncMock(PhoneLogins)
-    accounts.administrator.return_value = Mock(User, uuid=UNKNOWN_UUID), "hash"
+    accounts.authenticate_administrator.return_value = Mock(User, uuid=UNKNOWN_UUID), "hash"
     logins.page.side_effect = error
     parts: dict[web.AppKey[Any], Any] = {
         context.ACCOUNTS: accounts,

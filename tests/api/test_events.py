@@ -230,7 +230,7 @@ async def test_a_stream_ends_with_the_login_and_with_the_permission(
     async with streaming(deputy) as stream:
         await site.admin.delete(f"/user-perms/{uuid}")
         assert await stream.rest() == []
-        assert stream.comments[-1] == "This needs permission level 0"
+        assert stream.comments[-1] == "This operation needs permission level 0"
     other = await site.anybody.login("admin")
     async with streaming(other) as stream:
         await other.post("/auth/logout", {})

@@ -1,1 +1,1 @@
-"""The call manager's Extension Mobility API, for the hot-desk applications that exist for it."""
+"""Cisco's Extension Mobility API for existing hot-desk applications."""

@@ -1,8 +1,8 @@
-"""Answers to applications, in the call manager's XML.
+"""Responses to applications in the call manager's XML.
 
-The forms are those of its developer guide ("Request Types Reference") and, where that contradicts itself, of published
-traces of the service: a phone always has three elements, of which ``none`` stands for each that has no value. Without
-an XML declaration, as there for queries, and in ASCII: applications read them with whatever encoding they think of.
+The format follows the developer guide ("Request Types Reference") and, where it is inconsistent, published traces of
+the service: a phone always has three elements, with ``none`` for each missing value. Responses have no XML declaration,
+like the guide's query responses, and are ASCII, because applications decode them with various encodings.
 """
 
 from collections.abc import Sequence
@@ -15,17 +15,18 @@ from lxml import etree
 from cisisk.api.emservice.failures import Failure
 
 CONTENT_TYPE = "text/xml"
-"""From memory: the guide names none."""
+"""Not specified in the guide; chosen from experience."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceUser:
-    """Who is logged in on a phone.
+    """The user of a phone.
 
     Attributes:
-        name: as it was asked for, like everywhere here.
-        username: None for nobody.
-        last_username: who logged in there last, and may still be; None for nobody ever.
+        name: device name as in the query; this applies to all results.
+        exists: the phone is in the inventory.
+        username: the logged-in user, or None.
+        last_username: the user of the last login, which may still be active; None if there was none.
     """
 
     name: str
@@ -36,7 +37,7 @@ class DeviceUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserDevices:
-    """On which phones a user is logged in, by device name; None for no such user."""
+    """The device names of a user's phones; None if the user does not exist."""
 
     name: str
     devices: Sequence[str] | None
@@ -44,7 +45,7 @@ class UserDevices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserProfiles:
-    """The profiles of a user: their names, and whether each comes first on some model; or why there are none."""
+    """The profiles of a user: name and whether it is a default profile; or a failure."""
 
     name: str
     profiles: Sequence[tuple[str, bool]] | Failure
@@ -52,7 +53,7 @@ class UserProfiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedUser:
-    """Whether a user exists."""
+    """The existence of a user."""
 
     name: str
     exists: bool
@@ -60,7 +61,7 @@ class CheckedUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceType:
-    """The model of a phone; None when it is not known."""
+    """The model of a phone; None if unknown."""
 
     name: str
     exists: bool
@@ -74,27 +75,27 @@ _WRAPPERS: dict[type[Result], str] = {
     UserDevices: "userDevicesResults",
     UserProfiles: "deviceProfileResults",
     CheckedUser: "checkUserResults",
-    # Published nowhere, like the query.
+    # Not published, like the query.
     DeviceType: "checkDeviceTypeResults",
 }
 
 
 def success() -> bytes:
-    """What was asked is done, or will be without further ado."""
+    """Return the response to a successful request."""
     response = etree.Element("response")
     etree.SubElement(response, "success")
     return etree.tostring(response)
 
 
-def failure(why: Failure) -> bytes:
-    """What was asked is refused, a query as well: the guide's DTD has another form for these, its examples this one."""
+def failure(reason: Failure) -> bytes:
+    """Return the response to a refused request or query. For queries it follows the guide's examples, not its DTD."""
     response = etree.Element("response")
-    _add_failure(response, why)
+    _add_failure(response, reason)
     return etree.tostring(response)
 
 
 def results(found: Sequence[Result]) -> bytes:
-    """What was found, in the order in which it was asked for; at least one, and all of one kind."""
+    """Return the response to a query with at least one result; all results have the same type."""
     response = etree.Element("response")
     wrapper = etree.SubElement(response, _WRAPPERS[type(found[0])])
     for each in found:
@@ -139,7 +140,7 @@ def _add_user_devices(wrapper: etree._Element, found: UserDevices) -> None:
 def _add_user_profiles(wrapper: etree._Element, found: UserProfiles) -> None:
     user = _add_user(wrapper, found.name)
     if isinstance(found.profiles, Failure):
-        # Neither doesNotExist nor none: applications in the field read failure/error here.
+        # Existing applications expect failure/error here, not doesNotExist or none.
         _add_failure(user, found.profiles)
         return
     for name, is_default in found.profiles:
@@ -170,9 +171,9 @@ def _add_user(wrapper: etree._Element, name: str) -> etree._Element:
     return etree.SubElement(wrapper, "user", id=_encoded(name))
 
 
-def _add_failure(parent: etree._Element, why: Failure) -> None:
-    error = etree.SubElement(etree.SubElement(parent, "failure"), "error", code=str(why.code))
-    error.text = why.text
+def _add_failure(parent: etree._Element, reason: Failure) -> None:
+    error = etree.SubElement(etree.SubElement(parent, "failure"), "error", code=str(reason.code))
+    error.text = reason.text
 
 
 def _add(parent: etree._Element, name: str, text: str) -> None:
@@ -180,5 +181,5 @@ def _add(parent: etree._Element, name: str, text: str) -> None:
 
 
 def _encoded(username: str) -> str:
-    """A user ID as it goes over the wire: ``em%40cisco.com``."""
+    """Return a percent-encoded user ID such as ``em%40cisco.com``."""
     return quote(username, safe="")

@@ -1,4 +1,4 @@
-"""What applications are told when something is refused: the call manager's codes and words."""
+"""Failure responses for applications: the call manager's codes and texts."""
 
 from dataclasses import dataclass
 
@@ -16,11 +16,11 @@ from cisisk.model.phone_login import LoggedInElsewhere, NoFittingProfile, Occupi
 
 
 class BadMessage(Invalid):
-    """What was sent is none of the API's messages. Its text never quotes the message, which holds a password."""
+    """The message is invalid. The text never quotes it, because it contains a password."""
 
 
 class UnknownQuery(BadMessage):
-    """A query that is none of the API's."""
+    """The query is unknown."""
 
 
 class UnknownDevice(NotFound):
@@ -28,81 +28,59 @@ class UnknownDevice(NotFound):
 
 
 class UnknownUser(NotFound):
-    """There is no user of that name."""
+    """The user does not exist."""
 
 
 class UserDeactivated(Conflict):
-    """The user exists and may not log in."""
+    """The user is deactivated."""
 
 
 class NobodyLoggedIn(Conflict):
-    """The phone is nobody's to be logged out of."""
+    """No user is logged in on the phone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One row of the table.
+    """A failure response.
 
     Attributes:
-        text: the call manager's; applications compare it.
-        means: here, to the administrator.
+        code: the call manager's code.
+        text: the call manager's text; applications compare it.
     """
 
     code: int
     text: str
-    means: str
 
 
-_NO_PROFILE = Failure(
-    12,
-    "Dev. Profile not found",
-    "the user has no profile of that name, or none at all, whose models and software fit the phone",
-)
-"""Also when it is deleted meanwhile: users and phones that are not found have errors of their own."""
-UNKNOWN = Failure(0, "Unknown Error", "an error of Cisisk itself: its log has the details")
+_NO_PROFILE = Failure(12, "Dev. Profile not found")
+"""Also for a profile that was deleted meanwhile; missing users and phones have other errors."""
+UNKNOWN = Failure(0, "Unknown Error")
 FAILURES: dict[type[CisiskError], Failure] = {
-    BadMessage: Failure(
-        1,
-        "Error on Parsing",
-        "the body is no form whose field `xml` holds one of these messages; a DTD is refused, and more than 64 KiB",
-    ),
-    Unauthenticated: Failure(
-        3,
-        "Invalid App User",
-        "`appID` and `appCertificate` are not the username and the password of an active user",
-    ),
-    Conflict: Failure(4, "Policy Validation error", "the switch was refused: the log says why"),
-    StorageFailed: Failure(6, "Database Error", "the disk or the database refused: the log says why"),
-    UnknownQuery: Failure(8, "Query type undetermined", "a query that is none of those above"),
-    UserDeactivated: Failure(9, "Dir. User Info Error", "the user is deactivated"),
-    Forbidden: Failure(10, "User lacks app proxy rights", "the user in `appID` has not the permission level 0"),
-    UnknownDevice: Failure(11, "Device does not exist", "the phone is not in the inventory"),
+    BadMessage: Failure(1, "Error on Parsing"),
+    Unauthenticated: Failure(3, "Invalid App User"),
+    Conflict: Failure(4, "Policy Validation error"),
+    StorageFailed: Failure(6, "Database Error"),
+    UnknownQuery: Failure(8, "Query type undetermined"),
+    UserDeactivated: Failure(9, "Dir. User Info Error"),
+    Forbidden: Failure(10, "User lacks app proxy rights"),
+    UnknownDevice: Failure(11, "Device does not exist"),
     NotFound: _NO_PROFILE,
     NoFittingProfile: _NO_PROFILE,
-    OccupiedByAnother: Failure(
-        18, "Another user logged in", "another user is logged in on the phone: log that one out first"
-    ),
-    NobodyLoggedIn: Failure(19, "No user logged in", "nobody is logged in on the phone"),
-    PhoneDisabled: Failure(22, "Device logon disabled", "the phone is not active"),
-    UnknownUser: Failure(23, "User not found", "there is no such user"),
-    LoggedInElsewhere: Failure(
-        25, "User logged in elsewhere", "the user is logged in on another phone, and may be on one only"
-    ),
-    TooManyAttempts: Failure(
-        26,
-        "Busy, please try again",
-        "too many wrong passwords of this `appID` or from this address: the wait doubles from 2 s to 15 min",
-    ),
+    OccupiedByAnother: Failure(18, "Another user logged in"),
+    NobodyLoggedIn: Failure(19, "No user logged in"),
+    PhoneDisabled: Failure(22, "Device logon disabled"),
+    UnknownUser: Failure(23, "User not found"),
+    LoggedInElsewhere: Failure(25, "User logged in elsewhere"),
+    TooManyAttempts: Failure(26, "Busy, please try again"),
 }
-"""The one table of which error is which answer.
+"""The failure responses by error class. docs/administration/hot-desk.md explains them to administrators.
 
-Codes and texts are those of "Response Codes" in Cisco's Extension Mobility API developer guide. Who cannot be
-authenticated gets 3 in any case: the guide's "Request Types Reference" has that code in each of its examples of a
-failure ("Could not authenticate 'appid'"), though its table only says that there is no such user, which is nobody's
-business here; the 2 ("Cannot authorize App user") stands there for a blank user or PIN. 26 slows down who guesses.
+Source: "Response Codes" in Cisco's Extension Mobility API developer guide. Every failed authentication gets 3, which
+the guide's examples use ("Could not authenticate 'appid'"). Its table describes 3 as an unknown user, which must not be
+revealed, and 2 ("Cannot authorize App user") as a blank user or PIN. 26 throttles password guessing.
 """
 
 
 def failure_of(error: CisiskError) -> Failure:
-    """What an application is told of ``error``."""
+    """Return the failure response for ``error``."""
     return next((FAILURES[kind] for kind in type(error).__mro__ if kind in FAILURES), UNKNOWN)

@@ -1,7 +1,7 @@
-"""The one place where an application's message is parsed: the DTDs of the guide, and nothing else.
+"""Parser of application messages: only the DTDs of the developer guide are accepted.
 
-Cisco's Extension Mobility API developer guide, "Message Document Type Definitions". The order of elements is not looked
-at; ``remoteIPAddr`` and ``isViaHeaderSet``, by which the call manager's own pages vouch for phones, are passed over.
+Source: Cisco's Extension Mobility API developer guide, "Message Document Type Definitions". The order of elements does
+not matter. ``remoteIPAddr`` and ``isViaHeaderSet``, which the call manager's own pages send, are ignored.
 """
 
 import re
@@ -16,13 +16,13 @@ from cisisk.api.emservice.failures import BadMessage, UnknownQuery
 from cisisk.model import foreign_xml
 
 MAX_CHARACTERS = 65536
-"""A message of the size of an example has 400."""
+"""Longest message; the examples have about 400 characters."""
 MAX_VALUE = 256
-"""Characters of a name or a password; passwords have no more here."""
-MAX_ASKED = 500
-"""Users or phones in one query: each is some look-ups in the database."""
+"""Longest name or password in characters, the same limit as for passwords elsewhere."""
+MAX_QUERY_ITEMS = 500
+"""Users or phones in one query; each needs several database queries."""
 _MAX_MINUTES_DIGITS = 6
-"""Almost two years; the call manager's own limit is a week."""
+"""Almost two years; the limit of the call manager is a week."""
 
 _DECLARATION = re.compile(r"<\?xml[ \t\r\n][^<>?]*\?>")
 _IGNORED = ("remoteIPAddr", "isViaHeaderSet")
@@ -30,7 +30,7 @@ _IGNORED = ("remoteIPAddr", "isViaHeaderSet")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
-    """Who asks: a user's name and password."""
+    """The credentials of the application."""
 
     name: str
     password: str = field(repr=False)
@@ -41,8 +41,10 @@ class LoginRequest:
     """Log a user in on a phone.
 
     Attributes:
-        profile: its name or uuid; None for the one that comes first.
-        minutes: how long at most; None for as long as the settings say.
+        device: device name of the phone.
+        username: the user.
+        profile: name or uuid of the profile; None for the default profile.
+        minutes: longest duration; None for the configured one.
     """
 
     device: str
@@ -53,49 +55,49 @@ class LoginRequest:
 
 @dataclass(frozen=True, slots=True)
 class LogoutRequest:
-    """Log out whoever is logged in on a phone."""
+    """Log out the user of a phone."""
 
     device: str
 
 
 @dataclass(frozen=True, slots=True)
 class LogoutAllRequest:
-    """Log a user out of all phones; None for every user, which is all that the guide knows."""
+    """Log a user out of all phones. None logs out all users, the only form in the guide."""
 
     username: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceUserQuery:
-    """Who is logged in on phones."""
+    """Return the users of phones."""
 
     devices: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class UserDevicesQuery:
-    """On which phones users are logged in."""
+    """Return the phones of users."""
 
     usernames: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceProfileQuery:
-    """Which profiles users have. The guide's example calls it by another name than its DTD; applications use both."""
+    """Return the profiles of users. The guide's example and its DTD use different names; applications use both."""
 
     usernames: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckUser:
-    """Whether users exist."""
+    """Return whether users exist."""
 
     usernames: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckDeviceType:
-    """Which models phones are. Published nowhere: taken to be like the other queries."""
+    """Return the models of phones. Its format is not published; it is assumed to match the other queries."""
 
     devices: tuple[str, ...]
 
@@ -111,15 +113,15 @@ _QUERIES: dict[str, tuple[str, type[Query]]] = {
     "checkUser": ("userID", CheckUser),
     "checkDeviceType": ("deviceName", CheckDeviceType),
 }
-"""What is named in each query, and which query it is."""
+"""The element name and class of each query."""
 
 
 def parse(text: str) -> tuple[Application, Operation]:
-    """Read a message that may come from anybody.
+    """Parse an untrusted message.
 
     Raises:
-        BadMessage: it is too long, not well-formed, has a DTD, or is none of the messages.
-        UnknownQuery: it is a query, but none of those.
+        BadMessage: the message is too long, not well-formed, has a DTD, or is unknown.
+        UnknownQuery: the query is unknown.
     """
     root = _root(text)
     if root.tag == "request":
@@ -127,23 +129,23 @@ def parse(text: str) -> tuple[Application, Operation]:
     elif root.tag == "query":
         children = _children(root, None)
         if not children.keys() <= {"appInfo", *_QUERIES}:
-            raise UnknownQuery("No such query")
+            raise UnknownQuery("Unknown query")
     else:
-        raise BadMessage("Neither a request nor a query")
+        raise BadMessage("The root element is not request or query")
     application = _application(_only(children, "appInfo"))
     if len(children) > 1:
-        raise BadMessage("More than one thing is asked")
+        raise BadMessage("The message has more than one operation")
     for name, elements in children.items():
         if len(elements) == 1:
             return application, _operation(name, elements[0])
-    raise BadMessage("Nothing is asked, or something twice")
+    raise BadMessage("The message has no operation, or the same one twice")
 
 
 def _root(text: str) -> etree._Element:
     if len(text) > MAX_CHARACTERS:
         raise BadMessage("The message is too long")
     document = text.strip("\ufeff \t\r\n")
-    # Whatever encoding is declared was that of a file: the form has its own.
+    # The declared encoding is that of a file; the form has already been decoded.
     if declaration := _DECLARATION.match(document):
         document = document[declaration.end() :]
     if "<!DOCTYPE" in document:
@@ -151,7 +153,7 @@ def _root(text: str) -> etree._Element:
     try:
         return etree.fromstring(document.encode(), foreign_xml.parser("utf-8"))
     except (etree.XMLSyntaxError, UnicodeEncodeError):
-        # The parser's own words may quote the password.
+        # The parser's message may quote the password.
         raise BadMessage("Not well-formed XML") from None
 
 
@@ -172,7 +174,7 @@ def _login(element: etree._Element) -> LoginRequest:
     return LoginRequest(
         device=_required(children, "deviceName"),
         username=_username(_required(children, "userID")),
-        # Serialisers write an empty element for what is not set.
+        # Serialisers write an empty element for an unset value.
         profile=(_value(_only(children, "deviceProfile")) or None) if "deviceProfile" in children else None,
         minutes=_minutes(_only(children, "exclusiveDuration")) if "exclusiveDuration" in children else None,
     )
@@ -182,19 +184,19 @@ def _minutes(element: etree._Element) -> int | None:
     children = _children(element, {"time", "indefinite"})
     if children.keys() == {"indefinite"}:
         if _value(_only(children, "indefinite")):
-            raise BadMessage("indefinite is empty")
+            raise BadMessage("indefinite must be empty")
         return None
     digits = _required(children, "time")
     if children or len(digits) > _MAX_MINUTES_DIGITS or not re.fullmatch("[0-9]*[1-9][0-9]*", digits):
-        raise BadMessage("A duration is a number of minutes, or indefinite")
+        raise BadMessage("A duration must be a number of minutes or indefinite")
     return int(digits)
 
 
 def _query(name: str, element: etree._Element) -> Query:
     named, kind = _QUERIES[name]
     found = _children(element, {named, *_IGNORED}).get(named, [])
-    if not 0 < len(found) <= MAX_ASKED:
-        raise BadMessage(f"A query names 1 to {MAX_ASKED} users or phones")
+    if not 0 < len(found) <= MAX_QUERY_ITEMS:
+        raise BadMessage(f"A query must name 1 to {MAX_QUERY_ITEMS} users or phones")
     values = [_filled(each) for each in found]
     return kind(tuple(map(_username, values) if named == "userID" else values))
 
@@ -203,29 +205,29 @@ def _application(element: etree._Element) -> Application:
     children = _children(element, {"appID", "appCertificate", "appEncryptedCertificate"})
     name = _value(_only(children, "appID"))
     if "appEncryptedCertificate" in children:
-        # With a key that only call managers have: it is nobody's password here.
+        # Encrypted with a key that only call managers have: no password can match.
         return Application(name=name, password="")
     return Application(name=name, password=_text(_only(children, "appCertificate")))
 
 
 def _children(element: etree._Element, known: Collection[str] | None) -> dict[str, list[etree._Element]]:
-    """The elements below ``element`` by name; None for ``known`` lets any name pass."""
+    """Return the children of ``element`` by name; None for ``known`` allows any name."""
     if element.attrib or any((part or "").strip() for part in (element.text, *(child.tail for child in element))):
-        raise BadMessage("An attribute, or text between elements")
+        raise BadMessage("Attributes and text between elements are not allowed")
     children: dict[str, list[etree._Element]] = {}
     for child in element:
         name = str(child.tag)
         if known is not None and name not in known:
-            raise BadMessage("An element that does not belong there")
+            raise BadMessage("An unexpected element")
         children.setdefault(name, []).append(child)
     return children
 
 
 def _only(children: dict[str, list[etree._Element]], name: str) -> etree._Element:
-    """Take out the one element of that name."""
+    """Remove and return the only element called ``name``."""
     found = children.pop(name, [])
     if len(found) != 1:
-        raise BadMessage(f"{name} stands there once")
+        raise BadMessage(f"{name} must occur exactly once")
     return found[0]
 
 
@@ -247,10 +249,10 @@ def _value(element: etree._Element) -> str:
 def _text(element: etree._Element) -> str:
     text = element.text or ""
     if len(element) or element.attrib or len(text) > MAX_VALUE:
-        raise BadMessage("A value is plain text, and not long")
+        raise BadMessage(f"A value must be plain text of at most {MAX_VALUE} characters")
     return text
 
 
 def _username(value: str) -> str:
-    """User IDs are percent-encoded UTF-8 in both directions (the guide, "Character Encoding Support")."""
+    """Decode a user ID: percent-encoded UTF-8 (the guide, "Character Encoding Support")."""
     return unquote(value)

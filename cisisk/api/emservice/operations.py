@@ -1,4 +1,4 @@
-"""What the messages ask for, done with the same functions as on the phones' own screens."""
+"""Execution of the messages, with the same functions as on the phones' screens."""
 
 import asyncio
 from collections.abc import Sequence
@@ -34,13 +34,13 @@ from cisisk.model.user import Actor, User
 from cisisk.store import default_profiles, phones, profiles, users
 from cisisk.store.database import Database
 
-_AT_ONCE = 16
-"""Logouts of everybody at the same time: each holds on to a phone for some seconds."""
+_MAX_CONCURRENT_LOGOUTS = 16
+"""Concurrent logouts of all users; each locks a phone for some seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """What an application may do."""
+    """The operations of applications."""
 
     db: Database
     logins: PhoneLogins
@@ -48,13 +48,13 @@ class Operations:
     async def log_in(self, actor: Actor, wanted: LoginRequest) -> None:
         """Log a user in on a phone.
 
-        Where users are taken over to the phone they log in on last, the application has confirmed that by asking: the
-        call manager has no question for it either.
+        If the settings move a user's login to the last phone, the request counts as the confirmation, as with the call
+        manager.
 
         Raises:
-            UnknownDevice, UnknownUser, UserDeactivated: it is refused.
-            NoFittingProfile, PhoneDisabled, OccupiedByAnother, LoggedInElsewhere, NotFound, Conflict, StorageFailed: as
-                :meth:`PhoneLogins.log_in`.
+            UnknownDevice, UnknownUser, UserDeactivated: the phone or the user cannot be used.
+            NoFittingProfile, PhoneDisabled, OccupiedByAnother, LoggedInElsewhere, NotFound, Conflict, StorageFailed:
+                like :meth:`PhoneLogins.log_in`.
         """
         mac = (await self._phone(wanted.device)).mac
         user = await self._user(wanted.username)
@@ -73,37 +73,37 @@ class Operations:
         )
 
     async def log_out(self, actor: Actor, wanted: LogoutRequest) -> None:
-        """Log out whoever is logged in on a phone.
+        """Log out the user of a phone.
 
         Raises:
-            UnknownDevice, NobodyLoggedIn: there is nothing to log out of.
-            StorageFailed: the disk or the database refused.
+            UnknownDevice, NobodyLoggedIn: the phone is unknown or has no user.
+            StorageFailed: the disk or the database failed.
         """
         mac = (await self._phone(wanted.device)).mac
         if await self.logins.log_out(actor, mac, EndReason.APPLICATION) is None:
-            raise NobodyLoggedIn("Nobody is logged in on this phone")
+            raise NobodyLoggedIn("No user is logged in on this phone")
 
     async def log_out_all(self, actor: Actor, wanted: LogoutAllRequest) -> None:
-        """Log out a user, or everybody, everywhere. Raises UnknownUser, StorageFailed."""
+        """Log out a user or all users on all phones. Raises UnknownUser, StorageFailed."""
         if wanted.username is not None:
             user = await self._user(wanted.username)
             await self.logins.log_out_everywhere(actor, user.uuid, EndReason.APPLICATION)
             return
-        at_once = asyncio.Semaphore(_AT_ONCE)
+        semaphore = asyncio.Semaphore(_MAX_CONCURRENT_LOGOUTS)
 
         async def log_out(login: PhoneLogin) -> None:
-            async with at_once:
+            async with semaphore:
                 await self.logins.log_out(actor, login.mac, EndReason.APPLICATION, login=login)
 
-        everybody = (await self.logins.page(Listing())).items
-        ended = await asyncio.gather(*map(log_out, everybody), return_exceptions=True)
-        # Only now: a phone that fails must not keep the others from being logged out.
-        for error in ended:
+        logins = (await self.logins.page(Listing())).items
+        results = await asyncio.gather(*map(log_out, logins), return_exceptions=True)
+        # Raise only after all logouts: one failure must not prevent the others.
+        for error in results:
             if error is not None:
                 raise error
 
     async def find(self, query: Query) -> Sequence[Result]:
-        """What a query asks for, in its order."""
+        """Return the results of a query in its order."""
         match query:
             case DeviceUserQuery(devices):
                 return [await self._device_user(name) for name in devices]
@@ -149,13 +149,13 @@ class Operations:
         return DeviceType(name=name, exists=phone is not None, model=phone.model if phone else None)
 
     async def _profile(self, user: User, mac: Mac, wanted: str) -> str:
-        """The uuid of the user's profile that is called ``wanted``, or has it as its uuid, and fits the phone."""
+        """Return the uuid of the user's fitting profile with the name or uuid ``wanted``."""
         fitting = await self.logins.profiles_for(user.uuid, mac, None)
         for profile in fitting:
             if wanted in (profile.name, profile.uuid):
                 return profile.uuid
         for profile in fitting:
-            # The call manager looks names up in any case of letters.
+            # The call manager ignores the case of names.
             if wanted.casefold() in (profile.name.casefold(), profile.uuid):
                 return profile.uuid
         raise NoFittingProfile(LoginRefusal.NO_PROFILE_OF_NAME)
@@ -175,7 +175,7 @@ class Operations:
     async def _user(self, name: str) -> User:
         user = await self._known(name)
         if user is None:
-            raise UnknownUser("There is no such user")
+            raise UnknownUser("The user does not exist")
         return user
 
     async def _known(self, name: str) -> User | None:

@@ -1,4 +1,4 @@
-"""``POST /emservice/EMServiceServlet``: a form with a message, answered with status 200 whatever comes of it."""
+"""``POST /emservice/EMServiceServlet``: a form with a message. The status of the response is always 200."""
 
 import logging
 import zlib
@@ -21,20 +21,27 @@ log = logging.getLogger(__name__)
 
 PREFIX, PATH = "/emservice", "/EMServiceServlet"
 MAX_BODY_BYTES = 3 * messages.MAX_CHARACTERS
-"""In a form a character can take three."""
+"""A character of a form can take three bytes."""
 _MAX_FIELDS = 8
-"""The guide knows one."""
+"""Most form fields; the guide uses one."""
 _FORM = "application/x-www-form-urlencoded"
-_NO_FORM = (web.HTTPRequestEntityTooLarge, web.RequestPayloadError, ValueError, LookupError, RuntimeError, zlib.error)
-"""What aiohttp and the standard library raise of bodies that are too long, broken, or in encodings nobody knows."""
-_TO_STRANGERS = (BadMessage, Unauthenticated, TooManyAttempts)
-"""What anybody can make happen."""
+_BODY_ERRORS = (
+    web.HTTPRequestEntityTooLarge,
+    web.RequestPayloadError,
+    ValueError,
+    LookupError,
+    RuntimeError,
+    zlib.error,
+)
+"""Errors of aiohttp and the standard library for bodies that are too long, broken, or in an unknown encoding."""
+_UNAUTHENTICATED_ERRORS = (BadMessage, Unauthenticated, TooManyAttempts)
+"""Errors that unauthenticated clients can cause."""
 
 
 def application(parts: Mapping[web.AppKey[Any], Any]) -> web.Application:
-    """The service, to be mounted at ``PREFIX`` beside the API.
+    """Return the service as an application for ``PREFIX``.
 
-    The original takes messages from queries as well; they hold a password, and queries end up in logs.
+    Unlike the original, it does not accept messages in the query: they contain a password, and queries are logged.
     """
     app = web.Application(middlewares=[request_id_middleware])
     for key, part in parts.items():
@@ -50,53 +57,60 @@ async def serve(request: web.Request) -> web.Response:
     except CisiskError as error:
         body = _refusal(request, failure_of(error), error)
     except ConnectionError:
-        # The client hung up before its request was whole: there is nobody to answer, and nothing to look into.
+        # The client disconnected before the request was complete: no response, no log entry.
         raise
     except Exception:
-        log.exception("request %s: the Extension Mobility API failed", request[REQUEST_ID])
+        log.exception("Extension Mobility request failed id=%s", request[REQUEST_ID])
         body = answers.failure(UNKNOWN)
     headers = {hdrs.CONTENT_TYPE: f"{answers.CONTENT_TYPE}; charset=utf-8", hdrs.CACHE_CONTROL: "no-store"}
     return web.Response(body=body, headers=headers)
 
 
 async def _answer(request: web.Request) -> bytes:
-    asking, wanted = messages.parse(await _message(request))
-    stranger = actor(request)
-    user, _ = await request.config_dict[ACCOUNTS].authenticate_administrator(asking.name, asking.password, stranger)
-    known = replace(stranger, user_uuid=user.uuid)
+    credentials, wanted = messages.parse(await _message(request))
+    client = actor(request)
+    accounts = request.config_dict[ACCOUNTS]
+    user, _ = await accounts.authenticate_administrator(credentials.name, credentials.password, client)
+    administrator = replace(client, user_uuid=user.uuid)
     operations = Operations(database(request), request.config_dict[PHONE_LOGINS])
     match wanted:
         case LoginRequest():
-            await operations.log_in(known, wanted)
+            await operations.log_in(administrator, wanted)
         case LogoutRequest():
-            await operations.log_out(known, wanted)
+            await operations.log_out(administrator, wanted)
         case LogoutAllRequest():
-            await operations.log_out_all(known, wanted)
+            await operations.log_out_all(administrator, wanted)
         case _:
             return answers.results(await operations.find(wanted))
     return answers.success()
 
 
 async def _message(request: web.Request) -> str:
-    """The message in the form. Raises BadMessage."""
+    """Return the message in the form. Raises BadMessage."""
     if request.content_type != _FORM:
         raise BadMessage(f"The content type is not {_FORM}")
     try:
         body = (await request.clone(client_max_size=MAX_BODY_BYTES).read()).decode()
         fields = parse_qsl(body, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
-    except _NO_FORM:
-        raise BadMessage("The body is no form in UTF-8, or too long") from None
+    except _BODY_ERRORS:
+        raise BadMessage("The body is not a form in UTF-8, or is too long") from None
     found = [value for name, value in fields if name == "xml"]
     if len(found) != 1:
-        raise BadMessage("The form has one field xml")
+        raise BadMessage("The form must have exactly one field xml")
     return found[0]
 
 
-def _refusal(request: web.Request, why: Failure, error: CisiskError) -> bytes:
-    """The words of the call manager do not say much: the log has Cisisk's own. Strangers do not fill it."""
-    if isinstance(error, _TO_STRANGERS):
+def _refusal(request: web.Request, reason: Failure, error: CisiskError) -> bytes:
+    """Return a failure response and log the reason. Unauthenticated clients must not fill the log."""
+    if isinstance(error, _UNAUTHENTICATED_ERRORS):
         level = logging.DEBUG
     else:
-        level = logging.ERROR if isinstance(error, StorageFailed) or why is UNKNOWN else logging.INFO
-    log.log(level, "request %s: Extension Mobility API: %s (%s)", request[REQUEST_ID], error, why.code)
-    return answers.failure(why)
+        level = logging.ERROR if isinstance(error, StorageFailed) or reason is UNKNOWN else logging.INFO
+    log.log(
+        level,
+        "Extension Mobility request refused id=%s code=%d reason=%r",
+        request[REQUEST_ID],
+        reason.code,
+        str(error),
+    )
+    return answers.failure(reason)

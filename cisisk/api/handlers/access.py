@@ -1,4 +1,4 @@
-"""Who is served what: permissions and alarms."""
+"""Handlers of access permissions and alarms."""
 
 from aiohttp import web
 
@@ -11,16 +11,16 @@ from cisisk.model.listing import Listing
 _ALARM, _ALLOWED = AccessAlarmOut(), AllowedFetchOut()
 
 
-@operation(summary="Let a phone take its files from any address", tag="Phones", data=AllowedFetchOut())
+@operation(summary="Allow the next fetch of a phone from any address", tag="Phones", data=AllowedFetchOut())
 async def allow_fetch(request: web.Request) -> web.Response:
     """POST /phones/{mac}/allow-fetch."""
     mac = mac_of(request)
     until = await request.config_dict[ACCESS].allow_next(actor(request), mac)
-    return reply(request, "The next fetch is allowed from anywhere", _ALLOWED.dump({"mac": mac, "until": until}))
+    return reply(request, "The next fetch is allowed from any address", _ALLOWED.dump({"mac": mac, "until": until}))
 
 
-@operation(summary="List who asked for other phones' files", tag="Phones", data=AccessAlarmOut(many=True))
+@operation(summary="List access alarms", tag="Phones", data=AccessAlarmOut(many=True))
 async def find_alarms(request: web.Request) -> web.Response:
-    """GET /access-alarms: the latest since the start, the newest first."""
+    """GET /access-alarms: the alarms since the start, the newest first."""
     data = _ALARM.dump(request.config_dict[ACCESS].alarms, many=True)
     return reply_list(request, f"{len(data)} alarm(s) found", data, total=len(data), listing=Listing())

@@ -1,10 +1,10 @@
-"""Taking over the directory of another TFTP server."""
+"""Handler of directory imports."""
 
 from pathlib import Path
 
 from aiohttp import web
 
-from cisisk.api.context import SETTINGS, TAKEOVER, USER, actor, came_over_control_socket, database
+from cisisk.api.context import DIRECTORY_IMPORT, SETTINGS, USER, actor, came_over_control_socket, database
 from cisisk.api.envelope import reply
 from cisisk.api.openapi import body_of, operation
 from cisisk.api.schemas.adoption import AdoptionIn, ReportOut
@@ -15,7 +15,7 @@ _REPORT = ReportOut()
 
 
 @operation(
-    summary="Take over a directory: its configs become phones and profiles",
+    summary="Import a directory: its configs become phones and profiles",
     tag="Files",
     body=AdoptionIn(),
     data=ReportOut(),
@@ -26,16 +26,16 @@ async def create(request: web.Request) -> web.Response:
     body = body_of(request)
     directory = body.get("directory")
     if directory is not None and not came_over_control_socket(request):
-        # Whoever may administer Cisisk may not therefore read every file of this machine.
-        raise Forbidden("A directory can be named only on this machine: cisisk adopt DIR")
+        # Administrators of Cisisk must not be able to read every file of the server.
+        raise Forbidden("A directory can be given only on the server: run cisisk adopt DIRECTORY there")
     path = request.config_dict[SETTINGS].served_root if directory is None else Path(directory)
     owner = await _owner(request, body.get("user_uuid"))
-    report = await request.config_dict[TAKEOVER].run(actor(request), path, owner)
-    return reply(request, f"{report.profiles} profile(s) taken over", _REPORT.dump(report))
+    report = await request.config_dict[DIRECTORY_IMPORT].run(actor(request), path, owner)
+    return reply(request, f"{report.profiles} profile(s) imported", _REPORT.dump(report))
 
 
 async def _owner(request: web.Request, wanted: str | None) -> str:
-    """To whom the profiles will belong. Raises Invalid."""
+    """Return the uuid of the owner of the profiles. Raises Invalid."""
     if wanted is not None:
         try:
             return (await database(request).read(users.get, wanted)).uuid
@@ -45,5 +45,5 @@ async def _owner(request: web.Request, wanted: str | None) -> str:
         return request[USER].uuid
     first = await database(request).read(users.first_superadmin)
     if first is None:
-        raise Invalid.field("user_uuid", "There is no superadmin: say to whom the profiles shall belong")
+        raise Invalid.field("user_uuid", "There is no superadmin. Set user_uuid to the owner of the profiles")
     return first

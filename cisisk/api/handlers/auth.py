@@ -1,4 +1,4 @@
-"""Logging in and out."""
+"""Handlers of login, logout and registration."""
 
 from aiohttp import web
 
@@ -54,6 +54,6 @@ async def logout(request: web.Request) -> web.Response:
     access=Access.OPTIONAL,
 )
 async def register(request: web.Request) -> web.Response:
-    """POST /auth/register: for everybody when public registration is on, else for superadmins."""
+    """POST /auth/register: public if ``auth.public_register`` is on, otherwise for superadmins."""
     created = await request.config_dict[ACCOUNTS].create(actor(request), body_of(request), action="auth.register")
     return reply(request, "Registration successful", _USER.dump(created), status=201)

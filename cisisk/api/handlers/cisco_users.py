@@ -1,4 +1,4 @@
-"""The PINs with which users log in on phones. Neither they nor their hashes are ever returned."""
+"""Handlers of phone PINs. PINs and their hashes are never returned."""
 
 from aiohttp import web
 
@@ -28,7 +28,7 @@ async def put(request: web.Request) -> web.Response:
     return reply(request, "Cisco user updated", _CISCO_USER.dump(pin), version_of=pin)
 
 
-@operation(summary="Take a user's PIN away", tag="Cisco users", etag=True)
+@operation(summary="Delete a user's PIN", tag="Cisco users", etag=True)
 async def delete(request: web.Request) -> web.Response:
     """DELETE /cisco-users/{userUuid}."""
     await database(request).write(pins.delete, actor(request), uuid_of(request, "userUuid"), seen_versions(request))

@@ -1,4 +1,4 @@
-"""The company's directory: phones show it to everybody, so every user may read it."""
+"""Handlers of the company directory. Phones show it without login, so every user may read it."""
 
 from aiohttp import web
 
@@ -14,7 +14,7 @@ _CONTACT, _TAG = CompanyContactOut(), "Company directory"
 
 
 @operation(
-    summary="List the company's contacts",
+    summary="List company contacts",
     tag=_TAG,
     query=ListQuery(),
     data=CompanyContactOut(many=True),
@@ -26,7 +26,7 @@ async def find(request: web.Request) -> web.Response:
 
 
 @operation(
-    summary="List the company's contacts, as one's phone shows them",
+    summary="List company contacts as shown on phones",
     tag="Me",
     query=ListQuery(),
     data=CompanyContactOut(many=True),
@@ -43,7 +43,7 @@ async def _list(request: web.Request) -> web.Response:
     return reply_page(request, "company contact(s) found", _CONTACT, page, listing)
 
 
-@operation(summary="Show a contact of the company", tag=_TAG, data=CompanyContactOut(), access=Access.KNOWN, etag=True)
+@operation(summary="Show a company contact", tag=_TAG, data=CompanyContactOut(), access=Access.KNOWN, etag=True)
 async def show(request: web.Request) -> web.Response:
     """GET /company-directory/{uuid}."""
     contact = await database(request).read(contacts.get_company, uuid_of(request))
@@ -51,7 +51,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 @operation(
-    summary="Add a contact to the company's",
+    summary="Add a company contact",
     tag=_TAG,
     body=CompanyContactIn(),
     data=CompanyContactOut(),
@@ -65,7 +65,7 @@ async def create(request: web.Request) -> web.Response:
 
 
 @operation(
-    summary="Change a contact of the company",
+    summary="Change a company contact",
     tag=_TAG,
     body=CompanyContactIn(partial=True),
     data=CompanyContactOut(),
@@ -79,7 +79,7 @@ async def update(request: web.Request) -> web.Response:
     return reply(request, "Company contact updated", _CONTACT.dump(contact), version_of=contact)
 
 
-@operation(summary="Delete a contact of the company", tag=_TAG, etag=True)
+@operation(summary="Delete a company contact", tag=_TAG, etag=True)
 async def delete(request: web.Request) -> web.Response:
     """DELETE /company-directory/{uuid}."""
     await database(request).write(contacts.delete_company, actor(request), uuid_of(request), seen_versions(request))

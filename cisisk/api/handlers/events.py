@@ -1,4 +1,4 @@
-"""What happens to switches, told as it happens: server-sent events (WHATWG HTML, section 9.2)."""
+"""Handlers of event streams: server-sent events of switches (WHATWG HTML, section 9.2)."""
 
 import asyncio
 import json
@@ -20,18 +20,18 @@ from cisisk.store import deployments, steps
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 15.0
-"""Between two comments, by which both sides notice that the other is gone; as often the token is looked at again."""
+"""Interval of comments, which detect lost connections, and of token checks."""
 STALLED_SECONDS = 60.0
-"""After which a client that takes nothing is given up: it can come again, and goes on where it was."""
+"""Timeout of a write to a slow client; it can reconnect and continue."""
 PART = 50
-"""Events that are written at once, some 15 kB: between two parts a slow client is waited for."""
+"""Events per write, about 15 kB: flow control applies between writes."""
 EVENTS: Final = "text/event-stream"
 
 _MAX_DIGITS = len(str(MAX_NUMBER))
 
 
 @operation(
-    summary="Follow all switches as they go",
+    summary="Follow all switches",
     tag="Deployments",
     query=EventQuery(),
     content_type=EVENTS,
@@ -39,14 +39,14 @@ _MAX_DIGITS = len(str(MAX_NUMBER))
     resumable=True,
 )
 async def follow(request: web.Request) -> web.StreamResponse:
-    """GET /events: without a number from now on."""
+    """GET /events: from now on, or after Last-Event-ID."""
     number, newest = _last_event_id(request), await database(request).read(steps.last)
-    # One that is not there yet is of a store that was replaced by an older one.
+    # A number beyond the newest one comes from a database that was replaced by an older backup.
     return await _stream(request, newest if number is None else min(number, newest), None)
 
 
 @operation(
-    summary="Follow one switch until it has ended",
+    summary="Follow one switch until its end",
     tag="Deployments",
     query=EventQuery(),
     content_type=EVENTS,
@@ -55,17 +55,17 @@ async def follow(request: web.Request) -> web.StreamResponse:
     or_nothing=True,
 )
 async def follow_deployment(request: web.Request) -> web.StreamResponse:
-    """GET /deployments/{uuid}/events: without a number from its first step on."""
+    """GET /deployments/{uuid}/events: from the first step, or after Last-Event-ID."""
     number = _last_event_id(request) or 0
     deployment = await database(request).read(deployments.get, uuid_of(request))
     if deployment.ended_at and not await database(request).read(steps.after, number, 1, deployment.uuid):
-        # By which a client that would connect again and again knows that it need not.
+        # 204 tells the client not to reconnect.
         return web.Response(status=204)
     return await _stream(request, number, deployment.uuid)
 
 
 def _last_event_id(request: web.Request) -> int | None:
-    """The number of the last step that the client knows; None if it says none. Raises Invalid."""
+    """Return the number of the last step that the client has, or None. Raises Invalid."""
     digits = request.headers.get("Last-Event-ID")
     if digits is None:
         number: int | None = request[QUERY]["last_event_id"]
@@ -83,27 +83,27 @@ async def _stream(request: web.Request, number: int, deployment: str | None) -> 
                 hdrs.CACHE_CONTROL: "no-store",
                 "X-Content-Type-Options": "nosniff",
                 "X-Request-ID": request[REQUEST_ID],
-                # nginx would keep events until it has a page of them.
+                # nginx would buffer events.
                 "X-Accel-Buffering": "no",
             }
         )
         await response.prepare(request)
         try:
-            await _tell(request, response, reader)
+            await _send_events(request, response, reader)
         except (Unauthenticated, Forbidden) as error:
             await _write(request, response, f": {error}\n\n")
         except StorageFailed as error:
-            log.warning("request %s: a stream of events ends: %s", request[REQUEST_ID], error)
+            log.warning("event stream ended id=%s reason=%r", request[REQUEST_ID], str(error))
     return response
 
 
-async def _tell(request: web.Request, response: web.StreamResponse, reader: Reader) -> None:
-    """Write what the reader reads, until there is no more.
+async def _send_events(request: web.Request, response: web.StreamResponse, reader: Reader) -> None:
+    """Write the events of the reader until its end.
 
     Raises:
-        Unauthenticated, Forbidden: who began to read may not go on.
-        StorageFailed: the store cannot be read.
-        ConnectionError: the client is gone, or takes nothing.
+        Unauthenticated, Forbidden: the client is no longer authorised.
+        StorageFailed: the database cannot be read.
+        ConnectionError: the client has disconnected or does not read.
     """
     loop = asyncio.get_running_loop()
     heartbeat_at = loop.time()
@@ -125,17 +125,17 @@ async def _tell(request: web.Request, response: web.StreamResponse, reader: Read
 
 
 def _event(step: Step) -> str:
-    # JSON has no line ends of its own, so that it is one line of data.
+    # json.dumps writes no line ends, so the data is one line.
     return f"id: {step.number}\nevent: {step.step}\ndata: {json.dumps(written(step))}\n\n"
 
 
 async def _write(request: web.Request, response: web.StreamResponse, text: str) -> None:
-    """Send ``text``, and wait for a client that is slow. Raises ConnectionError."""
+    """Send ``text`` and wait for a slow client. Raises ConnectionError."""
     try:
         async with asyncio.timeout(STALLED_SECONDS):
             await response.write(text.encode())
     except TimeoutError:
-        # What it has not taken would be waited for at the end, too.
+        # Without abort, closing would wait for the unsent data.
         if request.transport is not None:
             request.transport.abort()
-        raise ConnectionResetError("A client takes no events") from None
+        raise ConnectionResetError("The client does not read events") from None

@@ -1,4 +1,4 @@
-"""Extensions, and whose they are. Their secrets are never returned."""
+"""Handlers of extensions and their users. Secrets are never returned."""
 
 from aiohttp import web
 
@@ -67,7 +67,12 @@ async def delete(request: web.Request) -> web.Response:
     return reply(request, "Extension deleted")
 
 
-@operation(summary="List whose the extensions are", tag=_LINK_TAG, query=ListQuery(), data=UserExtensionOut(many=True))
+@operation(
+    summary="List the users of all extensions",
+    tag=_LINK_TAG,
+    query=ListQuery(),
+    data=UserExtensionOut(many=True),
+)
 async def find_links(request: web.Request) -> web.Response:
     """GET /user-extensions."""
     listing = Listing(**request[QUERY])
@@ -84,7 +89,7 @@ async def find_of_user(request: web.Request) -> web.Response:
     return reply_page(request, "extension(s) linked to user", _LINK, page, listing)
 
 
-@operation(summary="List whose an extension is", tag=_LINK_TAG, query=ListQuery(), data=UserExtensionOut(many=True))
+@operation(summary="List the users of an extension", tag=_LINK_TAG, query=ListQuery(), data=UserExtensionOut(many=True))
 async def find_of_extension(request: web.Request) -> web.Response:
     """GET /user-extensions/by-extension/{extUuid}."""
     extension = await database(request).read(extensions.get, uuid_of(request, "extUuid"))
@@ -93,7 +98,7 @@ async def find_of_extension(request: web.Request) -> web.Response:
     return reply_page(request, "user(s) linked to extension", _LINK, page, listing)
 
 
-@operation(summary="Show that an extension is a user's", tag=_LINK_TAG, data=UserExtensionOut(), etag=True)
+@operation(summary="Show a link between a user and an extension", tag=_LINK_TAG, data=UserExtensionOut(), etag=True)
 async def show_link(request: web.Request) -> web.Response:
     """GET /user-extensions/{uuid}."""
     found = await database(request).read(extensions.get_link, uuid_of(request))
@@ -101,7 +106,7 @@ async def show_link(request: web.Request) -> web.Response:
 
 
 @operation(
-    summary="Make an extension a user's",
+    summary="Link an extension to a user",
     tag=_LINK_TAG,
     body=UserExtensionIn(),
     data=UserExtensionOut(),
@@ -116,7 +121,7 @@ async def link(request: web.Request) -> web.Response:
     return reply(request, "User linked to extension", _LINK.dump(made), status=201, version_of=made)
 
 
-@operation(summary="Make an extension a user's no longer", tag=_LINK_TAG, etag=True)
+@operation(summary="Delete a link between a user and an extension", tag=_LINK_TAG, etag=True)
 async def unlink(request: web.Request) -> web.Response:
     """DELETE /user-extensions/{uuid}."""
     await database(request).write(extensions.unlink, actor(request), uuid_of(request), seen_versions(request))

@@ -1,4 +1,4 @@
-"""The fetch log, and the boots of phones."""
+"""Handlers of the fetch log and of boots."""
 
 from aiohttp import web
 
@@ -12,20 +12,20 @@ from cisisk.store import fetches
 from cisisk.store.fetches import Wanted
 
 _FETCH, _BOOT = FetchOut(), BootOut()
-_OF_LISTS = ("limit", "offset", "q", "sort")
+_LIST_PARAMETERS = ("limit", "offset", "q", "sort")
 
 
 @operation(summary="Read the fetch log", tag="Fetches", query=FetchQuery(), data=FetchOut(many=True))
 async def find(request: web.Request) -> web.Response:
     """GET /fetches."""
     query = request[QUERY]
-    listing = Listing(**{name: query[name] for name in _OF_LISTS})
-    wanted = Wanted(**{name: value for name, value in query.items() if name not in _OF_LISTS})
+    listing = Listing(**{name: query[name] for name in _LIST_PARAMETERS})
+    wanted = Wanted(**{name: value for name, value in query.items() if name not in _LIST_PARAMETERS})
     page = await database(request).read(fetches.page, listing, wanted)
     return reply_page(request, "fetch(es) found", _FETCH, page, listing)
 
 
-@operation(summary="List a phone's boots and what they show", tag="Fetches", query=BootQuery(), data=BootOut(many=True))
+@operation(summary="List the boots of a phone with findings", tag="Fetches", query=BootQuery(), data=BootOut(many=True))
 async def boots(request: web.Request) -> web.Response:
     """GET /phones/{mac}/boots."""
     listing = Listing(**request[QUERY])

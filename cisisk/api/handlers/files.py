@@ -1,4 +1,4 @@
-"""The files of the library: what phones read beside their profiles."""
+"""Handlers of the files of the served directory."""
 
 import asyncio
 import logging
@@ -21,9 +21,9 @@ from cisisk.provisioning.source import NotServed
 log = logging.getLogger(__name__)
 
 SILENCE_SECONDS: Final = 60.0
-"""After which an upload of which nothing more comes is given up: its connection is dead, its bytes are in the way."""
+"""Longest pause of an upload; after that the connection counts as lost, and the upload is discarded."""
 CHUNK: Final = 256 << 10
-"""Bytes that go to the disk, or come from it, at once."""
+"""Bytes of one disk operation."""
 BINARY: Final = "application/octet-stream"
 
 _FILE, _UNPACKED = FileOut(), UnpackedOut()
@@ -96,7 +96,7 @@ async def upload(request: web.Request) -> web.Response:
 
 
 @operation(
-    summary="Upload a zip, tar or tar.gz, and unpack it",
+    summary="Upload and unpack a zip, tar or tar.gz archive",
     tag="Files",
     upload=BINARY,
     data=UnpackedOut(),
@@ -127,11 +127,11 @@ async def _receive(request: web.Request, incoming: _Incoming) -> None:
     """Write the body to ``incoming`` as it arrives.
 
     Raises:
-        Invalid: it stopped arriving, or does not fit its headers.
-        TooLarge, StorageFailed: as ``incoming.write``.
+        Invalid: the upload stopped, was cut off, or does not match its headers.
+        TooLarge, StorageFailed: like ``incoming.write``.
     """
     if (request.content_length or 0) > incoming.limit:
-        raise TooLarge(f"At most {incoming.limit} bytes are taken")
+        raise TooLarge(f"The file is larger than {incoming.limit} bytes")
     pending = bytearray()
     try:
         while True:
@@ -144,9 +144,9 @@ async def _receive(request: web.Request, incoming: _Incoming) -> None:
             if not chunk:
                 return
     except TimeoutError as error:
-        raise Invalid.field("body", f"Nothing more of it has come for {SILENCE_SECONDS:.0f} s") from error
+        raise Invalid.field("body", f"The upload stopped for {SILENCE_SECONDS:.0f} s. Upload the file again") from error
     except web.RequestPayloadError as error:
-        raise Invalid.field("body", "It is cut off, or not encoded as its headers say") from error
+        raise Invalid.field("body", "The upload was cut off, or its encoding does not match its headers") from error
 
 
 async def _require_current(request: web.Request) -> None:
@@ -156,7 +156,7 @@ async def _require_current(request: web.Request) -> None:
         return
     stamp = await _stamp(request)
     if stamp is None or _tag(stamp) not in seen:
-        raise Stale("The file has been changed meanwhile, or is not there")
+        raise Stale("The file was changed or deleted meanwhile")
 
 
 async def _stamp(request: web.Request) -> Stamp | None:
@@ -168,5 +168,5 @@ def _tag(stamp: Stamp) -> str:
 
 
 async def _in_thread(request: web.Request, work: Callable[..., _Result], *arguments: Any) -> _Result:
-    """Do ``work`` where it may wait for the disk, and for the event loop itself: in no thread that the loop needs."""
+    """Run ``work`` in a thread for uploads, where it may wait for the disk and for the event loop."""
     return await asyncio.get_running_loop().run_in_executor(request.config_dict[UPLOAD_THREADS], work, *arguments)

@@ -1,4 +1,4 @@
-"""Key expansion modules."""
+"""Handlers of key expansion modules."""
 
 from aiohttp import web
 

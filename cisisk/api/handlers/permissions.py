@@ -1,4 +1,4 @@
-"""Permissions, and who holds which."""
+"""Handlers of permissions and their assignment to users."""
 
 from aiohttp import web
 
@@ -59,7 +59,7 @@ async def update(request: web.Request) -> web.Response:
     return reply(request, "Permission updated", _PERMISSION.dump(permission), version_of=permission)
 
 
-@operation(summary="Delete a permission that nobody holds", tag="Permissions", errors=(409,), etag=True)
+@operation(summary="Delete an unassigned permission", tag="Permissions", errors=(409,), etag=True)
 async def delete(request: web.Request) -> web.Response:
     """DELETE /permissions/{uuid}."""
     await database(request).write(permissions.delete, actor(request), uuid_of(request), seen_versions(request))
@@ -67,7 +67,7 @@ async def delete(request: web.Request) -> web.Response:
 
 
 @operation(
-    summary="Give a user a permission instead of any other",
+    summary="Assign a permission to a user",
     tag="User permissions",
     body=UserPermissionIn(),
     data=UserPermissionOut(),
@@ -82,14 +82,14 @@ async def give(request: web.Request) -> web.Response:
     return reply(request, "User permission created", _HELD.dump(held), status=201, version_of=held)
 
 
-@operation(summary="Show what a user holds", tag="User permissions", data=UserPermissionOut(), etag=True)
+@operation(summary="Show the permission of a user", tag="User permissions", data=UserPermissionOut(), etag=True)
 async def show_held(request: web.Request) -> web.Response:
     """GET /user-perms/{userUuid}."""
     held = await database(request).read(permissions.held_by, uuid_of(request, "userUuid"))
     return reply(request, "User permission found", _HELD.dump(held), version_of=held)
 
 
-@operation(summary="Leave a user without a permission", tag="User permissions", errors=(409,), etag=True)
+@operation(summary="Remove the permission of a user", tag="User permissions", errors=(409,), etag=True)
 async def take(request: web.Request) -> web.Response:
     """DELETE /user-perms/{userUuid}."""
     await database(request).write(

@@ -1,4 +1,4 @@
-"""The users' own directories: each is open to the user it belongs to."""
+"""Handlers of personal directories. Users may use their own."""
 
 from aiohttp import web
 
@@ -14,7 +14,7 @@ _CONTACT, _TAG = PersonalContactOut(), "Personal directory"
 
 
 @operation(
-    summary="List a user's contacts, in the user's order",
+    summary="List the personal contacts of a user in the user's order",
     tag=_TAG,
     query=ListQuery(),
     data=PersonalContactOut(many=True),
@@ -27,7 +27,7 @@ async def find(request: web.Request) -> web.Response:
 
 
 @operation(
-    summary="List one's own contacts, in one's own order",
+    summary="List the personal contacts of the authenticated user",
     tag="Me",
     query=ListQuery(),
     data=PersonalContactOut(many=True),
@@ -44,7 +44,7 @@ async def _list(request: web.Request, user_uuid: str) -> web.Response:
     return reply_page(request, "personal contact(s) found", _CONTACT, page, listing)
 
 
-@operation(summary="Show a user's contact", tag=_TAG, data=PersonalContactOut(), access=Access.OWN, etag=True)
+@operation(summary="Show a personal contact", tag=_TAG, data=PersonalContactOut(), access=Access.OWN, etag=True)
 async def show(request: web.Request) -> web.Response:
     """GET /personal-directory/contact/{uuid}."""
     contact = await database(request).read(contacts.get_personal, uuid_of(request), owner_of(request))
@@ -52,7 +52,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 @operation(
-    summary="Add a contact to a user's",
+    summary="Add a personal contact",
     tag=_TAG,
     body=PersonalContactIn(),
     data=PersonalContactOut(),
@@ -70,7 +70,7 @@ async def create(request: web.Request) -> web.Response:
 
 
 @operation(
-    summary="Change a user's contact",
+    summary="Change a personal contact",
     tag=_TAG,
     body=PersonalContactIn(partial=True),
     data=PersonalContactOut(),
@@ -90,7 +90,7 @@ async def update(request: web.Request) -> web.Response:
     return reply(request, "Personal contact updated", _CONTACT.dump(contact), version_of=contact)
 
 
-@operation(summary="Delete a user's contact", tag=_TAG, access=Access.OWN, etag=True)
+@operation(summary="Delete a personal contact", tag=_TAG, access=Access.OWN, etag=True)
 async def delete(request: web.Request) -> web.Response:
     """DELETE /personal-directory/contact/{uuid}."""
     await database(request).write(

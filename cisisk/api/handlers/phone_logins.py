@@ -1,4 +1,4 @@
-"""Who is logged in on phones, and which profile comes first there."""
+"""Handlers of phone logins and default profiles."""
 
 from aiohttp import web
 
@@ -20,14 +20,14 @@ _LOGIN, _DEFAULTS = PhoneLoginOut(), DefaultProfilesOut()
 _TAG = "Logins on phones"
 
 
-@operation(summary="List logins on phones", tag=_TAG, query=PhoneLoginsQuery(), data=PhoneLoginOut(many=True))
+@operation(summary="List phone logins", tag=_TAG, query=PhoneLoginsQuery(), data=PhoneLoginOut(many=True))
 async def find(request: web.Request) -> web.Response:
     """GET /phone-logins."""
     return await _list(request, None)
 
 
 @operation(
-    summary="List one's logins on phones",
+    summary="List the phone logins of the authenticated user",
     tag="Me",
     query=PhoneLoginsQuery(),
     data=PhoneLoginOut(many=True),
@@ -45,13 +45,13 @@ async def _list(request: web.Request, user_uuid: str | None) -> web.Response:
     return reply_page(request, "login(s) found", _LOGIN, page, listing)
 
 
-@operation(summary="Log out whoever is logged in on a phone", tag=_TAG, data=PhoneLoginOut())
+@operation(summary="Log out the user of a phone", tag=_TAG, data=PhoneLoginOut())
 async def log_out(request: web.Request) -> web.Response:
     """POST /phone-logins/{mac}/logout."""
     mac = mac_of(request)
     ended = await request.config_dict[PHONE_LOGINS].log_out(actor(request), mac, EndReason.ADMINISTRATOR)
     if ended is None:
-        raise NotFound("Nobody is logged in on this phone")
+        raise NotFound("No user is logged in on this phone")
     return reply(request, "Logged out", _LOGIN.dump(ended))
 
 
@@ -74,7 +74,7 @@ async def show_defaults(request: web.Request) -> web.Response:
 
 
 @operation(
-    summary="Say which profile comes first on which model",
+    summary="Set a user's default profiles",
     tag=_TAG,
     body=DefaultProfilesIn(),
     data=DefaultProfilesOut(),
@@ -89,7 +89,7 @@ async def put_defaults(request: web.Request) -> web.Response:
     return reply(request, "Default profiles updated", _DEFAULTS.dump(kept), version_of=kept)
 
 
-@operation(summary="Forget a user's default profiles", tag=_TAG, etag=True)
+@operation(summary="Delete a user's default profiles", tag=_TAG, etag=True)
 async def delete_defaults(request: web.Request) -> web.Response:
     """DELETE /users/{uuid}/default-profiles."""
     await database(request).write(default_profiles.put, actor(request), uuid_of(request), [], seen_versions(request))

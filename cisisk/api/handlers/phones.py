@@ -1,4 +1,4 @@
-"""Phones, what they run, and what they are served."""
+"""Handlers of phones, their software and their served configs."""
 
 import asyncio
 
@@ -50,19 +50,19 @@ async def update(request: web.Request) -> web.Response:
     """PUT /phones/{mac}."""
     columns, mac = dict(body_of(request)), mac_of(request)
     if columns.pop("mac", mac) != mac:
-        raise Invalid.field("mac", "A phone keeps its address. Add the other phone, then delete this one")
+        raise Invalid.field("mac", "The MAC address of a phone cannot change. Add another phone, then delete this one")
     phone = await database(request).write(phones.update, actor(request), mac, columns, seen_versions(request))
     return reply(request, "Phone updated", _PHONE.dump(phone), version_of=phone)
 
 
-@operation(summary="Take a phone out of the inventory", tag="Phones", etag=True)
+@operation(summary="Delete a phone", tag="Phones", etag=True)
 async def delete(request: web.Request) -> web.Response:
     """DELETE /phones/{mac}."""
     await database(request).write(phones.delete, actor(request), mac_of(request), seen_versions(request))
     return reply(request, "Phone deleted")
 
 
-@operation(summary="List what the phones run", tag="Cisco phones", query=ListQuery(), data=CiscoPhoneOut(many=True))
+@operation(summary="List the software of phones", tag="Cisco phones", query=ListQuery(), data=CiscoPhoneOut(many=True))
 async def find_cisco(request: web.Request) -> web.Response:
     """GET /cisco-phones."""
     listing = Listing(**request[QUERY])
@@ -70,14 +70,14 @@ async def find_cisco(request: web.Request) -> web.Response:
     return reply_page(request, "cisco phone(s) found", _CISCO_PHONE, page, listing)
 
 
-@operation(summary="Show what a phone runs", tag="Cisco phones", data=CiscoPhoneOut(), etag=True)
+@operation(summary="Show the software of a phone", tag="Cisco phones", data=CiscoPhoneOut(), etag=True)
 async def show_cisco(request: web.Request) -> web.Response:
     """GET /cisco-phones/{mac}."""
     phone = await database(request).read(phones.get_cisco_phone, mac_of(request))
     return reply(request, "Cisco phone found", _CISCO_PHONE.dump(phone), version_of=phone)
 
 
-@operation(summary="Say what a phone runs", tag="Cisco phones", body=CiscoPhoneIn(), data=CiscoPhoneOut(), etag=True)
+@operation(summary="Set a phone's software", tag="Cisco phones", body=CiscoPhoneIn(), data=CiscoPhoneOut(), etag=True)
 async def put_cisco(request: web.Request) -> web.Response:
     """PUT /cisco-phones/{mac}."""
     phone = await database(request).write(
@@ -86,16 +86,14 @@ async def put_cisco(request: web.Request) -> web.Response:
     return reply(request, "Cisco phone updated", _CISCO_PHONE.dump(phone), version_of=phone)
 
 
-@operation(summary="Forget what a phone runs", tag="Cisco phones", etag=True)
+@operation(summary="Delete the software and current profile of a phone", tag="Cisco phones", etag=True)
 async def delete_cisco(request: web.Request) -> web.Response:
     """DELETE /cisco-phones/{mac}."""
     await database(request).write(phones.delete_cisco_phone, actor(request), mac_of(request), seen_versions(request))
     return reply(request, "Cisco phone deleted")
 
 
-@operation(
-    summary="Show the config that a phone is served", tag="Phone config", content_type="application/xml", etag=True
-)
+@operation(summary="Show the served config of a phone", tag="Phone config", content_type="application/xml", etag=True)
 async def config(request: web.Request) -> web.Response:
     """GET /phone-config/{mac}."""
     phone = await database(request).read(phones.get, mac_of(request))

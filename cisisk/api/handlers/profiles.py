@@ -1,4 +1,4 @@
-"""Phone profiles."""
+"""Handlers of phone profiles."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The services that phones offer."""
+"""Handlers of XML services."""
 
 from aiohttp import web
 

@@ -1,4 +1,4 @@
-"""Sites."""
+"""Handlers of sites."""
 
 from aiohttp import web
 

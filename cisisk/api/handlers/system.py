@@ -1,4 +1,4 @@
-"""The audit log, health, the greeting and the document that describes all this."""
+"""Handlers of the audit log, health, greeting and OpenAPI document."""
 
 from aiohttp import web
 
@@ -21,7 +21,7 @@ async def find_audit_logs(request: web.Request) -> web.Response:
 
 @operation(summary="Read one user's audit log", tag="Audit log", query=UserAuditQuery(), data=AuditEntryOut(many=True))
 async def find_audit_logs_of_user(request: web.Request) -> web.Response:
-    """GET /audit-logs/by-user/{userUuid}. Also for a user who was deleted."""
+    """GET /audit-logs/by-user/{userUuid}. Works for deleted users as well."""
     return await _audit_logs(request, uuid_of(request, "userUuid"))
 
 
@@ -31,7 +31,7 @@ async def _audit_logs(request: web.Request, user_uuid: str | None) -> web.Respon
     return reply_page(request, "log(s) found", _ENTRY, page, listing)
 
 
-@operation(summary="Show how Cisisk is", tag="System", data=HealthOut(), access=Access.PUBLIC, degraded=True)
+@operation(summary="Show the health of Cisisk", tag="System", data=HealthOut(), access=Access.PUBLIC, degraded=True)
 async def health(request: web.Request) -> web.Response:
     """GET /health."""
     state = await request.config_dict[HEALTH].check()
@@ -39,7 +39,7 @@ async def health(request: web.Request) -> web.Response:
     return reply(request, message, state, status=200 if state["status"] == "ok" else 503)
 
 
-@operation(summary="Say hello", tag="System", data=HelloOut(), access=Access.PUBLIC)
+@operation(summary="Show the greeting", tag="System", data=HelloOut(), access=Access.PUBLIC)
 async def hello(request: web.Request) -> web.Response:
     """GET /hello."""
     data = {
@@ -51,5 +51,5 @@ async def hello(request: web.Request) -> web.Response:
 
 
 async def openapi(request: web.Request) -> web.Response:
-    """GET /openapi.json: the document itself, without an envelope."""
+    """GET /openapi.json: the document without an envelope."""
     return web.Response(body=request.config_dict[DOCUMENT](), content_type="application/json")

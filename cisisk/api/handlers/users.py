@@ -1,4 +1,4 @@
-"""Users, and the one who is asking."""
+"""Handlers of users and of the authenticated user."""
 
 from aiohttp import web
 
@@ -52,7 +52,7 @@ async def delete(request: web.Request) -> web.Response:
     return reply(request, "User deleted")
 
 
-@operation(summary="Show who is asking", tag="Me", data=MeOut(), access=Access.USER)
+@operation(summary="Show the authenticated user", tag="Me", data=MeOut(), access=Access.USER)
 async def me(request: web.Request) -> web.Response:
     """GET /me."""
     user = request[USER]
@@ -67,7 +67,7 @@ async def me(request: web.Request) -> web.Response:
 
 
 @operation(
-    summary="List the phones that run one's profiles",
+    summary="List the phones with profiles of the authenticated user",
     tag="Me",
     query=ListQuery(),
     data=PhoneOut(many=True),

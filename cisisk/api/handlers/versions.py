@@ -1,4 +1,4 @@
-"""The configs that a phone was served, and what differs between them."""
+"""Handlers of config versions and their differences."""
 
 import asyncio
 
@@ -15,11 +15,11 @@ from cisisk.store import configs, phones
 
 _VERSION, _DIFF = VersionOut(), DiffOut()
 _MAX_DIGITS = 18
-"""Of a version's number; the database counts no further."""
+"""Digits of the largest version number in the database."""
 
 
 @operation(
-    summary="List the configs that a phone was served",
+    summary="List the config versions of a phone",
     tag="Phone config",
     query=VersionQuery(),
     data=VersionOut(many=True),
@@ -32,7 +32,7 @@ async def find(request: web.Request) -> web.Response:
     return reply_page(request, "version(s) found", _VERSION, page, listing)
 
 
-@operation(summary="Say what differs between two configs of a phone", tag="Phone config", data=DiffOut())
+@operation(summary="Compare two config versions of a phone", tag="Phone config", data=DiffOut())
 async def compare(request: web.Request) -> web.Response:
     """GET /phones/{mac}/versions/{before}/diff/{after}."""
     phone = await database(request).read(phones.get, mac_of(request))
@@ -40,7 +40,7 @@ async def compare(request: web.Request) -> web.Response:
         await database(request).read(configs.version_content, phone.mac, _number(request, name))
         for name in ("before", "after")
     ]
-    # A large file takes a tenth of a second to compare.
+    # In a thread: comparing a large file takes a tenth of a second.
     found = await asyncio.to_thread(diff, before, after)
     return reply(request, f"{len(found.changes) + found.more} change(s) found", _DIFF.dump(found))
 

@@ -1,4 +1,4 @@
-"""Who is served what."""
+"""Schemas of access permissions and alarms."""
 
 from marshmallow import Schema, fields
 
@@ -8,29 +8,29 @@ from cisisk.provisioning.access.alarm import AlarmKind
 
 
 class AllowedFetchOut(Schema):
-    """A permission for one phone to take its files from any address; it ends at ``until``, or once that was done."""
+    """A permission for one phone to fetch its files from any address, once and until ``until``."""
 
     mac = MacAddress(required=True)
     until = Timestamp(required=True)
 
 
 class AccessAlarmOut(CarriedNoticeOut):
-    """A client asked for the files of other phones."""
+    """An alarm: a client requested files of other phones."""
 
     kind = fields.Enum(AlarmKind, by_value=True, required=True)
     host = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "The source's address; null with flood, when there are too many to tell"},
+        metadata={"description": "Address of the client; null with flood, which has too many clients"},
     )
     since = Timestamp(required=True)
-    seconds = fields.Integer(required=True, metadata={"description": "From its first request to its last so far"})
-    asked = fields.Integer(required=True, metadata={"description": "Requests for files of phones not known there"})
-    devices = fields.Integer(required=True, metadata={"description": "Different phones among them"})
+    seconds = fields.Integer(required=True, metadata={"description": "Seconds from the first to the latest request"})
+    asked = fields.Integer(required=True, metadata={"description": "Requests for files of phones at other addresses"})
+    devices = fields.Integer(required=True, metadata={"description": "Number of different phones"})
     refused = fields.List(
         fields.String(),
         required=True,
-        metadata={"description": "The phones whose files it was refused, or with is_observed would have been"},
+        metadata={"description": "Phones whose files were refused, or would have been with is_observed"},
     )
     is_observed = fields.Boolean(
         required=True, metadata={"description": "provisioning.access is observe: nothing was refused"}

@@ -1,4 +1,4 @@
-"""Taking over an existing directory."""
+"""Schemas of directory imports."""
 
 from marshmallow import Schema, fields
 
@@ -8,30 +8,30 @@ from cisisk.api.schemas.notice import CarriedNoticeOut
 
 
 class AdoptionIn(In):
-    """What is to be taken over, and for whom."""
+    """A directory to import."""
 
     directory = fields.String(
         allow_none=True,
         validate=text(4096),
         metadata={
-            "description": "On this machine, and only through its control socket; without it the served directory"
+            "description": "Directory on the server, only over the control socket; by default the served directory"
         },
     )
-    user_uuid = Uuid(allow_none=True, metadata={"description": "To whom the profiles belong; without it whoever asks"})
+    user_uuid = Uuid(allow_none=True, metadata={"description": "Owner of the profiles; by default the client"})
 
 
 class NoteOut(CarriedNoticeOut):
-    """Something to know about one file."""
+    """A note about one file."""
 
     path = fields.String(required=True)
     kind = fields.Enum(ImportNoteKind, by_value=True, required=True)
 
 
 class ReportOut(Schema):
-    """What became of a directory."""
+    """The result of an import."""
 
-    phones = fields.Integer(required=True, metadata={"description": "Added to the inventory"})
-    profiles = fields.Integer(required=True, metadata={"description": "Made of configs"})
-    files = fields.Integer(required=True, metadata={"description": "Copied"})
-    unchanged = fields.Integer(required=True, metadata={"description": "There already, or taken over before"})
+    phones = fields.Integer(required=True, metadata={"description": "Phones added to the inventory"})
+    profiles = fields.Integer(required=True, metadata={"description": "Profiles created from configs"})
+    files = fields.Integer(required=True, metadata={"description": "Files copied"})
+    unchanged = fields.Integer(required=True, metadata={"description": "Files that existed already"})
     notes = fields.List(fields.Nested(NoteOut), required=True)

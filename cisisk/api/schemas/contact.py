@@ -1,4 +1,4 @@
-"""People in the directories."""
+"""Schemas of directory contacts."""
 
 from marshmallow import Schema, fields
 
@@ -6,7 +6,7 @@ from cisisk.api.schemas.fields import LINE, NAME, In, Timestamp, Uuid, text
 
 
 class PersonalContactIn(In):
-    """Somebody in a user's own directory."""
+    """A contact in a personal directory."""
 
     name = fields.String(required=True, validate=NAME)
     work = fields.String(allow_none=True, validate=LINE, metadata={"example": "+49 30 123456"})
@@ -17,7 +17,7 @@ class PersonalContactIn(In):
 
 
 class CompanyContactIn(PersonalContactIn):
-    """Somebody in the directory that all phones show."""
+    """A contact in the company directory."""
 
     department = fields.String(allow_none=True, validate=LINE)
     company = fields.String(allow_none=True, validate=LINE)
@@ -26,7 +26,7 @@ class CompanyContactIn(PersonalContactIn):
 
 
 class ContactOut(Schema):
-    """Somebody in a directory."""
+    """A contact."""
 
     uuid = Uuid(required=True)
     name = fields.String(required=True)
@@ -40,13 +40,13 @@ class ContactOut(Schema):
 
 
 class PersonalContactOut(ContactOut):
-    """Somebody in a user's own directory."""
+    """A contact in a personal directory."""
 
     user_uuid = Uuid(required=True)
 
 
 class CompanyContactOut(ContactOut):
-    """Somebody in the directory that all phones show."""
+    """A contact in the company directory."""
 
     department = fields.String(required=True, allow_none=True)
     company = fields.String(required=True, allow_none=True)

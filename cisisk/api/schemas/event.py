@@ -1,13 +1,13 @@
-"""Streams of events."""
+"""Schemas of event streams."""
 
 from marshmallow import Schema, fields, validate
 
 MAX_NUMBER = 2**63 - 1
-"""Of a step; the database counts no further."""
+"""Largest number of a step in the database."""
 
 
 class EventQuery(Schema):
-    """Where a stream of events begins."""
+    """Query of an event stream."""
 
     last_event_id = fields.Integer(
         load_default=None,

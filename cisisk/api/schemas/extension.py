@@ -1,4 +1,4 @@
-"""Extensions, and whose they are."""
+"""Schemas of extensions and their users."""
 
 from marshmallow import Schema, fields, validate
 
@@ -7,7 +7,7 @@ from cisisk.model.extension import ExtensionType
 
 
 def _secret(description: str) -> fields.String:
-    """What went in and is never shown: null, whatever is kept."""
+    """Return a field for a secret, which is always null in responses."""
     return fields.String(
         required=True,
         allow_none=True,
@@ -30,7 +30,7 @@ class ExtensionIn(In):
         allow_none=True,
         load_only=True,
         validate=text(64),
-        metadata={"format": "password", "description": "Required when there is voicemail"},
+        metadata={"format": "password", "description": "Required with voicemail"},
     )
     is_active = fields.Boolean(allow_none=True, load_default=True)
 
@@ -52,14 +52,14 @@ class ExtensionOut(Schema):
 
 
 class UserExtensionIn(Schema):
-    """Whose an extension is."""
+    """A link to create between a user and an extension."""
 
     user_uuid = Uuid(required=True)
     extension_uuid = Uuid(required=True)
 
 
 class UserExtensionOut(Schema):
-    """Whose an extension is."""
+    """A link between a user and an extension."""
 
     uuid = Uuid(required=True)
     user_uuid = Uuid(required=True)

@@ -1,4 +1,4 @@
-"""The fetch log, and boots."""
+"""Schemas of the fetch log and of boots."""
 
 from marshmallow import Schema, fields, validate
 
@@ -15,7 +15,7 @@ _OUTCOME = {"enum": [outcome.value for outcome in FetchOutcome]}
 
 
 class FetchQuery(ListQuery):
-    """Which fetches are wanted."""
+    """Query of the fetch log."""
 
     limit = fields.Integer(load_default=100, validate=validate.Range(1, 1000))
     mac = MacAddress(load_default=None)
@@ -23,35 +23,35 @@ class FetchQuery(ListQuery):
     protocol = fields.String(load_default=None, validate=validate.OneOf(PROTOCOLS))
     outcome = fields.Enum(FetchOutcome, by_value=True, load_default=None)
     name = fields.String(
-        load_default=None, validate=text(255, shortest=0), metadata={"description": "Text that the name contains"}
+        load_default=None, validate=text(255, shortest=0), metadata={"description": "Text in the name"}
     )
-    since = Moment(load_default=None, data_key="from", metadata={"description": "Not before this moment"})
-    until = Moment(load_default=None, data_key="to", metadata={"description": "Before this moment"})
+    since = Moment(load_default=None, data_key="from", metadata={"description": "Earliest start, inclusive"})
+    until = Moment(load_default=None, data_key="to", metadata={"description": "Latest start, exclusive"})
 
 
 class FetchOut(Schema):
-    """One fetch that has ended."""
+    """A completed fetch."""
 
-    number = fields.Integer(required=True, metadata={"description": "Counts the fetches as they ended"})
+    number = fields.Integer(required=True, metadata={"description": "Number of the fetch in the order of completion"})
     started_at = Timestamp(required=True)
     protocol = fields.String(required=True, metadata={"enum": list(PROTOCOLS)})
-    peer = fields.String(required=True, metadata={"description": "The address of the client"})
-    port = fields.Integer(required=True, metadata={"description": "Its port"})
-    local = fields.String(required=True, metadata={"description": "The address that was asked"})
-    name = fields.String(required=True, metadata={"description": "What was asked for"})
-    mac = MacAddress(required=True, allow_none=True, metadata={"description": "Whose file it is, if the name tells"})
+    peer = fields.String(required=True, metadata={"description": "Address of the client"})
+    port = fields.Integer(required=True, metadata={"description": "Port of the client"})
+    local = fields.String(required=True, metadata={"description": "Local address"})
+    name = fields.String(required=True, metadata={"description": "Requested name"})
+    mac = MacAddress(required=True, allow_none=True, metadata={"description": "Phone in the name, if any"})
     outcome = fields.String(required=True, metadata=_OUTCOME)
-    sha256 = fields.String(required=True, allow_none=True, metadata={"description": "Of the version that was sent"})
-    size = fields.Integer(required=True, metadata={"description": "Bytes of the file"})
-    acknowledged = fields.Integer(required=True, metadata={"description": "Bytes that the client has confirmed"})
+    sha256 = fields.String(required=True, allow_none=True, metadata={"description": "Hash of the sent version"})
+    size = fields.Integer(required=True, metadata={"description": "Size of the file in bytes"})
+    acknowledged = fields.Integer(required=True, metadata={"description": "Bytes acknowledged by the client"})
     blocks = fields.Integer(required=True)
     retransmits = fields.Integer(required=True)
-    duration = fields.Float(required=True, metadata={"description": "Seconds"})
+    duration = fields.Float(required=True, metadata={"description": "Duration in seconds"})
     options = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
 
 
 class BootQuery(Schema):
-    """Which boots are wanted."""
+    """Query of a list of boots."""
 
     limit = fields.Integer(load_default=20, validate=validate.Range(1, 200))
     offset = fields.Integer(load_default=0, validate=validate.Range(0, 2**31))
@@ -66,7 +66,7 @@ def _remedy(finding: BootFinding) -> str | None:
 
 
 class RequestOut(Schema):
-    """One request of a boot, and what it means."""
+    """A request of a boot with its meaning."""
 
     number = fields.Integer(required=True, attribute="fetch.number", metadata={"description": "In the fetch log"})
     started_at = Timestamp(required=True, attribute="fetch.started_at")
@@ -78,25 +78,25 @@ class RequestOut(Schema):
     duration = fields.Float(required=True, attribute="fetch.duration")
     purpose = fields.Enum(Purpose, by_value=True, required=True)
     by_address = fields.Boolean(
-        required=True, metadata={"description": "The name does not tell the phone: the request came from its address"}
+        required=True, metadata={"description": "The phone is known by its address, not by the file name"}
     )
-    code = fields.String(required=True, attribute="result.code", metadata={"description": "How it ended"})
+    code = fields.String(required=True, attribute="result.code", metadata={"description": "Code of the result"})
     parameters = fields.Function(lambda request: parameters_of(request.result), required=True, metadata=PARAMETERS)
     meaning = fields.Function(_meaning, required=True, metadata={"type": "string"})
     care = fields.Enum(Care, by_value=True, required=True)
 
 
 class FindingOut(CarriedNoticeOut):
-    """What a boot shows."""
+    """A finding about a boot."""
 
     remedy = fields.Function(
-        _remedy, required=True, allow_none=True, metadata={"type": "string", "description": "What to do about it"}
+        _remedy, required=True, allow_none=True, metadata={"type": "string", "description": "Recommended action"}
     )
     care = fields.Enum(Care, by_value=True, required=True)
 
 
 class BootOut(Schema):
-    """Requests that belong together, and what they show."""
+    """The requests of one boot and the findings."""
 
     kind = fields.Enum(BootKind, by_value=True, required=True)
     started_at = Timestamp(required=True)

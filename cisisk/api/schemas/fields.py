@@ -1,4 +1,4 @@
-"""Fields that the resources share."""
+"""Field types shared by the schemas."""
 
 import ipaddress
 import re
@@ -14,19 +14,19 @@ from cisisk.model.mac import Mac
 
 
 def text(longest: int, *, shortest: int = 1) -> validate.Length:
-    """The length of a text, in characters."""
+    """Return a validator of the length in characters."""
     return validate.Length(min=shortest, max=longest)
 
 
-class Form(validate.Validator):
-    """What a whole text looks like: an expression from ^ to $, the dialect that OpenAPI publishes it in."""
+class Pattern(validate.Validator):
+    """A pattern for a whole text: an expression from ^ to $ in the dialect of OpenAPI."""
 
     def __init__(self, pattern: str, *, error: str) -> None:
         self.regex = re.compile(pattern)
         self._error = error
 
     def __call__(self, value: str) -> str:
-        """Return ``value``, which has no line end behind it either. Raises ValidationError."""
+        """Return ``value`` if it matches; a final line end does not match. Raises ValidationError."""
         if self.regex.fullmatch(value) is None:
             raise ValidationError(self._error)
         return value
@@ -38,7 +38,7 @@ PARAGRAPH = text(2000, shortest=0)
 
 
 class In(Schema):
-    """What clients send: null in an optional field is as good as nothing, and brings its default back."""
+    """A schema of client input. Null in an optional field restores its default."""
 
     @post_load
     def _defaults_for_null(self, values: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -50,14 +50,14 @@ class In(Schema):
 
 
 class Uuid(fields.UUID):
-    """A UUID, as lower-case text."""
+    """A UUID, loaded as lower-case text."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         return str(super()._deserialize(value, attr, data, **kwargs))
 
 
 class MacAddress(fields.String):
-    """A MAC address: any usual form in, ``AA:BB:CC:DD:EE:01`` out."""
+    """A MAC address: accepts all common formats, returns ``AA:BB:CC:DD:EE:01``."""
 
     def __init__(self, *, metadata: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(metadata={"example": "AA:BB:CC:DD:EE:01", **(metadata or {})}, **kwargs)
@@ -70,7 +70,7 @@ class MacAddress(fields.String):
 
 
 class IpAddress(fields.String):
-    """An IPv4 or IPv6 address, in its usual form."""
+    """An IPv4 or IPv6 address, loaded in its canonical form."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         try:
@@ -80,7 +80,7 @@ class IpAddress(fields.String):
 
 
 class WholeNumber(fields.Integer):
-    """A whole number, or a text that is one; 1.5 is refused instead of cut."""
+    """A whole number or its text; 1.5 is invalid instead of truncated."""
 
     def _validated(self, value: Any) -> int:
         if isinstance(value, float) and not value.is_integer():
@@ -89,7 +89,7 @@ class WholeNumber(fields.Integer):
 
 
 class Moment(fields.String):
-    """A point in time that clients send, in any form of RFC 3339."""
+    """A time from a client, in any format of RFC 3339."""
 
     def __init__(self, *, metadata: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(metadata={"format": "date-time", **(metadata or {})}, **kwargs)
@@ -100,10 +100,10 @@ class Moment(fields.String):
             if moment.tzinfo is not None:
                 return timestamp(moment)
         except (ValueError, OverflowError) as error:
-            raise ValidationError(self._WANTED) from error
-        raise ValidationError(self._WANTED)
+            raise ValidationError(self._ERROR) from error
+        raise ValidationError(self._ERROR)
 
-    _WANTED = "Not a time such as 2026-06-28T12:00:00.000Z"
+    _ERROR = "Not a time such as 2026-06-28T12:00:00.000Z"
 
 
 class Timestamp(fields.String):

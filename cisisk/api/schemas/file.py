@@ -1,4 +1,4 @@
-"""Files of the library."""
+"""Schemas of files."""
 
 from marshmallow import Schema, fields
 
@@ -8,32 +8,36 @@ from cisisk.provisioning.files import FileKind
 
 
 class FileQuery(ListQuery):
-    """Which files are wanted."""
+    """Query of a list of files."""
 
-    kind = fields.Enum(FileKind, by_value=True, load_default=None, metadata={"description": "Only those"})
+    kind = fields.Enum(FileKind, by_value=True, load_default=None, metadata={"description": "Only files of this kind"})
 
 
 class LoadOut(Schema):
-    """A firmware, and what the library lacks of it."""
+    """A firmware and its missing files."""
 
-    name = fields.String(required=True, metadata={"description": "As loadInformation has it"})
-    parts = fields.List(fields.String(), required=True, metadata={"description": "The files that it names"})
-    missing = fields.List(fields.String(), required=True, metadata={"description": "Those that are not here"})
+    name = fields.String(required=True, metadata={"description": "Name for loadInformation"})
+    parts = fields.List(fields.String(), required=True, metadata={"description": "Files of the firmware"})
+    missing = fields.List(fields.String(), required=True, metadata={"description": "Files that are missing"})
 
 
 class FileOut(Schema):
     """A file that phones may read."""
 
     path = fields.String(required=True)
-    size = fields.Integer(required=True, metadata={"description": "Bytes"})
+    size = fields.Integer(required=True, metadata={"description": "Size in bytes"})
     modified_at = Timestamp(required=True)
     kind = fields.Enum(FileKind, by_value=True, required=True)
     firmware = fields.Nested(
-        LoadOut, required=True, allow_none=True, attribute="load", metadata={"description": "Of a .loads file"}
+        LoadOut,
+        required=True,
+        allow_none=True,
+        attribute="load",
+        metadata={"description": "Of a .loads file"},
     )
 
 
 class UnpackedOut(Schema):
-    """What came out of an archive."""
+    """The files of an unpacked archive."""
 
     files = fields.List(fields.Nested(FileOut), required=True)

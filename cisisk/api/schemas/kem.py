@@ -1,4 +1,4 @@
-"""Key expansion modules."""
+"""Schemas of key expansion modules."""
 
 from marshmallow import Schema, fields
 
@@ -13,13 +13,13 @@ class KemIn(In):
     model = fields.String(allow_none=True, validate=text(64), metadata={"example": "CP-7915"})
     mac = MacAddress(allow_none=True)
     ip = IpAddress(allow_none=True)
-    connected_phone = MacAddress(allow_none=True, metadata={"description": "A phone of the inventory"})
+    connected_phone = MacAddress(allow_none=True, metadata={"description": "Phone in the inventory"})
     software_version = fields.String(allow_none=True, validate=LINE)
     software_type = fields.String(allow_none=True, validate=LINE)
 
 
 class KemWarningOut(NoticeOut):
-    """Something about a module and its phone that cannot work."""
+    """A module that cannot work with its phone."""
 
     code = fields.String(required=True, metadata={"enum": list(KemFindingCode)})
 

@@ -1,37 +1,37 @@
-"""The query of a list."""
+"""Schemas of list queries."""
 
 from marshmallow import Schema, fields, validate
 
 from cisisk.api.schemas.fields import text
 
-MOST = 10_000
-"""Rows that one answer carries when a limit is asked for."""
+MAX_LIMIT = 10_000
+"""Largest limit of a list."""
 
 
 class ListQuery(Schema):
-    """Which part of a list is wanted."""
+    """Query of a list."""
 
     limit = fields.Integer(
-        load_default=None, validate=validate.Range(1, MOST), metadata={"description": "At most so many"}
+        load_default=None, validate=validate.Range(1, MAX_LIMIT), metadata={"description": "Maximum number of items"}
     )
-    offset = fields.Integer(load_default=0, validate=validate.Range(0, 2**31), metadata={"description": "Skip so many"})
-    q = fields.String(
-        load_default=None, validate=text(200, shortest=0), metadata={"description": "Text that must occur"}
+    offset = fields.Integer(
+        load_default=0, validate=validate.Range(0, 2**31), metadata={"description": "Items to skip"}
     )
+    q = fields.String(load_default=None, validate=text(200, shortest=0), metadata={"description": "Text to search for"})
     sort = fields.String(
         load_default=None,
         validate=text(64, shortest=0),
-        metadata={"description": "A field; with - before it, in reverse"},
+        metadata={"description": "Field to sort by; - before it reverses the order"},
     )
 
 
 class AuditQuery(ListQuery):
-    """Which part of the audit log is wanted."""
+    """Query of the audit log."""
 
     limit = fields.Integer(load_default=100, validate=validate.Range(1, 500))
 
 
 class UserAuditQuery(ListQuery):
-    """Which part of one user's audit log is wanted."""
+    """Query of the audit log of one user."""
 
     limit = fields.Integer(load_default=50, validate=validate.Range(1, 200))

@@ -5,7 +5,7 @@ from marshmallow import Schema, fields
 from cisisk.model.messages import render
 from cisisk.model.notice import Notice
 
-PARAMETERS = {"type": "object", "description": "What the sentence names, by name"}
+PARAMETERS = {"type": "object", "description": "Parameters of the sentence"}
 
 
 def parameters_of(notice: Notice) -> object:
@@ -22,7 +22,7 @@ class NoticeOut(Schema):
 
 
 class CarriedNoticeOut(Schema):
-    """The same of an object that has a notice."""
+    """The notice of an object."""
 
     code = fields.String(required=True, attribute="notice.code")
     parameters = fields.Function(lambda carrier: parameters_of(carrier.notice), required=True, metadata=PARAMETERS)

@@ -1,4 +1,4 @@
-"""Phones and profiles."""
+"""Schemas of phones and profiles."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ from cisisk.model.phone import Software
 from cisisk.model.placeholders import NAMES
 
 MAX_MODELS = 100
-"""More than the catalogue has."""
+"""Most compatible models, more than the catalogue has."""
 
 
 class PhoneIn(In):
@@ -42,18 +42,22 @@ class PhoneIn(In):
     software_version = fields.String(allow_none=True, validate=LINE)
     is_active = fields.Boolean(allow_none=True, load_default=True)
     logout_profile_uuid = Uuid(
-        allow_none=True, metadata={"description": "What it is given when a user leaves it; null for its site's"}
+        allow_none=True, metadata={"description": "Profile without a user; null for that of the site"}
     )
     emergency_location = fields.String(
-        allow_none=True, validate=LINE, metadata={"description": "Where help has to come to; null for its site's"}
+        allow_none=True,
+        validate=LINE,
+        metadata={"description": "For emergency calls; null for that of the site"},
     )
     emergency_caller_id = fields.String(
-        allow_none=True, validate=CALLER_ID, metadata={"description": "Who is called back; null for its site's"}
+        allow_none=True,
+        validate=CALLER_ID,
+        metadata={"description": "Of emergency calls; null for that of the site"},
     )
 
 
 class DiscoveryOut(Schema):
-    """What a phone that nobody has added reveals by its requests. Hints: whoever can send a packet can make them."""
+    """Properties derived from the requests of a discovered phone. Any client can forge them."""
 
     at = Timestamp(required=True)
     protocols = fields.List(fields.String(), required=True, attribute="revealed.protocols")
@@ -62,14 +66,14 @@ class DiscoveryOut(Schema):
         fields.String(),
         required=True,
         attribute="revealed.models",
-        metadata={"description": "Those that ask for such files; empty for any"},
+        metadata={"description": "Models that request such files; empty for any"},
     )
     firmware = fields.List(fields.String(), required=True, attribute="revealed.loads")
     signed = fields.Boolean(
-        required=True, attribute="revealed.signed", metadata={"description": "It wants its config signed"}
+        required=True, attribute="revealed.signed", metadata={"description": "The phone requests a signed config"}
     )
     recovering = fields.Boolean(
-        required=True, attribute="revealed.recovering", metadata={"description": "It looks for firmware to start with"}
+        required=True, attribute="revealed.recovering", metadata={"description": "The phone requests recovery firmware"}
     )
 
 
@@ -86,7 +90,7 @@ class PhoneOut(Schema):
         by_value=True,
         required=True,
         allow_none=True,
-        metadata={"description": "null while nobody has said what a phone runs that a switch added"},
+        metadata={"description": "null if unknown, for a phone that was added by a switch"},
     )
     name = fields.String(required=True, allow_none=True)
     hostname = fields.String(required=True, allow_none=True)
@@ -98,27 +102,25 @@ class PhoneOut(Schema):
     emergency_location = fields.String(required=True, allow_none=True)
     emergency_caller_id = fields.String(required=True, allow_none=True)
     current_profile_uuid = Uuid(required=True, allow_none=True)
-    seen_ip = fields.String(required=True, allow_none=True, metadata={"description": "Where it last fetched from"})
+    seen_ip = fields.String(required=True, allow_none=True, metadata={"description": "Address of the last fetch"})
     seen_at = Timestamp(required=True, allow_none=True)
-    served_sha256 = fields.String(
-        required=True, allow_none=True, metadata={"description": "Of the config that it is served"}
-    )
-    # When that was found changed or removed on the disk by somebody else; null while it is what Cisisk put there.
+    served_sha256 = fields.String(required=True, allow_none=True, metadata={"description": "Hash of the served config"})
+    # Time at which another program was found to have changed or removed the served config; null if unchanged.
     drifted_at = Timestamp(required=True, allow_none=True)
-    # null as soon as somebody has added or changed it, or switched it to a profile
+    # null after the phone was added, changed or switched
     discovered = fields.Nested(DiscoveryOut, required=True, allow_none=True, attribute="discovery")
     created_at = Timestamp(required=True)
     updated_at = Timestamp(required=True)
 
 
 class CiscoPhoneIn(Schema):
-    """What a phone runs."""
+    """The software of a phone as clients send it."""
 
     software = fields.Enum(Software, by_value=True, required=True)
 
 
 class CiscoPhoneOut(Schema):
-    """What a phone runs."""
+    """The software and current profile of a phone."""
 
     mac = MacAddress(required=True)
     software = fields.Enum(Software, by_value=True, required=True, allow_none=True)
@@ -126,10 +128,10 @@ class CiscoPhoneOut(Schema):
 
 
 class SoftwareType(fields.String):
-    """The software a profile is for; empty or null is any."""
+    """The software of compatible phones; empty or null means any."""
 
     def __init__(self, **kwargs: Any) -> None:
-        # The field for enumerations would publish those of Software alone.
+        # fields.Enum would publish only the values of Software, without the empty ones.
         allowed = ["", *(software.value for software in Software), None]
         super().__init__(allow_none=True, metadata={"enum": allowed}, **kwargs)
 
@@ -147,7 +149,7 @@ class ProfileIn(In):
     user_uuid = Uuid(required=True)
     name = fields.String(required=True, validate=NAME)
     description = fields.String(allow_none=True, validate=PARAGRAPH)
-    cnf_xml = fields.String(required=True, metadata={"description": "The whole SEP<MAC>.cnf.xml"})
+    cnf_xml = fields.String(required=True, metadata={"description": "The complete SEP<MAC>.cnf.xml"})
     compatible_models = fields.List(
         fields.String(validate=text(64)),
         allow_none=True,
@@ -159,7 +161,7 @@ class ProfileIn(In):
     placeholders = fields.Boolean(
         allow_none=True,
         load_default=False,
-        metadata={"description": "Fill in " + ", ".join(f"{{{{{name}}}}}" for name in NAMES) + " at each switch"},
+        metadata={"description": "Replace " + ", ".join(f"{{{{{name}}}}}" for name in NAMES) + " at each switch"},
     )
 
 
@@ -181,12 +183,12 @@ class ProfileOut(Schema):
 
 
 class WarningOut(CarriedNoticeOut):
-    """A property of a config that is legal and harmful."""
+    """A harmful property of a valid config."""
 
     line = fields.Integer(required=True, allow_none=True)
 
 
 class JudgedProfileOut(ProfileOut):
-    """A phone profile, with what its config would do to a phone."""
+    """A phone profile with warnings about its config."""
 
     warnings = fields.List(fields.Nested(WarningOut), required=True)

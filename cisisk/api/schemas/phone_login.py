@@ -1,4 +1,4 @@
-"""Logins on phones, and which profile comes first there."""
+"""Schemas of phone logins and default profiles."""
 
 from marshmallow import Schema, fields, validate
 
@@ -8,11 +8,11 @@ from cisisk.model.messages import render
 from cisisk.model.phone_login import EndReason, LoginState, LoginWay, ReturnedTo
 
 MAX_DEFAULTS = 100
-"""More models than the catalogue has."""
+"""Most default profiles, more than the catalogue has models."""
 
 
 class PhoneLoginOut(Schema):
-    """A user on a phone."""
+    """A login on a phone."""
 
     uuid = Uuid(required=True)
     mac = MacAddress(required=True)
@@ -25,7 +25,7 @@ class PhoneLoginOut(Schema):
     way = fields.Enum(LoginWay, by_value=True, required=True)
     state = fields.Enum(LoginState, by_value=True, required=True)
     logged_in_at = Timestamp(required=True, allow_none=True)
-    until = Timestamp(required=True, allow_none=True, metadata={"description": "When it ends at the latest"})
+    until = Timestamp(required=True, allow_none=True, metadata={"description": "Latest end of the login"})
     deployment = Uuid(required=True, allow_none=True)
     reason = fields.Enum(EndReason, by_value=True, required=True, allow_none=True)
     reason_message = fields.Function(
@@ -34,20 +34,20 @@ class PhoneLoginOut(Schema):
         allow_none=True,
         metadata={"type": "string", "description": "The reason as a sentence"},
     )
-    # What the phone was given in its place.
+    # The config that the phone got afterwards.
     returned_to = fields.Enum(ReturnedTo, by_value=True, required=True, allow_none=True)
     ended_at = Timestamp(required=True, allow_none=True)
-    ended_by = Uuid(required=True, allow_none=True, metadata={"description": "The deployment of what came after it"})
+    ended_by = Uuid(required=True, allow_none=True, metadata={"description": "Deployment that ended the login"})
 
 
 class PhoneLoginsQuery(ListQuery):
-    """Which logins are wanted."""
+    """Query of a list of logins."""
 
-    history = fields.Boolean(load_default=False, metadata={"description": "Those that have ended too"})
+    history = fields.Boolean(load_default=False, metadata={"description": "Include logins that have ended"})
 
 
 class DefaultProfileIn(Schema):
-    """Which profile comes first on phones of a model."""
+    """The default profile for a phone model."""
 
     model = fields.String(required=True, validate=text(64), metadata={"example": "CP-7942G"})
     profile_uuid = Uuid(required=True)
@@ -62,9 +62,9 @@ class DefaultProfilesIn(Schema):
 
 
 class DefaultProfileOut(Schema):
-    """Which profile comes first on phones of a model."""
+    """The default profile for a phone model."""
 
-    model = fields.String(required=True, metadata={"description": "As models are compared", "example": "7942"})
+    model = fields.String(required=True, metadata={"description": "Normalised model name", "example": "7942"})
     profile_uuid = Uuid(required=True)
     profile_name = fields.String(required=True)
 

@@ -1,4 +1,4 @@
-"""What phones offer under their services key."""
+"""Schemas of XML services."""
 
 from marshmallow import Schema, fields
 
@@ -6,13 +6,13 @@ from cisisk.api.schemas.fields import LINE, In, Timestamp, Uuid, text
 
 
 class ServiceIn(In):
-    """A service."""
+    """A service as clients send it."""
 
     name = fields.String(allow_none=True, validate=LINE)
     url = fields.String(
         allow_none=True,
         validate=text(256, shortest=0),
-        metadata={"description": "An address, or a URI that phones know, such as Application:Cisco/MissedCalls"},
+        metadata={"description": "URL, or a URI that phones support, such as Application:Cisco/MissedCalls"},
     )
     type = fields.String(allow_none=True, validate=LINE)
 

@@ -1,10 +1,10 @@
-"""Sites."""
+"""Schemas of sites."""
 
 from marshmallow import Schema, fields, validate
 
-from cisisk.api.schemas.fields import LINE, NAME, Form, In, Timestamp, Uuid, text
+from cisisk.api.schemas.fields import LINE, NAME, In, Pattern, Timestamp, Uuid, text
 
-TIME_OF_DAY = Form("^([01][0-9]|2[0-3]):[0-5][0-9]$", error="Not a time of the day such as 20:00")
+TIME_OF_DAY = Pattern("^([01][0-9]|2[0-3]):[0-5][0-9]$", error="Not a time of day such as 20:00")
 CALLER_ID = text(64, shortest=0)
 
 
@@ -12,18 +12,16 @@ class SiteIn(In):
     """A location with phones."""
 
     name = fields.String(
-        required=True, validate=NAME, metadata={"description": "The location of its phones", "example": "Lisbon"}
+        required=True, validate=NAME, metadata={"description": "Location of the phones", "example": "Lisbon"}
     )
-    logout_profile_uuid = Uuid(
-        allow_none=True, metadata={"description": "What its phones are given when a user leaves them"}
-    )
+    logout_profile_uuid = Uuid(allow_none=True, metadata={"description": "Profile of the phones without a user"})
     emergency_location = fields.String(allow_none=True, validate=LINE)
     emergency_caller_id = fields.String(allow_none=True, validate=CALLER_ID)
     logout_at = fields.List(
         fields.String(validate=TIME_OF_DAY),
         allow_none=True,
         validate=validate.Length(max=24),
-        metadata={"description": "When users are logged out; null for the times of the settings", "example": ["20:00"]},
+        metadata={"description": "Times of the automatic logout; null for those of the settings", "example": ["20:00"]},
     )
 
 

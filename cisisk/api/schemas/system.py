@@ -1,4 +1,4 @@
-"""The audit log, health and the greeting."""
+"""Schemas of the audit log, health and greeting."""
 
 from marshmallow import Schema, fields
 
@@ -6,7 +6,7 @@ from cisisk.api.schemas.fields import Timestamp, Uuid
 
 
 class AuditEntryOut(Schema):
-    """Who did what to what."""
+    """An entry of the audit log."""
 
     uuid = Uuid(required=True)
     user_uuid = Uuid(required=True, allow_none=True)
@@ -20,13 +20,13 @@ class AuditEntryOut(Schema):
 
 
 class MemoryOut(Schema):
-    """What the process occupies."""
+    """Memory of the process."""
 
-    rss = fields.Integer(required=True, metadata={"description": "Bytes resident now"})
+    rss = fields.Integer(required=True, metadata={"description": "Resident memory in bytes"})
 
 
 class HealthOut(Schema):
-    """How Cisisk is."""
+    """The state of Cisisk."""
 
     status = fields.String(required=True, metadata={"enum": ["ok", "degraded"]})
     uptime = fields.Float(required=True, metadata={"description": "Seconds since the start"})
@@ -38,14 +38,14 @@ class HealthOut(Schema):
         required=True,
         metadata={
             "enum": ["ok", "failed", "off"],
-            "description": "Whether Cisisk is logged in to Asterisk. Phones are served without it: status stays ok",
+            "description": "Connection to Asterisk. Phones are served without it, so it does not affect status",
         },
     )
     memory = fields.Nested(MemoryOut, required=True)
 
 
 class HelloOut(Schema):
-    """Who is here."""
+    """The greeting."""
 
     greeting = fields.String(required=True)
     documentation = fields.String(required=True)

@@ -1,22 +1,22 @@
-"""Users, permissions, PINs and logins."""
+"""Schemas of users, permissions, PINs and logins."""
 
 from marshmallow import Schema, fields, validate
 
-from cisisk.api.schemas.fields import LINE, NAME, Form, In, Timestamp, Uuid, text
+from cisisk.api.schemas.fields import LINE, NAME, In, Pattern, Timestamp, Uuid, text
 from cisisk.api.schemas.phone_login import PhoneLoginOut
 from cisisk.model.user import PIN_FORM
 
 MIN_PASSWORD = 8
 """NIST SP 800-63B section 5.1.1.2."""
 PASSWORD = validate.Length(min=MIN_PASSWORD, max=256)
-PIN = Form(f"^{PIN_FORM}$", error="A PIN has 4 to 16 digits: a phone's keypad has no others")
-USERNAME = Form(
-    "^[A-Za-z0-9._@-]{1,64}$", error="A username has 1 to 64 letters, digits, dots, dashes, underscores or @"
+PIN = Pattern(f"^{PIN_FORM}$", error="A PIN must have 4 to 16 digits")
+USERNAME = Pattern(
+    "^[A-Za-z0-9._@-]{1,64}$", error="A username must have 1 to 64 letters, digits, dots, hyphens, underscores or @"
 )
 
 
 class RegistrationIn(In):
-    """A new user."""
+    """A user who registers."""
 
     first_name = fields.String(required=True, validate=NAME)
     last_name = fields.String(required=True, validate=NAME)
@@ -31,7 +31,7 @@ class RegistrationIn(In):
 
 
 class UserIn(RegistrationIn):
-    """A new user, by an administrator."""
+    """A user as administrators send it."""
 
     is_active = fields.Boolean(allow_none=True, load_default=True)
 
@@ -49,7 +49,7 @@ class UserOut(Schema):
     location = fields.String(required=True, allow_none=True)
     nationality = fields.String(required=True, allow_none=True)
     timezone = fields.String(required=True)
-    last_uuid = Uuid(required=True, allow_none=True, metadata={"description": "Who changed this record last"})
+    last_uuid = Uuid(required=True, allow_none=True, metadata={"description": "User who changed this record last"})
     last_login_ip = fields.String(required=True, allow_none=True)
     last_login_at = Timestamp(required=True, allow_none=True)
     last_logout_ip = fields.String(required=True, allow_none=True)
@@ -62,14 +62,14 @@ class UserOut(Schema):
 
 
 class HeldPermissionOut(Schema):
-    """The permission that a user holds."""
+    """The permission of a user."""
 
     level = fields.Integer(required=True)
     perm_name = fields.String(required=True)
 
 
 class CiscoUserOut(Schema):
-    """That a user has a PIN for phones."""
+    """A user with a phone PIN. The PIN itself is never returned."""
 
     uuid = Uuid(required=True)
     user_uuid = Uuid(required=True)
@@ -77,23 +77,23 @@ class CiscoUserOut(Schema):
 
 
 class MeOut(UserOut):
-    """The user who is asking."""
+    """The authenticated user."""
 
     permission = fields.Nested(HeldPermissionOut, required=True, allow_none=True)
     cisco_user = fields.Nested(CiscoUserOut, required=True, allow_none=True)
     logins = fields.List(
-        fields.Nested(PhoneLoginOut), required=True, metadata={"description": "On phones, those that have not ended"}
+        fields.Nested(PhoneLoginOut), required=True, metadata={"description": "Active logins on phones"}
     )
 
 
 class PinIn(Schema):
-    """A PIN for phones."""
+    """A phone PIN."""
 
     pin_code = fields.String(required=True, load_only=True, validate=PIN, metadata={"format": "password"})
 
 
 class LoginIn(Schema):
-    """A username and a password."""
+    """Credentials of a login."""
 
     username = fields.String(required=True, validate=text(64))
     password = fields.String(
@@ -108,20 +108,20 @@ class RefreshIn(Schema):
 
 
 class LogoutIn(Schema):
-    """Which login ends; all of the user's without a refresh token."""
+    """The login to end; all of the user without a refresh token."""
 
     refresh_token = fields.String(load_only=True, allow_none=True, load_default=None, validate=text(256))
 
 
 class TokensOut(Schema):
-    """An access token, and the refresh token for the next one."""
+    """An access token and a refresh token."""
 
     accessToken = fields.String(required=True)  # noqa: N815 -- the contract's name
     refreshToken = fields.String(required=True)  # noqa: N815 -- the contract's name
 
 
 class LoginOut(TokensOut):
-    """A login."""
+    """A login with its tokens."""
 
     user = fields.Nested(UserOut, required=True)
 
@@ -146,14 +146,14 @@ class PermissionOut(Schema):
 
 
 class UserPermissionIn(Schema):
-    """Who is to hold which permission."""
+    """A permission to assign to a user."""
 
     user_uuid = Uuid(required=True)
     perm_uuid = Uuid(required=True)
 
 
 class UserPermissionOut(Schema):
-    """Who holds which permission."""
+    """The permission assigned to a user."""
 
     user_uuid = Uuid(required=True)
     perm_uuid = Uuid(required=True)

@@ -1,44 +1,47 @@
-"""The versions of a phone's config, and what differs between them."""
+"""Schemas of config versions and their differences."""
 
 from marshmallow import Schema, fields, validate
 
 from cisisk.api.schemas.fields import Timestamp
-from cisisk.api.schemas.listing import MOST, ListQuery
+from cisisk.api.schemas.listing import MAX_LIMIT, ListQuery
 from cisisk.model.deployment import Origin
 
 
 class VersionQuery(ListQuery):
-    """Which versions are wanted."""
+    """Query of a list of versions."""
 
-    limit = fields.Integer(load_default=100, validate=validate.Range(1, MOST))
+    limit = fields.Integer(load_default=100, validate=validate.Range(1, MAX_LIMIT))
 
 
 class VersionOut(Schema):
-    """One config that a phone was ever served, or was about to be."""
+    """A config that was or will be served to a phone."""
 
-    number = fields.Integer(required=True, metadata={"description": "Counts the versions of all phones together"})
+    number = fields.Integer(required=True, metadata={"description": "Number of the version, unique for all phones"})
     sha256 = fields.String(required=True)
     origin = fields.Enum(Origin, by_value=True, required=True)
     created_at = Timestamp(required=True)
-    size = fields.Integer(required=True, metadata={"description": "In bytes"})
+    size = fields.Integer(required=True, metadata={"description": "Size in bytes"})
 
 
 class DiffOut(Schema):
-    """What differs between two configs."""
+    """The differences between two configs."""
 
     changes = fields.List(
         fields.String(),
         required=True,
-        metadata={"description": "Empty when a phone reads the same in both. Secrets are not shown"},
+        metadata={"description": "Empty if the configs are equivalent. Secrets are masked"},
     )
-    more = fields.Integer(required=True, metadata={"description": "How many changes are not listed"})
+    more = fields.Integer(required=True, metadata={"description": "Number of changes that are not listed"})
     restart = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "What makes a phone take it; null for nothing", "enum": ["restart", "reset", None]},
+        metadata={
+            "description": "Action that applies the change; null for none",
+            "enum": ["restart", "reset", None],
+        },
     )
     reset_for = fields.List(
         fields.String(),
         required=True,
-        metadata={"description": "Why a restart would not do: load, locale, protocol, network"},
+        metadata={"description": "Reasons for a reset: load, locale, protocol, network"},
     )

@@ -6,7 +6,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 from yarl import URL
 
 from cisisk.api.schemas.fields import LINE, In, Timestamp, Uuid, text
-from cisisk.api.schemas.listing import MOST, ListQuery
+from cisisk.api.schemas.listing import MAX_LIMIT, ListQuery
 from cisisk.model.deployment import StepName
 from cisisk.model.webhook import DeliveryState
 
@@ -73,7 +73,7 @@ class WebhookWithSecretOut(WebhookOut):
 class DeliveryQuery(ListQuery):
     """Which deliveries are wanted."""
 
-    limit = fields.Integer(load_default=100, validate=validate.Range(1, MOST))
+    limit = fields.Integer(load_default=100, validate=validate.Range(1, MAX_LIMIT))
 
 
 class DeliveryOut(Schema):

@@ -1,4 +1,4 @@
-"""The forms of the answers, letter by letter: applications compare strings."""
+"""The exact form of the responses: applications compare strings."""
 
 import pytest
 from lxml import etree
@@ -9,11 +9,11 @@ from cisisk.api.emservice.failures import FAILURES, UnknownUser
 from cisisk.model.errors import Unauthenticated
 
 
-def test_a_success_says_only_that() -> None:
+def test_success_has_published_form() -> None:
     assert answers.success() == b"<response><success/></response>"
 
 
-def test_a_failure_has_a_code_and_the_call_managers_words() -> None:
+def test_failure_has_code_and_call_manager_text() -> None:
     assert answers.failure(FAILURES[Unauthenticated]) == (
         b'<response><failure><error code="3">Invalid App User</error></failure></response>'
     )
@@ -79,11 +79,11 @@ def test_a_failure_has_a_code_and_the_call_managers_words() -> None:
         ),
     ],
 )
-def test_results_have_the_published_form(found: list[Result], inner: str) -> None:
+def test_results_have_published_form(found: list[Result], inner: str) -> None:
     assert answers.results(found).decode() == f"<response>{inner}</response>"
 
 
-def test_no_name_breaks_an_answer_and_all_of_it_is_ascii() -> None:
+def test_results_escape_names_and_are_ascii() -> None:
     name = "J\u00fcrgen <&\"'> \u5c71\n"
     found = answers.results([UserProfiles(name="x", profiles=[(name, False)]), UserProfiles(name=name, profiles=[])])
     assert found.isascii()

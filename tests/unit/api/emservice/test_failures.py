@@ -1,4 +1,4 @@
-"""The one table of refusals."""
+"""The table of failure responses."""
 
 import pytest
 
@@ -38,10 +38,10 @@ from cisisk.model.phone_login import LoggedInElsewhere, LoginRefused, NoFittingP
         (TooManyAttempts(1), 26),
     ],
 )
-def test_the_nearest_row_counts(error: CisiskError, code: int) -> None:
+def test_failure_of_uses_nearest_error_class(error: CisiskError, code: int) -> None:
     assert failure_of(error).code == code
 
 
-def test_a_code_has_one_text() -> None:
+def test_failure_texts_are_unique_per_code() -> None:
     texts = {row.code: row.text for row in FAILURES.values()}
     assert all(texts[row.code] == row.text for row in FAILURES.values())

@@ -1,4 +1,4 @@
-"""What applications send, read strictly."""
+"""Strict parsing of application messages."""
 
 from typing import Any
 from xml.sax.saxutils import escape
@@ -10,8 +10,8 @@ from lxml import etree
 
 from cisisk.api.emservice.failures import BadMessage, UnknownQuery
 from cisisk.api.emservice.messages import (
-    MAX_ASKED,
     MAX_CHARACTERS,
+    MAX_QUERY_ITEMS,
     MAX_VALUE,
     Application,
     CheckDeviceType,
@@ -44,11 +44,11 @@ def login(more: str = "") -> str:
     return request(f"<login>{LOGIN}{more}</login>")
 
 
-def asked(text: str) -> Any:
+def operation(text: str) -> Any:
     return parse(text)[1]
 
 
-def test_a_login_is_read_with_all_that_it_may_say() -> None:
+def test_parse_login_returns_all_fields() -> None:
     text = login(
         "<deviceProfile> Front desk </deviceProfile><exclusiveDuration><time>60</time></exclusiveDuration>"
         "<remoteIPAddr>192.0.2.7</remoteIPAddr><isViaHeaderSet>false</isViaHeaderSet>"
@@ -68,8 +68,8 @@ def test_a_login_is_read_with_all_that_it_may_say() -> None:
         "<deviceProfile></deviceProfile><exclusiveDuration>\n<indefinite />\n</exclusiveDuration>",
     ],
 )
-def test_a_login_without_profile_or_duration_leaves_both_to_cisisk(more: str) -> None:
-    assert asked(login(more)) == LoginRequest(device="SEPAABBCCDDEE01", username="john", profile=None, minutes=None)
+def test_parse_login_without_profile_and_duration(more: str) -> None:
+    assert operation(login(more)) == LoginRequest(device="SEPAABBCCDDEE01", username="john", profile=None, minutes=None)
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,11 @@ def test_a_login_without_profile_or_duration_leaves_both_to_cisisk(more: str) ->
         (query("<checkDeviceType><deviceName>a</deviceName></checkDeviceType>"), CheckDeviceType(("a",))),
     ],
 )
-def test_everything_else_that_can_be_asked_is_read(text: str, wanted: Any) -> None:
-    assert asked(text) == wanted
+def test_parse_other_operations(text: str, wanted: Any) -> None:
+    assert operation(text) == wanted
 
 
-def test_a_message_may_come_as_programs_write_them() -> None:
-    """Indented, with a byte order mark, an encoding that was a file's, comments, another order of elements."""
+def test_parse_accepts_bom_declaration_comments_and_element_order() -> None:
     text = (
         '\ufeff\r\n<?xml version="1.0" encoding="utf-16" standalone="yes"?>\r\n'
         '<request xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">\n  <!-- a note --><logout>\n'
@@ -112,13 +111,13 @@ def test_a_message_may_come_as_programs_write_them() -> None:
     assert parse(text) == (Application(name="app", password="<&>"), LogoutRequest("SEPA"))
 
 
-def test_blanks_belong_to_a_password_and_not_to_a_name() -> None:
+def test_parse_strips_name_but_not_password() -> None:
     app = "<appInfo><appID> app\n</appID><appCertificate> a b </appCertificate></appInfo>"
     application, _ = parse(f"<request>{app}<logoutAll/></request>")
     assert application == Application(name="app", password=" a b ")
 
 
-def test_the_certificate_of_a_call_manager_is_nobodys_password() -> None:
+def test_parse_encrypted_certificate_gives_empty_password() -> None:
     app = "<appInfo><appID>app</appID><appEncryptedCertificate>abc</appEncryptedCertificate></appInfo>"
     assert parse(f"<request>{app}<logoutAll/></request>")[0].password == ""
 
@@ -178,7 +177,7 @@ def test_the_certificate_of_a_call_manager_is_nobodys_password() -> None:
         query("<deviceUserQuery><userID>a</userID></deviceUserQuery>"),
         query("<deviceUserQuery><deviceName/></deviceUserQuery>"),
         query("<checkUser><userID>a</userID></checkUser><checkUser><userID>a</userID></checkUser>"),
-        query(f"<checkUser>{'<userID>a</userID>' * (MAX_ASKED + 1)}</checkUser>"),
+        query(f"<checkUser>{'<userID>a</userID>' * (MAX_QUERY_ITEMS + 1)}</checkUser>"),
         request("<logoutAll/>") + " " * MAX_CHARACTERS,
         request("<logoutAll/>") + "<request/>",
         request("<logoutAll>\x01</logoutAll>"),
@@ -186,7 +185,7 @@ def test_the_certificate_of_a_call_manager_is_nobodys_password() -> None:
         "<a>" * 5000,
     ],
 )
-def test_what_is_not_in_the_dtd_is_refused(text: str) -> None:
+def test_parse_message_outside_dtd_raises_bad_message(text: str) -> None:
     with pytest.raises(BadMessage) as refused:
         parse(text)
     assert not isinstance(refused.value, UnknownQuery)
@@ -206,29 +205,29 @@ def test_what_is_not_in_the_dtd_is_refused(text: str) -> None:
         + '<logout><deviceName><xi:include href="/etc/passwd" parse="text"/></deviceName></logout></request>',
     ],
 )
-def test_nothing_is_fetched_and_nothing_is_expanded(text: str) -> None:
+def test_parse_refuses_dtd_entities_and_xinclude(text: str) -> None:
     with pytest.raises(BadMessage):
         parse(text)
 
 
-def test_a_query_that_nobody_knows_is_called_that() -> None:
+def test_parse_unknown_query_raises_unknown_query() -> None:
     with pytest.raises(UnknownQuery):
         parse(query("<whoAmI/>"))
 
 
-def test_a_refusal_quotes_nothing() -> None:
+def test_bad_message_does_not_quote_input() -> None:
     for text in (request("<x>")[:-5], f"<!DOCTYPE x>{APP}", query("<s3ntinel/>"), APP, f"<{APP}"):
         with pytest.raises(BadMessage) as refused:
             parse(text)
         assert "s3ntinel" not in f"{refused.value} {refused.value.__cause__}"
 
 
-def test_a_password_is_not_shown() -> None:
+def test_repr_hides_password() -> None:
     assert "s3ntinel" not in repr(parse(request("<logoutAll/>")))
 
 
 @given(device=XML_TEXT, username=st.from_regex("[A-Za-z0-9._@-]{1,64}", fullmatch=True), password=XML_TEXT)
-def test_whatever_is_escaped_comes_through(device: str, username: str, password: str) -> None:
+def test_parse_restores_escaped_values(device: str, username: str, password: str) -> None:
     app = f"<appInfo><appID>{username}</appID><appCertificate>{escape(password)}</appCertificate></appInfo>"
     what = f"<login><deviceName>x{escape(device[1:])}x</deviceName><userID>{username}</userID></login>"
     assert parse(f"<request>{app}{what}</request>") == (
@@ -238,7 +237,7 @@ def test_whatever_is_escaped_comes_through(device: str, username: str, password:
 
 
 @given(st.text(max_size=300))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_parse_any_text_returns_or_raises_bad_message(text: str) -> None:
     for each in (text, f"<request>{text}</request>", query(text), login(text)):
         try:
             parse(each)
@@ -260,7 +259,7 @@ ELEMENTS = [
         max_leaves=12,
     ),
 )
-def test_any_tree_of_its_elements_is_read_or_refused(root: str, tree: tuple[str, Any]) -> None:
+def test_parse_any_element_tree_returns_or_raises_bad_message(root: str, tree: tuple[str, Any]) -> None:
     def element(name: str, content: Any) -> etree._Element:
         made = etree.Element(name)
         if isinstance(content, str):
