@@ -14,7 +14,8 @@ from cisisk.config import Settings
 from cisisk.provisioning.fetch import FetchListener
 from cisisk.provisioning.ftp.authorizer import FtpAuthenticator
 from cisisk.provisioning.ftp.server import FtpServer
-from cisisk.provisioning.http.server import MAX_CONNECTIONS, HttpServer
+from cisisk.provisioning.http.limits import DEFAULT_LIMITS as HTTP_LIMITS
+from cisisk.provisioning.http.server import HttpServer
 from cisisk.provisioning.source import FileSource
 from cisisk.provisioning.tftp.fastpath.switch import choose_path
 from cisisk.provisioning.tftp.server import TftpServer
@@ -23,7 +24,7 @@ from cisisk.provisioning.uploads import Uploads
 DRAIN_SECONDS = 5.0
 """For what is under way at the end: a config needs one, a firmware is asked for again, an upload that is cut leaves
 nothing."""
-SPARE_DESCRIPTORS = 1024 + 2 * MAX_CONNECTIONS
+SPARE_DESCRIPTORS = 1024 + 2 * HTTP_LIMITS.max_connections
 """For the API's connections, the database and the rest, and for the phones' HTTP connections and what they are sent,
 beside the files of the TFTP transfers."""
 

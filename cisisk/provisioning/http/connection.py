@@ -19,21 +19,14 @@ from cisisk.model.clock import Timestamp
 from cisisk.provisioning.fetch import Fetch, FetchListener, FetchOutcome
 from cisisk.provisioning.http import answer, request
 from cisisk.provisioning.http.byte_range import ByteRange, Unsatisfiable, part_of
+from cisisk.provisioning.http.limits import HttpLimits
 from cisisk.provisioning.http.request import HttpRequest, MalformedHttp
 from cisisk.provisioning.source import Content, FileSource, NotServed
 
 log = logging.getLogger(__name__)
 
-HEAD_SECONDS = 10.0
-"""For all of a request's head: a phone sends it in one packet, and repeats a lost one within seconds."""
-IDLE_SECONDS = 30.0
-"""A connection without a request is kept: the files of one boot are asked for within seconds of each other."""
-STALL_SECONDS, STALL_BYTES = 30.0, 16 << 10
-"""In that time a client has to confirm that much of an answer, or the rest of it: the slowest line phones are behind
-carries ten times as much, and who takes less holds the connection for its own sake."""
-LINGER_SECONDS, LINGER_BYTES = 2.0, 64 << 10
-"""How long, and how much, is still read after the last answer, before the connection is closed: closing it while
-something is unread would reset it, and the answer could be lost with it (RFC 9112 9.6)."""
+LINGER_BYTES = 64 << 10
+"""Read at most after the last answer, before the connection is closed."""
 RECEIVE_BYTES = request.LONGEST_HEAD + 4
 """Read at once: the longest head, and that it ends."""
 TURN_BYTES = 256 << 10
@@ -87,6 +80,7 @@ class Connection:
         "_is_last",
         "_is_shut",
         "_left",
+        "_limits",
         "_local",
         "_offset",
         "_on_fetch",
@@ -104,7 +98,14 @@ class Connection:
     )
 
     def __init__(
-        self, accepted: socket.socket, peer: tuple[str, int], *, source: FileSource, on_fetch: FetchListener, now: float
+        self,
+        accepted: socket.socket,
+        peer: tuple[str, int],
+        *,
+        source: FileSource,
+        on_fetch: FetchListener,
+        now: float,
+        limits: HttpLimits,
     ) -> None:
         """Take over an ``accepted`` socket, which must not block."""
         self.number = accepted.fileno()
@@ -115,7 +116,8 @@ class Connection:
         self._local: str = accepted.getsockname()[0]
         self._source = source
         self._on_fetch = on_fetch
-        self._deadline = now + HEAD_SECONDS
+        self._limits = limits
+        self._deadline = now + self._limits.head_seconds
         self._received = b""
         self._discarded = 0
         # The answer under way, or the one before, is the last; what follows the request it answers is no request; and
@@ -172,9 +174,9 @@ class Connection:
         if now < self._deadline or self.state == CLOSED:
             return
         confirmed = self._confirmed()
-        if confirmed - self._confirmed_before >= STALL_BYTES and self._unsettled:
+        if confirmed - self._confirmed_before >= self._limits.stall_bytes and self._unsettled:
             self._confirmed_before = confirmed
-            self._deadline = now + STALL_SECONDS
+            self._deadline = now + self._limits.stall_seconds
         else:
             self.close(FetchOutcome.TIMED_OUT)
 
@@ -214,7 +216,7 @@ class Connection:
                 self.close(FetchOutcome.ABORTED)
         else:
             if not self._received:
-                self._deadline = min(self._deadline, now + HEAD_SECONDS)
+                self._deadline = min(self._deadline, now + self._limits.head_seconds)
             self._received += arrived
             self._next_request(now)
 
@@ -260,7 +262,7 @@ class Connection:
         self.state = READING
         if self.waits_since is None:
             self.waits_since = now
-            self._deadline = now + (HEAD_SECONDS if self._received else IDLE_SECONDS)
+            self._deadline = now + (self._limits.head_seconds if self._received else self._limits.idle_seconds)
 
     def _end(self, now: float) -> None:
         """The last answer is on its way: close the connection, or wait until that is safe."""
@@ -270,11 +272,11 @@ class Connection:
             self._is_shut = True
             self._socket.shutdown(socket.SHUT_WR)
             self._sent += _FIN
-            self._deadline = now + (STALL_SECONDS if self._unsettled else LINGER_SECONDS)
+            self._deadline = now + (self._limits.stall_seconds if self._unsettled else self._limits.linger_seconds)
 
     def _begin(self, asked: HttpRequest, now: float) -> None:
         """Decide what is sent for a request."""
-        self._deadline = now + STALL_SECONDS
+        self._deadline = now + self._limits.stall_seconds
         self._is_last = not asked.keep_alive
         self._unread = asked.has_body
         connection = answer.connection_field(keep_alive=asked.keep_alive, is_old=asked.is_old)

@@ -16,29 +16,18 @@ from contextlib import suppress
 
 from cisisk.provisioning.fetch import FetchListener, FetchOutcome
 from cisisk.provisioning.http.connection import CLOSED, READING, SETTLING, WRITING, Connection
+from cisisk.provisioning.http.limits import DEFAULT_LIMITS, HttpLimits
 from cisisk.provisioning.source import FileSource
 
-MAX_CONNECTIONS = 2048
-"""At a time. Each takes a descriptor and a few KiB; the phones of a large site that start together hold a connection
-for the moments that a config takes."""
-MAX_PER_ADDRESS = 64
-"""From one address: one phone has one or two. The phones of a site behind one address share them, and those that are
-turned away ask over TFTP."""
-SPARED_SECONDS = 1.0
-"""A connection that has waited for a request for longer makes room for another one; a phone sends it at once."""
 BACKLOG = 1024
 """Connections that the kernel keeps until they are accepted: all phones of a site that start together."""
 ACCEPTS_PER_TURN = 16
 """Each may bring a request with it: about a millisecond, then the event loop has its turn."""
 EVENTS_PER_TURN = 32
 """Connections that go on in one turn, for the same reason."""
-TICK = 1.0
-"""Seconds between two looks at the deadlines of all connections, the shortest of which is two seconds."""
 SETTLE_SECONDS = 0.05
 """Between two looks whether an answer has been confirmed: as long as a TCP may delay that (RFC 9293 3.8.6.3 allows
 500 ms, Linux takes 40)."""
-PAUSE_SECONDS = 1.0
-"""Nothing is accepted for so long when the system has no descriptor or memory left for it."""
 REFUSALS_LOG_INTERVAL = 60.0
 """Seconds between two log lines that say that clients are turned away."""
 
@@ -50,7 +39,15 @@ log = logging.getLogger(__name__)
 class HttpServer:
     """Serves the files of a source to HTTP clients."""
 
-    def __init__(self, *, host: str, port: int, source: FileSource, on_fetch: FetchListener) -> None:
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        source: FileSource,
+        on_fetch: FetchListener,
+        limits: HttpLimits = DEFAULT_LIMITS,
+    ) -> None:
         """Bind the port; connections wait there until ``start``.
 
         Args:
@@ -58,12 +55,14 @@ class HttpServer:
             port: 6970, or 0 for any free one.
             source: asked from the event loop.
             on_fetch: called from the event loop, once per ended fetch.
+            limits: limits of the server and of each connection.
 
         Raises:
             OSError: the port is in use or privileged, or the host is no address of this machine.
         """
         self._source = source
         self._on_fetch = on_fetch
+        self._limits = limits
         self._listeners = {listener.fileno(): listener for listener in _listeners(host, port)}
         self._address: tuple[str, int] = next(iter(self._listeners.values())).getsockname()[:2]
         self._epoll = select.epoll()
@@ -167,7 +166,9 @@ class HttpServer:
             host, port = address[:2]
             if self._may_enter(host, now):
                 accepted.settimeout(0)
-                connection = Connection(accepted, (host, port), source=self._source, on_fetch=self._on_fetch, now=now)
+                connection = Connection(
+                    accepted, (host, port), source=self._source, on_fetch=self._on_fetch, now=now, limits=self._limits
+                )
                 self._connections[connection.number] = connection
                 self._per_address[host] += 1
                 yield connection
@@ -224,7 +225,7 @@ class HttpServer:
             self._settling = loop.call_later(SETTLE_SECONDS, self._settle, loop)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._ticking = loop.call_later(TICK, self._tick, loop)
+        self._ticking = loop.call_later(self._limits.tick_seconds, self._tick, loop)
         now = time.monotonic()
         for connection in list(self._connections.values()):
             before = connection.state
@@ -233,25 +234,25 @@ class HttpServer:
                 self._follow(connection, before)
 
     def _may_enter(self, host: str, now: float) -> bool:
-        if self._per_address[host] >= MAX_PER_ADDRESS:
-            self._turned_away(f"{MAX_PER_ADDRESS} connections from {host}", now)
+        if self._per_address[host] >= self._limits.max_per_address:
+            self._turned_away(f"{self._limits.max_per_address} connections from {host}", now)
             return False
-        if len(self._connections) >= MAX_CONNECTIONS and not self._make_room(now):
-            self._turned_away(f"{MAX_CONNECTIONS} connections", now)
+        if len(self._connections) >= self._limits.max_connections and not self._make_room(now):
+            self._turned_away(f"{self._limits.max_connections} connections", now)
             return False
         return True
 
     def _make_room(self, now: float) -> bool:
         """Close what only waits for a request; whether that was of use. Not at once again, for it takes a while."""
-        if now < self._room_made + SPARED_SECONDS:
+        if now < self._room_made + self._limits.spared_seconds:
             return False
         self._room_made = now
         for connection in list(self._connections.values()):
-            if connection.waits_since is not None and connection.waits_since <= now - SPARED_SECONDS:
+            if connection.waits_since is not None and connection.waits_since <= now - self._limits.spared_seconds:
                 before = connection.state
                 connection.close(FetchOutcome.TIMED_OUT)
                 self._follow(connection, before)
-        return len(self._connections) < MAX_CONNECTIONS
+        return len(self._connections) < self._limits.max_connections
 
     def _turned_away(self, state: str, now: float) -> None:
         if now >= self._refusal_logged + REFUSALS_LOG_INTERVAL:
@@ -266,7 +267,7 @@ class HttpServer:
             self._epoll.unregister(number)
         self._is_listening = False
         if self._loop is not None:
-            self._loop.call_later(PAUSE_SECONDS, self._listen)
+            self._loop.call_later(self._limits.pause_seconds, self._listen)
 
     def _listen(self) -> None:
         for number in self._listeners:

@@ -14,6 +14,7 @@ from typing import TypeVar
 import pytest
 
 from cisisk.provisioning.fetch import Fetch
+from cisisk.provisioning.http.limits import DEFAULT_LIMITS, HttpLimits
 from cisisk.provisioning.http.server import HttpServer
 from cisisk.provisioning.library import Library
 from cisisk.provisioning.source import Content, NotServed
@@ -34,7 +35,7 @@ class Answer:
 class Served:
     """A running server, its directory and what it reports."""
 
-    def __init__(self, root: Path, files: dict[str, bytes], cache_bytes: int, host: str) -> None:
+    def __init__(self, root: Path, files: dict[str, bytes], cache_bytes: int, host: str, limits: HttpLimits) -> None:
         self.root = root
         root.mkdir()
         for name, content in files.items():
@@ -46,7 +47,7 @@ class Served:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="http")
         self.thread.start()
-        self.server = HttpServer(host=host, port=0, source=self, on_fetch=self.fetches.put)
+        self.server = HttpServer(host=host, port=0, source=self, on_fetch=self.fetches.put, limits=limits)
         self.do(self.server.start)
 
     @property
@@ -152,8 +153,14 @@ def http_serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """Starts a server for ``files``; what is larger than ``cache_bytes`` is sent from the disk."""
     running: list[Served] = []
 
-    def serve(files: dict[str, bytes], *, cache_bytes: int = 8 << 20, host: str = "127.0.0.1") -> Served:
-        running.append(Served(tmp_path / f"root{len(running)}", files, cache_bytes, host))
+    def serve(
+        files: dict[str, bytes],
+        *,
+        cache_bytes: int = 8 << 20,
+        host: str = "127.0.0.1",
+        limits: HttpLimits = DEFAULT_LIMITS,
+    ) -> Served:
+        running.append(Served(tmp_path / f"root{len(running)}", files, cache_bytes, host, limits))
         return running[-1]
 
     yield serve

@@ -4,13 +4,14 @@ import random
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from typing import cast
 
 import pytest
 
 from cisisk.provisioning.fetch import Fetch, FetchOutcome
-from cisisk.provisioning.http import connection, server
+from cisisk.provisioning.http.limits import HttpLimits
 from cisisk.provisioning.http.server import HttpServer
 from tests.protocol.http.conftest import Client, Connect, Serve, Served
 
@@ -147,31 +148,25 @@ def test_a_file_that_becomes_shorter_is_cut(
     assert "has become shorter" in caplog.text
 
 
-@pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deadlines that pass within a test."""
-    for name in ("HEAD_SECONDS", "IDLE_SECONDS", "STALL_SECONDS", "LINGER_SECONDS"):
-        monkeypatch.setattr(connection, name, 0.2)
-    monkeypatch.setattr(server, "TICK", 0.02)
+HURRIED = HttpLimits(head_seconds=0.2, idle_seconds=0.2, stall_seconds=0.2, linger_seconds=0.2, tick_seconds=0.02)
+"""Deadlines that pass within a test."""
 
 
 @pytest.mark.parametrize("beginning", [b"", b"GET /a", b"GET /a.xml HTTP/1.1\r\nA: b\r\n"])
-@pytest.mark.usefixtures("hurried")
 def test_a_client_that_does_not_finish_its_request_is_let_go(
     http_serve: Serve, http_client: Connect, beginning: bytes
 ) -> None:
-    served = http_serve(FILES)
+    served = http_serve(FILES, limits=HURRIED)
     client = http_client(served)
     client.send(beginning)
     assert client.is_closed()
     assert served.fetches.empty()
 
 
-@pytest.mark.usefixtures("hurried")
 def test_a_request_that_never_ends_gains_no_time_by_another_byte(
     http_serve: Serve, http_client: Connect, eventually: Eventually
 ) -> None:
-    client = http_client(http_serve(FILES))
+    client = http_client(http_serve(FILES, limits=HURRIED))
     client.ask("/a.xml")
     began = time.monotonic()
 
@@ -186,9 +181,8 @@ def test_a_request_that_never_ends_gains_no_time_by_another_byte(
     assert time.monotonic() - began < 2
 
 
-@pytest.mark.usefixtures("hurried")
 def test_a_client_that_stops_reading_is_let_go(http_serve: Serve, http_client: Connect) -> None:
-    served = http_serve(FILES)
+    served = http_serve(FILES, limits=HURRIED)
     client = http_client(served, receive_buffer=4096)
     client.send(b"GET /image.bin HTTP/1.1\r\n\r\n")
     fetch = served.fetch()
@@ -196,19 +190,16 @@ def test_a_client_that_stops_reading_is_let_go(http_serve: Serve, http_client: C
     assert 0 <= fetch.acknowledged < 1 << 20
 
 
-@pytest.mark.usefixtures("hurried")
-def test_a_slow_client_that_goes_on_is_waited_for(
-    http_serve: Serve, http_client: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connection, "STALL_BYTES", 1024)
-    served = http_serve(FILES | {"slow.bin": FIRMWARE[: 6 << 20]}, cache_bytes=0)
+def test_a_slow_client_that_goes_on_is_waited_for(http_serve: Serve, http_client: Connect) -> None:
+    limits = replace(HURRIED, stall_bytes=1024)
+    served = http_serve(FILES | {"slow.bin": FIRMWARE[: 6 << 20]}, cache_bytes=0, limits=limits)
     client = http_client(served, receive_buffer=65536)
     client.send(b"GET /slow.bin HTTP/1.1\r\n\r\n")
     began, received = time.monotonic(), 0
     while received < 6 << 20:
         received += len(client.socket.recv(65536))
         time.sleep(0.005)  # what makes it slow
-    assert time.monotonic() - began > 2 * connection.STALL_SECONDS
+    assert time.monotonic() - began > 2 * limits.stall_seconds
     assert served.fetch().outcome is FetchOutcome.COMPLETED
 
 
@@ -222,12 +213,10 @@ def is_let_in(http_client: Connect, served: Served, source: str) -> bool:
 def test_one_address_has_so_many_connections_and_no_more(
     http_serve: Serve,
     http_client: Connect,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     eventually: Eventually,
 ) -> None:
-    monkeypatch.setattr(server, "MAX_PER_ADDRESS", 3)
-    served = http_serve(FILES)
+    served = http_serve(FILES, limits=HttpLimits(max_per_address=3))
     clients = [http_client(served, "127.0.0.2") for _ in range(3)]
     assert [client.ask("/a.xml").status for client in clients] == [200] * 3
     assert http_client(served, "127.0.0.2").is_closed()
@@ -239,11 +228,9 @@ def test_one_address_has_so_many_connections_and_no_more(
 
 
 def test_those_that_wait_make_room_for_those_that_ask(
-    http_serve: Serve, http_client: Connect, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+    http_serve: Serve, http_client: Connect, eventually: Eventually
 ) -> None:
-    monkeypatch.setattr(server, "MAX_CONNECTIONS", 4)
-    monkeypatch.setattr(server, "SPARED_SECONDS", 0.05)
-    served = http_serve(FILES)
+    served = http_serve(FILES, limits=HttpLimits(max_connections=4, spared_seconds=0.05))
     busy = http_client(served, receive_buffer=4096)
     busy.send(b"GET /image.bin HTTP/1.1\r\n\r\n")
     busy.socket.recv(1)
@@ -255,10 +242,9 @@ def test_those_that_wait_make_room_for_those_that_ask(
 
 
 def test_the_server_pauses_when_the_system_has_no_descriptor_left(
-    http_serve: Serve, http_client: Connect, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+    http_serve: Serve, http_client: Connect, eventually: Eventually
 ) -> None:
-    monkeypatch.setattr(server, "PAUSE_SECONDS", 0.1)
-    served = http_serve(FILES)
+    served = http_serve(FILES, limits=HttpLimits(pause_seconds=0.1))
 
     class Exhausted:
         def accept(self) -> None:
