@@ -1,4 +1,4 @@
-"""What every test may ask for."""
+"""Options, hooks and fixtures for all tests."""
 
 import os
 import re
@@ -17,11 +17,11 @@ settings.register_profile("cisisk", deadline=None)
 settings.load_profile("cisisk")
 
 PARAMETER = re.compile(r"\{[^}]*\}")
-"""One place of a template that a parameter fills."""
+"""A placeholder for a parameter in a template."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that shows that nothing decides by sentences."""
+    """Add an option that replaces all messages, to prove that no decision depends on wording."""
     parser.addoption(
         "--other-words",
         action="store_true",
@@ -30,14 +30,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Replace every sentence of the catalogue if that is asked for."""
+    """Replace every message of the catalogue if ``--other-words`` is given."""
     if config.getoption("--other-words"):
         for code, template in messages.CATALOGUE.items():
             messages.CATALOGUE[code] = f"<{code}> {' '.join(PARAMETER.findall(template))}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what tests wording while the sentences are others."""
+    """Deselect tests of wording if ``--other-words`` is given."""
     if config.getoption("--other-words"):
         about_words = [item for item in items if item.get_closest_marker("wording")]
         items[:] = [item for item in items if item not in about_words]
@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test whose foreign programs are absent; on CI their absence is a failure."""
+    """Skip a test whose external programs are missing; in CI fail it."""
     for mark in item.iter_markers("needs"):
         missing = [program for program in mark.args if shutil.which(program) is None]
         if missing and os.environ.get("CISISK_REQUIRE_TOOLS") == "1":
@@ -55,10 +55,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name parameters that are bytes or long texts by their argument and number.
+    """Name bytes and long texts by their argument and number.
 
-    Some of them hold times or compressed bytes, which differ between the processes of pytest-xdist; long ones cannot
-    be read in a report.
+    Some contain times or compressed bytes, which differ between the processes of pytest-xdist. Long names make reports
+    unreadable.
     """
     return argname if isinstance(val, bytes) or (isinstance(val, str) and len(val) > 30) else None
 

@@ -1,4 +1,4 @@
-"""Deployments and their steps, put into a store without a switch."""
+"""Deployments and steps stored without a switch."""
 
 from uuid import uuid4
 
@@ -13,7 +13,7 @@ SHA256 = "0" * 64
 
 
 async def deployment(db: Database, mac: Mac, *, ended_at: Timestamp | None = None) -> str:
-    """The uuid of a new deployment."""
+    """Store a new deployment and return its uuid."""
     uuid = str(uuid4())
 
     def work(tx: Write) -> None:
@@ -41,7 +41,7 @@ async def happened(
     at: Timestamp | None = None,
     told: str = "",
 ) -> None:
-    """Store steps of a deployment; with ``ended`` the last one ends it."""
+    """Store steps of a deployment; with ``ended`` the last step ends it."""
 
     def work(tx: Write) -> None:
         for name in names:

@@ -1,4 +1,4 @@
-"""What tests ask of notices, so that they need not compare sentences."""
+"""Helpers to check notices by code instead of wording."""
 
 from collections.abc import Callable, Iterator
 
@@ -7,7 +7,7 @@ from cisisk.model.notice import Notice, NoticeCode, Parameter
 
 
 def causes(notice: Notice) -> Iterator[Notice]:
-    """The notice, and those among its parameters, at any depth."""
+    """Yield the notice and the notices among its parameters, at any depth."""
     yield notice
     for value in notice.parameters.values():
         for cause in value if isinstance(value, tuple) else (value,):
@@ -16,12 +16,12 @@ def causes(notice: Notice) -> Iterator[Notice]:
 
 
 def codes(notice: Notice) -> list[str]:
-    """The codes of a notice and its causes."""
+    """Return the codes of a notice and its causes."""
     return [cause.code for cause in causes(notice)]
 
 
 def carries(code: NoticeCode, **parameters: Parameter) -> Callable[[CisiskError], bool]:
-    """Whether an error has a notice, or a cause, with this code and at least these parameters; for ``check=``."""
+    """Return a check for ``pytest.raises``: the error has a notice or cause with this code and these parameters."""
 
     def check(error: CisiskError) -> bool:
         return any(

@@ -1,4 +1,4 @@
-"""How long tests wait for a condition."""
+"""The timeout of conditions in tests."""
 
 PATIENCE = 60.0
-"""Seconds. Only a test that fails waits so long; a busy machine needs more than an idle one."""
+"""Seconds. Only a failing test waits this long; a busy machine needs more time than an idle one."""

@@ -1,4 +1,4 @@
-"""What an appliance does at its first start, done once for all tests that are not about that."""
+"""Shortcuts for the first start of an appliance in tests that do not test it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,19 +14,19 @@ from cisisk.identity import accounts
 from cisisk.identity.passwords import Cost, Passwords
 from cisisk.store import lock, migrations
 
-_NEXT_TO_NOTHING = Cost(1, 8)
+_MINIMAL_COST = Cost(1, 8)
 
 
 @contextmanager
 def cheap_passwords() -> Iterator[None]:
-    """Hash the passwords of users in no time; their PINs cost what they cost."""
+    """Hash passwords with minimal cost; PINs keep their cost."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(accounts, "Passwords", lambda cost=_NEXT_TO_NOTHING: Passwords(cost))
+        patch.setattr(accounts, "Passwords", lambda cost=_MINIMAL_COST: Passwords(cost))
         yield
 
 
 def put_empty_store(settings: Settings) -> None:
-    """Give an appliance that has none yet a store that needs no migration."""
+    """Create a migrated empty store unless one exists."""
     path = settings.data.dir / "cisisk.db"
     if not path.exists():
         lock.prepare(settings.data.dir)
@@ -35,7 +35,7 @@ def put_empty_store(settings: Settings) -> None:
 
 
 async def need_not_survive(running: Appliance) -> None:
-    """What is stored from now on is lost when the plug is pulled, which no test does."""
+    """Skip fsync: no test pulls the plug."""
     await running.health._db._writer.execute("PRAGMA synchronous = OFF")
 
 

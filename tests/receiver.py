@@ -1,4 +1,4 @@
-"""Somebody who is told by webhooks: an HTTP server that answers as it is told, and checks what it gets."""
+"""A webhook receiver: an HTTP server with scripted responses."""
 
 import asyncio
 import base64
@@ -16,7 +16,7 @@ from tests.patience import PATIENCE
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request."""
+    """A received request."""
 
     path: str
     headers: Mapping[str, str]
@@ -31,7 +31,7 @@ class Received:
         return self.headers["webhook-id"]
 
     def is_signed_with(self, secret: str) -> bool:
-        """As a receiver is to find out (Standard Webhooks, "Verifying signatures")."""
+        """Verify the signature (Standard Webhooks, "Verifying signatures")."""
         signed = f"{self.id}.{self.headers['webhook-timestamp']}.".encode() + self.content
         key = base64.b64decode(secret.removeprefix("whsec_"))
         mac = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
@@ -40,10 +40,18 @@ class Received:
 
 @dataclass(slots=True)
 class Receiver:
-    """Answers with ``script``, one status after the other, then with 204; 0 is no answer at all."""
+    """Answers with the statuses of ``script`` in order, then with 204; 0 withholds the response.
+
+    Attributes:
+        script: status codes of the next responses.
+        status_of: returns the status of a response instead of ``script``.
+        headers: response headers.
+        received: the requests.
+        most_at_once: highest number of concurrent requests.
+    """
 
     script: list[int] = field(default_factory=list)
-    judge: Callable[[Received], int] | None = None
+    status_of: Callable[[Received], int] | None = None
     headers: dict[str, str] = field(default_factory=dict)
     port: int = 0
     received: list[Received] = field(default_factory=list)
@@ -73,11 +81,11 @@ class Receiver:
         await self._runner.cleanup()
 
     def answer(self) -> None:
-        """Answer all that was not answered, and will not be."""
+        """Release all withheld responses, present and future."""
         self._held.set()
 
     async def until(self, count: int) -> list[Received]:
-        """Wait for so many requests in all."""
+        """Wait for ``count`` requests in total."""
         async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(lambda: len(self.received) >= count)
         return self.received
@@ -88,7 +96,7 @@ class Receiver:
         try:
             received = Received(request.path_qs, dict(request.headers), await request.read())
             self.received.append(received)
-            status = self.judge(received) if self.judge else self.script.pop(0) if self.script else 204
+            status = self.status_of(received) if self.status_of else self.script.pop(0) if self.script else 204
             async with self._news:
                 self._news.notify_all()
             if status == 0:

@@ -20,7 +20,7 @@ from webargs.aiohttpparser import AIOHTTPParser
 
 from cisisk import __version__
 from cisisk.api import json_body
-from cisisk.api.answers import ERROR_HEADERS, ERRORS, Envelope, ErrorEnvelope, envelope
+from cisisk.api.response_schemas import ERROR_HEADERS, ERRORS, Envelope, ErrorEnvelope, envelope
 from cisisk.api.json_body import BodyNotJson, UnsupportedBody
 
 __all__ = [

@@ -100,7 +100,7 @@ ROUTES = (
     web.get("/deployments/{uuid}", deployments.show),
     web.post("/deployments/{uuid}/rollback", deployments.roll_back),
     web.post("/deployments/{uuid}/cancel", deployments.cancel),
-    # A stream has no end, and so no head of its own either.
+    # No HEAD: the response is an endless stream.
     web.get("/deployments/{uuid}/events", events.follow_deployment, allow_head=False),
     web.get("/events", events.follow, allow_head=False),
     web.get("/webhooks", webhooks.find),

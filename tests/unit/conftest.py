@@ -1,4 +1,4 @@
-"""A real store, and a real library, for whoever asks."""
+"""Fixtures: a real store and a real library."""
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -17,7 +17,7 @@ from cisisk.store.database import Database
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store, to be copied."""
+    """An empty store to copy."""
     path = tmp_path_factory.mktemp("store") / "cisisk.db"
     migrations.migrate(path, migrations.steps())
     return path
@@ -33,33 +33,33 @@ def db_path(migrated: Path, tmp_path: Path) -> Path:
 async def db(db_path: Path) -> AsyncIterator[Database]:
     """An open empty store."""
     async with Database.open(db_path.as_uri()) as database:
-        # What a test stores need not survive a pulled plug.
+        # Durability does not matter in tests.
         await database._writer.execute("PRAGMA synchronous = OFF")
         yield database
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The served directory; whoever opens a library makes it."""
+    """The served directory; opening a library creates it."""
     return tmp_path / "tftpboot"
 
 
 @pytest.fixture
 def library(root: Path) -> Iterator[Library]:
-    """Of what lies in ``root``."""
+    """The library of ``root``."""
     with closing(Library(root)) as opened:
         yield opened
 
 
 @pytest.fixture
 def mac() -> Mac:
-    """A phone."""
+    """A MAC address."""
     return Mac("AABBCCDDEE01")
 
 
 @pytest.fixture
 async def profile(db: Database) -> Profile:
-    """A profile of somebody."""
+    """A profile and its user."""
     row = {
         "username": "anna",
         "first_name": "Anna",

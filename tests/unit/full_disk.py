@@ -1,4 +1,4 @@
-"""A disk that is full, as far as this process can tell."""
+"""Simulation of a full disk for this process."""
 
 import resource
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_file_beyond(size: int) -> Iterator[None]:
-    """The system refuses to let any file of this process grow beyond ``size`` bytes (Python ignores SIGXFSZ)."""
+    """Limit the files of this process to ``size`` bytes; longer writes fail (Python ignores SIGXFSZ)."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

@@ -1,4 +1,4 @@
-"""A writer that stands still, so that later writes wait for it."""
+"""A blocked database writer."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ from cisisk.store.transaction import Write
 
 @asynccontextmanager
 async def writer_held(db: Database, sql: str = "SELECT 1") -> AsyncIterator[None]:
-    """Run ``sql`` in a transaction that is not committed before the end of the block."""
+    """Run ``sql`` in a transaction that commits at the end of the block; later writes wait for it."""
     go_on, begun = threading.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 

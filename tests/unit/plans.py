@@ -1,4 +1,4 @@
-"""What is to go to a phone, as short as a test wants it."""
+"""Minimal deployment plans."""
 
 from cisisk.model.deployment import Plan
 from cisisk.model.mac import Mac
@@ -6,5 +6,5 @@ from cisisk.model.profile import Profile
 
 
 def plan(mac: Mac, profile: Profile, content: bytes) -> Plan:
-    """The content of a profile, at once."""
+    """Return a plan for a profile with this content."""
     return Plan(mac=mac, content=content, profile_uuid=profile.uuid, profile_name=profile.name)

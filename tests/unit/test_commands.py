@@ -15,13 +15,13 @@ print(status, sorted(name for name in sys.modules if name.startswith(("cisisk.si
 """
 
 
-def test_the_service_keeps_nothing_of_the_other_commands_in_memory() -> None:
+def test_serve_imports_no_other_command() -> None:
     ended = subprocess.run([sys.executable, "-c", SERVE_WITHOUT_SETTINGS], capture_output=True, text=True, check=True)
     assert ended.stdout == "2 ['cisisk.cli.log', 'cisisk.cli.options', 'cisisk.cli.serve']\n"
 
 
 @pytest.mark.parametrize(("arguments", "status"), [(["--help"], 0), (["serv"], 2)])
-def test_who_asks_for_no_command_is_told_of_all(
+def test_main_without_command_lists_all_commands(
     arguments: list[str], status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -32,7 +32,7 @@ def test_who_asks_for_no_command_is_told_of_all(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_help_shows_usage(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0

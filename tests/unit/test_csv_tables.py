@@ -1,4 +1,4 @@
-"""Tables as spreadsheets write and read them."""
+"""CSV tables of spreadsheets."""
 
 import csv
 import io
@@ -68,7 +68,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=3
 def test_written_table_can_be_read_again(columns: list[str], cells: list[str]) -> None:
     width = len(columns)
     rows = [cells[at : at + width] for at in range(0, len(cells) - width + 1, width)]
-    # What stands between the cells is told by the first line.
+    # The first line determines the delimiter.
     columns = [column.translate(str.maketrans(",;\t\n\r", "     ")) for column in columns]
     table = read(write([[f"c{column}" for column in columns], *rows], ","))
     assert table.columns == tuple(f"c{column}" for column in columns)

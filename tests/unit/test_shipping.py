@@ -1,4 +1,4 @@
-"""What is shipped beside the code fits the code: config.toml, unit, Dockerfile, archives."""
+"""The shipped files match the code: config.toml, unit, Dockerfile, archives."""
 
 import argparse
 import asyncio
@@ -31,7 +31,7 @@ UNIT = (ROOT / "systemd" / "cisisk.service").read_text("utf-8")
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 
 MAX_EXPOSURE = 20
-"""Tenths of what ``systemd-analyze security`` calls exposure: 2.0 is OK, 10.0 is a service without any walls."""
+"""Exposure of ``systemd-analyze security`` times ten: 2.0 is OK, 10.0 is a service without protection."""
 MOST_TRANSFERS = 65535
 """The largest ``tftp.max_transfers``: one for each port."""
 
@@ -41,7 +41,7 @@ def as_toml(value: Any) -> Any:
 
 
 def defaults() -> dict[str, Any]:
-    """Every setting by its dotted name, as TOML has it."""
+    """Return every default by its dotted name, as a TOML value."""
     settings = Settings()
     return {
         f"{section}.{key.name}": as_toml(getattr(getattr(settings, section), key.name))
@@ -69,7 +69,7 @@ def of_unit(name: str) -> list[str]:
 
 
 def of_image(instruction: str) -> str:
-    """The argument of the instruction in the final stage, its lines joined as Docker joins them."""
+    """Return the argument of the instruction in the final stage, with continuation lines joined."""
     stage = DOCKERFILE.replace("\\\n", "").rpartition("\nFROM ")[2]
     (argument,) = re.findall(rf"^{instruction} (.*)$", stage, re.MULTILINE)
     return str(argument)
@@ -83,28 +83,28 @@ def files_below(folder: Path) -> set[str]:
     }
 
 
-def test_the_shipped_config_changes_nothing() -> None:
+def test_shipped_config_has_default_settings() -> None:
     assert config.load(ROOT / "config.toml", {}) == Settings()
 
 
-def test_the_shipped_config_names_every_setting_with_its_default() -> None:
+def test_shipped_config_lists_every_setting_with_default() -> None:
     uncommented = re.sub(r"^#(?! )", "", CONFIG, flags=re.MULTILINE)
     assert dotted(tomllib.loads(uncommented)) == defaults()
 
 
-def test_the_unit_starts_a_command_that_exists() -> None:
+def test_unit_starts_existing_command() -> None:
     (line,) = of_unit("ExecStart")
     program, command, *options = shlex.split(line)
     assert Path(program).name == "cisisk"
     assert commands()[command].parse_args(options).config in config.SEARCHED
 
 
-def test_the_unit_lets_the_service_use_its_default_directory() -> None:
+def test_unit_allows_default_data_directory() -> None:
     (state,) = of_unit("StateDirectory")
     assert Path("/var/lib") / state == Settings().data.dir
 
 
-def test_the_unit_allows_the_open_files_that_the_transfers_need() -> None:
+def test_unit_allows_open_files_for_all_transfers() -> None:
     (limits,) = of_unit("LimitNOFILE")
     soft, hard = (int(limit) for limit in limits.split(":"))
     assert soft >= Settings().tftp.max_transfers + SPARE_DESCRIPTORS
@@ -112,7 +112,7 @@ def test_the_unit_allows_the_open_files_that_the_transfers_need() -> None:
 
 
 @pytest.mark.needs("systemd-analyze")
-def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
+def test_systemd_accepts_unit(tmp_path: Path) -> None:
     unit = tmp_path / "cisisk.service"
     # Cisisk is not installed there.
     runnable = UNIT.replace("/opt/cisisk/bin/cisisk", shutil.which("true") or "")
@@ -124,7 +124,7 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("systemd-analyze")
-def test_the_unit_keeps_its_walls() -> None:
+def test_unit_exposure_stays_low() -> None:
     judged = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", f"--threshold={MAX_EXPOSURE}", "--no-pager",
          ROOT / "systemd" / "cisisk.service"],
@@ -135,26 +135,26 @@ def test_the_unit_keeps_its_walls() -> None:
     assert judged.returncode == 0, judged.stdout + judged.stderr
 
 
-def test_the_image_starts_a_command_that_exists_without_a_shell() -> None:
+def test_image_starts_existing_command_without_shell() -> None:
     (program,), (command,) = json.loads(of_image("ENTRYPOINT")), json.loads(of_image("CMD"))
     assert program == "cisisk"
     assert command in commands()
 
 
-def test_the_image_exposes_the_default_ports_and_keeps_the_default_directory() -> None:
+def test_image_exposes_default_ports_and_volume() -> None:
     ports = [f"{Settings().server.port}/tcp", f"{Settings().provisioning_http.port}/tcp", f"{Settings().tftp.port}/udp"]
     ftp = [f"{Settings().ftp.port}/tcp", f"{Settings().ftp.passive_ports}/tcp"]
     assert of_image("EXPOSE").split() == ports + ftp
     assert Path(of_image("VOLUME")) == Settings().data.dir
 
 
-def test_the_image_does_not_run_as_root() -> None:
+def test_image_does_not_run_as_root() -> None:
     user, group = of_image("USER").split(":")
     assert int(user) > 0
     assert int(group) > 0
 
 
-async def test_the_image_asks_a_running_service_for_its_health(tmp_path: Path) -> None:
+async def test_image_healthcheck_queries_running_service(tmp_path: Path) -> None:
     asked = json.loads(of_image("HEALTHCHECK").partition(" CMD ")[2])[2]
     assert f"'{PREFIX}/health'" in asked
     socket = str(Settings().data.dir / appliance.CONTROL_SOCKET)
@@ -171,7 +171,7 @@ async def test_the_image_asks_a_running_service_for_its_health(tmp_path: Path) -
     assert await status() == 1
 
 
-def test_the_wheel_contains_every_file_of_the_package(tmp_path: Path) -> None:
+def test_wheel_contains_every_file_of_package(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], cwd=ROOT, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     assert files_below(ROOT / "cisisk") <= {
@@ -180,7 +180,7 @@ def test_the_wheel_contains_every_file_of_the_package(tmp_path: Path) -> None:
     assert {"api/static/swagger-ui/LICENSE", "api/static/swagger-ui/NOTICE"} <= files_below(ROOT / "cisisk")
 
 
-def test_the_lists_of_a_source_archive_name_what_exists() -> None:
+def test_sdist_lists_only_existing_paths() -> None:
     build = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]
     named: Iterable[str] = build["targets"]["sdist"]["include"]
     assert [name for name in named if not (ROOT / name).exists()] == []

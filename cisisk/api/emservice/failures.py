@@ -35,7 +35,7 @@ class UserDeactivated(Conflict):
     """The user is deactivated."""
 
 
-class NobodyLoggedIn(Conflict):
+class NoUserLoggedIn(Conflict):
     """No user is logged in on the phone."""
 
 
@@ -67,7 +67,7 @@ FAILURES: dict[type[CisiskError], Failure] = {
     NotFound: _NO_PROFILE,
     NoFittingProfile: _NO_PROFILE,
     OccupiedByAnother: Failure(18, "Another user logged in"),
-    NobodyLoggedIn: Failure(19, "No user logged in"),
+    NoUserLoggedIn: Failure(19, "No user logged in"),
     PhoneDisabled: Failure(22, "Device logon disabled"),
     UnknownUser: Failure(23, "User not found"),
     LoggedInElsewhere: Failure(25, "User logged in elsewhere"),

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cisisk.api.emservice.answers import CheckedUser, DeviceType, DeviceUser, Result, UserDevices, UserProfiles
+from cisisk.api.emservice.responses import CheckedUser, DeviceType, DeviceUser, Result, UserDevices, UserProfiles
 from cisisk.api.emservice.failures import (
     FAILURES,
-    NobodyLoggedIn,
+    NoUserLoggedIn,
     UnknownDevice,
     UnknownUser,
     UserDeactivated,
@@ -76,12 +76,12 @@ class Operations:
         """Log out the user of a phone.
 
         Raises:
-            UnknownDevice, NobodyLoggedIn: the phone is unknown or has no user.
+            UnknownDevice, NoUserLoggedIn: the phone is unknown or has no user.
             StorageFailed: the disk or the database failed.
         """
         mac = (await self._phone(wanted.device)).mac
         if await self.logins.log_out(actor, mac, EndReason.APPLICATION) is None:
-            raise NobodyLoggedIn("No user is logged in on this phone")
+            raise NoUserLoggedIn("No user is logged in on this phone")
 
     async def log_out_all(self, actor: Actor, wanted: LogoutAllRequest) -> None:
         """Log out a user or all users on all phones. Raises UnknownUser, StorageFailed."""

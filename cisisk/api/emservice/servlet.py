@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from aiohttp import hdrs, web
 
 from cisisk.api.context import ACCOUNTS, PHONE_LOGINS, REQUEST_ID, actor, database
-from cisisk.api.emservice import answers, messages
+from cisisk.api.emservice import responses, messages
 from cisisk.api.emservice.failures import UNKNOWN, BadMessage, Failure, failure_of
 from cisisk.api.emservice.messages import LoginRequest, LogoutAllRequest, LogoutRequest
 from cisisk.api.emservice.operations import Operations
@@ -61,8 +61,8 @@ async def serve(request: web.Request) -> web.Response:
         raise
     except Exception:
         log.exception("Extension Mobility request failed id=%s", request[REQUEST_ID])
-        body = answers.failure(UNKNOWN)
-    headers = {hdrs.CONTENT_TYPE: f"{answers.CONTENT_TYPE}; charset=utf-8", hdrs.CACHE_CONTROL: "no-store"}
+        body = responses.failure(UNKNOWN)
+    headers = {hdrs.CONTENT_TYPE: f"{responses.CONTENT_TYPE}; charset=utf-8", hdrs.CACHE_CONTROL: "no-store"}
     return web.Response(body=body, headers=headers)
 
 
@@ -81,8 +81,8 @@ async def _answer(request: web.Request) -> bytes:
         case LogoutAllRequest():
             await operations.log_out_all(administrator, wanted)
         case _:
-            return answers.results(await operations.find(wanted))
-    return answers.success()
+            return responses.results(await operations.find(wanted))
+    return responses.success()
 
 
 async def _message(request: web.Request) -> str:
@@ -113,4 +113,4 @@ def _refusal(request: web.Request, reason: Failure, error: CisiskError) -> bytes
         reason.code,
         str(error),
     )
-    return answers.failure(reason)
+    return responses.failure(reason)

@@ -149,7 +149,7 @@ async def test_a_refused_message_comes_again_the_same_with_a_signature_of_its_ow
 
 
 async def test_one_message_that_is_refused_lets_the_others_pass(db: Database, receiver: Receiver, mac: Mac) -> None:
-    receiver.judge = lambda told: 500 if told.body["data"]["number"] == 1 else 204
+    receiver.status_of = lambda request: 500 if request.body["data"]["number"] == 1 else 204
     webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
     await happened(db, uuid, mac, WRITTEN, WRITTEN, WRITTEN)
     async with running(db):

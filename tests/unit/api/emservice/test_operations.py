@@ -1,6 +1,6 @@
 import pytest
 
-from cisisk.api.emservice.failures import NobodyLoggedIn
+from cisisk.api.emservice.failures import NoUserLoggedIn
 from cisisk.api.emservice.messages import LogoutRequest
 from cisisk.api.emservice.operations import Operations
 from cisisk.model.mac import Mac
@@ -23,5 +23,5 @@ async def test_log_out_cancels_login_waiting_for_call_end(db: Database) -> None:
     operations = Operations(db, office.logins)
     await operations.log_out(SYSTEM, LogoutRequest(PHONE.device_name))
     assert await db.read(phone_logins.beginning_on, PHONE) == []
-    with pytest.raises(NobodyLoggedIn):
+    with pytest.raises(NoUserLoggedIn):
         await operations.log_out(SYSTEM, LogoutRequest(PHONE.device_name))

@@ -3,18 +3,18 @@
 import pytest
 from lxml import etree
 
-from cisisk.api.emservice import answers
-from cisisk.api.emservice.answers import CheckedUser, DeviceType, DeviceUser, Result, UserDevices, UserProfiles
+from cisisk.api.emservice import responses
+from cisisk.api.emservice.responses import CheckedUser, DeviceType, DeviceUser, Result, UserDevices, UserProfiles
 from cisisk.api.emservice.failures import FAILURES, UnknownUser
 from cisisk.model.errors import Unauthenticated
 
 
 def test_success_has_published_form() -> None:
-    assert answers.success() == b"<response><success/></response>"
+    assert responses.success() == b"<response><success/></response>"
 
 
 def test_failure_has_code_and_call_manager_text() -> None:
-    assert answers.failure(FAILURES[Unauthenticated]) == (
+    assert responses.failure(FAILURES[Unauthenticated]) == (
         b'<response><failure><error code="3">Invalid App User</error></failure></response>'
     )
 
@@ -80,14 +80,14 @@ def test_failure_has_code_and_call_manager_text() -> None:
     ],
 )
 def test_results_have_published_form(found: list[Result], inner: str) -> None:
-    assert answers.results(found).decode() == f"<response>{inner}</response>"
+    assert responses.results(found).decode() == f"<response>{inner}</response>"
 
 
 def test_results_escape_names_and_are_ascii() -> None:
     name = "J\u00fcrgen <&\"'> \u5c71\n"
-    found = answers.results([UserProfiles(name="x", profiles=[(name, False)]), UserProfiles(name=name, profiles=[])])
+    found = responses.results([UserProfiles(name="x", profiles=[(name, False)]), UserProfiles(name=name, profiles=[])])
     assert found.isascii()
     root = etree.fromstring(found)
     assert root.findtext(".//deviceProfileName") == name
-    answer = answers.results([DeviceUser(name=name, exists=False)])
+    answer = responses.results([DeviceUser(name=name, exists=False)])
     assert etree.fromstring(answer)[0][0].get("name") == name
