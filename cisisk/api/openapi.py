@@ -20,8 +20,8 @@ from webargs.aiohttpparser import AIOHTTPParser
 
 from cisisk import __version__
 from cisisk.api import json_body
-from cisisk.api.response_schemas import ERROR_HEADERS, ERRORS, Envelope, ErrorEnvelope, envelope
 from cisisk.api.json_body import BodyNotJson, UnsupportedBody
+from cisisk.api.response_schemas import ERROR_HEADERS, ERRORS, Envelope, ErrorEnvelope, envelope
 
 __all__ = [
     "BODY",

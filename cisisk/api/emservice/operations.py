@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cisisk.api.emservice.responses import CheckedUser, DeviceType, DeviceUser, Result, UserDevices, UserProfiles
 from cisisk.api.emservice.failures import (
     FAILURES,
     NoUserLoggedIn,
@@ -23,6 +22,7 @@ from cisisk.api.emservice.messages import (
     Query,
     UserDevicesQuery,
 )
+from cisisk.api.emservice.responses import CheckedUser, DeviceType, DeviceUser, Result, UserDevices, UserProfiles
 from cisisk.mobility.phone_logins import PhoneLogins
 from cisisk.model.codes.phone_login import LoginRefusal
 from cisisk.model.errors import Invalid

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from aiohttp import hdrs, web
 
 from cisisk.api.context import ACCOUNTS, PHONE_LOGINS, REQUEST_ID, actor, database
-from cisisk.api.emservice import responses, messages
+from cisisk.api.emservice import messages, responses
 from cisisk.api.emservice.failures import UNKNOWN, BadMessage, Failure, failure_of
 from cisisk.api.emservice.messages import LoginRequest, LogoutAllRequest, LogoutRequest
 from cisisk.api.emservice.operations import Operations

@@ -4,8 +4,8 @@ import pytest
 from lxml import etree
 
 from cisisk.api.emservice import responses
-from cisisk.api.emservice.responses import CheckedUser, DeviceType, DeviceUser, Result, UserDevices, UserProfiles
 from cisisk.api.emservice.failures import FAILURES, UnknownUser
+from cisisk.api.emservice.responses import CheckedUser, DeviceType, DeviceUser, Result, UserDevices, UserProfiles
 from cisisk.model.errors import Unauthenticated
 
 
