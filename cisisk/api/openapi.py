@@ -1,17 +1,15 @@
 """Declarations of the API's operations: validation of requests, and the OpenAPI 3 document.
 
-The decorators of aiohttp-apispec store the declaration on the handler, and this module reads it. Only this module uses
-aiohttp-apispec, apispec and webargs.
+``declaration`` keeps the declarations on the handlers. Only this module uses apispec and webargs.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
 from typing import Any, Final, NoReturn, TypeAlias
 
 from aiohttp import hdrs, web
-from aiohttp_apispec import docs, json_schema, querystring_schema, response_schema
-from aiohttp_apispec.utils import get_path, get_path_keys
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.common import make_schema_key, resolve_schema_instance
@@ -19,7 +17,8 @@ from marshmallow import Schema, ValidationError, fields
 from webargs.aiohttpparser import AIOHTTPParser
 
 from cisisk import __version__
-from cisisk.api import json_body
+from cisisk.api import declaration, json_body
+from cisisk.api.declaration import Declaration, Response
 from cisisk.api.json_body import BodyNotJson, UnsupportedBody
 from cisisk.api.response_schemas import ERROR_HEADERS, ERRORS, Envelope, ErrorEnvelope, envelope
 
@@ -104,6 +103,20 @@ _ACCESS_ERRORS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Details:
+    """What aiohttp-apispec has no place for: the arguments of ``operation`` of the same names."""
+
+    access: Access
+    errors: frozenset[int]
+    etag: int | None
+    upload: str | None
+    body_or_upload: Schema | None
+    resumable: bool
+    or_nothing: bool
+    or_csv: bool
+
+
 def operation(
     *,
     summary: str,
@@ -150,21 +163,34 @@ def operation(
         message = f"{summary}: unknown error status {unknown}"
         raise ValueError(message)
 
+    answer = envelope(data) if content_type == JSON else {"type": "string"}
+    responses = [
+        Response(status=code, schema=answer, description=HTTPStatus(code).phrase)
+        for code in ((status, 503) if degraded else (status,))
+    ]
+    if rehearsal is not None:
+        responses.append(Response(status=200, schema=envelope(rehearsal), description="Result of a dry run"))
+    declared = Declaration(
+        summary=summary,
+        tag=tag,
+        content_type=content_type,
+        details=_Details(
+            access=access,
+            errors=frozenset(errors),
+            etag=status if etag else None,
+            upload=upload,
+            body_or_upload=body if upload is not None else None,
+            resumable=resumable,
+            or_nothing=or_nothing,
+            or_csv=or_csv,
+        ),
+        body=body if upload is None else None,
+        query=query,
+        responses=responses,
+    )
+
     def decorate(handler: Handler) -> Handler:
-        said = {"errors": frozenset(errors), "access": access, "etag": str(status) if etag else None, "upload": upload}
-        said |= {"resumable": resumable, "or_csv": or_csv}
-        said["besides"] = {"204": {"description": HTTPStatus.NO_CONTENT.phrase}} if or_nothing else {}
-        said["either"] = body if upload is not None else None
-        docs(summary=summary, tags=[tag], produces=[content_type], **said)(handler)
-        if query is not None:
-            querystring_schema(query)(handler)
-        if body is not None and upload is None:
-            json_schema(body)(handler)
-        answer = envelope(data) if content_type == JSON else {"type": "string"}
-        for code in (status, 503) if degraded else (status,):
-            response_schema(answer, code, description=HTTPStatus(code).phrase)(handler)
-        if rehearsal is not None:
-            response_schema(envelope(rehearsal), 200, description="Result of a dry run")(handler)
+        declaration.declare(handler, declared)
         return handler
 
     return decorate
@@ -186,7 +212,8 @@ def loaded(schema: Schema, sent: Mapping[str, Any]) -> dict[str, Any]:
 
 def access_of(handler: object) -> Access | None:
     """Return the access of an operation, or None if ``handler`` is not one (a missing route or a page)."""
-    return getattr(handler, "__apispec__", {}).get("access")
+    details: _Details | None = declaration.details_of(handler)
+    return None if details is None else details.access
 
 
 @web.middleware
@@ -197,10 +224,10 @@ async def validation_middleware(request: web.Request, handler: Handler) -> web.S
         Invalid: the request does not match the schemas; nested fields have dotted names such as ``contact.name``.
         BodyNotJson, UnsupportedBody, HTTPRequestEntityTooLarge: like ``json_body.read``.
     """
-    for said in getattr(request.match_info.handler, "__schemas__", ()):
-        loaded = await _PARSER.parse(said["schema"], request, location=said["location"])
+    for location, schema in declaration.checked_schemas(request.match_info.handler):
+        loaded = await _PARSER.parse(schema, request, location=location)
         json_body.refuse_unstorable(loaded)
-        request[BODY if said["location"] == "json" else QUERY] = loaded
+        request[BODY if location == "json" else QUERY] = loaded
     return await handler(request)
 
 
@@ -251,52 +278,55 @@ def document(app: web.Application, *, prefix: str = "") -> dict[str, Any]:
         headers = {"headers": ERROR_HEADERS[status]} if status in ERROR_HEADERS else {}
         spec.components.response(f"Error{status}", answer | headers)
     for route in app.router.routes():
-        said = getattr(route.handler, "__apispec__", None)
-        if said is not None and route.method != hdrs.METH_HEAD:
-            path = get_path(route)
+        declared = declaration.declaration_of(route.handler)
+        if declared is not None and route.method != hdrs.METH_HEAD:
+            path = declaration.path_of(route)
             path = path if path.startswith(f"{prefix}/") else prefix + path
-            spec.path(path=path, operations={route.method.lower(): _described(said, route.method, get_path_keys(path))})
+            described = _described(declared, route.method, declaration.parameters_of(path))
+            spec.path(path=path, operations={route.method.lower(): described})
     return spec.to_dict()
 
 
-def _described(said: Mapping[str, Any], method: str, path_keys: Collection[str]) -> dict[str, Any]:
+def _described(declared: Declaration, method: str, path_keys: Iterable[str]) -> dict[str, Any]:
     """Return an OpenAPI operation for a declaration. apispec resolves the marshmallow schemas in it."""
-    takes = {each["location"]: each["schema"] for each in said["schemas"]}
-    described = {"summary": said["summary"], "tags": list(said["tags"]), **_SECURITY.get(said["access"], {})}
+    details: _Details = declared.details
+    described = {"summary": declared.summary, "tags": [declared.tag], **_SECURITY.get(details.access, {})}
     parameters = [_path_parameter(key) for key in path_keys]
-    errors = {500, 503, *said["errors"], *_ACCESS_ERRORS[said["access"]]}
-    if path_keys:
+    errors = {500, 503, *details.errors, *_ACCESS_ERRORS[details.access]}
+    if parameters:
         errors |= {404, 422}
-    if "querystring" in takes:
-        parameters.append({"in": "query", "schema": takes["querystring"]})
+    if declared.query is not None:
+        parameters.append({"in": "query", "schema": declared.query})
         errors.add(422)
-    if "json" in takes:
-        is_required = bool(takes["json"].validate({}))
-        described["requestBody"] = {"required": is_required, "content": {JSON: {"schema": takes["json"]}}}
+    if declared.body is not None:
+        is_required = bool(declared.body.validate({}))
+        described["requestBody"] = {"required": is_required, "content": {JSON: {"schema": declared.body}}}
         errors |= {400, 413, 415, 422}
-    elif said["upload"]:
-        described["requestBody"] = {"required": True, "content": {said["upload"]: {"schema": _BINARY}}}
+    elif details.upload:
+        described["requestBody"] = {"required": True, "content": {details.upload: {"schema": _BINARY}}}
         errors |= {413, 422}
-        if said["either"] is not None:
-            described["requestBody"]["content"][JSON] = {"schema": said["either"]}
+        if details.body_or_upload is not None:
+            described["requestBody"]["content"][JSON] = {"schema": details.body_or_upload}
             errors |= {400, 415}
-    headers_taken = list(_header_parameters(said, method))
+    headers_taken = list(_header_parameters(details, method))
     if _IF_MATCH in headers_taken:
         errors.add(412)
-    responses: dict[str, Any] = {str(code): f"Error{code}" for code in errors} | said["besides"]
-    for code, answer in said["responses"].items():
-        content = {said["produces"][0]: {"schema": answer["schema"]}}
-        headers = {"headers": {"ETag": _ETAG}} if code == said["etag"] else {}
-        if said["or_csv"]:
+    responses: dict[str, Any] = {str(code): f"Error{code}" for code in errors}
+    if details.or_nothing:
+        responses["204"] = {"description": HTTPStatus.NO_CONTENT.phrase}
+    for response in declared.responses:
+        content: dict[str, Any] = {declared.content_type: {"schema": response.schema}}
+        headers = {"headers": {"ETag": _ETAG}} if response.status == details.etag else {}
+        if details.or_csv:
             content[CSV] = {"schema": {"type": "string"}}
-        responses[code] = {"description": answer["description"], "content": content, **headers}
+        responses[str(response.status)] = {"description": response.description, "content": content, **headers}
     return described | {"parameters": parameters + headers_taken, "responses": dict(sorted(responses.items()))}
 
 
-def _header_parameters(said: Mapping[str, Any], method: str) -> Iterator[dict[str, Any]]:
-    if said["etag"] and method in {hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE}:
+def _header_parameters(details: _Details, method: str) -> Iterator[dict[str, Any]]:
+    if details.etag and method in {hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE}:
         yield _IF_MATCH
-    if said["resumable"]:
+    if details.resumable:
         yield _LAST_EVENT_ID
 
 

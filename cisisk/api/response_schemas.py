@@ -78,9 +78,7 @@ ERRORS: Final = {
     422: "The request is invalid; error.fields has the reasons",
     429: "Too many attempts or concurrent requests",
     500: "Internal error; the log contains the request id",
-    502: "A device returned an invalid response",
     503: "A required part of Cisisk is not working",
-    504: "A device did not respond",
 }
 """The status codes of error responses with an ``ErrorEnvelope``."""
 
