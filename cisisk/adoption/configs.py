@@ -1,4 +1,4 @@
-"""Configs that come from elsewhere than a profile: uploaded, or written into the served directory by somebody else."""
+"""Configs that do not come from a profile: uploads, imports, and changes by other programs."""
 
 import asyncio
 import hashlib
@@ -27,20 +27,20 @@ from cisisk.store.transaction import Write
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 120.0
-"""For what another thread asks of the event loop: a switch that restarts the same phone by every method comes first."""
-NOT_IN_TIME = "Cisisk is stopping or too busy; it is not known whether this was done"
+"""How long a thread waits for the event loop: a switch of the same phone, with all restart methods, comes first."""
+NOT_IN_TIME = "Cisisk is stopping or too busy. Check whether the change was made, then try again."
 _LONGEST_NAME = 60
-"""Characters of a label that become part of a name."""
+"""Characters of a label in the name of a profile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdoptedConfig:
-    """What became of a config that was to be taken over.
+    """The result of an adoption.
 
     Attributes:
-        added: its phone was not in the inventory.
-        made: a profile was made of it; it was not taken over before.
-        is_served: the phone is served it, or was when it was taken over.
+        added: the phone was added to the inventory.
+        made: a profile was created; the config was not adopted before.
+        is_served: the config is served to the phone, or was when it was adopted.
     """
 
     added: bool
@@ -49,31 +49,31 @@ class AdoptedConfig:
 
 
 class ConfigAdoption:
-    """Takes configs in, each in the turn of its phone, so that no switch is raced.
+    """Adopts configs, each under the lock of its phone, so that it does not race a switch.
 
     Args:
-        turns: shared with the switches.
-        max_config_bytes: the largest config that is accepted.
+        locks: shared with the switches.
+        max_config_bytes: the maximum size of a config.
     """
 
-    def __init__(self, db: Database, library: Library, turns: PhoneLocks, max_config_bytes: int) -> None:
+    def __init__(self, db: Database, library: Library, locks: PhoneLocks, max_config_bytes: int) -> None:
         self._db = db
         self._library = library
-        self._turns = turns
+        self._locks = locks
         self.max_config_bytes = max_config_bytes
         self._seen: dict[Mac, Stamp] = {}
         self._refused: dict[Mac, Stamp | None] = {}
 
     async def put(self, actor: Actor, mac: Mac, content: bytes) -> None:
-        """Serve ``content`` to the phone, which is added to the inventory if it is not in it, and keep it as a version.
+        """Serve ``content`` to the phone and store it as a version. An unknown phone is added to the inventory.
 
         Raises:
-            Invalid: it is no config that may be served.
-            Conflict: somebody else writes the same file all the time.
-            StorageFailed: the disk or the database refused; the text says so if it is served all the same.
+            Invalid: the config must not be served.
+            Conflict: another program keeps changing the file.
+            StorageFailed: the disk or the database refused. The text says so if the config is served nevertheless.
         """
         await asyncio.to_thread(sep_config.read, content, max_bytes=self.max_config_bytes)
-        async with self._turns.take(mac, supersedes=False):
+        async with self._locks.take(mac, supersedes=False):
             for _ in range(WRITE_ATTEMPTS):
                 known = await self._current(mac)
                 sha256 = await self._db.write(_record_adoption, actor, mac, known, content)
@@ -83,21 +83,21 @@ class ConfigAdoption:
                     await self._refresh()
                     continue
                 except StorageFailed:
-                    await self._see_what_came_of_it(mac)
+                    await self._record_state(mac)
                     raise
-                with _all_the_same("The phone is served the new config all the same"):
+                with _served_nevertheless("The new config is being served, but recording it failed."):
                     await self._db.write(configs.adopted, actor, mac, sha256)
                 return
-        raise Conflict(f"Somebody else writes {mac.config_name} all the time")
+        raise Conflict(f"Another program keeps changing {mac.config_name}. Stop it, then try again.")
 
     async def remove(self, actor: Actor, mac: Mac) -> None:
-        """Serve the phone no config any more; the last one is kept as a version.
+        """Remove the config of a phone. The last one is kept as a version.
 
         Raises:
-            NotFound: it is served none.
+            NotFound: the phone has no config.
             Conflict, StorageFailed: as :meth:`put`.
         """
-        async with self._turns.take(mac, supersedes=False):
+        async with self._locks.take(mac, supersedes=False):
             known = await self._current(mac)
             if known is None:
                 raise NotFound("File not found")
@@ -105,13 +105,13 @@ class ConfigAdoption:
             try:
                 await self._remove(known)
             except (Conflict, StorageFailed):
-                await self._see_what_came_of_it(mac)
+                await self._record_state(mac)
                 raise
-            # The same name in other letters, which the removed one has hidden: the phone must not be served that now.
+            # The removed file may have hidden one with the same name in another case. Remove that as well.
             while hidden := await self._current(mac):
                 await self._db.write(configs.keep_version, mac, hidden.content, Origin.ADOPTED)
                 await self._remove(hidden)
-            with _all_the_same("The file is removed all the same"):
+            with _served_nevertheless("The file is removed, but recording it failed."):
                 await self._db.write(configs.adopted, actor, mac, None)
 
     async def _remove(self, known: Snapshot) -> None:
@@ -121,22 +121,22 @@ class ConfigAdoption:
             raise Conflict(str(error)) from error
         await self._refresh()
 
-    async def take_over(self, actor: Actor, mac: Mac, content: bytes, config: SepConfig, owner: str) -> AdoptedConfig:
-        """Make a profile of a config that another server has served to the phone, and serve it, unless another one is.
+    async def adopt(self, actor: Actor, mac: Mac, content: bytes, config: SepConfig, owner: str) -> AdoptedConfig:
+        """Create a profile from a config of another server, and serve the config unless the phone has another one.
 
-        The phone is added if it is not in the inventory. A config that was taken over once changes nothing any more,
-        nor does one that a profile of Cisisk's has put there.
+        An unknown phone is added to the inventory. A config that was adopted before changes nothing, nor does one that
+        a switch has served.
 
         Args:
-            content: what was found to be the valid ``config``.
-            owner: the uuid of the user to whom the profile belongs.
+            content: the bytes of ``config``.
+            owner: the uuid of the user who gets the profile.
 
         Raises:
-            Invalid: no such user.
-            Conflict: somebody else writes the file at this moment.
+            Invalid: there is no such user.
+            Conflict: another program changes the file.
             StorageFailed: the disk or the database refused.
         """
-        async with self._turns.take(mac, supersedes=False):
+        async with self._locks.take(mac, supersedes=False):
             known = await self._current(mac)
             taken = _Taken(mac, content, config, owner, known)
             adopted, profile = await self._db.write(_record_taken, actor, taken)
@@ -149,26 +149,26 @@ class ConfigAdoption:
             await asyncio.to_thread(self._library.replace, mac.config_name, content, None)
         except ChangedMeanwhile as error:
             raise Conflict(str(error)) from error
-        with _all_the_same("The phone is served the config all the same"):
+        with _served_nevertheless("The config is being served, but recording it failed."):
             sha256 = hashlib.sha256(content).hexdigest()
             await self._db.write(_record_adopted, actor, mac, sha256, profile)
 
     async def record(self, actor: Actor, action: str, path: str, payload: dict[str, Any]) -> None:
-        """Write the audit row of a file. Raises StorageFailed."""
+        """Write an audit entry about a file. Raises StorageFailed."""
         await self._db.write(audit.record, actor, action, path, payload)
 
     async def look(self) -> None:
-        """Take notice of the configs that somebody else has changed or removed on the disk since the last look.
+        """Record the configs that other programs have changed or removed on the disk since the last call.
 
         Raises:
-            StorageFailed: the database cannot be read, or the directory.
+            StorageFailed: the database or the directory cannot be read.
         """
         there = {}
         for path, stamp in (await asyncio.to_thread(self._library.stamps)).items():
             if mac := config_mac(path):
                 there[mac] = stamp
         if not self._seen:
-            # The first look: what was removed while Cisisk did not run is found missing.
+            # The first call: files that were removed while Cisisk did not run count as changed.
             served = await self._db.read(configs.served)
             self._seen = {mac: _NEVER for mac, known in served.items() if known.sha256 is not None}
         changed = [mac for mac in {*there, *self._seen} if there.get(mac) != self._seen.get(mac)]
@@ -178,14 +178,14 @@ class ConfigAdoption:
                 self._refused.pop(mac, None)
                 self._seen[mac] = there[mac]
                 continue
-            # What changes in a turn is no stranger's doing; whatever else it is, the next look finds it.
-            if self._turns.are_taken(mac):
+            # A change under the lock is probably that of a switch. If not, the next call finds it.
+            if self._locks.are_taken(mac):
                 continue
             try:
                 await self._look_at(mac)
             except StorageFailed as error:
                 if self._refused.get(mac) != there.get(mac):
-                    log.warning("%s was changed, and no version of it can be kept: %s", mac.config_name, error)
+                    log.warning("changed config not recorded: file=%s error=(%s)", mac.config_name, error.notice)
                     self._refused[mac] = there.get(mac)
                 continue
             self._refused.pop(mac, None)
@@ -195,7 +195,7 @@ class ConfigAdoption:
                 self._seen.pop(mac, None)
 
     async def _known(self, macs: Collection[Mac]) -> set[Mac]:
-        """Those of the phones that are served what the store says already, most often because it was switched to."""
+        """Return the phones whose served config equals the recorded one, usually after a switch."""
         if not macs:
             return set()
         hashes = await asyncio.to_thread(self._hashes, macs)
@@ -205,65 +205,68 @@ class ConfigAdoption:
     def _hashes(self, macs: Collection[Mac]) -> dict[Mac, str]:
         hashes = {}
         for mac in macs:
-            # What cannot be read is told of when it is looked at by itself.
+            # _look_at reports files that cannot be read.
             with suppress(StorageFailed):
                 if found := self._library.current(mac.config_name):
                     hashes[mac] = found.sha256
         return hashes
 
     async def _look_at(self, mac: Mac) -> None:
-        async with self._turns.take(mac, supersedes=False):
+        async with self._locks.take(mac, supersedes=False):
             found = await self._current(mac)
             if found is not None and any(
                 cut_off.sha256 == found.sha256 for cut_off in await self._db.read(deployments.unfinished, mac)
             ):
-                # A switch's own, that could not be recorded; the next switch or start settles it.
+                # The config of a switch that could not be recorded. The next switch or start settles it.
                 return
             known = await self._db.read(configs.served_to, mac)
             if known is not None and known.sha256 == (found.sha256 if found else None):
                 return
             if await self._db.write(configs.found, mac, found.content if found else None):
-                log.warning("%s was %s by somebody else", mac.config_name, "changed" if found else "removed")
+                event = "config changed by another program" if found else "config removed by another program"
+                log.warning("%s: file=%s", event, mac.config_name)
 
-    async def _see_what_came_of_it(self, mac: Mac) -> None:
-        """Of something that failed: most often nothing, and if somebody else does it later it is not ours."""
-        with suppress(StorageFailed):  # the first look after the next start sees it
+    async def _record_state(self, mac: Mac) -> None:
+        """Record the served config after a failure. Usually nothing has changed."""
+        with suppress(StorageFailed):  # the first look after the next start finds it
             known = await self._current(mac)
             await self._db.write(configs.found, mac, known.content if known else None)
 
     async def _refresh(self) -> None:
-        """Raises StorageFailed: the served directory cannot be read."""
+        """Refresh the library. Raises StorageFailed if the served directory cannot be read."""
         try:
             await asyncio.to_thread(self._library.refresh)
         except OSError as error:
-            raise StorageFailed(f"The served directory cannot be read: {error.strerror}") from error
+            raise StorageFailed(
+                f"The served directory cannot be read: {error.strerror}. Check its permissions."
+            ) from error
 
     async def _current(self, mac: Mac) -> Snapshot | None:
         return await asyncio.to_thread(self._library.current, mac.config_name)
 
 
 def _record_adoption(tx: Write, actor: Actor, mac: Mac, known: Snapshot | None, content: bytes) -> str:
-    """Record, before the file is written, what is served and what will be; return the sha256 of the latter."""
+    """Record, before the file is written, the present and the next config; return the sha256 of the next."""
     phones.enter(tx, actor, mac)
     configs.found(tx, mac, known.content if known else None)
     return configs.about_to_adopt(tx, mac, content)
 
 
 def _record_removal(tx: Write, mac: Mac, known: Snapshot) -> None:
-    """Record, before the file is removed, what is served."""
+    """Record, before the file is removed, the present config."""
     configs.found(tx, mac, known.content)
     configs.about_to_remove(tx, mac)
 
 
 def _record_adopted(tx: Write, actor: Actor, mac: Mac, sha256: str, profile: str) -> None:
-    """Record that the phone is served a config as its profile."""
+    """Record that a config is served to the phone, as its profile."""
     configs.adopted(tx, actor, mac, sha256)
     configs.belongs_to(tx, mac, profile)
 
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """A config that another server has served to a phone, the user who gets its profile, and what is served now."""
+    """A config of another server, the user who gets its profile, and the file that is served now."""
 
     mac: Mac
     content: bytes
@@ -273,10 +276,10 @@ class _Taken:
 
 
 def _record_taken(tx: Write, actor: Actor, taken: _Taken) -> tuple[AdoptedConfig, str]:
-    """Record a config, before it is served, as a profile; unless that was done, or a profile was served as it.
+    """Record a config as a profile before it is served, unless it was adopted before or a switch has served it.
 
     Returns:
-        What was done, and the uuid of the profile.
+        The result, and the uuid of the profile.
     """
     mac, known, sha256 = taken.mac, taken.known, hashlib.sha256(taken.content).hexdigest()
     profile = configs.taken_over(tx, mac, sha256)
@@ -303,7 +306,7 @@ def _record_taken(tx: Write, actor: Actor, taken: _Taken) -> tuple[AdoptedConfig
 
 
 def _served_profile(sha256: str, known: Snapshot | None, served: Served | None, phone: Phone) -> str | None:
-    """The phone's profile, if a switch put the config there, and the profile still is the phone's."""
+    """Return the phone's current profile if a switch has served this config; else None."""
     is_from_switch = (
         known is not None
         and served is not None
@@ -314,7 +317,7 @@ def _served_profile(sha256: str, known: Snapshot | None, served: Served | None, 
 
 
 def _label(config: SepConfig) -> str | None:
-    """What the phone calls itself on its screen."""
+    """Return the label that the phone shows, or None."""
     labels = (config.phone_label, *(line.label or line.display_name or line.name for line in config.lines))
     return next((label[:_LONGEST_NAME] for label in labels if label), None)
 
@@ -324,15 +327,15 @@ def _profile_of(mac: Mac, content: bytes, config: SepConfig, owner: str) -> dict
     return {
         "user_uuid": owner,
         "name": f"{label} ({mac.device_name})" if label else mac.device_name,
-        "description": f"Taken over from {mac.config_name}",
+        "description": f"Imported from {mac.config_name}",
         "cnf_xml": content,
-        # Of a SIP config it cannot be told which of the two kinds of SIP software it is for.
+        # A SIP config does not reveal which of the two kinds of SIP software it is for.
         "software_type": Software.SCCP if config.speaks == "SCCP" else None,
     }
 
 
 class ThreadsafeAdoption:
-    """``adoption`` for the threads of the protocols, which wait for the answer."""
+    """Adoption for the threads of the protocols, which wait for the result."""
 
     def __init__(self, adoption: ConfigAdoption) -> None:
         self._adoption = adoption
@@ -363,12 +366,13 @@ class ThreadsafeAdoption:
 
 
 @contextmanager
-def _all_the_same(what: str) -> Iterator[None]:
+def _served_nevertheless(message: str) -> Iterator[None]:
+    """Add a sentence to a failure that happens after the file was written or removed."""
     try:
         yield
     except StorageFailed as error:
-        raise StorageFailed(f"{error}. {what}") from error
+        raise StorageFailed(f"{error}. {message}") from error
 
 
 _NEVER: Stamp = (0, 0, 0, 0)
-"""Of a file that was not seen yet."""
+"""The stamp of a file that was not seen yet."""

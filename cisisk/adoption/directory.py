@@ -1,6 +1,6 @@
-"""Taking over a directory that another TFTP server has served: configs become phones and profiles, the rest is copied.
+"""Imports the directory of another TFTP server: configs become phones and profiles, other files are copied.
 
-The directory is only read. What was taken over once is left alone the next time.
+The directory is only read. Files that were imported before are skipped.
 """
 
 import asyncio
@@ -31,30 +31,30 @@ from cisisk.provisioning.library import Library, open_below, precedence, regular
 from cisisk.provisioning.uploads import Uploads, check_path, config_mac
 
 MAX_FILES = 50_000
-"""More than any site's directory has; a home directory that was named by mistake has more."""
+"""More than the directory of any site. A home directory, given by mistake, has more."""
 _CHUNK = 1 << 20
 _OF_A_PHONE = re.compile(r"(.*/)?SEP[0-9A-F]{12}\.cnf.*", re.IGNORECASE | re.ASCII)
-"""Configs, and the copies that people and programs make of them."""
+"""Configs, and copies of them by people and programs."""
 
 
 class ImportNoteKind(StrEnum):
-    """What there is to say about a file."""
+    """The kind of a note about a file."""
 
     DUPLICATE = "duplicate"
-    """Its line is another config's too, or its name is."""
+    """Another config has the same line, or belongs to the same phone."""
     INVALID = "invalid"
-    """No config that a phone could read."""
+    """Phones cannot read the config."""
     DEAD_LOAD = "dead_load"
-    """It names firmware that is not here, or not whole."""
+    """The config names firmware that is absent or incomplete."""
     SSH_PASSWORD = "ssh_password"  # noqa: S105 -- the name of a kind
-    """It shows the password of the phone's shell to everybody who reads it."""
+    """Everyone who fetches the config can read the password of the phone's shell."""
     SKIPPED = "skipped"
-    """It was not taken over."""
+    """The file was not imported."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportNote:
-    """Something to know about one file.
+    """A note about one file.
 
     Attributes:
         notice: an :class:`~cisisk.model.codes.directory_import.ImportNoteCode`, a finding of the config, or the notice
@@ -68,13 +68,13 @@ class ImportNote:
 
 @dataclass(slots=True)
 class ImportReport:
-    """What became of a directory.
+    """The result of an import.
 
     Attributes:
-        phones: how many were added to the inventory.
-        profiles: how many configs became one.
-        files: how many others were copied.
-        unchanged: what was there already, or had been taken over before.
+        phones: the number of phones that were added to the inventory.
+        profiles: the number of configs that became profiles.
+        files: the number of other files that were copied.
+        unchanged: the number of files that existed already or were imported before.
     """
 
     phones: int = 0
@@ -84,22 +84,22 @@ class ImportReport:
     notes: list[ImportNote] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
-        """The same in numbers, for the audit log."""
+        """Return the numbers for the audit log."""
         kinds = Counter(str(note.kind) for note in self.notes)
         made = {"phones": self.phones, "profiles": self.profiles, "files": self.files, "unchanged": self.unchanged}
         return made | dict(kinds)
 
     def note(self, path: str, kind: ImportNoteKind, notice: Notice) -> None:
-        """Add one."""
+        """Add a note."""
         self.notes.append(ImportNote(path, kind, notice))
 
 
 class DirectoryImport:
-    """Takes directories over, one at a time.
+    """Imports directories, one at a time.
 
     Args:
-        threads: for what waits for the disk, and for the event loop.
-        private: the data directory: nothing of it is ever copied to where phones can read it.
+        threads: for work that waits for the disk and for the event loop.
+        private: the data directory, whose files must never reach phones.
         served: the root of the library.
     """
 
@@ -122,24 +122,24 @@ class DirectoryImport:
         self._busy = asyncio.Lock()
 
     async def run(self, actor: Actor, directory: Path, owner: str) -> ImportReport:
-        """Take ``directory`` over.
+        """Import ``directory``.
 
         Args:
-            directory: may be the served one itself.
-            owner: the uuid of the user to whom the profiles belong.
+            directory: may be the served directory itself.
+            owner: the uuid of the user who gets the profiles.
 
         Raises:
-            Invalid: it cannot be read, or must not be; there is no such user.
-            Conflict: another one is being taken over.
-            StorageFailed: the disk or the database refused. What was taken over by then stays; repeat it later.
+            Invalid: the directory cannot or must not be read, or there is no such user.
+            Conflict: another import is running.
+            StorageFailed: the disk or the database refused. What was imported by then stays; repeat the import later.
         """
         if self._busy.locked():
-            raise Conflict("A directory is being taken over already")
+            raise Conflict("Another directory import is running. Wait for its end, then try again.")
         async with self._busy:
             source = await asyncio.to_thread(_Source, directory)
             try:
                 await asyncio.to_thread(self._require_harmless, source, directory)
-                return await self._take(actor, source, owner)
+                return await self._import(actor, source, owner)
             finally:
                 source.close()
 
@@ -148,12 +148,15 @@ class DirectoryImport:
             return
         real = directory.resolve()
         if _overlap(real, self._private.resolve()):
-            raise Invalid.field("directory", f"Cisisk's own data lie in {directory}: phones must not read them")
+            raise Invalid.field(
+                "directory",
+                f"{directory} overlaps with Cisisk's own data, which phones must not read. Give another directory.",
+            )
         if _overlap(real, self._served.resolve()):
-            reason = f"{directory} and {self._served}, which is served already, lie in one another"
+            reason = f"{directory} overlaps with {self._served}, which is served already. Give another directory."
             raise Invalid.field("directory", reason)
 
-    async def _take(self, actor: Actor, source: "_Source", owner: str) -> ImportReport:
+    async def _import(self, actor: Actor, source: "_Source", owner: str) -> ImportReport:
         report = ImportReport()
         configs: dict[Mac, tuple[str, SepConfig]] = {}
         paths = await asyncio.to_thread(source.paths)
@@ -166,13 +169,13 @@ class DirectoryImport:
                     notice = ImportNoteCode.SAME_PHONE.notice(path=configs[mac][0])
                     report.note(path, ImportNoteKind.DUPLICATE, notice)
                 elif mac is not None:
-                    config = await self._take_config(actor, source, path, mac, owner, report)
+                    config = await self._import_config(actor, source, path, mac, owner, report)
                     configs[mac] = path, config
                 elif _OF_A_PHONE.fullmatch(path):
                     report.note(path, ImportNoteKind.SKIPPED, ImportNoteCode.CONFIG_COPY.notice())
                 else:
                     await asyncio.get_running_loop().run_in_executor(
-                        self._threads, self._take_file, actor, source, path, report
+                        self._threads, self._import_file, actor, source, path, report
                     )
             except Invalid as error:
                 kind = ImportNoteKind.INVALID if mac else ImportNoteKind.SKIPPED
@@ -184,12 +187,12 @@ class DirectoryImport:
                 notice = ImportNoteCode.UNREADABLE.notice(error=error.strerror or str(error))
                 report.note(path, ImportNoteKind.SKIPPED, notice)
         report.notes += _shared_lines(configs.values())
-        # Only now is the firmware there that came with them.
+        # Firmware of the same directory is in the library only now.
         report.notes += await asyncio.to_thread(self._dead_loads, list(configs.values()))
         await self._adoption.record(actor, "directory.taken_over", source.name, report.counts())
         return report
 
-    async def _take_config(
+    async def _import_config(
         self, actor: Actor, source: "_Source", path: str, mac: Mac, owner: str, report: ImportReport
     ) -> SepConfig:
         content = await asyncio.to_thread(source.read, path, self._adoption.max_config_bytes)
@@ -199,16 +202,16 @@ class DirectoryImport:
             for finding in findings
             if finding.code == FindingCode.SSH_PASSWORD_PRESENT
         ]
-        taken = await self._adoption.take_over(actor, mac, content, config, owner)
-        report.phones += taken.added
-        report.profiles += taken.made
-        report.unchanged += not taken.made
-        if not taken.is_served:
+        adopted = await self._adoption.adopt(actor, mac, content, config, owner)
+        report.phones += adopted.added
+        report.profiles += adopted.made
+        report.unchanged += not adopted.made
+        if not adopted.is_served:
             report.note(path, ImportNoteKind.SKIPPED, ImportNoteCode.CONFIG_NOT_SERVED.notice())
         return config
 
-    def _take_file(self, actor: Actor, source: "_Source", path: str, report: ImportReport) -> None:
-        """Copy one file into the library, unless something is there."""
+    def _import_file(self, actor: Actor, source: "_Source", path: str, report: ImportReport) -> None:
+        """Copy one file into the library, unless it has a file of this name."""
         check_path(path)
         entry = self._library.entry(path)
         if entry is not None:
@@ -235,7 +238,7 @@ class DirectoryImport:
 
 
 def _shared_lines(configs: Iterable[tuple[str, SepConfig]]) -> Iterator[ImportNote]:
-    """Lines that several configs register: two phones that fight for one registration, or share it on purpose."""
+    """Yield notes on lines in several configs: their phones compete for one registration, or share it on purpose."""
     users: dict[tuple[str, str], list[str]] = defaultdict(list)
     for path, config in configs:
         servers = ",".join(config.call_managers).casefold()
@@ -247,13 +250,13 @@ def _shared_lines(configs: Iterable[tuple[str, SepConfig]]) -> Iterator[ImportNo
 
 
 class _Source:
-    """A directory that is only read. Raises Invalid when it cannot be."""
+    """The directory of an import, opened for reading. Raises Invalid if it cannot be opened."""
 
     def __init__(self, directory: Path) -> None:
         self.name = str(directory)
         self.passed_over: list[str] = []
         if not directory.is_absolute():
-            raise Invalid.field("directory", "Give the whole path, from / on")
+            raise Invalid.field("directory", "The path is relative. Give the absolute path.")
         try:
             self.root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -263,21 +266,23 @@ class _Source:
         os.close(self.root)
 
     def paths(self) -> list[str]:
-        """Every file that phones could be served, configs in their proper spelling first; the others are passed over.
+        """Return every regular file, configs with their proper spelling first. Other entries go to ``passed_over``.
 
         Raises:
-            Invalid: the directory cannot be read, or is none for TFTP.
+            Invalid: the directory cannot be read, or has too many files.
         """
         try:
             found = list(islice(regular_files(self.root, passed_over=self.passed_over), MAX_FILES + 1))
         except OSError as error:
             raise Invalid.field("directory", f"{self.name} cannot be read: {error.strerror}") from error
         if len(found) > MAX_FILES:
-            raise Invalid.field("directory", f"More than {MAX_FILES} files lie there: that is no TFTP directory")
+            raise Invalid.field(
+                "directory", f"The directory has more than {MAX_FILES} files. Give the directory of a TFTP server."
+            )
         return sorted(found, key=precedence)
 
     def chunks(self, path: str) -> Iterator[bytes]:
-        """What is in a file. Raises OSError."""
+        """Yield the contents of a file. Raises OSError."""
         opened = open_below(self.root, path)
         if opened is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -286,7 +291,7 @@ class _Source:
                 yield chunk
 
     def read(self, path: str, most: int) -> bytes:
-        """All of a file that is small. Raises OSError, Invalid."""
+        """Return the contents of a small file. Raises OSError, and Invalid if it has more than ``most`` bytes."""
         content = bytearray()
         for chunk in self.chunks(path):
             content += chunk
@@ -295,7 +300,7 @@ class _Source:
         return bytes(content)
 
     def is_same(self, path: str, library: Library, size: int) -> bool:
-        """Whether the library serves the same bytes under this path."""
+        """Return whether the library has the same bytes under this path."""
         if library.is_at(self.root):
             return True
         with closing(library.open(path)) as content:
@@ -308,5 +313,5 @@ class _Source:
 
 
 def _overlap(one: Path, other: Path) -> bool:
-    """Whether one of two resolved paths is the other, or lies in it."""
+    """Return whether two resolved paths are equal, or one contains the other."""
     return one == other or one in other.parents or other in one.parents

@@ -1,8 +1,8 @@
-"""Puts unknown phones that ask for their files into the inventory, and keeps what their requests reveal.
+"""Adds unknown phones that ask for their files to the inventory, and stores what their requests reveal.
 
-Anybody who can send a packet can claim to be any number of phones, and a phone that gets nothing acknowledges nothing:
-no proof is to be had. So a phone has to behave as no impostor bothers to, and what gets in all the same is bounded
-(``phones.MAX_DISCOVERED``), gives way to phones that took a file, and goes by itself when it stays silent.
+Packets can be forged, and a phone that gets no file acknowledges nothing, so there is no proof that a phone exists.
+Therefore a phone must behave like one to be added, ``phones.MAX_DISCOVERED`` limits their number, phones that took a
+file take precedence, and silent phones are removed.
 """
 
 import logging
@@ -18,27 +18,26 @@ from cisisk.store.fetches import Stranger
 log = logging.getLogger(__name__)
 
 ENOUGH_NAMES = 2
-"""Different files of its own that a phone asks for: a trust list and the config. Who looks for configs asks for one."""
+"""Different files of its own that a phone requests: a trust list and the config. A search requests one."""
 REPEATED_SECONDS = 20.0
-"""A phone that knows one file only asks for it again at its next try; over another protocol it is asked for at once."""
+"""A phone that requests one file only repeats the request later. It tries another protocol at once."""
 MAX_OF_ADDRESS = 3
-"""Unknown phones at one address within :data:`ADDRESS_MINUTES`: a phone asks for its own files, a search for configs
-asks for those of many (docs/phone-protocol/security.md#mitigations). Of many phones behind one router's address some
-are left out."""
+"""Unknown phones at one address within :data:`ADDRESS_MINUTES`. A phone requests its own files, a search for configs
+those of many phones (docs/phone-protocol/security.md#mitigations). Of many phones behind one NAT some are left out."""
 ADDRESS_MINUTES = 10
 _FIRST_LOOK = 200
-"""How many fetches before its start are looked at, for phones that were about to become credible."""
+"""Fetches before the start that are read, for phones that were about to become credible."""
 
 
 class PhoneDiscovery:
-    """Looks through what has been added to the fetch log. Its methods are called one at a time."""
+    """Reads new entries of the fetch log. Its methods must not run concurrently."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._seen: int | None = None
 
     async def look(self) -> None:
-        """Take up the phones that have become credible since the last look. Raises StorageFailed."""
+        """Add the phones that have become credible since the last call. Raises StorageFailed."""
         newest = await self._db.read(fetches.last_number)
         seen = self._seen if self._seen is not None else max(0, newest - _FIRST_LOOK)
         await self._add_newcomers(seen)
@@ -51,7 +50,7 @@ class PhoneDiscovery:
         credible = [stranger for stranger in asking if is_credible(stranger)]
         if not credible:
             return
-        # No more than there is room for: of a flood of forged ones even the look at them costs.
+        # Only as many as the inventory accepts: in a flood of forged phones even reading their requests is expensive.
         credible.sort(key=lambda stranger: (stranger.proved, stranger.seen_at), reverse=True)
         when = {stranger.mac: stranger for stranger in credible[: phones.MAX_DISCOVERED]}
         peers = {mac: stranger.peer for mac, stranger in when.items()}
@@ -61,7 +60,7 @@ class PhoneDiscovery:
         }
         await self._db.write(phones.discover, found)
         example = credible[0]
-        log.info("unknown phones in the inventory: %d more, such as %s at %s", len(found), example.mac, example.peer)
+        log.info("phones discovered: count=%d example=%s address=%s", len(found), example.mac, example.peer)
 
     async def _learn(self, seen: int) -> None:
         known = await self._db.read(phones.discovered_since, seen)
@@ -78,7 +77,7 @@ class PhoneDiscovery:
 
 
 def is_credible(stranger: Stranger) -> bool:
-    """Whether what asks for a phone's files behaves like a phone."""
+    """Return whether a client that requests the files of a phone behaves like a phone."""
     is_repeated = _seconds(stranger.seen_at) - _seconds(stranger.first_at) >= REPEATED_SECONDS
     return stranger.proved or stranger.names >= ENOUGH_NAMES or is_repeated
 

@@ -1,4 +1,4 @@
-"""The fetch log: stores every fetch that has ended, and forgets the old ones, in the database's own time."""
+"""The fetch log: stores every ended fetch in batches, and deletes old ones."""
 
 import asyncio
 import json
@@ -35,20 +35,19 @@ class FetchLogLimits:
         trim_rows: fetches removed in one transaction, for the same reason.
         trim_seconds: between two removals of old fetches. In a boot storm the log exceeds its limit by the fetches of
             that time.
-        lull_seconds: without a fetch, after which unknown phones are looked up: while a site boots, the processor is
-            left to the phones.
-        look_seconds: after which unknown phones are looked up even while fetches arrive.
+        quiet_seconds: without a fetch, after which discovery runs. While a site boots, the servers need the processor.
+        discovery_seconds: after which discovery runs even while fetches arrive.
     """
 
     store_rows: int = 1000
     trim_rows: int = 500
     trim_seconds: float = 10.0
-    lull_seconds: float = 1.0
-    look_seconds: float = 30.0
+    quiet_seconds: float = 1.0
+    discovery_seconds: float = 30.0
 
 
 class FetchLog:
-    """Takes batches of fetches from the event loop and stores them. :meth:`run` does the work."""
+    """Queues batches of fetches from the event loop; :meth:`run` stores them."""
 
     def __init__(
         self, db: Database, settings: Settings, discovery: PhoneDiscovery, limits: FetchLogLimits = FetchLogLimits()
@@ -65,17 +64,17 @@ class FetchLog:
         self._looked_at = self._trimmed_at = 0.0
 
     def take(self, batch: list[Fetch]) -> None:
-        """Store these fetches soon. Returns at once, and touches none of them."""
+        """Queue fetches. Returns at once."""
         self._waiting.put(batch)
         self._arrived.set()
 
     async def run(self) -> None:
-        """Store what arrives, until cancelled; then what is left."""
+        """Store what arrives until cancelled, then store the rest."""
         try:
             while True:
-                is_lull = await self._nothing_arrives()
+                is_quiet = await self._nothing_arrives()
                 await asyncio.shield(self.store_pending())
-                if is_lull or time.monotonic() >= self._looked_at + self._limits.look_seconds:
+                if is_quiet or time.monotonic() >= self._looked_at + self._limits.discovery_seconds:
                     await asyncio.shield(self.look())
                 await asyncio.shield(self._trim())
         finally:
@@ -83,9 +82,9 @@ class FetchLog:
             await self.look()
 
     async def _nothing_arrives(self) -> bool:
-        """Wait for fetches; whether there is a lull."""
+        """Wait for fetches; return whether none arrived in time."""
         try:
-            async with asyncio.timeout(self._limits.lull_seconds if self._is_news else self._limits.trim_seconds):
+            async with asyncio.timeout(self._limits.quiet_seconds if self._is_news else self._limits.trim_seconds):
                 await self._arrived.wait()
         except TimeoutError:
             return True
@@ -93,19 +92,19 @@ class FetchLog:
         return False
 
     async def store_pending(self) -> None:
-        """Store all that has arrived so far. What the database refuses is lost, and said so once."""
+        """Store all queued fetches. Those that the database refuses are lost, and logged once."""
         async with self._storing:
             while part := self._waiting.take(self._limits.store_rows):
                 try:
                     await self._db.write(fetches.add, map(_row, part))
                 except StorageFailed as error:
-                    self._lose(len(part), str(error))
+                    self._lose(len(part), error)
                 else:
-                    self._found_again()
+                    self._log_recovery()
                     self._is_news = True
 
     async def look(self) -> None:
-        """Take up the unknown phones among what was stored. What the database refuses now the next look finds."""
+        """Discover unknown phones in the stored fetches. If the database refuses, the next call tries again."""
         self._looked_at = time.monotonic()
         if self._is_news:
             with suppress(StorageFailed):
@@ -125,17 +124,17 @@ class FetchLog:
                     await self._db.write(fetches.remove, old)
                 is_more = len(old) == limit
         except StorageFailed as error:
-            log.debug("old fetches cannot be forgotten now: %s", error)
+            log.debug("old fetches not deleted: error=(%s)", error.notice)
         self._trimmed_at = time.monotonic()
 
-    def _lose(self, count: int, why: str) -> None:
+    def _lose(self, count: int, error: StorageFailed) -> None:
         if not self._lost:
-            log.warning("fetches are missing in the fetch log from now on: %s", why)
+            log.warning("fetches not logged: error=(%s)", error.notice)
         self._lost += count
 
-    def _found_again(self) -> None:
+    def _log_recovery(self) -> None:
         if self._lost:
-            log.warning("fetches are logged again; %d are missing", self._lost)
+            log.warning("fetches logged again: lost=%d", self._lost)
         self._lost = 0
 
 
@@ -161,7 +160,7 @@ def _row(fetch: Fetch) -> Row:
 
 
 def presentable(name: str) -> str:
-    """A requested name as it can be stored and shown: printable ASCII, and no longer than a name may be."""
+    """Return a requested name in printable ASCII, cut to the maximum length of a name."""
     if len(name) <= MAX_NAME_BYTES and name.isascii() and name.isprintable():
         return name
     return _UNPRINTABLE.sub(_escaped, name[:MAX_NAME_BYTES])[:MAX_NAME_BYTES]
@@ -173,5 +172,5 @@ def _escaped(found: re.Match[str]) -> str:
 
 @lru_cache(maxsize=256)
 def _json(options: tuple[tuple[str, int], ...]) -> str:
-    """Phones of one kind agree on the same; a stranger who thinks of others fills no memory."""
+    """Return options as JSON. Phones of one kind use the same options; the cache size is limited."""
     return json.dumps(dict(options), separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""What the phones' own fetches tell: where each phone is, and which config it has taken."""
+"""Tracks fetches of phones: the address of each phone, and the config that it has taken."""
 
 import asyncio
 import logging
@@ -18,15 +18,15 @@ from cisisk.store.phones import Sighting
 from cisisk.store.progress import ConfigKey, Delivery
 
 Believes: TypeAlias = Callable[[Mac, str], bool]
-"""Whether a request for a phone's file from an address tells where the phone is."""
+"""Whether a request for a phone's file from an address shows the address of the phone."""
 
 log = logging.getLogger(__name__)
 
 _MINUTE = len("2026-06-28T12:00")
 
 _T = TypeVar("_T")
-_Told: TypeAlias = tuple[Mac, Fetch]
-"""A fetch and the phone that it tells of."""
+_PhoneFetch: TypeAlias = tuple[Mac, Fetch]
+"""A fetch and the phone whose file it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class TrackerLimits:
 
 
 class FetchTracker:
-    """Collects fetches from any thread and stores what they tell in the event loop's own time."""
+    """Collects fetches from any thread, and stores sightings and deliveries in batches."""
 
     def __init__(
         self,
@@ -69,18 +69,18 @@ class FetchTracker:
         self._lost = 0
 
     def subscribe(self, listener: Callable[[list[Fetch]], None]) -> None:
-        """Call ``listener`` with the fetches as they are taken. It must return at once."""
+        """Call ``listener`` with each batch of fetches. It must return at once."""
         self._listeners.subscribe(listener)
 
     def note(self, fetch: Fetch) -> None:
-        """Take a fetch. Callable from any thread; returns at once."""
+        """Queue a fetch. Callable from any thread; returns at once."""
         self._pending.put((fetch,))
-        # Asked after appending: what comes too late for one batch finds the event cleared, and sets it for the next.
+        # Checked after the append: a fetch that misses a batch finds the event cleared, and sets it for the next one.
         if not self._arrived.is_set():
             self._loop.call_soon_threadsafe(self._arrived.set)
 
     async def run(self) -> None:
-        """Store what arrives, until cancelled; then what is left."""
+        """Store what arrives until cancelled, then store the rest."""
         try:
             while True:
                 await self._arrived.wait()
@@ -91,17 +91,17 @@ class FetchTracker:
             await self.store_pending()
 
     async def store_pending(self) -> None:
-        """Store all that has arrived so far. What the database refuses is lost, and said so once."""
+        """Store all queued fetches. What the database refuses is lost, and logged once."""
         async with self._storing:
             size = self._limits.batch_size
             for left in range(len(self._pending), 0, -size):
                 await self._store(self._pending.take(min(left, size)))
-                # What told nothing new has waited for nobody.
+                # A batch without news did not yield to the event loop.
                 await asyncio.sleep(0)
 
     async def _store(self, fetches: list[Fetch]) -> None:
         self._listeners.notify(fetches)
-        told = [
+        fetched = [
             (mac, fetch)
             for fetch in fetches
             if fetch.outcome is not FetchOutcome.REFUSED
@@ -109,27 +109,27 @@ class FetchTracker:
             and self._is_phones(fetch, mac)
         ]
         try:
-            await self._store_deliveries(told)
-            await self._store_sightings(told)
+            await self._store_deliveries(fetched)
+            await self._store_sightings(fetched)
         except StorageFailed as error:
             if not self._lost:
-                log.warning("what fetches tell of their phones is lost from now on: %s", error)
+                log.warning("fetches not tracked: error=(%s)", error.notice)
             self._lost += len(fetches)
 
     def _whose(self, name: str) -> Mac | None:
-        """Whose file a requested name is; phones ask for the same names at every boot."""
+        """Return the phone whose file has this name, or None. Phones request the same names at each boot."""
         mac = self._named.get(name)
         if mac is None and (mac := device_mac(name)) is not None:
             self._keep(self._named, name, mac)
         return mac
 
     def _is_phones(self, fetch: Fetch, mac: Mac) -> bool:
-        """Whether a phone did it: over FTP comes an administrator, from some addresses whoever searches for configs."""
+        """Return whether the phone made this fetch, and neither an administrator (FTP) nor a search for configs."""
         return fetch.protocol != "ftp" and self._believes(mac, fetch.peer[0])
 
-    async def _store_deliveries(self, told: Iterable[_Told]) -> None:
-        """Record what a switch has waited for. Only the store knows what that is: it is asked once for all of them."""
-        sent = [(mac, fetch) for mac, fetch in told if fetch.sha256 is not None]
+    async def _store_deliveries(self, fetched: Iterable[_PhoneFetch]) -> None:
+        """Record the fetches that switches wait for. One query returns them all."""
+        sent = [(mac, fetch) for mac, fetch in fetched if fetch.sha256 is not None]
         if not sent:
             return
         awaited = await self._db.write(progress.awaited, min(fetch.started_at for _, fetch in sent))
@@ -138,17 +138,17 @@ class FetchTracker:
         deliveries = list(_deliveries((each for each in sent if each[1].outcome is FetchOutcome.COMPLETED), awaited))
         if deliveries:
             await self._db.write(progress.delivered, deliveries)
-            self._found_again()
+            self._log_recovery()
         for mac, fetch in sent:
             if fetch.outcome is not FetchOutcome.COMPLETED:
                 for begun in _deliveries([(mac, fetch)], awaited):
                     await self._db.write(progress.broken_off, begun, _broken_off(fetch))
 
-    async def _store_sightings(self, told: Iterable[_Told]) -> None:
-        news = self._news(told)
+    async def _store_sightings(self, fetched: Iterable[_PhoneFetch]) -> None:
+        news = self._news(fetched)
         if news:
             await self._db.write(phones.note_sightings, news.values())
-            self._found_again()
+            self._log_recovery()
             for digits, sighting in news.items():
                 self._keep(self._known, digits, sighting)
 
@@ -158,15 +158,15 @@ class FetchTracker:
             memory.clear()
         memory[key] = value
 
-    def _found_again(self) -> None:
+    def _log_recovery(self) -> None:
         if self._lost:
-            log.warning("what fetches tell of their phones is stored again; what %d told is lost", self._lost)
+            log.warning("fetches tracked again: lost=%d", self._lost)
         self._lost = 0
 
-    def _news(self, told: Iterable[_Told]) -> dict[str, Sighting]:
-        """Where each phone is, of those where it tells more than the time, which is kept to the minute."""
+    def _news(self, fetched: Iterable[_PhoneFetch]) -> dict[str, Sighting]:
+        """Return the sightings with a new address, a new proof, or a new minute."""
         news: dict[str, Sighting] = {}
-        for mac, fetch in told:
+        for mac, fetch in fetched:
             digits, ip, proved = mac.digits, fetch.peer[0], fetch.outcome is FetchOutcome.COMPLETED
             known = news.get(digits) or self._known.get(digits)
             if known is not None and (
@@ -183,10 +183,10 @@ def _broken_off(fetch: Fetch) -> str:
     return f"{fetch.peer[0]} has taken {how}: {fetch.outcome}"
 
 
-def _deliveries(whole: Iterable[_Told], awaited: Container[ConfigKey]) -> Iterable[Delivery]:
+def _deliveries(whole: Iterable[_PhoneFetch], awaited: Container[ConfigKey]) -> Iterable[Delivery]:
     for mac, fetch in whole:
         if fetch.sha256 is None or (mac.digits, fetch.sha256) not in awaited:
             continue
-        # The same bytes may lie under another name of the phone's, in a backup of its config for one.
+        # Another file of the phone may have the same bytes, such as a backup of its config.
         if normalise(fetch.name) == mac.config_name.casefold():
             yield Delivery(mac=mac, sha256=fetch.sha256, ip=fetch.peer[0], asked_at=fetch.started_at)

@@ -165,7 +165,7 @@ async def test_an_unknown_phone_appears_with_what_it_reveals(site: Site) -> None
 async def test_a_discovered_phone_becomes_an_ordinary_one_when_somebody_touches_it(
     site_with: SiteWith,
 ) -> None:
-    async with site_with(Limits(fetch_log=FetchLogLimits(lull_seconds=0.1))) as site:
+    async with site_with(Limits(fetch_log=FetchLogLimits(quiet_seconds=0.1))) as site:
         await become_ordinary(site)
 
 

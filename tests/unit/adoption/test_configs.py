@@ -158,7 +158,7 @@ async def test_somebody_who_writes_all_the_time_is_not_fought_for_ever(
         raise ChangedMeanwhile("changed")
 
     monkeypatch.setattr(library, "replace", changed)
-    with pytest.raises(Conflict, match="all the time"):
+    with pytest.raises(Conflict, match="keeps changing"):
         await adoption.put(ANNA, mac, FIRST)
 
 
@@ -240,7 +240,7 @@ async def test_an_upload_that_is_cut_off_is_no_change_by_somebody_else(
         patch.setattr(*((library, "replace", fail) if cut == "replace" else (configs, "adopted", fail)))
         with pytest.raises(StorageFailed, match="no space") as failed:
             await adoption.put(ANNA, mac, SECOND)
-    assert ("served the new config all the same" in str(failed.value)) is (cut == "record")
+    assert ("new config is being served" in str(failed.value)) is (cut == "record")
     expected = FIRST if cut == "replace" else SECOND
     assert (root / mac.config_name).read_bytes() == expected
     await adoption.look()
@@ -260,7 +260,7 @@ async def test_a_removal_that_could_not_be_recorded_is_no_change_by_somebody_els
 
     with monkeypatch.context() as patch:
         patch.setattr(configs, "adopted", fail)
-        with pytest.raises(StorageFailed, match="The file is removed all the same"):
+        with pytest.raises(StorageFailed, match="The file is removed"):
             await adoption.remove(ANNA, mac)
     await adoption.look()
     assert await actions(db) == ["config.adopted", "config.removed"]
@@ -424,7 +424,7 @@ async def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(
     monkeypatch.setattr(module, "ANSWER_SECONDS", 0.05)
     keeper = ThreadsafeAdoption(adoption)
     async with turns.take(mac):
-        with pytest.raises(StorageFailed, match="it is not known whether this was done"):
+        with pytest.raises(StorageFailed, match="Check whether the change was made"):
             await asyncio.to_thread(keeper.put_config, ANNA, mac, FIRST)
     assert not (root / mac.config_name).exists()
 

@@ -412,6 +412,6 @@ async def test_what_the_database_refuses_is_lost_and_said_so_once_and_the_rest_g
         contacts.note(fetch(mac.config_name, ip="192.0.2.8"))
         await until(seen)
     assert [message.partition(":")[0] for message in caplog.messages] == [
-        "what fetches tell of their phones is lost from now on",
-        "what fetches tell of their phones is stored again; what 2 told is lost",
+        "fetches not tracked",
+        "fetches tracked again",
     ]
