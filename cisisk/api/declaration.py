@@ -1,7 +1,7 @@
-"""What the decorators of aiohttp-apispec write on a handler, and how it is read back.
+"""Declarations on handlers, stored by the decorators of aiohttp-apispec.
 
-No other module knows that library. It is a beta release that is pinned to one version; its own middleware and document
-are not used. tests/unit/api/test_declaration.py tells whether another version still fits.
+Only this module uses that library. It is a beta release pinned to one version; its middleware and document are not
+used. tests/unit/api/test_declaration.py detects an incompatible version.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -14,15 +14,17 @@ from aiohttp_apispec.utils import get_path, get_path_keys
 from marshmallow import Schema
 
 _DETAILS: Final = "cisisk"
-"""The key of an operation's details among the arguments of ``docs``, which keeps arguments that it does not know."""
+"""Key of the details among the arguments of ``docs``, which keeps unknown arguments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """A successful answer.
+    """A success response.
 
     Attributes:
-        schema: of the body: a marshmallow schema, or an OpenAPI one.
+        status: status code.
+        schema: marshmallow or OpenAPI schema of the body.
+        description: description for the document.
     """
 
     status: int
@@ -32,12 +34,16 @@ class Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """What is declared of one operation.
+    """The declaration of one operation.
 
     Attributes:
-        details: of the API's own, which the library only keeps.
-        body: of the JSON object that is checked before the handler is called.
-        query: likewise of the query.
+        summary: short description.
+        tag: group in the documentation.
+        content_type: content type of a success.
+        details: details of this API, which the library only keeps.
+        body: schema of the JSON body that is validated before the handler runs.
+        query: schema of the query that is validated before the handler runs.
+        responses: the success responses.
     """
 
     summary: str
@@ -50,7 +56,7 @@ class Declaration:
 
 
 def declare(handler: Any, declaration: Declaration) -> None:
-    """Write a declaration on a handler."""
+    """Store a declaration on a handler."""
     docs(
         summary=declaration.summary,
         tags=[declaration.tag],
@@ -66,18 +72,18 @@ def declare(handler: Any, declaration: Declaration) -> None:
 
 
 def declaration_of(handler: object) -> Declaration | None:
-    """Return what is declared of a handler; None if it is no operation."""
+    """Return the declaration of a handler, or None if it is not an operation."""
     found = getattr(handler, "__apispec__", None)
     if found is None:
         return None
-    taken = {each["location"]: each["schema"] for each in found["schemas"]}
+    schemas = {each["location"]: each["schema"] for each in found["schemas"]}
     return Declaration(
         summary=found["summary"],
         tag=found["tags"][0],
         content_type=found["produces"][0],
         details=found[_DETAILS],
-        body=taken.get("json"),
-        query=taken.get("querystring"),
+        body=schemas.get("json"),
+        query=schemas.get("querystring"),
         responses=[
             Response(status=int(status), schema=each["schema"], description=each["description"])
             for status, each in found["responses"].items()
@@ -86,23 +92,23 @@ def declaration_of(handler: object) -> Declaration | None:
 
 
 def details_of(handler: object) -> Any:
-    """Return the details of an operation; None if the handler is none. Quicker than the whole declaration."""
+    """Return the details of an operation, or None. Faster than :func:`declaration_of`."""
     return getattr(handler, "__apispec__", {}).get(_DETAILS)
 
 
 def checked_schemas(handler: object) -> Iterator[tuple[str, Schema]]:
-    """Yield the location, ``json`` or ``querystring``, and the schema of each part that is checked of a request."""
+    """Yield location (``json`` or ``querystring``) and schema of each validated part of a request."""
     for each in getattr(handler, "__schemas__", ()):
         yield each["location"], each["schema"]
 
 
 def path_of(route: web.AbstractRoute) -> str:
-    """Return a route's path, with its parameters in braces."""
+    """Return the path of a route with parameters in braces."""
     path: str = get_path(route)
     return path
 
 
 def parameters_of(path: str) -> Iterable[str]:
-    """Return the names of a path's parameters."""
+    """Return the parameter names of a path."""
     names: list[str] = get_path_keys(path)
     return names

@@ -113,7 +113,7 @@ class _Details:
     upload: str | None
     body_or_upload: Schema | None
     resumable: bool
-    or_nothing: bool
+    may_be_empty: bool
     or_csv: bool
 
 
@@ -132,7 +132,7 @@ def operation(
     etag: bool = False,
     degraded: bool = False,
     resumable: bool = False,
-    or_nothing: bool = False,
+    may_be_empty: bool = False,
     or_csv: bool = False,
     rehearsal: Schema | None = None,
 ) -> Callable[[Handler], Handler]:
@@ -154,7 +154,7 @@ def operation(
         etag: a success has an ETag, and PUT, PATCH and DELETE honour If-Match.
         degraded: a 503 has the schema of a success.
         resumable: a success is an event stream that honours Last-Event-ID.
-        or_nothing: a success may be a 204 without a body.
+        may_be_empty: a success may be a 204 without a body.
         or_csv: a success may be text/csv.
         rehearsal: schema of ``data`` in the 200 of a dry run, if different from ``data``.
     """
@@ -181,7 +181,7 @@ def operation(
             upload=upload,
             body_or_upload=body if upload is not None else None,
             resumable=resumable,
-            or_nothing=or_nothing,
+            may_be_empty=may_be_empty,
             or_csv=or_csv,
         ),
         body=body if upload is None else None,
@@ -312,7 +312,7 @@ def _described(declared: Declaration, method: str, path_keys: Iterable[str]) -> 
     if _IF_MATCH in headers_taken:
         errors.add(412)
     responses: dict[str, Any] = {str(code): f"Error{code}" for code in errors}
-    if details.or_nothing:
+    if details.may_be_empty:
         responses["204"] = {"description": HTTPStatus.NO_CONTENT.phrase}
     for response in declared.responses:
         content: dict[str, Any] = {declared.content_type: {"schema": response.schema}}

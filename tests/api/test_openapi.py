@@ -111,7 +111,7 @@ def desk_routes() -> list[web.RouteDef]:
                 query=Part(),
                 content_type="text/event-stream",
                 resumable=True,
-                or_nothing=True,
+                may_be_empty=True,
             )(handler()),
         ),
         web.get("/undescribed", echo),

@@ -52,7 +52,7 @@ async def follow(request: web.Request) -> web.StreamResponse:
     content_type=EVENTS,
     errors=(429,),
     resumable=True,
-    or_nothing=True,
+    may_be_empty=True,
 )
 async def follow_deployment(request: web.Request) -> web.StreamResponse:
     """GET /deployments/{uuid}/events: from the first step, or after Last-Event-ID."""

@@ -58,7 +58,7 @@ def test_error_from_other_port_is_ignored() -> None:
     [
         pytest.param(wire.data(7, b"late"), TID, id="late block of the transfer before"),
         pytest.param(wire.data(1, b"x"), ("127.0.0.9", 69), id="other address"),
-        pytest.param(wire.oack({"blksize": 8}), TID, id="options nobody asked for"),
+        pytest.param(wire.oack({"blksize": 8}), TID, id="options that were not requested"),
     ],
 )
 def test_packet_that_cannot_open_transfer_gets_error_5(packet: bytes, sender: tuple[str, int]) -> None:
