@@ -7,6 +7,7 @@ from aiohttp import hdrs, web
 
 from cisisk.adoption.directory import DirectoryImport
 from cisisk.api.health import Health
+from cisisk.api.limits import ApiLimits
 from cisisk.config import Settings
 from cisisk.events.feed import Feed
 from cisisk.events.webhooks import Webhooks
@@ -26,6 +27,7 @@ from cisisk.provisioning.uploads import Uploads
 from cisisk.store.database import Database
 
 SETTINGS: web.AppKey[Settings] = web.AppKey("SETTINGS", Settings)
+LIMITS: web.AppKey[ApiLimits] = web.AppKey("LIMITS", ApiLimits)
 DATABASE: web.AppKey[Database] = web.AppKey("DATABASE", Database)
 ACCOUNTS: web.AppKey[Accounts] = web.AppKey("ACCOUNTS", Accounts)
 LIBRARY: web.AppKey[Library] = web.AppKey("LIBRARY", Library)

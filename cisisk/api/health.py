@@ -7,12 +7,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol
 
+from cisisk.api.limits import DEFAULT_LIMITS, ApiLimits
 from cisisk.pbx.connection import Asterisk
 from cisisk.provisioning.http.server import HttpServer
 from cisisk.store.database import Database
-
-MAX_SILENCE = 5.0
-"""Longest age of a heartbeat in seconds; a protocol thread updates it every second, even under load."""
 
 
 class ServerThread(Protocol):
@@ -36,6 +34,7 @@ class Health:
         asterisk: the connection to Asterisk; None if disabled. A lost connection is reported but does not degrade the
             status, because phones are served without it.
         tasks: background tasks that must run as long as the appliance.
+        limits: limits of the API.
     """
 
     def __init__(
@@ -47,8 +46,10 @@ class Health:
         ftp: ServerThread | None = None,
         http: HttpServer | None = None,
         asterisk: Asterisk | None = None,
+        limits: ApiLimits = DEFAULT_LIMITS,
     ) -> None:
         self._db = db
+        self._max_heartbeat_age = limits.max_heartbeat_age
         self._tftp = tftp
         self._ftp = ftp
         self._http = http
@@ -59,7 +60,7 @@ class Health:
     async def check(self) -> dict[str, Any]:
         """Return the state of every part for the API; ``status`` is ``ok`` or ``degraded``."""
         database = "ok" if await self.database_answers() else "failed"
-        tftp, ftp = _state(self._tftp), _state(self._ftp)
+        tftp, ftp = _state(self._tftp, self._max_heartbeat_age), _state(self._ftp, self._max_heartbeat_age)
         http = "off" if self._http is None else "ok" if self._http.is_serving else "failed"
         return {
             "status": "degraded" if "failed" in (database, tftp, http, ftp) else "ok",
@@ -79,18 +80,18 @@ class Health:
     def failed_part(self) -> str | None:
         """Return the name of an essential part that has failed, or None."""
         for name, server in (("TFTP thread", self._tftp), ("FTP thread", self._ftp)):
-            if not _responds(server):
+            if not _responds(server, self._max_heartbeat_age):
                 return name
         return next((task.get_name() for task in self._tasks if task.done()), None)
 
 
-def _state(server: ServerThread | None) -> str:
-    return "off" if server is None else "ok" if _responds(server) else "failed"
+def _state(server: ServerThread | None, max_age: float) -> str:
+    return "off" if server is None else "ok" if _responds(server, max_age) else "failed"
 
 
-def _responds(server: ServerThread | None) -> bool:
+def _responds(server: ServerThread | None, max_age: float) -> bool:
     """Return whether the thread of ``server`` responds; True if the server is disabled."""
-    return server is None or (server.is_alive and time.monotonic() - server.heartbeat < MAX_SILENCE)
+    return server is None or (server.is_alive and time.monotonic() - server.heartbeat < max_age)
 
 
 def _resident_bytes() -> int:

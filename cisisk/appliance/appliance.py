@@ -83,8 +83,6 @@ SWITCH_DRAIN_SECONDS = 2.5
 """For switches under way, which no longer wait for their phones: less than the requests that they answer have."""
 GARBAGE_EVERY = 50_000
 """Objects made and kept between two looks for dead cycles: those of four thousand transfers."""
-REFRESH_SECONDS = 5.0
-"""How soon a file that somebody puts into the served directory is found."""
 _UPLOAD_THREADS = 4
 """Uploads, downloads and listings that wait for the disk at the same time; they are administrators', and few."""
 _PHONE_CONNECTIONS = 64
@@ -190,7 +188,8 @@ async def running(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> AsyncI
             asyncio.create_task(mobility.fetch_log.run(), name="fetch log"),
             asyncio.create_task(mobility.contacts.run(), name="record of fetches"),
             asyncio.create_task(
-                _keep_fresh(provisioning.library, files.adoption), name="watch of the served directory"
+                _keep_fresh(provisioning.library, files.adoption, limits.directory_refresh_seconds),
+                name="watch of the served directory",
             ),
             asyncio.create_task(provisioning.access.run(), name="watch of who asks for what"),
             asyncio.create_task(mobility.feed.run(), name="feed of what happens to switches"),
@@ -204,9 +203,17 @@ async def running(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> AsyncI
         if mobility.asterisk is not None:
             tasks.append(asyncio.create_task(mobility.asterisk.run(), name="connection to Asterisk"))
             stack.push_async_callback(_end, tasks[-1])
-        health = Health(core.db, servers.tftp, tasks, ftp=servers.ftp, http=servers.http, asterisk=mobility.asterisk)
+        health = Health(
+            core.db,
+            servers.tftp,
+            tasks,
+            ftp=servers.ftp,
+            http=servers.http,
+            asterisk=mobility.asterisk,
+            limits=limits.api,
+        )
         servers.start()
-        runners = _runners(settings, core, health)
+        runners = _runners(settings, limits, core, health)
         stack.push_async_callback(_stop, mobility.deployer, runners, servers)
         # Ended first: no switch is begun any more while those under way come to their end.
         for work, name in ((mobility.watcher.run(), "watch of switches"), (mobility.switch_jobs.run(), "switch jobs")):
@@ -231,7 +238,7 @@ async def control_only(settings: Settings) -> AsyncIterator[Appliance]:
     async with _core(settings, DEFAULT_LIMITS) as core, AsyncExitStack() as stack:
         await core.mobility.deployer.recover()
         health = Health(core.db, None)
-        runner = web.AppRunner(_api_app(settings, core, health), access_log=None)
+        runner = web.AppRunner(_api_app(settings, DEFAULT_LIMITS, core, health), access_log=None)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
         await http_ports.listen_locally(runner, settings.data.dir / CONTROL_SOCKET)
@@ -247,12 +254,12 @@ async def _core(settings: Settings, limits: Limits) -> AsyncIterator[_Core]:
         stack.enter_context(lock.exclusive(directory))
         db, turns = await _database(directory, stack), PhoneLocks()
         accounts = _accounts(settings, db)
-        provisioning = await _provisioning(settings, db, stack)
+        provisioning = await _provisioning(settings, limits, db, stack)
         mobility = await _mobility(settings, limits, db, provisioning, turns, stack)
         yield _Core(
             accounts=accounts,
             db=db,
-            files=_files(settings, db, provisioning.library, turns, stack),
+            files=_files(settings, limits, db, provisioning.library, turns, stack),
             mobility=mobility,
             new_admin_password=await accounts.first_superadmin(os.environ.get("CISISK_ADMIN_PASSWORD")),
             provisioning=provisioning,
@@ -270,16 +277,19 @@ def _accounts(settings: Settings, db: Database) -> Accounts:
     return Accounts(db, keys, timedelta(days=settings.auth.refresh_token_days))
 
 
-async def _provisioning(settings: Settings, db: Database, stack: AsyncExitStack) -> _Provisioning:
+async def _provisioning(settings: Settings, limits: Limits, db: Database, stack: AsyncExitStack) -> _Provisioning:
     library = await asyncio.to_thread(Library, settings.served_root, settings.tftp.cache_bytes)
     stack.callback(library.close)
     served = await asyncio.to_thread(_with_default, settings, library)
     if isinstance(served, WithDefault):
         stack.callback(served.close)
     policy = AccessPolicy(
-        served, Mode(settings.provisioning.access), decoys=map(Mac.parse, settings.provisioning.decoys)
+        served,
+        Mode(settings.provisioning.access),
+        decoys=map(Mac.parse, settings.provisioning.decoys),
+        limits=limits.sources,
     )
-    return _Provisioning(access=AccessWatch(db, policy), library=library, policy=policy)
+    return _Provisioning(access=AccessWatch(db, policy, limits.access_refresh_seconds), library=library, policy=policy)
 
 
 async def _mobility(
@@ -301,7 +311,7 @@ async def _mobility(
     fetch_log = FetchLog(db, settings.fetch_log, PhoneDiscovery(db), limits.fetch_log)
     contacts = FetchTracker(db, policy.believes)
     contacts.subscribe(fetch_log.take)
-    feed = Feed(db)
+    feed = Feed(db, limits.feed)
     db.subscribe(feed.wake)
     deployer = Deployer(db, library, contacts, commands, restarts, turns, policy.expect, registrar.identify)
     switcher = Switcher(
@@ -331,10 +341,12 @@ async def _mobility(
     )
 
 
-def _files(settings: Settings, db: Database, library: Library, turns: PhoneLocks, stack: AsyncExitStack) -> _Files:
+def _files(
+    settings: Settings, limits: Limits, db: Database, library: Library, turns: PhoneLocks, stack: AsyncExitStack
+) -> _Files:
     most, private = settings.provisioning.max_config_bytes, settings.data.dir
     adoption = ConfigAdoption(db, library, turns, most)
-    uploads = Uploads(library, ThreadsafeAdoption(adoption), most)
+    uploads = Uploads(library, ThreadsafeAdoption(adoption), most, limits.uploads)
     upload_threads = ThreadPoolExecutor(_UPLOAD_THREADS, "files")
     stack.push_async_callback(_end_threads, upload_threads)
     return _Files(
@@ -422,9 +434,10 @@ def _phone_session() -> aiohttp.ClientSession:
     )
 
 
-def _api_app(settings: Settings, core: _Core, health: Health) -> web.Application:
+def _api_app(settings: Settings, limits: Limits, core: _Core, health: Health) -> web.Application:
     parts: dict[web.AppKey[Any], Any] = {
         context.SETTINGS: settings,
+        context.LIMITS: limits.api,
         context.DATABASE: core.db,
         context.ACCOUNTS: core.accounts,
         context.FEED: core.mobility.feed,
@@ -451,9 +464,9 @@ def _api_app(settings: Settings, core: _Core, health: Health) -> web.Application
     return app
 
 
-def _runners(settings: Settings, core: _Core, health: Health) -> Runners:
+def _runners(settings: Settings, limits: Limits, core: _Core, health: Health) -> Runners:
     """With a certificate the API has a port of its own; without one it shares that of the phones."""
-    api_app = _api_app(settings, core, health)
+    api_app = _api_app(settings, limits, core, health)
     phones_app = web.Application() if settings.server.tls_cert else api_app
     phones_app.add_routes(authentication.routes(core.mobility.commands))
     lifetime = timedelta(hours=settings.phone_login.session_hours)
@@ -465,17 +478,17 @@ def _runners(settings: Settings, core: _Core, health: Health) -> Runners:
     return http_ports.runners_for(api_app, phones_app)
 
 
-async def _keep_fresh(library: Library, adoption: ConfigAdoption) -> None:
+async def _keep_fresh(library: Library, adoption: ConfigAdoption, seconds: float) -> None:
     while True:
         try:
             await adoption.look()
-            await asyncio.sleep(REFRESH_SECONDS)
+            await asyncio.sleep(seconds)
             await asyncio.to_thread(library.refresh)
         except OSError as error:
             log.warning("the served directory cannot be read: %s", error.strerror)
         except StorageFailed as error:
             log.warning("what others change in the served directory cannot be looked at: %s", error)
-            await asyncio.sleep(REFRESH_SECONDS)
+            await asyncio.sleep(seconds)
 
 
 async def _stop(deployer: Deployer, runners: Runners, servers: Servers) -> None:

@@ -2,14 +2,30 @@
 
 from dataclasses import dataclass, field
 
+from cisisk.api.limits import ApiLimits
+from cisisk.events.feed import FeedLimits
 from cisisk.fetches.log import FetchLogLimits
+from cisisk.provisioning.access.sources import SourceLimits
+from cisisk.provisioning.access.watch import REFRESH_SECONDS as ACCESS_REFRESH_SECONDS
+from cisisk.provisioning.uploads import UploadLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The limits of an appliance. The defaults are for production; tests pass shorter times and smaller numbers."""
+    """The limits of an appliance. The defaults are for production; tests pass shorter times and smaller numbers.
 
+    Attributes:
+        directory_refresh_seconds: interval at which the served directory is checked for changes by other programs.
+        access_refresh_seconds: interval at which the access policy reads the addresses of phones.
+    """
+
+    directory_refresh_seconds: float = 5.0
+    access_refresh_seconds: float = ACCESS_REFRESH_SECONDS
+    api: ApiLimits = field(default_factory=ApiLimits)
+    feed: FeedLimits = field(default_factory=FeedLimits)
     fetch_log: FetchLogLimits = field(default_factory=FetchLogLimits)
+    sources: SourceLimits = field(default_factory=SourceLimits)
+    uploads: UploadLimits = field(default_factory=UploadLimits)
 
 
 DEFAULT_LIMITS = Limits()

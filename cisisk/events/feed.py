@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from cisisk.model.deployment import Deployment, Step
@@ -18,12 +19,19 @@ _AT_ONCE = 500
 _PAUSE_SECONDS = 0.05
 """Between two looks: most steps of a switch, and those of all switches at the time, are read and judged together."""
 _AFTER_FAILURE_SECONDS = 1.0
-MAX_BEHIND = 5000
-"""Steps that wait for one follower; one that falls further behind has to look into the store."""
 
 
-MAX_READERS = 64
-"""At the same time: with as many that read slowly, what waits for them are still the same steps."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedLimits:
+    """Limits of the feed.
+
+    Attributes:
+        max_waiting: steps that wait for one follower. A follower that is further behind reads from the store.
+        max_readers: readers at the same time. The steps that wait for several readers are the same objects.
+    """
+
+    max_waiting: int = 5000
+    max_readers: int = 64
 
 
 class FellBehind(Exception):
@@ -37,8 +45,9 @@ class Follower:
         is_over: nothing will be told any more.
     """
 
-    def __init__(self, deployment: str | None = None) -> None:
+    def __init__(self, deployment: str | None, max_waiting: int) -> None:
         self._deployment = deployment
+        self._max_waiting = max_waiting
         self._steps: list[Step] = []
         self._told = asyncio.Event()
         self._lost = False
@@ -50,7 +59,7 @@ class Follower:
             news = [step for step in news if step.deployment == self._deployment]
         if not news or self._lost:
             return
-        if len(self._steps) + len(news) > MAX_BEHIND:
+        if len(self._steps) + len(news) > self._max_waiting:
             self.lose()
             return
         self._steps += news
@@ -86,8 +95,9 @@ class Follower:
 class Feed:
     """Hands the stored steps on, in their order, to whoever follows them."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, limits: FeedLimits = FeedLimits()) -> None:
         self._db = db
+        self._limits = limits
         self._followers: set[Follower] = set()
         self._guests: set[Follower] = set()
         self._woken = asyncio.Event()
@@ -122,7 +132,7 @@ class Feed:
     @contextmanager
     def subscribe(self, deployment: str | None = None) -> Iterator[Follower]:
         """Return a follower that receives every step until the end of the block; those of one deployment if named."""
-        follower = Follower(deployment)
+        follower = Follower(deployment, self._limits.max_waiting)
         self._followers.add(follower)
         try:
             yield follower
@@ -134,10 +144,12 @@ class Feed:
         """Someone who reads the steps after ``number``, until the end of the block; those of one deployment if named.
 
         Raises:
-            TooBusy: there are :data:`MAX_READERS` already.
+            TooBusy: the maximum of :attr:`FeedLimits.max_readers` is open already.
         """
-        if self._readers == MAX_READERS:
-            raise TooBusy(f"{MAX_READERS} streams of events are open already. Close one first", retry_after=30)
+        if self._readers == self._limits.max_readers:
+            raise TooBusy(
+                f"{self._limits.max_readers} streams of events are open already. Close one first", retry_after=30
+            )
         self._readers += 1
         try:
             with self._for_a_client(deployment) as follower:
@@ -186,7 +198,7 @@ class Feed:
 class Reader:
     """Reads steps without a gap and without a repeat: first those in the store, then as they happen.
 
-    However slowly it reads, no more than :data:`MAX_BEHIND` steps wait for it in memory.
+    However slowly it reads, no more than :attr:`FeedLimits.max_waiting` steps wait for it in memory.
     """
 
     def __init__(self, db: Database, follower: Follower, number: int, deployment: str | None) -> None:

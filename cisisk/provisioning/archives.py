@@ -57,7 +57,7 @@ CheckPath: TypeAlias = Callable[[str], object]
 """Raises Invalid for a path that no file may have."""
 
 
-def unpack(archive: Staged, stage: Stage, check_path: CheckPath) -> Iterator[Member]:
+def unpack(archive: Staged, stage: Stage, check_path: CheckPath, max_unpacked: int = MAX_UNPACKED) -> Iterator[Member]:
     """The files of a sealed ``archive``, one after the other, in its order.
 
     Folders are no files, and what packers leave behind (names with a dot in front, ``__MACOSX``) is passed over.
@@ -71,15 +71,15 @@ def unpack(archive: Staged, stage: Stage, check_path: CheckPath) -> Iterator[Mem
     with archive.read() as file:
         head = file.read(4)
     if head.startswith(b"\x1f\x8b"):
-        inner = _gunzipped(archive, stage)
+        inner = _gunzipped(archive, stage, max_unpacked)
         try:
-            yield from _Unpacking(stage, check_path, archive.size).tar(inner)
+            yield from _Unpacking(stage, check_path, archive.size, max_unpacked).tar(inner)
         finally:
             inner.discard()
     elif head.startswith(b"PK"):
-        yield from _Unpacking(stage, check_path, archive.size).zip(archive)
+        yield from _Unpacking(stage, check_path, archive.size, max_unpacked).zip(archive)
     else:
-        yield from _Unpacking(stage, check_path, archive.size).tar(archive)
+        yield from _Unpacking(stage, check_path, archive.size, max_unpacked).tar(archive)
 
 
 def without_wrapping(paths: list[str]) -> list[str]:
@@ -109,11 +109,12 @@ class _Bounded:
 class _Unpacking:
     """One archive being taken apart."""
 
-    def __init__(self, stage: Stage, check_path: CheckPath, packed: int) -> None:
+    def __init__(self, stage: Stage, check_path: CheckPath, packed: int, max_unpacked: int) -> None:
         self._stage = stage
         self._check_path = check_path
         self._count = 0
-        self._budget = _most_of(packed)
+        self._max_unpacked = max_unpacked
+        self._budget = _most_of(packed, max_unpacked)
 
     def zip(self, archive: Staged) -> Iterator[Member]:
         with archive.read() as file, _broken_is_refused(), zipfile.ZipFile(_Bounded(file)) as opened:
@@ -163,22 +164,22 @@ class _Unpacking:
 
     def _staged(self, read: Callable[[int], bytes]) -> Staged:
         """What ``read`` gives, in a file of its own."""
-        staged = _filled(self._stage(), read, self._budget)
+        staged = _filled(self._stage(), read, self._budget, self._max_unpacked)
         self._budget -= staged.size
         return staged
 
 
-def _gunzipped(archive: Staged, stage: Stage) -> Staged:
+def _gunzipped(archive: Staged, stage: Stage, max_unpacked: int) -> Staged:
     """The tar in a tar.gz: what one says of itself is then read from a file, and not out of a bomb."""
     with archive.read() as file, _broken_is_refused(), gzip.GzipFile(fileobj=file) as opened:
-        return _filled(stage(), opened.read, _most_of(archive.size))
+        return _filled(stage(), opened.read, _most_of(archive.size, max_unpacked), max_unpacked)
 
 
-def _filled(staged: Staged, read: Callable[[int], bytes], budget: int) -> Staged:
+def _filled(staged: Staged, read: Callable[[int], bytes], budget: int, max_unpacked: int) -> Staged:
     """``staged``, sealed, with all that ``read`` gives, at most ``budget`` bytes; discarded when that fails."""
     try:
         while chunk := read(_CHUNK):
-            _require_within(budget, staged.size + len(chunk))
+            _require_within(budget, staged.size + len(chunk), max_unpacked)
             staged.write(chunk)
         staged.seal()
     except BaseException:
@@ -187,15 +188,15 @@ def _filled(staged: Staged, read: Callable[[int], bytes], budget: int) -> Staged
     return staged
 
 
-def _require_within(budget: int, size: int) -> None:
+def _require_within(budget: int, size: int, max_unpacked: int) -> None:
     if size > budget:
         raise TooLarge(
-            f"The archive unpacks to more than {MAX_UNPACKED} bytes, or to more than {MAX_RATIO} times its own size"
+            f"The archive unpacks to more than {max_unpacked} bytes, or to more than {MAX_RATIO} times its own size"
         )
 
 
-def _most_of(packed: int) -> int:
-    return min(MAX_UNPACKED, max(ALWAYS_FINE, packed * MAX_RATIO))
+def _most_of(packed: int, max_unpacked: int) -> int:
+    return min(max_unpacked, max(ALWAYS_FINE, packed * MAX_RATIO))
 
 
 def _refused(reason: str) -> Invalid:

@@ -20,7 +20,7 @@ KEPT_READS = 4
 """Of a version with several readers: phones that start together read the same parts at about the same time."""
 MAX_HASHES = 8192
 """Hashes remembered of contents that are not kept: those of a large site's configs, 2 MiB."""
-SETTLED = 50_000_000
+SETTLED_NS = 50_000_000
 """Nanoseconds without a change after which the times of a file tell its versions apart: a kernel older than 6.13 counts
 them in ticks of up to 10 ms, and what is written twice within one looks the same."""
 
@@ -92,8 +92,9 @@ class _Opened:
 class Contents:
     """The versions in use and, as far as the budget goes, those used last. Methods may be called from any thread."""
 
-    def __init__(self, budget: int = DEFAULT_BUDGET) -> None:
+    def __init__(self, budget: int = DEFAULT_BUDGET, settled_ns: int = SETTLED_NS) -> None:
         self._budget = budget
+        self._settled_ns = settled_ns
         self._lock = threading.Lock()
         self._versions: dict[Identity, _Version] = {}
         self._idle: OrderedDict[Identity, _Version] = OrderedDict()
@@ -152,7 +153,7 @@ class Contents:
         return _Opened(version, self)
 
     def _read(self, fd: int, identity: Identity, status: os.stat_result) -> _Version:
-        lasting = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED
+        lasting = time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > self._settled_ns
         version = _Version(identity, status.st_size, None, lasting=lasting)
         if version.size > WHOLE_BYTES or not self._read_whole(fd, version):
             version.fd = fd

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from cisisk.model.errors import CisiskError, Conflict, NotFound, StorageFailed
 from cisisk.model.mac import Mac
-from cisisk.provisioning.contents import DEFAULT_BUDGET, Contents
+from cisisk.provisioning.contents import DEFAULT_BUDGET, SETTLED_NS, Contents
 from cisisk.provisioning.names import MAX_COMPONENTS, device_mac, normalise
 from cisisk.provisioning.source import Content, NotServed
 from cisisk.provisioning.staging import STAGING, Staged, emptied
@@ -104,9 +104,9 @@ class Library:
         StorageFailed: the directory cannot be made or read.
     """
 
-    def __init__(self, root: Path, cache_bytes: int = DEFAULT_BUDGET) -> None:
+    def __init__(self, root: Path, cache_bytes: int = DEFAULT_BUDGET, settled_ns: int = SETTLED_NS) -> None:
         self._paths: dict[str, str] = {}
-        self._contents = Contents(cache_bytes)
+        self._contents = Contents(cache_bytes, settled_ns)
         self._changing = threading.Lock()
         self._seen = 0
         try:

@@ -5,19 +5,17 @@ The one door for every protocol. Nothing here waits for the event loop except ``
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cisisk.model.errors import Invalid, NotFound, StorageFailed, TooLarge
 from cisisk.model.firmware import LOADS
 from cisisk.model.mac import Mac
 from cisisk.model.user import Actor
-from cisisk.provisioning.archives import Member, unpack, without_wrapping
+from cisisk.provisioning.archives import MAX_UNPACKED, Member, unpack, without_wrapping
 from cisisk.provisioning.library import FileEntry, Library
 from cisisk.provisioning.names import MAX_COMPONENTS, normalise
 from cisisk.provisioning.staging import Staged
-
-LARGEST_FILE = 512 << 20
-"""Bytes. The largest parts of a firmware, the root file systems of an 88xx, have some 100 MB."""
 
 _CONFIG = re.compile(r"SEP[0-9A-F]{12}\.cnf\.xml", re.IGNORECASE | re.ASCII)
 
@@ -93,12 +91,26 @@ class Upload:
         self._staged.discard()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadLimits:
+    """Limits of uploads.
+
+    Attributes:
+        max_file_bytes: of one file or archive. The largest parts of a firmware, the root file systems of an 88xx, have
+            some 100 MB.
+        max_unpacked_bytes: of all files of an archive together.
+    """
+
+    max_file_bytes: int = 512 << 20
+    max_unpacked_bytes: int = MAX_UNPACKED
+
+
 class Package:
     """An archive on its way into the library, whose files are served all or not at all. Used as an :class:`Upload`."""
 
-    limit = LARGEST_FILE
-
-    def __init__(self, uploads: "Uploads", actor: Actor) -> None:
+    def __init__(self, uploads: "Uploads", actor: Actor, limits: UploadLimits) -> None:
+        self.limit = limits.max_file_bytes
+        self._max_unpacked = limits.max_unpacked_bytes
         self._uploads = uploads
         self._actor = actor
         self._staged = uploads.library.stage()
@@ -118,7 +130,7 @@ class Package:
         members: list[Member] = []
         try:
             self._staged.seal()
-            for member in unpack(self._staged, self._uploads.library.stage, _check_member):
+            for member in unpack(self._staged, self._uploads.library.stage, _check_member, self._max_unpacked):
                 members.append(member)  # noqa: PERF402 -- those before a refused one have to be discarded
             return self._uploads.publish_package(self._actor, members)
         except OSError as error:
@@ -141,8 +153,11 @@ class Uploads:
         max_config_bytes: the largest config of a phone.
     """
 
-    def __init__(self, library: Library, keeper: ConfigSink, max_config_bytes: int) -> None:
+    def __init__(
+        self, library: Library, keeper: ConfigSink, max_config_bytes: int, limits: UploadLimits = UploadLimits()
+    ) -> None:
         self.library = library
+        self._limits = limits
         self.keeper = keeper
         self._max_config_bytes = max_config_bytes
 
@@ -161,11 +176,11 @@ class Uploads:
         mac = check_path(path)
         if mac is None:
             self.library.require_places([path])
-        return Upload(self, path, actor, mac, self._max_config_bytes if mac else LARGEST_FILE)
+        return Upload(self, path, actor, mac, self._max_config_bytes if mac else self._limits.max_file_bytes)
 
     def begin_package(self, actor: Actor) -> Package:
         """Begin an archive of files: a zip, tar or tar.gz. Raises StorageFailed."""
-        return Package(self, actor)
+        return Package(self, actor, self._limits)
 
     def publish_package(self, actor: Actor, members: Sequence[Member]) -> list[str]:
         """Serve the files of an archive, a ``.loads`` file only after the files that it names; their paths.

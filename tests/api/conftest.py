@@ -30,20 +30,31 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 @pytest.fixture
-async def site(settings: Settings) -> AsyncIterator[Site]:
-    async with opened(settings) as running:
+def limits() -> Limits:
+    return DEFAULT_LIMITS
+
+
+def limited(limits: Limits) -> pytest.MarkDecorator:
+    """Give ``limits`` to the appliance of ``site``: ``@limited(Limits(feed=FeedLimits(max_readers=1)))``."""
+    return pytest.mark.parametrize("limits", [limits], ids=["limited"])
+
+
+@pytest.fixture
+async def site(settings: Settings, limits: Limits) -> AsyncIterator[Site]:
+    async with opened(settings, limits) as running:
         yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+async def shared_site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     """One appliance for all tests of a module, which leave each other's users and phones alone.
 
-    The module says ``pytestmark = pytest.mark.asyncio(loop_scope="module")``.
+    The module says ``pytestmark = pytest.mark.asyncio(loop_scope="module")``. It may define ``LIMITS``.
     """
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("CISISK_ADMIN_PASSWORD", PASSWORD)
-        async with opened(settings_for(tmp_path_factory.mktemp("shared"))) as running:
+        limits = getattr(request.module, "LIMITS", DEFAULT_LIMITS)
+        async with opened(settings_for(tmp_path_factory.mktemp("shared")), limits) as running:
             yield running
 
 

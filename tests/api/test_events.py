@@ -16,11 +16,13 @@ import aiohttp
 import pytest
 
 from cisisk.api.handlers import events
-from cisisk.events import feed
+from cisisk.api.limits import ApiLimits
+from cisisk.appliance.limits import Limits
+from cisisk.events.feed import FeedLimits
 from cisisk.identity.tokens import Claims, KeyRing
 from tests.api.client import MAC, SWITCH, UNKNOWN, Client, Site, check_error
 from tests.api.client import site as opened
-from tests.api.conftest import SiteWith
+from tests.api.conftest import SiteWith, limited
 from tests.patience import PATIENCE
 
 FIRST = ["recorded", "written", "restart_refused"]
@@ -192,6 +194,10 @@ async def test_the_stream_of_one_switch_tells_all_of_it_and_ends_with_it(site: S
     assert (answer.status, answer.content) == (204, b"")
 
 
+OFTEN = limited(Limits(api=ApiLimits(event_heartbeat_seconds=0.02)))
+"""Comments and token checks at short intervals."""
+
+
 async def test_a_switch_that_is_not_there_has_no_events(site: Site) -> None:
     check_error(await site.admin.get(f"/deployments/{UNKNOWN}/events"), 404)
 
@@ -203,16 +209,16 @@ async def test_only_superadmins_may_follow(site: Site) -> None:
         assert (await site.admin.request("HEAD", path)).status == 405
 
 
-async def test_a_stream_says_now_and_then_that_it_is_there(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.02)
+@OFTEN
+async def test_a_stream_says_now_and_then_that_it_is_there(site: Site) -> None:
     async with streaming(site.admin) as stream:
         await stream.commented(5)
         await switched(site)
         assert [event.name for event in await stream.take(3)] == FIRST
 
 
-async def test_a_stream_ends_when_its_token_does(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.05)
+@OFTEN
+async def test_a_stream_ends_when_its_token_does(site: Site) -> None:
     keys = KeyRing.load(site.settings.data.dir / "keys", timedelta(seconds=-9))
     claims = keys.verify(str(site.admin.token))
     short = site.admin.with_token(keys.issue(Claims(claims.user_uuid, claims.session_uuid)))
@@ -221,10 +227,8 @@ async def test_a_stream_ends_when_its_token_does(site: Site, monkeypatch: pytest
     assert stream.comments[-1] == "The access token has expired"
 
 
-async def test_a_stream_ends_with_the_login_and_with_the_permission(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.02)
+@OFTEN
+async def test_a_stream_ends_with_the_login_and_with_the_permission(site: Site) -> None:
     uuid, name = await site.new_clerk(level=0)
     deputy = await site.anybody.login(name)
     async with streaming(deputy) as stream:
@@ -238,9 +242,8 @@ async def test_a_stream_ends_with_the_login_and_with_the_permission(
         assert stream.comments[-1] == "The access token is no longer valid"
 
 
-async def test_there_are_not_more_streams_than_are_bearable(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "MAX_READERS", 2)
-    monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.02)
+@limited(Limits(api=ApiLimits(event_heartbeat_seconds=0.02), feed=FeedLimits(max_readers=2)))
+async def test_there_are_not_more_streams_than_are_bearable(site: Site) -> None:
     async with streaming(site.admin), streaming(site.admin):
         answer = await site.admin.get("/events")
         check_error(answer, 429)
@@ -250,9 +253,8 @@ async def test_there_are_not_more_streams_than_are_bearable(site: Site, monkeypa
     await _free_again(site)
 
 
+@limited(Limits(api=ApiLimits(event_write_seconds=0.2), feed=FeedLimits(max_readers=1)))
 async def test_a_client_that_takes_nothing_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "MAX_READERS", 1)
-    monkeypatch.setattr(events, "STALLED_SECONDS", 0.2)
     monkeypatch.setattr(events, "written", lambda _step: {"told": "x" * 2_000_000})
     port = int(site.running.api_url.rpartition(":")[2])
     request = f"GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {site.admin.token}\r\n\r\n"
@@ -274,8 +276,8 @@ async def _free_again(site: Site) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_slow_client_gets_everything_in_the_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "MAX_BEHIND", 4)
+@limited(Limits(feed=FeedLimits(max_waiting=4)))
+async def test_a_slow_client_gets_everything_in_the_end(site: Site) -> None:
     async with streaming(site.admin, Last_Event_ID="0") as stream:
         for _ in range(10):
             await switched(site, site.mac())

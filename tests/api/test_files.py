@@ -5,17 +5,17 @@ import hashlib
 import io
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cisisk.api.handlers import files as handlers
-from cisisk.appliance import appliance
-from cisisk.provisioning import uploads
+from cisisk.api.limits import ApiLimits
+from cisisk.appliance.limits import Limits
 from cisisk.provisioning.staging import STAGING
+from cisisk.provisioning.uploads import UploadLimits
 from tests.api.client import CONFIG, Answer, Site, check_error, check_metadata
+from tests.api.conftest import SiteWith
 from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -23,13 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 RING = b"\x7f\xff" * 4000
 LOADS = b"\0\1SIP45.9-4-2SR3-1S\0jar45sip.9-4-2ES26.sbn\0cnu45.9-4-2ES26.sbn\n"
 """Of a firmware with two parts."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _looks_often() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(appliance, "REFRESH_SECONDS", 0.5)
-        yield
+LIMITS = Limits(directory_refresh_seconds=0.5)
 
 
 @pytest.fixture
@@ -201,9 +195,13 @@ async def test_a_file_that_was_changed_meanwhile_is_not_replaced_or_deleted(site
 
 
 async def test_more_bytes_than_are_taken_are_413_whether_announced_or_not(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site_with: SiteWith,
 ) -> None:
-    monkeypatch.setattr(uploads, "LARGEST_FILE", 1000)
+    async with site_with(Limits(uploads=UploadLimits(max_file_bytes=1000))) as site:
+        await are_refused(site)
+
+
+async def are_refused(site: Site) -> None:
     assert (await upload(site, "announced.raw", bytes(1000))).status == 200
     check_error(await upload(site, "announced.raw", bytes(1001)), 413)
     url, headers = f"{site.admin.url}/api/v1/files/chunked.raw", {"Authorization": f"Bearer {site.admin.token}"}
@@ -237,8 +235,12 @@ async def test_an_upload_that_is_cut_off_leaves_the_old_file_and_no_residue(site
     del reader
 
 
-async def test_an_upload_of_which_nothing_more_comes_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handlers, "SILENCE_SECONDS", 0.05)
+async def test_an_upload_of_which_nothing_more_comes_is_given_up(site_with: SiteWith) -> None:
+    async with site_with(Limits(api=ApiLimits(upload_pause_seconds=0.05))) as site:
+        await is_given_up(site)
+
+
+async def is_given_up(site: Site) -> None:
     host, port = site.admin.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     head = f"PUT /api/v1/files/slow.raw HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {site.admin.token}\r\n"

@@ -2,9 +2,11 @@
 
 import pytest
 
-from cisisk.api import health
+from cisisk.api.limits import ApiLimits
+from cisisk.appliance.limits import Limits
 from cisisk.provisioning.tftp.server import TftpServer
 from tests.api.client import Answer, Site, check_error, check_metadata
+from tests.api.conftest import limited
 
 FIELDS = {"status", "uptime", "database", "tftp", "provisioning_http", "ftp", "asterisk", "memory"}
 
@@ -37,10 +39,8 @@ async def test_a_dead_tftp_thread_degrades_the_service(site: Site) -> None:
     assert (await site.admin.get("/users")).status == 200
 
 
-async def test_a_tftp_thread_that_stands_still_degrades_the_service(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(health, "MAX_SILENCE", -1.0)
+@limited(Limits(api=ApiLimits(max_heartbeat_age=-1.0)))
+async def test_a_tftp_thread_that_stands_still_degrades_the_service(site: Site) -> None:
     check_degraded(await site.anybody.get("/health"), "tftp")
 
 

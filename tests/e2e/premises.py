@@ -15,6 +15,7 @@ import aiohttp
 
 from cisisk.appliance import appliance
 from cisisk.appliance.appliance import Appliance
+from cisisk.appliance.limits import DEFAULT_LIMITS, Limits
 from cisisk.config import Settings, build
 from cisisk.model.mac import Mac
 from cisisk.simulator.models import PhoneModel, find_model
@@ -166,11 +167,11 @@ async def until(look: Callable[[], Any], is_there: Callable[[Any], bool]) -> Any
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Site]:
+async def opened(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> AsyncIterator[Site]:
     """A site whose administrator is logged in."""
     put_empty_store(settings)
     async with AsyncExitStack() as stack:
-        running = await stack.enter_async_context(appliance.running(settings))
+        running = await stack.enter_async_context(appliance.running(settings, limits))
         await need_not_survive(running)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         site = Site(settings, running, session)

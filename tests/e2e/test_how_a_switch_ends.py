@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from cisisk.appliance import appliance
+from cisisk.appliance.limits import DEFAULT_LIMITS, Limits
 from cisisk.mobility import watcher
 from cisisk.mobility.deploy import CUT_OFF_BEFORE_RESTART
 from cisisk.model.deployment import NOT_NEEDED
@@ -100,11 +100,11 @@ def sections(asterisk: AsteriskEmulator) -> dict[str, dict[str, Any]]:
 
 
 @asynccontextmanager
-async def premises(directory: Path) -> AsyncIterator[Premises]:
+async def premises(directory: Path, limits: Limits = DEFAULT_LIMITS) -> AsyncIterator[Premises]:
     async with AsyncExitStack() as stack:
         asterisk = await stack.enter_async_context(AsteriskEmulator(sip=SipRegistrar()))
         settings = settings_for(directory, **sections(asterisk))
-        yield Premises(await stack.enter_async_context(opened(settings)), asterisk)
+        yield Premises(await stack.enter_async_context(opened(settings, limits)), asterisk)
 
 
 async def test_a_switch_ends_confirmed_once_the_phone_has_registered_with_its_new_config(tmp_path: Path) -> None:
@@ -222,11 +222,11 @@ async def test_a_rollback_of_which_the_database_refuses_something_is_logged_all_
 
 
 async def test_what_somebody_else_has_put_in_its_place_is_not_rolled_back(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     # It is found by the rollback, not by the look at the directory before it.
-    monkeypatch.setattr(appliance, "REFRESH_SECONDS", 3600.0)
-    async with premises(tmp_path) as there, there.in_service(faults=Faults(never_fetch=True)) as phone:
+    limits = Limits(directory_refresh_seconds=3600.0)
+    async with premises(tmp_path, limits) as there, there.in_service(faults=Faults(never_fetch=True)) as phone:
         switching = asyncio.create_task(there.switch(phone.mac, **QUICK, on_timeout="rollback"))
         await until(lambda: there.site.data("GET", f"/deployments?mac={phone.mac}&state=restarting"), bool)
         (there.site.root / phone.mac.config_name).write_text(there.config("999"))

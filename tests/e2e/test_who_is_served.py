@@ -5,16 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from cisisk.appliance.limits import Limits
 from cisisk.model.mac import Mac
-from cisisk.provisioning.access import sources, watch
 from cisisk.provisioning.access.policy import AccessPolicy
-from cisisk.provisioning.access.sources import FREE_DEVICES
+from cisisk.provisioning.access.sources import FREE_DEVICES, SourceLimits
 from cisisk.simulator import tftp_client
 from cisisk.simulator.tftp_download import FileAbsent
 from cisisk.store.phones import PhoneAddress
 from tests.e2e.premises import Site, opened, settings_for, until
 
 DECOY = Mac("00112233DEC0")
+
+LIMITS = Limits(access_refresh_seconds=0.02, sources=SourceLimits(settle_seconds=0.0))
 
 
 told: dict[Mac, PhoneAddress] = {}
@@ -31,14 +33,12 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
         told.update({phone.mac: phone for phone in phones})
 
     monkeypatch.setattr(AccessPolicy, "know", know)
-    monkeypatch.setattr(watch, "REFRESH_SECONDS", 0.02)
-    monkeypatch.setattr(sources, "SETTLE_SECONDS", 0.0)
 
 
 @pytest.fixture(params=["pin", "observe", "off"])
 async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
     settings = settings_for(tmp_path, provisioning={"access": request.param, "decoys": [str(DECOY)]})
-    async with opened(settings) as made:
+    async with opened(settings, LIMITS) as made:
         yield made
 
 

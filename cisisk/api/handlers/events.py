@@ -8,7 +8,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from cisisk.api.context import FEED, REQUEST_ID, database, uuid_of
+from cisisk.api.context import FEED, LIMITS, REQUEST_ID, database, uuid_of
 from cisisk.api.middleware import authorise
 from cisisk.api.openapi import QUERY, operation
 from cisisk.api.schemas.event import MAX_NUMBER, EventQuery
@@ -19,10 +19,6 @@ from cisisk.store import deployments, steps
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = 15.0
-"""Interval of comments, which detect lost connections, and of token checks."""
-STALLED_SECONDS = 60.0
-"""Timeout of a write to a slow client; it can reconnect and continue."""
 PART = 50
 """Events per write, about 15 kB: flow control applies between writes."""
 EVENTS: Final = "text/event-stream"
@@ -111,7 +107,7 @@ async def _send_events(request: web.Request, response: web.StreamResponse, reade
         if loop.time() >= heartbeat_at:
             await authorise(request)
             await _write(request, response, ":\n\n")
-            heartbeat_at = loop.time() + HEARTBEAT_SECONDS
+            heartbeat_at = loop.time() + request.config_dict[LIMITS].event_heartbeat_seconds
         news: list[Step] | None = None
         with suppress(TimeoutError):
             async with asyncio.timeout_at(heartbeat_at):
@@ -132,7 +128,7 @@ def _event(step: Step) -> str:
 async def _write(request: web.Request, response: web.StreamResponse, text: str) -> None:
     """Send ``text`` and wait for a slow client. Raises ConnectionError."""
     try:
-        async with asyncio.timeout(STALLED_SECONDS):
+        async with asyncio.timeout(request.config_dict[LIMITS].event_write_seconds):
             await response.write(text.encode())
     except TimeoutError:
         # Without abort, closing would wait for the unsent data.

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from aiohttp import hdrs, web
 
-from cisisk.api.context import LIBRARY, UPLOAD_THREADS, UPLOADS, actor, seen_versions
+from cisisk.api.context import LIBRARY, LIMITS, UPLOAD_THREADS, UPLOADS, actor, seen_versions
 from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, operation
 from cisisk.api.schemas.file import FileOut, FileQuery, UnpackedOut
@@ -20,8 +20,6 @@ from cisisk.provisioning.source import NotServed
 
 log = logging.getLogger(__name__)
 
-SILENCE_SECONDS: Final = 60.0
-"""Longest pause of an upload; after that the connection counts as lost, and the upload is discarded."""
 CHUNK: Final = 256 << 10
 """Bytes of one disk operation."""
 BINARY: Final = "application/octet-stream"
@@ -132,10 +130,10 @@ async def _receive(request: web.Request, incoming: _Incoming) -> None:
     """
     if (request.content_length or 0) > incoming.limit:
         raise TooLarge(f"The file is larger than {incoming.limit} bytes")
-    pending = bytearray()
+    pending, seconds = bytearray(), request.config_dict[LIMITS].upload_pause_seconds
     try:
         while True:
-            async with asyncio.timeout(SILENCE_SECONDS):
+            async with asyncio.timeout(seconds):
                 chunk = await request.content.readany()
             pending += chunk
             if pending and (not chunk or len(pending) >= CHUNK):
@@ -144,7 +142,7 @@ async def _receive(request: web.Request, incoming: _Incoming) -> None:
             if not chunk:
                 return
     except TimeoutError as error:
-        raise Invalid.field("body", f"The upload stopped for {SILENCE_SECONDS:.0f} s. Upload the file again") from error
+        raise Invalid.field("body", f"The upload stopped for {seconds:.0f} s. Upload the file again") from error
     except web.RequestPayloadError as error:
         raise Invalid.field("body", "The upload was cut off, or its encoding does not match its headers") from error
 

@@ -17,7 +17,7 @@ from cisisk.model.clock import Timestamp
 from cisisk.model.mac import Mac
 from cisisk.provisioning.access.alarm import Alarm
 from cisisk.provisioning.access.neighbours import Neighbours
-from cisisk.provisioning.access.sources import FetchSource, FetchSources
+from cisisk.provisioning.access.sources import DEFAULT_LIMITS, FetchSource, FetchSources, SourceLimits
 from cisisk.provisioning.names import MAX_NAME_BYTES, device_mac, normalise
 from cisisk.provisioning.source import Content
 from cisisk.store.phones import PhoneAddress
@@ -91,6 +91,7 @@ class AccessPolicy:
         decoys: Iterable[Mac] = (),
         neighbours: Neighbours | None = None,
         clock: Callable[[], float] = time.monotonic,
+        limits: SourceLimits = DEFAULT_LIMITS,
     ) -> None:
         self._library = library
         self._is_off = mode is Mode.OFF
@@ -101,7 +102,7 @@ class AccessPolicy:
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._owned: frozenset[str] = frozenset()
         self._judging = threading.Lock()
-        self._sources = FetchSources()
+        self._sources = FetchSources(limits)
         self._braked = self._sources.braked
         self._allowed: dict[str, _Permission] = {}
         self._expected: dict[str, _Permission] = {}

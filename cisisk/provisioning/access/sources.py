@@ -5,6 +5,7 @@ and nothing that is decided by it may touch a phone that is known at its address
 """
 
 import math
+from dataclasses import dataclass
 from datetime import timedelta
 
 from cisisk.model import clock
@@ -24,16 +25,30 @@ PATIENCE_SECONDS = 30.0
 """From a first refusal to its alarm: whoever asks for the next phone within that time gets one alarm, not two."""
 AGAIN_SECONDS = 3600.0
 """Between two alarms about a phone that goes on asking where it is not known: it may do so for days."""
-MAX_SOURCES = 16_384
-"""FetchSources within one window: more than a site has phones. About 10 MB when all are forged."""
-MAX_BRAKED = 1024
-"""Braked sources, the latest ones."""
-MAX_NAMED = 5_000
-"""Phones that are named of one source: the neighbours of one phone (4,096), and some more."""
-MAX_NAMED_IN_ALL = 50_000
-"""Phones that are named of all braked sources together, about 6 MB; beyond that requests are only counted."""
 MAX_ALARMS = 50
 """Alarms within a window. Nobody reads more, and forged addresses must not fill the log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceLimits:
+    """Limits of the throttle of searches.
+
+    Attributes:
+        settle_seconds: from the throttling of a source to its alarm.
+        max_sources: sources within one window: more than a site has phones. About 10 MB when all are forged.
+        max_throttled: throttled sources; the oldest are dropped.
+        max_named: phones recorded for one source: the neighbours of one phone (4,096), and some more.
+        max_named_in_all: phones recorded for all throttled sources, about 6 MB. Beyond that, requests are only counted.
+    """
+
+    settle_seconds: float = SETTLE_SECONDS
+    max_sources: int = 16_384
+    max_throttled: int = 1024
+    max_named: int = 5_000
+    max_named_in_all: int = 50_000
+
+
+DEFAULT_LIMITS = SourceLimits()
 
 
 class FetchSource:
@@ -79,10 +94,10 @@ class FetchSource:
         """Whether it may be forgotten."""
         return self.is_over(now) and now >= self.latest + WINDOW_SECONDS
 
-    def is_due(self, now: float) -> bool:
+    def is_due(self, now: float, settle_seconds: float) -> bool:
         """Whether there is an alarm to tell at ``now``."""
         if self.braked_at is not None:
-            return self.told_at is None and now >= self.braked_at + SETTLE_SECONDS
+            return self.told_at is None and now >= self.braked_at + settle_seconds
         is_news = self.told_at is None or now >= self.told_at + AGAIN_SECONDS
         return is_news and bool(self.refused) and now >= self.since + PATIENCE_SECONDS
 
@@ -90,7 +105,8 @@ class FetchSource:
 class FetchSources:
     """All of them, bounded. Changed by one thread at a time; ``braked`` may be looked into by any."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: SourceLimits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
         self.braked: dict[str, FetchSource] = {}
         self._free: dict[str, FetchSource] = {}
         self._named = 0
@@ -120,7 +136,7 @@ class FetchSources:
         if now >= self._window + WINDOW_SECONDS:
             self._window, self._alarms, self._is_flood_told = now, 0, False
         alarms = []
-        for source in [source for source in self._each() if source.is_due(now)]:
+        for source in [source for source in self._each() if source.is_due(now, self._limits.settle_seconds)]:
             source.told_at = now
             if self._alarms < MAX_ALARMS:
                 self._alarms += 1
@@ -143,7 +159,7 @@ class FetchSources:
 
     def _may_name(self, source: FetchSource) -> bool:
         known = len(source.devices)
-        return known <= FREE_DEVICES or (known < MAX_NAMED and self._named < MAX_NAMED_IN_ALL)
+        return known <= FREE_DEVICES or (known < self._limits.max_named and self._named < self._limits.max_named_in_all)
 
     def _begin(self, host: str, now: float, known: FetchSource | None) -> FetchSource:
         source = FetchSource(host, now)
@@ -151,7 +167,7 @@ class FetchSources:
             self._forget(known)
             if not known.is_gone(now):
                 source.first, source.told_at = known.first, known.told_at
-        if len(self._free) >= MAX_SOURCES:
+        if len(self._free) >= self._limits.max_sources:
             oldest = next(iter(self._free.values()))
             self._is_flooded |= not oldest.is_over(now)
             self._forget(oldest)
@@ -162,7 +178,7 @@ class FetchSources:
         source.braked_at, source.told_at = now, None
         source.kind = AlarmKind.DECOY if is_decoy else AlarmKind.ENUMERATION
         self._free.pop(source.host)
-        if len(self.braked) >= MAX_BRAKED:
+        if len(self.braked) >= self._limits.max_throttled:
             self._is_flooded = True
             self._forget(next(iter(self.braked.values())))
         self.braked[source.host] = source

@@ -26,7 +26,8 @@ REFRESH_SECONDS = 2.0
 class AccessWatch:
     """Keeps one policy informed, and tells its alarms: a line in the log and a row in the audit log each."""
 
-    def __init__(self, db: Database, policy: AccessPolicy) -> None:
+    def __init__(self, db: Database, policy: AccessPolicy, refresh_seconds: float = REFRESH_SECONDS) -> None:
+        self._refresh_seconds = refresh_seconds
         self._db = db
         self._policy = policy
         self._changes: int | None = None
@@ -65,7 +66,7 @@ class AccessWatch:
     async def run(self) -> None:
         """Do both every now and then, until cancelled."""
         while True:
-            await asyncio.sleep(REFRESH_SECONDS)
+            await asyncio.sleep(self._refresh_seconds)
             try:
                 await self.refresh()
             except StorageFailed as error:

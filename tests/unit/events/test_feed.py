@@ -7,8 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from cisisk.events import feed as module
-from cisisk.events.feed import Feed, Reader
+from cisisk.events.feed import Feed, FeedLimits, Reader
 from cisisk.model.deployment import StepName
 from cisisk.model.errors import NotFound, TooBusy
 from cisisk.model.mac import Mac
@@ -93,10 +92,8 @@ async def test_who_is_there_before_the_feed_misses_nothing(db: Database, feed: F
             assert await waiting == [1]
 
 
-async def test_one_that_falls_behind_goes_on_from_the_store_and_keeps_nothing(
-    db: Database, feed: Feed, mac: Mac, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "MAX_BEHIND", 5)
+async def test_one_that_falls_behind_goes_on_from_the_store_and_keeps_nothing(db: Database, mac: Mac) -> None:
+    feed = Feed(db, FeedLimits(max_waiting=5))
     uuid = await deployment(db, mac)
     await happened(db, uuid, mac, WRITTEN)
     async with running(feed):
@@ -180,8 +177,8 @@ async def test_who_waits_for_the_end_is_told_of_it(db: Database, feed: Feed, mac
         assert (await feed.ended(open_one, 0.01)).ended_at is None
 
 
-async def test_readers_are_counted_and_their_places_given_back(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_READERS", 1)
+async def test_readers_are_counted_and_their_places_given_back(db: Database) -> None:
+    feed = Feed(db, FeedLimits(max_readers=1))
     with feed.read_on(0), pytest.raises(TooBusy, match="1 streams"), feed.read_on(0):
         pass
     with feed.read_on(0):

@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 from cisisk.model.errors import CisiskError, Conflict, Invalid, TooLarge
 from cisisk.model.mac import Mac
 from cisisk.model.user import SYSTEM, Actor
-from cisisk.provisioning import archives
 from cisisk.provisioning.archives import MAX_MEMBERS, without_wrapping
 from cisisk.provisioning.library import Library
 from cisisk.provisioning.staging import STAGING, Staged
-from cisisk.provisioning.uploads import Uploads
+from cisisk.provisioning.uploads import UploadLimits, Uploads
 
 LOADS = "SIP45.9-4-2SR3-1S.loads"
 
@@ -189,8 +188,8 @@ def test_a_bomb_is_put_out_before_it_has_grown(uploads: Uploads, root: Path, arc
     assert files(root) == {}
 
 
-def test_what_comes_out_is_bounded_whatever_its_ratio(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MAX_UNPACKED", 100_000)
+def test_what_comes_out_is_bounded_whatever_its_ratio(library: Library) -> None:
+    uploads = Uploads(library, NoRecords(), 1000, UploadLimits(max_unpacked_bytes=100_000))
     with pytest.raises(TooLarge, match="unpacks to more than 100000 bytes"):
         unpack(uploads, AS_TAR)
 

@@ -8,6 +8,8 @@ from cisisk.provisioning.contents import LONGEST_READ_AHEAD, SHORTEST_READ_AHEAD
 from cisisk.provisioning.library import Library
 
 LONG_AGO = 1_000_000_000
+OLD_AT_ONCE = -(10**18)
+"""Nanoseconds after which a file counts as settled: at once, because its ctime cannot be set."""
 
 
 def write(path: Path, content: bytes) -> None:
@@ -16,19 +18,13 @@ def write(path: Path, content: bytes) -> None:
     os.utime(path, (LONG_AGO, LONG_AGO))
 
 
-@pytest.fixture(autouse=True)
-def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files written by a test count as old: their ctime cannot be set."""
-    monkeypatch.setattr("cisisk.provisioning.contents.SETTLED", -(10**18))
-
-
 def descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 @pytest.fixture(name="library")
 def library_of(tmp_path: Path) -> Library:
-    return Library(tmp_path, cache_bytes=10_000)
+    return Library(tmp_path, cache_bytes=10_000, settled_ns=OLD_AT_ONCE)
 
 
 def put(library: Library, root: Path, **files: bytes) -> None:
@@ -88,7 +84,7 @@ def test_a_large_file_never_enters_memory_whole(library: Library, tmp_path: Path
 
 
 def test_read_ahead_of_a_large_file_shrinks_with_its_readers(tmp_path: Path) -> None:
-    library = Library(tmp_path, cache_bytes=1 << 20)
+    library = Library(tmp_path, cache_bytes=1 << 20, settled_ns=OLD_AT_ONCE)
     write(tmp_path / "image.bin", bytes(WHOLE_BYTES + 1))
     library.refresh()
     contents = [library.open("image.bin") for _ in range(32)]
@@ -115,8 +111,7 @@ def test_a_replaced_file_is_another_version_and_the_old_one_is_read_to_its_end(
 def test_what_has_just_been_written_is_not_taken_for_the_same_the_next_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cisisk.provisioning.contents.SETTLED", 10**12)
-    library = Library(tmp_path)
+    library = Library(tmp_path, settled_ns=10**12)
     put(library, tmp_path, a=b"one")
     identity = (1, 2, 3, 4, 5)
     monkeypatch.setattr("cisisk.provisioning.contents._identity", lambda _: identity)
@@ -147,7 +142,7 @@ def test_nothing_is_left_open(library: Library, tmp_path: Path) -> None:
 
 
 def test_without_a_budget_everything_is_streamed(tmp_path: Path) -> None:
-    contents = Contents(0)
+    contents = Contents(0, settled_ns=OLD_AT_ONCE)
     write(tmp_path / "a", b"abc")
     fd = os.open(tmp_path / "a", os.O_RDONLY)
     content = contents.take(fd, os.fstat(fd))

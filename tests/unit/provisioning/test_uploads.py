@@ -11,11 +11,10 @@ import pytest
 from cisisk.model.errors import CisiskError, Conflict, Invalid, NotFound, StorageFailed, TooLarge
 from cisisk.model.mac import Mac
 from cisisk.model.user import Actor
-from cisisk.provisioning import uploads as module
 from cisisk.provisioning.library import Library
 from cisisk.provisioning.source import NotServed
 from cisisk.provisioning.staging import STAGING
-from cisisk.provisioning.uploads import Uploads, config_mac
+from cisisk.provisioning.uploads import UploadLimits, Uploads, config_mac
 
 MAC = Mac("AABBCCDDEE01")
 ANNA = Actor(user_uuid="anna", ip="192.0.2.7")
@@ -159,8 +158,8 @@ def test_a_config_may_have_as_many_bytes_as_a_profile(
     assert residue(root) == []
 
 
-def test_any_other_file_has_a_limit_of_its_own(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LARGEST_FILE", 2000)
+def test_any_other_file_has_a_limit_of_its_own(library: Library, records: Records) -> None:
+    uploads = Uploads(library, records, 1000, UploadLimits(max_file_bytes=2000))
     put(uploads, "ring.raw", bytes(2000))
     upload = uploads.begin("ring.raw", ANNA)
     with pytest.raises(TooLarge):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from cisisk.model import clock
 from cisisk.model.mac import Mac
 from cisisk.provisioning.access.neighbours import FRESH_SECONDS, Neighbours
 from cisisk.provisioning.access.policy import AccessPolicy, Mode
+from cisisk.provisioning.access.sources import DEFAULT_LIMITS, SourceLimits
 from cisisk.provisioning.library import Library
 from cisisk.provisioning.source import NotServed
 from cisisk.store.phones import PhoneAddress
@@ -20,7 +22,9 @@ ARP_HEAD = "IP address       HW type     Flags       HW address            Mask 
 class Premises:
     """A policy in front of a library, and what it knows; every config contains the name of its phone."""
 
-    def __init__(self, directory: Path, mode: Mode, decoys: tuple[Mac, ...] = ()) -> None:
+    def __init__(
+        self, directory: Path, mode: Mode, decoys: tuple[Mac, ...] = (), limits: SourceLimits = DEFAULT_LIMITS
+    ) -> None:
         self.now = 1000.0
         directory.mkdir()
         self.root = directory / "tftpboot"
@@ -29,7 +33,9 @@ class Premises:
         self.known: dict[Mac, PhoneAddress] = {}
         self.library = Library(self.root)
         neighbours = Neighbours(self.arp, lambda: self.now)
-        self.policy = AccessPolicy(self.library, mode, decoys=decoys, neighbours=neighbours, clock=lambda: self.now)
+        self.policy = AccessPolicy(
+            self.library, mode, decoys=decoys, neighbours=neighbours, clock=lambda: self.now, limits=limits
+        )
 
     def phone(self, number: int, seen_ip: str | None = None, phone_ip: str | None = None) -> Mac:
         """A phone with a config, known where it is said to be."""
@@ -75,7 +81,7 @@ def premises(tmp_path: Path) -> Iterator[MakePremises]:
     """Makes premises."""
     made: list[Premises] = []
 
-    def make(mode: Mode, **options: tuple[Mac, ...]) -> Premises:
+    def make(mode: Mode, **options: Any) -> Premises:
         made.append(Premises(tmp_path / str(len(made)), mode, **options))
         return made[-1]
 

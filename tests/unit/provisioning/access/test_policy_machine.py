@@ -3,16 +3,14 @@
 import shutil
 import tempfile
 from pathlib import Path
-from unittest.mock import patch
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from cisisk.model.mac import Mac
-from cisisk.provisioning.access import sources
 from cisisk.provisioning.access.policy import ALLOWED_SECONDS, EXPECTED_SECONDS, Mode
-from cisisk.provisioning.access.sources import FREE_DEVICES, WINDOW_SECONDS
+from cisisk.provisioning.access.sources import FREE_DEVICES, WINDOW_SECONDS, SourceLimits
 from tests.unit.provisioning.access.conftest import Premises
 
 HOSTS = [f"10.0.{net}.{last}" for net in range(2) for last in range(1, 5)]
@@ -27,10 +25,9 @@ class Policies(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.directory = Path(tempfile.mkdtemp())
-        self.patch = patch.object(sources, "MAX_SOURCES", MOST_SOURCES)
-        self.patch.start()
-        self.pin = Premises(self.directory / "pin", Mode.PIN)
-        self.observe = Premises(self.directory / "observe", Mode.OBSERVE)
+        limits = SourceLimits(max_sources=MOST_SOURCES)
+        self.pin = Premises(self.directory / "pin", Mode.PIN, limits=limits)
+        self.observe = Premises(self.directory / "observe", Mode.OBSERVE, limits=limits)
         self.macs: dict[int, Mac] = {}
         self.allowed: dict[int, float] = {}
         self.expected: dict[int, float] = {}
@@ -130,7 +127,6 @@ class Policies(RuleBasedStateMachine):
             assert not table._free.keys() & table.braked.keys()
 
     def teardown(self) -> None:
-        self.patch.stop()
         for site in self.both:
             site.library.close()
         shutil.rmtree(self.directory)

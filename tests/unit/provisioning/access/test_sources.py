@@ -5,7 +5,6 @@ import sys
 import pytest
 
 from cisisk.model.codes.access import AlarmCode
-from cisisk.provisioning.access import sources as module
 from cisisk.provisioning.access.alarm import Alarm, AlarmKind
 from cisisk.provisioning.access.sources import (
     AGAIN_SECONDS,
@@ -16,6 +15,7 @@ from cisisk.provisioning.access.sources import (
     SETTLE_SECONDS,
     WINDOW_SECONDS,
     FetchSources,
+    SourceLimits,
 )
 
 HOST = "10.0.0.66"
@@ -92,9 +92,8 @@ def test_what_is_quiet_is_forgotten() -> None:
     assert sources._named == 0
 
 
-def test_forged_sources_fill_no_memory_and_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_SOURCES", 100)
-    sources = FetchSources()
+def test_forged_sources_fill_no_memory_and_are_told_once() -> None:
+    sources = FetchSources(SourceLimits(max_sources=100))
     alarms = []
     for number in range(1000):
         sources.asked(f"10.{number >> 8}.{number & 255}.1", "001122000001", number / 100, is_decoy=False)
@@ -104,11 +103,8 @@ def test_forged_sources_fill_no_memory_and_are_told_once(monkeypatch: pytest.Mon
     assert alarms[0].notice.code == AlarmCode.FLOOD
 
 
-def test_forged_searches_fill_neither_memory_nor_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_BRAKED", 200)
-    monkeypatch.setattr(module, "MAX_NAMED_IN_ALL", 3000)
-    monkeypatch.setattr(module, "MAX_NAMED", 100)
-    sources = FetchSources()
+def test_forged_searches_fill_neither_memory_nor_log() -> None:
+    sources = FetchSources(SourceLimits(max_throttled=200, max_named_in_all=3000, max_named=100))
     for number in range(300):
         ask(sources, 150, host=f"10.{number >> 8}.{number & 255}.1")
     assert len(sources.braked) == 200
@@ -126,4 +122,4 @@ def test_a_forged_source_is_small() -> None:
         sources.asked(f"10.0.{number >> 8}.{number & 255}", "001122000001", 0.0, is_decoy=False)
     one = next(iter(sources._free.values()))
     parts = (one, one.devices, one.refused, one.host, one.since, one.latest)
-    assert sum(map(sys.getsizeof, parts)) * module.MAX_SOURCES < 16e6
+    assert sum(map(sys.getsizeof, parts)) * SourceLimits().max_sources < 16e6
