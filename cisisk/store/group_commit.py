@@ -90,7 +90,8 @@ class GroupCommit:
         """
         job = _Job(function)
         self._waiting.append(job)
-        if self._committing is None:
+        # A task that is cancelled before it starts ends without clearing the attribute.
+        if self._committing is None or self._committing.done():
             self._committing = asyncio.create_task(self._commit_all(), name="commits")
         try:
             await asyncio.shield(job.ended)
@@ -155,9 +156,10 @@ def _commit_together(jobs: list[_Job[Any]], connection: sqlite3.Connection) -> i
                 break
         connection.commit()
     except sqlite3.Error as error:
-        # A full disk can refuse the commit itself and leave the transaction open.
-        connection.rollback()
         for job in together:
             # Each caller gets an exception object of its own: a shared one would collect all their tracebacks.
             job.error = job.error or sqlite3.OperationalError(str(error))
+    finally:
+        # A full disk can refuse the commit itself and leave the transaction open; so can an error that is not SQLite's.
+        connection.rollback()
     return len(together)

@@ -160,6 +160,36 @@ async def test_write_that_loses_the_transaction_fails_earlier_ones_only(accounts
     assert (await balances(accounts))[:2] == [START, START + 1]
 
 
+async def test_error_outside_a_write_leaves_no_transaction_open(
+    accounts: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = group_commit._Job.run
+
+    def out_of_memory(job: Any, connection: sqlite3.Connection) -> None:
+        run(job, connection)
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(group_commit._Job, "run", out_of_memory)
+        with pytest.raises(MemoryError):
+            await accounts.write(adding(0, 1))
+    assert not accounts._writer.in_transaction
+    assert await accounts.write(adding(0, 1)) == START + 1
+
+
+async def test_write_after_cancelled_commit_task_is_stored(accounts: Database) -> None:
+    first = asyncio.create_task(accounts.write(adding(0, 1)))
+    await asyncio.sleep(0)
+    committing = accounts._commits._committing
+    assert committing is not None
+    # As asyncio.run does with all tasks at its end. Those that write once more then must not wait for ever.
+    for task in (first, committing):
+        task.cancel()
+    await asyncio.wait([first, committing])
+    async with asyncio.timeout(10):
+        assert await accounts.write(adding(0, 1)) == START + 1
+
+
 async def test_writes_beyond_one_group_are_committed_in_order(
     accounts: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
