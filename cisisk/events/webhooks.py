@@ -179,9 +179,13 @@ class Webhooks:
 
     async def _trim(self) -> None:
         if time.monotonic() - self._trimmed_at >= TRIM_SECONDS:
-            await self._db.write(store.give_up_old, after(-PENDING_AGE))
-            if old := await self._db.read(store.expired, after(-ENDED_AGE), ENDED_ROWS):
-                await self._db.write(store.remove_deliveries, old)
+            # One webhook at a time: all of them together would block other reads and writes for a second.
+            oldest = after(-PENDING_AGE)
+            for uuid in await self._db.read(store.overdue, oldest):
+                await self._db.write(store.give_up_old, uuid, oldest)
+            for uuid in await self._db.read(store.all_uuids):
+                if old := await self._db.read(store.expired, uuid, after(-ENDED_AGE), ENDED_ROWS):
+                    await self._db.write(store.remove_deliveries, old)
             self._trimmed_at = time.monotonic()
 
     async def _serve(self, uuid: str) -> None:

@@ -4,7 +4,6 @@ import asyncio
 
 from cisisk.fetches.boot import Boot
 from cisisk.fetches.boots import boot_history
-from cisisk.model.clock import Timestamp
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Phone
 from cisisk.store import deployments, fetches, phones
@@ -20,20 +19,21 @@ MAX_ADDRESSES = 8
 
 async def read_boots(db: Database, mac: Mac) -> list[Boot]:
     """Return the boots of a phone in the inventory, the newest first. Raises NotFound."""
-    phone, found, waiting = await db.read(_read, mac)
+    phone, own = await db.read(_read_own, mac)
+    addresses = list(dict.fromkeys([fetch.peer for fetch in own] + [phone.address] * bool(phone.address)))
+    # One read for each address: all of them together would block other reads for a quarter of a second.
+    peers = [peer for peer in addresses[:MAX_ADDRESSES] if peer]
+    found = [own, *[await db.read(fetches.newest_of_peer, peer, MAX_FETCHES) for peer in peers]]
+    waiting = await db.read(deployments.awaited_since, mac)
     # A thousand fetches take about 30 ms.
     return await asyncio.to_thread(
         boot_history, mac, _whole(found), address=phone.address, model=_model(phone), awaited_since=waiting
     )
 
 
-def _read(tx: Read, mac: Mac) -> tuple[Phone, list[list[LoggedFetch]], Timestamp | None]:
-    """Return the phone, the fetches of its files and of its addresses, and since when a config waits for it."""
-    phone = phones.get(tx, mac)
-    own = fetches.newest_of_phone(tx, mac, MAX_FETCHES)
-    addresses = list(dict.fromkeys([fetch.peer for fetch in own] + [phone.address] * bool(phone.address)))
-    found = [own, *(fetches.newest_of_peer(tx, peer, MAX_FETCHES) for peer in addresses[:MAX_ADDRESSES] if peer)]
-    return phone, found, deployments.awaited_since(tx, mac)
+def _read_own(tx: Read, mac: Mac) -> tuple[Phone, list[LoggedFetch]]:
+    """Return the phone and the newest fetches of its own files."""
+    return phones.get(tx, mac), fetches.newest_of_phone(tx, mac, MAX_FETCHES)
 
 
 def _whole(found: list[list[LoggedFetch]]) -> list[LoggedFetch]:

@@ -276,31 +276,37 @@ def switch_off(tx: Write, uuid: str, why: str) -> None:
         audit.record(tx, SYSTEM, "webhook.switched_off", uuid, {"why": why})
 
 
-def give_up_old(tx: Write, before: Timestamp) -> None:
-    """Give up the deliveries that have been pending since before a time."""
-    old = tx.rows(
-        "SELECT webhook, COUNT(*) AS total FROM webhook_deliveries WHERE due_at IS NOT NULL AND created_at < ?"
-        " GROUP BY webhook",
-        (before,),
+def overdue(tx: Read, before: Timestamp) -> list[str]:
+    """Return the uuids of the webhooks with deliveries that have been pending since before a time."""
+    late = tx.rows(
+        "SELECT DISTINCT webhook FROM webhook_deliveries WHERE due_at IS NOT NULL AND created_at < ?", (before,)
     )
-    for row in old:
-        why = "It could not be delivered in time"
-        _give_up(tx, row["webhook"], why, before=before)
-        audit.record(tx, SYSTEM, "webhook.given_up", row["webhook"], {"deliveries": row["total"], "why": why})
+    return [row["webhook"] for row in late]
 
 
-def expired(tx: Read, before: Timestamp, rows: int) -> list[int]:
-    """Return the numbers of the ended deliveries that are not kept.
+def give_up_old(tx: Write, uuid: str, before: Timestamp) -> None:
+    """Give up the deliveries of a webhook that have been pending since before a time."""
+    why = "It could not be delivered in time"
+    if given_up := _give_up(tx, uuid, why, before=before):
+        audit.record(tx, SYSTEM, "webhook.given_up", uuid, {"deliveries": given_up, "why": why})
+
+
+def all_uuids(tx: Read) -> list[str]:
+    """Return the uuids of all webhooks."""
+    return [row["uuid"] for row in tx.rows("SELECT uuid FROM webhooks ORDER BY created_at")]
+
+
+def expired(tx: Read, uuid: str, before: Timestamp, rows: int) -> list[int]:
+    """Return the numbers of the ended deliveries of a webhook that are not kept.
 
     Args:
         before: those created before this time are not kept.
-        rows: the newest ended deliveries of each webhook that are kept.
+        rows: the newest ended deliveries that are kept.
     """
     doomed = tx.rows(
-        "SELECT number FROM (SELECT number, created_at,"
-        " ROW_NUMBER() OVER (PARTITION BY webhook ORDER BY number DESC) AS place"
-        " FROM webhook_deliveries WHERE due_at IS NULL) WHERE place > ? OR created_at < ?",
-        (rows, before),
+        "SELECT number FROM (SELECT number, created_at, ROW_NUMBER() OVER (ORDER BY number DESC) AS place"
+        " FROM webhook_deliveries WHERE webhook = ? AND due_at IS NULL) WHERE place > ? OR created_at < ?",
+        (uuid, rows, before),
     )
     return [row["number"] for row in doomed]
 
@@ -324,13 +330,14 @@ def _insert(tx: Write, webhook: str, messages: Iterable[WebhookMessage]) -> None
         )
 
 
-def _give_up(tx: Write, webhook: str, why: str, *, before: Timestamp | None = None) -> None:
-    """Try nothing again that is pending, or nothing that has been so since before a time."""
-    tx.rows(
+def _give_up(tx: Write, webhook: str, why: str, *, before: Timestamp | None = None) -> int:
+    """Give up all pending deliveries, or those that have been pending since before a time; return their number."""
+    given_up = tx.rows(
         "UPDATE webhook_deliveries SET state = 'given_up', due_at = NULL, told = COALESCE(told || '. ', '') || ?2"
-        " WHERE webhook = ?1 AND due_at IS NOT NULL AND (?3 IS NULL OR created_at < ?3)",
+        " WHERE webhook = ?1 AND due_at IS NOT NULL AND (?3 IS NULL OR created_at < ?3) RETURNING number",
         (webhook, why, before),
     )
+    return len(given_up)
 
 
 def _wait_no_longer(tx: Write, webhook: str) -> None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -23,6 +24,8 @@ from cisisk.model.user import SYSTEM
 from cisisk.model.webhook import DeliveryState, Webhook, WebhookDelivery
 from cisisk.store import webhooks as store
 from cisisk.store.database import Database
+from cisisk.store.transaction import Write
+from cisisk.store.webhooks import WebhookMessage
 from tests.deployed import deployment, happened
 from tests.patience import PATIENCE
 from tests.receiver import Receiver
@@ -344,6 +347,29 @@ async def test_what_is_a_day_old_is_told_to_nobody(
     async with running(db):
         assert [each.step for each in await settled(db, webhook, DELIVERED)] == [FETCHED]
     assert "1 steps are too old" in caplog.text
+
+
+async def test_trim_removes_deliveries_of_one_webhook_per_write(
+    db: Database, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = store.remove_deliveries
+    removed: list[int] = []
+
+    def counted(tx: Write, numbers: list[int]) -> None:
+        remove(tx, numbers)
+        removed.append(len(numbers))
+
+    webhooks = await made(db, receiver), await made(db, receiver)
+    for webhook in webhooks:
+        for _ in range(3):
+            await db.write(store.add_test, SYSTEM, webhook.uuid, WebhookMessage(uuid=str(uuid4()), body="{}"))
+        await db.write(store.update, SYSTEM, webhook.uuid, {"is_active": False})
+    monkeypatch.setattr(module, "ENDED_ROWS", 1)
+    monkeypatch.setattr(store, "remove_deliveries", counted)
+    async with running(db):
+        for webhook in webhooks:
+            await settled(db, webhook, GIVEN_UP)
+    assert removed == [2, 2]
 
 
 async def test_a_webhook_made_or_changed_while_deliveries_run_is_served(

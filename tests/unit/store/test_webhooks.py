@@ -233,14 +233,19 @@ async def test_old_deliveries_are_given_up_and_forgotten(db: Database, actor: Ac
     await owed(db, other, "g")
     for _ in range(3):
         await db.write(store.settle, await due(db, webhook), Tried(state=DELIVERED, status=200, told="answered 200"))
-    await db.write(store.give_up_old, LONG_AGO)
-    await db.write(store.remove_deliveries, await db.read(store.expired, LONG_AGO, 2))
+    assert await db.read(store.overdue, LONG_AGO) == []
+    await db.write(store.give_up_old, webhook.uuid, LONG_AGO)
+    assert (await last_entry()).action == "webhook.created"
+    assert set(await db.read(store.all_uuids)) == {webhook.uuid, other.uuid}
+    await db.write(store.remove_deliveries, await db.read(store.expired, webhook.uuid, LONG_AGO, 2))
     assert [each.state for each in await listed(db, webhook)] == [DELIVERED] * 2 + [PENDING] * 3
-    await db.write(store.give_up_old, IN_FUTURE)
+    assert set(await db.read(store.overdue, IN_FUTURE)) == {webhook.uuid, other.uuid}
+    await db.write(store.give_up_old, webhook.uuid, IN_FUTURE)
     assert [each.state for each in await listed(db, webhook)] == [DELIVERED] * 2 + [GIVEN_UP] * 3
-    assert (await last_entry()).payload["deliveries"] in (1, 3)
-    await db.write(store.remove_deliveries, await db.read(store.expired, IN_FUTURE, 9))
-    assert await listed(db, webhook) == await listed(db, other) == []
+    assert (await last_entry()).payload["deliveries"] == 3
+    await db.write(store.remove_deliveries, await db.read(store.expired, webhook.uuid, IN_FUTURE, 9))
+    assert await listed(db, webhook) == []
+    assert [each.state for each in await listed(db, other)] == [PENDING]
 
 
 async def test_deliveries_go_with_their_webhook(db: Database, actor: Actor) -> None:
