@@ -84,7 +84,7 @@ def place(root: Path, mac: Mac, content: bytes) -> Path:
     return path
 
 
-async def test_an_uploaded_config_is_served_and_kept_as_a_version(
+async def test_put_serves_and_keeps_the_config(
     db: Database, library: Library, adoption: ConfigAdoption, root: Path, mac: Mac
 ) -> None:
     await adoption.put(ANNA, mac, FIRST)
@@ -99,7 +99,7 @@ async def test_an_uploaded_config_is_served_and_kept_as_a_version(
 
 
 @pytest.mark.parametrize("content", [b"", b"<device>", b"<Default/>", b"<device>" + bytes(2000) + b"</device>"])
-async def test_what_is_no_config_is_refused_and_changes_nothing(
+async def test_put_rejects_invalid_config(
     db: Database, adoption: ConfigAdoption, root: Path, mac: Mac, content: bytes
 ) -> None:
     await adoption.put(ANNA, mac, FIRST)
@@ -110,7 +110,7 @@ async def test_what_is_no_config_is_refused_and_changes_nothing(
     assert await versions(db, mac) == [(FIRST, "adopted")]
 
 
-async def test_it_waits_for_the_switch_under_way_and_does_not_supersede_it(
+async def test_put_waits_for_switch_under_way(
     adoption: ConfigAdoption, turns: PhoneLocks, root: Path, mac: Mac
 ) -> None:
     async with turns.take(mac) as superseded:
@@ -124,7 +124,7 @@ async def test_it_waits_for_the_switch_under_way_and_does_not_supersede_it(
     assert (root / mac.config_name).read_bytes() == FIRST
 
 
-async def test_a_profile_that_was_on_the_phone_is_no_longer_current(
+async def test_put_clears_the_current_profile(
     db: Database, library: Library, adoption: ConfigAdoption, mac: Mac, profile: Profile
 ) -> None:
     uuid = await switched(db, library, mac, profile)
@@ -133,7 +133,7 @@ async def test_a_profile_that_was_on_the_phone_is_no_longer_current(
     assert (await db.read(deployments.get, uuid)).state == "superseded"
 
 
-async def test_what_somebody_else_wrote_meanwhile_is_kept_before_it_is_replaced(
+async def test_put_keeps_foreign_config_before_replacing_it(
     db: Database, library: Library, adoption: ConfigAdoption, root: Path, mac: Mac, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await adoption.put(ANNA, mac, FIRST)
@@ -151,7 +151,7 @@ async def test_what_somebody_else_wrote_meanwhile_is_kept_before_it_is_replaced(
     assert await actions(db) == ["config.adopted", configs.CHANGED_ON_DISK, "config.adopted"]
 
 
-async def test_somebody_who_writes_all_the_time_is_not_fought_for_ever(
+async def test_put_gives_up_against_constant_writer(
     library: Library, adoption: ConfigAdoption, mac: Mac, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def changed(*_: Any) -> None:
@@ -163,7 +163,7 @@ async def test_somebody_who_writes_all_the_time_is_not_fought_for_ever(
 
 
 @pytest.mark.parametrize("attempt", ["put", "remove"])
-async def test_what_failed_and_is_done_by_somebody_else_later_is_a_change_on_disk(
+async def test_same_write_after_failed_put_is_foreign_change(
     db: Database,
     library: Library,
     adoption: ConfigAdoption,
@@ -192,7 +192,7 @@ async def test_what_failed_and_is_done_by_somebody_else_later_is_a_change_on_dis
     assert (await actions(db))[-1] == "config.changed_on_disk"
 
 
-async def test_a_removed_config_is_kept_as_a_version(
+async def test_remove_keeps_the_config_as_version(
     db: Database, library: Library, adoption: ConfigAdoption, root: Path, mac: Mac
 ) -> None:
     place(root, mac, FOREIGN)
@@ -207,7 +207,7 @@ async def test_a_removed_config_is_kept_as_a_version(
     assert await actions(db) == ["config.removed"]
 
 
-async def test_with_a_config_go_those_that_it_has_hidden(
+async def test_remove_removes_hidden_configs_too(
     db: Database, library: Library, adoption: ConfigAdoption, root: Path, mac: Mac
 ) -> None:
     place(root, mac, FIRST)
@@ -222,7 +222,7 @@ async def test_with_a_config_go_those_that_it_has_hidden(
 
 
 @pytest.mark.parametrize("cut", ["replace", "record"])
-async def test_an_upload_that_is_cut_off_is_no_change_by_somebody_else(
+async def test_interrupted_put_is_no_foreign_change(
     db: Database,
     library: Library,
     adoption: ConfigAdoption,
@@ -250,7 +250,7 @@ async def test_an_upload_that_is_cut_off_is_no_change_by_somebody_else(
     assert configs.CHANGED_ON_DISK not in await actions(db)
 
 
-async def test_a_removal_that_could_not_be_recorded_is_no_change_by_somebody_else(
+async def test_unrecorded_removal_is_no_foreign_change(
     db: Database, adoption: ConfigAdoption, mac: Mac, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await adoption.put(ANNA, mac, FIRST)
@@ -270,7 +270,7 @@ async def test_a_removal_that_could_not_be_recorded_is_no_change_by_somebody_els
 # Drift
 
 
-async def test_what_was_there_before_is_taken_notice_of_and_is_nobodys_change(
+async def test_first_look_records_existing_configs(
     db: Database, library: Library, adoption: ConfigAdoption, root: Path, mac: Mac
 ) -> None:
     place(root, mac, FOREIGN)
@@ -281,7 +281,7 @@ async def test_what_was_there_before_is_taken_notice_of_and_is_nobodys_change(
     assert await db.read(phones.find, mac) is None
 
 
-async def test_a_config_that_somebody_changes_is_kept_and_told_once_and_stays(
+async def test_foreign_change_is_kept_and_logged_once(
     db: Database, library: Library, adoption: ConfigAdoption, root: Path, mac: Mac, profile: Profile
 ) -> None:
     uuid = await switched(db, library, mac, profile)
@@ -301,7 +301,7 @@ async def test_a_config_that_somebody_changes_is_kept_and_told_once_and_stays(
     assert (await db.read(deployments.get, uuid)).state == "superseded"
 
 
-async def test_a_change_while_cisisk_was_down_is_found_by_the_next_one(
+async def test_change_during_downtime_is_found(
     db: Database, library: Library, turns: PhoneLocks, root: Path, mac: Mac, profile: Profile
 ) -> None:
     other = Mac("AABBCCDDEE02")
@@ -317,7 +317,7 @@ async def test_a_change_while_cisisk_was_down_is_found_by_the_next_one(
     assert await actions(db) == [configs.CHANGED_ON_DISK] * 2
 
 
-async def test_a_config_that_comes_back_is_noticed_too(
+async def test_restored_config_is_recorded(
     db: Database, library: Library, adoption: ConfigAdoption, root: Path, mac: Mac, profile: Profile
 ) -> None:
     await switched(db, library, mac, profile)
@@ -331,7 +331,7 @@ async def test_a_config_that_comes_back_is_noticed_too(
     assert (await db.read(phones.get, mac)).served_sha256 == sha256_on_disk(library, mac)
 
 
-async def test_a_switch_is_no_change_by_somebody_else_and_ends_one(
+async def test_switch_ends_a_foreign_change(
     db: Database, library: Library, adoption: ConfigAdoption, root: Path, mac: Mac, profile: Profile
 ) -> None:
     await switched(db, library, mac, profile)
@@ -343,7 +343,7 @@ async def test_a_switch_is_no_change_by_somebody_else_and_ends_one(
     assert await actions(db) == [configs.CHANGED_ON_DISK]
 
 
-async def test_a_switch_that_is_under_way_is_not_looked_at(
+async def test_look_skips_locked_phone(
     db: Database, library: Library, adoption: ConfigAdoption, turns: PhoneLocks, root: Path, mac: Mac, profile: Profile
 ) -> None:
     await switched(db, library, mac, profile)
@@ -353,7 +353,7 @@ async def test_a_switch_that_is_under_way_is_not_looked_at(
     assert await actions(db) == []
 
 
-async def test_a_switch_that_could_not_be_recorded_is_no_change_by_somebody_else(
+async def test_unrecorded_switch_is_no_foreign_change(
     db: Database, library: Library, adoption: ConfigAdoption, mac: Mac, profile: Profile
 ) -> None:
     await switched(db, library, mac, profile)
@@ -363,7 +363,7 @@ async def test_a_switch_that_could_not_be_recorded_is_no_change_by_somebody_else
     assert await actions(db) == []
 
 
-async def test_a_config_in_small_letters_is_looked_at_as_the_phone_finds_it(
+async def test_look_finds_config_in_lower_case(
     db: Database, library: Library, adoption: ConfigAdoption, root: Path, mac: Mac, profile: Profile
 ) -> None:
     await switched(db, library, mac, profile)
@@ -375,7 +375,7 @@ async def test_a_config_in_small_letters_is_looked_at_as_the_phone_finds_it(
     assert (FOREIGN, "adopted") in await versions(db, mac)
 
 
-async def test_what_cannot_be_kept_is_told_once_and_tried_again(
+async def test_failed_look_is_logged_once_and_repeated(
     db: Database,
     library: Library,
     adoption: ConfigAdoption,
@@ -399,9 +399,7 @@ async def test_what_cannot_be_kept_is_told_once_and_tried_again(
 # From other threads
 
 
-async def test_another_thread_waits_for_the_answer_or_the_refusal(
-    adoption: ConfigAdoption, root: Path, mac: Mac
-) -> None:
+async def test_threadsafe_put_returns_or_raises(adoption: ConfigAdoption, root: Path, mac: Mac) -> None:
     keeper = ThreadsafeAdoption(adoption)
     with ThreadPoolExecutor(1) as pool:
         loop = asyncio.get_running_loop()
@@ -418,7 +416,7 @@ async def test_another_thread_waits_for_the_answer_or_the_refusal(
         assert not (root / mac.config_name).exists()
 
 
-async def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(
+async def test_threadsafe_put_times_out(
     adoption: ConfigAdoption, turns: PhoneLocks, root: Path, mac: Mac, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ANSWER_SECONDS", 0.05)
@@ -429,7 +427,7 @@ async def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(
     assert not (root / mac.config_name).exists()
 
 
-def test_a_loop_that_has_ended_is_not_waited_for(db_path: Path, tmp_path: Path, mac: Mac) -> None:
+def test_threadsafe_put_fails_on_closed_loop(db_path: Path, tmp_path: Path, mac: Mac) -> None:
     made: list[ThreadsafeAdoption] = []
 
     async def make() -> None:

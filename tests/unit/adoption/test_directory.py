@@ -107,7 +107,7 @@ def notes(report: ImportReport) -> set[tuple[str, str]]:
     return {(note.path, note.kind) for note in report.notes}
 
 
-async def test_configs_become_phones_profiles_and_versions_and_the_rest_is_copied(
+async def test_import_creates_profiles_and_copies_files(
     db: Database, take: Take, old: Path, root: Path, mac: Mac, profile: Profile
 ) -> None:
     place(old, mac.config_name, config())
@@ -140,7 +140,7 @@ async def everything(db: Database) -> list[list[tuple[object, ...]]]:
     return [[tuple(row) for row in await db.read(Read.rows, f"SELECT * FROM {table}")] for table in tables]  # noqa: S608 - see above
 
 
-async def test_a_second_run_changes_nothing(db: Database, take: Take, old: Path, root: Path, mac: Mac) -> None:
+async def test_second_import_changes_nothing(db: Database, take: Take, old: Path, root: Path, mac: Mac) -> None:
     place(old, mac.config_name, config())
     place(old, "ring.raw")
     await take(old)
@@ -151,7 +151,7 @@ async def test_a_second_run_changes_nothing(db: Database, take: Take, old: Path,
     assert state(root) == served
 
 
-async def test_what_was_taken_over_and_then_switched_or_deleted_does_not_come_back(
+async def test_second_import_restores_no_deleted_profile(
     db: Database, library: Library, take: Take, old: Path, root: Path, mac: Mac
 ) -> None:
     place(old, mac.config_name, config())
@@ -166,7 +166,7 @@ async def test_what_was_taken_over_and_then_switched_or_deleted_does_not_come_ba
     assert (await db.read(profiles.page, Listing(q="Desk 10"))).total == 0
 
 
-async def test_a_phone_that_is_served_something_else_keeps_that_and_the_config_is_a_profile_all_the_same(
+async def test_import_keeps_the_served_config(
     db: Database, library: Library, take: Take, old: Path, root: Path, mac: Mac, profile: Profile
 ) -> None:
     deployment = await db.write(progress.record, SYSTEM, plan(mac, profile, config("777")), None)
@@ -181,7 +181,7 @@ async def test_a_phone_that_is_served_something_else_keeps_that_and_the_config_i
     assert (phone.current_profile_uuid, phone.drifted_at) == (profile.uuid, None)
 
 
-async def test_what_a_profile_has_put_there_does_not_become_another_profile(
+async def test_import_skips_config_of_a_profile(
     db: Database, library: Library, take: Take, root: Path, mac: Mac, profile: Profile
 ) -> None:
     deployment = await db.write(progress.record, SYSTEM, plan(mac, profile, config("777")), None)
@@ -197,9 +197,7 @@ async def test_what_a_profile_has_put_there_does_not_become_another_profile(
     assert counts(await take(root)) == (0, 1, 0, 0)
 
 
-async def test_a_file_that_is_served_already_is_not_overwritten(
-    take: Take, old: Path, root: Path, library: Library
-) -> None:
+async def test_import_overwrites_no_served_file(take: Take, old: Path, root: Path, library: Library) -> None:
     place(root, "ring.raw", b"ours")
     place(root, "Same.raw", b"same")
     library.refresh()
@@ -211,7 +209,7 @@ async def test_a_file_that_is_served_already_is_not_overwritten(
     assert (root / "ring.raw").read_bytes() == b"ours"
 
 
-async def test_the_served_directory_itself_can_be_taken_over(
+async def test_import_of_served_directory_works(
     db: Database, library: Library, take: Take, root: Path, mac: Mac
 ) -> None:
     place(root, mac.config_name, config())
@@ -226,9 +224,7 @@ async def test_the_served_directory_itself_can_be_taken_over(
     assert counts(await take(root)) == (0, 0, 0, 2)
 
 
-async def test_the_report_names_what_is_wrong_and_never_a_secret(
-    db: Database, take: Take, old: Path, root: Path, mac: Mac
-) -> None:
+async def test_report_names_errors_and_no_secret(db: Database, take: Take, old: Path, root: Path, mac: Mac) -> None:
     secret = "hunter2hunter2"
     third = Mac("AABBCCDDEE03")
     place(old, mac.config_name, config("101", f"<sshUserId>x</sshUserId><sshPassword>{secret}</sshPassword>"))
@@ -257,16 +253,14 @@ async def test_the_report_names_what_is_wrong_and_never_a_secret(
     assert lies_in(root) == {STAGING, *(m.config_name for m in (mac, OTHER, third))}
 
 
-async def test_firmware_that_comes_with_the_configs_is_no_dead_load(take: Take, old: Path, mac: Mac) -> None:
+async def test_imported_firmware_is_no_dead_load(take: Take, old: Path, mac: Mac) -> None:
     place(old, mac.config_name, config(more="<loadInformation>SIP45.1</loadInformation>"))
     place(old, "SIP45.1.loads", b"jar45.sbn")
     place(old, "jar45.sbn")
     assert notes(await take(old)) == set()
 
 
-async def test_neither_pipes_nor_sockets_nor_links_to_folders_are_followed(
-    take: Take, old: Path, root: Path, tmp_path: Path
-) -> None:
+async def test_import_skips_pipes_sockets_and_links(take: Take, old: Path, root: Path, tmp_path: Path) -> None:
     os.mkfifo(old / "pipe.raw")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(old / "s.raw"))
@@ -278,7 +272,7 @@ async def test_neither_pipes_nor_sockets_nor_links_to_folders_are_followed(
     assert lies_in(root) == {STAGING}
 
 
-async def test_a_directory_that_must_not_be_taken_over_is_refused(
+async def test_import_rejects_forbidden_directories(
     take: Take, old: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place(root.parent, "keys", b"secret")
@@ -297,7 +291,7 @@ async def test_a_directory_that_must_not_be_taken_over_is_refused(
     assert lies_in(root) == {STAGING}
 
 
-async def test_what_the_served_directory_lies_in_is_not_copied_into_it(
+async def test_import_rejects_parent_of_served_directory(
     db: Database, tmp_path: Path, old: Path, root: Path, library: Library
 ) -> None:
     served, below = root, root / "Desktops"
@@ -311,13 +305,13 @@ async def test_what_the_served_directory_lies_in_is_not_copied_into_it(
                 await takeover.run(SYSTEM, directory, "anna")
 
 
-async def test_only_one_directory_is_taken_over_at_a_time(take: Take, old: Path) -> None:
+async def test_concurrent_import_is_a_conflict(take: Take, old: Path) -> None:
     place(old, "ring.raw")
     results = await asyncio.gather(take(old), take(old), return_exceptions=True)
     assert {type(result) for result in results} == {ImportReport, Conflict}
 
 
-async def test_a_run_that_is_cut_off_is_finished_by_the_next(
+async def test_next_import_finishes_interrupted_one(
     db: Database, library: Library, take: Take, old: Path, root: Path, mac: Mac, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place(old, mac.config_name, config())

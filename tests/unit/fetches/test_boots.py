@@ -108,7 +108,7 @@ RECOVERY_OF_A_7942 = (
 )
 
 
-def test_a_7942_with_sip_takes_its_config_and_all_its_misses_are_harmless() -> None:
+def test_boot_of_7942_with_config_is_harmless() -> None:
     boot = one(tftp(*BOOT_OF_A_7942))
     assert (boot.kind, boot.needs_care, codes(boot)) == (BootKind.BOOT, False, ["configured"])
     assert request_codes(boot) == [
@@ -122,7 +122,7 @@ def test_a_7942_with_sip_takes_its_config_and_all_its_misses_are_harmless() -> N
     assert boot.requests[3].result.parameters == {"size": 12_000, "duration": 0.05}
 
 
-def test_a_7942_that_recovers_and_finds_no_config() -> None:
+def test_boot_of_7942_after_recovery_misses_config() -> None:
     afterwards = tftp((0, "CTL", ABSENT), (0.5, "SEP", ABSENT), (1, "XMLDefault.cnf.xml", ABSENT), begin=130)
     newest, recovery = boot_history(MAC, [*tftp(*RECOVERY_OF_A_7942), *afterwards])
     assert codes(recovery) == ["recovering"]
@@ -133,7 +133,7 @@ def test_a_7942_that_recovers_and_finds_no_config() -> None:
     assert newest.findings[0].remedy == RemedyCode.SWITCH.notice()
 
 
-def test_a_phone_that_asks_for_its_recovery_firmware_in_vain_needs_that_firmware() -> None:
+def test_boot_without_recovery_image_names_the_image() -> None:
     asking = tftp(*((at, "term06.default.loads", ABSENT) for at in (0.0, 8.0, 16.0)))
     boot, *rest = boot_history(MAC, asking, address=IP)
     assert rest == []
@@ -142,7 +142,7 @@ def test_a_phone_that_asks_for_its_recovery_firmware_in_vain_needs_that_firmware
     assert boot_history(MAC, asking, address="192.0.2.8") == []
 
 
-def test_a_wireless_7921_asks_for_more_than_it_needs() -> None:
+def test_boot_of_7921_ignores_missing_files() -> None:
     names = ["CTL", "WLAN{}.xml", "WLANDefault.xml", "SEP", "Ringlist.xml", "DistinctiveRingList.xml"]
     names += ["English_United_States/7921-dictionary.xml", "7921-kate.utf-8.xml", "7921-font.dat"]
     boot = one(tftp(*((float(at), name, SENT if name == "SEP" else ABSENT) for at, name in enumerate(names))))
@@ -151,12 +151,12 @@ def test_a_wireless_7921_asks_for_more_than_it_needs() -> None:
     assert [request.purpose for request in boot.requests[-3:]] == [Purpose.DICTIONARY] * 3
 
 
-def test_a_7940_goes_on_after_its_missing_trust_list() -> None:
+def test_boot_of_7940_continues_without_trust_list() -> None:
     boot = one(tftp((0, "CTL", ABSENT), (0.06, "SEP", SENT), (3.0, "7960-dictionary.xml", SENT)))
     assert codes(boot) == ["configured"]
 
 
-def test_an_8845_takes_everything_over_http() -> None:
+def test_boot_of_8845_over_http_reports_missing_firmware() -> None:
     fetches = both((0, "CTL", ABSENT), (1, "ITL", ABSENT), (2, "SEP", SENT), (4, "sip8845_65.12-8-1.loads", ABSENT))
     boot = one(fetches)
     assert codes(boot) == ["firmware_missing", "configured"]
@@ -177,7 +177,7 @@ def test_an_8845_takes_everything_over_http() -> None:
         ("nonsense", RemedyCode.ERASE_TRUST_LIST),
     ],
 )
-def test_a_phone_with_a_foreign_trust_list_asks_for_signed_files_only(model: str | None, remedy: RemedyCode) -> None:
+def test_boot_with_foreign_trust_list_names_erase_keys(model: str | None, remedy: RemedyCode) -> None:
     fetches = both((0, "CTL", ABSENT), (1, "ITL", ABSENT), (2, "SGN", ABSENT), (3, "SK12ab.xml.sgn", ABSENT))
     boot = one(fetches, model)
     assert codes(boot) == ["foreign_trust_list"]
@@ -186,13 +186,13 @@ def test_a_phone_with_a_foreign_trust_list_asks_for_signed_files_only(model: str
     assert "signed_config_absent" in request_codes(boot)
 
 
-def test_a_phone_that_takes_the_plain_config_after_the_signed_one_may_be_well() -> None:
+def test_boot_with_plain_config_after_signed_is_harmless() -> None:
     boot = one(both((0, "CTL", ABSENT), (2, "SGN", ABSENT), (3, "SEP", SENT)))
     assert codes(boot) == ["signed_config_first", "configured"]
     assert not boot.needs_care
 
 
-def test_a_7905_asks_in_small_letters_and_ends_at_the_default_config() -> None:
+def test_boot_of_7905_ends_with_default_config() -> None:
     name = "SEP{}".replace("{}", MAC.digits.lower())
     mine = [fetch(0, "SEP{}", ABSENT)]
     assert mine[0].name.lower() == name.lower()
@@ -201,21 +201,21 @@ def test_a_7905_asks_in_small_letters_and_ends_at_the_default_config() -> None:
     assert boot.needs_care
 
 
-def test_a_7960_with_its_first_sip_firmware() -> None:
+def test_boot_of_7960_with_first_sip_firmware_is_configured() -> None:
     names = [("OS79XX.TXT", SENT), ("SIPDefault.cnf", ABSENT), ("SIP{}.cnf", SENT), ("RINGLIST.DAT", ABSENT)]
     boot = one(tftp(*((float(at), name, outcome) for at, (name, outcome) in enumerate(names))))
     assert codes(boot) == ["configured"]
     assert request_codes(boot) == ["taken", "no_shared_config", "taken", "no_ring_tones"]
 
 
-def test_a_phone_that_asks_for_the_default_config_only_has_asked_elsewhere_for_its_own() -> None:
+def test_boot_with_default_config_only_suspects_another_server() -> None:
     earlier = tftp(*BOOT_OF_A_7942)
     newest, _ = boot_history(MAC, [*earlier, *tftp((0, "XMLDefault.cnf.xml", ABSENT), begin=4000)])
     assert codes(newest) == ["only_default_config"]
     assert newest.findings[0].remedy == RemedyCode.CHECK_SERVERS.notice()
 
 
-def test_a_phone_that_never_comes_further_than_its_trust_list() -> None:
+def test_boot_that_stops_at_trust_list_is_reported() -> None:
     boot = one(tftp((0, "CTL", ABSENT), (4, "CTL", ABSENT), (8, "CTL", ABSENT)))
     assert codes(boot) == ["stopped_at_trust_list"]
     assert len(boot.requests) == 3
@@ -229,7 +229,7 @@ def test_a_phone_that_never_comes_further_than_its_trust_list() -> None:
         (FetchOutcome.ABORTED, RequestCode.ABORTED, RequestCode.ABORTED_THEN_TAKEN),
     ],
 )
-def test_a_config_that_did_not_arrive_whole_needs_care(
+def test_incomplete_config_transfer_needs_attention(
     outcome: FetchOutcome, code: RequestCode, first_code: RequestCode
 ) -> None:
     boot = one(tftp((0, "CTL", ABSENT), (1, "SEP", outcome)))
@@ -242,25 +242,25 @@ def test_a_config_that_did_not_arrive_whole_needs_care(
     assert again.requests[1].care is Care.HARMLESS
 
 
-def test_another_file_that_did_not_arrive_whole_is_named_once() -> None:
+def test_incomplete_file_transfer_is_named_once() -> None:
     boot = one(tftp((0, "SEP", SENT), (1, "Ring1.raw", STOPPED), (6, "Ring1.raw", STOPPED), (11, "Ring2.raw", STOPPED)))
     assert codes(boot) == ["transfers_timed_out", "configured"]
     assert boot.findings[0].notice.parameters == {"names": ("Ring1.raw", "Ring2.raw")}
 
 
-def test_firmware_that_is_not_complete_is_said() -> None:
+def test_incomplete_firmware_is_reported() -> None:
     boot = one(tftp((0, "SEP", SENT), (1, "SIP42.9-4-2.loads", SENT), (2, "cnu42.9-4-2.sbn", ABSENT)))
     assert codes(boot) == ["firmware_incomplete", "configured"]
 
 
-def test_a_phone_that_cannot_register_starts_over_and_over() -> None:
+def test_repeated_boots_within_minutes_are_a_loop() -> None:
     boots = boot_history(MAC, [one for turn in range(4) for one in tftp(*BOOT_OF_A_7942, begin=turn * 200)])
     assert [codes(boot)[0] for boot in boots] == [*["keeps_starting"] * 2, *["configured"] * 2]
     slowly = boot_history(MAC, [one for turn in range(4) for one in tftp(*BOOT_OF_A_7942, begin=turn * 2000)])
     assert {codes(boot)[0] for boot in slowly} == {"configured"}
 
 
-def test_a_boot_ends_with_a_pause_or_where_the_next_begins() -> None:
+def test_boot_ends_at_pause_or_next_first_request() -> None:
     again = tftp(*BOOT_OF_A_7942, begin=12)
     assert len(boot_history(MAC, [*tftp(*BOOT_OF_A_7942), *again])) == 2
     later = tftp((75, "Ringlist.xml", SENT))
@@ -269,12 +269,12 @@ def test_a_boot_ends_with_a_pause_or_where_the_next_begins() -> None:
     assert boot.kind is BootKind.BOOT
 
 
-def test_a_long_transfer_is_no_pause() -> None:
+def test_long_transfer_does_not_end_a_boot() -> None:
     long = fetch(2, "SIP42.9-4-2.loads", duration=300)
     assert len(boot_history(MAC, [*tftp((0, "CTL", ABSENT), (1, "SEP", SENT)), long, fetch(310, "cnu42.sbn")])) == 1
 
 
-def test_without_a_name_a_request_belongs_to_who_asked_from_the_same_address_around_it() -> None:
+def test_unnamed_request_belongs_to_phone_at_its_address() -> None:
     fetches = [
         fetch(0, "SEP", mac=OTHER),
         fetch(1, "dialplan.xml"),
@@ -290,11 +290,11 @@ def test_without_a_name_a_request_belongs_to_who_asked_from_the_same_address_aro
     assert sorted(theirs) == [at(0), at(1)]
 
 
-def test_what_an_administrator_fetches_over_ftp_is_no_boot() -> None:
+def test_fetch_over_ftp_is_no_boot() -> None:
     assert boot_history(MAC, [fetch(0, "SEP", protocol="ftp")]) == []
 
 
-def test_a_config_that_nobody_fetches_is_told_as_silence() -> None:
+def test_unfetched_config_is_reported_as_silence() -> None:
     boots = boot_history(MAC, tftp(*BOOT_OF_A_7942), awaited_since=at(100))
     assert [boot.kind for boot in boots] == [BootKind.SILENCE, BootKind.BOOT]
     assert codes(boots[0]) == ["no_contact_since"]
@@ -304,7 +304,7 @@ def test_a_config_that_nobody_fetches_is_told_as_silence() -> None:
     assert codes(never) == ["no_contact_since"]
 
 
-def test_without_anything_known_there_is_no_story() -> None:
+def test_boot_history_without_fetches_is_empty() -> None:
     assert boot_history(MAC, []) == []
 
 

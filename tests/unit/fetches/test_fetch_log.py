@@ -65,7 +65,7 @@ async def running(log: FetchLog) -> AsyncIterator[None]:
 # The log
 
 
-async def test_all_that_a_fetch_tells_is_in_the_log(log: FetchLog, db: Database, mac: Mac) -> None:
+async def test_log_stores_every_attribute(log: FetchLog, db: Database, mac: Mac) -> None:
     moment = now()
     told = Fetch(
         protocol="http",
@@ -117,13 +117,13 @@ async def test_all_that_a_fetch_tells_is_in_the_log(log: FetchLog, db: Database,
     ],
     ids=lambda text: ascii(text)[:20],
 )
-async def test_no_name_is_too_odd_to_be_logged(log: FetchLog, db: Database, name: str, shown: str) -> None:
+async def test_log_stores_odd_names_printable(log: FetchLog, db: Database, name: str, shown: str) -> None:
     assert presentable(name) == shown
     await stored(log, fetch(name))
     assert [row.name for row in await logged(db)] == [shown]
 
 
-async def test_a_storm_is_a_few_transactions_and_complete(
+async def test_storm_is_logged_in_few_transactions(
     log: FetchLog, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[None] = []
@@ -154,7 +154,7 @@ async def _count_is(db: Database, count: int) -> bool:
     return int(row["count"]) == count
 
 
-async def test_what_arrived_before_the_end_is_stored_at_the_end(log: FetchLog, db: Database) -> None:
+async def test_log_stores_queued_fetches_at_stop(log: FetchLog, db: Database) -> None:
     async with running(log):
         log.take([fetch("one")])
     log.take([fetch("two")])
@@ -164,7 +164,7 @@ async def test_what_arrived_before_the_end_is_stored_at_the_end(log: FetchLog, d
     assert [row.name for row in await logged(db)] == ["one", "two"]
 
 
-async def test_what_the_database_refuses_is_lost_and_said_once(
+async def test_refused_fetches_are_lost_and_logged_once(
     log: FetchLog, db: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     await db._writer.execute("PRAGMA query_only = ON")
@@ -177,7 +177,7 @@ async def test_what_the_database_refuses_is_lost_and_said_once(
     assert [row.name for row in await logged(db)] == ["again"]
 
 
-async def test_the_log_forgets_what_is_too_old_and_too_much(db: Database) -> None:
+async def test_log_deletes_old_and_excess_rows(db: Database) -> None:
     limits = FetchLogLimits(trim_seconds=0.0, trim_rows=7)
     log = FetchLog(db, Settings(days=2, rows=1000), PhoneDiscovery(db), limits)
     old = timestamp(datetime.now(UTC) - timedelta(days=3))
@@ -195,7 +195,7 @@ async def known(db: Database, mac: Mac) -> Any:
     return phone and phone.discovery
 
 
-async def test_an_unknown_phone_is_discovered_by_its_requests(log: FetchLog, db: Database, mac: Mac) -> None:
+async def test_unknown_phone_is_discovered_by_its_requests(log: FetchLog, db: Database, mac: Mac) -> None:
     await stored(log, fetch("term42.default.loads", FetchOutcome.COMPLETED), fetch(f"CTLSEP{mac.digits}.tlv"))
     assert await known(db, mac) is None
     await stored(log, fetch(f"{mac.config_name}.sgn"), fetch(mac.config_name, protocol="http"))
@@ -204,7 +204,7 @@ async def test_an_unknown_phone_is_discovered_by_its_requests(log: FetchLog, db:
     assert found.revealed.protocols == ("http", "tftp")
 
 
-async def test_what_it_reveals_later_is_added(log: FetchLog, db: Database, mac: Mac) -> None:
+async def test_later_hints_are_added_to_discovered_phone(log: FetchLog, db: Database, mac: Mac) -> None:
     await db.write(phones.note_sightings, [Sighting(mac=mac, ip="192.0.2.7", seen_at=now(), proved=False)])
     await stored(log, fetch(f"CTLSEP{mac.digits}.tlv"), fetch(mac.config_name))
     assert (await known(db, mac)).revealed.models == ()
@@ -213,13 +213,13 @@ async def test_what_it_reveals_later_is_added(log: FetchLog, db: Database, mac: 
     assert (revealed.software, revealed.models, revealed.loads) == ("SCCP", ("7942", "7962"), ("sccp42.9-4-2",))
 
 
-async def test_a_phone_of_the_inventory_is_not_discovered(log: FetchLog, db: Database, mac: Mac) -> None:
+async def test_known_phone_is_not_discovered(log: FetchLog, db: Database, mac: Mac) -> None:
     await db.write(phones.create, SYSTEM, mac, {})
     await stored(log, fetch(f"CTLSEP{mac.digits}.tlv"), fetch(mac.config_name))
     assert await known(db, mac) is None
 
 
-async def test_who_asks_for_the_configs_of_all_neighbours_fills_no_inventory(log: FetchLog, db: Database) -> None:
+async def test_search_for_many_configs_discovers_few_phones(log: FetchLog, db: Database) -> None:
     macs = [Mac(f"AABBCCDD{number:04X}") for number in range(4096)]
     for protocol in ("tftp", "http"):
         await stored(log, *(fetch(mac.config_name, protocol=protocol) for mac in macs))
@@ -228,7 +228,7 @@ async def test_who_asks_for_the_configs_of_all_neighbours_fills_no_inventory(log
     assert (await db.read(phones.page, Listing())).total == 0
 
 
-async def test_a_patient_thief_gets_no_further_than_the_limit_of_one_address(log: FetchLog, db: Database) -> None:
+async def test_slow_search_stops_at_limit_of_address(log: FetchLog, db: Database) -> None:
     for number in range(20):
         digits = f"AABBCCDD{number:04X}"
         await stored(log, fetch(f"CTLSEP{digits}.tlv"), fetch(f"SEP{digits}.cnf.xml"))
@@ -245,7 +245,7 @@ async def test_a_patient_thief_gets_no_further_than_the_limit_of_one_address(log
         ({"seen_at": "2026-06-28T12:00:20.000Z"}, True),
     ],
 )
-def test_what_is_believed_to_be_a_phone(mac: Mac, told: dict[str, Any], credible: bool) -> None:
+def test_is_credible_checks_names_repeats_and_proof(mac: Mac, told: dict[str, Any], credible: bool) -> None:
     moment = "2026-06-28T12:00:00.000Z"
     values = {"seen_at": moment, "first_at": moment, "names": 1, "proved": False, **told}
     assert is_credible(Stranger(mac=mac, peer="192.0.2.7", **values)) is credible

@@ -66,16 +66,14 @@ async def stored(contacts: FetchTracker, *fetches: Fetch) -> None:
     await contacts.store_pending()
 
 
-async def test_what_is_not_believed_moves_no_phone_and_proves_no_delivery(
-    db: Database, mac: Mac, deployment: Deployment
-) -> None:
+async def test_disbelieved_fetch_changes_nothing(db: Database, mac: Mac, deployment: Deployment) -> None:
     contacts = FetchTracker(db, lambda _, host: host == "192.0.2.7")
     await stored(contacts, fetch(mac.config_name), fetch(mac.config_name, ip="192.0.2.66"))
     assert await db.read(phones.last_seen, mac) == "192.0.2.7"
     assert (await db.read(deployments.get, deployment.uuid)).fetched_from == "192.0.2.7"
 
 
-async def test_over_ftp_comes_an_administrator_and_no_phone(contacts: FetchTracker, db: Database, mac: Mac) -> None:
+async def test_fetch_over_ftp_changes_nothing(contacts: FetchTracker, db: Database, mac: Mac) -> None:
     whole: dict[str, Any] = {"name": mac.config_name, "outcome": FetchOutcome.COMPLETED, "sha256": SHA256}
     await stored(contacts, Fetch(protocol="ftp", started_at=now(), peer=("192.0.2.9", 1024), local="", **whole))
     assert await db.read(phones.last_seen, mac) is None
@@ -105,7 +103,7 @@ async def running(contacts: FetchTracker) -> AsyncIterator[None]:
 # What a fetch tells
 
 
-async def test_a_whole_config_proves_where_the_phone_is_and_what_it_has_taken(
+async def test_complete_config_proves_address_and_delivery(
     contacts: FetchTracker, db: Database, mac: Mac, deployment: Deployment
 ) -> None:
     await stored(contacts, fetch(mac.config_name))
@@ -116,7 +114,7 @@ async def test_a_whole_config_proves_where_the_phone_is_and_what_it_has_taken(
 
 @pytest.mark.parametrize("spelling", ["/{}", "\\{}", "C:\\{}", "c:/{}"])
 @pytest.mark.parametrize("case", [str, str.lower, str.upper])
-async def test_the_spelling_of_the_name_does_not_matter(
+async def test_spelling_of_file_name_does_not_matter(
     contacts: FetchTracker, db: Database, mac: Mac, deployment: Deployment, spelling: str, case: Callable[[str], str]
 ) -> None:
     await stored(contacts, fetch(spelling.format(case(mac.config_name))))
@@ -127,7 +125,7 @@ async def test_the_spelling_of_the_name_does_not_matter(
 @pytest.mark.parametrize(
     "outcome", [FetchOutcome.ABSENT, FetchOutcome.ABORTED, FetchOutcome.TIMED_OUT, FetchOutcome.CUT]
 )
-async def test_a_fetch_without_an_end_shows_where_the_phone_may_be_and_proves_nothing(
+async def test_incomplete_fetch_gives_unproved_sighting(
     contacts: FetchTracker, db: Database, mac: Mac, deployment: Deployment, outcome: FetchOutcome
 ) -> None:
     await stored(contacts, fetch(mac.config_name, outcome))
@@ -150,7 +148,7 @@ async def test_a_fetch_without_an_end_shows_where_the_phone_may_be_and_proves_no
         fetch("", FetchOutcome.ABSENT),
     ],
 )
-async def test_what_names_no_phone_or_was_no_question_for_a_file_tells_nothing(
+async def test_fetch_without_phone_or_file_changes_nothing(
     contacts: FetchTracker, db: Database, deployment: Deployment, told: Fetch
 ) -> None:
     await stored(contacts, told)
@@ -159,7 +157,7 @@ async def test_what_names_no_phone_or_was_no_question_for_a_file_tells_nothing(
 
 
 @pytest.mark.parametrize("name", ["CTLSEP{}.tlv", "SEP{}.cnf.xml.sgn", "SEP{}.cnf", "backup/SEP{}.cnf.xml"])
-async def test_another_file_of_the_phone_proves_where_it_is_but_delivers_nothing(
+async def test_other_file_of_phone_proves_address_only(
     contacts: FetchTracker, db: Database, mac: Mac, deployment: Deployment, name: str
 ) -> None:
     await stored(contacts, fetch(name.format(mac.digits)))
@@ -168,16 +166,14 @@ async def test_another_file_of_the_phone_proves_where_it_is_but_delivers_nothing
 
 
 @pytest.mark.parametrize("sha256", [None, "0" * 64])
-async def test_another_content_delivers_nothing(
+async def test_other_content_is_no_delivery(
     contacts: FetchTracker, db: Database, mac: Mac, deployment: Deployment, sha256: str | None
 ) -> None:
     await stored(contacts, fetch(mac.config_name, sha256=sha256))
     assert await state(db, deployment) is DeploymentState.WRITTEN
 
 
-async def test_of_many_in_one_batch_the_last_proved_one_is_believed(
-    contacts: FetchTracker, db: Database, mac: Mac
-) -> None:
+async def test_batch_keeps_the_last_proved_sighting(contacts: FetchTracker, db: Database, mac: Mac) -> None:
     other = Mac("AABBCCDDEE02")
     await stored(
         contacts,
@@ -193,9 +189,7 @@ async def test_of_many_in_one_batch_the_last_proved_one_is_believed(
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_whatever_comes_in_whatever_batches_the_store_ends_as_if_each_had_been_stored_alone(
-    db: Database, seed: int
-) -> None:
+async def test_batches_store_the_same_as_single_fetches(db: Database, seed: int) -> None:
     contacts, chance = FetchTracker(db, limits=TrackerLimits(max_known=4, batch_size=5)), random.Random(seed)
     expected: dict[str, tuple[bool, str, str]] = {}
     for at in range(200):
@@ -216,7 +210,7 @@ async def test_whatever_comes_in_whatever_batches_the_store_ends_as_if_each_had_
     assert {row["mac"]: (bool(row["proved"]), row["ip"], row["seen_at"][:16]) for row in rows} == expected
 
 
-async def test_what_is_delivered_while_its_switch_is_being_committed_is_marked(
+async def test_delivery_during_commit_is_marked(
     contacts: FetchTracker, db: Database, mac: Mac, profile: Profile
 ) -> None:
     recorded = await db.write(progress.record, SYSTEM, plan(mac, profile, CONFIG), None)
@@ -230,7 +224,7 @@ async def test_what_is_delivered_while_its_switch_is_being_committed_is_marked(
     assert await state(db, recorded) is DeploymentState.FETCHED
 
 
-async def test_what_was_asked_for_before_a_newer_switch_and_told_after_it_is_marked(
+async def test_delivery_reported_after_newer_switch_is_marked(
     contacts: FetchTracker, db: Database, mac: Mac, profile: Profile, deployment: Deployment
 ) -> None:
     told = fetch(mac.config_name)
@@ -246,9 +240,7 @@ async def test_what_was_asked_for_before_a_newer_switch_and_told_after_it_is_mar
     assert await state(db, newer) is DeploymentState.WRITTEN
 
 
-async def test_all_phones_that_take_a_new_config_in_one_storm_are_marked(
-    contacts: FetchTracker, db: Database, profile: Profile
-) -> None:
+async def test_storm_marks_every_delivery(contacts: FetchTracker, db: Database, profile: Profile) -> None:
     macs = [Mac(f"AABBCCDD{number:04X}") for number in range(50)]
     made = [await db.write(progress.record, SYSTEM, plan(mac, profile, CONFIG), None) for mac in macs]
     for each in made[::2]:
@@ -261,9 +253,7 @@ async def test_all_phones_that_take_a_new_config_in_one_storm_are_marked(
 # How they are stored
 
 
-async def test_what_is_known_is_not_written_again_until_the_minute_is_over(
-    contacts: FetchTracker, db: Database, mac: Mac
-) -> None:
+async def test_known_sighting_is_stored_once_a_minute(contacts: FetchTracker, db: Database, mac: Mac) -> None:
     first, later = "2026-06-28T12:00:01.000Z", "2026-06-28T12:00:59.000Z"
     await stored(contacts, fetch(mac.config_name, started_at=first))
     written = db._writer.total_changes
@@ -278,9 +268,7 @@ async def test_what_is_known_is_not_written_again_until_the_minute_is_over(
 
 
 @pytest.mark.parametrize("outcome", [FetchOutcome.COMPLETED, FetchOutcome.REFUSED])
-async def test_a_long_storm_is_stored_in_parts_between_which_others_have_their_turn(
-    db: Database, outcome: FetchOutcome
-) -> None:
+async def test_long_storm_yields_between_batches(db: Database, outcome: FetchOutcome) -> None:
     contacts = FetchTracker(db, limits=TrackerLimits(batch_size=10))
     macs = [Mac(f"AABBCCDD{number:04X}") for number in range(95)]
     seen: list[int] = []
@@ -310,7 +298,7 @@ def transactions(db: Database, monkeypatch: pytest.MonkeyPatch) -> list[None]:
     return begun
 
 
-async def test_a_boot_storm_is_a_few_transactions(db: Database, transactions: list[None]) -> None:
+async def test_storm_is_stored_in_few_transactions(db: Database, transactions: list[None]) -> None:
     contacts = FetchTracker(db, limits=TrackerLimits(batch_seconds=0.01))
     macs = [Mac(f"AABBCCDD{number:04X}") for number in range(1000)]
 
@@ -331,15 +319,13 @@ async def test_a_boot_storm_is_a_few_transactions(db: Database, transactions: li
     assert len(transactions) < 200
 
 
-async def test_nothing_told_is_no_transaction(contacts: FetchTracker, transactions: list[None]) -> None:
+async def test_fetches_without_phone_need_no_transaction(contacts: FetchTracker, transactions: list[None]) -> None:
     await stored(contacts)
     await stored(contacts, fetch("Ringlist.xml"))
     assert transactions == []
 
 
-async def test_a_fetch_is_stored_even_if_the_others_were_taken_while_it_was_noted(
-    contacts: FetchTracker, db: Database, mac: Mac
-) -> None:
+async def test_fetch_noted_during_store_is_stored(contacts: FetchTracker, db: Database, mac: Mac) -> None:
     class Overtaken(FetchIntake):
         """The loop empties it between two steps of the thread that notes."""
 
@@ -360,7 +346,7 @@ async def test_a_fetch_is_stored_even_if_the_others_were_taken_while_it_was_note
         await until(seen)
 
 
-async def test_what_arrived_before_the_end_is_stored_at_the_end(
+async def test_tracker_stores_queued_fetches_at_stop(
     contacts: FetchTracker, db: Database, mac: Mac, deployment: Deployment
 ) -> None:
     async def seen() -> bool:
@@ -374,7 +360,7 @@ async def test_what_arrived_before_the_end_is_stored_at_the_end(
     assert await state(db, deployment) is DeploymentState.FETCHED
 
 
-async def test_what_is_being_stored_at_the_end_is_stored(
+async def test_tracker_finishes_store_at_stop(
     contacts: FetchTracker, db: Database, mac: Mac, deployment: Deployment
 ) -> None:
     async def taken() -> bool:
@@ -391,7 +377,7 @@ async def test_what_is_being_stored_at_the_end_is_stored(
     assert await state(db, deployment) is DeploymentState.FETCHED
 
 
-async def test_what_the_database_refuses_is_lost_and_said_so_once_and_the_rest_goes_on(
+async def test_refused_fetches_are_lost_and_logged_once(
     db: Database, mac: Mac, caplog: pytest.LogCaptureFixture
 ) -> None:
     contacts = FetchTracker(db, limits=TrackerLimits(batch_seconds=0.0))

@@ -6,7 +6,7 @@ from cisisk.model.phone import plain_model
 
 
 @pytest.mark.parametrize("text", ["7942", "CP-7942G", "cp-7942g", " 7942G ", "CP-7942"])
-def test_a_model_is_found_however_it_is_written(text: str) -> None:
+def test_find_accepts_every_spelling(text: str) -> None:
     facts = find(text)
     assert facts is not None
     assert (facts.name, facts.family, facts.line_keys) == ("7942", Family.P79XX, 2)
@@ -47,7 +47,7 @@ def models_of(family: Family) -> set[str]:
     return {facts.name for facts in MODELS if facts.family is family}
 
 
-def test_the_family_tells_which_keys_restart_a_phone() -> None:
+def test_family_determines_restart_keys() -> None:
     assert models_of(Family.P99XX) == {"8961", "9951", "9971"}
     assert models_of(Family.P7940) == {"7940", "7960"}
     by_settings = models_of(Family.P79XX)
@@ -72,7 +72,7 @@ def test_the_family_tells_which_keys_restart_a_phone() -> None:
     ("model", "first"),
     [("8945", True), ("8845", True), ("7940", False), ("7960", False), ("7905", False), ("7942", None), ("7841", None)],
 )
-def test_who_asks_http_first_is_said_only_where_it_is_known(model: str, *, first: bool | None) -> None:
+def test_http_first_is_none_if_unknown(model: str, *, first: bool | None) -> None:
     facts = find(model)
     assert facts is not None
     assert facts.http_first is first
@@ -91,5 +91,5 @@ def test_who_asks_http_first_is_said_only_where_it_is_known(model: str, *, first
         ("", None),
     ],
 )
-def test_the_name_of_a_load_tells_its_protocol(load: str, protocol: catalogue.Protocol | None) -> None:
+def test_load_name_determines_protocol(load: str, protocol: catalogue.Protocol | None) -> None:
     assert load_protocol(load) == protocol

@@ -15,11 +15,11 @@ def test_a_moment_is_written_in_utc_with_milliseconds() -> None:
 
 
 @given(MOMENTS, MOMENTS)
-def test_the_order_of_the_texts_is_the_order_of_the_times(one: datetime, other: datetime) -> None:
+def test_timestamps_sort_like_times(one: datetime, other: datetime) -> None:
     earlier, later = sorted((one, other))
     assert clock.timestamp(earlier) <= clock.timestamp(later)
 
 
-def test_the_present_lies_between_before_and_after() -> None:
+def test_now_lies_between_past_and_future() -> None:
     before = clock.after(timedelta(seconds=-1))
     assert before < clock.now() < clock.after(timedelta(seconds=1))

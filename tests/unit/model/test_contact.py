@@ -23,12 +23,12 @@ from cisisk.model.contact import digits, folded, is_number
         ("", ""),
     ],
 )
-def test_what_nobody_means_when_searching_makes_no_difference(written: str, sought: str) -> None:
+def test_folded_ignores_case_accents_and_widths(written: str, sought: str) -> None:
     assert folded(written) == folded(sought)
 
 
 @pytest.mark.parametrize(("one", "other"), [("か", "が"), ("ハ", "パ"), ("ß", "s"), ("o", "0")])
-def test_letters_that_differ_are_told_apart(one: str, other: str) -> None:
+def test_folded_keeps_different_letters_apart(one: str, other: str) -> None:
     assert folded(one) != folded(other)
 
 
@@ -47,10 +47,10 @@ def test_folding_twice_changes_nothing_more(text: str) -> None:
         ("", ""),
     ],
 )
-def test_of_a_number_what_is_dialled_counts(number: str, dialled: str) -> None:
+def test_digits_keeps_dialled_characters(number: str, dialled: str) -> None:
     assert digits(number) == dialled
 
 
-def test_what_can_be_a_number_is_told_from_text() -> None:
+def test_is_number_accepts_numbers_only() -> None:
     assert all(is_number(text) for text in ("101", "+49 30", "(030) 1/2-3", "*8", "\uff11"))
     assert not any(is_number(text) for text in ("Room 5", "", "sip:101", "anna"))

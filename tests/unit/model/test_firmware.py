@@ -8,7 +8,7 @@ NAMES = ("jar45sip.9-4-2ES26.sbn", "cnu45.9-4-2ES26.sbn", "apps45.9-4-2ES26.sbn"
 
 
 @pytest.mark.parametrize("between", [b"\n", b"\r\n", b"\0", b" ", b"\x01\x00\x16", b", "])
-def test_the_names_are_found_whatever_stands_between_them(between: bytes) -> None:
+def test_parts_are_found_between_binary_data(between: bytes) -> None:
     signature = bytes(range(128, 256)) * 4
     content = signature + b"CN=IpPhone;O=Cisco" + between + between.join(name.encode() for name in NAMES) + between
     assert parts_of(content) == NAMES
@@ -34,15 +34,15 @@ def test_the_names_are_found_whatever_stands_between_them(between: bytes) -> Non
         (b"jar45.sbnx ../jar45.txt", ()),
     ],
 )
-def test_what_is_no_file_of_a_firmware_is_passed_over(content: bytes, parts: tuple[str, ...]) -> None:
+def test_parts_ignore_other_names(content: bytes, parts: tuple[str, ...]) -> None:
     assert parts_of(content) == parts
 
 
-def test_no_file_makes_it_read_or_answer_without_end() -> None:
+def test_parts_of_any_file_are_bounded() -> None:
     assert parts_of(bytes(MAX_LOADS_BYTES) + b"\0late45.sbn\0") == ()
     assert len(parts_of(b"\n".join(b"part%d.sbn" % number for number in range(1000)))) == MAX_PARTS
 
 
 @given(st.binary(max_size=2000))
-def test_any_bytes_are_read(content: bytes) -> None:
+def test_parts_of_any_bytes_are_returned(content: bytes) -> None:
     assert all(name.isascii() and name.isprintable() and "/" not in name for name in parts_of(content))

@@ -18,7 +18,7 @@ def refused(columns: str, *rows: tuple[Any, ...]) -> dict[str, str]:
     return dict(read(Table(columns=tuple(columns.split()), rows=rows)).refused)
 
 
-def test_columns_come_in_any_order_and_spelling_and_others_are_kept() -> None:
+def test_columns_in_any_order_and_case_are_read() -> None:
     reading = read(Table(columns=("Desk", " Profile_UUID", "MAC"), rows=[("12", UUID.upper(), " sepaabbccddee01 ")]))
     assert reading.refused == []
     [row] = reading.rows
@@ -26,14 +26,14 @@ def test_columns_come_in_any_order_and_spelling_and_others_are_kept() -> None:
     assert row.cells == ("12", UUID.upper(), " sepaabbccddee01 ")
 
 
-def test_a_profile_may_be_named_by_its_user_and_its_name() -> None:
+def test_profile_is_named_by_user_and_name() -> None:
     reading = read(Table(columns=("mac", "username", "profile"), rows=[(ONE, "anna", "Desk")]))
     assert reading.rows[0].named == ("anna", "Desk")
     mixed = Table(columns=("mac", "username", "profile", "profile_uuid"), rows=[(ONE, "anna", "Desk", UUID)])
     assert (read(mixed).rows[0].named, read(mixed).rows[0].profile_uuid) == (None, UUID)
 
 
-def test_everything_that_is_wrong_is_named_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     assert refused(
         "mac profile_uuid desk",
         (ONE, UUID, 1),
@@ -71,17 +71,17 @@ def test_everything_that_is_wrong_is_named_at_once() -> None:
         ),
     ],
 )
-def test_columns_that_make_no_sense_are_refused_before_any_row(columns: str, reason: str) -> None:
+def test_invalid_columns_are_rejected_before_rows(columns: str, reason: str) -> None:
     assert refused(columns, (ONE,)) == {"columns": reason}
 
 
-def test_no_rows_and_too_many_are_refused() -> None:
+def test_empty_and_too_long_tables_are_rejected() -> None:
     assert refused("mac profile_uuid") == {"rows": "The table has no rows"}
     reading = refused("mac profile_uuid", *[(ONE, UUID)] * (MAX_ROWS + 1))
     assert reading == {"rows": "The table has 5001 rows, and a job takes at most 5000"}
 
 
-def test_objects_are_a_table_of_all_their_names() -> None:
+def test_table_of_objects_has_all_names() -> None:
     table = Table.of_objects([{"mac": ONE, "profile_uuid": UUID}, {"desk": 3, "mac": TWO}])
     assert table.columns == ("mac", "profile_uuid", "desk")
     assert table.rows == [(ONE, UUID, None), (TWO, None, 3)]
@@ -91,7 +91,7 @@ ANYTHING = st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(["mac", "profile_uuid", "profile", "username", "x"]), ANYTHING)))
-def test_whatever_is_sent_every_row_is_either_understood_or_refused(rows: list[dict[str, Any]]) -> None:
+def test_every_row_is_read_or_rejected(rows: list[dict[str, Any]]) -> None:
     reading = read(Table.of_objects(rows))
     named = {name.split(".")[1] for name, _ in reading.refused if name.startswith("rows.")}
     if not {name for name, _ in reading.refused} & {"rows", "columns"}:

@@ -37,18 +37,18 @@ def module(model: str | None, phone: str | None, *beside: str | None) -> Kem:
         ("8800-V-KEM", "8800-V-KEM"),
     ],
 )
-def test_a_module_is_found_however_it_is_written(text: str, name: str) -> None:
+def test_find_accepts_every_spelling(text: str, name: str) -> None:
     facts = find(text)
     assert facts is not None
     assert facts.name == name
 
 
 @pytest.mark.parametrize("text", ["", "7917", "KEM-30", "CP-7942G"])
-def test_what_is_no_module_is_not_found(text: str) -> None:
+def test_find_rejects_other_names(text: str) -> None:
     assert find(text) is None
 
 
-def test_the_modules_and_the_models_say_the_same() -> None:
+def test_modules_agree_with_the_catalogue() -> None:
     hosts = {name for facts in MODULES for name in facts.hosts}
     assert hosts == {facts.name for facts in catalogue.MODELS if facts.modules}
     for facts in catalogue.MODELS:
@@ -70,7 +70,7 @@ def test_the_modules_and_the_models_say_the_same() -> None:
         ("7915", "a phone of another make", ("7915", "7915", "7915")),
     ],
 )
-def test_nothing_is_said_of_what_fits_or_is_not_known(
+def test_fitting_and_unknown_modules_have_no_findings(
     model: str | None, phone: str | None, beside: tuple[str | None, ...]
 ) -> None:
     assert module(model, phone, *beside).findings == ()
@@ -93,14 +93,14 @@ def test_nothing_is_said_of_what_fits_or_is_not_known(
         ("nonsense", "7911", (), [CODES.UNKNOWN_MODULE, CODES.PHONE_TAKES_NO_MODULES]),
     ],
 )
-def test_what_cannot_work_is_told(
+def test_misfits_have_findings(
     model: str | None, phone: str | None, beside: tuple[str | None, ...], codes: list[KemFindingCode]
 ) -> None:
     findings = module(model, phone, *beside).findings
     assert [finding.code for finding in findings] == codes
 
 
-def test_a_misfit_says_what_would_fit() -> None:
+def test_misfit_names_fitting_modules() -> None:
     (finding,) = module("7914", "8861").findings
     assert finding.parameters == {"module": "7914", "phone": "8861", "fitting": ("BEKEM", "8800-A-KEM")}
     assert kem.find("BEKEM") is not None

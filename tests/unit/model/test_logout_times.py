@@ -35,7 +35,7 @@ def test_a_time_of_the_day_is_read(text: str, expected: time) -> None:
 @pytest.mark.parametrize(
     "text", ["", "9:05", "24:00", "12:60", "12:00:00", "noon", "12:00\n", "-1:00", "\u0661\u0662:00"]
 )
-def test_what_is_no_time_of_the_day_is_refused(text: str) -> None:
+def test_invalid_time_of_day_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="expected a time of the day such as 20:00"):
         time_of_day(text)
 
@@ -53,7 +53,7 @@ def test_the_next_of_several_times_counts(after: str, expected: str) -> None:
     assert next_time_of_day(lisbon(after), [time(20), time(12, 30)], LISBON) == lisbon(expected)
 
 
-def test_without_times_there_is_no_next_one() -> None:
+def test_next_time_without_times_is_none() -> None:
     assert next_time_of_day(datetime(2026, 6, 1, tzinfo=UTC), [], LISBON) is None
 
 
@@ -71,7 +71,7 @@ def test_a_time_that_comes_twice_counts_the_first_time_only() -> None:
     assert next_time_of_day(moment, [time(1, 30)], LISBON) == datetime(2026, 10, 26, 1, 30, tzinfo=UTC)
 
 
-def test_where_a_whole_day_was_skipped_its_time_is_that_of_the_next_day() -> None:
+def test_time_on_skipped_day_moves_to_next_day() -> None:
     # Samoa had no 30 December 2011.
     apia = zoneinfo.ZoneInfo("Pacific/Apia")
     evening = moment_on(date(2011, 12, 29), time(20), apia)
@@ -102,7 +102,7 @@ def test_a_time_happens_once_each_day(start: datetime, local: time, zone: zonein
     assert found == moments
 
 
-def test_the_zone_of_the_machine_is_what_it_is_set_to(tmp_path: Path) -> None:
+def test_local_zone_follows_tz_and_localtime(tmp_path: Path) -> None:
     noon = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
     def offset(**environ: str) -> timedelta | None:

@@ -49,13 +49,13 @@ def test_an_address_has_the_names_a_phone_uses() -> None:
         "../AABBCCDDEE01",
     ],
 )
-def test_anything_else_is_refused(text: str) -> None:
+def test_parse_rejects_other_text(text: str) -> None:
     with pytest.raises(Invalid, match="Not a MAC address such as AA:BB:CC:DD:EE:01"):
         Mac.parse(text)
 
 
 @pytest.mark.parametrize("text", ["00:00:00:00:00:00", "FF:FF:FF:FF:FF:FF", "01:00:5E:00:00:01", "SEP010000000000"])
-def test_an_address_that_no_phone_has_is_refused(text: str) -> None:
+def test_parse_rejects_zero_and_group_addresses(text: str) -> None:
     with pytest.raises(Invalid, match="belongs to no phone"):
         Mac.parse(text)
 

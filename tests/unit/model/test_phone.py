@@ -18,7 +18,7 @@ MOMENT = "2026-06-28T12:00:00.000Z"
         ("", ""),
     ],
 )
-def test_a_model_is_compared_without_its_trimmings(text: str, plain: str) -> None:
+def test_plain_model_drops_prefix_and_suffix(text: str, plain: str) -> None:
     assert plain_model(text) == plain
     assert plain_model(plain) == plain
 

@@ -41,7 +41,7 @@ def test_a_value_keeps_its_characters_in_every_encoding(encoding: str) -> None:
     assert sep_config.read(rendered).authentication_url == "http://zoë.example/?a&b/"
 
 
-def test_a_value_that_looks_like_a_placeholder_is_not_filled_in_again() -> None:
+def test_render_does_not_replace_inside_values() -> None:
     assert placeholders.render(b"{{server}}", VALUES | {"server": "{{mac}}"}) == b"{{mac}}"
 
 

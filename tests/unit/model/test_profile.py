@@ -30,7 +30,7 @@ def test_a_profile_for_any_model_fits_any(model: str | None) -> None:
 
 
 @pytest.mark.parametrize("model", [None, "", "7942", "CP-7942G", "7945"])
-def test_a_profile_fits_its_models_and_phones_of_unknown_model(model: str | None) -> None:
+def test_profile_fits_its_models_and_unknown_ones(model: str | None) -> None:
     assert misfit(profile("CP-7942G", "7945G"), phone(model)) is None
 
 

@@ -27,14 +27,14 @@ def changes(before: bytes, after: bytes) -> tuple[str, ...]:
     return diff(before, after).changes
 
 
-def test_a_line_is_told_by_its_user(sip: bytes) -> None:
+def test_line_is_named_by_its_user(sip: bytes) -> None:
     after = sip.replace(b"<name>1001</name>", b"<name>305</name>").replace(b"<contact>1001<", b"<contact>305<")
     assert diff(sip, after) == Diff(
         changes=("line 1: 1001 -> 305", "line 1/contact: 1001 -> 305"), more=0, restart="restart", reset_for=()
     )
 
 
-def test_keys_that_come_and_go_are_counted_by_what_they_do() -> None:
+def test_added_and_removed_keys_are_counted() -> None:
     before = lines(key(1, 9, "201"), key(2, 2, "a"), key(3, 2, "b"), key(4, 21, "c"), key(5, 9, "202"))
     after = lines(key(1, 9, "201"), key(6, 9, "203"), key(7, 99, "d"))
     assert changes(before, after) == (
@@ -46,16 +46,16 @@ def test_keys_that_come_and_go_are_counted_by_what_they_do() -> None:
     )
 
 
-def test_what_is_no_key_among_the_keys_is_told_by_its_path() -> None:
+def test_other_element_among_keys_is_named_by_path() -> None:
     before, after = (lines(f"<authPassword>{SENTINEL}{at}</authPassword><x>{at}</x>", key(1, 99, "a")) for at in "12")
     assert changes(before, after) == ("sipProfile/sipLines/authPassword: changed", "sipProfile/sipLines/x: 1 -> 2")
 
 
-def test_a_key_that_does_something_else_is_told_as_such() -> None:
+def test_changed_key_function_is_named() -> None:
     assert changes(lines(key(2, 2, "a")), lines(key(2, 9, "305"))) == ("key 2: speed dial -> line 305",)
 
 
-def test_keys_without_a_button_or_with_the_same_are_compared_in_their_order() -> None:
+def test_keys_without_unique_button_are_compared_in_order() -> None:
     before = lines("<line><featureID>9</featureID><name>1</name></line>", key(1, 9, "2"), key(1, 9, "3"))
     after = lines("<line><featureID>9</featureID><name>4</name></line>", key(1, 9, "2"), key(1, 9, "5"))
     assert changes(before, after) == ("line without a button: 1 -> 4", "line 1[2]: 3 -> 5")
@@ -74,7 +74,7 @@ def test_keys_without_a_button_or_with_the_same_are_compared_in_their_order() ->
         ("<deviceSecurityMode>1", "<deviceSecurityMode>2", "security mode: 1 -> 2", "network"),
     ],
 )
-def test_load_locale_protocol_and_network_take_a_reset(sip: bytes, old: str, new: str, told: str, reason: str) -> None:
+def test_load_locale_protocol_and_network_need_reset(sip: bytes, old: str, new: str, told: str, reason: str) -> None:
     found = diff(sip, sip.replace(old.encode(), new.encode()))
     assert found.changes[0] == told
     assert (found.restart, found.reset_for) == ("reset", (reason,))
@@ -91,14 +91,14 @@ def test_load_locale_protocol_and_network_take_a_reset(sip: bytes, old: str, new
         ("<langCode>en", f"<langCode>{'e' * 70}", f"userLocale/langCode: en -> {'e' * 64}..."),
     ],
 )
-def test_other_elements_are_told_by_their_path(sip: bytes, old: str, new: str, told: str) -> None:
+def test_other_elements_are_named_by_path(sip: bytes, old: str, new: str, told: str) -> None:
     found = diff(sip, sip.replace(old.encode(), new.encode()))
     [text] = found.changes
     assert text.endswith(told)
     assert found.restart == "restart"
 
 
-def test_over_sccp_nothing_but_a_reset_reads_a_config(sccp: bytes) -> None:
+def test_sccp_config_needs_reset(sccp: bytes) -> None:
     found = diff(sccp, sccp.replace(b"<webAccess>0", b"<webAccess>2"))
     assert (found.changes, found.restart, found.reset_for) == (("vendorConfig/webAccess: 0 -> 2",), "reset", ())
 
@@ -108,7 +108,7 @@ def test_white_space_and_comments_are_no_difference(sip: bytes) -> None:
     assert diff(sip, after) == Diff(changes=(), more=0, restart=None, reset_for=())
 
 
-def test_no_config_and_one_that_nobody_can_read_are_named_so(sip: bytes) -> None:
+def test_missing_and_unreadable_configs_are_named(sip: bytes) -> None:
     assert diff(None, sip).changes == ("there is no config before",)
     assert diff(sip, None).changes == ("there is no config after",)
     assert diff(None, None).restart is None
@@ -117,7 +117,7 @@ def test_no_config_and_one_that_nobody_can_read_are_named_so(sip: bytes) -> None
     assert SENTINEL not in text
 
 
-def test_no_more_is_told_than_anybody_reads_and_what_matters_comes_first() -> None:
+def test_changes_are_limited_and_important_come_first() -> None:
     names = [f"e{number}" for number in range(2 * MAX_CHANGES)]
     before, after = ("".join(f"<{name}>{value}</{name}>" for name in names) for value in "ab")
     found = diff(
@@ -127,7 +127,7 @@ def test_no_more_is_told_than_anybody_reads_and_what_matters_comes_first() -> No
     assert (len(found.changes), found.more) == (MAX_CHANGES, MAX_CHANGES + 1)
 
 
-def test_a_deep_tree_of_long_names_is_told_briefly() -> None:
+def test_deep_tree_of_long_names_is_shortened() -> None:
     names = [f"n{number}{'x' * 1000}" for number in range(200)]
     down, up = "".join(f"<{name}>" for name in names), "".join(f"</{name}>" for name in reversed(names))
     [text] = changes(device(f"{down}1{up}"), device(f"{down}2{up}"))
@@ -139,7 +139,7 @@ def test_a_deep_tree_of_long_names_is_told_briefly() -> None:
 @pytest.mark.parametrize(
     "form", ["<{0}>{1}</{0}>", '<x {0}="{1}"/>', '<{0} y="{1}"/>', "<{0}><x>{1}</x></{0}>", "<{0}/><{0}>{1}</{0}>"]
 )
-def test_a_secret_is_only_said_to_have_changed(name: str, form: str) -> None:
+def test_secret_change_shows_no_value(name: str, form: str) -> None:
     for old, new in ((f"{SENTINEL}1", f"{SENTINEL}2"), (SENTINEL, ""), ("", SENTINEL)):
         [text] = changes(device(form.format(name, old)), device(form.format(name, new)))
         assert re.fullmatch(r"\S+: changed", text)
@@ -165,7 +165,7 @@ def test_a_url_that_carries_a_secret_is_not_shown(url: str) -> None:
 
 
 @given(data=st.data())
-def test_a_config_never_differs_from_itself_and_damage_shows_no_secret(data: st.DataObject, sip: bytes) -> None:
+def test_damaged_config_shows_no_secret(data: st.DataObject, sip: bytes) -> None:
     content = sip.replace(b"authSentinel", SENTINEL.encode())
     start = data.draw(st.integers(0, len(content)))
     damage = data.draw(
@@ -195,7 +195,7 @@ _TREES = st.recursive(
 
 
 @given(before=_TREES, after=_TREES)
-def test_odd_trees_are_compared_and_secrets_in_them_hidden(before: str, after: str) -> None:
+def test_odd_trees_show_no_secret(before: str, after: str) -> None:
     sides = [
         device(f"<sipProfile><sipLines>{side}</sipLines></sipProfile><adminPin>{side}</adminPin>")
         for side in (before, after)

@@ -72,16 +72,16 @@ def test_text_is_encoded_as_its_declaration_says() -> None:
         ('<?xml version="1.0" encoding="' + "x" * 1000 + '"?>', f"Phones do not read the encoding {'X' * 40}"),
     ],
 )
-def test_text_that_cannot_be_encoded_is_refused_at_its_place(text: str, reason: str) -> None:
+def test_unencodable_text_is_rejected_with_its_place(text: str, reason: str) -> None:
     with pytest.raises(Invalid) as caught:
         sep_config.encode(text)
     assert reason in caught.value.fields["cnf_xml"][0]
 
 
-def test_the_column_of_a_wrong_byte_is_counted_in_characters() -> None:
+def test_column_of_wrong_byte_counts_characters() -> None:
     with pytest.raises(Invalid, match="Line 2, column 3: These bytes are not UTF-8"):
         sep_config.decode("<device>\néé€".encode()[:-1])
 
 
-def test_a_declaration_far_down_is_none() -> None:
+def test_late_declaration_is_ignored() -> None:
     assert sep_config.encode('<device/><?xml encoding="UTF-16"?>é').endswith(b"\xc3\xa9")

@@ -41,7 +41,7 @@ def test_lines_are_read_in_order_without_their_passwords(sip: bytes) -> None:
     assert (service.button, service.line_index, service.feature_id, service.is_line) == (2, None, 20, False)
 
 
-def test_where_a_line_stands_in_the_file_does_not_make_it_another(sip: bytes) -> None:
+def test_position_in_file_does_not_change_a_line(sip: bytes) -> None:
     moved = sip.replace(b"<device>", b"<device>\n\n")
     assert sep_config.read(moved) == sep_config.read(sip)
     assert (sep_config.read(sip).lines[0].at, sep_config.read(moved).lines[0].at) == (25, 27)
@@ -54,7 +54,7 @@ def test_an_sccp_config_from_a_call_manager_is_read(sccp: bytes) -> None:
     assert config.encoding == "UTF-8"
 
 
-def test_a_config_without_deviceprotocol_speaks_sip_if_it_has_a_sip_profile() -> None:
+def test_config_with_sip_profile_only_speaks_sip() -> None:
     config = sep_config.read(b"<device><sipProfile/></device>")
     assert (config.protocol, config.speaks) == (None, "SIP")
     assert sep_config.read(b"<device/>").speaks is None
@@ -70,7 +70,7 @@ def test_an_almost_empty_config_says_nothing() -> None:
     assert config.lines == ()
 
 
-def test_comments_cdata_and_a_default_namespace_do_not_hide_a_value() -> None:
+def test_comments_cdata_and_namespace_hide_no_value() -> None:
     content = (
         b'<device xmlns="urn:x"><!-- <loadInformation>old</loadInformation> -->'
         b"<loadInformation>SIP<!-- split -->45</loadInformation>"

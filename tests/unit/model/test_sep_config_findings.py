@@ -36,7 +36,7 @@ def test_judging_returns_the_facts_as_well(sip: bytes) -> None:
     assert sep_config.judge(sip)[0] == sep_config.read(sip)
 
 
-def test_a_call_manager_export_is_taken_with_a_word_about_its_prefix(sccp: bytes) -> None:
+def test_call_manager_export_has_prefix_finding(sccp: bytes) -> None:
     (found,) = findings(sccp, compatible_models=["7942"], software_type=Software.SCCP)
     assert (found.code, found.line) == ("undeclared_prefix", 1)
 
@@ -98,7 +98,7 @@ def test_each_finding_names_its_line(sip: bytes, code: str, old: str, new: str, 
         ("<sshAccess>1</sshAccess>", "<webAccess>1</webAccess>"),
     ],
 )
-def test_what_is_within_its_bounds_is_not_found(sip: bytes, old: str, new: str) -> None:
+def test_values_within_limits_have_no_findings(sip: bytes, old: str, new: str) -> None:
     assert codes(changed(sip, old, new)) == []
 
 
@@ -114,13 +114,13 @@ def test_the_protocol_must_fit_the_software(sip: bytes, software: Software | Non
     assert codes(sip, software_type=software) == found
 
 
-def test_without_a_declared_protocol_the_sip_profile_tells(sip: bytes) -> None:
+def test_undeclared_protocol_follows_the_sip_profile(sip: bytes) -> None:
     undeclared = changed(sip, "<deviceProtocol>SIP</deviceProtocol>", "")
     assert codes(undeclared, software_type=Software.SIP) == []
     assert codes(undeclared, software_type=Software.SCCP) == ["protocol_software_mismatch"]
 
 
-def test_a_file_that_tells_no_protocol_is_judged_by_the_profile_s_software() -> None:
+def test_file_without_protocol_follows_profile_software() -> None:
     content = b"<device><secureAuthenticationURL>https://a/</secureAuthenticationURL></device>"
     assert codes(content) == []
     assert codes(content, software_type=Software.SIPE) == ["missing_full_config", "no_line"]
@@ -159,7 +159,7 @@ def test_more_lines_than_keys_are_found(sip: bytes, model: str, modules: int, ke
     assert found.notice.parameters == {"lines": keys + 1, "model": model, "keys": keys}
 
 
-def test_a_model_whose_keys_nobody_counted_has_never_too_few(sip: bytes) -> None:
+def test_model_with_unknown_keys_has_no_finding(sip: bytes) -> None:
     assert codes(with_lines(sip, 20), compatible_models=["DX650"]) == []
 
 
@@ -169,7 +169,7 @@ def test_the_phone_label_is_short_only_on_a_79xx(sip: bytes) -> None:
     assert codes(content, compatible_models=["8841", "7942"]) == ["phone_label_too_long"]
 
 
-def test_every_call_manager_line_but_only_one_plain_one_is_named(sip: bytes) -> None:
+def test_plain_proxy_is_reported_once(sip: bytes) -> None:
     content = with_lines(sip, 3).replace(b"USECALLMANAGER", b"192.0.2.10")
     assert codes(content) == ["line_not_call_manager"]
 
@@ -185,11 +185,11 @@ def test_what_only_looks_like_a_placeholder_is_found(sip: bytes, text: str) -> N
     assert codes(content) == []
 
 
-def test_known_placeholders_are_right_where_they_are_filled_in(sip: bytes) -> None:
+def test_known_placeholders_have_no_finding(sip: bytes) -> None:
     assert codes(changed(sip, "Reception", "{{mac}}"), placeholders=True) == []
 
 
-def test_a_file_full_of_faults_gets_a_bounded_answer_that_keeps_the_important() -> None:
+def test_many_findings_are_limited_and_keep_important() -> None:
     lines = b"<line><featureID>9</featureID></line>" * 500
     content = (
         b"<device><sshPassword>x</sshPassword><sipProfile><sipLines>" + lines + b"</sipLines></sipProfile></device>"
@@ -199,7 +199,7 @@ def test_a_file_full_of_faults_gets_a_bounded_answer_that_keeps_the_important() 
     assert {"ssh_password_present", "missing_authentication_url", "missing_full_config"} < set(found)
 
 
-def test_codes_are_the_snake_case_names_they_were_published_with() -> None:
+def test_finding_codes_are_the_published_ones() -> None:
     assert {code.value for code in FindingCode} == {
         "auth_password_too_long",
         "blank_authentication_url",

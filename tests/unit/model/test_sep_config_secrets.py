@@ -61,14 +61,14 @@ def everything_said_about(content: bytes) -> str:
 
 @pytest.mark.parametrize("element", SECRET_ELEMENTS)
 @pytest.mark.parametrize("form", FORMS)
-def test_a_password_is_never_repeated_however_it_breaks_the_file(sip: bytes, element: str, form: str) -> None:
+def test_password_in_broken_file_is_not_quoted(sip: bytes, element: str, form: str) -> None:
     start = sip.index(f"<{element}>".encode()) + len(element) + 2
     end = sip.index(f"</{element}>".encode())
     content = sip[:start] + form.format(*[SENTINEL] * 4).encode() + sip[end:]
     assert SENTINEL not in everything_said_about(content)
 
 
-def test_a_password_that_cannot_be_encoded_is_not_repeated() -> None:
+def test_unencodable_password_is_not_quoted() -> None:
     text = f'<?xml version="1.0" encoding="US-ASCII"?><device><authPassword>{SENTINEL}€</authPassword></device>'
     with pytest.raises(Invalid) as caught:
         sep_config.encode(text)
@@ -76,7 +76,7 @@ def test_a_password_that_cannot_be_encoded_is_not_repeated() -> None:
 
 
 @pytest.mark.parametrize("element", SECRET_ELEMENTS)
-def test_a_password_in_bytes_of_another_encoding_is_not_repeated(sip: bytes, element: str) -> None:
+def test_password_in_other_encoding_is_not_quoted(sip: bytes, element: str) -> None:
     content = sip.replace(f"<{element}>".encode(), f"<{element}>{SENTINEL}".encode() + b"\xff")
     assert SENTINEL not in everything_said_about(content)
 

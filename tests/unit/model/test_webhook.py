@@ -15,7 +15,7 @@ def test_the_signature_is_that_of_the_reference_libraries() -> None:
     assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_a_new_secret_is_another_one_each_time_and_long_enough() -> None:
+def test_new_secrets_differ_and_are_long_enough() -> None:
     assert len({new_secret() for _ in range(50)}) == 50
     assert new_secret().startswith("whsec_")
     assert len(key_of(new_secret())) == 32
@@ -33,7 +33,7 @@ def test_a_secret_may_come_without_its_prefix() -> None:
         base64.b64encode(bytes(65)).decode(),
     ],
 )
-def test_what_is_no_key_is_refused_and_not_quoted(secret: str) -> None:
+def test_invalid_key_is_rejected_and_not_quoted(secret: str) -> None:
     with pytest.raises(Invalid) as refused:
         key_of(secret)
     assert set(refused.value.fields) == {"secret"}

@@ -111,7 +111,7 @@ async def premises(db: Database) -> AsyncIterator[tuple[Premises, Clock]]:
 
 
 @pytest.mark.slow
-async def test_ten_thousand_guesses_lock_out_who_guesses_and_nobody_else(premises: tuple[Premises, Clock]) -> None:
+async def test_guesses_throttle_only_the_guesser(premises: tuple[Premises, Clock]) -> None:
     there, clock = premises
     anna, _ = await there.user("anna"), await there.user("bob")
     her_hash = (await there.db.read(pins.get, anna.uuid)).pin_hash
@@ -153,7 +153,7 @@ async def test_ten_thousand_guesses_lock_out_who_guesses_and_nobody_else(premise
     assert "There are no contacts yet." in await there.log_in("127.77.0.9", Mac("AABBCCDDEEFF"), "anna")
 
 
-async def test_no_header_changes_where_a_guess_comes_from(premises: tuple[Premises, Clock]) -> None:
+async def test_forged_headers_do_not_change_the_client_address(premises: tuple[Premises, Clock]) -> None:
     there, _ = premises
     await there.user("bob")
     for number in range(5):
@@ -172,7 +172,7 @@ _HEAD = "POST /cisco/services/pdir?mac=AABBCCDDEE01 HTTP/1.1\r\nHost: x\r\nConte
 @pytest.mark.parametrize(
     "kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/octet-stream"]
 )
-async def test_who_does_not_send_the_form_is_not_waited_for(
+async def test_missing_body_is_not_awaited(
     premises: tuple[Premises, Clock], monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(requests, "BODY_SECONDS", 0.05)
@@ -184,7 +184,7 @@ async def test_who_does_not_send_the_form_is_not_waited_for(
     writer.close()
 
 
-async def test_no_answer_has_a_header_that_its_request_has_made(premises: tuple[Premises, Clock]) -> None:
+async def test_request_injects_no_response_header(premises: tuple[Premises, Clock]) -> None:
     there, _ = premises
     evil = "%0d%0aX-Evil:%20yes%0d%0a%0d%0a"
     await there.user("anna")

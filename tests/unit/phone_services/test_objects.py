@@ -51,12 +51,12 @@ def test_any_text_becomes_a_page_that_keeps_the_limits(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_arrive_as_they_are_where_the_phone_has_the_letters(name: str) -> None:
+def test_utf8_phone_gets_names_unchanged(name: str) -> None:
     page = shown(Directory(title="Corporate", entries=[DirectoryEntry(name, "1")]), "CP-7942G")
     assert page.entries == [(name, "1")]
 
 
-def test_a_phone_with_few_letters_is_sent_what_it_has() -> None:
+def test_latin1_phone_gets_replaced_letters() -> None:
     entries = [DirectoryEntry(name, "1") for name in (*NAMES, "Łukasz Dvořák")]
     page = shown(Directory(title="Corporate", entries=entries), "CP-7940G")
     names = [name for name, _ in page.entries]
@@ -64,7 +64,7 @@ def test_a_phone_with_few_letters_is_sent_what_it_has() -> None:
     assert names[2:] == ["????? ????????????", "????", NAMES[4], "?ukasz Dvorák"]
 
 
-def test_a_phone_that_knows_no_utf8_is_sent_none() -> None:
+def test_phone_without_utf8_gets_latin1() -> None:
     screen = screen_of("CP-7942G", "iso-8859-1")
     assert screen.charset == "iso-8859-1"
     assert b"Gro\xdf" in render(Text(title="x", text="Groß"), screen)
@@ -83,7 +83,7 @@ def test_nothing_is_cut_within_a_character(limit: int, unit: str) -> None:
         )
 
 
-def test_what_xml_forbids_and_what_breaks_lines_is_left_out_of_names() -> None:
+def test_names_lose_forbidden_characters_and_line_ends() -> None:
     page = shown(Menu(title="a\0b\ud800c\x85d\uffff", items=[MenuItem("one\n\ttwo\x0b", URL)]), "CP-7942G")
     assert page.title == "abcd"
     assert list(page.items) == ["one two"]
@@ -93,7 +93,7 @@ def test_a_text_keeps_its_line_ends() -> None:
     assert shown(Text(title="x", text="one\r\ntwo\rthree\n"), "CP-7942G").text == "one\ntwo\nthree\n"
 
 
-def test_a_6900_which_shows_the_prompt_alone_is_told_the_title_there() -> None:
+def test_6900_gets_the_title_as_prompt() -> None:
     assert shown(Text(title="Personal", text="x"), "CP-6941").prompt == "Personal"
     assert shown(Text(title="Personal", prompt="1-32 of 33", text="x"), "CP-6941").prompt == "1-32 of 33"
 
@@ -104,7 +104,7 @@ def keys(model: str, *names: str) -> list[str]:
     return [f"{positions[name]} {name}" for name in (*names, "Exit")]
 
 
-def test_the_soft_keys_stand_where_the_family_wants_them() -> None:
+def test_soft_keys_follow_the_order_of_the_family() -> None:
     assert keys("CP-7942G", "Dial", "Add", "Options", "Next") == ["1 Dial", "2 Add", "4 Options", "5 Next", "3 Exit"]
     assert keys("CP-8845", "Dial", "Add", "Options", "Next") == ["2 Dial", "3 Add", "4 Options", "5 Next", "1 Exit"]
     assert keys("CP-7970G") == ["3 Exit"]
@@ -123,14 +123,14 @@ def test_the_soft_keys_stand_where_the_family_wants_them() -> None:
         Text(title="x", text="x", keys=[SELECT] * 8),
     ],
 )
-def test_what_cannot_be_cut_is_an_error(page: PhonePage) -> None:
+def test_uncuttable_content_is_an_error(page: PhonePage) -> None:
     with pytest.raises(ValueError, match=r"more than a phone accepts|not percent-encoded"):
         render(page, screen_of("CP-8845"))
 
 
 @pytest.mark.parametrize("model", FAMILIES)
 @pytest.mark.parametrize("name", ["山" * 64, "&" * 64, "𠮷" * 64], ids=["kanji", "ampersands", "rare"])
-def test_a_full_page_of_long_names_is_still_small_enough(model: str, name: str) -> None:
+def test_full_page_of_long_names_fits(model: str, name: str) -> None:
     screen, keys = screen_of(model), [SoftKey(name, URL) for name in ("Add", "Options", "Next", "Back", "Search")]
     shown(Menu(title=name, items=[MenuItem(name, URL)] * screen.menu_items, keys=keys), model)
     shown(Directory(title=name, entries=[DirectoryEntry(name, "1" * 32)] * 32, keys=keys), model)

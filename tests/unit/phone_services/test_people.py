@@ -44,11 +44,11 @@ def contact(**numbers: Any) -> Contact:
         (None, ""),
     ],
 )
-def test_a_number_is_dialled_whole_or_not_at_all(written: str | None, dialled: str) -> None:
+def test_number_is_dialled_whole_or_not(written: str | None, dialled: str) -> None:
     assert people.dialable(written) == dialled
 
 
-def test_the_first_number_that_can_be_dialled_stands_in_the_directory() -> None:
+def test_entry_has_the_first_dialable_number() -> None:
     assert people.entries([contact(work="see web", mobile="1 2", home="3")])[0].telephone == "12"
     assert [(each.name, each.telephone) for each in people.numbers(contact(work="x", mobile="1 2", home="3"))] == [
         ("Mobile", "12"),
@@ -60,7 +60,7 @@ def test_the_first_number_that_can_be_dialled_stands_in_the_directory() -> None:
 
 
 @given(st.text(max_size=300), st.text("0123456789*#", max_size=300))
-def test_any_search_fits_into_a_url_with_all_that_belongs_to_it(text: str, number: str) -> None:
+def test_any_search_fits_into_a_url(text: str, number: str) -> None:
     asked = {"n": text.encode(errors="ignore").decode(), "d": number, "start": str(MAX_START)}
     place = people.place(Mock(spec=PhoneRequest, get=asked.__getitem__))
     assert number.startswith(place.number)
@@ -97,12 +97,12 @@ def test_next_and_back_lead_through_the_whole_list(total: int, size: int, start:
     assert len(part.prompt) <= 32
 
 
-def test_a_place_in_a_list_is_told() -> None:
+def test_prompt_shows_the_position_in_a_list() -> None:
     assert ListPart(items=range(32), start=32, size=32, total=101).prompt == "33-64 of 101"
     assert ListPart(items=range(5), start=96, size=32, total=101).prompt == "97-101 of 101"
     assert ListPart(items=range(5), start=0, size=32, total=5).prompt == ""
 
 
 @pytest.mark.parametrize("text", ["", "-1", "x", "1e3", "٣", "99999999", "1000001", "²"])
-def test_what_is_no_place_is_the_beginning(text: str) -> None:
+def test_invalid_start_is_zero(text: str) -> None:
     assert start_from(text) == 0

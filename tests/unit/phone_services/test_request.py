@@ -27,12 +27,12 @@ async def asked(query: str, headers: Mapping[str, str] | None = None, public_url
     return await read(request(query, headers), proxies, public_url)
 
 
-async def test_values_come_in_utf8_or_in_the_charset_of_old_phones() -> None:
+async def test_values_are_utf8_or_latin1() -> None:
     for encoded in ("J%C3%BCrgen+Gro%C3%9F", "J%FCrgen%20Gro%DF"):
         assert (await asked(f"person={encoded}")).get("person") == "Jürgen Groß"
 
 
-async def test_a_value_is_one_line_without_controls_and_not_too_long() -> None:
+async def test_value_is_one_short_printable_line() -> None:
     fields = await asked(f"a=%0A+1%002%0d%0A&b={'x' * 999}&c&=d&&e=f=g")
     assert (fields.get("a"), fields.get("c"), fields.get("e")) == ("12", "", "f=g")
     assert len(fields.get("b")) == MAX_VALUE
@@ -45,7 +45,7 @@ async def test_any_query_is_read(raw: bytes) -> None:
     await asked(query)
 
 
-async def test_links_lead_to_where_the_phone_has_come_from() -> None:
+async def test_links_use_the_address_of_the_request() -> None:
     for host, base in {
         "192.0.2.5:8080": "http://192.0.2.5:8080",
         "cisisk.example": "http://cisisk.example",
@@ -71,6 +71,6 @@ def test_problem_fits_a_screen(problem: ScreenProblem) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_form_without_a_body_has_the_fields_of_its_url(method: str) -> None:
+async def test_form_without_body_has_fields_of_url(method: str) -> None:
     posted = make_mocked_request(method, f"{PATH}?mac=AABBCCDDEE01&x=1", headers={"Host": "x"})
     assert (await read(posted, [], "")).get("x") == "1"

@@ -152,7 +152,7 @@ def record(db: Database) -> Record:
     return make
 
 
-async def test_a_login_is_told_once_its_switch_was_tried(scene: Scene, db: Database, record: Record) -> None:
+async def test_login_page_shows_result_after_switch(scene: Scene, db: Database, record: Record) -> None:
     name = await scene.begin()
     assert await scene.said(name) == ("Activating Desk 201. The phone restarts.", 2)
     deployment = await record()
@@ -176,7 +176,7 @@ async def test_a_login_is_told_once_its_switch_was_tried(scene: Scene, db: Datab
         (DeploymentState.CANCELLED, "Error C09", None),
     ],
 )
-async def test_a_login_is_told_state_by_state(
+async def test_login_page_follows_the_deployment_state(
     scene: Scene,
     monkeypatch: pytest.MonkeyPatch,
     record: Record,
@@ -191,9 +191,7 @@ async def test_a_login_is_told_state_by_state(
     assert seconds == again
 
 
-async def test_a_switch_that_waits_for_the_end_of_a_call_says_so(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, record: Record
-) -> None:
+async def test_deferred_switch_names_the_call(scene: Scene, monkeypatch: pytest.MonkeyPatch, record: Record) -> None:
     name = await scene.begin()
     scene.outcome.set_result(await known_as(monkeypatch, record, DeploymentState.DEFERRED, deferred_until=IDLE))
     assert await scene.said(name) == ("Desk 201 will be activated as soon as the phone is in no call.", 10)
@@ -208,7 +206,7 @@ async def test_a_switch_that_waits_for_the_end_of_a_call_says_so(
         (DeploymentState.SUPERSEDED, ("You are logged out.", None)),
     ],
 )
-async def test_a_logout_is_told_state_by_state(
+async def test_logout_page_follows_the_deployment_state(
     scene: Scene,
     monkeypatch: pytest.MonkeyPatch,
     record: Record,
@@ -221,7 +219,7 @@ async def test_a_logout_is_told_state_by_state(
     assert await scene.said(name) == said
 
 
-async def test_a_phone_that_cannot_be_restarted_at_a_logout_is_to_be_unplugged(
+async def test_logout_without_restart_asks_to_unplug(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, record: Record
 ) -> None:
     name = await scene.end()
@@ -231,7 +229,7 @@ async def test_a_phone_that_cannot_be_restarted_at_a_logout_is_to_be_unplugged(
     assert again == 10
 
 
-async def test_a_logout_without_anything_to_return_to_is_told(scene: Scene) -> None:
+async def test_logout_without_other_config_says_so(scene: Scene) -> None:
     name = await scene.end()
     scene.outcome.set_result(None)
     assert await scene.said(name) == ("You are logged out.", None)
@@ -249,7 +247,7 @@ async def test_a_logout_without_anything_to_return_to_is_told(scene: Scene) -> N
         (asyncio.CancelledError(), "C12"),
     ],
 )
-async def test_a_switch_that_failed_is_told_with_a_code_and_logged(
+async def test_failed_switch_shows_code_and_is_logged(
     scene: Scene, error: BaseException, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = await scene.begin()
@@ -272,7 +270,7 @@ async def test_a_switch_that_failed_is_told_with_a_code_and_logged(
         (LoggedInElsewhere([LOGIN], may_take_over=False), "C18"),
     ],
 )
-async def test_what_is_refused_to_a_user_is_told_with_a_code_and_is_no_warning(
+async def test_refused_login_shows_code_without_warning(
     scene: Scene, refused: LoginRefused, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = await scene.begin()
@@ -293,7 +291,7 @@ async def two_at_one_phone(db: Database) -> tuple[Office, PhoneLogin, PhoneLogin
     return office, on_it, await office.logins.log_in(SYSTEM, yan.uuid, MAC, None, how=LoginWay.PHONE)
 
 
-async def test_who_waits_for_a_phone_and_logs_out_does_not_log_out_who_is_on_it(db: Database) -> None:
+async def test_logout_of_waiting_user_keeps_other_user(db: Database) -> None:
     office, on_it, waiting = await two_at_one_phone(db)
     gate = Mock(spec=PageAuth)
     pages = ProfileSwitch(db, gate, office.logins, Switches(office.logins))
@@ -311,7 +309,7 @@ async def test_who_waits_for_a_phone_and_logs_out_does_not_log_out_who_is_on_it(
     gate.leave.assert_awaited_once()
 
 
-async def test_on_the_phone_the_one_is_logged_out_whom_the_question_named(db: Database) -> None:
+async def test_leave_logs_out_only_the_named_user(db: Database) -> None:
     office, on_it, _ = await two_at_one_phone(db)
     gate = Mock(spec=PageAuth)
     gate.redeem.return_value = True
@@ -331,7 +329,7 @@ async def test_on_the_phone_the_one_is_logged_out_whom_the_question_named(db: Da
     await office.settled(is_out)
 
 
-async def test_who_is_on_a_phone_and_waits_for_another_profile_there_leaves_both(db: Database) -> None:
+async def test_logout_ends_present_and_waiting_login(db: Database) -> None:
     office, on_it, _ = await two_at_one_phone(db)
     await office.profile(await db.read(users.get, on_it.user_uuid), "Another")
     await office.logins.log_in(SYSTEM, on_it.user_uuid, MAC, None, how=LoginWay.PHONE)
@@ -349,7 +347,7 @@ async def test_who_is_on_a_phone_and_waits_for_another_profile_there_leaves_both
     assert await office.logins.on(MAC) is None
 
 
-async def test_who_cannot_name_a_switch_is_told_nothing(scene: Scene) -> None:
+async def test_progress_needs_the_name_of_the_switch(scene: Scene) -> None:
     name = await scene.begin()
     assert scene.switches.find(name, Mac("AABBCCDDEE02")) is None
     for other in ("", "x", f"{name}x"):
@@ -357,7 +355,7 @@ async def test_who_cannot_name_a_switch_is_told_nothing(scene: Scene) -> None:
     scene.outcome.cancel()
 
 
-async def test_old_switches_and_too_many_are_forgotten(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_old_and_excess_switches_are_forgotten(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(switching, "MAX_SWITCHES", 3)
     names = [await scene.begin() for _ in range(4)]
     assert [scene.switches.find(name, MAC) is not None for name in names] == [False, True, True, True]
@@ -369,7 +367,7 @@ async def test_old_switches_and_too_many_are_forgotten(scene: Scene, monkeypatch
 
 
 @pytest.mark.parametrize(("error", "code"), [(StorageFailed("full"), "C08"), (RuntimeError("a bug"), "C16")])
-async def test_what_goes_wrong_in_cisisk_is_said_on_the_screen(
+async def test_internal_error_is_shown_with_code(
     db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, code: str
 ) -> None:
     def fail(*_: Any) -> PhoneContext:
