@@ -21,7 +21,7 @@ def refusal(tables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
 
 
 def every_key() -> list[tuple[str, str, Any, Field[Any]]]:
-    """Section, key, type and description of each setting."""
+    """Return section, key, type and field of each setting."""
     return [
         (section, key.name, get_type_hints(kind)[key.name], key)
         for section, kind in get_type_hints(Settings).items()
@@ -30,7 +30,7 @@ def every_key() -> list[tuple[str, str, Any, Field[Any]]]:
 
 
 def another(kind: Any, key: Field[Any]) -> tuple[Any, str]:
-    """A legal value that is not the default, and how it is written in a variable."""
+    """Return a valid value that is not the default, and its form in a variable."""
     rules = key.metadata
     if "choices" in rules:
         return rules["choices"][-1], rules["choices"][-1]
@@ -50,10 +50,10 @@ def another(kind: Any, key: Field[Any]) -> tuple[Any, str]:
     return value, value
 
 
-# What there is
+# Valid settings
 
 
-def test_without_a_word_the_appliance_is_as_documented() -> None:
+def test_build_empty_gives_documented_defaults() -> None:
     usual = build({}, {})
     assert usual == Settings()
     assert (usual.server.host, usual.server.port, usual.server.tls_port) == ("0.0.0.0", 8080, 8443)
@@ -71,11 +71,11 @@ def test_without_a_word_the_appliance_is_as_documented() -> None:
 
 
 @pytest.mark.parametrize(("section", "key", "kind", "description"), every_key(), ids=lambda value: str(value)[:20])
-def test_every_key_can_be_set_in_the_file_and_the_environment_wins(
+def test_build_environment_overrides_file_for_every_key(
     section: str, key: str, kind: Any, description: Field[Any]
 ) -> None:
     value, text = another(kind, description)
-    # Some are only right in pairs.
+    # Some settings are valid only in pairs.
     pair = {"tls_cert": "tls_key", "tls_key": "tls_cert"}.get(key)
     written = list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
     from_file = {section: {key: written, **({pair: "pair"} if pair else {})}}
@@ -89,26 +89,26 @@ def test_every_key_can_be_set_in_the_file_and_the_environment_wins(
 
 
 @pytest.mark.parametrize("text", ["1", "true", "TRUE", "Yes", "on"])
-def test_yes_has_many_names_in_the_environment(text: str) -> None:
+def test_build_variable_accepts_forms_of_true(text: str) -> None:
     assert build({}, {"CISISK_AUTH__PUBLIC_REGISTER": text}).auth.public_register
 
 
 @pytest.mark.parametrize("text", ["0", "false", "False", "NO", "off"])
-def test_no_has_many_names_in_the_environment(text: str) -> None:
+def test_build_variable_accepts_forms_of_false(text: str) -> None:
     assert not build({}, {"CISISK_TFTP__ENABLED": text}).tftp.enabled
 
 
 @pytest.mark.parametrize(("text", "methods"), [("", ()), (",", ()), ("a", ("a",)), (" a ,b,, c ", ("a", "b", "c"))])
-def test_lists_are_written_with_commas_in_the_environment(text: str, methods: tuple[str, ...]) -> None:
+def test_build_variable_splits_lists_at_commas(text: str, methods: tuple[str, ...]) -> None:
     assert build({}, {"CISISK_RESTART__SIP": text}).restart.sip == methods
 
 
-def test_variables_of_others_do_not_matter() -> None:
+def test_build_ignores_variables_of_other_programs() -> None:
     others = {"PATH": "/bin", "CISISK_ADMIN_PASSWORD": SECRET, "CISISK_PORT": "tcp://10.0.0.1:80", "XCISISK_A__B": "x"}
     assert build({}, others) == Settings()
 
 
-# What there is not
+# Invalid settings
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_variables_of_others_do_not_matter() -> None:
         ({"log": {"level": "info", "more": {}}}, "unknown key log.more"),
     ],
 )
-def test_an_unknown_key_stops_the_start_by_its_name(tables: Mapping[str, Any], named: str) -> None:
+def test_build_unknown_key_is_refused_by_name(tables: Mapping[str, Any], named: str) -> None:
     text = refusal(tables)
     assert text.startswith(f"{named}; known are ")
     assert "server" in text or "log." in text
@@ -147,7 +147,7 @@ def test_an_unknown_key_stops_the_start_by_its_name(tables: Mapping[str, Any], n
         "CISISK_PHONE_HTTP__PASSWORD_FILE_FILE",
     ],
 )
-def test_an_unknown_variable_stops_the_start_by_its_name_without_its_value(variable: str) -> None:
+def test_build_unknown_variable_is_refused_without_its_value(variable: str) -> None:
     assert refusal({}, {variable: SECRET}) == f"unknown setting {variable}"
 
 
@@ -172,7 +172,7 @@ def test_an_unknown_variable_stops_the_start_by_its_name_without_its_value(varia
         ({"restart": {"sip": ["a", 1]}}, "restart.sip: expected a list of strings, got ['a', 1]"),
     ],
 )
-def test_a_wrong_type_stops_the_start_and_says_what_would_be_right(tables: Mapping[str, Any], text: str) -> None:
+def test_build_wrong_type_is_refused_with_expected_type(tables: Mapping[str, Any], text: str) -> None:
     assert refusal(tables) == text
 
 
@@ -195,7 +195,7 @@ def test_a_wrong_type_stops_the_start_and_says_what_would_be_right(tables: Mappi
         ),
     ],
 )
-def test_a_wrong_variable_stops_the_start_by_its_name(variable: str, value: str, text: str) -> None:
+def test_build_invalid_variable_is_refused_by_name(variable: str, value: str, text: str) -> None:
     assert refusal({}, {f"CISISK_{variable}": value}) == f"CISISK_{variable}: {text}"
 
 
@@ -217,7 +217,7 @@ def test_a_wrong_variable_stops_the_start_by_its_name(variable: str, value: str,
         ("auth", "refresh_token_days", 1, 365),
     ],
 )
-def test_numbers_have_bounds(section: str, key: str, low: int, high: int) -> None:
+def test_build_number_out_of_bounds_is_refused(section: str, key: str, low: int, high: int) -> None:
     for fits in (low, high):
         assert getattr(getattr(build({section: {key: fits}}, {}), section), key) == fits
     for beyond in (low - 1, high + 1, 10**30):
@@ -228,12 +228,12 @@ def test_numbers_have_bounds(section: str, key: str, low: int, high: int) -> Non
 @pytest.mark.parametrize(
     "host", ["", "pbx", "192.0.2.256", "192.0.2.1:80", "[::1]", "0", "http://192.0.2.1", " 192.0.2.1"]
 )
-def test_an_address_is_one(host: str) -> None:
+def test_build_invalid_listen_address_is_refused(host: str) -> None:
     assert "expected an IP address" in refusal({"tftp": {"host": host}})
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "::", "::1", "2001:db8::5"])
-def test_both_kinds_of_addresses_are_taken(host: str) -> None:
+def test_build_accepts_ipv4_and_ipv6_addresses(host: str) -> None:
     assert build({"server": {"host": host}}, {}).server.host == host
 
 
@@ -251,27 +251,27 @@ def test_both_kinds_of_addresses_are_taken(host: str) -> None:
         "http://pbx:port",
     ],
 )
-def test_a_public_url_from_which_no_host_can_be_read_is_refused(url: str) -> None:
+def test_build_public_url_without_host_is_refused(url: str) -> None:
     expected = f'server.public_url: expected a URL such as http://192.0.2.5:8080, got "{url}"'
     assert refusal({"server": {"public_url": url}}) == expected
 
 
 @pytest.mark.parametrize("url", ["http://192.0.2.5", "https://pbx.example.org:8443/", "http://[2001:db8::5]:8080"])
-def test_a_public_url_is_taken(url: str) -> None:
+def test_build_accepts_valid_public_url(url: str) -> None:
     assert build({"server": {"public_url": url}}, {}).server.public_url == url
 
 
-# What contradicts itself
+# Contradictions
 
 
 @pytest.mark.parametrize("given_", [{"tls_cert": "c"}, {"tls_key": "k"}])
-def test_a_certificate_needs_its_key(given_: dict[str, str]) -> None:
+def test_build_certificate_without_key_is_refused(given_: dict[str, str]) -> None:
     assert refusal({"server": given_}) == "server.tls_cert and server.tls_key: set both, or neither"
     assert build({"server": {"tls_cert": "c", "tls_key": "k"}}, {}).server.tls_key == "k"
     assert refusal({"ftp": given_}) == "ftp.tls_cert and ftp.tls_key: set both, or neither"
 
 
-def test_no_root_may_hold_the_data_directory(tmp_path: Path) -> None:
+def test_build_root_above_data_directory_is_refused(tmp_path: Path) -> None:
     data = tmp_path / "var" / "cisisk"
     data.mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "var")
@@ -281,13 +281,13 @@ def test_no_root_may_hold_the_data_directory(tmp_path: Path) -> None:
     assert refusal({"data": {"dir": str(tmp_path / "link" / "cisisk")}, "provisioning": {"root": str(data.parent)}})
 
 
-def test_a_root_in_or_beside_the_data_directory_is_fine(tmp_path: Path) -> None:
+def test_build_accepts_root_in_or_beside_data_directory(tmp_path: Path) -> None:
     data = tmp_path / "cisisk"
     for root in (data / "served", tmp_path / "tftpboot", tmp_path / "cis", tmp_path / "cisisk-served"):
         assert build({"data": {"dir": str(data)}, "provisioning": {"root": str(root)}}, {}).served_root == root
 
 
-def test_relative_paths_are_compared_as_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_build_resolves_relative_paths_before_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert "phones would read" in refusal({"data": {"dir": "data"}, "provisioning": {"root": "."}})
     assert build({"data": {"dir": "data"}}, {}).served_root == Path("data/tftpboot")
@@ -297,7 +297,7 @@ def test_relative_paths_are_compared_as_they_lie(tmp_path: Path, monkeypatch: py
     ("text", "ports"),
     [("", None), ("40000-40999", (40000, 40999)), ("69-69", (69, 69)), ("1-65535", (1, 65535))],
 )
-def test_a_range_of_ports_is_two_ports(text: str, ports: tuple[int, int] | None) -> None:
+def test_build_parses_port_range(text: str, ports: tuple[int, int] | None) -> None:
     assert build({"tftp": {"port_range": text}}, {}).tftp.reply_ports == ports
     assert build({"ftp": {"passive_ports": text}}, {}).ftp.data_ports == ports
 
@@ -305,7 +305,7 @@ def test_a_range_of_ports_is_two_ports(text: str, ports: tuple[int, int] | None)
 @pytest.mark.parametrize(
     "text", ["40000", "40000-", "-40999", "40999-40000", "0-10", "1-65536", "a-b", "1-2-3", "1 - 2", "-", "1--2", "²-³"]
 )
-def test_what_is_no_range_of_ports_is_refused(text: str) -> None:
+def test_build_invalid_port_range_is_refused(text: str) -> None:
     assert refusal({"tftp": {"port_range": text}}) == (
         f'tftp.port_range: expected two ports such as "40000-40999", got "{text}"'
     )
@@ -315,7 +315,7 @@ def test_what_is_no_range_of_ports_is_refused(text: str) -> None:
 # Secrets
 
 
-def test_a_secret_can_lie_in_a_file(tmp_path: Path) -> None:
+def test_build_reads_secret_from_file(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_text(f"{SECRET}\n")
     assert build({}, {"CISISK_PHONE_HTTP__PASSWORD_FILE": str(path)}).phone_http.password == SECRET
@@ -326,7 +326,7 @@ def test_a_secret_can_lie_in_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"\xff" + SECRET.encode()])
-def test_a_secret_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+def test_build_unreadable_secret_file_is_refused_by_name(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "secret"
     if content:
         path.write_bytes(content)
@@ -334,7 +334,7 @@ def test_a_secret_file_that_cannot_be_read_is_named(tmp_path: Path, content: byt
     assert text == f"CISISK_PHONE_HTTP__PASSWORD_FILE: {path} cannot be read as text"
 
 
-def test_no_secret_is_shown() -> None:
+def test_settings_repr_hides_secrets() -> None:
     secrets = {
         (section, key.name)
         for section, kind in get_type_hints(Settings).items()
@@ -351,7 +351,7 @@ def test_no_secret_is_shown() -> None:
             assert text == f"{section}.{key}: expected a string"
 
 
-def test_whatever_looks_like_a_secret_is_kept_as_one() -> None:
+def test_settings_mark_every_secret_field() -> None:
     for section, key, _, description in every_key():
         if any(word in key for word in ("password", "secret")):
             assert description.metadata.get("secret"), f"{section}.{key}"
@@ -361,7 +361,7 @@ def test_whatever_looks_like_a_secret_is_kept_as_one() -> None:
 @pytest.mark.parametrize(
     "line", [f"password = {SECRET}", f'password = "a" {SECRET}', f"password = '''{SECRET}", f'password = "{SECRET}\n']
 )
-def test_a_slip_beside_a_secret_does_not_show_it(tmp_path: Path, line: str) -> None:
+def test_load_syntax_error_does_not_show_secret(tmp_path: Path, line: str) -> None:
     path = tmp_path / "config.toml"
     path.write_text(f"[phone_http]\n{line}")
     with pytest.raises(ConfigurationError, match=f"{path} is not valid TOML: ") as refused:
@@ -369,7 +369,7 @@ def test_a_slip_beside_a_secret_does_not_show_it(tmp_path: Path, line: str) -> N
     assert SECRET not in str(refused.value)
 
 
-# Where it is read from
+# Sources
 
 
 @pytest.fixture
@@ -381,11 +381,11 @@ def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Pat
     return paths
 
 
-def test_the_places_are_those_that_are_documented() -> None:
+def test_searched_paths_are_documented_ones() -> None:
     assert [str(path) for path in config.SEARCHED] == ["config.toml", "/etc/cisisk/config.toml"]
 
 
-def test_the_first_file_that_exists_is_read_alone(searched: tuple[Path, Path]) -> None:
+def test_load_reads_only_first_existing_file(searched: tuple[Path, Path]) -> None:
     here, etc = searched
     assert load(None, {}) == Settings()
     etc.write_text("[server]\nport = 2\ntls_port = 2")
@@ -399,7 +399,7 @@ def test_the_first_file_that_exists_is_read_alone(searched: tuple[Path, Path]) -
     assert load(None, {}).server.port == 2
 
 
-def test_a_file_that_was_named_must_be_there(tmp_path: Path, searched: tuple[Path, Path]) -> None:
+def test_load_missing_named_file_is_refused(tmp_path: Path, searched: tuple[Path, Path]) -> None:
     searched[0].write_text("")
     with pytest.raises(ConfigurationError, match=r"absent\.toml cannot be read: No such file or directory"):
         load(tmp_path / "absent.toml", {})
@@ -410,33 +410,31 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path, searched: tuple[Pat
 @pytest.mark.parametrize(
     "content", [b"[server", b"port", b"[server]\nport = 1\nport = 2", b"\xff\xfe", b"[server]\nport = " + b"9" * 5000]
 )
-def test_a_file_that_is_no_toml_is_refused_by_its_name(tmp_path: Path, content: bytes) -> None:
+def test_load_invalid_toml_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "config.toml"
     path.write_bytes(content)
     with pytest.raises(ConfigurationError, match=f"{path} is not valid TOML"):
         load(path, {})
 
 
-def test_the_environment_of_the_process_is_read_unless_another_is_given(
-    searched: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_load_uses_process_environment_by_default(searched: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CISISK_SERVER__PORT", "4711")
     assert load().server.port == 4711
 
 
-def test_a_decoy_is_a_mac() -> None:
-    told = refusal({"provisioning": {"decoys": ["AA:BB:CC:DD:EE:7F", "nobody"]}})
-    assert told == 'provisioning.decoys: Not a MAC address such as AA:BB:CC:DD:EE:01, got "nobody"'
+def test_build_invalid_decoy_is_refused() -> None:
+    message = refusal({"provisioning": {"decoys": ["AA:BB:CC:DD:EE:7F", "nobody"]}})
+    assert message == 'provisioning.decoys: Not a MAC address such as AA:BB:CC:DD:EE:01, got "nobody"'
 
 
 @pytest.mark.parametrize("host", ["two words", "http://192.0.2.10", "a" * 51, "<host>"])
-def test_a_call_manager_is_a_name_or_an_address(host: str) -> None:
+def test_build_invalid_call_manager_is_refused(host: str) -> None:
     assert refusal({"provisioning": {"default_call_manager": host}}).startswith(
         "provisioning.default_call_manager: expected a name or an address"
     )
 
 
-# Anything at all
+# Any input
 
 NAMES = st.sampled_from([name for section, key, *_ in every_key() for name in (section, key)]) | st.text(max_size=5)
 VALUES = st.recursive(
@@ -447,7 +445,7 @@ VALUES = st.recursive(
 
 
 def outcome(tables: Mapping[str, Any], environ: Mapping[str, str]) -> str:
-    """The words of the refusal; empty when the settings are followed."""
+    """Return the error message, or an empty string if the settings are valid."""
     try:
         build(tables, environ)
     except ConfigurationError as error:
@@ -457,7 +455,7 @@ def outcome(tables: Mapping[str, Any], environ: Mapping[str, str]) -> str:
 
 @settings(deadline=None)
 @given(tables=st.dictionaries(NAMES, VALUES | st.dictionaries(NAMES, VALUES, max_size=3), max_size=3))
-def test_any_file_is_followed_or_refused_in_words(tables: dict[str, Any]) -> None:
+def test_build_any_tables_returns_or_raises_configuration_error(tables: dict[str, Any]) -> None:
     assert outcome(tables, {}) or set(tables) <= {section.name for section in fields(Settings)}
 
 
@@ -466,7 +464,7 @@ def test_any_file_is_followed_or_refused_in_words(tables: dict[str, Any]) -> Non
     data=st.data(),
     text=st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12),
 )
-def test_any_variable_is_followed_or_refused_by_its_name(data: st.DataObject, text: str) -> None:
+def test_build_any_variable_returns_or_raises_error_with_its_name(data: st.DataObject, text: str) -> None:
     section, key, _, _ = data.draw(st.sampled_from(every_key()))
     variable = f"CISISK_{section}__{key}".upper()
     refused = outcome({}, {variable: text})
@@ -474,12 +472,12 @@ def test_any_variable_is_followed_or_refused_by_its_name(data: st.DataObject, te
 
 
 @pytest.mark.parametrize("text", ["8:00", "24:00", "noon", "20:00:00"])
-def test_what_is_no_time_of_the_day_is_refused(text: str) -> None:
+def test_build_invalid_time_of_day_is_refused(text: str) -> None:
     refused = refusal({"phone_login": {"logout_at": ["12:30", text]}})
     assert refused == f"phone_login.logout_at: expected a time of the day such as 20:00, got {text!r}"
 
 
-def test_idle_phones_are_not_looked_for_where_nobody_can_tell() -> None:
+def test_build_idle_logout_without_asterisk_is_refused() -> None:
     assert refusal({"phone_login": {"idle_minutes": 30}}).startswith("phone_login.idle_minutes: set asterisk.host too")
     tables = {"phone_login": {"idle_minutes": 30}, "asterisk": {"host": "192.0.2.9"}}
     assert build(tables, {}).phone_login.idle_minutes == 30

@@ -31,13 +31,13 @@ asyncio.run(hash_passwords())
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries return large blocks by themselves")
-def test_no_thread_keeps_the_memory_of_the_passwords_it_has_hashed() -> None:
-    # In a process of its own: what is set is set for good.
+def test_configure_malloc_releases_memory_of_hash_threads() -> None:
+    # In a separate process: the setting cannot be undone.
     ended = subprocess.run([sys.executable, "-c", HASH_ON_SEVERAL_THREADS], capture_output=True, text=True, check=True)
     assert float(ended.stdout) < 10, "MiB; one hash takes 19"
 
 
-def test_a_c_library_without_the_setting_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configure_malloc_without_mallopt_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
     def musl(name: object) -> object:

@@ -10,7 +10,7 @@ from cisisk.appliance.process import notify, watchdog_interval
 
 @pytest.fixture(params=["path", "abstract"])
 def manager(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """The service manager's end."""
+    """The socket of the service manager."""
     name = f"@cisisk-test-{os.getpid()}" if request.param == "abstract" else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind("\0" + name[1:] if name.startswith("@") else name)
@@ -25,20 +25,20 @@ def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(variable, raising=False)
 
 
-def test_the_service_manager_is_told_word_for_word(unwatched: None, manager: socket.socket) -> None:
+def test_notify_sends_exact_message(unwatched: None, manager: socket.socket) -> None:
     for state in ("READY=1", "STATUS=Zoë\nWATCHDOG=1"):
         notify(state)
         assert manager.recv(1024).decode() == state
 
 
-def test_without_a_service_manager_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notify_without_service_manager_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     notify("READY=1")
     monkeypatch.setenv("NOTIFY_SOCKET", "")
     notify("READY=1")
     assert watchdog_interval() is None
 
 
-def test_a_service_manager_that_does_not_listen_stops_nothing_and_is_logged(
+def test_notify_failure_is_logged_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
@@ -48,7 +48,7 @@ def test_a_service_manager_that_does_not_listen_stops_nothing_and_is_logged(
 
 
 @pytest.mark.parametrize(("microseconds", "seconds"), [("30000000", 15.0), ("1000000", 0.5), ("1", 0.0000005)])
-def test_signs_of_life_are_given_twice_as_often_as_asked(
+def test_watchdog_interval_is_half_of_requested(
     monkeypatch: pytest.MonkeyPatch, microseconds: str, seconds: float
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", microseconds)
@@ -58,12 +58,12 @@ def test_signs_of_life_are_given_twice_as_often_as_asked(
 
 
 @pytest.mark.parametrize("microseconds", ["", "0", "-1", "soon", "1.5"])
-def test_what_asks_for_nothing_gets_none(monkeypatch: pytest.MonkeyPatch, microseconds: str) -> None:
+def test_watchdog_interval_without_valid_request_is_none(monkeypatch: pytest.MonkeyPatch, microseconds: str) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", microseconds)
     assert watchdog_interval() is None
 
 
-def test_signs_of_life_that_another_process_owes_are_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watchdog_interval_for_other_process_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "30000000")
     monkeypatch.setenv("WATCHDOG_PID", str(os.getppid()))
     assert watchdog_interval() is None
