@@ -15,6 +15,7 @@ from cisisk.model.deployment import OnTimeout, Policy
 from cisisk.model.errors import ConfigurationError, Invalid
 from cisisk.model.logout_times import time_of_day
 from cisisk.model.mac import Mac
+from cisisk.model.start_time import StartTime
 
 PREFIX = "CISISK_"
 SEARCHED = (Path("config.toml"), Path("/etc/cisisk/config.toml"))
@@ -232,7 +233,8 @@ class SwitchSettings:
     @property
     def policy(self) -> Policy:
         """The same as a policy."""
-        return Policy(**{**asdict(self), "on_timeout": OnTimeout(self.on_timeout)})
+        typed = {"when": StartTime.parse(self.when), "on_timeout": OnTimeout(self.on_timeout)}
+        return Policy(**{**asdict(self), **typed})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

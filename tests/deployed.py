@@ -1,11 +1,14 @@
 """Deployments and steps stored without a switch."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 from cisisk.model.clock import Timestamp, now
+from cisisk.model.codes.error import ErrorCode
 from cisisk.model.deployment import DeploymentState, StepName
 from cisisk.model.mac import Mac
-from cisisk.store import steps
+from cisisk.model.notice import Notice
+from cisisk.store import deployments, steps
 from cisisk.store.database import Database
 from cisisk.store.transaction import Write
 
@@ -35,18 +38,18 @@ async def deployment(db: Database, mac: Mac, *, ended_at: Timestamp | None = Non
 async def happened(
     db: Database,
     uuid: str,
-    mac: Mac,
     *names: StepName,
     ended: bool = False,
     at: Timestamp | None = None,
-    told: str = "",
+    notice: Notice = ErrorCode.TEXT.notice(text=""),  # noqa: B008 -- a constant
 ) -> None:
     """Store steps of a deployment; with ``ended`` the last step ends it."""
 
     def work(tx: Write) -> None:
+        written = replace(deployments.get(tx, uuid), state=DeploymentState.WRITTEN)
         for name in names:
             is_end = ended and name is names[-1]
-            steps.add(tx, uuid, mac, at or now(), name, told, state=DeploymentState.WRITTEN, ended=is_end)
+            steps.add(tx, replace(written, ended_at=now() if is_end else None), at or now(), name, notice)
         if ended:
             tx.rows("UPDATE deployments SET ended_at = ? WHERE uuid = ?", (now(), uuid))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from cisisk.model.deployment import Deployment, Step
 from cisisk.model.errors import StorageFailed, TooBusy
+from cisisk.model.messages import render
 from cisisk.store import deployments, steps
 from cisisk.store.database import Database
 
@@ -255,5 +256,6 @@ def written(step: Step) -> dict[str, Any]:
         "step": step.step.value,
         "state": step.state.value,
         "ended": step.ended,
-        "told": step.told,
+        "message": render(step.notice),
+        **step.notice.plain(),
     }

@@ -20,14 +20,15 @@ from aiohttp import hdrs
 
 from cisisk.events.feed import Feed, FellBehind, Follower, written
 from cisisk.model.clock import Timestamp, after, now
+from cisisk.model.codes.webhook import DeliveryDetail, GiveUpReason
 from cisisk.model.deployment import Step
 from cisisk.model.errors import StorageFailed
+from cisisk.model.notice import Notice
 from cisisk.model.user import Actor
 from cisisk.model.webhook import DeliveryState, Webhook, WebhookDelivery, key_of, new_secret, signature
 from cisisk.store import steps
 from cisisk.store import webhooks as store
 from cisisk.store.database import Database
-from cisisk.store.transaction import Read
 from cisisk.store.webhooks import Due, Tried, WebhookMessage
 
 log = logging.getLogger(__name__)
@@ -63,19 +64,8 @@ class _Answer:
     """
 
     status: int | None
-    told: str
+    detail: Notice
     leave_for: float = 0.0
-
-
-def _outstanding(tx: Read) -> tuple[list[Webhook], dict[str, Timestamp]]:
-    """Return the webhooks that have steps to consider, and when the next delivery of each webhook is due."""
-    return store.behind(tx), store.waiting(tx)
-
-
-def _news(tx: Read, webhook: Webhook) -> list[Step]:
-    """Return the next steps that a webhook has to consider, if it has room for their messages."""
-    is_full = store.pending(tx, webhook.uuid) >= store.MAX_PENDING
-    return [] if is_full else steps.after(tx, webhook.considered, _STEPS_AT_ONCE)
 
 
 def webhook_session() -> aiohttp.ClientSession:
@@ -155,10 +145,9 @@ class Webhooks:
     async def _round(self, tasks: asyncio.TaskGroup) -> float:
         """Take up what has happened and begin what is due; the seconds until there is something to do again."""
         try:
-            behind, waiting = await self._db.read(_outstanding)
-            for webhook in behind:
-                # Sets the event that leads to the next round, which finds the new deliveries waiting.
+            for webhook in await self._db.read(store.behind):
                 await self._take_up(webhook)
+            waiting = await self._db.read(store.waiting)
             await self._trim()
         except StorageFailed as error:
             log.warning("webhooks cannot be told anything: %s", error)
@@ -176,7 +165,9 @@ class Webhooks:
 
     async def _take_up(self, webhook: Webhook) -> None:
         """Turn the next steps into messages, if there is room for them."""
-        news = await self._db.read(_news, webhook)
+        if await self._db.read(store.pending, webhook.uuid) >= store.MAX_PENDING:
+            return
+        news = await self._db.read(steps.after, webhook.considered, _STEPS_AT_ONCE)
         if not news:
             return
         wanted = [step for step in news if webhook.wants(step)]
@@ -216,16 +207,16 @@ class Webhooks:
     async def _settle(self, due: Due, answer: _Answer) -> None:
         if answer.status is not None and 200 <= answer.status < 300:
             await self._db.write(
-                store.settle, due, Tried(state=DeliveryState.DELIVERED, status=answer.status, told=answer.told)
+                store.settle, due, Tried(state=DeliveryState.DELIVERED, status=answer.status, detail=answer.detail)
             )
             return
         is_gone = answer.status == 410
         waits_until = None
         if is_gone or due.tries >= len(PAUSES):
-            log.warning("webhook %s: delivery %s is given up: %s", due.webhook, due.uuid, answer.told)
-            tried = Tried(state=DeliveryState.GIVEN_UP, status=answer.status, told=answer.told)
+            log.warning("webhook %s: delivery %s is given up: %s", due.webhook, due.uuid, answer.detail)
+            tried = Tried(state=DeliveryState.GIVEN_UP, status=answer.status, detail=answer.detail)
         else:
-            log.info("webhook %s: delivery %s has failed: %s", due.webhook, due.uuid, answer.told)
+            log.info("webhook %s: delivery %s has failed: %s", due.webhook, due.uuid, answer.detail)
             due_at = after(timedelta(seconds=max(PAUSES[due.tries], answer.leave_for)))
             # One that is there and refuses a message may take the others; for one that is away they wait, in order.
             if answer.status is None or answer.status in _AWAY:
@@ -233,14 +224,14 @@ class Webhooks:
             tried = Tried(
                 state=DeliveryState.PENDING,
                 status=answer.status,
-                told=answer.told,
+                detail=answer.detail,
                 due_at=due_at,
                 waits_until=waits_until,
             )
         await self._db.write(store.settle, due, tried)
         if is_gone:
             log.warning("webhook %s is switched off: its receiver wants nothing more", due.webhook)
-            await self._db.write(store.switch_off, due.webhook, "The receiver wants nothing more (410)")
+            await self._db.write(store.switch_off, due.webhook, GiveUpReason.GONE.notice())
 
     async def _send(self, due: Due) -> _Answer:
         body, seconds = due.body.encode(), int(time.time())
@@ -253,17 +244,17 @@ class Webhooks:
         try:
             # Of the answer nothing but its head is read, and no redirect is followed: it could lead anywhere.
             async with self._client.post(due.url, data=body, headers=headers, allow_redirects=False) as response:
-                told = f"answered {response.status}"
-                return _Answer(response.status, told, _advice(response.headers.get(hdrs.RETRY_AFTER, "")))
+                detail = DeliveryDetail.ANSWERED.notice(status=response.status)
+                return _Answer(response.status, detail, _advice(response.headers.get(hdrs.RETRY_AFTER, "")))
         except TimeoutError:
-            return _Answer(None, f"no answer within {ANSWER_SECONDS:g} s")
+            return _Answer(None, DeliveryDetail.NO_ANSWER.notice(seconds=ANSWER_SECONDS))
         except aiohttp.ClientConnectorCertificateError:
-            return _Answer(None, "its certificate is not one that this machine trusts for that name")
+            return _Answer(None, DeliveryDetail.CERTIFICATE.notice())
         except aiohttp.ClientConnectorError as error:
-            return _Answer(None, f"cannot be reached: {_reason(error.os_error)}")
+            return _Answer(None, DeliveryDetail.UNREACHABLE.notice(error=_reason(error.os_error)))
         except (aiohttp.ClientError, OSError, ValueError):
             # Their texts quote the URL, and what is in it may be a key.
-            return _Answer(None, "closed the connection without an answer that can be read")
+            return _Answer(None, DeliveryDetail.CLOSED.notice())
 
 
 def _reason(error: OSError) -> str:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from cisisk.fetches.intake import FetchIntake
+from cisisk.model.codes.deployment import StepNotice
 from cisisk.model.errors import StorageFailed
 from cisisk.model.listeners import Listeners
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice
 from cisisk.provisioning.fetch import Fetch, FetchOutcome
 from cisisk.provisioning.names import device_mac, normalise
 from cisisk.store import phones, progress
@@ -178,9 +180,14 @@ class FetchTracker:
         return news
 
 
-def _broken_off(fetch: Fetch) -> str:
-    how = f"{fetch.acknowledged} of {fetch.size} bytes over {fetch.protocol}"
-    return f"{fetch.peer[0]} has taken {how}: {fetch.outcome}"
+def _broken_off(fetch: Fetch) -> Notice:
+    return StepNotice.FETCH_BROKEN_OFF.notice(
+        address=fetch.peer[0],
+        acknowledged=fetch.acknowledged,
+        size=fetch.size,
+        protocol=fetch.protocol,
+        outcome=fetch.outcome,
+    )
 
 
 def _deliveries(whole: Iterable[_PhoneFetch], awaited: Container[ConfigKey]) -> Iterable[Delivery]:

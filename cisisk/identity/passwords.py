@@ -87,8 +87,7 @@ class Passwords:
 
 def _lower_priority() -> None:
     with contextlib.suppress(PermissionError):  # the service manager may forbid it
-        thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICENESS)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def _make_dummy_hash(hasher: PasswordHasher) -> str:

@@ -11,10 +11,15 @@ from typing import Any, NamedTuple, TypeVar
 from cisisk.fetches.tracker import FetchTracker
 from cisisk.mobility.background import BackgroundTasks
 from cisisk.model.clock import Timestamp, now
-from cisisk.model.deployment import NOW, TOLD_AGAIN, WHEN_RUNNING, Deployment
+from cisisk.model.codes.deployment import Failure
+from cisisk.model.codes.error import ErrorCode
+from cisisk.model.deployment import Deployment
 from cisisk.model.errors import CisiskError, Conflict, StorageFailed
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice
+from cisisk.model.restart import Attempt, RestartOutcome
 from cisisk.model.sep_config.diff import RestartType
+from cisisk.model.start_time import NOW
 from cisisk.model.target import NotRestarted, Target
 from cisisk.model.user import Actor
 from cisisk.provisioning.library import WRITE_ATTEMPTS, ChangedMeanwhile, Library, Snapshot
@@ -23,20 +28,12 @@ from cisisk.provisioning.source import NotServed
 from cisisk.provisioning.staging import Staged
 from cisisk.restart import service_control
 from cisisk.restart.execute import PhoneCommands
-from cisisk.restart.method import Attempt, Restarts
+from cisisk.restart.method import Restarts
 from cisisk.store import configs, deployments, progress
 from cisisk.store.database import Database
 
 log = logging.getLogger(__name__)
 
-STOPPING = f"Cisisk was stopped before the phone accepted a restart. {WHEN_RUNNING}"
-SUPERSEDED = "A newer switch of this phone was accepted meanwhile, and the restart is left to that one"
-SERVED_ALL_THE_SAME = "The phone is served the new config all the same"
-CUT_OFF_BEFORE_WRITING = (
-    "The switch was cut off before its file was written, or the file was replaced since: the phone is served another "
-    "config"
-)
-CUT_OFF_BEFORE_RESTART = f"The switch was cut off before it was known whether the phone restarts. {TOLD_AGAIN}"
 _CLOSE_SECONDS = 2.0
 """For closing the services on the screen: a courtesy that must not hold up the restart."""
 
@@ -161,7 +158,7 @@ class Deployer:
                     await written
                     return await self._tried(deployment, attempt, prepared.action)
                 except StorageFailed as error:
-                    raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
+                    raise StorageFailed(ErrorCode.SERVED_NEVERTHELESS.notice(reason=error.notice)) from error
 
     async def serve(
         self,
@@ -169,9 +166,8 @@ class Deployer:
         recording: Coroutine[Any, Any, Deployment],
         target: Target,
         found: Snapshot | None,
-        why: str,
     ) -> Deployment:
-        """Serve a phone that need not restart the config ``target.wanted``, and ``why``. In its turn.
+        """Serve a phone the config ``target.wanted`` that does not need to restart for it. In its turn.
 
         Raises:
             Conflict, StorageFailed: as :meth:`deploy`.
@@ -182,9 +178,9 @@ class Deployer:
             moment = await self._write(deployment, prepared.staged, found)
             try:
                 await self._db.write(progress.written, actor, deployment, moment)
-                return await self._tried(deployment, Attempt(why), None)
+                return await self._tried(deployment, Attempt(RestartOutcome.NOT_NEEDED), None)
             except StorageFailed as error:
-                raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
+                raise StorageFailed(ErrorCode.SERVED_NEVERTHELESS.notice(reason=error.notice)) from error
 
     async def settle(self, mac: Mac) -> None:
         """Make true what the records say of a phone's deployments that were cut off. Raises StorageFailed."""
@@ -203,7 +199,7 @@ class Deployer:
         for deployment in await self._db.read(deployments.unfinished):
             try:
                 await self._settle(deployment)
-            except StorageFailed as error:
+            except CisiskError as error:
                 # One file or a full disk is no reason to leave all phones unserved.
                 self._unsettled.add(deployment.mac)
                 log.error("switch of %s: what became of it cannot be recorded: %s", deployment.mac, error)  # noqa: TRY400 -- the text says it all
@@ -220,13 +216,13 @@ class Deployer:
                 if deployment.policy.when != NOW:
                     await self._db.write(progress.deferred_again, deployment)
                     return
-                await self._db.write(progress.failed, deployment, CUT_OFF_BEFORE_WRITING)
-                log.warning("switch of %s: %s", deployment.mac, CUT_OFF_BEFORE_WRITING)
+                await self._db.write(progress.failed, deployment, Failure.CUT_OFF.notice())
+                log.warning("switch of %s: %s", deployment.mac, Failure.CUT_OFF)
                 return
             actor = Actor(user_uuid=deployment.requested_by)
             await self._db.write(progress.written, actor, deployment, deployment.recorded_at)
-        await self._tried(deployment, Attempt(CUT_OFF_BEFORE_RESTART), None)
-        log.warning("switch of %s: %s", deployment.mac, CUT_OFF_BEFORE_RESTART)
+        await self._tried(deployment, Attempt(RestartOutcome.CUT_OFF), None)
+        log.warning("switch of %s: restart %s", deployment.mac, RestartOutcome.CUT_OFF)
 
     async def _is_served(self, deployment: Deployment) -> bool:
         found = await self.served_to(deployment.mac)
@@ -274,17 +270,17 @@ class Deployer:
         try:
             yield
         except CisiskError as error:
-            if await self._took_effect(deployment, str(error)):
-                raise StorageFailed(f"{error}. {SERVED_ALL_THE_SAME}") from error
+            if await self._took_effect(deployment, error.notice):
+                raise StorageFailed(ErrorCode.SERVED_NEVERTHELESS.notice(reason=error.notice)) from error
             raise
 
-    async def _took_effect(self, deployment: Deployment, why: str) -> bool:
+    async def _took_effect(self, deployment: Deployment, failure: Notice) -> bool:
         """Whether a phone is served its new config although something was refused; if it is not, the switch failed."""
         # While the disk or the database fails as a whole, nothing can be told: the next switch or start settles it.
         with suppress(StorageFailed):
             if await self._is_served(deployment):
                 return True
-            await self._db.write(progress.failed, deployment, why)
+            await self._db.write(progress.failed, deployment, failure)
         return False
 
     async def _adopt(self, mac: Mac) -> Snapshot | None:
@@ -308,14 +304,14 @@ class Deployer:
     async def _attempt(self, target: Target, closed: asyncio.Task[None], superseded: asyncio.Future[None]) -> Attempt:
         """Restart the phone, unless a newer switch of it is waiting to do that with its own config."""
         if superseded.done():
-            return Attempt(SUPERSEDED)
+            return Attempt(RestartOutcome.SUPERSEDED)
         calling = asyncio.create_task(self._call(target, closed), name=f"restart {target.mac}")
         try:
             ends: list[asyncio.Future[Any]] = [calling, superseded, self._stopping]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if calling.done():
                 return calling.result()
-            return Attempt(SUPERSEDED if superseded.done() else STOPPING)
+            return Attempt(RestartOutcome.SUPERSEDED if superseded.done() else RestartOutcome.STOPPED)
         finally:
             if not calling.done():
                 calling.cancel()
@@ -344,8 +340,6 @@ class Deployer:
         return await self._db.write(
             progress.restart_tried,
             deployment,
-            attempt.outcome,
-            attempt.method,
+            attempt,
             action,
-            counts=attempt.outcome != STOPPING,
         )

@@ -5,21 +5,17 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from cisisk.model.clock import Timestamp
-from cisisk.model.deployment import (
-    AT_NEXT_BOOT,
-    IDLE,
-    NOT_NEEDED,
-    RESTART_OK,
-    Awaited,
-    Deployment,
-    DeploymentState,
-    OnTimeout,
-)
+from cisisk.model.codes.deployment import StepNotice, TimeoutNotice
+from cisisk.model.codes.restart import RestartNotice
+from cisisk.model.deployment import Awaited, Deployment, OnTimeout
+from cisisk.model.deployment_states import END_UNOBSERVED, NO_RESTART_NEEDED, Transition
+from cisisk.model.notice import Notice
+from cisisk.model.restart import RestartOutcome
 from cisisk.model.sep_config.diff import RestartType
+from cisisk.model.start_time import StartTime
 
 REFUSED_SECONDS = 30.0
 """After a restart that the phone did not accept it is tried again: it may have been starting, or its PBX."""
-UNOBSERVED = "Nobody here can tell whether it registers"
 SETTLE_SECONDS = 120.0
 """For a deployment that is being carried out to tell what became of it; longer than all restart methods take. One that
 has not told by then was cut off, by a disk that was full for one."""
@@ -59,7 +55,7 @@ class TimeOut:
     """Give up on something."""
 
     on: Awaited
-    told: str
+    reason: Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +69,8 @@ class RollBack:
 class End:
     """Nothing more can be found out."""
 
-    state: DeploymentState
-    told: str
+    transition: Transition
+    reason: Notice
 
 
 NextAction: TypeAlias = Wait | BeginWhenIdle | Begin | Settle | Trigger | TimeOut | RollBack | End
@@ -99,12 +95,12 @@ def decide(deployment: Deployment, moment: datetime, sight: Observability) -> Ne
         return _of_deferred(deployment.deferred_until, moment)
     if deployment.timed_out_on is not None:
         return RollBack(deployment.timed_out_on)
-    if deployment.restart is None or deployment.tried_at is None:
+    if deployment.restart_outcome is None or deployment.tried_at is None:
         return _of_unsettled(deployment, moment)
     if deployment.fetched_at is not None:
         return _of_fetched(deployment, deployment.fetched_at, moment, sight)
-    if deployment.restart == NOT_NEEDED:
-        return End(DeploymentState.WRITTEN, NOT_NEEDED)
+    if deployment.restart_outcome is RestartOutcome.NOT_NEEDED:
+        return End(NO_RESTART_NEEDED, RestartNotice.NOT_NEEDED.notice())
     return _of_unfetched(deployment, deployment.tried_at, moment)
 
 
@@ -113,10 +109,10 @@ def rolls_back(deployment: Deployment) -> bool:
     return deployment.policy.on_timeout is OnTimeout.ROLLBACK and deployment.replaced is not None
 
 
-def _of_deferred(until: str, moment: datetime) -> NextAction:
-    if until == IDLE:
+def _of_deferred(until: StartTime, moment: datetime) -> NextAction:
+    if until.at is None:
         return BeginWhenIdle()
-    due = datetime.fromisoformat(until)
+    due = datetime.fromisoformat(until.at)
     return Begin() if moment >= due else Wait(due)
 
 
@@ -131,13 +127,13 @@ def _of_fetched(deployment: Deployment, fetched_at: Timestamp, moment: datetime,
     if sight.can_be and moment < due:
         return Wait(due)
     if not (sight.can_be and sight.looked):
-        return End(DeploymentState.FETCHED, UNOBSERVED)
-    return TimeOut(Awaited.REGISTRATION, f"It has not registered within {seconds} s after it took its config")
+        return End(END_UNOBSERVED, StepNotice.REGISTRATION_UNOBSERVABLE.notice())
+    return TimeOut(Awaited.REGISTRATION, TimeoutNotice.NO_REGISTRATION.notice(seconds=seconds))
 
 
 def _of_unfetched(deployment: Deployment, tried_at: Timestamp, moment: datetime) -> NextAction:
     """A phone that was told to restart comes; one that was not might be told once more, or boots some day by itself."""
-    policy, accepted = deployment.policy, deployment.restart == RESTART_OK
+    policy, accepted = deployment.policy, deployment.restart_outcome is RestartOutcome.ACCEPTED
     if deployment.tries == 0:
         # Cisisk was stopped before it could tell the phone.
         return Trigger(None)
@@ -154,7 +150,7 @@ def _of_unfetched(deployment: Deployment, tried_at: Timestamp, moment: datetime)
     if policy.escalate and accepted and deployment.action == "restart":
         return Trigger("reset")
     if accepted:
-        told = f"It has not come for its config within {policy.fetch_seconds} s after it accepted to restart"
-        return TimeOut(Awaited.FETCH, told)
-    what_then = "" if rolls_back(deployment) else f". {AT_NEXT_BOOT}"
-    return TimeOut(Awaited.RESTART, f"No restart could be triggered{what_then}")
+        return TimeOut(Awaited.FETCH, TimeoutNotice.NO_FETCH.notice(seconds=policy.fetch_seconds))
+    is_final = not rolls_back(deployment)
+    reason = TimeoutNotice.NO_RESTART if is_final else TimeoutNotice.NO_RESTART_ROLLED_BACK
+    return TimeOut(Awaited.RESTART, reason.notice())

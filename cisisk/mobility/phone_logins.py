@@ -11,7 +11,7 @@ from cisisk.mobility.background import BackgroundTasks
 from cisisk.mobility.switch import Switcher
 from cisisk.model.clock import now
 from cisisk.model.codes.phone_login import LoginRefusal
-from cisisk.model.deployment import NOW, Deployment, OnTimeout, Origin, Policy
+from cisisk.model.deployment import Deployment, OnTimeout, Origin, Policy
 from cisisk.model.errors import CisiskError, Conflict, NotFound, StorageFailed
 from cisisk.model.listing import Listing, Page
 from cisisk.model.mac import Mac
@@ -29,6 +29,7 @@ from cisisk.model.phone_login import (
     ReturnedTo,
 )
 from cisisk.model.profile import ProfileHead, misfit
+from cisisk.model.start_time import NOW
 from cisisk.model.user import Actor
 from cisisk.provisioning.phone_locks import PhoneLocks
 from cisisk.store import default_profiles, deployments, phone_logins, phones, profiles, sites

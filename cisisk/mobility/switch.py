@@ -2,27 +2,32 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from cisisk.mobility import emergency, lookup
+from cisisk.mobility import emergency
 from cisisk.mobility.deploy import Deployer
 from cisisk.model import placeholders
 from cisisk.model.clock import now
-from cisisk.model.deployment import IDLE, NOT_NEEDED, NOW, Deployment, OnTimeout, Origin, Plan, Policy
+from cisisk.model.codes.deployment import Failure, RollbackRefusal
+from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.restart import RestartRefusal
+from cisisk.model.deployment import Deployment, OnTimeout, Origin, Plan, Policy
 from cisisk.model.errors import Conflict, NotFound, PhoneInCall
 from cisisk.model.mac import Mac
-from cisisk.model.phone import Software
-from cisisk.model.profile import Profile
+from cisisk.model.notice import Notice
+from cisisk.model.phone import Phone, Software
+from cisisk.model.profile import Profile, misfit
 from cisisk.model.sep_config.diff import Diff, RestartType, diff
-from cisisk.model.site import EmergencyCall
+from cisisk.model.start_time import IDLE, NOW, StartKind, StartTime
 from cisisk.model.target import NotRestarted, Target
 from cisisk.model.user import Actor
 from cisisk.pbx.registrations import Watched
 from cisisk.restart import service_control
 from cisisk.restart.method import Restarts
-from cisisk.store import deployments, progress
+from cisisk.store import configs, deployments, phones, profiles, progress, sites
 from cisisk.store.database import Database
 from cisisk.store.transaction import Read
 
@@ -51,7 +56,7 @@ class Preview:
         content: what the phone would be served.
         diff: between what it is served and that.
         methods: the restart methods that would be tried, in this order.
-        in_the_way: what may keep the phone from restarting; the config would be served all the same.
+        obstacles: what may keep the phone from restarting; the config would be served all the same.
     """
 
     profile: Profile
@@ -59,7 +64,7 @@ class Preview:
     content: bytes = field(repr=False)
     diff: Diff
     methods: tuple[str, ...]
-    in_the_way: tuple[str, ...]
+    obstacles: tuple[Notice, ...]
 
 
 class Switcher:
@@ -181,7 +186,16 @@ class Switcher:
 
     async def target_of(self, deployment: Deployment) -> Target:
         """The phone of a deployment, as far as it is known now."""
-        return await self._db.read(lookup.phone_of, deployment)
+        [target] = await self.targets_of([deployment])
+        return target
+
+    async def targets_of(self, found: Sequence[Deployment]) -> list[Target]:
+        """The phones of several deployments, in their order."""
+
+        def work(tx: Read) -> list[Target]:
+            return [_target_of(tx, deployment) for deployment in found]
+
+        return await self._db.read(work)
 
     async def preview(self, profile_uuid: str, mac: Mac) -> Preview:
         """What :meth:`switch` would do now. Nothing is written or recorded, and the phone is not called.
@@ -203,19 +217,20 @@ class Switcher:
             content=resolved.content,
             diff=change,
             methods=self._restarts.order(target.software),
-            in_the_way=tuple(_in_the_way_of_a_restart(target)),
+            obstacles=tuple(_obstacles(target)),
         )
 
-    async def _deferred_until(self, target: Target, policy: Policy) -> str | None:
+    async def _deferred_until(self, target: Target, policy: Policy) -> StartTime | None:
         """When it is to begin; None for at once. Raises Conflict: it is refused because of a call."""
-        if policy.when not in (NOW, IDLE) and policy.when > now():
+        if policy.when.at is not None and policy.when.at > now():
             return policy.when
-        if not policy.refuse_in_call and policy.when != IDLE:
+        if not policy.refuse_in_call and policy.when.kind is not StartKind.IDLE:
             return None
         in_call = await self._is_in_call(target, policy.quiet_minutes)
         if in_call and policy.refuse_in_call:
-            ago = f", or was in one less than {policy.quiet_minutes} min ago" if policy.quiet_minutes else ""
-            raise PhoneInCall(f"The phone is in a call{ago}")
+            if not policy.quiet_minutes:
+                raise PhoneInCall(ErrorCode.PHONE_IN_CALL.notice())
+            raise PhoneInCall(ErrorCode.PHONE_IN_CALL_LATELY.notice(minutes=policy.quiet_minutes))
         return IDLE if in_call else None
 
     async def _record(self, actor: Actor, plan: Plan) -> Deployment:
@@ -244,9 +259,9 @@ class Switcher:
             try:
                 resolved = await self._resolve(deferred.profile_uuid or "", mac)
             except (NotFound, Conflict) as error:
-                await self._db.write(progress.failed, deferred, f"When its time had come: {error}")
+                await self._db.write(progress.failed, deferred, Failure.DUE.notice(reason=error.notice))
                 return await self._db.read(deployments.get, deferred.uuid)
-            content = self._again(resolved.target, await self._db.read(lookup.earlier, mac, deferred.sha256, deferred))
+            content = await self._again(resolved.target, deferred.sha256, deferred)
             found = await self._deployer.served_to(mac)
             served = found.content if found else None
             target = await self._deployer.identified(resolved.target, served, content)
@@ -260,32 +275,35 @@ class Switcher:
         async with self._deployer.turn(mac, supersedes=False) as superseded:
             undone, sha256 = await self._undoable(undone.uuid)
             if only_if_timed_out and (undone.timed_out_on is None or undone.ended_at is not None):
-                raise Conflict(f"The phone has come further meanwhile: {undone.state}")
+                raise Conflict(RollbackRefusal.COME_FURTHER.notice(state=undone.state))
             found = await self._deployer.served_to(mac)
             if found is None or found.sha256 != undone.sha256:
-                raise Conflict("Somebody else has changed or removed the served file since: it is left as it is")
+                raise Conflict(RollbackRefusal.CHANGED_OUTSIDE.notice())
             target, plan = await self._plan_again(await self.target_of(undone), sha256, found.content, Origin.ROLLBACK)
             policy = replace(undone.policy, when=NOW, on_timeout=OnTimeout.KEEP)
             plan = replace(plan, policy=policy, rolls_back=undone.uuid)
             recording = self._db.write(progress.record, actor, plan, found.content)
             if undone.fetched_at is None and hashlib.sha256(plan.content).hexdigest() == sha256:
-                return await self._deployer.serve(actor, recording, target, found, NOT_NEEDED)
+                return await self._deployer.serve(actor, recording, target, found)
             return await self._deployer.deploy(actor, recording, target, found, superseded)
 
     async def _undoable(self, uuid: str) -> tuple[Deployment, str]:
         """What is to be undone, as it is now, and the sha256 of what is to be served again. Raises Conflict."""
         undone = await self._db.read(deployments.get, uuid)
         if undone.written_at is None or undone.superseded_at is not None:
-            raise Conflict(f"The phone is not served this deployment's config, which is {undone.state}")
+            raise Conflict(RollbackRefusal.NOT_SERVED.notice(state=undone.state))
         if undone.replaced is None:
-            raise Conflict("The phone was served no config before, and would not work without one")
+            raise Conflict(RollbackRefusal.NOTHING_BEFORE.notice())
         return undone, undone.replaced
 
     async def _put_back_in_turn(self, actor: Actor, mac: Mac, sha256: str, origin: Origin) -> Deployment:
+        def who(tx: Read) -> Target:
+            return _target(tx, mac, phones.find(tx, mac), None)
+
         async with self._deployer.turn(mac) as superseded:
             found = await self._deployer.served_to(mac)
             served = found.content if found else None
-            target, plan = await self._plan_again(await self._db.read(lookup.phone, mac), sha256, served, origin)
+            target, plan = await self._plan_again(await self._db.read(who), sha256, served, origin)
             recording = self._db.write(progress.record, actor, plan, served)
             return await self._deployer.deploy(actor, recording, target, found, superseded)
 
@@ -293,8 +311,8 @@ class Switcher:
         self, target: Target, sha256: str, served: bytes | None, origin: Origin
     ) -> tuple[Target, Plan]:
         """To serve what was served before, under the name of the profile that it was then; and who the phone is."""
-        earlier = await self._db.read(lookup.earlier, target.mac, sha256)
-        before, content = earlier.deployment, self._again(target, earlier)
+        before = await self._db.read(deployments.of_config, target.mac, sha256)
+        content = await self._again(target, sha256, before)
         target = await self._deployer.identified(target, served, content)
         plan = Plan(
             mac=target.mac,
@@ -308,15 +326,26 @@ class Switcher:
         )
         return target, plan
 
-    def _again(self, target: Target, earlier: lookup.Earlier) -> bytes:
-        """Return a config as it was, except for what emergency calls tell: the phone may have moved since."""
-        return self._render(earlier.profile, target, earlier.call) if earlier.profile else earlier.content
+    async def _again(self, target: Target, sha256: str, earlier: Deployment | None) -> bytes:
+        """A config as it was, but for where the phone is: that may be elsewhere by now, and is what rescuers are told.
+
+        The profile that it came from is rendered anew, unless it has been changed or deleted since.
+        """
+        content = await self._content(sha256)
+        with suppress(NotFound):
+            profile = await self._db.read(profiles.get, (earlier.profile_uuid if earlier else None) or "")
+            tells = profile.placeholders and not placeholders.used(profile.cnf_xml).isdisjoint(placeholders.EMERGENCY)
+            if tells and earlier is not None and profile.updated_at <= earlier.recorded_at:
+                return await self._render(profile, target)
+        return content
 
     async def _trigger_in_turn(self, deployment: Deployment, action: RestartType | None) -> Deployment:
         mac = deployment.mac
         async with self._deployer.turn(mac, supersedes=False) as superseded:
-            served, wanted, target = await self._db.read(_contents, deployment.uuid)
-            target = await self._deployer.identified(target, served, wanted)
+            deployment = await self._db.read(deployments.get, deployment.uuid)
+            served = await self._content(deployment.replaced) if deployment.replaced else None
+            wanted = await self._content(deployment.sha256)
+            target = await self._deployer.identified(await self.target_of(deployment), served, wanted)
             # To know who it is takes its time, in which it may have come for its config.
             await self._deployer.catch_up()
             deployment = await self._db.read(deployments.get, deployment.uuid)
@@ -326,26 +355,52 @@ class Switcher:
             deployment = replace(deployment, **_registration(target))
             return await self._deployer.trigger(deployment, target, superseded)
 
-    async def _resolve(self, profile_uuid: str, mac: Mac) -> _Resolved:
-        """Return what a switch needs. Raises NotFound, and Conflict: the profile does not fit the phone."""
-        chosen = await self._db.read(lookup.choice, profile_uuid, mac)
-        return _Resolved(chosen.profile, chosen.target, self._render(chosen.profile, chosen.target, chosen.call))
+    async def _content(self, sha256: str) -> bytes:
+        content = await self._db.read(configs.content_of, sha256)
+        if content is None:
+            raise NotFound("The config version is not there any more")
+        return content
 
-    def _render(self, profile: Profile, target: Target, call: EmergencyCall) -> bytes:
+    async def _resolve(self, profile_uuid: str, mac: Mac) -> _Resolved:
+        """Which profile, for which phone. Raises NotFound, and Conflict: they do not fit."""
+
+        def work(tx: Read) -> tuple[Profile, Target]:
+            profile, phone = profiles.get(tx, profile_uuid), phones.find(tx, mac)
+            if phone is not None and (reason := misfit(profile, phone)):
+                raise Conflict(reason)
+            return profile, _target(tx, mac, phone, profile.software_type)
+
+        profile, target = await self._db.read(work)
+        return _Resolved(profile, target, await self._render(profile, target))
+
+    async def _render(self, profile: Profile, target: Target) -> bytes:
         if not profile.placeholders:
             return profile.cnf_xml
         values = {"mac": str(target.mac), "device_name": target.mac.device_name}
-        values |= emergency.values(call)
-        if "server" in placeholders.used(profile.cnf_xml):
+        used = placeholders.used(profile.cnf_xml)
+        if not used.isdisjoint(placeholders.EMERGENCY):
+            values |= emergency.values(await self._db.read(sites.emergency_call, target.mac))
+        if "server" in used:
             values["server"] = self._server_address(target.address)
         return placeholders.render(profile.cnf_xml, values)
 
 
-def _contents(tx: Read, uuid: str) -> tuple[bytes | None, bytes, Target]:
-    """Return what a deployment replaced, what it serves, and its phone as it is known now. Raises NotFound."""
-    deployment = deployments.get(tx, uuid)
-    served = lookup.content(tx, deployment.replaced) if deployment.replaced else None
-    return served, lookup.content(tx, deployment.sha256), lookup.phone_of(tx, deployment)
+def _target(tx: Read, mac: Mac, phone: Phone | None, software: Software | None) -> Target:
+    """Who is this phone now? After the write it is the new user's. Unless it is told, it runs ``software``."""
+    return Target(
+        mac=mac,
+        address=phone.address if phone else phones.last_seen(tx, mac),
+        model=phone.model if phone else None,
+        software=(phone.software if phone else None) or software or Software.SIP,
+    )
+
+
+def _target_of(tx: Read, deployment: Deployment) -> Target:
+    software = None
+    if deployment.profile_uuid is not None:
+        with suppress(NotFound):
+            software = profiles.get(tx, deployment.profile_uuid).software_type
+    return _target(tx, deployment.mac, phones.find(tx, deployment.mac), software)
 
 
 def _plan(resolved: _Resolved, target: Target, policy: Policy, origin: Origin) -> Plan:
@@ -372,12 +427,13 @@ def _registration(target: Target) -> dict[str, Any]:
     }
 
 
-def _in_the_way_of_a_restart(target: Target) -> Iterator[str]:
+def _obstacles(target: Target) -> Iterator[Notice]:
+    """What may keep the phone from restarting."""
     try:
         target.require_address()
-    except NotRestarted as reason:
-        yield str(reason)
+    except NotRestarted as error:
+        yield error.notice
     if target.unregistered is not None:
-        yield str(target.unregistered)
+        yield target.unregistered.notice
     if target.registration is not None and target.registration.in_call:
-        yield "the phone is in a call"
+        yield RestartRefusal.IN_CALL.notice()

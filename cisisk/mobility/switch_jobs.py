@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from cisisk.events.feed import Feed, FellBehind
 from cisisk.mobility.switch import Switcher
 from cisisk.model import job_table
+from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.job import StopReason
 from cisisk.model.deployment import DeploymentState, Policy
 from cisisk.model.errors import CisiskError, Conflict, Invalid, NotFound, StorageFailed
 from cisisk.model.job_table import PROFILE, PROFILE_UUID, Table, WantedRow, cell_name
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice
 from cisisk.model.profile import misfit
 from cisisk.model.switch_job import MAX_CONCURRENCY, JobState, NewRow, RolloutPlan, RowState, SwitchJob
 from cisisk.model.user import SYSTEM, Actor
@@ -64,7 +67,7 @@ class Start:
 class Stop:
     """Begin no more rows, for this reason."""
 
-    told: str
+    reason: Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +80,22 @@ def decide(pace: RolloutPlan, standing: WaveProgress, room: int) -> Start | Stop
     if not standing.pending and not standing.later:
         return Start(0) if standing.running else Complete()
     is_over = not standing.pending and not standing.running
-    if told := _falls_short(pace, standing.ended, is_over=is_over):
-        return Stop(told)
+    if reason := _falls_short(pace, standing.ended, is_over=is_over):
+        return Stop(reason)
     if standing.pending:
         return Start(max(0, min(standing.pending, room)))
     return Start(max(0, min(standing.later, room)) if is_over else 0)
 
 
-def _falls_short(pace: RolloutPlan, ended: Sequence[bool], *, is_over: bool) -> str | None:
+def _falls_short(pace: RolloutPlan, ended: Sequence[bool], *, is_over: bool) -> Notice | None:
     """Why too few phones of a wave have taken their configs to go on; None while enough have, or it is too early."""
     if not ended or (not is_over and len(ended) < ENOUGH):
         return None
     for seen in (ended, ended[-LATELY:]):
         taken = sum(seen)
         if taken / len(seen) < pace.min_confirmed:
-            last = "last " if len(seen) < len(ended) else ""
-            return (
-                f"Of the {last}{len(seen)} phone(s) that ended, {taken} took the config: {taken / len(seen):.0%},"
-                f" and {pace.min_confirmed:.0%} are wanted"
-            )
+            code = StopReason.TOO_FEW_LATELY if len(seen) < len(ended) else StopReason.TOO_FEW
+            return code.notice(ended=len(seen), taken=taken, share=taken / len(seen), wanted=pace.min_confirmed)
     return None
 
 
@@ -114,7 +114,7 @@ class RefusedRow:
 
     number: int
     mac: Mac
-    told: str
+    reason: Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,11 +242,11 @@ class SwitchJobs:
         for number, row in enumerate(rows, 1):
             phone = await self._db.read(phones.find, row.mac)
             try:
-                told = phone and misfit(await self._db.read(profiles.get, row.profile_uuid), phone)
+                reason = phone and misfit(await self._db.read(profiles.get, row.profile_uuid), phone)
             except NotFound as error:
-                told = str(error)
-            if told:
-                refused.append(RefusedRow(number=number, mac=row.mac, told=told))
+                reason = error.notice
+            if reason:
+                refused.append(RefusedRow(number=number, mac=row.mac, reason=reason))
         return DryRun(rows=len(rows), pace=pace, waves=[waves[wave] for wave in sorted(waves)], refused=refused)
 
     async def pause(self, actor: Actor, uuid: str) -> SwitchJob:
@@ -371,9 +371,9 @@ class SwitchJobs:
             return
         room = MAX_CONCURRENCY - sum(each.under_way for each in self._runs.values())
         match run.decision(room):
-            case Stop(told):
-                if await self._db.write(jobs.stop, uuid, told):
-                    log.warning("switch job %s is stopped: %s", uuid, told)
+            case Stop(reason):
+                if await self._db.write(jobs.stop, uuid, reason):
+                    log.warning("switch job %s is stopped: %s", uuid, reason)
                 self._runs.pop(uuid, None)
             case Complete():
                 await self._db.write(jobs.complete, uuid)
@@ -398,15 +398,15 @@ class SwitchJobs:
             deployment = await self._switcher.switch(job.actor, row.profile_uuid, row.mac, job.policy)
             outcome = RowOutcome(key, deployment.uuid, None)
         except CisiskError as error:
-            outcome = await self._refused(key, str(error))
+            outcome = await self._refused(key, error.notice)
         except Exception:
             # Whatever is wrong with one phone, the others are to be switched.
             log.exception("switch of %s in job %s failed", row.mac, job.uuid)
-            outcome = await self._refused(key, "Cisisk failed here. Its log has the details")
+            outcome = await self._refused(key, ErrorCode.INTERNAL.notice())
         self._outcomes.append(outcome)
         self._news.set()
 
-    async def _refused(self, key: RowKey, told: str) -> RowOutcome:
+    async def _refused(self, key: RowKey, reason: Notice) -> RowOutcome:
         """Why a row was not switched, with the deployment that it has all the same if it came so far.
 
         That one is not waited for: while the disk or the database fails, nobody may ever hear of its end.
@@ -414,7 +414,7 @@ class SwitchJobs:
         deployment = None
         with suppress(StorageFailed):
             deployment = await self._db.read(jobs.deployment_of, key)
-        return RowOutcome(key, deployment, told)
+        return RowOutcome(key, deployment, reason)
 
     async def _rows(self, table: Table) -> list[NewRow]:
         """The rows of a job. Raises Invalid, with all that is wrong."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from cisisk.events.feed import Feed, FellBehind, Follower
 from cisisk.fetches.tracker import FetchTracker
-from cisisk.mobility import lookup, next_action
+from cisisk.mobility import next_action
 from cisisk.mobility.next_action import (
     Begin,
     BeginWhenIdle,
@@ -26,9 +26,13 @@ from cisisk.mobility.next_action import (
 )
 from cisisk.mobility.switch import Switcher
 from cisisk.model.clock import Timestamp, now
-from cisisk.model.deployment import IDLE, RESTART_OK, Awaited, Deployment, DeploymentState, StepName
+from cisisk.model.codes.deployment import StepNotice
+from cisisk.model.deployment import Awaited, Deployment
+from cisisk.model.deployment_states import KEEP
 from cisisk.model.errors import CisiskError, Conflict, NotFound, StorageFailed
 from cisisk.model.phone import Software
+from cisisk.model.restart import RestartOutcome
+from cisisk.model.start_time import IDLE
 from cisisk.model.target import Registration, Target
 from cisisk.model.user import SYSTEM
 from cisisk.pbx.calls import Calls
@@ -36,7 +40,6 @@ from cisisk.pbx.connection import AsteriskAway, AsteriskRefused
 from cisisk.pbx.registrations import Registered, Registrations, Watched
 from cisisk.store import deployments, progress
 from cisisk.store.database import Database
-from cisisk.store.transaction import Read
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +57,6 @@ _MOST_HINTS = 10_000
 """Names that are kept for one look. What is lost is seen some seconds later."""
 _LONGEST_SLEEP = 60.0
 """Seconds. A clock that was set, or a machine that slept, is noticed within a minute."""
-
-_KEPT = "The config stays in place"
-_TAKEN_BACK = "The phone is served again what it was served before. Restart: {}"
-_NOT_TAKEN_BACK = "Not rolled back: {}"
-_NOT_TAKEN_BACK_YET = "The rollback was cut off: {}"
-"""What is done about a switch that has timed out, as the log says it."""
 
 _T = TypeVar("_T")
 
@@ -89,17 +86,18 @@ class _Watch:
         """Whether a registration would tell anything now."""
         deployment = self.deployment
         return self.provable and (
-            deployment.fetched_at is not None or (deployment.restart == RESTART_OK and self._is_told_by_its_line)
+            deployment.fetched_at is not None
+            or (deployment.restart_outcome is RestartOutcome.ACCEPTED and self._is_proved_by_line)
         )
 
     def is_proved_by(self, registered: Registered) -> bool:
         """Whether the phone must have taken its config to register like this."""
         if self.deployment.fetched_at is not None:
             return True
-        return self._is_told_by_its_line and registered.peer == self.phone.line
+        return self._is_proved_by_line and registered.peer == self.phone.line
 
     @property
-    def _is_told_by_its_line(self) -> bool:
+    def _is_proved_by_line(self) -> bool:
         """Whether only the new config has this line: the record of the fetch may be lost."""
         before = self.phone.before
         return self.phone.line is not None and before is not None and before.peer != self.phone.line
@@ -164,14 +162,13 @@ class Watcher:
 
     async def _take(self, uuids: set[str] | None) -> None:
         """Read these deployments from the store again, or all that have not ended."""
-        known = {uuid: watch.deployment for uuid, watch in self._watches.items()}
-        read = await _patiently(lambda: self._db.read(_not_ended, uuids, known))
-        found = {deployment.uuid: deployment for deployment, _ in read}
+        found = {each.uuid: each for each in await _patiently(lambda: self._db.read(deployments.still_open, uuids))}
         for uuid in (set(self._watches) if uuids is None else uuids) - set(found):
             self._watches.pop(uuid, None)
-        for deployment, target in read:
-            if target is not None:
-                self._watches[deployment.uuid] = self._watch_of(deployment, target)
+        new = [deployment for deployment in found.values() if self._is_new(deployment)]
+        targets = await _patiently(lambda: self._switcher.targets_of(new)) if new else []
+        for deployment, target in zip(new, targets, strict=True):
+            self._watches[deployment.uuid] = self._watch_of(deployment, target)
         for uuid, deployment in found.items():
             watch = self._watches[uuid]
             has_fetched = deployment.fetched_at is not None and watch.deployment.fetched_at is None
@@ -184,6 +181,11 @@ class Watcher:
                 # It may have registered before its fetch was stored.
                 self._hinted.set()
         self._judging.set()
+
+    def _is_new(self, deployment: Deployment) -> bool:
+        watch = self._watches.get(deployment.uuid)
+        # How the phone is registered before its restart is known anew with each one.
+        return watch is None or watch.deployment.tries != deployment.tries or watch.deployment.line != deployment.line
 
     def _watch_of(self, deployment: Deployment, target: Target) -> _Watch:
         peer = deployment.before_peer
@@ -243,9 +245,9 @@ class Watcher:
         except CisiskError as error:
             if isinstance(decided, RollBack):
                 # Others may settle what is cut off here, and nobody would log why it was begun.
-                _warn(deployment, decided.on, _NOT_TAKEN_BACK_YET.format(error))
+                _warn(deployment, decided.on, f"rollback cut off by {error.notice}")
             else:
-                log.warning("switch of %s: %s", deployment.mac, error)
+                log.warning("switch of %s: %s", deployment.mac, error.notice)
             watch.due = _now() + _AFTER_FAILURE
         finally:
             watch.busy = False
@@ -266,26 +268,26 @@ class Watcher:
                 await self._switcher.settle(deployment.mac)
             case Trigger(action):
                 await self._switcher.trigger(deployment, action)
-            case TimeOut(on, told):
+            case TimeOut(on, reason):
                 final = not next_action.rolls_back(deployment)
                 # What is rolled back is logged when it is.
-                if await self._db.write(progress.timed_out, deployment, on, told, final=final) and final:
-                    _warn(deployment, on, f"{told}. {_KEPT}")
+                if await self._db.write(progress.timed_out, deployment, on, reason, final=final) and final:
+                    _warn(deployment, on, f"config kept, {reason}")
             case RollBack(on):
                 await self._roll_back(deployment, on)
-            case End(state, told):
-                await self._db.write(progress.ended, deployment, StepName(state), state, told)
+            case End(transition, reason):
+                await self._db.write(progress.ended, deployment, transition, reason)
 
     async def _roll_back(self, deployment: Deployment, on: Awaited) -> None:
         try:
             undoing = await self._switcher.roll_back(SYSTEM, deployment.uuid, only_if_timed_out=True)
         except (Conflict, NotFound) as error:
             if (await self._db.read(deployments.get, deployment.uuid)).timed_out_on is not None:
-                told, state = _NOT_TAKEN_BACK.format(error), DeploymentState.TIMED_OUT
-                if await self._db.write(progress.ended, deployment, StepName.TIMED_OUT, state, told):
-                    _warn(deployment, on, told)
+                notice = StepNotice.NOT_ROLLED_BACK.notice(reason=error.notice)
+                if await self._db.write(progress.ended, deployment, KEEP, notice):
+                    _warn(deployment, on, str(notice))
         else:
-            _warn(deployment, on, _TAKEN_BACK.format(undoing.restart))
+            _warn(deployment, on, f"rolled back, restart {undoing.restart_outcome}")
 
     # What the call manager tells
 
@@ -324,24 +326,9 @@ class Watcher:
                     await self._db.write(progress.registered, watch.deployment, registered.evidence)
 
 
-def _not_ended(
-    tx: Read, uuids: Collection[str] | None, known: Mapping[str, Deployment]
-) -> list[tuple[Deployment, Target | None]]:
-    """Return these deployments, or all, that have not ended; with the phone of each that is not ``known`` as it is."""
-    return [
-        (deployment, lookup.phone_of(tx, deployment) if _is_new(deployment, known.get(deployment.uuid)) else None)
-        for deployment in deployments.still_open(tx, uuids)
-    ]
-
-
-def _is_new(deployment: Deployment, known: Deployment | None) -> bool:
-    # Each restart records anew how the phone is registered before it.
-    return known is None or known.tries != deployment.tries or known.line != deployment.line
-
-
-def _warn(deployment: Deployment, on: Awaited, told: str) -> None:
+def _warn(deployment: Deployment, on: Awaited, reaction: str) -> None:
     """Log that a switch has timed out, and what is done about it."""
-    log.warning("switch of %s to %r has timed out (%s): %s", deployment.mac, deployment.profile_name, on, told)
+    log.warning("switch of %s to %r has timed out (%s): %s", deployment.mac, deployment.profile_name, on, reaction)
 
 
 def _now() -> datetime:

@@ -5,13 +5,9 @@ from enum import StrEnum
 
 from cisisk.model.clock import Timestamp
 from cisisk.model.mac import Mac
-
-RESTART_OK = "ok"
-"""The ``restart`` text of a restart that was accepted; any other text says why there was none."""
-
-
-NOT_NEEDED = "Not restarted: the phone has not taken the config that is taken back"
-"""The ``restart`` text of a rollback for which no phone has to restart."""
+from cisisk.model.notice import Notice
+from cisisk.model.restart import MethodRefusal, RestartOutcome
+from cisisk.model.start_time import NOW, StartTime
 
 
 class Origin(StrEnum):
@@ -87,21 +83,12 @@ class OnTimeout(StrEnum):
     ROLLBACK = "rollback"
 
 
-NOW, IDLE = "now", "idle"
-"""When a deployment begins, if not at a time."""
-
-
-def when_it_begins(deferred_until: str) -> str:
-    """When a deferred deployment begins, in words."""
-    return "as soon as the phone is in no call" if deferred_until == IDLE else f"at {deferred_until}"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """How a deployment goes about it.
 
     Attributes:
-        when: :data:`NOW`, :data:`IDLE` (as soon as the phone is in no call), or the time to begin at.
+        when: when it begins.
         retry: trigger the restart once more when the phone does not come for its config.
         escalate: after that, have it reset when it was told to restart only.
         refuse_in_call: do not accept the switch while the phone is in a call.
@@ -110,7 +97,7 @@ class Policy:
         register_seconds: for the phone to register after it took its config.
     """
 
-    when: str = NOW
+    when: StartTime = NOW
     retry: bool = True
     escalate: bool = True
     on_timeout: OnTimeout = OnTimeout.KEEP
@@ -127,7 +114,7 @@ class Plan:
     Attributes:
         content: the config as it is to be served.
         profile_uuid: whose config it is; None when it is no profile's.
-        deferred_until: when it is to begin: a time, or :data:`IDLE`; None for at once.
+        deferred_until: when it begins; None if it begins at once.
         rolls_back: the deployment that this one undoes.
         line: by which line of its config the phone can be told among the registrations; None when it cannot.
         before_peer, before_call_id: how the phone was registered when this was planned; None and empty when it was not,
@@ -140,7 +127,7 @@ class Plan:
     profile_name: str
     origin: Origin = Origin.SWITCH
     policy: Policy = field(default_factory=Policy)
-    deferred_until: str | None = None
+    deferred_until: StartTime | None = None
     rolls_back: str | None = None
     line: str | None = None
     before_peer: str | None = None
@@ -156,9 +143,10 @@ class Deployment:
         replaced: of what the phone was served before; None when that was nothing.
         rolls_back: the uuid of the deployment that this one undoes.
         requested_by: the user who asked for it; None for Cisisk itself.
-        deferred_until: :data:`IDLE` or a time, while it has not begun.
-        restart: :data:`RESTART_OK`, the reason why no restart was triggered, or None before it was tried.
+        deferred_until: when it begins, while it has not begun.
+        restart_outcome: what came of the restart; None before it was tried.
         restart_method: which method the phone accepted.
+        restart_detail: the methods that were refused.
         tries: how often a restart was triggered, the last time at ``tried_at``.
         action: what was asked for the last time, ``restart`` or ``reset``.
         fetched_from: the address that acknowledged the whole file.
@@ -183,11 +171,12 @@ class Deployment:
     line: str | None = None
     before_peer: str | None = None
     before_call_id: str = ""
-    deferred_until: str | None = None
+    deferred_until: StartTime | None = None
     recorded_at: Timestamp
     written_at: Timestamp | None = None
-    restart: str | None = None
+    restart_outcome: RestartOutcome | None = None
     restart_method: str | None = None
+    restart_detail: tuple[MethodRefusal, ...] = ()
     restarted_at: Timestamp | None = None
     tries: int = 0
     tried_at: Timestamp | None = None
@@ -196,10 +185,10 @@ class Deployment:
     fetched_at: Timestamp | None = None
     fetched_from: str | None = None
     registered_at: Timestamp | None = None
-    registered_as: str | None = None
+    registered_as: Notice | None = None
     superseded_at: Timestamp | None = None
     failed_at: Timestamp | None = None
-    failure: str | None = None
+    failure: Notice | None = None
     ended_at: Timestamp | None = None
     timed_out_on: Awaited | None = None
 
@@ -213,7 +202,7 @@ class Step:
         deployment: its uuid.
         state: of the deployment after it.
         ended: whether nothing more is awaited after it.
-        told: in plain words, with the evidence.
+        notice: what happened, with the evidence.
     """
 
     number: int
@@ -223,40 +212,4 @@ class Step:
     step: StepName
     state: DeploymentState
     ended: bool
-    told: str
-
-
-AT_NEXT_BOOT = "The phone takes the config at its next boot"
-WHEN_RUNNING = "It is tried again when Cisisk runs again"
-TOLD_AGAIN = "If it does not come for the config, it is told again"
-_PROMISES = (AT_NEXT_BOOT, WHEN_RUNNING, TOLD_AGAIN)
-"""How a reason for which no restart was triggered goes on: what was to come, when it was recorded."""
-
-
-def restart_told(deployment: Deployment) -> str:
-    """What became of the restart, true as the deployment stands now: :data:`RESTART_OK`, or why there was none."""
-    if deployment.deferred_until is not None:
-        return f"Deferred: the switch begins {when_it_begins(deployment.deferred_until)}"
-    reason, came = deployment.restart, _what_came_instead(deployment)
-    if reason is None:
-        return f"Not restarted. {came}" if came else "Not restarted yet"
-    for promise in _PROMISES if came else ():
-        if reason.endswith(promise):
-            return f"{reason.removesuffix(promise)}{came}"
-    return reason
-
-
-def _what_came_instead(deployment: Deployment) -> str:
-    """What has become of the config, if the phone is not to come for it any more; empty if it is."""
-    match deployment.state:
-        case DeploymentState.CANCELLED:
-            return "The switch was called off before it began"
-        case DeploymentState.FAILED:
-            return f"The switch has failed: {deployment.failure}"
-        case DeploymentState.ROLLED_BACK:
-            return "The phone is served again what it was served before"
-    if deployment.fetched_at is not None:
-        return "The phone has taken the config all the same"
-    if deployment.state is DeploymentState.SUPERSEDED or deployment.superseded_at is not None:
-        return "Another config has replaced this one"
-    return ""
+    notice: Notice

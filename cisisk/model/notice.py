@@ -67,7 +67,12 @@ class Notice:
     @classmethod
     def from_json(cls, text: str) -> "Notice":
         """The notice that :meth:`to_json` gave."""
-        return _notice(json.loads(text))
+        return cls.from_plain(json.loads(text))
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Notice":
+        """The notice that :meth:`plain` gave."""
+        return cls(plain["code"], {name: _parameter(value) for name, value in plain["parameters"].items()})
 
 
 def _plain(value: Parameter) -> Any:
@@ -76,15 +81,11 @@ def _plain(value: Parameter) -> Any:
     return list(map(_plain, value)) if isinstance(value, tuple) else value
 
 
-def _notice(plain: Mapping[str, Any]) -> Notice:
-    return Notice(plain["code"], {name: _parameter(value) for name, value in plain["parameters"].items()})
-
-
 def _parameter(value: Any) -> Parameter:
     if isinstance(value, dict):
-        return _notice(value)
+        return Notice.from_plain(value)
     if isinstance(value, list):
-        return tuple(each if isinstance(each, str) else _notice(each) for each in value)  # type: ignore[return-value]
+        return tuple(each if isinstance(each, str) else Notice.from_plain(each) for each in value)  # type: ignore[return-value]
     parameter: str | int | float = value
     return parameter
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cisisk.model.clock import Timestamp
+from cisisk.model.codes.deployment import Misfit
+from cisisk.model.notice import Notice
 from cisisk.model.phone import Software, plain_model
 
 
@@ -54,11 +56,11 @@ class Fitted(Protocol):
         """The type of firmware; None if unknown."""
 
 
-def misfit(profile: Profile | ProfileHead, phone: Fitted) -> str | None:
+def misfit(profile: Profile | ProfileHead, phone: Fitted) -> Notice | None:
     """Why ``profile`` must not go to ``phone``, or None. What is not known about the phone refuses nothing."""
     models = {plain_model(model) for model in profile.compatible_models}
     if phone.model and models and plain_model(phone.model) not in models:
-        return f"The profile is for {', '.join(profile.compatible_models)}; the phone is a {phone.model}"
+        return Misfit.MODEL.notice(wanted=", ".join(profile.compatible_models), model=phone.model)
     if phone.software and profile.software_type and phone.software != profile.software_type:
-        return f"The profile is for {profile.software_type} software; the phone runs {phone.software}"
+        return Misfit.SOFTWARE.notice(wanted=profile.software_type, software=phone.software)
     return None

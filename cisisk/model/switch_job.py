@@ -7,6 +7,8 @@ from typing import TypeAlias
 from cisisk.model.clock import Timestamp
 from cisisk.model.deployment import Policy
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice
+from cisisk.model.restart import MethodRefusal, RestartOutcome
 from cisisk.model.user import Actor
 
 MAX_ROWS = 5000
@@ -83,7 +85,7 @@ class SwitchJob:
     """Many switches as one job.
 
     Attributes:
-        told: why the job was stopped; None while it was not.
+        reason: why Cisisk stopped the job; None if it did not.
         actor: in whose name the phones are switched.
         columns: the names of the input's columns, in its order; ``delimiter`` stood between them.
         rows: how many there are.
@@ -92,7 +94,7 @@ class SwitchJob:
 
     uuid: str
     state: JobState
-    told: str | None
+    reason: Notice | None
     actor: Actor
     policy: Policy
     pace: RolloutPlan
@@ -120,8 +122,8 @@ class JobRow:
         number: counts from 1 in the order of the input.
         profile_uuid: as it was asked for; it may have been deleted since.
         state: a :class:`RowState`, or the state of its deployment.
-        restart: as in the deployment.
-        told: the latest of what is known, in plain words.
+        restart_outcome, restart_detail: as in the deployment.
+        notice: the latest that is known.
     """
 
     number: int
@@ -130,5 +132,6 @@ class JobRow:
     cells: tuple[Cell, ...]
     deployment: str | None
     state: str
-    restart: str | None
-    told: str | None
+    restart_outcome: RestartOutcome | None
+    restart_detail: tuple[MethodRefusal, ...]
+    notice: Notice | None

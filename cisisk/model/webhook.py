@@ -11,6 +11,7 @@ from enum import StrEnum
 from cisisk.model.clock import Timestamp
 from cisisk.model.deployment import Step, StepName
 from cisisk.model.errors import Invalid
+from cisisk.model.notice import Notice
 
 _PREFIX = "whsec_"
 _KEY_BYTES = 32
@@ -63,7 +64,8 @@ class WebhookDelivery:
         due_at: when it is tried next; None once that is over.
         tries: how often it was tried, the last time at ``tried_at``.
         status: of the last answer; None when there was none.
-        told: in words, what came of the last try.
+        detail: what came of the last try.
+        reason: why the delivery was given up, where the last try does not say it.
     """
 
     uuid: str
@@ -75,7 +77,8 @@ class WebhookDelivery:
     tries: int
     tried_at: Timestamp | None
     status: int | None
-    told: str | None
+    detail: Notice | None
+    reason: Notice | None
 
 
 def new_secret() -> str:

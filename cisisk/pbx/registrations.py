@@ -11,9 +11,11 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Self, TypeVar
 
+from cisisk.model.codes.asterisk import RegistrationEvidence
 from cisisk.model.errors import CisiskError
 from cisisk.model.listeners import Listeners
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice, NoticeCode
 from cisisk.model.phone import Software
 from cisisk.model.target import Registration, Target
 from cisisk.pbx import listings
@@ -80,13 +82,13 @@ class Registered:
     Attributes:
         peer: what the call manager calls the phone: the endpoint, the peer or the device.
         call_id: of the REGISTER; empty when that is not told.
-        evidence: what was seen, in words.
+        evidence: what was seen.
     """
 
     peer: str
     call_id: str
     address: str
-    evidence: str
+    evidence: Notice
 
 
 @dataclass(slots=True)
@@ -188,7 +190,7 @@ class Registrations:
         for target, contacts in _each_at(targets, here):
             contact = self._new_contact(target, contacts)
             if contact is not None:
-                found[target.mac] = _seen(target, "endpoint", contact.endpoint, contact.call_id)
+                found[target.mac] = _seen(target, _ENDPOINT, contact.endpoint, contact.call_id)
         return found
 
     def _new_contact(self, target: Watched, contacts: list[PjsipContact]) -> PjsipContact | None:
@@ -255,7 +257,7 @@ class Registrations:
                 or (before is not None and all(each.name != before.peer for each in peers))
                 or (before is None and peer.name == target.line)
             )
-        return _seen(target, "peer", peer.name, call_id) if is_new else None
+        return _seen(target, _PEER, peer.name, call_id) if is_new else None
 
     async def _chan_sccp(self, asterisk: Asterisk, targets: Sequence[Watched]) -> dict[Mac, Registered]:
         asked_at = time.monotonic()
@@ -272,7 +274,7 @@ class Registrations:
                     peer=device.name,
                     call_id="",
                     address=device.address or target.address or "",
-                    evidence=f"{device.name} registered at chan-sccp",
+                    evidence=RegistrationEvidence.SCCP_DEVICE.notice(name=device.name),
                 )
         return found
 
@@ -339,12 +341,16 @@ def _is_another(contact: PjsipContact, before: Registration | None) -> bool:
     return before is None or contact.endpoint != before.peer or bool(contact.call_id and before.call_id)
 
 
-def _seen(target: Watched, kind: str, name: str, call_id: str) -> Registered:
-    where = f"{kind} {shown(name)} registered from {target.address}"
-    is_new_id = call_id and target.before is not None and target.before.call_id not in {"", call_id}
+_ENDPOINT = RegistrationEvidence.ENDPOINT, RegistrationEvidence.ENDPOINT_WITH_NEW_CALL_ID
+_PEER = RegistrationEvidence.PEER, RegistrationEvidence.PEER_WITH_NEW_CALL_ID
+
+
+def _seen(target: Watched, codes: tuple[NoticeCode, NoticeCode], name: str, call_id: str) -> Registered:
+    """A new registration. The second of the ``codes`` is for one with another Call-ID than before."""
+    is_new_id = bool(call_id) and target.before is not None and target.before.call_id not in {"", call_id}
     return Registered(
         peer=shown(name),
         call_id=shown(call_id),
         address=target.address or "",
-        evidence=f"{where} with a new Call-ID" if is_new_id else where,
+        evidence=codes[is_new_id].notice(name=shown(name), address=target.address or ""),
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from cisisk.mobility.phone_logins import PhoneLogins
 from cisisk.model.codes.phone_screen import ScreenProblem
-from cisisk.model.deployment import Deployment, DeploymentState, when_it_begins
+from cisisk.model.deployment import Deployment, DeploymentState
 from cisisk.model.errors import CisiskError, NotFound, PhoneInCall, StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.model.phone_login import (
@@ -298,7 +298,8 @@ def _progress(deployment: Deployment, look_again: str) -> PageAnswer:
         case DeploymentState.SUPERSEDED:
             raise NotShown(ScreenProblem.SUPERSEDED)
         case DeploymentState.DEFERRED:
-            when = when_it_begins(deployment.deferred_until or "")
+            until = deployment.deferred_until
+            when = "as soon as the phone is in no call" if until is None or until.at is None else f"at {until.at}"
             return _text(TITLE, f"{name} will be activated {when}.", (WAIT_SECONDS, look_again))
         case DeploymentState.WAITING | DeploymentState.TIMED_OUT:
             return replace(

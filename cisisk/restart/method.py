@@ -1,12 +1,11 @@
 """What a restart method is, and the order in which methods are tried."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from cisisk.model.deployment import AT_NEXT_BOOT, RESTART_OK
 from cisisk.model.errors import ConfigurationError
 from cisisk.model.phone import Software
+from cisisk.model.restart import Attempt, MethodRefusal, RestartOutcome
 from cisisk.model.target import InCall, NotRestarted, Target, Unreachable
 
 
@@ -27,19 +26,6 @@ class RestartMethod(Protocol):
         Raises:
             NotRestarted: it has not.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What became of a restart.
-
-    Attributes:
-        outcome: :data:`RESTART_OK`, or why there was none.
-        method: the name of the method that was accepted.
-    """
-
-    outcome: str
-    method: str | None = None
 
 
 class Restarts:
@@ -63,8 +49,8 @@ class Restarts:
         return tuple(method.name for method in self._order[software])
 
     async def restart(self, target: Target) -> Attempt:
-        """Try the methods until one is accepted. Never raises :class:`NotRestarted`: the reasons are the outcome."""
-        reasons: dict[str, list[str]] = {}
+        """Try the methods until one is accepted. Never raises :class:`NotRestarted`: the attempt has the reasons."""
+        refusals: list[MethodRefusal] = []
         unreachable: set[str] = set()
         for method in self._order[target.software]:
             if method.way in unreachable:
@@ -72,16 +58,13 @@ class Restarts:
             try:
                 await method.restart(target)
             except NotRestarted as error:
-                reasons.setdefault(str(error), []).append(method.name)
+                refusals.append(MethodRefusal(method.name, error.notice))
                 if isinstance(error, InCall):
                     break
                 if isinstance(error, Unreachable):
                     unreachable.add(method.way)
             else:
-                return Attempt(RESTART_OK, method.name)
-        if not reasons:
-            return Attempt(
-                f"No restart method is configured for {target.software} phones (restart.{target.software.lower()})"
-            )
-        told = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
-        return Attempt(f"{told}. {AT_NEXT_BOOT}")
+                return Attempt(RestartOutcome.ACCEPTED, method.name)
+        if not refusals:
+            return Attempt(RestartOutcome.NO_METHOD)
+        return Attempt(RestartOutcome.REFUSED, refusals=tuple(refusals))

@@ -4,13 +4,16 @@ import hashlib
 import sqlite3
 from dataclasses import dataclass
 
+from cisisk.model import deployment_states as life
 from cisisk.model.clock import Timestamp, now
-from cisisk.model.deployment import Origin, StepName
+from cisisk.model.codes.deployment import StepNotice
+from cisisk.model.deployment import Origin
 from cisisk.model.errors import NotFound
 from cisisk.model.listing import Listing, Page
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice
 from cisisk.model.user import SYSTEM, Actor
-from cisisk.store import audit, phone_logins, steps
+from cisisk.store import audit, deployments, moves, phone_logins
 from cisisk.store.listing import ListSource
 from cisisk.store.transaction import Read, Write
 
@@ -135,7 +138,7 @@ def found(tx: Write, mac: Mac, content: bytes | None) -> bool:
         adopted(tx, SYSTEM, mac, sha256)
         return False
     _serve(tx, mac, sha256, "drift")
-    supersede(tx, mac, now(), "Somebody else has changed or removed the served file")
+    supersede(tx, mac, now(), StepNotice.REPLACED_FROM_OUTSIDE.notice())
     payload = {"mac": str(mac), "sha256": sha256, "served_before": known.sha256}
     audit.record(tx, SYSTEM, CHANGED_ON_DISK, str(mac), payload)
     return True
@@ -165,7 +168,7 @@ def about_to_remove(tx: Write, mac: Mac) -> None:
 def adopted(tx: Write, actor: Actor, mac: Mac, sha256: str | None) -> None:
     """The phone is served this config, or none, from now on: no profile's, and nobody's who is logged in on it."""
     _serve(tx, mac, sha256, "adopted")
-    supersede(tx, mac, now(), "Another file was put in its place")
+    supersede(tx, mac, now(), StepNotice.REPLACED_BY_FILE.notice())
     tx.rows(
         "UPDATE cisco_phones SET current_profile_uuid = NULL, revision = revision + 1"
         " WHERE mac = ? AND current_profile_uuid IS NOT NULL",
@@ -209,14 +212,13 @@ def _serve(tx: Write, mac: Mac, sha256: str | None, origin: str) -> None:
     )
 
 
-def supersede(tx: Write, mac: Mac, moment: Timestamp, told: str, newer: str = "") -> None:
-    """What the phone was not seen to take by now it never will: another config is served, by ``newer``."""
+def supersede(tx: Write, mac: Mac, moment: Timestamp, notice: Notice, newer: str = "") -> None:
+    """Supersede the phone's deployments that it was not seen to take: another config is served, by ``newer``."""
     rows = tx.rows(
-        "UPDATE deployments SET superseded_at = ?,"
-        " state = CASE WHEN ended_at IS NULL AND fetched_at IS NULL THEN 'superseded' ELSE state END,"
-        " ended_at = COALESCE(ended_at, ?)"
-        " WHERE mac = ? AND superseded_at IS NULL AND (fetched_at IS NULL OR ended_at IS NULL)"
-        " AND written_at IS NOT NULL AND uuid <> ? RETURNING uuid, mac, state, ended_at",
-        (moment, moment, mac.digits, newer),
+        f"SELECT uuid FROM deployments WHERE {deployments.UNSETTLED} AND mac = ?"  # noqa: S608 -- own words
+        " AND written_at IS NOT NULL AND uuid <> ?",
+        (mac.digits, newer),
     )
-    steps.add_to_each(tx, rows, moment, StepName.SUPERSEDED, lambda _: told)
+    candidates = [life.SUPERSEDE, life.SUPERSEDE_FETCHED, life.SUPERSEDE_ENDED]
+    for row in rows:
+        moves.move(tx, row["uuid"], candidates, moment, notice, {"superseded_at": moment})

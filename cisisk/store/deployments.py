@@ -2,24 +2,19 @@
 
 import json
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from cisisk.model.clock import Timestamp
-from cisisk.model.deployment import (
-    Awaited,
-    Deployment,
-    DeploymentState,
-    OnTimeout,
-    Origin,
-    Policy,
-    StepName,
-)
+from cisisk.model.deployment import Awaited, Deployment, DeploymentState, Origin, Policy
 from cisisk.model.errors import NotFound
 from cisisk.model.listing import Listing, Page
 from cisisk.model.mac import Mac
-from cisisk.store import steps
+from cisisk.model.notice import Notice
+from cisisk.model.restart import MethodRefusal, RestartOutcome
+from cisisk.model.start_time import StartTime
+from cisisk.store import policies
 from cisisk.store.listing import ListSource
 from cisisk.store.transaction import Read, Write
 
@@ -34,19 +29,49 @@ _NAMED = "uuid IN (SELECT value FROM json_each(?))"
 def of(row: sqlite3.Row) -> Deployment:
     """The deployment in a row that has all :data:`COLUMNS`."""
     columns: dict[str, Any] = {name: row[name] for name in COLUMNS}
-    policy = json.loads(columns["policy"])
-    if "on_timeout" in policy:
-        policy["on_timeout"] = OnTimeout(policy["on_timeout"])
-    return Deployment(
-        **{
-            **columns,
-            "mac": Mac(columns["mac"]),
-            "origin": Origin(columns["origin"]),
-            "policy": Policy(**policy),
-            "state": DeploymentState(columns["state"]),
-            "timed_out_on": Awaited(columns["timed_out_on"]) if columns["timed_out_on"] else None,
-        }
-    )
+    read = {name: kind(columns[name]) for name, kind in _READ.items() if columns[name] is not None}
+    return Deployment(**{**columns, **read})
+
+
+def stored(value: Any) -> Any:
+    """The stored form of an attribute of a deployment."""
+    match value:
+        case Mac():
+            return value.digits
+        case Policy():
+            return policies.to_json(value)
+        case StartTime():
+            return str(value)
+        case Notice():
+            return value.to_json()
+        case tuple():
+            return refusals_to_json(value)
+    return value
+
+
+def refusals_to_json(refusals: Sequence[MethodRefusal]) -> str:
+    """The stored form of the methods that were refused."""
+    return json.dumps([{"method": each.method, "reason": each.reason.plain()} for each in refusals])
+
+
+def refusals_from_json(text: str) -> tuple[MethodRefusal, ...]:
+    """The methods that were refused, from their stored form."""
+    return tuple(MethodRefusal(each["method"], Notice.from_plain(each["reason"])) for each in json.loads(text))
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "mac": Mac,
+    "origin": Origin,
+    "policy": policies.from_json,
+    "state": DeploymentState,
+    "deferred_until": StartTime.parse,
+    "restart_outcome": RestartOutcome,
+    "restart_detail": refusals_from_json,
+    "registered_as": Notice.from_json,
+    "failure": Notice.from_json,
+    "timed_out_on": Awaited,
+}
+"""What reads the columns whose stored form is not their value."""
 
 
 _LIST = ListSource(
@@ -97,7 +122,8 @@ def unfinished(tx: Read, mac: Mac | None = None) -> list[Deployment]:
     """Those that have begun and of which it is not known what became of the restart; those of one phone if named."""
     whose = "" if mac is None else f" AND {UNSETTLED} AND mac = ?"
     rows = tx.rows(
-        f"{_SELECT} WHERE ended_at IS NULL AND restart IS NULL AND deferred_until IS NULL{whose} ORDER BY number",
+        f"{_SELECT} WHERE ended_at IS NULL AND restart_outcome IS NULL AND deferred_until IS NULL{whose}"
+        " ORDER BY number",
         () if mac is None else (mac.digits,),
     )
     return [of(row) for row in rows]
@@ -113,12 +139,21 @@ def awaited_since(tx: Read, mac: Mac) -> Timestamp | None:
     return None if row is None else str(row["written_at"])
 
 
-def call_off(tx: Write, mac: Mac, moment: Timestamp, told: str, *, cancelled: bool = False) -> None:
-    """Those of the phone that have not begun never will: they are superseded, or ``cancelled``."""
-    state = DeploymentState.CANCELLED if cancelled else DeploymentState.SUPERSEDED
+def deferred(tx: Read, mac: Mac) -> list[str]:
+    """The uuids of the phone's deployments that have not begun."""
     rows = tx.rows(
-        f"UPDATE deployments SET state = ?, ended_at = ?, deferred_until = NULL WHERE {UNSETTLED}"  # noqa: S608 -- own words
-        " AND ended_at IS NULL AND deferred_until IS NOT NULL AND mac = ? RETURNING uuid, mac, state, ended_at",
-        (state, moment, mac.digits),
+        f"SELECT uuid FROM deployments WHERE {UNSETTLED}"  # noqa: S608 -- own words
+        " AND ended_at IS NULL AND deferred_until IS NOT NULL AND mac = ?",
+        (mac.digits,),
     )
-    steps.add_to_each(tx, rows, moment, StepName(state), lambda _: told)
+    return [row["uuid"] for row in rows]
+
+
+def update(tx: Write, uuid: str, columns: Mapping[str, Any]) -> Deployment:
+    """Set columns of a deployment, by the attributes of :class:`Deployment`. Returns the deployment after it."""
+    assignments = ", ".join(f"{name} = ?" for name in columns)
+    [row] = tx.rows(
+        f"UPDATE deployments SET {assignments} WHERE uuid = ? RETURNING *",  # noqa: S608 -- own names
+        [*map(stored, columns.values()), uuid],
+    )
+    return of(row)

@@ -9,13 +9,15 @@ from typing import Any, TypeAlias
 from uuid import uuid4
 
 from cisisk.model.clock import now
-from cisisk.model.deployment import DeploymentState, OnTimeout, Policy
+from cisisk.model.deployment import DeploymentState, Policy
 from cisisk.model.errors import Conflict, NotFound
 from cisisk.model.listing import Listing, Page
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice
+from cisisk.model.restart import RestartOutcome
 from cisisk.model.switch_job import JobRow, JobState, NewRow, RolloutPlan, SwitchJob
 from cisisk.model.user import SYSTEM, Actor
-from cisisk.store import audit
+from cisisk.store import audit, deployments, policies
 from cisisk.store.listing import ListSource
 from cisisk.store.transaction import Read, Write
 
@@ -25,8 +27,8 @@ RowKey: TypeAlias = tuple[str, int]
 _NAMED_IN_CONFLICTS = 5
 """Phones that an error names; with them the others are found."""
 _JOBS = (
-    "SELECT uuid, state, told, requested_by, ip, user_agent, policy, canary, wave, concurrency, min_confirmed, columns,"
-    " delimiter, rows, created_at, ended_at FROM switch_jobs"
+    "SELECT uuid, state, reason, requested_by, ip, user_agent, policy, canary, wave, concurrency, min_confirmed,"
+    " columns, delimiter, rows, created_at, ended_at FROM switch_jobs"
 )
 _WITH_DEPLOYMENTS = (
     " FROM switch_job_rows AS row JOIN switch_jobs AS job ON job.number = row.job"
@@ -39,9 +41,10 @@ _STATE = (
 _STARTING = "begun_after IS NOT NULL AND deployment IS NULL AND refused IS NULL"
 _HAS_ENDED = "(row.refused IS NOT NULL OR done.ended_at IS NOT NULL)"
 _ROWS = (
-    f"SELECT row.number, row.mac, row.profile_uuid, row.cells, row.deployment, {_STATE} AS state, done.restart,"  # noqa: S608 -- own names
-    " COALESCE(CASE WHEN done.ended_at IS NULL THEN row.refused END, (SELECT step.told FROM deployment_steps AS step"
-    " WHERE step.deployment = row.deployment ORDER BY step.number DESC LIMIT 1), row.refused) AS told"
+    f"SELECT row.number, row.mac, row.profile_uuid, row.cells, row.deployment, {_STATE} AS state, done.restart_outcome,"  # noqa: S608 -- own names
+    " done.restart_detail,"
+    " COALESCE(CASE WHEN done.ended_at IS NULL THEN row.refused END, (SELECT step.notice FROM deployment_steps AS step"
+    " WHERE step.deployment = row.deployment ORDER BY step.number DESC LIMIT 1), row.refused) AS notice"
     f"{_WITH_DEPLOYMENTS}"
 )
 
@@ -71,17 +74,16 @@ class RowOutcome:
 
     row: RowKey
     deployment: str | None
-    refused: str | None
+    refused: Notice | None
 
 
 def _job(row: sqlite3.Row) -> SwitchJob:
-    policy = json.loads(row["policy"])
     return SwitchJob(
         uuid=row["uuid"],
         state=JobState(row["state"]),
-        told=row["told"],
+        reason=Notice.from_json(row["reason"]) if row["reason"] else None,
         actor=Actor(user_uuid=row["requested_by"], ip=row["ip"], user_agent=row["user_agent"]),
-        policy=Policy(**{**policy, "on_timeout": OnTimeout(policy["on_timeout"])}),
+        policy=policies.from_json(row["policy"]),
         pace=RolloutPlan(**{name: row[name] for name in ("canary", "wave", "concurrency", "min_confirmed")}),
         columns=tuple(json.loads(row["columns"])),
         delimiter=row["delimiter"],
@@ -92,12 +94,23 @@ def _job(row: sqlite3.Row) -> SwitchJob:
 
 
 def _row(row: sqlite3.Row) -> JobRow:
-    return JobRow(**{**dict(row), "mac": Mac(row["mac"]), "cells": tuple(json.loads(row["cells"]))})
+    outcome, detail = row["restart_outcome"], row["restart_detail"]
+    return JobRow(
+        number=row["number"],
+        mac=Mac(row["mac"]),
+        profile_uuid=row["profile_uuid"],
+        cells=tuple(json.loads(row["cells"])),
+        deployment=row["deployment"],
+        state=row["state"],
+        restart_outcome=RestartOutcome(outcome) if outcome else None,
+        restart_detail=deployments.refusals_from_json(detail) if detail else (),
+        notice=Notice.from_json(row["notice"]) if row["notice"] else None,
+    )
 
 
 _LIST = ListSource(
     select=_JOBS,
-    searched=("uuid", "state", "told"),
+    searched=("uuid", "state", "reason"),
     sortable=("created_at", "ended_at", "state", "rows"),
     order="number DESC",
     item=_job,
@@ -133,7 +146,7 @@ def create(
         " min_confirmed, columns, delimiter, rows, created_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
         (
-            *(uuid, JobState.RUNNING, actor.user_uuid, actor.ip, actor.user_agent, json.dumps(asdict(policy))),
+            *(uuid, JobState.RUNNING, actor.user_uuid, actor.ip, actor.user_agent, policies.to_json(policy)),
             *(pace.canary, pace.wave, pace.concurrency, pace.min_confirmed),
             *(json.dumps(columns), delimiter, len(rows), now()),
         ),
@@ -279,7 +292,10 @@ def settle(tx: Write, outcomes: Collection[RowOutcome]) -> dict[str, DeploymentS
     tx.many(
         "UPDATE switch_job_rows SET deployment = ?, refused = ?, refused_at = ?"
         " WHERE job = (SELECT number FROM switch_jobs WHERE uuid = ?) AND number = ?",
-        [(each.deployment, each.refused, moment if each.refused else None, *each.row) for each in outcomes],
+        [
+            (each.deployment, each.refused and each.refused.to_json(), moment if each.refused else None, *each.row)
+            for each in outcomes
+        ],
     )
     return ended(tx, [each.deployment for each in outcomes if each.deployment])
 
@@ -354,9 +370,9 @@ def cancel(tx: Write, actor: Actor, uuid: str) -> list[str]:
     return [row["uuid"] for row in rows]
 
 
-def stop(tx: Write, uuid: str, told: str) -> bool:
-    """Halt a job because too few phones took their config; whether it still ran."""
-    return _end_of_run(tx, uuid, JobState.STOPPED, told)
+def stop(tx: Write, uuid: str, reason: Notice) -> bool:
+    """Halt a job because too few phones took their config. Returns whether it still ran."""
+    return _end_of_run(tx, uuid, JobState.STOPPED, reason)
 
 
 def complete(tx: Write, uuid: str) -> bool:
@@ -364,10 +380,10 @@ def complete(tx: Write, uuid: str) -> bool:
     return _end_of_run(tx, uuid, JobState.COMPLETED, None)
 
 
-def _end_of_run(tx: Write, uuid: str, state: JobState, told: str | None) -> bool:
+def _end_of_run(tx: Write, uuid: str, state: JobState, reason: Notice | None) -> bool:
     if get(tx, uuid).state is not JobState.RUNNING:
         return False
-    _move(tx, SYSTEM, uuid, state, JobState.RUNNING, told=told)
+    _move(tx, SYSTEM, uuid, state, JobState.RUNNING, reason=reason)
     return True
 
 
@@ -380,13 +396,18 @@ _AUDITED = {
 }
 
 
-def _move(tx: Write, actor: Actor, uuid: str, state: JobState, *before: JobState, told: str | None = None) -> SwitchJob:
+def _move(
+    tx: Write, actor: Actor, uuid: str, state: JobState, *before: JobState, reason: Notice | None = None
+) -> SwitchJob:
     job = get(tx, uuid)
     if job.state not in before:
         raise Conflict(f"The job is {job.state}")
     over = now() if state in {JobState.CANCELLED, JobState.COMPLETED} else None
-    tx.rows("UPDATE switch_jobs SET state = ?, told = ?, ended_at = ? WHERE uuid = ?", (state, told, over, uuid))
-    payload: dict[str, Any] = {} if told is None else {"told": told}
+    tx.rows(
+        "UPDATE switch_jobs SET state = ?, reason = ?, ended_at = ? WHERE uuid = ?",
+        (state, reason and reason.to_json(), over, uuid),
+    )
+    payload: dict[str, Any] = {} if reason is None else {"reason": reason.plain()}
     audit.record(tx, actor, _AUDITED[state], uuid, payload)
     return get(tx, uuid)
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from cisisk.model.clock import Timestamp, after, now
+from cisisk.model.codes.deployment import StepNotice
 from cisisk.model.discovery import DiscoveredPhone
 from cisisk.model.errors import Conflict, NotFound
 from cisisk.model.listing import Listing, Page
@@ -14,7 +15,7 @@ from cisisk.model.mac import Mac
 from cisisk.model.phone import Phone, Software
 from cisisk.model.revision import require_current
 from cisisk.model.user import Actor
-from cisisk.store import audit, deployments, phone_logins, profiles, sites
+from cisisk.store import audit, moves, phone_logins, profiles, sites
 from cisisk.store.changes import change
 from cisisk.store.listing import ListSource
 from cisisk.store.transaction import Read, Write
@@ -196,7 +197,7 @@ def delete(tx: Write, actor: Actor, mac: Mac, seen: Collection[str] | None = Non
     kems = tx.rows("SELECT uuid, model FROM kems WHERE connected_phone = ?", (mac.digits,))
     tx.rows("DELETE FROM phones WHERE mac = ?", (mac.digits,))
     phone_logins.removed(tx, actor, mac)
-    deployments.call_off(tx, mac, now(), "The phone was taken out of the inventory")
+    moves.call_off(tx, mac, now(), StepNotice.PHONE_REMOVED.notice())
     audit.record(tx, actor, "phone.deleted", str(mac), {"kems": [dict(kem) for kem in kems]})
 
 

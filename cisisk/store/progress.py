@@ -1,4 +1,4 @@
-"""What becomes of deployments: each fact is stored together with the step that tells it."""
+"""The progress of deployments: each fact is stored together with the step that reports it."""
 
 import hashlib
 import json
@@ -7,30 +7,27 @@ from dataclasses import asdict, dataclass
 from typing import TypeAlias
 from uuid import uuid4
 
+from cisisk.model import deployment_states as life
 from cisisk.model.clock import Timestamp, now
-from cisisk.model.deployment import (
-    NOT_NEEDED,
-    RESTART_OK,
-    Awaited,
-    Deployment,
-    DeploymentState,
-    Origin,
-    Plan,
-    StepName,
-    when_it_begins,
-)
+from cisisk.model.codes.deployment import StepNotice
+from cisisk.model.codes.restart import RestartNotice
+from cisisk.model.deployment import Awaited, Deployment, DeploymentState, Origin, Plan, StepName
+from cisisk.model.deployment_states import Transition
 from cisisk.model.errors import Conflict
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice
+from cisisk.model.restart import Attempt, RestartOutcome
+from cisisk.model.start_time import StartTime
 from cisisk.model.user import Actor
-from cisisk.store import audit, configs, deployments, phone_logins, phones, profiles, steps
+from cisisk.store import audit, configs, deployments, moves, phone_logins, phones, profiles, steps
 from cisisk.store.transaction import Write
 
 _VALUES = ", ".join("?" * len(deployments.COLUMNS))
 _INSERT = f"INSERT INTO deployments ({', '.join(deployments.COLUMNS)}) VALUES ({_VALUES})"  # noqa: S608 -- own names
 _ACTIONS = {Origin.SWITCH: "profile.switched", Origin.ROLLBACK: "profile.rolled_back", Origin.LOGOUT: "profile.logout"}
 """What the audit log calls them."""
-
-_TAKEN_ALL_THE_SAME = "The phone has taken the config that was taken back, while that was done. It is to restart"
+_BEGUN = {"deferred_until": None}
+_FETCHES = (life.FETCH, life.FETCH_SUPERSEDED, life.FETCH_AFTERWARDS)
 
 ConfigKey: TypeAlias = tuple[str, str]
 """One content as the config of one phone: the digits of its MAC and the sha256."""
@@ -47,11 +44,14 @@ class Delivery:
 
 
 def record(tx: Write, actor: Actor, plan: Plan, found: bytes | None) -> Deployment:
-    """Write down, before anything is done, what goes to the phone; or that it will, when its time has come.
+    """Record, before anything is done, what goes to the phone now or when the plan says.
 
-    The phone is added to the inventory if it is not in it. ``found`` is what lies in the served directory under the
-    phone's name: if it is not a version of ours it becomes one, as :func:`configs.found` tells. Those of the phone that
-    have not begun never will, unless this is a rollback.
+    The phone is added to the inventory if it is not in it. Unless this is a rollback, the phone's deployments that have
+    not begun are superseded.
+
+    Args:
+        found: the content of the phone's file in the served directory. If it is not a version it becomes one, see
+            :func:`configs.found`.
 
     Raises:
         NotFound: the profile has been deleted.
@@ -62,7 +62,8 @@ def record(tx: Write, actor: Actor, plan: Plan, found: bytes | None) -> Deployme
     configs.found(tx, plan.mac, found)
     moment = now()
     if plan.rolls_back is None:
-        deployments.call_off(tx, plan.mac, moment, "A newer switch of this phone was accepted")
+        moves.call_off(tx, plan.mac, moment, StepNotice.SUPERSEDED.notice())
+    transition = life.DEFER if plan.deferred_until else life.RECORD
     deployment = Deployment(
         uuid=str(uuid4()),
         mac=plan.mac,
@@ -73,7 +74,7 @@ def record(tx: Write, actor: Actor, plan: Plan, found: bytes | None) -> Deployme
         replaced=_sha256(found),
         requested_by=actor.user_uuid,
         policy=plan.policy,
-        state=DeploymentState.DEFERRED if plan.deferred_until else DeploymentState.RECORDED,
+        state=transition.target or DeploymentState.RECORDED,
         rolls_back=plan.rolls_back,
         line=plan.line,
         before_peer=plan.before_peer,
@@ -81,16 +82,18 @@ def record(tx: Write, actor: Actor, plan: Plan, found: bytes | None) -> Deployme
         deferred_until=plan.deferred_until,
         recorded_at=moment,
     )
-    _insert(tx, deployment)
-    later = f", {when_it_begins(plan.deferred_until)}" if plan.deferred_until else ""
-    _told(tx, deployment, StepName(deployment.state), f"{plan.profile_name}{later}")
+    tx.rows(_INSERT, [deployments.stored(getattr(deployment, name)) for name in deployments.COLUMNS])
+    for step in transition.steps:
+        steps.add(tx, deployment, now(), step, _recorded(plan.profile_name, plan.deferred_until))
     return deployment
 
 
-def _insert(tx: Write, deployment: Deployment) -> None:
-    values = {name: getattr(deployment, name) for name in deployments.COLUMNS}
-    values |= {"mac": deployment.mac.digits, "policy": json.dumps(asdict(deployment.policy))}
-    tx.rows(_INSERT, list(values.values()))
+def _recorded(profile: str, deferred_until: StartTime | None) -> Notice:
+    if deferred_until is None:
+        return StepNotice.RECORDED.notice(profile=profile)
+    if deferred_until.at is None:
+        return StepNotice.DEFERRED_UNTIL_IDLE.notice(profile=profile)
+    return StepNotice.DEFERRED.notice(profile=profile, at=deferred_until.at)
 
 
 def _sha256(content: bytes | None) -> str | None:
@@ -98,51 +101,50 @@ def _sha256(content: bytes | None) -> str | None:
 
 
 def begun(tx: Write, deployment: Deployment, plan: Plan, found: bytes | None) -> Deployment:
-    """A deferred deployment begins; ``plan`` tells what is served, and how the phone is registered now.
+    """Record that a deferred deployment begins.
 
-    ``found`` is as for :func:`record`.
+    Args:
+        plan: what is served, and how the phone is registered now.
+        found: as for :func:`record`.
 
     Raises:
         Conflict: it has ended meanwhile.
     """
     configs.found(tx, deployment.mac, found)
-    row = tx.row(
-        "UPDATE deployments SET deferred_until = NULL, state = ?, sha256 = ?, replaced = ?, line = ?,"
-        " before_peer = ?, before_call_id = ?"
-        " WHERE uuid = ? AND ended_at IS NULL AND deferred_until IS NOT NULL RETURNING *",
-        (
-            DeploymentState.RECORDED,
-            configs.keep_version(tx, deployment.mac, plan.content, plan.origin),
-            _sha256(found),
-            plan.line,
-            plan.before_peer,
-            plan.before_call_id,
-            deployment.uuid,
-        ),
-    )
-    if row is None:
+    columns = {
+        **_BEGUN,
+        "sha256": configs.keep_version(tx, deployment.mac, plan.content, plan.origin),
+        "replaced": _sha256(found),
+        "line": plan.line,
+        "before_peer": plan.before_peer,
+        "before_call_id": plan.before_call_id,
+    }
+    notice = StepNotice.RECORDED.notice(profile=deployment.profile_name)
+    after = moves.move(tx, deployment.uuid, [life.BEGIN], now(), notice, columns)
+    if after is None:
         raise Conflict("The deployment has ended, or has begun already")
-    begun = deployments.of(row)
-    _told(tx, begun, StepName.RECORDED, begun.profile_name)
-    return begun
+    return after
 
 
 def written(tx: Write, actor: Actor, deployment: Deployment, moment: Timestamp) -> None:
-    """The served file is this deployment's: it is the phone's profile now, and nobody is logged in on its screen.
+    """Record that the served file is this deployment's.
+
+    The phone's profile is the deployment's from now on, and its service session ends.
 
     Args:
         moment: before the file was written, so that no fetch of it can be earlier.
+
+    Raises:
+        Conflict: the deployment has ended, or its file was written before.
     """
     mac = deployment.mac.digits
     if deployment.rolls_back is not None:
         _rolled_back(tx, deployment.rolls_back, moment)
-    configs.supersede(tx, deployment.mac, moment, f"{deployment.profile_name} replaces it", deployment.uuid)
-    rows = tx.rows(
-        "UPDATE deployments SET written_at = ?, state = ? WHERE uuid = ? RETURNING uuid, mac, state, ended_at",
-        (moment, DeploymentState.WRITTEN, deployment.uuid),
-    )
-    told = f"Served as {deployment.mac.config_name}, and read back whole (sha256 {deployment.sha256[:12]})"
-    steps.add_to_each(tx, rows, moment, StepName.WRITTEN, lambda _: told)
+    replaced = StepNotice.REPLACED_BY_PROFILE.notice(profile=deployment.profile_name)
+    configs.supersede(tx, deployment.mac, moment, replaced, deployment.uuid)
+    notice = StepNotice.WRITTEN.notice(file=deployment.mac.config_name, sha256=deployment.sha256)
+    if moves.move(tx, deployment.uuid, [life.WRITE], moment, notice, {"written_at": moment}) is None:
+        raise Conflict("The deployment has ended, or its file was written before")
     configs.switched(tx, deployment.mac, deployment.sha256)
     tx.rows(
         "INSERT INTO cisco_phones (mac, current_profile_uuid, created_at)"
@@ -158,112 +160,96 @@ def written(tx: Write, actor: Actor, deployment: Deployment, moment: Timestamp) 
     audit.record(tx, actor, _ACTIONS[deployment.origin], entity, payload)
 
 
-def failed(tx: Write, deployment: Deployment, why: str) -> None:
-    """The file was not written."""
+def _rolled_back(tx: Write, uuid: str, moment: Timestamp) -> None:
+    superseded_at = deployments.get(tx, uuid).superseded_at or moment
+    notice = StepNotice.ROLLED_BACK.notice()
+    moves.move(tx, uuid, [life.ROLL_BACK], moment, notice, {"superseded_at": superseded_at})
+
+
+def failed(tx: Write, deployment: Deployment, failure: Notice) -> None:
+    """Record that the file was not written, and why."""
     moment = now()
-    rows = tx.rows(
-        "UPDATE deployments SET failed_at = ?, ended_at = ?, failure = ?, state = ?, deferred_until = NULL"
-        " WHERE uuid = ? AND ended_at IS NULL RETURNING uuid, mac, state, ended_at",
-        (moment, moment, why, DeploymentState.FAILED, deployment.uuid),
-    )
-    steps.add_to_each(tx, rows, moment, StepName.FAILED, lambda _: why)
+    columns = {**_BEGUN, "failed_at": moment, "failure": failure}
+    moves.move(tx, deployment.uuid, [life.FAIL], moment, failure, columns)
 
 
 def deferred_again(tx: Write, deployment: Deployment) -> None:
-    """One that had been deferred was cut off before it changed anything: it begins another time."""
-    moment = now()
-    rows = tx.rows(
-        "UPDATE deployments SET deferred_until = ?, state = ? WHERE uuid = ? AND ended_at IS NULL"
-        " RETURNING uuid, mac, state, ended_at",
-        (deployment.policy.when, DeploymentState.DEFERRED, deployment.uuid),
-    )
-    told = f"Cut off before it began; it begins {when_it_begins(deployment.policy.when)}"
-    steps.add_to_each(tx, rows, moment, StepName.DEFERRED, lambda _: told)
+    """Record that a deferred deployment was cut off before it changed anything. It begins another time."""
+    when = deployment.policy.when
+    if when.at is None:
+        notice = StepNotice.DEFERRED_AGAIN_UNTIL_IDLE.notice()
+    else:
+        notice = StepNotice.DEFERRED_AGAIN.notice(at=when.at)
+    moves.move(tx, deployment.uuid, [life.DEFER_AGAIN], now(), notice, {"deferred_until": when})
 
 
-def restart_tried(
-    tx: Write, deployment: Deployment, outcome: str, method: str | None, action: str | None, *, counts: bool = True
-) -> Deployment:
-    """Keep what became of a restart: ``outcome`` as in :attr:`Deployment.restart`; the deployment after it.
-
-    A restart that was accepted once stays so when the next one is refused.
+def restart_tried(tx: Write, deployment: Deployment, attempt: Attempt, action: str | None) -> Deployment:
+    """Record what came of a restart. An accepted restart stays accepted when the next one is refused.
 
     Args:
         deployment: with the registration as it was before this restart.
-        counts: whether the phone was told, or tried to be.
+        action: what the phone was asked for; None when it was not asked, or that is not known.
+
+    Returns:
+        The deployment after it.
     """
-    accepted = outcome == RESTART_OK
+    before, moment = deployments.get(tx, deployment.uuid), now()
+    columns = {
+        # A restart that the end of the process prevented does not count.
+        "tries": before.tries + (attempt.outcome is not RestartOutcome.STOPPED),
+        "tried_at": moment,
+        "action": action,
+        "line": deployment.line,
+        "before_peer": deployment.before_peer,
+        "before_call_id": deployment.before_call_id,
+    }
+    accepted = attempt.outcome is RestartOutcome.ACCEPTED
+    if accepted or before.restart_outcome is not RestartOutcome.ACCEPTED:
+        columns |= {
+            "restart_outcome": attempt.outcome,
+            "restart_method": attempt.method,
+            "restart_detail": attempt.refusals,
+            "restarted_at": moment if accepted else None,
+        }
+    notice = attempt.notice(action)
+    if accepted:
+        candidates = [life.ACCEPT_RESTART, life.ACCEPT_RESTART_LATE]
+    else:
+        candidates = [life.REFUSE_RESTART, life.REFUSE_RESTART_LATE]
+    after = moves.move(tx, deployment.uuid, candidates, moment, notice, columns)
+    return after or deployments.update(tx, deployment.uuid, columns)
 
+
+def registered(tx: Write, deployment: Deployment, evidence: Notice) -> None:
+    """Record that the phone has registered with its new config."""
     moment = now()
-    [row] = tx.rows(
-        "UPDATE deployments SET tries = tries + ?, tried_at = ?, action = ?, line = ?, before_peer = ?,"
-        " before_call_id = ? WHERE uuid = ? RETURNING *",
-        (
-            counts,
-            moment,
-            action,
-            deployment.line,
-            deployment.before_peer,
-            deployment.before_call_id,
-            deployment.uuid,
-        ),
-    )
-    if accepted or row["restart"] != RESTART_OK:
-        state = DeploymentState.RESTARTING if accepted else DeploymentState.WAITING
-        [row] = tx.rows(
-            "UPDATE deployments SET restart = ?, restart_method = ?, restarted_at = ?,"
-            " state = CASE WHEN ended_at IS NULL AND fetched_at IS NULL THEN ? ELSE state END WHERE uuid = ?"
-            " RETURNING *",
-            (outcome, method, moment if accepted else None, state, deployment.uuid),
-        )
-    after = deployments.of(row)
-    if after.ended_at is None:
-        step = StepName.RESTART_ACCEPTED if accepted else StepName.RESTART_REFUSED
-        _told(tx, after, step, f"{method}: {action or 'restart'}" if accepted else outcome)
-    return after
+    columns = {"registered_at": moment, "registered_as": evidence}
+    moves.move(tx, deployment.uuid, [life.REGISTER], moment, evidence, columns)
 
 
-def registered(tx: Write, deployment: Deployment, evidence: str) -> None:
-    """The phone has registered with its new config."""
-    moment = now()
-    rows = tx.rows(
-        "UPDATE deployments SET registered_at = ?, registered_as = ?, state = ?, ended_at = ?"
-        " WHERE uuid = ? AND ended_at IS NULL RETURNING uuid, mac, state, ended_at",
-        (moment, evidence, DeploymentState.CONFIRMED, moment, deployment.uuid),
-    )
-    steps.add_to_each(tx, rows, moment, StepName.REGISTERED, lambda _: evidence)
+def ended(tx: Write, deployment: Deployment, transition: Transition, reason: Notice) -> bool:
+    """End a deployment of which nothing more is awaited. Returns whether it was until now."""
+    return moves.move(tx, deployment.uuid, [transition], now(), reason) is not None
 
 
-def ended(tx: Write, deployment: Deployment, step: StepName, state: DeploymentState, told: str) -> bool:
-    """Nothing more is awaited. Whether it was until now."""
-    moment = now()
-    rows = tx.rows(
-        "UPDATE deployments SET state = ?, ended_at = ?, deferred_until = NULL WHERE uuid = ? AND ended_at IS NULL"
-        " RETURNING uuid, mac, state, ended_at",
-        (state, moment, deployment.uuid),
-    )
-    steps.add_to_each(tx, rows, moment, step, lambda _: told)
-    return bool(rows)
+def timed_out(tx: Write, deployment: Deployment, on: Awaited, reason: Notice, *, final: bool) -> bool:
+    """Record that something did not happen in time, unless it just has.
 
-
-def timed_out(tx: Write, deployment: Deployment, on: Awaited, told: str, *, final: bool) -> bool:
-    """Something did not happen in time, unless it just has. If that is not ``final``, something is done about it.
+    Args:
+        final: whether the deployment has ended; otherwise a rollback follows.
 
     Returns:
         Whether it still was awaited.
     """
-    moment = now()
-    rows = tx.rows(
-        "UPDATE deployments SET state = ?, ended_at = ?, timed_out_on = ? WHERE uuid = ? AND ended_at IS NULL"
-        " AND (fetched_at IS NOT NULL) = ? RETURNING uuid, mac, state, ended_at",
-        (DeploymentState.TIMED_OUT, moment if final else None, on, deployment.uuid, on is Awaited.REGISTRATION),
-    )
-    steps.add_to_each(tx, rows, moment, StepName.TIMED_OUT, lambda _: told)
-    return bool(rows)
+    has_fetched = deployments.get(tx, deployment.uuid).fetched_at is not None
+    if has_fetched != (on is Awaited.REGISTRATION):
+        return False
+    transition = life.TIME_OUT if final else life.TIME_OUT_BEFORE_ROLLBACK
+    return moves.move(tx, deployment.uuid, [transition], now(), reason, {"timed_out_on": on}) is not None
 
 
 def cancelled(tx: Write, actor: Actor, uuid: str) -> Deployment:
-    """A deferred deployment is called off.
+    """Cancel a deferred deployment.
 
     Raises:
         NotFound: there is none.
@@ -274,7 +260,7 @@ def cancelled(tx: Write, actor: Actor, uuid: str) -> Deployment:
         raise Conflict(f"The deployment has ended: {deployment.state}")
     if deployment.deferred_until is None:
         raise Conflict("The deployment has begun: roll it back instead")
-    deployments.call_off(tx, deployment.mac, now(), "Called off", cancelled=True)
+    moves.move(tx, uuid, [life.CANCEL], now(), StepNotice.CANCELLED.notice(), _BEGUN)
     audit.record(tx, actor, "deployment.cancelled", uuid, {"mac": str(deployment.mac)})
     return deployments.get(tx, uuid)
 
@@ -293,62 +279,57 @@ def awaited(tx: Write, since: Timestamp) -> set[ConfigKey]:
 
 
 def delivered(tx: Write, deliveries: Collection[Delivery]) -> None:
-    """Phones acknowledged whole configs: the deployment that waited for each is fetched.
+    """Record that phones acknowledged whole configs.
 
-    One that had timed out waits again, now for the registration.
+    A deployment that had timed out waits again, now for the registration.
     """
     asked = json.dumps([{**asdict(each), "mac": each.mac.digits} for each in deliveries])
 
     moment = now()
     rows = tx.rows(
-        "UPDATE deployments SET fetched_at = ?, fetched_from = asked.ip,"
+        # One statement for all phones of a boot storm.
+        "UPDATE deployments SET fetched_at = ?, fetched_from = asked.ip,"  # noqa: S608 -- own names
         " fetch_started_at = asked.asked_at, timed_out_on = NULL,"
-        " state = CASE WHEN state IN ('rolled_back', 'confirmed') THEN state ELSE 'fetched' END,"
-        " ended_at = CASE WHEN superseded_at IS NULL AND state <> 'confirmed' THEN NULL ELSE ended_at END"
+        f" state = {moves.state_after(*_FETCHES)},"
+        f" ended_at = CASE WHEN superseded_at IS NULL AND {moves.is_in_sources(life.FETCH)} THEN NULL ELSE ended_at END"
         " FROM (SELECT value ->> 'mac' AS phone, value ->> 'sha256' AS hash, value ->> 'ip' AS ip,"
         " value ->> 'asked_at' AS asked_at FROM json_each(?)) AS asked"
         " WHERE mac = asked.phone AND sha256 = asked.hash AND written_at <= asked.asked_at AND fetched_at IS NULL"
         " AND (superseded_at IS NULL OR superseded_at > asked.asked_at)"
+        f" AND {moves.is_in_sources(*_FETCHES)}"
         " RETURNING uuid, mac, state, ended_at, fetched_from, fetch_started_at AS at",
         (moment, asked),
     )
-    steps.add_to_each(tx, rows, None, StepName.FETCH_STARTED, lambda row: f"{row['fetched_from']} has asked for it")
-    steps.add_to_each(tx, rows, moment, StepName.FETCHED, lambda row: f"{row['fetched_from']} has taken it whole")
+    steps.add_to_each(
+        tx, rows, None, StepName.FETCH_STARTED, lambda row: StepNotice.FETCH_STARTED.notice(address=row["fetched_from"])
+    )
+    steps.add_to_each(
+        tx, rows, moment, StepName.FETCHED, lambda row: StepNotice.FETCHED.notice(address=row["fetched_from"])
+    )
     for row in rows:
         if row["state"] == DeploymentState.ROLLED_BACK:
             _restart_after_all(tx, row["mac"], row["uuid"], moment)
 
 
 def _restart_after_all(tx: Write, mac: str, taken_back: str, moment: Timestamp) -> None:
-    """A phone has come to the end of a config that was taken back meanwhile: it has to come for what is served now."""
-    rows = tx.rows(
-        "UPDATE deployments SET restart = ?, tries = 0, state = ?, ended_at = NULL WHERE mac = ? AND rolls_back = ?"
-        " AND restart = ? AND superseded_at IS NULL AND fetched_at IS NULL RETURNING uuid, mac, state, ended_at",
-        (_TAKEN_ALL_THE_SAME, DeploymentState.WAITING, mac, taken_back, NOT_NEEDED),
+    """Have a phone restart that took a config while it was being rolled back."""
+    rollbacks = tx.rows(
+        "SELECT uuid FROM deployments WHERE mac = ? AND rolls_back = ? AND restart_outcome = ?"
+        " AND superseded_at IS NULL",
+        (mac, taken_back, RestartOutcome.NOT_NEEDED),
     )
-    steps.add_to_each(tx, rows, moment, StepName.RESTART_REFUSED, lambda _: _TAKEN_ALL_THE_SAME)
+    columns = {"restart_outcome": RestartOutcome.NEEDED_AFTER_ALL, "tries": 0}
+    notice = RestartNotice.NEEDED_AFTER_ALL.notice()
+    for rollback in rollbacks:
+        moves.move(tx, rollback["uuid"], [life.NEED_RESTART], moment, notice, columns)
 
 
-def broken_off(tx: Write, fetch: Delivery, told: str) -> None:
-    """A phone has begun to fetch the config that waits for it, and has not come to its end."""
+def broken_off(tx: Write, fetch: Delivery, notice: Notice) -> None:
+    """Record that a phone began to fetch the config that waits for it, and did not come to its end."""
     rows = tx.rows(
-        "UPDATE deployments SET fetch_started_at = COALESCE(fetch_started_at, ?) WHERE mac = ? AND sha256 = ?"
-        " AND written_at <= ? AND fetched_at IS NULL AND superseded_at IS NULL"
-        " RETURNING uuid, mac, state, ended_at",
+        "UPDATE deployments SET fetch_started_at = COALESCE(fetch_started_at, ?) WHERE mac = ? AND sha256 = ?"  # noqa: S608 -- own names
+        f" AND written_at <= ? AND fetched_at IS NULL AND superseded_at IS NULL"
+        f" AND {moves.is_in_sources(life.BREAK_OFF_FETCH)} RETURNING uuid, mac, state, ended_at",
         (fetch.asked_at, fetch.mac.digits, fetch.sha256, fetch.asked_at),
     )
-    steps.add_to_each(tx, rows, now(), StepName.FETCH_BROKEN_OFF, lambda _: told)
-
-
-def _rolled_back(tx: Write, uuid: str, moment: Timestamp) -> None:
-    rows = tx.rows(
-        "UPDATE deployments SET state = ?, superseded_at = COALESCE(superseded_at, ?), ended_at = COALESCE(ended_at, ?)"
-        " WHERE uuid = ? RETURNING uuid, mac, state, ended_at",
-        (DeploymentState.ROLLED_BACK, moment, moment, uuid),
-    )
-    told = "The phone is served again what it was served before"
-    steps.add_to_each(tx, rows, moment, StepName.ROLLED_BACK, lambda _: told)
-
-
-def _told(tx: Write, deployment: Deployment, step: StepName, told: str) -> None:
-    steps.add(tx, deployment.uuid, deployment.mac, now(), step, told, state=deployment.state)
+    steps.add_to_each(tx, rows, now(), StepName.FETCH_BROKEN_OFF, lambda _: notice)

@@ -4,12 +4,13 @@ import sqlite3
 from collections.abc import Callable, Iterable
 
 from cisisk.model.clock import Timestamp
-from cisisk.model.deployment import DeploymentState, Step, StepName
+from cisisk.model.deployment import Deployment, DeploymentState, Step, StepName
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice
 from cisisk.store.transaction import Read, Write
 
-_SELECT = "SELECT number, deployment, mac, at, step, state, ended, told FROM deployment_steps"
-_INSERT = "INSERT INTO deployment_steps (deployment, mac, at, step, state, ended, told) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_SELECT = "SELECT number, deployment, mac, at, step, state, ended, notice FROM deployment_steps"
+_INSERT = "INSERT INTO deployment_steps (deployment, mac, at, step, state, ended, notice) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 def _step(row: sqlite3.Row) -> Step:
@@ -21,23 +22,17 @@ def _step(row: sqlite3.Row) -> Step:
         step=StepName(row["step"]),
         state=DeploymentState(row["state"]),
         ended=bool(row["ended"]),
-        told=row["told"],
+        notice=Notice.from_json(row["notice"]),
     )
 
 
-def add(
-    tx: Write,
-    deployment: str,
-    mac: Mac,
-    at: Timestamp,
-    step: StepName,
-    told: str,
-    *,
-    state: DeploymentState,
-    ended: bool = False,
-) -> None:
-    """Keep one more step of a deployment; the parameters as in :class:`Step`."""
-    tx.rows(_INSERT, (deployment, mac.digits, at, step, state, ended, told))
+def add(tx: Write, deployment: Deployment, at: Timestamp, step: StepName, notice: Notice) -> None:
+    """Store a step of a deployment, which is as it is after the step."""
+    has_ended = deployment.ended_at is not None
+    tx.rows(
+        _INSERT,
+        (deployment.uuid, deployment.mac.digits, at, step, deployment.state, has_ended, notice.to_json()),
+    )
 
 
 def add_to_each(
@@ -45,11 +40,18 @@ def add_to_each(
     rows: Iterable[sqlite3.Row],
     at: Timestamp | None,
     step: StepName,
-    told: Callable[[sqlite3.Row], str],
+    notice: Callable[[sqlite3.Row], Notice],
 ) -> None:
-    """Keep the same step of several deployments, whose uuid, mac, state and ended_at are in ``rows``; and ``at``."""
+    """Store the same step of several deployments.
+
+    Args:
+        rows: the uuid, mac, state and ended_at of each after the step; ``at`` too where that is not given.
+    """
     steps = [
-        (row["uuid"], row["mac"], at or row["at"], step, row["state"], row["ended_at"] is not None, told(row))
+        (
+            *(row["uuid"], row["mac"], at or row["at"], step, row["state"], row["ended_at"] is not None),
+            notice(row).to_json(),
+        )
         for row in rows
     ]
     if steps:

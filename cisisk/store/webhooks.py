@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from cisisk.model.clock import Timestamp, now
+from cisisk.model.codes.webhook import GiveUpReason
 from cisisk.model.deployment import StepName
 from cisisk.model.errors import Conflict, NotFound
 from cisisk.model.listing import Listing, Page
+from cisisk.model.notice import Notice
 from cisisk.model.revision import require_current
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.model.webhook import DeliveryState, Webhook, WebhookDelivery
@@ -30,7 +32,8 @@ _SELECT = (
     " FROM webhooks"
 )
 _SELECT_DELIVERY = (
-    "SELECT uuid, deployment, step, state, created_at, due_at, tries, tried_at, status, told FROM webhook_deliveries"
+    "SELECT uuid, deployment, step, state, created_at, due_at, tries, tried_at, status, detail, reason"
+    " FROM webhook_deliveries"
 )
 
 
@@ -68,7 +71,7 @@ class Tried:
 
     state: DeliveryState
     status: int | None
-    told: str
+    detail: Notice
     due_at: Timestamp | None = None
     waits_until: Timestamp | None = None
 
@@ -80,7 +83,8 @@ def _webhook(row: sqlite3.Row) -> Webhook:
 
 def _delivery(row: sqlite3.Row) -> WebhookDelivery:
     step = StepName(row["step"]) if row["step"] else None
-    return WebhookDelivery(**{**dict(row), "step": step, "state": DeliveryState(row["state"])})
+    notices = {name: Notice.from_json(row[name]) for name in ("detail", "reason") if row[name]}
+    return WebhookDelivery(**{**dict(row), **notices, "step": step, "state": DeliveryState(row["state"])})
 
 
 _WEBHOOKS = ListSource(
@@ -92,7 +96,7 @@ _WEBHOOKS = ListSource(
 )
 _DELIVERIES = ListSource(
     select=_SELECT_DELIVERY,
-    searched=("deployment", "step", "state", "told"),
+    searched=("deployment", "step", "state", "detail", "reason"),
     sortable=("created_at", "state", "step", "tries"),
     order="number DESC",
     item=_delivery,
@@ -156,7 +160,7 @@ def update(
     change(tx, "webhooks", ("uuid", uuid), changed)
     after = get(tx, uuid)
     if before.is_active and not after.is_active:
-        _give_up(tx, uuid, "The webhook was switched off")
+        _give_up(tx, uuid, GiveUpReason.SWITCHED_OFF.notice())
     if after.is_active and not before.is_active:
         tx.rows(
             "UPDATE webhooks SET considered = (SELECT COALESCE(MAX(number), 0) FROM deployment_steps) WHERE uuid = ?",
@@ -256,24 +260,24 @@ def settle(tx: Write, due: Due, tried: Tried) -> None:
     # What was called off meanwhile is not taken up again, but what has arrived has arrived.
     settled = tx.rows(
         "UPDATE webhook_deliveries SET state = ?1, due_at = ?2, tries = tries + 1, tried_at = ?3, status = ?4,"
-        " told = ?5 WHERE number = ?6 AND (due_at IS NOT NULL OR ?1 = 'delivered') RETURNING uuid",
-        (tried.state, tried.due_at, now(), tried.status, tried.told, due.number),
+        " detail = ?5 WHERE number = ?6 AND (due_at IS NOT NULL OR ?1 = 'delivered') RETURNING uuid",
+        (tried.state, tried.due_at, now(), tried.status, tried.detail.to_json(), due.number),
     )
     tx.rows(
         "UPDATE webhooks SET waits_until = ?1 WHERE uuid = ?2 AND waits_until IS NOT ?1",
         (tried.waits_until, due.webhook),
     )
     if settled and tried.state is DeliveryState.GIVEN_UP:
-        payload = {"delivery": due.uuid, "why": tried.told}
+        payload = {"delivery": due.uuid, "detail": tried.detail.plain()}
         audit.record(tx, SYSTEM, "webhook.given_up", due.webhook, payload)
 
 
-def switch_off(tx: Write, uuid: str, why: str) -> None:
-    """Tell a webhook nothing more, because its receiver wants that."""
+def switch_off(tx: Write, uuid: str, reason: Notice) -> None:
+    """Deactivate a webhook whose receiver wants nothing more."""
     if tx.row("SELECT 1 FROM webhooks WHERE uuid = ? AND is_active", (uuid,)):
         change(tx, "webhooks", ("uuid", uuid), {"is_active": False, "updated_at": now()})
-        _give_up(tx, uuid, why)
-        audit.record(tx, SYSTEM, "webhook.switched_off", uuid, {"why": why})
+        _give_up(tx, uuid, reason)
+        audit.record(tx, SYSTEM, "webhook.switched_off", uuid, {"reason": reason.plain()})
 
 
 def overdue(tx: Read, before: Timestamp) -> list[str]:
@@ -286,9 +290,10 @@ def overdue(tx: Read, before: Timestamp) -> list[str]:
 
 def give_up_old(tx: Write, uuid: str, before: Timestamp) -> None:
     """Give up the deliveries of a webhook that have been pending since before a time."""
-    why = "It could not be delivered in time"
-    if given_up := _give_up(tx, uuid, why, before=before):
-        audit.record(tx, SYSTEM, "webhook.given_up", uuid, {"deliveries": given_up, "why": why})
+    reason = GiveUpReason.TOO_LATE.notice()
+    if given_up := _give_up(tx, uuid, reason, before=before):
+        payload = {"deliveries": given_up, "reason": reason.plain()}
+        audit.record(tx, SYSTEM, "webhook.given_up", uuid, payload)
 
 
 def all_uuids(tx: Read) -> list[str]:
@@ -330,12 +335,12 @@ def _insert(tx: Write, webhook: str, messages: Iterable[WebhookMessage]) -> None
         )
 
 
-def _give_up(tx: Write, webhook: str, why: str, *, before: Timestamp | None = None) -> int:
+def _give_up(tx: Write, webhook: str, reason: Notice, *, before: Timestamp | None = None) -> int:
     """Give up all pending deliveries, or those that have been pending since before a time; return their number."""
     given_up = tx.rows(
-        "UPDATE webhook_deliveries SET state = 'given_up', due_at = NULL, told = COALESCE(told || '. ', '') || ?2"
+        "UPDATE webhook_deliveries SET state = 'given_up', due_at = NULL, reason = ?2"
         " WHERE webhook = ?1 AND due_at IS NOT NULL AND (?3 IS NULL OR created_at < ?3) RETURNING number",
-        (webhook, why, before),
+        (webhook, reason.to_json(), before),
     )
     return len(given_up)
 

@@ -3,6 +3,7 @@
 import hashlib
 from typing import Any
 
+from cisisk.model.codes.restart import RestartRefusal
 from tests.api.client import CONFIG, MAC, SWITCH, UNKNOWN, Answer, Site, check_error
 from tests.api.conftest import SiteWith
 
@@ -43,6 +44,8 @@ async def test_a_dry_run_tells_what_would_change_and_changes_nothing(site: Site)
         "profile": "Second",
         "mac": MAC,
         "restart": "This was a dry run",
+        "restart_outcome": None,
+        "restart_detail": [],
         "deployment": None,
         "sha256": hashlib.sha256(OTHER.encode()).hexdigest(),
         "state": None,
@@ -55,7 +58,8 @@ async def test_a_dry_run_tells_what_would_change_and_changes_nothing(site: Site)
         "line 1/authPassword: changed",
     ]
     assert (preview["more"], preview["restart"], preview["reset_for"]) == (0, "reset", ["load"])
-    assert any("the phone's address is not known" in text for text in preview["in_the_way"])
+    assert RestartRefusal.ADDRESS_UNKNOWN in [obstacle["code"] for obstacle in preview["obstacles"]]
+    assert preview["in_the_way"] == [obstacle["message"] for obstacle in preview["obstacles"]]
     assert SECRET.encode() not in answer.content
     assert await everything(site) == before
 

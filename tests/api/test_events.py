@@ -255,7 +255,7 @@ async def test_there_are_not_more_streams_than_are_bearable(site: Site) -> None:
 
 @limited(Limits(api=ApiLimits(event_write_seconds=0.2), feed=FeedLimits(max_readers=1)))
 async def test_a_client_that_takes_nothing_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "written", lambda _step: {"told": "x" * 2_000_000})
+    monkeypatch.setattr(events, "written", lambda _step: {"message": "x" * 2_000_000})
     port = int(site.running.api_url.rpartition(":")[2])
     request = f"GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {site.admin.token}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", port)) as client:

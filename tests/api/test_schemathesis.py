@@ -12,6 +12,7 @@ from aiohttp import web
 
 from cisisk.api.routes import ROUTES
 from cisisk.events import webhooks
+from cisisk.model.codes.webhook import DeliveryDetail
 from tests.api.client import MAC, SWITCH, Site
 
 CHECKS = (
@@ -89,7 +90,7 @@ async def configuration(site: Site, directory: Path) -> Path:
 @pytest.fixture(autouse=True)
 def nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """The URLs of webhooks that nobody thought of may be those of somebody."""
-    answered = AsyncMock(return_value=webhooks._Answer(204, "answered 204"))
+    answered = AsyncMock(return_value=webhooks._Answer(204, DeliveryDetail.ANSWERED.notice(status=204)))
     monkeypatch.setattr(webhooks.Webhooks, "_send", answered)
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from cisisk.model.codes.restart import RestartNotice, RestartRefusal, Sequel
+from cisisk.model.messages import render
 from tests.api.client import CONFIG, SWITCH, UNKNOWN, Answer, Site, check_error, check_metadata
 from tests.patience import PATIENCE
 
@@ -31,14 +33,19 @@ async def test_a_switch_answers_to_the_letter(site: Site) -> None:
     check_metadata(answer)
 
 
+def refusals(switched: dict[str, Any]) -> set[str]:
+    """The codes of the reasons why methods were refused."""
+    return {refusal["code"] for refusal in switched["restart_detail"]}
+
+
 async def test_a_phone_that_cannot_be_restarted_is_no_error(site: Site) -> None:
     mac, profile = site.mac(), await site.admin.new_profile(site.admin_uuid)
-    restart = (await switch(site, profile, mac)).data["restart"]
-    assert "the phone's address is not known" in restart
-    assert restart.endswith("The phone takes the config at its next boot")
+    switched = (await switch(site, profile, mac)).data
+    assert switched["restart_outcome"] == "refused"
+    assert RestartRefusal.ADDRESS_UNKNOWN in refusals(switched)
+    assert render(Sequel.AT_NEXT_BOOT.notice()) in switched["restart"]
     await site.admin.put(f"/phones/{mac}", {"phone_ip": "127.0.0.1"})
-    refused = (await switch(site, profile, mac)).data["restart"]
-    assert "the phone at 127.0.0.1 refused the connection" in refused
+    assert RestartRefusal.HTTP_CONNECTION_REFUSED in refusals((await switch(site, profile, mac)).data)
     assert (await site.admin.get(f"/phone-config/{mac}")).content == CONFIG.encode()
 
 
@@ -193,9 +200,9 @@ async def test_a_switch_that_was_rolled_back_does_not_promise_the_next_boot(site
     policy = {"fetch_seconds": 1, "retry": False, "on_timeout": "rollback"}
     ended = (await (await begun_and_waited_for(site, mac, policy))).data
     assert ended["state"] == "rolled_back"
-    assert "the phone's address is not known" in ended["restart"]
-    assert ended["restart"].endswith("The phone is served again what it was served before")
-    assert "next boot" not in ended["restart"]
+    assert RestartRefusal.ADDRESS_UNKNOWN in refusals(ended)
+    assert render(Sequel.ROLLED_BACK.notice()) in ended["restart"]
+    assert render(Sequel.AT_NEXT_BOOT.notice()) not in ended["restart"]
 
 
 async def test_a_switch_that_was_superseded_does_not_promise_the_next_boot(site: Site) -> None:
@@ -204,7 +211,7 @@ async def test_a_switch_that_was_superseded_does_not_promise_the_next_boot(site:
     await switch(site, await site.admin.new_profile(site.admin_uuid), mac)
     ended = (await first).data
     assert ended["state"] == "superseded"
-    assert "next boot" not in ended["restart"]
+    assert render(Sequel.AT_NEXT_BOOT.notice()) not in ended["restart"]
 
 
 async def test_a_switch_that_was_called_off_says_so_as_its_restart(site: Site) -> None:
@@ -215,5 +222,5 @@ async def test_a_switch_that_was_called_off_says_so_as_its_restart(site: Site) -
     ended = (await waiting).data
     assert (ended["state"], ended["restart"]) == (
         "cancelled",
-        "Not restarted. The switch was called off before it began",
+        render(RestartNotice.NOT_TRIED_BECAUSE.notice(sequel=Sequel.CANCELLED.notice())),
     )

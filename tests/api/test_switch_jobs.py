@@ -11,6 +11,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from cisisk.model.codes.deployment import Misfit
+from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.job import StopReason
+from cisisk.model.codes.restart import RestartRefusal
+from cisisk.model.messages import render
 from cisisk.model.switch_job import MAX_ROWS
 from tests.api.client import CONFIG, UNKNOWN, Answer, Site, check_error, check_metadata
 from tests.patience import PATIENCE
@@ -92,13 +97,13 @@ async def test_a_job_goes_from_its_canary_through_its_waves_to_its_end(site: Sit
     check_metadata(answer)
     assert (answer.status, answer.message) == (201, "Switch job created")
     uuid = answer.data["uuid"]
-    assert {name: answer.data[name] for name in ("state", "rows", "canary", "wave", "concurrency", "told")} == {
+    assert {name: answer.data[name] for name in ("state", "rows", "canary", "wave", "concurrency", "reason")} == {
         "state": "running",
         "rows": 6,
         "canary": 1,
         "wave": 3,
         "concurrency": 2,
-        "told": None,
+        "reason": None,
     }
     assert answer.data["requested_by"] == site.admin_uuid
     assert answer.data["min_confirmed"] == 0.9
@@ -122,10 +127,13 @@ async def test_a_job_goes_from_its_canary_through_its_waves_to_its_end(site: Sit
     ]
     assert {row["state"] for row in found} == {"fetched"}
     assert found[0]["input"] == rows[0]
-    assert "the phone's address is not known" in found[0]["restart"]
+    assert found[0]["restart_outcome"] == "refused"
+    assert RestartRefusal.ADDRESS_UNKNOWN in [refusal["code"] for refusal in found[0]["restart_detail"]]
     shown = (await site.admin.get(f"/deployments/{found[0]['deployment']}")).data
     assert (shown["mac"], shown["requested_by"]) == (rows[0]["mac"], site.admin_uuid)
-    assert shown["steps"][-1]["told"] == found[0]["told"]
+    assert [shown["steps"][-1][name] for name in ("code", "message")] == [
+        found[0][name] for name in ("code", "message")
+    ]
     actions = [row["action"] for row in await site.admin.whole_audit_log() if row["entity_uuid"] == uuid]
     assert actions == ["switch_job.created", "switch_job.completed"]
     assert (await site.admin.post(f"{JOBS}/{uuid}/pause")).message == "The job is completed"
@@ -144,7 +152,7 @@ async def test_a_table_comes_back_with_its_results(site: Site) -> None:
     await fetch(site, {"mac": first}, {"mac": second})
     await reaches(site, uuid, lambda found: found["state"] == "completed")
     head, one, two = await table(site, uuid, ";")
-    results = ["result_deployment", "result_state", "result_restart", "result_told"]
+    results = ["result_deployment", "result_state", "result_restart", "result_message"]
     assert head == ["Desk", "MAC", "Profile_UUID", "Note", *results]
     assert one[:4] == ["Fön; 1", first, profile, "'=1+1"]
     assert two[:4] == ["'+49 30", second, profile, ""]
@@ -280,7 +288,8 @@ async def test_a_job_whose_canary_fails_stops_and_can_go_on(site: Site) -> None:
     await counts(site, uuid, waiting=2, pending=2)
     await fetch(site, rows[0])
     stopped = await reaches(site, uuid, lambda found: found["state"] == "stopped")
-    assert stopped["told"] == "Of the 2 phone(s) that ended, 1 took the config: 50%, and 90% are wanted"
+    assert stopped["reason"]["code"] == StopReason.TOO_FEW
+    assert stopped["reason"]["parameters"] == {"ended": 2, "taken": 1, "share": 0.5, "wanted": 0.9}
     assert stopped["counts"] == {"fetched": 1, "timed_out": 1, "pending": 2}
     assert not site.served(rows[2]["mac"]).exists()
     assert (await site.admin.post(f"{JOBS}/{uuid}/resume")).data["state"] == "running"
@@ -299,8 +308,9 @@ async def test_a_row_that_is_refused_is_a_result_and_counts(site: Site) -> None:
     rows = [{**row, "profile_uuid": only} for row in rows]
     rehearsed = await site.admin.post(JOBS, {"rows": rows, "canary": 2, "dry_run": True})
     assert (rehearsed.status, rehearsed.message) == (200, "Nothing was switched")
-    told = "The profile is for 7942; the phone is a 8845"
-    assert rehearsed.data["refused"] == [{"row": 2, "mac": rows[1]["mac"], "told": told}]
+    misfit = Misfit.MODEL.notice(wanted="7942", model="8845")
+    shown = {**misfit.plain(), "message": render(misfit)}
+    assert rehearsed.data["refused"] == [{"row": 2, "mac": rows[1]["mac"], **shown}]
     assert (rehearsed.data["waves"], rehearsed.data["rows"]) == ([2, 1], 3)
     assert not site.served(rows[0]["mac"]).exists()
 
@@ -309,12 +319,13 @@ async def test_a_row_that_is_refused_is_a_result_and_counts(site: Site) -> None:
     await fetch(site, rows[0])
     await reaches(site, uuid, lambda found: found["state"] == "stopped")
     refused = (await results(site, uuid))[1]
-    assert (refused["deployment"], refused["told"], refused["restart"]) == (None, told, None)
+    assert (refused["deployment"], refused["restart"]) == (None, None)
+    assert shown.items() <= refused.items()
     # A profile that goes away meanwhile is no end of the job either.
     await site.admin.delete(f"/phone-profiles/{only}")
     await site.admin.post(f"{JOBS}/{uuid}/resume")
     await reaches(site, uuid, lambda found: found["state"] == "completed")
-    assert (await results(site, uuid))[2]["told"] == "Profile not found"
+    assert (await results(site, uuid))[2]["code"] == ErrorCode.NOT_FOUND
 
 
 async def test_a_paused_job_begins_no_more_rows(site: Site) -> None:

@@ -135,7 +135,8 @@ async def test_a_receiver_is_told_of_the_end_of_a_switch(site: Site, receiver: R
     assert told.body["data"] == {**steps[-1], "deployment": first, "mac": MAC}
     [delivery] = await until(site, webhook["uuid"], lambda found: found[0]["state"] != "pending")
     about = {"uuid": told.id, "deployment": first, "step": "superseded"}
-    expected = {**about, "state": "delivered", "status": 204, "told": "answered 204", "tries": 1, "due_at": None}
+    detail = {"code": "webhook_answered", "parameters": {"status": 204}, "message": "answered 204"}
+    expected = {**about, "state": "delivered", "status": 204, "detail": detail, "tries": 1, "due_at": None}
     assert {name: delivery[name] for name in expected} == expected
 
 

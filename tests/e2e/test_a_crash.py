@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cisisk.mobility.deploy import CUT_OFF_BEFORE_RESTART, CUT_OFF_BEFORE_WRITING
+from cisisk.model.codes.deployment import Failure
 from cisisk.provisioning.staging import STAGING
 from tests.e2e.crash_child import STEPS
 from tests.e2e.premises import opened, settings_for
@@ -50,11 +50,11 @@ async def test_a_switch_that_is_killed_leaves_one_whole_config_and_a_true_record
         if step == "before the record":
             assert told["profile_name"] == "old"
         elif served == "old":
-            assert (told["state"], told["failure"]) == ("failed", CUT_OFF_BEFORE_WRITING)
+            assert (told["state"], told["failure_detail"]["code"]) == ("failed", Failure.CUT_OFF)
         elif step == "after the restart":
             assert told["state"] == "waiting"
         else:
-            assert (told["state"], told["restart"]) == ("waiting", CUT_OFF_BEFORE_RESTART)
+            assert (told["state"], told["restart_outcome"]) == ("waiting", "cut_off")
 
         assert list((site.root / STAGING).iterdir()) == []
         async with site.phone() as phone:

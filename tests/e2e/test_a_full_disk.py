@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cisisk.appliance import appliance
-from cisisk.mobility.deploy import CUT_OFF_BEFORE_WRITING, SERVED_ALL_THE_SAME
+from cisisk.model.codes.deployment import Failure
 from cisisk.model.errors import StartRefused
 from cisisk.model.mac import Mac
 from cisisk.provisioning.staging import STAGING, Staged
@@ -82,11 +82,11 @@ async def try_to_switch(site: Site, profile: str, mac: Mac) -> tuple[int, str]:
 
 
 def states(site: Site) -> list[tuple[str, bool, bool, str | None]]:
-    """Of every deployment, in order: its profile, whether it is written and superseded, and its failure."""
+    """Of every deployment, in order: its profile, whether it is written and superseded, and the code of its failure."""
     with closing(sqlite3.connect(site.settings.data.dir / "cisisk.db")) as store:
         return store.execute(
-            "SELECT profile_name, written_at IS NOT NULL, superseded_at IS NOT NULL, failure FROM deployments"
-            " ORDER BY number"
+            "SELECT profile_name, written_at IS NOT NULL, superseded_at IS NOT NULL, failure ->> 'code'"
+            " FROM deployments ORDER BY number"
         ).fetchall()
 
 
@@ -110,7 +110,7 @@ async def test_a_switch_for_which_there_is_no_space_changes_nothing_and_succeeds
         first, *cut_off, last = states(site)
         assert (first, last) == (("old", 1, 1, None), ("new", 1, 0, None))
         # None if already the record was refused.
-        assert cut_off in ([], [("new", 0, 0, CUT_OFF_BEFORE_WRITING)])
+        assert cut_off in ([], [("new", 0, 0, Failure.CUT_OFF)])
 
 
 @pytest.mark.parametrize("mended_by", ["the next switch", "the next start"])
@@ -125,7 +125,7 @@ async def test_a_switch_that_is_written_and_cannot_be_recorded_says_so_and_the_r
         just_before(owner, name, disk.fill, monkeypatch)
         status, message = await try_to_switch(site, new, mac)
         assert (status, bool(re.search(reason, message))) == (503, True)
-        assert SERVED_ALL_THE_SAME in message
+        assert "The phone is served the new config nevertheless" in message
         assert await site.data("GET", f"/phone-config/{mac}") == site.config("new" * 3000).encode()
         disk.clear()
         if mended_by == "the next switch":
@@ -154,7 +154,7 @@ async def test_a_served_directory_on_a_disk_that_takes_nothing_still_serves_what
         reason = "No space left on device" if state == "full" else "Read-only file system"
         assert (status, message) == (503, f"{mac.config_name} could not be written: {reason}")
         assert await site.data("GET", f"/phone-config/{mac}") == site.config("old").encode()
-        assert states(site)[-1] == ("new", 0, 0, message)
+        assert states(site)[-1] == ("new", 0, 0, "storage_failed")
         if state == "full":
             disk.clear()
         else:

@@ -12,17 +12,14 @@ import aiohttp
 import pytest
 
 from cisisk.appliance import appliance
-from cisisk.mobility.deploy import (
-    CUT_OFF_BEFORE_RESTART,
-    CUT_OFF_BEFORE_WRITING,
-    SERVED_ALL_THE_SAME,
-    STOPPING,
-    SUPERSEDED,
-    Deployer,
-)
+from cisisk.mobility.deploy import Deployer
 from cisisk.mobility.switch import Switcher
+from cisisk.model.codes.deployment import Failure
+from cisisk.model.codes.error import ErrorCode
 from cisisk.model.errors import StorageFailed
 from cisisk.model.mac import Mac
+from cisisk.model.messages import render
+from cisisk.model.restart import RestartOutcome
 from cisisk.provisioning.library import Library
 from cisisk.restart.method import Restarts
 from cisisk.store import progress
@@ -31,15 +28,19 @@ from tests.e2e.premises import Site, opened, settings_for
 from tests.e2e.writes import Write, around
 from tests.patience import PATIENCE
 
+REFUSED = ErrorCode.STORAGE_FAILED.notice(text="The change could not be stored: disk I/O error")
+
 
 def store_of(site: Site) -> sqlite3.Connection:
     return sqlite3.connect(site.settings.data.dir / "cisisk.db", isolation_level=None)
 
 
 def states(site: Site) -> list[tuple[str, str | None, str | None]]:
-    """Of every deployment, in order: its profile, what became of the restart, and its failure."""
+    """Of every deployment, in order: its profile, what became of the restart, and the code of its failure."""
     with closing(store_of(site)) as store:
-        return store.execute("SELECT profile_name, restart, failure FROM deployments ORDER BY number").fetchall()
+        return store.execute(
+            "SELECT profile_name, restart_outcome, failure ->> 'code' FROM deployments ORDER BY number"
+        ).fetchall()
 
 
 async def try_to_switch(site: Site, profile: str, mac: Mac) -> tuple[int, str]:
@@ -122,8 +123,8 @@ async def test_a_switch_during_which_cisisk_stops_is_finished_and_answered(
     assert answer["profile"] == "new"
     assert (site.root / mac.config_name).read_bytes() == site.config("new").encode()
     told = states(site)
-    assert told[-1] == ("new", answer["restart"], None)
-    assert answer["restart"] == STOPPING or "address is not known" in answer["restart"]
+    assert told[-1] == ("new", answer["restart_outcome"], None)
+    assert answer["restart_outcome"] in {"stopped", "refused"}
     monkeypatch.undo()
     monkeypatch.setenv("CISISK_ADMIN_PASSWORD", "unused")
     async with appliance.running(settings):
@@ -157,7 +158,7 @@ async def test_every_switch_that_waits_its_turn_at_a_silent_phone_is_answered_wh
             stopped_at = time.monotonic()
         assert time.monotonic() - stopped_at < 2
         answers = await asyncio.wait_for(asyncio.gather(*asked), PATIENCE)
-    assert {answer["restart"] for answer in answers} <= {SUPERSEDED, STOPPING}
+    assert {answer["restart_outcome"] for answer in answers} <= {"superseded", "stopped"}
 
 
 async def test_a_switch_whose_caller_hangs_up_goes_on_to_its_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +186,7 @@ async def test_a_database_that_fails_after_the_write_is_told_and_its_record_foll
     tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise StorageFailed("The change could not be stored: disk I/O error")
+        raise StorageFailed(REFUSED)
 
     settings = settings_for(tmp_path)
     async with opened(settings) as site:
@@ -196,11 +197,11 @@ async def test_a_database_that_fails_after_the_write_is_told_and_its_record_foll
             status, message = await try_to_switch(site, new, mac)
         assert (status, message) == (
             503,
-            f"The change could not be stored: disk I/O error. {SERVED_ALL_THE_SAME}",
+            render(ErrorCode.SERVED_NEVERTHELESS.notice(reason=REFUSED)),
         )
         assert (site.root / mac.config_name).read_bytes() == site.config("new").encode()
     async with opened(settings) as site:
-        assert states(site)[-1] == ("new", CUT_OFF_BEFORE_RESTART, None)
+        assert states(site)[-1] == ("new", RestartOutcome.CUT_OFF, None)
         assert (await site.data("GET", f"/phones/{mac}"))["current_profile_uuid"] == new
 
 
@@ -227,11 +228,11 @@ async def test_one_file_that_is_no_config_does_not_keep_cisisk_from_starting(tmp
         await site.switch(profile, mac)
         await site.switch(profile, other)
         with closing(store_of(site)) as store:
-            store.execute("UPDATE deployments SET written_at = NULL, restart = NULL")
+            store.execute("UPDATE deployments SET state = 'recorded', written_at = NULL, restart_outcome = NULL")
     with (site.root / mac.config_name).open("wb") as huge:
         huge.truncate(9 << 20)
     async with opened(settings) as site:
-        assert states(site) == [("201", None, None), ("201", CUT_OFF_BEFORE_RESTART, None)]
+        assert states(site) == [("201", None, None), ("201", RestartOutcome.CUT_OFF, None)]
         status, message = await try_to_switch(site, profile, mac)
         assert status == 503
         assert "Move it away" in message
@@ -250,15 +251,15 @@ async def test_what_has_changed_since_a_switch_was_cut_off_does_not_stop_the_nex
         elif gone == "profile":
             await site.data("DELETE", f"/phone-profiles/{profile}")
         with closing(store_of(site)) as store:
-            store.execute("UPDATE deployments SET written_at = NULL, restart = NULL")
+            store.execute("UPDATE deployments SET state = 'recorded', written_at = NULL, restart_outcome = NULL")
         if gone == "file":
             (site.root / mac.config_name).write_bytes(b"<device>by hand</device>")
     async with opened(settings) as site:
         told = await site.deployment(switched["deployment"])
         if gone == "file":
-            assert (told["state"], told["failure"]) == ("failed", CUT_OFF_BEFORE_WRITING)
+            assert (told["state"], told["failure_detail"]["code"]) == ("failed", Failure.CUT_OFF)
         else:
-            assert (told["state"], told["restart"]) == ("waiting", CUT_OFF_BEFORE_RESTART)
+            assert (told["state"], told["restart_outcome"]) == ("waiting", "cut_off")
         again = await site.profile("305")
         assert (await site.switch(again, mac))["profile"] == "305"
         assert site.versions(mac)[-1] == ("switch", site.config("305").encode())
@@ -273,13 +274,14 @@ async def test_of_several_switches_of_a_phone_that_were_cut_off_the_last_one_cou
             await site.switch(profile, mac)
         with closing(store_of(site)) as store:
             store.execute(
-                "UPDATE deployments SET written_at = NULL, restart = NULL, superseded_at = NULL, ended_at = NULL"
+                "UPDATE deployments SET state = 'recorded', written_at = NULL, restart_outcome = NULL,"
+                " superseded_at = NULL, ended_at = NULL"
             )
     async with opened(settings) as site:
         assert states(site) == [
-            ("one", CUT_OFF_BEFORE_RESTART, None),
-            ("between", None, CUT_OFF_BEFORE_WRITING),
-            ("other", CUT_OFF_BEFORE_RESTART, None),
+            ("one", RestartOutcome.CUT_OFF, None),
+            ("between", None, Failure.CUT_OFF),
+            ("other", RestartOutcome.CUT_OFF, None),
         ]
         assert (await site.data("GET", f"/phones/{mac}"))["current_profile_uuid"] == other
 

@@ -17,10 +17,11 @@ import pytest
 
 from cisisk.appliance.limits import DEFAULT_LIMITS, Limits
 from cisisk.mobility import watcher
-from cisisk.mobility.deploy import CUT_OFF_BEFORE_RESTART
-from cisisk.model.deployment import NOT_NEEDED
+from cisisk.model.codes.deployment import RollbackRefusal, StepNotice, TimeoutNotice
+from cisisk.model.codes.error import ErrorCode
 from cisisk.model.errors import StorageFailed
 from cisisk.model.mac import Mac
+from cisisk.model.messages import render
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.models import find_model
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
@@ -156,7 +157,7 @@ async def test_a_switch_may_be_refused_during_a_call_and_for_a_while_after_it(tm
         refusing = {"refuse_in_call": True, "quiet_minutes": 5}
         body = {"profile_uuid": profile, "mac": str(phone.mac), "policy": refusing}
         status, answer = await there.site.call("POST", SWITCH, body)
-        assert (status, answer["message"]) == (409, "The phone is in a call, or was in one less than 5 min ago")
+        assert (status, answer["message"]) == (409, render(ErrorCode.PHONE_IN_CALL_LATELY.notice(minutes=5)))
         there.asterisk.calls(registered, in_call=False)
         status, answer = await there.site.call("POST", SWITCH, body)
         assert status == 409
@@ -175,7 +176,7 @@ async def test_a_phone_that_takes_its_config_and_never_registers_is_told_as_such
         assert ended["fetched_from"] == phone.address
         assert steps(ended)[-2:] == ["fetched", "timed_out"]
         assert time_outs(phone.mac, caplog) == [
-            "(registration): It has not registered within 1 s after it took its config. The config stays in place"
+            f"(registration): config kept, {TimeoutNotice.NO_REGISTRATION.notice(seconds=1)}"
         ]
 
 
@@ -192,9 +193,7 @@ async def test_a_phone_that_never_comes_is_served_again_what_it_runs(
         assert (undoing["rolls_back"], undoing["profile_name"], undoing["origin"]) == (ended["uuid"], OLD, "rollback")
         await there.site.reaches(undoing["uuid"], "written")
         assert undoing["sha256"] == phone.config_sha256
-        assert time_outs(phone.mac, caplog) == [
-            f"(fetch): The phone is served again what it was served before. Restart: {NOT_NEEDED}"
-        ]
+        assert time_outs(phone.mac, caplog) == ["(fetch): rolled back, restart not_needed"]
 
 
 @pytest.mark.parametrize("refused", ["record", "written", "restart_tried"])
@@ -218,7 +217,9 @@ async def test_a_rollback_of_which_the_database_refuses_something_is_logged_all_
         assert (ended["state"], ended["timed_out_on"]) == ("rolled_back", "fetch")
         await until(logged, bool)
         assert next(refusals, None) is None
-    assert (await logged())[0].startswith("(fetch): The rollback was cut off: The change could not be stored")
+    first = (await logged())[0]
+    assert first.startswith("(fetch): rollback cut off by ")
+    assert "storage_failed" in first
 
 
 async def test_what_somebody_else_has_put_in_its_place_is_not_rolled_back(
@@ -232,17 +233,18 @@ async def test_what_somebody_else_has_put_in_its_place_is_not_rolled_back(
         (there.site.root / phone.mac.config_name).write_text(there.config("999"))
         ended = await switching
         assert (ended["state"], ended["timed_out_on"]) == ("timed_out", "fetch")
-        why = "Not rolled back: Somebody else has changed or removed the served file since: it is left as it is"
-        assert ended["steps"][-1]["told"] == why
-        assert time_outs(phone.mac, caplog) == [f"(fetch): {why}"]
+        refusal = StepNotice.NOT_ROLLED_BACK.notice(reason=RollbackRefusal.CHANGED_OUTSIDE.notice())
+        last = ended["steps"][-1]
+        assert {"code": last["code"], "parameters": last["parameters"]} == refusal.plain()
+        assert time_outs(phone.mac, caplog) == [f"(fetch): {refusal}"]
 
 
 async def test_a_phone_that_does_not_come_is_told_twice_and_then_reset(tmp_path: Path) -> None:
     async with premises(tmp_path) as there, there.in_service(faults=Faults(never_fetch=True)) as phone:
         policy = {"fetch_seconds": 1, "retry": True, "escalate": True}
         ended = await there.switch(phone.mac, line=OLD, **policy)
-        told = [step["told"] for step in ended["steps"] if step["step"] == "restart_accepted"]
-        assert told[0] == "ami-pjsip: restart"
+        accepted = [step["parameters"] for step in ended["steps"] if step["step"] == "restart_accepted"]
+        assert accepted[0] == {"method": "ami-pjsip", "action": "restart"}
         assert (ended["state"], ended["timed_out_on"], ended["tries"]) == ("timed_out", "fetch", 3)
         assert ended["action"] == "reset"
 
@@ -255,7 +257,10 @@ async def test_a_newer_switch_ends_the_one_before_it(tmp_path: Path) -> None:
         ended = await first
         assert ended["state"] == "superseded"
         assert newer["ended_at"] is None
-        assert ended["steps"][-1]["told"] == "306 replaces it"
+        assert (ended["steps"][-1]["code"], ended["steps"][-1]["parameters"]) == (
+            "config_replaced_by_profile",
+            {"profile": "306"},
+        )
 
 
 async def test_a_config_that_is_taken_after_all_is_recorded_after_its_time(
@@ -265,8 +270,7 @@ async def test_a_config_that_is_taken_after_all_is_recorded_after_its_time(
         phone = there.phone()
         ended = await there.switch(phone.mac, **QUICK)
         assert (ended["state"], ended["timed_out_on"]) == ("timed_out", "restart")
-        no_restart = "No restart could be triggered. The phone takes the config at its next boot"
-        assert time_outs(phone.mac, caplog) == [f"(restart): {no_restart}. The config stays in place"]
+        assert time_outs(phone.mac, caplog) == ["(restart): config kept, no_restart_in_time"]
         async with phone:
             await phone.wait_for_registration(PATIENCE)
             confirmed = await there.site.reaches(ended["uuid"], "confirmed")
@@ -297,7 +301,7 @@ async def test_a_rollback_that_is_asked_for_brings_the_phone_back(tmp_path: Path
         status, answer = await there.site.call("POST", f"/deployments/{ended['uuid']}/rollback")
         assert (status, answer["message"]) == (
             409,
-            "The phone is not served this deployment's config, which is rolled_back",
+            render(RollbackRefusal.NOT_SERVED.notice(state="rolled_back")),
         )
 
 
@@ -378,7 +382,7 @@ async def test_a_switch_ends_confirmed_though_cisisk_was_killed_after_the_restar
             assert await asyncio.wait_for(process.wait(), 3 * PATIENCE) == -signal.SIGKILL
             async with opened(settings) as site:
                 (newest, _) = await site.data("GET", f"/deployments?mac={mac}")
-                assert newest["restart"] == CUT_OFF_BEFORE_RESTART
+                assert newest["restart_outcome"] == "cut_off"
                 ended = await site.reaches(newest["uuid"], "confirmed")
         assert phone.config == new.encode()
         assert ended["tries"] == 1

@@ -122,7 +122,7 @@ def test_a_debug_log_an_audit_log_and_refusals_hold_no_secret(tmp_path: Path) ->
             out, err = process.communicate(timeout=PATIENCE)
     assert "DEBUG" in err
     with closing(sqlite3.connect(tmp_path / "data" / "cisisk.db")) as store:
-        told += json.dumps(store.execute("SELECT failure, restart FROM deployments").fetchall())
+        told += json.dumps(store.execute("SELECT failure, restart_outcome, restart_detail FROM deployments").fetchall())
     for secret in (ADMIN, PIN, DIGITS, PHONE_HTTP, SIP, BROKEN, RAW, *tokens):
         assert secret not in out + err
         assert secret not in told

@@ -9,6 +9,7 @@ from marshmallow import Schema
 
 from cisisk.api.context import FEED, FINDINGS, SETTINGS, SWITCHER, actor, database, uuid_of
 from cisisk.api.envelope import reply, reply_page
+from cisisk.api.messages import restart_text
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.deployment import (
     DeploymentOut,
@@ -21,8 +22,9 @@ from cisisk.api.schemas.deployment import (
 )
 from cisisk.api.schemas.phone import WarningOut
 from cisisk.mobility.switch import Preview
-from cisisk.model.deployment import Deployment, restart_told
+from cisisk.model.deployment import Deployment
 from cisisk.model.listing import Listing
+from cisisk.model.messages import render
 from cisisk.store import deployments, steps
 
 _DEPLOYMENT, _STORY, _STEP = DeploymentOut(), DeploymentStoryOut(), StepOut()
@@ -55,22 +57,29 @@ async def switch(request: web.Request) -> web.Response:
 
 async def _previewed(request: web.Request, preview: Preview) -> dict[str, Any]:
     findings = await request.config_dict[FINDINGS].of_plan(preview.content, preview.profile.uuid, preview.mac)
-    told = {
+    shown = {
         "profile_name": preview.profile.name,
         "mac": preview.mac,
         "restart": _DRY_RUN,
+        "restart_outcome": None,
+        "restart_detail": (),
         "uuid": None,
         "sha256": hashlib.sha256(preview.content).hexdigest(),
         "state": None,
         "ended_at": None,
         "warnings": findings,
-        "preview": {**asdict(preview.diff), "methods": preview.methods, "in_the_way": preview.in_the_way},
+        "preview": {
+            **asdict(preview.diff),
+            "methods": preview.methods,
+            "in_the_way": [render(obstacle) for obstacle in preview.obstacles],
+            "obstacles": preview.obstacles,
+        },
     }
-    return dict(_SWITCH.dump(told))
+    return dict(_SWITCH.dump(shown))
 
 
 async def _switched(request: web.Request, deployment: Deployment) -> dict[str, Any]:
-    return {**await _with_warnings(request, _SWITCH, deployment), "restart": restart_told(deployment)}
+    return {**await _with_warnings(request, _SWITCH, deployment), "restart": restart_text(deployment)}
 
 
 @operation(summary="List deployments", tag="Deployments", query=DeploymentsQuery(), data=DeploymentOut(many=True))
@@ -109,8 +118,8 @@ async def cancel(request: web.Request) -> web.Response:
 
 
 async def _story(request: web.Request, deployment: Deployment) -> dict[str, Any]:
-    told = await _with_warnings(request, _STORY, deployment)
-    return {**told, "steps": _STEP.dump(await database(request).read(steps.of, deployment.uuid), many=True)}
+    story = await _with_warnings(request, _STORY, deployment)
+    return {**story, "steps": _STEP.dump(await database(request).read(steps.of, deployment.uuid), many=True)}
 
 
 async def _with_warnings(request: web.Request, schema: Schema, deployment: Deployment) -> dict[str, Any]:

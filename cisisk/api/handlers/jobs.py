@@ -1,7 +1,7 @@
 """Switching many phones in one job."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 from cisisk.api import csv_table, json_body
 from cisisk.api.context import SETTINGS, SWITCH_JOBS, actor, database, uuid_of
 from cisisk.api.envelope import reply, reply_list
+from cisisk.api.messages import row_restart
 from cisisk.api.openapi import CSV, JSON, QUERY, UnsupportedBody, loaded, operation
 from cisisk.api.schemas.job import (
     MAX_VALUES,
@@ -25,12 +26,13 @@ from cisisk.mobility.switch_jobs import JobRequest
 from cisisk.model.deployment import Policy
 from cisisk.model.job_table import Table
 from cisisk.model.listing import Listing
+from cisisk.model.messages import render
 from cisisk.model.switch_job import JobRow, RolloutPlan, SwitchJob, usual_canary
 from cisisk.store import jobs
 
 TABLE_ROWS = 500
 """Rows of a table that are read and written at once: some milliseconds in which nothing else is read."""
-RESULTS = ("result_deployment", "result_state", "result_restart", "result_told")
+RESULTS = ("result_deployment", "result_state", "result_restart", "result_message")
 """The columns that a table gets behind those of the input; an input that has them already is such a table."""
 
 _JOB, _ROW, _REHEARSAL, _IN = SwitchJobOut(), JobRowOut(), DryRunOut(), SwitchJobIn()
@@ -152,8 +154,16 @@ def _dumped(job: SwitchJob, counts: Mapping[str, Mapping[str, int]]) -> dict[str
 
 
 def _dumped_row(job: SwitchJob, row: JobRow) -> dict[str, Any]:
-    told = {"wave": job.pace.wave_of(row.number), "input": dict(zip(job.columns, row.cells, strict=True))}
-    return {**_ROW.dump(row), **told}
+    place = {"wave": job.pace.wave_of(row.number), "input": dict(zip(job.columns, row.cells, strict=True))}
+    return {**_ROW.dump(row), **place}
+
+
+def _results(row: JobRow) -> Iterator[str | None]:
+    """The values of :data:`RESULTS`."""
+    yield row.deployment
+    yield row.state
+    yield row_restart(row)
+    yield None if row.notice is None else render(row.notice)
 
 
 def _prefers_csv(request: web.Request) -> bool:
@@ -180,8 +190,6 @@ async def _table(request: web.Request, job: SwitchJob, state: str | None) -> web
     last = 0
     while rows := await database(request).read(jobs.rows_after, job.uuid, last, TABLE_ROWS, state):
         last = rows[-1].number
-        lines = [
-            [*(row.cells[place] for place in own), row.deployment, row.state, row.restart, row.told] for row in rows
-        ]
+        lines = [[*(row.cells[place] for place in own), *_results(row)] for row in rows]
         await response.write(csv_table.write(lines, job.delimiter))
     return response

@@ -1,4 +1,4 @@
-"""Webhooks, and what they were told."""
+"""Webhooks and their deliveries."""
 
 from typing import Any
 
@@ -74,7 +74,7 @@ async def delete(request: web.Request) -> web.Response:
 
 
 @operation(
-    summary="List what a webhook was told, and is to be told",
+    summary="List the deliveries of a webhook",
     tag=_TAG,
     query=DeliveryQuery(),
     data=DeliveryOut(many=True),

@@ -4,11 +4,16 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
+from cisisk.api.messages import restart_text
 from cisisk.api.schemas.fields import MacAddress, Moment, Timestamp, Uuid, WholeNumber
 from cisisk.api.schemas.listing import ListQuery
+from cisisk.api.schemas.notice import PARAMETERS, CarriedNoticeOut, NoticeOut, parameters_of
 from cisisk.api.schemas.phone import WarningOut
 from cisisk.api.schemas.version import DiffOut
-from cisisk.model.deployment import IDLE, NOW, Awaited, DeploymentState, OnTimeout, Origin, StepName
+from cisisk.model.deployment import Awaited, DeploymentState, OnTimeout, Origin, StepName
+from cisisk.model.messages import render
+from cisisk.model.restart import RestartOutcome
+from cisisk.model.start_time import IDLE, NOW, StartTime
 
 LONGEST_WAIT = 300
 """Seconds for which a request waits for the end of a switch."""
@@ -23,7 +28,7 @@ class When(Moment):
         super().__init__(
             metadata={
                 "format": "",
-                "example": IDLE,
+                "example": str(IDLE),
                 "description": "now; idle, as soon as the phone is in no call; or a time such as "
                 "2026-06-28T22:00:00.000Z",
             },
@@ -31,10 +36,10 @@ class When(Moment):
         )
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        if value in (NOW, IDLE):
-            return value
+        if value in (str(NOW), str(IDLE)):
+            return StartTime.parse(value)
         try:
-            return super()._deserialize(value, attr, data, **kwargs)
+            return StartTime.parse(super()._deserialize(value, attr, data, **kwargs))
         except ValidationError as error:
             raise ValidationError(f"Neither {NOW} nor {IDLE} nor a time such as 2026-06-28T22:00:00.000Z") from error
 
@@ -44,7 +49,7 @@ class PolicyIn(Schema):
 
     when = When()
     retry = fields.Boolean(metadata={"description": "Trigger the restart once more when the phone does not come"})
-    escalate = fields.Boolean(metadata={"description": "After that, have it reset when it was told to restart only"})
+    escalate = fields.Boolean(metadata={"description": "After that, reset a phone that was only asked to restart"})
     on_timeout = fields.Enum(
         OnTimeout, by_value=True, metadata={"description": "Of a config that the phone does not take: keep or rollback"}
     )
@@ -104,9 +109,34 @@ class PreviewOut(DiffOut):
     in_the_way = fields.List(
         fields.String(), required=True, metadata={"description": "What may keep the phone from restarting now"}
     )
+    obstacles = fields.List(fields.Nested(NoticeOut), required=True, metadata={"description": "The same with codes"})
 
 
-class SwitchOut(Schema):
+class RestartRefusalOut(Schema):
+    """A restart method that was refused, and why."""
+
+    method = fields.String(required=True)
+    code = fields.String(required=True, attribute="reason.code")
+    parameters = fields.Function(lambda refusal: parameters_of(refusal.reason), required=True, metadata=PARAMETERS)
+    message = fields.Function(lambda refusal: render(refusal.reason), required=True, metadata={"type": "string"})
+
+
+class RestartOut(Schema):
+    """What came of a restart, beside ``restart`` in words."""
+
+    restart_outcome = fields.Enum(
+        RestartOutcome,
+        by_value=True,
+        required=True,
+        allow_none=True,
+        metadata={"description": "null before a restart was tried, and after a dry run"},
+    )
+    restart_detail = fields.List(
+        fields.Nested(RestartRefusalOut), required=True, metadata={"description": "The methods that were refused"}
+    )
+
+
+class SwitchOut(RestartOut):
     """What became of a switch, or would."""
 
     profile = fields.String(required=True, attribute="profile_name")
@@ -144,8 +174,8 @@ class DeploymentsQuery(ListQuery):
     )
 
 
-class DeploymentOut(Schema):
-    """One change of one phone's config, told by what is known to have happened."""
+class DeploymentOut(RestartOut):
+    """One change of one phone's config, and what is known to have happened."""
 
     uuid = Uuid(required=True)
     mac = MacAddress(required=True)
@@ -165,8 +195,11 @@ class DeploymentOut(Schema):
     )
     recorded_at = Timestamp(required=True)
     written_at = Timestamp(required=True, allow_none=True)
-    restart = fields.String(
-        required=True, allow_none=True, metadata={"description": "ok, or why not, as it was told when it was tried"}
+    restart = fields.Function(
+        lambda deployment: None if deployment.restart_outcome is None else restart_text(deployment),
+        required=True,
+        allow_none=True,
+        metadata={"type": "string", "description": "ok, or why there was no restart; null before it was tried"},
     )
     restart_method = fields.String(required=True, allow_none=True)
     restarted_at = Timestamp(required=True, allow_none=True)
@@ -178,15 +211,27 @@ class DeploymentOut(Schema):
     fetched_at = Timestamp(required=True, allow_none=True)
     fetched_from = fields.String(required=True, allow_none=True)
     registered_at = Timestamp(required=True, allow_none=True)
-    registered_as = fields.String(required=True, allow_none=True)
+    registered_as = fields.Function(
+        lambda deployment: deployment.registered_as and render(deployment.registered_as),
+        required=True,
+        allow_none=True,
+        metadata={"type": "string"},
+    )
+    registered_detail = fields.Nested(NoticeOut, required=True, allow_none=True, attribute="registered_as")
     superseded_at = Timestamp(required=True, allow_none=True)
     failed_at = Timestamp(required=True, allow_none=True)
-    failure = fields.String(required=True, allow_none=True)
+    failure = fields.Function(
+        lambda deployment: deployment.failure and render(deployment.failure),
+        required=True,
+        allow_none=True,
+        metadata={"type": "string"},
+    )
+    failure_detail = fields.Nested(NoticeOut, required=True, allow_none=True, attribute="failure")
     timed_out_on = fields.Enum(Awaited, by_value=True, required=True, allow_none=True)
     ended_at = Timestamp(required=True, allow_none=True)
 
 
-class StepOut(Schema):
+class StepOut(CarriedNoticeOut):
     """Something that happened to a deployment."""
 
     number = fields.Integer(required=True, metadata={"description": "The id of its event"})
@@ -196,7 +241,6 @@ class StepOut(Schema):
         DeploymentState, by_value=True, required=True, metadata={"description": "Of the deployment after it"}
     )
     ended = fields.Boolean(required=True, metadata={"description": "Nothing more is awaited"})
-    told = fields.String(required=True, metadata={"description": "In words, with the evidence"})
 
 
 class DeploymentStoryOut(DeploymentOut):

@@ -4,11 +4,14 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-from cisisk.api.schemas.deployment import PolicyIn, PolicyOut
+from cisisk.api.messages import row_restart
+from cisisk.api.schemas.deployment import PolicyIn, PolicyOut, RestartOut
 from cisisk.api.schemas.fields import MacAddress, Timestamp, Uuid, WholeNumber
 from cisisk.api.schemas.listing import ListQuery
+from cisisk.api.schemas.notice import PARAMETERS, NoticeOut, OptionalNoticeOut, parameters_of
 from cisisk.model.deployment import DeploymentState
 from cisisk.model.job_table import MAX_COLUMNS
+from cisisk.model.messages import render
 from cisisk.model.switch_job import MAX_CONCURRENCY, MAX_ROWS, JobState, RolloutPlan, RowState
 
 ROW_STATES = tuple(dict.fromkeys([*map(str, RowState), *map(str, DeploymentState)]))
@@ -80,7 +83,7 @@ class SwitchJobOut(Schema):
 
     uuid = Uuid(required=True)
     state = fields.Enum(JobState, by_value=True, required=True)
-    told = fields.String(required=True, allow_none=True, metadata={"description": "Why it was stopped"})
+    reason = fields.Nested(NoticeOut, required=True, allow_none=True, metadata={"description": "Why Cisisk stopped it"})
     requested_by = Uuid(required=True, allow_none=True, attribute="actor.user_uuid")
     rows = fields.Integer(required=True)
     counts = fields.Dict(
@@ -103,7 +106,9 @@ class RefusedRowOut(Schema):
 
     row = fields.Integer(required=True, attribute="number")
     mac = MacAddress(required=True)
-    told = fields.String(required=True)
+    code = fields.String(required=True, attribute="reason.code")
+    parameters = fields.Function(lambda row: parameters_of(row.reason), required=True, metadata=PARAMETERS)
+    message = fields.Function(lambda row: render(row.reason), required=True, metadata={"type": "string"})
 
 
 class DryRunOut(Schema):
@@ -142,7 +147,7 @@ class JobRowQuery(ListQuery):
     )
 
 
-class JobRowOut(Schema):
+class JobRowOut(OptionalNoticeOut, RestartOut):
     """One phone of a job, and what has become of it."""
 
     row = fields.Integer(
@@ -156,5 +161,9 @@ class JobRowOut(Schema):
     )
     deployment = Uuid(required=True, allow_none=True)
     state = fields.String(required=True, metadata={"enum": list(ROW_STATES)})
-    restart = fields.String(required=True, allow_none=True)
-    told = fields.String(required=True, allow_none=True, metadata={"description": "The latest of what is known"})
+    restart = fields.Function(
+        row_restart,
+        required=True,
+        allow_none=True,
+        metadata={"type": "string", "description": "ok, or why there was no restart, as it was when it was tried"},
+    )

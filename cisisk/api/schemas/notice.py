@@ -21,6 +21,29 @@ class NoticeOut(Schema):
     message = fields.Function(render, required=True, metadata={"type": "string"})
 
 
+class OptionalNoticeOut(Schema):
+    """The same of an object that may have a notice, as ``notice``; null where it has none."""
+
+    code = fields.Function(
+        lambda carrier: carrier.notice and str(carrier.notice.code),
+        required=True,
+        allow_none=True,
+        metadata={"type": "string"},
+    )
+    parameters = fields.Function(
+        lambda carrier: carrier.notice and parameters_of(carrier.notice),
+        required=True,
+        allow_none=True,
+        metadata=PARAMETERS,
+    )
+    message = fields.Function(
+        lambda carrier: carrier.notice and render(carrier.notice),
+        required=True,
+        allow_none=True,
+        metadata={"type": "string"},
+    )
+
+
 class CarriedNoticeOut(Schema):
     """The notice of an object."""
 

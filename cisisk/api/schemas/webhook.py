@@ -7,6 +7,7 @@ from yarl import URL
 
 from cisisk.api.schemas.fields import LINE, In, Timestamp, Uuid, text
 from cisisk.api.schemas.listing import MAX_LIMIT, ListQuery
+from cisisk.api.schemas.notice import NoticeOut
 from cisisk.model.deployment import StepName
 from cisisk.model.webhook import DeliveryState
 
@@ -26,7 +27,7 @@ def _callable(url: str) -> None:
 
 
 class WebhookIn(In):
-    """Somebody who is told of what happens to switches."""
+    """A URL that is called with what happens to switches."""
 
     url = fields.String(required=True, validate=[text(2000), _callable], metadata={"format": "uri"})
     secret = fields.String(
@@ -45,7 +46,7 @@ class WebhookIn(In):
         allow_none=True,
         load_default=list,
         validate=validate.Length(max=len(StepName)),
-        metadata={"description": "Which steps are told; none for those that end a deployment"},
+        metadata={"description": "Which steps are sent; none for those that end a deployment"},
     )
     is_active = fields.Boolean(allow_none=True, load_default=True)
 
@@ -88,4 +89,9 @@ class DeliveryOut(Schema):
     tries = fields.Integer(required=True)
     tried_at = Timestamp(required=True, allow_none=True)
     status = fields.Integer(required=True, allow_none=True, metadata={"description": "Of the last answer"})
-    told = fields.String(required=True, allow_none=True, metadata={"description": "What came of the last try"})
+    detail = fields.Nested(
+        NoticeOut, required=True, allow_none=True, metadata={"description": "What came of the last try"}
+    )
+    reason = fields.Nested(
+        NoticeOut, required=True, allow_none=True, metadata={"description": "Why it was given up, if detail is not why"}
+    )

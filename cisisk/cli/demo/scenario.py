@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from cisisk.appliance.appliance import Appliance
 from cisisk.cli.demo.client import DemoClient
-from cisisk.model.deployment import RESTART_OK
 from cisisk.model.mac import Mac
+from cisisk.model.restart import RestartOutcome
 from cisisk.simulator.boot import FetchResult
 from cisisk.simulator.models import find_model
 from cisisk.simulator.phone import SimulatedPhone
@@ -120,7 +120,7 @@ class Scenario:
         )
         self._check("session cleared: the page on the screen was closed", is_true=phone.open_page is None)
         deployment = await self._client.get(f"/deployments/{switch['deployment']}")
-        accepted = switch["restart"] == RESTART_OK
+        accepted = switch["restart_outcome"] == RestartOutcome.ACCEPTED
         outcome = f"accepted by {deployment['restart_method']}" if accepted else switch["restart"]
         self._check(f"restart {outcome}", is_true=accepted)
         await self._expect_fetch(phone, switch)

@@ -20,6 +20,7 @@ class StepNotice(NoticeCode):
     REPLACED_FROM_OUTSIDE = "config_replaced_from_outside"
     REPLACED_BY_FILE = "config_replaced_by_file"
     SUPERSEDED = "switch_superseded"
+    PHONE_REMOVED = "phone_removed"
     CANCELLED = "switch_cancelled"
     ROLLED_BACK = "switch_rolled_back"
     NOT_ROLLED_BACK = "switch_not_rolled_back", "reason"

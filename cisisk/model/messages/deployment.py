@@ -18,6 +18,7 @@ TEMPLATES: dict[str, str] = {
     StepNotice.REPLACED_FROM_OUTSIDE: N_("The served file was changed or removed from outside Cisisk"),
     StepNotice.REPLACED_BY_FILE: N_("Another file was put in its place"),
     StepNotice.SUPERSEDED: N_("A newer switch of this phone was accepted"),
+    StepNotice.PHONE_REMOVED: N_("The phone was taken out of the inventory"),
     StepNotice.CANCELLED: N_("Cancelled"),
     StepNotice.ROLLED_BACK: N_("The phone is served again what it was served before"),
     StepNotice.NOT_ROLLED_BACK: N_("Not rolled back: {reason}"),

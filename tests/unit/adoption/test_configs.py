@@ -15,6 +15,7 @@ from cisisk.model.errors import Conflict, Invalid, NotFound, StorageFailed
 from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
+from cisisk.model.restart import Attempt, RestartOutcome
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.provisioning.library import ChangedMeanwhile, Library
 from cisisk.provisioning.phone_locks import PhoneLocks
@@ -74,7 +75,7 @@ async def switched(db: Database, library: Library, mac: Mac, profile: Profile, c
     deployment = await db.write(progress.record, SYSTEM, plan(mac, profile, content), known.content if known else None)
     library.replace(mac.config_name, content, known)
     await db.write(progress.written, SYSTEM, deployment, now())
-    await db.write(progress.restart_tried, deployment, "ok", "test", "restart")
+    await db.write(progress.restart_tried, deployment, Attempt(RestartOutcome.ACCEPTED, "test"), "restart")
     return deployment.uuid
 
 

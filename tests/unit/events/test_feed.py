@@ -53,11 +53,11 @@ async def at_the_end(reader: Reader) -> list[int]:
 
 async def test_a_reader_gets_what_is_stored_and_then_what_happens(db: Database, feed: Feed, mac: Mac) -> None:
     uuid = await deployment(db, mac)
-    await happened(db, uuid, mac, WRITTEN, WRITTEN, WRITTEN)
+    await happened(db, uuid, WRITTEN, WRITTEN, WRITTEN)
     async with running(feed):
         with feed.read_on(1) as reader:
             assert await read(reader, 2) == [2, 3]
-            await happened(db, uuid, mac, FETCHED)
+            await happened(db, uuid, FETCHED)
             feed.wake()
             assert await read(reader, 1) == [4]
 
@@ -68,7 +68,7 @@ async def test_nothing_is_missed_or_told_twice_at_the_seam(db: Database, feed: F
 
     async def live() -> None:
         for _ in range(total):
-            await happened(db, uuid, mac, WRITTEN)
+            await happened(db, uuid, WRITTEN)
             feed.wake()
             await asyncio.sleep(chance.random() / 500)
 
@@ -87,7 +87,7 @@ async def test_who_is_there_before_the_feed_misses_nothing(db: Database, feed: F
     with feed.read_on(0) as reader:
         waiting = asyncio.create_task(read(reader, 1))
         await asyncio.sleep(0.02)
-        await happened(db, uuid, mac, WRITTEN)
+        await happened(db, uuid, WRITTEN)
         async with running(feed):
             assert await waiting == [1]
 
@@ -95,26 +95,26 @@ async def test_who_is_there_before_the_feed_misses_nothing(db: Database, feed: F
 async def test_one_that_falls_behind_goes_on_from_the_store_and_keeps_nothing(db: Database, mac: Mac) -> None:
     feed = Feed(db, FeedLimits(max_waiting=5))
     uuid = await deployment(db, mac)
-    await happened(db, uuid, mac, WRITTEN)
+    await happened(db, uuid, WRITTEN)
     async with running(feed):
         with feed.read_on(0) as slow:
             assert await read(slow, 1) == [1]
             for last in range(3, 23, 2):
-                await happened(db, uuid, mac, WRITTEN, WRITTEN)
+                await happened(db, uuid, WRITTEN, WRITTEN)
                 feed.wake()
                 async with asyncio.timeout(PATIENCE):
                     while feed._number != last:  # noqa: ASYNC110 -- nobody else is told
                         await asyncio.sleep(0.005)
                 assert len(slow._follower._steps) <= 5
             assert await read(slow, 20) == list(range(2, 22))
-            await happened(db, uuid, mac, FETCHED)
+            await happened(db, uuid, FETCHED)
             feed.wake()
             assert await read(slow, 1) == [22]
 
 
 async def test_a_call_that_was_cut_off_has_read_nothing(db: Database, feed: Feed, mac: Mac) -> None:
     uuid = await deployment(db, mac)
-    await happened(db, uuid, mac, WRITTEN, WRITTEN)
+    await happened(db, uuid, WRITTEN, WRITTEN)
     async with running(feed):
         with feed.read_on(0) as reader:
             cut_off = asyncio.create_task(reader.news())
@@ -126,13 +126,13 @@ async def test_a_call_that_was_cut_off_has_read_nothing(db: Database, feed: Feed
 
 async def test_a_reader_of_one_deployment_is_told_until_that_has_ended(db: Database, feed: Feed, mac: Mac) -> None:
     one, other = await deployment(db, mac), await deployment(db, mac)
-    await happened(db, one, mac, WRITTEN)
-    await happened(db, other, mac, WRITTEN)
+    await happened(db, one, WRITTEN)
+    await happened(db, other, WRITTEN)
     async with running(feed):
         with feed.read_on(0, one) as reader:
             assert await read(reader, 1) == [1]
-            await happened(db, other, mac, FETCHED, ended=True)
-            await happened(db, one, mac, FETCHED, ended=True)
+            await happened(db, other, FETCHED, ended=True)
+            await happened(db, one, FETCHED, ended=True)
             feed.wake()
             assert await at_the_end(reader) == [4]
         with feed.read_on(1, one) as reader:
@@ -141,8 +141,8 @@ async def test_a_reader_of_one_deployment_is_told_until_that_has_ended(db: Datab
 
 async def test_a_step_after_the_end_is_still_told_to_who_has_not_read_it(db: Database, feed: Feed, mac: Mac) -> None:
     uuid = await deployment(db, mac)
-    await happened(db, uuid, mac, StepName.TIMED_OUT, ended=True)
-    await happened(db, uuid, mac, FETCHED, ended=True)
+    await happened(db, uuid, StepName.TIMED_OUT, ended=True)
+    await happened(db, uuid, FETCHED, ended=True)
     with feed.read_on(0, uuid) as reader:
         assert await at_the_end(reader) == [1, 2]
 
@@ -170,7 +170,7 @@ async def test_who_waits_for_the_end_is_told_of_it(db: Database, feed: Feed, mac
     uuid = await deployment(db, mac)
     async with running(feed):
         ended = asyncio.create_task(feed.ended(uuid, PATIENCE))
-        await happened(db, uuid, mac, WRITTEN, FETCHED, ended=True)
+        await happened(db, uuid, WRITTEN, FETCHED, ended=True)
         feed.wake()
         assert (await ended).ended_at is not None
         open_one = await deployment(db, mac)

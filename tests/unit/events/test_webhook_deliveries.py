@@ -16,10 +16,13 @@ from cisisk.events import webhooks as module
 from cisisk.events.feed import Feed
 from cisisk.events.webhooks import Webhooks
 from cisisk.model.clock import after, now
+from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.webhook import DeliveryDetail
 from cisisk.model.deployment import StepName
 from cisisk.model.errors import Invalid, StorageFailed
 from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
+from cisisk.model.messages import render
 from cisisk.model.user import SYSTEM
 from cisisk.model.webhook import DeliveryState, Webhook, WebhookDelivery
 from cisisk.store import webhooks as store
@@ -95,7 +98,9 @@ async def test_a_step_is_told_as_the_convention_says(db: Database, receiver: Rec
     feed = Feed(db)
     async with running(db, feed):
         webhook, uuid = await made(db, receiver), await deployment(db, mac)
-        await happened(db, uuid, mac, WRITTEN, FETCHED, ended=True, told="by 192.0.2.7, ümlaut")
+        await happened(
+            db, uuid, WRITTEN, FETCHED, ended=True, notice=ErrorCode.TEXT.notice(text="by 192.0.2.7, ümlaut")
+        )
         feed.wake()
         [told] = await receiver.until(1)
         [delivery] = await settled(db, webhook, DELIVERED)
@@ -118,7 +123,9 @@ async def test_a_step_is_told_as_the_convention_says(db: Database, receiver: Rec
             "step": "fetched",
             "state": "written",
             "ended": True,
-            "told": "by 192.0.2.7, ümlaut",
+            "message": render(ErrorCode.TEXT.notice(text="by 192.0.2.7, ümlaut")),
+            "code": "text",
+            "parameters": {"text": "by 192.0.2.7, ümlaut"},
         },
     }
     assert told.id == delivery.uuid
@@ -129,7 +136,7 @@ async def test_each_webhook_is_told_the_steps_that_it_wants(db: Database, receiv
     some = await made(db, receiver, steps=[WRITTEN, REGISTERED])
     ends = await made(db, receiver)
     uuid = await deployment(db, mac)
-    await happened(db, uuid, mac, WRITTEN, FETCHED, REGISTERED, ended=True)
+    await happened(db, uuid, WRITTEN, FETCHED, REGISTERED, ended=True)
     async with running(db):
         assert [each.step for each in await settled(db, some, DELIVERED, DELIVERED)] == [WRITTEN, REGISTERED]
         assert [each.step for each in await settled(db, ends, DELIVERED)] == [REGISTERED]
@@ -141,29 +148,29 @@ async def test_a_refused_message_comes_again_the_same_with_a_signature_of_its_ow
 ) -> None:
     receiver.script, receiver.headers = [status, status], {"Location": "/elsewhere"}
     webhook, uuid = await made(db, receiver), await deployment(db, mac)
-    await happened(db, uuid, mac, FETCHED, ended=True)
+    await happened(db, uuid, FETCHED, ended=True)
     async with running(db):
         told = await receiver.until(3)
         [delivery] = await settled(db, webhook, DELIVERED)
     assert {each.path for each in told} == {"/told?key=s3ntinel"}
     assert {(each.id, each.content) for each in told} == {(delivery.uuid, told[0].content)}
     assert all(each.is_signed_with(webhook.secret) for each in told)
-    assert (delivery.tries, delivery.status, delivery.told) == (3, 204, "answered 204")
+    assert (delivery.tries, delivery.status, delivery.detail) == (3, 204, DeliveryDetail.ANSWERED.notice(status=204))
 
 
 async def test_one_message_that_is_refused_lets_the_others_pass(db: Database, receiver: Receiver, mac: Mac) -> None:
     receiver.status_of = lambda request: 500 if request.body["data"]["number"] == 1 else 204
     webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
-    await happened(db, uuid, mac, WRITTEN, WRITTEN, WRITTEN)
+    await happened(db, uuid, WRITTEN, WRITTEN, WRITTEN)
     async with running(db):
         found = await settled(db, webhook, GIVEN_UP, DELIVERED, DELIVERED)
-    assert (found[0].tries, found[0].told) == (4, "answered 500")
+    assert (found[0].tries, found[0].detail) == (4, DeliveryDetail.ANSWERED.notice(status=500))
 
 
 async def test_messages_keep_their_order_while_the_receiver_is_away(db: Database, receiver: Receiver, mac: Mac) -> None:
     receiver.script = [503, 502]
     webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
-    await happened(db, uuid, mac, *[WRITTEN] * 4)
+    await happened(db, uuid, *[WRITTEN] * 4)
     async with running(db):
         told = await receiver.until(6)
         await settled(db, webhook, *[DELIVERED] * 4)
@@ -174,10 +181,10 @@ async def test_messages_keep_their_order_while_the_receiver_is_away(db: Database
 async def test_a_receiver_that_is_not_there_is_asked_until_it_is(db: Database, receiver: Receiver, mac: Mac) -> None:
     webhook, uuid = await made(db, receiver), await deployment(db, mac)
     await receiver.__aexit__()
-    await happened(db, uuid, mac, FETCHED, ended=True)
+    await happened(db, uuid, FETCHED, ended=True)
     async with running(db):
         found = await tried(db, webhook)
-        assert found[0].told == "cannot be reached: Connection refused"
+        assert found[0].detail == DeliveryDetail.UNREACHABLE.notice(error="Connection refused")
         await receiver.__aenter__()
         await settled(db, webhook, DELIVERED)
 
@@ -188,7 +195,7 @@ async def test_a_receiver_that_does_not_answer_is_not_waited_for(
     monkeypatch.setattr(module, "ANSWER_SECONDS", 0.1)
     receiver.script = [0]
     webhook, uuid = await made(db, receiver), await deployment(db, mac)
-    await happened(db, uuid, mac, FETCHED, ended=True)
+    await happened(db, uuid, FETCHED, ended=True)
     async with running(db):
         await receiver.until(2)
         [delivery] = await settled(db, webhook, DELIVERED)
@@ -210,10 +217,10 @@ async def test_what_is_no_answer_counts_as_none(
     async with server:
         receiver.port = server.sockets[0].getsockname()[1]
         webhook, uuid = await made(db, receiver), await deployment(db, mac)
-        await happened(db, uuid, mac, FETCHED, ended=True)
+        await happened(db, uuid, FETCHED, ended=True)
         async with running(db):
             [delivery] = await settled(db, webhook, GIVEN_UP)
-    assert (delivery.status, delivery.told) == (None, "closed the connection without an answer that can be read")
+    assert (delivery.status, delivery.detail) == (None, DeliveryDetail.CLOSED.notice())
     assert "given up" in caplog.text
     assert "s3ntinel" not in caplog.text
     assert webhook.secret not in caplog.text
@@ -238,7 +245,7 @@ async def test_an_endless_answer_is_not_read(db: Database, receiver: Receiver, m
     async with server:
         receiver.port = server.sockets[0].getsockname()[1]
         webhook, uuid = await made(db, receiver), await deployment(db, mac)
-        await happened(db, uuid, mac, FETCHED, ended=True)
+        await happened(db, uuid, FETCHED, ended=True)
         async with running(db):
             await settled(db, webhook, DELIVERED)
     assert taken < 32 << 20
@@ -247,7 +254,7 @@ async def test_an_endless_answer_is_not_read(db: Database, receiver: Receiver, m
 async def test_a_receiver_that_wants_nothing_more_is_left_alone(db: Database, receiver: Receiver, mac: Mac) -> None:
     receiver.script = [410]
     webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
-    await happened(db, uuid, mac, WRITTEN, FETCHED)
+    await happened(db, uuid, WRITTEN, FETCHED)
     async with running(db):
         await settled(db, webhook, GIVEN_UP, GIVEN_UP)
     assert not (await db.read(store.get, webhook.uuid)).is_active
@@ -257,7 +264,7 @@ async def test_a_receiver_that_wants_nothing_more_is_left_alone(db: Database, re
 async def test_a_receiver_may_say_how_long_it_wants_to_be_left(db: Database, receiver: Receiver, mac: Mac) -> None:
     receiver.script, receiver.headers = [503], {"Retry-After": "120"}
     webhook, uuid = await made(db, receiver), await deployment(db, mac)
-    await happened(db, uuid, mac, FETCHED, ended=True)
+    await happened(db, uuid, FETCHED, ended=True)
     async with running(db) as webhooks:
         found = await tried(db, webhook)
         assert found[0].due_at is not None
@@ -281,10 +288,10 @@ async def test_what_was_not_delivered_before_a_restart_is_delivered_after_it(
 ) -> None:
     receiver.script = [0]
     webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
-    await happened(db, uuid, mac, WRITTEN)
+    await happened(db, uuid, WRITTEN)
     async with running(db):
         await receiver.until(1)
-    await happened(db, uuid, mac, FETCHED)
+    await happened(db, uuid, FETCHED)
     async with running(db):
         await settled(db, webhook, DELIVERED, DELIVERED)
     assert receiver.received[0].id == receiver.received[1].id
@@ -295,7 +302,7 @@ async def test_one_slow_receiver_does_not_hold_up_the_others(db: Database, recei
     async with Receiver(script=[0]) as slow:
         stuck, webhook = await made(db, slow, steps=list(StepName)), await made(db, receiver, steps=list(StepName))
         uuid = await deployment(db, mac)
-        await happened(db, uuid, mac, *[WRITTEN] * 20)
+        await happened(db, uuid, *[WRITTEN] * 20)
         async with running(db):
             await settled(db, webhook, *[DELIVERED] * 20)
             assert {each.state for each in await deliveries(db, stuck)} == {PENDING}
@@ -308,7 +315,7 @@ async def test_not_more_are_under_way_than_allowed(
     monkeypatch.setattr(module, "MAX_AT_ONCE", 2)
     webhooks = [await made(db, receiver, steps=list(StepName)) for _ in range(5)]
     uuid = await deployment(db, mac)
-    await happened(db, uuid, mac, *[WRITTEN] * 10)
+    await happened(db, uuid, *[WRITTEN] * 10)
     receiver.script = [0] * 50
     async with running(db):
         await receiver.until(2)
@@ -328,7 +335,7 @@ async def test_when_much_is_owed_the_rest_stays_among_the_steps(
     monkeypatch.setattr(module, "_STEPS_AT_ONCE", 5)
     receiver.script = [0]
     webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
-    await happened(db, uuid, mac, *[WRITTEN] * 40)
+    await happened(db, uuid, *[WRITTEN] * 40)
     async with running(db):
         await receiver.until(1)
         await asyncio.sleep(0.05)
@@ -342,8 +349,8 @@ async def test_what_is_a_day_old_is_told_to_nobody(
     db: Database, receiver: Receiver, mac: Mac, caplog: pytest.LogCaptureFixture
 ) -> None:
     webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
-    await happened(db, uuid, mac, WRITTEN, at=after(-timedelta(days=2)))
-    await happened(db, uuid, mac, FETCHED, at=now())
+    await happened(db, uuid, WRITTEN, at=after(-timedelta(days=2)))
+    await happened(db, uuid, FETCHED, at=now())
     async with running(db):
         assert [each.step for each in await settled(db, webhook, DELIVERED)] == [FETCHED]
     assert "1 steps are too old" in caplog.text
@@ -380,7 +387,7 @@ async def test_a_webhook_made_or_changed_while_deliveries_run_is_served(
         webhook, secret = await webhooks.create(SYSTEM, {"url": "http://127.0.0.1:1/", "steps": list(StepName)})
         assert secret is not None
         uuid = await deployment(db, mac)
-        await happened(db, uuid, mac, WRITTEN)
+        await happened(db, uuid, WRITTEN)
         feed.wake()
         await tried(db, webhook)
         _, other = await webhooks.update(SYSTEM, webhook.uuid, {"url": receiver.url, "secret": None})
@@ -408,7 +415,7 @@ async def test_a_store_that_fails_does_not_end_the_deliveries(
 
     monkeypatch.setattr(store, "settle", failing)
     webhook, uuid = await made(db, receiver), await deployment(db, mac)
-    await happened(db, uuid, mac, FETCHED, ended=True)
+    await happened(db, uuid, FETCHED, ended=True)
     async with running(db):
         await settled(db, webhook, DELIVERED)
     assert len({each.id for each in receiver.received}) == 1
@@ -432,7 +439,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_accepted(
         secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
         webhook = await db.write(store.create, SYSTEM, {"url": f"https://127.0.0.1:{port}/", "secret": secret})
         uuid = await deployment(db, mac)
-        await happened(db, uuid, mac, FETCHED, ended=True)
+        await happened(db, uuid, FETCHED, ended=True)
         async with running(db):
             [delivery] = await settled(db, webhook, GIVEN_UP)
-    assert delivery.told == "its certificate is not one that this machine trusts for that name"
+    assert delivery.detail == DeliveryDetail.CERTIFICATE.notice()

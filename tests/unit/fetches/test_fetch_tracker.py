@@ -214,7 +214,7 @@ async def test_delivery_during_commit_is_marked(
     contacts: FetchTracker, db: Database, mac: Mac, profile: Profile
 ) -> None:
     recorded = await db.write(progress.record, SYSTEM, plan(mac, profile, CONFIG), None)
-    written = f"UPDATE deployments SET written_at = '{now()}' WHERE uuid = '{recorded.uuid}'"  # noqa: S608 -- made here
+    written = f"UPDATE deployments SET written_at = '{now()}', state = 'written' WHERE uuid = '{recorded.uuid}'"  # noqa: S608 -- made here
     async with writer_held(db, written):
         storing = asyncio.create_task(stored(contacts, fetch(mac.config_name)))
         # The connection that reads sees nothing of it yet.

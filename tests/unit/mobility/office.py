@@ -9,12 +9,13 @@ from typing import Any, cast
 from cisisk.mobility.auto_logout import AutoLogout, LogoutRules
 from cisisk.mobility.phone_logins import PhoneLogins
 from cisisk.mobility.switch import Switcher
-from cisisk.model.clock import now
-from cisisk.model.deployment import IDLE, Deployment, DeploymentState, Origin, Plan, Policy
+from cisisk.model.clock import Timestamp, now
+from cisisk.model.deployment import Deployment, DeploymentState, Origin, Plan, Policy
 from cisisk.model.errors import CisiskError
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.profile import Profile
+from cisisk.model.start_time import IDLE
 from cisisk.model.target import Target
 from cisisk.model.user import SYSTEM, Actor, User
 from cisisk.pbx.calls import Calls as AsteriskCalls
@@ -83,9 +84,20 @@ class Switches:
         )
         return await self._write(SYSTEM, plan)
 
-    async def begin(self, deployment: Deployment) -> None:
-        """A deferred one."""
-        await self.db.write(progress.written, SYSTEM, deployment, now())
+    async def begin(self, deployment: Deployment, at: Timestamp | None = None) -> None:
+        """Carry out a deferred deployment; it is written ``at`` a time, or now."""
+        served = await self.db.read(configs.served_to, deployment.mac)
+        found = await self.db.read(configs.content_of, served.sha256) if served and served.sha256 else None
+        content = await self.db.read(configs.content_of, deployment.sha256)
+        plan = Plan(
+            mac=deployment.mac,
+            content=content or b"",
+            profile_uuid=deployment.profile_uuid,
+            profile_name=deployment.profile_name,
+            origin=deployment.origin,
+        )
+        begun = await self.db.write(progress.begun, deployment, plan, found)
+        await self.db.write(progress.written, SYSTEM, begun, at or now())
 
     async def cancel(self, actor: Actor, uuid: str) -> Deployment:
         return await self.db.write(progress.cancelled, actor, uuid)

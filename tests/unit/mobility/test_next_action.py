@@ -24,18 +24,13 @@ from cisisk.mobility.next_action import (
     rolls_back,
 )
 from cisisk.model.clock import timestamp
-from cisisk.model.deployment import (
-    IDLE,
-    NOT_NEEDED,
-    RESTART_OK,
-    Awaited,
-    Deployment,
-    DeploymentState,
-    OnTimeout,
-    Origin,
-    Policy,
-)
+from cisisk.model.codes.deployment import StepNotice, TimeoutNotice
+from cisisk.model.codes.restart import RestartNotice
+from cisisk.model.deployment import Awaited, Deployment, DeploymentState, OnTimeout, Origin, Policy
+from cisisk.model.deployment_states import END_UNOBSERVED, NO_RESTART_NEEDED
 from cisisk.model.mac import Mac
+from cisisk.model.restart import RestartOutcome
+from cisisk.model.start_time import IDLE, StartTime
 
 START = datetime(2026, 6, 28, 12, tzinfo=UTC)
 FETCH, REGISTER = 100, 50
@@ -57,7 +52,12 @@ RECORDED = Deployment(
 
 def restarted(**facts: Any) -> Deployment:
     """A deployment whose phone has accepted to restart."""
-    known = {"written_at": timestamp(START), "restart": RESTART_OK, "tries": 1, "action": "restart"}
+    known = {
+        "written_at": timestamp(START),
+        "restart_outcome": RestartOutcome.ACCEPTED,
+        "tries": 1,
+        "action": "restart",
+    }
     return replace(RECORDED, **{**known, "tried_at": timestamp(START), **facts})
 
 
@@ -74,7 +74,7 @@ def test_one_that_is_being_carried_out_is_left_alone_as_long_as_that_can_take() 
 
 
 def test_a_phone_that_could_not_be_told_before_cisisk_stopped_is_told_at_once() -> None:
-    assert after(0, restarted(restart="Cisisk was stopped", tries=0)) == Trigger(None)
+    assert after(0, restarted(restart_outcome=RestartOutcome.STOPPED, tries=0)) == Trigger(None)
 
 
 def test_one_that_waits_for_the_end_of_a_call_begins_when_the_phone_is_idle() -> None:
@@ -82,7 +82,7 @@ def test_one_that_waits_for_the_end_of_a_call_begins_when_the_phone_is_idle() ->
 
 
 def test_one_that_has_its_time_begins_at_it() -> None:
-    deferred = replace(RECORDED, deferred_until=timestamp(START + timedelta(seconds=60)))
+    deferred = replace(RECORDED, deferred_until=StartTime.parse(timestamp(START + timedelta(seconds=60))))
     assert after(59, deferred) == Wait(START + timedelta(seconds=60))
     assert after(60, deferred) == Begin()
 
@@ -113,20 +113,19 @@ def test_with_neither_it_is_given_up_at_once() -> None:
 
 
 def test_a_restart_that_was_refused_is_tried_again_soon_and_no_reset_follows() -> None:
-    refused = restarted(restart="the phone is off")
+    refused = restarted(restart_outcome=RestartOutcome.REFUSED)
     assert after(REFUSED_SECONDS - 1, refused) == Wait(START + timedelta(seconds=REFUSED_SECONDS))
     assert after(REFUSED_SECONDS, refused) == Trigger(None)
     refused_again = replace(refused, tries=2)
     assert after(FETCH - 1, refused_again) == Wait(START + timedelta(seconds=FETCH))
-    next_boot = ". The phone takes the config at its next boot"
-    assert after(FETCH, refused_again) == TimeOut(Awaited.RESTART, f"No restart could be triggered{next_boot}")
+    assert after(FETCH, refused_again) == TimeOut(Awaited.RESTART, TimeoutNotice.NO_RESTART.notice())
     to_go_back = replace(refused_again, policy=replace(POLICY, on_timeout=OnTimeout.ROLLBACK))
-    assert after(FETCH, to_go_back) == TimeOut(Awaited.RESTART, "No restart could be triggered")
+    assert after(FETCH, to_go_back) == TimeOut(Awaited.RESTART, TimeoutNotice.NO_RESTART_ROLLED_BACK.notice())
 
 
 def test_a_restart_of_which_nothing_is_known_has_all_its_time() -> None:
     """Cisisk was killed when it may have been sent already."""
-    cut_off = restarted(restart="The switch was cut off", action=None)
+    cut_off = restarted(restart_outcome=RestartOutcome.CUT_OFF, action=None)
     assert after(FETCH - 1, cut_off) == Wait(START + timedelta(seconds=FETCH))
     assert after(FETCH, cut_off) == Trigger(None)
     told_once = replace(cut_off, policy=replace(POLICY, retry=False))
@@ -143,21 +142,19 @@ def test_a_phone_that_took_its_config_has_its_time_to_register() -> None:
 
 def test_where_registrations_cannot_be_seen_the_fetch_is_the_end() -> None:
     verdict = after(0, restarted(fetched_at=timestamp(START)), UNSEEN)
-    assert isinstance(verdict, End)
-    assert verdict.state is DeploymentState.FETCHED
+    assert verdict == End(END_UNOBSERVED, StepNotice.REGISTRATION_UNOBSERVABLE.notice())
 
 
 def test_nothing_is_said_of_a_registration_that_nobody_could_look_at() -> None:
     fetched, sight = restarted(fetched_at=timestamp(START)), Observability(can_be=True, looked=False)
     assert after(REGISTER - 1, fetched, sight) == Wait(START + timedelta(seconds=REGISTER))
     verdict = after(REGISTER, fetched, sight)
-    assert isinstance(verdict, End)
-    assert verdict.state is DeploymentState.FETCHED
+    assert verdict == End(END_UNOBSERVED, StepNotice.REGISTRATION_UNOBSERVABLE.notice())
 
 
 def test_a_rollback_that_needs_no_restart_ends_as_written() -> None:
-    verdict = after(0, restarted(restart=NOT_NEEDED, action=None))
-    assert verdict == End(DeploymentState.WRITTEN, NOT_NEEDED)
+    verdict = after(0, restarted(restart_outcome=RestartOutcome.NOT_NEEDED, action=None))
+    assert verdict == End(NO_RESTART_NEEDED, RestartNotice.NOT_NEEDED.notice())
 
 
 def test_what_has_timed_out_without_an_end_is_rolled_back() -> None:
@@ -203,10 +200,14 @@ def test_whatever_the_phone_does_every_deployment_ends_after_three_tries_at_most
 ) -> None:
     def tried(deployment: Deployment, action: str) -> Deployment:
         tries = deployment.tries + 1
-        restart = RESTART_OK if accepts(tries) else "no"
-        fetched = timestamp(moment) if restart == RESTART_OK and tries == fetches_after else None
+        accepted = accepts(tries)
         return replace(
-            deployment, restart=restart, tries=tries, action=action, tried_at=timestamp(moment), fetched_at=fetched
+            deployment,
+            restart_outcome=RestartOutcome.ACCEPTED if accepted else RestartOutcome.REFUSED,
+            tries=tries,
+            action=action,
+            tried_at=timestamp(moment),
+            fetched_at=timestamp(moment) if accepted and tries == fetches_after else None,
         )
 
     moment = START

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from cisisk.model.codes.deployment import Failure
 from cisisk.model.codes.phone_login import LoginRefusal
-from cisisk.model.deployment import NOW, Deployment, OnTimeout, Origin
+from cisisk.model.deployment import Deployment, OnTimeout, Origin
 from cisisk.model.errors import Conflict, NotFound, StorageFailed
 from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
@@ -25,6 +26,7 @@ from cisisk.model.phone_login import (
     ReturnedTo,
 )
 from cisisk.model.profile import Profile
+from cisisk.model.start_time import NOW
 from cisisk.model.user import SUPERADMIN_PERMISSION, SYSTEM, Actor, User
 from cisisk.store import (
     audit,
@@ -497,7 +499,7 @@ async def test_a_login_whose_switch_has_ended_without_its_being_told_is_none_to_
     if how == "called off":
         await office.switches.cancel(ACTOR, deployment.uuid)
     else:
-        await office.db.write(progress.failed, deployment, "When its time had come: Profile not found")
+        await office.db.write(progress.failed, deployment, Failure.CUT_OFF.notice())
     assert await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL) is None
     assert await office.db.read(phone_logins.beginning_on, DESK) == []
     assert await office.served(DESK) == office.home.cnf_xml
@@ -638,7 +640,7 @@ async def test_the_time_of_a_login_that_waits_for_the_end_of_a_call_counts_from_
     login = await office.log_in(office.anna, DESK, minutes=30)
     assert (login.state, login.until) == (LoginState.BEGINNING, None)
     deferred = await office.db.read(deployments.get, login.deployment or "")
-    await office.db.write(progress.written, ACTOR, deferred, "2099-06-28T23:59:00.000Z")
+    await office.switches.begin(deferred, "2099-06-28T23:59:00.000Z")
     login = await office.db.read(phone_logins.get, login.uuid)
     assert (login.logged_in_at, login.until) == ("2099-06-28T23:59:00.000Z", "2099-06-29T00:29:00.000Z")
 

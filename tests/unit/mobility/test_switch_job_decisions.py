@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from cisisk.mobility.switch_jobs import ENOUGH, LATELY, Complete, Start, Stop, WaveProgress, decide
 from cisisk.mobility.switch_jobs import _Run as Run
+from cisisk.model.codes.job import StopReason
 from cisisk.model.deployment import DeploymentState, Policy
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice
 from cisisk.model.switch_job import JobState, RolloutPlan, RowState, SwitchJob, usual_canary
 from cisisk.model.user import SYSTEM
 from cisisk.store.jobs import RowProgress
@@ -41,7 +43,7 @@ def test_the_next_wave_waits_for_the_last_phone_of_this_one() -> None:
 
 def test_a_wave_that_falls_short_is_the_last() -> None:
     stop = decide(PACE, replace(NOTHING, later=10, ended=[True, False]), 4)
-    assert stop == Stop("Of the 2 phone(s) that ended, 1 took the config: 50%, and 90% are wanted")
+    assert stop == Stop(StopReason.TOO_FEW.notice(ended=2, taken=1, share=0.5, wanted=0.9))
 
 
 def test_exactly_the_wanted_share_is_enough() -> None:
@@ -59,7 +61,7 @@ def test_what_goes_wrong_late_in_a_long_wave_stops_it_soon() -> None:
     ended = [True] * 900 + [False] * (LATELY // 10)
     assert decide(PACE, replace(NOTHING, pending=99, ended=ended), 4) == Start(4)
     stop = decide(PACE, replace(NOTHING, pending=99, ended=[*ended, False]), 4)
-    assert stop == Stop("Of the last 50 phone(s) that ended, 44 took the config: 88%, and 90% are wanted")
+    assert stop == Stop(StopReason.TOO_FEW_LATELY.notice(ended=50, taken=44, share=0.88, wanted=0.9))
 
 
 def test_a_share_of_nothing_never_stops() -> None:
@@ -91,13 +93,13 @@ class World:
     under_way: list[int] = field(default_factory=list)
     begun: list[int] = field(default_factory=list)
     over: list[int] = field(default_factory=list)
-    told: str | None = None
+    stopped: Notice | None = None
 
     def job(self) -> SwitchJob:
         return SwitchJob(
             uuid="job",
             state=JobState.RUNNING,
-            told=None,
+            reason=None,
             actor=SYSTEM,
             policy=Policy(),
             pace=self.pace,
@@ -130,7 +132,7 @@ class World:
             decision = run.decision(room)
             assert run.under_way == len(self.under_way)
             if isinstance(decision, Stop):
-                self.told = decision.told
+                self.stopped = decision.reason
                 return
             if isinstance(decision, Complete):
                 return
@@ -175,7 +177,7 @@ ENDS = st.sampled_from([TOOK, TOOK, TOOK, DeploymentState.FETCHED, DID_NOT, Depl
 def test_every_job_comes_to_its_end_row_by_row(pace: RolloutPlan, ends: list[str], seed: int, restarts: int) -> None:
     world = World(pace, ends, random.Random(seed))
     world.run(Run(world.job(), world.rows(set())), 64, restarts)
-    if world.told is None:
+    if world.stopped is None:
         assert sorted(world.over) == list(range(1, len(ends) + 1))
         return
     # It stopped for a reason, and with something left to spare.
@@ -184,9 +186,9 @@ def test_every_job_comes_to_its_end_row_by_row(pace: RolloutPlan, ends: list[str
     assert pace.min_confirmed > 0
     # Resumed again and again, whatever has ended by then forgiven, it comes to its end all the same.
     for _ in ends:
-        world.told = None
+        world.stopped = None
         world.run(Run(world.job(), world.rows(set(world.over))), 64, 0)
-        if world.told is None:
+        if world.stopped is None:
             break
     assert sorted(world.over) == list(range(1, len(ends) + 1))
 
@@ -195,7 +197,7 @@ def test_every_job_comes_to_its_end_row_by_row(pace: RolloutPlan, ends: list[str
 def test_a_canary_that_takes_nothing_is_the_end_of_it(canary: int, rest: int, seed: int) -> None:
     world = World(RolloutPlan(canary=canary), [DID_NOT] * canary + [TOOK] * rest, random.Random(seed))
     world.run(Run(world.job(), world.rows(set())), 64, 1)
-    assert world.told
+    assert world.stopped
     assert sorted(world.begun) == list(range(1, canary + 1))
 
 

@@ -13,16 +13,22 @@ from cisisk.events.feed import Feed
 from cisisk.mobility import switch_jobs
 from cisisk.mobility.switch import Switcher
 from cisisk.mobility.switch_jobs import JobRequest, SwitchJobs
-from cisisk.model.deployment import Deployment, DeploymentState, Policy, StepName
+from cisisk.model.clock import now
+from cisisk.model.codes.deployment import StepNotice
+from cisisk.model.codes.error import ErrorCode
+from cisisk.model.deployment import Deployment, Policy
+from cisisk.model.deployment_states import END_UNOBSERVED
 from cisisk.model.errors import Conflict, StorageFailed
 from cisisk.model.job_table import Table
 from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice
 from cisisk.model.profile import Profile
 from cisisk.model.switch_job import MAX_CONCURRENCY, JobState, RolloutPlan, SwitchJob
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.store import deployments, jobs, profiles, progress
 from cisisk.store.database import Database
+from cisisk.store.progress import Delivery
 from tests.patience import PATIENCE
 from tests.unit.plans import plan
 
@@ -56,7 +62,10 @@ class Switches:
             self.under_way -= 1
 
     async def takes(self, deployment: Deployment) -> None:
-        await self.db.write(progress.ended, deployment, StepName.FETCHED, DeploymentState.FETCHED, "taken")
+        await self.db.write(progress.written, SYSTEM, deployment, now())
+        fetch = Delivery(mac=deployment.mac, sha256=deployment.sha256, ip="192.0.2.7", asked_at=now())
+        await self.db.write(progress.delivered, [fetch])
+        await self.db.write(progress.ended, deployment, END_UNOBSERVED, StepNotice.REGISTRATION_UNOBSERVABLE.notice())
 
 
 @dataclass
@@ -95,8 +104,8 @@ class Premises:
     async def states(self, job: SwitchJob) -> list[str]:
         return [row.state for row in (await self.db.read(jobs.rows_page, job.uuid, Listing(), None)).items]
 
-    async def told(self, job: SwitchJob, number: int) -> str | None:
-        return (await self.db.read(jobs.rows_page, job.uuid, Listing(), None)).items[number - 1].told
+    async def notice(self, job: SwitchJob, number: int) -> Notice | None:
+        return (await self.db.read(jobs.rows_page, job.uuid, Listing(), None)).items[number - 1].notice
 
     async def has_asked(self, count: int) -> None:
         async with asyncio.timeout(PATIENCE):
@@ -170,10 +179,10 @@ async def test_what_is_wrong_with_one_phone_keeps_no_other_from_its_switch(
             assert (await premises.rests(job)).state is JobState.COMPLETED
     # They have a deployment, but nothing more is heard of it.
     assert await premises.states(job) == ["recorded", "recorded", "recorded", "fetched"]
-    assert [await premises.told(job, number) for number in (1, 2, 3)] == [
-        "The phone is in a call",
-        "Cisisk failed here. Its log has the details",
-        "The disk is full",
+    assert [await premises.notice(job, number) for number in (1, 2, 3)] == [
+        ErrorCode.CONFLICT.notice(text="The phone is in a call"),
+        ErrorCode.INTERNAL.notice(),
+        ErrorCode.STORAGE_FAILED.notice(text="The disk is full"),
     ]
 
 

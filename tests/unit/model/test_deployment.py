@@ -1,21 +1,22 @@
+"""What is said of the restart of a deployment, as the deployment stands."""
+
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from cisisk.mobility.deploy import SUPERSEDED
-from cisisk.model.deployment import (
-    IDLE,
-    RESTART_OK,
-    Deployment,
-    DeploymentState,
-    Origin,
-    Policy,
-    restart_told,
-)
+from cisisk.model.codes.deployment import Failure
+from cisisk.model.codes.restart import RestartNotice, RestartRefusal, Sequel
+from cisisk.model.deployment import Deployment, DeploymentState, Origin, Policy
 from cisisk.model.mac import Mac
+from cisisk.model.messages import render
+from cisisk.model.notice import Notice, NoticeCode
+from cisisk.model.restart import MethodRefusal, RestartOutcome
+from cisisk.model.restart_notice import restart_notice
+from cisisk.model.start_time import IDLE, StartTime
 
 MAC, MOMENT = Mac("AABBCCDDEE01"), "2026-06-28T12:00:00.000Z"
+OFF = RestartRefusal.HTTP_NO_ANSWER.notice(address="192.0.2.7", seconds=2)
 WAITING = Deployment(
     uuid="11111111-1111-1111-1111-111111111111",
     mac=MAC,
@@ -29,50 +30,84 @@ WAITING = Deployment(
     state=DeploymentState.WAITING,
     recorded_at=MOMENT,
     written_at=MOMENT,
-    restart="cgi-keys: the phone is off. The phone takes the config at its next boot",
+    restart_outcome=RestartOutcome.REFUSED,
+    restart_detail=(MethodRefusal("cgi-keys", OFF),),
 )
-UNTRIED = replace(WAITING, restart=None, written_at=None)
+UNTRIED = replace(WAITING, restart_outcome=None, restart_detail=(), written_at=None)
 
 
 @pytest.mark.parametrize(
-    ("facts", "told"),
+    ("facts", "sequel"),
     [
-        ({"state": DeploymentState.WAITING}, "The phone takes the config at its next boot"),
-        ({"state": DeploymentState.TIMED_OUT}, "The phone takes the config at its next boot"),
-        ({"state": DeploymentState.FETCHED, "fetched_at": MOMENT}, "The phone has taken the config all the same"),
-        ({"state": DeploymentState.CONFIRMED, "fetched_at": MOMENT}, "The phone has taken the config all the same"),
-        ({"state": DeploymentState.ROLLED_BACK}, "The phone is served again what it was served before"),
-        ({"state": DeploymentState.SUPERSEDED}, "Another config has replaced this one"),
-        ({"state": DeploymentState.TIMED_OUT, "superseded_at": MOMENT}, "Another config has replaced this one"),
+        ({"state": DeploymentState.WAITING}, Sequel.AT_NEXT_BOOT),
+        ({"state": DeploymentState.TIMED_OUT}, Sequel.AT_NEXT_BOOT),
+        ({"state": DeploymentState.FETCHED, "fetched_at": MOMENT}, Sequel.FETCHED),
+        ({"state": DeploymentState.CONFIRMED, "fetched_at": MOMENT}, Sequel.FETCHED),
+        ({"state": DeploymentState.ROLLED_BACK}, Sequel.ROLLED_BACK),
+        ({"state": DeploymentState.SUPERSEDED}, Sequel.REPLACED),
+        ({"state": DeploymentState.TIMED_OUT, "superseded_at": MOMENT}, Sequel.REPLACED),
     ],
 )
-def test_why_there_was_no_restart_goes_on_with_what_came_of_the_config(facts: dict[str, Any], told: str) -> None:
-    assert restart_told(replace(WAITING, **facts)) == f"cgi-keys: the phone is off. {told}"
+def test_refused_restart_goes_on_with_what_came_of_the_config(facts: dict[str, Any], sequel: Sequel) -> None:
+    reasons = (RestartNotice.REFUSED_BY.notice(methods="cgi-keys", reason=OFF),)
+    expected = RestartNotice.REFUSED.notice(reasons=reasons, sequel=sequel.notice())
+    assert restart_notice(replace(WAITING, **facts)) == expected
+
+
+def because(sequel: Notice) -> Notice:
+    return RestartNotice.NOT_TRIED_BECAUSE.notice(sequel=sequel)
 
 
 @pytest.mark.parametrize(
-    ("facts", "told"),
+    ("facts", "expected"),
     [
-        ({"state": DeploymentState.CANCELLED}, "Not restarted. The switch was called off before it began"),
-        ({"state": DeploymentState.FAILED, "failure": "No space"}, "Not restarted. The switch has failed: No space"),
-        ({"state": DeploymentState.SUPERSEDED}, "Not restarted. Another config has replaced this one"),
-        ({"state": DeploymentState.RECORDED}, "Not restarted yet"),
-        ({"state": DeploymentState.DEFERRED, "deferred_until": MOMENT}, f"Deferred: the switch begins at {MOMENT}"),
+        ({"state": DeploymentState.CANCELLED}, because(Sequel.CANCELLED.notice())),
+        (
+            {"state": DeploymentState.FAILED, "failure": Failure.CUT_OFF.notice()},
+            because(Sequel.FAILED.notice(failure=Failure.CUT_OFF.notice())),
+        ),
+        ({"state": DeploymentState.SUPERSEDED}, because(Sequel.REPLACED.notice())),
+        ({"state": DeploymentState.RECORDED}, RestartNotice.NOT_TRIED.notice()),
+        (
+            {"state": DeploymentState.DEFERRED, "deferred_until": StartTime.parse(MOMENT)},
+            RestartNotice.DEFERRED.notice(at=MOMENT),
+        ),
         (
             {"state": DeploymentState.DEFERRED, "deferred_until": IDLE},
-            "Deferred: the switch begins as soon as the phone is in no call",
+            RestartNotice.DEFERRED_UNTIL_IDLE.notice(),
         ),
     ],
 )
-def test_a_switch_whose_restart_was_not_tried_says_why(facts: dict[str, Any], told: str) -> None:
-    assert restart_told(replace(UNTRIED, **facts)) == told
+def test_restart_that_was_not_tried_says_why(facts: dict[str, Any], expected: Notice) -> None:
+    assert restart_notice(replace(UNTRIED, **facts)) == expected
 
 
 @pytest.mark.parametrize("state", DeploymentState)
-def test_a_restart_that_was_accepted_stays_ok(state: DeploymentState) -> None:
-    assert restart_told(replace(WAITING, state=state, restart=RESTART_OK)) == "ok"
+def test_accepted_restart_stays_accepted_in_every_state(state: DeploymentState) -> None:
+    accepted = replace(WAITING, state=state, restart_outcome=RestartOutcome.ACCEPTED)
+    assert restart_notice(accepted).code == RestartNotice.ACCEPTED
 
 
-def test_a_restart_that_was_left_to_a_newer_switch_says_so() -> None:
-    left = replace(WAITING, state=DeploymentState.SUPERSEDED, superseded_at=MOMENT, restart=SUPERSEDED)
-    assert restart_told(left) == SUPERSEDED
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        (RestartOutcome.SUPERSEDED, RestartNotice.SUPERSEDED),
+        (RestartOutcome.NOT_NEEDED, RestartNotice.NOT_NEEDED),
+        (RestartOutcome.NEEDED_AFTER_ALL, RestartNotice.NEEDED_AFTER_ALL),
+        (RestartOutcome.NO_METHOD, RestartNotice.NO_METHOD),
+        (RestartOutcome.STOPPED, RestartNotice.STOPPED),
+        (RestartOutcome.CUT_OFF, RestartNotice.CUT_OFF),
+    ],
+)
+def test_every_other_outcome_has_its_own_notice(outcome: RestartOutcome, code: NoticeCode) -> None:
+    assert restart_notice(replace(WAITING, restart_outcome=outcome, restart_detail=())).code == code
+
+
+@pytest.mark.wording
+def test_methods_with_the_same_reason_are_named_together() -> None:
+    busy, locked = RestartRefusal.IN_CALL.notice(), RestartRefusal.FILE_ERROR.notice()
+    refusals = (MethodRefusal("a", busy), MethodRefusal("b", locked), MethodRefusal("c", busy))
+    assert render(restart_notice(replace(WAITING, restart_detail=refusals))) == (
+        "a, c: the phone is in a call; b: the phone has an internal file error."
+        " The phone takes the config at its next boot"
+    )

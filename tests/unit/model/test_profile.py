@@ -1,5 +1,6 @@
 import pytest
 
+from cisisk.model.codes.deployment import Misfit
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Phone, Software
 from cisisk.model.profile import Profile, misfit
@@ -36,7 +37,7 @@ def test_profile_fits_its_models_and_unknown_ones(model: str | None) -> None:
 
 def test_a_profile_does_not_fit_another_model() -> None:
     reason = misfit(profile("CP-7942G", "7945"), phone("7962"))
-    assert reason == "The profile is for CP-7942G, 7945; the phone is a 7962"
+    assert reason == Misfit.MODEL.notice(wanted="CP-7942G, 7945", model="7962")
 
 
 @pytest.mark.parametrize("phone_software", [None, *Software])
@@ -46,4 +47,4 @@ def test_software_fits_if_equal_or_unknown(profile_software: Software | None, ph
     if None in {profile_software, phone_software} or profile_software == phone_software:
         assert reason is None
     else:
-        assert reason == f"The profile is for {profile_software} software; the phone runs {phone_software}"
+        assert reason == Misfit.SOFTWARE.notice(wanted=str(profile_software), software=str(phone_software))

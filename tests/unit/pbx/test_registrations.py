@@ -12,19 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cisisk.model.codes.asterisk import RegistrationEvidence
 from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.mac import Mac
+from cisisk.model.messages import render
 from cisisk.model.phone import Software
 from cisisk.model.target import NotRestarted, Registration, Target
 from cisisk.pbx import registrations
 from cisisk.pbx.calls import Calls
-from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskLimits, AsteriskRefused
+from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
 from cisisk.pbx.latest import MOST_REMEMBERED
 from cisisk.pbx.registrar import NotRegistered, Registrar
 from cisisk.pbx.registrations import Registrations, Watched
 from cisisk.pbx.wire import AmiMessage
 from tests.e2e.premises import config
-from tests.patience import PATIENCE
 from tests.protocol.asterisk import AsteriskEmulator, Device, Registered
 from tests.unit.pbx.test_connection import connected, settings_for, until, until_connected
 
@@ -45,7 +46,7 @@ async def seen(emulator: AsteriskEmulator) -> AsyncIterator[Registrations]:
 async def watching(emulator: AsteriskEmulator) -> AsyncIterator[tuple[Registrations, Calls]]:
     """What is seen of the phones of a running Asterisk, and of their calls."""
     async with emulator:
-        asterisk = Asterisk(settings_for(emulator), AsteriskLimits(action_seconds=PATIENCE))
+        asterisk = Asterisk(settings_for(emulator))
         calls = Calls(asterisk, Registrar(asterisk, emulator.channel), emulator.channel)
         found = Registrations(asterisk, emulator.channel, calls)
         task = asyncio.create_task(asterisk.run())
@@ -90,7 +91,7 @@ async def test_an_endpoint_with_a_new_call_id_is_registered_anew() -> None:
     emulator = AsteriskEmulator(phones=[Registered("305", ADDRESS, NEW), Registered("400", "192.0.2.8", "x@y")])
     async with seen(emulator) as found:
         told = await found.look([watched()])
-    assert told[MAC].evidence == "endpoint 305 registered from 192.0.2.7 with a new Call-ID"
+    assert told[MAC].evidence == RegistrationEvidence.ENDPOINT_WITH_NEW_CALL_ID.notice(name="305", address="192.0.2.7")
     assert (told[MAC].peer, told[MAC].call_id, told[MAC].address) == ("305", NEW, ADDRESS)
 
 
@@ -207,7 +208,7 @@ async def test_a_peer_with_a_new_call_id_is_registered_anew(channel: str) -> Non
         assert await found.look([watched(line="201")]) == {}
         emulator.phones[0].call_id = NEW
         told = await found.look([watched(line="201")])
-    assert told[MAC].evidence == "peer 201 registered from 192.0.2.7 with a new Call-ID"
+    assert told[MAC].evidence == RegistrationEvidence.PEER_WITH_NEW_CALL_ID.notice(name="201", address="192.0.2.7")
 
 
 @pytest.mark.parametrize("channel", SIP_CHANNELS)
@@ -276,7 +277,10 @@ async def test_an_sccp_phone_is_told_by_the_event_of_its_registration() -> None:
         emulator.device_registers(device)
         await heard(names, MAC.device_name)
         told = (await found.look([phone]))[MAC]
-        assert (told.peer, told.evidence) == (MAC.device_name, f"{MAC.device_name} registered at chan-sccp")
+        assert (told.peer, told.evidence) == (
+            MAC.device_name,
+            RegistrationEvidence.SCCP_DEVICE.notice(name=MAC.device_name),
+        )
         assert await found.look([watched(software=Software.SCCP, before=None)]) == {}
 
 
@@ -464,8 +468,8 @@ async def test_whatever_is_listed_a_look_ends_well_and_its_words_can_be_shown(
     software = (Software.SIP, Software.SCCP)
     for phone in [watched(software=each, before=before) for each in software for before in (watched().before, None)]:
         for registered in (await found.look([phone])).values():
-            assert (registered.evidence + registered.call_id + registered.peer).isprintable()
-            assert len(registered.evidence) < 500
+            assert (render(registered.evidence) + registered.call_id + registered.peer).isprintable()
+            assert len(render(registered.evidence)) < 500
             assert registered.call_id != OLD or phone.before is None
 
 

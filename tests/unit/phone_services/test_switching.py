@@ -16,7 +16,7 @@ from cisisk.identity.pin_login import PinLogin
 from cisisk.identity.tickets import Tickets
 from cisisk.mobility.phone_logins import PhoneLogins
 from cisisk.model.clock import now
-from cisisk.model.deployment import IDLE, RESTART_OK, Deployment, DeploymentState, Plan
+from cisisk.model.deployment import Deployment, DeploymentState, Plan
 from cisisk.model.errors import Conflict, NotFound, PhoneInCall, StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.model.phone_login import (
@@ -29,6 +29,8 @@ from cisisk.model.phone_login import (
     PhoneLogin,
 )
 from cisisk.model.profile import ProfileHead
+from cisisk.model.restart import Attempt, RestartOutcome
+from cisisk.model.start_time import IDLE
 from cisisk.model.user import SYSTEM
 from cisisk.phone_services import request, switching
 from cisisk.phone_services.answers import PageAnswer
@@ -158,7 +160,7 @@ async def test_login_page_shows_result_after_switch(scene: Scene, db: Database, 
     deployment = await record()
     await db.write(progress.written, SYSTEM, deployment, now())
     scene.outcome.set_result(deployment)
-    await db.write(progress.restart_tried, deployment, RESTART_OK, "cgi-keys", "restart")
+    await db.write(progress.restart_tried, deployment, Attempt(RestartOutcome.ACCEPTED, "cgi-keys"), "restart")
     assert await scene.said(name) == ("Desk 201 is ready. The phone restarts now.", 2)
 
 

@@ -9,9 +9,12 @@ from cisisk.model.errors import ConfigurationError
 from cisisk.model.mac import Mac
 from cisisk.model.notice import Notice
 from cisisk.model.phone import Software
+from cisisk.model.restart import Attempt, MethodRefusal, RestartOutcome
 from cisisk.model.target import InCall, NotRestarted, Target, Unreachable
 from cisisk.restart.cgi_keys import MACROS
 from cisisk.restart.method import Restarts
+
+BUSY, LOCKED = Notice("busy"), Notice("locked")
 
 
 @dataclass
@@ -36,33 +39,33 @@ def restarts(*methods: Method) -> Restarts:
 
 
 async def test_the_first_method_that_is_accepted_is_the_last_that_is_tried() -> None:
-    methods = Method("a", NotRestarted(Notice("no"))), Method("b"), Method("c")
+    methods = Method("a", NotRestarted(BUSY)), Method("b"), Method("c")
     attempt = await restarts(*methods).restart(target())
-    assert (attempt.outcome, attempt.method) == ("ok", "b")
+    assert (attempt.outcome, attempt.method) == (RestartOutcome.ACCEPTED, "b")
     assert [len(method.tried) for method in methods] == [1, 1, 0]
 
 
-async def test_when_none_is_accepted_every_reason_is_told_once_with_what_follows() -> None:
+async def test_refused_attempt_has_the_reason_of_each_method() -> None:
     attempt = await restarts(
-        Method("a", NotRestarted(Notice("busy"))),
-        Method("b", NotRestarted(Notice("locked"))),
-        Method("c", NotRestarted(Notice("busy"))),
+        Method("a", NotRestarted(BUSY)),
+        Method("b", NotRestarted(LOCKED)),
+        Method("c", NotRestarted(BUSY)),
     ).restart(target())
-    assert attempt.method is None
-    assert attempt.outcome == "a, c: busy; b: locked. The phone takes the config at its next boot"
+    refusals = (MethodRefusal("a", BUSY), MethodRefusal("b", LOCKED), MethodRefusal("c", BUSY))
+    assert attempt == Attempt(RestartOutcome.REFUSED, refusals=refusals)
 
 
 async def test_a_phone_that_is_unreachable_one_way_is_not_waited_for_on_that_way_again() -> None:
-    methods = Method("a", Unreachable(Notice("silent"))), Method("b"), Method("c", way="call manager")
+    methods = Method("a", Unreachable(BUSY)), Method("b"), Method("c", way="call manager")
     attempt = await restarts(*methods).restart(target())
     assert attempt.method == "c"
     assert [len(method.tried) for method in methods] == [1, 0, 1]
 
 
 async def test_a_call_is_ended_by_no_other_method_either() -> None:
-    methods = Method("a", InCall(Notice("in a call"))), Method("b", way="call manager")
+    methods = Method("a", InCall(BUSY)), Method("b", way="call manager")
     attempt = await restarts(*methods).restart(target())
-    assert attempt.outcome == "a: in a call. The phone takes the config at its next boot"
+    assert attempt == Attempt(RestartOutcome.REFUSED, refusals=(MethodRefusal("a", BUSY),))
     assert methods[1].tried == []
 
 
@@ -70,7 +73,7 @@ async def test_each_software_has_its_own_order() -> None:
     sip, sccp = Method("sip"), Method("sccp")
     order = Restarts([sip, sccp], {Software.SIP: ["sip"], Software.SIPE: [], Software.SCCP: ["sccp"]})
     assert (await order.restart(target(Software.SCCP))).method == "sccp"
-    assert "restart.sipe" in (await order.restart(target(Software.SIPE))).outcome
+    assert await order.restart(target(Software.SIPE)) == Attempt(RestartOutcome.NO_METHOD)
 
 
 def test_a_method_that_does_not_exist_is_named_with_those_that_do() -> None:

@@ -5,21 +5,18 @@ from typing import Any
 import pytest
 
 from cisisk.model.clock import now
-from cisisk.model.deployment import (
-    IDLE,
-    NOT_NEEDED,
-    RESTART_OK,
-    Awaited,
-    Deployment,
-    DeploymentState,
-    Plan,
-    Policy,
-    StepName,
-)
+from cisisk.model.codes.asterisk import RegistrationEvidence
+from cisisk.model.codes.deployment import TimeoutNotice
+from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.restart import RestartNotice, RestartRefusal
+from cisisk.model.deployment import Awaited, Deployment, DeploymentState, Plan, Policy, StepName
+from cisisk.model.deployment_states import NO_RESTART_NEEDED
 from cisisk.model.errors import NotFound
 from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
 from cisisk.model.profile import Profile
+from cisisk.model.restart import Attempt, MethodRefusal, RestartOutcome
+from cisisk.model.start_time import IDLE, StartTime
 from cisisk.model.user import Actor, User
 from cisisk.store import configs, deployments, phones, profiles, progress, steps
 from cisisk.store.database import Database
@@ -29,6 +26,11 @@ from tests.unit.plans import plan
 from tests.unit.store.conftest import NewProfile
 
 FIRST, SECOND, FOREIGN = b"<first/>", b"<second/>", b"<foreign/>"
+ACCEPTED = Attempt(RestartOutcome.ACCEPTED, "cgi-keys")
+REFUSAL = MethodRefusal("cgi-keys", RestartRefusal.HTTP_NO_ANSWER.notice(address="192.0.2.7", seconds=2))
+REFUSED = Attempt(RestartOutcome.REFUSED, refusals=(REFUSAL,))
+NOT_NEEDED = Attempt(RestartOutcome.NOT_NEEDED)
+DISK_FULL = ErrorCode.STORAGE_FAILED.notice(text="disk full")
 LONG_AGO, IN_THE_FUTURE = "2000-01-01T00:00:00.000Z", "2199-01-01T00:00:00.000Z"
 
 
@@ -245,7 +247,7 @@ async def test_awaited_is_what_a_delivery_can_still_mark(
     taken, failed = await switched(db, actor, mac, profile, FIRST), Mac("AABBCCDDEE02")
     await db.write(progress.delivered, [delivery(taken)])
     await db.write(
-        progress.failed, await db.write(progress.record, actor, plan(failed, profile, FIRST), None), "the disk is full"
+        progress.failed, await db.write(progress.record, actor, plan(failed, profile, FIRST), None), DISK_FULL
     )
     await db.write(progress.record, actor, plan(mac, profile, SECOND), None)
     assert await db.write(progress.awaited, LONG_AGO) == set()
@@ -272,25 +274,22 @@ async def test_the_awaited_are_found_without_going_through_the_history(
     assert len([plan for plan in plans if "deployments_awaited" in plan]) == 2
 
 
-async def test_the_restart_and_the_failure_are_told_in_words(
+async def test_restart_and_failure_are_stored_with_their_reasons(
     db: Database, actor: Actor, mac: Mac, profile: Profile
 ) -> None:
     made = await switched(db, actor, mac, profile, FIRST)
-    await db.write(progress.restart_tried, made, "the phone is off", None, "restart")
+    await db.write(progress.restart_tried, made, REFUSED, "restart")
     waiting = await db.read(deployments.get, made.uuid)
-    assert (waiting.state, waiting.restart, waiting.restarted_at) == (
-        DeploymentState.WAITING,
-        "the phone is off",
-        None,
-    )
-    await db.write(progress.restart_tried, made, RESTART_OK, "cgi-keys", "restart")
+    assert (waiting.state, waiting.restart_outcome) == (DeploymentState.WAITING, RestartOutcome.REFUSED)
+    assert (waiting.restart_detail, waiting.restarted_at) == ((REFUSAL,), None)
+    await db.write(progress.restart_tried, made, ACCEPTED, "restart")
     restarting = await db.read(deployments.get, made.uuid)
     assert (restarting.state, restarting.restart_method) == (DeploymentState.RESTARTING, "cgi-keys")
     assert restarting.restarted_at is not None
     broken = await db.write(progress.record, actor, plan(mac, profile, SECOND), None)
-    await db.write(progress.failed, broken, "disk full")
+    await db.write(progress.failed, broken, DISK_FULL)
     failed = await db.read(deployments.get, broken.uuid)
-    assert (failed.state, failed.failure) == (DeploymentState.FAILED, "disk full")
+    assert (failed.state, failed.failure) == (DeploymentState.FAILED, DISK_FULL)
 
 
 async def test_the_unfinished_are_those_that_were_cut_off_the_oldest_first(
@@ -298,10 +297,10 @@ async def test_the_unfinished_are_those_that_were_cut_off_the_oldest_first(
 ) -> None:
     recorded = await db.write(progress.record, actor, plan(mac, profile, FIRST), None)
     failed = await db.write(progress.record, actor, plan(mac, profile, FIRST), None)
-    await db.write(progress.failed, failed, "disk full")
+    await db.write(progress.failed, failed, DISK_FULL)
     await switched(db, actor, mac, profile, SECOND)
     restarted = await switched(db, actor, mac, profile, FIRST)
-    await db.write(progress.restart_tried, restarted, RESTART_OK, "cgi-keys", "restart")
+    await db.write(progress.restart_tried, restarted, ACCEPTED, "restart")
     written = await switched(db, actor, Mac("AABBCCDDEE02"), profile, FIRST)
     assert [deployment.uuid for deployment in await db.read(deployments.unfinished)] == [recorded.uuid, written.uuid]
     assert [deployment.uuid for deployment in await db.read(deployments.unfinished, mac)] == [recorded.uuid]
@@ -313,7 +312,7 @@ async def test_what_is_not_there_is_not_found(db: Database) -> None:
 
 
 def deferred(mac: Mac, profile: Profile) -> Plan:
-    return replace(plan(mac, profile, SECOND), deferred_until=IN_THE_FUTURE)
+    return replace(plan(mac, profile, SECOND), deferred_until=StartTime.parse(IN_THE_FUTURE))
 
 
 async def ends(db: Database, made: Deployment) -> list[StepName]:
@@ -325,7 +324,7 @@ async def test_what_was_cancelled_does_not_fail_any_more(
 ) -> None:
     made = await db.write(progress.record, actor, deferred(mac, profile), None)
     await db.write(progress.cancelled, actor, made.uuid)
-    await db.write(progress.failed, made, "the profile was deleted")
+    await db.write(progress.failed, made, DISK_FULL)
     assert (await db.read(deployments.get, made.uuid)).state is DeploymentState.CANCELLED
     assert await ends(db, made) == [StepName.CANCELLED]
 
@@ -351,9 +350,9 @@ async def test_a_restart_that_was_accepted_stays_so_when_the_next_is_refused(
     db: Database, actor: Actor, mac: Mac, profile: Profile
 ) -> None:
     made = await switched(db, actor, mac, profile, FIRST)
-    await db.write(progress.restart_tried, made, RESTART_OK, "cgi-keys", "restart")
-    again = await db.write(progress.restart_tried, made, "the phone is off", None, "restart")
-    assert (again.restart, again.restart_method, again.tries) == (RESTART_OK, "cgi-keys", 2)
+    await db.write(progress.restart_tried, made, ACCEPTED, "restart")
+    again = await db.write(progress.restart_tried, made, REFUSED, "restart")
+    assert (again.restart_outcome, again.restart_method, again.tries) == (RestartOutcome.ACCEPTED, "cgi-keys", 2)
     assert again.state is DeploymentState.RESTARTING
 
 
@@ -362,7 +361,7 @@ async def test_what_has_just_been_fetched_does_not_time_out_for_that(
 ) -> None:
     made = await switched(db, actor, mac, profile, FIRST)
     await db.write(progress.delivered, [delivery(made)])
-    await db.write(progress.timed_out, made, Awaited.FETCH, "It has not come", final=True)
+    await db.write(progress.timed_out, made, Awaited.FETCH, TimeoutNotice.NO_FETCH.notice(seconds=1), final=True)
     fetched = await db.read(deployments.get, made.uuid)
     assert (fetched.state, fetched.ended_at) == (DeploymentState.FETCHED, None)
 
@@ -374,8 +373,8 @@ async def test_a_phone_that_ends_its_fetch_of_what_is_taken_back_has_to_restart(
     asked_at = now()
     undoing = await db.write(progress.record, actor, replace(plan(mac, profile, SECOND), rolls_back=undone.uuid), FIRST)
     await db.write(progress.written, actor, undoing, IN_THE_FUTURE)
-    await db.write(progress.restart_tried, undoing, NOT_NEEDED, None, None)
-    await db.write(progress.ended, undoing, StepName.WRITTEN, DeploymentState.WRITTEN, NOT_NEEDED)
+    await db.write(progress.restart_tried, undoing, NOT_NEEDED, None)
+    await db.write(progress.ended, undoing, NO_RESTART_NEEDED, RestartNotice.NOT_NEEDED.notice())
     await db.write(progress.delivered, [delivery(undone, asked_at=asked_at)])
     assert (await db.read(deployments.get, undone.uuid)).state is DeploymentState.ROLLED_BACK
     reopened = await db.read(deployments.get, undoing.uuid)
@@ -384,8 +383,9 @@ async def test_a_phone_that_ends_its_fetch_of_what_is_taken_back_has_to_restart(
 
 async def test_a_restart_after_the_end_is_no_second_end(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
     made = await switched(db, actor, mac, profile, FIRST)
-    await db.write(progress.registered, made, "endpoint 305")
-    await db.write(progress.restart_tried, made, RESTART_OK, "cgi-keys", "restart")
+    await db.write(progress.delivered, [delivery(made)])
+    await db.write(progress.registered, made, RegistrationEvidence.SCCP_DEVICE.notice(name="SEP001122334455"))
+    await db.write(progress.restart_tried, made, ACCEPTED, "restart")
     assert await ends(db, made) == [StepName.REGISTERED]
 
 

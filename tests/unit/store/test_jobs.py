@@ -6,20 +6,31 @@ from dataclasses import replace
 import pytest
 
 from cisisk.model.clock import now
-from cisisk.model.deployment import RESTART_OK, Deployment, DeploymentState, OnTimeout, Policy, StepName
+from cisisk.model.codes.deployment import Failure, StepNotice
+from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.restart import RestartNotice
+from cisisk.model.deployment import Deployment, DeploymentState, OnTimeout, Policy
+from cisisk.model.deployment_states import END_UNOBSERVED
 from cisisk.model.errors import Conflict, NotFound
 from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice
 from cisisk.model.profile import Profile
+from cisisk.model.restart import Attempt, RestartOutcome
+from cisisk.model.start_time import IDLE, StartTime
 from cisisk.model.switch_job import JobState, NewRow, RolloutPlan, SwitchJob
 from cisisk.model.user import Actor, User
 from cisisk.store import audit, jobs, profiles, progress
 from cisisk.store.database import Database
 from cisisk.store.jobs import RowOutcome
+from cisisk.store.progress import Delivery
 from tests.unit.plans import plan
 from tests.unit.store.conftest import NewProfile, NewUser
 
-POLICY = Policy(when="idle", on_timeout=OnTimeout.ROLLBACK)
+UNOBSERVED = StepNotice.REGISTRATION_UNOBSERVABLE.notice()
+REFUSED = ErrorCode.CONFLICT.notice(text="no")
+TOO_FEW = ErrorCode.TEXT.notice(text="Too few")
+POLICY = Policy(when=IDLE, on_timeout=OnTimeout.ROLLBACK)
 PACE = RolloutPlan(canary=1, wave=2, concurrency=3, min_confirmed=0.5)
 CONFIG = b"<device/>"
 
@@ -45,13 +56,17 @@ async def made(db: Database, actor: Actor, profile: Profile, number: int) -> Dep
     return await db.write(progress.record, actor, plan(phone(number), profile, CONFIG), None)
 
 
-async def end(db: Database, deployment: Deployment, state: DeploymentState) -> None:
-    await db.write(progress.ended, deployment, StepName.FETCHED, state, "It has ended")
+async def taken(db: Database, actor: Actor, deployment: Deployment) -> None:
+    """The phone takes the config, and nothing more is awaited."""
+    await db.write(progress.written, actor, deployment, now())
+    fetch = Delivery(mac=deployment.mac, sha256=deployment.sha256, ip="192.0.2.7", asked_at=now())
+    await db.write(progress.delivered, [fetch])
+    await db.write(progress.ended, deployment, END_UNOBSERVED, UNOBSERVED)
 
 
-async def states(db: Database, job: SwitchJob) -> list[tuple[str, str | None]]:
+async def states(db: Database, job: SwitchJob) -> list[tuple[str, Notice | None]]:
     page = await db.read(jobs.rows_page, job.uuid, Listing(), None)
-    return [(row.state, row.told) for row in page.items]
+    return [(row.state, row.notice) for row in page.items]
 
 
 async def taken_up(db: Database, job: SwitchJob) -> Mapping[int, str | None]:
@@ -67,7 +82,7 @@ async def audited(db: Database) -> list[str]:
 async def test_a_job_comes_back_as_it_was_stored(db: Database, actor: Actor, profile: Profile) -> None:
     job = await new_job(db, actor, profile)
     assert job == await db.read(jobs.get, job.uuid)
-    assert (job.state, job.told, job.actor, job.policy, job.pace) == (JobState.RUNNING, None, actor, POLICY, PACE)
+    assert (job.state, job.reason, job.actor, job.policy, job.pace) == (JobState.RUNNING, None, actor, POLICY, PACE)
     assert (job.columns, job.delimiter, job.rows, job.ended_at) == (("no", "desk"), ";", 3, None)
     rows = await db.read(jobs.rows_after, job.uuid, 1, 1, None)
     assert [(row.number, row.mac, row.profile_uuid, row.cells) for row in rows] == [
@@ -85,25 +100,26 @@ async def test_rows_are_told_by_what_has_become_of_them(db: Database, actor: Act
     assert await db.write(jobs.begin, job.uuid, [1, 2, 3, 4]) == {1, 2, 3, 4}
     fetched, written = await made(db, actor, profile, 1), await made(db, actor, profile, 2)
     await db.write(progress.written, actor, written, now())
-    await db.write(progress.restart_tried, written, RESTART_OK, "ami-pjsip", "restart")
-    await end(db, fetched, DeploymentState.FETCHED)
+    await db.write(progress.restart_tried, written, Attempt(RestartOutcome.ACCEPTED, "ami-pjsip"), "restart")
+    await taken(db, actor, fetched)
     ended = await db.write(
         jobs.settle,
         [
             RowOutcome((job.uuid, 1), fetched.uuid, None),
             RowOutcome((job.uuid, 2), written.uuid, None),
-            RowOutcome((job.uuid, 3), None, "It does not fit"),
+            RowOutcome((job.uuid, 3), None, REFUSED),
         ],
     )
     assert ended == {fetched.uuid: DeploymentState.FETCHED}
     assert await states(db, job) == [
-        ("fetched", "It has ended"),
-        ("restarting", "ami-pjsip: restart"),
-        ("refused", "It does not fit"),
+        ("fetched", UNOBSERVED),
+        ("restarting", RestartNotice.ACCEPTED.notice(method="ami-pjsip", action="restart")),
+        ("refused", REFUSED),
         ("starting", None),
         ("pending", None),
     ]
-    assert [row.restart for row in (await db.read(jobs.rows_page, job.uuid, Listing(), "restarting")).items] == ["ok"]
+    [restarting] = (await db.read(jobs.rows_page, job.uuid, Listing(), "restarting")).items
+    assert restarting.restart_outcome is RestartOutcome.ACCEPTED
     assert (await db.read(jobs.rows_page, job.uuid, Listing(limit=1), None)).total == 5
     assert [row.number for row in await db.read(jobs.rows_after, job.uuid, 0, 9, "refused")] == [3]
     counts = {"fetched": 1, "restarting": 1, "refused": 1, "starting": 1, "pending": 1}
@@ -119,7 +135,7 @@ async def test_a_phone_waits_in_one_running_job_only(db: Database, actor: Actor,
         await new_job(db, actor, profile, (2, 3))
     # Whoever waits for nothing any more may.
     await db.write(jobs.begin, first.uuid, [2])
-    await db.write(jobs.settle, [RowOutcome((first.uuid, 2), None, "no")])
+    await db.write(jobs.settle, [RowOutcome((first.uuid, 2), None, REFUSED)])
     second = await new_job(db, actor, profile, (2, 3))
     await db.write(jobs.pause, actor, second.uuid)
     third = await new_job(db, actor, profile, (3,))
@@ -148,10 +164,9 @@ async def test_after_a_crash_every_switch_is_found_that_was_begun(db: Database, 
     job = await new_job(db, actor, profile, range(1, 6))
     await db.write(jobs.begin, job.uuid, [1, 2, 3, 4])
     found, failed = await made(db, actor, profile, 2), await made(db, actor, profile, 3)
-    await db.write(progress.failed, failed, "cut off before writing")
+    await db.write(progress.failed, failed, Failure.CUT_OFF.notice())
     broken = await made(db, actor, profile, 4)
     await db.write(progress.written, actor, broken, now())
-    await db.write(progress.failed, broken, "all the same")
     await db.write(jobs.recover)
     # Nothing had happened to 1, whose switch was that of somebody before, and 3: they begin again.
     assert await taken_up(db, job) == {2: found.uuid, 4: broken.uuid}
@@ -175,16 +190,16 @@ async def test_another_profile_or_a_rollback_is_not_the_jobs_own(
 async def test_a_job_is_halted_and_goes_on(db: Database, actor: Actor, profile: Profile) -> None:
     job = await new_job(db, actor, profile)
     await db.write(jobs.begin, job.uuid, [1])
-    await db.write(jobs.settle, [RowOutcome((job.uuid, 1), None, "no")])
-    assert await db.write(jobs.stop, job.uuid, "Too few")
+    await db.write(jobs.settle, [RowOutcome((job.uuid, 1), None, REFUSED)])
+    assert await db.write(jobs.stop, job.uuid, TOO_FEW)
     stopped = await db.read(jobs.get, job.uuid)
-    assert (stopped.state, stopped.told, stopped.ended_at) == (JobState.STOPPED, "Too few", None)
-    assert not await db.write(jobs.stop, job.uuid, "again")
+    assert (stopped.state, stopped.reason, stopped.ended_at) == (JobState.STOPPED, TOO_FEW, None)
+    assert not await db.write(jobs.stop, job.uuid, TOO_FEW)
     assert not await db.write(jobs.complete, job.uuid)
     with pytest.raises(Conflict, match="The job is stopped"):
         await db.write(jobs.pause, actor, job.uuid)
     resumed = await db.write(jobs.resume, actor, job.uuid)
-    assert (resumed.state, resumed.told) == (JobState.RUNNING, None)
+    assert (resumed.state, resumed.reason) == (JobState.RUNNING, None)
     assert [row.number for row in await db.read(jobs.progress, job.uuid) if row.is_forgiven] == [1]
     with pytest.raises(Conflict, match="The job is running"):
         await db.write(jobs.resume, actor, job.uuid)
@@ -205,10 +220,10 @@ async def test_a_cancelled_job_says_which_switches_have_not_begun(db: Database, 
     deferred = await db.write(
         progress.record,
         actor,
-        replace(plan(phone(1), profile, CONFIG), deferred_until="2999-01-01T00:00:00.000Z"),
+        replace(plan(phone(1), profile, CONFIG), deferred_until=StartTime.parse("2999-01-01T00:00:00.000Z")),
         None,
     )
-    late = await db.write(progress.record, actor, replace(plan(phone(2), profile, CONFIG), deferred_until="idle"), None)
+    late = await db.write(progress.record, actor, replace(plan(phone(2), profile, CONFIG), deferred_until=IDLE), None)
     await db.write(jobs.settle, [RowOutcome((job.uuid, 1), deferred.uuid, None)])
     assert await db.write(jobs.cancel, actor, job.uuid) == [deferred.uuid]
     assert [state for state, _ in await states(db, job)] == ["deferred", "starting", "cancelled"]

@@ -5,10 +5,12 @@ from uuid import uuid4
 
 import pytest
 
+from cisisk.model.codes.webhook import DeliveryDetail, GiveUpReason
 from cisisk.model.deployment import StepName
 from cisisk.model.errors import Conflict, NotFound, Stale
 from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice
 from cisisk.model.revision import entity_tag
 from cisisk.model.user import Actor
 from cisisk.model.webhook import DeliveryState, Webhook, WebhookDelivery, new_secret
@@ -23,6 +25,12 @@ SECRET = new_secret()
 URL = "https://receiver.example/s3ntinel-path"
 LONG_AGO, IN_FUTURE = "2000-01-01T00:00:00.000Z", "2999-01-01T00:00:00.000Z"
 DELIVERED, PENDING, GIVEN_UP = DeliveryState.DELIVERED, DeliveryState.PENDING, DeliveryState.GIVEN_UP
+
+SILENT = DeliveryDetail.NO_ANSWER.notice(seconds=10)
+
+
+def answered(status: int) -> Notice:
+    return DeliveryDetail.ANSWERED.notice(status=status)
 
 
 async def made(db: Database, actor: Actor, **columns: Any) -> Webhook:
@@ -96,10 +104,10 @@ async def test_there_are_not_more_than_are_read_at_each_step(
 
 async def test_a_new_webhook_is_told_of_what_happens_from_now_on(db: Database, actor: Actor, mac: Mac) -> None:
     uuid = await deployment(db, mac)
-    await happened(db, uuid, mac, StepName.RECORDED, StepName.WRITTEN)
+    await happened(db, uuid, StepName.RECORDED, StepName.WRITTEN)
     webhook = await made(db, actor)
     assert (webhook.considered, await db.read(store.behind)) == (2, [])
-    await happened(db, uuid, mac, StepName.FETCHED)
+    await happened(db, uuid, StepName.FETCHED)
     assert await db.read(store.behind) == [webhook]
     await db.write(store.take_up, webhook, 3, [])
     assert await db.read(store.behind) == []
@@ -122,13 +130,13 @@ async def test_the_oldest_due_message_comes_first_and_waits_for_its_time(db: Dat
     assert (first.body, first.tries, first.url, first.secret) == ("one", 0, URL, SECRET)
     assert URL not in repr(first)
     assert SECRET not in repr(first)
-    refused = Tried(state=PENDING, status=500, told="answered 500", due_at="2998-01-01T00:00:00.000Z")
+    refused = Tried(state=PENDING, status=500, detail=answered(500), due_at="2998-01-01T00:00:00.000Z")
     await db.write(store.settle, first, refused)
     assert (await due(db, webhook, "2997-01-01T00:00:00.000Z")).body == "two"
     assert (await due(db, webhook)).body == "one"
     assert (await due(db, webhook)).tries == 1
     [one, two] = await listed(db, webhook)
-    assert (one.state, one.status, one.told, one.due_at) == (PENDING, 500, "answered 500", refused.due_at)
+    assert (one.state, one.status, one.detail, one.due_at) == (PENDING, 500, refused.detail, refused.due_at)
     assert one.tried_at is not None
     assert (two.state, two.status, two.tries, two.tried_at) == (PENDING, None, 0, None)
     assert (await db.read(store.waiting))[webhook.uuid] == two.due_at
@@ -139,20 +147,30 @@ async def test_while_the_receiver_is_away_everything_waits(db: Database, actor: 
     await owed(db, webhook, "one", "two")
     await owed(db, other, "three")
     until = "2998-01-01T00:00:00.000Z"
-    away = Tried(state=PENDING, status=None, told="no answer", due_at=until, waits_until=until)
+    away = Tried(state=PENDING, status=None, detail=SILENT, due_at=until, waits_until=until)
     await db.write(store.settle, await due(db, webhook), away)
     assert await db.read(store.next_due, webhook.uuid, "2997-01-01T00:00:00.000Z") is None
     assert (await db.read(store.waiting))[webhook.uuid] == until
     assert (await due(db, other, "2997-01-01T00:00:00.000Z")).body == "three"
     assert (await due(db, webhook)).body == "one"
-    await db.write(store.settle, await due(db, webhook), Tried(state=DELIVERED, status=204, told="answered 204"))
+    await db.write(
+        store.settle,
+        await due(db, webhook),
+        Tried(state=DELIVERED, status=204, detail=answered(204)),
+    )
     assert (await due(db, webhook, "2997-01-01T00:00:00.000Z")).body == "two"
 
 
 async def test_a_changed_webhook_is_tried_at_once(db: Database, actor: Actor) -> None:
     webhook = await made(db, actor)
     await owed(db, webhook, "one")
-    away = Tried(state=PENDING, status=None, told="no answer", due_at=IN_FUTURE, waits_until=IN_FUTURE)
+    away = Tried(
+        state=PENDING,
+        status=None,
+        detail=SILENT,
+        due_at=IN_FUTURE,
+        waits_until=IN_FUTURE,
+    )
     await db.write(store.settle, await due(db, webhook), away)
     await db.write(store.update, actor, webhook.uuid, {"url": "http://elsewhere.example/"})
     moment = (await db.read(store.waiting))[webhook.uuid]
@@ -165,13 +183,13 @@ async def test_a_webhook_that_is_switched_off_is_owed_nothing(db: Database, acto
     await owed(db, webhook, "one")
     in_flight = await due(db, webhook)
     await db.write(store.update, actor, webhook.uuid, {"is_active": False})
-    await happened(db, uuid, mac, StepName.WRITTEN)
+    await happened(db, uuid, StepName.WRITTEN)
     assert (await db.read(store.behind), await db.read(store.waiting)) == ([], {})
     assert await db.read(store.next_due, webhook.uuid, IN_FUTURE) is None
-    failed = Tried(state=PENDING, status=500, told="answered 500", due_at=LONG_AGO)
+    failed = Tried(state=PENDING, status=500, detail=answered(500), due_at=LONG_AGO)
     await db.write(store.settle, in_flight, failed)
     [called_off] = await listed(db, webhook)
-    assert (called_off.state, called_off.told) == (GIVEN_UP, "The webhook was switched off")
+    assert (called_off.state, called_off.reason) == (GIVEN_UP, GiveUpReason.SWITCHED_OFF.notice())
     on_again = await db.write(store.update, actor, webhook.uuid, {"is_active": True})
     assert (on_again.considered, await db.read(store.behind)) == (1, [])
 
@@ -181,7 +199,7 @@ async def test_what_has_arrived_has_arrived_even_if_it_was_called_off(db: Databa
     await owed(db, webhook, "one")
     in_flight = await due(db, webhook)
     await db.write(store.update, actor, webhook.uuid, {"is_active": False})
-    await db.write(store.settle, in_flight, Tried(state=DELIVERED, status=200, told="answered 200"))
+    await db.write(store.settle, in_flight, Tried(state=DELIVERED, status=200, detail=answered(200)))
     assert [each.state for each in await listed(db, webhook)] == [DELIVERED]
 
 
@@ -189,10 +207,10 @@ async def test_giving_up_is_told_in_the_audit_log(db: Database, actor: Actor, la
     webhook = await made(db, actor)
     await owed(db, webhook, "one")
     message = await due(db, webhook)
-    await db.write(store.settle, message, Tried(state=GIVEN_UP, status=500, told="answered 500"))
+    await db.write(store.settle, message, Tried(state=GIVEN_UP, status=500, detail=answered(500)))
     entry = await last_entry()
     assert (entry.action, entry.entity_uuid, entry.user_uuid) == ("webhook.given_up", webhook.uuid, None)
-    assert entry.payload == {"delivery": message.uuid, "why": "answered 500"}
+    assert entry.payload == {"delivery": message.uuid, "detail": answered(500).plain()}
 
 
 async def test_a_receiver_that_wants_nothing_more_gets_nothing_more(
@@ -200,12 +218,12 @@ async def test_a_receiver_that_wants_nothing_more_gets_nothing_more(
 ) -> None:
     webhook = await made(db, actor)
     await owed(db, webhook, "one", "two")
-    await db.write(store.switch_off, webhook.uuid, "answered 410")
+    await db.write(store.switch_off, webhook.uuid, GiveUpReason.GONE.notice())
     switched_off = await db.read(store.get, webhook.uuid)
     assert (switched_off.is_active, switched_off.revision) == (False, 2)
     assert {each.state for each in await listed(db, webhook)} == {GIVEN_UP}
     assert (await last_entry()).action == "webhook.switched_off"
-    await db.write(store.switch_off, webhook.uuid, "answered 410")
+    await db.write(store.switch_off, webhook.uuid, GiveUpReason.GONE.notice())
     assert (await db.read(store.get, webhook.uuid)).revision == 2
 
 
@@ -214,7 +232,13 @@ async def test_a_test_waits_behind_what_is_owed_and_hurries_it(
 ) -> None:
     webhook = await made(db, actor)
     await owed(db, webhook, "one")
-    away = Tried(state=PENDING, status=None, told="no answer", due_at=IN_FUTURE, waits_until=IN_FUTURE)
+    away = Tried(
+        state=PENDING,
+        status=None,
+        detail=SILENT,
+        due_at=IN_FUTURE,
+        waits_until=IN_FUTURE,
+    )
     await db.write(store.settle, await due(db, webhook), away)
     test = await db.write(store.add_test, actor, webhook.uuid, WebhookMessage(uuid=str(uuid4()), body="test"))
     assert (test.deployment, test.step, test.state) == (None, None, PENDING)
@@ -232,7 +256,7 @@ async def test_old_deliveries_are_given_up_and_forgotten(db: Database, actor: Ac
     await owed(db, webhook, *"abcdef")
     await owed(db, other, "g")
     for _ in range(3):
-        await db.write(store.settle, await due(db, webhook), Tried(state=DELIVERED, status=200, told="answered 200"))
+        await db.write(store.settle, await due(db, webhook), Tried(state=DELIVERED, status=200, detail=answered(200)))
     assert await db.read(store.overdue, LONG_AGO) == []
     await db.write(store.give_up_old, webhook.uuid, LONG_AGO)
     assert (await last_entry()).action == "webhook.created"
@@ -254,6 +278,6 @@ async def test_deliveries_go_with_their_webhook(db: Database, actor: Actor) -> N
     in_flight = await due(db, webhook)
     await db.write(store.delete, actor, webhook.uuid)
     assert await db.read(Read.rows, "SELECT 1 FROM webhook_deliveries") == []
-    await db.write(store.settle, in_flight, Tried(state=GIVEN_UP, status=500, told="answered 500"))
+    await db.write(store.settle, in_flight, Tried(state=GIVEN_UP, status=500, detail=answered(500)))
     with pytest.raises(NotFound):
         await db.read(store.deliveries, webhook.uuid, Listing())
