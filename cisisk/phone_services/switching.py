@@ -279,7 +279,7 @@ class ProfileSwitch:
         if login is None:
             return _text(LOGOUT, _OUT)
         if login.ended_by is None:
-            return _text(LOGOUT, f"{_OUT} This phone keeps what it has.")
+            return _text(LOGOUT, f"{_OUT} This phone keeps its config.")
         match (await self._db.read(deployments.get, login.ended_by)).state:
             case DeploymentState.WAITING | DeploymentState.TIMED_OUT:
                 return replace(refusal(NotShown(ScreenProblem.NOT_RETURNED)), refresh=(WAIT_SECONDS, look_again))

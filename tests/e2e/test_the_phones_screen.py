@@ -485,7 +485,7 @@ async def test_who_has_one_fitting_profile_is_not_asked(site: Site, pick_up: Pic
     _, _, url = (phone.refresh or "").partition("; url=")
     # There is nothing that it could return to.
     page = await until(lambda: phone.load(url), lambda _: phone.refresh is None)
-    assert page.text == "You are logged out. This phone keeps what it has."
+    assert page.text == "You are logged out. This phone keeps its config."
 
 
 async def in_inventory(site: Site, phone: Handset, **more: Any) -> None:
@@ -585,7 +585,7 @@ async def test_nobody_logs_in_on_a_phone_that_is_not_active(site: Site, pick_up:
     phone = await pick_up()
     await in_inventory(site, phone, is_active=False)
     page = await phone.log_in("profile-switch")
-    assert page.text.startswith("Nobody can log in on this phone.")
+    assert page.text.startswith("Users cannot log in on this phone.")
     assert "Error C17" in page.text
     assert await site.data("GET", "/phone-logins?history=true") == []
 
