@@ -136,11 +136,11 @@ class PinLogin:
             TooManyAttempts, StorageFailed: as :meth:`login`, with which it shares the throttle.
         """
         async with self._attempt(actor, phone, session.username):
-            await self._verified(actor, phone.mac, session.username, current)
+            known = await self._verified(actor, phone.mac, session.username, current)
             new_hash = await self._passwords.hash(new)
-            await self._db.write(pins.put, actor, session.user_uuid, new_hash)
-            holder = PinHolder(user_uuid=session.user_uuid, username=session.username, pin_hash=new_hash)
-            return await self._begin(actor, phone.mac, holder)
+            # The PIN may have been reset during the hash: then the PIN that was verified must not replace it.
+            begun = await self._db.write(service_sessions.change_pin, actor, phone.mac, known, new_hash, self._moment())
+            return _begun(begun)
 
     async def logout(self, actor: Actor, mac: Mac) -> None:
         """End the session on a phone."""
@@ -234,9 +234,7 @@ class PinLogin:
             actor.ip or "",
             self._moment(),
         )
-        if begun is None:
-            raise Unauthenticated("Wrong user or PIN")
-        return begun
+        return _begun(begun)
 
     def _may_record_failure(self) -> bool:
         minute, count = self._recorded
@@ -248,3 +246,10 @@ class PinLogin:
 
     def _moment(self) -> Timestamp:
         return timestamp(self._now())
+
+
+def _begun(session: ServiceSession | None) -> ServiceSession:
+    """Return the session. Raises Unauthenticated if there is none: user or PIN have changed since the verification."""
+    if session is None:
+        raise Unauthenticated("Wrong user or PIN")
+    return session

@@ -1,13 +1,13 @@
 """Who is logged in on the screens of phones."""
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cisisk.model.clock import Timestamp
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.user import Actor
-from cisisk.store import audit
+from cisisk.store import audit, pins
 from cisisk.store.transaction import Read, Write
 
 
@@ -85,11 +85,7 @@ def begin(
     Returns:
         None when the user has been deactivated, or has another PIN, since ``pin_hash`` was read.
     """
-    known = tx.row(
-        "SELECT 1 FROM pins JOIN users ON users.uuid = user_uuid WHERE user_uuid = ? AND pin_hash = ? AND is_active",
-        (user_uuid, pin_hash),
-    )
-    if known is None:
+    if not _may_log_in(tx, user_uuid, pin_hash):
         return None
     tx.rows(
         "INSERT OR REPLACE INTO service_sessions (mac, user_uuid, ip, created_at, active_at) VALUES (?, ?, ?, ?, ?)",
@@ -97,6 +93,31 @@ def begin(
     )
     audit.record(tx, actor, "phone.login", str(mac), {"user_uuid": user_uuid})
     return desk(tx, mac).session
+
+
+def change_pin(
+    tx: Write, actor: Actor, mac: Mac, known: pins.PinHolder, pin_hash: str, moment: Timestamp
+) -> ServiceSession | None:
+    """Set another PIN, end the user's sessions, and begin a new one on a phone. Returns as :func:`begin`.
+
+    Args:
+        known: the user, with the hash of the PIN that was verified.
+        pin_hash: of the new PIN.
+    """
+    if not _may_log_in(tx, known.user_uuid, known.pin_hash):
+        return None
+    pins.put(tx, actor, known.user_uuid, pin_hash)
+    user = replace(actor, user_uuid=known.user_uuid)
+    return begin(tx, user, mac, known.user_uuid, pin_hash, actor.ip or "", moment)
+
+
+def _may_log_in(tx: Read, user_uuid: str, pin_hash: str | None) -> bool:
+    """Return whether the user is active and still has this PIN."""
+    known = tx.row(
+        "SELECT 1 FROM pins JOIN users ON users.uuid = user_uuid WHERE user_uuid = ? AND pin_hash = ? AND is_active",
+        (user_uuid, pin_hash),
+    )
+    return known is not None
 
 
 def refused(tx: Write, actor: Actor, mac: Mac, user_uuid: str | None) -> None:

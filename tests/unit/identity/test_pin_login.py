@@ -405,6 +405,31 @@ async def test_change_pin_ends_other_sessions(db: Database, login: PinLogin, ann
     assert await login.login(ACTOR, other, "anna", "9999")
 
 
+async def test_change_pin_keeps_pin_that_was_reset_meanwhile(
+    db: Database, login: PinLogin, passwords: Passwords, anna: User
+) -> None:
+    session = await login.login(ACTOR, PHONE, "anna", PIN)
+    reset, new = await passwords.hash("1357"), await passwords.hash("9999")
+
+    async def hash_slowly(_pin: str) -> str:
+        await db.write(pins.put, Actor(), anna.uuid, reset)
+        return new
+
+    with patch.object(passwords, "hash", hash_slowly), pytest.raises(Unauthenticated, match="Wrong user or PIN"):
+        await login.change_pin(ACTOR, PHONE, session, PIN, "9999")
+    assert (await db.read(pins.get, anna.uuid)).pin_hash == reset
+    assert await at(db, login) is None
+
+
+async def test_change_pin_is_undone_without_its_session(db: Database, login: PinLogin, anna: User) -> None:
+    session = await login.login(ACTOR, PHONE, "anna", PIN)
+    refused = patch.object(service_sessions, "begin", side_effect=StorageFailed("the disk is full"))
+    with refused, pytest.raises(StorageFailed):
+        await login.change_pin(ACTOR, PHONE, session, PIN, "9999")
+    assert await at(db, login) == session
+    assert await login.login(ACTOR, PHONE, "anna", PIN)
+
+
 async def test_audit_log_records_logins_without_input(db: Database, login: PinLogin, anna: User) -> None:
     await login.login(ACTOR, PHONE, "anna", PIN)
     await login.logout(ACTOR, PHONE.mac)
