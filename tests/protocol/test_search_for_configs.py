@@ -137,9 +137,9 @@ async def test_a_search_finds_nothing_but_its_alarm(site: Site, caplog: pytest.L
     await steal("ConfigFileCacheList.txt")
     await site.know()
     site.ahead += SETTLE_SECONDS
-    await site.watch.tell()
+    await site.watch.write_alarms()
     site.ahead += 60
-    await site.watch.tell()
+    await site.watch.write_alarms()
 
     (alarm,) = site.watch.alarms
     assert (alarm.kind, alarm.host, alarm.asked) == (AlarmKind.ENUMERATION, THIEF, 2 * NEIGHBOURS + 2)

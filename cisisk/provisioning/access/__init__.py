@@ -1,1 +1,1 @@
-"""Who is served what: a phone's own files only at the phone's own address, and a brake on searching for them."""
+"""Access control: a phone's own files are served at that phone's address only, and searches for them are throttled."""

@@ -1,4 +1,4 @@
-"""What an administrator is told about those who ask for other phones' files."""
+"""Alarms about requests for other phones' files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,20 +11,21 @@ from cisisk.model.mac import Mac
 from cisisk.model.notice import Notice
 
 _MAX_EXAMPLES = 10
-"""Phones that a message names. The audit row and the API have them all."""
+"""Phones that a message names. The audit row and the API list all of them."""
 
 
 class AlarmKind(StrEnum):
-    """What has happened."""
+    """The kind of an alarm."""
 
     ENUMERATION = "enumeration"
-    """One source asked for the files of many phones."""
+    """One source requested the files of many phones."""
     DECOY = "decoy"
-    """A source asked for what no phone asks for."""
+    """A source requested a decoy, which no phone requests."""
     ELSEWHERE = "elsewhere"
-    """A source asked for the file of a phone that is known at another address: it has moved, or is none."""
+    """A source requested the file of a phone that is known at another address. The phone has moved, or the source is
+    not it."""
     FLOOD = "flood"
-    """More sources than can be told apart ask for other phones' files: their addresses are forged, most likely."""
+    """More sources request other phones' files than can be tracked. Their addresses are probably forged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +35,11 @@ class Alarm:
     Attributes:
         host: the source's IP address; None for :attr:`AlarmKind.FLOOD`.
         since: when it began.
-        seconds: from the first of its requests to the last so far.
+        seconds: from its first request to the last so far.
         asked: requests for files of phones that are not known at this address.
-        devices: different phones among them; a decoy counts as one.
-        refused: those whose files the source was refused, as MACs; with ``is_observed`` those that it was served,
-            and that ``pin`` would have refused.
+        devices: number of different phones among them; a decoy counts as one.
+        refused: the phones whose files were refused, as MACs. With ``is_observed``: those that ``pin`` would have
+            refused.
         is_observed: nothing was refused, because the mode is ``observe``.
     """
 
@@ -76,7 +77,7 @@ class Alarm:
 
 
 def shown(device: str) -> str:
-    """Twelve digits as people see a MAC; the name of a decoy file as it is."""
+    """Return twelve digits in the usual form of a MAC, or the name of a decoy file unchanged."""
     try:
         return str(Mac.parse(device))
     except Invalid:

@@ -1,4 +1,4 @@
-"""The access policy: a file source in front of the library that serves a phone's own files to that phone only."""
+"""The access policy: a file source that serves a phone's own files to that phone only."""
 
 import ipaddress
 import re
@@ -23,49 +23,49 @@ from cisisk.provisioning.source import Content
 from cisisk.store.phones import PhoneAddress
 
 EXPECTED_SECONDS = 300.0
-"""From a switch until its phone has booted: a minute or two, and some more when it loads firmware on the way."""
+"""From a switch until its phone has booted: one or two minutes, more if it loads firmware."""
 ALLOWED_SECONDS = 600.0
-"""How long an administrator's permission waits for a phone: time to carry one to a desk and plug it in."""
+"""How long a permission waits for its phone: time to carry it to a desk and connect it."""
 MAX_KEPT_ALARMS = 200
-"""Alarms that are kept for the API, the latest ones; the audit log has them all."""
+"""The latest alarms, which the API lists. The audit log has all of them."""
 DECOY_NAMES = frozenset({"configfilecachelist.txt", "spdefault.cnf.xml"})
-"""Lists and defaults of other call managers, which only those ask for who look for secrets
+"""Lists and defaults of other call managers. Only a search for secrets requests them
 (docs/phone-protocol/security.md#attacks)."""
 
 _SUBNET_BITS = {4: 24, 6: 64}
-"""What is taken for one segment: phones that are restarted get another address from the same pool, not from another."""
+"""Prefix lengths of a segment: a restarted phone may get another address of the same segment, not of another."""
 _CACHED_NAMES = 16_384
-"""Names whose phone is remembered: three for each phone of a large site. At most 5 MB, with names as long as can be."""
+"""Names whose phone is remembered: three for each phone of a large site, at most 5 MB."""
 _COPY = re.compile(r"(?:SEP|SIP|ATA|WLAN)([0-9A-F]{12})", re.IGNORECASE | re.ASCII)
-"""What has a phone's name anywhere in its own is that phone's: old copies such as ``SEP….cnf.xml.bak`` or
-``old-SIP….cnf`` hold the same secrets."""
+"""A file belongs to the phone whose name its own contains: old copies such as ``SEP….cnf.xml.bak`` or ``old-SIP….cnf``
+hold the same secrets."""
 
 
 class Mode(StrEnum):
     """What the policy does."""
 
     OFF = "off"
-    """Nothing: everybody is served everything."""
+    """Serves every file to every address."""
     OBSERVE = "observe"
-    """It refuses nothing, and tells what ``pin`` would refuse."""
+    """Refuses nothing, and raises alarms for what ``pin`` would refuse."""
     PIN = "pin"
-    """It serves a phone's own files at that phone's address only."""
+    """Serves a phone's own files at that phone's address only."""
 
 
 class Files(Protocol):
-    """What there is to serve: the library, or the library with something behind it."""
+    """The files to serve: the library, or the library with a default config."""
 
     def open(self, name: str) -> Content:
-        """The file of that name. Raises NotServed, and OSError as a file source."""
+        """Open the file of that name. Raises NotServed, and OSError as a file source."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Permission:
-    """One phone may come from elsewhere for a while.
+    """Permission for one phone to use another address for a while.
 
     Attributes:
         since, until: in seconds of the policy's clock.
-        given_at: the time of day, as the store's sightings have it.
+        given_at: the time of day, as in the store's sightings.
     """
 
     since: float
@@ -74,13 +74,14 @@ class _Permission:
 
 
 class AccessPolicy:
-    """A :class:`~cisisk.provisioning.source.FileSource`. Every method may be called from any thread.
+    """A :class:`~cisisk.provisioning.source.FileSource`. Methods may be called from any thread.
 
-    A phone that asks for its own files at its own address meets two dictionaries that are swapped whole, and no lock.
-    Everybody else is judged under one lock, in memory only. What the store knows arrives by :meth:`know`.
+    A request for a phone's own files from its own address reads two dictionaries that are replaced as a whole, and
+    takes no lock. All other requests are decided under one lock, in memory only. :meth:`know` brings in what the store
+    knows.
 
     Args:
-        decoys: MACs that exist for nobody: whoever asks for their files is braked at once.
+        decoys: MACs of no real phone. A source that requests their files is throttled at once.
     """
 
     def __init__(
@@ -101,28 +102,28 @@ class AccessPolicy:
         self._clock = clock
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._owned: frozenset[str] = frozenset()
-        self._judging = threading.Lock()
+        self._lock = threading.Lock()
         self._sources = FetchSources(limits)
-        self._braked = self._sources.braked
+        self._throttled = self._sources.throttled
         self._allowed: dict[str, _Permission] = {}
         self._expected: dict[str, _Permission] = {}
         self._alarms: deque[Alarm] = deque(maxlen=MAX_KEPT_ALARMS)
-        # A plain name that no file has, as long as a config's: what is refused is looked up like what is absent.
+        # A name of no file, as long as a config's: a refused request takes the same path as one for an absent file.
         self._nowhere = f"nil{secrets.token_hex(6)}.cnf.xml"
 
     def open(self, name: str, host: str) -> Content:
-        """What the library has under ``name``, if the peer at the IP address ``host`` may have it.
+        """Open the file ``name``, if the peer at the IP address ``host`` may have it.
 
         Raises:
             NotServed: absent or denied.
-            OSError: it is there, but the system could not open it.
+            OSError: the file exists, but the system could not open it.
         """
         if self._is_off:
             return self._library.open(name)
         device = _device(name) if len(name) <= MAX_NAME_BYTES else None
         if device is None:
-            # Nobody's secret; but whoever searches for secrets gets nothing at all, unless a phone is known there.
-            if host not in self._braked or host in self._owned or self._is_observing:
+            # Not secret. But a throttled source gets no file at all, unless a phone is known at its address.
+            if host not in self._throttled or host in self._owned or self._is_observing:
                 return self._library.open(name)
             return self._library.open(self._nowhere)
         if host in self._addresses.get(device, ()):
@@ -130,7 +131,7 @@ class AccessPolicy:
         return self._open_elsewhere(name, host, device)
 
     def know(self, phones: Collection[PhoneAddress]) -> None:
-        """Take where the phones are, as the store knows it now; permissions that were used end."""
+        """Take the phones' addresses from the store; permissions that were used end."""
         addresses: dict[str, tuple[str, ...]] = {}
         for phone in phones:
             addresses[phone.mac.digits] = tuple({ip for ip in (phone.seen_ip, phone.phone_ip) if ip is not None})
@@ -138,45 +139,46 @@ class AccessPolicy:
         self._owned = frozenset(ip for ips in addresses.values() for ip in ips)
         now = self._clock()
         seen = {phone.mac.digits: phone.seen_at or "" for phone in phones}
-        with self._judging:
+        with self._lock:
             for permissions in (self._allowed, self._expected):
                 for device, permission in list(permissions.items()):
                     if now >= permission.until or seen.get(device, "") > permission.given_at:
                         del permissions[device]
 
     def expect(self, mac: Mac) -> None:
-        """A phone is being restarted: for :data:`EXPECTED_SECONDS` it may come back with another address.
+        """Allow a phone that is being restarted another address for :data:`EXPECTED_SECONDS`.
 
-        It must be one of the same subnet, of no other phone, and one that has not asked for any phone's file before:
-        whoever waits for a switch by asking again and again shuts himself out.
+        The address must be of the same subnet, of no other phone, and must not have requested any phone's file before:
+        a source that repeats its requests while it waits for a switch is excluded.
         """
         self._permit(self._expected, mac, EXPECTED_SECONDS)
 
     def allow_next(self, mac: Mac) -> None:
-        """Serve a phone its files wherever it asks from, until it has taken one or :data:`ALLOWED_SECONDS` are over.
+        """Serve a phone its files at any address until it has taken one, or :data:`ALLOWED_SECONDS` have passed.
 
-        Not only the first address that asks: that could be forged. The phone is the one that takes the file.
+        The permission does not end with the first request, whose address could be forged. It ends when a file was
+        taken.
         """
         self._permit(self._allowed, mac, ALLOWED_SECONDS)
 
     def believes(self, mac: Mac, host: str) -> bool:
-        """Whether a request from ``host`` tells where the phone is.
+        """Whether a request from ``host`` shows the address of the phone.
 
-        One that is refused, or made by whoever searches for secrets, does not: it must not move a phone.
+        A refused request, or one from a throttled source, does not.
         """
         device = mac.digits
         if self._is_off or host in self._addresses.get(device, ()):
             return True
-        with self._judging:
-            if self._is_at_home_elsewhere(device, host):
+        with self._lock:
+            if self._is_known_otherwise(device, host):
                 return True
-            if host in self._braked:
+            if host in self._throttled:
                 return False
             return self._is_observing or device not in self._addresses or device in self._expected
 
     def due_alarms(self) -> list[Alarm]:
-        """What has to be told now; each alarm comes once."""
-        with self._judging:
+        """Return the new alarms, each once."""
+        with self._lock:
             alarms = self._sources.due(self._clock(), is_observed=self._is_observing)
         self._alarms.extend(alarms)
         return alarms
@@ -187,42 +189,45 @@ class AccessPolicy:
         return tuple(reversed(self._alarms))
 
     def _open_elsewhere(self, name: str, host: str, device: str) -> Content:
-        with self._judging:
-            source = self._judge(device, host)
+        with self._lock:
+            source = self._refused_source(device, host)
         if source is None:
             return self._library.open(name)
         if not self._is_observing:
             return self._library.open(self._nowhere)
         content = self._library.open(name)
-        with self._judging:
+        with self._lock:
             source.refuse(device)
         return content
 
-    def _judge(self, device: str, host: str) -> FetchSource | None:
-        """The source that has to be refused, or None. It looks at no file: whether there is one must not show."""
-        if self._is_at_home_elsewhere(device, host):
+    def _refused_source(self, device: str, host: str) -> FetchSource | None:
+        """Return the source that must be refused, or None.
+
+        Reads no file: the response must not show whether the file exists.
+        """
+        if self._is_known_otherwise(device, host):
             return None
         now = self._clock()
         source = self._sources.asked(host, device, now, is_decoy=device in self._decoys)
-        if source.braked_at is None:
+        if source.throttled_at is None:
             known = self._addresses.get(device)
-            if self._is_learnt(source) if known is None else self._is_expected(device, source, known, now):
+            if self._is_new_phone(source) if known is None else self._is_expected(device, source, known, now):
                 return None
         if not self._is_observing and device in self._addresses:
             source.refuse(device)
         return source
 
-    def _is_at_home_elsewhere(self, device: str, host: str) -> bool:
-        """Whether it may be served without being known at ``host``, and without making itself suspicious."""
+    def _is_known_otherwise(self, device: str, host: str) -> bool:
+        """Whether ``device`` may be served at ``host`` although it is not known there, without any suspicion."""
         permission = self._allowed.get(device)
         if permission is not None and self._clock() < permission.until:
             return True
         return self._neighbours.mac_of(host) == device
 
-    def _is_learnt(self, source: FetchSource) -> bool:
-        """Whether a phone that is known nowhere may be this source: it asked for no other, and is none.
+    def _is_new_phone(self, source: FetchSource) -> bool:
+        """Whether an unknown phone may be this source: it requested no other phone's file, and is no other phone.
 
-        On the same segment ARP has told already that it is another machine, whatever it says.
+        On the same segment, ARP has already shown that it is another machine.
         """
         return (
             len(source.devices) == 1 and source.host not in self._owned and self._neighbours.mac_of(source.host) is None
@@ -241,13 +246,13 @@ class AccessPolicy:
 
     def _permit(self, permissions: dict[str, _Permission], mac: Mac, seconds: float) -> None:
         now = self._clock()
-        with self._judging:
+        with self._lock:
             permissions[mac.digits] = _Permission(now, now + seconds, calendar.now())
 
 
 @lru_cache(_CACHED_NAMES)
 def _device(name: str) -> str | None:
-    """Whose file ``name`` is: the digits of a MAC, the name of a decoy, or None for a file that is anybody's."""
+    """Return whose file ``name`` is: the digits of a MAC, the name of a decoy, or None for a shared file."""
     mac = device_mac(name)
     if mac is not None:
         return mac.digits
@@ -259,7 +264,7 @@ def _device(name: str) -> str | None:
 
 
 def _is_near(host: str, known: str) -> bool:
-    """Whether two addresses are likely to be of one segment."""
+    """Whether two addresses are probably of one segment."""
     try:
         address = ipaddress.ip_address(host)
         return address in ipaddress.ip_network(f"{known}/{_SUBNET_BITS[address.version]}", strict=False)

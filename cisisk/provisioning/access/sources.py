@@ -1,7 +1,7 @@
-"""Who asks for files of phones that are not at its address: counted by address, over all protocols together.
+"""Sources of requests for files of phones at other addresses, counted by address over all protocols.
 
-A UDP request proves nothing about its source. So what is counted here can be made up by anybody who forges addresses,
-and nothing that is decided by it may touch a phone that is known at its address: the policy asks here only after that.
+The source of a UDP request can be forged. Therefore nothing that is decided here may affect a phone that is known at
+its address: the policy asks here only about other requests.
 """
 
 import math
@@ -12,21 +12,21 @@ from cisisk.model import clock
 from cisisk.provisioning.access.alarm import Alarm, AlarmKind, shown
 
 WINDOW_SECONDS = 600.0
-"""Within so much time requests belong together."""
+"""Requests within this time are counted together."""
 FREE_DEVICES = 10
-"""Different phones that a source may ask for within a window. A phone asks for one; an administrator tries some; an
-address may be given to another phone; a new site behind one NAT has up to so many without entering their address."""
-BRAKED_SECONDS = 3600.0
-"""How long a source that asked for more is braked. It is not made longer by further requests: a forged address would
-be braked for ever."""
+"""Different phones that a source may request within a window. A phone requests one; an administrator tries several; an
+address may be reassigned; a new site behind one NAT has up to this many phones without known addresses."""
+THROTTLE_SECONDS = 3600.0
+"""How long a source that exceeds the limit is throttled. Further requests do not extend it: a forged address would be
+throttled for ever."""
 SETTLE_SECONDS = 5.0
-"""From the brake to the alarm: 40 workers go through 4,096 names meanwhile, and the alarm can say so."""
-PATIENCE_SECONDS = 30.0
-"""From a first refusal to its alarm: whoever asks for the next phone within that time gets one alarm, not two."""
-AGAIN_SECONDS = 3600.0
-"""Between two alarms about a phone that goes on asking where it is not known: it may do so for days."""
+"""From the throttling to the alarm, so that the alarm can name more phones: 40 workers try 4,096 names meanwhile."""
+FIRST_ALARM_SECONDS = 30.0
+"""From the first refusal to its alarm: further refusals within this time are part of the same alarm."""
+ALARM_INTERVAL_SECONDS = 3600.0
+"""Between two alarms about a phone that continues to request its files from an unknown address, perhaps for days."""
 MAX_ALARMS = 50
-"""Alarms within a window. Nobody reads more, and forged addresses must not fill the log."""
+"""Alarms within a window. More would not be read, and forged addresses must not fill the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,20 +52,31 @@ DEFAULT_LIMITS = SourceLimits()
 
 
 class FetchSource:
-    """One address that asked for files of phones that are not there.
+    """One address that requested files of phones that are not known there.
 
     Attributes:
         since, latest: its first and last request, in seconds of the policy's clock.
-        devices: what it asked for, in order: digits of MACs, names of decoys.
-        refused: those of them that it was refused, or would have been.
-        asked: requests.
-        braked_at: when it went too far.
-        kind: what an alarm about it is.
-        first: its first request of all, with pauses of less than a window.
-        told_at: when there was an alarm about it as it is now.
+        devices: what it requested, in order: digits of MACs, names of decoys.
+        refused: those of them that were refused, or would have been.
+        asked: number of requests.
+        throttled_at: when it exceeded the limit.
+        kind: of an alarm about it.
+        first: its first request, with pauses shorter than a window.
+        alarmed_at: when the last alarm about it was raised.
     """
 
-    __slots__ = ("asked", "braked_at", "devices", "first", "host", "kind", "latest", "refused", "since", "told_at")
+    __slots__ = (
+        "alarmed_at",
+        "asked",
+        "devices",
+        "first",
+        "host",
+        "kind",
+        "latest",
+        "refused",
+        "since",
+        "throttled_at",
+    )
 
     def __init__(self, host: str, since: float) -> None:
         self.host = host
@@ -75,87 +86,87 @@ class FetchSource:
         self.refused: dict[str, None] = {}
         self.latest = since
         self.asked = 0
-        self.braked_at: float | None = None
+        self.throttled_at: float | None = None
         self.kind = AlarmKind.ELSEWHERE
-        self.told_at: float | None = None
+        self.alarmed_at: float | None = None
 
     def refuse(self, device: str) -> None:
-        """Note a refusal, of what is named at all."""
+        """Note a refusal, if the device is recorded."""
         if device in self.devices:
             self.refused[device] = None
 
     def is_over(self, now: float) -> bool:
-        """Whether what it does from ``now`` on is counted anew."""
-        if self.braked_at is not None:
-            return now >= self.braked_at + BRAKED_SECONDS
+        """Whether its requests from ``now`` on are counted anew."""
+        if self.throttled_at is not None:
+            return now >= self.throttled_at + THROTTLE_SECONDS
         return now >= self.since + WINDOW_SECONDS
 
     def is_gone(self, now: float) -> bool:
-        """Whether it may be forgotten."""
+        """Whether it can be forgotten."""
         return self.is_over(now) and now >= self.latest + WINDOW_SECONDS
 
     def is_due(self, now: float, settle_seconds: float) -> bool:
-        """Whether there is an alarm to tell at ``now``."""
-        if self.braked_at is not None:
-            return self.told_at is None and now >= self.braked_at + settle_seconds
-        is_news = self.told_at is None or now >= self.told_at + AGAIN_SECONDS
-        return is_news and bool(self.refused) and now >= self.since + PATIENCE_SECONDS
+        """Whether an alarm about it is due at ``now``."""
+        if self.throttled_at is not None:
+            return self.alarmed_at is None and now >= self.throttled_at + settle_seconds
+        is_news = self.alarmed_at is None or now >= self.alarmed_at + ALARM_INTERVAL_SECONDS
+        return is_news and bool(self.refused) and now >= self.since + FIRST_ALARM_SECONDS
 
 
 class FetchSources:
-    """All of them, bounded. Changed by one thread at a time; ``braked`` may be looked into by any."""
+    """All sources, bounded. One thread at a time may change them; any thread may read ``throttled``."""
 
     def __init__(self, limits: SourceLimits = DEFAULT_LIMITS) -> None:
         self._limits = limits
-        self.braked: dict[str, FetchSource] = {}
+        self.throttled: dict[str, FetchSource] = {}
         self._free: dict[str, FetchSource] = {}
         self._named = 0
         self._window = -math.inf
         self._alarms = 0
         self._is_flooded = False
-        self._is_flood_told = False
+        self._is_flood_reported = False
 
     def __len__(self) -> int:
-        return len(self._free) + len(self.braked)
+        return len(self._free) + len(self.throttled)
 
     def asked(self, host: str, device: str, now: float, *, is_decoy: bool) -> FetchSource:
-        """``host`` asked for a file of ``device``, which is not known to be there; brakes it if that is too much."""
-        known = self.braked.get(host) or self._free.get(host)
+        """Count a request for a device that is not known at ``host``; throttle the source if it exceeds the limit."""
+        known = self.throttled.get(host) or self._free.get(host)
         source = self._begin(host, now, known) if known is None or known.is_over(now) else known
         source.asked += 1
         source.latest = now
         if device not in source.devices and self._may_name(source):
             source.devices[device] = None
             self._named += 1
-        if source.braked_at is None and (is_decoy or len(source.devices) > FREE_DEVICES):
-            self._brake(source, now, is_decoy=is_decoy)
+        if source.throttled_at is None and (is_decoy or len(source.devices) > FREE_DEVICES):
+            self._throttle(source, now, is_decoy=is_decoy)
         return source
 
     def due(self, now: float, *, is_observed: bool) -> list[Alarm]:
-        """The alarms to tell at ``now``, each once; forgets what is over."""
+        """Return the alarms that are due at ``now``, each once, and forget old sources."""
         if now >= self._window + WINDOW_SECONDS:
-            self._window, self._alarms, self._is_flood_told = now, 0, False
+            self._window, self._alarms, self._is_flood_reported = now, 0, False
         alarms = []
         for source in [source for source in self._each() if source.is_due(now, self._limits.settle_seconds)]:
-            source.told_at = now
+            source.alarmed_at = now
             if self._alarms < MAX_ALARMS:
                 self._alarms += 1
                 alarms.append(_alarm(source, now, is_observed=is_observed))
             else:
                 self._is_flooded = True
-        if self._is_flooded and not self._is_flood_told:
-            self._is_flood_told = True
+        if self._is_flooded and not self._is_flood_reported:
+            self._is_flood_reported = True
             alarms.append(_flood(is_observed=is_observed))
         self._is_flooded = False
         for source in [source for source in self._each() if source.is_over(now)]:
             if source.is_gone(now):
                 self._forget(source)
-            elif source.braked_at is not None:
+            elif source.throttled_at is not None:
                 self._begin(source.host, now, source)
         return alarms
 
     def _each(self) -> list[FetchSource]:
-        return [*self._free.values(), *self.braked.values()]
+        return [*self._free.values(), *self.throttled.values()]
 
     def _may_name(self, source: FetchSource) -> bool:
         known = len(source.devices)
@@ -166,7 +177,7 @@ class FetchSources:
         if known is not None:
             self._forget(known)
             if not known.is_gone(now):
-                source.first, source.told_at = known.first, known.told_at
+                source.first, source.alarmed_at = known.first, known.alarmed_at
         if len(self._free) >= self._limits.max_sources:
             oldest = next(iter(self._free.values()))
             self._is_flooded |= not oldest.is_over(now)
@@ -174,18 +185,18 @@ class FetchSources:
         self._free[host] = source
         return source
 
-    def _brake(self, source: FetchSource, now: float, *, is_decoy: bool) -> None:
-        source.braked_at, source.told_at = now, None
+    def _throttle(self, source: FetchSource, now: float, *, is_decoy: bool) -> None:
+        source.throttled_at, source.alarmed_at = now, None
         source.kind = AlarmKind.DECOY if is_decoy else AlarmKind.ENUMERATION
         self._free.pop(source.host)
-        if len(self.braked) >= self._limits.max_throttled:
+        if len(self.throttled) >= self._limits.max_throttled:
             self._is_flooded = True
-            self._forget(next(iter(self.braked.values())))
-        self.braked[source.host] = source
+            self._forget(next(iter(self.throttled.values())))
+        self.throttled[source.host] = source
 
     def _forget(self, source: FetchSource) -> None:
         self._named -= len(source.devices)
-        for table in (self._free, self.braked):
+        for table in (self._free, self.throttled):
             if table.get(source.host) is source:
                 del table[source.host]
 

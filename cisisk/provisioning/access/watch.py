@@ -1,4 +1,4 @@
-"""What the access policy gets from the store, and what it leaves there."""
+"""Carries addresses from the store to the access policy, and alarms from the policy to the store."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ REFRESH_SECONDS = 2.0
 
 
 class AccessWatch:
-    """Keeps one policy informed, and tells its alarms: a line in the log and a row in the audit log each."""
+    """Keeps one policy informed, and writes its alarms to the log and the audit log."""
 
     def __init__(self, db: Database, policy: AccessPolicy, refresh_seconds: float = REFRESH_SECONDS) -> None:
         self._refresh_seconds = refresh_seconds
@@ -33,7 +33,7 @@ class AccessWatch:
         self._changes: int | None = None
 
     async def refresh(self) -> None:
-        """Tell the policy where the phones are, if anything has been written since the last time.
+        """Give the policy the phones' addresses, if anything has been written since the last call.
 
         Raises:
             StorageFailed: the database does not answer; the policy keeps what it knew.
@@ -49,14 +49,14 @@ class AccessWatch:
         return self._policy.alarms
 
     async def allow_next(self, actor: Actor, mac: Mac) -> Timestamp:
-        """Let a phone of the inventory take its files from any address, as :meth:`AccessPolicy.allow_next` tells.
+        """Let a phone of the inventory take its files at any address, as :meth:`AccessPolicy.allow_next` does.
 
         Returns:
             when the permission ends at the latest.
 
         Raises:
-            NotFound: it is not in the inventory.
-            StorageFailed: it could not be written down; nothing is allowed.
+            NotFound: the phone is not in the inventory.
+            StorageFailed: the permission could not be recorded; nothing is allowed.
         """
         until = clock.after(timedelta(seconds=ALLOWED_SECONDS))
         await self._db.write(phones.note_allowed_fetch, actor, mac, until)
@@ -64,17 +64,17 @@ class AccessWatch:
         return until
 
     async def run(self) -> None:
-        """Do both every now and then, until cancelled."""
+        """Refresh the policy and write its alarms at intervals, until cancelled."""
         while True:
             await asyncio.sleep(self._refresh_seconds)
             try:
                 await self.refresh()
             except StorageFailed as error:
                 log.warning("phone addresses not refreshed error=(%s)", error.notice)
-            await self.tell()
+            await self.write_alarms()
 
-    async def tell(self) -> None:
-        """Tell the alarms that are due."""
+    async def write_alarms(self) -> None:
+        """Write the alarms that are due."""
         alarms = self._policy.due_alarms()
         for alarm in alarms:
             log.warning("access alarm %s", alarm.notice)

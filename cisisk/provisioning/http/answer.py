@@ -1,6 +1,6 @@
-"""The heads of the answers.
+"""Heads of responses.
 
-A body is a file's content or nothing: an error is never a page, which a phone could take for a config
+A body is a file's content or empty. An error has no page, which a phone could take for a config
 (docs/phone-protocol/file-transfer.md#absent-files).
 """
 
@@ -24,7 +24,7 @@ _KEEP = b"Connection: keep-alive\r\n"
 
 
 def file_head(name: str, size: int, part: ByteRange | None, connection: bytes) -> bytes:
-    """What goes before a file of ``size`` bytes, or before ``part`` of it."""
+    """Return the head of a response with a file of ``size`` bytes, or with ``part`` of it."""
     kind = b"text/xml" if name[-4:].lower() == ".xml" else b"application/octet-stream"
     if part is None:
         status, length, described = b"200 OK", size, b"Accept-Ranges: bytes\r\n"
@@ -42,7 +42,7 @@ def file_head(name: str, size: int, part: ByteRange | None, connection: bytes) -
 
 
 def error_head(status: int, connection: bytes, size: int | None = None) -> bytes:
-    """An answer without a file; ``size`` is that of the file, where a part was asked for that it does not have."""
+    """Return a response without a file. ``size``: of the file, if a part was requested that it does not have."""
     fields = b"Allow: GET, HEAD\r\n" if status == 405 else b""
     if size is not None:
         fields = b"Content-Range: bytes */%d\r\n" % size
@@ -55,7 +55,7 @@ def error_head(status: int, connection: bytes, size: int | None = None) -> bytes
 
 
 def connection_field(*, keep_alive: bool, is_old: bool) -> bytes:
-    """What has to be said about the connection: each version of HTTP has its own default (RFC 9112 9.3)."""
+    """Return the Connection field. Each version of HTTP has another default (RFC 9112 9.3)."""
     if not keep_alive:
         return CLOSE
     return _KEEP if is_old else b""
@@ -63,5 +63,5 @@ def connection_field(*, keep_alive: bool, is_old: bool) -> bytes:
 
 @lru_cache(maxsize=1)
 def _origin(second: int) -> bytes:
-    """The fields that are the same in all answers of one second."""
+    """Return the fields that all responses of one second share."""
     return b"Server: Cisisk\r\nDate: %b\r\n" % formatdate(second, usegmt=True).encode("ascii")

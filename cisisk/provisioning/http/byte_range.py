@@ -1,4 +1,4 @@
-"""Which part of a file a client asks for (RFC 9110 14). Pure."""
+"""The part of a file that a client requests (RFC 9110 14)."""
 
 import re
 from typing import NamedTuple
@@ -10,8 +10,8 @@ class ByteRange(NamedTuple):
     """Bytes of a file.
 
     Attributes:
-        offset: of the first of them.
-        length: their number.
+        offset: of the first byte.
+        length: number of bytes.
     """
 
     offset: int
@@ -19,16 +19,16 @@ class ByteRange(NamedTuple):
 
 
 class Unsatisfiable(ValueError):
-    """The file has no byte of what was asked for."""
+    """The file has no byte of the requested range."""
 
 
 def part_of(value: str, size: int) -> ByteRange | None:
-    """The part of a file of ``size`` bytes that the ``Range`` field ``value`` asks for.
+    """Return the part of a file of ``size`` bytes that the ``Range`` field ``value`` requests.
 
-    None stands for the whole file: several ranges, other units and nonsense need not be understood (RFC 9110 14.2).
+    None means the whole file: RFC 9110 14.2 allows to ignore several ranges, other units and malformed values.
 
     Raises:
-        Unsatisfiable: a range that begins behind the end, or one of no bytes.
+        Unsatisfiable: the range begins after the end, or is empty.
     """
     found = _SINGLE.fullmatch(value)
     if found is None or not any(found.groups()):
@@ -49,6 +49,6 @@ def _suffix(length: int, size: int) -> ByteRange | None:
     if length == 0:
         raise Unsatisfiable
     if size == 0:
-        # There is no way to say which bytes of an empty file are sent.
+        # Content-Range cannot describe a part of an empty file.
         return None
     return ByteRange(max(size - length, 0), min(length, size))

@@ -1,4 +1,4 @@
-"""One client's connection: what arrives on it, and what is sent for it."""
+"""One client's connection: reads its requests and sends the responses."""
 
 import errno
 import fcntl
@@ -26,30 +26,31 @@ from cisisk.provisioning.source import Content, FileSource, NotServed
 log = logging.getLogger(__name__)
 
 LINGER_BYTES = 64 << 10
-"""Read at most after the last answer, before the connection is closed."""
+"""Bytes read at most after the last response, before the connection is closed."""
 RECEIVE_BYTES = request.LONGEST_HEAD + 4
-"""Read at once: the longest head, and that it ends."""
+"""Bytes of one read: the longest head and its end."""
 TURN_BYTES = 256 << 10
-"""Of a large file sent in one turn, which takes the kernel a fraction of a millisecond if the file is in its cache."""
+"""Bytes of a large file sent in one turn of the loop. The kernel takes a fraction of a millisecond for a cached
+file."""
 MAX_RECORDED_NAME = 512
-"""Characters of a name that are reported: as many as a TFTP request could hold."""
+"""Characters of a reported name: as many as a TFTP request can hold."""
 
 READING, WRITING, SETTLING, CLOSED = select.EPOLLIN, select.EPOLLOUT, 0, -1
-"""What a connection waits for: a request, room to send, only that what was sent is confirmed, or nothing any more."""
+"""What a connection waits for: a request, room to send, the confirmation of what was sent, or nothing."""
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-"""For SO_LINGER: what the kernel still holds is not sent after the end of a transfer was reported."""
+"""For SO_LINGER: the kernel drops unsent data, because the end of the transfer was already reported."""
 _FIN = 1
-"""The end of a stream counts as a byte of it where the kernel counts unconfirmed bytes."""
+"""The kernel counts the end of a stream as one unconfirmed byte."""
 _NO_COUNT = bytes(4)
-"""An int for SIOCOUTQ (tcp(7)), which Linux gives the number of TIOCOUTQ."""
+"""An int for SIOCOUTQ (tcp(7)), which has the number of TIOCOUTQ on Linux."""
 _HUNG_UP = {errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN}
 _UNREACHABLE = {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH}
 
 
 @dataclass(slots=True, eq=False)
 class _Sending:
-    """A file on its way. ``start`` and ``end`` are positions in all that is sent on the connection."""
+    """A file that is being sent. ``start`` and ``end`` are positions in all that is sent on the connection."""
 
     name: str
     sha256: str | None
@@ -62,9 +63,9 @@ class _Sending:
 
 
 class Connection:
-    """Reads requests one after the other and answers each before it looks at the next.
+    """Reads requests in order and answers each before it reads the next.
 
-    Nothing here waits: :meth:`proceed` does what can be done now, and :attr:`state` then says what for it goes on.
+    Methods do not wait: :meth:`proceed` does what is possible now, and :attr:`state` then says what must happen next.
 
     Attributes:
         number: the socket's descriptor, also after the end.
@@ -107,7 +108,7 @@ class Connection:
         now: float,
         limits: HttpLimits,
     ) -> None:
-        """Take over an ``accepted`` socket, which must not block."""
+        """Take over an ``accepted`` socket, which must be non-blocking."""
         self.number = accepted.fileno()
         self.state = READING
         self.waits_since: float | None = now
@@ -120,8 +121,8 @@ class Connection:
         self._deadline = now + self._limits.head_seconds
         self._received = b""
         self._discarded = 0
-        # The answer under way, or the one before, is the last; what follows the request it answers is no request; and
-        # the client has been told that no more comes.
+        # Whether the present response, or the one before, is the last; whether a body follows its request; whether the
+        # client knows that no more responses follow.
         self._is_last = self._unread = self._is_shut = False
         self._parts: list[bytes | memoryview] = []
         self._content: Content | None = None
@@ -134,16 +135,16 @@ class Connection:
 
     @property
     def host(self) -> str:
-        """The address of the client."""
+        """The client's IP address."""
         return self._peer[0]
 
     @property
     def is_unsettled(self) -> bool:
-        """Whether a file was sent that the client has not confirmed yet: it is for :meth:`settle` to look again."""
+        """Whether a file was sent that the client has not confirmed: then :meth:`settle` must check again."""
         return bool(self._unsettled)
 
     def proceed(self, now: float) -> None:
-        """Go on after what ``state`` waits for has come about, or an error."""
+        """Continue after the event that ``state`` names, or after an error."""
         try:
             if self.state == WRITING:
                 self._write(now)
@@ -155,11 +156,11 @@ class Connection:
             elif error.errno in _UNREACHABLE:
                 self.close(FetchOutcome.TIMED_OUT)
             else:
-                log.warning("cannot send to %s: %s", self.host, error.strerror)
+                log.warning("HTTP response not sent: host=%s error=%r", self.host, error.strerror)
                 self.close(FetchOutcome.CUT)
 
     def settle(self, now: float) -> None:
-        """Report what the client has confirmed, and close the connection if that was all it waited for."""
+        """Report what the client has confirmed. Close the connection if it waited only for that."""
         try:
             self._report_confirmed()
             if self.state == SETTLING:
@@ -170,7 +171,7 @@ class Connection:
             self.close(FetchOutcome.ABORTED)
 
     def expire(self, now: float) -> None:
-        """Close the connection if it has used up its time."""
+        """Close the connection if its time is over."""
         if now < self._deadline or self.state == CLOSED:
             return
         confirmed = self._confirmed()
@@ -181,13 +182,13 @@ class Connection:
             self.close(FetchOutcome.TIMED_OUT)
 
     def finish(self) -> None:
-        """Take no further request, and close as soon as what is being sent has arrived."""
+        """Accept no further request, and close the connection when the present response has arrived."""
         self._is_last = True
         if self.state == READING and not self._unsettled:
             self.close(FetchOutcome.CUT)
 
     def close(self, outcome: FetchOutcome) -> None:
-        """Close it now; ``outcome`` is that of what the client has not confirmed. May be called more than once."""
+        """Close the connection now. ``outcome``: of the files that are not confirmed. May be called more than once."""
         if self.state == CLOSED:
             return
         self.state = CLOSED
@@ -229,7 +230,7 @@ class Connection:
             self._next_request(now)
 
     def _hung_up(self) -> None:
-        """The client sends no more. It may read all the same."""
+        """Handle the end of the client's stream. The client may still read."""
         if self._unsettled:
             self.state = SETTLING
             self.waits_since = None
@@ -243,7 +244,7 @@ class Connection:
             self.close(FetchOutcome.ABORTED)
 
     def _next_request(self, now: float) -> None:
-        """Make ready what is sent for the next of the requests that have arrived, if there is one."""
+        """Prepare the response to the next request that has arrived, if there is one."""
         try:
             head = None
             if self._received:
@@ -265,7 +266,7 @@ class Connection:
             self._deadline = now + (self._limits.head_seconds if self._received else self._limits.idle_seconds)
 
     def _end(self, now: float) -> None:
-        """The last answer is on its way: close the connection, or wait until that is safe."""
+        """Close the connection after the last response, or wait until that is safe."""
         if not (self._unsettled or self._received or self._unread):
             self.close(FetchOutcome.COMPLETED)
         elif not self._is_shut:
@@ -275,7 +276,7 @@ class Connection:
             self._deadline = now + (self._limits.stall_seconds if self._unsettled else self._limits.linger_seconds)
 
     def _begin(self, asked: HttpRequest, now: float) -> None:
-        """Decide what is sent for a request."""
+        """Decide on the response to a request."""
         self._deadline = now + self._limits.stall_seconds
         self._is_last = not asked.keep_alive
         self._unread = asked.has_body
@@ -289,11 +290,11 @@ class Connection:
             self._fail(404, connection, asked, now, FetchOutcome.ABSENT)
             return
         except Exception:
-            log.exception("cannot open %r for %s", asked.name[:MAX_RECORDED_NAME], self.host)
+            log.exception("file not opened: name=%r host=%s", asked.name[:MAX_RECORDED_NAME], self.host)
             self._fail(500, connection, asked, now, FetchOutcome.CUT)
             return
         if asked.method == "HEAD":
-            # Nothing was fetched, so nothing is reported; of an absent file it is, for that it was looked for.
+            # Only requests for a file are reported, those for an absent one included.
             self._parts = [answer.file_head(asked.name, content.size, None, connection)]
             content.close()
             return
@@ -303,12 +304,12 @@ class Connection:
             self._fail(416, connection, asked, now, FetchOutcome.REFUSED, content.size)
             content.close()
         except OSError:
-            log.exception("cannot read %r for %s", asked.name[:MAX_RECORDED_NAME], self.host)
+            log.exception("file not read: name=%r host=%s", asked.name[:MAX_RECORDED_NAME], self.host)
             self._fail(500, connection, asked, now, FetchOutcome.CUT)
             content.close()
 
     def _begin_file(self, asked: HttpRequest, content: Content, connection: bytes, now: float) -> None:
-        """Raises Unsatisfiable, or OSError when the disk fails."""
+        """Prepare a file. Raises Unsatisfiable, or OSError if the disk fails."""
         size = content.size
         part = None if asked.byte_range is None else part_of(asked.byte_range, size)
         offset, length = part or (0, size)
@@ -316,7 +317,7 @@ class Connection:
         start = self._sent + len(head)
         sending = _Sending(asked.name, content.sha256, size, part, _time_of_day(now), now, start, start + length)
         if content.descriptor is None or not length:
-            # A view: it is one content in memory, however many are slow to take however odd a part of it.
+            # A view: clients share one content in memory, whichever part they read.
             self._parts = [head, memoryview(content.read(0, size))[offset : offset + length]]
             content.close()
         else:
@@ -347,7 +348,7 @@ class Connection:
         )
 
     def _flush(self) -> bool:
-        """Give the kernel what it takes, and of a file no more than a turn's share; whether that was all."""
+        """Send what the kernel accepts, and at most a turn's share of a file. Return whether everything was sent."""
         try:
             while self._parts:
                 self._sent_of_parts(self._socket.sendmsg(self._parts, (), socket.MSG_MORE if self._left else 0))
@@ -369,7 +370,7 @@ class Connection:
             raise OSError(errno.EBADF, "the file is closed")
         sent = os.sendfile(self.number, self._content.descriptor, self._offset, min(self._left, TURN_BYTES))
         if not sent:
-            raise OSError(errno.EIO, "the file has become shorter while it was sent")
+            raise OSError(errno.EIO, "the file was truncated while it was sent")
         self._sent += sent
         self._offset += sent
         self._left -= sent
@@ -378,7 +379,7 @@ class Connection:
             self._content = None
 
     def _confirmed(self) -> int:
-        """The position up to which the client's system has acknowledged what was sent."""
+        """Return the position up to which the client's system has acknowledged what was sent."""
         return self._sent - int.from_bytes(fcntl.ioctl(self.number, termios.TIOCOUTQ, _NO_COUNT), sys.byteorder)
 
     def _report_confirmed(self) -> None:
@@ -398,7 +399,7 @@ class Connection:
                 local=self._local,
                 name=sending.name[:MAX_RECORDED_NAME],
                 outcome=outcome,
-                # A part is no proof that the client has this version.
+                # A part does not prove that the client has this version.
                 sha256=sending.sha256 if is_whole else None,
                 size=sending.size,
                 acknowledged=min(max(confirmed - sending.start, 0), sending.end - sending.start),
@@ -410,5 +411,5 @@ class Connection:
 
 @lru_cache(maxsize=1)
 def _time_of_day(_now: float) -> Timestamp:
-    """At the monotonic time ``_now``, worked out once for all the requests of one turn."""
+    """Return the time of day, computed once for all requests at the monotonic time ``_now``."""
     return clock.now()

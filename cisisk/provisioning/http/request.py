@@ -1,4 +1,4 @@
-"""What a client's request says (RFC 9112). Pure: bytes in, a request or a refusal out."""
+"""Parses requests (RFC 9112). Pure: bytes in, a request or an error out."""
 
 import re
 from functools import lru_cache
@@ -6,10 +6,10 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 LONGEST_HEAD = 8192
-"""Bytes of a request line and its fields: a phone sends some three hundred; this is what the common servers allow."""
+"""Bytes of a request line and its fields. A phone sends about three hundred; common servers allow this many."""
 
 REMEMBERED = 1024
-"""Heads whose meaning is remembered: phones of one model ask for what they share in the same words. 8 MiB at most."""
+"""Parsed heads that are remembered: phones of one model send the same heads for shared files. At most 8 MiB."""
 
 _END = re.compile(rb"\n\r?\n")
 """Of a head. RFC 9112 2.2 lets a server take a line feed alone for the end of a line."""
@@ -22,14 +22,14 @@ _FIELDS = re.compile(rb"(?:\n[^\s:][^:\r\n\0]*:[^\r\n\0]*\r?)*")
 _READ = re.compile(
     rb"\n(connection|content-length|transfer-encoding|range|if-range)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE
 )
-"""The fields that mean something here. ``Host`` does not: whatever name a phone knows the server by, it is this one."""
+"""The fields that are used. ``Host`` is not: a phone may know the server by any name."""
 
 
 class MalformedHttp(ValueError):
-    """No request that can be answered.
+    """A request that cannot be answered with a file.
 
     Attributes:
-        status: what to say to it.
+        status: of the response.
     """
 
     def __init__(self, status: int) -> None:
@@ -41,12 +41,12 @@ class HttpRequest(NamedTuple):
     """A request for a file.
 
     Attributes:
-        method: as it was written; methods are case-sensitive.
-        name: of the file, decoded, as a phone would ask for it over TFTP; anything at all may stand in it.
+        method: as it was sent; methods are case-sensitive.
+        name: of the file, decoded, as in a TFTP request. It may hold any characters.
         keep_alive: whether the client may send another request on this connection.
-        is_old: HTTP/1.0, whose clients have to be told that the connection is kept.
-        has_body: something follows the head that is no request.
-        byte_range: the value of the only ``Range``; None when there is none that may be followed.
+        is_old: HTTP/1.0, whose clients must be told that the connection is kept.
+        has_body: whether a body follows the head.
+        byte_range: the value of the only ``Range``; None if there is none that may be used.
     """
 
     method: str
@@ -58,12 +58,12 @@ class HttpRequest(NamedTuple):
 
 
 def split(received: bytes) -> tuple[bytes | None, bytes]:
-    """The first head in ``received``, None while it is incomplete, and what follows it.
+    """Return the first head in ``received``, or None while it is incomplete, and the bytes after it.
 
-    Empty lines before a request are passed over (RFC 9112 2.2).
+    Empty lines before a request are skipped (RFC 9112 2.2).
 
     Raises:
-        MalformedHttp: there is no end within what a head may take.
+        MalformedHttp: the head has no end within the limit.
     """
     if received[:1] in b"\r\n":
         received = received.lstrip(b"\r\n")
@@ -75,10 +75,10 @@ def split(received: bytes) -> tuple[bytes | None, bytes]:
 
 @lru_cache(maxsize=REMEMBERED)
 def parse(head: bytes) -> HttpRequest:
-    """The request with this ``head``, as :func:`split` cuts it off.
+    """Parse a ``head``, as :func:`split` returns it.
 
     Raises:
-        MalformedHttp: it is none of HTTP/1.
+        MalformedHttp: it is not a request of HTTP/1.
     """
     end = head.find(b"\n") if b"\n" in head else len(head)
     found = _REQUEST_LINE.fullmatch(head, 0, end)
@@ -105,7 +105,7 @@ def parse(head: bytes) -> HttpRequest:
 
 def _range(known: dict[bytes, list[bytes]]) -> str | None:
     ranges = known.get(b"range", ())
-    # No answer carries a validator, so that no If-Range can match one: its sender wants the whole (RFC 9110 13.1.5).
+    # Responses carry no validator, so that If-Range never matches: send the whole file (RFC 9110 13.1.5).
     if len(ranges) != 1 or b"if-range" in known:
         return None
     return ranges[0].decode("latin-1")

@@ -1,7 +1,7 @@
-"""The HTTP server for phones, in the event loop: it accepts connections and says when they can go on.
+"""The HTTP server for phones, in the event loop: accepts connections and drives them.
 
-It has an epoll of its own, which the event loop watches as one descriptor: a connection costs one registration there
-instead of a transport, and a wake-up carries many of them.
+Its own epoll is one descriptor for the event loop. A connection then costs a registration there instead of a transport,
+and one wake-up handles many of them.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ from cisisk.provisioning.http.limits import DEFAULT_LIMITS, HttpLimits
 from cisisk.provisioning.source import FileSource
 
 BACKLOG = 1024
-"""Connections that the kernel keeps until they are accepted: all phones of a site that start together."""
+"""Connections that wait to be accepted: all phones of a site that start together."""
 ACCEPTS_PER_TURN = 16
-"""Each may bring a request with it: about a millisecond, then the event loop has its turn."""
+"""Connections accepted in one turn. Each may bring a request: together about a millisecond."""
 EVENTS_PER_TURN = 32
-"""Connections that go on in one turn, for the same reason."""
+"""Connections driven in one turn, for the same reason."""
 SETTLE_SECONDS = 0.05
-"""Between two looks whether an answer has been confirmed: as long as a TCP may delay that (RFC 9293 3.8.6.3 allows
-500 ms, Linux takes 40)."""
+"""Between two checks whether a response was acknowledged: TCP may delay that (RFC 9293 3.8.6.3 allows 500 ms, Linux
+takes 40 ms)."""
 REFUSALS_LOG_INTERVAL = 60.0
-"""Seconds between two log lines that say that clients are turned away."""
+"""Seconds between two log lines about refused clients."""
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -89,7 +89,7 @@ class HttpServer:
 
     @property
     def connections(self) -> int:
-        """Connections that are open."""
+        """Number of open connections."""
         return len(self._connections)
 
     def start(self) -> None:
@@ -102,7 +102,7 @@ class HttpServer:
     async def stop(self, grace: float) -> None:
         """Free the port and close all connections. May be called more than once, and without ``start``.
 
-        What is being sent may arrive within ``grace`` seconds, and is cut then.
+        Responses under way may finish within ``grace`` seconds and are then cut.
         """
         if self._epoll.closed:
             return
@@ -129,10 +129,9 @@ class HttpServer:
         self._epoll.close()
 
     def _turn(self) -> None:
-        """First read all that has arrived, then send all the answers, then see which have been confirmed.
+        """Read all that has arrived, then send all responses, then check which were acknowledged.
 
-        Answers that follow each other closely find their clients' processor, and this one's network, awake: one after
-        the other they would have to wake it up each time.
+        Responses that follow each other closely find their clients' processor, and the network's, awake.
         """
         now = time.monotonic()
         numbers = [number for number, _ in self._epoll.poll(0, EVENTS_PER_TURN)]
@@ -151,7 +150,7 @@ class HttpServer:
             self._follow(connection, watched)
 
     def _accepted(self, listener: socket.socket, now: float) -> Iterator[Connection]:
-        """New connections. Often their requests are there already."""
+        """Accept new connections. Their requests have often arrived already."""
         for _ in range(ACCEPTS_PER_TURN):
             try:
                 accepted, address = listener.accept()
@@ -161,7 +160,7 @@ class HttpServer:
                 if error.errno in _EXHAUSTED:
                     self._pause(error)
                     return
-                # The client gave up while it waited (accept(2)).
+                # The client disconnected before it was accepted (accept(2)).
                 continue
             host, port = address[:2]
             if self._may_enter(host, now):
@@ -176,15 +175,15 @@ class HttpServer:
                 accepted.close()
 
     def _attend(self, connection: Connection, step: Callable[[float], None], now: float) -> None:
-        """Take a ``step`` of a connection; what goes wrong with it is no other's harm."""
+        """Take a ``step`` of a connection. An error in it closes this connection only."""
         try:
             step(now)
         except Exception:
-            log.exception("the connection of %s has failed", connection.host)
+            log.exception("HTTP connection failed: host=%s", connection.host)
             connection.close(FetchOutcome.CUT)
 
     def _follow(self, connection: Connection, watched: int) -> None:
-        """Watch for what a connection waits for now; ``watched`` is what it is watched for so far."""
+        """Watch for the event that a connection waits for; ``watched`` is what is watched now."""
         state, number = connection.state, connection.number
         if state == CLOSED:
             self._forget(connection)
@@ -243,7 +242,10 @@ class HttpServer:
         return True
 
     def _make_room(self, now: float) -> bool:
-        """Close what only waits for a request; whether that was of use. Not at once again, for it takes a while."""
+        """Close connections without a request; return whether that made room.
+
+        Not again for a while, because it takes time.
+        """
         if now < self._room_made + self._limits.spared_seconds:
             return False
         self._room_made = now
@@ -257,12 +259,12 @@ class HttpServer:
     def _turned_away(self, state: str, now: float) -> None:
         if now >= self._refusal_logged + REFUSALS_LOG_INTERVAL:
             self._refusal_logged = now
-            log.warning("HTTP clients are being turned away: %s", state)
+            log.warning("HTTP clients refused: reason=%r", state)
 
     def _pause(self, error: OSError) -> None:
         if not self._is_listening:
             return
-        log.warning("no HTTP connection can be accepted: %s", error.strerror)
+        log.warning("HTTP connections not accepted: error=%r", error.strerror)
         for number in self._listeners:
             self._epoll.unregister(number)
         self._is_listening = False
@@ -276,7 +278,7 @@ class HttpServer:
 
 
 def _listeners(host: str, port: int) -> list[socket.socket]:
-    """The sockets on ``host``; ``::`` means every address of both families, which takes two. Raises OSError."""
+    """Open the sockets on ``host``; ``::`` means every address of both families, which takes two. Raises OSError."""
     first = _listener(host, port)
     if host != "::":
         return [first]
@@ -292,7 +294,7 @@ def _listener(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Connections inherit it: no end of an answer waits for the confirmation of what went before.
+        # Connections inherit it: the end of a response does not wait for an acknowledgement (Nagle).
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

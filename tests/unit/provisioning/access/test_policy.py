@@ -14,7 +14,7 @@ from cisisk.model.mac import Mac
 from cisisk.provisioning.access import policy as module
 from cisisk.provisioning.access.alarm import AlarmKind
 from cisisk.provisioning.access.policy import ALLOWED_SECONDS, EXPECTED_SECONDS, Mode
-from cisisk.provisioning.access.sources import BRAKED_SECONDS, FREE_DEVICES, SETTLE_SECONDS, WINDOW_SECONDS
+from cisisk.provisioning.access.sources import FREE_DEVICES, SETTLE_SECONDS, THROTTLE_SECONDS, WINDOW_SECONDS
 from cisisk.provisioning.source import Content
 from tests.unit.provisioning.access.conftest import MakePremises, Premises
 
@@ -200,7 +200,7 @@ def test_whoever_searches_gets_nothing_at_all_for_a_while(pinned: Premises) -> N
     assert not pinned.gets(FAR, COMMON)
     assert not pinned.gets(FAR, new)
     assert pinned.gets(NEAR, COMMON)
-    pinned.now += BRAKED_SECONDS
+    pinned.now += THROTTLE_SECONDS
     assert not pinned.gets(FAR, COMMON)
     assert pinned.policy.due_alarms()
     assert pinned.gets(FAR, COMMON)

@@ -115,8 +115,8 @@ class Policies(RuleBasedStateMachine):
         for number in NUMBERS:
             self.pin.gets(host, f"SEP0099{number:08X}.cnf.xml")
             self.observe.gets(host, f"SEP0099{number:08X}.cnf.xml")
-        assert host in self.pin.policy._braked
-        assert host in self.observe.policy._braked
+        assert host in self.pin.policy._throttled
+        assert host in self.observe.policy._throttled
 
     @invariant()
     def memory_is_bounded(self) -> None:
@@ -124,7 +124,7 @@ class Policies(RuleBasedStateMachine):
             table = site.policy._sources
             assert len(table._free) <= MOST_SOURCES
             assert table._named == sum(len(source.devices) for source in table._each())
-            assert not table._free.keys() & table.braked.keys()
+            assert not table._free.keys() & table.throttled.keys()
 
     def teardown(self) -> None:
         for site in self.both:

@@ -7,12 +7,12 @@ import pytest
 from cisisk.model.codes.access import AlarmCode
 from cisisk.provisioning.access.alarm import Alarm, AlarmKind
 from cisisk.provisioning.access.sources import (
-    AGAIN_SECONDS,
-    BRAKED_SECONDS,
+    ALARM_INTERVAL_SECONDS,
+    FIRST_ALARM_SECONDS,
     FREE_DEVICES,
     MAX_ALARMS,
-    PATIENCE_SECONDS,
     SETTLE_SECONDS,
+    THROTTLE_SECONDS,
     WINDOW_SECONDS,
     FetchSources,
     SourceLimits,
@@ -34,14 +34,14 @@ def test_asking_for_few_phones_is_no_search() -> None:
     sources = FetchSources()
     for _ in range(3):
         ask(sources, FREE_DEVICES)
-    assert not sources.braked
+    assert not sources.throttled
     assert due(sources, WINDOW_SECONDS / 2) == []
 
 
 def test_a_search_is_braked_at_once_and_told_when_its_extent_shows() -> None:
     sources = FetchSources()
     ask(sources, FREE_DEVICES + 1)
-    assert HOST in sources.braked
+    assert HOST in sources.throttled
     assert due(sources, SETTLE_SECONDS - 0.1) == []
     ask(sources, 4096, now=3.5)
     (alarm,) = due(sources, SETTLE_SECONDS)
@@ -56,29 +56,29 @@ def test_a_new_search_after_the_brake_is_told_again() -> None:
     sources = FetchSources()
     ask(sources, 20)
     assert len(due(sources, SETTLE_SECONDS)) == 1
-    ask(sources, 20, now=BRAKED_SECONDS)
-    assert HOST in sources.braked
-    assert len(due(sources, BRAKED_SECONDS + SETTLE_SECONDS)) == 1
+    ask(sources, 20, now=THROTTLE_SECONDS)
+    assert HOST in sources.throttled
+    assert len(due(sources, THROTTLE_SECONDS + SETTLE_SECONDS)) == 1
 
 
 def test_the_same_phones_again_are_no_search() -> None:
     sources = FetchSources()
     for window in range(5):
         ask(sources, FREE_DEVICES, now=window * WINDOW_SECONDS)
-    assert not sources.braked
+    assert not sources.throttled
 
 
 def test_a_single_refusal_is_told_after_a_while_and_not_again_too_soon() -> None:
     sources = FetchSources()
     now = 0.0
     told = []
-    while now < AGAIN_SECONDS + WINDOW_SECONDS:
+    while now < ALARM_INTERVAL_SECONDS + WINDOW_SECONDS:
         sources.asked(HOST, "001122000001", now, is_decoy=False).refuse("001122000001")
         told += [(now, alarm.kind, alarm.refused) for alarm in due(sources, now)]
         now += 10
-    first = (PATIENCE_SECONDS, AlarmKind.ELSEWHERE, ("00:11:22:00:00:01",))
+    first = (FIRST_ALARM_SECONDS, AlarmKind.ELSEWHERE, ("00:11:22:00:00:01",))
     assert told[0] == first
-    assert [time for time, *_ in told[1:]] == [pytest.approx(AGAIN_SECONDS + PATIENCE_SECONDS, abs=60)]
+    assert [time for time, *_ in told[1:]] == [pytest.approx(ALARM_INTERVAL_SECONDS + FIRST_ALARM_SECONDS, abs=60)]
 
 
 def test_what_is_quiet_is_forgotten() -> None:
@@ -87,7 +87,7 @@ def test_what_is_quiet_is_forgotten() -> None:
     ask(sources, 20, host="10.0.0.67")
     due(sources, WINDOW_SECONDS)
     assert len(sources) == 1
-    due(sources, BRAKED_SECONDS)
+    due(sources, THROTTLE_SECONDS)
     assert len(sources) == 0
     assert sources._named == 0
 
@@ -107,9 +107,9 @@ def test_forged_searches_fill_neither_memory_nor_log() -> None:
     sources = FetchSources(SourceLimits(max_throttled=200, max_named_in_all=3000, max_named=100))
     for number in range(300):
         ask(sources, 150, host=f"10.{number >> 8}.{number & 255}.1")
-    assert len(sources.braked) == 200
+    assert len(sources.throttled) == 200
     assert sources._named <= 3000 + 200 * (FREE_DEVICES + 1)
-    assert sources._named == sum(len(source.devices) for source in sources.braked.values())
+    assert sources._named == sum(len(source.devices) for source in sources.throttled.values())
     alarms = due(sources, SETTLE_SECONDS)
     assert [alarm.kind for alarm in alarms].count(AlarmKind.ENUMERATION) == MAX_ALARMS
     assert [alarm.kind for alarm in alarms].count(AlarmKind.FLOOD) == 1

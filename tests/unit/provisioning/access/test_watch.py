@@ -86,8 +86,8 @@ async def test_an_alarm_is_one_line_and_one_row(site: Premises, db: Database, ca
     assert not site.gets(ELSEWHERE, mac)
     site.search(ELSEWHERE, FREE_DEVICES)
     site.now += SETTLE_SECONDS
-    await watch.tell()
-    await watch.tell()
+    await watch.write_alarms()
+    await watch.write_alarms()
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage() == (
@@ -109,7 +109,7 @@ async def test_an_alarm_that_cannot_be_stored_is_told_all_the_same(
     site.search(ELSEWHERE, FREE_DEVICES + 1)
     site.now += SETTLE_SECONDS
     monkeypatch.setattr(audit, "record", refuse)
-    await AccessWatch(db, site.policy).tell()
+    await AccessWatch(db, site.policy).write_alarms()
     alarm, failure = caplog.messages
     assert alarm.startswith("access alarm access_enumeration ")
     assert failure.startswith("access alarm not recorded ")
