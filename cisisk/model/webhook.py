@@ -1,4 +1,4 @@
-"""Webhooks: who is told over HTTP of what happens to deployments. Signed as Standard Webhooks 1.0.0 says."""
+"""Webhooks: HTTP receivers of deployment steps, with the signatures of Standard Webhooks 1.0.0."""
 
 import base64
 import binascii
@@ -20,7 +20,7 @@ _SHORTEST, _LONGEST = 24, 64
 
 
 class DeliveryState(StrEnum):
-    """What became of a delivery."""
+    """The state of a delivery."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -29,13 +29,13 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """Somebody who is told.
+    """A receiver of deployment steps.
 
     Attributes:
-        secret: ``whsec_`` and the key of its signatures in Base64.
-        steps: those that it is told; empty for those that end a deployment.
-        considered: the number of the last step that was looked at.
-        revision: counts the changes.
+        secret: ``whsec_`` and the key of the signatures in Base64.
+        steps: the steps that it receives; empty for those that end a deployment.
+        considered: the number of the last step that was checked.
+        revision: the number of changes.
     """
 
     uuid: str
@@ -50,7 +50,7 @@ class Webhook:
     revision: int
 
     def wants(self, step: Step) -> bool:
-        """Whether it is told of this step."""
+        """Return whether the webhook receives this step."""
         return step.step in self.steps if self.steps else step.ended
 
 
@@ -59,13 +59,13 @@ class WebhookDelivery:
     """One message to one webhook.
 
     Attributes:
-        uuid: by which the receiver recognises it when it comes again.
-        deployment, step: what it is about; None for a test.
-        due_at: when it is tried next; None once that is over.
-        tries: how often it was tried, the last time at ``tried_at``.
-        status: of the last answer; None when there was none.
-        detail: what came of the last try.
-        reason: why the delivery was given up, where the last try does not say it.
+        uuid: identifies the message, also when it is sent again.
+        deployment, step: the subject; None for a test.
+        due_at: the time of the next attempt; None if there is none.
+        tries: the number of attempts, the last one at ``tried_at``.
+        status: of the last answer; None without an answer.
+        detail: the result of the last attempt.
+        reason: why the delivery was given up, if the last attempt does not show it.
     """
 
     uuid: str
@@ -82,22 +82,22 @@ class WebhookDelivery:
 
 
 def new_secret() -> str:
-    """One that nobody knows."""
+    """Return a new random secret."""
     return _PREFIX + base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
 
 
 def key_of(secret: str) -> bytes:
-    """The key that a secret stands for, with ``whsec_`` or without. Raises Invalid, which does not quote it."""
+    """Return the key of a secret, with or without ``whsec_``. Raises Invalid, which does not quote the secret."""
     try:
         key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if not _SHORTEST <= len(key) <= _LONGEST:
-        raise Invalid.field("secret", f"Not whsec_ and {_SHORTEST} to {_LONGEST} random bytes in Base64")
+        raise Invalid.field("secret", f"Send whsec_ and {_SHORTEST} to {_LONGEST} random bytes in Base64")
     return key
 
 
 def signature(secret: str, message: str, seconds: int, body: bytes) -> str:
-    """The header ``webhook-signature`` of the ``message`` with this id and body that is sent at that Unix time."""
+    """Return the header ``webhook-signature`` for a message id, the Unix time of sending, and a body."""
     signed = f"{message}.{seconds}.".encode() + body
     return "v1," + base64.b64encode(hmac.digest(key_of(secret), signed, hashlib.sha256)).decode()

@@ -1,4 +1,4 @@
-"""The codes of alarms: who asked for the files of other phones, and what came of it."""
+"""The codes of access alarms: clients that request the files of other phones."""
 
 from cisisk.model.notice import NoticeCode
 

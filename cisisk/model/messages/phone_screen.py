@@ -24,7 +24,7 @@ TEMPLATES: dict[str, str] = {
     ScreenProblem.FULL: N_("Your directory is full."),
     ScreenProblem.NO_PAGE: N_("There is no such page."),
     ScreenProblem.FAILED: N_("Something went wrong in Cisisk. Try again, and tell your administrator."),
-    ScreenProblem.DISABLED: N_("Nobody can log in on this phone."),
+    ScreenProblem.DISABLED: N_("Users cannot log in on this phone."),
     ScreenProblem.LOGGED_IN_ELSEWHERE: N_("You are logged in at {where}. Log out there first."),
     ScreenProblem.IN_CALL: N_("{profile} cannot be activated during a call, nor right after it. Try again later."),
     ScreenProblem.NOT_RETURNED: N_(

@@ -70,7 +70,7 @@ async def actions(db: Database) -> list[str]:
 
 
 async def switched(db: Database, library: Library, mac: Mac, profile: Profile, content: bytes = FIRST) -> str:
-    """The phone is served a profile's config; the uuid of the deployment."""
+    """Serve a profile's config to the phone; return the uuid of the deployment."""
     known = library.current(mac.config_name)
     deployment = await db.write(progress.record, SYSTEM, plan(mac, profile, content), known.content if known else None)
     library.replace(mac.config_name, content, known)

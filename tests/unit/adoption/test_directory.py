@@ -47,7 +47,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    """The directory that is taken over."""
+    """The imported directory."""
     path = tmp_path / "old"
     path.mkdir()
     return path
@@ -84,7 +84,7 @@ def place(directory: Path, name: str, content: bytes = b"content") -> Path:
 
 
 def state(directory: Path) -> dict[str, tuple[bytes, int, int]]:
-    """Everything that could show that somebody was here."""
+    """Return everything that an import could change."""
     return {
         str(path.relative_to(directory)): (
             path.read_bytes() if path.is_file() else b"",
@@ -192,7 +192,7 @@ async def test_import_skips_config_of_a_profile(
     assert (await db.read(profiles.page, Listing())).total == known
     assert (await db.read(phones.get, mac)).current_profile_uuid == profile.uuid
 
-    # Nobody holds it any more: it is worth a profile.
+    # No profile has this config any more, so it becomes one.
     await db.write(profiles.delete, SYSTEM, profile.uuid)
     assert counts(await take(root)) == (0, 1, 0, 0)
 

@@ -1,4 +1,4 @@
-"""Boots as they were recorded in published logs, and what each of them came to.
+"""Boots from published logs, and their findings.
 
 Source: docs/phone-protocol/boot.md#request-order
 """
@@ -40,7 +40,7 @@ def fetch(
     mac: Mac = MAC,
     duration: float = 0.05,
 ) -> LoggedFetch:
-    """One row; ``CTL``, ``ITL``, ``SEP`` and ``SGN`` are files of ``mac``, as is what has {} in it."""
+    """Return one fetch. ``CTL``, ``ITL``, ``SEP``, ``SGN`` and names with {} are files of ``mac``."""
     written = OWN.get(name, name)
     sent = outcome not in (ABSENT, FetchOutcome.REFUSED)
     return LoggedFetch(
@@ -68,7 +68,7 @@ def tftp(*asked: Asked, begin: float = 0.0) -> list[LoggedFetch]:
 
 
 def both(*asked: Asked) -> list[LoggedFetch]:
-    """As a phone asks that tries HTTP for each file first: what is absent there it asks for over TFTP."""
+    """Return the fetches of a phone that tries HTTP first, and TFTP for absent files."""
     fetches = []
     for second, name, outcome in asked:
         fetches.append(fetch(second, name, outcome, protocol="http"))

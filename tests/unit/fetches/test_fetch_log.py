@@ -34,7 +34,7 @@ def fetch(name: str, outcome: FetchOutcome = FetchOutcome.ABSENT, *, ip: str = "
 
 
 async def logged(db: Database) -> list[LoggedFetch]:
-    """The oldest first."""
+    """Return the logged fetches, the oldest first."""
     return (await db.read(fetches.page, Listing(), Wanted())).items[::-1]
 
 
@@ -53,7 +53,7 @@ async def until(condition: Callable[[], Awaitable[object]]) -> None:
 @asynccontextmanager
 async def running(log: FetchLog) -> AsyncIterator[None]:
     task = asyncio.create_task(log.run())
-    await asyncio.sleep(0)  # what is cancelled before it began has no end to come to
+    await asyncio.sleep(0)  # a task that is cancelled before its start runs no clean-up
     try:
         yield
     finally:
@@ -143,7 +143,7 @@ async def test_storm_is_logged_in_few_transactions(
 
 
 async def _ends_with(db: Database, name: str) -> bool:
-    """Whether all has been stored and cut."""
+    """Return whether everything is stored and trimmed."""
     rows = await logged(db)
     return bool(rows) and rows[-1].name == name and len(rows) <= 1000
 

@@ -35,7 +35,7 @@ async def contacts(db: Database) -> FetchTracker:
 
 @pytest.fixture
 async def deployment(db: Database, mac: Mac, profile: Profile) -> Deployment:
-    """A config that waits to be fetched."""
+    """Write a config that waits to be fetched."""
     recorded = await db.write(progress.record, SYSTEM, plan(mac, profile, CONFIG), None)
     await db.write(progress.written, SYSTEM, recorded, now())
     return recorded
@@ -100,7 +100,7 @@ async def running(contacts: FetchTracker) -> AsyncIterator[None]:
         assert task.cancelled()
 
 
-# What a fetch tells
+# Sightings and deliveries
 
 
 async def test_complete_config_proves_address_and_delivery(
@@ -217,7 +217,7 @@ async def test_delivery_during_commit_is_marked(
     written = f"UPDATE deployments SET written_at = '{now()}', state = 'written' WHERE uuid = '{recorded.uuid}'"  # noqa: S608 -- made here
     async with writer_held(db, written):
         storing = asyncio.create_task(stored(contacts, fetch(mac.config_name)))
-        # The connection that reads sees nothing of it yet.
+        # The reading connection does not see it yet.
         assert await db.read(Read.rows, "SELECT * FROM deployments WHERE written_at IS NOT NULL") == []
         assert not contacts._pending
     await storing
@@ -250,7 +250,7 @@ async def test_storm_marks_every_delivery(contacts: FetchTracker, db: Database, 
     assert states == [DeploymentState.FETCHED, DeploymentState.RECORDED] * 25
 
 
-# How they are stored
+# Batches
 
 
 async def test_known_sighting_is_stored_once_a_minute(contacts: FetchTracker, db: Database, mac: Mac) -> None:
@@ -286,7 +286,7 @@ async def test_long_storm_yields_between_batches(db: Database, outcome: FetchOut
 
 @pytest.fixture
 def transactions(db: Database, monkeypatch: pytest.MonkeyPatch) -> list[None]:
-    """One entry for each transaction."""
+    """Collect one entry per transaction."""
     begun: list[None] = []
     write = db.write
 
@@ -327,7 +327,7 @@ async def test_fetches_without_phone_need_no_transaction(contacts: FetchTracker,
 
 async def test_fetch_noted_during_store_is_stored(contacts: FetchTracker, db: Database, mac: Mac) -> None:
     class Overtaken(FetchIntake):
-        """The loop empties it between two steps of the thread that notes."""
+        """The event loop empties the queue between two steps of the noting thread."""
 
         def put(self, fetches: Sequence[Fetch]) -> None:
             self.take(1)
@@ -355,7 +355,7 @@ async def test_tracker_stores_queued_fetches_at_stop(
     async with running(contacts):
         contacts.note(fetch(mac.config_name, FetchOutcome.ABSENT))
         await until(seen)
-        # It pauses now between two batches.
+        # The tracker now pauses between two batches.
         contacts.note(fetch(mac.config_name))
     assert await state(db, deployment) is DeploymentState.FETCHED
 

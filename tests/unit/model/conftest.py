@@ -1,4 +1,4 @@
-"""Configs as they are found in the field, composed for these tests."""
+"""Typical configs, composed for these tests."""
 
 import pytest
 
@@ -72,7 +72,7 @@ SCCP = b"""<device xsi:type="axl:XIPPhone" ctiid="94" uuid="{e7c8b1f0-0000-0000-
 
 @pytest.fixture(scope="session")
 def sip() -> bytes:
-    """A SIP config with nothing to find fault with."""
+    """A SIP config without findings."""
     return SIP
 
 

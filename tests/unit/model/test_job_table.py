@@ -1,4 +1,4 @@
-"""What somebody has typed into the rows of a job."""
+"""The table of a job."""
 
 from typing import Any
 

@@ -9,6 +9,7 @@ from string import Formatter
 import pytest
 
 from cisisk.model import codes, messages
+from cisisk.model.codes.boot import BootFindingCode
 from cisisk.model.codes.error import ErrorCode
 from cisisk.model.codes.restart import RestartNotice, RestartRefusal, Sequel
 from cisisk.model.messages import render
@@ -26,6 +27,8 @@ REFUSED = RestartNotice.REFUSED.notice(
     ),
     sequel=Sequel.AT_NEXT_BOOT.notice(),
 )
+
+NAMES = BootFindingCode.FIRMWARE_INCOMPLETE.notice(names=("cnu45.sbn", "jar45.sbn"))
 
 
 def template_parameters(template: str) -> list[str]:
@@ -71,6 +74,15 @@ def test_render_joins_nested_reasons() -> None:
         "cgi-keys: the phone at 192.0.2.7 did not answer within 2.5 s; sip-notify: the phone speaks SCCP, and no SIP."
         " The phone takes the config at its next boot"
     )
+
+
+def test_notice_survives_json_with_a_list_of_names() -> None:
+    assert Notice.from_json(NAMES.to_json()) == NAMES
+
+
+@pytest.mark.wording
+def test_render_joins_names_with_commas() -> None:
+    assert render(NAMES) == "Parts of its firmware are absent: cnu45.sbn, jar45.sbn"
 
 
 @pytest.mark.parametrize("notice", [Notice("of_a_later_version", {"a": 1}), Notice(RestartRefusal.ITEM_STATUS)])

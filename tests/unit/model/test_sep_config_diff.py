@@ -1,4 +1,4 @@
-"""What differs between two configs is told in the field's words, and never with a secret."""
+"""Differences between configs are named in usual terms and show no secret."""
 
 import re
 

@@ -9,7 +9,7 @@ from cisisk.model.errors import Invalid
 from cisisk.model.sep_config.document import Document, parse
 
 FAST = 0.5
-"""Seconds of processor time; the slowest takes 0.03 here. A bomb that goes off takes minutes."""
+"""Seconds of processor time. The slowest file takes 0.03; an exploding one takes minutes."""
 
 
 def declared(encoding: str) -> bytes:

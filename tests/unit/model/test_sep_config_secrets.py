@@ -1,4 +1,4 @@
-"""Whatever is wrong with a file, its passwords are not repeated."""
+"""Errors about a file never quote its passwords."""
 
 import pytest
 from hypothesis import given

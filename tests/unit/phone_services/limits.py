@@ -1,4 +1,4 @@
-"""What phones demand of a page, written a second time, from docs/phone-protocol/xml-services.md#objects alone."""
+"""The limits of pages, written independently from docs/phone-protocol/xml-services.md#objects."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ FAMILIES = ("CP-7940G", "CP-7942G", "CP-7970G", "CP-6941", "CP-8845", "CP-9971")
 
 @dataclass(frozen=True)
 class Seen:
-    """A page as a phone sees it."""
+    """A page as a phone reads it."""
 
     root: etree._Element
 
@@ -72,7 +72,7 @@ class Seen:
 
 
 def seen(content: bytes, content_type: str, model: str) -> Seen:
-    """The page, if the phone of that ``model`` takes it."""
+    """Return the page; fail if a phone of that ``model`` does not accept it."""
     new, latin = model.startswith(NEW_MODELS), model.startswith(LATIN_MODELS)
     charset = "iso-8859-1" if latin else "utf-8"
     assert content_type == f"text/xml; charset={charset}"

@@ -1,4 +1,4 @@
-"""What guesses at PINs get, and everybody else meanwhile: over HTTP, from many addresses of the loopback."""
+"""PIN guesses and other users at the same time, over HTTP, from many loopback addresses."""
 
 import asyncio
 import re
@@ -29,7 +29,7 @@ BATCH_SECONDS = 10.0
 
 
 class Watched(Passwords):
-    """Remembers what was verified, and when."""
+    """Records what was verified, and when."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(CHEAP)
@@ -42,7 +42,7 @@ class Watched(Passwords):
 
 
 class Premises:
-    """The pages, on a port; phones at their addresses."""
+    """The pages on a port, and phones with addresses."""
 
     def __init__(self, db: Database, clock: Clock) -> None:
         self.db = db
@@ -52,7 +52,7 @@ class Premises:
         self._lines: dict[str, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
 
     async def phone(self, number: int, address: str) -> Mac:
-        """A phone of the inventory."""
+        """Add a phone to the inventory."""
         mac = Mac(f"AABBCC{number:06X}")
         await self.db.write(phones.create, SYSTEM, mac, {"phone_ip": address})
         return mac
@@ -64,7 +64,7 @@ class Premises:
         return user
 
     async def get(self, address: str, path: str, *headers: str) -> str:
-        """One page, over a kept connection from ``address``."""
+        """Return one page, over a persistent connection from ``address``."""
         if address not in self._lines:
             self._lines[address] = await asyncio.open_connection("127.0.0.1", self.port, local_addr=(address, 0))
         reader, writer = self._lines[address]
@@ -77,7 +77,7 @@ class Premises:
             return (await reader.readexactly(int(length[1]))).decode()
 
     async def log_in(self, address: str, mac: Mac, username: str, pin: str = PIN) -> str:
-        """Open the personal directory with a new login: what is shown."""
+        """Open the personal directory with a new login; return the page."""
         await self.get(address, f"pdir/logout?mac={mac.digits}")
         form = await self.get(address, f"pdir?mac={mac.digits}")
         ticket = re.search(r"&amp;t=([\w%-]+)<", form)
@@ -85,7 +85,7 @@ class Premises:
         return await self.get(address, f"pdir?mac={mac.digits}&t={ticket[1]}&user={username}&pin={pin}")
 
     async def guess(self, address: str, mac: Mac, pin: str) -> str:
-        """One wrong login as anna, with a ticket of its own."""
+        """Send one wrong login as anna, with a new ticket."""
         ticket = self.pages._auth._tickets.issue(mac.digits, address, "login")
         return await self.get(address, f"pdir?mac={mac.digits}&t={ticket}&user=anna&pin={pin}")
 
@@ -127,7 +127,7 @@ async def test_guesses_throttle_only_the_guesser(premises: tuple[Premises, Clock
         guesses = [there.guess(address, mac, pin) for address, mac in real.items()]
         for number, address in enumerate(made_up):
             guesses.append(there.guess(address, Mac(f"0200{batch:04X}{number:04X}"), pin))
-        # The others do not come before those who guess.
+        # The other user does not come before the guesses.
         *refused, bob_sees = await asyncio.gather(*guesses, there.log_in("127.77.0.2", bobs, "bob"))
         answers += refused
         assert "There are no contacts yet." in bob_sees
@@ -140,9 +140,9 @@ async def test_guesses_throttle_only_the_guesser(premises: tuple[Premises, Clock
     looked_at = sum(f"({ScreenProblem.WRONG_LOGIN})" in answer for answer in answers)
     braked = sum(f"Error {ScreenProblem.THROTTLED}" in answer for answer in answers)
     assert (looked_at, braked) == (26, GUESSES - 26)
-    # Five at known phones and five at those that are made up; then one after 2, 4, 8... seconds, at the next batch.
+    # Five at known phones and five at invented ones; then one after 2, 4, 8... seconds, at the next batch.
     hers = [moment - began for moment, known in there.passwords.verified if known == her_hash]
-    assert len(hers) == looked_at + GUESSES // ADDRESSES // 10  # her own among them
+    assert len(hers) == looked_at + GUESSES // ADDRESSES // 10  # including her own
     grown = [0] * 10 + [each for each in (10, 20, 30, 50, 90, 160, 290, 550) for _ in range(2)]
     for moment in range(0, 1000, 100):
         hers.remove(moment)

@@ -1,4 +1,4 @@
-"""Every object keeps every limit, whatever it is given."""
+"""Every object keeps every limit for any input."""
 
 import unicodedata
 from typing import Any
@@ -41,7 +41,7 @@ def shown(page: PhonePage, model: str) -> Seen:
 def test_any_text_becomes_a_page_that_keeps_the_limits(
     model: str, title: str, prompt: str, name: str, text: str
 ) -> None:
-    # What has neither is no page of ours.
+    # Every page of Cisisk has one of them.
     title = f"A{title}"
     shown(Text(title=title, prompt=prompt, text=text), model)
     shown(Menu(title=title, prompt=prompt, items=[MenuItem(name, URL)] * 24, keys=[SELECT]), model)

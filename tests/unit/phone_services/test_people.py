@@ -84,7 +84,7 @@ def test_next_and_back_lead_through_the_whole_list(total: int, size: int, start:
 
     part = asyncio.run(part_from(find, start, size))
     keys = {key.name: int(key.url) for key in part.keys(str)}
-    # Who is beyond the end of a list that has shrunk is shown its last page.
+    # Beyond the end of a shorter list, the last page is shown.
     assert list(part.items) == list(range(total))[part.start : part.start + size]
     assert bool(part.items) == bool(total)
     assert part.start == start or (start >= total and part.start + size >= total)

@@ -1,4 +1,4 @@
-"""What is read of a request, and how little of it is believed."""
+"""Parsing of untrusted requests."""
 
 from collections.abc import Mapping
 from unittest.mock import Mock
@@ -40,7 +40,7 @@ async def test_value_is_one_short_printable_line() -> None:
 
 @given(st.binary(max_size=300))
 async def test_any_query_is_read(raw: bytes) -> None:
-    # As aiohttp's parser lets it through: whatever is printable.
+    # The parser of aiohttp accepts any printable text.
     query = "".join(chr(byte) if 0x21 <= byte < 0x7F and byte != 0x23 else f"%{byte:02X}" for byte in raw)
     await asked(query)
 

@@ -1,4 +1,4 @@
-"""What a phone is told of a login or logout, in every state that its switch can be in."""
+"""The pages on a login or logout, in every state of its switch."""
 
 import asyncio
 import logging
@@ -76,7 +76,7 @@ Record = Callable[[], Awaitable[Deployment]]
 
 
 async def known_as(monkeypatch: pytest.MonkeyPatch, record: Record, state: DeploymentState, **more: Any) -> Deployment:
-    """A deployment that the store has in this state."""
+    """Return a stored deployment in this state."""
     known = replace(await record(), state=state, **more)
 
     def get(_tx: Read, _uuid: str) -> Deployment:
@@ -92,7 +92,7 @@ async def asking(query: str = "", page: str = "profile-switch/progress") -> Phon
 
 
 class Scene:
-    """A switch that was chosen, and what the switcher makes of it."""
+    """A chosen switch, and the result of the switcher."""
 
     def __init__(self, db: Database) -> None:
         self.outcome: asyncio.Future[Deployment | None] = asyncio.get_running_loop().create_future()
@@ -120,13 +120,13 @@ class Scene:
         return self.switches.end(await asking(), [LOGIN])
 
     async def look(self, name: str) -> PageAnswer:
-        # The task of the switch comes to its end first.
+        # Let the task of the switch end first.
         for _ in range(5):
             await asyncio.sleep(0)
         return await self.pages.progress(await asking(f"switch={name}"))
 
     async def said(self, name: str) -> tuple[str, int | None]:
-        """The text on the screen, and after how many seconds it looks again."""
+        """Return the text on the screen, and the seconds until the phone asks again."""
         try:
             answer = await self.look(name)
         except NotShown as problem:
@@ -244,7 +244,7 @@ async def test_logout_without_other_config_says_so(scene: Scene) -> None:
         (PhoneInCall("The phone is in a call"), "C19"),
         (NotFound("Profile not found"), "C07"),
         (RuntimeError("a bug"), "C09"),
-        # It may be the phone's all the same.
+        # The config may be served nevertheless.
         (StorageFailed("the disk is full"), "C12"),
         (asyncio.CancelledError(), "C12"),
     ],
@@ -282,7 +282,7 @@ async def test_refused_login_shows_code_without_warning(
 
 
 async def two_at_one_phone(db: Database) -> tuple[Office, PhoneLogin, PhoneLogin]:
-    """Zoe is on the phone and in a call; Yan's login waits for its end."""
+    """Log in Zoe, who is in a call, and Yan, whose login waits for its end."""
     office = Office(db)
     zoe, yan = await office.user("zoe"), await office.user("yan")
     await office.profile(zoe, "Zoe")
