@@ -337,8 +337,9 @@ def _profile_of(mac: Mac, content: bytes, config: SepConfig, owner: str) -> dict
 class ThreadsafeAdoption:
     """Adoption for the threads of the protocols, which wait for the result."""
 
-    def __init__(self, adoption: ConfigAdoption) -> None:
+    def __init__(self, adoption: ConfigAdoption, answer_seconds: float = ANSWER_SECONDS) -> None:
         self._adoption = adoption
+        self._answer_seconds = answer_seconds
         self._loop = asyncio.get_running_loop()
 
     def put_config(self, actor: Actor, mac: Mac, content: bytes) -> None:
@@ -359,7 +360,7 @@ class ThreadsafeAdoption:
             raise StorageFailed(NOT_IN_TIME)
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            future.result(ANSWER_SECONDS)
+            future.result(self._answer_seconds)
         except (TimeoutError, Cancelled) as error:
             future.cancel()
             raise StorageFailed(NOT_IN_TIME) from error

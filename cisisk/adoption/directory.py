@@ -101,6 +101,7 @@ class DirectoryImport:
         threads: for work that waits for the disk and for the event loop.
         private: the data directory, whose files must never reach phones.
         served: the root of the library.
+        max_files: of one directory.
     """
 
     def __init__(
@@ -112,7 +113,9 @@ class DirectoryImport:
         *,
         private: Path,
         served: Path,
+        max_files: int = MAX_FILES,
     ) -> None:
+        self._max_files = max_files
         self._adoption = adoption
         self._library = library
         self._uploads = uploads
@@ -136,7 +139,7 @@ class DirectoryImport:
         if self._busy.locked():
             raise Conflict("Another directory import is running. Wait for its end, then try again.")
         async with self._busy:
-            source = await asyncio.to_thread(_Source, directory)
+            source = await asyncio.to_thread(_Source, directory, self._max_files)
             try:
                 await asyncio.to_thread(self._require_harmless, source, directory)
                 return await self._import(actor, source, owner)
@@ -252,8 +255,9 @@ def _shared_lines(configs: Iterable[tuple[str, SepConfig]]) -> Iterator[ImportNo
 class _Source:
     """The directory of an import, opened for reading. Raises Invalid if it cannot be opened."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, max_files: int) -> None:
         self.name = str(directory)
+        self._max_files = max_files
         self.passed_over: list[str] = []
         if not directory.is_absolute():
             raise Invalid.field("directory", "The path is relative. Give the absolute path.")
@@ -272,12 +276,13 @@ class _Source:
             Invalid: the directory cannot be read, or has too many files.
         """
         try:
-            found = list(islice(regular_files(self.root, passed_over=self.passed_over), MAX_FILES + 1))
+            found = list(islice(regular_files(self.root, passed_over=self.passed_over), self._max_files + 1))
         except OSError as error:
             raise Invalid.field("directory", f"{self.name} cannot be read: {error.strerror}") from error
-        if len(found) > MAX_FILES:
+        if len(found) > self._max_files:
             raise Invalid.field(
-                "directory", f"The directory has more than {MAX_FILES} files. Give the directory of a TFTP server."
+                "directory",
+                f"The directory has more than {self._max_files} files. Give the directory of a TFTP server.",
             )
         return sorted(found, key=precedence)
 

@@ -59,18 +59,22 @@ class ControlClient:
 
 
 @asynccontextmanager
-async def connect(settings: Settings) -> AsyncIterator[ControlClient]:
+async def connect(settings: Settings, seconds: float = _TIMEOUT_SECONDS) -> AsyncIterator[ControlClient]:
     """Connect to the running service, or open the store without one.
+
+    Args:
+        settings: name the data directory.
+        seconds: for each answer.
 
     Raises:
         StartRefused: no service is running and the store cannot be opened.
         Refused: a service is running and does not answer.
     """
     connector = aiohttp.UnixConnector(str(settings.data.dir / appliance.CONTROL_SOCKET))
-    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=seconds)
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector, timeout=timeout))
-        if not await _answers(session):
+        if not await _answers(session, seconds):
             own_api = await stack.enter_async_context(appliance.control_only(settings))
             if own_api.new_admin_password:
                 print(  # noqa: T201 -- shown only once and not logged
@@ -80,13 +84,13 @@ async def connect(settings: Settings) -> AsyncIterator[ControlClient]:
         yield ControlClient(session)
 
 
-async def _answers(session: aiohttp.ClientSession) -> bool:
+async def _answers(session: aiohttp.ClientSession, seconds: float) -> bool:
     try:
         async with session.get("http://cisisk/api/v1/hello"):
             return True
     except TimeoutError as error:
         raise Refused(
-            f"The service is running but did not answer within {_TIMEOUT_SECONDS} s. Check its log for the cause"
+            f"The service is running but did not answer within {seconds:g} s. Check its log for the cause"
         ) from error
     except aiohttp.ClientError:
         return False

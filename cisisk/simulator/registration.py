@@ -20,8 +20,6 @@ from cisisk.sip.transaction import NoResponse, Peer, Sender, SipClient, Way, hos
 
 _FIRST_CSEQ = 101
 """The first CSeq number of Cisco phones."""
-_MIN_REFRESH = 5.0
-"""Shortest interval between two REGISTER requests in seconds, however short the granted lifetime."""
 _OK = 200
 
 
@@ -62,14 +60,14 @@ class SipRegistration:
         self._cseq = _FIRST_CSEQ
         self._tag = secrets.token_hex(8)
 
-    async def register(self, within: float) -> float:
-        """Register and answer a challenge. Return the seconds until the next refresh.
+    async def register(self, within: float, min_refresh: float) -> float:
+        """Register and answer a challenge. Return the seconds until the next refresh, at least ``min_refresh``.
 
         Raises:
             RegistrationFailed: refused, or no answer ``within`` that many seconds.
         """
         response = await self._exchange(self._line.expires, within)
-        return max(_granted_expires(response, self._line.expires) / 2, _MIN_REFRESH)
+        return max(_granted_expires(response, self._line.expires) / 2, min_refresh)
 
     async def unregister(self, within: float) -> None:
         """Remove the registration. Raises RegistrationFailed like :meth:`register`."""
@@ -160,7 +158,7 @@ async def keep_registered(
         nonlocal is_registered
         try:
             while True:
-                refresh = await registration.register(timing.registration)
+                refresh = await registration.register(timing.registration, timing.min_refresh)
                 if not is_registered:
                     is_registered = True
                     on_change(None)

@@ -17,6 +17,7 @@ class Timing:
         refresh_factor: multiplies the delay of a page's ``Refresh`` header; 0 does not wait.
         registration: timeout for the response to a REGISTER (RFC 3261, timer F).
         unregister: timeout for the response to the REGISTER that removes a registration before a restart.
+        min_refresh: shortest interval between two REGISTER requests, however short the granted lifetime.
         offline: delay between the restart and the first request (a reset takes 20 to 60 s).
         boot_pause: delay after a boot that failed because the server did not answer.
     """
@@ -28,5 +29,6 @@ class Timing:
     refresh_factor: float = 1.0
     registration: float = 32.0
     unregister: float = 1.0
+    min_refresh: float = 5.0
     offline: float = 20.0
     boot_pause: float = 10.0

@@ -83,7 +83,9 @@ def get_personal(tx: Read, uuid: str, owner: str | None = None) -> PersonalConta
     return _personal(row)
 
 
-def create_personal(tx: Write, actor: Actor, user_uuid: str, columns: Mapping[str, Any]) -> PersonalContact:
+def create_personal(
+    tx: Write, actor: Actor, user_uuid: str, columns: Mapping[str, Any], maximum: int = MAX_PERSONAL
+) -> PersonalContact:
     """Add a contact at the end.
 
     Args:
@@ -91,12 +93,12 @@ def create_personal(tx: Write, actor: Actor, user_uuid: str, columns: Mapping[st
 
     Raises:
         NotFound: no such user.
-        Conflict: the user has ``MAX_PERSONAL`` already.
+        Conflict: the user has ``maximum`` contacts already.
     """
     users.get(tx, user_uuid)
     last = _last_position(tx, user_uuid)
-    if last >= MAX_PERSONAL:
-        raise Conflict(f"A personal directory has at most {MAX_PERSONAL} contacts")
+    if last >= maximum:
+        raise Conflict(f"A personal directory has at most {maximum} contacts")
     uuid, moment = str(uuid4()), now()
     row = {"uuid": uuid, "user_uuid": user_uuid, "position": last + 1, **columns, **_keys(columns)}
     insert(tx, "personal_contacts", {**row, "created_at": moment, "updated_at": moment})

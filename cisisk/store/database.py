@@ -13,10 +13,8 @@ import aiosqlite
 from cisisk.model.errors import StorageFailed
 from cisisk.store.connection import call, connect
 from cisisk.store.group_commit import GroupCommit
+from cisisk.store.limits import DEFAULT_LIMITS, StoreLimits
 from cisisk.store.transaction import Read, Write
-
-_PING_SECONDS = 2.0
-"""If SELECT 1 takes longer than this, treat the database as down: phones do not wait longer."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -28,20 +26,21 @@ class Database:
     Such a function must not touch what the event loop changes at the same time. Its values are arguments and results.
     """
 
-    def __init__(self, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+    def __init__(self, writer: aiosqlite.Connection, reader: aiosqlite.Connection, limits: StoreLimits) -> None:
+        self._ping_seconds = limits.ping_seconds
         self._writer = writer
         self._reader = reader
-        self._commits = GroupCommit(writer)
+        self._commits = GroupCommit(writer, limits)
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, uri: str) -> AsyncIterator[Self]:
+    async def open(cls, uri: str, limits: StoreLimits = DEFAULT_LIMITS) -> AsyncIterator[Self]:
         """Open the migrated database at ``uri`` (``file:///...``); close it at the end of the block."""
         # At DEBUG, aiosqlite logs every statement with its values: password hashes, and configs with their secrets.
         logging.getLogger("aiosqlite").setLevel(logging.INFO)
         # Exactly one connection writes: SQLite before 3.51.3 can corrupt a WAL that two connections checkpoint.
         async with connect(f"{uri}?mode=rw") as writer, connect(f"{uri}?mode=ro") as reader:
-            db = cls(writer, reader)
+            db = cls(writer, reader, limits)
             try:
                 yield db
             finally:
@@ -79,7 +78,7 @@ class Database:
     async def answers(self) -> bool:
         """Return whether both connections answer in time."""
         try:
-            async with asyncio.timeout(_PING_SECONDS):
+            async with asyncio.timeout(self._ping_seconds):
                 await self._reader.execute_fetchall("SELECT 1")
                 await self._writer.execute_fetchall("SELECT 1")
         except (TimeoutError, sqlite3.Error, ValueError):

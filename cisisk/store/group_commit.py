@@ -13,12 +13,8 @@ import aiosqlite
 
 from cisisk.model.listeners import Listeners
 from cisisk.store.connection import call
+from cisisk.store.limits import StoreLimits
 from cisisk.store.transaction import Write
-
-_GROUP_SECONDS = 0.02
-"""Close a group after this time, so that its first caller waits at most a few fsyncs."""
-_GROUP_SIZE = 64
-"""Writes in one commit, at most: if the disk refuses the commit, all of them fail."""
 
 _T = TypeVar("_T")
 
@@ -69,7 +65,8 @@ class GroupCommit:
         listeners: called after each commit in which a write succeeded.
     """
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    def __init__(self, connection: aiosqlite.Connection, limits: StoreLimits) -> None:
+        self._limits = limits
         self.listeners: Listeners[None] = Listeners()
         self._connection = connection
         self._waiting: deque[_Job[Any]] = deque()
@@ -114,7 +111,8 @@ class GroupCommit:
     async def _commit_all(self) -> None:
         try:
             while self._waiting:
-                await self._commit([self._waiting.popleft() for _ in range(min(len(self._waiting), _GROUP_SIZE))])
+                size = min(len(self._waiting), self._limits.group_size)
+                await self._commit([self._waiting.popleft() for _ in range(size)])
         finally:
             self._committing = None
 
@@ -122,7 +120,7 @@ class GroupCommit:
         for job in jobs:
             job.begun = True
         try:
-            done = await call(self._connection, partial(_commit_together, jobs))
+            done = await call(self._connection, partial(_commit_together, jobs, self._limits.group_seconds))
         except BaseException as error:
             # The connection is closed, or the event loop ends: no caller may wait for ever.
             for job in (*jobs, *self._waiting):
@@ -141,9 +139,9 @@ class GroupCommit:
             self._waiting.appendleft(job)
 
 
-def _commit_together(jobs: list[_Job[Any]], connection: sqlite3.Connection) -> int:
+def _commit_together(jobs: list[_Job[Any]], seconds: float, connection: sqlite3.Connection) -> int:
     """Run and commit as many of ``jobs`` as there is time for, in order; return their number."""
-    end = time.monotonic() + _GROUP_SECONDS
+    end = time.monotonic() + seconds
     together = jobs
     try:
         # IMMEDIATE takes the write lock at once, so that no statement has to upgrade an old snapshot.

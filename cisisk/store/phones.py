@@ -266,7 +266,7 @@ def changes(tx: Read) -> int:
     return 0 if row is None else int(row[0])
 
 
-def note_sightings(tx: Write, sightings: Collection[Sighting]) -> None:
+def note_sightings(tx: Write, sightings: Collection[Sighting], max_strangers: int = MAX_STRANGERS) -> None:
     """Remember where phones were seen. What is not proved replaces nothing that is."""
     tx.many(
         "INSERT INTO sightings (mac, ip, seen_at, proved) VALUES (?, ?, ?, ?) ON CONFLICT (mac) DO UPDATE"
@@ -275,12 +275,12 @@ def note_sightings(tx: Write, sightings: Collection[Sighting]) -> None:
         [(each.mac.digits, each.ip, each.seen_at, each.proved) for each in sightings],
     )
     # Whether there can be too many is found out much sooner than who they are.
-    if tx.row("SELECT 1 FROM sightings LIMIT 1 OFFSET ?", (MAX_STRANGERS,)):
+    if tx.row("SELECT 1 FROM sightings LIMIT 1 OFFSET ?", (max_strangers,)):
         tx.rows(
             "DELETE FROM sightings WHERE mac IN"
             " (SELECT mac FROM sightings WHERE mac NOT IN (SELECT mac FROM phones)"
             " ORDER BY proved DESC, seen_at DESC LIMIT -1 OFFSET ?)",
-            (MAX_STRANGERS,),
+            (max_strangers,),
         )
 
 
@@ -296,7 +296,12 @@ def enter(tx: Write, actor: Actor, mac: Mac) -> None:
     confirm(tx, mac)
 
 
-def discover(tx: Write, found: Mapping[Mac, DiscoveredPhone]) -> None:
+def discover(
+    tx: Write,
+    found: Mapping[Mac, DiscoveredPhone],
+    max_discovered: int = MAX_DISCOVERED,
+    days: int = DISCOVERED_DAYS,
+) -> None:
     """Put phones into the inventory that asked for their files, within the bounds for such; those that are there stay.
 
     Raises StorageFailed.
@@ -311,13 +316,13 @@ def discover(tx: Write, found: Mapping[Mac, DiscoveredPhone]) -> None:
         "DELETE FROM phones WHERE mac IN (SELECT phones.mac FROM phones LEFT JOIN sightings USING (mac)"
         " WHERE discovery IS NOT NULL AND phones.mac NOT IN (SELECT mac FROM cisco_phones)"
         " AND COALESCE(proved, 0) = 0 AND COALESCE(seen_at, created_at) < ?)",
-        (after(-timedelta(days=DISCOVERED_DAYS)),),
+        (after(-timedelta(days=days)),),
     )
     tx.rows(
         "DELETE FROM phones WHERE mac IN (SELECT phones.mac FROM phones LEFT JOIN sightings USING (mac)"
         " WHERE discovery IS NOT NULL AND phones.mac NOT IN (SELECT mac FROM cisco_phones)"
         " ORDER BY COALESCE(proved, 0) DESC, COALESCE(seen_at, created_at) DESC LIMIT -1 OFFSET ?)",
-        (MAX_DISCOVERED,),
+        (max_discovered,),
     )
 
 

@@ -158,12 +158,11 @@ async def _until(is_so: Callable[[], bool]) -> None:
 
 
 async def test_a_registration_is_refreshed_under_the_same_call_id(
-    asterisk: AsteriskEmulator, monkeypatch: pytest.MonkeyPatch
+    asterisk: AsteriskEmulator,
 ) -> None:
-    monkeypatch.setattr("cisisk.simulator.registration._MIN_REFRESH", 0.01)
     sip = registrar_of(asterisk)
     sip.granted = 1
-    async with started(config(sip.port)) as (phone, _):
+    async with started(config(sip.port), timing=replace(TIMING, min_refresh=0.01)) as (phone, _):
         await _until(lambda: len(sip.heard) >= 2)
         assert {request.get("Call-ID") for request in sip.heard} == {phone.call_id}
         assert len({request.get("CSeq") for request in sip.heard}) == len(sip.heard)

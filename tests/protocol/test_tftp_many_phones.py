@@ -17,6 +17,7 @@ from cisisk.provisioning.access.policy import AccessPolicy, Mode
 from cisisk.provisioning.fetch import FetchOutcome
 from cisisk.provisioning.library import Library
 from cisisk.provisioning.tftp import wire
+from cisisk.provisioning.tftp.server import CrowdLimits
 from tests.protocol.conftest import MakePhone, Serve
 
 LIMIT = 20.0
@@ -265,20 +266,8 @@ def test_over_a_bad_network_a_transfer_ends_whole_or_with_an_error(
     assert network.overtaken
 
 
-@pytest.fixture(name="crowd_of_one")
-def one_is_a_crowd(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    def with_patience(seconds: float) -> None:
-        monkeypatch.setattr("cisisk.provisioning.tftp.server.CROWD", 1)
-        monkeypatch.setattr("cisisk.provisioning.tftp.server.PATIENCE", seconds)
-
-    return with_patience
-
-
-def test_in_a_crowd_a_request_waits_until_a_transfer_has_ended(
-    tftp_serve: Serve, tftp_phone: MakePhone, crowd_of_one: Callable[[float], None]
-) -> None:
-    crowd_of_one(1000.0)
-    served = tftp_serve({"a": b"a" * 600})
+def test_in_a_crowd_a_request_waits_until_a_transfer_has_ended(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+    served = tftp_serve({"a": b"a" * 600}, crowd=CrowdLimits(transfers=1, wait_seconds=1000.0))
     first, second = tftp_phone(served), tftp_phone(served)
     first.ask("a")
     second.send_request(wire.read_request("a"))
@@ -287,11 +276,8 @@ def test_in_a_crowd_a_request_waits_until_a_transfer_has_ended(
     assert second.hear() == wire.Data(1, b"a" * 512)
 
 
-def test_behind_a_crowd_that_stands_still_nobody_waits_for_long(
-    tftp_serve: Serve, tftp_phone: MakePhone, crowd_of_one: Callable[[float], None]
-) -> None:
-    crowd_of_one(0.15)
-    served = tftp_serve({"a": b"a" * 600})
+def test_behind_a_crowd_that_stands_still_nobody_waits_for_long(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+    served = tftp_serve({"a": b"a" * 600}, crowd=CrowdLimits(transfers=1, wait_seconds=0.15))
     first, second = tftp_phone(served), tftp_phone(served)
     first.ask("a")
     second.send_request(wire.read_request("a"))

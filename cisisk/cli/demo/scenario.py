@@ -17,7 +17,7 @@ from cisisk.simulator.phone import SimulatedPhone
 from cisisk.simulator.tftp_client import TftpRetry
 from cisisk.simulator.timing import Timing
 
-TIMEOUT_SECONDS = 20.0
+TIMEOUT_SECONDS = 60.0
 """Timeout of one step; a step takes about one second."""
 _TIMING = Timing(tftp=TftpRetry(interval=1.0, retries=3), offline=0.5, boot_pause=1.0)
 """Shorter restarts than those of a real phone, which take half a minute."""

@@ -95,7 +95,9 @@ class LiveTransfers:
         max_transfers: int,
         largest_blksize: int = DEFAULT_LARGEST_BLKSIZE,
         new_transfer: NewTransfer = Transfer,
+        longest_netascii: int = LONGEST_NETASCII,
     ) -> None:
+        self._longest_netascii = longest_netascii
         self.counters = Counters()
         self._source = source
         self._on_fetch = on_fetch
@@ -238,7 +240,7 @@ class LiveTransfers:
         content = self._source.open(request.name, host)
         try:
             if request.mode == "netascii":
-                content = _as_netascii(content)
+                content = _as_netascii(content, self._longest_netascii)
             return content, self._new_transfer(request, content, now, largest_blksize=self._largest_blksize)
         except BaseException:
             content.close()
@@ -309,9 +311,9 @@ class _TooLong(Exception):
     """A file that is not sent as netascii."""
 
 
-def _as_netascii(content: Content) -> NetasciiContent:
+def _as_netascii(content: Content, longest: int) -> NetasciiContent:
     """Raises _TooLong, or OSError when the disk fails."""
-    if content.size > LONGEST_NETASCII:
+    if content.size > longest:
         raise _TooLong
     return NetasciiContent.of(content)
 

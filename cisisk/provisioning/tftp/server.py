@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 
 from cisisk.provisioning.fetch import FetchListener
 from cisisk.provisioning.source import FileSource
@@ -38,17 +39,29 @@ MAX_WAITING = 8192
 NICENESS = 2
 """How far the thread stands back: on a machine with one free core an answer of the API, which takes a millisecond,
 would else wait behind thousands of blocks. A thread that has the core to itself loses nothing."""
-CROWD, PATIENCE = 384, 0.2
-"""While so many transfers are under way, a request waits so many seconds at most for one of them to end. In a boot
-storm they end by the thousand a second, and the fewer share the server the sooner each is done and the less is held in
-memory; behind phones that are slow or dead nobody waits for longer than a phone does not notice (its timer is a second
-or so)."""
 CROWD_PAUSE = 0.01
 """Seconds between two looks whether a waiting request's time has come."""
 JOIN_MARGIN = 5.0
 """Seconds beyond the grace after which a thread that has not ended hangs, in a disk that does not answer for one."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrowdLimits:
+    """When requests wait for transfers to end.
+
+    In a boot storm transfers end by the thousand a second. The fewer share the server, the sooner each is done and the
+    less memory they hold. Behind phones that are slow or dead a request waits for a time that its phone does not
+    notice: a phone's own timer is about a second.
+
+    Attributes:
+        transfers: under way at the same time, from which on a request waits for one of them to end.
+        wait_seconds: the longest wait of a request.
+    """
+
+    transfers: int = 384
+    wait_seconds: float = 0.2
 
 
 class TftpServer:
@@ -66,6 +79,7 @@ class TftpServer:
         single_port: bool = False,
         largest_blksize: int = DEFAULT_LARGEST_BLKSIZE,
         path: DatagramPath = PLAIN,
+        crowd: CrowdLimits = CrowdLimits(),
     ) -> None:
         """Bind the request port; requests wait there until ``start``.
 
@@ -79,10 +93,12 @@ class TftpServer:
             single_port: reply from the request port itself, against RFC 1350, for networks that need it.
             largest_blksize: the most that is agreed on, in bytes.
             path: how datagrams are moved.
+            crowd: when requests wait for transfers to end.
 
         Raises:
             OSError: the port is in use or privileged, or the host is no address of this machine.
         """
+        self._crowd = crowd
         self._request_sockets = request_sockets(host, port, path.new_reader)
         self._address = self._request_sockets[0].address
         self._poll = select.epoll()
@@ -191,7 +207,7 @@ class TftpServer:
 
     def _pause(self) -> float:
         if self._waiting:
-            return 0.0 if len(self._live) < CROWD else CROWD_PAUSE
+            return 0.0 if len(self._live) < self._crowd.transfers else CROWD_PAUSE
         return TICK if self._live else IDLE
 
     def _read_requests(self, events: list[tuple[int, int]], now: float) -> None:
@@ -205,7 +221,7 @@ class TftpServer:
     def _begin_requests(self, now: float) -> None:
         for _ in range(min(len(self._waiting), REQUESTS_PER_TURN)):
             arrival, arrived_at = self._waiting[0]
-            if len(self._live) >= CROWD and now < arrived_at + PATIENCE:
+            if len(self._live) >= self._crowd.transfers and now < arrived_at + self._crowd.wait_seconds:
                 break
             self._waiting.popleft()
             port = self._ports.serving(arrival.peer) if arrival.peer in self._live else None

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from cisisk.adoption import configs as module
 from cisisk.adoption.configs import ConfigAdoption, ThreadsafeAdoption
 from cisisk.model.clock import now
 from cisisk.model.errors import Conflict, Invalid, NotFound, StorageFailed
@@ -417,11 +416,8 @@ async def test_threadsafe_put_returns_or_raises(adoption: ConfigAdoption, root: 
         assert not (root / mac.config_name).exists()
 
 
-async def test_threadsafe_put_times_out(
-    adoption: ConfigAdoption, turns: PhoneLocks, root: Path, mac: Mac, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.05)
-    keeper = ThreadsafeAdoption(adoption)
+async def test_threadsafe_put_times_out(adoption: ConfigAdoption, turns: PhoneLocks, root: Path, mac: Mac) -> None:
+    keeper = ThreadsafeAdoption(adoption, answer_seconds=0.05)
     async with turns.take(mac):
         with pytest.raises(StorageFailed, match="Check whether the change was made"):
             await asyncio.to_thread(keeper.put_config, ANNA, mac, FIRST)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from cisisk.adoption import directory as module
 from cisisk.adoption.configs import ConfigAdoption, ThreadsafeAdoption
 from cisisk.adoption.directory import DirectoryImport, ImportReport
 from cisisk.model.clock import now
@@ -272,9 +271,7 @@ async def test_import_skips_pipes_sockets_and_links(take: Take, old: Path, root:
     assert lies_in(root) == {STAGING}
 
 
-async def test_import_rejects_forbidden_directories(
-    take: Take, old: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_import_rejects_forbidden_directories(take: Take, old: Path, root: Path, tmp_path: Path) -> None:
     place(root.parent, "keys", b"secret")
     (tmp_path / "link").symlink_to(root.parent)
     for directory in (root.parent, tmp_path, Path("/"), tmp_path / "link", root / STAGING):
@@ -283,12 +280,20 @@ async def test_import_rejects_forbidden_directories(
     for directory in (tmp_path / "absent", place(tmp_path, "file"), Path("relative")):
         with pytest.raises(Invalid):
             await take(directory)
-    monkeypatch.setattr(module, "MAX_FILES", 3)
+    assert lies_in(root) == {STAGING}
+
+
+async def test_import_rejects_directory_with_too_many_files(
+    db: Database, library: Library, old: Path, root: Path
+) -> None:
     for number in range(4):
         place(old, f"{number}.raw")
-    with pytest.raises(Invalid, match="more than 3 files"):
-        await take(old)
-    assert lies_in(root) == {STAGING}
+    adoption = ConfigAdoption(db, library, PhoneLocks(), 10_000)
+    uploads = Uploads(library, ThreadsafeAdoption(adoption), 10_000)
+    with ThreadPoolExecutor(1) as threads:
+        limited = DirectoryImport(adoption, library, uploads, threads, private=root.parent, served=root, max_files=3)
+        with pytest.raises(Invalid, match="more than 3 files"):
+            await limited.run(SYSTEM, old, "anna")
 
 
 async def test_import_rejects_parent_of_served_directory(

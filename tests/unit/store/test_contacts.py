@@ -247,13 +247,12 @@ async def test_a_user_takes_the_own_directory_along(
 
 
 async def test_a_directory_does_not_grow_without_end(
-    db: Database, new_contact: NewContact, monkeypatch: pytest.MonkeyPatch
+    db: Database, new_contact: NewContact, anna: User, actor: Actor
 ) -> None:
-    monkeypatch.setattr(contacts, "MAX_PERSONAL", 2)
     await new_contact("a")
     made = await new_contact("b")
     with pytest.raises(Conflict, match="at most 2"):
-        await new_contact("c")
+        await db.write(contacts.create_personal, actor, anna.uuid, {"name": "c"}, maximum=2)
     assert made.position == 2
 
 

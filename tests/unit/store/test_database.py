@@ -7,6 +7,7 @@ import pytest
 
 from cisisk.model.errors import StorageFailed
 from cisisk.store.database import Database
+from cisisk.store.limits import StoreLimits
 from cisisk.store.transaction import Read, Write
 from tests.unit.held_writer import writer_held
 
@@ -177,11 +178,8 @@ async def test_database_answers_until_it_is_closed(db_path: Path) -> None:
     assert not await database.answers()
 
 
-async def test_database_whose_writer_stands_still_does_not_answer(
-    db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("cisisk.store.database._PING_SECONDS", 0.01)
-    async with writer_held(db):
+async def test_database_whose_writer_stands_still_does_not_answer(db_path: Path) -> None:
+    async with Database.open(db_path.as_uri(), StoreLimits(ping_seconds=0.01)) as db, writer_held(db):
         assert not await db.answers()
 
 

@@ -204,11 +204,7 @@ async def test_a_discovered_phone_can_be_added_as_if_it_were_not_there(db: Datab
     assert (made.name, made.discovery) == ("Lobby", None)
 
 
-async def test_discovered_phones_are_bounded_and_those_that_proved_themselves_stay(
-    db: Database, actor: Actor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(phones, "MAX_DISCOVERED", 3)
-    monkeypatch.setattr(phones, "DISCOVERED_DAYS", 36_500)
+async def test_discovered_phones_are_bounded_and_those_that_proved_themselves_stay(db: Database, actor: Actor) -> None:
     await db.write(phones.create, actor, OTHER, {})
     macs = [Mac(f"AABBCC00000{number}") for number in range(6)]
     await db.write(
@@ -218,7 +214,7 @@ async def test_discovered_phones_are_bounded_and_those_that_proved_themselves_st
             for at, mac in enumerate(macs)
         ],
     )
-    await db.write(phones.discover, dict.fromkeys(macs, FOUND))
+    await db.write(phones.discover, dict.fromkeys(macs, FOUND), max_discovered=3, days=36_500)
     kept = {phone.mac for phone in (await db.read(phones.page, Listing())).items}
     assert kept == {OTHER, macs[1], macs[4], macs[5]}
 

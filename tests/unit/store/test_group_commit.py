@@ -3,7 +3,7 @@ import random
 import resource
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from cisisk.model.errors import NotFound, StorageFailed
 from cisisk.store import group_commit
 from cisisk.store.database import Database
+from cisisk.store.limits import StoreLimits
 from cisisk.store.transaction import Read, Write
+from tests.patience import PATIENCE
 from tests.unit.held_writer import writer_held
 
 ACCOUNTS, START = 20, 100
@@ -22,9 +24,19 @@ LARGE = b"x" * 400_000
 
 
 @pytest.fixture
-async def accounts(db: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
-    # However slow the machine is, what waits for one commit shares it.
-    monkeypatch.setattr(group_commit, "_GROUP_SECONDS", 60.0)
+def limits() -> StoreLimits:
+    """However slow the machine is, what waits for one commit shares it."""
+    return StoreLimits(group_seconds=PATIENCE)
+
+
+@pytest.fixture
+async def db(db_path: Path, limits: StoreLimits) -> AsyncIterator[Database]:
+    async with Database.open(db_path.as_uri(), limits) as database:
+        yield database
+
+
+@pytest.fixture
+async def accounts(db: Database) -> Database:
 
     def make(tx: Write) -> None:
         tx.rows("CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL) STRICT")
@@ -65,8 +77,8 @@ async def test_writes_that_wait_share_one_commit(accounts: Database, monkeypatch
     shared: list[int] = []
     commit = group_commit._commit_together
 
-    def counting(jobs: list[Any], connection: sqlite3.Connection) -> int:
-        shared.append(commit(jobs, connection))
+    def counting(jobs: list[Any], seconds: float, connection: sqlite3.Connection) -> int:
+        shared.append(commit(jobs, seconds, connection))
         return shared[-1]
 
     monkeypatch.setattr(group_commit, "_commit_together", counting)
@@ -190,11 +202,8 @@ async def test_write_after_cancelled_commit_task_is_stored(accounts: Database) -
         assert await accounts.write(adding(0, 1)) == START + 1
 
 
-async def test_writes_beyond_one_group_are_committed_in_order(
-    accounts: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(group_commit, "_GROUP_SIZE", 3)
-    monkeypatch.setattr(group_commit, "_GROUP_SECONDS", 0.0)
+@pytest.mark.parametrize("limits", [StoreLimits(group_size=3, group_seconds=0.0)])
+async def test_writes_beyond_one_group_are_committed_in_order(accounts: Database) -> None:
     assert await asyncio.gather(*(accounts.write(adding(0, 1)) for _ in range(10))) == [
         START + 1 + number for number in range(10)
     ]
@@ -318,13 +327,11 @@ def test_write_is_stored_exactly_if_it_returns(
         made.execute("PRAGMA journal_mode = WAL")
         made.execute("CREATE TABLE done (number INTEGER PRIMARY KEY) STRICT")
     made.close()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(group_commit, "_GROUP_SIZE", group)
-        asyncio.run(_model(path, steps))
+    asyncio.run(_model(path, steps, StoreLimits(group_size=group)))
 
 
-async def _model(path: Path, steps: list[tuple[str, int, int]]) -> None:
-    async with Database.open(path.as_uri()) as db:
+async def _model(path: Path, steps: list[tuple[str, int, int]], limits: StoreLimits) -> None:
+    async with Database.open(path.as_uri(), limits) as db:
         tasks = {}
         for number, (kind, _, pauses) in enumerate(steps):
             tasks[number] = asyncio.create_task(_step(db, number, kind))

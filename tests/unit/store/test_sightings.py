@@ -40,10 +40,7 @@ async def test_the_same_holds_within_one_batch(db: Database, mac: Mac) -> None:
     assert await db.read(phones.last_seen, mac) == "b"
 
 
-async def test_only_so_many_strangers_are_kept_and_every_phone_of_the_inventory(
-    db: Database, actor: Actor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(phones, "MAX_STRANGERS", 3)
+async def test_only_so_many_strangers_are_kept_and_every_phone_of_the_inventory(db: Database, actor: Actor) -> None:
     ours = [Mac(f"AAAAAAAAAA0{number}") for number in range(5)]
     for mac in ours:
         await db.write(phones.create, actor, mac, {})
@@ -52,18 +49,18 @@ async def test_only_so_many_strangers_are_kept_and_every_phone_of_the_inventory(
     await db.write(
         phones.note_sightings,
         [sighting(mac, "b", proved=False, seen_at=f"200{at}") for at, mac in enumerate(strangers)],
+        max_strangers=3,
     )
     assert await kept(db) == {mac.digits for mac in (*ours, *strangers[3:])}
 
 
 async def test_forged_strangers_do_not_push_out_one_who_proved_where_it_is(
-    db: Database, monkeypatch: pytest.MonkeyPatch
+    db: Database,
 ) -> None:
-    monkeypatch.setattr(phones, "MAX_STRANGERS", 3)
     proved = Mac("020000000099")
     await db.write(phones.note_sightings, [sighting(proved, "a", proved=True, seen_at="2000")])
     forged = [sighting(Mac(f"02000000000{number}"), "b", proved=False, seen_at="2026") for number in range(9)]
-    await db.write(phones.note_sightings, forged)
+    await db.write(phones.note_sightings, forged, max_strangers=3)
     assert proved.digits in await kept(db)
     assert len(await kept(db)) == 3
 

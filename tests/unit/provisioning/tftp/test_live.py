@@ -46,7 +46,7 @@ class RecordingEndpoint:
 class Stage:
     """Live transfers with everything around them on record; files named a, b and c hold 2,000 bytes."""
 
-    def __init__(self, content: MakeContent, tftp_path: DatagramPath, max_transfers: int) -> None:
+    def __init__(self, content: MakeContent, tftp_path: DatagramPath, max_transfers: int, **limits: int) -> None:
         self.make = content
         self.opened: list[MemoryContent] = []
         self.endpoints: list[RecordingEndpoint] = []
@@ -58,6 +58,7 @@ class Stage:
             open_endpoint=self.endpoint,
             max_transfers=max_transfers,
             new_transfer=tftp_path.new_transfer,
+            **limits,
         )
 
     def open(self, name: str, host: str) -> MemoryContent:
@@ -422,9 +423,9 @@ def test_what_happens_is_counted(content: MakeContent, tftp_path: DatagramPath) 
 
 
 def test_a_file_that_is_no_text_by_its_size_is_not_sent_as_netascii(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    content: MakeContent, tftp_path: DatagramPath
 ) -> None:
-    monkeypatch.setattr("cisisk.provisioning.tftp.live.LONGEST_NETASCII", 1999)
+    stage = Stage(content, tftp_path, max_transfers=100, longest_netascii=1999)
     stage.ask(mode="netascii")
     assert stage.last_error() == Error(ErrorCode.ILLEGAL_OPERATION, "too large for netascii")
     assert stage.outcomes() == [FetchOutcome.REFUSED]
