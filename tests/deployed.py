@@ -4,7 +4,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 from cisisk.model.clock import Timestamp, now
-from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.error import ErrorKind
 from cisisk.model.deployment import DeploymentState, StepName
 from cisisk.model.mac import Mac
 from cisisk.model.notice import Notice
@@ -41,7 +41,7 @@ async def happened(
     *names: StepName,
     ended: bool = False,
     at: Timestamp | None = None,
-    notice: Notice = ErrorCode.TEXT.notice(text=""),  # noqa: B008 -- a constant
+    notice: Notice = ErrorKind.TEXT.notice(text=""),  # noqa: B008 -- a constant
 ) -> None:
     """Store steps of a deployment; with ``ended`` the last step ends it."""
 

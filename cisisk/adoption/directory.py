@@ -20,7 +20,7 @@ from cisisk.adoption.configs import ConfigAdoption
 from cisisk.model import sep_config
 from cisisk.model.codes.config import FindingCode
 from cisisk.model.codes.directory_import import ImportNoteCode
-from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.error import ErrorKind
 from cisisk.model.errors import Conflict, Invalid, TooLarge
 from cisisk.model.mac import Mac
 from cisisk.model.notice import Notice
@@ -183,7 +183,7 @@ class DirectoryImport:
             except Invalid as error:
                 kind = ImportNoteKind.INVALID if mac else ImportNoteKind.SKIPPED
                 reasons = "; ".join(reason for reasons in error.fields.values() for reason in reasons)
-                report.note(path, kind, ErrorCode.INVALID.notice(text=reasons))
+                report.note(path, kind, ErrorKind.INVALID.notice(text=reasons))
             except (Conflict, TooLarge) as error:
                 report.note(path, ImportNoteKind.SKIPPED, error.notice)
             except OSError as error:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 from cisisk.fetches.tracker import FetchTracker
 from cisisk.mobility.background import BackgroundTasks
 from cisisk.model.clock import Timestamp, now
-from cisisk.model.codes.deployment import Failure
-from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.deployment import DeploymentFailure
+from cisisk.model.codes.error import ErrorKind
 from cisisk.model.deployment import Deployment
 from cisisk.model.errors import CisiskError, Conflict, StorageFailed
 from cisisk.model.mac import Mac
@@ -158,7 +158,7 @@ class Deployer:
                     await written
                     return await self._tried(deployment, attempt, prepared.action)
                 except StorageFailed as error:
-                    raise StorageFailed(ErrorCode.SERVED_NEVERTHELESS.notice(reason=error.notice)) from error
+                    raise StorageFailed(ErrorKind.SERVED_NEVERTHELESS.notice(reason=error.notice)) from error
 
     async def serve(
         self,
@@ -180,7 +180,7 @@ class Deployer:
                 await self._db.write(progress.written, actor, deployment, moment)
                 return await self._tried(deployment, Attempt(RestartOutcome.NOT_NEEDED), None)
             except StorageFailed as error:
-                raise StorageFailed(ErrorCode.SERVED_NEVERTHELESS.notice(reason=error.notice)) from error
+                raise StorageFailed(ErrorKind.SERVED_NEVERTHELESS.notice(reason=error.notice)) from error
 
     async def settle(self, mac: Mac) -> None:
         """Make true what the records say of a phone's deployments that were cut off. Raises StorageFailed."""
@@ -216,8 +216,8 @@ class Deployer:
                 if deployment.policy.when != NOW:
                     await self._db.write(progress.deferred_again, deployment)
                     return
-                await self._db.write(progress.failed, deployment, Failure.CUT_OFF.notice())
-                log.warning("switch of %s: %s", deployment.mac, Failure.CUT_OFF)
+                await self._db.write(progress.failed, deployment, DeploymentFailure.CUT_OFF.notice())
+                log.warning("switch of %s: %s", deployment.mac, DeploymentFailure.CUT_OFF)
                 return
             actor = Actor(user_uuid=deployment.requested_by)
             await self._db.write(progress.written, actor, deployment, deployment.recorded_at)
@@ -271,7 +271,7 @@ class Deployer:
             yield
         except CisiskError as error:
             if await self._took_effect(deployment, error.notice):
-                raise StorageFailed(ErrorCode.SERVED_NEVERTHELESS.notice(reason=error.notice)) from error
+                raise StorageFailed(ErrorKind.SERVED_NEVERTHELESS.notice(reason=error.notice)) from error
             raise
 
     async def _took_effect(self, deployment: Deployment, failure: Notice) -> bool:

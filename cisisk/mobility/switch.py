@@ -11,8 +11,8 @@ from cisisk.mobility import emergency
 from cisisk.mobility.deploy import Deployer
 from cisisk.model import placeholders
 from cisisk.model.clock import now
-from cisisk.model.codes.deployment import Failure, RollbackRefusal
-from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.deployment import DeploymentFailure, RollbackRefusal
+from cisisk.model.codes.error import ErrorKind
 from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.deployment import Deployment, OnTimeout, Origin, Plan, Policy
 from cisisk.model.errors import Conflict, NotFound, PhoneInCall
@@ -229,8 +229,8 @@ class Switcher:
         in_call = await self._is_in_call(target, policy.quiet_minutes)
         if in_call and policy.refuse_in_call:
             if not policy.quiet_minutes:
-                raise PhoneInCall(ErrorCode.PHONE_IN_CALL.notice())
-            raise PhoneInCall(ErrorCode.PHONE_IN_CALL_LATELY.notice(minutes=policy.quiet_minutes))
+                raise PhoneInCall(ErrorKind.PHONE_IN_CALL.notice())
+            raise PhoneInCall(ErrorKind.PHONE_IN_CALL_LATELY.notice(minutes=policy.quiet_minutes))
         return IDLE if in_call else None
 
     async def _record(self, actor: Actor, plan: Plan) -> Deployment:
@@ -259,7 +259,7 @@ class Switcher:
             try:
                 resolved = await self._resolve(deferred.profile_uuid or "", mac)
             except (NotFound, Conflict) as error:
-                await self._db.write(progress.failed, deferred, Failure.DUE.notice(reason=error.notice))
+                await self._db.write(progress.failed, deferred, DeploymentFailure.DUE.notice(reason=error.notice))
                 return await self._db.read(deployments.get, deferred.uuid)
             content = await self._again(resolved.target, deferred.sha256, deferred)
             found = await self._deployer.served_to(mac)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from cisisk.events.feed import Feed, FellBehind
 from cisisk.mobility.switch import Switcher
 from cisisk.model import job_table
-from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.error import ErrorKind
 from cisisk.model.codes.job import StopReason
 from cisisk.model.deployment import DeploymentState, Policy
 from cisisk.model.errors import CisiskError, Conflict, Invalid, NotFound, StorageFailed
@@ -402,7 +402,7 @@ class SwitchJobs:
         except Exception:
             # Whatever is wrong with one phone, the others are to be switched.
             log.exception("switch of %s in job %s failed", row.mac, job.uuid)
-            outcome = await self._refused(key, ErrorCode.INTERNAL.notice())
+            outcome = await self._refused(key, ErrorKind.INTERNAL.notice())
         self._outcomes.append(outcome)
         self._news.set()
 

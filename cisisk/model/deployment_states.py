@@ -171,16 +171,6 @@ NO_RESTART_NEEDED = Transition(
 )
 """A rollback for which the phone need not restart."""
 FETCH = Transition(
-    steps=(StepName.FETCH_STARTED,),
-    sources=_open(_S.WRITTEN, _S.RESTARTING, _S.WAITING, _S.TIMED_OUT) | _ended(_S.WRITTEN, _S.TIMED_OUT),
-    target=_S.FETCHED,
-    ends=False,
-    fetched=False,
-    needs="written_at is before the request, superseded_at is not set",
-    sets=("fetch_started_at",),
-)
-"""The phone asked for the config that it has fetched since."""
-FETCH = Transition(
     steps=(StepName.FETCH_STARTED, StepName.FETCHED),
     sources=_open(_S.WRITTEN, _S.RESTARTING, _S.WAITING, _S.TIMED_OUT) | _ended(_S.WRITTEN, _S.TIMED_OUT),
     target=_S.FETCHED,

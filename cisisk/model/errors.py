@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.error import ErrorKind
 from cisisk.model.messages import render
 from cisisk.model.notice import Notice, NoticeCode
 
@@ -19,7 +19,7 @@ class CisiskError(Exception):
         notice: what happened, as it is stored and compared.
     """
 
-    notice_code: ClassVar[NoticeCode] = ErrorCode.TEXT
+    notice_code: ClassVar[NoticeCode] = ErrorKind.TEXT
 
     def __init__(self, message: str | Notice) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ class Invalid(CisiskError):
         fields: the reasons for each rejected field. A reason says what would be right.
     """
 
-    notice_code = ErrorCode.INVALID
+    notice_code = ErrorKind.INVALID
 
     def __init__(self, message: str, fields: Mapping[str, Sequence[str]] | None = None) -> None:
         super().__init__(message)
@@ -55,13 +55,13 @@ class TooLarge(CisiskError):
 class NotFound(CisiskError):
     """The requested object does not exist."""
 
-    notice_code = ErrorCode.NOT_FOUND
+    notice_code = ErrorKind.NOT_FOUND
 
 
 class Conflict(CisiskError):
     """The request is valid, but conflicts with the current state."""
 
-    notice_code = ErrorCode.CONFLICT
+    notice_code = ErrorKind.CONFLICT
 
 
 class PhoneInCall(Conflict):
@@ -107,7 +107,7 @@ class TooBusy(CisiskError):
 class StorageFailed(CisiskError):
     """The disk or the database refused a write. The previous data is unchanged."""
 
-    notice_code = ErrorCode.STORAGE_FAILED
+    notice_code = ErrorKind.STORAGE_FAILED
 
 
 class ConfigurationError(CisiskError):

@@ -20,7 +20,7 @@ from cisisk.model.target import NotRestarted, Target, Unreachable
 from cisisk.restart import service_control
 from cisisk.sip import digest, message
 from cisisk.sip.message import Headers, SipRequest, SipResponse, Unsendable
-from cisisk.sip.transaction import NoResponse, Peer, SipClient, Transport, Way, host
+from cisisk.sip.transaction import NoResponse, Peer, SipClient, SipTransport, Way, host
 
 CHECK_SYNC = "check-sync"
 _METHOD = "NOTIFY"
@@ -170,7 +170,7 @@ def _line(runs: SepConfig | None) -> str:
     return name
 
 
-def _transport(runs: SepConfig | None) -> Transport:
+def _transport(runs: SepConfig | None) -> SipTransport:
     """What the phone listens to. Raises NotRestarted: TLS alone."""
     transport = runs.transport if runs else None
     if transport == "TLS":

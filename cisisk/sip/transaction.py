@@ -12,7 +12,7 @@ from typing import Literal, Protocol, Self, TypeAlias
 from cisisk.sip import message
 from cisisk.sip.message import MAX_BYTES, MalformedSip, SipRequest, SipResponse
 
-Transport: TypeAlias = Literal["UDP", "TCP"]
+SipTransport: TypeAlias = Literal["UDP", "TCP"]
 
 MAGIC = "z9hG4bK"
 """Begins every branch (RFC 3261 8.1.1.7)."""
@@ -59,7 +59,7 @@ class Peer:
 
     address: str
     port: int
-    transport: Transport
+    transport: SipTransport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,7 +301,7 @@ def _udp_socket(peer: Peer, sender: Sender | None) -> tuple[socket.socket, str]:
     return sock, remote
 
 
-def _under_new_via(request: SipRequest, transport: Transport, local: str) -> tuple[SipRequest, str]:
+def _under_new_via(request: SipRequest, transport: SipTransport, local: str) -> tuple[SipRequest, str]:
     branch = MAGIC + secrets.token_hex(12)
     via = ("Via", f"{message.VERSION}/{transport} {local};branch={branch};rport")
     return replace(request, headers=(via, *request.headers)), branch

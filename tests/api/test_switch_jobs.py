@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from cisisk.model.codes.deployment import Misfit
-from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.error import ErrorKind
 from cisisk.model.codes.job import StopReason
 from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.messages import render
@@ -325,7 +325,7 @@ async def test_a_row_that_is_refused_is_a_result_and_counts(site: Site) -> None:
     await site.admin.delete(f"/phone-profiles/{only}")
     await site.admin.post(f"{JOBS}/{uuid}/resume")
     await reaches(site, uuid, lambda found: found["state"] == "completed")
-    assert (await results(site, uuid))[2]["code"] == ErrorCode.NOT_FOUND
+    assert (await results(site, uuid))[2]["code"] == ErrorKind.NOT_FOUND
 
 
 async def test_a_paused_job_begins_no_more_rows(site: Site) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cisisk.model.codes.deployment import Failure
+from cisisk.model.codes.deployment import DeploymentFailure
 from cisisk.provisioning.staging import STAGING
 from tests.e2e.crash_child import STEPS
 from tests.e2e.premises import opened, settings_for
@@ -50,7 +50,7 @@ async def test_a_switch_that_is_killed_leaves_one_whole_config_and_a_true_record
         if step == "before the record":
             assert told["profile_name"] == "old"
         elif served == "old":
-            assert (told["state"], told["failure_detail"]["code"]) == ("failed", Failure.CUT_OFF)
+            assert (told["state"], told["failure_detail"]["code"]) == ("failed", DeploymentFailure.CUT_OFF)
         elif step == "after the restart":
             assert told["state"] == "waiting"
         else:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cisisk.appliance import appliance
-from cisisk.model.codes.deployment import Failure
+from cisisk.model.codes.deployment import DeploymentFailure
 from cisisk.model.errors import StartRefused
 from cisisk.model.mac import Mac
 from cisisk.provisioning.staging import STAGING, Staged
@@ -110,7 +110,7 @@ async def test_a_switch_for_which_there_is_no_space_changes_nothing_and_succeeds
         first, *cut_off, last = states(site)
         assert (first, last) == (("old", 1, 1, None), ("new", 1, 0, None))
         # None if already the record was refused.
-        assert cut_off in ([], [("new", 0, 0, Failure.CUT_OFF)])
+        assert cut_off in ([], [("new", 0, 0, DeploymentFailure.CUT_OFF)])
 
 
 @pytest.mark.parametrize("mended_by", ["the next switch", "the next start"])

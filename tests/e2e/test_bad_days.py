@@ -14,8 +14,8 @@ import pytest
 from cisisk.appliance import appliance
 from cisisk.mobility.deploy import Deployer
 from cisisk.mobility.switch import Switcher
-from cisisk.model.codes.deployment import Failure
-from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.deployment import DeploymentFailure
+from cisisk.model.codes.error import ErrorKind
 from cisisk.model.errors import StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.model.messages import render
@@ -28,7 +28,7 @@ from tests.e2e.premises import Site, opened, settings_for
 from tests.e2e.writes import Write, around
 from tests.patience import PATIENCE
 
-REFUSED = ErrorCode.STORAGE_FAILED.notice(text="The change could not be stored: disk I/O error")
+REFUSED = ErrorKind.STORAGE_FAILED.notice(text="The change could not be stored: disk I/O error")
 
 
 def store_of(site: Site) -> sqlite3.Connection:
@@ -197,7 +197,7 @@ async def test_a_database_that_fails_after_the_write_is_told_and_its_record_foll
             status, message = await try_to_switch(site, new, mac)
         assert (status, message) == (
             503,
-            render(ErrorCode.SERVED_NEVERTHELESS.notice(reason=REFUSED)),
+            render(ErrorKind.SERVED_NEVERTHELESS.notice(reason=REFUSED)),
         )
         assert (site.root / mac.config_name).read_bytes() == site.config("new").encode()
     async with opened(settings) as site:
@@ -257,7 +257,7 @@ async def test_what_has_changed_since_a_switch_was_cut_off_does_not_stop_the_nex
     async with opened(settings) as site:
         told = await site.deployment(switched["deployment"])
         if gone == "file":
-            assert (told["state"], told["failure_detail"]["code"]) == ("failed", Failure.CUT_OFF)
+            assert (told["state"], told["failure_detail"]["code"]) == ("failed", DeploymentFailure.CUT_OFF)
         else:
             assert (told["state"], told["restart_outcome"]) == ("waiting", "cut_off")
         again = await site.profile("305")
@@ -280,7 +280,7 @@ async def test_of_several_switches_of_a_phone_that_were_cut_off_the_last_one_cou
     async with opened(settings) as site:
         assert states(site) == [
             ("one", RestartOutcome.CUT_OFF, None),
-            ("between", None, Failure.CUT_OFF),
+            ("between", None, DeploymentFailure.CUT_OFF),
             ("other", RestartOutcome.CUT_OFF, None),
         ]
         assert (await site.data("GET", f"/phones/{mac}"))["current_profile_uuid"] == other

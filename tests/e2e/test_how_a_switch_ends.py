@@ -18,7 +18,7 @@ import pytest
 from cisisk.appliance.limits import DEFAULT_LIMITS, Limits
 from cisisk.mobility import watcher
 from cisisk.model.codes.deployment import RollbackRefusal, StepNotice, TimeoutNotice
-from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.error import ErrorKind
 from cisisk.model.errors import StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.model.messages import render
@@ -157,7 +157,7 @@ async def test_a_switch_may_be_refused_during_a_call_and_for_a_while_after_it(tm
         refusing = {"refuse_in_call": True, "quiet_minutes": 5}
         body = {"profile_uuid": profile, "mac": str(phone.mac), "policy": refusing}
         status, answer = await there.site.call("POST", SWITCH, body)
-        assert (status, answer["message"]) == (409, render(ErrorCode.PHONE_IN_CALL_LATELY.notice(minutes=5)))
+        assert (status, answer["message"]) == (409, render(ErrorKind.PHONE_IN_CALL_LATELY.notice(minutes=5)))
         there.asterisk.calls(registered, in_call=False)
         status, answer = await there.site.call("POST", SWITCH, body)
         assert status == 409

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields
 
-from cisisk.api.schemas.fields import MacAddress, Timestamp
+from cisisk.api.schemas.fields import MacAddress, TimestampField
 from cisisk.api.schemas.notice import CarriedNoticeOut
 from cisisk.provisioning.access.alarm import AlarmKind
 
@@ -11,7 +11,7 @@ class AllowedFetchOut(Schema):
     """A permission for one phone to fetch its files from any address, once and until ``until``."""
 
     mac = MacAddress(required=True)
-    until = Timestamp(required=True)
+    until = TimestampField(required=True)
 
 
 class AccessAlarmOut(CarriedNoticeOut):
@@ -23,7 +23,7 @@ class AccessAlarmOut(CarriedNoticeOut):
         allow_none=True,
         metadata={"description": "Address of the client; null with flood, which has too many clients"},
     )
-    since = Timestamp(required=True)
+    since = TimestampField(required=True)
     seconds = fields.Integer(required=True, metadata={"description": "Seconds from the first to the latest request"})
     asked = fields.Integer(required=True, metadata={"description": "Requests for files of phones at other addresses"})
     devices = fields.Integer(required=True, metadata={"description": "Number of different phones"})

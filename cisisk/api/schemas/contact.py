@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields
 
-from cisisk.api.schemas.fields import LINE, NAME, In, Timestamp, Uuid, text
+from cisisk.api.schemas.fields import LINE, NAME, In, TimestampField, Uuid, text
 
 
 class PersonalContactIn(In):
@@ -35,8 +35,8 @@ class ContactOut(Schema):
     home = fields.String(required=True, allow_none=True)
     email = fields.String(required=True, allow_none=True)
     ringtone = fields.String(required=True, allow_none=True)
-    created_at = Timestamp(required=True)
-    updated_at = Timestamp(required=True)
+    created_at = TimestampField(required=True)
+    updated_at = TimestampField(required=True)
 
 
 class PersonalContactOut(ContactOut):

@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from cisisk.api.messages import restart_text
-from cisisk.api.schemas.fields import MacAddress, Moment, Timestamp, Uuid, WholeNumber
+from cisisk.api.schemas.fields import MacAddress, Moment, TimestampField, Uuid, WholeNumber
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.notice import PARAMETERS, CarriedNoticeOut, NoticeOut, parameters_of
 from cisisk.api.schemas.phone import WarningOut
@@ -156,7 +156,7 @@ class SwitchOut(RestartOut):
         allow_none=True,
         metadata={"description": "How far it has come; null after a dry run"},
     )
-    ended_at = Timestamp(
+    ended_at = TimestampField(
         required=True, allow_none=True, metadata={"description": "null while something is still awaited"}
     )
     warnings = fields.List(
@@ -193,8 +193,8 @@ class DeploymentOut(RestartOut):
     deferred_until = fields.String(
         required=True, allow_none=True, metadata={"description": "idle, or a time, while it has not begun"}
     )
-    recorded_at = Timestamp(required=True)
-    written_at = Timestamp(required=True, allow_none=True)
+    recorded_at = TimestampField(required=True)
+    written_at = TimestampField(required=True, allow_none=True)
     restart = fields.Function(
         lambda deployment: None if deployment.restart_outcome is None else restart_text(deployment),
         required=True,
@@ -202,15 +202,15 @@ class DeploymentOut(RestartOut):
         metadata={"type": "string", "description": "ok, or why there was no restart; null before it was tried"},
     )
     restart_method = fields.String(required=True, allow_none=True)
-    restarted_at = Timestamp(required=True, allow_none=True)
+    restarted_at = TimestampField(required=True, allow_none=True)
     tries = fields.Integer(required=True, metadata={"description": "How often a restart was triggered"})
     action = fields.String(
         required=True, allow_none=True, metadata={"description": "What was asked for last: restart or reset"}
     )
-    fetch_started_at = Timestamp(required=True, allow_none=True)
-    fetched_at = Timestamp(required=True, allow_none=True)
+    fetch_started_at = TimestampField(required=True, allow_none=True)
+    fetched_at = TimestampField(required=True, allow_none=True)
     fetched_from = fields.String(required=True, allow_none=True)
-    registered_at = Timestamp(required=True, allow_none=True)
+    registered_at = TimestampField(required=True, allow_none=True)
     registered_as = fields.Function(
         lambda deployment: deployment.registered_as and render(deployment.registered_as),
         required=True,
@@ -218,8 +218,8 @@ class DeploymentOut(RestartOut):
         metadata={"type": "string"},
     )
     registered_detail = fields.Nested(NoticeOut, required=True, allow_none=True, attribute="registered_as")
-    superseded_at = Timestamp(required=True, allow_none=True)
-    failed_at = Timestamp(required=True, allow_none=True)
+    superseded_at = TimestampField(required=True, allow_none=True)
+    failed_at = TimestampField(required=True, allow_none=True)
     failure = fields.Function(
         lambda deployment: deployment.failure and render(deployment.failure),
         required=True,
@@ -228,14 +228,14 @@ class DeploymentOut(RestartOut):
     )
     failure_detail = fields.Nested(NoticeOut, required=True, allow_none=True, attribute="failure")
     timed_out_on = fields.Enum(Awaited, by_value=True, required=True, allow_none=True)
-    ended_at = Timestamp(required=True, allow_none=True)
+    ended_at = TimestampField(required=True, allow_none=True)
 
 
 class StepOut(CarriedNoticeOut):
     """Something that happened to a deployment."""
 
     number = fields.Integer(required=True, metadata={"description": "The id of its event"})
-    at = Timestamp(required=True)
+    at = TimestampField(required=True)
     step = fields.Enum(StepName, by_value=True, required=True)
     state = fields.Enum(
         DeploymentState, by_value=True, required=True, metadata={"description": "Of the deployment after it"}

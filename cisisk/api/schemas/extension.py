@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from cisisk.api.schemas.fields import NAME, PARAGRAPH, In, Timestamp, Uuid, text
+from cisisk.api.schemas.fields import NAME, PARAGRAPH, In, TimestampField, Uuid, text
 from cisisk.model.extension import ExtensionType
 
 
@@ -47,8 +47,8 @@ class ExtensionOut(Schema):
     voicemail = fields.Boolean(required=True)
     voicemail_passcode = _secret("Always null")
     is_active = fields.Boolean(required=True)
-    created_at = Timestamp(required=True)
-    updated_at = Timestamp(required=True)
+    created_at = TimestampField(required=True)
+    updated_at = TimestampField(required=True)
 
 
 class UserExtensionIn(Schema):
@@ -70,4 +70,4 @@ class UserExtensionOut(Schema):
     extension = fields.String(required=True)
     ext_name = fields.String(required=True)
     type = fields.Enum(ExtensionType, by_value=True, required=True)
-    created_at = Timestamp(required=True)
+    created_at = TimestampField(required=True)

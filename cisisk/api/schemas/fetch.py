@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from cisisk.api.schemas.fields import IpAddress, MacAddress, Moment, Timestamp, text
+from cisisk.api.schemas.fields import IpAddress, MacAddress, Moment, TimestampField, text
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.notice import PARAMETERS, CarriedNoticeOut, parameters_of
 from cisisk.fetches.boot import BootFinding, BootKind, BootRequest, Care
@@ -33,7 +33,7 @@ class FetchOut(Schema):
     """A completed fetch."""
 
     number = fields.Integer(required=True, metadata={"description": "Number of the fetch in the order of completion"})
-    started_at = Timestamp(required=True)
+    started_at = TimestampField(required=True)
     protocol = fields.String(required=True, metadata={"enum": list(PROTOCOLS)})
     peer = fields.String(required=True, metadata={"description": "Address of the client"})
     port = fields.Integer(required=True, metadata={"description": "Port of the client"})
@@ -69,7 +69,7 @@ class RequestOut(Schema):
     """A request of a boot with its meaning."""
 
     number = fields.Integer(required=True, attribute="fetch.number", metadata={"description": "In the fetch log"})
-    started_at = Timestamp(required=True, attribute="fetch.started_at")
+    started_at = TimestampField(required=True, attribute="fetch.started_at")
     protocol = fields.String(required=True, attribute="fetch.protocol")
     name = fields.String(required=True, attribute="fetch.name")
     outcome = fields.String(required=True, attribute="fetch.outcome", metadata=_OUTCOME)
@@ -99,8 +99,8 @@ class BootOut(Schema):
     """The requests of one boot and the findings."""
 
     kind = fields.Enum(BootKind, by_value=True, required=True)
-    started_at = Timestamp(required=True)
-    ended_at = Timestamp(required=True)
+    started_at = TimestampField(required=True)
+    ended_at = TimestampField(required=True)
     addresses = fields.List(fields.String(), required=True)
     needs_care = fields.Boolean(required=True)
     findings = fields.List(fields.Nested(FindingOut), required=True)

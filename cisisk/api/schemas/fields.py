@@ -106,7 +106,7 @@ class Moment(fields.String):
     _ERROR = "Not a time such as 2026-06-28T12:00:00.000Z"
 
 
-class Timestamp(fields.String):
+class TimestampField(fields.String):
     """A time such as ``2026-06-28T12:00:00.000Z``."""
 
     def __init__(self, *, metadata: Mapping[str, Any] | None = None, **kwargs: Any) -> None:

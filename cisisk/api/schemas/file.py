@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields
 
-from cisisk.api.schemas.fields import Timestamp
+from cisisk.api.schemas.fields import TimestampField
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.provisioning.files import FileKind
 
@@ -26,7 +26,7 @@ class FileOut(Schema):
 
     path = fields.String(required=True)
     size = fields.Integer(required=True, metadata={"description": "Size in bytes"})
-    modified_at = Timestamp(required=True)
+    modified_at = TimestampField(required=True)
     kind = fields.Enum(FileKind, by_value=True, required=True)
     firmware = fields.Nested(
         LoadOut,

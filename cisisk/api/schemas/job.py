@@ -6,7 +6,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from cisisk.api.messages import row_restart
 from cisisk.api.schemas.deployment import PolicyIn, PolicyOut, RestartOut
-from cisisk.api.schemas.fields import MacAddress, Timestamp, Uuid, WholeNumber
+from cisisk.api.schemas.fields import MacAddress, TimestampField, Uuid, WholeNumber
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.notice import PARAMETERS, NoticeOut, OptionalNoticeOut, parameters_of
 from cisisk.model.deployment import DeploymentState
@@ -97,8 +97,8 @@ class SwitchJobOut(Schema):
     concurrency = fields.Integer(required=True, attribute="pace.concurrency")
     min_confirmed = fields.Float(required=True, attribute="pace.min_confirmed")
     policy = fields.Nested(PolicyOut, required=True)
-    created_at = Timestamp(required=True)
-    ended_at = Timestamp(required=True, allow_none=True)
+    created_at = TimestampField(required=True)
+    ended_at = TimestampField(required=True, allow_none=True)
 
 
 class RefusedRowOut(Schema):

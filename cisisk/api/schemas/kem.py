@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields
 
-from cisisk.api.schemas.fields import LINE, In, IpAddress, MacAddress, Timestamp, Uuid, text
+from cisisk.api.schemas.fields import LINE, In, IpAddress, MacAddress, TimestampField, Uuid, text
 from cisisk.api.schemas.notice import NoticeOut
 from cisisk.model.codes.kem import KemFindingCode
 
@@ -35,5 +35,5 @@ class KemOut(Schema):
     software_version = fields.String(required=True, allow_none=True)
     software_type = fields.String(required=True, allow_none=True)
     warnings = fields.List(fields.Nested(KemWarningOut), required=True, attribute="findings")
-    created_at = Timestamp(required=True)
-    updated_at = Timestamp(required=True)
+    created_at = TimestampField(required=True)
+    updated_at = TimestampField(required=True)

@@ -11,7 +11,7 @@ from cisisk.api.schemas.fields import (
     In,
     IpAddress,
     MacAddress,
-    Timestamp,
+    TimestampField,
     Uuid,
     WholeNumber,
     text,
@@ -59,7 +59,7 @@ class PhoneIn(In):
 class DiscoveryOut(Schema):
     """Properties derived from the requests of a discovered phone. Any client can forge them."""
 
-    at = Timestamp(required=True)
+    at = TimestampField(required=True)
     protocols = fields.List(fields.String(), required=True, attribute="revealed.protocols")
     software = fields.String(required=True, allow_none=True, attribute="revealed.software")
     models = fields.List(
@@ -103,14 +103,14 @@ class PhoneOut(Schema):
     emergency_caller_id = fields.String(required=True, allow_none=True)
     current_profile_uuid = Uuid(required=True, allow_none=True)
     seen_ip = fields.String(required=True, allow_none=True, metadata={"description": "Address of the last fetch"})
-    seen_at = Timestamp(required=True, allow_none=True)
+    seen_at = TimestampField(required=True, allow_none=True)
     served_sha256 = fields.String(required=True, allow_none=True, metadata={"description": "Hash of the served config"})
     # Time at which another program was found to have changed or removed the served config; null if unchanged.
-    drifted_at = Timestamp(required=True, allow_none=True)
+    drifted_at = TimestampField(required=True, allow_none=True)
     # null after the phone was added, changed or switched
     discovered = fields.Nested(DiscoveryOut, required=True, allow_none=True, attribute="discovery")
-    created_at = Timestamp(required=True)
-    updated_at = Timestamp(required=True)
+    created_at = TimestampField(required=True)
+    updated_at = TimestampField(required=True)
 
 
 class CiscoPhoneIn(Schema):
@@ -178,8 +178,8 @@ class ProfileOut(Schema):
     compatible_models = fields.List(fields.String(), required=True)
     software_type = fields.Enum(Software, by_value=True, required=True, allow_none=True)
     placeholders = fields.Boolean(required=True)
-    created_at = Timestamp(required=True)
-    updated_at = Timestamp(required=True)
+    created_at = TimestampField(required=True)
+    updated_at = TimestampField(required=True)
 
 
 class WarningOut(CarriedNoticeOut):

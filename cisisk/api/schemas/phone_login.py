@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from cisisk.api.schemas.fields import MacAddress, Timestamp, Uuid, text
+from cisisk.api.schemas.fields import MacAddress, TimestampField, Uuid, text
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.model.messages import render
 from cisisk.model.phone_login import EndReason, LoginState, LoginWay, ReturnedTo
@@ -24,8 +24,8 @@ class PhoneLoginOut(Schema):
     profile_name = fields.String(required=True)
     way = fields.Enum(LoginWay, by_value=True, required=True)
     state = fields.Enum(LoginState, by_value=True, required=True)
-    logged_in_at = Timestamp(required=True, allow_none=True)
-    until = Timestamp(required=True, allow_none=True, metadata={"description": "Latest end of the login"})
+    logged_in_at = TimestampField(required=True, allow_none=True)
+    until = TimestampField(required=True, allow_none=True, metadata={"description": "Latest end of the login"})
     deployment = Uuid(required=True, allow_none=True)
     reason = fields.Enum(EndReason, by_value=True, required=True, allow_none=True)
     reason_message = fields.Function(
@@ -36,7 +36,7 @@ class PhoneLoginOut(Schema):
     )
     # The config that the phone got afterwards.
     returned_to = fields.Enum(ReturnedTo, by_value=True, required=True, allow_none=True)
-    ended_at = Timestamp(required=True, allow_none=True)
+    ended_at = TimestampField(required=True, allow_none=True)
     ended_by = Uuid(required=True, allow_none=True, metadata={"description": "Deployment that ended the login"})
 
 

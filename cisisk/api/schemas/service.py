@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields
 
-from cisisk.api.schemas.fields import LINE, In, Timestamp, Uuid, text
+from cisisk.api.schemas.fields import LINE, In, TimestampField, Uuid, text
 
 
 class ServiceIn(In):
@@ -24,5 +24,5 @@ class ServiceOut(Schema):
     name = fields.String(required=True, allow_none=True)
     url = fields.String(required=True, allow_none=True)
     type = fields.String(required=True, allow_none=True)
-    created_at = Timestamp(required=True)
-    updated_at = Timestamp(required=True)
+    created_at = TimestampField(required=True)
+    updated_at = TimestampField(required=True)

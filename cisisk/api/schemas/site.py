@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from cisisk.api.schemas.fields import LINE, NAME, In, Pattern, Timestamp, Uuid, text
+from cisisk.api.schemas.fields import LINE, NAME, In, Pattern, TimestampField, Uuid, text
 
 TIME_OF_DAY = Pattern("^([01][0-9]|2[0-3]):[0-5][0-9]$", error="Not a time of day such as 20:00")
 CALLER_ID = text(64, shortest=0)
@@ -34,5 +34,5 @@ class SiteOut(Schema):
     emergency_location = fields.String(required=True, allow_none=True)
     emergency_caller_id = fields.String(required=True, allow_none=True)
     logout_at = fields.List(fields.String(), required=True, allow_none=True)
-    created_at = Timestamp(required=True)
-    updated_at = Timestamp(required=True)
+    created_at = TimestampField(required=True)
+    updated_at = TimestampField(required=True)

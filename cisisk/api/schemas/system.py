@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields
 
-from cisisk.api.schemas.fields import Timestamp, Uuid
+from cisisk.api.schemas.fields import TimestampField, Uuid
 
 
 class AuditEntryOut(Schema):
@@ -16,7 +16,7 @@ class AuditEntryOut(Schema):
     payload = fields.Dict(required=True)
     ip = fields.String(required=True, allow_none=True)
     user_agent = fields.String(required=True, allow_none=True)
-    created_at = Timestamp(required=True)
+    created_at = TimestampField(required=True)
 
 
 class MemoryOut(Schema):

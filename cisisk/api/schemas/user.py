@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from cisisk.api.schemas.fields import LINE, NAME, In, Pattern, Timestamp, Uuid, text
+from cisisk.api.schemas.fields import LINE, NAME, In, Pattern, TimestampField, Uuid, text
 from cisisk.api.schemas.phone_login import PhoneLoginOut
 from cisisk.model.user import PIN_FORM
 
@@ -51,12 +51,12 @@ class UserOut(Schema):
     timezone = fields.String(required=True)
     last_uuid = Uuid(required=True, allow_none=True, metadata={"description": "User who changed this record last"})
     last_login_ip = fields.String(required=True, allow_none=True)
-    last_login_at = Timestamp(required=True, allow_none=True)
+    last_login_at = TimestampField(required=True, allow_none=True)
     last_logout_ip = fields.String(required=True, allow_none=True)
     is_active = fields.Boolean(required=True)
-    created_at = Timestamp(required=True)
+    created_at = TimestampField(required=True)
     created_by = Uuid(required=True, allow_none=True)
-    updated_at = Timestamp(required=True)
+    updated_at = TimestampField(required=True)
     created_ip = fields.String(required=True, allow_none=True)
     updated_ip = fields.String(required=True, allow_none=True)
 
@@ -73,7 +73,7 @@ class CiscoUserOut(Schema):
 
     uuid = Uuid(required=True)
     user_uuid = Uuid(required=True)
-    created_at = Timestamp(required=True)
+    created_at = TimestampField(required=True)
 
 
 class MeOut(UserOut):
@@ -141,8 +141,8 @@ class PermissionOut(Schema):
     level = fields.Integer(required=True)
     name = fields.String(required=True)
     description = fields.String(required=True, allow_none=True)
-    created_at = Timestamp(required=True)
-    updated_at = Timestamp(required=True)
+    created_at = TimestampField(required=True)
+    updated_at = TimestampField(required=True)
 
 
 class UserPermissionIn(Schema):

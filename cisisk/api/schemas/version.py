@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from cisisk.api.schemas.fields import Timestamp
+from cisisk.api.schemas.fields import TimestampField
 from cisisk.api.schemas.listing import MAX_LIMIT, ListQuery
 from cisisk.model.deployment import Origin
 
@@ -19,7 +19,7 @@ class VersionOut(Schema):
     number = fields.Integer(required=True, metadata={"description": "Number of the version, unique for all phones"})
     sha256 = fields.String(required=True)
     origin = fields.Enum(Origin, by_value=True, required=True)
-    created_at = Timestamp(required=True)
+    created_at = TimestampField(required=True)
     size = fields.Integer(required=True, metadata={"description": "Size in bytes"})
 
 

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 from marshmallow import Schema, ValidationError, fields, validate
 from yarl import URL
 
-from cisisk.api.schemas.fields import LINE, In, Timestamp, Uuid, text
+from cisisk.api.schemas.fields import LINE, In, TimestampField, Uuid, text
 from cisisk.api.schemas.listing import MAX_LIMIT, ListQuery
 from cisisk.api.schemas.notice import NoticeOut
 from cisisk.model.deployment import StepName
@@ -59,8 +59,8 @@ class WebhookOut(Schema):
     description = fields.String(required=True, allow_none=True)
     steps = fields.List(fields.Enum(StepName, by_value=True), required=True)
     is_active = fields.Boolean(required=True)
-    created_at = Timestamp(required=True)
-    updated_at = Timestamp(required=True)
+    created_at = TimestampField(required=True)
+    updated_at = TimestampField(required=True)
 
 
 class WebhookWithSecretOut(WebhookOut):
@@ -84,10 +84,10 @@ class DeliveryOut(Schema):
     deployment = Uuid(required=True, allow_none=True, metadata={"description": "null for a test"})
     step = fields.Enum(StepName, by_value=True, required=True, allow_none=True)
     state = fields.Enum(DeliveryState, by_value=True, required=True)
-    created_at = Timestamp(required=True)
-    due_at = Timestamp(required=True, allow_none=True, metadata={"description": "When it is tried next"})
+    created_at = TimestampField(required=True)
+    due_at = TimestampField(required=True, allow_none=True, metadata={"description": "When it is tried next"})
     tries = fields.Integer(required=True)
-    tried_at = Timestamp(required=True, allow_none=True)
+    tried_at = TimestampField(required=True, allow_none=True)
     status = fields.Integer(required=True, allow_none=True, metadata={"description": "Of the last answer"})
     detail = fields.Nested(
         NoticeOut, required=True, allow_none=True, metadata={"description": "What came of the last try"}

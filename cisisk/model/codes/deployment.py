@@ -35,7 +35,7 @@ class TimeoutNotice(NoticeCode):
     NO_REGISTRATION = "no_registration_in_time", "seconds"
 
 
-class Failure(NoticeCode):
+class DeploymentFailure(NoticeCode):
     """Why a config was not written; other failures carry the code of their error."""
 
     CUT_OFF = "cut_off_before_writing"

@@ -3,7 +3,7 @@
 from cisisk.model.notice import NoticeCode
 
 
-class ErrorCode(NoticeCode):
+class ErrorKind(NoticeCode):
     """What kind of error a text belongs to."""
 
     TEXT = "text", "text"

@@ -1,6 +1,6 @@
 """Sentences of :mod:`cisisk.model.codes.deployment`."""
 
-from cisisk.model.codes.deployment import Failure, Misfit, RollbackRefusal, StepNotice, TimeoutNotice
+from cisisk.model.codes.deployment import DeploymentFailure, Misfit, RollbackRefusal, StepNotice, TimeoutNotice
 from cisisk.model.messages.marker import N_
 
 TEMPLATES: dict[str, str] = {
@@ -26,11 +26,11 @@ TEMPLATES: dict[str, str] = {
     TimeoutNotice.NO_RESTART_ROLLED_BACK: N_("No restart could be triggered"),
     TimeoutNotice.NO_FETCH: N_("It has not come for its config within {seconds} s after it accepted to restart"),
     TimeoutNotice.NO_REGISTRATION: N_("It has not registered within {seconds} s after it took its config"),
-    Failure.CUT_OFF: N_(
+    DeploymentFailure.CUT_OFF: N_(
         "The switch was cut off before its file was written, or the file was replaced since: the phone is served "
         "another config"
     ),
-    Failure.DUE: N_("When it was due: {reason}"),
+    DeploymentFailure.DUE: N_("When it was due: {reason}"),
     RollbackRefusal.NOT_SERVED: N_("The phone is not served this deployment's config, which is {state}"),
     RollbackRefusal.NOTHING_BEFORE: N_("The phone was served no config before, and would not work without one"),
     RollbackRefusal.CHANGED_OUTSIDE: N_(

@@ -16,7 +16,7 @@ from cisisk.events import webhooks as module
 from cisisk.events.feed import Feed
 from cisisk.events.webhooks import Webhooks
 from cisisk.model.clock import after, now
-from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.error import ErrorKind
 from cisisk.model.codes.webhook import DeliveryDetail
 from cisisk.model.deployment import StepName
 from cisisk.model.errors import Invalid, StorageFailed
@@ -99,7 +99,7 @@ async def test_a_step_is_told_as_the_convention_says(db: Database, receiver: Rec
     async with running(db, feed):
         webhook, uuid = await made(db, receiver), await deployment(db, mac)
         await happened(
-            db, uuid, WRITTEN, FETCHED, ended=True, notice=ErrorCode.TEXT.notice(text="by 192.0.2.7, ümlaut")
+            db, uuid, WRITTEN, FETCHED, ended=True, notice=ErrorKind.TEXT.notice(text="by 192.0.2.7, ümlaut")
         )
         feed.wake()
         [told] = await receiver.until(1)
@@ -123,7 +123,7 @@ async def test_a_step_is_told_as_the_convention_says(db: Database, receiver: Rec
             "step": "fetched",
             "state": "written",
             "ended": True,
-            "message": render(ErrorCode.TEXT.notice(text="by 192.0.2.7, ümlaut")),
+            "message": render(ErrorKind.TEXT.notice(text="by 192.0.2.7, ümlaut")),
             "code": "text",
             "parameters": {"text": "by 192.0.2.7, ümlaut"},
         },

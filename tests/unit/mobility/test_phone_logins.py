@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cisisk.model.codes.deployment import Failure
+from cisisk.model.codes.deployment import DeploymentFailure
 from cisisk.model.codes.phone_login import LoginRefusal
 from cisisk.model.deployment import Deployment, OnTimeout, Origin
 from cisisk.model.errors import Conflict, NotFound, StorageFailed
@@ -499,7 +499,7 @@ async def test_a_login_whose_switch_has_ended_without_its_being_told_is_none_to_
     if how == "called off":
         await office.switches.cancel(ACTOR, deployment.uuid)
     else:
-        await office.db.write(progress.failed, deployment, Failure.CUT_OFF.notice())
+        await office.db.write(progress.failed, deployment, DeploymentFailure.CUT_OFF.notice())
     assert await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL) is None
     assert await office.db.read(phone_logins.beginning_on, DESK) == []
     assert await office.served(DESK) == office.home.cnf_xml

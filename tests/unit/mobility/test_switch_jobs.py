@@ -15,7 +15,7 @@ from cisisk.mobility.switch import Switcher
 from cisisk.mobility.switch_jobs import JobRequest, SwitchJobs
 from cisisk.model.clock import now
 from cisisk.model.codes.deployment import StepNotice
-from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.error import ErrorKind
 from cisisk.model.deployment import Deployment, Policy
 from cisisk.model.deployment_states import END_UNOBSERVED
 from cisisk.model.errors import Conflict, StorageFailed
@@ -180,9 +180,9 @@ async def test_what_is_wrong_with_one_phone_keeps_no_other_from_its_switch(
     # They have a deployment, but nothing more is heard of it.
     assert await premises.states(job) == ["recorded", "recorded", "recorded", "fetched"]
     assert [await premises.notice(job, number) for number in (1, 2, 3)] == [
-        ErrorCode.CONFLICT.notice(text="The phone is in a call"),
-        ErrorCode.INTERNAL.notice(),
-        ErrorCode.STORAGE_FAILED.notice(text="The disk is full"),
+        ErrorKind.CONFLICT.notice(text="The phone is in a call"),
+        ErrorKind.INTERNAL.notice(),
+        ErrorKind.STORAGE_FAILED.notice(text="The disk is full"),
     ]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cisisk.model.codes.deployment import Failure
+from cisisk.model.codes.deployment import DeploymentFailure
 from cisisk.model.codes.restart import RestartNotice, RestartRefusal, Sequel
 from cisisk.model.deployment import Deployment, DeploymentState, Origin, Policy
 from cisisk.model.mac import Mac
@@ -63,8 +63,8 @@ def because(sequel: Notice) -> Notice:
     [
         ({"state": DeploymentState.CANCELLED}, because(Sequel.CANCELLED.notice())),
         (
-            {"state": DeploymentState.FAILED, "failure": Failure.CUT_OFF.notice()},
-            because(Sequel.FAILED.notice(failure=Failure.CUT_OFF.notice())),
+            {"state": DeploymentState.FAILED, "failure": DeploymentFailure.CUT_OFF.notice()},
+            because(Sequel.FAILED.notice(failure=DeploymentFailure.CUT_OFF.notice())),
         ),
         ({"state": DeploymentState.SUPERSEDED}, because(Sequel.REPLACED.notice())),
         ({"state": DeploymentState.RECORDED}, RestartNotice.NOT_TRIED.notice()),

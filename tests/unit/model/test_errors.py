@@ -1,7 +1,7 @@
 import inspect
 
 from cisisk.model import errors
-from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.error import ErrorKind
 from cisisk.model.errors import CisiskError, Invalid, TooManyAttempts
 
 
@@ -13,7 +13,7 @@ def test_every_error_belongs_to_the_one_tree() -> None:
 
 def test_an_invalid_field_is_named_with_its_reasons() -> None:
     error = Invalid.field("mac", "Too short", "Not hexadecimal")
-    assert error.notice == ErrorCode.INVALID.notice(text="mac: Too short; Not hexadecimal")
+    assert error.notice == ErrorKind.INVALID.notice(text="mac: Too short; Not hexadecimal")
     assert error.fields == {"mac": ["Too short", "Not hexadecimal"]}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from cisisk.model import codes, messages
 from cisisk.model.codes.boot import BootFindingCode
-from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.error import ErrorKind
 from cisisk.model.codes.restart import RestartNotice, RestartRefusal, Sequel
 from cisisk.model.messages import render
 from cisisk.model.notice import Notice, NoticeCode
@@ -62,9 +62,9 @@ def test_notice_with_wrong_parameters_is_rejected() -> None:
 
 
 def test_notice_in_a_log_is_code_and_parameters() -> None:
-    assert str(ErrorCode.STORAGE_FAILED.notice(text="disk full")) == 'storage_failed text="disk full"'
+    assert str(ErrorKind.STORAGE_FAILED.notice(text="disk full")) == 'storage_failed text="disk full"'
     assert (
-        str(Sequel.FAILED.notice(failure=ErrorCode.INTERNAL.notice())) == "switch_has_failed failure=(internal_error)"
+        str(Sequel.FAILED.notice(failure=ErrorKind.INTERNAL.notice())) == "switch_has_failed failure=(internal_error)"
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from cisisk.model.clock import now
 from cisisk.model.codes.asterisk import RegistrationEvidence
 from cisisk.model.codes.deployment import TimeoutNotice
-from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.error import ErrorKind
 from cisisk.model.codes.restart import RestartNotice, RestartRefusal
 from cisisk.model.deployment import Awaited, Deployment, DeploymentState, Plan, Policy, StepName
 from cisisk.model.deployment_states import NO_RESTART_NEEDED
@@ -30,7 +30,7 @@ ACCEPTED = Attempt(RestartOutcome.ACCEPTED, "cgi-keys")
 REFUSAL = MethodRefusal("cgi-keys", RestartRefusal.HTTP_NO_ANSWER.notice(address="192.0.2.7", seconds=2))
 REFUSED = Attempt(RestartOutcome.REFUSED, refusals=(REFUSAL,))
 NOT_NEEDED = Attempt(RestartOutcome.NOT_NEEDED)
-DISK_FULL = ErrorCode.STORAGE_FAILED.notice(text="disk full")
+DISK_FULL = ErrorKind.STORAGE_FAILED.notice(text="disk full")
 LONG_AGO, IN_THE_FUTURE = "2000-01-01T00:00:00.000Z", "2199-01-01T00:00:00.000Z"
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from cisisk.model.clock import now
-from cisisk.model.codes.deployment import Failure, StepNotice
-from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.deployment import DeploymentFailure, StepNotice
+from cisisk.model.codes.error import ErrorKind
 from cisisk.model.codes.restart import RestartNotice
 from cisisk.model.deployment import Deployment, DeploymentState, OnTimeout, Policy
 from cisisk.model.deployment_states import END_UNOBSERVED
@@ -28,8 +28,8 @@ from tests.unit.plans import plan
 from tests.unit.store.conftest import NewProfile, NewUser
 
 UNOBSERVED = StepNotice.REGISTRATION_UNOBSERVABLE.notice()
-REFUSED = ErrorCode.CONFLICT.notice(text="no")
-TOO_FEW = ErrorCode.TEXT.notice(text="Too few")
+REFUSED = ErrorKind.CONFLICT.notice(text="no")
+TOO_FEW = ErrorKind.TEXT.notice(text="Too few")
 POLICY = Policy(when=IDLE, on_timeout=OnTimeout.ROLLBACK)
 PACE = RolloutPlan(canary=1, wave=2, concurrency=3, min_confirmed=0.5)
 CONFIG = b"<device/>"
@@ -164,7 +164,7 @@ async def test_after_a_crash_every_switch_is_found_that_was_begun(db: Database, 
     job = await new_job(db, actor, profile, range(1, 6))
     await db.write(jobs.begin, job.uuid, [1, 2, 3, 4])
     found, failed = await made(db, actor, profile, 2), await made(db, actor, profile, 3)
-    await db.write(progress.failed, failed, Failure.CUT_OFF.notice())
+    await db.write(progress.failed, failed, DeploymentFailure.CUT_OFF.notice())
     broken = await made(db, actor, profile, 4)
     await db.write(progress.written, actor, broken, now())
     await db.write(jobs.recover)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cisisk.model.codes.deployment import Failure, TimeoutNotice
-from cisisk.model.codes.error import ErrorCode
+from cisisk.model.codes.deployment import DeploymentFailure, TimeoutNotice
+from cisisk.model.codes.error import ErrorKind
 from cisisk.model.codes.restart import RestartNotice, Sequel
 from cisisk.model.codes.webhook import DeliveryDetail, GiveUpReason
 from cisisk.model.deployment import OnTimeout
@@ -23,7 +23,7 @@ BEFORE = Path(__file__).with_name("before_notices.sql")
 
 
 def text(sentence: str) -> Notice:
-    return ErrorCode.TEXT.notice(text=sentence)
+    return ErrorKind.TEXT.notice(text=sentence)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ async def test_restart_sentence_becomes_an_outcome(
     ("uuid", "failure", "registered_as"),
     [
         ("accepted", None, text("endpoint 305 registered from 192.0.2.7 with a new Call-ID")),
-        ("failed", Failure.CUT_OFF.notice(), None),
+        ("failed", DeploymentFailure.CUT_OFF.notice(), None),
         ("full", text("No space left on device"), None),
     ],
 )
@@ -105,7 +105,7 @@ async def test_jobs_keep_their_reasons(migrated: Database) -> None:
     rows = (await migrated.read(jobs.rows_page, "job", Listing(), None)).items
     assert [(row.state, row.restart_outcome, row.notice) for row in rows] == [
         ("waiting", RestartOutcome.REFUSED, TimeoutNotice.NO_RESTART.notice()),
-        ("refused", None, ErrorCode.INTERNAL.notice()),
+        ("refused", None, ErrorKind.INTERNAL.notice()),
         ("refused", None, text("Profile not found")),
     ]
 
