@@ -26,8 +26,10 @@ from cisisk.model.codes.kem import KemFindingCode
 from cisisk.model.codes.phone_screen import ScreenProblem
 from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.deployment import DeploymentState, OnTimeout, Policy, StepName
+from cisisk.model.deployment_states import TRANSITIONS
 from cisisk.model.phone_login import EndReason, Multiple, ReturnedTo
 from cisisk.model.placeholders import NAMES as PLACEHOLDERS
+from cisisk.model.restart import RestartOutcome
 from cisisk.model.switch_job import JobState, RolloutPlan, RowState
 from cisisk.phone_services import authentication, links
 from cisisk.provisioning.access.alarm import AlarmKind
@@ -161,8 +163,19 @@ def test_page_names_only_endpoints_that_exist(path: Path) -> None:
 
 def test_switch_page_explains_every_state_and_step() -> None:
     text = page("switch")
-    assert sorted(first_cells(section(text, "States"))) == sorted(DeploymentState)
+    states = section(text, "States").partition("\n### ")[0]
+    assert sorted(first_cells(states)) == sorted(DeploymentState)
     assert sorted(first_cells(section(text, "Steps of a deployment"))) == sorted(StepName)
+
+
+def test_switch_page_names_every_transition() -> None:
+    listed = {
+        (state.strip("`"), each)
+        for state, following in rows(section(page("switch"), "What follows a state"))
+        for each in re.findall(r"`(\w+)`", following)
+    }
+    moves = {(source.state, each.target) for each in TRANSITIONS if each.target for source in each.sources}
+    assert listed == {(before, after) for before, after in moves if before != after}
 
 
 def test_switch_page_explains_every_field_of_the_policy() -> None:
@@ -189,6 +202,8 @@ def test_restart_page_lists_every_method() -> None:
     [
         ("access", "Modes", Mode),
         ("access", "Alarms", AlarmKind),
+        ("switch", "What follows a state", DeploymentState),
+        ("switch", "Restart outcome", RestartOutcome),
         ("directories", "Key expansion modules", KemFindingCode),
         ("fetches", "Boots", BootFindingCode),
         ("logins", "How a login ends", EndReason),
