@@ -282,7 +282,7 @@ def _record_taken(tx: Write, actor: Actor, taken: _Taken) -> tuple[AdoptedConfig
         The result, and the uuid of the profile.
     """
     mac, known, sha256 = taken.mac, taken.known, hashlib.sha256(taken.content).hexdigest()
-    profile = configs.taken_over(tx, mac, sha256)
+    profile = configs.imported_profile(tx, mac, sha256)
     served = configs.served_to(tx, mac)
     is_unfinished = known is None and served is not None and served.pending == sha256
     if profile is not None and not is_unfinished:
@@ -296,7 +296,7 @@ def _record_taken(tx: Write, actor: Actor, taken: _Taken) -> tuple[AdoptedConfig
     configs.found(tx, mac, known.content if known else None)
     if profile is None:
         profile = profiles.add(tx, actor, _profile_of(mac, taken.content, taken.config, taken.owner))
-        configs.take_over(tx, mac, taken.content, profile)
+        configs.record_import(tx, mac, taken.content, profile)
     if known is None:
         configs.about_to_adopt(tx, mac, taken.content)
     elif known.sha256 == sha256 and phones.get(tx, mac).current_profile_uuid is None:

@@ -47,7 +47,7 @@ class PageAuth:
         """Return the request, with the screen of the phone's known model if the request names no model."""
         if request.mac is None or request.model is not None:
             return request
-        model = (await self._db.read(service_sessions.desk, request.mac)).model
+        model = (await self._db.read(service_sessions.context, request.mac)).model
         if model is None:
             return request
         screen = screen_of(model)
@@ -61,7 +61,7 @@ class PageAuth:
         Raises:
             NotShown: the request does not name its phone, or comes from an address that is not the phone's.
         """
-        context = await self._db.read(service_sessions.desk, request.phone)
+        context = await self._db.read(service_sessions.context, request.phone)
         if context.addresses and request.address not in context.addresses:
             raise NotShown(ScreenProblem.ELSEWHERE)
         return context

@@ -1,4 +1,4 @@
-"""The audit log: one row per thing that somebody did, written in the transaction that did it."""
+"""The audit log: one row per action, written in the transaction of that action."""
 
 import json
 import sqlite3
@@ -10,17 +10,18 @@ from uuid import uuid4
 from cisisk.model.clock import Timestamp, now
 from cisisk.model.listing import Listing, Page
 from cisisk.model.user import Actor
+from cisisk.store.changes import insert
 from cisisk.store.listing import ListSource
 from cisisk.store.transaction import Read, Write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """Who did what to what.
+    """One action: who did what to which entity.
 
     Attributes:
         action: such as ``user.created``.
-        payload: what else is worth knowing; never a secret.
+        payload: further facts; never a secret.
     """
 
     uuid: str
@@ -37,22 +38,19 @@ class AuditEntry:
 def record(
     tx: Write, actor: Actor, action: str, entity_uuid: str | None, payload: Mapping[str, Any] | None = None
 ) -> None:
-    """Write one row. The entity's type is what stands before the dot in ``action``."""
-    tx.rows(
-        "INSERT INTO audit_log (uuid, user_uuid, action, entity_type, entity_uuid, payload, ip, user_agent, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            str(uuid4()),
-            actor.user_uuid,
-            action,
-            action.partition(".")[0],
-            entity_uuid,
-            json.dumps(payload or {}),
-            actor.ip,
-            actor.user_agent,
-            now(),
-        ),
-    )
+    """Write one row. The part of ``action`` before the dot is the entity's type."""
+    row = {
+        "uuid": str(uuid4()),
+        "user_uuid": actor.user_uuid,
+        "action": action,
+        "entity_type": action.partition(".")[0],
+        "entity_uuid": entity_uuid,
+        "payload": json.dumps(payload or {}),
+        "ip": actor.ip,
+        "user_agent": actor.user_agent,
+        "created_at": now(),
+    }
+    insert(tx, "audit_log", row)
 
 
 def _entry(row: sqlite3.Row) -> AuditEntry:
@@ -71,7 +69,7 @@ _LOG = ListSource(
 
 
 def entries(tx: Read, listing: Listing, user_uuid: str | None = None) -> Page[AuditEntry]:
-    """The newest first; those of one user if named."""
+    """Return the entries, the newest first; only those of one user if ``user_uuid`` is given."""
     if user_uuid is None:
         return _LOG.page(tx, listing)
     return _LOG.page(tx, listing, "user_uuid = ?", (user_uuid,))

@@ -1,4 +1,4 @@
-"""Rows that are written by the columns that are given."""
+"""Inserts and updates for which the caller chooses the columns."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from cisisk.store.transaction import Write
 
 
 def insert(tx: Write, table: str, row: Mapping[str, Any]) -> None:
-    """Add ``row`` to ``table``. The names come from the program, never from a request."""
+    """Insert ``row`` into ``table``. The names come from the program, never from a request."""
     tx.rows(
         f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 -- names of our own
         tuple(row.values()),
@@ -15,9 +15,9 @@ def insert(tx: Write, table: str, row: Mapping[str, Any]) -> None:
 
 
 def change(tx: Write, table: str, key: tuple[str, str], columns: Mapping[str, Any]) -> None:
-    """Set ``columns`` in the row of ``table`` whose ``key`` (column, value) is given, and count the revision.
+    """Set ``columns`` in the row of ``table`` with this ``key`` (column, value), and increment its revision.
 
-    Only the columns that were sent change. The names come from the program, never from a request.
+    Other columns stay as they are. The names come from the program, never from a request.
     """
     assignments = "".join(f"{column} = ?, " for column in columns)
     tx.rows(

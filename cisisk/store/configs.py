@@ -1,4 +1,4 @@
-"""Config versions, and which one each phone is served."""
+"""Config versions, and the one that each phone is served."""
 
 import hashlib
 import sqlite3
@@ -14,21 +14,22 @@ from cisisk.model.mac import Mac
 from cisisk.model.notice import Notice
 from cisisk.model.user import SYSTEM, Actor
 from cisisk.store import audit, deployments, moves, phone_logins
+from cisisk.store.changes import insert
 from cisisk.store.listing import ListSource
 from cisisk.store.transaction import Read, Write
 
 CHANGED_ON_DISK = "config.changed_on_disk"
-"""The audit row of a config that somebody else wrote or removed."""
+"""The audit action for a config that was written or removed from outside Cisisk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """What a phone is served, as it was last known.
+    """The config that a phone is served, as last recorded.
 
     Attributes:
-        sha256: of its config; None when there is none.
-        pending: of what was about to be written over it; empty when it was about to be removed.
-        origin: how it came there; ``drift`` when somebody else put it there, or removed it, at ``since``.
+        sha256: of the config; None if there is none.
+        pending: sha256 of the config that is about to replace it; empty if it is about to be removed.
+        origin: what put it there, at ``since``; ``drift`` if it was written or removed from outside Cisisk.
     """
 
     mac: Mac
@@ -40,11 +41,11 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """One config that a phone was ever served, or was about to be; without its contents.
+    """One config that a phone was served or was about to be served, without its content.
 
     Attributes:
-        number: counts the versions of all phones together.
-        created_at: when it was first known.
+        number: counts the versions of all phones.
+        created_at: when it was first recorded.
         size: in bytes.
     """
 
@@ -70,12 +71,12 @@ _VERSIONS = ListSource(
 
 
 def versions(tx: Read, mac: Mac, listing: Listing) -> Page[Version]:
-    """The versions of a phone's config, the newest first."""
+    """Return the versions of a phone's config, the newest first."""
     return _VERSIONS.page(tx, listing, "mac = ?", (mac.digits,))
 
 
 def version_content(tx: Read, mac: Mac, number: int) -> bytes:
-    """The bytes of one of the phone's versions. Raises NotFound."""
+    """Return the bytes of one of the phone's versions. Raises NotFound."""
     row = tx.row(
         "SELECT content FROM config_versions JOIN contents USING (sha256) WHERE mac = ? AND number = ?",
         (mac.digits, number),
@@ -86,19 +87,19 @@ def version_content(tx: Read, mac: Mac, number: int) -> bytes:
 
 
 def served(tx: Read) -> dict[Mac, Served]:
-    """What every phone is served."""
+    """Return what each phone is served."""
     rows = tx.rows("SELECT mac, sha256, pending, origin, since FROM served_configs")
     return {Mac(row["mac"]): Served(**{**dict(row), "mac": Mac(row["mac"])}) for row in rows}
 
 
 def served_to(tx: Read, mac: Mac) -> Served | None:
-    """What one phone is served; None when nothing was ever known to be."""
+    """Return what one phone is served, or None if nothing was ever recorded."""
     row = tx.row("SELECT mac, sha256, pending, origin, since FROM served_configs WHERE mac = ?", (mac.digits,))
     return None if row is None else Served(**{**dict(row), "mac": mac})
 
 
 def keep_version(tx: Write, mac: Mac, content: bytes, origin: Origin) -> str:
-    """Make ``content`` a version of the phone's config, unless it is one already; its sha256."""
+    """Store ``content`` as a version of the phone's config, unless it is one; return its sha256."""
     sha256 = hashlib.sha256(content).hexdigest()
     tx.rows("INSERT OR IGNORE INTO contents (sha256, content) VALUES (?, ?)", (sha256, content))
     tx.rows(
@@ -109,22 +110,22 @@ def keep_version(tx: Write, mac: Mac, content: bytes, origin: Origin) -> str:
 
 
 def content_of(tx: Read, sha256: str) -> bytes | None:
-    """The bytes of a version; None when there is none with this hash."""
+    """Return the bytes of a version, or None if there is none with this hash."""
     row = tx.row("SELECT content FROM contents WHERE sha256 = ?", (sha256,))
     return None if row is None else bytes(row["content"])
 
 
 def found(tx: Write, mac: Mac, content: bytes | None) -> bool:
-    """Take notice of what lies in the served directory: ``content``, or no file. What is no version becomes one.
+    """Record what the served directory holds for the phone: ``content``, or no file. New content becomes a version.
 
     Returns:
-        Whether somebody else has changed or removed what the phone was served; the audit log has it then.
+        Whether the file was changed or removed from outside Cisisk. If so, the audit log has an entry.
     """
     known = served_to(tx, mac)
     sha256 = None if content is None else hashlib.sha256(content).hexdigest()
     if known is not None and known.sha256 == sha256:
         if known.pending is not None:
-            # What was about to be done has come to nothing: if somebody else does it, it is not ours.
+            # The pending change did not happen. If the same content appears later, it came from outside.
             tx.rows("UPDATE served_configs SET pending = NULL WHERE mac = ?", (mac.digits,))
         return False
     if content is not None:
@@ -134,7 +135,7 @@ def found(tx: Write, mac: Mac, content: bytes | None) -> bool:
             _serve(tx, mac, sha256, "adopted")
         return False
     if known.pending == (sha256 or ""):
-        # Cut off between the file and its record.
+        # Interrupted after the file was changed, before that was recorded.
         adopted(tx, SYSTEM, mac, sha256)
         return False
     _serve(tx, mac, sha256, "drift")
@@ -145,12 +146,12 @@ def found(tx: Write, mac: Mac, content: bytes | None) -> bool:
 
 
 def switched(tx: Write, mac: Mac, sha256: str) -> None:
-    """The phone is served a switch's config from now on."""
+    """Record that the phone is served the config of a switch."""
     _serve(tx, mac, sha256, "switch")
 
 
 def about_to_adopt(tx: Write, mac: Mac, content: bytes) -> str:
-    """Write down, before it is done, that the phone will be served ``content``, which no profile holds; its sha256."""
+    """Record, before the write, that the phone will be served ``content`` of no profile; return its sha256."""
     sha256 = keep_version(tx, mac, content, Origin.ADOPTED)
     tx.rows(
         "INSERT INTO served_configs (mac, pending, origin, since) VALUES (?, ?, 'adopted', ?)"
@@ -161,12 +162,12 @@ def about_to_adopt(tx: Write, mac: Mac, content: bytes) -> str:
 
 
 def about_to_remove(tx: Write, mac: Mac) -> None:
-    """Write down, before it is done, that the phone, which is served a config, will be served none."""
+    """Record, before the removal, that the phone's config will be removed."""
     tx.rows("UPDATE served_configs SET pending = '' WHERE mac = ?", (mac.digits,))
 
 
 def adopted(tx: Write, actor: Actor, mac: Mac, sha256: str | None) -> None:
-    """The phone is served this config, or none, from now on: no profile's, and nobody's who is logged in on it."""
+    """Record that the phone is served this config, or none: it runs no profile, and its login ends."""
     _serve(tx, mac, sha256, "adopted")
     supersede(tx, mac, now(), StepNotice.REPLACED_BY_FILE.notice())
     tx.rows(
@@ -180,23 +181,21 @@ def adopted(tx: Write, actor: Actor, mac: Mac, sha256: str | None) -> None:
     audit.record(tx, actor, action, str(mac), {"mac": str(mac), "sha256": sha256})
 
 
-def taken_over(tx: Read, mac: Mac, sha256: str) -> str | None:
-    """The profile that was made of this version when a directory was taken over; empty when it was deleted since."""
+def imported_profile(tx: Read, mac: Mac, sha256: str) -> str | None:
+    """Return the profile that a directory import made of this version, or None. It is empty if it was deleted since."""
     row = tx.row("SELECT profile_uuid FROM takeovers WHERE mac = ? AND sha256 = ?", (mac.digits, sha256))
     return None if row is None else str(row["profile_uuid"] or "")
 
 
-def take_over(tx: Write, mac: Mac, content: bytes, profile_uuid: str) -> None:
-    """``profile_uuid`` is made of this version."""
+def record_import(tx: Write, mac: Mac, content: bytes, profile_uuid: str) -> None:
+    """Record that a directory import made the profile ``profile_uuid`` of ``content``."""
     sha256 = keep_version(tx, mac, content, Origin.ADOPTED)
-    tx.rows(
-        "INSERT INTO takeovers (mac, sha256, profile_uuid, created_at) VALUES (?, ?, ?, ?)",
-        (mac.digits, sha256, profile_uuid, now()),
-    )
+    row = {"mac": mac.digits, "sha256": sha256, "profile_uuid": profile_uuid, "created_at": now()}
+    insert(tx, "takeovers", row)
 
 
 def belongs_to(tx: Write, mac: Mac, profile_uuid: str) -> None:
-    """What the phone is served is this profile's."""
+    """Record that the config the phone is served is of this profile."""
     tx.rows(
         "INSERT INTO cisco_phones (mac, current_profile_uuid, created_at) VALUES (?, ?, ?) ON CONFLICT (mac)"
         " DO UPDATE SET current_profile_uuid = excluded.current_profile_uuid, revision = revision + 1",

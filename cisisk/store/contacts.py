@@ -1,4 +1,4 @@
-"""The directories: each user's own, in an order of their own, and the company's, by name."""
+"""The directories: one per user, in the user's order, and the company's, by name."""
 
 import sqlite3
 from collections.abc import Collection, Mapping
@@ -18,9 +18,9 @@ from cisisk.store.listing import ListSource
 from cisisk.store.transaction import Read, Write
 
 MAX_PERSONAL = 10_000
-"""Contacts of one user: more than anybody pages through on a phone, and a bound for a user who fills the disk."""
+"""Limit of contacts per user: more than a user pages through on a phone; it bounds the disk space."""
 _MAX_WORDS = 8
-"""Words of a name that are looked for; each is one more condition."""
+"""Limit of words in a search; each word is one more SQL condition."""
 
 _NUMBERS = ("work", "mobile", "home")
 _TEXTS = ("name", "email", "department", "company", "location", "building")
@@ -42,7 +42,7 @@ def _company(row: sqlite3.Row) -> CompanyContact:
     return CompanyContact(**dict(row))
 
 
-# What is searched is folded here, not by SQLite, whose LIKE knows the case of ASCII only.
+# The searched text is folded here: LIKE of SQLite ignores the case of ASCII letters only.
 _PERSONAL = ListSource(
     select=_SELECT_PERSONAL,
     searched=(),
@@ -64,19 +64,19 @@ _COMPANY = ListSource(
 def page_of_personal(
     tx: Read, listing: Listing, user_uuid: str, *, name: str = "", number: str = ""
 ) -> Page[PersonalContact]:
-    """A user's own contacts, in their order.
+    """Return a user's own contacts, in the user's order.
 
     Args:
-        listing: its ``q`` is looked for in every text, and in the numbers if it can be one.
-        name: words that must all occur in the name; blank for any.
-        number: digits that must occur in one of the numbers; blank for any.
+        listing: its ``q`` is searched in all texts, and in the numbers if it can be part of one.
+        name: words that must all occur in the name; blank matches any name.
+        number: digits that must occur in one of the numbers; blank matches any number.
     """
     where, values = _search(listing.q, name, number)
     return _PERSONAL.page(tx, replace(listing, q=None), f"user_uuid = ? AND {where}", (user_uuid, *values))
 
 
 def get_personal(tx: Read, uuid: str, owner: str | None = None) -> PersonalContact:
-    """One contact. Raises NotFound: there is none, or it is not the ``owner``'s, a user's uuid; None for anybody's."""
+    """Return one contact. Raises NotFound, also if ``owner`` is given and is not the uuid of the contact's user."""
     row = tx.row(f"{_SELECT_PERSONAL} WHERE uuid = ?", (uuid,))
     if row is None or owner not in (None, row["user_uuid"]):
         raise NotFound("Personal contact not found")
@@ -89,11 +89,11 @@ def create_personal(
     """Add a contact at the end.
 
     Args:
-        columns: the writable ones of a :class:`Contact`.
+        columns: the writable columns of a :class:`Contact`.
 
     Raises:
-        NotFound: no such user.
-        Conflict: the user has ``maximum`` contacts already.
+        NotFound: there is no such user.
+        Conflict: the user has ``maximum`` contacts.
     """
     users.get(tx, user_uuid)
     last = _last_position(tx, user_uuid)
@@ -125,9 +125,9 @@ def update_personal(
 
 
 def move_personal(tx: Write, actor: Actor, uuid: str, position: int, owner: str | None = None) -> PersonalContact:
-    """Put a contact at ``position``, from 1; beyond either end it is the first or the last.
+    """Move a contact to ``position``, counted from 1; a position beyond the end means the last.
 
-    Those between its old place and the new one move up or down by one. Raises NotFound as :func:`get_personal`.
+    The contacts between the old and the new position move by one. Raises NotFound as :func:`get_personal`.
     """
     contact = get_personal(tx, uuid, owner)
     new = min(max(1, position), _last_position(tx, contact.user_uuid))
@@ -159,13 +159,13 @@ def delete_personal(
 
 
 def page_of_company(tx: Read, listing: Listing, *, name: str = "", number: str = "") -> Page[CompanyContact]:
-    """The company's directory, by name; searched as :func:`page_of_personal`."""
+    """Return the company's directory, by name; searched like :func:`page_of_personal`."""
     where, values = _search(listing.q, name, number)
     return _COMPANY.page(tx, replace(listing, q=None), where, values)
 
 
 def get_company(tx: Read, uuid: str) -> CompanyContact:
-    """One contact. Raises NotFound."""
+    """Return one contact. Raises NotFound."""
     row = tx.row(f"{_SELECT_COMPANY} WHERE uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Company contact not found")
@@ -173,7 +173,7 @@ def get_company(tx: Read, uuid: str) -> CompanyContact:
 
 
 def create_company(tx: Write, actor: Actor, columns: Mapping[str, Any]) -> CompanyContact:
-    """Add a contact. ``columns`` are the writable ones of a :class:`CompanyContact`."""
+    """Add a contact. ``columns`` are the writable columns of a :class:`CompanyContact`."""
     uuid, moment = str(uuid4()), now()
     row = {"uuid": uuid, **columns, **_keys(columns), "created_at": moment, "updated_at": moment}
     insert(tx, "company_contacts", row)
@@ -207,7 +207,7 @@ def _last_position(tx: Read, user_uuid: str) -> int:
 
 
 def _keys(contact: Mapping[str, Any]) -> dict[str, str]:
-    """What of a contact is searched."""
+    """Return the search columns of a contact."""
     return {
         "folded_name": folded(contact["name"]),
         "folded": "\n".join(folded(contact.get(column) or "") for column in _TEXTS),
@@ -216,7 +216,7 @@ def _keys(contact: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _search(q: str | None, name: str, number: str) -> tuple[str, list[str]]:
-    """The condition that a contact fulfils, and its values."""
+    """Return an SQL condition for a search, and its values."""
     wanted = [("folded_name", word) for word in folded(name).split()[:_MAX_WORDS]]
     if digits(number):
         wanted.append(("digits", digits(number)))

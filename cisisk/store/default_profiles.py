@@ -1,4 +1,4 @@
-"""Which of a user's profiles is offered first on a phone of a model."""
+"""Default profiles: which of a user's profiles is offered first on a phone of a model."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from cisisk.store.transaction import Read, Write
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefaultProfile:
-    """One user's default for one model.
+    """A user's default profile for one model.
 
     Attributes:
-        model: as it is compared, such as ``7942``.
+        model: in the form that is compared, such as ``7942``.
     """
 
     model: str
@@ -28,7 +28,7 @@ class DefaultProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefaultProfiles:
-    """All defaults of one user, by model. Their version is the user's."""
+    """All default profiles of a user, by model. Their revision is the user's."""
 
     default_profiles: tuple[DefaultProfile, ...]
     created_at: Timestamp
@@ -36,13 +36,13 @@ class DefaultProfiles:
 
 
 def get(tx: Read, user_uuid: str) -> DefaultProfiles:
-    """The defaults of a user, with their version. Raises NotFound: no such user."""
+    """Return the default profiles of a user, with their revision. Raises NotFound: there is no such user."""
     user = users.get(tx, user_uuid)
     return DefaultProfiles(default_profiles=of_user(tx, user_uuid), created_at=user.created_at, revision=user.revision)
 
 
 def of_user(tx: Read, user_uuid: str) -> tuple[DefaultProfile, ...]:
-    """The defaults of a user."""
+    """Return the default profiles of a user."""
     rows = tx.rows(
         "SELECT model, profile_uuid, name AS profile_name FROM user_default_profiles"
         " JOIN profiles ON profiles.uuid = profile_uuid AND profiles.user_uuid = user_default_profiles.user_uuid"
@@ -53,7 +53,7 @@ def of_user(tx: Read, user_uuid: str) -> tuple[DefaultProfile, ...]:
 
 
 def find(tx: Read, user_uuid: str, model: str) -> str | None:
-    """The uuid of the default profile of a user on that model."""
+    """Return the uuid of the user's default profile for that model, or None."""
     row = tx.row(
         "SELECT profile_uuid FROM user_default_profiles WHERE user_uuid = ? AND model = ?",
         (user_uuid, plain_model(model)),
@@ -68,12 +68,12 @@ def put(
     defaults: Collection[tuple[str, str]],
     seen: Collection[str] | None = None,
 ) -> DefaultProfiles:
-    """Replace all defaults of a user: pairs of a model and the uuid of a profile.
+    """Replace all default profiles of a user by pairs of a model and the uuid of a profile.
 
     Raises:
-        NotFound: no such user.
+        NotFound: there is no such user.
         Stale: the user has changed since.
-        Invalid: a profile is not the user's, or two are for the same model.
+        Invalid: a profile is not the user's, or a model has two.
     """
     by_model = {plain_model(model): uuid for model, uuid in defaults}
     if len(by_model) < len(defaults):

@@ -1,4 +1,4 @@
-"""Deployments, as far as they are known to have come."""
+"""Deployments and their states."""
 
 import json
 import sqlite3
@@ -19,15 +19,16 @@ from cisisk.store.listing import ListSource
 from cisisk.store.transaction import Read, Write
 
 COLUMNS = tuple(column.name for column in fields(Deployment))
-"""The columns have the names of what they hold."""
+"""The columns have the names of the attributes."""
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM deployments"  # noqa: S608 -- own names
 UNSETTLED = "superseded_at IS NULL AND (fetched_at IS NULL OR ended_at IS NULL)"
-"""True of all that have not ended; the words of an index, with which a phone's history does not have to be read."""
+"""An SQL condition that holds for all deployments that have not ended. It is the condition of a partial index, which
+spares a scan of the history."""
 _NAMED = "uuid IN (SELECT value FROM json_each(?))"
 
 
 def of(row: sqlite3.Row) -> Deployment:
-    """The deployment in a row that has all :data:`COLUMNS`."""
+    """Return the deployment in a row with all :data:`COLUMNS`."""
     columns: dict[str, Any] = {name: row[name] for name in COLUMNS}
     read = {name: kind(columns[name]) for name, kind in _READ.items() if columns[name] is not None}
     return Deployment(**{**columns, **read})
@@ -84,7 +85,7 @@ _LIST = ListSource(
 
 
 def page(tx: Read, listing: Listing, mac: Mac | None, state: DeploymentState | None) -> Page[Deployment]:
-    """The deployments, the newest first; those of one phone, or in one state, if named."""
+    """Return the deployments, the newest first; only those of one phone or in one state if given."""
     wanted = {"mac": mac and mac.digits, "state": state}
     conditions = [f"{column} = ?" for column, value in wanted.items() if value is not None]
     return _LIST.page(
@@ -93,7 +94,7 @@ def page(tx: Read, listing: Listing, mac: Mac | None, state: DeploymentState | N
 
 
 def get(tx: Read, uuid: str) -> Deployment:
-    """One deployment. Raises NotFound."""
+    """Return one deployment. Raises NotFound."""
     row = tx.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Deployment not found")
@@ -101,7 +102,7 @@ def get(tx: Read, uuid: str) -> Deployment:
 
 
 def of_config(tx: Read, mac: Mac, sha256: str) -> Deployment | None:
-    """The newest deployment that served the phone this config."""
+    """Return the newest deployment that served the phone this config, or None."""
     row = tx.row(
         f"{_SELECT} WHERE mac = ? AND sha256 = ? AND written_at IS NOT NULL ORDER BY number DESC LIMIT 1",
         (mac.digits, sha256),
@@ -110,7 +111,7 @@ def of_config(tx: Read, mac: Mac, sha256: str) -> Deployment | None:
 
 
 def still_open(tx: Read, uuids: Collection[str] | None = None) -> list[Deployment]:
-    """Those of which something is still awaited, the oldest first; those of ``uuids`` only if given."""
+    """Return the deployments that have not ended, the oldest first; only those of ``uuids`` if given."""
     if uuids is None:
         rows = tx.rows(f"{_SELECT} WHERE ended_at IS NULL ORDER BY number")
     else:
@@ -119,7 +120,7 @@ def still_open(tx: Read, uuids: Collection[str] | None = None) -> list[Deploymen
 
 
 def unfinished(tx: Read, mac: Mac | None = None) -> list[Deployment]:
-    """Those that have begun and of which it is not known what became of the restart; those of one phone if named."""
+    """Return the deployments that have begun without a recorded restart; only those of one phone if given."""
     whose = "" if mac is None else f" AND {UNSETTLED} AND mac = ?"
     rows = tx.rows(
         f"{_SELECT} WHERE ended_at IS NULL AND restart_outcome IS NULL AND deferred_until IS NULL{whose}"
@@ -130,7 +131,7 @@ def unfinished(tx: Read, mac: Mac | None = None) -> list[Deployment]:
 
 
 def awaited_since(tx: Read, mac: Mac) -> Timestamp | None:
-    """When the config was written that the phone has not fetched yet; None when none waits for it."""
+    """Return when the config was written that the phone has not fetched yet, or None if there is none."""
     row = tx.row(
         "SELECT written_at FROM deployments WHERE mac = ? AND written_at IS NOT NULL AND fetched_at IS NULL"
         " AND superseded_at IS NULL AND failed_at IS NULL ORDER BY number DESC LIMIT 1",

@@ -1,4 +1,4 @@
-"""Extensions, and whose they are. Their secrets go in; what is read here has none."""
+"""Extensions and their users. Secrets are written, never read."""
 
 import sqlite3
 from collections.abc import Collection, Mapping
@@ -54,12 +54,12 @@ _LINKS = ListSource(
 
 
 def page(tx: Read, listing: Listing) -> Page[Extension]:
-    """The extensions, by number."""
+    """Return the extensions, by number."""
     return _EXTENSIONS.page(tx, listing)
 
 
 def get(tx: Read, uuid: str) -> Extension:
-    """One extension. Raises NotFound."""
+    """Return one extension. Raises NotFound."""
     row = tx.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Extension not found")
@@ -70,7 +70,7 @@ def create(tx: Write, actor: Actor, columns: Mapping[str, Any]) -> Extension:
     """Add an extension.
 
     Args:
-        columns: the writable ones of an :class:`Extension`, ``password`` and ``voicemail_passcode``.
+        columns: the writable columns of an :class:`Extension`, ``password`` and ``voicemail_passcode``.
 
     Raises:
         Conflict: the number is taken.
@@ -100,7 +100,7 @@ def update(
 
 
 def delete(tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
-    """Remove an extension, from all whose it was. Raises NotFound, Stale."""
+    """Remove an extension, and its assignments to users. Raises NotFound, Stale."""
     extension = get(tx, uuid)
     require_current(extension, seen)
     links = tx.rows("SELECT user_uuid FROM user_extensions WHERE extension_uuid = ?", (uuid,))
@@ -110,22 +110,22 @@ def delete(tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = No
 
 
 def page_of_links(tx: Read, listing: Listing) -> Page[UserExtension]:
-    """Whose the extensions are, by user."""
+    """Return the assignments of extensions, by user."""
     return _LINKS.page(tx, listing)
 
 
 def page_of_user(tx: Read, listing: Listing, user_uuid: str) -> Page[UserExtension]:
-    """A user's extensions."""
+    """Return the assignments of a user."""
     return _LINKS.page(tx, listing, "user_uuid = ?", (user_uuid,))
 
 
 def page_of_extension(tx: Read, listing: Listing, extension_uuid: str) -> Page[UserExtension]:
-    """Those whose an extension is."""
+    """Return the assignments of an extension."""
     return _LINKS.page(tx, listing, "extension_uuid = ?", (extension_uuid,))
 
 
 def get_link(tx: Read, uuid: str) -> UserExtension:
-    """That an extension is somebody's. Raises NotFound."""
+    """Return one assignment. Raises NotFound."""
     row = tx.row(f"{_SELECT_LINK} WHERE user_extensions.uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Link not found")
@@ -133,7 +133,12 @@ def get_link(tx: Read, uuid: str) -> UserExtension:
 
 
 def link(tx: Write, actor: Actor, user_uuid: str, extension_uuid: str) -> UserExtension:
-    """Make an extension a user's. Raises Invalid: no such user or extension; Conflict: it is already."""
+    """Assign an extension to a user.
+
+    Raises:
+        Invalid: there is no such user or extension.
+        Conflict: it is assigned to the user already.
+    """
     for field, table, key in (("user_uuid", "users", user_uuid), ("extension_uuid", "extensions", extension_uuid)):
         if tx.row(f"SELECT 1 FROM {table} WHERE uuid = ?", (key,)) is None:  # noqa: S608 -- one of two names
             raise Invalid.field(field, "No such " + field.partition("_")[0])
@@ -149,7 +154,7 @@ def link(tx: Write, actor: Actor, user_uuid: str, extension_uuid: str) -> UserEx
 
 
 def unlink(tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
-    """Make an extension that user's no longer. Raises NotFound, Stale."""
+    """Remove an assignment. Raises NotFound, Stale."""
     found = get_link(tx, uuid)
     require_current(found, seen)
     tx.rows("DELETE FROM user_extensions WHERE uuid = ?", (uuid,))

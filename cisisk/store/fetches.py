@@ -1,4 +1,4 @@
-"""The fetch log: what phones and others fetched, over every protocol."""
+"""The fetch log: the requests for files over all protocols."""
 
 import json
 import sqlite3
@@ -13,8 +13,8 @@ from cisisk.store.listing import ListSource
 from cisisk.store.transaction import Read, Write
 
 Row: TypeAlias = tuple[str, str, str, int, str, str, str | None, str, str | None, int, int, int, int, float, str]
-"""One fetch to be stored: the attributes of :class:`LoggedFetch` in their order, without the number; the MAC as its
-digits, the options as JSON. A tuple, because a storm brings thousands of them a second."""
+"""One fetch to store: the attributes of :class:`LoggedFetch` in order, without the number. The MAC is given as digits,
+the options as JSON. It is a tuple because a boot storm creates thousands a second."""
 
 _COLUMNS = (
     "started_at, protocol, peer, port, local, name, mac, outcome, sha256, size, acknowledged, blocks, retransmits,"
@@ -23,26 +23,27 @@ _COLUMNS = (
 _INSERT = f"INSERT INTO fetches ({_COLUMNS}) VALUES ({', '.join('?' * len(_COLUMNS.split(',')))})"  # noqa: S608 -- own names
 _SELECT = f"SELECT number, {_COLUMNS} FROM fetches"  # noqa: S608 -- own names
 _NEAR = 200
-"""The newest fetches of an address in which its phones are counted: a thief's are all different."""
+"""The phones of an address are counted among this many newest fetches: a client that tries names asks for many."""
 WINDOW = 20_000
-"""How far back a stranger's fetches are looked at, counted in all fetches: a phone that loops must not cost more."""
+"""How far back the fetches of an unknown phone are read, counted in fetches of all phones. It bounds the cost of a
+phone that fetches in a loop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedFetch:
-    """One ended fetch.
+    """A fetch that has ended.
 
     Attributes:
-        number: counts the fetches as they ended.
-        peer: address of the client, and its ``port``.
-        local: the address that was asked.
-        name: what was asked for, made printable and cut.
-        mac: whose file it is, if the name tells.
+        number: counts the fetches in the order in which they ended.
+        peer: address of the client; ``port`` is its port.
+        local: the address that received the request.
+        name: the requested name, made printable and truncated.
+        mac: the phone whose file it is, if the name shows that.
         outcome: ``completed``, ``absent``, ``refused``, ``aborted``, ``timed_out`` or ``cut``.
-        size: bytes of the file.
-        acknowledged: bytes that the peer has confirmed.
-        duration: seconds.
-        options: those agreed on.
+        size: of the file, in bytes.
+        acknowledged: bytes that the peer acknowledged.
+        duration: in seconds.
+        options: the negotiated TFTP options.
     """
 
     number: int
@@ -65,11 +66,11 @@ class LoggedFetch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which fetches are wanted; None for any.
+    """A filter; None matches any fetch.
 
     Attributes:
-        name: text that the name contains, in small or capital letters.
-        since: the first moment, ``until`` the first one after it.
+        name: text that the name contains, in any case.
+        since: the earliest start; ``until``: fetches start before this time.
     """
 
     mac: Mac | None = None
@@ -81,7 +82,7 @@ class Wanted:
     until: Timestamp | None = None
 
     def conditions(self) -> tuple[str, list[Any]]:
-        """A WHERE clause and its values."""
+        """Return an SQL condition and its values."""
         tests = {
             "mac = ?": self.mac and self.mac.digits,
             "peer = ?": self.peer,
@@ -97,13 +98,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stranger:
-    """A phone that is not in the inventory and asked for files of its own.
+    """A phone that is not in the inventory and requested its own files.
 
     Attributes:
-        peer: where it asked from last, at ``seen_at``.
-        first_at: when it asked for the first time from there, as far as the log reaches back.
-        names: how many different files of its own it asked for from there.
-        proved: it took a whole file, which a forged source address cannot do.
+        peer: the address of its last request, at ``seen_at``.
+        first_at: when it first requested a file from there, as far as the log reaches back.
+        names: how many different files of its own it requested from there.
+        proved: it took a whole file, which is impossible with a forged source address.
     """
 
     mac: Mac
@@ -129,12 +130,12 @@ _FETCHES = ListSource(
 
 
 def add(tx: Write, rows: Iterable[Row]) -> None:
-    """Store fetches. Raises StorageFailed."""
+    """Store fetches."""
     tx.many(_INSERT, rows)
 
 
 def page(tx: Read, listing: Listing, wanted: Wanted) -> Page[LoggedFetch]:
-    """The newest first."""
+    """Return the wanted fetches, the newest first."""
     return _FETCHES.page(tx, listing, *wanted.conditions())
 
 
@@ -161,28 +162,28 @@ def remove(tx: Write, numbers: Iterable[int]) -> None:
 
 
 def last_number(tx: Read) -> int:
-    """The number of the newest fetch; 0 for an empty log."""
+    """Return the number of the newest fetch; 0 for an empty log."""
     row = tx.row("SELECT MAX(number) AS last FROM fetches")
     return int(row["last"] or 0) if row else 0
 
 
 def newest_of_phone(tx: Read, mac: Mac, at_most: int) -> list[LoggedFetch]:
-    """The fetches of files that are a phone's own, the newest first."""
+    """Return the fetches of a phone's own files, the newest first."""
     rows = tx.rows(f"{_SELECT} WHERE mac = ? ORDER BY number DESC LIMIT ?", (mac.digits, at_most))
     return [_fetch(row) for row in rows]
 
 
 def newest_of_peer(tx: Read, peer: str, at_most: int) -> list[LoggedFetch]:
-    """The fetches from one address, the newest first."""
+    """Return the fetches from one address, the newest first."""
     rows = tx.rows(f"{_SELECT} WHERE peer = ? ORDER BY number DESC LIMIT ?", (peer, at_most))
     return [_fetch(row) for row in rows]
 
 
 def strangers(tx: Read, *, after: int, lately: Timestamp, most: int) -> list[Stranger]:
-    """The phones that nobody has put into the inventory among the fetches after number ``after``.
+    """Return the phones outside the inventory that made the fetches after number ``after``.
 
-    Over FTP comes no phone: those fetches do not count. Nor do those from an address that has asked for files of more
-    than ``most`` phones since ``lately`` that nobody has put into the inventory.
+    Fetches over FTP do not count: phones do not use it. Nor do those from an address that requested files of more than
+    ``most`` such phones since ``lately``.
     """
     rows = tx.rows(
         "WITH strangers AS MATERIALIZED (SELECT mac, MAX(number) AS last FROM fetches WHERE number > ?1"
@@ -196,7 +197,7 @@ def strangers(tx: Read, *, after: int, lately: Timestamp, most: int) -> list[Str
         "    AND NOT EXISTS (SELECT 1 FROM phones WHERE phones.mac = near.mac AND discovery IS NULL)))"
         " SELECT asked.mac, asked.peer, asked.started_at AS seen_at, MIN(own.started_at) AS first_at,"
         " COUNT(DISTINCT lower(own.name)) AS names, MAX(own.outcome = 'completed') AS proved"
-        # In this order, and by that index: an address may have fetched more than all its phones.
+        # The join order and the index are fixed: an address may have more fetches than all its phones.
         " FROM asked CROSS JOIN fetches AS own INDEXED BY fetches_by_phone"
         "  ON own.mac = asked.mac AND own.peer = asked.peer AND own.number > last - ?5"
         " WHERE asked.peer IN quiet GROUP BY asked.mac",
@@ -206,9 +207,9 @@ def strangers(tx: Read, *, after: int, lately: Timestamp, most: int) -> list[Str
 
 
 def asked_by(tx: Read, peers: Mapping[Mac, str], after: int = 0) -> dict[Mac, list[tuple[str, str]]]:
-    """What phones asked for after number ``after``: pairs of protocol and name, in the order of their last requests.
+    """Return what phones requested after number ``after``: pairs of protocol and name, by the time of the last request.
 
-    Files of other phones are left out; what belongs to no phone counts for the one whose address in ``peers`` asked.
+    Files of other phones are left out. A file of no phone counts for the phone whose address in ``peers`` requested it.
     """
     rows = tx.rows(
         "SELECT phone.key AS mac, protocol, name FROM json_each(?) AS phone"

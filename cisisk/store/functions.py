@@ -1,4 +1,4 @@
-"""What SQL can ask for here beyond SQLite's own functions, which know the case of ASCII letters only."""
+"""SQL functions beyond those of SQLite, which ignore the case of ASCII letters only."""
 
 import sqlite3
 
@@ -6,7 +6,7 @@ from cisisk.model.contact import folded
 
 
 def add_to(connection: sqlite3.Connection) -> None:
-    """Add ``folded(text)``, as :func:`folded` has it; NULL of NULL."""
+    """Add ``folded(text)``, which calls :func:`folded`; NULL gives NULL."""
     connection.create_function("folded", 1, _folded, deterministic=True)
 
 

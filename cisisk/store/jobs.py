@@ -1,4 +1,4 @@
-"""Jobs that switch many phones, and their rows."""
+"""Switch jobs and their rows."""
 
 import json
 import sqlite3
@@ -22,10 +22,10 @@ from cisisk.store.listing import ListSource
 from cisisk.store.transaction import Read, Write
 
 RowKey: TypeAlias = tuple[str, int]
-"""The uuid of a job, and the number of one of its rows."""
+"""The uuid of a job and the number of a row."""
 
 _NAMED_IN_CONFLICTS = 5
-"""Phones that an error names; with them the others are found."""
+"""Limit of phones that an error lists."""
 _JOBS = (
     "SELECT uuid, state, reason, requested_by, ip, user_agent, policy, canary, wave, concurrency, min_confirmed,"
     " columns, delimiter, rows, created_at, ended_at FROM switch_jobs"
@@ -51,11 +51,11 @@ _ROWS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowProgress:
-    """How far one row has come.
+    """The progress of one row.
 
     Attributes:
-        has_begun: its switch was asked for.
-        end: the state in which it ended; None before that.
+        has_begun: its switch was requested.
+        end: its final state; None before it ends.
         is_forgiven: it ended before the job was resumed.
     """
 
@@ -70,7 +70,7 @@ class RowProgress:
 
 @dataclass(frozen=True, slots=True)
 class RowOutcome:
-    """What a row's switch came to: its deployment, or why it broke off, which can leave a deployment too."""
+    """The outcome of a row's switch: its deployment, or why it failed. A failed switch can have a deployment too."""
 
     row: RowKey
     deployment: str | None
@@ -134,10 +134,10 @@ def create(
     delimiter: str,
     rows: Sequence[NewRow],
 ) -> SwitchJob:
-    """Store a job that runs from now on.
+    """Store a running job.
 
     Raises:
-        Conflict: some of its phones wait in another job that runs.
+        Conflict: some of its phones wait in another running job.
     """
     uuid = str(uuid4())
     _refuse_those_in_other_jobs(tx, [row.mac for row in rows], uuid)
@@ -163,7 +163,7 @@ def create(
 
 
 def get(tx: Read, uuid: str) -> SwitchJob:
-    """One job. Raises NotFound."""
+    """Return one job. Raises NotFound."""
     row = tx.row(f"{_JOBS} WHERE uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Switch job not found")
@@ -171,12 +171,12 @@ def get(tx: Read, uuid: str) -> SwitchJob:
 
 
 def page(tx: Read, listing: Listing) -> Page[SwitchJob]:
-    """The newest first."""
+    """Return the jobs, the newest first."""
     return _LIST.page(tx, listing)
 
 
 def counts(tx: Read, uuids: Collection[str]) -> Mapping[str, Mapping[str, int]]:
-    """For each of these jobs, how many of its rows are in which state."""
+    """Return for each of these jobs the number of its rows in each state."""
     found: dict[str, dict[str, int]] = defaultdict(dict)
     for row in tx.rows(
         f"SELECT job.uuid, {_STATE} AS row_state, COUNT(*) AS count{_WITH_DEPLOYMENTS}"  # noqa: S608 -- own names
@@ -188,7 +188,7 @@ def counts(tx: Read, uuids: Collection[str]) -> Mapping[str, Mapping[str, int]]:
 
 
 def rows_page(tx: Read, uuid: str, listing: Listing, state: str | None) -> Page[JobRow]:
-    """The rows of a job in the order of the input; those in one state if named."""
+    """Return the rows of a job in the order of the input; only those in one state if given."""
     where, parameters = "job.uuid = ?", [uuid]
     if state is not None:
         where, parameters = f"{where} AND {_STATE} = ?", [uuid, state]
@@ -196,7 +196,7 @@ def rows_page(tx: Read, uuid: str, listing: Listing, state: str | None) -> Page[
 
 
 def rows_after(tx: Read, uuid: str, number: int, limit: int, state: str | None) -> list[JobRow]:
-    """The rows of a job after row ``number``, at most ``limit`` of them; those in one state if named."""
+    """Return at most ``limit`` rows of a job after row ``number``; only those in one state if given."""
     rows = tx.rows(
         f"{_ROWS} WHERE job.uuid = ?1 AND row.number > ?2 AND ({_STATE} = ?3 OR ?3 IS NULL)"
         " ORDER BY row.number LIMIT ?4",
@@ -206,7 +206,7 @@ def rows_after(tx: Read, uuid: str, number: int, limit: int, state: str | None) 
 
 
 def missing_profiles(tx: Read, uuids: Collection[str]) -> set[str]:
-    """Those of ``uuids`` that no profile has."""
+    """Return those of ``uuids`` that are of no profile."""
     rows = tx.rows(
         "SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM profiles WHERE uuid = value)",
         (json.dumps(list(uuids)),),
@@ -215,7 +215,7 @@ def missing_profiles(tx: Read, uuids: Collection[str]) -> set[str]:
 
 
 def profiles_named(tx: Read, names: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], list[str]]:
-    """The uuids of the profiles with these pairs of username and name."""
+    """Return the uuids of the profiles with these pairs of username and profile name."""
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for row in tx.rows(
         "SELECT value ->> 0 AS username, value ->> 1 AS name, profiles.uuid FROM json_each(?) AS wanted"
@@ -228,12 +228,12 @@ def profiles_named(tx: Read, names: Collection[tuple[str, str]]) -> Mapping[tupl
 
 
 def running(tx: Read) -> list[SwitchJob]:
-    """The oldest first."""
+    """Return the running jobs, the oldest first."""
     return [_job(row) for row in tx.rows(f"{_JOBS} WHERE state = 'running' ORDER BY number")]
 
 
 def progress(tx: Read, uuid: str) -> list[RowProgress]:
-    """How far the rows of a job have come: those that have ended first, in that order, then the others in theirs."""
+    """Return the progress of all rows of a job: first the ended ones, as they ended, then the others by number."""
     rows = tx.rows(
         "SELECT row.number, row.mac, row.profile_uuid, row.begun_after IS NOT NULL AS has_begun, row.deployment,"
         f" CASE WHEN {_HAS_ENDED} THEN {_STATE} END AS end, row.forgiven{_WITH_DEPLOYMENTS} WHERE job.uuid = ?"
@@ -255,9 +255,10 @@ def progress(tx: Read, uuid: str) -> list[RowProgress]:
 
 
 def begin(tx: Write, uuid: str, numbers: Collection[int]) -> set[int]:
-    """Write down that the switches of these rows are about to be asked for.
+    """Record that the switches of these rows are about to be requested.
 
-    Returns those that may be: none of a job that was halted meanwhile.
+    Returns:
+        The rows that may begin: none if the job was halted meanwhile.
     """
     rows = tx.rows(
         "UPDATE switch_job_rows SET begun_after = (SELECT COALESCE(MAX(number), 0) FROM deployments)"
@@ -269,7 +270,7 @@ def begin(tx: Write, uuid: str, numbers: Collection[int]) -> set[int]:
 
 
 def deployment_of(tx: Read, row: RowKey) -> str | None:
-    """The deployment that the switch of a row that has begun has made; None when there is none."""
+    """Return the deployment that the switch of a begun row has made, or None."""
     found = tx.row(
         f"SELECT ({_own_deployment('row')}) AS uuid FROM switch_job_rows AS row"  # noqa: S608 -- own names
         " JOIN switch_jobs AS job ON job.number = row.job WHERE job.uuid = ? AND row.number = ?",
@@ -287,7 +288,7 @@ def _own_deployment(row: str, condition: str = "1") -> str:
 
 
 def settle(tx: Write, outcomes: Collection[RowOutcome]) -> dict[str, DeploymentState]:
-    """Keep what the switches of these rows came to; the states of those of their deployments that have ended."""
+    """Store the outcomes of rows; return the states of those of their deployments that have ended."""
     moment = now()
     tx.many(
         "UPDATE switch_job_rows SET deployment = ?, refused = ?, refused_at = ?"
@@ -301,7 +302,7 @@ def settle(tx: Write, outcomes: Collection[RowOutcome]) -> dict[str, DeploymentS
 
 
 def ended(tx: Read, deployments: Collection[str]) -> dict[str, DeploymentState]:
-    """The states of those of ``deployments`` that have ended."""
+    """Return the states of those of ``deployments`` that have ended."""
     rows = tx.rows(
         "SELECT uuid, state FROM deployments WHERE ended_at IS NOT NULL AND uuid IN (SELECT value FROM json_each(?))",
         (json.dumps(list(deployments)),),
@@ -310,7 +311,7 @@ def ended(tx: Read, deployments: Collection[str]) -> dict[str, DeploymentState]:
 
 
 def deferred_for_nothing(tx: Read, deployments: Collection[str]) -> list[str]:
-    """Those of ``deployments`` that have not begun, and whose job was cancelled meanwhile."""
+    """Return those of ``deployments`` that have not begun and whose job was cancelled meanwhile."""
     rows = tx.rows(
         f"SELECT done.uuid{_WITH_DEPLOYMENTS} WHERE job.state = 'cancelled' AND done.state = ?"  # noqa: S608 -- own names
         " AND row.deployment IN (SELECT value FROM json_each(?))",
@@ -320,9 +321,9 @@ def deferred_for_nothing(tx: Read, deployments: Collection[str]) -> list[str]:
 
 
 def recover(tx: Write) -> None:
-    """Find again what became of the switches that were asked for when the last process ended.
+    """Find the deployments of the switches that the last process requested and did not settle.
 
-    One that left no deployment, or one whose file was never written, is as good as never asked for.
+    A switch without a deployment, or whose file was never written, counts as not requested.
     """
     own = _own_deployment("switch_job_rows", "(made.failed_at IS NULL OR made.written_at IS NOT NULL)")
     tx.rows(f"UPDATE switch_job_rows SET deployment = ({own}) WHERE {_STARTING}")  # noqa: S608 -- own names
@@ -330,16 +331,16 @@ def recover(tx: Write) -> None:
 
 
 def pause(tx: Write, actor: Actor, uuid: str) -> SwitchJob:
-    """Halt a job that runs. Raises NotFound, Conflict."""
+    """Pause a running job. Raises NotFound, Conflict."""
     return _move(tx, actor, uuid, JobState.PAUSED, JobState.RUNNING)
 
 
 def resume(tx: Write, actor: Actor, uuid: str) -> SwitchJob:
-    """Let a job that was halted go on; what has ended by now no longer speaks against that.
+    """Resume a halted job. The rows that have ended by now no longer count as failures.
 
     Raises:
-        NotFound: there is none.
-        Conflict: it was not halted, or some of its phones wait in another job that runs.
+        NotFound: there is no such job.
+        Conflict: it was not halted, or some of its phones wait in another running job.
     """
     job = _move(tx, actor, uuid, JobState.RUNNING, JobState.PAUSED, JobState.STOPPED)
     waiting = tx.rows(
@@ -355,10 +356,10 @@ def resume(tx: Write, actor: Actor, uuid: str) -> SwitchJob:
 
 
 def cancel(tx: Write, actor: Actor, uuid: str) -> list[str]:
-    """Let the rows that have not begun never begin; the deployments among the others that are deferred.
+    """Cancel a job: the rows that have not begun never will. Return the deferred deployments of the other rows.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is no such job.
         Conflict: it has ended.
     """
     halted = (JobState.RUNNING, JobState.PAUSED, JobState.STOPPED)
@@ -376,7 +377,7 @@ def stop(tx: Write, uuid: str, reason: Notice) -> bool:
 
 
 def complete(tx: Write, uuid: str) -> bool:
-    """All rows of a job have ended; whether it still ran."""
+    """Record that all rows of a job have ended; return whether it was running."""
     return _end_of_run(tx, uuid, JobState.COMPLETED, None)
 
 

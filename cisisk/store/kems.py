@@ -52,12 +52,12 @@ _KEMS = ListSource(
 
 
 def page(tx: Read, listing: Listing) -> Page[Kem]:
-    """The modules, by phone."""
+    """Return the modules, by phone."""
     return _KEMS.page(tx, listing)
 
 
 def get(tx: Read, uuid: str) -> Kem:
-    """One module. Raises NotFound."""
+    """Return one module. Raises NotFound."""
     row = tx.row(f"{_SELECT} WHERE kems.uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Cisco KEM not found")
@@ -65,7 +65,7 @@ def get(tx: Read, uuid: str) -> Kem:
 
 
 def create(tx: Write, actor: Actor, attributes: Mapping[str, Any]) -> Kem:
-    """Add a module. ``attributes`` are the writable ones of a :class:`Kem`. Raises Invalid: no such phone."""
+    """Add a module. ``attributes`` are the writable ones of a :class:`Kem`. Raises Invalid: there is no such phone."""
     _require_phone(tx, attributes)
     uuid, moment = str(uuid4()), now()
     row = {"uuid": uuid, **_columns(attributes), "created_at": moment, "updated_at": moment}
@@ -78,7 +78,7 @@ def create(tx: Write, actor: Actor, attributes: Mapping[str, Any]) -> Kem:
 def update(
     tx: Write, actor: Actor, uuid: str, attributes: Mapping[str, Any], seen: Collection[str] | None = None
 ) -> Kem:
-    """Change the given attributes. Raises NotFound, Stale, Invalid (no such phone)."""
+    """Change the given attributes. Raises NotFound, Stale, Invalid: there is no such phone."""
     require_current(get(tx, uuid), seen)
     _require_phone(tx, attributes)
     change(tx, "kems", ("uuid", uuid), {**_columns(attributes), "updated_at": now()})
@@ -104,5 +104,5 @@ def _require_phone(tx: Write, attributes: Mapping[str, Any]) -> None:
         return
     if phones.find(tx, phone) is None:
         raise Invalid.field("connected_phone", "No such phone")
-    # One that was only discovered could go by itself, with all that is attached to it.
+    # A discovered phone is not enough: it can be removed automatically, with its modules.
     phones.confirm(tx, phone)

@@ -1,4 +1,4 @@
-"""Lists as the API offers them: searched, sorted, cut into pages."""
+"""Lists of the API: search, sorting and pages."""
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
@@ -14,13 +14,13 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListSource(Generic[_Item]):
-    """What can be listed: a SELECT without WHERE, and what its rows are.
+    """A SELECT without WHERE whose rows can be listed.
 
     Attributes:
-        searched: columns, or expressions of them.
-        sortable: columns, with their table's name where the SELECT has two of that name; callers leave that out.
-        sorted_as: the columns that hold what some of those are really sorted by.
-        order: the columns that order the list when nothing else is wanted; the last one is unique.
+        searched: columns or expressions.
+        sortable: columns, with the table's name if the SELECT has two of that name; callers omit the table's name.
+        sorted_as: by sortable column, another column that gives the order.
+        order: the columns of the default order; the last one is unique.
     """
 
     select: str
@@ -31,7 +31,7 @@ class ListSource(Generic[_Item]):
     sorted_as: Mapping[str, str] = field(default_factory=dict)
 
     def page(self, tx: Read, listing: Listing, where: str = "1", parameters: Sequence[Any] = ()) -> Page[_Item]:
-        """The wanted part of the rows that fulfil ``where``.
+        """Return the requested page of the rows that match ``where``.
 
         Raises:
             Invalid: ``listing.sort`` names no sortable column.

@@ -1,4 +1,4 @@
-"""One process per data directory."""
+"""The lock that admits one process per data directory."""
 
 import fcntl
 import os
@@ -10,10 +10,10 @@ from cisisk.model.errors import StartRefused
 
 
 def prepare(directory: Path) -> None:
-    """Make the data directory (0700) if it is absent.
+    """Create the data directory (mode 0700) if it is absent.
 
     Raises:
-        StartRefused: it cannot be made or written, or belongs to somebody else.
+        StartRefused: it cannot be created or written, or belongs to another user.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -32,10 +32,10 @@ def prepare(directory: Path) -> None:
 
 @contextmanager
 def exclusive(directory: Path) -> Iterator[None]:
-    """Hold the data directory; the system lets go of it however this process ends.
+    """Lock the data directory. The kernel releases the lock when the process ends for any reason.
 
     Raises:
-        StartRefused: another process holds it.
+        StartRefused: another process holds the lock.
     """
     path = directory / "lock"
     try:
@@ -48,7 +48,7 @@ def exclusive(directory: Path) -> Iterator[None]:
         except BlockingIOError:
             holder = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
             raise StartRefused(f"Cisisk already runs on {directory} (process {holder})") from None
-        # Only for the words of the refusal above: on a full disk the lock holds without it.
+        # The process number is only for the error message above: the lock holds without it on a full disk.
         with suppress(OSError):
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)

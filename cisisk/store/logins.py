@@ -1,4 +1,4 @@
-"""Login sessions and their refresh tokens, which are stored as hashes only."""
+"""Login sessions and the hashes of their refresh tokens."""
 
 from cisisk.model.clock import Timestamp, now
 from cisisk.model.errors import NotFound
@@ -19,8 +19,8 @@ def begin(
     """Record a login with its first refresh token.
 
     Returns:
-        The user; None for one who is deactivated, or deleted or given another password since ``password_hash`` was
-        read: a login begun now would outlive the change that was to end it.
+        The user. None if the user was deactivated or deleted, or got another password, since ``password_hash`` was
+        read: such a change ends all logins, so none may begin after it.
     """
     moment = now()
     if not tx.row("SELECT 1 FROM users WHERE uuid = ? AND password_hash = ? AND is_active", (user_uuid, password_hash)):
@@ -37,7 +37,7 @@ def begin(
 
 
 def user_of(tx: Read, session_uuid: str, user_uuid: str) -> User | None:
-    """Who is logged in by this session; None when it was ended or the user deactivated or deleted."""
+    """Return the user of a session, or None if the session has ended or the user was deactivated or deleted."""
     session = tx.row(
         "SELECT 1 FROM login_sessions WHERE uuid = ? AND user_uuid = ? AND revoked_at IS NULL",
         (session_uuid, user_uuid),
@@ -56,10 +56,10 @@ def rotate(
 ) -> tuple[User, str] | None:
     """Exchange a refresh token for the next one.
 
-    A token that was used before is in two hands: its session ends, for both.
+    If a token is used twice, two clients have it: its session ends.
 
     Returns:
-        The user and the session; None when the token is worth nothing.
+        The user and the uuid of the session; None if the token is not valid.
     """
     session = _session_of(tx, token_hash)
     if session is None:
@@ -76,7 +76,7 @@ def rotate(
 
 
 def end(tx: Write, actor: Actor, user_uuid: str, token_hash: bytes | None) -> None:
-    """Log a user out: of the session that ``token_hash`` belongs to, or of all when it is None."""
+    """End the session that ``token_hash`` belongs to, or all sessions of the user if it is None."""
     if token_hash is None:
         users.end_logins(tx, user_uuid)
     else:

@@ -1,4 +1,4 @@
-"""Permissions, and which user holds which."""
+"""Permissions and their holders."""
 
 import sqlite3
 from collections.abc import Collection, Mapping
@@ -11,7 +11,7 @@ from cisisk.model.listing import Listing, Page
 from cisisk.model.revision import require_current
 from cisisk.model.user import SUPERADMIN_LEVEL, SUPERADMIN_PERMISSION, Actor, Permission, UserPermission
 from cisisk.store import audit, users
-from cisisk.store.changes import change
+from cisisk.store.changes import change, insert
 from cisisk.store.listing import ListSource
 from cisisk.store.transaction import Read, Write
 
@@ -36,12 +36,12 @@ _PERMISSIONS = ListSource(
 
 
 def page(tx: Read, listing: Listing) -> Page[Permission]:
-    """The permissions, by level."""
+    """Return the permissions, by level."""
     return _PERMISSIONS.page(tx, listing)
 
 
 def get(tx: Read, uuid: str) -> Permission:
-    """One permission. Raises NotFound."""
+    """Return one permission. Raises NotFound."""
     row = tx.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Permission not found")
@@ -49,13 +49,10 @@ def get(tx: Read, uuid: str) -> Permission:
 
 
 def create(tx: Write, actor: Actor, columns: Mapping[str, Any]) -> Permission:
-    """Add a permission. Raises Conflict when the name is taken."""
+    """Add a permission. Raises Conflict: the name is taken."""
     uuid, moment = str(uuid4()), now()
     _require_free(tx, columns, uuid)
-    tx.rows(
-        "INSERT INTO permissions (uuid, level, name, description, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)",
-        (uuid, columns["level"], columns["name"], columns.get("description"), moment, moment),
-    )
+    insert(tx, "permissions", {**columns, "uuid": uuid, "created_at": moment, "updated_at": moment})
     audit.record(tx, actor, "permission.created", uuid, {"name": columns["name"], "level": columns["level"]})
     return get(tx, uuid)
 
@@ -66,10 +63,9 @@ def update(
     """Change the given columns.
 
     Raises:
-        NotFound: no such permission.
-        Stale: not the version ``seen``.
-        Conflict: the name is taken, the seeded permission would no longer be one for everything, or nobody would be
-            left who may do everything.
+        NotFound: there is no such permission.
+        Stale: the version is not in ``seen``.
+        Conflict: the name is taken, the seeded permission would lose level 0, or no active superadmin would be left.
     """
     require_current(get(tx, uuid), seen)
     if uuid == SUPERADMIN_PERMISSION and columns.get("level", SUPERADMIN_LEVEL) != SUPERADMIN_LEVEL:
@@ -82,7 +78,7 @@ def update(
 
 
 def delete(tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
-    """Remove a permission that nobody holds. Raises NotFound, Stale, and Conflict when it is held or the seeded one."""
+    """Remove a permission without holders. Raises NotFound, Stale, Conflict: it has holders, or is the seeded one."""
     permission = get(tx, uuid)
     require_current(permission, seen)
     if uuid == SUPERADMIN_PERMISSION:
@@ -94,7 +90,7 @@ def delete(tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = No
 
 
 def held_by(tx: Read, user_uuid: str) -> UserPermission:
-    """What a user holds. Raises NotFound: no such user, or one without a permission."""
+    """Return the permission of a user. Raises NotFound: there is no such user, or the user has none."""
     row = tx.row(f"{_SELECT_HELD} WHERE user_uuid = ?", (user_uuid,))
     if row is None:
         raise NotFound("User permission not found")
@@ -102,11 +98,11 @@ def held_by(tx: Read, user_uuid: str) -> UserPermission:
 
 
 def give(tx: Write, actor: Actor, user_uuid: str, perm_uuid: str) -> UserPermission:
-    """Let a user hold this permission instead of any other.
+    """Give a user this permission instead of any other.
 
     Raises:
-        Invalid: no such user or permission.
-        Conflict: nobody would be left who may do everything.
+        Invalid: there is no such user or permission.
+        Conflict: no active superadmin would be left.
     """
     for field, table, uuid in (("user_uuid", "users", user_uuid), ("perm_uuid", "permissions", perm_uuid)):
         if tx.row(f"SELECT 1 FROM {table} WHERE uuid = ?", (uuid,)) is None:  # noqa: S608 -- one of two names
@@ -118,7 +114,7 @@ def give(tx: Write, actor: Actor, user_uuid: str, perm_uuid: str) -> UserPermiss
 
 
 def take(tx: Write, actor: Actor, user_uuid: str, seen: Collection[str] | None = None) -> None:
-    """Leave a user without any permission. Raises NotFound, Stale, and Conflict as the others."""
+    """Take the permission from a user. Raises NotFound, Stale, Conflict: no active superadmin would be left."""
     held = held_by(tx, user_uuid)
     require_current(held, seen)
     tx.rows("DELETE FROM user_permissions WHERE user_uuid = ?", (user_uuid,))

@@ -1,4 +1,4 @@
-"""Who is logged in on which phone, and who was."""
+"""Logins on phones, current and past."""
 
 import json
 import sqlite3
@@ -17,6 +17,7 @@ from cisisk.model.phone_login import EndReason, LoginWay, PhoneLogin, ReturnedTo
 from cisisk.model.profile import ProfileHead
 from cisisk.model.user import Actor
 from cisisk.store import audit, sites
+from cisisk.store.changes import insert
 from cisisk.store.listing import ListSource
 from cisisk.store.transaction import Read, Write
 
@@ -33,13 +34,13 @@ _OPEN = "phone_logins.mac = ? AND logged_in_at IS NOT NULL AND ended_at IS NULL"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenLogin:
-    """A login that has not ended, and what else says when it does.
+    """A login that has not ended, with the facts that decide when it ends.
 
     Attributes:
-        user_is_active: False when the user was deactivated or deleted.
-        logout_at: the times of the phone's site; None for those of the settings.
-        times_since: when others began to hold for the phone; None when none have since the login began.
-        page_used_at: when the user last asked for one of their pages on this phone.
+        user_is_active: False if the user was deactivated or deleted.
+        logout_at: the logout times of the phone's site; None means those of the settings.
+        times_since: when the phone's logout times last changed; None if they have not since the login began.
+        page_used_at: when the user last requested a personal page on this phone.
     """
 
     login: PhoneLogin
@@ -72,7 +73,7 @@ _LIST = ListSource(
 
 
 def page(tx: Read, listing: Listing, *, user_uuid: str | None = None, history: bool = False) -> Page[PhoneLogin]:
-    """The logins, the newest first: those of one user if named; with ``history`` those that have ended too."""
+    """Return the logins, the newest first; only those of one user if given; with ``history`` the ended ones too."""
     conditions = ["1"] if history else ["ended_at IS NULL"]
     if user_uuid is not None:
         conditions.append("user_uuid = ?")
@@ -80,7 +81,7 @@ def page(tx: Read, listing: Listing, *, user_uuid: str | None = None, history: b
 
 
 def get(tx: Read, uuid: str) -> PhoneLogin:
-    """One login. Raises NotFound."""
+    """Return one login. Raises NotFound."""
     row = tx.row(f"{_SELECT} WHERE phone_logins.uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Login not found")
@@ -88,13 +89,13 @@ def get(tx: Read, uuid: str) -> PhoneLogin:
 
 
 def on(tx: Read, mac: Mac) -> PhoneLogin | None:
-    """Who is logged in on a phone."""
+    """Return the open login on a phone, or None."""
     row = tx.row(f"{_SELECT} WHERE {_OPEN}", (mac.digits,))
     return None if row is None else _login(row)
 
 
 def last_on(tx: Read, mac: Mac) -> PhoneLogin | None:
-    """The latest login on a phone that has begun, whether it has ended or not."""
+    """Return the latest login on a phone that has begun, or None."""
     row = tx.row(
         f"{_SELECT} WHERE phone_logins.mac = ? AND logged_in_at IS NOT NULL ORDER BY number DESC LIMIT 1", (mac.digits,)
     )
@@ -102,19 +103,19 @@ def last_on(tx: Read, mac: Mac) -> PhoneLogin | None:
 
 
 def beginning_on(tx: Read, mac: Mac) -> list[PhoneLogin]:
-    """Who is to be logged in on a phone, and is not yet: one, but while it is uncertain that the next replaces them."""
+    """Return the logins on a phone that have not begun: two while it is uncertain whether the newer one begins."""
     rows = tx.rows(f"{_SELECT} WHERE phone_logins.mac = ? AND logged_in_at IS NULL", (mac.digits,))
     return [_login(row) for row in rows]
 
 
 def of_user(tx: Read, user_uuid: str) -> list[PhoneLogin]:
-    """The logins of a user that have not ended, the newest first."""
+    """Return the logins of a user that have not ended, the newest first."""
     rows = tx.rows(f"{_SELECT} WHERE user_uuid = ? AND ended_at IS NULL ORDER BY number DESC", (user_uuid,))
     return [_login(row) for row in rows]
 
 
 def elsewhere(tx: Read, user_uuid: str, mac: Mac) -> list[PhoneLogin]:
-    """The logins of a user on other phones that nothing has ended or is ending, the newest first."""
+    """Return the logins of a user on other phones that have not ended and are not ending, the newest first."""
     rows = tx.rows(
         f"{_SELECT} WHERE user_uuid = ? AND phone_logins.mac <> ? AND reason IS NULL ORDER BY number DESC",
         (user_uuid, mac.digits),
@@ -123,7 +124,7 @@ def elsewhere(tx: Read, user_uuid: str, mac: Mac) -> list[PhoneLogin]:
 
 
 def all_open(tx: Read) -> list[OpenLogin]:
-    """Every login that has begun and not ended."""
+    """Return every login that has begun and not ended."""
     rows = tx.rows(
         f"SELECT {_COLUMNS}, COALESCE(users.is_active, 0) AS user_is_active, logout_at, times_since, active_at"
         f" {_FROM} LEFT JOIN users ON users.uuid = phone_logins.user_uuid"
@@ -155,35 +156,41 @@ def begin(
     is_only: bool,
     minutes: int | None,
 ) -> PhoneLogin:
-    """Write down, before anything is done, that a user is to be logged in on a phone.
+    """Record, before anything else is done, that a login of a user on a phone will begin.
 
     Args:
         takes_over: end the user's logins on other phones once this one has begun.
-        is_only: the user may be logged in on no other phone at the same time.
-        minutes: how long it may last once it has begun; None for as long as it likes.
+        is_only: the user may have no login on another phone at the same time.
+        minutes: the limit of its duration once it has begun; None for no limit.
 
     Raises:
-        NotFound: no such user.
+        NotFound: there is no such user.
     """
     user = tx.row("SELECT username FROM users WHERE uuid = ?", (user_uuid,))
     if user is None:
         raise NotFound("User not found")
     uuid = str(uuid4())
-    tx.rows(
-        "INSERT INTO phone_logins (uuid, mac, user_uuid, username, profile_uuid, profile_name, way, takes_over,"
-        " is_only, minutes, requested_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            *(uuid, mac.digits, user_uuid, user["username"], profile.uuid, profile.name),
-            *(way, takes_over, is_only, minutes, now()),
-        ),
-    )
+    row = {
+        "uuid": uuid,
+        "mac": mac.digits,
+        "user_uuid": user_uuid,
+        "username": user["username"],
+        "profile_uuid": profile.uuid,
+        "profile_name": profile.name,
+        "way": way,
+        "takes_over": takes_over,
+        "is_only": is_only,
+        "minutes": minutes,
+        "requested_at": now(),
+    }
+    insert(tx, "phone_logins", row)
     return get(tx, uuid)
 
 
 def requested(tx: Write, login: PhoneLogin, deployment: str) -> PhoneLogin:
-    """The deployment that serves the phone the profile, now or later; the login as it is then.
+    """Record the deployment that serves the phone the login's profile; return the login.
 
-    Nobody else who was to be logged in there will be: that deployment has superseded theirs.
+    Other logins on the phone that have not begun are deleted: this deployment has superseded theirs.
     """
     tx.rows(
         "DELETE FROM phone_logins WHERE mac = ? AND logged_in_at IS NULL AND uuid <> ?",
@@ -194,7 +201,7 @@ def requested(tx: Write, login: PhoneLogin, deployment: str) -> PhoneLogin:
 
 
 def forget(tx: Write, login: PhoneLogin) -> None:
-    """What was to begin does not."""
+    """Delete a login that has not begun."""
     tx.rows("DELETE FROM phone_logins WHERE uuid = ? AND logged_in_at IS NULL", (login.uuid,))
 
 
@@ -220,10 +227,10 @@ def forget_abandoned(tx: Write, uuids: Collection[str]) -> None:
 
 
 def leave(tx: Write, mac: Mac, reason: EndReason, uuid: str | None = None) -> PhoneLogin | None:
-    """Decide that the login on a phone ends, unless that is decided; None when nobody is logged in.
+    """Record why the login on a phone ends, unless it is ending already; return the login, or None if there is none.
 
     Args:
-        uuid: of the login that is meant; None for whichever is there.
+        uuid: of the login to end; None for any login on the phone.
     """
     login = on(tx, mac)
     if login is None or uuid not in (None, login.uuid):
@@ -233,7 +240,7 @@ def leave(tx: Write, mac: Mac, reason: EndReason, uuid: str | None = None) -> Ph
 
 
 def leave_once_begun(tx: Write, login: PhoneLogin, reason: EndReason) -> None:
-    """Decide it for a login that can no longer be kept from beginning."""
+    """Record why a login ends that will begin in any case."""
     tx.rows(
         "UPDATE phone_logins SET reason = ? WHERE uuid = ? AND ended_at IS NULL AND reason IS NULL",
         (reason, login.uuid),
@@ -241,7 +248,7 @@ def leave_once_begun(tx: Write, login: PhoneLogin, reason: EndReason) -> None:
 
 
 def leave_everywhere(tx: Write, user_uuid: str, reason: EndReason) -> list[PhoneLogin]:
-    """Decide it for all logins of a user that have not ended; those that have begun."""
+    """Record why all logins of a user end; return those that have begun."""
     tx.rows(
         "UPDATE phone_logins SET reason = ?"
         " WHERE user_uuid = ? AND logged_in_at IS NOT NULL AND ended_at IS NULL AND reason IS NULL",
@@ -251,32 +258,32 @@ def leave_everywhere(tx: Write, user_uuid: str, reason: EndReason) -> list[Phone
 
 
 def returning(tx: Write, login: PhoneLogin, to: ReturnedTo) -> None:
-    """What the phone is about to be given instead."""
+    """Record what the phone will be served after the login."""
     tx.rows("UPDATE phone_logins SET returned_to = ? WHERE uuid = ? AND ended_at IS NULL", (to, login.uuid))
 
 
 def stays(tx: Write, actor: Actor, login: PhoneLogin) -> PhoneLogin:
-    """The login ends, but there is nothing else that its phone could be served."""
+    """End a login although there is no other config for its phone; return the login."""
     reason = login.reason or EndReason.MANUAL
     _end(tx, actor, login.mac, reason, now(), returned_to=ReturnedTo.NOTHING)
     return get(tx, login.uuid)
 
 
 def removed(tx: Write, actor: Actor, mac: Mac) -> None:
-    """The phone is taken out of the inventory, within a transaction."""
+    """End the login on a phone that is removed from the inventory."""
     tx.rows("DELETE FROM phone_logins WHERE mac = ? AND logged_in_at IS NULL", (mac.digits,))
     _end(tx, actor, mac, EndReason.PHONE_REMOVED, now())
 
 
 def replaced(tx: Write, actor: Actor, mac: Mac) -> None:
-    """The phone is served another file, which is no deployment's, within a transaction."""
+    """End the login on a phone that is served a config which is of no deployment."""
     _end(tx, actor, mac, EndReason.SWITCHED, now())
 
 
 def served(tx: Write, actor: Actor, deployment: Deployment, moment: Timestamp) -> None:
-    """The phone is served a deployment's config from now on, within a transaction.
+    """Update the logins of a phone that is served the config of ``deployment`` since ``moment``.
 
-    Whoever was logged in no longer is, unless it is the same profile once more; whoever was to be is.
+    The open login ends, unless its profile is deployed again. The login that this deployment was made for begins.
     """
     mac = deployment.mac
     begun = None
@@ -289,7 +296,7 @@ def served(tx: Write, actor: Actor, deployment: Deployment, moment: Timestamp) -
         )
     left = on(tx, mac)
     if left is not None and begun is None and _stays_on(tx, left, deployment):
-        # Where the phone's own config is the same, that is replaced as well.
+        # If the replaced config was the one that the phone has without a login, now the new one is.
         tx.rows(
             "UPDATE phone_logins SET home_sha256 = ? WHERE uuid = ? AND home_sha256 = ?",
             (deployment.sha256, left.uuid, deployment.replaced),
@@ -327,10 +334,10 @@ def _begun(
 
 
 def _stays_on(tx: Read, left: PhoneLogin, deployment: Deployment) -> bool:
-    """Whether a phone is served the profile of whoever is logged in there once more, with nobody's login.
+    """Return whether a login stays open: its profile is deployed again, without a login.
 
-    An administrator may do so, when the profile has been changed perhaps, and may take that back: which is another
-    thing than to take back the login, and than to take back what was there before it.
+    An administrator does that, for example after a change of the profile, and may roll it back. A rollback of the
+    login itself, or of an earlier deployment, does end the login.
     """
     if deployment.origin is Origin.LOGOUT or deployment.profile_uuid != left.profile_uuid:
         return False
@@ -344,7 +351,7 @@ def _stays_on(tx: Read, left: PhoneLogin, deployment: Deployment) -> bool:
 
 
 def _why(left: PhoneLogin, deployment: Deployment, begun: sqlite3.Row | None) -> EndReason:
-    """Why the login on a phone ends with a deployment, perhaps the one of another that begins."""
+    """Return why the login on a phone ends with a deployment, which may begin another login."""
     if left.reason is not None:
         return left.reason
     if begun is not None and begun["user_uuid"] != left.user_uuid:
@@ -354,11 +361,10 @@ def _why(left: PhoneLogin, deployment: Deployment, begun: sqlite3.Row | None) ->
 
 
 def _reopen(tx: Write, rollback: Deployment, undone: str) -> None:
-    """What is served again may be somebody's whose login only ended because the phone was given something else.
+    """Reopen the login that the undone deployment had ended by replacing its config.
 
-    That login goes on, or goes on ending; where users may be on one phone only, it ends if they are on another by now.
-    One that ended with a logout does not: whoever takes that back wants the config there, and nobody who is logged out
-    again at once.
+    If users may be logged in on one phone only, the login ends if the user is logged in elsewhere by now. A login that
+    ended by a logout stays ended: a rollback of the logout restores the config only.
     """
     tx.rows(
         "UPDATE phone_logins SET ended_at = NULL, ended_by = NULL, deployment = ?,"
@@ -384,7 +390,7 @@ def _end(
     returned_to: ReturnedTo | None = None,
     ended_by: str | None = None,
 ) -> None:
-    """Whoever is logged in on a phone no longer is."""
+    """End the open login on a phone."""
     ended = tx.row(
         "UPDATE phone_logins SET reason = ?, ended_at = ?, returned_to = ?, ended_by = ?"  # noqa: S608 -- own names
         f" WHERE {_OPEN} RETURNING user_uuid, profile_uuid, returned_to",
@@ -395,11 +401,10 @@ def _end(
 
 
 def _home(tx: Read, deployment: Deployment) -> str | None:
-    """What the phone has when nobody is logged in on it, as ``deployment`` found it; None for no config.
+    """Return the sha256 of the config that the phone has without a login, as of ``deployment``; None for no config.
 
-    That is what somebody has put there who is no user of it: an administrator, a logout, or a hand on the disk. What a
-    login has put there never is, though it may be served without anybody's being logged in: where there was nothing to
-    return to, and where a logout was taken back.
+    An administrator, a logout, or a change on the disk determines it, never a login. A login's config can be served
+    without an open login: if there was no other config to return to, and after a rolled back logout.
     """
     found, looked_at = deployment.replaced, deployment.uuid
     while (before := _written_before(tx, looked_at)) is not None and before["sha256"] == found:
@@ -416,7 +421,7 @@ def _home(tx: Read, deployment: Deployment) -> str | None:
             return None if login["home_sha256"] is None else str(login["home_sha256"])
         if before["rolls_back"] is None:
             break
-        # What was served before what it took back.
+        # What was served before the deployment that it undid.
         looked_at = before["rolls_back"]
         undone = tx.row("SELECT replaced FROM deployments WHERE uuid = ?", (looked_at,))
         found = None if undone is None else undone["replaced"]
@@ -424,7 +429,7 @@ def _home(tx: Read, deployment: Deployment) -> str | None:
 
 
 def _written_before(tx: Read, uuid: str) -> sqlite3.Row | None:
-    """The deployment whose config was written to the same phone before that of another."""
+    """Return the deployment whose config was written to the same phone before that of ``uuid``."""
     return tx.row(
         "SELECT earlier.uuid, earlier.mac, earlier.sha256, earlier.profile_uuid, earlier.rolls_back,"
         " earlier.written_at FROM deployments JOIN deployments AS earlier ON earlier.mac = deployments.mac"

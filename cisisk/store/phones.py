@@ -1,4 +1,4 @@
-"""Phones: the inventory, what each runs, and where each was last seen."""
+"""Phones: the inventory, their software, and where each was last seen."""
 
 import sqlite3
 from collections.abc import Collection, Mapping
@@ -16,17 +16,17 @@ from cisisk.model.phone import Phone, Software
 from cisisk.model.revision import require_current
 from cisisk.model.user import Actor
 from cisisk.store import audit, moves, phone_logins, profiles, sites
-from cisisk.store.changes import change
+from cisisk.store.changes import change, insert
 from cisisk.store.listing import ListSource
 from cisisk.store.transaction import Read, Write
 
 MAX_STRANGERS = 10_000
-"""Sightings kept of phones that are not in the inventory: more than one site has, and a bound for a hostile LAN."""
+"""Limit of sightings of phones outside the inventory: more than a site has; it bounds the cost of a hostile LAN."""
 MAX_DISCOVERED = 1000
-"""Phones in the inventory that nobody has put there: a large site's first day, and what an administrator can look
-through. Beyond it those go that took no file, the longest silent first."""
+"""Limit of discovered phones: enough for the first day of a large site, and few enough to review. Beyond it, phones
+that took no file are removed, the longest silent first."""
 DISCOVERED_DAYS = 7
-"""How long one of them stays that took no file and is no longer heard of."""
+"""A discovered phone that took no file is removed after this many days without a request."""
 
 _SELECT = (
     "SELECT phones.mac, model, phone_ip, location, description, software, name, hostname, phone_vlan, brand,"
@@ -39,12 +39,12 @@ _SELECT = (
 )
 _SELECT_CISCO = "SELECT mac, software, current_profile_uuid, created_at, revision FROM cisco_phones"
 SHOWN_MAC = " || ':' || ".join(f"substr({{0}}, {at}, 2)" for at in range(1, 12, 2))
-"""SQL for a MAC as people see it, of the column that holds its digits."""
+"""SQL expression of a MAC with colons; the placeholder is the column with its digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CiscoPhone:
-    """What a phone runs."""
+    """The software and the current profile of a phone."""
 
     mac: Mac
     software: Software | None
@@ -55,10 +55,10 @@ class CiscoPhone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """A phone fetched something.
+    """A fetch of a phone.
 
     Attributes:
-        proved: it acknowledged a whole file, which a forged source address cannot do.
+        proved: it acknowledged a whole file, which is impossible with a forged source address.
     """
 
     mac: Mac
@@ -69,11 +69,11 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneAddress:
-    """Where a phone is known to be, in the inventory or not.
+    """The known addresses of a phone, in the inventory or not.
 
     Attributes:
         phone_ip: the address an administrator entered.
-        seen_ip: the address from which it last took a whole file, at ``seen_at``; nothing less proves an address.
+        seen_ip: the address from which it last took a whole file, at ``seen_at``; only that proves an address.
     """
 
     mac: Mac
@@ -119,24 +119,24 @@ _CISCO_PHONES = ListSource(
 
 
 def page(tx: Read, listing: Listing) -> Page[Phone]:
-    """The inventory, by MAC."""
+    """Return the inventory, by MAC."""
     return _PHONES.page(tx, listing)
 
 
 def page_of_user(tx: Read, listing: Listing, user_uuid: str) -> Page[Phone]:
-    """The phones that run one of this user's profiles."""
+    """Return the phones that run one of this user's profiles."""
     owned = "current_profile_uuid IN (SELECT uuid FROM profiles WHERE user_uuid = ?)"
     return _PHONES.page(tx, listing, owned, (user_uuid,))
 
 
 def find(tx: Read, mac: Mac) -> Phone | None:
-    """One phone of the inventory, or None."""
+    """Return one phone of the inventory, or None."""
     row = tx.row(f"{_SELECT} WHERE phones.mac = ?", (mac.digits,))
     return None if row is None else _phone(row)
 
 
 def get(tx: Read, mac: Mac) -> Phone:
-    """One phone. Raises NotFound."""
+    """Return one phone. Raises NotFound."""
     phone = find(tx, mac)
     if phone is None:
         raise NotFound("Phone not found")
@@ -144,13 +144,11 @@ def get(tx: Read, mac: Mac) -> Phone:
 
 
 def create(tx: Write, actor: Actor, mac: Mac, columns: Mapping[str, Any]) -> Phone:
-    """Add a phone. ``columns`` are those of :class:`Phone`.
-
-    One that was only discovered is nobody's yet: it is added as if it were not there.
+    """Add a phone. ``columns`` are those of :class:`Phone`. It replaces a discovered phone.
 
     Raises:
-        Conflict: it is in the inventory already.
-        Invalid: the logout profile is none.
+        Conflict: the phone is in the inventory.
+        Invalid: the logout profile does not exist.
     """
     tx.rows("DELETE FROM phones WHERE mac = ? AND discovery IS NOT NULL", (mac.digits,))
     if find(tx, mac):
@@ -161,20 +159,17 @@ def create(tx: Write, actor: Actor, mac: Mac, columns: Mapping[str, Any]) -> Pho
 
 
 def add(tx: Write, actor: Actor, mac: Mac, columns: Mapping[str, Any]) -> None:
-    """Put a phone that is not there yet into the inventory, within a transaction."""
+    """Add a phone that is not in the inventory."""
     moment = now()
     row = {**columns, "mac": mac.digits, "created_at": moment, "updated_at": moment}
     software = row.pop("software", None)
-    tx.rows(
-        f"INSERT INTO phones ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 -- names of our own
-        tuple(row.values()),
-    )
-    tx.rows("INSERT INTO cisco_phones (mac, software, created_at) VALUES (?, ?, ?)", (mac.digits, software, moment))
+    insert(tx, "phones", row)
+    insert(tx, "cisco_phones", {"mac": mac.digits, "software": software, "created_at": moment})
     audit.record(tx, actor, "phone.created", str(mac))
 
 
 def update(tx: Write, actor: Actor, mac: Mac, columns: Mapping[str, Any], seen: Collection[str] | None = None) -> Phone:
-    """Change the given columns. Raises NotFound, Stale; Invalid: the logout profile is none."""
+    """Change the given columns. Raises NotFound, Stale, Invalid: the logout profile does not exist."""
     require_current(get(tx, mac), seen)
     profiles.require_named(tx, "logout_profile_uuid", columns)
     logout_at = sites.logout_at(tx, mac)
@@ -189,9 +184,9 @@ def update(tx: Write, actor: Actor, mac: Mac, columns: Mapping[str, Any], seen: 
 
 
 def delete(tx: Write, actor: Actor, mac: Mac, seen: Collection[str] | None = None) -> None:
-    """Take a phone out of the inventory, with its key expansion modules; what it is served stays.
+    """Remove a phone and its key expansion modules from the inventory. Its served config stays, and its login ends.
 
-    Whoever is logged in on it no longer is. Raises NotFound, Stale.
+    Raises NotFound, Stale.
     """
     require_current(get(tx, mac), seen)
     kems = tx.rows("SELECT uuid, model FROM kems WHERE connected_phone = ?", (mac.digits,))
@@ -202,18 +197,18 @@ def delete(tx: Write, actor: Actor, mac: Mac, seen: Collection[str] | None = Non
 
 
 def note_allowed_fetch(tx: Write, actor: Actor, mac: Mac, until: Timestamp) -> None:
-    """Write down that a phone may fetch from anywhere. Raises NotFound."""
+    """Record in the audit log that a phone may fetch from any address. Raises NotFound."""
     get(tx, mac)
     audit.record(tx, actor, "phone.fetch_allowed", str(mac), {"until": until})
 
 
 def page_of_cisco_phones(tx: Read, listing: Listing) -> Page[CiscoPhone]:
-    """What the phones run, by MAC."""
+    """Return the software of the phones, by MAC."""
     return _CISCO_PHONES.page(tx, listing)
 
 
 def get_cisco_phone(tx: Read, mac: Mac) -> CiscoPhone:
-    """What one phone runs. Raises NotFound."""
+    """Return the software of one phone. Raises NotFound."""
     row = tx.row(f"{_SELECT_CISCO} WHERE mac = ?", (mac.digits,))
     if row is None:
         raise NotFound("Cisco phone not found")
@@ -223,7 +218,7 @@ def get_cisco_phone(tx: Read, mac: Mac) -> CiscoPhone:
 def put_cisco_phone(
     tx: Write, actor: Actor, mac: Mac, software: Software, seen: Collection[str] | None = None
 ) -> CiscoPhone:
-    """Say what a phone of the inventory runs. Raises NotFound: it is not in the inventory; Stale."""
+    """Set the software of a phone of the inventory. Raises NotFound, Stale."""
     get(tx, mac)
     if seen is not None:
         require_current(get_cisco_phone(tx, mac), seen)
@@ -234,7 +229,7 @@ def put_cisco_phone(
 
 
 def delete_cisco_phone(tx: Write, actor: Actor, mac: Mac, seen: Collection[str] | None = None) -> None:
-    """Forget a phone's software and current profile, not the phone. Raises NotFound, Stale."""
+    """Remove a phone's software and current profile; the phone stays. Raises NotFound, Stale."""
     require_current(get_cisco_phone(tx, mac), seen)
     tx.rows("DELETE FROM cisco_phones WHERE mac = ?", (mac.digits,))
     change(tx, "phones", ("mac", mac.digits), {"updated_at": now()})
@@ -242,13 +237,13 @@ def delete_cisco_phone(tx: Write, actor: Actor, mac: Mac, seen: Collection[str] 
 
 
 def last_seen(tx: Read, mac: Mac) -> str | None:
-    """The address a phone last fetched from, in the inventory or not."""
+    """Return the address from which a phone last fetched, in the inventory or not."""
     row = tx.row("SELECT ip FROM sightings WHERE mac = ?", (mac.digits,))
     return None if row is None else str(row["ip"])
 
 
-def whereabouts(tx: Read) -> list[PhoneAddress]:
-    """Every phone that is known to be somewhere."""
+def addresses(tx: Read) -> list[PhoneAddress]:
+    """Return every phone with a known address."""
     entered = dict(tuple(row) for row in tx.rows("SELECT mac, phone_ip FROM phones WHERE phone_ip IS NOT NULL"))
     seen = tx.rows("SELECT mac, ip, seen_at FROM sightings WHERE proved")
     found = [
@@ -261,20 +256,20 @@ def whereabouts(tx: Read) -> list[PhoneAddress]:
 
 
 def changes(tx: Read) -> int:
-    """A number that is another one whenever anything has been written since (PRAGMA data_version)."""
+    """Return a number that differs after each commit (PRAGMA data_version)."""
     row = tx.row("PRAGMA data_version")
     return 0 if row is None else int(row[0])
 
 
 def note_sightings(tx: Write, sightings: Collection[Sighting], max_strangers: int = MAX_STRANGERS) -> None:
-    """Remember where phones were seen. What is not proved replaces nothing that is."""
+    """Record where phones were seen. An unproved sighting does not replace a proved one."""
     tx.many(
         "INSERT INTO sightings (mac, ip, seen_at, proved) VALUES (?, ?, ?, ?) ON CONFLICT (mac) DO UPDATE"
         " SET ip = excluded.ip, seen_at = excluded.seen_at, proved = excluded.proved"
         " WHERE excluded.proved >= sightings.proved",
         [(each.mac.digits, each.ip, each.seen_at, each.proved) for each in sightings],
     )
-    # Whether there can be too many is found out much sooner than who they are.
+    # This check is much cheaper than the query for the surplus.
     if tx.row("SELECT 1 FROM sightings LIMIT 1 OFFSET ?", (max_strangers,)):
         tx.rows(
             "DELETE FROM sightings WHERE mac IN"
@@ -285,12 +280,12 @@ def note_sightings(tx: Write, sightings: Collection[Sighting], max_strangers: in
 
 
 def confirm(tx: Write, mac: Mac) -> None:
-    """A phone that was only discovered is one of the inventory from now on, within a transaction."""
+    """Turn a discovered phone into one of the inventory."""
     tx.rows("UPDATE phones SET discovery = NULL WHERE mac = ? AND discovery IS NOT NULL", (mac.digits,))
 
 
 def enter(tx: Write, actor: Actor, mac: Mac) -> None:
-    """A phone is one of the inventory from now on, whether it was unknown, discovered or there already."""
+    """Add a phone to the inventory, whether it is unknown, discovered or in it already."""
     if tx.row("SELECT 1 FROM phones WHERE mac = ?", (mac.digits,)) is None:
         add(tx, actor, mac, {})
     confirm(tx, mac)
@@ -302,16 +297,13 @@ def discover(
     max_discovered: int = MAX_DISCOVERED,
     days: int = DISCOVERED_DAYS,
 ) -> None:
-    """Put phones into the inventory that asked for their files, within the bounds for such; those that are there stay.
-
-    Raises StorageFailed.
-    """
+    """Add phones that requested their files as discovered ones, within the limits; known phones stay as they are."""
     moment = now()
     tx.many(
         "INSERT INTO phones (mac, discovery, created_at, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (mac) DO NOTHING",
         [(mac.digits, discovery.to_json(), moment, moment) for mac, discovery in found.items()],
     )
-    # Only those that have been given nothing since: a profile or a software leaves a row there.
+    # Only phones without a profile or software: those have a row there.
     tx.rows(
         "DELETE FROM phones WHERE mac IN (SELECT phones.mac FROM phones LEFT JOIN sightings USING (mac)"
         " WHERE discovery IS NOT NULL AND phones.mac NOT IN (SELECT mac FROM cisco_phones)"
@@ -327,9 +319,9 @@ def discover(
 
 
 def discovered_since(tx: Read, number: int) -> dict[Mac, tuple[str, DiscoveredPhone]]:
-    """The discovered phones from whose addresses something was fetched after ``number`` of the fetch log.
+    """Return the discovered phones from whose addresses something was fetched after ``number`` of the fetch log.
 
-    Each with that address and what is known of it.
+    Each comes with that address and what is known of it.
     """
     rows = tx.rows(
         "SELECT phones.mac, ip, discovery FROM phones JOIN sightings ON sightings.mac = phones.mac"
@@ -340,7 +332,7 @@ def discovered_since(tx: Read, number: int) -> dict[Mac, tuple[str, DiscoveredPh
 
 
 def learn(tx: Write, news: Mapping[Mac, DiscoveredPhone]) -> None:
-    """Keep what discovered phones have revealed. Raises StorageFailed."""
+    """Store what discovered phones have revealed."""
     tx.many(
         "UPDATE phones SET discovery = ? WHERE mac = ? AND discovery IS NOT NULL",
         [(discovery.to_json(), mac.digits) for mac, discovery in news.items()],

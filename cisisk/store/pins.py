@@ -1,4 +1,4 @@
-"""The PINs with which users log in on a phone, as hashes."""
+"""The hashes of the PINs with which users log in on phones."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from cisisk.store.transaction import Read, Write
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CiscoUser:
-    """That a user may log in on phones."""
+    """The PIN of a user, who may log in on phones with it."""
 
     uuid: str
     user_uuid: str
@@ -26,10 +26,10 @@ class CiscoUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinHolder:
-    """A user by the name that is typed at a phone.
+    """A user found by the name that was typed at a phone.
 
     Attributes:
-        pin_hash: None for one who may not log in on phones, or not log in at all.
+        pin_hash: None if the user has no PIN, or may not log in.
     """
 
     user_uuid: str
@@ -38,13 +38,13 @@ class PinHolder:
 
 
 def holder(tx: Read, username: str, beside: str) -> tuple[PinHolder | None, str | None]:
-    """The user of that name, in any case of letters, with a PIN or without, and somebody else's hash to compare with.
+    """Return the user of that name, in any case, and the hash of another user to compare with.
 
     Args:
-        beside: where among the uuids of users that one is found; the same gives the same.
+        beside: the position of the other user among the uuids; the same position gives the same user.
 
     Returns:
-        None for the user when there is none, for the hash when nobody at all has a PIN.
+        The user, or None if there is none. The hash, or None if no user has a PIN.
     """
     row = tx.row(
         "SELECT users.uuid AS user_uuid, username, CASE WHEN is_active THEN pins.pin_hash END AS pin_hash,"
@@ -62,7 +62,7 @@ def holder(tx: Read, username: str, beside: str) -> tuple[PinHolder | None, str 
 
 
 def find(tx: Read, user_uuid: str) -> CiscoUser | None:
-    """A user's PIN, or None."""
+    """Return a user's PIN, or None."""
     row = tx.row(
         "SELECT uuid, user_uuid, pin_hash, created_at, updated_at, revision FROM pins WHERE user_uuid = ?", (user_uuid,)
     )
@@ -70,7 +70,7 @@ def find(tx: Read, user_uuid: str) -> CiscoUser | None:
 
 
 def get(tx: Read, user_uuid: str) -> CiscoUser:
-    """A user's PIN. Raises NotFound."""
+    """Return a user's PIN. Raises NotFound."""
     found = find(tx, user_uuid)
     if found is None:
         raise NotFound("Cisco user not found")
@@ -78,7 +78,7 @@ def get(tx: Read, user_uuid: str) -> CiscoUser:
 
 
 def put(tx: Write, actor: Actor, user_uuid: str, pin_hash: str, seen: Collection[str] | None = None) -> CiscoUser:
-    """Set a user's PIN, the first or a new one. Raises NotFound: no such user; Stale."""
+    """Set or replace a user's PIN. Raises NotFound, Stale."""
     users.get(tx, user_uuid)
     known = find(tx, user_uuid)
     if seen is not None:
@@ -90,7 +90,7 @@ def put(tx: Write, actor: Actor, user_uuid: str, pin_hash: str, seen: Collection
         " SET pin_hash = excluded.pin_hash, updated_at = excluded.updated_at, revision = revision + 1",
         (str(uuid4()), user_uuid, pin_hash, moment, moment),
     )
-    # Who is logged in on a phone with the old PIN may not be the one who set the new.
+    # A phone session that began with the old PIN may be of another person.
     tx.rows("DELETE FROM service_sessions WHERE user_uuid = ?", (user_uuid,))
     action = "cisco_user.updated" if known else "cisco_user.created"
     audit.record(tx, actor, action, user_uuid)
@@ -98,7 +98,7 @@ def put(tx: Write, actor: Actor, user_uuid: str, pin_hash: str, seen: Collection
 
 
 def rehashed(tx: Write, known: PinHolder, pin_hash: str) -> None:
-    """Replace the hash of a PIN by another of the same PIN: nothing that anybody could see or has to be told of."""
+    """Replace the hash of a PIN by another hash of the same PIN, without an audit entry."""
     tx.rows(
         "UPDATE pins SET pin_hash = ? WHERE user_uuid = ? AND pin_hash = ?",
         (pin_hash, known.user_uuid, known.pin_hash),
@@ -106,7 +106,7 @@ def rehashed(tx: Write, known: PinHolder, pin_hash: str) -> None:
 
 
 def delete(tx: Write, actor: Actor, user_uuid: str, seen: Collection[str] | None = None) -> None:
-    """Take a user's PIN away, so that no phone lets the user in. Raises NotFound, Stale."""
+    """Remove a user's PIN. The user cannot log in on phones any more. Raises NotFound, Stale."""
     require_current(get(tx, user_uuid), seen)
     tx.rows("DELETE FROM pins WHERE user_uuid = ?", (user_uuid,))
     tx.rows("DELETE FROM service_sessions WHERE user_uuid = ?", (user_uuid,))

@@ -14,7 +14,7 @@ from cisisk.model.profile import Profile, ProfileHead
 from cisisk.model.revision import require_current
 from cisisk.model.user import Actor
 from cisisk.store import audit
-from cisisk.store.changes import change
+from cisisk.store.changes import change, insert
 from cisisk.store.listing import ListSource
 from cisisk.store.transaction import Read, Write
 
@@ -52,14 +52,14 @@ _PROFILES = ListSource(
 
 
 def page(tx: Read, listing: Listing, user_uuid: str | None = None) -> Page[Profile]:
-    """The profiles by name; those of one user if named."""
+    """Return the profiles, by name; only those of one user if given."""
     if user_uuid is None:
         return _PROFILES.page(tx, listing)
     return _PROFILES.page(tx, listing, "user_uuid = ?", (user_uuid,))
 
 
 def heads(tx: Read, user_uuid: str) -> list[ProfileHead]:
-    """One user's profiles by name, without their configs."""
+    """Return one user's profiles, by name, without their configs."""
     rows = tx.rows(
         "SELECT uuid, name, compatible_models, software_type FROM profiles WHERE user_uuid = ? ORDER BY name, uuid",
         (user_uuid,),
@@ -76,7 +76,7 @@ def heads(tx: Read, user_uuid: str) -> list[ProfileHead]:
 
 
 def get(tx: Read, uuid: str) -> Profile:
-    """One profile. Raises NotFound."""
+    """Return one profile. Raises NotFound."""
     row = tx.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Profile not found")
@@ -84,18 +84,18 @@ def get(tx: Read, uuid: str) -> Profile:
 
 
 def require(tx: Read, uuid: str) -> None:
-    """Raise NotFound when there is no such profile, within a transaction."""
+    """Raise NotFound if there is no such profile."""
     if tx.row("SELECT 1 FROM profiles WHERE uuid = ?", (uuid,)) is None:
         raise NotFound("Profile not found")
 
 
 def create(tx: Write, actor: Actor, attributes: Mapping[str, Any]) -> Profile:
-    """Add a profile. ``attributes`` are those of :class:`Profile`. Raises Invalid: no such user."""
+    """Add a profile. ``attributes`` are those of :class:`Profile`. Raises Invalid: there is no such user."""
     return get(tx, add(tx, actor, attributes))
 
 
 def add(tx: Write, actor: Actor, attributes: Mapping[str, Any]) -> str:
-    """The same within a transaction; the uuid of the new profile."""
+    """Add a profile as :func:`create` does; return its uuid."""
     _require_user(tx, attributes)
     uuid, moment = str(uuid4()), now()
     row = {
@@ -106,10 +106,7 @@ def add(tx: Write, actor: Actor, attributes: Mapping[str, Any]) -> str:
         "created_at": moment,
         "updated_at": moment,
     }
-    tx.rows(
-        f"INSERT INTO profiles ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 -- our names
-        tuple(row.values()),
-    )
+    insert(tx, "profiles", row)
     payload = {"name": attributes["name"], "user_uuid": attributes["user_uuid"]}
     audit.record(tx, actor, "profile.created", uuid, payload)
     return uuid
@@ -118,7 +115,7 @@ def add(tx: Write, actor: Actor, attributes: Mapping[str, Any]) -> str:
 def update(
     tx: Write, actor: Actor, uuid: str, attributes: Mapping[str, Any], seen: Collection[str] | None = None
 ) -> Profile:
-    """Change the given attributes; phones keep what they have. Raises NotFound, Stale, Invalid (no such user)."""
+    """Change the given attributes; phones keep their configs. Raises NotFound, Stale, Invalid (no such user)."""
     require_current(get(tx, uuid), seen)
     _require_user(tx, attributes)
     change(tx, "profiles", ("uuid", uuid), {**_columns(attributes), "updated_at": now()})
@@ -127,7 +124,7 @@ def update(
 
 
 def delete(tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
-    """Remove a profile; phones keep what they were given. Raises NotFound, Stale."""
+    """Remove a profile; phones keep their configs. Raises NotFound, Stale."""
     profile = get(tx, uuid)
     require_current(profile, seen)
     tx.rows("DELETE FROM profiles WHERE uuid = ?", (uuid,))
@@ -135,7 +132,7 @@ def delete(tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = No
 
 
 def require_named(tx: Read, field: str, attributes: Mapping[str, Any]) -> None:
-    """See that ``field`` of ``attributes``, if it is there and not None, is the uuid of a profile. Raises Invalid."""
+    """Raise Invalid if ``field`` of ``attributes`` is neither absent, None nor the uuid of a profile."""
     uuid = attributes.get(field)
     if uuid is not None and not tx.row("SELECT 1 FROM profiles WHERE uuid = ?", (uuid,)):
         raise Invalid.field(field, "No such profile")

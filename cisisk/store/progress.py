@@ -20,22 +20,21 @@ from cisisk.model.restart import Attempt, RestartOutcome
 from cisisk.model.start_time import StartTime
 from cisisk.model.user import Actor
 from cisisk.store import audit, configs, deployments, moves, phone_logins, phones, profiles, steps
+from cisisk.store.changes import insert
 from cisisk.store.transaction import Write
 
-_VALUES = ", ".join("?" * len(deployments.COLUMNS))
-_INSERT = f"INSERT INTO deployments ({', '.join(deployments.COLUMNS)}) VALUES ({_VALUES})"  # noqa: S608 -- own names
 _ACTIONS = {Origin.SWITCH: "profile.switched", Origin.ROLLBACK: "profile.rolled_back", Origin.LOGOUT: "profile.logout"}
-"""What the audit log calls them."""
+"""Their actions in the audit log."""
 _BEGUN = {"deferred_until": None}
 _FETCHES = (life.FETCH, life.FETCH_SUPERSEDED, life.FETCH_AFTERWARDS)
 
 ConfigKey: TypeAlias = tuple[str, str]
-"""One content as the config of one phone: the digits of its MAC and the sha256."""
+"""A config of a phone: the digits of its MAC, and the sha256."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A phone's config was asked for by ``ip`` at ``asked_at``, and sent."""
+    """A transfer of a phone's config that ``ip`` requested at ``asked_at``."""
 
     mac: Mac
     sha256: str
@@ -82,7 +81,7 @@ def record(tx: Write, actor: Actor, plan: Plan, found: bytes | None) -> Deployme
         deferred_until=plan.deferred_until,
         recorded_at=moment,
     )
-    tx.rows(_INSERT, [deployments.stored(getattr(deployment, name)) for name in deployments.COLUMNS])
+    insert(tx, "deployments", {name: deployments.stored(getattr(deployment, name)) for name in deployments.COLUMNS})
     for step in transition.steps:
         steps.add(tx, deployment, now(), step, _recorded(plan.profile_name, plan.deferred_until))
     return deployment
@@ -266,12 +265,12 @@ def cancelled(tx: Write, actor: Actor, uuid: str) -> Deployment:
 
 
 def awaited(tx: Write, since: Timestamp) -> set[ConfigKey]:
-    """What :func:`delivered` may mark of deliveries that were asked for at ``since`` or later, and that have ended."""
+    """Return the configs that :func:`delivered` may mark as fetched, for transfers requested at ``since`` or later."""
     waiting = "SELECT mac, sha256 FROM deployments WHERE written_at IS NOT NULL AND fetched_at IS NULL"
 
-    # A write, although it only reads: it sees what an earlier write is about to commit as written.
+    # This is a write, although it only reads: it has to see what earlier writes are about to commit.
     rows = tx.rows(
-        # Not one SELECT with OR, for which SQLite goes through all that was ever superseded.
+        # With OR instead of UNION, SQLite would scan all superseded deployments.
         f"{waiting} AND superseded_at IS NULL UNION ALL {waiting} AND superseded_at > ?",
         (since,),
     )

@@ -1,4 +1,4 @@
-"""Who is logged in on the screens of phones."""
+"""Sessions of users on the screens of phones."""
 
 import sqlite3
 from dataclasses import dataclass, replace
@@ -13,10 +13,10 @@ from cisisk.store.transaction import Read, Write
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSession:
-    """A user at a phone.
+    """A session of a user on the screen of a phone.
 
     Attributes:
-        ip: the address of the phone, for which alone it counts.
+        ip: the only address for which it is valid.
         user_name: first and last name.
     """
 
@@ -31,13 +31,13 @@ class ServiceSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneContext:
-    """What is known about a phone whose screen asks for a page.
+    """What is known about a phone that requests a page.
 
     Attributes:
-        model, software, current_profile_uuid: None when unknown, or when the phone is not in the inventory.
-        addresses: where it is known to be: entered by an administrator, or proved by a whole file that it took there.
-        session: who is logged in on its screen, however long ago.
-        occupant: the username of whose phone it is at the moment, by a login on it.
+        model, software, current_profile_uuid: None if unknown, or if the phone is not in the inventory.
+        addresses: entered by an administrator, or proved by a whole file that it took there.
+        session: on its screen, of any age.
+        occupant: the username of the open login on the phone.
     """
 
     mac: Mac
@@ -49,8 +49,8 @@ class PhoneContext:
     occupant: str | None = None
 
 
-def desk(tx: Read, mac: Mac) -> PhoneContext:
-    """What is known about one phone, in the inventory or not."""
+def context(tx: Read, mac: Mac) -> PhoneContext:
+    """Return what is known about one phone, in the inventory or not."""
     row = tx.row(
         "SELECT model, phone_ip, software, current_profile_uuid, sightings.ip AS seen_ip, service_sessions.user_uuid,"
         " first_name, last_name, users.username, service_sessions.ip, service_sessions.created_at, active_at,"
@@ -80,10 +80,10 @@ def desk(tx: Read, mac: Mac) -> PhoneContext:
 def begin(
     tx: Write, actor: Actor, mac: Mac, user_uuid: str, pin_hash: str, ip: str, moment: Timestamp
 ) -> ServiceSession | None:
-    """Log a user in on a phone, in the place of whoever was.
+    """Begin a session of a user on a phone; it replaces another one.
 
     Returns:
-        None when the user has been deactivated, or has another PIN, since ``pin_hash`` was read.
+        The session; None if the user was deactivated, or got another PIN, since ``pin_hash`` was read.
     """
     if not _may_log_in(tx, user_uuid, pin_hash):
         return None
@@ -92,7 +92,7 @@ def begin(
         (mac.digits, user_uuid, ip, moment, moment),
     )
     audit.record(tx, actor, "phone.login", str(mac), {"user_uuid": user_uuid})
-    return desk(tx, mac).session
+    return context(tx, mac).session
 
 
 def change_pin(
@@ -121,15 +121,15 @@ def _may_log_in(tx: Read, user_uuid: str, pin_hash: str | None) -> bool:
 
 
 def refused(tx: Write, actor: Actor, mac: Mac, user_uuid: str | None) -> None:
-    """Write down that a login failed, and whose it would have been; None when there is no such user.
+    """Record in the audit log that a login failed, with its user, or None if there is no such user.
 
-    What was typed is not kept: in the wrong field it may be a PIN.
+    The typed text is not stored: it may be a PIN in the wrong field.
     """
     audit.record(tx, actor, "phone.login_failed", str(mac), {"user_uuid": user_uuid})
 
 
 def active(tx: Write, session: ServiceSession, moment: Timestamp) -> None:
-    """The user of ``session`` has just done something."""
+    """Record the last activity of a session."""
     tx.rows(
         "UPDATE service_sessions SET active_at = ? WHERE mac = ? AND user_uuid = ? AND created_at = ?",
         (moment, session.mac.digits, session.user_uuid, session.created_at),
@@ -137,7 +137,7 @@ def active(tx: Write, session: ServiceSession, moment: Timestamp) -> None:
 
 
 def end(tx: Write, actor: Actor, mac: Mac) -> None:
-    """Log out whoever is logged in on a phone."""
+    """End the session on a phone."""
     ended = tx.row("DELETE FROM service_sessions WHERE mac = ? RETURNING user_uuid", (mac.digits,))
     if ended is not None:
         audit.record(tx, actor, "phone.logout", str(mac), {"user_uuid": ended["user_uuid"]})

@@ -1,4 +1,4 @@
-"""The services that phones offer."""
+"""The services that phones offer to users."""
 
 import sqlite3
 from collections.abc import Collection, Mapping
@@ -33,12 +33,12 @@ _SERVICES = ListSource(
 
 
 def page(tx: Read, listing: Listing) -> Page[Service]:
-    """The services, by name."""
+    """Return the services, by name."""
     return _SERVICES.page(tx, listing)
 
 
 def get(tx: Read, uuid: str) -> Service:
-    """One service. Raises NotFound."""
+    """Return one service. Raises NotFound."""
     row = tx.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Cisco service not found")
@@ -46,7 +46,7 @@ def get(tx: Read, uuid: str) -> Service:
 
 
 def create(tx: Write, actor: Actor, columns: Mapping[str, Any]) -> Service:
-    """Add a service. ``columns`` are the writable ones of a :class:`Service`."""
+    """Add a service. ``columns`` are the writable columns of a :class:`Service`."""
     uuid, moment = str(uuid4()), now()
     insert(tx, "services", {"uuid": uuid, **columns, "created_at": moment, "updated_at": moment})
     audit.record(tx, actor, "cisco_service.created", uuid, {"name": columns.get("name")})

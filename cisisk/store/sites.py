@@ -1,4 +1,4 @@
-"""Sites, and what a phone has from its own: where it returns to, and what its emergency calls tell."""
+"""Sites, and what a phone takes from its site: logout profile, logout times, and data for emergency calls."""
 
 import json
 import sqlite3
@@ -29,8 +29,8 @@ OF_PHONES = (
     "LEFT JOIN sites ON sites.uuid = COALESCE((SELECT uuid FROM sites WHERE name = phones.location),"
     " (SELECT uuid FROM sites WHERE folded_name = folded(phones.location) ORDER BY created_at, uuid LIMIT 1))"
 )
-"""Joins the phones with their sites. Of two that differ in case and accents only, as they could once be added, the one
-that is written as the phone has it, or was there first."""
+"""Joins the phones with their sites. Old stores can have sites whose names differ in case and accents only: then
+the one that is spelled like the phone's location wins, else the oldest."""
 _OF_PHONE = f"FROM phones {OF_PHONES} WHERE mac = ?"
 _OF_LOGINS_AT = (
     f"FROM phone_logins JOIN phones ON phones.mac = phone_logins.mac {OF_PHONES}"  # noqa: S608 -- names of our own
@@ -43,7 +43,7 @@ def _site(row: sqlite3.Row) -> Site:
 
 
 def logout_times(stored: str | None) -> tuple[str, ...] | None:
-    """The times of a site as it stores them."""
+    """Return the logout times of a site from their stored form."""
     return None if stored is None else tuple(json.loads(stored))
 
 
@@ -66,12 +66,12 @@ _SITES = ListSource(
 
 
 def page(tx: Read, listing: Listing) -> Page[Site]:
-    """The sites, by name."""
+    """Return the sites, by name."""
     return _SITES.page(tx, listing)
 
 
 def get(tx: Read, uuid: str) -> Site:
-    """One site. Raises NotFound."""
+    """Return one site. Raises NotFound."""
     row = tx.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Site not found")
@@ -82,8 +82,8 @@ def create(tx: Write, actor: Actor, attributes: Mapping[str, Any]) -> Site:
     """Add a site. ``attributes`` are the writable ones of a :class:`Site`.
 
     Raises:
-        Invalid: no such profile.
-        Conflict: there is a site of that name, in any case of letters, with accents or without.
+        Invalid: there is no such profile.
+        Conflict: there is a site of that name, ignoring case and accents.
     """
     _require_possible(tx, attributes)
     uuid, moment = str(uuid4()), now()
@@ -117,7 +117,7 @@ def delete(tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = No
 
 
 def logout_profiles(tx: Read, mac: Mac) -> list[tuple[ReturnedTo, str]]:
-    """The uuids of the profiles that a phone is given when a user leaves it: its own before that of its site."""
+    """Return the logout profiles of a phone: its own first, then that of its site."""
     row = tx.row(
         f"SELECT phones.logout_profile_uuid AS of_phone, sites.logout_profile_uuid AS of_site {_OF_PHONE}",
         (mac.digits,),
@@ -129,18 +129,18 @@ def logout_profiles(tx: Read, mac: Mac) -> list[tuple[ReturnedTo, str]]:
 
 
 def logout_at(tx: Read, mac: Mac) -> tuple[str, ...] | None:
-    """The times of a phone's site, within a transaction; None for those of the settings."""
+    """Return the logout times of a phone's site; None means those of the settings."""
     row = tx.row(f"SELECT logout_at {_OF_PHONE}", (mac.digits,))
     return None if row is None else logout_times(row["logout_at"])
 
 
 def moved(tx: Write, mac: Mac) -> None:
-    """A phone has come under other times, within a transaction: those count that come from now on."""
+    """Record that other logout times hold for a phone: only times from now on count."""
     _times_changed(tx, [mac.digits])
 
 
 def emergency_call(tx: Read, mac: Mac) -> EmergencyCall:
-    """What is told of a phone: each thing as the phone has it, else as its site."""
+    """Return the data for emergency calls of a phone: each value from the phone, else from its site."""
     row = tx.row(
         "SELECT phones.emergency_location, phones.emergency_caller_id, sites.emergency_location AS location_of_site,"
         f" sites.emergency_caller_id AS caller_id_of_site {_OF_PHONE}",
@@ -156,20 +156,20 @@ def emergency_call(tx: Read, mac: Mac) -> EmergencyCall:
 
 @contextmanager
 def _times_compared(tx: Write, *names: str) -> Iterator[None]:
-    """What is done here to sites of these names may bring phones under other times, which count from now on."""
+    """Record other logout times for the phones whose times change by what the block does to sites of these names."""
     before = _times_at(tx, names)
     yield
     _times_changed(tx, [mac for mac, times in _times_at(tx, names).items() if times != before[mac]])
 
 
 def _times_at(tx: Read, names: Collection[str]) -> dict[str, str | None]:
-    """The times of each phone where somebody is logged in, and whose location is one of these names, as stored."""
+    """Return the stored logout times of each phone with an open login and one of these locations."""
     rows = tx.rows(f"SELECT phones.mac, logout_at {_OF_LOGINS_AT}", (json.dumps([folded(name) for name in names]),))
     return {row["mac"]: row["logout_at"] for row in rows}
 
 
 def _times_changed(tx: Write, macs: list[str]) -> None:
-    """Others hold for whoever is logged in on these phones, named by their digits."""
+    """Record that other logout times hold for the open logins on these phones, given by their digits."""
     tx.rows(
         "UPDATE phone_logins SET times_since = ? WHERE logged_in_at IS NOT NULL AND ended_at IS NULL"
         " AND mac IN (SELECT value FROM json_each(?))",

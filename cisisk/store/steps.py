@@ -1,4 +1,4 @@
-"""What happened to the deployments, step by step."""
+"""The steps of deployments: what happened, in order."""
 
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -59,12 +59,12 @@ def add_to_each(
 
 
 def of(tx: Read, deployment: str) -> list[Step]:
-    """All steps of a deployment, the first one first."""
+    """Return all steps of a deployment, in order."""
     return [_step(row) for row in tx.rows(f"{_SELECT} WHERE deployment = ? ORDER BY number", (deployment,))]
 
 
 def after(tx: Read, number: int, limit: int, deployment: str | None = None) -> list[Step]:
-    """The steps after ``number``, at most ``limit`` of them, the first one first; those of one deployment if named."""
+    """Return at most ``limit`` steps after ``number``, in order; only those of one deployment if given."""
     whose = "" if deployment is None else " AND deployment = ?"
     parameters = (number, limit) if deployment is None else (number, deployment, limit)
     rows = tx.rows(f"{_SELECT} WHERE number > ?{whose} ORDER BY number LIMIT ?", parameters)
@@ -72,6 +72,6 @@ def after(tx: Read, number: int, limit: int, deployment: str | None = None) -> l
 
 
 def last(tx: Read) -> int:
-    """The number of the latest step; 0 when there is none."""
+    """Return the number of the latest step; 0 if there is none."""
     row = tx.row("SELECT MAX(number) AS number FROM deployment_steps")
     return int(row["number"] or 0) if row else 0

@@ -1,4 +1,4 @@
-"""Users, without their secrets' meaning: hashes go in and out as text."""
+"""Users. Passwords are hashes here."""
 
 import sqlite3
 from collections.abc import Collection, Mapping
@@ -12,7 +12,7 @@ from cisisk.model.listing import Listing, Page
 from cisisk.model.revision import require_current
 from cisisk.model.user import SUPERADMIN_LEVEL, SUPERADMIN_PERMISSION, SYSTEM, Actor, User
 from cisisk.store import audit
-from cisisk.store.changes import change
+from cisisk.store.changes import change, insert
 from cisisk.store.listing import ListSource
 from cisisk.store.transaction import Read, Write
 
@@ -41,12 +41,12 @@ _USERS = ListSource(
 
 
 def page(tx: Read, listing: Listing) -> Page[User]:
-    """The users, by name."""
+    """Return the users, by name."""
     return _USERS.page(tx, listing)
 
 
 def get(tx: Read, uuid: str) -> User:
-    """One user. Raises NotFound."""
+    """Return one user. Raises NotFound."""
     row = tx.row(f"{_SELECT} WHERE users.uuid = ?", (uuid,))
     if row is None:
         raise NotFound("User not found")
@@ -54,13 +54,13 @@ def get(tx: Read, uuid: str) -> User:
 
 
 def credentials(tx: Read, username: str) -> tuple[User, str] | None:
-    """The user of that name, in any case of letters, and the password hash."""
+    """Return the user of that name, in any case, and the password hash; None if there is no such user."""
     row = tx.row(f"{_SELECT} WHERE username = ?", (username,))
     return None if row is None else (_user(row), row["password_hash"])
 
 
 def any_exist(tx: Read) -> bool:
-    """Whether the store has a user at all."""
+    """Return whether there are any users."""
     return tx.row("SELECT 1 FROM users LIMIT 1") is not None
 
 
@@ -79,19 +79,19 @@ def create(
 
 
 def create_superadmin(tx: Write, columns: Mapping[str, Any], password_hash: str) -> User:
-    """Add a user who may do everything. Raises Conflict as :func:`create`."""
+    """Add a user with level 0. Raises Conflict as :func:`create`."""
     user = _insert(tx, SYSTEM, columns, password_hash, "user.created")
     tx.rows("INSERT INTO user_permissions VALUES (?, ?)", (user.uuid, SUPERADMIN_PERMISSION))
     return get(tx, user.uuid)
 
 
 def update(tx: Write, actor: Actor, uuid: str, columns: Mapping[str, Any], seen: Collection[str] | None = None) -> User:
-    """Change the given columns (``password_hash`` among them). A new password and a deactivation end the user's logins.
+    """Change the given columns, including ``password_hash``. A new password or a deactivation ends the user's logins.
 
     Raises:
-        NotFound: no such user.
-        Stale: not the version ``seen``.
-        Conflict: the username or the email is taken, or nobody would be left who may do everything.
+        NotFound: there is no such user.
+        Stale: the version is not in ``seen``.
+        Conflict: the username or the email is taken, or no active superadmin would be left.
     """
     require_current(get(tx, uuid), seen)
     _require_free(tx, columns, uuid)
@@ -106,7 +106,7 @@ def update(tx: Write, actor: Actor, uuid: str, columns: Mapping[str, Any], seen:
 
 
 def delete(tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = None) -> None:
-    """Remove a user with all that belongs to the user: profiles, PIN, logins, the personal directory.
+    """Remove a user with the user's profiles, PIN, logins and personal directory.
 
     Raises as :func:`update`.
     """
@@ -128,12 +128,12 @@ def delete(tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = No
 
 
 def end_logins(tx: Write, uuid: str) -> None:
-    """Every token of this user is worth nothing from now on."""
+    """Revoke all tokens of a user."""
     tx.rows("UPDATE login_sessions SET revoked_at = ? WHERE user_uuid = ? AND revoked_at IS NULL", (now(), uuid))
 
 
 def first_superadmin(tx: Read) -> str | None:
-    """The uuid of the active superadmin who is there longest."""
+    """Return the uuid of the oldest active superadmin, or None."""
     row = tx.row(
         "SELECT users.uuid FROM users JOIN user_permissions ON user_permissions.user_uuid = users.uuid"
         " JOIN permissions ON permissions.uuid = perm_uuid WHERE level = 0 AND is_active"
@@ -143,10 +143,10 @@ def first_superadmin(tx: Read) -> str | None:
 
 
 def require_a_superadmin(tx: Read) -> None:
-    """Called after any change that can take somebody's access away.
+    """Check, after a change that can reduce access, that an active superadmin is left.
 
     Raises:
-        Conflict: no active user of level 0 is left, so that nobody could administer Cisisk.
+        Conflict: no active user has level 0, so no user could administer Cisisk.
     """
     left = tx.row(
         "SELECT 1 FROM users JOIN user_permissions ON user_uuid = users.uuid"
@@ -172,10 +172,7 @@ def _insert(tx: Write, actor: Actor, columns: Mapping[str, Any], password_hash: 
         "updated_ip": actor.ip,
         "last_uuid": actor.user_uuid,
     }
-    tx.rows(
-        f"INSERT INTO users ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 -- names of our own
-        tuple(row.values()),
-    )
+    insert(tx, "users", row)
     audit.record(tx, actor, action, uuid, {"username": columns["username"]})
     return get(tx, uuid)
 

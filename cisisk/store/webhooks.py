@@ -1,4 +1,4 @@
-"""Webhooks, and what they are still to be told."""
+"""Webhooks and their deliveries."""
 
 import json
 import sqlite3
@@ -23,9 +23,9 @@ from cisisk.store.listing import ListSource
 from cisisk.store.transaction import Read, Write
 
 MAX_WEBHOOKS = 50
-"""Each reads every step and keeps deliveries of its own."""
+"""Limit of webhooks: each reads every step and has its own deliveries."""
 MAX_PENDING = 1000
-"""Deliveries of one webhook that wait; beyond that steps are not taken up until there is room."""
+"""Limit of pending deliveries per webhook; further steps are read once there is room."""
 
 _SELECT = (
     "SELECT uuid, url, secret, description, steps, is_active, considered, created_at, updated_at, revision"
@@ -39,7 +39,7 @@ _SELECT_DELIVERY = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookMessage:
-    """What a webhook is to be told; ``deployment`` and ``step`` are None for a test."""
+    """A message for a webhook; ``deployment`` and ``step`` are None in a test message."""
 
     uuid: str
     body: str = field(repr=False)
@@ -49,7 +49,7 @@ class WebhookMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """A message that is to be sent now, and to whom. ``tries`` is how often it was sent in vain."""
+    """A delivery that is due. ``tries`` counts its failed attempts."""
 
     number: int
     uuid: str
@@ -62,11 +62,11 @@ class Due:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """What came of sending a message.
+    """The outcome of an attempt to deliver.
 
     Attributes:
-        due_at: when it is to be sent again; None unless it is pending.
-        waits_until: the receiver is away, and other messages wait, too.
+        due_at: when to send it again; None unless it is pending.
+        waits_until: the receiver is unreachable: send no other message before this time.
     """
 
     state: DeliveryState
@@ -104,12 +104,12 @@ _DELIVERIES = ListSource(
 
 
 def page(tx: Read, listing: Listing) -> Page[Webhook]:
-    """The webhooks, the oldest first."""
+    """Return the webhooks, the oldest first."""
     return _WEBHOOKS.page(tx, listing)
 
 
 def get(tx: Read, uuid: str) -> Webhook:
-    """One webhook. Raises NotFound."""
+    """Return one webhook. Raises NotFound."""
     row = tx.row(f"{_SELECT} WHERE uuid = ?", (uuid,))
     if row is None:
         raise NotFound("Webhook not found")
@@ -117,7 +117,7 @@ def get(tx: Read, uuid: str) -> Webhook:
 
 
 def create(tx: Write, actor: Actor, columns: Mapping[str, Any]) -> Webhook:
-    """Add a webhook, which is told of what happens from now on. Raises Conflict: there are too many."""
+    """Add a webhook, which gets the steps from now on. Raises Conflict: there are too many."""
     counted = tx.row("SELECT COUNT(*) AS total FROM webhooks")
     if counted and counted["total"] >= MAX_WEBHOOKS:
         raise Conflict(f"There are {MAX_WEBHOOKS} webhooks already. Delete one first")
@@ -145,12 +145,12 @@ def update(
 ) -> Webhook:
     """Change the given columns.
 
-    One that is switched off is owed nothing any more; switched on, it is told of what happens from then on. Whatever
-    waited for another try is tried at once.
+    Deactivation gives up all pending deliveries. After activation, the webhook gets the steps from then on. Pending
+    deliveries become due at once.
 
     Raises:
-        NotFound: no such webhook.
-        Stale: not the version ``seen``.
+        NotFound: there is no such webhook.
+        Stale: the version is not in ``seen``.
     """
     before = get(tx, uuid)
     require_current(before, seen)
@@ -180,17 +180,17 @@ def delete(tx: Write, actor: Actor, uuid: str, seen: Collection[str] | None = No
 
 
 def deliveries(tx: Read, uuid: str, listing: Listing) -> Page[WebhookDelivery]:
-    """The deliveries of a webhook that are remembered, the newest first. Raises NotFound."""
+    """Return the stored deliveries of a webhook, the newest first. Raises NotFound."""
     get(tx, uuid)
     return _DELIVERIES.page(tx, listing, "webhook = ?", (uuid,))
 
 
 def add_test(tx: Write, actor: Actor, uuid: str, message: WebhookMessage) -> WebhookDelivery:
-    """Have a webhook told that it is tried out, after what waits for it, which is tried at once.
+    """Add a test message after the pending deliveries, which become due at once; return its delivery.
 
     Raises:
-        NotFound: no such webhook.
-        Conflict: it is switched off, or too much waits for it.
+        NotFound: there is no such webhook.
+        Conflict: it is inactive, or has too many pending deliveries.
     """
     webhook = get(tx, uuid)
     if not webhook.is_active:
@@ -205,7 +205,7 @@ def add_test(tx: Write, actor: Actor, uuid: str, message: WebhookMessage) -> Web
 
 
 def behind(tx: Read) -> list[Webhook]:
-    """The webhooks that have not been considered for the latest steps."""
+    """Return the active webhooks that have not considered the latest steps."""
     rows = tx.rows(
         f"{_SELECT} WHERE is_active AND considered <"  # noqa: S608 -- own columns only
         " (SELECT MAX(number) FROM deployment_steps) ORDER BY created_at"
@@ -214,15 +214,15 @@ def behind(tx: Read) -> list[Webhook]:
 
 
 def pending(tx: Read, uuid: str) -> int:
-    """How many deliveries of a webhook wait."""
+    """Return the number of pending deliveries of a webhook."""
     row = tx.row("SELECT COUNT(*) AS total FROM webhook_deliveries WHERE webhook = ? AND due_at IS NOT NULL", (uuid,))
     return int(row["total"]) if row else 0
 
 
 def take_up(tx: Write, webhook: Webhook, number: int, messages: Iterable[WebhookMessage]) -> None:
-    """Note that the steps up to ``number`` have been considered, and what the webhook is told of them.
+    """Record that a webhook has considered the steps up to ``number``, and add its messages.
 
-    Nothing is done when the webhook is not as it was: it is considered anew.
+    Do nothing if the webhook has changed since: it then considers the steps again.
     """
     taken = tx.rows(
         "UPDATE webhooks SET considered = ? WHERE uuid = ? AND is_active AND considered = ? AND revision = ?"
@@ -234,7 +234,7 @@ def take_up(tx: Write, webhook: Webhook, number: int, messages: Iterable[Webhook
 
 
 def waiting(tx: Read) -> dict[str, Timestamp]:
-    """Since or until when the next delivery of each webhook waits, by the webhook's uuid."""
+    """Return when the next delivery of each webhook is due, by the webhook's uuid."""
     rows = tx.rows(
         "SELECT uuid, MAX(due_at, COALESCE(waits_until, '')) AS moment FROM (SELECT uuid, waits_until,"
         " (SELECT MIN(due_at) FROM webhook_deliveries WHERE webhook = webhooks.uuid AND due_at IS NOT NULL) AS due_at"
@@ -244,7 +244,7 @@ def waiting(tx: Read) -> dict[str, Timestamp]:
 
 
 def next_due(tx: Read, uuid: str, moment: Timestamp) -> Due | None:
-    """What a webhook is to be told first at that ``moment``, if anything: the oldest of what is due."""
+    """Return the oldest delivery of a webhook that is due at ``moment``, or None."""
     row = tx.row(
         "SELECT number, webhook_deliveries.uuid, body, tries, webhook, url, secret FROM webhook_deliveries"
         " JOIN webhooks ON webhooks.uuid = webhook"
@@ -256,8 +256,8 @@ def next_due(tx: Read, uuid: str, moment: Timestamp) -> Due | None:
 
 
 def settle(tx: Write, due: Due, tried: Tried) -> None:
-    """Keep what came of sending a message; giving up is told in the audit log, too."""
-    # What was called off meanwhile is not taken up again, but what has arrived has arrived.
+    """Record the outcome of an attempt. A delivery that is given up is also recorded in the audit log."""
+    # A delivery that was given up meanwhile stays so, unless it has arrived.
     settled = tx.rows(
         "UPDATE webhook_deliveries SET state = ?1, due_at = ?2, tries = tries + 1, tried_at = ?3, status = ?4,"
         " detail = ?5 WHERE number = ?6 AND (due_at IS NOT NULL OR ?1 = 'delivered') RETURNING uuid",
@@ -354,11 +354,11 @@ def _wait_no_longer(tx: Write, webhook: str) -> None:
 
 
 def _names(steps: Iterable[StepName]) -> str:
-    """Each once, in the order in which they happen."""
+    """Return the distinct names as JSON, in the order of the steps."""
     wanted = set(steps)
     return json.dumps([step for step in StepName if step in wanted])
 
 
 def _host(url: str) -> str | None:
-    """All of a URL that may be told: paths and queries are keys at many receivers."""
+    """Return the host of a URL: the path and the query are secrets of many receivers."""
     return urlsplit(url).hostname

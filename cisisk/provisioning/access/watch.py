@@ -40,7 +40,7 @@ class AccessWatch:
         """
         changes = await self._db.read(phones.changes)
         if changes != self._changes:
-            self._policy.know(await self._db.read(phones.whereabouts))
+            self._policy.know(await self._db.read(phones.addresses))
             self._changes = changes
 
     @property

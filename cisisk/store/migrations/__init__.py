@@ -1,4 +1,4 @@
-"""Numbered SQL files, each one transaction, counted by PRAGMA user_version."""
+"""Migrations: numbered SQL files, each one transaction, counted by PRAGMA user_version."""
 
 import os
 import sqlite3
@@ -12,18 +12,18 @@ from cisisk.store import functions
 
 
 def steps() -> list[str]:
-    """The text of every migration, in order."""
+    """Return the text of every migration, in order."""
     files = sorted(entry.name for entry in resources.files(__name__).iterdir() if entry.name.endswith(".sql"))
     return [resources.files(__name__).joinpath(name).read_text(encoding="utf-8") for name in files]
 
 
 def migrate(path: Path, migrations: Sequence[str]) -> None:
-    """Bring the database at ``path`` to the schema of ``migrations``; a new file is readable for its owner only.
+    """Bring the database at ``path`` to the schema of ``migrations``. Only the owner can read a new file.
 
-    Before an existing database is changed, a copy of it is kept beside it as ``<name>.v<version>.bak``.
+    Before an existing database changes, it is copied to ``<name>.v<version>.bak`` beside it.
 
     Raises:
-        StartRefused: the database was written by a newer Cisisk, is none, or a step failed (and left no trace).
+        StartRefused: the database is of a newer Cisisk, the file is not a database, or a step failed and was undone.
     """
     try:
         path.touch(mode=0o600)
@@ -60,7 +60,7 @@ def _keep_copy(connection: sqlite3.Connection, copy: Path) -> None:
 
 def _step(connection: sqlite3.Connection, number: int, sql: str) -> None:
     try:
-        # executescript commits what is open, so the transaction has to be begun inside it.
+        # executescript commits an open transaction first, so the transaction begins inside the script.
         connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\n;PRAGMA user_version = {number};")
         _refuse_broken_references(connection, number)
         connection.execute("COMMIT")

@@ -71,7 +71,7 @@ async def anna(new_user: NewUser) -> User:
 
 
 async def at(db: Database, login: PinLogin, ip: str = IP, mac: Mac = PHONE.mac) -> ServiceSession | None:
-    return await login.session(await db.read(service_sessions.desk, mac), ip)
+    return await login.session(await db.read(service_sessions.context, mac), ip)
 
 
 async def test_login_correct_pin_starts_session(db: Database, login: PinLogin, anna: User) -> None:

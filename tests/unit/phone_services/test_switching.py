@@ -375,7 +375,7 @@ async def test_internal_error_is_shown_with_code(
     def fail(*_: Any) -> PhoneContext:
         raise error
 
-    monkeypatch.setattr(service_sessions, "desk", fail)
+    monkeypatch.setattr(service_sessions, "context", fail)
     pages = Pages(db, PinLogin(db, Passwords()), Mock(spec=PhoneLogins), [], "")
     headers = {"Host": "x", "x-CiscoIPPhoneModelName": "CP-7942G"}
     asked = make_mocked_request(

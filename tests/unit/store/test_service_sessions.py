@@ -13,17 +13,17 @@ MOMENT = "2026-06-28T12:00:00.000Z"
 
 
 async def test_of_an_unknown_phone_nothing_is_known(db: Database, mac: Mac) -> None:
-    assert await db.read(service_sessions.desk, mac) == PhoneContext(mac=mac)
+    assert await db.read(service_sessions.context, mac) == PhoneContext(mac=mac)
 
 
 async def test_a_phone_is_where_it_was_entered_and_where_it_took_a_file(db: Database, actor: Actor, mac: Mac) -> None:
     forged = Sighting(mac=mac, ip="192.0.2.66", seen_at=MOMENT, proved=False)
     await db.write(phones.note_sightings, [forged])
-    assert (await db.read(service_sessions.desk, mac)).addresses == frozenset()
+    assert (await db.read(service_sessions.context, mac)).addresses == frozenset()
     columns = {"phone_ip": "192.0.2.5", "model": "7942", "software": Software.SCCP}
     await db.write(phones.create, actor, mac, columns)
     await db.write(phones.note_sightings, [Sighting(mac=mac, ip="192.0.2.6", seen_at=MOMENT, proved=True)])
-    desk = await db.read(service_sessions.desk, mac)
+    desk = await db.read(service_sessions.context, mac)
     assert desk.addresses == {"192.0.2.5", "192.0.2.6"}
     assert (desk.model, desk.software) == ("7942", Software.SCCP)
 
@@ -38,9 +38,9 @@ async def test_a_session_begins_with_the_pin_that_was_verified(
     assert await db.write(service_sessions.begin, *begin, "$old", "192.0.2.5", MOMENT) is None
     begun = await db.write(service_sessions.begin, *begin, "$pin", "192.0.2.5", MOMENT)
     assert begun is not None
-    assert (await db.read(service_sessions.desk, mac)).session == begun
+    assert (await db.read(service_sessions.context, mac)).session == begun
     await db.write(service_sessions.active, begun, "2026-06-28T13:00:00.000Z")
-    again = (await db.read(service_sessions.desk, mac)).session
+    again = (await db.read(service_sessions.context, mac)).session
     assert again is not None
     assert again.active_at == "2026-06-28T13:00:00.000Z"
 
@@ -54,7 +54,7 @@ async def test_activity_of_a_session_that_was_replaced_prolongs_nothing(
     assert old is not None
     new = await db.write(service_sessions.begin, actor, mac, user.uuid, "$pin", "192.0.2.6", "2026-06-28T12:30:00.000Z")
     await db.write(service_sessions.active, old, "2026-06-28T13:00:00.000Z")
-    assert (await db.read(service_sessions.desk, mac)).session == new
+    assert (await db.read(service_sessions.context, mac)).session == new
 
 
 async def test_the_heads_of_profiles_say_what_is_needed_to_choose(

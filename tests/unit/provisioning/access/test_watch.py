@@ -39,7 +39,7 @@ async def test_the_store_knows_entered_and_proved_addresses(db: Database) -> Non
         [sighting(seen, HOME), sighting(both, ELSEWHERE), sighting(claimed, ELSEWHERE, proved=False)],
     )
     moment = "2026-06-28T12:00:00.000Z"
-    assert sorted(await db.read(phones.whereabouts), key=lambda phone: phone.mac) == [
+    assert sorted(await db.read(phones.addresses), key=lambda phone: phone.mac) == [
         PhoneAddress(mac=entered, phone_ip=ENTERED, seen_ip=None, seen_at=None),
         PhoneAddress(mac=seen, phone_ip=None, seen_ip=HOME, seen_at=moment),
         PhoneAddress(mac=both, phone_ip=ENTERED, seen_ip=ELSEWHERE, seen_at=moment),
@@ -132,7 +132,7 @@ async def test_a_store_that_does_not_answer_takes_nothing_away(
 
     mac = site.phone(1, seen_ip=HOME)
     monkeypatch.setattr("asyncio.sleep", wait)
-    monkeypatch.setattr(phones, "whereabouts", refuse)
+    monkeypatch.setattr(phones, "addresses", refuse)
     with pytest.raises(Enough):
         await AccessWatch(db, site.policy).run()
     assert site.gets(HOME, mac)
