@@ -134,7 +134,7 @@ def operation(
     resumable: bool = False,
     may_be_empty: bool = False,
     or_csv: bool = False,
-    rehearsal: Schema | None = None,
+    dry_run_data: Schema | None = None,
 ) -> Callable[[Handler], Handler]:
     """Declare an operation for the document and for ``validation_middleware``.
 
@@ -156,7 +156,7 @@ def operation(
         resumable: a success is an event stream that honours Last-Event-ID.
         may_be_empty: a success may be a 204 without a body.
         or_csv: a success may be text/csv.
-        rehearsal: schema of ``data`` in the 200 of a dry run, if different from ``data``.
+        dry_run_data: schema of ``data`` in the 200 of a dry run, if different from ``data``.
     """
     unknown = set(errors) - set(ERRORS)
     if unknown:
@@ -168,8 +168,8 @@ def operation(
         Response(status=code, schema=answer, description=HTTPStatus(code).phrase)
         for code in ((status, 503) if degraded else (status,))
     ]
-    if rehearsal is not None:
-        responses.append(Response(status=200, schema=envelope(rehearsal), description="Result of a dry run"))
+    if dry_run_data is not None:
+        responses.append(Response(status=200, schema=envelope(dry_run_data), description="Result of a dry run"))
     declared = Declaration(
         summary=summary,
         tag=tag,

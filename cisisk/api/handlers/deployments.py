@@ -1,4 +1,4 @@
-"""Switching phones to profiles, and what becomes of it."""
+"""Handlers of switches and deployments."""
 
 import hashlib
 from dataclasses import asdict, replace
@@ -30,8 +30,8 @@ from cisisk.store import deployments, steps
 _DEPLOYMENT, _STORY, _STEP = DeploymentOut(), DeploymentStoryOut(), StepOut()
 _SWITCH, _WARNINGS = SwitchOut(), WarningOut(many=True)
 _DRY_RUN = "This was a dry run"
-"""In place of what became of the restart."""
-_OF_LISTS = ("limit", "offset", "q", "sort")
+"""``restart`` of a dry run."""
+_LIST_PARAMETERS = ("limit", "offset", "q", "sort")
 
 
 @operation(
@@ -57,7 +57,7 @@ async def switch(request: web.Request) -> web.Response:
 
 async def _previewed(request: web.Request, preview: Preview) -> dict[str, Any]:
     findings = await request.config_dict[FINDINGS].of_plan(preview.content, preview.profile.uuid, preview.mac)
-    shown = {
+    data = {
         "profile_name": preview.profile.name,
         "mac": preview.mac,
         "restart": _DRY_RUN,
@@ -75,7 +75,7 @@ async def _previewed(request: web.Request, preview: Preview) -> dict[str, Any]:
             "obstacles": preview.obstacles,
         },
     }
-    return dict(_SWITCH.dump(shown))
+    return dict(_SWITCH.dump(data))
 
 
 async def _switched(request: web.Request, deployment: Deployment) -> dict[str, Any]:
@@ -86,12 +86,12 @@ async def _switched(request: web.Request, deployment: Deployment) -> dict[str, A
 async def find(request: web.Request) -> web.Response:
     """GET /deployments."""
     query = request[QUERY]
-    listing = Listing(**{name: query[name] for name in _OF_LISTS})
+    listing = Listing(**{name: query[name] for name in _LIST_PARAMETERS})
     page = await database(request).read(deployments.page, listing, query["mac"], query["state"])
     return reply_page(request, "deployment(s) found", _DEPLOYMENT, page, listing)
 
 
-@operation(summary="Show what became of a switch", tag="Deployments", data=DeploymentStoryOut())
+@operation(summary="Show a deployment", tag="Deployments", data=DeploymentStoryOut())
 async def show(request: web.Request) -> web.Response:
     """GET /deployments/{uuid}."""
     deployment = await database(request).read(deployments.get, uuid_of(request))
@@ -99,7 +99,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 @operation(
-    summary="Serve a phone again what it was served before",
+    summary="Roll back a deployment",
     tag="Deployments",
     data=DeploymentStoryOut(),
     errors=(409,),
@@ -110,7 +110,7 @@ async def roll_back(request: web.Request) -> web.Response:
     return reply(request, "Deployment rolled back", await _story(request, deployment))
 
 
-@operation(summary="Call off a switch that has not begun", tag="Deployments", data=DeploymentStoryOut(), errors=(409,))
+@operation(summary="Cancel a switch that has not started", tag="Deployments", data=DeploymentStoryOut(), errors=(409,))
 async def cancel(request: web.Request) -> web.Response:
     """POST /deployments/{uuid}/cancel."""
     deployment = await request.config_dict[SWITCHER].cancel(actor(request), uuid_of(request))

@@ -1,4 +1,4 @@
-"""Switching many phones in one job."""
+"""Handlers of switch jobs."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -31,11 +31,11 @@ from cisisk.model.switch_job import JobRow, RolloutPlan, SwitchJob, usual_canary
 from cisisk.store import jobs
 
 TABLE_ROWS = 500
-"""Rows of a table that are read and written at once: some milliseconds in which nothing else is read."""
+"""Rows read and written per step: some milliseconds of database work."""
 RESULTS = ("result_deployment", "result_state", "result_restart", "result_message")
-"""The columns that a table gets behind those of the input; an input that has them already is such a table."""
+"""Result columns after those of the input. They are dropped from an input that is such a table itself."""
 
-_JOB, _ROW, _REHEARSAL, _IN = SwitchJobOut(), JobRowOut(), DryRunOut(), SwitchJobIn()
+_JOB, _ROW, _DRY_RUN, _IN = SwitchJobOut(), JobRowOut(), DryRunOut(), SwitchJobIn()
 _POLICY = {field.name for field in fields(Policy)}
 _PACE = {field.name for field in fields(RolloutPlan)}
 
@@ -47,7 +47,7 @@ _PACE = {field.name for field in fields(RolloutPlan)}
     upload=CSV,
     query=SwitchJobQuery(),
     data=SwitchJobOut(),
-    rehearsal=DryRunOut(),
+    dry_run_data=DryRunOut(),
     status=201,
     errors=(409,),
 )
@@ -56,14 +56,14 @@ async def create(request: web.Request) -> web.Response:
     order, is_dry_run = await _order(request)
     switch_jobs = request.config_dict[SWITCH_JOBS]
     if is_dry_run:
-        rehearsal = await switch_jobs.rehearse(order)
-        return reply(request, "Nothing was switched", _REHEARSAL.dump(rehearsal))
+        result = await switch_jobs.rehearse(order)
+        return reply(request, "Nothing was switched", _DRY_RUN.dump(result))
     job = await switch_jobs.create(actor(request), order)
     return reply(request, "Switch job created", await _shown(request, job), status=201)
 
 
 async def _order(request: web.Request) -> tuple[JobRequest, bool]:
-    """The job that is wanted, and whether only as a dry run."""
+    """Return the requested job and whether it is a dry run."""
     content = await json_body.whole(request)
     query: dict[str, Any] = request[QUERY]
     sent = dict(query)
@@ -77,10 +77,10 @@ async def _order(request: web.Request) -> tuple[JobRequest, bool]:
         policy |= body.pop("policy", {})
         sent |= body
     else:
-        raise UnsupportedBody(f"The body must be JSON or a table, with the content type {JSON} or {CSV}")
-    usual = request.config_dict[SETTINGS].switch.policy
+        raise UnsupportedBody(f"The body must be JSON or a CSV table with the content type {JSON} or {CSV}")
+    default = request.config_dict[SETTINGS].switch.policy
     pace = RolloutPlan(**{"canary": usual_canary(len(table.rows))} | {name: sent[name] for name in _PACE & set(sent)})
-    return JobRequest(table=table, policy=replace(usual, **policy), pace=pace), bool(sent.get("dry_run"))
+    return JobRequest(table=table, policy=replace(default, **policy), pace=pace), bool(sent.get("dry_run"))
 
 
 def _from_json(content: bytes) -> dict[str, Any]:
@@ -105,7 +105,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 @operation(
-    summary="Show the rows of a switch job, and what has become of them",
+    summary="List the rows of a switch job with their results",
     tag="Switch jobs",
     query=JobRowQuery(),
     data=JobRowOut(many=True),
@@ -159,7 +159,7 @@ def _dumped_row(job: SwitchJob, row: JobRow) -> dict[str, Any]:
 
 
 def _results(row: JobRow) -> Iterator[str | None]:
-    """The values of :data:`RESULTS`."""
+    """Yield the values of the columns :data:`RESULTS`."""
     yield row.deployment
     yield row.state
     yield row_restart(row)
@@ -167,14 +167,14 @@ def _results(row: JobRow) -> Iterator[str | None]:
 
 
 def _prefers_csv(request: web.Request) -> bool:
-    """Whether the client asks for a table and not for JSON; nobody weighs the one against the other."""
+    """Return whether the client accepts CSV but not JSON. Quality values are ignored."""
     accepted = ",".join(request.headers.getall(hdrs.ACCEPT, ())).lower()
     return CSV in accepted and JSON not in accepted
 
 
 async def _table(request: web.Request, job: SwitchJob, state: str | None) -> web.StreamResponse:
-    """The input, with what has become of each row behind it."""
-    own = [place for place, name in enumerate(job.columns) if name not in RESULTS]
+    """Return the input with the result columns as CSV."""
+    input_places = [place for place, name in enumerate(job.columns) if name not in RESULTS]
     response = web.StreamResponse(
         headers={
             hdrs.CONTENT_TYPE: f"{CSV}; charset=utf-8; header=present",
@@ -186,10 +186,10 @@ async def _table(request: web.Request, job: SwitchJob, state: str | None) -> web
     await response.prepare(request)
     if request.method == hdrs.METH_HEAD:
         return response
-    await response.write(csv_table.write([[*(job.columns[place] for place in own), *RESULTS]], job.delimiter))
+    await response.write(csv_table.write([[*(job.columns[place] for place in input_places), *RESULTS]], job.delimiter))
     last = 0
     while rows := await database(request).read(jobs.rows_after, job.uuid, last, TABLE_ROWS, state):
         last = rows[-1].number
-        lines = [[*(row.cells[place] for place in own), *_results(row)] for row in rows]
+        lines = [[*(row.cells[place] for place in input_places), *_results(row)] for row in rows]
         await response.write(csv_table.write(lines, job.delimiter))
     return response

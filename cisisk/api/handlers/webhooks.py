@@ -1,4 +1,4 @@
-"""Webhooks and their deliveries."""
+"""Handlers of webhooks and deliveries."""
 
 from typing import Any
 
@@ -86,8 +86,8 @@ async def find_deliveries(request: web.Request) -> web.Response:
     return reply_page(request, "delivery(ies) found", _DELIVERY, page, listing)
 
 
-@operation(summary="Try a webhook out", tag=_TAG, data=DeliveryOut(), status=201, errors=(409,))
+@operation(summary="Send a test delivery", tag=_TAG, data=DeliveryOut(), status=201, errors=(409,))
 async def test(request: web.Request) -> web.Response:
-    """POST /webhooks/{uuid}/test: its deliveries tell what came of it."""
+    """POST /webhooks/{uuid}/test: the delivery shows the result."""
     delivery = await request.config_dict[WEBHOOKS].test(actor(request), uuid_of(request))
     return reply(request, "Test queued", _DELIVERY.dump(delivery), status=201)

@@ -1,4 +1,4 @@
-"""Switches, and what becomes of them."""
+"""Schemas of switches and deployments."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ from cisisk.model.messages import render
 from cisisk.model.restart import RestartOutcome
 from cisisk.model.start_time import IDLE, NOW, StartTime
 
-LONGEST_WAIT = 300
-"""Seconds for which a request waits for the end of a switch."""
-_MOST_SECONDS = 86_400
-_MOST_MINUTES = 1440
+MAX_WAIT_SECONDS = 300
+"""Longest time a request waits for the end of a switch."""
+_MAX_SECONDS = 86_400
+_MAX_MINUTES = 1440
 
 
 class When(Moment):
@@ -29,7 +29,7 @@ class When(Moment):
             metadata={
                 "format": "",
                 "example": str(IDLE),
-                "description": "now; idle, as soon as the phone is in no call; or a time such as "
+                "description": "now; idle: as soon as the phone is not in a call; or a time such as "
                 "2026-06-28T22:00:00.000Z",
             },
             **kwargs,
@@ -41,33 +41,36 @@ class When(Moment):
         try:
             return StartTime.parse(super()._deserialize(value, attr, data, **kwargs))
         except ValidationError as error:
-            raise ValidationError(f"Neither {NOW} nor {IDLE} nor a time such as 2026-06-28T22:00:00.000Z") from error
+            raise ValidationError(f"Must be {NOW}, {IDLE} or a time such as 2026-06-28T22:00:00.000Z") from error
 
 
 class PolicyIn(Schema):
-    """How a switch goes about it; what is left out is as in the settings."""
+    """The policy of a switch; missing fields have the values of the settings."""
 
     when = When()
-    retry = fields.Boolean(metadata={"description": "Trigger the restart once more when the phone does not come"})
-    escalate = fields.Boolean(metadata={"description": "After that, reset a phone that was only asked to restart"})
-    on_timeout = fields.Enum(
-        OnTimeout, by_value=True, metadata={"description": "Of a config that the phone does not take: keep or rollback"}
+    retry = fields.Boolean(
+        metadata={"description": "Trigger the restart once more if the phone does not fetch its config"}
     )
-    refuse_in_call = fields.Boolean(metadata={"description": "409 while the phone is in a call"})
+    escalate = fields.Boolean(metadata={"description": "Then reset a phone that was only restarted"})
+    on_timeout = fields.Enum(
+        OnTimeout, by_value=True, metadata={"description": "If the phone does not take the config: keep or rollback"}
+    )
+    refuse_in_call = fields.Boolean(metadata={"description": "Refuse the switch (409) during a call"})
     quiet_minutes = WholeNumber(
-        validate=validate.Range(0, _MOST_MINUTES),
-        metadata={"description": "For so long after a call the phone still counts as in a call"},
+        validate=validate.Range(0, _MAX_MINUTES),
+        metadata={"description": "Minutes after a call during which the phone still counts as in a call"},
     )
     fetch_seconds = WholeNumber(
-        validate=validate.Range(1, _MOST_SECONDS), metadata={"description": "For the phone to come for its config"}
+        validate=validate.Range(1, _MAX_SECONDS), metadata={"description": "Seconds for the phone to fetch its config"}
     )
     register_seconds = WholeNumber(
-        validate=validate.Range(1, _MOST_SECONDS), metadata={"description": "For it to register after that"}
+        validate=validate.Range(1, _MAX_SECONDS),
+        metadata={"description": "Seconds for the phone to register afterwards"},
     )
 
 
 class PolicyOut(Schema):
-    """How a switch goes about it."""
+    """The policy of a switch."""
 
     when = fields.String(required=True)
     retry = fields.Boolean(required=True)
@@ -80,7 +83,7 @@ class PolicyOut(Schema):
 
 
 class SwitchIn(Schema):
-    """Which profile goes to which phone."""
+    """A profile and a phone to switch."""
 
     profile_uuid = Uuid(required=True)
     mac = MacAddress(required=True)
@@ -88,32 +91,30 @@ class SwitchIn(Schema):
 
 
 class SwitchQuery(Schema):
-    """How to switch."""
+    """Query of a switch."""
 
     dry_run = fields.Boolean(
-        load_default=False, metadata={"description": "Only tell what would happen: nothing is written or recorded"}
+        load_default=False, metadata={"description": "Return what would happen, without writing or recording anything"}
     )
     wait = WholeNumber(
         load_default=0,
-        validate=validate.Range(0, LONGEST_WAIT),
-        metadata={"description": "Seconds to wait until the switch has ended; the answer comes when it has, or then"},
+        validate=validate.Range(0, MAX_WAIT_SECONDS),
+        metadata={"description": "Seconds to wait for the end of the switch before the response"},
     )
 
 
 class PreviewOut(DiffOut):
-    """What a switch would do."""
+    """The result of a dry run."""
 
     methods = fields.List(
-        fields.String(), required=True, metadata={"description": "The restart methods that would be tried, in order"}
+        fields.String(), required=True, metadata={"description": "Restart methods in the order of use"}
     )
-    in_the_way = fields.List(
-        fields.String(), required=True, metadata={"description": "What may keep the phone from restarting now"}
-    )
-    obstacles = fields.List(fields.Nested(NoticeOut), required=True, metadata={"description": "The same with codes"})
+    in_the_way = fields.List(fields.String(), required=True, metadata={"description": "Obstacles to a restart now"})
+    obstacles = fields.List(fields.Nested(NoticeOut), required=True, metadata={"description": "Obstacles with codes"})
 
 
 class RestartRefusalOut(Schema):
-    """A restart method that was refused, and why."""
+    """A refused restart method with the reason."""
 
     method = fields.String(required=True)
     code = fields.String(required=True, attribute="reason.code")
@@ -122,60 +123,60 @@ class RestartRefusalOut(Schema):
 
 
 class RestartOut(Schema):
-    """What came of a restart, beside ``restart`` in words."""
+    """The result of a restart with codes; ``restart`` is the same as a sentence."""
 
     restart_outcome = fields.Enum(
         RestartOutcome,
         by_value=True,
         required=True,
         allow_none=True,
-        metadata={"description": "null before a restart was tried, and after a dry run"},
+        metadata={"description": "null before the first attempt and after a dry run"},
     )
     restart_detail = fields.List(
-        fields.Nested(RestartRefusalOut), required=True, metadata={"description": "The methods that were refused"}
+        fields.Nested(RestartRefusalOut), required=True, metadata={"description": "Refused methods"}
     )
 
 
 class SwitchOut(RestartOut):
-    """What became of a switch, or would."""
+    """The result of a switch or of a dry run."""
 
     profile = fields.String(required=True, attribute="profile_name")
     mac = MacAddress(required=True)
-    restart = fields.String(required=True, metadata={"description": "ok, or why no restart could be triggered"})
+    restart = fields.String(required=True, metadata={"description": "ok, or the reason why no restart was triggered"})
     deployment = Uuid(
         required=True,
         allow_none=True,
         attribute="uuid",
-        metadata={"description": "For GET /deployments/{uuid}; null after a dry run"},
+        metadata={"description": "Uuid for GET /deployments/{uuid}; null after a dry run"},
     )
-    sha256 = fields.String(required=True, metadata={"description": "Of the config as it is served"})
+    sha256 = fields.String(required=True, metadata={"description": "Hash of the served config"})
     state = fields.Enum(
         DeploymentState,
         by_value=True,
         required=True,
         allow_none=True,
-        metadata={"description": "How far it has come; null after a dry run"},
+        metadata={"description": "State of the deployment; null after a dry run"},
     )
     ended_at = TimestampField(
-        required=True, allow_none=True, metadata={"description": "null while something is still awaited"}
+        required=True, allow_none=True, metadata={"description": "null while the switch is in progress"}
     )
     warnings = fields.List(
-        fields.Nested(WarningOut), required=True, metadata={"description": "What the firmware it names lacks here, now"}
+        fields.Nested(WarningOut), required=True, metadata={"description": "Warnings about missing firmware files"}
     )
-    preview = fields.Nested(PreviewOut, metadata={"description": "After a dry run only"})
+    preview = fields.Nested(PreviewOut, metadata={"description": "Only after a dry run"})
 
 
 class DeploymentsQuery(ListQuery):
-    """Which deployments are wanted."""
+    """Query of a list of deployments."""
 
-    mac = MacAddress(load_default=None, metadata={"description": "Those of one phone"})
+    mac = MacAddress(load_default=None, metadata={"description": "Deployments of one phone"})
     state = fields.Enum(
-        DeploymentState, by_value=True, load_default=None, metadata={"description": "Those in one state"}
+        DeploymentState, by_value=True, load_default=None, metadata={"description": "Deployments in one state"}
     )
 
 
 class DeploymentOut(RestartOut):
-    """One change of one phone's config, and what is known to have happened."""
+    """A change of a phone's config with its evidence."""
 
     uuid = Uuid(required=True)
     mac = MacAddress(required=True)
@@ -184,14 +185,14 @@ class DeploymentOut(RestartOut):
     profile_name = fields.String(required=True)
     sha256 = fields.String(required=True)
     replaced = fields.String(
-        required=True, allow_none=True, metadata={"description": "The sha256 of what the phone was served before"}
+        required=True, allow_none=True, metadata={"description": "Hash of the previously served config"}
     )
-    rolls_back = Uuid(required=True, allow_none=True, metadata={"description": "The deployment that it undoes"})
+    rolls_back = Uuid(required=True, allow_none=True, metadata={"description": "Deployment that this one rolls back"})
     requested_by = Uuid(required=True, allow_none=True)
     policy = fields.Nested(PolicyOut, required=True)
     state = fields.Enum(DeploymentState, by_value=True, required=True)
     deferred_until = fields.String(
-        required=True, allow_none=True, metadata={"description": "idle, or a time, while it has not begun"}
+        required=True, allow_none=True, metadata={"description": "idle or a time, until the switch starts"}
     )
     recorded_at = TimestampField(required=True)
     written_at = TimestampField(required=True, allow_none=True)
@@ -199,13 +200,16 @@ class DeploymentOut(RestartOut):
         lambda deployment: None if deployment.restart_outcome is None else restart_text(deployment),
         required=True,
         allow_none=True,
-        metadata={"type": "string", "description": "ok, or why there was no restart; null before it was tried"},
+        metadata={
+            "type": "string",
+            "description": "ok, or the reason why there was no restart; null before the first attempt",
+        },
     )
     restart_method = fields.String(required=True, allow_none=True)
     restarted_at = TimestampField(required=True, allow_none=True)
-    tries = fields.Integer(required=True, metadata={"description": "How often a restart was triggered"})
+    tries = fields.Integer(required=True, metadata={"description": "Number of triggered restarts"})
     action = fields.String(
-        required=True, allow_none=True, metadata={"description": "What was asked for last: restart or reset"}
+        required=True, allow_none=True, metadata={"description": "Last requested action: restart or reset"}
     )
     fetch_started_at = TimestampField(required=True, allow_none=True)
     fetched_at = TimestampField(required=True, allow_none=True)
@@ -232,21 +236,24 @@ class DeploymentOut(RestartOut):
 
 
 class StepOut(CarriedNoticeOut):
-    """Something that happened to a deployment."""
+    """A step of a deployment."""
 
-    number = fields.Integer(required=True, metadata={"description": "The id of its event"})
+    number = fields.Integer(required=True, metadata={"description": "Id of the event"})
     at = TimestampField(required=True)
     step = fields.Enum(StepName, by_value=True, required=True)
     state = fields.Enum(
-        DeploymentState, by_value=True, required=True, metadata={"description": "Of the deployment after it"}
+        DeploymentState,
+        by_value=True,
+        required=True,
+        metadata={"description": "State of the deployment after the step"},
     )
-    ended = fields.Boolean(required=True, metadata={"description": "Nothing more is awaited"})
+    ended = fields.Boolean(required=True, metadata={"description": "The step ends the deployment"})
 
 
 class DeploymentStoryOut(DeploymentOut):
-    """One change of one phone's config, with everything that happened to it."""
+    """A deployment with its steps and warnings."""
 
     steps = fields.List(fields.Nested(StepOut), required=True)
     warnings = fields.List(
-        fields.Nested(WarningOut), required=True, metadata={"description": "What the firmware it names lacks here, now"}
+        fields.Nested(WarningOut), required=True, metadata={"description": "Warnings about missing firmware files"}
     )

@@ -1,4 +1,4 @@
-"""Jobs that switch many phones."""
+"""Schemas of switch jobs."""
 
 from typing import Any
 
@@ -16,45 +16,49 @@ from cisisk.model.switch_job import MAX_CONCURRENCY, MAX_ROWS, JobState, Rollout
 
 ROW_STATES = tuple(dict.fromkeys([*map(str, RowState), *map(str, DeploymentState)]))
 MAX_VALUES = MAX_ROWS * (MAX_COLUMNS + 1) + 100
-"""Values in the largest body: every column of every row, and the rest."""
+"""Most values in a body: every column of every row, and the other fields."""
 
 
 class RolloutPlanIn(Schema):
-    """How a job goes through its rows."""
+    """The rollout plan of a job."""
 
     canary = WholeNumber(
         validate=validate.Range(0, MAX_ROWS),
-        metadata={"description": "So many phones first, until all of them have ended; by default 1 to 5, by the rows"},
+        metadata={
+            "description": "Phones to switch first, until all have ended; by default 1 to 5, depending on the rows"
+        },
     )
     wave = WholeNumber(
         validate=validate.Range(0, MAX_ROWS),
-        metadata={"description": "Phones of each wave after them; 0, the default, for all the rest"},
+        metadata={"description": "Phones of each following wave; 0 (default) for all remaining phones"},
     )
     concurrency = WholeNumber(
         validate=validate.Range(1, MAX_CONCURRENCY),
-        metadata={"description": f"Phones under way at the same time; by default {RolloutPlan(canary=0).concurrency}"},
+        metadata={"description": f"Concurrent switches; by default {RolloutPlan(canary=0).concurrency}"},
     )
     min_confirmed = fields.Float(
         validate=validate.Range(0, 1),
         metadata={
-            "description": "The share of phones that must have taken the config for the job to go on; by default"
+            "description": "Share of phones that must take the config for the job to continue; by default"
             f" {RolloutPlan(canary=0).min_confirmed}"
         },
     )
-    dry_run = fields.Boolean(metadata={"description": "Only tell what would happen: nothing is stored or switched"})
+    dry_run = fields.Boolean(
+        metadata={"description": "Return what would happen, without storing or switching anything"}
+    )
 
 
 class RowIn(Schema):
-    """One phone; whatever else stands in it is kept."""
+    """A row of a job; additional fields are kept."""
 
     mac = MacAddress(required=True)
-    profile_uuid = Uuid(metadata={"description": "Or username and profile"})
-    username = fields.String(metadata={"description": "Of the user whom the profile belongs to"})
-    profile = fields.String(metadata={"description": "The name of the profile, of which the user has one"})
+    profile_uuid = Uuid(metadata={"description": "Uuid of the profile; alternatively use username and profile"})
+    username = fields.String(metadata={"description": "Owner of the profile"})
+    profile = fields.String(metadata={"description": "Name of the profile, which must be unique for the user"})
 
 
 class Rows(fields.List[dict[str, Any]]):
-    """The phones; what is in their rows is looked at later, all at once."""
+    """The rows; their contents are validated later, all together."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(fields.Nested(RowIn(unknown=EXCLUDE)), **kwargs)
@@ -68,29 +72,31 @@ class Rows(fields.List[dict[str, Any]]):
 
 
 class SwitchJobIn(RolloutPlanIn):
-    """Which phones get which profiles, and how."""
+    """A job to create."""
 
     rows = Rows(required=True, metadata={"maxItems": MAX_ROWS})
     policy = fields.Nested(PolicyIn)
 
 
 class SwitchJobQuery(RolloutPlanIn, PolicyIn):
-    """The same beside a table, which has no place for it; what stands in a body goes before."""
+    """Query with the plan and policy of a CSV table. Values in a JSON body take precedence."""
 
 
 class SwitchJobOut(Schema):
-    """Many switches as one job."""
+    """A switch job."""
 
     uuid = Uuid(required=True)
     state = fields.Enum(JobState, by_value=True, required=True)
-    reason = fields.Nested(NoticeOut, required=True, allow_none=True, metadata={"description": "Why Cisisk stopped it"})
+    reason = fields.Nested(
+        NoticeOut, required=True, allow_none=True, metadata={"description": "Reason for which Cisisk stopped the job"}
+    )
     requested_by = Uuid(required=True, allow_none=True, attribute="actor.user_uuid")
     rows = fields.Integer(required=True)
     counts = fields.Dict(
         keys=fields.String(validate=validate.OneOf(ROW_STATES)),
         values=fields.Integer(),
         required=True,
-        metadata={"description": "How many rows are in which state; those with none are left out"},
+        metadata={"description": "Number of rows by state; states without rows are missing"},
     )
     canary = fields.Integer(required=True, attribute="pace.canary")
     wave = fields.Integer(required=True, attribute="pace.wave")
@@ -102,7 +108,7 @@ class SwitchJobOut(Schema):
 
 
 class RefusedRowOut(Schema):
-    """A row that would not begin."""
+    """A row that would be refused."""
 
     row = fields.Integer(required=True, attribute="number")
     mac = MacAddress(required=True)
@@ -112,7 +118,7 @@ class RefusedRowOut(Schema):
 
 
 class DryRunOut(Schema):
-    """What a job would do."""
+    """The result of a dry run."""
 
     rows = fields.Integer(required=True)
     canary = fields.Integer(required=True, attribute="pace.canary")
@@ -122,42 +128,40 @@ class DryRunOut(Schema):
     waves = fields.List(
         fields.Integer(),
         required=True,
-        metadata={"description": "The phones of each wave; the first is the canary if there is one"},
+        metadata={"description": "Number of phones of each wave; the first is the canary, if any"},
     )
     refused = fields.List(
-        fields.Nested(RefusedRowOut), required=True, metadata={"description": "The rows that would not begin"}
+        fields.Nested(RefusedRowOut), required=True, metadata={"description": "Rows that would be refused"}
     )
 
 
 class JobListQuery(ListQuery):
-    """Which jobs are wanted."""
+    """Query of a list of jobs."""
 
     limit = fields.Integer(load_default=20, validate=validate.Range(1, 50))
 
 
 class JobRowQuery(ListQuery):
-    """Which rows of a job are wanted. A table has all of them, in the order of the input."""
+    """Query of the rows of a job. A CSV table contains all rows in input order."""
 
     limit = fields.Integer(load_default=100, validate=validate.Range(1, 1000))
     state = fields.String(load_default=None, validate=validate.OneOf(ROW_STATES))
     format = fields.String(
         load_default=None,
         validate=validate.OneOf(("json", "csv")),
-        metadata={"description": "Without it, what the header Accept asks for"},
+        metadata={"description": "Format; by default the Accept header decides"},
     )
 
 
 class JobRowOut(OptionalNoticeOut, RestartOut):
-    """One phone of a job, and what has become of it."""
+    """A row of a job with its result."""
 
-    row = fields.Integer(
-        required=True, attribute="number", metadata={"description": "Counts from 1, in the order of the input"}
-    )
+    row = fields.Integer(required=True, attribute="number", metadata={"description": "Number in input order, from 1"})
     wave = fields.Integer(required=True, metadata={"description": "0 for the canary"})
     mac = MacAddress(required=True)
     profile_uuid = Uuid(required=True)
     input = fields.Dict(
-        keys=fields.String(), values=fields.Raw(allow_none=True), required=True, metadata={"description": "As sent"}
+        keys=fields.String(), values=fields.Raw(allow_none=True), required=True, metadata={"description": "Row as sent"}
     )
     deployment = Uuid(required=True, allow_none=True)
     state = fields.String(required=True, metadata={"enum": list(ROW_STATES)})
@@ -165,5 +169,5 @@ class JobRowOut(OptionalNoticeOut, RestartOut):
         row_restart,
         required=True,
         allow_none=True,
-        metadata={"type": "string", "description": "ok, or why there was no restart, as it was when it was tried"},
+        metadata={"type": "string", "description": "ok, or the reason why there was no restart at the attempt"},
     )

@@ -22,7 +22,7 @@ class NoticeOut(Schema):
 
 
 class OptionalNoticeOut(Schema):
-    """The same of an object that may have a notice, as ``notice``; null where it has none."""
+    """The optional notice of an object; null without a notice."""
 
     code = fields.Function(
         lambda carrier: carrier.notice and str(carrier.notice.code),

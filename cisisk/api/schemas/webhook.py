@@ -1,4 +1,4 @@
-"""Webhooks and their deliveries."""
+"""Schemas of webhooks and deliveries."""
 
 from urllib.parse import urlsplit
 
@@ -11,33 +11,33 @@ from cisisk.api.schemas.notice import NoticeOut
 from cisisk.model.deployment import StepName
 from cisisk.model.webhook import DeliveryState
 
-_WANTED = "Not a URL such as https://192.0.2.20/cisisk, with http or https and without a user or a fragment"
+_ERROR = "Not a URL such as https://192.0.2.20/cisisk, with http or https and without a user or a fragment"
 
 
-def _callable(url: str) -> None:
-    """Accept what can be called over HTTP. Raises ValidationError."""
+def _validate_url(url: str) -> None:
+    """Check that ``url`` is a valid http or https URL. Raises ValidationError."""
     try:
         parts = urlsplit(url)
-        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
-        is_good = is_good and parts.port != 0 and bool(URL(url).host)
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+        is_valid = is_valid and parts.port != 0 and bool(URL(url).host)
     except ValueError as error:
-        raise ValidationError(_WANTED) from error
-    if not is_good or parts.fragment or not url.isprintable() or " " in url:
-        raise ValidationError(_WANTED)
+        raise ValidationError(_ERROR) from error
+    if not is_valid or parts.fragment or not url.isprintable() or " " in url:
+        raise ValidationError(_ERROR)
 
 
 class WebhookIn(In):
-    """A URL that is called with what happens to switches."""
+    """A webhook as clients send it."""
 
-    url = fields.String(required=True, validate=[text(2000), _callable], metadata={"format": "uri"})
+    url = fields.String(required=True, validate=[text(2000), _validate_url], metadata={"format": "uri"})
     secret = fields.String(
         allow_none=True,
         load_only=True,
         validate=text(128),
         metadata={
             "format": "password",
-            "description": "The key of the signatures: whsec_ and 24 to 64 bytes in Base64. One is made if there is"
-            " none, and shown once",
+            "description": "Key of the signatures: whsec_ and 24 to 64 bytes in Base64. If missing, one is"
+            " generated and returned once",
         },
     )
     description = fields.String(allow_none=True, validate=LINE)
@@ -46,7 +46,7 @@ class WebhookIn(In):
         allow_none=True,
         load_default=list,
         validate=validate.Length(max=len(StepName)),
-        metadata={"description": "Which steps are sent; none for those that end a deployment"},
+        metadata={"description": "Steps to send; empty for those that end a deployment"},
     )
     is_active = fields.Boolean(allow_none=True, load_default=True)
 
@@ -64,34 +64,39 @@ class WebhookOut(Schema):
 
 
 class WebhookWithSecretOut(WebhookOut):
-    """A webhook, with the secret that has just been made for it."""
+    """A webhook with its generated secret."""
 
     secret = fields.String(
-        required=True, allow_none=True, metadata={"description": "Shown this once; null when none was made"}
+        required=True, allow_none=True, metadata={"description": "Returned only once; null if none was generated"}
     )
 
 
 class DeliveryQuery(ListQuery):
-    """Which deliveries are wanted."""
+    """Query of a list of deliveries."""
 
     limit = fields.Integer(load_default=100, validate=validate.Range(1, MAX_LIMIT))
 
 
 class DeliveryOut(Schema):
-    """One message to a webhook."""
+    """A message to a webhook."""
 
-    uuid = Uuid(required=True, metadata={"description": "The webhook-id, the same at every try"})
+    uuid = Uuid(required=True, metadata={"description": "The webhook-id, the same for every attempt"})
     deployment = Uuid(required=True, allow_none=True, metadata={"description": "null for a test"})
     step = fields.Enum(StepName, by_value=True, required=True, allow_none=True)
     state = fields.Enum(DeliveryState, by_value=True, required=True)
     created_at = TimestampField(required=True)
-    due_at = TimestampField(required=True, allow_none=True, metadata={"description": "When it is tried next"})
+    due_at = TimestampField(required=True, allow_none=True, metadata={"description": "Time of the next attempt"})
     tries = fields.Integer(required=True)
     tried_at = TimestampField(required=True, allow_none=True)
-    status = fields.Integer(required=True, allow_none=True, metadata={"description": "Of the last answer"})
+    status = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Status code of the last response"}
+    )
     detail = fields.Nested(
-        NoticeOut, required=True, allow_none=True, metadata={"description": "What came of the last try"}
+        NoticeOut, required=True, allow_none=True, metadata={"description": "Result of the last attempt"}
     )
     reason = fields.Nested(
-        NoticeOut, required=True, allow_none=True, metadata={"description": "Why it was given up, if detail is not why"}
+        NoticeOut,
+        required=True,
+        allow_none=True,
+        metadata={"description": "Reason for giving up, if different from detail"},
     )
