@@ -1,4 +1,4 @@
-"""Archives as vendors pack firmware (zip, tar, tar.gz), taken apart without trusting anything they say."""
+"""Unpack archives as vendors pack firmware (zip, tar, tar.gz). Nothing in an archive is trusted."""
 
 import gzip
 import stat
@@ -16,26 +16,26 @@ from cisisk.model.firmware import LOADS
 from cisisk.provisioning.staging import Staged
 
 MAX_MEMBERS = 1000
-"""Files in one archive. A firmware has about ten, a locale package of all languages some hundred."""
+"""Files in one archive. A firmware has about ten, a locale package of all languages several hundred."""
 MAX_UNPACKED = 1 << 30
 """Bytes of all files together. The largest firmware packages, of an 88xx, have 300 MB."""
 MAX_RATIO = 100
-"""Unpacked to packed. Firmware is compressed in itself and has 1 to 2, XML dictionaries have 10, a bomb 1000."""
-ALWAYS_FINE = 1 << 20
-"""Bytes that may come out of any archive: the ratio of a few small files says nothing."""
+"""Unpacked to packed bytes. Firmware is already compressed (1 to 2), XML dictionaries reach 10, a zip bomb 1000."""
+UNCHECKED_BYTES = 1 << 20
+"""Bytes that any archive may unpack to, whatever the ratio: it means nothing for a few small files."""
 _MAX_READ = 1 << 20
-"""Bytes that a library may read at once: what archives say of themselves (directories, long names) has less."""
+"""Bytes that a library may read at once. Directories and long names in real archives are smaller."""
 _CHUNK = 256 << 10
 _IS_ENCRYPTED = 1
-"""The bit of a zip member's flags (APPNOTE 4.4.4)."""
+"""The bit for encryption in a zip member's flags (APPNOTE 4.4.4)."""
 _HIDDEN = (".", "__MACOSX")
-"""How the names of what packers leave behind begin, in any folder."""
+"""Names of files that packing programs leave behind begin so, in any folder."""
 
 _BROKEN = (
     tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, struct.error, EOFError, ValueError, KeyError,
     IndexError, OverflowError, RecursionError, NotImplementedError, RuntimeError,
 )  # fmt: skip
-"""What the libraries raise on archives that are damaged, or built to harm them."""
+"""Exceptions of the libraries for archives that are damaged or malicious."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Member:
     """One file of an archive.
 
     Attributes:
-        path: where it goes, below the root of the library.
+        path: its place below the root of the library.
         staged: its content, sealed.
     """
 
@@ -54,19 +54,19 @@ class Member:
 Stage: TypeAlias = Callable[[], Staged]
 """Makes a new staged file. Raises StorageFailed."""
 CheckPath: TypeAlias = Callable[[str], object]
-"""Raises Invalid for a path that no file may have."""
+"""Raises Invalid for a path that is not allowed."""
 
 
 def unpack(archive: Staged, stage: Stage, check_path: CheckPath, max_unpacked: int = MAX_UNPACKED) -> Iterator[Member]:
-    """The files of a sealed ``archive``, one after the other, in its order.
+    """Yield the files of a sealed ``archive``, in its order.
 
-    Folders are no files, and what packers leave behind (names with a dot in front, ``__MACOSX``) is passed over.
+    Folders are skipped, and so is what packing programs leave behind (names that begin with a dot, ``__MACOSX``).
 
     Raises:
-        Invalid: no archive, damaged, or with a member that is none of a firmware's: a link, a device, a name that
-            climbs, an encrypted one.
-        TooLarge: more files or bytes than a firmware has.
-        StorageFailed: the disk refused.
+        Invalid: it is not an archive, it is damaged, or a member is a link, a device, encrypted, or has a path outside
+            the root.
+        TooLarge: it has more files or bytes than a firmware has.
+        StorageFailed: the disk failed.
     """
     with archive.read() as file:
         head = file.read(4)
@@ -83,7 +83,10 @@ def unpack(archive: Staged, stage: Stage, check_path: CheckPath, max_unpacked: i
 
 
 def without_wrapping(paths: list[str]) -> list[str]:
-    """``paths`` without the one folder around all of them, when a firmware lies in it: phones look for that in none."""
+    """Return ``paths`` without the one folder around all of them, if a firmware is in it.
+
+    Phones request a firmware's files without a folder.
+    """
     tops = {path.partition("/")[0] for path in paths if "/" in path}
     inner = [path.partition("/")[2] for path in paths]
     is_wrapped = len(tops) == 1 and all(inner) and any(p.lower().endswith(LOADS) and "/" not in p for p in inner)
@@ -91,7 +94,7 @@ def without_wrapping(paths: list[str]) -> list[str]:
 
 
 class _Bounded:
-    """A file of which nothing large is read at once, whatever an archive makes a library ask for."""
+    """A file that refuses large reads, whatever an archive makes a library request."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -102,12 +105,12 @@ class _Bounded:
     def read(self, size: int = -1) -> bytes:
         content = self._file.read(size if 0 <= size <= _MAX_READ else _MAX_READ + 1)
         if len(content) > _MAX_READ:
-            raise _refused("It says of itself more than any archive does")
+            raise _refused("Its directory is larger than that of any archive")
         return content
 
 
 class _Unpacking:
-    """One archive being taken apart."""
+    """One archive that is being unpacked."""
 
     def __init__(self, stage: Stage, check_path: CheckPath, packed: int, max_unpacked: int) -> None:
         self._stage = stage
@@ -124,7 +127,7 @@ class _Unpacking:
                 if info.flag_bits & _IS_ENCRYPTED:
                     raise _refused(f"{_shown(name)} is encrypted")
                 if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-                    raise _refused(f"{_shown(name)} is compressed in a way that is not known here")
+                    raise _refused(f"{_shown(name)} is compressed by an unknown method")
                 if stat.S_IFMT(mode) not in {0, stat.S_IFREG, stat.S_IFDIR}:
                     raise _refused(f"{_shown(name)} is a link or a device")
                 path = self._path(name, is_folder=info.is_dir() or stat.S_ISDIR(mode))
@@ -144,7 +147,7 @@ class _Unpacking:
                         yield Member(path, self._staged(content.read))
 
     def _path(self, name: str, *, is_folder: bool) -> str | None:
-        """Where a member goes, or None for what is no file of a firmware. Raises Invalid, TooLarge."""
+        """Return the place of a member, or None for a file that is skipped. Raises Invalid, TooLarge."""
         self._count += 1
         if self._count > MAX_MEMBERS:
             raise TooLarge(f"The archive has more than {MAX_MEMBERS} files")
@@ -153,7 +156,7 @@ class _Unpacking:
         if is_folder and path in {"", "."}:
             return None
         if ".." in parts or "" in parts or "\\" in path:
-            raise _refused(f"{_shown(name)} would lie outside of the served directory, or is no name")
+            raise _refused(f"{_shown(name)} has a path outside the served directory, or an invalid name")
         if is_folder or any(part.startswith(_HIDDEN) for part in parts):
             return None
         try:
@@ -163,20 +166,20 @@ class _Unpacking:
         return path
 
     def _staged(self, read: Callable[[int], bytes]) -> Staged:
-        """What ``read`` gives, in a file of its own."""
+        """Stage the bytes that ``read`` returns."""
         staged = _filled(self._stage(), read, self._budget, self._max_unpacked)
         self._budget -= staged.size
         return staged
 
 
 def _gunzipped(archive: Staged, stage: Stage, max_unpacked: int) -> Staged:
-    """The tar in a tar.gz: what one says of itself is then read from a file, and not out of a bomb."""
+    """Unpack the tar of a tar.gz into a file, so that its headers are read from there and not from a zip bomb."""
     with archive.read() as file, _broken_is_refused(), gzip.GzipFile(fileobj=file) as opened:
         return _filled(stage(), opened.read, _most_of(archive.size, max_unpacked), max_unpacked)
 
 
 def _filled(staged: Staged, read: Callable[[int], bytes], budget: int, max_unpacked: int) -> Staged:
-    """``staged``, sealed, with all that ``read`` gives, at most ``budget`` bytes; discarded when that fails."""
+    """Fill ``staged`` with all that ``read`` returns, at most ``budget`` bytes, and seal it. Discard it on an error."""
     try:
         while chunk := read(_CHUNK):
             _require_within(budget, staged.size + len(chunk), max_unpacked)
@@ -196,7 +199,7 @@ def _require_within(budget: int, size: int, max_unpacked: int) -> None:
 
 
 def _most_of(packed: int, max_unpacked: int) -> int:
-    return min(max_unpacked, max(ALWAYS_FINE, packed * MAX_RATIO))
+    return min(max_unpacked, max(UNCHECKED_BYTES, packed * MAX_RATIO))
 
 
 def _refused(reason: str) -> Invalid:
@@ -204,7 +207,7 @@ def _refused(reason: str) -> Invalid:
 
 
 def _shown(name: str) -> str:
-    """A name out of an archive, fit to be shown."""
+    """Return a name from an archive in a form that can be shown."""
     return ascii(name)[1:-1][:100]
 
 
@@ -213,4 +216,4 @@ def _broken_is_refused() -> Iterator[None]:
     try:
         yield
     except _BROKEN as error:
-        raise _refused("No zip, tar or tar.gz, or a damaged one") from error
+        raise _refused("The file is not a zip, tar or tar.gz archive, or it is damaged") from error

@@ -1,4 +1,4 @@
-"""What the served files contain: each version is read once, shared by all who send it, and kept within a budget."""
+"""The contents of served files: each version is read once, shared by its readers, and kept within a memory budget."""
 
 import hashlib
 import os
@@ -8,31 +8,31 @@ from collections import OrderedDict
 from typing import TypeAlias
 
 DEFAULT_BUDGET = 6 << 20
-"""Bytes of contents kept in memory: the configs of some hundred phones, beside the files that all of them share."""
+"""Bytes of contents kept in memory: the configs of several hundred phones and the files that all of them share."""
 WHOLE_BYTES = 1 << 20
-"""Contents up to this size are hashed, and kept whole if the budget allows: every config fits twice. Larger files
-(firmware) are read from their descriptor piece by piece, so that they never enter memory whole."""
+"""Contents up to this size are hashed, and kept whole if the budget allows. Any config is smaller. Larger files
+(firmware) are read from their descriptor in pieces, so that they are never in memory as a whole."""
 SHORTEST_READ_AHEAD, LONGEST_READ_AHEAD = 4 << 10, 64 << 10
-"""Bytes that a reader should read at once from a content that is not kept whole. Of a large file it is less the more
-readers there are, because each holds what it has read; of a small one, for which the budget has no room, it is the
-least."""
+"""Bytes that a reader should read at once from a content that is not kept whole. For a large file it shrinks with
+the number of readers, because each holds what it has read. For a small file that does not fit the budget it is the
+minimum."""
 KEPT_READS = 4
 """Of a version with several readers: phones that start together read the same parts at about the same time."""
 MAX_HASHES = 8192
 """Hashes remembered of contents that are not kept: those of a large site's configs, 2 MiB."""
 SETTLED_NS = 50_000_000
-"""Nanoseconds without a change after which the times of a file tell its versions apart: a kernel older than 6.13 counts
-them in ticks of up to 10 ms, and what is written twice within one looks the same."""
+"""After this time without a change, the times of a file identify its version. Kernels before 6.13 count them in ticks
+of up to 10 ms, so that two writes within a tick have the same times."""
 
 Identity: TypeAlias = tuple[int, int, int, int, int]
-"""Device, inode, size and times of a file: they differ after any change."""
+"""Device, inode, size and times of a file. They differ after any change."""
 
 
 class _Version:
-    """One content of one file. Either ``whole`` is there or the descriptor.
+    """One version of one file. It has either ``whole`` or the descriptor.
 
-    ``lasting``: its identity can mean no other content, so that others may find it by that. ``recent``: the offsets and
-    bytes that several readers last read of it.
+    ``lasting``: its identity is unique, so that other readers may find it. ``recent``: the offsets and bytes that
+    several readers last read.
     """
 
     __slots__ = ("fd", "identity", "lasting", "recent", "sha256", "size", "users", "whole")
@@ -49,7 +49,7 @@ class _Version:
 
 
 class _Opened:
-    """A version in the hands of one reader."""
+    """A version that one reader has opened."""
 
     __slots__ = ("_is_open", "_owner", "_version", "_whole", "sha256", "size")
 
@@ -90,7 +90,7 @@ class _Opened:
 
 
 class Contents:
-    """The versions in use and, as far as the budget goes, those used last. Methods may be called from any thread."""
+    """The versions in use and, within the budget, those used last. Methods may be called from any thread."""
 
     def __init__(self, budget: int = DEFAULT_BUDGET, settled_ns: int = SETTLED_NS) -> None:
         self._budget = budget
@@ -108,16 +108,16 @@ class Contents:
         return self._kept
 
     def read_ahead(self, size: int) -> int:
-        """How much a reader of a content of ``size`` bytes that is not kept whole should read at once."""
+        """Return how much a reader of a content of ``size`` bytes that is not kept whole should read at once."""
         if size <= WHOLE_BYTES:
             return SHORTEST_READ_AHEAD
         return max(SHORTEST_READ_AHEAD, min(LONGEST_READ_AHEAD, self._budget // max(self._streams, 1)))
 
     def take(self, fd: int, status: os.stat_result) -> _Opened:
-        """The version that the open file ``fd`` is; the descriptor is this object's from now on.
+        """Return the version in the open file ``fd``. This object owns the descriptor from now on.
 
         Raises:
-            OSError: the disk fails.
+            OSError: the disk failed.
         """
         identity = _identity(status)
         with self._lock:
@@ -133,7 +133,7 @@ class Contents:
             return self._hand_out(version)
 
     def give_back(self, version: _Version) -> None:
-        """One reader less."""
+        """Note that a reader has closed ``version``."""
         with self._lock:
             version.users -= 1
             if version.whole is None:
@@ -162,7 +162,7 @@ class Contents:
         return version
 
     def _read_whole(self, fd: int, version: _Version) -> bool:
-        """Give a version its hash, and its content if that may be kept."""
+        """Set a version's hash, and its content if that may be kept. Return whether it is kept."""
         fits = self._kept + version.size <= self._budget or self._make_room(version.size)
         sha256 = self._hashes.get(version.identity)
         content = os.pread(fd, version.size, 0) if fits or sha256 is None else b""
@@ -178,7 +178,7 @@ class Contents:
         return fits
 
     def _make_room(self, size: int) -> bool:
-        """Whether ``size`` more bytes fit, when what nobody uses has gone, the longest unused first."""
+        """Drop unused versions, the least recently used first. Return whether ``size`` more bytes fit."""
         while self._kept + size > self._budget and self._idle:
             self._forget(self._idle.popitem(last=False)[1])
         return self._kept + size <= self._budget

@@ -1,4 +1,4 @@
-"""The config for phones that have none: what is served as ``XMLDefault.cnf.xml``.
+"""The config for phones that have no config: served as ``XMLDefault.cnf.xml``.
 
 Source: docs/phone-protocol/boot.md#default-config
 """
@@ -12,8 +12,8 @@ from cisisk.provisioning.source import Content, NotServed
 NAME = "XMLDefault.cnf.xml"
 _CACHE_BYTES = 1 << 16
 
-# No loadInformation: a phone that nobody knows keeps the firmware it has. The authenticationURL must not be missing:
-# without one the phone obeys anybody.
+# No loadInformation: an unknown phone keeps its firmware. Without an authenticationURL the phone would accept commands
+# from any address.
 _FORM = """\
 <?xml version="1.0" encoding="UTF-8"?>
 <Default>
@@ -41,13 +41,13 @@ def render(call_manager: str, authentication_url: str) -> bytes:
 
 
 class WithDefault:
-    """The library, and behind it a default config: a file of that name in the library is the one that is served.
+    """Serves the library, and a default config where the library has no file of that name.
 
-    It lies in a directory of its own, so that nobody has to tell generated files from others in the served one.
+    The default config is stored in its own directory, so that generated files do not mix with others.
     """
 
     def __init__(self, library: Library, folder: Path, content: bytes) -> None:
-        """Write ``content`` into ``folder``, which is made when absent. Raises StorageFailed."""
+        """Write ``content`` into ``folder``, which is created if it is missing. Raises StorageFailed."""
         self._library = library
         self._spare = Library(folder, _CACHE_BYTES)
         known = self._spare.current(NAME)
@@ -55,12 +55,12 @@ class WithDefault:
             self._spare.replace(NAME, content, known)
 
     def open(self, name: str) -> Content:
-        """As the library's."""
+        """See Library."""
         try:
             return self._library.open(name)
         except NotServed:
             return self._spare.open(name)
 
     def close(self) -> None:
-        """Let go of the directory, not of the library."""
+        """Close the directory of the default config. The library stays open."""
         self._spare.close()

@@ -13,18 +13,18 @@ class FetchOutcome(StrEnum):
     COMPLETED = "completed"
     """The peer acknowledged the last byte."""
     ABSENT = "absent"
-    """There is no such file, or none that this peer may know of."""
+    """There is no such file, or this peer may not have it."""
     REFUSED = "refused"
-    """The request was not one that this server answers with a file."""
+    """The server does not answer such a request with a file."""
     ABORTED = "aborted"
     """The peer sent an error, or replaced the transfer by another request."""
     TIMED_OUT = "timed_out"
     """The peer stopped answering."""
     CUT = "cut"
-    """The server stopped, or could no longer read the file."""
+    """The server stopped, or could not read the file any more."""
 
     __hash__ = str.__hash__
-    """As a text hashes. The one that enumerations bring is written in Python, and every fetch is counted by this."""
+    """The hash of the text. The one of Enum is written in Python, and each fetch needs it."""
 
 
 class Fetch(NamedTuple):
@@ -34,15 +34,15 @@ class Fetch(NamedTuple):
         protocol: ``tftp``, ``http`` or ``ftp``.
         started_at: when the request arrived.
         peer: address and port of the client.
-        local: the address the request was sent to.
-        name: what was asked for, as it was written, at most a datagram long.
-        sha256: of the content that was sent, hexadecimal; None when nothing was opened or it was too large to hash.
-        size: bytes of the file; 0 when nothing was opened.
-        acknowledged: bytes the peer has confirmed.
-        blocks: blocks the peer has confirmed.
-        retransmits: packets sent again.
+        local: the address that received the request.
+        name: the requested name, unchanged, at most a datagram long.
+        sha256: of the content, hexadecimal; None if nothing was opened or it was too large to hash.
+        size: bytes of the file; 0 if nothing was opened.
+        acknowledged: bytes that the peer has confirmed.
+        blocks: blocks that the peer has confirmed.
+        retransmits: packets that were sent again.
         duration: seconds from the request to the end.
-        options: the transfer options agreed on.
+        options: the negotiated transfer options.
     """
 
     protocol: str
@@ -61,4 +61,4 @@ class Fetch(NamedTuple):
 
 
 FetchListener: TypeAlias = Callable[[Fetch], None]
-"""Called once per ended fetch, on the protocol server's own thread; must return at once and never raise."""
+"""Called once per ended fetch, on the protocol server's thread. Must return at once and must not raise."""

@@ -1,4 +1,4 @@
-"""The library as administrators see it: what each file is for, and which firmware is whole."""
+"""The library as administrators see it: the purpose of each file, and which firmware is complete."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from cisisk.provisioning.purpose import Purpose, purpose
 
 
 class FileKind(StrEnum):
-    """What a file is for, in the words of administrators."""
+    """What a file is for, in administrators' terms."""
 
     CONFIG = "config"
     FIRMWARE = "firmware"
@@ -45,9 +45,9 @@ class ServedFile:
     """One file of the library.
 
     Attributes:
-        path: below the root, as it is written there.
+        path: below the root, as it is written on the disk.
         size: in bytes.
-        load: which firmware it describes, and what is missing of that; None unless it is a ``.loads`` file.
+        load: the firmware that it describes and its missing parts; None unless it is a ``.loads`` file.
     """
 
     path: str
@@ -58,15 +58,15 @@ class ServedFile:
 
 
 def kind_of(path: str) -> FileKind:
-    """What the file at ``path`` is for."""
+    """Return what the file at ``path`` is for."""
     return _KINDS.get(purpose(path), FileKind.OTHER)
 
 
 def page(library: Library, listing: Listing, kind: FileKind | None) -> Page[ServedFile]:
-    """The files by path; those of one kind if it is given. Blocks while the directory is read.
+    """Return the files by path, of one ``kind`` or of all. Blocks while the directory is read.
 
     Raises:
-        Invalid: ``listing.sort`` is none of path, size and modified_at.
+        Invalid: ``listing.sort`` is not path, size or modified_at.
     """
     wanted = (listing.q or "").casefold()
     entries = [
@@ -85,7 +85,7 @@ def page(library: Library, listing: Listing, kind: FileKind | None) -> Page[Serv
 
 
 def find(library: Library, path: str) -> ServedFile:
-    """One file, by exactly its path. Blocks as :func:`page`. Raises NotFound."""
+    """Return the file with exactly this path. Blocks like :func:`page`. Raises NotFound."""
     entry = library.entry(path)
     if entry is None:
         raise NotFound("File not found")

@@ -1,4 +1,4 @@
-"""Which firmware the library holds, and what is missing of it."""
+"""The firmware in the library, and the parts that are missing."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from cisisk.model.firmware import LOADS, MAX_LOADS_BYTES, parts_of
 from cisisk.model.sep_config import Finding, SepConfig
 from cisisk.provisioning.library import Library
 
-_SHOWN = 5
+_MAX_NAMED = 5
 """Missing files that a finding names."""
-_LONGEST_LOAD = 64
-"""Characters of a load's name that a finding repeats; real ones have fewer than 40."""
+_MAX_LOAD_LENGTH = 64
+"""Characters of a load's name that a finding repeats. Real names have fewer than 40."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,9 +19,9 @@ class Load:
     """One firmware.
 
     Attributes:
-        name: as ``loadInformation`` has it, without ``.loads``.
+        name: as in ``loadInformation``, without ``.loads``.
         parts: the files that its ``.loads`` file names.
-        missing: those that the library does not have; the ``.loads`` file itself when that is missing.
+        missing: those that the library lacks; the ``.loads`` file itself if that is missing.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Load:
 
 
 def find_load(library: Library, name: str) -> Load:
-    """What the library has of the load ``name``. Blocks for the time of reading a small file. Never raises."""
+    """Return what the library has of the load ``name``. Blocks while a small file is read. Never raises."""
     loads = f"{name}{LOADS}"
     try:
         found = library.current(loads, MAX_LOADS_BYTES)
@@ -44,12 +44,12 @@ def find_load(library: Library, name: str) -> Load:
 
 
 def load_findings(library: Library, config: SepConfig) -> tuple[Finding, ...]:
-    """What is wrong with the firmware that ``config`` names. Blocks for the time of reading a small file."""
-    # With another load server the phone never asks here.
+    """Return what is wrong with the firmware that ``config`` names. Blocks while a small file is read."""
+    # A phone with another load server does not request firmware here.
     if config.load is None or config.load_server is not None:
         return ()
     load = find_load(library, config.load)
-    name = config.load[:_LONGEST_LOAD]
+    name = config.load[:_MAX_LOAD_LENGTH]
     if not load.missing:
         return ()
     if not load.parts:
@@ -57,7 +57,7 @@ def load_findings(library: Library, config: SepConfig) -> tuple[Finding, ...]:
     return (
         Finding(
             FindingCode.LOAD_INCOMPLETE.notice(
-                load=name, files=len(load.parts), absent=len(load.missing), examples=load.missing[:_SHOWN]
+                load=name, files=len(load.parts), absent=len(load.missing), examples=load.missing[:_MAX_NAMED]
             )
         ),
     )

@@ -1,4 +1,4 @@
-"""The served directory: what phones may read, found by name, opened safely, replaced atomically."""
+"""The served directory: files are found by name, opened safely and replaced atomically."""
 
 import errno
 import hashlib
@@ -22,30 +22,30 @@ from cisisk.provisioning.staging import STAGING, Staged, emptied
 log = logging.getLogger(__name__)
 
 MAX_ADOPTED_BYTES = 8 << 20
-"""No phone takes a config near this size (docs/phone-protocol/sep-xml.md#form); what lies there is none."""
+"""No phone accepts a config near this size (docs/phone-protocol/sep-xml.md#form). A larger file is not a config."""
 
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
 _A_LINK_OR_DEVICE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}
 
 
 Stamp: TypeAlias = tuple[int, int, int, int]
-"""Inode, size and times of a file, which differ after any change."""
+"""Inode, size and times of a file. They differ after any change."""
 
 WRITE_ATTEMPTS = 3
 """Times a config is written when another program keeps replacing the same file between reading and writing."""
 
 
 class ChangedMeanwhile(CisiskError):
-    """Somebody else wrote the file between reading and replacing it; nothing was replaced."""
+    """Another program wrote the file between reading and replacing it. Nothing was replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One file as it lies on the disk.
+    """One file as it is on the disk.
 
     Attributes:
         path: below the root.
-        content: the whole of it.
+        content: all its bytes.
     """
 
     path: str
@@ -67,41 +67,41 @@ class FileEntry(NamedTuple):
 
 
 class _Layout:
-    """Which names are taken, without upper and lower case, as phones see them."""
+    """The names in use, with case folded, as phones see them."""
 
     def __init__(self, paths: Mapping[str, str]) -> None:
-        # A copy at once: others go on changing what it is made from.
+        # Copied at once, because other threads change the originals.
         self._files = dict(paths)
         self._folders = {folder.casefold(): folder for path in self._files.values() for folder in _folders_of(path)}
 
     def add(self, path: str) -> None:
-        """A file at ``path``."""
+        """Add a file at ``path``."""
         self._files[path.casefold()] = path
         self._folders.update((folder.casefold(), folder) for folder in _folders_of(path))
 
     def clash(self, path: str) -> str | None:
-        """Why a file at ``path`` would not go together with what is there, or None."""
+        """Return why a file at ``path`` conflicts with the present files, or None."""
         key = path.casefold()
         if (other := self._files.get(key, path)) != path:
-            return f"{other} is there already, and phones do not tell upper from lower case: use that name"
+            return f"{other} exists already, and phones ignore the case of names. Use that name"
         if key in self._folders:
             return f"{self._folders[key]} is a folder"
         for folder in _folders_of(path):
             if folder.casefold() in self._files:
-                return f"{self._files[folder.casefold()]} is a file and cannot be a folder as well"
+                return f"{self._files[folder.casefold()]} is a file and cannot also be a folder"
             if (other := self._folders.get(folder.casefold(), folder)) != folder:
-                return f"There is a folder {other} already: write it the same"
+                return f"The folder {other} exists already. Write it the same way"
         return None
 
 
 class Library:
-    """The served directory under ``root``, which is created when absent (0700).
+    """The served directory ``root``, which is created if it is missing (mode 0700).
 
-    Every method may be called from any thread. Those that change something take turns; :meth:`open` waits for nobody:
-    it meets them in ``_paths``, a dict that is swapped whole or set at one key, so it sees the old entry or the new.
+    Methods may be called from any thread. Those that change files hold a lock. :meth:`open` never waits: it reads
+    ``_paths``, a dict that is replaced as a whole or set at one key, and so sees the old entry or the new one.
 
     Raises:
-        StorageFailed: the directory cannot be made or read.
+        StorageFailed: the directory cannot be created or read.
     """
 
     def __init__(self, root: Path, cache_bytes: int = DEFAULT_BUDGET, settled_ns: int = SETTLED_NS) -> None:
@@ -118,7 +118,7 @@ class Library:
         self.refresh()
 
     def close(self) -> None:
-        """Let go of the directory."""
+        """Close the directory."""
         os.close(self._staging)
         os.close(self._root)
 
@@ -130,41 +130,41 @@ class Library:
         return os.path.sameopenfile(directory, self._root)
 
     def __contains__(self, name: str) -> bool:
-        """Whether a phone that asks for ``name`` would find a file."""
+        """Whether a request for ``name`` would find a file."""
         return self._path(name) is not None
 
     def refresh(self) -> None:
-        """Look again what lies in the directory: files that somebody put there become servable, removed ones not."""
+        """Read the directory again: new files become available, removed ones unavailable."""
         found: dict[str, str] = {}
         with self._changing:
             self._seen = os.fstat(self._root).st_mtime_ns
             for path in sorted(regular_files(self._root), key=precedence):
                 key = normalise(path)
                 if key is not None and found.setdefault(key, path) != path:
-                    log.debug("%s is hidden by %s: phones do not tell upper from lower case", path, found[key])
+                    log.debug("file not served, name differs only in case: path=%s served=%s", path, found[key])
             self._paths = found
 
     def open(self, name: str) -> Content:
-        """The file that a peer asked for by ``name``, as it is at this moment.
+        """Open the file that a peer has requested as ``name``, in its present version.
 
         Raises:
-            NotServed: no such file, or one that is not to be read: outside the root, hidden, a link, a device.
-            OSError: it is there but the system cannot open it (out of descriptors, disk error).
+            NotServed: there is no such file, or it may not be read: outside the root, hidden, a link, a device.
+            OSError: the file exists but the system cannot open it (no descriptors, disk error).
         """
         path = self._path(name)
         opened = self._open(path)
         if opened is None and (newer := self._path(name)) != path:
-            # Replaced by the same name in other letters between finding and opening it.
+            # Replaced by a name in another case between the lookup and the opening.
             opened = self._open(newer)
         if opened is None:
             raise NotServed(name)
         return self._contents.take(*opened)
 
     def current(self, name: str, most: int = MAX_ADOPTED_BYTES) -> Snapshot | None:
-        """What is served under ``name`` now, or None.
+        """Return what is served under ``name`` now, or None.
 
         Raises:
-            StorageFailed: it cannot be read, or has more than ``most`` bytes, and is no phone config then.
+            StorageFailed: it cannot be read, or has more than ``most`` bytes and so is no phone config.
         """
         try:
             if os.fstat(self._root).st_mtime_ns != self._seen:
@@ -176,13 +176,13 @@ class Library:
             fd, status = opened
             with os.fdopen(fd, "rb", buffering=0) as file:
                 if status.st_size > most:
-                    raise StorageFailed(f"{path} has {status.st_size} bytes: that is no phone config. Move it away")
+                    raise StorageFailed(f"{path} has {status.st_size} bytes, too many for a config. Move it away")
                 return Snapshot(path, file.read(), _stamp(status))
         except OSError as error:
             raise StorageFailed(f"{name} cannot be read: {error.strerror}") from error
 
     def replace(self, name: str, content: bytes, known: Snapshot | None) -> None:
-        """Serve ``content`` under ``name`` from now on, as :meth:`put` does, and with its errors."""
+        """Serve ``content`` under ``name``, as :meth:`put` does and with its errors."""
         staged = self.staged(name, content)
         try:
             self.put(staged, name, known)
@@ -190,16 +190,16 @@ class Library:
             staged.discard()
 
     def put(self, staged: Staged, name: str, known: Snapshot | None) -> None:
-        """Serve a file under ``name`` from now on; at no moment is there no file, or half of one.
+        """Serve a file under ``name`` from now on. At no moment is the file missing or incomplete.
 
         Args:
-            staged: sealed. It stays the caller's while it is not served.
+            staged: sealed. The caller keeps it if it is not served.
             name: a plain file name, written as given.
-            known: what :meth:`current` returned, so that nothing unseen is overwritten.
+            known: what :meth:`current` returned, so that an unknown version is not overwritten.
 
         Raises:
             ChangedMeanwhile: the file is no longer ``known``.
-            StorageFailed: the disk refused; the old content is still served.
+            StorageFailed: the disk failed; the old content is still served.
         """
         try:
             with self._changing:
@@ -209,16 +209,16 @@ class Library:
             raise StorageFailed(f"{name} could not be written: {error.strerror}") from error
 
     def remove(self, path: str, known: Snapshot | None = None) -> None:
-        """Serve the file at ``path`` no more; the folders that this leaves empty go with it.
+        """Remove the file at ``path``, and the folders that this leaves empty.
 
         Args:
-            path: below the root, exactly as it is written there.
-            known: what :meth:`current` returned, where nothing unseen may be lost.
+            path: below the root, exactly as it is written on the disk.
+            known: what :meth:`current` returned, if an unknown version must not be lost.
 
         Raises:
-            NotFound: no such file.
+            NotFound: there is no such file.
             ChangedMeanwhile: the file is no longer ``known``.
-            StorageFailed: the disk refused; the file is still served.
+            StorageFailed: the disk failed; the file is still served.
         """
         key = normalise(path)
         try:
@@ -240,11 +240,11 @@ class Library:
             raise StorageFailed(f"{path} could not be removed: {error.strerror}") from error
 
     def stage(self, called: str = "The file") -> Staged:
-        """A new file that nobody is served yet; errors speak of it as ``called``. Raises StorageFailed."""
+        """Create a file that is not served yet. Errors name it as ``called``. Raises StorageFailed."""
         return Staged(self._staging, called)
 
     def staged(self, name: str, content: bytes) -> Staged:
-        """A new file with ``content``, sealed, that is to be served under ``name``. Raises StorageFailed."""
+        """Create a sealed file with ``content``, to be served under ``name``. Raises StorageFailed."""
         staged = self.stage(name)
         try:
             staged.write(content)
@@ -255,14 +255,14 @@ class Library:
         return staged
 
     def publish(self, files: Sequence[tuple[Staged, str]]) -> None:
-        """Serve files from now on, each whole at once, in this order; what has their names is replaced.
+        """Serve files from now on, in this order, each replaced atomically. Files of the same names are replaced.
 
         Args:
             files: sealed ones, each with its path below the root.
 
         Raises:
-            Conflict: as :meth:`require_places`; nothing is served yet.
-            StorageFailed: the disk refused. Of several files the first ones may be served; every one is old or new.
+            Conflict: as :meth:`require_places`; no file is served yet.
+            StorageFailed: the disk failed. The first of several files may be served; each file is either old or new.
         """
         with self._changing:
             self.require_places([path for _, path in files])
@@ -270,7 +270,7 @@ class Library:
                 self._move(staged, path)
 
     def require_places(self, paths: Sequence[str]) -> None:
-        """Raise Conflict when new files at ``paths`` would not go together with what is there, or with one another."""
+        """Raise Conflict if new files at ``paths`` conflict with present files or with one another."""
         layout = _Layout(self._paths)
         for path in paths:
             if reason := layout.clash(path):
@@ -278,22 +278,22 @@ class Library:
             layout.add(path)
 
     def entries(self) -> list[FileEntry]:
-        """Everything that is served, by path."""
+        """Return all served files, by path."""
         found = (self.entry(path) for path in sorted(self._paths.values()))
         return [entry for entry in found if entry is not None]
 
     def entry(self, path: str) -> FileEntry | None:
-        """The file at ``path``, exactly as it is written; None when there is none."""
+        """Return the file at exactly this path, or None."""
         status = self._status(path)
         return None if status is None else FileEntry(path, status.st_size, status.st_mtime)
 
     def stamp(self, path: str) -> Stamp | None:
-        """Which version of the file at ``path``, exactly as it is written, lies there; None when there is none."""
+        """Return the version of the file at exactly this path, or None."""
         status = self._status(path)
         return None if status is None else _stamp(status)
 
     def stamps(self) -> dict[str, Stamp]:
-        """The same of every file that lies in no folder: the configs are among those."""
+        """Return the version of every file that is in no folder. The configs are among them."""
         found = {path: self.stamp(path) for path in list(self._paths.values()) if "/" not in path}
         return {path: stamp for path, stamp in found.items() if stamp is not None}
 
@@ -326,7 +326,7 @@ class Library:
             raise StorageFailed(f"{path} could not be written: {error.strerror}") from error
 
     def _folders(self, path: str, *, make: bool = False) -> tuple[list[int], str]:
-        """The open folders from the root to that of ``path``, the caller's to close, and the name in the last one."""
+        """Open the folders from the root to that of ``path``; the caller closes them. Return them and the last name."""
         *parts, name = path.split("/")
         folders = [os.dup(self._root)]
         try:
@@ -346,7 +346,7 @@ class Library:
         os.rename(temporary, name, src_dir_fd=self._staging, dst_dir_fd=self._root)
         self._paths[name.casefold()] = name
         if known is not None and known.path != name:
-            # The same name in other letters: its content is kept as a version, the phone must not find it again.
+            # The same name in another case. Its content is kept as a version; the phone must not find it again.
             with suppress(FileNotFoundError):
                 os.unlink(known.path, dir_fd=self._root)
         if nobody_else:
@@ -365,12 +365,12 @@ class Library:
         try:
             status = os.stat(known.path if known else name, dir_fd=self._root, follow_symlinks=False)
         except FileNotFoundError:
-            # Removed by somebody: what it held is kept as a version, and nothing is there to be lost.
+            # Removed by another program. Its content is kept as a version, and no file can be lost.
             return
         if not stat.S_ISREG(status.st_mode) and known is None:
             return
         if known is None or _stamp(status) != known.stamp:
-            raise ChangedMeanwhile(f"{name} was changed by somebody else at this moment")
+            raise ChangedMeanwhile(f"Another program has just changed {name}. Try again")
 
 
 def _folders_of(path: str) -> list[str]:
@@ -383,7 +383,7 @@ def _close(folders: Sequence[int]) -> None:
 
 
 def _remove_empty(folders: Sequence[int], path: str) -> None:
-    """Remove the folders of ``path`` in which nothing lies any more, from the innermost one."""
+    """Remove the folders of ``path`` that are empty, from the innermost one."""
     parts = path.split("/")[:-1]
     for folder, part in zip(reversed(folders[:-1]), reversed(parts), strict=True):
         try:
@@ -394,13 +394,13 @@ def _remove_empty(folders: Sequence[int], path: str) -> None:
 
 
 def open_below(root: int, path: str) -> tuple[int, os.stat_result] | None:
-    """The regular file at ``path`` below the open directory ``root``, walked to without following any link.
+    """Open the regular file at ``path`` below the open directory ``root``, without following links.
 
     Returns:
-        Its descriptor, the caller's to close, and its state; None when there is no such file.
+        Its descriptor, which the caller closes, and its status; None if there is no such file.
 
     Raises:
-        OSError: it is there but the system cannot open it.
+        OSError: the file exists but the system cannot open it.
     """
     *folders, name = path.split("/")
     folder = root
@@ -431,7 +431,7 @@ def open_below(root: int, path: str) -> tuple[int, os.stat_result] | None:
 def regular_files(
     folder: int, prefix: str = "", depth: int = MAX_COMPONENTS, passed_over: list[str] | None = None
 ) -> Iterator[str]:
-    """The paths of all regular files below an open ``folder``; the rest (hidden, links) goes to ``passed_over``."""
+    """Yield the paths of all regular files below an open ``folder``; add the others to ``passed_over``."""
     with os.scandir(folder) as entries:
         listed = list(entries)
     for entry in listed:
@@ -452,7 +452,7 @@ def regular_files(
 
 
 def precedence(path: str) -> tuple[bool, str]:
-    """Of names that differ only in case, a config written the way Cisisk writes it comes first."""
+    """Sort key for names that differ only in case: a config name as Cisisk writes it comes first."""
     mac = device_mac(path)
     return not (isinstance(mac, Mac) and mac.config_name == path), path
 

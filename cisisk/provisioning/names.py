@@ -1,4 +1,4 @@
-"""What a phone means by the name it asks for: separators, case, per-device names.
+"""Names of requested files: separators, case, and names that belong to one phone.
 
 Source: docs/phone-protocol/boot.md#separators-and-case, docs/phone-protocol/boot.md#file-names
 """
@@ -9,12 +9,12 @@ from cisisk.model.errors import Invalid
 from cisisk.model.mac import Mac
 
 MAX_NAME_BYTES = 255
-"""Longer than any name a phone asks for, and what a Linux file system takes."""
+"""The limit of Linux file systems. Phones request shorter names."""
 MAX_COMPONENTS = 5
 """The deepest name in the catalogue has three (``Desktops/320x212x16/List.xml``)."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}", re.ASCII)
-"""What nearly every name is: nothing in it needs a closer look."""
+"""Matches most names: they need no further check."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffd]")
 _LEAD = re.compile(r"^(?:/|[a-z]:)+")
 _DEVICE = re.compile(
@@ -25,10 +25,10 @@ _DEVICE = re.compile(
 
 
 def normalise(name: str) -> str | None:
-    """The library key of a requested name, or None for one that cannot name a served file.
+    """Return the library key of a requested name, or None if it cannot name a served file.
 
-    Case is folded, backslashes become slashes, drive letters and slashes in front are dropped. Names that climb
-    (``..``), hide (a component with a leading dot), carry control characters or exceed the limits are no names.
+    Case is folded, backslashes become slashes, drive letters and leading slashes are dropped. Names with ``..``, with a
+    component that begins with a dot, with control characters, or longer than the limits are invalid.
     """
     if _PLAIN.fullmatch(name):
         return name.lower()

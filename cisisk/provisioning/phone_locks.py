@@ -1,4 +1,4 @@
-"""One change of a phone's config at a time, in the order of their acceptance."""
+"""Locks that let one change of a phone's config happen at a time, in the order of their acceptance."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
@@ -15,24 +15,24 @@ class _Queue:
 
 
 class PhoneLocks:
-    """The queues of the phones whose config is being changed."""
+    """One lock per phone, with a queue of those that wait for it."""
 
     def __init__(self) -> None:
         self._queues: dict[Mac, _Queue] = {}
 
     def are_taken(self, mac: Mac) -> bool:
-        """Whether somebody is changing this phone's config at this moment."""
+        """Whether the lock of this phone is held."""
         return mac in self._queues
 
     def taken(self) -> Collection[Mac]:
-        """The phones for which :meth:`are_taken` holds."""
+        """The phones whose locks are held."""
         return self._queues.keys()
 
     @asynccontextmanager
     async def take(self, mac: Mac, *, supersedes: bool = True) -> AsyncIterator[asyncio.Future[None]]:
-        """Wait for one's turn. The future that comes with it is done once a newer switch of this phone is waiting.
+        """Wait for the lock of a phone, and hold it. The future is done once a newer switch of this phone waits.
 
-        What is no switch supersedes none: it waits until those before it have come to an end.
+        A change that is not a switch supersedes none: it waits until those before it have ended.
         """
         queue = self._queues.setdefault(mac, _Queue())
         if supersedes:

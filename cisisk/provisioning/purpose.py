@@ -12,8 +12,8 @@ from cisisk.model.catalogue import MODELS, load_protocol
 from cisisk.model.discovery import DiscoveryHints
 from cisisk.provisioning.names import device_mac, normalise
 
-_LONGEST_LOAD = 64
-"""Characters; a real one has 27 (``sip8845_65.12-8-1-0001-455``)."""
+_MAX_LOAD_LENGTH = 64
+"""In characters. Real names have up to 27 (``sip8845_65.12-8-1-0001-455``)."""
 
 
 class Purpose(StrEnum):
@@ -23,14 +23,14 @@ class Purpose(StrEnum):
     CONFIG = "config"
     SIGNED_CONFIG = "signed config"
     SHARED_CONFIG = "shared config"
-    """What all phones of the first SIP generation have in common."""
+    """The settings that all phones of the first SIP generation share."""
     DEFAULT_CONFIG = "default config"
     WIRELESS = "wireless settings"
     IMAGE_NAME = "name of the firmware"
-    """Where the first SIP generation reads which firmware it is to run, before anything else."""
+    """The first SIP generation reads here which firmware it is to run, before anything else."""
     RECOVERY = "recovery firmware"
     FIRMWARE = "firmware"
-    """The list of the files that a firmware has."""
+    """The list of a firmware's files."""
     FIRMWARE_PART = "part of a firmware"
     DICTIONARY = "dictionary"
     TONES = "tones"
@@ -68,7 +68,7 @@ _PURPOSES = tuple(
         (r"defaultheadsetconfig\.json", Purpose.HEADSET),
     )
 )
-"""The first that fits the last component of a name, in small letters."""
+"""The first pattern that matches the last component of a name, in lower case."""
 
 _ALIKE = {
     "06": ("7906",),
@@ -99,7 +99,7 @@ _BEGINNINGS = (
     *(("gh-", None, ("8961",)), ("lk-", None, ("9951",)), ("gd-", None, ("9971",))),
     ("g4-tones.xml", None, ("8961", "9951", "9971")),
 )
-"""How the names of one kind of phone begin: what they speak, and which models they are (1.4)."""
+"""How the names for one kind of phone begin: their protocol and models (1.4)."""
 _NUMBERED = re.compile(
     r"(?:term|(?:jar|apps|cnu|cvm|dsp)?(?P<before>sip|sccp)?)(?P<digits>\d\d)(?P<after>sip|sccp)?[.-].*"
 )
@@ -108,17 +108,17 @@ _FOUR_DIGITS = re.compile(r"(?:cp|sip|sccp|boot|dsp)?(\d{4})(?!\d).*")
 
 @lru_cache(maxsize=4096)
 def purpose(name: str) -> Purpose:
-    """What the file is for that is asked for by ``name``, in any spelling."""
+    """Return what the file ``name`` is for, in any spelling."""
     last = _last(name)
     return next((purpose for form, purpose in _PURPOSES if form.fullmatch(last)), Purpose.UNKNOWN)
 
 
 def reveal(protocol: str, name: str) -> DiscoveryHints:
-    """What one request reveals about the phone that asks."""
+    """Return what one request reveals about the phone that sent it."""
     last = _last(name)
     what = purpose(name)
     software, models = _kind_of_phone(last, what)
-    loads = (last.removesuffix(".loads")[:_LONGEST_LOAD],) if last.endswith(".loads") else ()
+    loads = (last.removesuffix(".loads")[:_MAX_LOAD_LENGTH],) if last.endswith(".loads") else ()
     return DiscoveryHints(
         protocols=(protocol,),
         software=software,
@@ -130,7 +130,7 @@ def reveal(protocol: str, name: str) -> DiscoveryHints:
 
 
 def revealed(asked: Iterable[tuple[str, str]]) -> DiscoveryHints:
-    """What requests, as pairs of protocol and name, reveal together."""
+    """Return what requests, as pairs of protocol and name, reveal together."""
     known = DiscoveryHints()
     for protocol, name in asked:
         known = known.and_then(reveal(protocol, name))
@@ -169,6 +169,6 @@ def _of_own_file(last: str, what: Purpose) -> tuple[str | None, tuple[str, ...]]
 
 
 def _of_ending(last: str) -> str | None:
-    """The dictionaries of the second generation name what the phone speaks: ``mk-sip.jar``."""
+    """Return what the name of a second-generation dictionary reveals about the phone's protocol: ``mk-sip.jar``."""
     stem = last.removesuffix(".jar")
     return "SIP" if stem.endswith("-sip") else "SCCP" if stem.endswith("-sccp") else None

@@ -1,4 +1,4 @@
-"""The seam between a protocol server and what it serves."""
+"""The interface between a protocol server and the files that it serves."""
 
 from typing import Protocol
 
@@ -6,42 +6,42 @@ from cisisk.model.errors import CisiskError
 
 
 class NotServed(CisiskError):
-    """There is no such file for this peer. Absent and denied are the same on purpose."""
+    """There is no such file, or the peer may not have it. The peer must not see the difference."""
 
 
 class Content(Protocol):
-    """One version of a file, opened for one transfer; replacing the file meanwhile changes nothing here."""
+    """One version of a file, opened for one transfer. Replacing the file meanwhile does not change it."""
 
     @property
     def size(self) -> int:
-        """Bytes in total."""
+        """Size in bytes."""
 
     @property
     def sha256(self) -> str | None:
-        """Hexadecimal hash of the whole content; None where it was too large to compute at the request."""
+        """Hexadecimal hash of the whole content; None if it was too large to compute at the request."""
 
     @property
     def descriptor(self) -> int | None:
-        """The open file, for sendfile(2), until this content is closed; None where the bytes are kept in memory."""
+        """The open file, for sendfile(2), until :meth:`close`; None if the bytes are kept in memory."""
 
     @property
     def read_ahead(self) -> int:
-        """How many bytes a sequential reader should read at once: all of them where they are kept in memory."""
+        """How many bytes a sequential reader should read at once: all of them if they are kept in memory."""
 
     def read(self, offset: int, length: int) -> bytes:
-        """Exactly ``length`` bytes from ``offset``, fewer only at the end. Raises OSError when the disk fails."""
+        """Return ``length`` bytes from ``offset``, fewer only at the end. Raises OSError if the disk fails."""
 
     def close(self) -> None:
-        """Give the content back. May be called more than once."""
+        """Close the content. May be called more than once."""
 
 
 class FileSource(Protocol):
-    """Where the files of a protocol server come from. Called from that server's own thread."""
+    """Opens files for a protocol server. Called from that server's thread."""
 
     def open(self, name: str, host: str) -> Content:
-        """The current content of the file that the peer at the IP address ``host`` asked for by ``name``.
+        """Open the current content of the file ``name`` for the peer at the IP address ``host``.
 
         Raises:
             NotServed: absent or denied.
-            OSError: it is there, but the system could not open it.
+            OSError: the file exists, but the system could not open it.
         """

@@ -1,4 +1,4 @@
-"""Files that are being written where nobody is served them, before they appear under their names."""
+"""Files that are being written, before they are published under their names."""
 
 import os
 import secrets
@@ -9,21 +9,21 @@ from typing import BinaryIO
 from cisisk.model.errors import StorageFailed
 
 STAGING = ".cisisk"
-"""Where a file is written before it appears under its name: below the root, for only within one file system is that
-atomic, and hidden, so that no phone can read half of it."""
+"""Folder for files that are being written. It is below the root, because a rename is atomic only within one file
+system, and hidden, so that no phone reads an incomplete file."""
 
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Staged:
-    """A file that is being written where nobody can read it. Used by one thread at a time.
+    """A file that is being written and not served yet. Used by one thread at a time.
 
     Attributes:
         size: bytes written so far.
     """
 
     def __init__(self, staging: int, called: str) -> None:
-        """Begin one in the open directory ``staging``; errors speak of it as ``called``. Raises StorageFailed."""
+        """Create a file in the open directory ``staging``. Errors name it as ``called``. Raises StorageFailed."""
         self.size = 0
         self._called = called
         self.name = secrets.token_hex(8)
@@ -46,7 +46,7 @@ class Staged:
             raise self._refused(error) from error
 
     def seal(self) -> None:
-        """No more will come: what was written is on the disk. Raises StorageFailed."""
+        """Write everything to the disk. Nothing can be added after that. Raises StorageFailed."""
         if self._file.closed:
             return
         try:
@@ -56,14 +56,14 @@ class Staged:
             raise self._refused(error) from error
 
     def read(self) -> BinaryIO:
-        """What was written, from its beginning. Raises StorageFailed."""
+        """Return the content. Raises StorageFailed."""
         try:
             return os.fdopen(os.open(self.name, os.O_RDONLY | _SAFE, dir_fd=self._staging), "rb")
         except OSError as error:
             raise self._refused(error) from error
 
     def discard(self) -> None:
-        """Leave nothing of it, unless it was published meanwhile. May be called more than once."""
+        """Delete the file, unless it was published. May be called more than once."""
         with suppress(OSError):
             self._file.close()
         with suppress(OSError):
@@ -74,14 +74,14 @@ class Staged:
 
 
 def emptied(root: int, name: str) -> int:
-    """The open directory ``name`` below ``root``, without what a process that was killed has left in it."""
+    """Open the directory ``name`` below ``root``, and delete what a killed process has left in it."""
     with suppress(FileExistsError):
         os.mkdir(name, 0o700, dir_fd=root)
     folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | _SAFE, dir_fd=root)
     with os.scandir(folder) as entries:
         leftovers = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
     for leftover, is_folder in leftovers:
-        if is_folder:  # somebody else's, and no reason not to start
+        if is_folder:  # not a file of ours: leave it, and start
             shutil.rmtree(leftover, dir_fd=folder)
         else:
             os.unlink(leftover, dir_fd=folder)

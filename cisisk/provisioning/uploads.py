@@ -1,6 +1,6 @@
-"""What administrators put into the library: written where nobody can read it, judged, and served whole or not at all.
+"""Uploads to the library: files are staged, checked, and then served completely or not at all.
 
-The one door for every protocol. Nothing here waits for the event loop except ``finish`` and ``remove``.
+Every protocol uses this module. Only ``finish`` and ``remove`` wait for the event loop.
 """
 
 import re
@@ -21,24 +21,27 @@ _CONFIG = re.compile(r"SEP[0-9A-F]{12}\.cnf\.xml", re.IGNORECASE | re.ASCII)
 
 
 class ConfigSink(Protocol):
-    """Who keeps the records. Each method blocks until it is done and is called from any thread but the event loop's."""
+    """Stores configs and audit rows.
+
+    Methods block until they are done. Do not call them from the event loop's thread.
+    """
 
     def put_config(self, actor: Actor, mac: Mac, content: bytes) -> None:
-        """Serve ``content`` to the phone, as a version that was adopted. Raises CisiskError; nothing is served then."""
+        """Serve ``content`` to the phone as an adopted version. Raises CisiskError if nothing is served."""
 
     def remove_config(self, actor: Actor, mac: Mac) -> None:
-        """Serve the phone no config any more; what it had is kept as a version. Raises CisiskError."""
+        """Remove the phone's config; its content is kept as a version. Raises CisiskError."""
 
     def record(self, actor: Actor, action: str, path: str, payload: dict[str, Any]) -> None:
-        """Write an audit row of what is about to be done with the file at ``path``. Raises CisiskError."""
+        """Write an audit row before the file at ``path`` is changed. Raises CisiskError."""
 
 
 class Upload:
-    """One file on its way into the library. Used by one thread at a time; ended by :meth:`finish` or :meth:`discard`.
+    """One file that is being uploaded. Used by one thread at a time. Ends with :meth:`finish` or :meth:`discard`.
 
     Attributes:
-        path: where it will be served.
-        limit: the most bytes it may have.
+        path: its place in the library.
+        limit: its maximum size in bytes.
     """
 
     def __init__(self, uploads: "Uploads", path: str, actor: Actor, mac: Mac | None, limit: int) -> None:
@@ -51,27 +54,27 @@ class Upload:
 
     @property
     def size(self) -> int:
-        """Bytes so far."""
+        """Bytes written so far."""
         return self._staged.size
 
     def write(self, chunk: bytes) -> None:
         """Append ``chunk``.
 
         Raises:
-            StorageFailed: the disk refused.
-            TooLarge: more than :attr:`limit`.
+            StorageFailed: the disk failed.
+            TooLarge: the file has more than :attr:`limit` bytes.
         """
         if self._staged.size + len(chunk) > self.limit:
             raise TooLarge(f"{self.path} may have at most {self.limit} bytes")
         self._staged.write(chunk)
 
     def finish(self) -> None:
-        """Judge the whole file and serve it from now on; whatever happens, nothing is left beside what is served.
+        """Check the file and serve it. The staged file is deleted in any case.
 
-        Blocks: not for the event loop's own thread.
+        Blocks. Do not call it from the event loop's thread.
 
         Raises:
-            CisiskError: it is not accepted, with a text for whoever sent it; what was served before still is.
+            CisiskError: the file is refused, with a message for its sender. The previous file is still served.
         """
         try:
             self._staged.seal()
@@ -87,7 +90,7 @@ class Upload:
             self._staged.discard()
 
     def discard(self) -> None:
-        """Leave nothing of it. Harmless after :meth:`finish`, and more than once."""
+        """Delete the staged file. May be called after :meth:`finish`, and more than once."""
         self._staged.discard()
 
 
@@ -106,7 +109,7 @@ class UploadLimits:
 
 
 class Package:
-    """An archive on its way into the library, whose files are served all or not at all. Used as an :class:`Upload`."""
+    """An archive that is being uploaded. All its files are served or none. Used like an :class:`Upload`."""
 
     def __init__(self, uploads: "Uploads", actor: Actor, limits: UploadLimits) -> None:
         self.limit = limits.max_file_bytes
@@ -122,10 +125,10 @@ class Package:
         self._staged.write(chunk)
 
     def finish(self) -> list[str]:
-        """Serve what is in the archive: the paths of its files. Blocks, as :meth:`Upload.finish`.
+        """Serve the files of the archive, and return their paths. Blocks like :meth:`Upload.finish`.
 
         Raises:
-            CisiskError: as :func:`~cisisk.provisioning.archives.unpack`, or there is no file in it.
+            CisiskError: as :func:`~cisisk.provisioning.archives.unpack`, or the archive has no file.
         """
         members: list[Member] = []
         try:
@@ -141,15 +144,15 @@ class Package:
                 member.staged.discard()
 
     def discard(self) -> None:
-        """Leave nothing of it. Harmless after :meth:`finish`, and more than once."""
+        """Delete the staged file. May be called after :meth:`finish`, and more than once."""
         self._staged.discard()
 
 
 class Uploads:
-    """The way into ``library``. Methods may be called from any thread; ``remove`` not from the event loop's own.
+    """Accepts uploads to ``library``. Methods may be called from any thread; ``remove`` not from the event loop's.
 
     Args:
-        keeper: who decides about configs and writes the audit log.
+        keeper: stores configs and the audit log.
         max_config_bytes: the largest config of a phone.
     """
 
@@ -162,16 +165,16 @@ class Uploads:
         self._max_config_bytes = max_config_bytes
 
     def begin(self, path: str, actor: Actor) -> Upload:
-        """Begin a file that is to be served at ``path``, such as ``Desktops/320x212x16/List.xml``.
+        """Begin the upload of a file to ``path``, such as ``Desktops/320x212x16/List.xml``.
 
         Args:
-            path: below the root of the library, with ``/`` between its parts and none in front.
-            actor: for the audit log: the user's UUID, and the address it comes from.
+            path: below the root of the library, with ``/`` between its parts and no leading ``/``.
+            actor: for the audit log: the user's UUID and address.
 
         Raises:
-            Invalid: nothing may be written there; the text says why.
-            Conflict: it does not go together with what is there: the same name in other letters, a folder.
-            StorageFailed: the disk refuses.
+            Invalid: a file at this path is not allowed; the message says why.
+            Conflict: the path conflicts with a present file: the same name in another case, or a folder.
+            StorageFailed: the disk failed.
         """
         mac = check_path(path)
         if mac is None:
@@ -179,23 +182,23 @@ class Uploads:
         return Upload(self, path, actor, mac, self._max_config_bytes if mac else self._limits.max_file_bytes)
 
     def begin_package(self, actor: Actor) -> Package:
-        """Begin an archive of files: a zip, tar or tar.gz. Raises StorageFailed."""
+        """Begin the upload of an archive: a zip, tar or tar.gz. Raises StorageFailed."""
         return Package(self, actor, self._limits)
 
     def publish_package(self, actor: Actor, members: Sequence[Member]) -> list[str]:
-        """Serve the files of an archive, a ``.loads`` file only after the files that it names; their paths.
+        """Serve the files of an archive, and return their paths. A ``.loads`` file follows the files that it names.
 
         Raises:
-            Invalid: there is no file in it, or one twice.
+            Invalid: the archive has no file, or a path twice.
             Conflict, StorageFailed: as :meth:`Library.publish`.
         """
         if not members:
-            raise Invalid.field("archive", "There is no file in it")
+            raise Invalid.field("archive", "The archive contains no files")
         paths = without_wrapping([member.path for member in members])
         for path in paths:
             _check_member(path)
         if len(set(paths)) < len(paths):
-            raise Invalid.field("archive", "A file is in it twice")
+            raise Invalid.field("archive", "The archive contains a file twice")
         files = [(member.staged, path) for member, path in zip(members, paths, strict=True)]
         files.sort(key=lambda file: file[1].lower().endswith(LOADS))
         self.library.require_places([path for _, path in files])
@@ -204,16 +207,16 @@ class Uploads:
         return paths
 
     def publish(self, actor: Actor, staged: Staged, path: str) -> None:
-        """Serve a sealed file at ``path``. The audit row comes first: what cannot be recorded is not done."""
+        """Record and serve a sealed file at ``path``. A change that cannot be recorded is not made."""
         self.keeper.record(actor, "file.uploaded", path, {"path": path, "size": staged.size})
         self.library.publish([(staged, path)])
 
     def remove(self, path: str, actor: Actor) -> None:
-        """Serve the file at ``path`` no more. Blocks, as :meth:`Upload.finish`.
+        """Remove the file at ``path``. Blocks like :meth:`Upload.finish`.
 
         Raises:
             NotFound: there is no file with exactly this name.
-            CisiskError: it could not be removed, and is still served.
+            CisiskError: the file could not be removed, and is still served.
         """
         entry = self.library.entry(path)
         if entry is None:
@@ -226,18 +229,18 @@ class Uploads:
         self.library.remove(path)
 
     def entries(self) -> list[FileEntry]:
-        """Everything that is served, by path: (path, size, modified in seconds since 1970)."""
+        """Return all served files, by path."""
         return self.library.entries()
 
 
 def _check_member(path: str) -> None:
     if check_path(path) is not None:
-        raise Invalid.field("path", "Upload a phone's config by itself, so that it is judged and kept as a version")
+        raise Invalid.field("path", "Upload a phone's config as a single file: then it is checked and kept")
 
 
 def config_mac(path: str) -> Mac | None:
-    """Whose config the file at ``path`` is, in whatever spelling; None for every other file."""
-    # As it is looked up: there are other letters and prefixes than A to Z that a phone's name comes to the same with.
+    """Return the phone whose config the file at ``path`` is, in any spelling; None for any other file."""
+    # Compared as names are looked up: other letters and prefixes can become a phone's name after normalisation.
     name = normalise(path) or ""
     if not _CONFIG.fullmatch(name):
         return None
@@ -248,15 +251,15 @@ def config_mac(path: str) -> Mac | None:
 
 
 def check_path(path: str) -> Mac | None:
-    """Whether a phone could ask for ``path``: the phone whose config that is, or None for every other file.
+    """Return the phone whose config ``path`` is, or None for another file that phones can request.
 
     Raises:
-        Invalid: no phone could, or not in this spelling; the text says what would be right.
+        Invalid: phones cannot request this path, or not in this spelling; the message says what is right.
     """
     if not path or not path.isprintable() or normalise(path) != path.casefold():
         raise Invalid.field(
             "path",
-            "No phone could ask for this name. Write folders with / and none in front, no name that begins with a dot, "
+            "Phones cannot request this name. Separate folders with /, without a leading /. Use no leading dots, "
             f"no control characters, at most {MAX_COMPONENTS} parts and 255 bytes",
         )
     *folders, name = path.split("/")
@@ -264,8 +267,8 @@ def check_path(path: str) -> Mac | None:
     if not _CONFIG.fullmatch(folded):
         return None
     if folders:
-        raise Invalid.field("path", f"Phones ask for their config without a folder: {name}")
+        raise Invalid.field("path", f"Phones request their config without a folder: use {name}")
     mac = Mac.parse(folded[: -len(".cnf.xml")], field="path")
     if name != mac.config_name:
-        raise Invalid.field("path", f"Write a config's name as its phone does: {mac.config_name}")
+        raise Invalid.field("path", f"Write the config's name as its phone does: {mac.config_name}")
     return mac

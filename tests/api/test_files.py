@@ -139,8 +139,8 @@ async def test_a_name_that_no_phone_asks_for_is_refused(site: Site, path: str) -
 async def test_the_same_name_in_other_letters_is_refused_and_names_the_one_that_is_there(site: Site) -> None:
     await upload(site, "Cased/Ring.raw", RING)
     for path, said in (
-        ("Cased/ring.RAW", "Cased/Ring.raw is there already"),
-        ("cased/Other.raw", "There is a folder Cased already"),
+        ("Cased/ring.RAW", "Cased/Ring.raw exists already"),
+        ("cased/Other.raw", "The folder Cased exists already"),
         ("Cased", "Cased is a folder"),
         ("Cased/Ring.raw/x", "Cased/Ring.raw is a file"),
     ):
@@ -293,11 +293,11 @@ async def test_a_refused_archive_leaves_nothing(site: Site) -> None:
         archive.addfile(link)
     for content, said in (
         (packed.getvalue(), "link.sbn is a link"),
-        (zipped({"good.sbn": b"x", "../bad.sbn": b"x"}), "../bad.sbn would lie outside"),
-        (zipped({"SEPAABBCCDDEE01.cnf.xml": CONFIG.encode()}), "Upload a phone's config by itself"),
-        (b"no archive", "No zip, tar or tar.gz"),
-        (b"", "No zip, tar or tar.gz"),
-        (zipped({}), "There is no file in it"),
+        (zipped({"good.sbn": b"x", "../bad.sbn": b"x"}), "../bad.sbn has a path outside"),
+        (zipped({"SEPAABBCCDDEE01.cnf.xml": CONFIG.encode()}), "Upload a phone's config as a single file"),
+        (b"no archive", "The file is not a zip, tar or tar.gz"),
+        (b"", "The file is not a zip, tar or tar.gz"),
+        (zipped({}), "The archive contains no files"),
     ):
         answer = await unpack(site, content)
         check_error(answer, 422)

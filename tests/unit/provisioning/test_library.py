@@ -396,7 +396,7 @@ def test_what_is_far_too_large_for_a_config_is_not_taken_for_one(root: Path, lib
     assert len(seen(library).content) == MAX_ADOPTED_BYTES
     with (root / NAME).open("r+b") as file:
         file.truncate(MAX_ADOPTED_BYTES + 1)
-    with pytest.raises(StorageFailed, match=f"{NAME} has {MAX_ADOPTED_BYTES + 1} bytes: that is no phone config"):
+    with pytest.raises(StorageFailed, match=f"{NAME} has {MAX_ADOPTED_BYTES + 1} bytes, too many for a config"):
         library.current(NAME)
 
 
@@ -429,7 +429,7 @@ def test_what_was_changed_since_it_was_seen_is_not_replaced(
     known = seen(library)
     change(root)
     left = (root / NAME).read_bytes()
-    with pytest.raises(ChangedMeanwhile, match=f"{NAME} was changed by somebody else"):
+    with pytest.raises(ChangedMeanwhile, match=f"Another program has just changed {NAME}"):
         library.replace(NAME, b"ours", known)
     assert (root / NAME).read_bytes() == left
     assert not any(path.is_file() for path in root.rglob(".cisisk*/*"))

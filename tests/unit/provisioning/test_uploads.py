@@ -217,7 +217,7 @@ def test_of_two_uploads_in_other_letters_at_once_the_second_to_finish_is_refused
     first.write(b"first")
     second.write(b"second")
     first.finish()
-    with pytest.raises(Conflict, match=r"Ring\.raw is there already"):
+    with pytest.raises(Conflict, match=r"Ring\.raw exists already"):
         second.finish()
     assert served(library, "RING.RAW") == b"first"
     assert residue(root) == []
