@@ -87,7 +87,8 @@ class Passwords:
 
 def _lower_priority() -> None:
     with contextlib.suppress(PermissionError):  # the service manager may forbid it
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICENESS)
 
 
 def _make_dummy_hash(hasher: PasswordHasher) -> str:

@@ -20,12 +20,13 @@ from cisisk.model.phone import Software
 from cisisk.model.target import NotRestarted, Registration, Target
 from cisisk.pbx import registrations
 from cisisk.pbx.calls import Calls
-from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
+from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskLimits, AsteriskRefused
 from cisisk.pbx.latest import MOST_REMEMBERED
 from cisisk.pbx.registrar import NotRegistered, Registrar
 from cisisk.pbx.registrations import Registrations, Watched
 from cisisk.pbx.wire import AmiMessage
 from tests.e2e.premises import config
+from tests.patience import PATIENCE
 from tests.protocol.asterisk import AsteriskEmulator, Device, Registered
 from tests.unit.pbx.test_connection import connected, settings_for, until, until_connected
 
@@ -46,7 +47,7 @@ async def seen(emulator: AsteriskEmulator) -> AsyncIterator[Registrations]:
 async def watching(emulator: AsteriskEmulator) -> AsyncIterator[tuple[Registrations, Calls]]:
     """What is seen of the phones of a running Asterisk, and of their calls."""
     async with emulator:
-        asterisk = Asterisk(settings_for(emulator))
+        asterisk = Asterisk(settings_for(emulator), AsteriskLimits(action_seconds=PATIENCE))
         calls = Calls(asterisk, Registrar(asterisk, emulator.channel), emulator.channel)
         found = Registrations(asterisk, emulator.channel, calls)
         task = asyncio.create_task(asterisk.run())
