@@ -303,9 +303,9 @@ async def _mobility(
     library, policy = provisioning.library, provisioning.policy
     commands = PhoneCommands(settings.phone_http, await stack.enter_async_context(_phone_session()))
     sip_notify = SipNotify(await stack.enter_async_context(SipClient()), settings.phone_sip)
-    asterisk = Asterisk(settings.asterisk) if settings.asterisk.host else None
+    asterisk = Asterisk(settings.asterisk, limits.asterisk) if settings.asterisk.host else None
     restarts = _restarts(settings, asterisk, commands, sip_notify)
-    registrar = Registrar(asterisk, settings.asterisk.channel)
+    registrar = Registrar(asterisk, settings.asterisk.channel, limits.identify_seconds)
     calls = Calls(asterisk, registrar, settings.asterisk.channel)
     registrations = Registrations(asterisk, settings.asterisk.channel, calls)
     fetch_log = FetchLog(db, settings.fetch_log, PhoneDiscovery(db), limits.fetch_log)

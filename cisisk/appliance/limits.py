@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from cisisk.api.limits import ApiLimits
 from cisisk.events.feed import FeedLimits
 from cisisk.fetches.log import FetchLogLimits
+from cisisk.pbx.connection import AsteriskLimits
+from cisisk.pbx.registrar import IDENTIFY_SECONDS
 from cisisk.provisioning.access.sources import SourceLimits
 from cisisk.provisioning.access.watch import REFRESH_SECONDS as ACCESS_REFRESH_SECONDS
 from cisisk.provisioning.uploads import UploadLimits
@@ -17,11 +19,14 @@ class Limits:
     Attributes:
         directory_refresh_seconds: interval at which the served directory is checked for changes by other programs.
         access_refresh_seconds: interval at which the access policy reads the addresses of phones.
+        identify_seconds: for finding the registration of one phone.
     """
 
     directory_refresh_seconds: float = 5.0
     access_refresh_seconds: float = ACCESS_REFRESH_SECONDS
+    identify_seconds: float = IDENTIFY_SECONDS
     api: ApiLimits = field(default_factory=ApiLimits)
+    asterisk: AsteriskLimits = field(default_factory=AsteriskLimits)
     feed: FeedLimits = field(default_factory=FeedLimits)
     fetch_log: FetchLogLimits = field(default_factory=FetchLogLimits)
     sources: SourceLimits = field(default_factory=SourceLimits)

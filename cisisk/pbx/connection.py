@@ -20,12 +20,8 @@ from cisisk.pbx.wire import BANNER, MAX_MESSAGE_BYTES, AmiMessage, Garbled, enco
 
 Fields: TypeAlias = Sequence[tuple[str, str]]
 
-ACTION_SECONDS = 5.0
-"""For the answer to one action. Asterisk answers within milliseconds, also with a list of a thousand phones."""
 LOGIN_SECONDS = 10.0
 """For the connection and the login; a refusal alone takes Asterisk one second (main/manager.c), a busy TLS as much."""
-PING_SECONDS = 20.0
-"""Between two pings: a connection that a firewall has forgotten is noticed before a switch needs it."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 """Seconds between two attempts to connect, doubled each time: a restarted Asterisk is found soon, and one that refuses
 the login is not hammered."""
@@ -78,11 +74,27 @@ class _Asked:
     items: list[AmiMessage] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsteriskLimits:
+    """Limits of the connection to Asterisk.
+
+    Attributes:
+        action_seconds: for the answer to one action. Asterisk answers within milliseconds, also with a list of a
+            thousand phones.
+        ping_seconds: between two pings: a connection that a firewall has forgotten is noticed before a switch needs
+            it.
+    """
+
+    action_seconds: float = 5.0
+    ping_seconds: float = 20.0
+
+
 class Asterisk:
     """Asks Asterisk, as long as :meth:`run` runs. Actions may be under way at the same time."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, limits: AsteriskLimits = AsteriskLimits()) -> None:
         self._settings = settings
+        self._limits = limits
         # Verified against the system's trust store.
         self._tls = ssl.create_default_context() if settings.tls else None
         self._writer: asyncio.StreamWriter | None = None
@@ -135,15 +147,16 @@ class Asterisk:
         return (await self._ask(action, fields, is_list=True))[1:]
 
     async def _ask(self, action: str, fields: Fields, *, is_list: bool) -> list[AmiMessage]:
+        seconds = self._limits.action_seconds
         try:
-            async with asyncio.timeout(ACTION_SECONDS):
+            async with asyncio.timeout(seconds):
                 # A moment after the start the first login is still under way; no later one is waited for.
                 await self._tried.wait()
                 if self._writer is None:
                     raise AsteriskAway(self._away)
                 return await self._exchange(self._writer, action, fields, is_list=is_list)
         except TimeoutError:
-            raise AsteriskAway(AsteriskProblem.NO_ANSWER.notice(action=action, seconds=ACTION_SECONDS)) from None
+            raise AsteriskAway(AsteriskProblem.NO_ANSWER.notice(action=action, seconds=seconds)) from None
 
     async def _exchange(
         self, writer: asyncio.StreamWriter, action: str, fields: Fields, *, is_list: bool
@@ -203,7 +216,7 @@ class Asterisk:
         self._away = AsteriskProblem.NOT_CONNECTED.notice()
         await self._narrow()
         while True:
-            await asyncio.sleep(PING_SECONDS)
+            await asyncio.sleep(self._limits.ping_seconds)
             with suppress(AsteriskRefused):
                 await self.action("Ping")
 

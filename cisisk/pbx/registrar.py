@@ -41,10 +41,12 @@ class Registrar:
     Args:
         asterisk: None when there is none to ask.
         channel: as in the settings.
+        seconds: for all questions about one phone.
     """
 
-    def __init__(self, asterisk: Asterisk | None, channel: str) -> None:
+    def __init__(self, asterisk: Asterisk | None, channel: str, seconds: float = IDENTIFY_SECONDS) -> None:
         self._asterisk = asterisk
+        self._seconds = seconds
         self._channel = channel
 
     async def identify(self, target: Target) -> Target:
@@ -52,10 +54,10 @@ class Registrar:
         if self._asterisk is None or target.software is Software.SCCP:
             return target
         try:
-            async with asyncio.timeout(IDENTIFY_SECONDS):
+            async with asyncio.timeout(self._seconds):
                 registration = await self._find(self._asterisk, target)
         except TimeoutError:
-            late = RestartRefusal.ASTERISK_SLOW.notice(seconds=IDENTIFY_SECONDS)
+            late = RestartRefusal.ASTERISK_SLOW.notice(seconds=self._seconds)
             return replace(target, unregistered=Unreachable(late))
         except (AsteriskAway, NotSendable) as error:
             return replace(target, unregistered=Unreachable(error.notice))

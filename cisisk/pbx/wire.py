@@ -111,14 +111,17 @@ def _command_output(block: bytes) -> AmiMessage:
     return AmiMessage(values, tuple(output))
 
 
-async def receive(reader: asyncio.StreamReader, events: Collection[str] = ()) -> list[AmiMessage]:
+async def receive(
+    reader: asyncio.StreamReader, events: Collection[str] = (), max_bytes: int = MAX_MESSAGE_BYTES
+) -> list[AmiMessage]:
     """The next messages; none if it was an event that nobody wants, which is not even parsed.
 
     Args:
         events: the names, in small letters, of what is wanted beside what was asked for.
+        max_bytes: of one message.
 
     Raises:
-        Garbled: more than :data:`MAX_MESSAGE_BYTES` without an end.
+        Garbled: more than ``max_bytes`` without an end.
         ConnectionError: the connection has ended.
     """
     block = await _until_blank_line(reader)
@@ -128,7 +131,7 @@ async def receive(reader: asyncio.StreamReader, events: Collection[str] = ()) ->
         # What a command prints may have blank lines.
         while _END_OF_COMMAND not in block:
             block += await _until_blank_line(reader)
-            if len(block) > MAX_MESSAGE_BYTES:
+            if len(block) > max_bytes:
                 raise Garbled(AsteriskProblem.ENDLESS_MESSAGE.notice())
     return parse(block)
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from cisisk.pbx import connection, registrar
+from cisisk.appliance.limits import DEFAULT_LIMITS, Limits
+from cisisk.pbx.connection import AsteriskLimits
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
 from tests.e2e.premises import Site, opened, settings_for, until
@@ -50,6 +51,7 @@ async def premises(
     *methods: str,
     sccp: bool = False,
     dead: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
     **asterisk_set: Any,
 ) -> AsyncIterator[Premises]:
     async with AsyncExitStack() as stack:
@@ -71,7 +73,7 @@ async def premises(
             },
             restart=restart,
         )
-        site = await stack.enter_async_context(opened(settings))
+        site = await stack.enter_async_context(opened(settings, limits))
         first, second = await site.profile("201"), await site.profile("305")
         # It obeys nobody over HTTP, so that what restarts it is Asterisk.
         phone = await stack.enter_async_context(site.phone(faults=Faults(refuse_restart=True)))
@@ -231,9 +233,9 @@ def _no_templates(asterisk: AsteriskEmulator) -> None:
         ("pjsip", "ami-pjsip", _deny("pjsipshowendpoint"), "needs write=system,reporting"),
         ("pjsip", "ami-pjsip", _deny("pjsipnotify"), "needs write=system,reporting"),
         ("pjsip", "ami-pjsip", _hostile, "the Call-ID of the phone's registration is not one that can be passed on"),
-        ("pjsip", "ami-pjsip", _no_call_id, "does not tell the Call-ID of the phone's registration"),
-        ("pjsip", "ami-sip", lambda _: None, 'passed over, for asterisk.channel is "pjsip"'),
-        ("sip", "ami-pjsip", lambda _: None, 'passed over, for asterisk.channel is "sip"'),
+        ("pjsip", "ami-pjsip", _no_call_id, "does not show the Call-ID of the phone's registration"),
+        ("pjsip", "ami-sip", lambda _: None, 'passed over, because asterisk.channel is "pjsip"'),
+        ("sip", "ami-pjsip", lambda _: None, 'passed over, because asterisk.channel is "sip"'),
         ("sip", "ami-sip", _unregister, "no phone is registered at Asterisk from 127."),
         ("sip", "ami-sip", _unpatched, "lacks the usecallmanager patch"),
         ("sip", "ami-sip", _deny("sipnotify"), "needs write=system,reporting"),
@@ -327,16 +329,15 @@ async def test_a_connection_that_is_lost_in_the_middle_is_told(tmp_path: Path, a
 
 
 async def test_an_asterisk_that_is_slow_is_waited_for_and_one_that_is_silent_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(registrar, "IDENTIFY_SECONDS", 0.5)
-    monkeypatch.setattr(connection, "ACTION_SECONDS", 0.5)
-    async with premises(tmp_path, AsteriskEmulator(slow=0.05), "ami-pjsip") as there:
+    limits = Limits(identify_seconds=0.5, asterisk=AsteriskLimits(action_seconds=0.5))
+    async with premises(tmp_path, AsteriskEmulator(slow=0.05), "ami-pjsip", limits=limits) as there:
         assert (await there.switch())[0] == "ok"
         there.asterisk.silent.add("pjsipnotify")
         assert "Asterisk did not answer PJSIPNotify within 0.5 s" in (await there.switch())[0]
         there.asterisk.silent.add("pjsipshowendpoint")
-        assert "Asterisk did not tell within 0.5 s who the phone is" in (await there.switch())[0]
+        assert "Asterisk did not say within 0.5 s who the phone is" in (await there.switch())[0]
 
 
 async def test_without_an_asterisk_its_methods_are_passed_over_with_a_word(tmp_path: Path) -> None:

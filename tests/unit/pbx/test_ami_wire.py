@@ -84,12 +84,11 @@ def test_whatever_comes_is_read_or_refused(content: bytes) -> None:
         asyncio.run(read())
 
 
-async def test_a_command_that_prints_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "MAX_MESSAGE_BYTES", 1000)
+async def test_a_command_that_prints_without_end_is_refused() -> None:
     reader = asyncio.StreamReader()
     reader.feed_data(b"Response: Follows\r\n\r\n" + b"again\r\n\r\n" * 1000)
     with pytest.raises(Garbled):
-        await receive(reader)
+        await receive(reader, max_bytes=1000)
 
 
 async def test_an_event_that_nobody_wants_is_not_read_and_what_was_asked_for_is() -> None:

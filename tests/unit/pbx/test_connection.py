@@ -11,13 +11,14 @@ import pytest
 
 from cisisk.config import AsteriskSettings as Settings
 from cisisk.model.codes.asterisk import AsteriskProblem
-from cisisk.pbx import connection
-from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
+from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskLimits, AsteriskRefused
 from tests.notices import carries
 from tests.patience import PATIENCE
 from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator, Device, Registered
 
 UNKNOWN_COMMAND = "Invalid/unknown command: Nonsense. Use Action: ListCommands to show available commands."
+
+DEFAULT_LIMITS = AsteriskLimits()
 
 
 def settings_for(emulator: AsteriskEmulator, *, secret: str = SECRET, tls: bool = False) -> Settings:
@@ -25,8 +26,8 @@ def settings_for(emulator: AsteriskEmulator, *, secret: str = SECRET, tls: bool 
 
 
 @asynccontextmanager
-async def connected(settings: Settings) -> AsyncIterator[Asterisk]:
-    asterisk = Asterisk(settings)
+async def connected(settings: Settings, limits: AsteriskLimits = DEFAULT_LIMITS) -> AsyncIterator[Asterisk]:
+    asterisk = Asterisk(settings, limits)
     task = asyncio.create_task(asterisk.run())
     try:
         yield asterisk
@@ -106,19 +107,18 @@ async def test_a_connection_that_is_cut_in_an_answer_is_no_answer() -> None:
         await asterisk.action("Ping")
 
 
-async def test_an_action_without_an_answer_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "ACTION_SECONDS", 0.2)
-    async with AsteriskEmulator(silent={"getvar"}) as emulator, connected(settings_for(emulator)) as asterisk:
+async def test_an_action_without_an_answer_ends_in_time() -> None:
+    limits = AsteriskLimits(action_seconds=0.2)
+    async with AsteriskEmulator(silent={"getvar"}) as emulator, connected(settings_for(emulator), limits) as asterisk:
         await until_connected(asterisk)
         with pytest.raises(AsteriskAway, check=carries(AsteriskProblem.NO_ANSWER, action="Getvar", seconds=0.2)):
             await asterisk.action("Getvar", [("Variable", "X")])
         assert (await asterisk.action("Ping")).get("ping") == "Pong"
 
 
-async def test_an_asterisk_that_answers_no_ping_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "ACTION_SECONDS", 0.1)
-    monkeypatch.setattr(connection, "PING_SECONDS", 0.05)
-    async with AsteriskEmulator(silent={"ping"}) as emulator, connected(settings_for(emulator)) as asterisk:
+async def test_an_asterisk_that_answers_no_ping_is_given_up() -> None:
+    limits = AsteriskLimits(action_seconds=0.1, ping_seconds=0.05)
+    async with AsteriskEmulator(silent={"ping"}) as emulator, connected(settings_for(emulator), limits) as asterisk:
         await until_connected(asterisk)
         await until(lambda: emulator.logins >= 2)
         assert emulator.asked("ping")
