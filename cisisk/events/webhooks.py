@@ -29,6 +29,7 @@ from cisisk.model.webhook import DeliveryState, Webhook, WebhookDelivery, key_of
 from cisisk.store import steps
 from cisisk.store import webhooks as store
 from cisisk.store.database import Database
+from cisisk.store.transaction import Read
 from cisisk.store.webhooks import Due, Tried, WebhookMessage
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,17 @@ class _Answer:
     status: int | None
     detail: Notice
     leave_for: float = 0.0
+
+
+def _outstanding(tx: Read) -> tuple[list[Webhook], dict[str, Timestamp]]:
+    """Return the webhooks that have steps to consider, and when the next delivery of each webhook is due."""
+    return store.behind(tx), store.waiting(tx)
+
+
+def _news(tx: Read, webhook: Webhook) -> list[Step]:
+    """Return the next steps that a webhook has to consider, if it has room for their messages."""
+    is_full = store.pending(tx, webhook.uuid) >= store.MAX_PENDING
+    return [] if is_full else steps.after(tx, webhook.considered, _STEPS_AT_ONCE)
 
 
 def webhook_session() -> aiohttp.ClientSession:
@@ -145,9 +157,10 @@ class Webhooks:
     async def _round(self, tasks: asyncio.TaskGroup) -> float:
         """Take up what has happened and begin what is due; the seconds until there is something to do again."""
         try:
-            for webhook in await self._db.read(store.behind):
+            behind, waiting = await self._db.read(_outstanding)
+            for webhook in behind:
+                # Sets the event that leads to the next round, which finds the new deliveries waiting.
                 await self._take_up(webhook)
-            waiting = await self._db.read(store.waiting)
             await self._trim()
         except StorageFailed as error:
             log.warning("webhooks cannot be told anything: %s", error)
@@ -165,9 +178,7 @@ class Webhooks:
 
     async def _take_up(self, webhook: Webhook) -> None:
         """Turn the next steps into messages, if there is room for them."""
-        if await self._db.read(store.pending, webhook.uuid) >= store.MAX_PENDING:
-            return
-        news = await self._db.read(steps.after, webhook.considered, _STEPS_AT_ONCE)
+        news = await self._db.read(_news, webhook)
         if not news:
             return
         wanted = [step for step in news if webhook.wants(step)]
