@@ -2,12 +2,11 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from cisisk.mobility import emergency
+from cisisk.mobility import emergency, lookup
 from cisisk.mobility.deploy import Deployer
 from cisisk.model import placeholders
 from cisisk.model.clock import now
@@ -18,16 +17,17 @@ from cisisk.model.deployment import Deployment, OnTimeout, Origin, Plan, Policy
 from cisisk.model.errors import Conflict, NotFound, PhoneInCall
 from cisisk.model.mac import Mac
 from cisisk.model.notice import Notice
-from cisisk.model.phone import Phone, Software
-from cisisk.model.profile import Profile, misfit
+from cisisk.model.phone import Software
+from cisisk.model.profile import Profile
 from cisisk.model.sep_config.diff import Diff, RestartType, diff
+from cisisk.model.site import EmergencyCall
 from cisisk.model.start_time import IDLE, NOW, StartKind, StartTime
 from cisisk.model.target import NotRestarted, Target
 from cisisk.model.user import Actor
 from cisisk.pbx.registrations import Watched
 from cisisk.restart import service_control
 from cisisk.restart.method import Restarts
-from cisisk.store import configs, deployments, phones, profiles, progress, sites
+from cisisk.store import deployments, progress
 from cisisk.store.database import Database
 from cisisk.store.transaction import Read
 
@@ -186,16 +186,7 @@ class Switcher:
 
     async def target_of(self, deployment: Deployment) -> Target:
         """The phone of a deployment, as far as it is known now."""
-        [target] = await self.targets_of([deployment])
-        return target
-
-    async def targets_of(self, found: Sequence[Deployment]) -> list[Target]:
-        """The phones of several deployments, in their order."""
-
-        def work(tx: Read) -> list[Target]:
-            return [_target_of(tx, deployment) for deployment in found]
-
-        return await self._db.read(work)
+        return await self._db.read(lookup.phone_of, deployment)
 
     async def preview(self, profile_uuid: str, mac: Mac) -> Preview:
         """What :meth:`switch` would do now. Nothing is written or recorded, and the phone is not called.
@@ -261,7 +252,7 @@ class Switcher:
             except (NotFound, Conflict) as error:
                 await self._db.write(progress.failed, deferred, DeploymentFailure.DUE.notice(reason=error.notice))
                 return await self._db.read(deployments.get, deferred.uuid)
-            content = await self._again(resolved.target, deferred.sha256, deferred)
+            content = self._again(resolved.target, await self._db.read(lookup.earlier, mac, deferred.sha256, deferred))
             found = await self._deployer.served_to(mac)
             served = found.content if found else None
             target = await self._deployer.identified(resolved.target, served, content)
@@ -297,13 +288,10 @@ class Switcher:
         return undone, undone.replaced
 
     async def _put_back_in_turn(self, actor: Actor, mac: Mac, sha256: str, origin: Origin) -> Deployment:
-        def who(tx: Read) -> Target:
-            return _target(tx, mac, phones.find(tx, mac), None)
-
         async with self._deployer.turn(mac) as superseded:
             found = await self._deployer.served_to(mac)
             served = found.content if found else None
-            target, plan = await self._plan_again(await self._db.read(who), sha256, served, origin)
+            target, plan = await self._plan_again(await self._db.read(lookup.phone, mac), sha256, served, origin)
             recording = self._db.write(progress.record, actor, plan, served)
             return await self._deployer.deploy(actor, recording, target, found, superseded)
 
@@ -311,8 +299,8 @@ class Switcher:
         self, target: Target, sha256: str, served: bytes | None, origin: Origin
     ) -> tuple[Target, Plan]:
         """To serve what was served before, under the name of the profile that it was then; and who the phone is."""
-        before = await self._db.read(deployments.of_config, target.mac, sha256)
-        content = await self._again(target, sha256, before)
+        earlier = await self._db.read(lookup.earlier, target.mac, sha256)
+        before, content = earlier.deployment, self._again(target, earlier)
         target = await self._deployer.identified(target, served, content)
         plan = Plan(
             mac=target.mac,
@@ -326,26 +314,15 @@ class Switcher:
         )
         return target, plan
 
-    async def _again(self, target: Target, sha256: str, earlier: Deployment | None) -> bytes:
-        """A config as it was, but for where the phone is: that may be elsewhere by now, and is what rescuers are told.
-
-        The profile that it came from is rendered anew, unless it has been changed or deleted since.
-        """
-        content = await self._content(sha256)
-        with suppress(NotFound):
-            profile = await self._db.read(profiles.get, (earlier.profile_uuid if earlier else None) or "")
-            tells = profile.placeholders and not placeholders.used(profile.cnf_xml).isdisjoint(placeholders.EMERGENCY)
-            if tells and earlier is not None and profile.updated_at <= earlier.recorded_at:
-                return await self._render(profile, target)
-        return content
+    def _again(self, target: Target, earlier: lookup.Earlier) -> bytes:
+        """Return a config as it was, except for what emergency calls tell: the phone may have moved since."""
+        return self._render(earlier.profile, target, earlier.call) if earlier.profile else earlier.content
 
     async def _trigger_in_turn(self, deployment: Deployment, action: RestartType | None) -> Deployment:
         mac = deployment.mac
         async with self._deployer.turn(mac, supersedes=False) as superseded:
-            deployment = await self._db.read(deployments.get, deployment.uuid)
-            served = await self._content(deployment.replaced) if deployment.replaced else None
-            wanted = await self._content(deployment.sha256)
-            target = await self._deployer.identified(await self.target_of(deployment), served, wanted)
+            served, wanted, target = await self._db.read(_contents, deployment.uuid)
+            target = await self._deployer.identified(target, served, wanted)
             # To know who it is takes its time, in which it may have come for its config.
             await self._deployer.catch_up()
             deployment = await self._db.read(deployments.get, deployment.uuid)
@@ -355,52 +332,26 @@ class Switcher:
             deployment = replace(deployment, **_registration(target))
             return await self._deployer.trigger(deployment, target, superseded)
 
-    async def _content(self, sha256: str) -> bytes:
-        content = await self._db.read(configs.content_of, sha256)
-        if content is None:
-            raise NotFound("The config version is not there any more")
-        return content
-
     async def _resolve(self, profile_uuid: str, mac: Mac) -> _Resolved:
-        """Which profile, for which phone. Raises NotFound, and Conflict: they do not fit."""
+        """Return what a switch needs. Raises NotFound, and Conflict: the profile does not fit the phone."""
+        chosen = await self._db.read(lookup.choice, profile_uuid, mac)
+        return _Resolved(chosen.profile, chosen.target, self._render(chosen.profile, chosen.target, chosen.call))
 
-        def work(tx: Read) -> tuple[Profile, Target]:
-            profile, phone = profiles.get(tx, profile_uuid), phones.find(tx, mac)
-            if phone is not None and (reason := misfit(profile, phone)):
-                raise Conflict(reason)
-            return profile, _target(tx, mac, phone, profile.software_type)
-
-        profile, target = await self._db.read(work)
-        return _Resolved(profile, target, await self._render(profile, target))
-
-    async def _render(self, profile: Profile, target: Target) -> bytes:
+    def _render(self, profile: Profile, target: Target, call: EmergencyCall) -> bytes:
         if not profile.placeholders:
             return profile.cnf_xml
         values = {"mac": str(target.mac), "device_name": target.mac.device_name}
-        used = placeholders.used(profile.cnf_xml)
-        if not used.isdisjoint(placeholders.EMERGENCY):
-            values |= emergency.values(await self._db.read(sites.emergency_call, target.mac))
-        if "server" in used:
+        values |= emergency.values(call)
+        if "server" in placeholders.used(profile.cnf_xml):
             values["server"] = self._server_address(target.address)
         return placeholders.render(profile.cnf_xml, values)
 
 
-def _target(tx: Read, mac: Mac, phone: Phone | None, software: Software | None) -> Target:
-    """Who is this phone now? After the write it is the new user's. Unless it is told, it runs ``software``."""
-    return Target(
-        mac=mac,
-        address=phone.address if phone else phones.last_seen(tx, mac),
-        model=phone.model if phone else None,
-        software=(phone.software if phone else None) or software or Software.SIP,
-    )
-
-
-def _target_of(tx: Read, deployment: Deployment) -> Target:
-    software = None
-    if deployment.profile_uuid is not None:
-        with suppress(NotFound):
-            software = profiles.get(tx, deployment.profile_uuid).software_type
-    return _target(tx, deployment.mac, phones.find(tx, deployment.mac), software)
+def _contents(tx: Read, uuid: str) -> tuple[bytes | None, bytes, Target]:
+    """Return what a deployment replaced, what it serves, and its phone as it is known now. Raises NotFound."""
+    deployment = deployments.get(tx, uuid)
+    served = lookup.content(tx, deployment.replaced) if deployment.replaced else None
+    return served, lookup.content(tx, deployment.sha256), lookup.phone_of(tx, deployment)
 
 
 def _plan(resolved: _Resolved, target: Target, policy: Policy, origin: Origin) -> Plan:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from cisisk.events.feed import Feed, FellBehind, Follower
 from cisisk.fetches.tracker import FetchTracker
-from cisisk.mobility import next_action
+from cisisk.mobility import lookup, next_action
 from cisisk.mobility.next_action import (
     Begin,
     BeginWhenIdle,
@@ -40,6 +40,7 @@ from cisisk.pbx.connection import AsteriskAway, AsteriskRefused
 from cisisk.pbx.registrations import Registered, Registrations, Watched
 from cisisk.store import deployments, progress
 from cisisk.store.database import Database
+from cisisk.store.transaction import Read
 
 log = logging.getLogger(__name__)
 
@@ -162,13 +163,14 @@ class Watcher:
 
     async def _take(self, uuids: set[str] | None) -> None:
         """Read these deployments from the store again, or all that have not ended."""
-        found = {each.uuid: each for each in await _patiently(lambda: self._db.read(deployments.still_open, uuids))}
+        known = {uuid: watch.deployment for uuid, watch in self._watches.items()}
+        read = await _patiently(lambda: self._db.read(_not_ended, uuids, known))
+        found = {deployment.uuid: deployment for deployment, _ in read}
         for uuid in (set(self._watches) if uuids is None else uuids) - set(found):
             self._watches.pop(uuid, None)
-        new = [deployment for deployment in found.values() if self._is_new(deployment)]
-        targets = await _patiently(lambda: self._switcher.targets_of(new)) if new else []
-        for deployment, target in zip(new, targets, strict=True):
-            self._watches[deployment.uuid] = self._watch_of(deployment, target)
+        for deployment, target in read:
+            if target is not None:
+                self._watches[deployment.uuid] = self._watch_of(deployment, target)
         for uuid, deployment in found.items():
             watch = self._watches[uuid]
             has_fetched = deployment.fetched_at is not None and watch.deployment.fetched_at is None
@@ -181,11 +183,6 @@ class Watcher:
                 # It may have registered before its fetch was stored.
                 self._hinted.set()
         self._judging.set()
-
-    def _is_new(self, deployment: Deployment) -> bool:
-        watch = self._watches.get(deployment.uuid)
-        # How the phone is registered before its restart is known anew with each one.
-        return watch is None or watch.deployment.tries != deployment.tries or watch.deployment.line != deployment.line
 
     def _watch_of(self, deployment: Deployment, target: Target) -> _Watch:
         peer = deployment.before_peer
@@ -324,6 +321,21 @@ class Watcher:
             if registered is not None and watch.is_proved_by(registered):
                 with suppress(StorageFailed):
                     await self._db.write(progress.registered, watch.deployment, registered.evidence)
+
+
+def _not_ended(
+    tx: Read, uuids: Collection[str] | None, known: Mapping[str, Deployment]
+) -> list[tuple[Deployment, Target | None]]:
+    """Return these deployments, or all, that have not ended; with the phone of each that is not ``known`` as it is."""
+    return [
+        (deployment, lookup.phone_of(tx, deployment) if _is_new(deployment, known.get(deployment.uuid)) else None)
+        for deployment in deployments.still_open(tx, uuids)
+    ]
+
+
+def _is_new(deployment: Deployment, known: Deployment | None) -> bool:
+    # Each restart records anew how the phone is registered before it.
+    return known is None or known.tries != deployment.tries or known.line != deployment.line
 
 
 def _warn(deployment: Deployment, on: Awaited, reaction: str) -> None:
