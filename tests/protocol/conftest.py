@@ -4,7 +4,7 @@ import queue
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -75,8 +75,17 @@ class Phone:
 
     def ask(self, name: str, mode: str = "octet", **options: int) -> wire.Packet:
         """The first packet that answers a read request; its sender becomes the transfer's TID."""
+        self.forget_repeated_packets()
         self.send_request(wire.read_request(name, mode, options))
         return self.hear()
+
+    def forget_repeated_packets(self) -> None:
+        """Drop packets of an earlier transfer that the server has repeated meanwhile."""
+        self.socket.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                self.socket.recvfrom(65536)
+        self.socket.settimeout(PATIENCE)
 
     def send_request(self, datagram: bytes) -> None:
         self.socket.sendto(datagram, self.request_port)

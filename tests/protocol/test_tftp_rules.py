@@ -316,7 +316,7 @@ def test_a_write_request_is_refused(tftp_serve: Serve, tftp_phone: MakePhone) ->
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     phone.send_request(b"\0\2a.xml\0octet\0")
-    assert phone.hear() == Error(ErrorCode.ACCESS_VIOLATION, "nothing can be written here")
+    assert phone.hear() == Error(ErrorCode.ACCESS_VIOLATION, "files cannot be written")
     assert served.fetch().outcome is FetchOutcome.REFUSED
 
 

@@ -1,1 +1,1 @@
-"""The embedded TFTP server (RFC 1350, 2347, 2348, 2349): wire format, transfer, server."""
+"""The embedded TFTP server (RFC 1350, 2347, 2348, 2349, 7440)."""

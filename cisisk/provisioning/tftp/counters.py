@@ -1,4 +1,4 @@
-"""What the TFTP server has done since it started, for metrics."""
+"""Counters of the TFTP server since its start, for metrics."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,24 +11,24 @@ class Dropped(StrEnum):
     """Why a request got no answer."""
 
     MALFORMED = "malformed"
-    """It was none."""
+    """It is not a TFTP request."""
     REFLECTOR = "reflector"
-    """It came from a port on which a service answers, or its address has ignored what it was sent: likely forged."""
+    """It came from the port of a service, or its address has ignored earlier answers: probably forged."""
     SATURATED = "saturated"
-    """Too many transfers, to its address or altogether, or no port to answer from."""
+    """Too many transfers, of its address or in total, or no free reply port."""
 
 
 @dataclass(slots=True)
 class Counters:
-    """Written by the server's thread only; another one that reads may see some of a fetch already and some not yet.
+    """Written by the server's thread only. A reader in another thread may see a fetch counted in part.
 
     Attributes:
         requests: that arrived, answered or not.
-        dropped: those that got no answer, by reason.
-        fetches: ended, by outcome.
+        dropped: requests without an answer, by reason.
+        fetches: that have ended, by outcome.
         payload: bytes that peers have acknowledged.
         blocks: blocks that peers have acknowledged.
-        retransmits: packets sent again.
+        retransmits: packets that were sent again.
         strangers: datagrams that were answered with error 5, unknown transfer ID.
     """
 

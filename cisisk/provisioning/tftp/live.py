@@ -1,6 +1,6 @@
-"""The transfers under way: which requests become one, what the others are answered, how each one ends.
+"""The transfers under way: starts them on requests, passes datagrams to them, and reports how they end.
 
-Knows no sockets: whatever carries the datagrams hands them in, and lends an ``Endpoint`` for every answer.
+It uses no sockets: the caller passes datagrams in, and opens an ``Endpoint`` for every answer.
 """
 
 import logging
@@ -17,27 +17,27 @@ from cisisk.provisioning.source import Content, FileSource, NotServed
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.addresses import SocketAddress
 from cisisk.provisioning.tftp.counters import Counters, Dropped
-from cisisk.provisioning.tftp.netascii import LONGEST as LONGEST_NETASCII
 from cisisk.provisioning.tftp.netascii import NetasciiContent
 from cisisk.provisioning.tftp.options import DEFAULT_LARGEST_BLKSIZE
 from cisisk.provisioning.tftp.transfer import CANNOT_READ, Datagrams, Transfer
 from cisisk.provisioning.tftp.wire import ErrorCode
 
 MAX_PER_ADDRESS = 64
-"""Transfers of one address at a time. A phone has one or two; many phones behind one NAT need more than a few; and one
+"""Concurrent transfers of one address. A phone has one or two, many phones behind one NAT need more, and a single
 machine must not be able to fill the server."""
 MAX_IGNORED = 32
-"""Transfers that an address may ask for and never acknowledge within ``FORGIVENESS``. A phone that loses its power in
-between leaves one or two. Whoever forges a victim's address gets 96 blocks a minute sent there, and no more."""
-FORGIVENESS = 60.0
-"""Seconds after which what an address has ignored is forgotten."""
-MAX_STRANGERS = 100
-"""Datagrams a second that are answered with error 5. One is enough for an honest peer that has lost its way."""
+"""Transfers that an address may request and not acknowledge within ``FORGET_SECONDS``. A phone that loses power leaves
+one or two. An attacker that forges a victim's address can direct 96 blocks a minute there, and no more."""
+FORGET_SECONDS = 60.0
+"""Seconds after which transfers that an address has ignored are forgotten."""
+MAX_UNKNOWN_TIDS = 100
+"""Datagrams a second that are answered with error 5. A peer that is mistaken needs one."""
 REFLECTOR_PORTS = frozenset({0, 7, 9, 13, 17, 19, 37, 53, 69, 111, 123, 137, 161, 389, 520})
-"""Source ports that get no answer. Nobody asks from port 0; on the others listens a service (echo, discard, daytime,
-qotd, chargen, time, DNS, TFTP, portmap, NTP, NetBIOS, SNMP, CLDAP, RIP) that a forged request would set talking."""
+"""Source ports that get no answer. No client uses port 0. At the others a service listens (echo, discard, daytime,
+qotd, chargen, time, DNS, TFTP, portmap, NTP, NetBIOS, SNMP, CLDAP, RIP) that would reply to the answer of a forged
+request."""
 SATURATION_LOG_INTERVAL = 60.0
-"""Seconds between two log lines about dropped requests: the drops may be thousands a second."""
+"""Seconds between two log lines about dropped requests: there may be thousands a second."""
 
 _MODES = frozenset({"octet", "netascii"})
 NOT_FOUND = wire.error(ErrorCode.NOT_FOUND, "File not found")
@@ -46,13 +46,13 @@ log = logging.getLogger(__name__)
 
 
 class Endpoint(Protocol):
-    """A transfer identifier of ours (RFC 1350 section 4): where packets of transfers leave and arrive."""
+    """The server's end of transfers, its transfer identifier (RFC 1350 section 4)."""
 
     def carry(self, transfer: Transfer, peer: SocketAddress) -> None:
-        """Take in what arrives from ``peer`` for ``transfer`` from now on."""
+        """Receive datagrams from ``peer`` for ``transfer`` from now on."""
 
     def send(self, datagrams: Datagrams, to: SocketAddress) -> None:
-        """Hand datagrams over. One that cannot be sent is lost like any other: nothing is raised."""
+        """Send datagrams. One that cannot be sent is lost like any other: nothing is raised."""
 
     def release(self, peer: SocketAddress) -> None:
         """The transfer to ``peer`` has ended. Nothing is raised."""
@@ -60,7 +60,7 @@ class Endpoint(Protocol):
 
 Send: TypeAlias = Callable[[Datagrams, SocketAddress], None]
 OpenEndpoint: TypeAlias = Callable[[SocketAddress, str], Endpoint]
-"""An endpoint for a peer, on the local address its request was sent to. Raises OSError when there is none."""
+"""Opens an endpoint for a peer, on the local address that received its request. Raises OSError if there is none."""
 
 
 NewTransfer: TypeAlias = Callable[..., Transfer]
@@ -69,7 +69,7 @@ NewTransfer: TypeAlias = Callable[..., Transfer]
 
 @dataclass(slots=True, eq=False)
 class LiveTransfer:
-    """A transfer with its peer, and what it gives back when it ends."""
+    """A transfer with its peer, and the resources that it releases at its end."""
 
     transfer: Transfer
     content: Content
@@ -83,7 +83,7 @@ class LiveTransfer:
 class LiveTransfers:
     """All transfers of one server, by the peer's address and port. Belongs to one thread.
 
-    Whatever a datagram, the file source or the listener does is dealt with here: no method raises.
+    Methods do not raise: errors of datagrams, the file source and the listener are handled here.
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class LiveTransfers:
         max_transfers: int,
         largest_blksize: int = DEFAULT_LARGEST_BLKSIZE,
         new_transfer: NewTransfer = Transfer,
-        longest_netascii: int = LONGEST_NETASCII,
+        max_netascii_bytes: int = MAX_NETASCII_BYTES,
     ) -> None:
-        self._longest_netascii = longest_netascii
+        self._max_netascii_bytes = max_netascii_bytes
         self.counters = Counters()
         self._source = source
         self._on_fetch = on_fetch
@@ -108,9 +108,9 @@ class LiveTransfers:
         self._live: dict[SocketAddress, LiveTransfer] = {}
         self._per_address: dict[str, int] = {}
         self._ignored: Counter[str] = Counter()
-        self._forgive_at = FORGIVENESS
-        self._strangers = 0
-        self._strangers_since = -math.inf
+        self._forget_at = FORGET_SECONDS
+        self._unknown_tids = 0
+        self._unknown_tids_since = -math.inf
         self._saturation_logged = -math.inf
         self._now = -math.inf
         self._now_at: Timestamp = ""
@@ -122,11 +122,12 @@ class LiveTransfers:
         return peer in self._live
 
     def request(self, datagram: bytes, peer: SocketAddress, local: str, now: float) -> None:
-        """A datagram from ``peer`` arrived on the request port at the local address ``local``.
+        """Handle a datagram that arrived from ``peer`` on the request port at the local address ``local``.
 
-        A repeated request joins its transfer, another one from the same port replaces it: phones use one source port
-        for all their requests. So what the peer sent to its endpoint earlier has to be handed in earlier, or a transfer
-        whose last acknowledgement is still to be read counts as replaced. What is no request gets no answer.
+        A repeated request joins its transfer. Another request from the same port replaces the transfer: phones use one
+        source port for all their requests. The caller must pass earlier datagrams of the peer to :meth:`receive` first:
+        otherwise a transfer whose last acknowledgement is still unread counts as replaced. A datagram that is not a
+        request gets no answer.
         """
         self.counters.requests += 1
         try:
@@ -148,46 +149,46 @@ class LiveTransfers:
         self._admit(request, peer, local, now)
 
     def receive(self, datagram: bytes, peer: SocketAddress, now: float) -> None:
-        """A datagram arrived from ``peer`` at the endpoint of its transfer."""
+        """Handle a datagram that arrived from ``peer`` at the endpoint of its transfer."""
         live = self._live.get(peer)
         if live is not None:
             self._advance(live, now, live.transfer.receive, datagram, now)
 
-    def turn_away(self, datagram: bytes, stranger: SocketAddress, send: Send, now: float) -> None:
-        """Tell a stranger, by ``send``, that it knocks at a port where it has no transfer (RFC 1350 section 4).
+    def refuse_unknown(self, datagram: bytes, peer: SocketAddress, send: Send, now: float) -> None:
+        """Answer a datagram from a peer without a transfer with error 5, by ``send`` (RFC 1350 section 4).
 
-        An error is never answered with an error, and whoever sends thousands does not get thousands.
+        Errors are not answered, and the number of answers is limited.
         """
-        if now >= self._strangers_since + 1.0:
-            self._strangers, self._strangers_since = 0, now
-        if self._strangers >= MAX_STRANGERS or stranger[1] in REFLECTOR_PORTS:
+        if now >= self._unknown_tids_since + 1.0:
+            self._unknown_tids, self._unknown_tids_since = 0, now
+        if self._unknown_tids >= MAX_UNKNOWN_TIDS or peer[1] in REFLECTOR_PORTS:
             return
         try:
             packet = wire.parse(datagram)
         except wire.MalformedTftp:
             return
         if not isinstance(packet, wire.Error):
-            self._strangers += 1
+            self._unknown_tids += 1
             self.counters.strangers += 1
-            send((wire.error(ErrorCode.UNKNOWN_TID, "unknown transfer ID"),), stranger)
+            send((wire.error(ErrorCode.UNKNOWN_TID, "unknown transfer ID"),), peer)
 
     def expire(self, now: float) -> None:
-        """Repeat or give up whatever has waited long enough."""
+        """Repeat or end the transfers that have waited too long."""
         for live in [live for live in self._live.values() if live.transfer.is_due(now)]:
             self._advance(live, now, live.transfer.expire, now)
-        if now >= self._forgive_at:
-            self._forgive_at = now + FORGIVENESS
+        if now >= self._forget_at:
+            self._forget_at = now + FORGET_SECONDS
             self._ignored.clear()
 
     def cut(self, reason: str, now: float) -> None:
-        """End every transfer; the peers are told the reason."""
+        """End every transfer, and send the peers the reason."""
         for live in list(self._live.values()):
             self._advance(live, now, live.transfer.cut, reason)
 
     def _admit(self, request: wire.TftpRequest, peer: SocketAddress, local: str, now: float) -> None:
-        """Answer a new request, unless a limit is reached.
+        """Start a transfer for a new request, unless a limit is reached.
 
-        Over the limits silence is right: the phone asks again, where an error would send it on to XMLDefault.cnf.xml.
+        At a limit the request gets no answer: the phone repeats it. After an error it would request XMLDefault.cnf.xml.
         """
         host = peer[0]
         if self._ignored and self._ignored[host] >= MAX_IGNORED:
@@ -203,7 +204,7 @@ class LiveTransfers:
             self._saturated(str(error), now)
             return
         if request.is_write:
-            reason = wire.error(ErrorCode.ACCESS_VIOLATION, "nothing can be written here")
+            reason = wire.error(ErrorCode.ACCESS_VIOLATION, "files cannot be written")
         elif request.mode not in _MODES:
             reason = wire.error(ErrorCode.ILLEGAL_OPERATION, "only the modes octet and netascii are served")
         else:
@@ -222,7 +223,7 @@ class LiveTransfers:
         except _TooLong:
             outcome, error = FetchOutcome.REFUSED, wire.error(ErrorCode.ILLEGAL_OPERATION, "too large for netascii")
         except Exception:
-            log.exception("cannot open %r for %s", request.name, peer[0])
+            log.exception("file not opened: name=%r host=%s", request.name, peer[0])
             outcome, error = FetchOutcome.CUT, wire.error(ErrorCode.UNDEFINED, CANNOT_READ)
         else:
             live = LiveTransfer(transfer, content, peer, local, endpoint, now, self._timestamp(now))
@@ -236,22 +237,22 @@ class LiveTransfers:
         self._report(self._unsent(outcome, request, peer, local, now))
 
     def _open(self, request: wire.TftpRequest, host: str, now: float) -> tuple[Content, Transfer]:
-        """Raises NotServed, _TooLong, and whatever else the source raises."""
+        """Open the file. Raises NotServed, _TooLong, and any error of the source."""
         content = self._source.open(request.name, host)
         try:
             if request.mode == "netascii":
-                content = _as_netascii(content, self._longest_netascii)
+                content = _as_netascii(content, self._max_netascii_bytes)
             return content, self._new_transfer(request, content, now, largest_blksize=self._largest_blksize)
         except BaseException:
             content.close()
             raise
 
     def _advance(self, live: LiveTransfer, now: float, step: Callable[..., Datagrams], *arguments: Any) -> None:
-        """One step of a transfer. A fault in it ends this transfer and no other."""
+        """Take one step of a transfer. An error in it ends this transfer only."""
         try:
             datagrams = step(*arguments)
         except Exception:
-            log.exception("transfer of %r to %s failed", live.transfer.request.name, live.peer[0])
+            log.exception("transfer failed: name=%r host=%s", live.transfer.request.name, live.peer[0])
             datagrams = live.transfer.cut(CANNOT_READ)
         if datagrams:
             live.endpoint.send(datagrams, live.peer)
@@ -271,7 +272,7 @@ class LiveTransfers:
         try:
             live.content.close()
         except Exception:
-            log.exception("cannot close %r", live.transfer.request.name)
+            log.exception("file not closed: name=%r", live.transfer.request.name)
         self._report(_fetch_of(live, outcome, now))
 
     def _report(self, fetch: Fetch) -> None:
@@ -279,12 +280,12 @@ class LiveTransfers:
         try:
             self._on_fetch(fetch)
         except Exception:
-            log.exception("the listener failed on %r", fetch)
+            log.exception("fetch listener failed: fetch=%r", fetch)
 
     def _unsent(
         self, outcome: FetchOutcome, request: wire.TftpRequest, peer: SocketAddress, local: str, now: float
     ) -> Fetch:
-        """The record of a request that gets no file."""
+        """Return the record of a request without a file."""
         return Fetch(
             protocol="tftp",
             started_at=self._timestamp(now),
@@ -295,7 +296,7 @@ class LiveTransfers:
         )
 
     def _timestamp(self, now: float) -> Timestamp:
-        """The time of day at ``now``, worked out once for all the requests of that moment."""
+        """Return the time of day at ``now``, computed once for all requests of that moment."""
         if now != self._now:
             self._now, self._now_at = now, clock.now()
         return self._now_at
@@ -304,15 +305,15 @@ class LiveTransfers:
         self.counters.dropped[Dropped.SATURATED] += 1
         if now >= self._saturation_logged + SATURATION_LOG_INTERVAL:
             self._saturation_logged = now
-            log.warning("requests are being dropped: %s", state)
+            log.warning("TFTP requests dropped: reason=%r", state)
 
 
 class _TooLong(Exception):
-    """A file that is not sent as netascii."""
+    """The file is too large for netascii."""
 
 
 def _as_netascii(content: Content, longest: int) -> NetasciiContent:
-    """Raises _TooLong, or OSError when the disk fails."""
+    """Translate a content. Raises _TooLong, or OSError if the disk fails."""
     if content.size > longest:
         raise _TooLong
     return NetasciiContent.of(content)

@@ -1,27 +1,27 @@
-"""A file as netascii (RFC 1350 section 1, RFC 764): a line ends with CR LF, and a CR of its own is CR NUL."""
+"""Files as netascii (RFC 1350 section 1, RFC 764): a line ends with CR LF, and a single CR is CR NUL."""
 
 import bisect
 from dataclasses import dataclass
 
 from cisisk.provisioning.source import Content
 
-LONGEST = 1 << 20
-"""Bytes of the largest file that is sent so. Its length must be known before it is sent, so every byte is looked at;
-and text that phones read is far smaller."""
+MAX_BYTES = 1 << 20
+"""Bytes of the largest file that is sent as netascii. Its translated length must be known in advance, so that all of it
+is read. Text files for phones are much smaller."""
 _PIECE = 4096
 """Bytes of the file that are translated at once."""
 
 
 def encode(text: bytes) -> bytes:
-    """The octets that stand for ``text``, whose lines end with LF."""
+    """Return ``text``, whose lines end with LF, as netascii."""
     return text.replace(b"\r", b"\r\0").replace(b"\n", b"\r\n")
 
 
 @dataclass(slots=True, eq=False)
 class NetasciiContent:
-    """A content translated piece by piece, so that no second copy of it is held. Offsets are those of the translation.
+    """A content that is translated in pieces, so that no second copy is held. Offsets are those of the translation.
 
-    ``sha256`` stays that of the file: it names the version.
+    ``sha256`` is that of the file: it identifies the version.
     """
 
     content: Content
@@ -31,7 +31,7 @@ class NetasciiContent:
 
     @classmethod
     def of(cls, content: Content) -> "NetasciiContent":
-        """Look through ``content``, which belongs to this object from now on. Raises OSError when the disk fails."""
+        """Read ``content`` to find its translated size. The new object owns it. Raises OSError if the disk fails."""
         starts = [0]
         for offset in range(0, content.size, _PIECE):
             piece = content.read(offset, _PIECE)

@@ -1,4 +1,4 @@
-"""Which transfer options a request gets (RFC 2347, 2348, 2349, 7440)."""
+"""Negotiation of transfer options (RFC 2347, 2348, 2349, 7440)."""
 
 import re
 from collections.abc import Mapping
@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from cisisk.provisioning.tftp.wire import DEFAULT_BLKSIZE, MAX_BLKSIZE, MIN_BLKSIZE
 
 DEFAULT_LARGEST_BLKSIZE = 1428
-"""The most that is agreed on unless the settings say otherwise: 1,500 bytes of Ethernet less 40 (IPv6), 8 (UDP) and 4
-(TFTP) leave 1,448; 20 more for a tunnel. A larger block would travel in fragments, and the loss of one fragment loses
-the block."""
+"""The largest block size by default: 1,500 bytes of Ethernet less 40 (IPv6), 8 (UDP) and 4 (TFTP) leave 1,448, and 20
+more are left for a tunnel. A larger block would be fragmented, and a lost fragment loses the block."""
 MIN_WINDOWSIZE, MAX_WINDOWSIZE = 1, 65535
 """Blocks, RFC 7440."""
 LARGEST_WINDOWSIZE = 64
-"""The most that is agreed on: 64 blocks of an Ethernet frame each take 147 of the 208 KiB that Linux gives a receiver,
-and nobody else's block waits longer than they take."""
+"""The largest window: 64 blocks of an Ethernet frame each take 147 of the 208 KiB that Linux gives a receiver, and
+delay the blocks of other transfers no longer than that."""
 MIN_TIMEOUT, MAX_TIMEOUT = 1, 255
 """Seconds, RFC 2349."""
 
@@ -23,13 +22,13 @@ _NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """What holds for one transfer.
+    """The options of one transfer.
 
     Attributes:
-        accepted: what the OACK carries, in the order of the request; empty: the transfer begins without an OACK.
-        blksize: bytes in every block but the last.
-        windowsize: blocks that travel before an acknowledgement is due.
-        timeout: the seconds the peer asked the server to wait before it repeats a packet; None: it asked for none.
+        accepted: the options of the OACK, in the order of the request. If there are none, no OACK is sent.
+        blksize: bytes of every block but the last.
+        windowsize: blocks that are sent before an acknowledgement is due.
+        timeout: seconds before the server repeats a packet, as the peer asked; None if it did not ask.
     """
 
     accepted: Mapping[str, int]
@@ -39,14 +38,15 @@ class Agreement:
 
 
 PLAIN = Agreement(accepted={}, blksize=DEFAULT_BLKSIZE, windowsize=1, timeout=None)
-"""A transfer without options, which is what most phones ask for."""
+"""A transfer without options, as most phones request it."""
 
 
 def negotiate(asked: Mapping[str, str], size: int, *, largest_blksize: int = DEFAULT_LARGEST_BLKSIZE) -> Agreement:
-    """The options of a read request for a content of ``size`` bytes.
+    """Return the options of a read request for a content of ``size`` bytes.
 
-    What is unknown, is no decimal number or lies outside its RFC's range counts as not sent. That holds for a blksize
-    above 65,464 too: RFC 2348 lets a server lower a valid value only, and a plain transfer suits every client.
+    An option that is unknown, not a decimal number, or outside its RFC's range counts as absent. This includes a
+    blksize above 65,464: RFC 2348 lets a server lower valid values only, and every client accepts a transfer without
+    the option.
     """
     if not asked:
         return PLAIN

@@ -1,9 +1,9 @@
-"""Where replies leave from: a few ports on each local address, each shared by many transfers.
+"""Reply ports: a few ports on each local address, each shared by many transfers.
 
-RFC 1350 section 4 wants an answer to come from another port than the request port, and from the same one to the end. It
-does not want a port for each transfer, and to open, watch and close a socket for every file would cost a third of its
-time. The peer's address and port tell the transfers of one port apart, so the next transfer of the same peer gets
-another port: late packets of the one before cannot reach it.
+RFC 1350 section 4 requires that answers come from another port than the request port, and from the same port to the
+end. It does not require a port for each transfer: to open, watch and close a socket for every file would take a third
+of its time. The peer's address and port identify a transfer at its port. The next transfer of the same peer gets
+another port, so that late packets of the previous one cannot reach it.
 """
 
 import contextlib
@@ -20,15 +20,15 @@ from cisisk.provisioning.tftp.sockets import LONGEST_READ, enlarge_queue
 from cisisk.provisioning.tftp.transfer import Datagrams, Transfer
 
 PORTS_PER_ADDRESS = 4
-"""A peer meets the same port again in its fifth transfer. By then no packet of the first is on its way."""
+"""A peer gets the same port again for its fifth transfer. By then no packet of the first is on its way."""
 MAX_ADDRESSES = 64
-"""Local addresses with ports of their own. An appliance has one or two; all of 127.0.0.0/8 are its own too, and any
-program on this machine could send requests to each."""
+"""Local addresses with their own ports. An appliance has one or two. All of 127.0.0.0/8 are local too, and any program
+on this machine could send requests to each."""
 DATAGRAMS_AT_ONCE = 64
 """Datagrams that one reading takes from a port."""
 READINGS_PER_TURN = 16
-"""Readings of one port in one turn of the loop: enough for one acknowledgement of every transfer, so that no request is
-begun before them. A flood gets no more than that before the request port is read again."""
+"""Readings of one port in one turn of the loop: enough for one acknowledgement of every transfer, so that they are
+handled before new requests. A flood is limited to this before the request port is read again."""
 MEMORY_SECONDS, MAX_REMEMBERED = 10.0, 4096
 """How long the last port of a peer is remembered; longer while there are fewer peers than that."""
 
@@ -105,28 +105,29 @@ class Port:
             self._send_each(datagrams, to)
 
     def close(self) -> None:
-        """Give socket and port back."""
+        """Close the socket."""
         self._socket.close()
 
     def _send_each(self, datagrams: Datagrams, to: SocketAddress) -> None:
-        """Send, or lose: a full queue or a missing route loses the packet like any other, and it is repeated."""
+        """Send datagrams. One that cannot be sent (full queue, no route) is lost and repeated like any other."""
         for datagram in datagrams:
             with contextlib.suppress(OSError):
                 self._socket.sendto(datagram, to)
 
 
 class Ports:
-    """Opens the ports, has epoll watch them, and seats transfers at them."""
+    """Opens the ports, registers them for epoll, and assigns transfers to them."""
 
     def __init__(
         self, poll: select.epoll, *, port_range: tuple[int, int] | None = None, single: OpenSingle | None = None
     ) -> None:
-        """Open none yet.
+        """Open no port yet.
 
         Args:
-            poll: watches them.
+            poll: watches the ports.
             port_range: the lowest and the highest; None leaves the choice to the kernel.
-            single: opens the one port to reply from on a local address, which also takes requests; None: there is none.
+            single: opens the one port to reply from on a local address, which also takes requests; None if there is
+                none.
         """
         self._poll = poll
         self._single = single
@@ -136,17 +137,17 @@ class Ports:
             self._numbers = random.SystemRandom().sample(range(low, high + 1), high - low + 1)
         self._by_local: dict[LocalAddress, list[Port]] = {}
         self.by_descriptor: dict[int, Port] = {}
-        """The port that epoll means."""
+        """The ports by their descriptors, as epoll reports them."""
         self._last: dict[SocketAddress, Port] = {}
         self._last_before: dict[SocketAddress, Port] = {}
-        self._page_turned = 0.0
+        self._forgotten_at = 0.0
 
     def serving(self, peer: SocketAddress) -> Port | None:
-        """The port of the last transfer of ``peer``, unless that was long ago."""
+        """Return the port of the last transfer of ``peer``, or None if it is forgotten."""
         return self._last.get(peer) or self._last_before.get(peer)
 
     def open(self, peer: SocketAddress, local: str) -> Port:
-        """The port for the next transfer to ``peer`` from the local address ``local``.
+        """Return the port for the next transfer to ``peer`` from the local address ``local``.
 
         Raises:
             OSError: no descriptor or no port is left.
@@ -159,20 +160,20 @@ class Ports:
         return ports[(ports.index(last) + 1) % len(ports)]
 
     def remember(self, peer: SocketAddress, port: Port) -> None:
-        """``peer`` has a transfer at ``port``."""
+        """Remember the port of a peer's transfer."""
         if len(self._last) >= MAX_REMEMBERED:
-            self._turn_page()
+            self._forget_older()
         self._last[peer] = port
 
     def knows(self, peer: SocketAddress) -> bool:
-        """Whether ``peer`` had a transfer a short while ago, so that what it sends is late and not lost."""
+        """Whether ``peer`` had a transfer recently, so that its datagram is a late one."""
         return peer in self._last or peer in self._last_before
 
     def forget(self, now: float) -> None:
-        """Let go of what was remembered long ago."""
-        if now >= self._page_turned + MEMORY_SECONDS:
-            self._page_turned = now
-            self._turn_page()
+        """Forget peers whose last transfer was long ago."""
+        if now >= self._forgotten_at + MEMORY_SECONDS:
+            self._forgotten_at = now
+            self._forget_older()
 
     def flush(self) -> None:
         """Send what waits at the ports."""
@@ -180,13 +181,13 @@ class Ports:
             port.flush()
 
     def close(self) -> None:
-        """Give all ports back."""
+        """Close all ports."""
         for port in self.by_descriptor.values():
             port.close()
         self.by_descriptor.clear()
         self._by_local.clear()
 
-    def _turn_page(self) -> None:
+    def _forget_older(self) -> None:
         self._last_before, self._last = self._last, {}
 
     def _open_at(self, address: LocalAddress) -> list[Port]:
@@ -194,7 +195,7 @@ class Ports:
             self._close_idle()
         ports = list(self._bound(address))
         if not ports:
-            raise OSError(errno.EADDRINUSE, "every reply port is in use")
+            raise OSError(errno.EADDRINUSE, "all reply ports are in use")
         for port in ports:
             self.by_descriptor[port.fileno()] = port
             self._poll.register(port, select.EPOLLIN)
@@ -202,7 +203,7 @@ class Ports:
         return ports
 
     def _close_idle(self) -> None:
-        """Make room for the ports of another local address. Raises OSError when all are busy."""
+        """Close the ports of an idle local address. Raises OSError if all are busy."""
         for address, ports in self._by_local.items():
             if not any(port.transfers for port in ports):
                 for port in ports:
@@ -210,7 +211,7 @@ class Ports:
                     port.close()
                 del self._by_local[address]
                 return
-        raise OSError(errno.EMFILE, "requests arrive at too many addresses")
+        raise OSError(errno.EMFILE, "too many local addresses with transfers")
 
     def _bound(self, address: LocalAddress) -> Iterator[Port]:
         local = str(address[0])
@@ -226,7 +227,7 @@ class Ports:
 
 
 def _bind(address: LocalAddress, number: int) -> socket.socket | None:
-    """A socket on a local address; None when another program has the port for now."""
+    """Bind a socket to a local address; return None if another program uses the port."""
     local, *scope = address
     bound = socket.socket(socket.AF_INET6 if scope else socket.AF_INET, _NONBLOCKING)
     try:

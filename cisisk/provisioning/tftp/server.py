@@ -1,4 +1,4 @@
-"""The TFTP server: a thread that moves datagrams between sockets and the live transfers."""
+"""The TFTP server: a thread that moves datagrams between sockets and transfers."""
 
 import contextlib
 import logging
@@ -21,28 +21,28 @@ from cisisk.provisioning.tftp.path import PLAIN, DatagramPath
 from cisisk.provisioning.tftp.ports import Port
 from cisisk.provisioning.tftp.sockets import Datagram, request_sockets, socket_beside
 
-TICK = 0.05
-"""Seconds between two looks at the deadlines of the transfers, the shortest of which is 0.2 seconds."""
-IDLE = 1.0
-"""Seconds the loop sleeps at most, so that its heartbeat goes on without any traffic."""
+TICK_SECONDS = 0.05
+"""Between two checks of the transfers' deadlines, the shortest of which is 0.2 seconds."""
+IDLE_SECONDS = 1.0
+"""Longest sleep of the loop, so that its heartbeat continues without traffic."""
 EVENTS_PER_TURN = 64
-"""Ports looked at in one turn; an appliance with one address has five."""
-ALL_THAT_WAITS = 8192
+"""Ports read in one turn. An appliance with one address has five."""
+READINGS_TO_EMPTY = 8192
 """Readings that empty any receive queue."""
 REQUESTS_PER_TURN = 64
-"""Requests begun in one turn: a few milliseconds, then the port is read again and the running transfers go on."""
-TOGETHER = 0.001
-"""Seconds for which requests gather while transfers keep the thread busy: begun together they cost less. A request
-alone is begun at once."""
-MAX_WAITING = 8192
-"""Requests read but not begun; twice the phones of a large site. At 1 KiB each they take 8 MiB at most."""
+"""Requests started in one turn: a few milliseconds. Then the port is read again, and the transfers continue."""
+GATHER_SECONDS = 0.001
+"""Time in which requests gather while transfers keep the thread busy: starting them together costs less. A request on
+an idle server starts at once."""
+MAX_WAITING_REQUESTS = 8192
+"""Requests that were read and wait to be started: twice the phones of a large site, and 8 MiB at most."""
 NICENESS = 2
-"""How far the thread stands back: on a machine with one free core an answer of the API, which takes a millisecond,
-would else wait behind thousands of blocks. A thread that has the core to itself loses nothing."""
-CROWD_PAUSE = 0.01
-"""Seconds between two looks whether a waiting request's time has come."""
-JOIN_MARGIN = 5.0
-"""Seconds beyond the grace after which a thread that has not ended hangs, in a disk that does not answer for one."""
+"""Nice value of the thread. With one free core, a response of the API, which takes a millisecond, would wait behind
+thousands of blocks. A thread with its own core loses nothing."""
+CROWDED_PAUSE_SECONDS = 0.01
+"""Between two checks for waiting requests."""
+JOIN_MARGIN_SECONDS = 5.0
+"""Time beyond the grace after which the thread counts as hung, for example in a disk that does not answer."""
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +51,11 @@ log = logging.getLogger(__name__)
 class CrowdLimits:
     """When requests wait for transfers to end.
 
-    In a boot storm transfers end by the thousand a second. The fewer share the server, the sooner each is done and the
-    less memory they hold. Behind phones that are slow or dead a request waits for a time that its phone does not
-    notice: a phone's own timer is about a second.
+    In a boot storm thousands of transfers end each second. With fewer at the same time each ends sooner, and less
+    memory is in use. If phones are slow or gone, the wait stays below the timer of a phone, about one second.
 
     Attributes:
-        transfers: under way at the same time, from which on a request waits for one of them to end.
+        transfers: number of concurrent transfers from which a request waits.
         wait_seconds: the longest wait of a request.
     """
 
@@ -65,7 +64,7 @@ class CrowdLimits:
 
 
 class TftpServer:
-    """Serves the files of a source to TFTP clients, on a thread of its own."""
+    """Serves the files of a source to TFTP clients, on its own thread."""
 
     def __init__(
         self,
@@ -88,10 +87,10 @@ class TftpServer:
             port: 69, or 0 for any free one.
             source: asked from the server's thread.
             on_fetch: called from the server's thread, once per ended fetch.
-            max_transfers: more requests than that get no answer.
+            max_transfers: limit of concurrent transfers; requests above it get no answer.
             port_range: the lowest and highest port to reply from; None: any.
             single_port: reply from the request port itself, against RFC 1350, for networks that need it.
-            largest_blksize: the most that is agreed on, in bytes.
+            largest_blksize: the largest block size, in bytes.
             path: how datagrams are moved.
             crowd: when requests wait for transfers to end.
 
@@ -103,7 +102,7 @@ class TftpServer:
         self._address = self._request_sockets[0].address
         self._poll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._poll.register(self._wake, select.EPOLLIN | select.EPOLLET)  # wakes once without being read
+        self._poll.register(self._wake, select.EPOLLIN | select.EPOLLET)  # wakes once and is never read
         self._requests_at = {request_socket.fileno(): request_socket for request_socket in self._request_sockets}
         for request_socket in self._request_sockets:
             self._poll.register(request_socket, select.EPOLLIN)
@@ -131,22 +130,22 @@ class TftpServer:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread runs. After ``start`` and before ``stop`` it must."""
+        """Whether the thread runs. It must between ``start`` and ``stop``."""
         return self._thread.is_alive()
 
     @property
     def heartbeat(self) -> float:
-        """Monotonic time at which the loop last turned; it turns every second at least."""
+        """Monotonic time of the last turn of the loop, which takes at most a second."""
         return self._heartbeat
 
     @property
     def counters(self) -> Counters:
-        """What it has done so far."""
+        """What the server has done so far."""
         return self._live.counters
 
     @property
     def transfers(self) -> int:
-        """Transfers under way."""
+        """Number of transfers under way."""
         return len(self._live)
 
     def start(self) -> None:
@@ -156,7 +155,7 @@ class TftpServer:
     def stop(self, grace: float) -> None:
         """End the thread and free the port. May be called more than once, and without ``start``.
 
-        No request is accepted any more; transfers under way may finish within ``grace`` seconds and are then cut.
+        No new request is accepted. Transfers under way may finish within ``grace`` seconds and are then cut.
         """
         if self._closed:
             return
@@ -165,21 +164,21 @@ class TftpServer:
             self._close_request_port()
         else:
             os.eventfd_write(self._wake, 1)
-            self._thread.join(grace + JOIN_MARGIN)
+            self._thread.join(grace + JOIN_MARGIN_SECONDS)
             if self._thread.is_alive():
-                log.error("the TFTP thread hangs and is left behind")
+                log.error("TFTP thread hangs and is abandoned")
                 return
         self._closed = True
         self._poll.close()
         os.close(self._wake)
 
     def _run(self) -> None:
-        with contextlib.suppress(PermissionError):  # a service manager may not allow it
+        with contextlib.suppress(PermissionError):  # a service manager may forbid it
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         try:
             self._serve()
         except Exception:
-            log.critical("the TFTP server has failed", exc_info=True)
+            log.critical("TFTP server failed", exc_info=True)
         finally:
             self._close_request_port()
             self._live.cut("the server stops", time.monotonic())
@@ -196,26 +195,26 @@ class TftpServer:
             if self._stop_at is not None:
                 self._close_request_port()
             elif not was_busy or now >= take_up_requests:
-                take_up_requests = now + TOGETHER
+                take_up_requests = now + GATHER_SECONDS
                 self._read_requests(events, now)
                 self._begin_requests(now)
             if now >= look_at_deadlines:
-                look_at_deadlines = now + TICK
+                look_at_deadlines = now + TICK_SECONDS
                 self._live.expire(now)
                 self._ports.flush()
                 self._ports.forget(now)
 
     def _pause(self) -> float:
         if self._waiting:
-            return 0.0 if len(self._live) < self._crowd.transfers else CROWD_PAUSE
-        return TICK if self._live else IDLE
+            return 0.0 if len(self._live) < self._crowd.transfers else CROWDED_PAUSE_SECONDS
+        return TICK_SECONDS if self._live else IDLE_SECONDS
 
     def _read_requests(self, events: list[tuple[int, int]], now: float) -> None:
-        """Empty the receive queue of the request port: what does not fit into it is lost."""
+        """Empty the receive queue of the request port: requests are lost when it is full."""
         for descriptor, _ in events:
             request_socket = self._requests_at.get(descriptor)
             if request_socket is not None:
-                arrivals = request_socket.arrivals(MAX_WAITING - len(self._waiting))
+                arrivals = request_socket.arrivals(MAX_WAITING_REQUESTS - len(self._waiting))
                 self._waiting.extend((arrival, now) for arrival in arrivals)
 
     def _begin_requests(self, now: float) -> None:
@@ -226,13 +225,13 @@ class TftpServer:
             self._waiting.popleft()
             port = self._ports.serving(arrival.peer) if arrival.peer in self._live else None
             if port is not None:
-                # What the peer sent before its new request: most often the acknowledgement of its last block.
-                self._read(port, now, ALL_THAT_WAITS)
+                # Earlier datagrams of the peer come first: most often the acknowledgement of its last block.
+                self._read(port, now, READINGS_TO_EMPTY)
             self._live.request(arrival.datagram, arrival.peer, arrival.local, now)
         self._ports.flush()
 
     def _serve_transfers(self, events: list[tuple[int, int]], now: float) -> bool:
-        """Whether there was anything to do."""
+        """Read the ports; return whether anything had arrived."""
         found = self._ports.by_descriptor
         ports = [found[descriptor] for descriptor, _ in events if descriptor in found]
         for port in ports:
@@ -251,18 +250,18 @@ class TftpServer:
 
     def _receive(self, datagram: bytes, sender: SocketAddress, port: Port, now: float) -> None:
         if port.takes_requests and wire.is_request(datagram):
-            if self._stop_at is None and len(self._waiting) < MAX_WAITING:
+            if self._stop_at is None and len(self._waiting) < MAX_WAITING_REQUESTS:
                 self._waiting.append((Datagram(datagram, sender, port.local), now))
         elif sender in port.transfers:
             self._live.receive(datagram, sender, now)
         elif not self._ports.knows(sender):
-            self._live.turn_away(datagram, sender, port.send, now)
+            self._live.refuse_unknown(datagram, sender, port.send, now)
 
     def _open_single(self, local: LocalAddress) -> socket.socket:
         family = socket.AF_INET6 if len(local) > 1 else socket.AF_INET
         asked = next(request_socket for request_socket in self._request_sockets if request_socket.family == family)
         if asked.address[0] == local[0]:
-            # One descriptor is to read it: that of the port, which knows transfers.
+            # Only the reply port reads this socket from here on: it knows the transfers.
             self._poll.unregister(asked)
         return socket_beside(asked, local)
 

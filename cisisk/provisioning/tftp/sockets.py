@@ -1,4 +1,4 @@
-"""Where requests arrive: the UDP sockets of the request port."""
+"""The UDP sockets of the request port."""
 
 import socket
 import struct
@@ -8,12 +8,12 @@ from typing import NamedTuple, Protocol
 from cisisk.provisioning.tftp.addresses import LocalAddress, SocketAddress
 
 RECEIVE_QUEUE = 4 << 20
-"""Bytes of receive queue of every socket. Each queued request takes 768 of them in the kernel, whatever its length:
-the usual 208 KiB hold 277 requests, and every one of a site's phones that finds it full waits for its own timer."""
+"""Bytes of receive queue of each socket. A queued request takes 768 bytes in the kernel. The usual 208 KiB hold 277
+requests, and each phone that finds the queue full waits for its own timer."""
 LONGEST_READ = 1024
-"""More than any request or acknowledgement; a longer datagram is cut to this and so still recognised as too long."""
+"""More than any request or acknowledgement. A longer datagram is cut to this, and so still recognised as too long."""
 
-# Linux's numbers, which Python 3.11 has no names for.
+# Linux's numbers. Python 3.11 has no names for them.
 _SO_RCVBUFFORCE = 33
 _IP_PKTINFO = 8
 
@@ -31,7 +31,7 @@ class Datagram(NamedTuple):
     datagram: bytes
     peer: SocketAddress
     local: str
-    """The address it was sent to."""
+    """The local address that received it."""
 
 
 class RequestReader(Protocol):
@@ -100,7 +100,7 @@ class RequestSocket:
 
     @property
     def socket(self) -> socket.socket:
-        """The socket itself, for a server that replies from the request port."""
+        """The socket, for a server that replies from the request port."""
         return self._socket
 
     def arrivals(self, limit: int) -> Iterator[Datagram]:
@@ -108,12 +108,12 @@ class RequestSocket:
         return self._reader.arrivals(limit)
 
     def close(self) -> None:
-        """Requests sent from now on are refused by the kernel."""
+        """Close the socket. The kernel refuses requests from now on."""
         self._socket.close()
 
 
 def enlarge_queue(receiver: socket.socket) -> None:
-    """Give a socket the receive queue that a whole site's phones need."""
+    """Give a socket the receive queue that the phones of a site need."""
     try:
         receiver.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_QUEUE)
     except OSError:  # needs CAP_NET_ADMIN; without it net.core.rmem_max is the limit
@@ -140,11 +140,11 @@ def request_sockets(
 
 
 def unicast_destination(ancillary: list[tuple[int, int, bytes]]) -> str | None:
-    """The local address a datagram was sent to; None when it was sent to many at once, or the kernel did not say."""
+    """Return the local address that received a datagram; None for broadcast and multicast, or if it is unknown."""
     for level, kind, data in ancillary:
         if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
             _, ours, destination = _PKTINFO_V4.unpack_from(data)
-            # For broadcast and multicast the kernel names an address of ours that could answer, and it is another one.
+            # For broadcast and multicast the kernel names another local address, which could answer.
             return socket.inet_ntop(socket.AF_INET, destination) if ours == destination else None
         if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
             destination, _ = _PKTINFO_V6.unpack_from(data)
@@ -153,11 +153,11 @@ def unicast_destination(ancillary: list[tuple[int, int, bytes]]) -> str | None:
 
 
 def socket_beside(request_socket: RequestSocket, local: LocalAddress) -> socket.socket:
-    """A socket with the number of the request port on one ``local`` address, to reply from the port that was asked.
+    """Bind a socket to the request port's number on one ``local`` address, to reply from that port.
 
-    Beside a request port on all addresses it gets what is sent to this one, requests included: the kernel prefers the
-    more exact. Two sockets may share a number only if both agree; they do no longer than it takes, so that another
-    program cannot join them.
+    Beside a request port on all addresses it receives what is sent to this one, requests included: the kernel prefers
+    the more specific socket. Two sockets share a number only if both have SO_REUSEADDR. Both have it only during this
+    call, so that another program cannot join them.
 
     Raises:
         OSError: no descriptor is left.

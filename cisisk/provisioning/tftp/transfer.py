@@ -1,4 +1,7 @@
-"""One file on its way to one peer: the sender of RFC 1350 and 7440 as a state machine without sockets and clock."""
+"""The transfer of one file to one peer: the sender of RFC 1350 and 7440 as a state machine.
+
+It uses neither sockets nor a clock.
+"""
 
 import logging
 from typing import TypeAlias
@@ -9,22 +12,23 @@ from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.options import DEFAULT_LARGEST_BLKSIZE, Agreement, negotiate
 
 INTERVALS = (0.2, 0.4, 0.8, 1.6, 3.2, 4.0)
-"""Seconds the server waits after each sending of a packet; after the last it gives the peer up. No phone's own timer is
-known, likely a second: 0.2 s mends a loss before it, is long for a LAN, and the growth leaves a congested one alone."""
+"""Seconds the server waits after each sending of a packet; after the last it ends the transfer. The timers of phones
+are not known, probably a second: 0.2 s repairs a loss earlier, is long for a LAN, and the growth spares a congested
+one."""
 UNPROVEN_SENDINGS = 3
-"""So often is the first packet sent. Until its acknowledgement the address may be a forged one, and every sending is
-traffic aimed at somebody who asked for nothing."""
+"""Sendings of the first packet. Until it is acknowledged the address may be forged, and each sending is traffic to a
+victim."""
 UNPROVEN_LIFE = 30.0
-"""Seconds a transfer lives without any acknowledgement. Only a timeout option above 10 s gets that far; without the
-limit 4,096 forged requests with 255 s would close the server to phones for a quarter of an hour."""
+"""Seconds that a transfer lasts without any acknowledgement. Only a timeout option above 10 s reaches it. Without the
+limit, 4,096 forged requests with 255 s would block the server for a quarter of an hour."""
 
 Datagrams: TypeAlias = tuple[bytes, ...]
-"""What is to be sent to the peer now."""
+"""The datagrams to send to the peer now."""
 
 NOTHING: Datagrams = ()
 
 CANNOT_READ = "the file cannot be read"
-"""What the peer is told; why is none of its business and stands in the log."""
+"""Sent to the peer. The log has the reason."""
 
 log = logging.getLogger(__name__)
 
@@ -32,20 +36,19 @@ log = logging.getLogger(__name__)
 class Transfer:
     """Sends one content, a block or a window of blocks at a time.
 
-    Every method that takes ``now`` (seconds of a monotonic clock) answers with what is to be sent. When ``deadline``
-    has come, ``expire`` is due. Once ``outcome`` is set nothing more is sent, and the content can be closed by whoever
-    opened it.
+    Methods return the datagrams to send. ``now`` is in seconds of a monotonic clock. At ``deadline``, ``expire`` is
+    due. Once ``outcome`` is set nothing more is sent, and the caller can close the content.
 
     Attributes:
-        request: what the peer asked for.
-        options: what was agreed on; ``blksize`` is the one from there.
+        request: of the peer.
+        options: the negotiated ones; ``blksize`` is taken from there.
         size: bytes of the content.
         sha256: of the content, hexadecimal, or None.
-        outcome: how it ended; None while it lives.
-        blocks: blocks the peer has acknowledged.
-        sent: the last block that is on its way, counted from 1 without rollover; 0 while the OACK is.
-        sent_at: monotonic time at which it was sent, or seen to have been.
-        retransmits: packets sent again.
+        outcome: how it ended; None before that.
+        blocks: blocks that the peer has acknowledged.
+        sent: the last block that was sent, counted from 1 without rollover; 0 after the OACK.
+        sent_at: monotonic time at which it was sent.
+        retransmits: packets that were sent again.
         total: blocks of the whole content.
     """
 
@@ -92,26 +95,26 @@ class Transfer:
 
     @property
     def acknowledged(self) -> int:
-        """Bytes the peer has confirmed."""
+        """Bytes that the peer has acknowledged."""
         return min(self.blocks * self.blksize, self.size)
 
     @property
     def deadline(self) -> float:
-        """Monotonic time at which what is on its way has waited long enough."""
+        """Monotonic time at which the last packet must be repeated."""
         return self.sent_at + self._wait
 
     def start(self, now: float) -> Datagrams:
-        """The OACK, or block 1 when there is nothing to agree on (RFC 2347)."""
+        """Return the OACK, or block 1 if no option was accepted (RFC 2347)."""
         if not self.options.accepted:
             return self._send(1, now)
         self._wait_anew(now)
         return self._on_its_way()
 
     def receive(self, datagram: bytes, now: float) -> Datagrams:
-        """The answer to what the peer sent.
+        """Return the answer to a datagram from the peer.
 
-        In lock-step only the acknowledgement of the packet on its way moves the transfer. An older one must not bring
-        forth a packet (the Sorcerer's Apprentice, RFC 1123 section 4.2.3.1), a later one cannot be honest.
+        In lock-step only the acknowledgement of the last packet advances the transfer. An older one must not cause a
+        packet (the Sorcerer's Apprentice, RFC 1123 section 4.2.3.1), and a later one cannot be valid.
         """
         if self.outcome is not None:
             return NOTHING
@@ -121,10 +124,10 @@ class Transfer:
         return self._end(FetchOutcome.ABORTED) if wire.is_error(datagram) else NOTHING
 
     def repeat(self) -> Datagrams:
-        """What is on its way once more: the peer has sent its request again, so it lacks the answer.
+        """Repeat the last packets: the peer has repeated its request, so it lacks the answer.
 
-        The deadline stands. A phone that has restarted asks on and on from the same port and cannot use a block from
-        the middle: it gets a new transfer when this one is given up.
+        The deadline does not change. A phone that has restarted repeats its request from the same port and cannot use a
+        block from the middle. It gets a new transfer when this one ends.
         """
         if self.outcome is not None:
             return NOTHING
@@ -135,7 +138,7 @@ class Transfer:
         return now >= self.sent_at + self._wait
 
     def expire(self, now: float) -> Datagrams:
-        """What is on its way once more, or the end, when ``deadline`` has come."""
+        """Repeat the last packets at ``deadline``, or end the transfer."""
         if self.outcome is not None or not self.is_due(now):
             return NOTHING
         tries = len(INTERVALS) if self.is_proven else UNPROVEN_SENDINGS
@@ -146,23 +149,23 @@ class Transfer:
         return self._repeated()
 
     def abandon(self) -> Datagrams:
-        """The peer has turned to another request and hears no more of this one."""
+        """End the transfer, because the peer has sent another request."""
         return self._end(FetchOutcome.ABORTED)
 
     def cut(self, reason: str) -> Datagrams:
-        """The server ends it; ``reason`` is told to the peer."""
+        """End the transfer, and send ``reason`` to the peer."""
         return self._end(FetchOutcome.CUT, wire.error(wire.ErrorCode.UNDEFINED, reason))
 
     @property
     def is_proven(self) -> bool:
-        """Whether the peer has acknowledged anything: it is there, and wants this."""
+        """Whether the peer has acknowledged anything, so that its address is not forged."""
         return self.blocks > 0 or (self.sent > 0 and bool(self.options.accepted))
 
     def _acknowledge(self, number: int, now: float) -> Datagrams:
-        """``number`` confirms everything up to the block it means: one of those on their way, or the one before.
+        """Handle an acknowledgement: ``number`` confirms all blocks up to one of those sent, or to the one before them.
 
-        Of a window RFC 7440 lets the receiver confirm a part, and the rest is sent again. A receiver that lacks the
-        first block of a window says so by confirming the last one of the window before: that is heeded once.
+        RFC 7440 lets a receiver confirm a part of a window; the rest is sent again. A receiver that lacks the first
+        block of a window confirms the last one of the window before: that repeats the window once.
         """
         confirmed = (number - self.blocks) % wire.BLOCK_NUMBERS
         if confirmed > self.sent - self.blocks:
@@ -177,7 +180,7 @@ class Transfer:
         return self._send(min(self.blocks + self.options.windowsize, self.total), now)
 
     def _send(self, last: int, now: float) -> Datagrams:
-        """The blocks from the first that is not acknowledged to ``last``, for the first time or after a gap."""
+        """Return the blocks after the acknowledged ones up to ``last``, which are sent for the first time or again."""
         self.retransmits += self.sent - self.blocks
         self.sent = last
         self._wait_anew(now)
@@ -191,25 +194,25 @@ class Transfer:
     def _on_its_way(self) -> Datagrams:
         try:
             if self.sent == 0:
-                self._payload(1)  # a disk that fails is better told now
+                self._payload(1)  # report a failing disk before the OACK
                 return (wire.oack(self.options.accepted),)
             return tuple([wire.data(block, self._payload(block)) for block in range(self.blocks + 1, self.sent + 1)])
         except OSError as error:
-            log.error("cannot read %r: %s", self.request.name, error)  # noqa: TRY400 -- a disk's fault, not the code's
+            log.error("file not read: name=%r error=%r", self.request.name, error)  # noqa: TRY400 -- a disk's fault, not the code's
             return self.cut(CANNOT_READ)
 
     def _payload(self, block: int) -> bytes:
-        """The bytes of a block. Raises OSError: the disk fails, or the file has shrunk."""
+        """Return the bytes of a block. Raises OSError if the disk fails, or the file was truncated."""
         start, end = self._bounds(block)
         return self._read(start, end - start)
 
     def _bounds(self, block: int) -> tuple[int, int]:
-        """Offsets of the first byte of a block and after its last."""
+        """Return the offsets of a block's first byte and after its last."""
         start = (block - 1) * self.blksize
         return start, min(start + self.blksize, self.size)
 
     def _read(self, start: int, length: int, *, at_once: int = 0) -> bytes:
-        """At least ``length`` bytes, ``at_once`` if there are as many. Raises OSError."""
+        """Read at least ``length`` bytes, and ``at_once`` if there are that many. Raises OSError."""
         content = self._content.read(start, max(length, at_once))
         if len(content) < length:
             raise OSError(f"{len(content)} bytes at {start} instead of {length}")

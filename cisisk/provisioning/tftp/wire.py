@@ -1,4 +1,4 @@
-"""TFTP packets: bytes to values and back. Everything that came from the network is parsed here and nowhere else."""
+"""TFTP packets: parsing and building. Bytes from the network are parsed here only."""
 
 import struct
 from collections.abc import Mapping
@@ -8,13 +8,13 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 MAX_REQUEST = 512
-"""A request longer than one plain block is no phone's (RFC 2347 allows 512 octets)."""
+"""Bytes of the longest request (RFC 2347 allows 512 octets)."""
 DEFAULT_BLKSIZE = 512
 """RFC 1350 section 2."""
 MIN_BLKSIZE, MAX_BLKSIZE = 8, 65464
 """RFC 2348."""
 BLOCK_NUMBERS = 65536
-"""After 65,535 comes 0: RFC 1350 knows no end of the count, firmware images do."""
+"""After 65,535 comes 0. RFC 1350 does not define it; firmware images need it."""
 
 _HEADER = struct.Struct("!HH")
 HEADER_LENGTH = _HEADER.size
@@ -23,9 +23,9 @@ _RRQ, _WRQ, _DATA, _ACK, _ERROR, _OACK = range(1, 7)
 _REQUESTS = (_HEADER.pack(_RRQ, 0)[:2], _HEADER.pack(_WRQ, 0)[:2])
 _ERROR_CODE = _HEADER.pack(_ERROR, 0)[:2]
 ACK_WORD = _ACK << 16
-"""An acknowledgement read as one big-endian number, less its block number."""
+"""An acknowledgement as one big-endian number, without its block number."""
 NO_WORD = 0
-"""No acknowledgement reads like this."""
+"""A number that no acknowledgement has."""
 
 
 class ErrorCode(IntEnum):
@@ -43,14 +43,14 @@ class ErrorCode(IntEnum):
 
 
 class MalformedTftp(ValueError):
-    """A datagram that is no TFTP packet."""
+    """A datagram that is not a TFTP packet."""
 
 
 NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 
 
 class TftpRequest(NamedTuple):
-    """A read or write request; option names are in lower case, bytes that are no UTF-8 stand as U+FFFD."""
+    """A read or write request. Option names are in lower case; bytes that are not UTF-8 become U+FFFD."""
 
     name: str
     mode: str
@@ -68,7 +68,7 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """The receiver has everything up to ``block``."""
+    """The receiver has all blocks up to ``block``."""
 
     block: int
 
@@ -92,10 +92,10 @@ Packet: TypeAlias = TftpRequest | Data | Ack | Error | Oack
 
 
 def parse(datagram: bytes) -> Packet:
-    """The packet in ``datagram``.
+    """Parse ``datagram``.
 
     Raises:
-        MalformedTftp: it is none; the text says in what way.
+        MalformedTftp: it is not a TFTP packet; the message says why.
     """
     if len(datagram) < 4:
         raise MalformedTftp("shorter than any packet")
@@ -114,12 +114,12 @@ def parse(datagram: bytes) -> Packet:
 
 
 def is_request(datagram: bytes) -> bool:
-    """Whether ``datagram`` begins like a request, on a port where other packets arrive too."""
+    """Whether ``datagram`` begins like a request, at a port that also receives other packets."""
     return datagram[:2] in _REQUESTS
 
 
 def acknowledged(datagram: bytes) -> int | None:
-    """The block number of an acknowledgement; None for any other packet, of which nothing is looked at."""
+    """Return the block number of an acknowledgement; None for any other packet, which is not examined."""
     if len(datagram) < HEADER_LENGTH:
         return None
     opcode, number = _HEADER.unpack_from(datagram)
@@ -127,7 +127,7 @@ def acknowledged(datagram: bytes) -> int | None:
 
 
 def is_error(datagram: bytes) -> bool:
-    """Whether ``datagram`` is an ERROR packet, of which nothing else is looked at."""
+    """Whether ``datagram`` is an ERROR packet. Nothing else is examined."""
     return len(datagram) >= HEADER_LENGTH and datagram[:2] == _ERROR_CODE
 
 
@@ -158,27 +158,27 @@ def _text(value: bytes) -> str:
 
 
 def read_request(name: str, mode: str = "octet", options: Mapping[str, int] | None = None) -> bytes:
-    """A request for ``name``."""
+    """Build a read request for ``name``."""
     fields = [name, mode, *(str(part) for option in (options or {}).items() for part in option)]
     return struct.pack("!H", _RRQ) + b"".join(value.encode() + b"\0" for value in fields)
 
 
 def data(block: int, payload: bytes) -> bytes:
-    """Block ``block``, counted modulo 65,536."""
+    """Build the DATA packet of block ``block``, counted modulo 65,536."""
     return _HEADER.pack(_DATA, block % BLOCK_NUMBERS) + payload
 
 
 def ack(block: int) -> bytes:
-    """An acknowledgement of ``block``, counted modulo 65,536."""
+    """Build the acknowledgement of ``block``, counted modulo 65,536."""
     return _HEADER.pack(_ACK, block % BLOCK_NUMBERS)
 
 
 def error(code: ErrorCode, message: str) -> bytes:
-    """The end of a transfer, or the answer to a request that gets none."""
+    """Build the error that ends a transfer or refuses a request."""
     return _HEADER.pack(_ERROR, code) + message.encode("ascii", "replace") + b"\0"
 
 
 def oack(options: Mapping[str, int]) -> bytes:
-    """The accepted options (RFC 2347)."""
+    """Build the OACK with the accepted options (RFC 2347)."""
     fields = b"".join(f"{name}\0{value}\0".encode() for name, value in options.items())
     return struct.pack("!H", _OACK) + fields

@@ -18,13 +18,13 @@ from cisisk.provisioning.tftp.fastpath.socket_names import SocketName
 from cisisk.provisioning.tftp.fastpath.transfer import FastTransfer
 
 RECEIVED_AT_ONCE = 256
-"""Datagrams of one recvmmsg: enough to make the price of the call vanish, and answered within a millisecond."""
+"""Datagrams of one recvmmsg: enough to make the call's cost negligible, and handled within a millisecond."""
 SENT_AT_ONCE = 128
-"""Datagrams of one sendmmsg that were made one by one: the first blocks of new transfers, OACKs, errors."""
+"""Copied datagrams of one sendmmsg: the first blocks of transfers, OACKs, errors."""
 LONGEST_COPY = 1536
-"""Bytes of such a datagram: what one frame of Ethernet holds. A longer one is a block of jumbo size."""
+"""Bytes of the longest copied datagram: an Ethernet frame. Longer ones are sent singly."""
 SHORT_READ = 64
-"""Bytes kept of a datagram of a transfer: an acknowledgement has 4, of an error the code counts."""
+"""Bytes kept of a transfer's datagram: an acknowledgement has 4, and of an error only the code matters."""
 LONGEST_CONTROL = 64
 """Bytes kept of what the kernel adds to a datagram: IP_PKTINFO takes 32, IPV6_PKTINFO 40."""
 
@@ -63,7 +63,7 @@ class Inbox:
     """Buffers that one recvmmsg fills. Belongs to one thread."""
 
     def __init__(self, name_length: int, longest: int, *, slots: int = RECEIVED_AT_ONCE, control: int = 0) -> None:
-        """Make them.
+        """Allocate the buffers.
 
         Args:
             name_length: bytes of a socket name, 16 for IPv4, 28 for IPv6.
@@ -86,33 +86,33 @@ class Inbox:
         self._controls = array("Q", [control]) * slots
 
     def receive(self, descriptor: int) -> int:
-        """Fill the slots with what has arrived, from the first on; how many, 0 for none."""
-        # The kernel writes what was used over what may be used.
+        """Fill the slots with datagrams that have arrived, from the first on; return their number."""
+        # The kernel overwrites the available lengths with the used ones.
         self._messages[_CONTROL_LENGTH::_MESSAGE] = self._controls
         count: int = self._call(descriptor, self._messages.buffer_info()[0], self._slots, _MSG_DONTWAIT, None)
         return max(count, 0)
 
     def names(self, count: int) -> tuple[SocketName, ...]:
-        """The senders of the first ``count`` datagrams."""
+        """Return the senders of the first ``count`` datagrams."""
         some = _rounded(count)
         return _form("=", f"{self._name_length}s", some).unpack_from(self.senders)[:count]
 
     def words(self, count: int) -> tuple[int, ...]:
-        """The first four bytes of ``count`` datagrams, each read as one big-endian number."""
+        """Return the first four bytes of ``count`` datagrams, each as one big-endian number."""
         some = _rounded(count)
         return _form(">", f"I{self._longest - 4}x", some).unpack_from(self.datagrams)[:count]
 
     def lengths(self, count: int) -> "array[int]":
-        """Bytes of the first ``count`` datagrams, as far as they are kept."""
+        """Return the lengths of the first ``count`` datagrams, as far as they are kept."""
         return self._messages[_DATAGRAM_LENGTH : _MESSAGE * count : _MESSAGE]
 
     def datagram(self, slot: int, length: int) -> tuple[SocketName, bytes]:
-        """Sender and content of one."""
+        """Return sender and content of one datagram."""
         name, start = self._name_length * slot, self._longest * slot
         return bytes(self.senders[name : name + self._name_length]), bytes(self.datagrams[start : start + length])
 
     def arrivals(self, descriptor: int) -> Iterator[tuple[SocketName, bytes, bytes]]:
-        """Sender, content and the kernel's addition of what has arrived, as far as there is room for it."""
+        """Yield sender, content and control data of what has arrived."""
         count = self.receive(descriptor)
         controls = self._messages[_CONTROL_LENGTH : _MESSAGE * count : _MESSAGE]
         for slot, (length, used) in enumerate(zip(self.lengths(count), controls, strict=True)):
@@ -124,7 +124,7 @@ class Batch:
     """The buffers for the transfers of one address family. Belongs to one thread."""
 
     def __init__(self, name_length: int, longest: int) -> None:
-        """Make them.
+        """Allocate the buffers.
 
         Args:
             name_length: bytes of a socket name, 16 for IPv4, 28 for IPv6.
@@ -134,7 +134,7 @@ class Batch:
         self._name_length = name_length
         self._call = kernel().sendmmsg
         self._call.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int]
-        # An answer goes back to the sender whose name lies in the same slot.
+        # An answer goes to the sender in the same slot.
         nowhere = array("Q", bytes(8))
         self._answers = _messages(self._inbox.senders, name_length, nowhere, RECEIVED_AT_ONCE, parts=2)
         self._receivers = memoryview(bytearray(name_length * SENT_AT_ONCE))
@@ -180,7 +180,7 @@ class Batch:
             self._flush(descriptor, self._posts, 0, len(some))
 
     def _flush(self, descriptor: int, messages: "array[int]", first: int, end: int) -> None:
-        """Send what stands ready. A datagram that the kernel refuses is lost like any other, and repeated like any."""
+        """Send prepared messages. A datagram that the kernel refuses is lost and repeated like any other."""
         address = messages.buffer_info()[0]
         while first < end:
             sent = self._call(descriptor, address + 8 * _MESSAGE * first, end - first, _MSG_DONTWAIT)
@@ -188,7 +188,7 @@ class Batch:
 
 
 def _rounded(count: int) -> int:
-    """A few more, so that there are few forms to be kept. Slots are a multiple of it."""
+    """Round up, so that fewer structs are cached. The number of slots is a multiple of it."""
     return count + -count % _FORM_STEP
 
 
@@ -198,7 +198,7 @@ def _form(order: str, item: str, count: int) -> struct.Struct:
 
 
 def _odd(found: Sequence[object], words: Sequence[int], expected: Sequence[int], lengths: Sequence[int]) -> set[int]:
-    """The slots of all senders that sent anything unexpected: the state machine must see their datagrams in order."""
+    """Return the slots of all senders with an unexpected datagram: the state machine must see theirs in order."""
     slots = {
         slot
         for slot, (word, awaited, length) in enumerate(zip(words, expected, lengths, strict=True))
@@ -209,7 +209,7 @@ def _odd(found: Sequence[object], words: Sequence[int], expected: Sequence[int],
 
 
 def _gaps(vectors: "array[int]") -> Iterator[int]:
-    """The slots that have no answer."""
+    """Yield the slots without an answer."""
     gap = -1
     for _ in range(vectors.count(0)):
         gap = vectors.index(0, gap + 1)
@@ -217,7 +217,7 @@ def _gaps(vectors: "array[int]") -> Iterator[int]:
 
 
 def _messages(names: Any, name_length: int, vectors: Any, slots: int, *, parts: int) -> "array[int]":
-    """Message headers, each with a name and a number of vectors of its own."""
+    """Build message headers, each with its own name and vectors."""
     messages = array("Q", bytes(8 * _MESSAGE * slots))
     messages[_NAME::_MESSAGE] = _addresses(names, name_length, slots)
     messages[_NAME_LENGTH::_MESSAGE] = array("Q", [name_length]) * slots
@@ -227,6 +227,6 @@ def _messages(names: Any, name_length: int, vectors: Any, slots: int, *, parts: 
 
 
 def _addresses(buffer: Any, step: int, slots: int) -> "array[int]":
-    """The addresses of the slots of a buffer, which must outlive their use. An array must not grow."""
+    """Return the addresses of a buffer's slots. The buffer must outlive their use and keep its size."""
     first = buffer_address(buffer)
     return array("Q", range(first, first + step * slots, step))

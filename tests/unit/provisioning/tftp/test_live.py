@@ -10,10 +10,10 @@ from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.addresses import SocketAddress
 from cisisk.provisioning.tftp.counters import Dropped
 from cisisk.provisioning.tftp.live import (
-    FORGIVENESS,
+    FORGET_SECONDS,
     MAX_IGNORED,
     MAX_PER_ADDRESS,
-    MAX_STRANGERS,
+    MAX_UNKNOWN_TIDS,
     REFLECTOR_PORTS,
     SATURATION_LOG_INTERVAL,
     LiveTransfers,
@@ -241,7 +241,7 @@ def test_without_a_socket_a_request_gets_no_answer(content: MakeContent, tftp_pa
 def test_a_stranger_is_told_and_the_transfer_kept(stage: Stage) -> None:
     stage.ask()
     stranger = ("192.0.2.66", 5555)
-    stage.live.turn_away(wire.ack(1), stranger, stage.endpoints[0].send, 0.0)
+    stage.live.refuse_unknown(wire.ack(1), stranger, stage.endpoints[0].send, 0.0)
     stage.live.receive(wire.ack(1), PHONE, 0.0)
     assert stage.endpoints[0].sent[1:] == [
         (wire.error(ErrorCode.UNKNOWN_TID, "unknown transfer ID"), stranger),
@@ -254,7 +254,7 @@ def test_a_stranger_is_told_and_the_transfer_kept(stage: Stage) -> None:
 )
 def test_a_stranger_that_might_answer_back_is_not_told(stage: Stage, datagram: bytes, port: int) -> None:
     stage.ask()
-    stage.live.turn_away(datagram, ("192.0.2.66", port), stage.endpoints[0].send, 0.0)
+    stage.live.refuse_unknown(datagram, ("192.0.2.66", port), stage.endpoints[0].send, 0.0)
     assert len(stage.endpoints[0].sent) == 1
     assert len(stage.live) == 1
 
@@ -320,7 +320,7 @@ def test_a_content_that_cannot_be_closed_is_logged(stage: Stage, caplog: pytest.
     stage.ask()
     stage.live.cut("the server stops", 0.0)
     assert stage.outcomes() == [FetchOutcome.CUT]
-    assert "cannot close 'a'" in caplog.text
+    assert "file not closed: name='a'" in caplog.text
 
 
 def test_a_listener_that_fails_is_logged(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
@@ -382,8 +382,8 @@ def test_an_address_that_ignores_what_it_asks_for_gets_no_more(stage: Stage) -> 
     assert stage.live.counters.dropped == {Dropped.REFLECTOR: 1}
     stage.ask(peer=("192.0.2.2", 1024), now=10.0)
     assert len(stage.endpoints) == MAX_IGNORED + 1
-    stage.live.expire(FORGIVENESS)
-    stage.ask(now=FORGIVENESS)
+    stage.live.expire(FORGET_SECONDS)
+    stage.ask(now=FORGET_SECONDS)
     assert len(stage.endpoints) == MAX_IGNORED + 2
 
 
@@ -399,11 +399,11 @@ def test_a_peer_that_vanishes_in_mid_transfer_is_not_held_against_its_address(st
 
 def test_strangers_are_told_so_often_a_second(stage: Stage) -> None:
     told: list[bytes] = []
-    for port in range(1024, 1024 + 2 * MAX_STRANGERS):
-        stage.live.turn_away(wire.ack(1), ("192.0.2.66", port), lambda datagrams, _: told.extend(datagrams), 5.0)
-    assert len(told) == stage.live.counters.strangers == MAX_STRANGERS
-    stage.live.turn_away(wire.ack(1), ("192.0.2.66", 1024), lambda datagrams, _: told.extend(datagrams), 6.0)
-    assert len(told) == MAX_STRANGERS + 1
+    for port in range(1024, 1024 + 2 * MAX_UNKNOWN_TIDS):
+        stage.live.refuse_unknown(wire.ack(1), ("192.0.2.66", port), lambda datagrams, _: told.extend(datagrams), 5.0)
+    assert len(told) == stage.live.counters.strangers == MAX_UNKNOWN_TIDS
+    stage.live.refuse_unknown(wire.ack(1), ("192.0.2.66", 1024), lambda datagrams, _: told.extend(datagrams), 6.0)
+    assert len(told) == MAX_UNKNOWN_TIDS + 1
 
 
 def test_what_happens_is_counted(content: MakeContent, tftp_path: DatagramPath) -> None:
@@ -425,7 +425,7 @@ def test_what_happens_is_counted(content: MakeContent, tftp_path: DatagramPath) 
 def test_a_file_that_is_no_text_by_its_size_is_not_sent_as_netascii(
     content: MakeContent, tftp_path: DatagramPath
 ) -> None:
-    stage = Stage(content, tftp_path, max_transfers=100, longest_netascii=1999)
+    stage = Stage(content, tftp_path, max_transfers=100, max_netascii_bytes=1999)
     stage.ask(mode="netascii")
     assert stage.last_error() == Error(ErrorCode.ILLEGAL_OPERATION, "too large for netascii")
     assert stage.outcomes() == [FetchOutcome.REFUSED]
