@@ -17,6 +17,7 @@ from cisisk.provisioning.source import Content, FileSource, NotServed
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.addresses import SocketAddress
 from cisisk.provisioning.tftp.counters import Counters, Dropped
+from cisisk.provisioning.tftp.netascii import MAX_BYTES as MAX_NETASCII_BYTES
 from cisisk.provisioning.tftp.netascii import NetasciiContent
 from cisisk.provisioning.tftp.options import DEFAULT_LARGEST_BLKSIZE
 from cisisk.provisioning.tftp.transfer import CANNOT_READ, Datagrams, Transfer
