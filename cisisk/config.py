@@ -165,8 +165,8 @@ class FetchLogSettings:
 class AsteriskSettings:
     """``[asterisk]``: the manager interface (AMI) of the PBX that phones register at. Without a host it is not used.
 
-    ``channel`` is what speaks SIP there: ``pjsip``; ``sip``, which is chan_sip up to AsteriskSettings 20 with the
-    usecallmanager patch; ``usecallmanager``, the chan_sip that the same patch brings to AsteriskSettings 22.
+    ``channel`` is what speaks SIP there: ``pjsip``; ``sip``, which is chan_sip up to Asterisk 20 with the
+    usecallmanager patch; ``usecallmanager``, the chan_sip that the same patch brings to Asterisk 22.
     """
 
     host: str = ""
