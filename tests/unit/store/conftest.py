@@ -1,4 +1,4 @@
-"""People to put into the store, and what they do."""
+"""Users, profiles and an actor for tests of the store."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -20,19 +20,19 @@ LastEntry = Callable[[], Awaitable[AuditEntry]]
 
 @pytest.fixture
 def actor() -> Actor:
-    """Somebody who does things."""
+    """Return the acting user of the tests."""
     return Actor(user_uuid="11111111-1111-1111-1111-111111111111", ip="192.0.2.9", user_agent="tests")
 
 
 @pytest.fixture
 def mac() -> Mac:
-    """A phone."""
+    """Return the MAC of a phone."""
     return Mac("AABBCCDDEE01")
 
 
 @pytest.fixture
 def new_user(db: Database, actor: Actor) -> NewUser:
-    """Make a user; the email follows the name."""
+    """Return a function that creates a user; the email follows the name."""
 
     async def make(username: str = "anna", password_hash: str = "$hash", **columns: Any) -> User:  # noqa: S107 -- the hash of nothing
         row = {
@@ -51,7 +51,7 @@ def new_user(db: Database, actor: Actor) -> NewUser:
 
 @pytest.fixture
 async def superadmin(db: Database, new_user: NewUser, actor: Actor) -> User:
-    """The only superadmin, without whom nobody can be changed."""
+    """Create the only superadmin; users cannot be changed without one."""
     user = await new_user("root")
     await db.write(permissions.give, actor, user.uuid, SUPERADMIN_PERMISSION)
     return await db.read(users.get, user.uuid)
@@ -59,7 +59,7 @@ async def superadmin(db: Database, new_user: NewUser, actor: Actor) -> User:
 
 @pytest.fixture
 def new_profile(db: Database, actor: Actor) -> NewProfile:
-    """Make a profile."""
+    """Return a function that creates a profile."""
 
     async def make(owner: User, name: str = "Reception", **attributes: Any) -> Profile:
         row = {"user_uuid": owner.uuid, "name": name, "cnf_xml": b"<device/>", **attributes}
@@ -70,7 +70,7 @@ def new_profile(db: Database, actor: Actor) -> NewProfile:
 
 @pytest.fixture
 def last_entry(db: Database) -> LastEntry:
-    """Read the newest audit row."""
+    """Return a function that reads the newest audit row."""
 
     async def read() -> AuditEntry:
         return (await db.read(audit.entries, Listing(limit=1))).items[0]

@@ -1,4 +1,4 @@
-"""Every change leaves its row in the audit log, in the transaction that makes it and without any secret."""
+"""Every change writes its audit row, in its own transaction and without secrets."""
 
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -47,7 +47,7 @@ LATER = after(timedelta(days=1))
 
 @dataclass(frozen=True)
 class Scene:
-    """One of everything."""
+    """One row of each kind."""
 
     db: Database
     actor: Actor
@@ -231,7 +231,7 @@ async def everything(db: Database) -> dict[str, list[tuple[Any, ...]]]:
 
 
 @each_change
-async def test_a_change_leaves_one_row_that_says_who_did_what_to_what_and_no_secret(scene: Scene, action: str) -> None:
+async def test_change_writes_one_audit_row_without_secrets(scene: Scene, action: str) -> None:
     change, entity = CHANGES[action]
     before = (await scene.db.read(audit.entries, Listing())).total
     await change(scene)
@@ -251,7 +251,7 @@ async def test_a_change_leaves_one_row_that_says_who_did_what_to_what_and_no_sec
 
 
 @each_change
-async def test_a_change_whose_row_cannot_be_written_does_not_happen(scene: Scene, action: str) -> None:
+async def test_change_without_audit_row_is_undone(scene: Scene, action: str) -> None:
     await scene.db.write(
         Write.rows, "CREATE TRIGGER refuse BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'no room'); END"
     )
@@ -261,13 +261,13 @@ async def test_a_change_whose_row_cannot_be_written_does_not_happen(scene: Scene
     assert await everything(scene.db) == before
 
 
-async def test_a_changed_password_is_told_by_its_name(scene: Scene) -> None:
+async def test_audit_names_changed_password_field(scene: Scene) -> None:
     await CHANGES["user.updated"][0](scene)
     entry = (await scene.db.read(audit.entries, Listing(limit=1))).items[0]
     assert entry.payload == {"changed": ["is_active", "password"]}
 
 
-async def test_a_deleted_user_is_remembered_with_the_profiles(scene: Scene) -> None:
+async def test_audit_of_deleted_user_lists_profiles(scene: Scene) -> None:
     await CHANGES["user.deleted"][0](scene)
     entry = (await scene.db.read(audit.entries, Listing(limit=1))).items[0]
     assert entry.payload == {
@@ -277,7 +277,7 @@ async def test_a_deleted_user_is_remembered_with_the_profiles(scene: Scene) -> N
     }
 
 
-async def test_the_newest_comes_first(db: Database, actor: Actor) -> None:
+async def test_entries_come_newest_first(db: Database, actor: Actor) -> None:
     for action in ("a.first", "b.second", "c.third"):
         await db.write(audit.record, actor, action, None)
     assert [entry.action for entry in (await db.read(audit.entries, Listing())).items] == [
@@ -288,7 +288,7 @@ async def test_the_newest_comes_first(db: Database, actor: Actor) -> None:
     assert [entry.action for entry in (await db.read(audit.entries, Listing(limit=1, offset=1))).items] == ["b.second"]
 
 
-async def test_one_users_doings_are_shown_alone(db: Database, superadmin: User) -> None:
+async def test_entries_of_one_user_exclude_others(db: Database, superadmin: User) -> None:
     def work(tx: Write) -> None:
         audit.record(tx, Actor(user_uuid=superadmin.uuid), "a.mine", None, {"with": ["a", 1, None]})
         audit.record(tx, Actor(), "b.nobodys", None)
@@ -299,6 +299,6 @@ async def test_one_users_doings_are_shown_alone(db: Database, superadmin: User) 
     assert page.total == 1
 
 
-async def test_the_log_outlives_those_it_speaks_of(scene: Scene) -> None:
+async def test_entries_outlive_their_users(scene: Scene) -> None:
     await scene.db.write(users.delete, Actor(user_uuid=scene.anna.uuid), scene.anna.uuid)
     assert (await scene.db.read(audit.entries, Listing(), scene.anna.uuid)).total == 1

@@ -8,10 +8,10 @@ from cisisk.store import configs, migrations
 from cisisk.store.database import Database
 
 STEP = 3
-"""The migration that began to keep what each phone is served."""
+"""The migration that added the served configs."""
 
 
-async def test_what_phones_were_served_before_it_was_kept_is_taken_from_their_last_switch(tmp_path: Path) -> None:
+async def test_migration_takes_served_config_from_last_switch(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     migrations.migrate(path, migrations.steps()[: STEP - 1])
     with closing(sqlite3.connect(path)) as store, store:

@@ -21,7 +21,7 @@ NOTHING = "99999999-9999-9999-9999-999999999999"
 NewContact = Callable[..., Awaitable[PersonalContact]]
 MANY = 5000
 PAGE_SECONDS = 0.5
-"""A page takes some milliseconds; a phone waits for ten seconds."""
+"""Limit for a page, which takes some milliseconds. A phone waits for ten seconds."""
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ async def names(db: Database, user: User, listing: Listing | None = None, **want
     return [contact.name for contact in page.items]
 
 
-async def test_a_contact_is_kept_as_it_was_given(db: Database, anna: User, new_contact: NewContact) -> None:
+async def test_contact_is_stored_as_given(db: Database, anna: User, new_contact: NewContact) -> None:
     numbers = {"work": "+49 30 1", "mobile": "0171", "home": "*7"}
     made = await new_contact("Ana Luísa", **numbers, email="ana@example.org", ringtone="Chime.raw")
     assert made == await db.read(contacts.get_personal, made.uuid)
@@ -52,7 +52,7 @@ async def test_a_contact_is_kept_as_it_was_given(db: Database, anna: User, new_c
     assert (made.user_uuid, made.position, made.revision) == (anna.uuid, 1, 1)
 
 
-async def test_contacts_are_in_the_order_in_which_they_came(
+async def test_new_contacts_are_appended(
     db: Database, anna: User, superadmin: User, new_contact: NewContact, actor: Actor
 ) -> None:
     for name in ("Zoe", "Adam", "Mia"):
@@ -67,7 +67,7 @@ async def test_contacts_are_in_the_order_in_which_they_came(
     ("position", "order"),
     [(1, "cabde"), (2, "acbde"), (3, "abcde"), (4, "abdce"), (5, "abdec"), (0, "cabde"), (-7, "cabde"), (99, "abdec")],
 )
-async def test_a_contact_moves_and_the_others_make_room(
+async def test_moved_contact_shifts_others(
     db: Database, anna: User, new_contact: NewContact, actor: Actor, position: int, order: str
 ) -> None:
     made = {name: await new_contact(name) for name in "abcde"}
@@ -87,7 +87,7 @@ async def test_a_contact_moves_and_the_others_make_room(
         max_size=8,
     )
 )
-async def test_whatever_is_moved_and_deleted_positions_have_no_gaps(
+async def test_moves_and_deletions_leave_no_gaps(
     db: Database, anna: User, new_contact: NewContact, actor: Actor, steps: list[tuple[str, int, int]]
 ) -> None:
     for contact in (await db.read(contacts.page_of_personal, Listing(), anna.uuid)).items:
@@ -128,7 +128,7 @@ async def test_whatever_is_moved_and_deleted_positions_have_no_gaps(
         ({"name": "jurgen", "number": "0171"}, ["Jürgen Müller"]),
     ],
 )
-async def test_people_are_found_by_name_and_by_number(
+async def test_personal_contacts_are_found_by_name_and_number(
     db: Database, anna: User, new_contact: NewContact, wanted: dict[str, Any], found: list[str]
 ) -> None:
     await new_contact("José da Silva", work="+49 30 123-456", mobile="7")
@@ -153,7 +153,7 @@ async def test_people_are_found_by_name_and_by_number(
         ("", ["Anna", "José"]),
     ],
 )
-async def test_the_company_is_searched_by_all_that_is_told_of_people(
+async def test_company_search_covers_all_texts(
     db: Database, superadmin: User, actor: Actor, q: str, found: list[str]
 ) -> None:
     jose = {"name": "José", "work": "+49 (30) 55", "email": "jose@example.org", "location": "São Paulo"}
@@ -162,7 +162,7 @@ async def test_the_company_is_searched_by_all_that_is_told_of_people(
     assert [contact.name for contact in (await db.read(contacts.page_of_company, Listing(q=q))).items] == found
 
 
-async def test_the_company_is_in_the_order_of_names_whatever_their_letters(db: Database, actor: Actor) -> None:
+async def test_company_order_ignores_case_and_accents(db: Database, actor: Actor) -> None:
     for name in ("Zoe", "ärmel", "Bob", "Émile", "adam"):
         await db.write(contacts.create_company, actor, {"name": name})
     order = ["adam", "ärmel", "Bob", "Émile", "Zoe"]
@@ -173,9 +173,7 @@ async def test_the_company_is_in_the_order_of_names_whatever_their_letters(db: D
         await db.read(contacts.page_of_company, Listing(sort="folded_name"))
 
 
-async def test_a_change_is_found_under_what_is_new_and_under_what_stayed(
-    db: Database, anna: User, new_contact: NewContact, actor: Actor
-) -> None:
+async def test_search_follows_changed_contact(db: Database, anna: User, new_contact: NewContact, actor: Actor) -> None:
     made = await new_contact("José", work="101", email="j@example.org")
     changed = await db.write(contacts.update_personal, actor, made.uuid, {"name": "Zoë"})
     assert (changed.name, changed.work, changed.revision, changed.position) == ("Zoë", "101", 2, 1)
@@ -186,7 +184,7 @@ async def test_a_change_is_found_under_what_is_new_and_under_what_stayed(
     assert await names(db, anna, Listing(q="j@example"), number="202") == ["Zoë"]
 
 
-async def test_nobody_reaches_into_the_directory_of_another(
+async def test_contact_of_another_user_is_not_found(
     db: Database, superadmin: User, anna: User, new_contact: NewContact, actor: Actor
 ) -> None:
     made = await new_contact("Zoe")
@@ -204,9 +202,7 @@ async def test_nobody_reaches_into_the_directory_of_another(
     assert await db.read(contacts.get_personal, made.uuid, anna.uuid) == made
 
 
-async def test_only_who_has_seen_the_current_version_changes_it(
-    db: Database, new_contact: NewContact, actor: Actor
-) -> None:
+async def test_change_of_stale_contact_is_refused(db: Database, new_contact: NewContact, actor: Actor) -> None:
     made = await new_contact("Zoe")
     changed = await db.write(contacts.update_personal, actor, made.uuid, {"work": "1"}, {entity_tag(made)})
     with pytest.raises(Stale):
@@ -218,7 +214,7 @@ async def test_only_who_has_seen_the_current_version_changes_it(
         await db.read(contacts.get_personal, made.uuid)
 
 
-async def test_what_somebody_did_to_a_contact_is_written_down(
+async def test_contact_changes_are_audited(
     db: Database, anna: User, new_contact: NewContact, actor: Actor, last_entry: Callable[[], Awaitable[AuditEntry]]
 ) -> None:
     await new_contact("Adam")
@@ -237,7 +233,7 @@ async def test_what_somebody_did_to_a_contact_is_written_down(
         assert "0171" not in str(entry.payload)
 
 
-async def test_a_user_takes_the_own_directory_along(
+async def test_deleted_user_loses_personal_directory(
     db: Database, anna: User, new_contact: NewContact, actor: Actor
 ) -> None:
     made = await new_contact("Zoe")
@@ -246,9 +242,7 @@ async def test_a_user_takes_the_own_directory_along(
         await db.read(contacts.get_personal, made.uuid)
 
 
-async def test_a_directory_does_not_grow_without_end(
-    db: Database, new_contact: NewContact, anna: User, actor: Actor
-) -> None:
+async def test_personal_directory_has_a_limit(db: Database, new_contact: NewContact, anna: User, actor: Actor) -> None:
     await new_contact("a")
     made = await new_contact("b")
     with pytest.raises(Conflict, match="at most 2"):
@@ -256,7 +250,7 @@ async def test_a_directory_does_not_grow_without_end(
     assert made.position == 2
 
 
-async def test_thousands_are_paged_searched_and_moved_at_once(db: Database, anna: User, actor: Actor) -> None:
+async def test_thousands_of_contacts_are_handled_fast(db: Database, anna: User, actor: Actor) -> None:
     people = [(f"{number}", *[f"name {number:05}"] * 3, f"{number:07}", "t", "t") for number in range(MANY)]
 
     def work(tx: Write) -> None:
@@ -295,7 +289,7 @@ async def test_thousands_are_paged_searched_and_moved_at_once(db: Database, anna
         (f"{contacts._SELECT_COMPANY} ORDER BY folded_name, uuid", "company_contacts_by_name"),
     ],
 )
-async def test_a_page_is_read_in_the_order_of_its_index(db: Database, select: str, index: str) -> None:
+async def test_page_uses_index_for_its_order(db: Database, select: str, index: str) -> None:
     plan = [row["detail"] for row in await db.read(Read.rows, f"EXPLAIN QUERY PLAN {select}")]
     assert index in plan[0]
     assert not any("SORT" in step or "B-TREE FOR ORDER BY" in step for step in plan)

@@ -34,7 +34,7 @@ def in_transaction(db: Database) -> bool:
 
 
 def _break_reference(tx: Write) -> None:
-    """SQLite looks at the broken reference at the COMMIT only."""
+    """Break a reference that SQLite checks at the COMMIT."""
     tx.rows("PRAGMA defer_foreign_keys = ON")
     tx.rows("INSERT INTO user_permissions VALUES ('nobody', 'nothing')")
 
@@ -116,7 +116,7 @@ async def test_reader_cannot_write(accounts: Database) -> None:
     assert await accounts.read(_balances) == [START] * ACCOUNTS
 
 
-async def test_functions_get_their_arguments(accounts: Database) -> None:
+async def test_read_and_write_pass_arguments_on(accounts: Database) -> None:
     def give(tx: Write, account: int, *, amount: int) -> int:
         tx.rows("UPDATE accounts SET balance = balance + ? WHERE id = ?", (amount, account))
         return _balances(tx)[account]
@@ -178,7 +178,7 @@ async def test_database_answers_until_it_is_closed(db_path: Path) -> None:
     assert not await database.answers()
 
 
-async def test_database_whose_writer_stands_still_does_not_answer(db_path: Path) -> None:
+async def test_database_with_blocked_writer_does_not_answer(db_path: Path) -> None:
     async with Database.open(db_path.as_uri(), StoreLimits(ping_seconds=0.01)) as db, writer_held(db):
         assert not await db.answers()
 
@@ -200,7 +200,7 @@ async def _write(db: Database) -> None:
 
 
 @pytest.mark.parametrize("use", [_read, _write])
-async def test_damaged_pages_are_a_storage_failure(db_path: Path, use: Callable[[Database], Any]) -> None:
+async def test_damaged_pages_raise_storage_failed(db_path: Path, use: Callable[[Database], Any]) -> None:
     with sqlite3.connect(db_path) as connection:
         connection.execute("CREATE TABLE padding (filler TEXT) STRICT")
         connection.execute(

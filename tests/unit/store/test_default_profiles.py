@@ -8,7 +8,7 @@ from cisisk.store.database import Database
 from tests.unit.store.conftest import LastEntry, NewProfile, NewUser
 
 
-async def test_the_defaults_of_a_user_are_replaced_as_a_whole(
+async def test_put_replaces_all_default_profiles(
     db: Database, actor: Actor, new_user: NewUser, new_profile: NewProfile, last_entry: LastEntry
 ) -> None:
     anna = await new_user()
@@ -30,7 +30,7 @@ async def test_the_defaults_of_a_user_are_replaced_as_a_whole(
     assert await db.read(default_profiles.find, anna.uuid, "8845") is None
 
 
-async def test_a_default_is_ones_own_and_the_only_one_of_its_model(
+async def test_foreign_or_second_default_is_refused(
     db: Database, actor: Actor, new_user: NewUser, new_profile: NewProfile
 ) -> None:
     anna, anton = await new_user("anna"), await new_user("anton")

@@ -59,9 +59,7 @@ async def switched(db: Database, actor: Actor, mac: Mac, profile: Profile, conte
     return await db.read(deployments.get, deployment.uuid)
 
 
-async def test_what_is_decided_is_recorded_before_it_is_done(
-    db: Database, actor: Actor, mac: Mac, profile: Profile
-) -> None:
+async def test_record_stores_deployment_and_version(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
     made = await db.write(progress.record, actor, plan(mac, profile, FIRST), None)
     assert made == await db.read(deployments.get, made.uuid)
     assert made.sha256 == hashlib.sha256(FIRST).hexdigest()
@@ -75,9 +73,7 @@ async def test_what_is_decided_is_recorded_before_it_is_done(
     assert await versions(db, mac) == [(FIRST, "switch")]
 
 
-async def test_an_unknown_phone_is_added_and_a_known_one_left_as_it_is(
-    db: Database, actor: Actor, mac: Mac, profile: Profile
-) -> None:
+async def test_record_adds_unknown_phone_only(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
     await db.write(progress.record, actor, plan(mac, profile, FIRST), None)
     added = await db.read(phones.get, mac)
     await db.write(progress.record, actor, plan(mac, profile, SECOND), None)
@@ -85,23 +81,21 @@ async def test_an_unknown_phone_is_added_and_a_known_one_left_as_it_is(
     assert (await db.read(phones.page, Listing())).total == 1
 
 
-async def test_what_somebody_else_wrote_is_adopted_once(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
+async def test_foreign_config_is_adopted_once(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
     for _ in range(3):
         await db.write(progress.record, actor, plan(mac, profile, FIRST), FOREIGN)
     await db.write(configs.found, mac, FOREIGN)
     assert await versions(db, mac) == [(FOREIGN, "adopted"), (FIRST, "switch")]
 
 
-async def test_what_is_ours_is_not_adopted(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
+async def test_own_config_is_not_adopted(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
     await db.write(progress.record, actor, plan(mac, profile, FIRST), None)
     await db.write(progress.record, actor, plan(mac, profile, SECOND), FIRST)
     await db.write(configs.found, mac, SECOND)
     assert await versions(db, mac) == [(FIRST, "switch"), (SECOND, "switch")]
 
 
-async def test_the_same_content_for_two_phones_is_kept_once(
-    db: Database, actor: Actor, mac: Mac, profile: Profile
-) -> None:
+async def test_content_of_two_phones_is_stored_once(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
     other = Mac("AABBCCDDEE02")
     for phone in (mac, other):
         await db.write(progress.record, actor, plan(phone, profile, FIRST), b"")
@@ -109,7 +103,7 @@ async def test_the_same_content_for_two_phones_is_kept_once(
     assert len(await db.read(Read.rows, "SELECT 1 FROM contents")) == 2
 
 
-async def test_a_deleted_profile_is_not_deployed(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
+async def test_record_of_deleted_profile_is_refused(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
     await db.write(profiles.delete, actor, profile.uuid)
     with pytest.raises(NotFound, match="Profile not found"):
         await db.write(progress.record, actor, plan(mac, profile, FIRST), FOREIGN)
@@ -117,7 +111,7 @@ async def test_a_deleted_profile_is_not_deployed(db: Database, actor: Actor, mac
     assert await db.read(phones.find, mac) is None
 
 
-async def test_a_profile_deleted_between_record_and_write_leaves_the_phone_without_one(
+async def test_profile_deleted_before_write_leaves_phone_without_profile(
     db: Database, actor: Actor, mac: Mac, profile: Profile
 ) -> None:
     made = await db.write(progress.record, actor, plan(mac, profile, FIRST), None)
@@ -127,16 +121,14 @@ async def test_a_profile_deleted_between_record_and_write_leaves_the_phone_witho
     assert (await db.read(deployments.get, made.uuid)).state is DeploymentState.WRITTEN
 
 
-async def test_a_phone_deleted_between_record_and_write_stays_deleted(
-    db: Database, actor: Actor, mac: Mac, profile: Profile
-) -> None:
+async def test_phone_deleted_before_write_stays_deleted(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
     made = await db.write(progress.record, actor, plan(mac, profile, FIRST), None)
     await db.write(phones.delete, actor, mac)
     await db.write(progress.written, actor, made, now())
     assert await db.read(phones.find, mac) is None
 
 
-async def test_what_is_written_is_the_phones_profile_and_nobody_is_logged_in_on_its_screen(
+async def test_written_sets_profile_and_ends_service_session(
     db: Database, actor: Actor, mac: Mac, profile: Profile, superadmin: User
 ) -> None:
     made = await db.write(progress.record, actor, plan(mac, profile, FIRST), None)
@@ -152,7 +144,7 @@ async def test_what_is_written_is_the_phones_profile_and_nobody_is_logged_in_on_
     assert (await db.read(deployments.get, made.uuid)).state is DeploymentState.WRITTEN
 
 
-async def test_a_newer_write_supersedes_what_the_phone_was_not_seen_to_take(
+async def test_newer_write_supersedes_unfetched_deployment(
     db: Database, actor: Actor, mac: Mac, profile: Profile
 ) -> None:
     other = await switched(db, actor, Mac("AABBCCDDEE02"), profile, FIRST)
@@ -178,11 +170,11 @@ async def test_a_newer_write_supersedes_what_the_phone_was_not_seen_to_take(
         "recorded": DeploymentState.RECORDED,
         "newest": DeploymentState.WRITTEN,
     }
-    # It was taken, and nobody will see any more whether the phone would have registered with it.
+    # The config was fetched; its registration can no longer be observed.
     assert (await db.read(deployments.get, taken.uuid)).ended_at is not None
 
 
-async def test_a_delivery_marks_what_it_proves(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
+async def test_delivery_marks_deployment_fetched(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
     made = await switched(db, actor, mac, profile, FIRST)
     await db.write(progress.delivered, [delivery(made)])
     fetched = await db.read(deployments.get, made.uuid)
@@ -192,7 +184,7 @@ async def test_a_delivery_marks_what_it_proves(db: Database, actor: Actor, mac: 
     assert await db.read(deployments.get, made.uuid) == fetched
 
 
-async def test_what_was_asked_for_before_it_was_written_marks_nothing(
+async def test_delivery_requested_before_write_marks_nothing(
     db: Database, actor: Actor, mac: Mac, profile: Profile
 ) -> None:
     recorded = await db.write(progress.record, actor, plan(mac, profile, FIRST), None)
@@ -203,7 +195,7 @@ async def test_what_was_asked_for_before_it_was_written_marks_nothing(
     assert (await db.read(deployments.get, recorded.uuid)).state is DeploymentState.WRITTEN
 
 
-async def test_what_was_taken_before_it_was_superseded_is_marked_though_it_is_told_later(
+async def test_late_delivery_marks_superseded_deployment(
     db: Database, actor: Actor, mac: Mac, profile: Profile
 ) -> None:
     taken = await switched(db, actor, mac, profile, FIRST)
@@ -218,7 +210,7 @@ async def test_what_was_taken_before_it_was_superseded_is_marked_though_it_is_to
     assert (await db.read(deployments.get, newer.uuid)).state is DeploymentState.WRITTEN
 
 
-async def test_another_content_or_another_phone_marks_nothing(
+async def test_delivery_of_other_content_or_phone_marks_nothing(
     db: Database, actor: Actor, mac: Mac, profile: Profile
 ) -> None:
     made = await switched(db, actor, mac, profile, FIRST)
@@ -228,7 +220,7 @@ async def test_another_content_or_another_phone_marks_nothing(
     assert (await db.read(deployments.get, made.uuid)).state is DeploymentState.WRITTEN
 
 
-async def test_of_two_switches_to_the_same_content_the_waiting_one_is_marked(
+async def test_delivery_marks_waiting_switch_of_same_content(
     db: Database, actor: Actor, mac: Mac, profile: Profile
 ) -> None:
     first = await switched(db, actor, mac, profile, FIRST)
@@ -240,7 +232,7 @@ async def test_of_two_switches_to_the_same_content_the_waiting_one_is_marked(
     assert (await db.read(deployments.get, again.uuid)).state is DeploymentState.FETCHED
 
 
-async def test_awaited_is_what_a_delivery_can_still_mark(
+async def test_awaited_lists_configs_a_delivery_can_mark(
     db: Database, actor: Actor, mac: Mac, profile: Profile
 ) -> None:
     assert await db.write(progress.awaited, LONG_AGO) == set()
@@ -258,9 +250,7 @@ async def test_awaited_is_what_a_delivery_can_still_mark(
     assert await db.write(progress.awaited, IN_THE_FUTURE) == {(mac.digits, newer.sha256)}
 
 
-async def test_the_awaited_are_found_without_going_through_the_history(
-    db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_awaited_uses_indexes_only(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     plans: list[str] = []
     rows = Read.rows
 
@@ -292,7 +282,7 @@ async def test_restart_and_failure_are_stored_with_their_reasons(
     assert (failed.state, failed.failure) == (DeploymentState.FAILED, DISK_FULL)
 
 
-async def test_the_unfinished_are_those_that_were_cut_off_the_oldest_first(
+async def test_unfinished_lists_interrupted_deployments_in_order(
     db: Database, actor: Actor, mac: Mac, profile: Profile
 ) -> None:
     recorded = await db.write(progress.record, actor, plan(mac, profile, FIRST), None)
@@ -306,7 +296,7 @@ async def test_the_unfinished_are_those_that_were_cut_off_the_oldest_first(
     assert [deployment.uuid for deployment in await db.read(deployments.unfinished, mac)] == [recorded.uuid]
 
 
-async def test_what_is_not_there_is_not_found(db: Database) -> None:
+async def test_missing_deployment_is_not_found(db: Database) -> None:
     with pytest.raises(NotFound, match="Deployment not found"):
         await db.read(deployments.get, "nothing")
 
@@ -319,9 +309,7 @@ async def ends(db: Database, made: Deployment) -> list[StepName]:
     return [step.step for step in await db.read(steps.of, made.uuid) if step.ended]
 
 
-async def test_what_was_cancelled_does_not_fail_any_more(
-    db: Database, actor: Actor, mac: Mac, profile: Profile
-) -> None:
+async def test_cancelled_deployment_does_not_fail(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
     made = await db.write(progress.record, actor, deferred(mac, profile), None)
     await db.write(progress.cancelled, actor, made.uuid)
     await db.write(progress.failed, made, DISK_FULL)
@@ -329,26 +317,20 @@ async def test_what_was_cancelled_does_not_fail_any_more(
     assert await ends(db, made) == [StepName.CANCELLED]
 
 
-async def test_a_phone_that_leaves_the_inventory_is_not_switched_later(
-    db: Database, actor: Actor, mac: Mac, profile: Profile
-) -> None:
+async def test_removed_phone_loses_deferred_deployment(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
     made = await db.write(progress.record, actor, deferred(mac, profile), None)
     await db.write(phones.delete, actor, mac)
     assert (await db.read(deployments.get, made.uuid)).state is DeploymentState.SUPERSEDED
 
 
-async def test_a_rollback_leaves_what_is_planned_for_tonight(
-    db: Database, actor: Actor, mac: Mac, profile: Profile
-) -> None:
+async def test_rollback_keeps_deferred_deployment(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
     undone = await switched(db, actor, mac, profile, FIRST)
     tonight = await db.write(progress.record, actor, deferred(mac, profile), FIRST)
     await db.write(progress.record, actor, replace(plan(mac, profile, FOREIGN), rolls_back=undone.uuid), FIRST)
     assert (await db.read(deployments.get, tonight.uuid)).state is DeploymentState.DEFERRED
 
 
-async def test_a_restart_that_was_accepted_stays_so_when_the_next_is_refused(
-    db: Database, actor: Actor, mac: Mac, profile: Profile
-) -> None:
+async def test_refused_restart_keeps_earlier_acceptance(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
     made = await switched(db, actor, mac, profile, FIRST)
     await db.write(progress.restart_tried, made, ACCEPTED, "restart")
     again = await db.write(progress.restart_tried, made, REFUSED, "restart")
@@ -356,7 +338,7 @@ async def test_a_restart_that_was_accepted_stays_so_when_the_next_is_refused(
     assert again.state is DeploymentState.RESTARTING
 
 
-async def test_what_has_just_been_fetched_does_not_time_out_for_that(
+async def test_fetched_deployment_does_not_time_out_on_fetch(
     db: Database, actor: Actor, mac: Mac, profile: Profile
 ) -> None:
     made = await switched(db, actor, mac, profile, FIRST)
@@ -366,7 +348,7 @@ async def test_what_has_just_been_fetched_does_not_time_out_for_that(
     assert (fetched.state, fetched.ended_at) == (DeploymentState.FETCHED, None)
 
 
-async def test_a_phone_that_ends_its_fetch_of_what_is_taken_back_has_to_restart(
+async def test_fetch_of_rolled_back_config_requires_restart(
     db: Database, actor: Actor, mac: Mac, profile: Profile
 ) -> None:
     undone = await switched(db, actor, mac, profile, FIRST)
@@ -381,7 +363,7 @@ async def test_a_phone_that_ends_its_fetch_of_what_is_taken_back_has_to_restart(
     assert (reopened.tries, reopened.ended_at, reopened.state) == (0, None, DeploymentState.WAITING)
 
 
-async def test_a_restart_after_the_end_is_no_second_end(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
+async def test_restart_after_end_adds_no_second_end(db: Database, actor: Actor, mac: Mac, profile: Profile) -> None:
     made = await switched(db, actor, mac, profile, FIRST)
     await db.write(progress.delivered, [delivery(made)])
     await db.write(progress.registered, made, RegistrationEvidence.SCCP_DEVICE.notice(name="SEP001122334455"))
@@ -389,7 +371,7 @@ async def test_a_restart_after_the_end_is_no_second_end(db: Database, actor: Act
     assert await ends(db, made) == [StepName.REGISTERED]
 
 
-async def test_one_that_was_cut_off_before_it_changed_anything_is_deferred_again(
+async def test_interrupted_deferred_deployment_is_deferred_again(
     db: Database, actor: Actor, mac: Mac, profile: Profile
 ) -> None:
     policy = Policy(when=IDLE)

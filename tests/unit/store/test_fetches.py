@@ -40,7 +40,7 @@ async def found(db: Database, **wanted: Any) -> list[str]:
     return [fetch.started_at[14:16] for fetch in page.items]
 
 
-async def test_a_fetch_comes_back_as_it_was_stored(db: Database) -> None:
+async def test_fetch_is_returned_as_stored(db: Database) -> None:
     await db.write(fetches.add, [row(options='{"blksize":1428}')])
     [fetch] = (await db.read(fetches.page, Listing(), Wanted())).items
     assert (fetch.number, fetch.mac, fetch.peer, fetch.port) == (1, MAC, "192.0.2.7", 49152)
@@ -48,7 +48,7 @@ async def test_a_fetch_comes_back_as_it_was_stored(db: Database) -> None:
     assert (fetch.duration, fetch.options, fetch.outcome) == (0.25, {"blksize": 1428}, "completed")
 
 
-async def test_fetches_are_chosen_by_what_is_known_of_them(db: Database) -> None:
+async def test_fetches_are_filtered_by_every_criterion(db: Database) -> None:
     await db.write(
         fetches.add,
         [
@@ -71,7 +71,7 @@ async def test_fetches_are_chosen_by_what_is_known_of_them(db: Database) -> None
 
 
 @pytest.mark.parametrize("sort", fetches._FETCHES.sortable)
-async def test_the_log_sorts_by_what_it_offers(db: Database, sort: str) -> None:
+async def test_log_sorts_by_offered_columns(db: Database, sort: str) -> None:
     await db.write(
         fetches.add, [row(minute, f"file {minute % 3}", mac=None, peer=f"192.0.2.{minute}") for minute in range(5)]
     )
@@ -80,7 +80,7 @@ async def test_the_log_sorts_by_what_it_offers(db: Database, sort: str) -> None:
         assert values == sorted(values, reverse=reverse)
 
 
-async def test_the_filters_are_answered_from_an_index(db: Database) -> None:
+async def test_filters_use_indexes(db: Database) -> None:
     for wanted, index in (
         (Wanted(mac=MAC), "fetches_by_phone"),
         (Wanted(peer="192.0.2.7"), "fetches_by_peer"),
@@ -99,7 +99,7 @@ async def trim(db: Database, *, before: str, rows: int, limit: int) -> int:
     return len(old)
 
 
-async def test_the_log_is_cut_by_number_and_by_age_in_small_steps(db: Database) -> None:
+async def test_expired_selects_by_number_and_age_in_steps(db: Database) -> None:
     await db.write(fetches.add, [row(minute) for minute in range(20)])
     assert await trim(db, before=LONG_AGO, rows=15, limit=3) == 3
     assert await trim(db, before=LONG_AGO, rows=15, limit=3) == 2
@@ -111,7 +111,7 @@ async def test_the_log_is_cut_by_number_and_by_age_in_small_steps(db: Database) 
     assert await trim(db, before="2026-06-28T13:00:00.000Z", rows=15, limit=100) == 0
 
 
-async def test_a_wrong_clock_keeps_nothing_for_ever(db: Database) -> None:
+async def test_fetches_of_a_wrong_clock_expire(db: Database) -> None:
     late = ("2099-01-01T00:00:00.000Z", *row()[1:])
     await db.write(fetches.add, [late, *(row(minute) for minute in range(5))])
     assert await trim(db, before=LONG_AGO, rows=3, limit=100) == 3
@@ -126,7 +126,7 @@ async def strangers(db: Database, after: int = 0, most: int = 9, lately: str = L
     return {stranger.mac: stranger for stranger in found}
 
 
-async def test_a_stranger_is_told_with_what_speaks_for_it(db: Database) -> None:
+async def test_stranger_carries_its_evidence(db: Database) -> None:
     await db.write(
         fetches.add,
         [
@@ -146,7 +146,7 @@ async def test_a_stranger_is_told_with_what_speaks_for_it(db: Database) -> None:
     assert (await strangers(db, after=5))[MAC].first_at == "2026-06-28T12:00:00.000Z"
 
 
-async def test_an_address_that_speaks_for_too_many_phones_is_not_listened_to(db: Database, actor: Actor) -> None:
+async def test_address_with_too_many_phones_is_ignored(db: Database, actor: Actor) -> None:
     macs = [Mac(f"AABBCC00000{number}") for number in range(4)]
     await db.write(fetches.add, [row(at, mac=mac) for at, mac in enumerate(macs)])
     await db.write(fetches.add, [row(9, peer="192.0.2.8")])
@@ -159,13 +159,13 @@ async def test_an_address_that_speaks_for_too_many_phones_is_not_listened_to(db:
     assert set(await strangers(db, most=3)) == {MAC, *macs[1:]}
 
 
-async def test_who_is_in_the_inventory_or_came_over_ftp_is_no_stranger(db: Database, actor: Actor) -> None:
+async def test_known_phones_and_ftp_clients_are_no_strangers(db: Database, actor: Actor) -> None:
     await db.write(phones.create, actor, MAC, {})
     await db.write(fetches.add, [row(0), row(1, mac=OTHER, protocol="ftp"), row(2, mac=OTHER, outcome="refused")])
     assert await strangers(db) == {}
 
 
-async def test_what_phones_asked_for_is_told_in_order_and_without_those_of_others(db: Database) -> None:
+async def test_asked_by_orders_requests_and_omits_other_phones(db: Database) -> None:
     await db.write(
         fetches.add,
         [
@@ -186,9 +186,7 @@ async def test_what_phones_asked_for_is_told_in_order_and_without_those_of_other
 FOUND = DiscoveredPhone(at="2026-06-28T12:00:00.000Z", revealed=DiscoveryHints(protocols=("tftp",), models=("7942",)))
 
 
-async def test_a_discovered_phone_is_in_the_inventory_until_somebody_makes_it_an_ordinary_one(
-    db: Database, actor: Actor
-) -> None:
+async def test_discovered_phone_can_become_an_ordinary_one(db: Database, actor: Actor) -> None:
     await db.write(phones.discover, {MAC: FOUND})
     assert (await db.read(phones.get, MAC)).discovery == FOUND
     await db.write(phones.update, actor, MAC, {"name": "Lobby"})
@@ -198,13 +196,13 @@ async def test_a_discovered_phone_is_in_the_inventory_until_somebody_makes_it_an
     assert (await db.read(phones.get, MAC)).name == "Lobby"
 
 
-async def test_a_discovered_phone_can_be_added_as_if_it_were_not_there(db: Database, actor: Actor) -> None:
+async def test_discovered_phone_can_be_created(db: Database, actor: Actor) -> None:
     await db.write(phones.discover, {MAC: FOUND})
     made = await db.write(phones.create, actor, MAC, {"name": "Lobby"})
     assert (made.name, made.discovery) == ("Lobby", None)
 
 
-async def test_discovered_phones_are_bounded_and_those_that_proved_themselves_stay(db: Database, actor: Actor) -> None:
+async def test_limit_of_discovered_phones_keeps_proved_ones(db: Database, actor: Actor) -> None:
     await db.write(phones.create, actor, OTHER, {})
     macs = [Mac(f"AABBCC00000{number}") for number in range(6)]
     await db.write(
@@ -219,14 +217,14 @@ async def test_discovered_phones_are_bounded_and_those_that_proved_themselves_st
     assert kept == {OTHER, macs[1], macs[4], macs[5]}
 
 
-async def test_a_discovered_phone_that_took_nothing_goes_when_it_stays_silent(db: Database) -> None:
+async def test_silent_unproved_discovered_phone_is_removed(db: Database) -> None:
     sightings = [Sighting(mac=mac, ip="192.0.2.7", seen_at=LONG_AGO, proved=mac == MAC) for mac in (MAC, OTHER)]
     await db.write(phones.note_sightings, sightings)
     await db.write(phones.discover, {MAC: FOUND, OTHER: FOUND})
     assert [phone.mac for phone in (await db.read(phones.page, Listing())).items] == [MAC]
 
 
-async def test_a_phone_that_was_given_something_never_goes_by_itself(db: Database, actor: Actor) -> None:
+async def test_discovered_phone_in_use_is_never_removed(db: Database, actor: Actor) -> None:
     await db.write(phones.note_sightings, [Sighting(mac=MAC, ip="192.0.2.7", seen_at=LONG_AGO, proved=False)])
     await db.write(phones.discover, {MAC: FOUND, OTHER: FOUND})
     assert [phone.mac for phone in (await db.read(phones.page, Listing())).items] == [OTHER]
@@ -243,7 +241,7 @@ async def test_a_phone_that_was_given_something_never_goes_by_itself(db: Databas
     assert [phone.mac for phone in (await db.read(phones.page, Listing())).items] == [MAC, OTHER]
 
 
-async def test_what_a_discovered_phone_reveals_later_is_kept(db: Database, actor: Actor) -> None:
+async def test_learn_stores_later_discoveries(db: Database, actor: Actor) -> None:
     await db.write(phones.discover, {MAC: FOUND})
     await db.write(phones.note_sightings, [Sighting(mac=MAC, ip="192.0.2.7", seen_at=FOUND.at, proved=False)])
     await db.write(fetches.add, [row(0), row(1, peer="192.0.2.8")])

@@ -26,7 +26,7 @@ def assert_sound(path: Path) -> None:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-async def test_a_database_that_may_not_grow_keeps_the_old_state_and_goes_on(db_path: Path) -> None:
+async def test_full_database_keeps_old_state_and_recovers(db_path: Path) -> None:
     async with Database.open(db_path.as_uri()) as db:
         await store(db, "a", b"before")
         await db._writer.execute("PRAGMA max_page_count = 60")
@@ -40,7 +40,7 @@ async def test_a_database_that_may_not_grow_keeps_the_old_state_and_goes_on(db_p
     assert_sound(db_path)
 
 
-async def test_a_disk_that_takes_no_more_keeps_the_old_state_until_there_is_room_again(db_path: Path) -> None:
+async def test_full_disk_keeps_old_state_until_space_is_freed(db_path: Path) -> None:
     async with Database.open(db_path.as_uri()) as db:
         await store(db, "a", b"before")
         with no_file_beyond(100_000):
@@ -53,13 +53,13 @@ async def test_a_disk_that_takes_no_more_keeps_the_old_state_until_there_is_room
     assert_sound(db_path)
 
 
-async def test_a_database_can_be_closed_on_a_full_disk(db_path: Path) -> None:
+async def test_database_closes_on_full_disk(db_path: Path) -> None:
     with no_file_beyond(100_000):
         async with Database.open(db_path.as_uri()) as db:
             await store(db, "a", b"before")
             with pytest.raises(StorageFailed):
                 await store(db, "b", LARGE)
-            # Enough reading for SQLite to want statistics when it closes.
+            # After enough reads, SQLite updates its statistics when it closes.
             for _ in range(3):
                 await db.write(Write.rows, "SELECT * FROM config_versions JOIN contents USING (sha256) WHERE mac = '1'")
     async with Database.open(db_path.as_uri()) as db:
@@ -67,7 +67,7 @@ async def test_a_database_can_be_closed_on_a_full_disk(db_path: Path) -> None:
     assert_sound(db_path)
 
 
-def test_a_full_disk_refuses_the_start_and_leaves_no_trace(tmp_path: Path) -> None:
+def test_migration_on_full_disk_leaves_no_trace(tmp_path: Path) -> None:
     path = tmp_path / "cisisk.db"
     with no_file_beyond(8192), pytest.raises(StartRefused, match=str(path)):
         migrations.migrate(path, migrations.steps())
@@ -75,7 +75,7 @@ def test_a_full_disk_refuses_the_start_and_leaves_no_trace(tmp_path: Path) -> No
     assert_sound(path)
 
 
-def test_a_copy_that_finds_no_room_refuses_the_upgrade(db_path: Path) -> None:
+def test_upgrade_without_space_for_copy_is_refused(db_path: Path) -> None:
     have = len(migrations.steps())
     with no_file_beyond(8192), pytest.raises(StartRefused, match=str(db_path)):
         migrations.migrate(db_path, [*migrations.steps(), "CREATE TABLE later (id INTEGER) STRICT"])

@@ -1,4 +1,4 @@
-"""Jobs in the store: what is written down before and after every step, and found again after a crash."""
+"""Jobs in the store: what each step records, and what is found after a crash."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -52,12 +52,12 @@ async def new_job(db: Database, actor: Actor, profile: Profile, numbers: Sequenc
 
 
 async def made(db: Database, actor: Actor, profile: Profile, number: int) -> Deployment:
-    """What the switch of a phone does first."""
+    """Record a switch of a phone, as the switch does first."""
     return await db.write(progress.record, actor, plan(phone(number), profile, CONFIG), None)
 
 
 async def taken(db: Database, actor: Actor, deployment: Deployment) -> None:
-    """The phone takes the config, and nothing more is awaited."""
+    """End the deployment with a fetch of the config."""
     await db.write(progress.written, actor, deployment, now())
     fetch = Delivery(mac=deployment.mac, sha256=deployment.sha256, ip="192.0.2.7", asked_at=now())
     await db.write(progress.delivered, [fetch])
@@ -70,7 +70,7 @@ async def states(db: Database, job: SwitchJob) -> list[tuple[str, Notice | None]
 
 
 async def taken_up(db: Database, job: SwitchJob) -> Mapping[int, str | None]:
-    """The rows that have begun, and their deployments."""
+    """Return the rows that have begun, and their deployments."""
     return {row.number: row.deployment for row in await db.read(jobs.progress, job.uuid) if row.has_begun}
 
 
@@ -79,7 +79,7 @@ async def audited(db: Database) -> list[str]:
     return [entry.action for entry in reversed(entries) if entry.entity_type == "switch_job"]
 
 
-async def test_a_job_comes_back_as_it_was_stored(db: Database, actor: Actor, profile: Profile) -> None:
+async def test_job_is_returned_as_stored(db: Database, actor: Actor, profile: Profile) -> None:
     job = await new_job(db, actor, profile)
     assert job == await db.read(jobs.get, job.uuid)
     assert (job.state, job.reason, job.actor, job.policy, job.pace) == (JobState.RUNNING, None, actor, POLICY, PACE)
@@ -95,7 +95,7 @@ async def test_a_job_comes_back_as_it_was_stored(db: Database, actor: Actor, pro
         await db.read(jobs.get, profile.uuid)
 
 
-async def test_rows_are_told_by_what_has_become_of_them(db: Database, actor: Actor, profile: Profile) -> None:
+async def test_rows_show_their_states(db: Database, actor: Actor, profile: Profile) -> None:
     job = await new_job(db, actor, profile, range(1, 6))
     assert await db.write(jobs.begin, job.uuid, [1, 2, 3, 4]) == {1, 2, 3, 4}
     fetched, written = await made(db, actor, profile, 1), await made(db, actor, profile, 2)
@@ -129,11 +129,11 @@ async def test_rows_are_told_by_what_has_become_of_them(db: Database, actor: Act
     assert order[2:] == [(2, None), (4, None), (5, None)]
 
 
-async def test_a_phone_waits_in_one_running_job_only(db: Database, actor: Actor, profile: Profile) -> None:
+async def test_phone_in_another_running_job_is_refused(db: Database, actor: Actor, profile: Profile) -> None:
     first = await new_job(db, actor, profile, (1, 2))
     with pytest.raises(Conflict, match=f"AA:BB:CC:DD:00:02 in job {first.uuid}"):
         await new_job(db, actor, profile, (2, 3))
-    # Whoever waits for nothing any more may.
+    # A job without waiting rows does not block the phone.
     await db.write(jobs.begin, first.uuid, [2])
     await db.write(jobs.settle, [RowOutcome((first.uuid, 2), None, REFUSED)])
     second = await new_job(db, actor, profile, (2, 3))
@@ -151,7 +151,7 @@ async def _many(db: Database, actor: Actor, profile: Profile) -> Sequence[int]:
     return range(5, 13)
 
 
-async def test_a_row_begins_once_and_only_in_a_job_that_runs(db: Database, actor: Actor, profile: Profile) -> None:
+async def test_row_begins_once_in_running_job(db: Database, actor: Actor, profile: Profile) -> None:
     job = await new_job(db, actor, profile)
     assert await db.write(jobs.begin, job.uuid, [1]) == {1}
     assert await db.write(jobs.begin, job.uuid, [1, 2]) == {2}
@@ -159,7 +159,7 @@ async def test_a_row_begins_once_and_only_in_a_job_that_runs(db: Database, actor
     assert await db.write(jobs.begin, job.uuid, [3]) == set()
 
 
-async def test_after_a_crash_every_switch_is_found_that_was_begun(db: Database, actor: Actor, profile: Profile) -> None:
+async def test_recover_finds_every_begun_switch(db: Database, actor: Actor, profile: Profile) -> None:
     earlier = await made(db, actor, profile, 1)
     job = await new_job(db, actor, profile, range(1, 6))
     await db.write(jobs.begin, job.uuid, [1, 2, 3, 4])
@@ -168,7 +168,7 @@ async def test_after_a_crash_every_switch_is_found_that_was_begun(db: Database, 
     broken = await made(db, actor, profile, 4)
     await db.write(progress.written, actor, broken, now())
     await db.write(jobs.recover)
-    # Nothing had happened to 1, whose switch was that of somebody before, and 3: they begin again.
+    # Rows 1 and 3 have no deployment of their own: they begin again.
     assert await taken_up(db, job) == {2: found.uuid, 4: broken.uuid}
     await db.write(jobs.recover)
     assert await db.write(jobs.begin, job.uuid, [1, 2, 3, 4]) == {1, 3}
@@ -178,7 +178,7 @@ async def test_after_a_crash_every_switch_is_found_that_was_begun(db: Database, 
     assert await db.read(jobs.deployment_of, (job.uuid, 3)) is None
 
 
-async def test_another_profile_or_a_rollback_is_not_the_jobs_own(
+async def test_recover_ignores_deployments_of_others(
     db: Database, actor: Actor, profile: Profile, new_profile: NewProfile, superadmin: User
 ) -> None:
     job = await new_job(db, actor, profile)
@@ -187,7 +187,7 @@ async def test_another_profile_or_a_rollback_is_not_the_jobs_own(
     assert await db.read(jobs.deployment_of, (job.uuid, 1)) is None
 
 
-async def test_a_job_is_halted_and_goes_on(db: Database, actor: Actor, profile: Profile) -> None:
+async def test_job_is_stopped_and_resumed(db: Database, actor: Actor, profile: Profile) -> None:
     job = await new_job(db, actor, profile)
     await db.write(jobs.begin, job.uuid, [1])
     await db.write(jobs.settle, [RowOutcome((job.uuid, 1), None, REFUSED)])
@@ -214,7 +214,7 @@ async def test_a_job_is_halted_and_goes_on(db: Database, actor: Actor, profile: 
     assert await audited(db) == [f"switch_job.{name}" for name in names]
 
 
-async def test_a_cancelled_job_says_which_switches_have_not_begun(db: Database, actor: Actor, profile: Profile) -> None:
+async def test_cancel_returns_deferred_deployments(db: Database, actor: Actor, profile: Profile) -> None:
     job = await new_job(db, actor, profile)
     await db.write(jobs.begin, job.uuid, [1, 2])
     deferred = await db.write(
@@ -232,7 +232,7 @@ async def test_a_cancelled_job_says_which_switches_have_not_begun(db: Database, 
     assert await audited(db) == ["switch_job.created", "switch_job.cancelled"]
 
 
-async def test_profiles_are_found_by_their_user_and_name(
+async def test_profiles_are_found_by_user_and_name(
     db: Database, profile: Profile, new_user: NewUser, new_profile: NewProfile
 ) -> None:
     anna = await new_user("anna")
@@ -246,9 +246,7 @@ async def test_profiles_are_found_by_their_user_and_name(
     assert await db.read(jobs.missing_profiles, [profile.uuid, "nothing"]) == {"nothing"}
 
 
-async def test_a_deleted_profile_leaves_the_rows_as_they_were_asked_for(
-    db: Database, actor: Actor, profile: Profile
-) -> None:
+async def test_rows_outlive_their_profile(db: Database, actor: Actor, profile: Profile) -> None:
     job = await new_job(db, actor, profile)
     await db.write(profiles.delete, actor, profile.uuid, None)
     assert [row.profile_uuid for row in await db.read(jobs.rows_after, job.uuid, 0, 9, None)] == [profile.uuid] * 3

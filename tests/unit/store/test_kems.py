@@ -12,7 +12,7 @@ OTHER = Mac("AABBCCDDEE02")
 FOUND = DiscoveredPhone(at="2026-06-28T12:00:00.000Z", revealed=DiscoveryHints())
 
 
-async def test_a_module_knows_its_phone_and_those_beside_it(db: Database, actor: Actor, mac: Mac) -> None:
+async def test_module_lists_its_phone_and_neighbours(db: Database, actor: Actor, mac: Mac) -> None:
     for phone in (mac, OTHER):
         await db.write(phones.create, actor, phone, {"model": "CP-7965G"})
     for connected, model in ((mac, "7915"), (mac, None), (OTHER, "7916"), (None, "7914")):
@@ -27,7 +27,7 @@ async def test_a_module_knows_its_phone_and_those_beside_it(db: Database, actor:
     assert await db.read(kems.get, found["7915"].uuid) == found["7915"]
 
 
-async def test_a_phone_with_a_module_is_somebodys(db: Database, actor: Actor, mac: Mac) -> None:
+async def test_module_turns_discovered_phone_into_ordinary_one(db: Database, actor: Actor, mac: Mac) -> None:
     await db.write(phones.discover, {mac: FOUND, OTHER: FOUND})
     made = await db.write(kems.create, actor, {"connected_phone": mac})
     assert (await db.read(phones.get, mac)).discovery is None
@@ -35,7 +35,7 @@ async def test_a_phone_with_a_module_is_somebodys(db: Database, actor: Actor, ma
     assert (await db.read(phones.get, OTHER)).discovery is None
 
 
-async def test_a_module_goes_with_its_phone_and_not_with_another(db: Database, actor: Actor, mac: Mac) -> None:
+async def test_module_is_deleted_with_its_phone_only(db: Database, actor: Actor, mac: Mac) -> None:
     for phone in (mac, OTHER):
         await db.write(phones.create, actor, phone, {})
     gone, kept = [await db.write(kems.create, actor, {"connected_phone": phone}) for phone in (mac, OTHER)]
@@ -45,7 +45,7 @@ async def test_a_module_goes_with_its_phone_and_not_with_another(db: Database, a
     assert await db.read(kems.get, kept.uuid) == kept
 
 
-async def test_a_phone_that_is_not_there_is_refused(db: Database, actor: Actor, mac: Mac) -> None:
+async def test_module_of_missing_phone_is_refused(db: Database, actor: Actor, mac: Mac) -> None:
     made = await db.write(kems.create, actor, {})
     with pytest.raises(Invalid) as refused:
         await db.write(kems.update, actor, made.uuid, {"connected_phone": mac})

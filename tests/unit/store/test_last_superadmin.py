@@ -1,4 +1,4 @@
-"""However somebody tries it: one active user of level 0 is always left."""
+"""One active user of level 0 is always left."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -43,7 +43,7 @@ every_way = pytest.mark.parametrize("way", WAYS)
 
 @pytest.fixture
 async def root(db: Database, superadmin: User, actor: Actor) -> User:
-    """The only superadmin, by a permission of level 0 that is not the seeded one."""
+    """Create the only superadmin, with a permission of level 0 that is not the seeded one."""
     await db.write(permissions.create, actor, {"level": 5, "name": "clerk"})
     own = await db.write(permissions.create, actor, {"level": 0, "name": "own"})
     await db.write(permissions.give, actor, superadmin.uuid, own.uuid)
@@ -51,14 +51,14 @@ async def root(db: Database, superadmin: User, actor: Actor) -> User:
 
 
 @every_way
-async def test_the_last_one_stays(db: Database, root: User, actor: Actor, way: Way) -> None:
+async def test_last_superadmin_cannot_be_removed(db: Database, root: User, actor: Actor, way: Way) -> None:
     with pytest.raises(Conflict, match="The last superadmin cannot be demoted, deactivated or deleted"):
         await way(db, actor, root)
     assert await db.read(users.get, root.uuid) == root
 
 
 @every_way
-async def test_an_inactive_one_and_one_of_level_one_are_none(
+async def test_inactive_users_and_level_one_do_not_count(
     db: Database, root: User, actor: Actor, new_user: NewUser, way: Way
 ) -> None:
     inactive, almost = await new_user("inactive", is_active=False), await new_user("almost")
@@ -70,7 +70,9 @@ async def test_an_inactive_one_and_one_of_level_one_are_none(
 
 
 @every_way
-async def test_one_of_two_may_go(db: Database, root: User, actor: Actor, new_user: NewUser, way: Way) -> None:
+async def test_one_of_two_superadmins_can_be_removed(
+    db: Database, root: User, actor: Actor, new_user: NewUser, way: Way
+) -> None:
     second = await new_user("second")
     await db.write(permissions.give, actor, second.uuid, SUPERADMIN_PERMISSION)
     await way(db, actor, root)
@@ -79,7 +81,7 @@ async def test_one_of_two_may_go(db: Database, root: User, actor: Actor, new_use
 
 
 @every_way
-async def test_of_two_who_go_at_once_one_stays(
+async def test_concurrent_removals_leave_one_superadmin(
     db: Database, root: User, actor: Actor, new_user: NewUser, way: Way
 ) -> None:
     second = await new_user("second")
@@ -88,7 +90,7 @@ async def test_of_two_who_go_at_once_one_stays(
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "NoneType"]
 
 
-async def test_other_changes_to_the_last_one_are_free(db: Database, root: User, actor: Actor) -> None:
+async def test_other_changes_of_last_superadmin_are_allowed(db: Database, root: User, actor: Actor) -> None:
     changed = await db.write(
         users.update, actor, root.uuid, {"first_name": "R", "is_active": True, "password_hash": "$new"}
     )

@@ -63,14 +63,14 @@ async def filled(db: Database, actor: Actor, superadmin: User, new_user: NewUser
 
 
 @each_source
-async def test_every_offered_column_sorts_both_ways(filled: Database, source: ListSource[Any]) -> None:
+async def test_every_sortable_column_sorts_both_ways(filled: Database, source: ListSource[Any]) -> None:
     whole = await filled.read(source.page, Listing())
     assert whole.total == len(whole.items) >= 4
     for column in offered(source):
         for sort, down in ((column, False), (f"-{column}", True)):
             page = await filled.read(source.page, Listing(sort=sort))
             values = [_value(item, column) for item in page.items]
-            # SQLite puts what is not known before everything else.
+            # SQLite sorts NULL first.
             assert values == sorted(values, key=lambda value: () if value is None else (value,), reverse=down), sort
             assert page.total == whole.total
 
@@ -98,7 +98,7 @@ NOT_OFFERED = [
 
 
 @each_source
-async def test_a_column_that_is_not_offered_is_refused_by_name(db: Database, source: ListSource[Any]) -> None:
+async def test_unknown_sort_column_is_refused(db: Database, source: ListSource[Any]) -> None:
     for sort in NOT_OFFERED:
         with pytest.raises(Invalid, match=r"^sort: Sort by one of .*, with - before it to reverse$") as refused:
             await db.read(source.page, Listing(sort=sort))
@@ -107,12 +107,12 @@ async def test_a_column_that_is_not_offered_is_refused_by_name(db: Database, sou
 
 
 @each_source
-async def test_no_sort_and_an_empty_one_are_the_usual_order(filled: Database, source: ListSource[Any]) -> None:
+async def test_empty_sort_means_default_order(filled: Database, source: ListSource[Any]) -> None:
     assert await filled.read(source.page, Listing(sort="")) == await filled.read(source.page, Listing())
 
 
 @each_source
-async def test_the_pages_together_are_the_list(filled: Database, source: ListSource[Any]) -> None:
+async def test_pages_together_are_the_list(filled: Database, source: ListSource[Any]) -> None:
     whole = await filled.read(source.page, Listing())
     for size in (1, 2, 3, 100):
         together = []
@@ -125,14 +125,14 @@ async def test_the_pages_together_are_the_list(filled: Database, source: ListSou
 
 
 @each_source
-async def test_an_offset_alone_leaves_out_the_first(filled: Database, source: ListSource[Any]) -> None:
+async def test_offset_without_limit_skips_first_items(filled: Database, source: ListSource[Any]) -> None:
     whole = await filled.read(source.page, Listing())
     assert (await filled.read(source.page, Listing(offset=1))).items == whole.items[1:]
     beyond = await filled.read(source.page, Listing(offset=whole.total))
     assert (beyond.items, beyond.total) == ([], whole.total)
 
 
-async def test_no_item_can_be_wanted_to_learn_how_many_there_are(filled: Database) -> None:
+async def test_limit_zero_returns_total_only(filled: Database) -> None:
     page = await filled.read(phones.page, Listing(limit=0))
     assert (page.items, page.total) == ([], 4)
 
@@ -162,7 +162,7 @@ async def test_search_sort_and_page_work_together(filled: Database) -> None:
         (None, ["100% wool", "a_b", "axb", "back\\slash", "it's"]),
     ],
 )
-async def test_the_searched_text_is_taken_literally(
+async def test_search_takes_wildcards_literally(
     db: Database, superadmin: User, new_profile: NewProfile, q: str | None, found: list[str]
 ) -> None:
     for name in ("100% wool", "a_b", "axb", "back\\slash", "it's"):
@@ -174,7 +174,7 @@ async def test_the_searched_text_is_taken_literally(
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(alphabet="ab%_\\'", max_size=6), q=st.text(alphabet="ab%_\\'", min_size=1, max_size=3))
-async def test_what_contains_the_text_is_found_and_nothing_else(db: Database, name: str, q: str) -> None:
+async def test_search_finds_exactly_matching_items(db: Database, name: str, q: str) -> None:
     literal = name.replace("'", "''")
     source = ListSource(
         select=f"SELECT value FROM (SELECT '{literal}' AS value)",  # noqa: S608 -- quoted
@@ -190,7 +190,7 @@ async def test_what_contains_the_text_is_found_and_nothing_else(db: Database, na
     ("q", "found"),
     [("anna", 1), ("ARENDT", 1), ("anna@example", 1), ("+49 30", 1), ("$hash", 0), ("Europe", 0)],
 )
-async def test_users_are_searched_by_what_people_know(db: Database, new_user: NewUser, q: str, found: int) -> None:
+async def test_users_are_searched_by_names_and_email(db: Database, new_user: NewUser, q: str, found: int) -> None:
     await new_user("anna", phone="+49 30 1234", timezone="Europe/Berlin")
     assert (await db.read(users.page, Listing(q=q))).total == found
 
@@ -198,7 +198,7 @@ async def test_users_are_searched_by_what_people_know(db: Database, new_user: Ne
 @pytest.mark.parametrize(
     "q", ["AABBCC", "eE01", "bb:cc:DD", "desk", "7942", "room 5", "192.0.2.7", "198.51.100.3", "sep-desk", "old"]
 )
-async def test_phones_are_searched_by_all_that_tells_them_apart(db: Database, actor: Actor, mac: Mac, q: str) -> None:
+async def test_phones_are_searched_by_identifying_columns(db: Database, actor: Actor, mac: Mac, q: str) -> None:
     columns = {
         "name": "Desk",
         "model": "CP-7942G",

@@ -25,7 +25,7 @@ NOBODY = 65534
 
 @contextmanager
 def holder(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Another process that holds the lock."""
+    """Start another process that holds the lock."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(directory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -38,7 +38,7 @@ def holder(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.communicate()
 
 
-def test_a_second_process_is_refused_and_told_which_one_runs(tmp_path: Path) -> None:
+def test_second_process_is_refused_with_number_of_first(tmp_path: Path) -> None:
     with holder(tmp_path) as process:
         with pytest.raises(StartRefused, match=rf"already runs on {tmp_path} \(process {process.pid}\)"):
             lock.exclusive(tmp_path).__enter__()
@@ -48,26 +48,26 @@ def test_a_second_process_is_refused_and_told_which_one_runs(tmp_path: Path) -> 
             assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
 
 
-def test_the_lock_is_free_again_after_its_block(tmp_path: Path) -> None:
+def test_lock_is_released_after_its_block(tmp_path: Path) -> None:
     for _ in range(2):
         with lock.exclusive(tmp_path), pytest.raises(StartRefused, match=f"process {os.getpid()}"):
             lock.exclusive(tmp_path).__enter__()
 
 
-def test_the_number_of_an_earlier_holder_leaves_no_digits_behind(tmp_path: Path) -> None:
+def test_shorter_process_number_leaves_no_old_digits(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text("99999999999999999999\n")
     with lock.exclusive(tmp_path):
         assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
 
 
-def test_a_holder_that_has_not_written_its_number_yet_is_unknown(tmp_path: Path) -> None:
+def test_refusal_without_written_number_names_no_process(tmp_path: Path) -> None:
     with lock.exclusive(tmp_path):
         os.truncate(tmp_path / "lock", 0)
         with pytest.raises(StartRefused, match=r"\(process unknown\)"):
             lock.exclusive(tmp_path).__enter__()
 
 
-def test_a_child_process_does_not_keep_the_lock(tmp_path: Path) -> None:
+def test_child_process_does_not_keep_the_lock(tmp_path: Path) -> None:
     with lock.exclusive(tmp_path):
         child = subprocess.Popen(
             [sys.executable, "-c", "input(print(flush=True))"],
@@ -84,7 +84,7 @@ def test_a_child_process_does_not_keep_the_lock(tmp_path: Path) -> None:
         child.communicate(b"\n")
 
 
-def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
+def test_symbolic_link_as_lock_file_is_not_followed(tmp_path: Path) -> None:
     target = tmp_path / "precious"
     target.write_text("precious")
     (tmp_path / "lock").symlink_to(target)
@@ -93,20 +93,20 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path: Path) -> None
     assert target.read_text() == "precious"
 
 
-def test_an_absent_directory_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+def test_absent_directory_is_created_for_owner_only(tmp_path: Path) -> None:
     lock.prepare(tmp_path / "var" / "cisisk")
     assert (tmp_path / "var" / "cisisk").stat().st_mode & 0o777 == 0o700
     lock.prepare(tmp_path / "var" / "cisisk")
 
 
-def test_a_file_in_the_place_of_the_directory_is_refused(tmp_path: Path) -> None:
+def test_file_instead_of_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
     with pytest.raises(StartRefused, match=r"data cannot be made: File exists\. Set data\.dir"):
         lock.prepare(tmp_path / "data")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
-def test_a_directory_of_somebody_else_is_refused_with_a_remedy(tmp_path: Path) -> None:
+def test_directory_of_another_user_is_refused_with_remedy(tmp_path: Path) -> None:
     os.chown(tmp_path, NOBODY, NOBODY)
     with pytest.raises(StartRefused, match=r"belongs to another user.*Run this as that user"):
         lock.prepare(tmp_path)
@@ -135,7 +135,7 @@ except StartRefused as error:
         (False, "cannot be made: Permission denied"),
     ],
 )
-def test_a_directory_that_cannot_be_written_is_refused_with_a_remedy(tmp_path: Path, exists: bool, answer: str) -> None:
+def test_unwritable_directory_is_refused_with_remedy(tmp_path: Path, exists: bool, answer: str) -> None:
     if exists:
         (tmp_path / "data").mkdir(mode=0o555)
     tmp_path.chmod(0o555)

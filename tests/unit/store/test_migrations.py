@@ -45,7 +45,7 @@ def first(path: Path) -> Path:
     return path
 
 
-def test_a_store_is_made_from_nothing(path: Path) -> None:
+def test_migrate_creates_a_store(path: Path) -> None:
     migrations.migrate(path, migrations.steps())
     assert version(path) == len(migrations.steps())
     assert ask(path, "SELECT uuid, level, name FROM permissions") == [
@@ -55,7 +55,7 @@ def test_a_store_is_made_from_nothing(path: Path) -> None:
     assert ask(path, "PRAGMA integrity_check") == [("ok",)]
 
 
-def test_every_table_is_strict_and_every_reference_has_an_index(path: Path) -> None:
+def test_tables_are_strict_and_references_indexed(path: Path) -> None:
     migrations.migrate(path, migrations.steps())
     tables = [row for row in ask(path, "PRAGMA table_list") if row[0] == "main" and not row[1].startswith("sqlite_")]
     assert [name for _, name, _, _, _, strict in tables if not strict] == []
@@ -69,7 +69,7 @@ def test_every_table_is_strict_and_every_reference_has_an_index(path: Path) -> N
         assert referring <= indexed, table
 
 
-def test_the_files_are_numbered_without_a_gap_and_all_are_read() -> None:
+def test_migration_files_are_numbered_without_gaps() -> None:
     names = sorted(
         entry.name for entry in resources.files(migrations.__name__).iterdir() if entry.name.endswith(".sql")
     )
@@ -79,7 +79,7 @@ def test_the_files_are_numbered_without_a_gap_and_all_are_read() -> None:
     assert all(step.strip() for step in migrations.steps())
 
 
-def test_the_database_is_its_owners_alone(path: Path) -> None:
+def test_database_is_readable_for_owner_only(path: Path) -> None:
     mask = os.umask(0)
     try:
         migrations.migrate(path, migrations.steps())
@@ -96,13 +96,13 @@ def test_migrating_again_changes_nothing(first: Path) -> None:
     assert list(first.parent.glob("*.bak*")) == []
 
 
-def test_an_upgrade_runs_the_new_steps_only(first: Path) -> None:
+def test_upgrade_runs_new_steps_only(first: Path) -> None:
     migrations.migrate(first, [FIRST, SECOND, "INSERT INTO things VALUES (2, 'two', 'blue')"])
     assert version(first) == 3
     assert ask(first, "SELECT * FROM things") == [(1, "one", "red"), (2, "two", "blue")]
 
 
-def test_a_copy_from_before_the_upgrade_is_kept_and_opens(first: Path) -> None:
+def test_copy_from_before_upgrade_opens(first: Path) -> None:
     migrations.migrate(first, [FIRST, SECOND])
     copy = first.with_name("cisisk.db.v1.bak")
     assert mode(copy) == 0o600
@@ -112,7 +112,7 @@ def test_a_copy_from_before_the_upgrade_is_kept_and_opens(first: Path) -> None:
     assert ask(copy, "SELECT * FROM things") == [(1, "one", "red")]
 
 
-def test_what_only_the_log_holds_is_in_the_copy(first: Path) -> None:
+def test_copy_contains_rows_of_the_wal(first: Path) -> None:
     with closing(sqlite3.connect(first)) as running:
         running.execute("INSERT INTO things VALUES (2, 'two')")
         running.commit()
@@ -120,7 +120,7 @@ def test_what_only_the_log_holds_is_in_the_copy(first: Path) -> None:
     assert ask(first.with_name("cisisk.db.v1.bak"), "SELECT id FROM things") == [(1,), (2,)]
 
 
-def test_the_rest_of_an_interrupted_copy_does_not_stand_in_the_way(first: Path) -> None:
+def test_interrupted_copy_is_replaced(first: Path) -> None:
     first.with_name("cisisk.db.v1.bak.new").write_bytes(b"half a copy")
     first.with_name("cisisk.db.v1.bak").write_bytes(b"an older copy")
     migrations.migrate(first, [FIRST, SECOND])
@@ -139,7 +139,7 @@ def test_the_rest_of_an_interrupted_copy_does_not_stand_in_the_way(first: Path) 
     ids=["key taken", "not SQL", "wrong type", "broken reference"],
 )
 @pytest.mark.parametrize("before", [[], [SECOND]], ids=["alone", "after another"])
-def test_a_failing_step_leaves_no_trace(first: Path, failing: str, before: Sequence[str]) -> None:
+def test_failing_step_leaves_no_trace(first: Path, failing: str, before: Sequence[str]) -> None:
     with pytest.raises(StartRefused, match="cannot be opened or upgraded"):
         migrations.migrate(first, [FIRST, *before, failing])
     assert version(first) == 1 + len(before)
@@ -149,7 +149,7 @@ def test_a_failing_step_leaves_no_trace(first: Path, failing: str, before: Seque
     assert ask(first, "SELECT * FROM things") == [(1, "one", "red")]
 
 
-def test_a_table_can_be_rebuilt_under_those_that_refer_to_it(path: Path) -> None:
+def test_referenced_table_can_be_rebuilt(path: Path) -> None:
     made = (
         "CREATE TABLE a (id INTEGER PRIMARY KEY); CREATE TABLE b (a INTEGER REFERENCES a ON DELETE CASCADE);"
         "INSERT INTO a VALUES (1); INSERT INTO b VALUES (1)"
@@ -163,7 +163,7 @@ def test_a_table_can_be_rebuilt_under_those_that_refer_to_it(path: Path) -> None
     assert ask(path, "SELECT * FROM b") == [(1,)]
 
 
-def test_a_newer_database_is_refused_in_words_and_left_alone(first: Path) -> None:
+def test_newer_database_is_refused_and_unchanged(first: Path) -> None:
     migrations.migrate(first, [FIRST, SECOND])
     before = schema(first)
     with pytest.raises(StartRefused, match=r"newer Cisisk \(schema 2, this one knows 1\).*restore a copy"):
@@ -192,7 +192,7 @@ def _text(whole: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [_garbage, _cut, _header_only, _schema_overwritten, _text])
-def test_a_damaged_file_is_refused_in_words_and_left_alone(path: Path, damage: Any) -> None:
+def test_damaged_file_is_refused_and_unchanged(path: Path, damage: Any) -> None:
     migrations.migrate(path, migrations.steps())
     ask(path, "PRAGMA wal_checkpoint(TRUNCATE)")
     content = damage(path.read_bytes())
@@ -203,7 +203,7 @@ def test_a_damaged_file_is_refused_in_words_and_left_alone(path: Path, damage: A
 
 
 @pytest.mark.parametrize("name", ["absent/cisisk.db", "a directory"])
-def test_a_place_where_no_database_can_be_is_refused_in_words(tmp_path: Path, name: str) -> None:
+def test_impossible_path_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "a directory").mkdir()
     with pytest.raises(StartRefused, match=name):
         migrations.migrate(tmp_path / name, migrations.steps())

@@ -15,10 +15,10 @@ NOTHING = "99999999-9999-9999-9999-999999999999"
 
 @pytest.fixture(autouse=True)
 def administered(superadmin: User) -> None:
-    """Nothing can be changed where nobody could administer."""
+    """Ensure a superadmin: changes that leave none are refused."""
 
 
-async def test_a_permission_is_made_changed_and_removed(db: Database, actor: Actor) -> None:
+async def test_permission_is_created_changed_and_deleted(db: Database, actor: Actor) -> None:
     made = await db.write(permissions.create, actor, {"level": 5, "name": "Clerk", "description": "answers"})
     assert (made.level, made.name, made.description, made.revision) == (5, "Clerk", "answers", 1)
     assert made == await db.read(permissions.get, made.uuid)
@@ -36,7 +36,7 @@ async def test_permissions_are_listed_by_level(db: Database, actor: Actor) -> No
     assert names == ["Alpha", "superadmin", "A", "b"]
 
 
-async def test_names_are_unique_regardless_of_case(db: Database, actor: Actor) -> None:
+async def test_permission_names_are_unique_ignoring_case(db: Database, actor: Actor) -> None:
     clerk = await db.write(permissions.create, actor, {"level": 5, "name": "clerk"})
     other = await db.write(permissions.create, actor, {"level": 6, "name": "other"})
     with pytest.raises(Conflict, match="Another permission has this name"):
@@ -46,7 +46,7 @@ async def test_names_are_unique_regardless_of_case(db: Database, actor: Actor) -
     assert (await db.write(permissions.update, actor, clerk.uuid, {"name": "CLERK"})).name == "CLERK"
 
 
-async def test_only_who_has_seen_the_current_version_changes_it(db: Database, actor: Actor) -> None:
+async def test_change_of_stale_permission_is_refused(db: Database, actor: Actor) -> None:
     clerk = await db.write(permissions.create, actor, {"level": 5, "name": "clerk"})
     changed = await db.write(permissions.update, actor, clerk.uuid, {"level": 4}, {entity_tag(clerk)})
     with pytest.raises(Stale):
@@ -57,7 +57,7 @@ async def test_only_who_has_seen_the_current_version_changes_it(db: Database, ac
     await db.write(permissions.delete, actor, clerk.uuid, {entity_tag(changed)})
 
 
-async def test_a_permission_that_somebody_holds_stays(db: Database, actor: Actor, new_user: NewUser) -> None:
+async def test_held_permission_cannot_be_deleted(db: Database, actor: Actor, new_user: NewUser) -> None:
     clerk = await db.write(permissions.create, actor, {"level": 5, "name": "clerk"})
     anna = await new_user("anna")
     await db.write(permissions.give, actor, anna.uuid, clerk.uuid)
@@ -67,7 +67,7 @@ async def test_a_permission_that_somebody_holds_stays(db: Database, actor: Actor
     await db.write(permissions.delete, actor, clerk.uuid)
 
 
-async def test_what_is_given_replaces_what_was_held(db: Database, actor: Actor, new_user: NewUser) -> None:
+async def test_given_permission_replaces_the_old_one(db: Database, actor: Actor, new_user: NewUser) -> None:
     anna = await new_user("anna")
     clerk = await db.write(permissions.create, actor, {"level": 5, "name": "clerk"})
     given = await db.write(permissions.give, actor, anna.uuid, clerk.uuid)
@@ -78,7 +78,7 @@ async def test_what_is_given_replaces_what_was_held(db: Database, actor: Actor, 
     assert (await db.read(users.get, anna.uuid)).is_superadmin
 
 
-async def test_one_who_holds_nothing_is_not_found(db: Database, actor: Actor, new_user: NewUser) -> None:
+async def test_user_without_permission_is_not_found(db: Database, actor: Actor, new_user: NewUser) -> None:
     anna = await new_user("anna")
     for user_uuid in (anna.uuid, NOTHING):
         with pytest.raises(NotFound, match="User permission not found"):
@@ -87,7 +87,7 @@ async def test_one_who_holds_nothing_is_not_found(db: Database, actor: Actor, ne
             await db.write(permissions.take, actor, user_uuid)
 
 
-async def test_only_who_has_seen_what_is_held_takes_it(db: Database, actor: Actor, new_user: NewUser) -> None:
+async def test_take_of_stale_permission_is_refused(db: Database, actor: Actor, new_user: NewUser) -> None:
     anna = await new_user("anna")
     held = await db.write(permissions.give, actor, anna.uuid, SUPERADMIN_PERMISSION)
     with pytest.raises(Stale):
@@ -95,7 +95,7 @@ async def test_only_who_has_seen_what_is_held_takes_it(db: Database, actor: Acto
     await db.write(permissions.take, actor, anna.uuid, {entity_tag(held)})
 
 
-async def test_giving_names_what_is_not_there(db: Database, actor: Actor, new_user: NewUser) -> None:
+async def test_give_with_missing_user_or_permission_is_refused(db: Database, actor: Actor, new_user: NewUser) -> None:
     anna = await new_user("anna")
     with pytest.raises(Invalid) as refused:
         await db.write(permissions.give, actor, NOTHING, SUPERADMIN_PERMISSION)
@@ -105,22 +105,20 @@ async def test_giving_names_what_is_not_there(db: Database, actor: Actor, new_us
     assert refused.value.fields == {"perm_uuid": ["No such permission"]}
 
 
-async def test_what_is_not_there_is_not_found(db: Database, actor: Actor) -> None:
+async def test_missing_permission_is_not_found(db: Database, actor: Actor) -> None:
     with pytest.raises(NotFound):
         await db.write(permissions.update, actor, NOTHING, {"level": 1})
     with pytest.raises(NotFound):
         await db.write(permissions.delete, actor, NOTHING)
 
 
-async def test_a_level_below_zero_is_refused_by_the_database_too(db: Database, actor: Actor) -> None:
+async def test_negative_level_is_refused_by_database(db: Database, actor: Actor) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         await db.write(permissions.create, actor, {"level": -1, "name": "beyond"})
 
 
-async def test_the_seeded_permission_can_be_renamed_but_neither_removed_nor_lowered(
-    db: Database, actor: Actor, superadmin: User
-) -> None:
-    """Those who are to do everything are given it, by the command line too."""
+async def test_seeded_permission_can_be_renamed_only(db: Database, actor: Actor, superadmin: User) -> None:
+    """The command line gives this permission to superadmins."""
     root = await db.write(permissions.create, actor, {"level": 0, "name": "root"})
     await db.write(permissions.give, actor, superadmin.uuid, root.uuid)
     with pytest.raises(Conflict, match="superadmin permission cannot be deleted"):

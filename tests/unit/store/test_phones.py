@@ -28,7 +28,7 @@ COLUMNS = {
 }
 
 
-async def test_a_phone_is_as_told(db: Database, actor: Actor, mac: Mac) -> None:
+async def test_phone_is_stored_as_given(db: Database, actor: Actor, mac: Mac) -> None:
     made = await db.write(phones.create, actor, mac, COLUMNS)
     assert made == await db.read(phones.get, mac)
     assert {name: getattr(made, name) for name in COLUMNS} == COLUMNS
@@ -36,19 +36,19 @@ async def test_a_phone_is_as_told(db: Database, actor: Actor, mac: Mac) -> None:
     assert (made.mac, made.current_profile_uuid, made.revision) == (mac, None, 1)
 
 
-async def test_a_phone_of_which_nothing_is_known_is_one(db: Database, actor: Actor, mac: Mac) -> None:
+async def test_phone_needs_only_a_mac(db: Database, actor: Actor, mac: Mac) -> None:
     made = await db.write(phones.create, actor, mac, {})
     assert (made.software, made.model, made.is_active, made.address) == (None, None, True, None)
 
 
-async def test_a_phone_is_in_the_inventory_once(db: Database, actor: Actor, mac: Mac) -> None:
+async def test_second_phone_with_same_mac_is_refused(db: Database, actor: Actor, mac: Mac) -> None:
     made = await db.write(phones.create, actor, mac, {"name": "first"})
     with pytest.raises(Conflict, match="The phone AA:BB:CC:DD:EE:01 is in the inventory already"):
         await db.write(phones.create, actor, mac, {"name": "second"})
     assert await db.read(phones.get, mac) == made
 
 
-async def test_an_update_changes_what_was_sent_and_nothing_else(db: Database, actor: Actor, mac: Mac) -> None:
+async def test_update_changes_given_columns_only(db: Database, actor: Actor, mac: Mac) -> None:
     await db.write(phones.create, actor, mac, COLUMNS)
     changed = await db.write(phones.update, actor, mac, {"location": None, "software": Software.SIP})
     expected = {**COLUMNS, "location": None, "software": Software.SIP}
@@ -58,7 +58,7 @@ async def test_an_update_changes_what_was_sent_and_nothing_else(db: Database, ac
     assert (await db.write(phones.update, actor, mac, {})).revision == 4
 
 
-async def test_only_who_has_seen_the_current_version_changes_it(db: Database, actor: Actor, mac: Mac) -> None:
+async def test_change_of_stale_phone_is_refused(db: Database, actor: Actor, mac: Mac) -> None:
     made = await db.write(phones.create, actor, mac, {})
     changed = await db.write(phones.update, actor, mac, {"software": Software.SIP}, {entity_tag(made)})
     with pytest.raises(Stale):
@@ -70,7 +70,7 @@ async def test_only_who_has_seen_the_current_version_changes_it(db: Database, ac
     assert await db.read(phones.find, mac) is None
 
 
-async def test_a_phone_made_anew_is_another_version(db: Database, actor: Actor, mac: Mac) -> None:
+async def test_recreated_phone_has_another_version(db: Database, actor: Actor, mac: Mac) -> None:
     first = await db.write(phones.create, actor, mac, {})
     await db.write(phones.delete, actor, mac)
 
@@ -83,7 +83,7 @@ async def test_a_phone_made_anew_is_another_version(db: Database, actor: Actor, 
         await db.write(phones.update, actor, mac, {}, {entity_tag(first)})
 
 
-async def test_what_is_not_there_is_not_found(db: Database, actor: Actor, mac: Mac) -> None:
+async def test_missing_phone_is_not_found(db: Database, actor: Actor, mac: Mac) -> None:
     with pytest.raises(NotFound, match="Phone not found"):
         await db.read(phones.get, mac)
     with pytest.raises(NotFound):
@@ -97,7 +97,7 @@ async def test_what_is_not_there_is_not_found(db: Database, actor: Actor, mac: M
 
 
 @pytest.mark.parametrize("columns", [{"software": "H323"}, {"phone_vlan": "a hundred"}, {"is_active": 2}])
-async def test_what_no_phone_can_be_is_refused_by_the_database(
+async def test_impossible_values_are_refused_by_database(
     db: Database, actor: Actor, mac: Mac, columns: dict[str, object]
 ) -> None:
     with pytest.raises(sqlite3.IntegrityError):
@@ -105,7 +105,7 @@ async def test_what_no_phone_can_be_is_refused_by_the_database(
     assert (await db.read(phones.page, Listing())).total == 0
 
 
-async def test_what_a_phone_runs_can_be_said_and_forgotten(db: Database, actor: Actor, mac: Mac) -> None:
+async def test_software_of_phone_is_set_and_removed(db: Database, actor: Actor, mac: Mac) -> None:
     phone = await db.write(phones.create, actor, mac, {"software": Software.SIP, "name": "Desk"})
     known = await db.read(phones.get_cisco_phone, mac)
     assert (known.mac, known.software, known.current_profile_uuid) == (mac, Software.SIP, None)
@@ -122,16 +122,14 @@ async def test_what_a_phone_runs_can_be_said_and_forgotten(db: Database, actor: 
     assert (await db.write(phones.put_cisco_phone, actor, mac, Software.SIP)).software is Software.SIP
 
 
-async def test_a_deleted_phone_takes_what_it_ran_along(db: Database, actor: Actor, mac: Mac) -> None:
+async def test_deleted_phone_has_no_software_row(db: Database, actor: Actor, mac: Mac) -> None:
     await db.write(phones.create, actor, mac, COLUMNS)
     await db.write(phones.delete, actor, mac)
     with pytest.raises(NotFound):
         await db.read(phones.get_cisco_phone, mac)
 
 
-async def test_a_phone_is_where_it_was_seen_rather_than_where_it_was_entered(
-    db: Database, actor: Actor, mac: Mac
-) -> None:
+async def test_seen_address_precedes_entered_one(db: Database, actor: Actor, mac: Mac) -> None:
     await db.write(phones.create, actor, mac, {"phone_ip": "192.0.2.7"})
     assert (await db.read(phones.get, mac)).address == "192.0.2.7"
     await db.write(phones.note_sightings, [Sighting(mac=mac, ip="192.0.2.8", seen_at="2026-01-01", proved=False)])

@@ -27,7 +27,7 @@ async def log_in_on_a_phone(db: Database, *users_: User) -> None:
     await db.write(work)
 
 
-async def test_the_first_pin_is_made_and_the_next_one_replaces_it(db: Database, anna: User, actor: Actor) -> None:
+async def test_put_creates_and_replaces_pin(db: Database, anna: User, actor: Actor) -> None:
     assert await db.read(pins.find, anna.uuid) is None
     first = await db.write(pins.put, actor, anna.uuid, "$first")
     second = await db.write(pins.put, actor, anna.uuid, "$second")
@@ -36,11 +36,11 @@ async def test_the_first_pin_is_made_and_the_next_one_replaces_it(db: Database, 
     assert await db.read(pins.get, anna.uuid) == second
 
 
-async def test_the_hash_is_not_shown(db: Database, anna: User, actor: Actor) -> None:
+async def test_repr_of_pin_hides_the_hash(db: Database, anna: User, actor: Actor) -> None:
     assert "sentinel" not in repr(await db.write(pins.put, actor, anna.uuid, "$sentinel"))
 
 
-async def test_who_is_not_there_gets_no_pin(db: Database, actor: Actor) -> None:
+async def test_missing_user_gets_no_pin(db: Database, actor: Actor) -> None:
     with pytest.raises(NotFound, match="User not found"):
         await db.write(pins.put, actor, NOBODY, "$hash")
     with pytest.raises(NotFound, match="Cisco user not found"):
@@ -49,7 +49,7 @@ async def test_who_is_not_there_gets_no_pin(db: Database, actor: Actor) -> None:
         await db.write(pins.delete, actor, NOBODY)
 
 
-async def test_only_who_has_seen_the_current_version_changes_it(db: Database, anna: User, actor: Actor) -> None:
+async def test_change_of_stale_pin_is_refused(db: Database, anna: User, actor: Actor) -> None:
     with pytest.raises(NotFound):
         await db.write(pins.put, actor, anna.uuid, "$hash", {"anything"})
     first = await db.write(pins.put, actor, anna.uuid, "$first")
@@ -64,7 +64,7 @@ async def test_only_who_has_seen_the_current_version_changes_it(db: Database, an
 
 
 @pytest.mark.parametrize("what", ["new pin", "no pin", "no user"])
-async def test_whoever_is_logged_in_with_the_old_pin_is_logged_out(
+async def test_new_pin_ends_service_sessions(
     db: Database, anna: User, superadmin: User, actor: Actor, what: str
 ) -> None:
     await db.write(pins.put, actor, anna.uuid, "$first")
@@ -81,7 +81,7 @@ async def test_whoever_is_logged_in_with_the_old_pin_is_logged_out(
     ]
 
 
-async def test_a_deleted_user_leaves_no_pin(db: Database, anna: User, actor: Actor) -> None:
+async def test_deleted_user_leaves_no_pin(db: Database, anna: User, actor: Actor) -> None:
     await db.write(pins.put, actor, anna.uuid, "$first")
     await db.write(users.delete, actor, anna.uuid)
     assert await db.read(Read.rows, "SELECT * FROM pins") == []

@@ -24,7 +24,7 @@ async def anna(db: Database, superadmin: User, new_user: NewUser) -> User:
     return await new_user("anna")
 
 
-async def test_a_profile_is_kept_to_the_byte(db: Database, anna: User, new_profile: NewProfile) -> None:
+async def test_profile_is_stored_byte_for_byte(db: Database, anna: User, new_profile: NewProfile) -> None:
     made = await new_profile(
         anna,
         "Desk",
@@ -41,12 +41,12 @@ async def test_a_profile_is_kept_to_the_byte(db: Database, anna: User, new_profi
     assert (made.user_uuid, made.revision) == (anna.uuid, 1)
 
 
-async def test_a_profile_without_more_fits_everything(anna: User, new_profile: NewProfile) -> None:
+async def test_minimal_profile_fits_every_phone(anna: User, new_profile: NewProfile) -> None:
     made = await new_profile(anna)
     assert (made.compatible_models, made.software_type, made.placeholders, made.description) == ((), None, False, None)
 
 
-async def test_an_update_changes_what_was_sent_and_nothing_else(
+async def test_update_changes_given_attributes_only(
     db: Database, anna: User, superadmin: User, new_profile: NewProfile, actor: Actor
 ) -> None:
     made = await new_profile(anna, compatible_models=["7942"], software_type=Software.SIP)
@@ -58,7 +58,7 @@ async def test_an_update_changes_what_was_sent_and_nothing_else(
     assert (await db.read(profiles.page, Listing(), anna.uuid)).total == 0
 
 
-async def test_an_owner_who_is_not_there_is_refused(
+async def test_profile_of_missing_user_is_refused(
     db: Database, anna: User, new_profile: NewProfile, actor: Actor
 ) -> None:
     made = await new_profile(anna)
@@ -70,7 +70,7 @@ async def test_an_owner_who_is_not_there_is_refused(
     assert await db.read(profiles.get, made.uuid) == made
 
 
-async def test_only_who_has_seen_the_current_version_changes_it(
+async def test_change_of_stale_profile_is_refused(
     db: Database, anna: User, new_profile: NewProfile, actor: Actor
 ) -> None:
     made = await new_profile(anna)
@@ -85,27 +85,25 @@ async def test_only_who_has_seen_the_current_version_changes_it(
         await db.read(profiles.get, made.uuid)
 
 
-async def test_what_is_not_there_is_not_found(db: Database, actor: Actor) -> None:
+async def test_missing_profile_is_not_found(db: Database, actor: Actor) -> None:
     with pytest.raises(NotFound):
         await db.write(profiles.update, actor, NOTHING, {"name": "x"})
     with pytest.raises(NotFound):
         await db.write(profiles.delete, actor, NOTHING)
 
 
-async def test_profiles_of_the_same_name_are_told_apart(
-    db: Database, anna: User, superadmin: User, new_profile: NewProfile
-) -> None:
+async def test_profiles_may_share_a_name(db: Database, anna: User, superadmin: User, new_profile: NewProfile) -> None:
     made = {(await new_profile(owner, "Desk")).uuid for owner in (anna, anna, superadmin)}
     assert {profile.uuid for profile in (await db.read(profiles.page, Listing())).items} == made
 
 
-async def test_a_software_that_does_not_exist_is_refused_by_the_database(anna: User, new_profile: NewProfile) -> None:
+async def test_unknown_software_is_refused_by_database(anna: User, new_profile: NewProfile) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         await new_profile(anna, software_type="H323")
 
 
 @pytest.mark.parametrize("what", ["profile", "user"])
-async def test_a_phone_outlives_the_profile_it_runs(
+async def test_phone_outlives_its_profile(
     db: Database, anna: User, new_profile: NewProfile, actor: Actor, mac: Mac, what: str
 ) -> None:
     made = await new_profile(anna)

@@ -1,4 +1,4 @@
-"""What a page needs to know about the phone that asks for it."""
+"""Service sessions, and the context of a phone that requests a page."""
 
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
@@ -12,11 +12,11 @@ from tests.unit.store.conftest import NewProfile, NewUser
 MOMENT = "2026-06-28T12:00:00.000Z"
 
 
-async def test_of_an_unknown_phone_nothing_is_known(db: Database, mac: Mac) -> None:
+async def test_unknown_phone_has_empty_context(db: Database, mac: Mac) -> None:
     assert await db.read(service_sessions.context, mac) == PhoneContext(mac=mac)
 
 
-async def test_a_phone_is_where_it_was_entered_and_where_it_took_a_file(db: Database, actor: Actor, mac: Mac) -> None:
+async def test_context_has_entered_and_proved_addresses(db: Database, actor: Actor, mac: Mac) -> None:
     forged = Sighting(mac=mac, ip="192.0.2.66", seen_at=MOMENT, proved=False)
     await db.write(phones.note_sightings, [forged])
     assert (await db.read(service_sessions.context, mac)).addresses == frozenset()
@@ -28,9 +28,7 @@ async def test_a_phone_is_where_it_was_entered_and_where_it_took_a_file(db: Data
     assert (desk.model, desk.software) == ("7942", Software.SCCP)
 
 
-async def test_a_session_begins_with_the_pin_that_was_verified(
-    db: Database, actor: Actor, mac: Mac, new_user: NewUser
-) -> None:
+async def test_session_begins_with_verified_pin_only(db: Database, actor: Actor, mac: Mac, new_user: NewUser) -> None:
     user = await new_user()
     begin = (actor, mac, user.uuid)
     assert await db.write(service_sessions.begin, *begin, "$pin", "192.0.2.5", MOMENT) is None
@@ -45,7 +43,7 @@ async def test_a_session_begins_with_the_pin_that_was_verified(
     assert again.active_at == "2026-06-28T13:00:00.000Z"
 
 
-async def test_activity_of_a_session_that_was_replaced_prolongs_nothing(
+async def test_activity_of_replaced_session_changes_nothing(
     db: Database, actor: Actor, mac: Mac, new_user: NewUser
 ) -> None:
     user = await new_user()
@@ -57,9 +55,7 @@ async def test_activity_of_a_session_that_was_replaced_prolongs_nothing(
     assert (await db.read(service_sessions.context, mac)).session == new
 
 
-async def test_the_heads_of_profiles_say_what_is_needed_to_choose(
-    db: Database, new_user: NewUser, new_profile: NewProfile
-) -> None:
+async def test_profile_heads_omit_configs(db: Database, new_user: NewUser, new_profile: NewProfile) -> None:
     user = await new_user()
     await new_profile(user, "B", compatible_models=("7942",), software_type=Software.SIP)
     await new_profile(user, "A")

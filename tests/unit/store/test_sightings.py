@@ -16,7 +16,7 @@ async def kept(db: Database) -> set[str]:
     return {row["mac"] for row in await db.read(Read.rows, "SELECT mac FROM sightings")}
 
 
-async def test_a_phone_that_was_never_seen_is_nowhere(db: Database, mac: Mac) -> None:
+async def test_unseen_phone_has_no_address(db: Database, mac: Mac) -> None:
     assert await db.read(phones.last_seen, mac) is None
 
 
@@ -24,7 +24,7 @@ async def test_a_phone_that_was_never_seen_is_nowhere(db: Database, mac: Mac) ->
     ("known", "new", "believed"),
     [(True, True, "new"), (True, False, "known"), (False, True, "new"), (False, False, "new")],
 )
-async def test_what_is_not_proved_replaces_nothing_that_is(
+async def test_unproved_sighting_does_not_replace_proved_one(
     db: Database, mac: Mac, known: bool, new: bool, believed: str
 ) -> None:
     await db.write(phones.note_sightings, [sighting(mac, "known", proved=known)])
@@ -32,7 +32,7 @@ async def test_what_is_not_proved_replaces_nothing_that_is(
     assert await db.read(phones.last_seen, mac) == believed
 
 
-async def test_the_same_holds_within_one_batch(db: Database, mac: Mac) -> None:
+async def test_proved_sighting_wins_within_one_batch(db: Database, mac: Mac) -> None:
     await db.write(
         phones.note_sightings,
         [sighting(mac, "a", proved=False), sighting(mac, "b", proved=True), sighting(mac, "c", proved=False)],
@@ -40,7 +40,7 @@ async def test_the_same_holds_within_one_batch(db: Database, mac: Mac) -> None:
     assert await db.read(phones.last_seen, mac) == "b"
 
 
-async def test_only_so_many_strangers_are_kept_and_every_phone_of_the_inventory(db: Database, actor: Actor) -> None:
+async def test_limit_of_sightings_spares_the_inventory(db: Database, actor: Actor) -> None:
     ours = [Mac(f"AAAAAAAAAA0{number}") for number in range(5)]
     for mac in ours:
         await db.write(phones.create, actor, mac, {})
@@ -54,7 +54,7 @@ async def test_only_so_many_strangers_are_kept_and_every_phone_of_the_inventory(
     assert await kept(db) == {mac.digits for mac in (*ours, *strangers[3:])}
 
 
-async def test_forged_strangers_do_not_push_out_one_who_proved_where_it_is(
+async def test_unproved_sightings_do_not_displace_proved_ones(
     db: Database,
 ) -> None:
     proved = Mac("020000000099")
@@ -65,9 +65,7 @@ async def test_forged_strangers_do_not_push_out_one_who_proved_where_it_is(
     assert len(await kept(db)) == 3
 
 
-async def test_a_phone_taken_out_of_the_inventory_is_a_stranger_that_is_still_known(
-    db: Database, actor: Actor, mac: Mac
-) -> None:
+async def test_removed_phone_keeps_its_sighting(db: Database, actor: Actor, mac: Mac) -> None:
     await db.write(phones.create, actor, mac, {})
     await db.write(phones.note_sightings, [sighting(mac, "192.0.2.1", proved=True)])
     await db.write(phones.delete, actor, mac)

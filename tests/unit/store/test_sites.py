@@ -18,7 +18,7 @@ from cisisk.store.database import Database
 from tests.unit.store.conftest import LastEntry, NewProfile, NewUser
 
 
-async def test_a_site_is_kept_changed_and_removed(
+async def test_site_is_created_changed_and_deleted(
     db: Database, actor: Actor, new_user: NewUser, new_profile: NewProfile, last_entry: LastEntry
 ) -> None:
     profile = await new_profile(await new_user())
@@ -43,7 +43,7 @@ async def test_a_site_is_kept_changed_and_removed(
         await db.read(sites.get, made.uuid)
 
 
-async def test_two_sites_have_two_names_and_a_logout_profile_exists(db: Database, actor: Actor) -> None:
+async def test_taken_name_or_missing_profile_is_refused(db: Database, actor: Actor) -> None:
     await db.write(sites.create, actor, {"name": "Lisbon"})
     other = await db.write(sites.create, actor, {"name": "Porto"})
     with pytest.raises(Conflict, match="There is a site lisbon already"):
@@ -59,9 +59,7 @@ async def test_two_sites_have_two_names_and_a_logout_profile_exists(db: Database
         assert refused.value.fields == {"logout_profile_uuid": ["No such profile"]}
 
 
-async def test_the_name_of_a_site_is_compared_without_case_and_accents_of_any_script(
-    db: Database, actor: Actor, mac: Mac
-) -> None:
+async def test_site_names_compare_without_case_and_accents(db: Database, actor: Actor, mac: Mac) -> None:
     site = await db.write(sites.create, actor, {"name": "São Tomé", "emergency_location": "Rua 1"})
     greek = await db.write(sites.create, actor, {"name": "Αθήνα"})
     for name in ("SÃO TOMÉ", "Sa\u0303o Tome\u0301", "sao  tome", "ΑΘΉΝΑ", "αθηνα"):
@@ -78,9 +76,7 @@ async def test_the_name_of_a_site_is_compared_without_case_and_accents_of_any_sc
     assert await db.read(sites.emergency_call, mac) == EmergencyCall()
 
 
-async def test_two_sites_that_differ_in_accents_and_were_there_before_stay_two(
-    tmp_path: Path, actor: Actor, mac: Mac
-) -> None:
+async def test_old_sites_differing_in_accents_stay_two(tmp_path: Path, actor: Actor, mac: Mac) -> None:
     path = tmp_path / "old.db"
     migrations.migrate(path, migrations.steps()[:9])
     with closing(sqlite3.connect(path)) as old:
@@ -95,11 +91,11 @@ async def test_two_sites_that_differ_in_accents_and_were_there_before_stay_two(
         for location, expected in (("malaga", "first"), ("Málaga", "second"), ("MÁLAGA", "first")):
             await db.write(phones.update, actor, mac, {"location": location})
             assert await db.read(sites.emergency_call, mac) == EmergencyCall(location=expected)
-        # Each can still be changed, whether its name is sent along or not.
+        # Both can still be changed, with or without their name.
         assert (await db.write(sites.update, actor, "2", {"name": "Málaga", "logout_at": []})).logout_at == ()
 
 
-async def test_after_an_upgrade_the_times_of_a_site_that_is_new_to_a_phone_count_from_then_on(tmp_path: Path) -> None:
+async def test_upgrade_counts_times_of_new_site_from_then(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     migrations.migrate(path, migrations.steps()[:9])
     found = ["ZÜRICH", "zürich", "GENÈVE", "Bern", None]
@@ -128,11 +124,11 @@ async def test_after_an_upgrade_the_times_of_a_site_that_is_new_to_a_phone_count
     (since, *others) = [times_since for (times_since,) in rows]
     assert before <= since <= now()
     assert timestamp(datetime.fromisoformat(since)) == since
-    # They had that site before, it has no times, they have none, or nobody is logged in there.
+    # The other phones had that site before, have no site with times, or have no open login.
     assert others == [None] * 6
 
 
-async def test_a_phone_has_what_its_site_says_where_it_says_nothing_itself(
+async def test_site_supplies_what_the_phone_leaves_open(
     db: Database, actor: Actor, mac: Mac, new_user: NewUser, new_profile: NewProfile
 ) -> None:
     anna = await new_user()
@@ -159,7 +155,7 @@ async def test_a_phone_has_what_its_site_says_where_it_says_nothing_itself(
     assert await db.read(sites.logout_profiles, mac) == []
 
 
-async def test_the_logout_profile_of_a_phone_exists(db: Database, actor: Actor, mac: Mac) -> None:
+async def test_missing_logout_profile_of_phone_is_refused(db: Database, actor: Actor, mac: Mac) -> None:
     columns = {"logout_profile_uuid": "6f2f4fd4-6f2b-4cf2-9d0c-6a0f4f6d3c11"}
     with pytest.raises(Invalid) as refused:
         await db.write(phones.create, actor, mac, columns)

@@ -14,10 +14,10 @@ NOBODY = "99999999-9999-9999-9999-999999999999"
 
 @pytest.fixture(autouse=True)
 def administered(superadmin: User) -> None:
-    """Nobody can be changed where nobody could administer."""
+    """Ensure a superadmin: changes that leave none are refused."""
 
 
-async def test_a_new_user_is_as_told_and_knows_who_made_it(db: Database, new_user: NewUser, actor: Actor) -> None:
+async def test_user_is_stored_with_its_creator(db: Database, new_user: NewUser, actor: Actor) -> None:
     made = await new_user("anna", phone="+49 30 1", location="Berlin", nationality="DE")
     assert made == await db.read(users.get, made.uuid)
     assert (made.first_name, made.last_name, made.username, made.email) == (
@@ -38,20 +38,20 @@ async def test_a_new_user_is_as_told_and_knows_who_made_it(db: Database, new_use
     assert not made.is_superadmin
 
 
-async def test_a_user_never_carries_the_hash(db: Database, new_user: NewUser) -> None:
+async def test_user_has_no_password_hash(db: Database, new_user: NewUser) -> None:
     made = await new_user("anna", "$argon2id$sentinel")
     assert "sentinel" not in repr(made)
     assert "sentinel" not in repr(await db.read(users.page, Listing()))
 
 
 @pytest.mark.parametrize("username", ["anna", "ANNA", "Anna"])
-async def test_credentials_are_found_in_any_case_of_letters(db: Database, new_user: NewUser, username: str) -> None:
+async def test_credentials_ignore_case_of_username(db: Database, new_user: NewUser, username: str) -> None:
     made = await new_user("Anna", "$hash of anna")
     assert await db.read(users.credentials, username) == (made, "$hash of anna")
 
 
 @pytest.mark.parametrize("username", ["", "ann", "anna ", "anna\0", "anna%", "bert"])
-async def test_credentials_of_another_name_are_none(db: Database, new_user: NewUser, username: str) -> None:
+async def test_credentials_of_unknown_name_are_none(db: Database, new_user: NewUser, username: str) -> None:
     await new_user("anna")
     assert await db.read(users.credentials, username) is None
 
@@ -60,7 +60,7 @@ async def test_credentials_of_another_name_are_none(db: Database, new_user: NewU
     ("taken", "word"),
     [({"username": "ANNA"}, "username"), ({"email": "Anna@Example.ORG"}, "email")],
 )
-async def test_names_and_emails_are_unique_regardless_of_case(
+async def test_username_and_email_are_unique_ignoring_case(
     db: Database, new_user: NewUser, actor: Actor, taken: dict[str, str], word: str
 ) -> None:
     await new_user("anna")
@@ -73,13 +73,13 @@ async def test_names_and_emails_are_unique_regardless_of_case(
     assert (await db.read(users.page, Listing())).total == 3
 
 
-async def test_ones_own_name_can_change_its_case(db: Database, new_user: NewUser, actor: Actor) -> None:
+async def test_username_can_change_its_case(db: Database, new_user: NewUser, actor: Actor) -> None:
     anna = await new_user("anna")
     changed = await db.write(users.update, actor, anna.uuid, {"username": "ANNA", "email": "ANNA@example.org"})
     assert (changed.username, changed.email) == ("ANNA", "ANNA@example.org")
 
 
-async def test_an_update_changes_what_was_sent_and_nothing_else(db: Database, new_user: NewUser) -> None:
+async def test_update_changes_given_columns_only(db: Database, new_user: NewUser) -> None:
     anna = await new_user("anna", phone="1", location="Berlin")
     other = Actor(user_uuid=anna.uuid, ip="198.51.100.1")
     changed = await db.write(users.update, other, anna.uuid, {"location": None, "first_name": "Anne"})
@@ -89,12 +89,12 @@ async def test_an_update_changes_what_was_sent_and_nothing_else(db: Database, ne
     assert changed == await db.read(users.get, anna.uuid)
 
 
-async def test_an_empty_update_is_one(db: Database, new_user: NewUser, actor: Actor) -> None:
+async def test_empty_update_increments_revision(db: Database, new_user: NewUser, actor: Actor) -> None:
     anna = await new_user("anna")
     assert (await db.write(users.update, actor, anna.uuid, {})).revision == 2
 
 
-async def test_only_who_has_seen_the_current_version_changes_it(db: Database, new_user: NewUser, actor: Actor) -> None:
+async def test_change_of_stale_user_is_refused(db: Database, new_user: NewUser, actor: Actor) -> None:
     anna = await new_user("anna")
     seen = {entity_tag(anna), "another"}
     changed = await db.write(users.update, actor, anna.uuid, {"location": "Bonn"}, seen)
@@ -107,13 +107,13 @@ async def test_only_who_has_seen_the_current_version_changes_it(db: Database, ne
     await db.write(users.delete, actor, anna.uuid, {entity_tag(changed)})
 
 
-async def test_a_login_is_no_change_to_the_version(db: Database, new_user: NewUser, actor: Actor) -> None:
+async def test_login_keeps_the_version(db: Database, new_user: NewUser, actor: Actor) -> None:
     anna = await new_user("anna")
     await db.write(Write.rows, "UPDATE users SET last_login_ip = '192.0.2.1'")
     assert entity_tag(await db.read(users.get, anna.uuid)) == entity_tag(anna)
 
 
-async def test_who_is_not_there_is_not_found(db: Database, actor: Actor) -> None:
+async def test_missing_user_is_not_found(db: Database, actor: Actor) -> None:
     with pytest.raises(NotFound, match="User not found"):
         await db.read(users.get, NOBODY)
     with pytest.raises(NotFound):
@@ -122,20 +122,20 @@ async def test_who_is_not_there_is_not_found(db: Database, actor: Actor) -> None
         await db.write(users.delete, actor, NOBODY)
 
 
-async def test_a_deleted_name_is_free_again(db: Database, new_user: NewUser, actor: Actor) -> None:
+async def test_deleted_username_can_be_reused(db: Database, new_user: NewUser, actor: Actor) -> None:
     first = await new_user("anna")
     await db.write(users.delete, actor, first.uuid)
     second = await new_user("anna")
     assert second.uuid != first.uuid
 
 
-async def test_users_are_listed_by_name_whatever_its_case(db: Database, new_user: NewUser) -> None:
+async def test_users_are_listed_by_name_ignoring_case(db: Database, new_user: NewUser) -> None:
     for name in ("Zoe", "bert", "Anna"):
         await new_user(name)
     assert [user.username for user in (await db.read(users.page, Listing())).items] == ["Anna", "bert", "root", "Zoe"]
 
 
-async def test_the_first_superadmin_may_do_everything(db: Database, superadmin: User) -> None:
+async def test_created_superadmin_has_level_zero(db: Database, superadmin: User) -> None:
     assert superadmin.is_superadmin
     row = {
         "username": "admin",
@@ -152,7 +152,7 @@ async def test_the_first_superadmin_may_do_everything(db: Database, superadmin: 
         await db.write(users.create_superadmin, row, "$hash")
 
 
-async def test_it_is_known_whether_there_is_anybody(db: Database, superadmin: User) -> None:
+async def test_any_exist_reports_whether_users_exist(db: Database, superadmin: User) -> None:
     assert await db.read(users.any_exist)
     await db.write(Write.rows, "DELETE FROM users")
     assert not await db.read(users.any_exist)

@@ -1,4 +1,4 @@
-"""Webhooks in the store: their position among the steps, their deliveries, and what is forgotten."""
+"""Webhooks in the store: considered steps, deliveries and their removal."""
 
 from typing import Any
 from uuid import uuid4
@@ -38,7 +38,7 @@ async def made(db: Database, actor: Actor, **columns: Any) -> Webhook:
 
 
 async def owed(db: Database, webhook: Webhook, *bodies: str) -> None:
-    """Let a webhook be owed these messages."""
+    """Add pending deliveries with these bodies."""
     current = await db.read(store.get, webhook.uuid)
     messages = [WebhookMessage(uuid=str(uuid4()), body=body, deployment="d", step=StepName.FETCHED) for body in bodies]
     await db.write(store.take_up, current, current.considered, messages)
@@ -51,11 +51,11 @@ async def due(db: Database, webhook: Webhook, moment: str = IN_FUTURE) -> Due:
 
 
 async def listed(db: Database, webhook: Webhook) -> list[WebhookDelivery]:
-    """The oldest first."""
+    """Return the deliveries of a webhook, the oldest first."""
     return (await db.read(store.deliveries, webhook.uuid, Listing())).items[::-1]
 
 
-async def test_a_webhook_is_made_changed_and_removed(db: Database, actor: Actor, last_entry: LastEntry) -> None:
+async def test_webhook_is_created_changed_and_deleted(db: Database, actor: Actor, last_entry: LastEntry) -> None:
     webhook = await made(db, actor, description="desk", steps=[StepName.FETCHED, StepName.WRITTEN, StepName.FETCHED])
     assert webhook == await db.read(store.get, webhook.uuid)
     assert (webhook.url, webhook.secret, webhook.description, webhook.is_active) == (URL, SECRET, "desk", True)
@@ -68,9 +68,7 @@ async def test_a_webhook_is_made_changed_and_removed(db: Database, actor: Actor,
     assert (await last_entry()).action == "webhook.deleted"
 
 
-async def test_the_audit_log_names_the_host_and_neither_path_nor_secret(
-    db: Database, actor: Actor, last_entry: LastEntry
-) -> None:
+async def test_audit_names_host_without_path_and_secret(db: Database, actor: Actor, last_entry: LastEntry) -> None:
     webhook = await made(db, actor)
     for change in ({}, {"secret": new_secret()}, {"url": URL + "?s3ntinel"}):
         webhook = await db.write(store.update, actor, webhook.uuid, change)
@@ -82,7 +80,7 @@ async def test_the_audit_log_names_the_host_and_neither_path_nor_secret(
     assert webhook.secret not in repr(webhook)
 
 
-async def test_only_who_has_seen_the_current_version_changes_it(db: Database, actor: Actor) -> None:
+async def test_change_of_stale_webhook_is_refused(db: Database, actor: Actor) -> None:
     webhook = await made(db, actor)
     changed = await db.write(store.update, actor, webhook.uuid, {"description": "x"}, {entity_tag(webhook)})
     with pytest.raises(Stale):
@@ -92,9 +90,7 @@ async def test_only_who_has_seen_the_current_version_changes_it(db: Database, ac
     await db.write(store.delete, actor, webhook.uuid, {entity_tag(changed)})
 
 
-async def test_there_are_not_more_than_are_read_at_each_step(
-    db: Database, actor: Actor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_webhooks_have_a_limit(db: Database, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "MAX_WEBHOOKS", 2)
     await made(db, actor)
     await made(db, actor)
@@ -102,7 +98,7 @@ async def test_there_are_not_more_than_are_read_at_each_step(
         await made(db, actor)
 
 
-async def test_a_new_webhook_is_told_of_what_happens_from_now_on(db: Database, actor: Actor, mac: Mac) -> None:
+async def test_new_webhook_gets_later_steps_only(db: Database, actor: Actor, mac: Mac) -> None:
     uuid = await deployment(db, mac)
     await happened(db, uuid, StepName.RECORDED, StepName.WRITTEN)
     webhook = await made(db, actor)
@@ -113,7 +109,7 @@ async def test_a_new_webhook_is_told_of_what_happens_from_now_on(db: Database, a
     assert await db.read(store.behind) == []
 
 
-async def test_what_was_changed_meanwhile_is_considered_anew(db: Database, actor: Actor) -> None:
+async def test_changed_webhook_considers_steps_again(db: Database, actor: Actor) -> None:
     webhook = await made(db, actor)
     await db.write(store.update, actor, webhook.uuid, {"description": "x"})
     await db.write(store.take_up, webhook, 9, [WebhookMessage(uuid="m", body="{}")])
@@ -121,7 +117,7 @@ async def test_what_was_changed_meanwhile_is_considered_anew(db: Database, actor
     assert await listed(db, webhook) == []
 
 
-async def test_the_oldest_due_message_comes_first_and_waits_for_its_time(db: Database, actor: Actor) -> None:
+async def test_oldest_due_delivery_comes_first_at_its_time(db: Database, actor: Actor) -> None:
     webhook = await made(db, actor)
     assert await db.read(store.next_due, webhook.uuid, IN_FUTURE) is None
     assert await db.read(store.waiting) == {}
@@ -142,7 +138,7 @@ async def test_the_oldest_due_message_comes_first_and_waits_for_its_time(db: Dat
     assert (await db.read(store.waiting))[webhook.uuid] == two.due_at
 
 
-async def test_while_the_receiver_is_away_everything_waits(db: Database, actor: Actor) -> None:
+async def test_unreachable_receiver_defers_all_deliveries(db: Database, actor: Actor) -> None:
     webhook, other = await made(db, actor), await made(db, actor)
     await owed(db, webhook, "one", "two")
     await owed(db, other, "three")
@@ -161,7 +157,7 @@ async def test_while_the_receiver_is_away_everything_waits(db: Database, actor: 
     assert (await due(db, webhook, "2997-01-01T00:00:00.000Z")).body == "two"
 
 
-async def test_a_changed_webhook_is_tried_at_once(db: Database, actor: Actor) -> None:
+async def test_update_makes_pending_deliveries_due(db: Database, actor: Actor) -> None:
     webhook = await made(db, actor)
     await owed(db, webhook, "one")
     away = Tried(
@@ -177,7 +173,7 @@ async def test_a_changed_webhook_is_tried_at_once(db: Database, actor: Actor) ->
     assert (await due(db, webhook, moment)).url == "http://elsewhere.example/"
 
 
-async def test_a_webhook_that_is_switched_off_is_owed_nothing(db: Database, actor: Actor, mac: Mac) -> None:
+async def test_deactivation_gives_up_pending_deliveries(db: Database, actor: Actor, mac: Mac) -> None:
     uuid = await deployment(db, mac)
     webhook = await made(db, actor)
     await owed(db, webhook, "one")
@@ -194,7 +190,7 @@ async def test_a_webhook_that_is_switched_off_is_owed_nothing(db: Database, acto
     assert (on_again.considered, await db.read(store.behind)) == (1, [])
 
 
-async def test_what_has_arrived_has_arrived_even_if_it_was_called_off(db: Database, actor: Actor) -> None:
+async def test_given_up_delivery_that_arrives_is_delivered(db: Database, actor: Actor) -> None:
     webhook = await made(db, actor)
     await owed(db, webhook, "one")
     in_flight = await due(db, webhook)
@@ -203,7 +199,7 @@ async def test_what_has_arrived_has_arrived_even_if_it_was_called_off(db: Databa
     assert [each.state for each in await listed(db, webhook)] == [DELIVERED]
 
 
-async def test_giving_up_is_told_in_the_audit_log(db: Database, actor: Actor, last_entry: LastEntry) -> None:
+async def test_given_up_delivery_is_audited(db: Database, actor: Actor, last_entry: LastEntry) -> None:
     webhook = await made(db, actor)
     await owed(db, webhook, "one")
     message = await due(db, webhook)
@@ -213,9 +209,7 @@ async def test_giving_up_is_told_in_the_audit_log(db: Database, actor: Actor, la
     assert entry.payload == {"delivery": message.uuid, "detail": answered(500).plain()}
 
 
-async def test_a_receiver_that_wants_nothing_more_gets_nothing_more(
-    db: Database, actor: Actor, last_entry: LastEntry
-) -> None:
+async def test_webhook_is_deactivated_at_request_of_receiver(db: Database, actor: Actor, last_entry: LastEntry) -> None:
     webhook = await made(db, actor)
     await owed(db, webhook, "one", "two")
     await db.write(store.switch_off, webhook.uuid, GiveUpReason.GONE.notice())
@@ -227,7 +221,7 @@ async def test_a_receiver_that_wants_nothing_more_gets_nothing_more(
     assert (await db.read(store.get, webhook.uuid)).revision == 2
 
 
-async def test_a_test_waits_behind_what_is_owed_and_hurries_it(
+async def test_test_message_follows_pending_deliveries_at_once(
     db: Database, actor: Actor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     webhook = await made(db, actor)
@@ -251,7 +245,7 @@ async def test_a_test_waits_behind_what_is_owed_and_hurries_it(
         await db.write(store.add_test, actor, webhook.uuid, WebhookMessage(uuid=str(uuid4()), body="test"))
 
 
-async def test_old_deliveries_are_given_up_and_forgotten(db: Database, actor: Actor, last_entry: LastEntry) -> None:
+async def test_old_deliveries_are_given_up_and_deleted(db: Database, actor: Actor, last_entry: LastEntry) -> None:
     webhook, other = await made(db, actor), await made(db, actor)
     await owed(db, webhook, *"abcdef")
     await owed(db, other, "g")
@@ -272,7 +266,7 @@ async def test_old_deliveries_are_given_up_and_forgotten(db: Database, actor: Ac
     assert [each.state for each in await listed(db, other)] == [PENDING]
 
 
-async def test_deliveries_go_with_their_webhook(db: Database, actor: Actor) -> None:
+async def test_deliveries_are_deleted_with_their_webhook(db: Database, actor: Actor) -> None:
     webhook = await made(db, actor)
     await owed(db, webhook, "one")
     in_flight = await due(db, webhook)
