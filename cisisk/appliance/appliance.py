@@ -337,7 +337,7 @@ async def _mobility(
         switch_jobs=SwitchJobs(db, switcher, feed),
         switcher=switcher,
         watcher=Watcher(db, feed, contacts, switcher, registrations, calls),
-        webhooks=Webhooks(db, feed, await stack.enter_async_context(webhook_session())),
+        webhooks=Webhooks(db, feed, await stack.enter_async_context(webhook_session(limits.webhooks)), limits.webhooks),
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from cisisk.api.limits import ApiLimits
 from cisisk.events.feed import FeedLimits
+from cisisk.events.webhooks import WebhookLimits
 from cisisk.fetches.log import FetchLogLimits
 from cisisk.pbx.connection import AsteriskLimits
 from cisisk.pbx.registrar import IDENTIFY_SECONDS
@@ -29,6 +30,7 @@ class Limits:
     asterisk: AsteriskLimits = field(default_factory=AsteriskLimits)
     feed: FeedLimits = field(default_factory=FeedLimits)
     fetch_log: FetchLogLimits = field(default_factory=FetchLogLimits)
+    webhooks: WebhookLimits = field(default_factory=WebhookLimits)
     sources: SourceLimits = field(default_factory=SourceLimits)
     uploads: UploadLimits = field(default_factory=UploadLimits)
 

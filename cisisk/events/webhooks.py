@@ -34,25 +34,43 @@ from cisisk.store.webhooks import Due, Tried, WebhookMessage
 
 log = logging.getLogger(__name__)
 
-PAUSES = (5.0, 30.0, 120.0, 600.0, 3600.0, 21600.0)
-"""Seconds between one try and the next; after the last a delivery is given up, seven hours after the first."""
-ANSWER_SECONDS = 10.0
-"""For the whole exchange. A receiver takes a message down, and works on it afterwards."""
-MAX_AT_ONCE = 8
-"""Messages that are under way at the same time, at most one of them to each webhook."""
 LONGEST_ADVICE_SECONDS = 3600.0
 """The longest Retry-After that is followed; an absurd one must not silence a webhook for good."""
 PENDING_AGE, ENDED_AGE = timedelta(days=1), timedelta(days=30)
 """What is older is not delivered any more, and is forgotten."""
-ENDED_ROWS = 1000
-"""Deliveries of each webhook that are remembered."""
 TRIM_SECONDS = 60.0
-AFTER_FAILURE_SECONDS = 30.0
-"""After the store has failed; a receiver must not be sent the same again and again because that cannot be kept."""
-_STEPS_AT_ONCE = 500
 
 _AWAY = {429, 502, 503, 504}
 """The receiver has no time, or is behind something that does not reach it: other messages would fare no better."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookLimits:
+    """Limits of webhooks. Times are in seconds.
+
+    Attributes:
+        max_webhooks: each reads every step and keeps deliveries of its own.
+        max_pending: deliveries that wait for one webhook. Beyond that, further steps stay in the store.
+        max_concurrent: messages that are sent at the same time, at most one to each webhook.
+        max_steps: steps read at once.
+        max_ended: ended deliveries kept for each webhook.
+        answer_seconds: for the whole exchange. A receiver stores a message and processes it afterwards.
+        retry_pauses: between one try and the next. After the last a delivery is given up, seven hours after the first.
+        after_failure: after the store has failed. Otherwise a receiver gets the same message again and again, because
+            its answer cannot be stored.
+    """
+
+    max_webhooks: int = store.MAX_WEBHOOKS
+    max_pending: int = store.MAX_PENDING
+    max_concurrent: int = 8
+    max_steps: int = 500
+    max_ended: int = 1000
+    answer_seconds: float = 10.0
+    retry_pauses: tuple[float, ...] = (5.0, 30.0, 120.0, 600.0, 3600.0, 21600.0)
+    after_failure: float = 30.0
+
+
+DEFAULT_LIMITS = WebhookLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +92,18 @@ def _outstanding(tx: Read) -> tuple[list[Webhook], dict[str, Timestamp]]:
     return store.behind(tx), store.waiting(tx)
 
 
-def _news(tx: Read, webhook: Webhook) -> list[Step]:
+def _news(tx: Read, webhook: Webhook, limits: WebhookLimits) -> list[Step]:
     """Return the next steps that a webhook has to consider, if it has room for their messages."""
-    is_full = store.pending(tx, webhook.uuid) >= store.MAX_PENDING
-    return [] if is_full else steps.after(tx, webhook.considered, _STEPS_AT_ONCE)
+    is_full = store.pending(tx, webhook.uuid) >= limits.max_pending
+    return [] if is_full else steps.after(tx, webhook.considered, limits.max_steps)
 
 
-def webhook_session() -> aiohttp.ClientSession:
+def webhook_session(limits: WebhookLimits = DEFAULT_LIMITS) -> aiohttp.ClientSession:
     """What webhooks are called with: no cookies, no proxy from the environment, no connection kept."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=MAX_AT_ONCE, force_close=True),
+        connector=aiohttp.TCPConnector(limit=limits.max_concurrent, force_close=True),
         cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS),
+        timeout=aiohttp.ClientTimeout(total=limits.answer_seconds),
         headers={hdrs.USER_AGENT: "Cisisk"},
         auto_decompress=False,
     )
@@ -94,13 +112,16 @@ def webhook_session() -> aiohttp.ClientSession:
 class Webhooks:
     """The webhooks in ``db``. :meth:`run` does the deliveries."""
 
-    def __init__(self, db: Database, feed: Feed, client: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, db: Database, feed: Feed, client: aiohttp.ClientSession, limits: WebhookLimits = DEFAULT_LIMITS
+    ) -> None:
         self._db = db
+        self._limits = limits
         self._feed = feed
         self._client = client
         self._stirred = asyncio.Event()
         self._served: set[str] = set()
-        self._slots = asyncio.Semaphore(MAX_AT_ONCE)
+        self._slots = asyncio.Semaphore(limits.max_concurrent)
         self._trimmed_at = -TRIM_SECONDS
 
     async def create(self, actor: Actor, columns: Mapping[str, Any]) -> tuple[Webhook, str | None]:
@@ -111,7 +132,7 @@ class Webhooks:
             Conflict: there are too many webhooks.
         """
         completed, made = _with_secret({"secret": None, **columns})
-        return await self._db.write(store.create, actor, completed), made
+        return await self._db.write(store.create, actor, completed, self._limits.max_webhooks), made
 
     async def update(
         self, actor: Actor, uuid: str, columns: Mapping[str, Any], seen: Collection[str] | None = None
@@ -131,7 +152,8 @@ class Webhooks:
         """Tell a webhook that it is tried out. Raises NotFound, Conflict."""
         message = str(uuid4())
         body = _body(message, uuid, "webhook.test", now(), {})
-        delivery = await self._db.write(store.add_test, actor, uuid, WebhookMessage(uuid=message, body=body))
+        test = WebhookMessage(uuid=message, body=body)
+        delivery = await self._db.write(store.add_test, actor, uuid, test, self._limits.max_pending)
         self._stirred.set()
         return delivery
 
@@ -164,7 +186,7 @@ class Webhooks:
             await self._trim()
         except StorageFailed as error:
             log.warning("webhooks cannot be told anything: %s", error)
-            return AFTER_FAILURE_SECONDS
+            return self._limits.after_failure
         seconds = TRIM_SECONDS
         for uuid, moment in waiting.items():
             if uuid in self._served:
@@ -178,7 +200,7 @@ class Webhooks:
 
     async def _take_up(self, webhook: Webhook) -> None:
         """Turn the next steps into messages, if there is room for them."""
-        news = await self._db.read(_news, webhook)
+        news = await self._db.read(_news, webhook, self._limits)
         if not news:
             return
         wanted = [step for step in news if webhook.wants(step)]
@@ -197,7 +219,7 @@ class Webhooks:
             for uuid in await self._db.read(store.overdue, oldest):
                 await self._db.write(store.give_up_old, uuid, oldest)
             for uuid in await self._db.read(store.all_uuids):
-                if old := await self._db.read(store.expired, uuid, after(-ENDED_AGE), ENDED_ROWS):
+                if old := await self._db.read(store.expired, uuid, after(-ENDED_AGE), self._limits.max_ended):
                     await self._db.write(store.remove_deliveries, old)
             self._trimmed_at = time.monotonic()
 
@@ -210,7 +232,7 @@ class Webhooks:
                 await self._settle(due, answer)
         except StorageFailed as error:
             log.warning("webhook %s: what came of a delivery cannot be kept: %s", uuid, error)
-            await asyncio.sleep(AFTER_FAILURE_SECONDS)
+            await asyncio.sleep(self._limits.after_failure)
         finally:
             self._served.discard(uuid)
             self._stirred.set()
@@ -223,12 +245,12 @@ class Webhooks:
             return
         is_gone = answer.status == 410
         waits_until = None
-        if is_gone or due.tries >= len(PAUSES):
+        if is_gone or due.tries >= len(self._limits.retry_pauses):
             log.warning("webhook %s: delivery %s is given up: %s", due.webhook, due.uuid, answer.detail)
             tried = Tried(state=DeliveryState.GIVEN_UP, status=answer.status, detail=answer.detail)
         else:
             log.info("webhook %s: delivery %s has failed: %s", due.webhook, due.uuid, answer.detail)
-            due_at = after(timedelta(seconds=max(PAUSES[due.tries], answer.leave_for)))
+            due_at = after(timedelta(seconds=max(self._limits.retry_pauses[due.tries], answer.leave_for)))
             # One that is there and refuses a message may take the others; for one that is away they wait, in order.
             if answer.status is None or answer.status in _AWAY:
                 waits_until = due_at
@@ -258,7 +280,7 @@ class Webhooks:
                 detail = DeliveryDetail.ANSWERED.notice(status=response.status)
                 return _Answer(response.status, detail, _advice(response.headers.get(hdrs.RETRY_AFTER, "")))
         except TimeoutError:
-            return _Answer(None, DeliveryDetail.NO_ANSWER.notice(seconds=ANSWER_SECONDS))
+            return _Answer(None, DeliveryDetail.NO_ANSWER.notice(seconds=self._limits.answer_seconds))
         except aiohttp.ClientConnectorCertificateError:
             return _Answer(None, DeliveryDetail.CERTIFICATE.notice())
         except aiohttp.ClientConnectorError as error:

@@ -116,11 +116,11 @@ def get(tx: Read, uuid: str) -> Webhook:
     return _webhook(row)
 
 
-def create(tx: Write, actor: Actor, columns: Mapping[str, Any]) -> Webhook:
+def create(tx: Write, actor: Actor, columns: Mapping[str, Any], maximum: int = MAX_WEBHOOKS) -> Webhook:
     """Add a webhook, which gets the steps from now on. Raises Conflict: there are too many."""
     counted = tx.row("SELECT COUNT(*) AS total FROM webhooks")
-    if counted and counted["total"] >= MAX_WEBHOOKS:
-        raise Conflict(f"There are {MAX_WEBHOOKS} webhooks already. Delete one first")
+    if counted and counted["total"] >= maximum:
+        raise Conflict(f"There are {maximum} webhooks already. Delete one first")
     uuid, moment = str(uuid4()), now()
     tx.rows(
         "INSERT INTO webhooks (uuid, url, secret, description, steps, is_active, created_at, updated_at,"
@@ -185,7 +185,9 @@ def deliveries(tx: Read, uuid: str, listing: Listing) -> Page[WebhookDelivery]:
     return _DELIVERIES.page(tx, listing, "webhook = ?", (uuid,))
 
 
-def add_test(tx: Write, actor: Actor, uuid: str, message: WebhookMessage) -> WebhookDelivery:
+def add_test(
+    tx: Write, actor: Actor, uuid: str, message: WebhookMessage, max_pending: int = MAX_PENDING
+) -> WebhookDelivery:
     """Add a test message after the pending deliveries, which become due at once; return its delivery.
 
     Raises:
@@ -195,8 +197,8 @@ def add_test(tx: Write, actor: Actor, uuid: str, message: WebhookMessage) -> Web
     webhook = get(tx, uuid)
     if not webhook.is_active:
         raise Conflict("The webhook is switched off. Set is_active first")
-    if pending(tx, uuid) >= MAX_PENDING:
-        raise Conflict(f"{MAX_PENDING} deliveries wait for this webhook already")
+    if pending(tx, uuid) >= max_pending:
+        raise Conflict(f"{max_pending} deliveries wait for this webhook already")
     _wait_no_longer(tx, uuid)
     _insert(tx, uuid, [message])
     audit.record(tx, actor, "webhook.tested", uuid, {"host": _host(webhook.url)})

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from cisisk.events import webhooks as module
+from cisisk.appliance.limits import Limits
+from cisisk.events.webhooks import WebhookLimits
 from cisisk.model.webhook import key_of
 from tests.api.client import MAC, SWITCH, TIME, UNKNOWN, Site, check_error
 from tests.api.client import site as opened
-from tests.api.conftest import SiteWith
+from tests.api.conftest import SiteWith, limited
 from tests.patience import PATIENCE
 from tests.receiver import Receiver
 
@@ -147,17 +148,15 @@ async def test_a_receiver_may_be_told_of_every_step(site: Site, receiver: Receiv
     assert [each.body["data"]["step"] for each in told] == ["recorded", "written", "restart_refused"]
 
 
-async def test_what_one_cannot_deliver_the_next_start_does(
-    site_with: SiteWith, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "PAUSES", (0.05,) * 6)
+async def test_what_one_cannot_deliver_the_next_start_does(site_with: SiteWith, receiver: Receiver) -> None:
+    limits = Limits(webhooks=WebhookLimits(retry_pauses=(0.05,) * 6))
     receiver.script = [503, 0]
-    async with site_with() as site:
+    async with site_with(limits) as site:
         webhook = await made(site, receiver.url, steps=["recorded"])
         await switched(site)
         await receiver.until(2)
         settings = site.settings
-    async with opened(settings) as site:
+    async with opened(settings, limits) as site:
         [delivery] = await until(site, webhook["uuid"], lambda found: found[0]["state"] == "delivered")
     assert {each.id for each in receiver.received} == {delivery["uuid"]}
     assert (len(receiver.received), delivery["tries"]) == (3, 2)
@@ -204,7 +203,7 @@ async def test_everything_that_is_done_leaves_a_row_without_secrets(
         assert "whsec_" not in told
 
 
-async def test_not_more_webhooks_are_taken_than_are_served(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cisisk.store.webhooks.MAX_WEBHOOKS", 1)
+@limited(Limits(webhooks=WebhookLimits(max_webhooks=1)))
+async def test_not_more_webhooks_are_taken_than_are_served(site: Site) -> None:
     await made(site, "http://a.example/")
     check_error(await site.admin.post("/webhooks", {"url": "http://b.example/"}), 409)

@@ -5,6 +5,7 @@ import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from cisisk.events import webhooks as module
 from cisisk.events.feed import Feed
-from cisisk.events.webhooks import Webhooks
+from cisisk.events.webhooks import WebhookLimits, Webhooks, webhook_session
 from cisisk.model.clock import after, now
 from cisisk.model.codes.error import ErrorKind
 from cisisk.model.codes.webhook import DeliveryDetail
@@ -37,10 +38,8 @@ WRITTEN, FETCHED, REGISTERED = StepName.WRITTEN, StepName.FETCHED, StepName.REGI
 DELIVERED, PENDING, GIVEN_UP = DeliveryState.DELIVERED, DeliveryState.PENDING, DeliveryState.GIVEN_UP
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses that a test can wait for."""
-    monkeypatch.setattr(module, "PAUSES", (0.05, 0.05, 0.05))
+QUICK = WebhookLimits(retry_pauses=(0.05, 0.05, 0.05))
+"""Pauses that a test can wait for."""
 
 
 @pytest.fixture
@@ -50,10 +49,10 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @asynccontextmanager
-async def running(db: Database, feed: Feed | None = None) -> AsyncIterator[Webhooks]:
+async def running(db: Database, feed: Feed | None = None, limits: WebhookLimits = QUICK) -> AsyncIterator[Webhooks]:
     feed = feed or Feed(db)
-    async with module.webhook_session() as client:
-        webhooks = Webhooks(db, feed, client)
+    async with webhook_session(limits) as client:
+        webhooks = Webhooks(db, feed, client, limits)
         tasks = [asyncio.create_task(feed.run()), asyncio.create_task(webhooks.run())]
         try:
             yield webhooks
@@ -189,14 +188,11 @@ async def test_a_receiver_that_is_not_there_is_asked_until_it_is(db: Database, r
         await settled(db, webhook, DELIVERED)
 
 
-async def test_a_receiver_that_does_not_answer_is_not_waited_for(
-    db: Database, receiver: Receiver, mac: Mac, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.1)
+async def test_a_receiver_that_does_not_answer_is_not_waited_for(db: Database, receiver: Receiver, mac: Mac) -> None:
     receiver.script = [0]
     webhook, uuid = await made(db, receiver), await deployment(db, mac)
     await happened(db, uuid, FETCHED, ended=True)
-    async with running(db):
+    async with running(db, limits=replace(QUICK, answer_seconds=0.1)):
         await receiver.until(2)
         [delivery] = await settled(db, webhook, DELIVERED)
     assert delivery.tries == 2
@@ -309,15 +305,12 @@ async def test_one_slow_receiver_does_not_hold_up_the_others(db: Database, recei
         assert len(slow.received) == 1
 
 
-async def test_not_more_are_under_way_than_allowed(
-    db: Database, receiver: Receiver, mac: Mac, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "MAX_AT_ONCE", 2)
+async def test_not_more_are_under_way_than_allowed(db: Database, receiver: Receiver, mac: Mac) -> None:
     webhooks = [await made(db, receiver, steps=list(StepName)) for _ in range(5)]
     uuid = await deployment(db, mac)
     await happened(db, uuid, *[WRITTEN] * 10)
     receiver.script = [0] * 50
-    async with running(db):
+    async with running(db, limits=replace(QUICK, max_concurrent=2)):
         await receiver.until(2)
         await asyncio.sleep(0.1)
         assert len(receiver.received) == 2
@@ -328,19 +321,16 @@ async def test_not_more_are_under_way_than_allowed(
     assert receiver.most_at_once == 2
 
 
-async def test_when_much_is_owed_the_rest_stays_among_the_steps(
-    db: Database, receiver: Receiver, mac: Mac, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store, "MAX_PENDING", 10)
-    monkeypatch.setattr(module, "_STEPS_AT_ONCE", 5)
+async def test_when_much_is_owed_the_rest_stays_among_the_steps(db: Database, receiver: Receiver, mac: Mac) -> None:
+    limits = replace(QUICK, max_pending=10, max_steps=5)
     receiver.script = [0]
     webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
     await happened(db, uuid, *[WRITTEN] * 40)
-    async with running(db):
+    async with running(db, limits=limits):
         await receiver.until(1)
         await asyncio.sleep(0.05)
         assert await db.read(store.pending, webhook.uuid) == 10
-    async with running(db):
+    async with running(db, limits=limits):
         await settled(db, webhook, *[DELIVERED] * 40)
     assert [each.body["data"]["number"] for each in receiver.received[1:]] == list(range(1, 41))
 
@@ -371,9 +361,8 @@ async def test_trim_removes_deliveries_of_one_webhook_per_write(
         for _ in range(3):
             await db.write(store.add_test, SYSTEM, webhook.uuid, WebhookMessage(uuid=str(uuid4()), body="{}"))
         await db.write(store.update, SYSTEM, webhook.uuid, {"is_active": False})
-    monkeypatch.setattr(module, "ENDED_ROWS", 1)
     monkeypatch.setattr(store, "remove_deliveries", counted)
-    async with running(db):
+    async with running(db, limits=replace(QUICK, max_ended=1)):
         for webhook in webhooks:
             await settled(db, webhook, GIVEN_UP)
     assert removed == [2, 2]
@@ -403,7 +392,6 @@ async def test_a_webhook_made_or_changed_while_deliveries_run_is_served(
 async def test_a_store_that_fails_does_not_end_the_deliveries(
     db: Database, receiver: Receiver, mac: Mac, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "AFTER_FAILURE_SECONDS", 0.05)
     settle, failures = store.settle, 2
 
     def failing(*arguments: Any) -> None:
@@ -416,7 +404,7 @@ async def test_a_store_that_fails_does_not_end_the_deliveries(
     monkeypatch.setattr(store, "settle", failing)
     webhook, uuid = await made(db, receiver), await deployment(db, mac)
     await happened(db, uuid, FETCHED, ended=True)
-    async with running(db):
+    async with running(db, limits=replace(QUICK, after_failure=0.05)):
         await settled(db, webhook, DELIVERED)
     assert len({each.id for each in receiver.received}) == 1
     assert len(receiver.received) == 3

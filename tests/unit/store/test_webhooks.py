@@ -90,12 +90,11 @@ async def test_change_of_stale_webhook_is_refused(db: Database, actor: Actor) ->
     await db.write(store.delete, actor, webhook.uuid, {entity_tag(changed)})
 
 
-async def test_webhooks_have_a_limit(db: Database, actor: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "MAX_WEBHOOKS", 2)
+async def test_webhooks_have_a_limit(db: Database, actor: Actor) -> None:
     await made(db, actor)
     await made(db, actor)
     with pytest.raises(Conflict, match="2 webhooks"):
-        await made(db, actor)
+        await db.write(store.create, actor, {"url": URL, "secret": SECRET}, maximum=2)
 
 
 async def test_new_webhook_gets_later_steps_only(db: Database, actor: Actor, mac: Mac) -> None:
@@ -237,9 +236,10 @@ async def test_test_message_follows_pending_deliveries_at_once(
     test = await db.write(store.add_test, actor, webhook.uuid, WebhookMessage(uuid=str(uuid4()), body="test"))
     assert (test.deployment, test.step, test.state) == (None, None, PENDING)
     assert (await due(db, webhook, (await db.read(store.waiting))[webhook.uuid])).body == "one"
-    monkeypatch.setattr(store, "MAX_PENDING", 2)
     with pytest.raises(Conflict, match="2 deliveries wait"):
-        await db.write(store.add_test, actor, webhook.uuid, WebhookMessage(uuid=str(uuid4()), body="test"))
+        await db.write(
+            store.add_test, actor, webhook.uuid, WebhookMessage(uuid=str(uuid4()), body="test"), max_pending=2
+        )
     await db.write(store.update, actor, webhook.uuid, {"is_active": False})
     with pytest.raises(Conflict, match="switched off"):
         await db.write(store.add_test, actor, webhook.uuid, WebhookMessage(uuid=str(uuid4()), body="test"))
