@@ -336,7 +336,7 @@ async def _mobility(
         profiles=Profiles(db, library, settings.provisioning.max_config_bytes),
         switch_jobs=SwitchJobs(db, switcher, feed),
         switcher=switcher,
-        watcher=Watcher(db, feed, contacts, switcher, registrations, calls),
+        watcher=Watcher(db, feed, contacts, switcher, registrations, calls, limits.watch_retry),
         webhooks=Webhooks(db, feed, await stack.enter_async_context(webhook_session(limits.webhooks)), limits.webhooks),
     )
 

@@ -1,11 +1,13 @@
 """The limits of all parts that have no setting."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from cisisk.api.limits import ApiLimits
 from cisisk.events.feed import FeedLimits
 from cisisk.events.webhooks import WebhookLimits
 from cisisk.fetches.log import FetchLogLimits
+from cisisk.mobility.watcher import AFTER_FAILURE
 from cisisk.pbx.connection import AsteriskLimits
 from cisisk.pbx.registrar import IDENTIFY_SECONDS
 from cisisk.provisioning.access.sources import SourceLimits
@@ -21,11 +23,13 @@ class Limits:
         directory_refresh_seconds: interval at which the served directory is checked for changes by other programs.
         access_refresh_seconds: interval at which the access policy reads the addresses of phones.
         identify_seconds: for finding the registration of one phone.
+        watch_retry: after the watch of a switch has failed.
     """
 
     directory_refresh_seconds: float = 5.0
     access_refresh_seconds: float = ACCESS_REFRESH_SECONDS
     identify_seconds: float = IDENTIFY_SECONDS
+    watch_retry: timedelta = AFTER_FAILURE
     api: ApiLimits = field(default_factory=ApiLimits)
     asterisk: AsteriskLimits = field(default_factory=AsteriskLimits)
     feed: FeedLimits = field(default_factory=FeedLimits)

@@ -5,14 +5,16 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
+from typing import Protocol
 
 from cisisk.mobility.phone_logins import PhoneLogins
-from cisisk.mobility.switch import Switcher
+from cisisk.model.deployment import Deployment
 from cisisk.model.errors import CisiskError, NotFound, StorageFailed
 from cisisk.model.logout_times import next_time_of_day, time_of_day
 from cisisk.model.phone_login import EndReason, PhoneLogin
+from cisisk.model.target import Target
 from cisisk.model.user import SYSTEM
-from cisisk.pbx.calls import Calls, CallState
+from cisisk.pbx.calls import CallState
 from cisisk.store import deployments, phone_logins
 from cisisk.store.database import Database
 from cisisk.store.phone_logins import OpenLogin
@@ -47,6 +49,20 @@ class LogoutRules:
     zone: tzinfo = UTC
 
 
+class PhoneDirectory(Protocol):
+    """Knows the phones of deployments: the switcher."""
+
+    async def target_of(self, deployment: Deployment) -> Target:
+        """Return the phone of a deployment."""
+
+
+class CallObserver(Protocol):
+    """Knows which phones are in a call: Asterisk's calls."""
+
+    async def call_state(self, target: Target) -> CallState:
+        """Return whether the phone is in a call."""
+
+
 class AutoLogout:
     """Logs people out in time.
 
@@ -59,14 +75,14 @@ class AutoLogout:
         db: Database,
         logins: PhoneLogins,
         rules: LogoutRules,
-        switcher: Switcher,
-        calls: Calls,
+        directory: PhoneDirectory,
+        calls: CallObserver,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         self._db = db
         self._logins = logins
         self._rules = rules
-        self._switcher = switcher
+        self._directory = directory
         self._calls = calls
         self._clock = clock
         self._observed_since = clock()
@@ -167,4 +183,4 @@ class AutoLogout:
             deployment = await self._db.read(deployments.get, login.deployment or "")
         except NotFound:
             return CallState(in_call=None)
-        return await self._calls.call_state(await self._switcher.target_of(deployment))
+        return await self._calls.call_state(await self._directory.target_of(deployment))

@@ -5,10 +5,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from cisisk.mobility.background import BackgroundTasks
-from cisisk.mobility.switch import Switcher
 from cisisk.model.clock import now
 from cisisk.model.codes.phone_login import LoginRefusal
 from cisisk.model.deployment import Deployment, OnTimeout, Origin, Policy
@@ -54,6 +53,27 @@ class _Fitted:
     software: Software | None
 
 
+class ConfigSwitcher(Protocol):
+    """What phone logins need of the switcher."""
+
+    async def switch(
+        self,
+        actor: Actor,
+        profile_uuid: str,
+        mac: Mac,
+        policy: Policy | None = None,
+        *,
+        origin: Origin = Origin.SWITCH,
+    ) -> Deployment:
+        """Switch a phone to a profile."""
+
+    async def put_back(self, actor: Actor, mac: Mac, sha256: str) -> Deployment:
+        """Serve a config that the phone was served once."""
+
+    async def cancel(self, actor: Actor, uuid: str) -> Deployment:
+        """Cancel a deployment that has not begun."""
+
+
 class PhoneLogins:
     """Logs users in on phones, and out.
 
@@ -66,7 +86,7 @@ class PhoneLogins:
     def __init__(
         self,
         db: Database,
-        switcher: Switcher,
+        switcher: ConfigSwitcher,
         policy: Policy,
         *,
         multiple: Multiple = Multiple.DENY,

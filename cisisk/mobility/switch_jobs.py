@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from cisisk.events.feed import Feed, FellBehind
-from cisisk.mobility.switch import Switcher
 from cisisk.model import job_table
 from cisisk.model.codes.error import ErrorKind
 from cisisk.model.codes.job import StopReason
-from cisisk.model.deployment import DeploymentState, Policy
+from cisisk.model.deployment import Deployment, DeploymentState, Policy
 from cisisk.model.errors import CisiskError, Conflict, Invalid, NotFound, StorageFailed
 from cisisk.model.job_table import PROFILE, PROFILE_UUID, Table, WantedRow, cell_name
 from cisisk.model.mac import Mac
@@ -32,7 +32,6 @@ ENOUGH = 20
 """Phones of a wave that have ended before it is judged while it goes on: one of three that fails is no trend."""
 LATELY = 50
 """The share of the latest so many counts as well: what goes wrong in the middle of a long wave must show soon."""
-_AFTER_FAILURE_SECONDS = 1.0
 _TAKEN = frozenset({DeploymentState.CONFIRMED, DeploymentState.FETCHED})
 """The ends of a phone that has its config; it is ``fetched`` only where registrations cannot be seen."""
 _NO_EVIDENCE = frozenset({DeploymentState.SUPERSEDED, DeploymentState.CANCELLED})
@@ -199,11 +198,35 @@ class _Run:
             self._ended.append(state in _TAKEN)
 
 
+class RowSwitcher(Protocol):
+    """What jobs need of the switcher."""
+
+    async def switch(self, actor: Actor, profile_uuid: str, mac: Mac, policy: Policy, /) -> Deployment:
+        """Switch a phone to a profile."""
+
+    async def cancel(self, actor: Actor, uuid: str) -> Deployment:
+        """Cancel a deployment that has not begun."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobLimits:
+    """Limits of switch jobs.
+
+    Attributes:
+        max_concurrency: phones that all jobs together switch at the same time.
+        after_failure: seconds without work after the database has failed.
+    """
+
+    max_concurrency: int = MAX_CONCURRENCY
+    after_failure: float = 1.0
+
+
 class SwitchJobs:
     """Takes jobs, and runs them. :meth:`run` does the work, after :meth:`recover`."""
 
-    def __init__(self, db: Database, switcher: Switcher, feed: Feed) -> None:
+    def __init__(self, db: Database, switcher: RowSwitcher, feed: Feed, limits: JobLimits = JobLimits()) -> None:
         self._db = db
+        self._limits = limits
         self._switcher = switcher
         self._feed = feed
         self._runs: dict[str, _Run] = {}
@@ -283,7 +306,7 @@ class SwitchJobs:
                     await self._look(tasks)
                 except StorageFailed as error:
                     log.warning("jobs cannot go on now: %s", error)
-                    await asyncio.sleep(_AFTER_FAILURE_SECONDS)
+                    await asyncio.sleep(self._limits.after_failure)
                     self._news.set()
 
     def _load(self, uuid: str) -> None:
@@ -369,7 +392,7 @@ class SwitchJobs:
         if self._runs.get(uuid) is not run:
             # Halted meanwhile.
             return
-        room = MAX_CONCURRENCY - sum(each.under_way for each in self._runs.values())
+        room = self._limits.max_concurrency - sum(each.under_way for each in self._runs.values())
         match run.decision(room):
             case Stop(reason):
                 if await self._db.write(jobs.stop, uuid, reason):

@@ -50,7 +50,7 @@ _HINT_SECONDS = 0.2
 """From an event to the look: phones that register together are looked at together."""
 IDLE_SECONDS = 5.0
 """Between two looks at a call whose end a deployment waits for."""
-_AFTER_FAILURE = timedelta(seconds=30)
+AFTER_FAILURE = timedelta(seconds=30)
 """When the disk or the database has refused what was to be done."""
 _AT_ONCE = 16
 """Deployments about which something is done at the same time, beside those that clients ask for."""
@@ -115,7 +115,9 @@ class Watcher:
         switcher: Switcher,
         registrations: Registrations,
         calls: Calls,
+        after_failure: timedelta = AFTER_FAILURE,
     ) -> None:
+        self._after_failure = after_failure
         self._db = db
         self._feed = feed
         self._contacts = contacts
@@ -164,7 +166,7 @@ class Watcher:
     async def _take(self, uuids: set[str] | None) -> None:
         """Read these deployments from the store again, or all that have not ended."""
         known = {uuid: watch.deployment for uuid, watch in self._watches.items()}
-        read = await _patiently(lambda: self._db.read(_not_ended, uuids, known))
+        read = await self._patiently(lambda: self._db.read(_not_ended, uuids, known))
         found = {deployment.uuid: deployment for deployment, _ in read}
         for uuid in (set(self._watches) if uuids is None else uuids) - set(found):
             self._watches.pop(uuid, None)
@@ -183,6 +185,15 @@ class Watcher:
                 # It may have registered before its fetch was stored.
                 self._hinted.set()
         self._judging.set()
+
+    async def _patiently(self, read: Callable[[], Awaitable[_T]]) -> _T:
+        """Return what ``read`` returns, once the database answers."""
+        while True:
+            try:
+                return await read()
+            except StorageFailed as error:
+                log.warning("the watch of switches: %s", error)
+                await asyncio.sleep(self._after_failure.total_seconds())
 
     def _watch_of(self, deployment: Deployment, target: Target) -> _Watch:
         peer = deployment.before_peer
@@ -245,7 +256,7 @@ class Watcher:
                 _warn(deployment, decided.on, f"rollback cut off by {error.notice}")
             else:
                 log.warning("switch of %s: %s", deployment.mac, error.notice)
-            watch.due = _now() + _AFTER_FAILURE
+            watch.due = _now() + self._after_failure
         finally:
             watch.busy = False
             self._judging.set()
@@ -351,13 +362,3 @@ def _monotonic(moment: Timestamp | None) -> float:
     """By :func:`time.monotonic` when that was; now if it is not known, or lies ahead."""
     ago = (_now() - datetime.fromisoformat(moment)).total_seconds() if moment else 0.0
     return time.monotonic() - max(0.0, ago)
-
-
-async def _patiently(read: Callable[[], Awaitable[_T]]) -> _T:
-    """What ``read`` gives, once the database answers."""
-    while True:
-        try:
-            return await read()
-        except StorageFailed as error:
-            log.warning("the watch of switches: %s", error)
-            await asyncio.sleep(_AFTER_FAILURE.total_seconds())

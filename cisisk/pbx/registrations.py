@@ -121,8 +121,11 @@ class Registrations:
         calls: is told of those that a listing shows.
     """
 
-    def __init__(self, asterisk: Asterisk | None, channel: str, calls: Calls) -> None:
+    def __init__(
+        self, asterisk: Asterisk | None, channel: str, calls: Calls, unable_seconds: float = UNABLE_SECONDS
+    ) -> None:
         self._asterisk = asterisk
+        self._unable_seconds = unable_seconds
         self._channel = channel
         self._calls = calls
         self._listeners: Listeners[str] = Listeners()
@@ -141,7 +144,7 @@ class Registrations:
         That takes an Asterisk which has not just refused to list such phones: so it is worth asking again at the end.
         """
         refused_at = self._refused_at.get(software is Software.SCCP, _NEVER)
-        return self._asterisk is not None and time.monotonic() - refused_at > UNABLE_SECONDS
+        return self._asterisk is not None and time.monotonic() - refused_at > self._unable_seconds
 
     def subscribe(self, listener: Callable[[str], None]) -> None:
         """Call ``listener`` with what an event names when a registration there has changed.

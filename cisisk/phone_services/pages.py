@@ -36,11 +36,19 @@ class Pages:
     Args:
         proxies: the addresses of proxies whose ``X-Forwarded-For`` is trusted.
         public_url: the URL of this server for phones behind one of them; may be empty.
+        body_seconds: for the body of a request to arrive.
     """
 
     def __init__(
-        self, db: Database, login: PinLogin, logins: PhoneLogins, proxies: Collection[str], public_url: str
+        self,
+        db: Database,
+        login: PinLogin,
+        logins: PhoneLogins,
+        proxies: Collection[str],
+        public_url: str,
+        body_seconds: float = requests.BODY_SECONDS,
     ) -> None:
+        self._body_seconds = body_seconds
         self._auth = PageAuth(db, login, Tickets())
         self._proxies = proxies
         self._public_url = public_url
@@ -89,7 +97,7 @@ class Pages:
     async def _handle(self, request: web.Request) -> web.Response:
         screen = ScreenProfile()
         try:
-            phone_request = await requests.read(request, self._proxies, self._public_url)
+            phone_request = await requests.read(request, self._proxies, self._public_url, self._body_seconds)
             screen = phone_request.screen
             phone_request = await self._auth.recognised(phone_request)
             screen = phone_request.screen

@@ -68,16 +68,19 @@ class PhoneRequest:
         return self.mac
 
 
-async def read(request: web.Request, proxies: Collection[str], public_url: str) -> PhoneRequest:
+async def read(
+    request: web.Request, proxies: Collection[str], public_url: str, body_seconds: float = BODY_SECONDS
+) -> PhoneRequest:
     """Parse ``request``.
 
     Args:
         proxies: the addresses of proxies whose ``X-Forwarded-For`` is trusted.
         public_url: the URL of this server for phones behind one of them; may be empty.
+        body_seconds: for the body to arrive.
     """
     fields = dict(_pairs(request.rel_url.raw_query_string.encode()))
     if request.method == hdrs.METH_POST:
-        fields |= await _body(request)
+        fields |= await _body(request, body_seconds)
     given = [fields[name] for name in _NAMES_OF_PHONE if fields.get(name)]
     mac = _mac(given)
     address = client_address(request, proxies) or ""
@@ -102,11 +105,11 @@ def _mac(given: Iterable[str]) -> Mac | None:
     return None
 
 
-async def _body(request: web.Request) -> dict[str, str]:
+async def _body(request: web.Request, seconds: float) -> dict[str, str]:
     """Return the fields of a posted form; none if the body is too large, too late, or no form."""
     bounded = request.clone(client_max_size=MAX_BODY_BYTES)
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             if request.content_type.startswith("multipart/"):
                 posted = await bounded.post()
                 texts = ((name, value) for name, value in posted.items() if isinstance(value, str))

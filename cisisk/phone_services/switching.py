@@ -82,8 +82,11 @@ class Switches:
         clock: in seconds.
     """
 
-    def __init__(self, logins: PhoneLogins, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, logins: PhoneLogins, clock: Callable[[], float] = time.monotonic, max_switches: int = MAX_SWITCHES
+    ) -> None:
         self._logins = logins
+        self._max_switches = max_switches
         self._clock = clock
         self._begun: dict[str, _Switch] = {}
 
@@ -129,7 +132,7 @@ class Switches:
         now = self._clock()
         while self._begun:
             name, oldest = next(iter(self._begun.items()))
-            if now - oldest.begun_at <= KEPT_SECONDS and len(self._begun) < MAX_SWITCHES:
+            if now - oldest.begun_at <= KEPT_SECONDS and len(self._begun) < self._max_switches:
                 break
             del self._begun[name]
 

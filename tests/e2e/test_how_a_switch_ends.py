@@ -210,9 +210,9 @@ async def test_a_rollback_of_which_the_database_refuses_something_is_logged_all_
     async def logged() -> list[str]:
         return time_outs(phone.mac, caplog)
 
-    monkeypatch.setattr(watcher, "_AFTER_FAILURE", timedelta(seconds=0.1))
     monkeypatch.setattr(progress, refused, refuse_the_first)
-    async with premises(tmp_path) as there, there.in_service(faults=Faults(never_fetch=True)) as phone:
+    limits = Limits(watch_retry=timedelta(seconds=0.1))
+    async with premises(tmp_path, limits) as there, there.in_service(faults=Faults(never_fetch=True)) as phone:
         ended = await there.switch(phone.mac, **QUICK, on_timeout="rollback")
         assert (ended["state"], ended["timed_out_on"]) == ("rolled_back", "fetch")
         await until(logged, bool)

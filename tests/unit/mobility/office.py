@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from cisisk.mobility.auto_logout import AutoLogout, LogoutRules
 from cisisk.mobility.phone_logins import PhoneLogins
-from cisisk.mobility.switch import Switcher
 from cisisk.model.clock import Timestamp, now
 from cisisk.model.deployment import Deployment, DeploymentState, Origin, Plan, Policy
 from cisisk.model.errors import CisiskError
@@ -18,7 +17,6 @@ from cisisk.model.profile import Profile
 from cisisk.model.start_time import IDLE
 from cisisk.model.target import Target
 from cisisk.model.user import SYSTEM, Actor, User
-from cisisk.pbx.calls import Calls as AsteriskCalls
 from cisisk.pbx.calls import CallState
 from cisisk.store import configs, deployments, phones, profiles, progress, users
 from cisisk.store.database import Database
@@ -140,7 +138,7 @@ class Office:
         return datetime.now(UTC) + self.ahead
 
     def open(self, **options: Any) -> PhoneLogins:
-        self.logins = PhoneLogins(self.db, cast("Switcher", self.switches), Policy(), **options)
+        self.logins = PhoneLogins(self.db, self.switches, Policy(), **options)
         return self.logins
 
     def watch(self, **rules: Any) -> AutoLogout:
@@ -148,8 +146,8 @@ class Office:
             self.db,
             self.logins,
             LogoutRules(**rules),
-            cast("Switcher", self.switches),
-            cast("AsteriskCalls", self.calls),
+            self.switches,
+            self.calls,
             self.now,
         )
 

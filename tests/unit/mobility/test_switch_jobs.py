@@ -5,14 +5,12 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from cisisk.events.feed import Feed
-from cisisk.mobility import switch_jobs
-from cisisk.mobility.switch import Switcher
-from cisisk.mobility.switch_jobs import JobRequest, SwitchJobs
+from cisisk.mobility.switch_jobs import JobLimits, JobRequest, SwitchJobs
 from cisisk.model.clock import now
 from cisisk.model.codes.deployment import StepNotice
 from cisisk.model.codes.error import ErrorKind
@@ -31,6 +29,8 @@ from cisisk.store.database import Database
 from cisisk.store.progress import Delivery
 from tests.patience import PATIENCE
 from tests.unit.plans import plan
+
+DEFAULT_LIMITS = JobLimits()
 
 
 @dataclass
@@ -61,6 +61,9 @@ class Switches:
         finally:
             self.under_way -= 1
 
+    async def cancel(self, actor: Actor, uuid: str) -> Deployment:
+        return await self.db.write(progress.cancelled, actor, uuid)
+
     async def takes(self, deployment: Deployment) -> None:
         await self.db.write(progress.written, SYSTEM, deployment, now())
         fetch = Delivery(mac=deployment.mac, sha256=deployment.sha256, ip="192.0.2.7", asked_at=now())
@@ -75,11 +78,11 @@ class Premises:
     profile: Profile
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[SwitchJobs]:
+    async def running(self, limits: JobLimits = DEFAULT_LIMITS) -> AsyncIterator[SwitchJobs]:
         """As the appliance runs it, from a start to an end."""
         feed = Feed(self.db)
         self.db.subscribe(feed.wake)
-        made = SwitchJobs(self.db, cast("Switcher", self.switches), feed)
+        made = SwitchJobs(self.db, self.switches, feed, limits)
         await made.recover()
         tasks = [asyncio.create_task(feed.run()), asyncio.create_task(made.run())]
         try:
@@ -141,10 +144,9 @@ async def test_jobs_together_keep_to_the_limit_and_each_gets_its_share(premises:
 
 
 async def test_jobs_take_turns_when_only_one_phone_may_be_under_way(
-    premises: Premises, monkeypatch: pytest.MonkeyPatch
+    premises: Premises,
 ) -> None:
-    monkeypatch.setattr(switch_jobs, "MAX_CONCURRENCY", 1)
-    async with premises.running() as made:
+    async with premises.running(JobLimits(max_concurrency=1)) as made:
         first = await made.create(SYSTEM, premises.order(range(1, 5)))
         second = await made.create(SYSTEM, premises.order(range(101, 105)))
         await premises.has_asked(1)
@@ -187,7 +189,6 @@ async def test_what_is_wrong_with_one_phone_keeps_no_other_from_its_switch(
 
 
 async def test_a_job_goes_on_once_the_database_does(premises: Premises, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(switch_jobs, "_AFTER_FAILURE_SECONDS", 0.01)
     failing = dict.fromkeys(("settle", "begin", "running", "progress", "complete", "deferred_for_nothing"), 2)
 
     def at_times(name: str) -> Callable[..., Any]:
@@ -204,7 +205,7 @@ async def test_a_job_goes_on_once_the_database_does(premises: Premises, monkeypa
     for name in failing:
         monkeypatch.setattr(jobs, name, at_times(name))
     premises.switches.gate.set()
-    async with premises.running() as made:
+    async with premises.running(JobLimits(after_failure=0.01)) as made:
         job = await made.create(SYSTEM, premises.order([1, 2, 3], canary=1))
         assert (await premises.rests(job)).state is JobState.COMPLETED
     assert await premises.states(job) == ["fetched"] * 3

@@ -18,12 +18,11 @@ from cisisk.model.mac import Mac
 from cisisk.model.messages import render
 from cisisk.model.phone import Software
 from cisisk.model.target import NotRestarted, Registration, Target
-from cisisk.pbx import registrations
 from cisisk.pbx.calls import Calls
 from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskLimits, AsteriskRefused
 from cisisk.pbx.latest import MOST_REMEMBERED
 from cisisk.pbx.registrar import NotRegistered, Registrar
-from cisisk.pbx.registrations import Registrations, Watched
+from cisisk.pbx.registrations import UNABLE_SECONDS, Registrations, Watched
 from cisisk.pbx.wire import AmiMessage
 from tests.e2e.premises import config
 from tests.patience import PATIENCE
@@ -44,12 +43,14 @@ async def seen(emulator: AsteriskEmulator) -> AsyncIterator[Registrations]:
 
 
 @asynccontextmanager
-async def watching(emulator: AsteriskEmulator) -> AsyncIterator[tuple[Registrations, Calls]]:
+async def watching(
+    emulator: AsteriskEmulator, unable_seconds: float = UNABLE_SECONDS
+) -> AsyncIterator[tuple[Registrations, Calls]]:
     """What is seen of the phones of a running Asterisk, and of their calls."""
     async with emulator:
         asterisk = Asterisk(settings_for(emulator), AsteriskLimits(action_seconds=PATIENCE))
         calls = Calls(asterisk, Registrar(asterisk, emulator.channel), emulator.channel)
-        found = Registrations(asterisk, emulator.channel, calls)
+        found = Registrations(asterisk, emulator.channel, calls, unable_seconds)
         task = asyncio.create_task(asterisk.run())
         try:
             await until_connected(asterisk)
@@ -308,9 +309,7 @@ async def test_without_an_asterisk_nothing_is_seen() -> None:
     assert await found.look([watched()]) == {}
 
 
-async def test_where_there_is_no_chan_sccp_the_sip_phones_are_seen_all_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_where_there_is_no_chan_sccp_the_sip_phones_are_seen_all_the_same() -> None:
     emulator = AsteriskEmulator(phones=[Registered("305", ADDRESS, NEW)], denied={"sccplistdevices"})
     async with seen(emulator) as found:
         both = [watched(), watched(mac=Mac.parse("001122334456"), software=Software.SCCP)]
@@ -318,7 +317,13 @@ async def test_where_there_is_no_chan_sccp_the_sip_phones_are_seen_all_the_same(
         assert [software for software in Software if found.observes(software)] == [Software.SIP, Software.SIPE]
         with pytest.raises(AsteriskRefused):
             await found.look(both[1:])
-        monkeypatch.setattr(registrations, "UNABLE_SECONDS", 0)
+
+
+async def test_a_software_whose_list_was_refused_is_observed_again_after_a_while() -> None:
+    emulator = AsteriskEmulator(phones=[Registered("305", ADDRESS, NEW)], denied={"sccplistdevices"})
+    async with watching(emulator, unable_seconds=0.0) as (found, _):
+        with pytest.raises(AsteriskRefused):
+            await found.look([watched(software=Software.SCCP)])
         assert found.observes(Software.SCCP)
 
 

@@ -15,8 +15,8 @@ from cisisk.mobility.phone_logins import PhoneLogins
 from cisisk.model.codes.phone_screen import ScreenProblem
 from cisisk.model.mac import Mac
 from cisisk.model.user import SYSTEM, User
-from cisisk.phone_services import request as requests
 from cisisk.phone_services.pages import Pages
+from cisisk.phone_services.request import BODY_SECONDS
 from cisisk.store import phones, pins, users
 from cisisk.store.database import Database
 from tests.patience import PATIENCE
@@ -44,10 +44,11 @@ class Watched(Passwords):
 class Premises:
     """The pages on a port, and phones with addresses."""
 
-    def __init__(self, db: Database, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock, body_seconds: float) -> None:
         self.db = db
         self.passwords = Watched(clock)
-        self.pages = Pages(db, PinLogin(db, self.passwords, clock=clock), Mock(spec=PhoneLogins), [], "")
+        login = PinLogin(db, self.passwords, clock=clock)
+        self.pages = Pages(db, login, Mock(spec=PhoneLogins), [], "", body_seconds)
         self.port = 0
         self._lines: dict[str, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
 
@@ -95,9 +96,14 @@ class Premises:
 
 
 @pytest.fixture
-async def premises(db: Database) -> AsyncIterator[tuple[Premises, Clock]]:
+def body_seconds() -> float:
+    return BODY_SECONDS
+
+
+@pytest.fixture
+async def premises(db: Database, body_seconds: float) -> AsyncIterator[tuple[Premises, Clock]]:
     clock = Clock()
-    there = Premises(db, clock)
+    there = Premises(db, clock, body_seconds)
     app = web.Application()
     app.add_routes(there.pages.routes())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -172,10 +178,8 @@ _HEAD = "POST /cisco/services/pdir?mac=AABBCCDDEE01 HTTP/1.1\r\nHost: x\r\nConte
 @pytest.mark.parametrize(
     "kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/octet-stream"]
 )
-async def test_missing_body_is_not_awaited(
-    premises: tuple[Premises, Clock], monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    monkeypatch.setattr(requests, "BODY_SECONDS", 0.05)
+@pytest.mark.parametrize("body_seconds", [0.05])
+async def test_missing_body_is_not_awaited(premises: tuple[Premises, Clock], kind: str) -> None:
     there, _ = premises
     reader, writer = await asyncio.open_connection("127.0.0.1", there.port)
     writer.write(f"{_HEAD}Content-Type: {kind}\r\n\r\nuser=anna".encode())

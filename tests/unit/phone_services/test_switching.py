@@ -32,14 +32,14 @@ from cisisk.model.profile import ProfileHead
 from cisisk.model.restart import Attempt, RestartOutcome
 from cisisk.model.start_time import IDLE
 from cisisk.model.user import SYSTEM
-from cisisk.phone_services import request, switching
+from cisisk.phone_services import request
 from cisisk.phone_services.answers import PageAnswer
 from cisisk.phone_services.auth import PageAuth, PageSession
 from cisisk.phone_services.objects import Text
 from cisisk.phone_services.pages import Pages
 from cisisk.phone_services.problems import NotShown, page_text
 from cisisk.phone_services.request import PhoneRequest
-from cisisk.phone_services.switching import KEPT_SECONDS, ProfileSwitch, Switches
+from cisisk.phone_services.switching import KEPT_SECONDS, MAX_SWITCHES, ProfileSwitch, Switches
 from cisisk.store import deployments, phone_logins, profiles, progress, service_sessions, users
 from cisisk.store.database import Database
 from cisisk.store.service_sessions import PhoneContext, ServiceSession
@@ -94,13 +94,13 @@ async def asking(query: str = "", page: str = "profile-switch/progress") -> Phon
 class Scene:
     """A chosen switch, and the result of the switcher."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, max_switches: int = MAX_SWITCHES) -> None:
         self.outcome: asyncio.Future[Deployment | None] = asyncio.get_running_loop().create_future()
         self.now = 0.0
         logins = Mock(spec=PhoneLogins)
         logins.log_in = lambda *_, **__: self._logged_in()
         logins.log_out = lambda *_, **__: self._logged_out()
-        self.switches = Switches(logins, clock=lambda: self.now)
+        self.switches = Switches(logins, clock=lambda: self.now, max_switches=max_switches)
         gate = PageAuth(db, PinLogin(db, Passwords()), Tickets())
         self.pages = ProfileSwitch(db, gate, logins, self.switches)
 
@@ -357,8 +357,8 @@ async def test_progress_needs_the_name_of_the_switch(scene: Scene) -> None:
     scene.outcome.cancel()
 
 
-async def test_old_and_excess_switches_are_forgotten(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(switching, "MAX_SWITCHES", 3)
+async def test_old_and_excess_switches_are_forgotten(db: Database) -> None:
+    scene = Scene(db, max_switches=3)
     names = [await scene.begin() for _ in range(4)]
     assert [scene.switches.find(name, MAC) is not None for name in names] == [False, True, True, True]
     scene.now = KEPT_SECONDS + 1
