@@ -1,4 +1,4 @@
-"""config.toml and CISISK_* variables into frozen settings. A misspelt key or a wrong type stops the start."""
+"""Reads config.toml and CISISK_* variables into frozen settings. Unknown keys and wrong types stop the start."""
 
 import ipaddress
 import os
@@ -19,7 +19,7 @@ from cisisk.model.start_time import StartTime
 
 PREFIX = "CISISK_"
 SEARCHED = (Path("config.toml"), Path("/etc/cisisk/config.toml"))
-"""Where a configuration is looked for when none is named."""
+"""Paths of the configuration file, if none is given."""
 
 _Section = TypeVar("_Section")
 _HOST = re.compile(r"[A-Za-z0-9.:-]{1,50}", re.ASCII)
@@ -32,7 +32,7 @@ def _number(default: int, low: int, high: int) -> Any:
 
 
 def _port(default: int) -> Any:
-    """A port; 0 lets the system choose one."""
+    """Define a setting that is a port; 0 lets the system choose one."""
     return _number(default, 0, 65535)
 
 
@@ -45,7 +45,7 @@ def _one_of(default: str, *others: str) -> Any:
 
 
 def _ports(key: str, text: str) -> tuple[int, int] | None:
-    """First and last port of a ``text`` such as ``40000-40999``; None for any port. Raises ConfigurationError."""
+    """Return both ports of a ``text`` such as ``40000-40999``; None for any port. Raises ConfigurationError."""
     if not text:
         return None
     low, dash, high = text.partition("-")
@@ -60,7 +60,7 @@ def _secret() -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """``[server]``: the API, and what phones ask over plain HTTP."""
+    """``[server]``: the API, and the services for phones over HTTP."""
 
     host: str = _address("0.0.0.0")  # noqa: S104 -- an appliance serves its LAN; one address can be named instead
     port: int = _port(8080)
@@ -74,17 +74,17 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSettings:
-    """``[data]``: what must survive."""
+    """``[data]``: the directory of the database and keys."""
 
     dir: Path = Path("/var/lib/cisisk")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProvisioningSettings:
-    """``[provisioning]``: the served directory, and who is served what.
+    """``[provisioning]``: the served directory and the access to it.
 
-    An empty root means ``tftpboot`` in the data directory. ``decoys`` are MACs that exist for nobody.
-    ``default_call_manager`` is where a generated ``XMLDefault.cnf.xml`` sends phones; empty: none is generated.
+    An empty root means ``tftpboot`` in the data directory. ``decoys`` are MACs of no real phone. A generated
+    ``XMLDefault.cnf.xml`` sends phones to ``default_call_manager``; if that is empty none is generated.
     """
 
     root: str = ""
@@ -98,9 +98,8 @@ class ProvisioningSettings:
 class TftpSettings:
     """``[tftp]``: the embedded TFTP server.
 
-    ``port_range`` (``40000-40003``) fixes the ports it replies from, ``single_port`` makes it reply from ``port``.
-    ``max_blksize`` is the largest block that crosses the network in one piece, ``cache_bytes`` what may stay in memory
-    of the files that are served.
+    ``port_range`` (``40000-40003``) sets the reply ports; ``single_port`` makes it reply from ``port``. ``max_blksize``
+    is the largest block that is not fragmented; ``cache_bytes`` limits the served files that are kept in memory.
     """
 
     enabled: bool = True
@@ -120,7 +119,7 @@ class TftpSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProvisioningHttpSettings:
-    """``[provisioning_http]``: the served directory over HTTP, for the phones that ask there first."""
+    """``[provisioning_http]``: the served directory over HTTP, which some phones try first."""
 
     enabled: bool = True
     host: str = _address("0.0.0.0")  # noqa: S104 -- as for the API
@@ -129,9 +128,9 @@ class ProvisioningHttpSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FtpSettings:
-    """``[ftp]``: the administrators' way into the served directory. With a certificate TLS is required.
+    """``[ftp]``: administrators' access to the served directory. With a certificate TLS is required.
 
-    ``passive_ports`` (``30000-30049``) are those that clients open data connections to.
+    Clients open data connections to ``passive_ports`` (``30000-30049``).
     """
 
     enabled: bool = True
@@ -142,7 +141,7 @@ class FtpSettings:
     tls_key: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse a range that is none, and half a certificate. Raises ConfigurationError."""
+        """Validate the port range, and require certificate and key together. Raises ConfigurationError."""
         _ports("ftp.passive_ports", self.passive_ports)
         if bool(self.tls_cert) != bool(self.tls_key):
             raise ConfigurationError("ftp.tls_cert and ftp.tls_key: set both, or neither")
@@ -155,7 +154,7 @@ class FtpSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchLogSettings:
-    """``[fetch_log]``: how long fetches are remembered, and how many of them at most; whichever is less."""
+    """``[fetch_log]``: how long fetches are kept, and how many at most."""
 
     days: int = _number(90, 1, 3650)
     rows: int = _number(200_000, 1000, 100_000_000)
@@ -163,10 +162,10 @@ class FetchLogSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AsteriskSettings:
-    """``[asterisk]``: the manager interface (AMI) of the PBX that phones register at. Without a host it is not used.
+    """``[asterisk]``: the manager interface (AMI) of the PBX. It is not used without a host.
 
-    ``channel`` is what speaks SIP there: ``pjsip``; ``sip``, which is chan_sip up to Asterisk 20 with the
-    usecallmanager patch; ``usecallmanager``, the chan_sip that the same patch brings to Asterisk 22.
+    ``channel`` is the SIP channel driver: ``pjsip``; ``sip``, chan_sip up to Asterisk 20 with the usecallmanager patch;
+    ``usecallmanager``, the chan_sip that this patch adds to Asterisk 22.
     """
 
     host: str = ""
@@ -179,9 +178,9 @@ class AsteriskSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneHttpSettings:
-    """``[phone_http]``: how a phone's own web server is called. Without a username each call gets its own credentials.
+    """``[phone_http]``: requests to a phone's web server. Without a username each request has its own credentials.
 
-    ``timeout`` is in seconds and bounds one call; ``port`` is 80 on every phone.
+    ``timeout`` is in seconds and limits one request; ``port`` is 80 on every phone.
     """
 
     username: str = ""
@@ -192,10 +191,10 @@ class PhoneHttpSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneSipSettings:
-    """``[phone_sip]``: how a phone itself is asked over SIP; with credentials if it wants some.
+    """``[phone_sip]``: SIP requests to a phone, with credentials if it asks for some.
 
-    ``timeout`` is in seconds. RFC 3261 waits for 32 (timer F), across the internet; whoever waits for a switch here
-    need not wait that long for a phone in the same building. 8 leave time for five attempts.
+    ``timeout`` is in seconds. RFC 3261 waits for 32 (timer F), which is meant for the internet. 8 seconds leave time
+    for five attempts in a LAN.
     """
 
     username: str = ""
@@ -206,7 +205,7 @@ class PhoneSipSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartSettings:
-    """``[restart]``: the restart methods to try, in order, by the phone's software."""
+    """``[restart]``: restart methods in the order of their use, by the phone's software."""
 
     sip: tuple[str, ...] = ("ami-pjsip", "ami-sip", "sip-notify", "cgi-init-restart", "cgi-keys")
     sipe: tuple[str, ...] = ("ami-pjsip", "ami-sip", "sip-notify", "cgi-init-restart", "cgi-keys")
@@ -215,10 +214,10 @@ class RestartSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwitchSettings:
-    """``[switch]``: how a switch goes about it, unless it is asked to do otherwise.
+    """``[switch]``: the default policy of switches.
 
-    ``fetch_seconds`` is what a phone has to come for its config: a 7942 that is reset takes one minute, and some more
-    when it loads firmware first. ``register_seconds`` is what it has to register after that.
+    ``fetch_seconds`` is the time a phone has to fetch its config: a 7942 takes a minute after a reset, and longer if it
+    loads firmware. ``register_seconds`` is the time to register after that.
     """
 
     when: str = _one_of("now", "idle")
@@ -232,14 +231,14 @@ class SwitchSettings:
 
     @property
     def policy(self) -> Policy:
-        """The same as a policy."""
+        """The settings as a policy."""
         typed = {"when": StartTime.parse(self.when), "on_timeout": OnTimeout(self.on_timeout)}
         return Policy(**{**asdict(self), **typed})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthSettings:
-    """``[auth]``: how long a login lasts, and whether strangers may register."""
+    """``[auth]``: how long a login lasts, and whether users may register themselves."""
 
     access_token_minutes: int = _number(15, 1, 1440)
     refresh_token_days: int = _number(30, 1, 365)
@@ -248,11 +247,11 @@ class AuthSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneLoginSettings:
-    """``[phone_login]``: how long people stay logged in on phones, and on how many.
+    """``[phone_login]``: logins on phones, how long they last, and on how many phones.
 
-    ``maximum_minutes`` (0: no end), ``logout_at`` (times of the day such as ``20:00``, as the machine's clock shows
-    them) and ``idle_minutes`` (0: never) log a user out of a phone. ``session_hours`` is how long the pages on a
-    phone's screen know who has entered a PIN there, from the last page on.
+    ``maximum_minutes`` (0: no limit), ``logout_at`` (times of the day such as ``20:00``, in the machine's time zone)
+    and ``idle_minutes`` (0: never) log a user out. After ``session_hours`` without a page, a phone's screen asks for
+    the PIN again.
     """
 
     multiple: str = _one_of("deny", "allow", "take_over")
@@ -262,7 +261,7 @@ class PhoneLoginSettings:
     session_hours: int = _number(24, 1, 720)
 
     def __post_init__(self) -> None:
-        """Refuse times that are none. Raises ConfigurationError."""
+        """Validate the times. Raises ConfigurationError."""
         _ = self.logout_times
 
     @property
@@ -276,7 +275,7 @@ class PhoneLoginSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
-    """``[log]``: what goes to standard error."""
+    """``[log]``: the log on standard error."""
 
     level: str = _one_of("info", "debug", "warning", "error")
     format: str = _one_of("text", "json")
@@ -284,7 +283,7 @@ class LogSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Every setting of the appliance."""
+    """All settings."""
 
     server: ServerSettings = field(default_factory=ServerSettings)
     data: DataSettings = field(default_factory=DataSettings)
@@ -303,7 +302,7 @@ class Settings:
     log: LogSettings = field(default_factory=LogSettings)
 
     def __post_init__(self) -> None:
-        """Refuse what each key alone cannot show.
+        """Check settings that depend on each other.
 
         Raises:
             ConfigurationError: two settings contradict each other.
@@ -311,32 +310,34 @@ class Settings:
         if bool(self.server.tls_cert) != bool(self.server.tls_key):
             raise ConfigurationError("server.tls_cert and server.tls_key: set both, or neither")
         if self.data.dir.resolve().is_relative_to(self.served_root.resolve()):
-            raise ConfigurationError("provisioning.root: phones would read the data directory that lies in it")
+            raise ConfigurationError(
+                "provisioning.root: contains the data directory, which phones must not read. Set another one"
+            )
         _ = self.ftp.data_ports
         if self.tftp.reply_ports and self.tftp.single_port:
             raise ConfigurationError("tftp.port_range and tftp.single_port: set one of them")
         if self.phone_login.idle_minutes and not self.asterisk.host:
             raise ConfigurationError(
-                "phone_login.idle_minutes: set asterisk.host too; without it nobody can tell whether a phone is in use"
+                "phone_login.idle_minutes: set asterisk.host too. Cisisk asks it whether a phone is in use"
             )
 
     @property
     def served_root(self) -> Path:
-        """The directory that phones read."""
+        """The directory whose files are served to phones."""
         return Path(self.provisioning.root) if self.provisioning.root else self.data.dir / "tftpboot"
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings from ``path``, else from the first of :data:`SEARCHED` that exists; the environment wins over both.
+    """Read the settings from ``path``, or from the first of :data:`SEARCHED` that exists. Variables override the file.
 
     Raises:
-        ConfigurationError: the file cannot be read, or a key is unknown, of the wrong type, or out of range.
+        ConfigurationError: the file cannot be read, or a key is unknown, has the wrong type, or is out of range.
     """
     return build(_read(path or next((known for known in SEARCHED if known.is_file()), None)), environ)
 
 
 def build(tables: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
-    """The settings from the parsed ``tables`` of a file and the ``CISISK_<SECTION>__<KEY>`` variables of ``environ``.
+    """Build the settings from the parsed ``tables`` of a file and ``CISISK_<SECTION>__<KEY>`` variables.
 
     Raises:
         ConfigurationError: as :func:`load`.

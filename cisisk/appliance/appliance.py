@@ -78,15 +78,15 @@ log = logging.getLogger(__name__)
 
 
 CONTROL_SOCKET = "control.sock"
-"""In the data directory: the API for whoever owns it, without a token."""
+"""In the data directory: the API without a token, for the owner of that directory."""
 SWITCH_DRAIN_SECONDS = 2.5
-"""For switches under way, which no longer wait for their phones: less than the requests that they answer have."""
+"""For switches under way, which stop waiting for their phones. Shorter than the time that their requests have."""
 GARBAGE_EVERY = 50_000
-"""Objects made and kept between two looks for dead cycles: those of four thousand transfers."""
+"""Objects that are created and kept between two garbage collections: those of four thousand transfers."""
 _UPLOAD_THREADS = 4
-"""Uploads, downloads and listings that wait for the disk at the same time; they are administrators', and few."""
+"""Uploads, downloads and listings of administrators that wait for the disk at the same time."""
 _PHONE_CONNECTIONS = 64
-"""Phones that are called at the same time."""
+"""Concurrent connections to phones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +94,10 @@ class Appliance:
     """A running appliance.
 
     Attributes:
-        new_admin_password: of the superadmin that was created at this start, if it was generated.
-        api_url: where the API is; empty when only its control socket is.
-        phones_url: where phones reach their services; empty likewise.
-        tftp_address: host and port; None when TFTP is off.
+        new_admin_password: of the superadmin that this start created, if it was generated.
+        api_url: of the API; empty if only its control socket is open.
+        phones_url: of the phones' services; empty likewise.
+        tftp_address: host and port; None if TFTP is off.
         provisioning_http_address, ftp_address: likewise.
     """
 
@@ -112,7 +112,7 @@ class Appliance:
 
 @dataclass(frozen=True, slots=True)
 class _Provisioning:
-    """What phones are served, and who asks for it."""
+    """The files that phones are served, and the access to them."""
 
     access: AccessWatch
     library: Library
@@ -121,7 +121,7 @@ class _Provisioning:
 
 @dataclass(frozen=True, slots=True)
 class _Mobility:
-    """What puts configs on phones and sees what becomes of them."""
+    """The parts that switch phones and observe the results."""
 
     asterisk: Asterisk | None
     auto_logout: AutoLogout
@@ -141,7 +141,7 @@ class _Mobility:
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """What becomes of files that administrators put into the served directory."""
+    """The parts that handle administrators' files in the served directory."""
 
     adoption: ConfigAdoption
     takeover: DirectoryImport
@@ -151,7 +151,7 @@ class _Files:
 
 @dataclass(frozen=True, slots=True)
 class _Core:
-    """Everything that listens to no network."""
+    """All parts that do not listen on the network."""
 
     accounts: Accounts
     db: Database
@@ -163,11 +163,11 @@ class _Core:
 
 @asynccontextmanager
 async def running(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> AsyncIterator[Appliance]:
-    """The whole appliance, from the lock to the last listening port; stopped in order at the end of the block.
+    """Run the whole appliance, from the lock to the last listening port; stop it in order at the end of the block.
 
     Raises:
         StartRefused: it cannot run here and now.
-        ConfigurationError: a setting cannot be followed.
+        ConfigurationError: a setting cannot be used.
     """
     async with _core(settings, limits) as core, AsyncExitStack() as stack:
         provisioning, mobility, files = core.provisioning, core.mobility, core.files
@@ -184,24 +184,24 @@ async def running(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> AsyncI
             )
         )
         tasks = [
-            # Ended last: it is handed what the record of fetches stores at its end.
+            # Ends last: the fetch tracker passes it fetches until its own end.
             asyncio.create_task(mobility.fetch_log.run(), name="fetch log"),
-            asyncio.create_task(mobility.contacts.run(), name="record of fetches"),
+            asyncio.create_task(mobility.contacts.run(), name="fetch tracker"),
             asyncio.create_task(
                 _keep_fresh(provisioning.library, files.adoption, limits.directory_refresh_seconds),
-                name="watch of the served directory",
+                name="refresh of the served directory",
             ),
-            asyncio.create_task(provisioning.access.run(), name="watch of who asks for what"),
-            asyncio.create_task(mobility.feed.run(), name="feed of what happens to switches"),
-            asyncio.create_task(mobility.auto_logout.run(), name="logouts by the clock"),
-            asyncio.create_task(mobility.webhooks.run(), name="deliveries of webhooks"),
+            asyncio.create_task(provisioning.access.run(), name="access watch"),
+            asyncio.create_task(mobility.feed.run(), name="feed of deployment steps"),
+            asyncio.create_task(mobility.auto_logout.run(), name="automatic logouts"),
+            asyncio.create_task(mobility.webhooks.run(), name="webhook deliveries"),
         ]
-        # After the tasks, which ask for logouts, and after the requests that wait for one.
+        # Stops after the tasks that request logouts, and after the requests that wait for one.
         stack.push_async_callback(mobility.phone_logins.stop)
         for task in tasks:
             stack.push_async_callback(_end, task)
         if mobility.asterisk is not None:
-            tasks.append(asyncio.create_task(mobility.asterisk.run(), name="connection to Asterisk"))
+            tasks.append(asyncio.create_task(mobility.asterisk.run(), name="Asterisk connection"))
             stack.push_async_callback(_end, tasks[-1])
         health = Health(
             core.db,
@@ -215,8 +215,8 @@ async def running(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> AsyncI
         servers.start()
         runners = _runners(settings, limits, core, health)
         stack.push_async_callback(_stop, mobility.deployer, runners, servers)
-        # Ended first: no switch is begun any more while those under way come to their end.
-        for work, name in ((mobility.watcher.run(), "watch of switches"), (mobility.switch_jobs.run(), "switch jobs")):
+        # End first: no switch begins while those under way end.
+        for work, name in ((mobility.watcher.run(), "switch watcher"), (mobility.switch_jobs.run(), "switch jobs")):
             tasks.append(asyncio.create_task(work, name=name))
             stack.push_async_callback(_end, tasks[-1])
         api_url, phones_url = await http_ports.listen(settings.server, runners, settings.data.dir / CONTROL_SOCKET)
@@ -234,7 +234,7 @@ async def running(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> AsyncI
 
 @asynccontextmanager
 async def control_only(settings: Settings) -> AsyncIterator[Appliance]:
-    """The API on its control socket and nothing else, for the command line while no service runs. Raises as running."""
+    """Run only the API on its control socket, for the command line while no service runs. Raises as running."""
     async with _core(settings, DEFAULT_LIMITS) as core, AsyncExitStack() as stack:
         await core.mobility.deployer.recover()
         health = Health(core.db, None)
@@ -380,14 +380,14 @@ def _logout_rules(settings: Settings) -> LogoutRules:
 
 
 def _with_default(settings: Settings, library: Library) -> Library | WithDefault:
-    """What phones are served: with a default config behind the library, if one is wanted."""
+    """Return what phones are served: the library, with a default config if one is set."""
     call_manager = settings.provisioning.default_call_manager
     if not call_manager:
         return library
     if not settings.server.public_url:
         raise ConfigurationError(
-            "provisioning.default_call_manager: set server.public_url too; phones are told to ask there before they"
-            " obey anybody"
+            "provisioning.default_call_manager: set server.public_url too. The default config needs it: phones verify"
+            " there who may control them"
         )
     content = default_config.render(call_manager, settings.server.public_url.rstrip("/") + authentication.PATH)
     return WithDefault(library, settings.data.dir / "generated", content)
@@ -395,10 +395,10 @@ def _with_default(settings: Settings, library: Library) -> Library | WithDefault
 
 @contextmanager
 def _rare_garbage() -> Iterator[None]:
-    """Look for cycles of dead objects less often, and never among what was there at the start.
+    """Collect garbage less often, and never among objects that exist at the start.
 
-    A boot storm makes a hundred objects for each transfer and no cycles; Python would go through them, and at times
-    through the whole appliance, every few transfers.
+    A boot storm creates a hundred objects for each transfer and no cycles. With Python's thresholds each few transfers
+    would cause a collection, at times of all objects.
     """
     thresholds = gc.get_threshold()
     gc.freeze()
@@ -423,12 +423,12 @@ def _restarts(
 
 
 def _phone_session() -> aiohttp.ClientSession:
-    # A phone's web server keeps no connection and no cookie, and answers one caller at a time.
+    # A phone's web server keeps neither connections nor cookies, and answers one client at a time.
     connector = aiohttp.TCPConnector(limit=_PHONE_CONNECTIONS, limit_per_host=2, force_close=True)
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
-        # Phones do not compress; what does is no phone, and must not blow up here.
+        # Phones do not compress. A compressed answer is not from a phone, and must not be unpacked.
         headers={hdrs.ACCEPT_ENCODING: "identity"},
         auto_decompress=False,
     )
@@ -459,13 +459,13 @@ def _api_app(settings: Settings, limits: Limits, core: _Core, health: Health) ->
     async def end_feed(_app: web.Application) -> None:
         core.mobility.feed.end()
 
-    # Before anybody is waited for: streams of events end, and who waits for a switch is told how far it is.
+    # First of all: event streams end, and requests that wait for a switch are answered with its present state.
     app.on_shutdown.append(end_feed)
     return app
 
 
 def _runners(settings: Settings, limits: Limits, core: _Core, health: Health) -> Runners:
-    """With a certificate the API has a port of its own; without one it shares that of the phones."""
+    """With a certificate the API has its own port; without one it shares that of the phones."""
     api_app = _api_app(settings, limits, core, health)
     phones_app = web.Application() if settings.server.tls_cert else api_app
     phones_app.add_routes(authentication.routes(core.mobility.commands))
@@ -485,14 +485,14 @@ async def _keep_fresh(library: Library, adoption: ConfigAdoption, seconds: float
             await asyncio.sleep(seconds)
             await asyncio.to_thread(library.refresh)
         except OSError as error:
-            log.warning("the served directory cannot be read: %s", error.strerror)
+            log.warning("served directory not read: error=%r", error.strerror)
         except StorageFailed as error:
-            log.warning("what others change in the served directory cannot be looked at: %s", error)
+            log.warning("served directory not checked for changes: error=%r", error)
             await asyncio.sleep(seconds)
 
 
 async def _stop(deployer: Deployer, runners: Runners, servers: Servers) -> None:
-    """No new work, and what is under way comes to its end, all at the same time."""
+    """Stop all parts at the same time: no new work begins, and work under way may end."""
     endings = [
         deployer.stop(SWITCH_DRAIN_SECONDS),
         *(runner.cleanup() for runner in runners.each),
@@ -500,11 +500,11 @@ async def _stop(deployer: Deployer, runners: Runners, servers: Servers) -> None:
     ]
     for result in await asyncio.gather(*endings, return_exceptions=True):
         if isinstance(result, BaseException):
-            log.error("stopping: %r", result)
+            log.error("stop failed: error=%r", result)
 
 
 async def _end_threads(threads: ThreadPoolExecutor) -> None:
-    """Wait for what they do, while the event loop, for which they may wait, goes on."""
+    """Wait for the threads while the event loop runs: they may wait for it."""
     await asyncio.to_thread(threads.shutdown, cancel_futures=True)
 
 
@@ -512,4 +512,4 @@ async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     for ended in await asyncio.gather(task, return_exceptions=True):
         if isinstance(ended, Exception):
-            log.error("the %s has failed", task.get_name(), exc_info=ended)
+            log.error("task failed: name=%r", task.get_name(), exc_info=ended)

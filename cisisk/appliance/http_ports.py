@@ -1,4 +1,4 @@
-"""The HTTP ports: which application listens where, with or without a certificate."""
+"""The HTTP ports: which application listens on which port, with or without TLS."""
 
 import asyncio
 import errno
@@ -14,7 +14,7 @@ from cisisk.config import ServerSettings
 from cisisk.model.errors import ConfigurationError, StartRefused
 
 HTTP_DRAIN_SECONDS = 3.0
-"""For open requests at the end; aiohttp takes up to twice as long with one that does not listen."""
+"""For open requests at the end. aiohttp takes up to twice as long for one that does not end."""
 
 
 class _Unquoted(logging.Filter):
@@ -34,19 +34,19 @@ def keep_clients_out_of_the_log() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Runners:
-    """The running applications: two, or one that is both."""
+    """The running applications: two, or one that serves both."""
 
     api: web.AppRunner
     phones: web.AppRunner
 
     @property
     def each(self) -> list[web.AppRunner]:
-        """Every one of them once."""
+        """Each runner once."""
         return [self.api] if self.api is self.phones else [self.api, self.phones]
 
 
 def runners_for(api_app: web.Application, phones_app: web.Application) -> Runners:
-    """Runners for two applications, or for one that is both."""
+    """Return runners for two applications, or for one that serves both."""
     for app in {api_app, phones_app}:
         app.on_response_prepare.append(_say_no_version)
     api = _runner(api_app)
@@ -54,7 +54,7 @@ def runners_for(api_app: web.Application, phones_app: web.Application) -> Runner
 
 
 def _runner(app: web.Application) -> web.AppRunner:
-    # No access log: the queries of phones carry passwords.
+    # No access log: the queries of phones contain passwords.
     return web.AppRunner(app, access_log=None, shutdown_timeout=HTTP_DRAIN_SECONDS)
 
 
@@ -63,7 +63,7 @@ async def _say_no_version(_request: web.Request, response: web.StreamResponse) -
 
 
 async def listen(server: ServerSettings, runners: Runners, control_socket: Path) -> tuple[str, str]:
-    """Open the ports and the control socket; the URLs of the API and of the phones' services.
+    """Open the ports and the control socket; return the URLs of the API and of the phones' services.
 
     Raises:
         StartRefused: a port or the socket cannot be opened.
@@ -80,7 +80,7 @@ async def listen(server: ServerSettings, runners: Runners, control_socket: Path)
 
 
 async def _listen_on(runner: web.AppRunner, host: str, port: int, setting: str, tls: ssl.SSLContext | None) -> str:
-    # asyncio keeps IPv4 away from what is bound to ::, so that it needs a socket of its own.
+    # asyncio excludes IPv4 from a socket on ::, so that IPv4 needs its own.
     for each in ("0.0.0.0", host) if host == "::" else (host,):  # noqa: S104 -- :: in the settings is every address
         site = web.TCPSite(runner, each, port, ssl_context=tls)
         try:
@@ -116,15 +116,15 @@ def _tls_context(certificate: str, key: str) -> ssl.SSLContext:
 
 
 def _no_passphrase() -> str:
-    """Instead of OpenSSL's own question on a terminal where nobody may be."""
-    raise ConfigurationError("server.tls_key: the key is protected by a passphrase. Cisisk needs it without one")
+    """Refuse a key with a passphrase. OpenSSL would ask for it on the terminal."""
+    raise ConfigurationError("server.tls_key: the key has a passphrase. Remove it: Cisisk needs the key without one")
 
 
 def port_refused(setting: str, kind: str, host: str, port: int, error: OSError) -> StartRefused:
-    """Why a port cannot be opened, and what to do about it.
+    """Return why a port cannot be opened, and what to do.
 
     Args:
-        setting: the key that holds the port, such as ``tftp.port``; ``host`` stands beside it.
+        setting: the key of the port, such as ``tftp.port``. ``host`` is in the same section.
         kind: ``TCP`` or ``UDP``.
     """
     remedy = {

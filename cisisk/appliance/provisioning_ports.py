@@ -1,4 +1,4 @@
-"""The provisioning ports: where phones take their files and administrators put them, over TFTP, HTTP and FTP."""
+"""The provisioning ports: phones fetch files over TFTP and HTTP, administrators store them over FTP."""
 
 import asyncio
 import logging
@@ -22,31 +22,31 @@ from cisisk.provisioning.tftp.server import TftpServer
 from cisisk.provisioning.uploads import Uploads
 
 DRAIN_SECONDS = 5.0
-"""For what is under way at the end: a config needs one, a firmware is asked for again, an upload that is cut leaves
-nothing."""
+"""For transfers under way at the end. A config needs less, a firmware is requested again, and an incomplete upload is
+deleted."""
 SPARE_DESCRIPTORS = 1024 + 2 * HTTP_LIMITS.max_connections
-"""For the API's connections, the database and the rest, and for the phones' HTTP connections and what they are sent,
-beside the files of the TFTP transfers."""
+"""Descriptors beside those of TFTP transfers: for the API's connections, the database, and HTTP connections with their
+files."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """The provisioning servers; None for one that is switched off."""
+    """The provisioning servers; None for one that is off."""
 
     tftp: TftpServer | None
     http: HttpServer | None
     ftp: FtpServer | None
 
     def start(self) -> None:
-        """Begin to serve: HTTP in the running event loop, the others on threads of their own."""
+        """Start the servers: HTTP in the running event loop, the others on their own threads."""
         for server in (self.tftp, self.http, self.ftp):
             if server is not None:
                 server.start()
 
     def endings(self) -> list[Coroutine[Any, Any, None]]:
-        """What stops each of them, to be awaited together: nobody new is served, and what is under way may end."""
+        """Return coroutines that stop the servers, to be awaited together. Transfers under way may end."""
         endings: list[Coroutine[Any, Any, None]] = []
         if self.tftp is not None:
             endings.append(asyncio.to_thread(self.tftp.stop, DRAIN_SECONDS))
@@ -66,13 +66,13 @@ async def bound(
     authenticator: FtpAuthenticator,
     uploads: Uploads,
 ) -> AsyncIterator[Servers]:
-    """The servers that the settings want, with their ports; phones wait there until they are started.
+    """Bind the servers that are enabled; phones wait at their ports until they are started.
 
-    What has not come to its end by the end of the block is cut: that of a start that fails further on.
+    At the end of the block all transfers are cut, for example after a start that failed.
 
     Args:
-        source: what phones are served; asked from the event loop and from TFTP's thread.
-        on_fetch: called once per ended fetch, from these and from FTP's thread.
+        source: the served files; used on the event loop and on TFTP's thread.
+        on_fetch: called once per ended fetch, on these and on FTP's thread.
         authenticator: checks passwords for FTP.
         uploads: stores, lists and deletes files for FTP.
 
@@ -138,10 +138,10 @@ def _ftp(settings: Settings, authenticator: FtpAuthenticator, uploads: Uploads, 
 
 
 def _allow_descriptors(wanted: int) -> None:
-    """Raise the soft limit of open files as far as it is needed and allowed."""
+    """Raise the soft limit of open files to what is needed, as far as the hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if resource.RLIM_INFINITY != soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     if allowed < wanted:
-        log.warning("only %d files may be open at once; tftp.max_transfers would need %d", allowed, wanted)
+        log.warning("limit of open files too low for tftp.max_transfers: limit=%d needed=%d", allowed, wanted)

@@ -79,7 +79,7 @@ async def test_a_key_with_a_passphrase_is_refused_without_a_question(
     )
     assert await process.wait() == 0
     server = {"tls_cert": str(certificate), "tls_key": str(key), "tls_port": 0}
-    with pytest.raises(ConfigurationError, match="the key is protected by a passphrase"):
+    with pytest.raises(ConfigurationError, match="the key has a passphrase"):
         async with appliance.running(settings_for(tmp_path, server=server)):
             pass
 
@@ -94,7 +94,7 @@ async def test_the_service_ends_with_an_error_when_what_runs_in_its_background_d
     monkeypatch.setattr(FetchTracker, "run", die)
     async with asyncio.timeout(PATIENCE):
         assert await _serve(settings_for(tmp_path)) == 1
-    assert "part='record of fetches'" in caplog.text
+    assert "part='fetch tracker'" in caplog.text
     assert "RuntimeError: broken" in caplog.text
 
 

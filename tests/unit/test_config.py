@@ -277,7 +277,7 @@ def test_build_root_above_data_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "var")
     for root in (data, data.parent, tmp_path, Path("/"), tmp_path / "link", data / "tftpboot" / ".."):
         text = refusal({"data": {"dir": str(data)}, "provisioning": {"root": str(root)}})
-        assert text == "provisioning.root: phones would read the data directory that lies in it"
+        assert text == "provisioning.root: contains the data directory, which phones must not read. Set another one"
     assert refusal({"data": {"dir": str(tmp_path / "link" / "cisisk")}, "provisioning": {"root": str(data.parent)}})
 
 
@@ -289,7 +289,7 @@ def test_build_accepts_root_in_or_beside_data_directory(tmp_path: Path) -> None:
 
 def test_build_resolves_relative_paths_before_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "phones would read" in refusal({"data": {"dir": "data"}, "provisioning": {"root": "."}})
+    assert "phones must not read" in refusal({"data": {"dir": "data"}, "provisioning": {"root": "."}})
     assert build({"data": {"dir": "data"}}, {}).served_root == Path("data/tftpboot")
 
 

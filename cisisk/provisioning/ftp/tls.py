@@ -26,7 +26,9 @@ def context(certificate: Path, key: Path) -> SSL.Context:
     try:
         # OpenSSL would ask for the passphrase on the terminal.
         if b"ENCRYPTED" in key.read_bytes():
-            raise ConfigurationError("ftp.tls_key: the key is protected by a passphrase. Cisisk needs it without one")
+            raise ConfigurationError(
+                "ftp.tls_key: the key has a passphrase. Remove it: Cisisk needs the key without one"
+            )
         made.use_certificate_chain_file(str(certificate))
         made.use_privatekey_file(str(key))
         made.check_privatekey()
