@@ -15,15 +15,12 @@ from typing import Any, Protocol
 from pyftpdlib.handlers import FTPHandler
 
 from cisisk.provisioning.ftp.data import ActiveConnection, DataConnection, PassivePort
+from cisisk.provisioning.ftp.limits import FtpLimits
 
 log = logging.getLogger(__name__)
 
-IDLE_SECONDS = 300
-"""Between two commands: the least that RFC 1123 section 4.1.3.2 asks for."""
 MAX_COMMAND_BYTES = 2048
 """A path has 255 at most, a password 1024."""
-MAX_WAITING_COMMANDS = 128
-"""Commands that a client may send before it has the reply to an earlier one."""
 MAX_UNREAD_REPLIES = 512
 """A client that leaves more replies unread is disconnected."""
 LINGER_SECONDS = 5
@@ -50,12 +47,12 @@ class FtpControl(FTPHandler):
     """One client. While a command waits for another thread, the commands after it wait as well.
 
     Attributes:
+        limits: limits of the session.
         passive_ports: for data; None means any.
         holds_reply: whether the reply to an upload is still to come although its data connection has ended.
     """
 
     banner = "Cisisk"
-    timeout = IDLE_SECONDS
     ac_in_buffer_size = 4096
     unicode_errors = "replace"
     """For names on the disk that are not UTF-8. Commands must be UTF-8."""
@@ -63,6 +60,7 @@ class FtpControl(FTPHandler):
     passive_dtp = PassivePort
     dtp_handler = DataConnection
 
+    limits: FtpLimits
     passive_ports: range | None
     holds_reply: bool
 
@@ -86,6 +84,11 @@ class FtpControl(FTPHandler):
         self.set_binary()
         self._current_facts = self._available_facts = ["type", "perm", "size", "modify"]
 
+    @property
+    def timeout(self) -> float:
+        """Seconds between two commands, for pyftpdlib."""
+        return self.limits.idle_seconds
+
     # Commands and replies.
 
     def collect_incoming_data(self, data: bytes) -> None:
@@ -103,7 +106,7 @@ class FtpControl(FTPHandler):
             self._idler.reset()
         line = b"".join(self._in_buffer) if not self._too_long else None
         self.forget_partial_command()
-        if len(self._lines) >= MAX_WAITING_COMMANDS or len(self.producer_fifo) >= MAX_UNREAD_REPLIES:
+        if len(self._lines) >= self.limits.max_waiting_commands or len(self.producer_fifo) >= MAX_UNREAD_REPLIES:
             self.close()
         elif line is None:
             self.reply(500, "The command is too long")

@@ -20,21 +20,19 @@ from cisisk.provisioning.ftp.transfers import FtpDownload
 
 log = logging.getLogger(__name__)
 
-CONNECT_SECONDS = 30
-"""Time to connect after PASV or PORT; many clients give up earlier."""
-STALLED_SECONDS = 60
-"""Time without a byte in either direction after which a transfer ends. It may take twice as long."""
-
 
 class DataConnection(DTPHandler):
     """One transfer."""
-
-    timeout = STALLED_SECONDS
 
     # Attributes that pyftpdlib sets and does not declare.
     receive: bool
     file_obj: Any
     _lastdata: int
+
+    @property
+    def timeout(self) -> float:
+        """Seconds without a byte, for pyftpdlib."""
+        return float(self.cmd_channel.limits.stalled_seconds)
 
     @property
     def is_used(self) -> bool:
@@ -128,7 +126,10 @@ class DataConnection(DTPHandler):
 class ActiveConnection(ActiveDTP):
     """Connects to a client that has sent PORT or EPRT."""
 
-    timeout = CONNECT_SECONDS
+    @property
+    def timeout(self) -> float:
+        """Seconds to connect, for pyftpdlib."""
+        return float(self.cmd_channel.limits.connect_seconds)
 
     def close(self) -> None:
         """Give up connecting, and with it the waiting transfer."""
@@ -141,7 +142,10 @@ class ActiveConnection(ActiveDTP):
 class PassivePort(PassiveDTP):
     """Listens for a client that has sent PASV or EPSV, on a port of the configured range."""
 
-    timeout = CONNECT_SECONDS
+    @property
+    def timeout(self) -> float:
+        """Seconds to connect, for pyftpdlib."""
+        return float(self.cmd_channel.limits.connect_seconds)
 
     def __init__(self, session: Any, extmode: bool = False) -> None:  # noqa: FBT001, FBT002 -- as pyftpdlib calls it
         """Raises OSError: no port of the range is free."""

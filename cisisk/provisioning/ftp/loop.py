@@ -6,6 +6,7 @@ Overrides internals of pyftpdlib's IOLoop and FTPServer; see the package's docst
 import logging
 import math
 import os
+import socket
 import sys
 import threading
 from collections import deque
@@ -14,12 +15,7 @@ from collections.abc import Callable
 from pyftpdlib.ioloop import IOLoop
 from pyftpdlib.servers import FTPServer
 
-MAX_CONNECTIONS = 100
-"""Of all clients, commands and data together: a few administrators, each with several transfers."""
-MAX_PER_ADDRESS = 16
-"""Sessions of one address; clients that mirror a tree open up to ten."""
-ACCEPT_PAUSE_SECONDS = 1.0
-"""Time without a new connection after the system had no descriptor for one."""
+from cisisk.provisioning.ftp.limits import FtpLimits
 
 log = logging.getLogger(__name__)
 
@@ -92,12 +88,15 @@ class _Waker:
 class Listener(FTPServer):
     """The port that clients connect to."""
 
-    # The loop also polls the listener itself and the waker.
-    max_cons = MAX_CONNECTIONS + 2
-    max_cons_per_ip = MAX_PER_ADDRESS
+    def __init__(self, bound: socket.socket, handler: type, loop: Loop, limits: FtpLimits) -> None:
+        super().__init__(bound, handler, ioloop=loop)
+        # The loop also polls the listener itself and the waker, and not yet the connection that is accepted.
+        self.max_cons = limits.max_connections + 1
+        self.max_cons_per_ip = limits.max_per_address
+        self._pause_seconds = limits.accept_pause_seconds
 
     def handle_error(self) -> None:
         """Pause after a failed accept, most often for want of descriptors. pyftpdlib would close the port."""
         log.warning("FTP connection not accepted", exc_info=sys.exception())
         self.del_channel()
-        self.call_later(ACCEPT_PAUSE_SECONDS, self.add_channel)
+        self.call_later(self._pause_seconds, self.add_channel)

@@ -12,6 +12,7 @@ from cisisk.model.errors import ConfigurationError
 from cisisk.provisioning.fetch import FetchListener
 from cisisk.provisioning.ftp.authorizer import FtpAuthenticator
 from cisisk.provisioning.ftp.control import quiet_library
+from cisisk.provisioning.ftp.limits import DEFAULT_LIMITS, FtpLimits
 from cisisk.provisioning.ftp.loop import Listener, Loop
 from cisisk.provisioning.ftp.session import FtpContext, Session
 from cisisk.provisioning.uploads import Uploads
@@ -39,6 +40,7 @@ class FtpServer:
         on_fetch: FetchListener,
         passive_ports: tuple[int, int] | None = None,
         certificate: tuple[Path, Path] | None = None,
+        limits: FtpLimits = DEFAULT_LIMITS,
     ) -> None:
         """Bind the port; clients wait there until ``start``.
 
@@ -50,6 +52,7 @@ class FtpServer:
             on_fetch: called from the server's thread, once per ended download.
             passive_ports: the lowest and highest port for data; None: any.
             certificate: PEM files with the certificate and its key; with them TLS is required.
+            limits: limits of the server and of each session.
 
         Raises:
             OSError: the port is in use or privileged, or the host is no address of this machine.
@@ -64,11 +67,13 @@ class FtpServer:
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="ftp-worker")
         shared = FtpContext(authenticator=authenticator, uploads=uploads, on_fetch=on_fetch, workers=self._workers)
         ports = None if passive_ports is None else range(passive_ports[0], passive_ports[1] + 1)
-        handler = type("BoundSession", (kind,), {"context": shared, "passive_ports": ports, **settings})
+        handler = type(
+            "BoundSession", (kind,), {"context": shared, "limits": limits, "passive_ports": ports, **settings}
+        )
         bound = _bound(host, port)
         self._address: tuple[str, int] = bound.getsockname()[:2]
         self._loop = Loop()
-        self._listener = Listener(bound, handler, ioloop=self._loop)
+        self._listener = Listener(bound, handler, self._loop, limits)
         self._stop_at: float | None = None
         self._heartbeat = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="ftp", daemon=True)

@@ -19,8 +19,6 @@ from cisisk.provisioning.uploads import Uploads
 
 log = logging.getLogger(__name__)
 
-LOGIN_SECONDS = 30
-"""Time to log in, TLS included: a client that does not must not hold a connection for long."""
 MAX_LOGINS = 3
 """Failed logins over one connection."""
 CUT_OFF_SECONDS = 0.05
@@ -64,7 +62,7 @@ class FtpContext:
 
 
 class Session(FtpControl):
-    """One client. The server sets ``context`` and ``passive_ports`` on a subclass."""
+    """One client. The server sets ``context``, ``limits`` and ``passive_ports`` on a subclass."""
 
     context: FtpContext
     authorizer = Authorizer()
@@ -125,7 +123,7 @@ class Session(FtpControl):
 
     def on_connect(self) -> None:
         """A client has connected."""
-        self.call_later(LOGIN_SECONDS, self._require_login)
+        self.call_later(self.limits.login_seconds, self._require_login)
 
     def ftp_PASS(self, line: str) -> None:
         """Log in with a password."""

@@ -18,7 +18,8 @@ import pytest
 
 from cisisk.model.errors import ConfigurationError
 from cisisk.provisioning.fetch import FetchOutcome
-from cisisk.provisioning.ftp import control, loop, session
+from cisisk.provisioning.ftp import loop
+from cisisk.provisioning.ftp.limits import FtpLimits
 from cisisk.provisioning.ftp.loop import Loop
 from cisisk.provisioning.ftp.server import FtpServer
 
@@ -148,36 +149,32 @@ def test_data_that_comes_before_the_command_is_not_lost(house: Any, ftp_wire: Ca
     assert house.served("a.raw") == TONE
 
 
-def test_connections_are_limited(ftp_house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop.Listener, "max_cons_per_ip", 3)
-    house = ftp_house()
+def test_connections_are_limited(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
+    house = ftp_house(limits=FtpLimits(max_per_address=3, max_connections=4))
     wires = [ftp_wire(house) for _ in range(3)]
     with socket.create_connection(("127.0.0.1", house.port), timeout=5) as one_more:
         assert one_more.makefile("rb").readline().startswith(b"421 Too many connections from the same")
     with socket.create_connection(("127.0.0.1", house.port), timeout=5, source_address=("127.0.0.9", 0)) as other:
         assert other.recv(3) == b"220"
-    monkeypatch.setattr(loop.Listener, "max_cons", 3)
-    with socket.create_connection(("127.0.0.1", house.port), timeout=5, source_address=("127.0.0.8", 0)) as other:
+        fourth = socket.create_connection(("127.0.0.1", house.port), timeout=5, source_address=("127.0.0.7", 0))
+    with (
+        fourth,
+        socket.create_connection(("127.0.0.1", house.port), timeout=5, source_address=("127.0.0.8", 0)) as other,
+    ):
         assert other.recv(3) == b"421"
     wires[0].say("EPSV", "425")
 
 
-def test_who_does_not_log_in_is_sent_away(
-    ftp_house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(session, "LOGIN_SECONDS", 0.1)
-    house = ftp_house()
+def test_who_does_not_log_in_is_sent_away(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
+    house = ftp_house(limits=FtpLimits(login_seconds=0.1))
     patient, quick = ftp_wire(house, login=False), ftp_wire(house)
     patient.hear("421")
     assert patient.is_closed()
     quick.say("NOOP", "200")
 
 
-def test_who_says_nothing_for_too_long_is_sent_away(
-    ftp_house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(session.Session, "timeout", 0.1)
-    wire = ftp_wire(ftp_house())
+def test_who_says_nothing_for_too_long_is_sent_away(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
+    wire = ftp_wire(ftp_house(limits=FtpLimits(idle_seconds=0.1)))
     wire.hear("421")
     assert wire.is_closed()
 
@@ -197,11 +194,8 @@ def test_who_takes_no_answers_is_cut_off(house: Any, ftp_wire: Callable[..., Any
         wire.socket.sendall(b"HELP\r\n" * 5_000_000)
 
 
-def test_no_more_commands_wait_than_are_allowed(
-    ftp_house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(control, "MAX_WAITING_COMMANDS", 4)
-    wire = ftp_wire(ftp_house())
+def test_no_more_commands_wait_than_are_allowed(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
+    wire = ftp_wire(ftp_house(limits=FtpLimits(max_waiting_commands=4)))
     wire.send("\r\n".join(["SIZE a"] * 40))
     assert wire.is_closed()
 
@@ -478,7 +472,6 @@ def test_a_server_that_never_started_gives_its_port_back() -> None:
 def test_want_of_descriptors_passes(
     ftp_house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(loop, "ACCEPT_PAUSE_SECONDS", 0.05)
     accept = loop.Listener.accept
     failures = [OSError(24, "Too many open files")] * 2
 
@@ -488,7 +481,7 @@ def test_want_of_descriptors_passes(
         return accept(listener)
 
     monkeypatch.setattr(loop.Listener, "accept", failing)
-    house = ftp_house()
+    house = ftp_house(limits=FtpLimits(accept_pause_seconds=0.05))
     ftp_wire(house).say("PWD", "257")
     assert failures == []
     assert [record.getMessage() for record in caplog.records[:2]] == ["FTP connection not accepted"] * 2

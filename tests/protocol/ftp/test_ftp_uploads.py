@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from cisisk.provisioning.ftp.data import DataConnection, PassivePort
+from cisisk.provisioning.ftp.limits import FtpLimits
 
 PASSWORD = "correct horse"
 OLD, NEW = b"o" * 40_000, os.urandom(200_000)
@@ -351,11 +351,8 @@ def test_an_upload_cannot_be_resumed(house: Any, ftp_wire: Callable[..., Any]) -
     wire.hear("226")
 
 
-def test_an_upload_that_nobody_connects_for_is_given_up(
-    ftp_house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(PassivePort, "timeout", 0.05)
-    house = ftp_house()
+def test_an_upload_that_nobody_connects_for_is_given_up(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
+    house = ftp_house(limits=FtpLimits(connect_seconds=0.05))
     wire = ftp_wire(house)
     wire.say("EPSV", "229")
     wire.say("STOR a.raw", "150")
@@ -363,11 +360,8 @@ def test_an_upload_that_nobody_connects_for_is_given_up(
     assert house.residue == []
 
 
-def test_an_upload_that_stands_still_is_given_up(
-    ftp_house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(DataConnection, "timeout", 0.1)
-    house = ftp_house()
+def test_an_upload_that_stands_still_is_given_up(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
+    house = ftp_house(limits=FtpLimits(stalled_seconds=0.1))
     wire = ftp_wire(house)
     data = wire.data()
     wire.say("STOR a.raw", "1")
