@@ -7,7 +7,6 @@ from cisisk.model import placeholders
 from cisisk.model.codes.config import FindingCode
 from cisisk.model.errors import NotFound
 from cisisk.model.mac import Mac
-from cisisk.model.profile import Profile
 from cisisk.model.sep_config import Finding
 from cisisk.model.site import EmergencyCall
 from cisisk.store import profiles, sites
@@ -20,21 +19,17 @@ def values(call: EmergencyCall) -> dict[str, str]:
 
 
 def findings(tx: Read, profile_uuid: str | None, mac: Mac) -> tuple[Finding, ...]:
-    """What a profile asks for that nobody has said of a phone."""
+    """Return a finding for each value that a profile uses, and that neither the phone nor its site has."""
     try:
         profile = profiles.get(tx, profile_uuid or "")
     except NotFound:
         return ()
-    return _findings(profile, sites.emergency_call(tx, mac))
-
-
-def _findings(profile: Profile, call: EmergencyCall) -> tuple[Finding, ...]:
-    if not profile.placeholders:
+    used = placeholders.used(profile.cnf_xml) if profile.placeholders else frozenset()
+    if used.isdisjoint(placeholders.EMERGENCY):
         return ()
-    told = values(call)
-    used = placeholders.used(profile.cnf_xml)
+    known = values(sites.emergency_call(tx, mac))
     return tuple(
         Finding(FindingCode.EMERGENCY_UNKNOWN.notice(placeholder=name))
         for name in placeholders.EMERGENCY
-        if name in used and not told[name]
+        if name in used and not known[name]
     )
