@@ -28,7 +28,8 @@ class Transition:
         sources: the situations that it leads out of; empty for a new deployment.
         target: the state after it; None when the state stays.
         ends: whether the deployment has ended after it; None when that stays.
-        fetched: whether ``fetched_at`` must be set before it; None when that does not matter.
+        written: whether ``written_at`` must be set before it; None when that does not matter.
+        fetched: the same for ``fetched_at``.
         needs: what else must be true.
         sets: the columns that it sets beside ``state`` and ``ended_at``.
     """
@@ -37,14 +38,18 @@ class Transition:
     sources: frozenset[Situation]
     target: DeploymentState | None
     ends: bool | None
+    written: bool | None = None
     fetched: bool | None = None
     needs: str = ""
     sets: tuple[str, ...] = ()
 
     def applies_to(self, deployment: Deployment) -> bool:
-        """Whether a deployment is in one of the sources, and ``fetched`` is as it must be."""
-        has_fetched = deployment.fetched_at is not None
-        return situation_of(deployment) in self.sources and self.fetched in {None, has_fetched}
+        """Whether a deployment is in one of the sources, and written and fetched as it must be."""
+        return (
+            situation_of(deployment) in self.sources
+            and self.written in {None, deployment.written_at is not None}
+            and self.fetched in {None, deployment.fetched_at is not None}
+        )
 
     def leads(self, before: Situation | None, after: Situation) -> bool:
         """Whether it leads from one situation, None for a new deployment, to the other."""
@@ -271,7 +276,7 @@ ROLL_BACK = Transition(
     | _ended(_S.WRITTEN, _S.FETCHED, _S.CONFIRMED, _S.TIMED_OUT, _S.SUPERSEDED),
     target=_S.ROLLED_BACK,
     ends=True,
-    needs="written_at is set",
+    written=True,
     sets=("superseded_at",),
 )
 """The phone is served again what it was served before."""
