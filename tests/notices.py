@@ -20,6 +20,14 @@ def codes(notice: Notice) -> list[str]:
     return [cause.code for cause in causes(notice)]
 
 
+def codes_in(value: object) -> set[str]:
+    """Every code in an answer of the API, at any depth."""
+    if isinstance(value, dict):
+        own = {value["code"]} if isinstance(value.get("code"), str) else set()
+        return own.union(*map(codes_in, value.values()))
+    return set().union(*map(codes_in, value)) if isinstance(value, list) else set()
+
+
 def carries(code: NoticeCode, **parameters: Parameter) -> Callable[[CisiskError], bool]:
     """Return a check for ``pytest.raises``: the error has a notice or cause with this code and these parameters."""
 

@@ -250,8 +250,11 @@ class Registrations:
         call_id = ""
         if (before is None or before.call_id) and can_be_asked_for(peer.name):
             call_id = await chan_sip_call_id(asterisk, self._channel, peer.name)
-        if is_old_peer and before is not None and before.call_id and call_id:
-            is_new = call_id != before.call_id
+        if before is not None and _is_same_call_id(call_id, before.call_id):
+            # Under whichever name: a phone that starts takes another Call-ID.
+            is_new = False
+        elif is_old_peer and before is not None and before.call_id and call_id:
+            is_new = True
         else:
             is_new = (
                 self._registered_at.get(f"SIP/{peer.name}", _NEVER) >= target.since

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from cisisk.model.codes.restart import RestartRefusal
 from tests.e2e.test_restarts_through_asterisk import Premises, premises
+from tests.notices import codes_in
 from tests.protocol.asterisk import AsteriskEmulator
 
 
@@ -18,9 +20,10 @@ async def test_a_dry_run_tells_what_stands_in_the_way_and_restarts_nothing(tmp_p
         assert "line 1: 201 -> 305" in free["changes"]
         assert (free["methods"], free["in_the_way"]) == (["ami-pjsip", "cgi-keys"], [])
         there.asterisk.phones[0].in_call = True
-        assert (await preview(there))["in_the_way"] == ["the phone is in a call"]
+        assert codes_in((await preview(there))["obstacles"]) == {RestartRefusal.IN_CALL}
         there.asterisk.phones.clear()
-        [reason] = (await preview(there))["in_the_way"]
-        assert reason == f"no phone is registered at Asterisk from {there.phone.address}"
+        [obstacle] = (await preview(there))["obstacles"]
+        assert obstacle["code"] == RestartRefusal.NOT_REGISTERED
+        assert obstacle["parameters"] == {"address": there.phone.address}
         assert there.asked == []
         assert there.asterisk.asked("pjsipnotify") == []

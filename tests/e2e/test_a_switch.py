@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.errors import StorageFailed
+from cisisk.model.notice import NoticeCode
 from cisisk.provisioning.library import Library
 from cisisk.provisioning.staging import Staged
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.phone import PhoneState
 from tests.e2e.premises import Site, config, free_port, opened, settings_for
+from tests.notices import codes_in
 from tests.patience import PATIENCE
 
 
@@ -134,19 +137,18 @@ async def test_the_placeholders_of_a_profile_that_opts_in_are_filled_in_for_each
 
 async def test_a_phone_that_was_never_seen_is_told_apart_from_one_that_refuses(site: Site) -> None:
     switched = await site.switch(await site.profile("201"), site.new_mac())
-    assert "address is not known" in switched["restart"]
-    assert "next boot" in switched["restart"]
+    assert RestartRefusal.ADDRESS_UNKNOWN in codes_in(switched["restart_detail"])
 
 
 @pytest.mark.parametrize(
     ("faults", "reason"),
     [
-        (Faults(web_off=True), "refused the connection"),
-        (Faults(silent=True), "did not answer within 1 s"),
-        (Faults(refuse_restart=True), "does not know it, or cannot do it now"),
+        (Faults(web_off=True), RestartRefusal.HTTP_CONNECTION_REFUSED),
+        (Faults(silent=True), RestartRefusal.HTTP_NO_ANSWER),
+        (Faults(refuse_restart=True), RestartRefusal.ITEM_UNKNOWN),
     ],
 )
-async def test_why_a_phone_did_not_restart_is_said_in_words(site: Site, faults: Faults, reason: str) -> None:
+async def test_switch_of_a_phone_that_refuses_has_the_reason(site: Site, faults: Faults, reason: NoticeCode) -> None:
     profile = await site.profile("201")
     async with site.phone(faults=faults) as phone:
         await phone.wait_for_boot(1, PATIENCE)
@@ -155,7 +157,7 @@ async def test_why_a_phone_did_not_restart_is_said_in_words(site: Site, faults: 
         await phone.wait_for_config(first["sha256"], PATIENCE)
         await site.reaches(first["deployment"], "fetched")
         switched = await site.switch(profile, phone.mac)
-        assert reason in switched["restart"], switched
+        assert reason in codes_in(switched["restart_detail"]), switched
         assert (await site.deployment(switched["deployment"]))["state"] == "waiting"
 
 
@@ -168,7 +170,7 @@ async def test_a_phone_whose_authentication_url_leads_elsewhere_says_so(site: Si
         await phone.wait_for_config(first["sha256"], PATIENCE)
         await site.reaches(first["deployment"], "fetched")
         switched = await site.switch(elsewhere, phone.mac)
-        assert "authenticationURL" in switched["restart"]
+        assert RestartRefusal.CREDENTIALS_NOT_CHECKED in codes_in(switched["restart_detail"])
 
 
 async def test_nobody_but_the_called_phone_learns_that_a_call_is_good(site: Site) -> None:
@@ -220,6 +222,7 @@ async def test_the_phone_that_has_the_address_now_is_not_restarted_in_place_of_a
         gone = site.new_mac()
         await site.data("POST", "/phones", {"mac": str(gone), "phone_ip": present.address})
         switched = await site.switch(profile, gone)
-        assert present.device_name in switched["restart"]
+        other = {"device": present.device_name}
+        assert other in [refusal["parameters"] for refusal in switched["restart_detail"]]
         assert present.runs == runs
         assert present.state is PhoneState.RUNNING

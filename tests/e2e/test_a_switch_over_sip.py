@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cisisk.model.codes.restart import RestartRefusal, SipMeaning
 from cisisk.model.phone import Software
 from cisisk.model.target import NotRestarted, Registration, Target
 from cisisk.restart.sip_notify import SipNotify
@@ -16,6 +17,7 @@ from cisisk.simulator.models import find_model
 from cisisk.simulator.phone import SimulatedPhone
 from cisisk.sip.transaction import SipClient
 from tests.e2e.premises import Site, free_port, opened, settings_for
+from tests.notices import carries, codes_in
 from tests.patience import PATIENCE
 from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator, Registered
 from tests.protocol.sipp import scenario
@@ -81,14 +83,15 @@ async def test_a_phone_that_was_never_served_its_line_by_that_name_says_404(site
         # The phone has not fetched this one, so it does not know that its line is another now.
         await site.switch(await site.profile("202"), phone.mac)
         switched = await site.switch(await site.profile("203"), phone.mac)
-        assert "the phone answered 404 over SIP" in switched["restart"]
+        assert SipMeaning.UNKNOWN_LINE in codes_in(switched["restart_detail"])
 
 
 async def test_without_its_call_id_a_phone_is_not_asked_and_the_reason_is_told(site: Site) -> None:
     async with site.phone("7965", sip_port=site.settings.phone_sip.port) as phone:
         await take(site, phone, "201")
         switched = await site.switch(await site.profile("305"), phone.mac)
-        assert "sip-notify: the phone obeys only who names the Call-ID of its registration" in switched["restart"]
+        refused = {refusal["method"]: refusal["code"] for refusal in switched["restart_detail"]}
+        assert refused["sip-notify"] == RestartRefusal.SIP_NEEDS_CALL_ID
         assert (await site.deployment(switched["deployment"]))["state"] == "waiting"
 
 
@@ -130,7 +133,7 @@ async def test_a_phone_that_is_off_is_told_apart(site: Site) -> None:
         await site.data("POST", "/phones", {"mac": str(phone.mac), "model": "CP-7940G", "software": "SIP"})
         await take(site, phone, "201")
     switched = await site.switch(await site.profile("305"), phone.mac)
-    assert "nobody answers SIP at UDP port" in switched["restart"]
+    assert RestartRefusal.SIP_CONNECTION_REFUSED in codes_in(switched["restart_detail"])
 
 
 async def test_a_phone_obeys_the_call_id_of_its_present_registration_only_and_after_its_call(site: Site) -> None:
@@ -155,7 +158,7 @@ async def test_a_phone_obeys_the_call_id_of_its_present_registration_only_and_af
         await phone.wait_for_boot(runs + 1, PATIENCE)
 
         assert phone.call_id != first_call_id
-        with pytest.raises(NotRestarted, match="answered 400"):
+        with pytest.raises(NotRestarted, check=carries(RestartRefusal.SIP_STATUS, status=400)):
             await notify.restart(target)
 
 

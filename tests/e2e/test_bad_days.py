@@ -16,6 +16,7 @@ from cisisk.mobility.deploy import Deployer
 from cisisk.mobility.switch import Switcher
 from cisisk.model.codes.deployment import DeploymentFailure
 from cisisk.model.codes.error import ErrorKind
+from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.errors import StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.model.messages import render
@@ -26,6 +27,7 @@ from cisisk.store import progress
 from cisisk.store.database import Database
 from tests.e2e.premises import Site, opened, settings_for
 from tests.e2e.writes import Write, around
+from tests.notices import codes_in
 from tests.patience import PATIENCE
 
 REFUSED = ErrorKind.STORAGE_FAILED.notice(text="The change could not be stored: disk I/O error")
@@ -293,7 +295,7 @@ async def test_an_address_of_our_own_is_asked_for_nothing_but_a_restart(site: Si
         mac = other.new_mac()
         await other.data("POST", "/phones", {"mac": str(mac), "phone_ip": "127.0.0.1"})
         switched = await other.switch(await other.profile("201"), mac)
-    assert "answered HTTP 404; a Cisco phone answers CGI/Execute with 200" in switched["restart"]
+    assert RestartRefusal.HTTP_STATUS in codes_in(switched["restart_detail"])
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 
 from cisisk.appliance.limits import DEFAULT_LIMITS, Limits
 from cisisk.mobility import watcher
+from cisisk.model.codes.asterisk import RegistrationEvidence
 from cisisk.model.codes.deployment import RollbackRefusal, StepNotice, TimeoutNotice
 from cisisk.model.codes.error import ErrorKind
 from cisisk.model.errors import StorageFailed
@@ -113,7 +114,8 @@ async def test_a_switch_ends_confirmed_once_the_phone_has_registered_with_its_ne
         ended = await there.switch(phone.mac)
         assert (ended["state"], ended["restart"], ended["restart_method"]) == ("confirmed", "ok", "ami-pjsip")
         assert steps(ended) == ["recorded", "written", "restart_accepted", "fetch_started", "fetched", "registered"]
-        assert ended["registered_as"] == f"endpoint {NEW} registered from {phone.address} with a new Call-ID"
+        assert ended["registered_detail"]["code"] == RegistrationEvidence.ENDPOINT_WITH_NEW_CALL_ID
+        assert ended["registered_detail"]["parameters"] == {"name": NEW, "address": phone.address}
         assert (ended["fetched_from"], ended["action"]) == (phone.address, "restart")
 
 
@@ -121,7 +123,8 @@ async def test_the_same_line_is_confirmed_by_the_new_call_id(tmp_path: Path) -> 
     async with premises(tmp_path) as there, there.in_service() as phone:
         ended = await there.switch(phone.mac, line=OLD)
         assert ended["state"] == "confirmed"
-        assert ended["registered_as"] == f"endpoint {OLD} registered from {phone.address} with a new Call-ID"
+        assert ended["registered_detail"]["code"] == RegistrationEvidence.ENDPOINT_WITH_NEW_CALL_ID
+        assert ended["registered_detail"]["parameters"] == {"name": OLD, "address": phone.address}
 
 
 async def test_a_phone_in_a_call_restarts_after_it_and_is_confirmed(tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ async def test_a_job_whose_canary_fails_leaves_the_others_alone(tmp_path: Path) 
         uuid = await start(site, phones, profile, canary=2, policy=policy)
         job = await comes_to_rest(site, uuid)
         assert job["state"] == "stopped"
-        assert job["told"] == "Of the 2 phone(s) that ended, 0 took the config: 0%, and 90% are wanted"
+        assert job["reason"]["parameters"] == {"ended": 2, "taken": 0, "share": 0.0, "wanted": 0.9}
         assert job["counts"] == {"rolled_back": 2, "pending": 6}
         rows = await all_rows(site, uuid)
         assert [row["state"] for row in rows] == ["rolled_back"] * 2 + ["pending"] * 6

@@ -11,9 +11,13 @@ import pytest
 
 from cisisk.appliance.limits import DEFAULT_LIMITS, Limits
 from cisisk.pbx.connection import AsteriskLimits
+from cisisk.model.codes.asterisk import AsteriskProblem
+from cisisk.model.codes.restart import RestartRefusal
+from cisisk.model.notice import NoticeCode
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
 from tests.e2e.premises import Site, opened, settings_for, until
+from tests.notices import codes_in
 from tests.patience import PATIENCE
 from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator, Device, Registered
 
@@ -171,8 +175,9 @@ async def test_two_registrations_at_one_address_are_told_and_none_is_guessed(tmp
     async with premises(tmp_path, AsteriskEmulator(channel=channel), "ami-pjsip", "ami-sip") as there:
         there.asterisk.phones[0].name = "777"
         there.asterisk.phones.append(Registered("888", there.phone.address, "another", there.restarts))
-        restart, deployment = await there.switch()
-        assert f"more than one phone or line is registered from {there.phone.address}: 777, 888" in restart
+        _, deployment = await there.switch()
+        ambiguous = RestartRefusal.REGISTRATION_AMBIGUOUS.notice(address=there.phone.address, names="777, 888")
+        assert ambiguous.plain() in reasons(deployment)
         assert deployment["state"] == "waiting"
         assert there.asked == []
 
@@ -180,8 +185,8 @@ async def test_two_registrations_at_one_address_are_told_and_none_is_guessed(tmp
 async def test_an_endpoint_that_is_registered_twice_from_one_address_is_not_guessed(tmp_path: Path) -> None:
     async with premises(tmp_path, AsteriskEmulator(), "ami-pjsip") as there:
         there.asterisk.phones.append(Registered(PEER, there.phone.address, "another", there.restarts))
-        restart, _ = await there.switch()
-        assert f"the endpoint {PEER} is registered more than once" in restart
+        _, deployment = await there.switch()
+        assert RestartRefusal.REGISTERED_TWICE in codes_in(deployment["restart_detail"])
         assert there.asked == []
 
 
@@ -200,6 +205,11 @@ async def test_a_shared_endpoint_restarts_only_the_phone_that_is_meant(tmp_path:
         assert restart == "ok"
         await there.takes(deployment)
         assert others == []
+
+
+def reasons(deployment: Any) -> list[Any]:
+    """Why the methods were refused, as notices."""
+    return [{name: refusal[name] for name in ("code", "parameters")} for refusal in deployment["restart_detail"]]
 
 
 def _unregister(asterisk: AsteriskEmulator) -> None:
@@ -229,28 +239,28 @@ def _no_templates(asterisk: AsteriskEmulator) -> None:
 @pytest.mark.parametrize(
     ("channel", "method", "happens", "reason"),
     [
-        ("pjsip", "ami-pjsip", _unregister, "no phone is registered at Asterisk from 127."),
-        ("pjsip", "ami-pjsip", _deny("pjsipshowendpoint"), "needs write=system,reporting"),
-        ("pjsip", "ami-pjsip", _deny("pjsipnotify"), "needs write=system,reporting"),
-        ("pjsip", "ami-pjsip", _hostile, "the Call-ID of the phone's registration is not one that can be passed on"),
-        ("pjsip", "ami-pjsip", _no_call_id, "does not show the Call-ID of the phone's registration"),
-        ("pjsip", "ami-sip", lambda _: None, 'passed over, because asterisk.channel is "pjsip"'),
-        ("sip", "ami-pjsip", lambda _: None, 'passed over, because asterisk.channel is "sip"'),
-        ("sip", "ami-sip", _unregister, "no phone is registered at Asterisk from 127."),
-        ("sip", "ami-sip", _unpatched, "lacks the usecallmanager patch"),
-        ("sip", "ami-sip", _deny("sipnotify"), "needs write=system,reporting"),
-        ("usecallmanager", "ami-sip", _hostile, "is not one that can be passed on"),
-        ("sip", "ami-command", _deny("command"), "and command for ami-command"),
-        ("sip", "ami-command", _no_templates, "sip_notify.conf has no such section (sip notify cisco-restart 201)"),
+        ("pjsip", "ami-pjsip", _unregister, RestartRefusal.NOT_REGISTERED),
+        ("pjsip", "ami-pjsip", _deny("pjsipshowendpoint"), AsteriskProblem.PERMISSION_DENIED),
+        ("pjsip", "ami-pjsip", _deny("pjsipnotify"), AsteriskProblem.PERMISSION_DENIED),
+        ("pjsip", "ami-pjsip", _hostile, RestartRefusal.CALL_ID_UNUSABLE),
+        ("pjsip", "ami-pjsip", _no_call_id, RestartRefusal.CALL_ID_NOT_SHOWN),
+        ("pjsip", "ami-sip", lambda _: None, RestartRefusal.ASTERISK_CHANNEL),
+        ("sip", "ami-pjsip", lambda _: None, RestartRefusal.ASTERISK_CHANNEL),
+        ("sip", "ami-sip", _unregister, RestartRefusal.NOT_REGISTERED),
+        ("sip", "ami-sip", _unpatched, RestartRefusal.CALL_ID_NOT_SHOWN_BY_CHAN_SIP),
+        ("sip", "ami-sip", _deny("sipnotify"), AsteriskProblem.PERMISSION_DENIED),
+        ("usecallmanager", "ami-sip", _hostile, RestartRefusal.CALL_ID_UNUSABLE),
+        ("sip", "ami-command", _deny("command"), AsteriskProblem.PERMISSION_DENIED),
+        ("sip", "ami-command", _no_templates, RestartRefusal.ASTERISK_NO_NOTIFY_TYPE),
     ],
 )
-async def test_why_asterisk_did_not_restart_a_phone_is_said_in_words(
-    tmp_path: Path, channel: str, method: str, happens: Callable[[AsteriskEmulator], None], reason: str
+async def test_restart_refused_by_asterisk_has_the_reason(
+    tmp_path: Path, channel: str, method: str, happens: Callable[[AsteriskEmulator], None], reason: NoticeCode
 ) -> None:
     async with premises(tmp_path, AsteriskEmulator(channel=channel), method) as there:
         happens(there.asterisk)
         restart, deployment = await there.switch()
-        assert reason in restart
+        assert reason in codes_in(deployment["restart_detail"])
         assert SECRET not in restart
         assert (deployment["state"], deployment["restart_method"]) == ("waiting", None)
         assert there.asked == []
@@ -267,20 +277,19 @@ def _device_unregistered(asterisk: AsteriskEmulator) -> None:
 @pytest.mark.parametrize(
     ("happens", "reason"),
     [
-        (_device_unknown, "chan-sccp does not know the phone"),
-        (_device_unregistered, "the phone is not registered at chan-sccp"),
-        (_deny("sccplistdevices"), "needs write=system,reporting"),
-        (_deny("sccpdevicerestart"), "needs write=system,reporting"),
+        (_device_unknown, RestartRefusal.SCCP_UNKNOWN_DEVICE),
+        (_device_unregistered, RestartRefusal.SCCP_NOT_REGISTERED),
+        (_deny("sccplistdevices"), AsteriskProblem.PERMISSION_DENIED),
+        (_deny("sccpdevicerestart"), AsteriskProblem.PERMISSION_DENIED),
     ],
 )
 async def test_why_chan_sccp_did_not_reset_a_phone_is_said_and_the_next_method_is_tried(
-    tmp_path: Path, happens: Callable[[AsteriskEmulator], None], reason: str
+    tmp_path: Path, happens: Callable[[AsteriskEmulator], None], reason: NoticeCode
 ) -> None:
     async with premises(tmp_path, AsteriskEmulator(), sccp=True) as there:
         happens(there.asterisk)
-        restart, _ = await there.switch()
-        assert reason in restart
-        assert "cgi-init-restart: the phone does not know it" in restart
+        _, deployment = await there.switch()
+        assert {reason, RestartRefusal.ITEM_UNKNOWN} <= codes_in(deployment["restart_detail"])
         assert there.asked == []
 
 
@@ -288,8 +297,10 @@ async def test_a_call_is_ended_by_no_method(tmp_path: Path) -> None:
     async with premises(tmp_path, AsteriskEmulator(), sccp=True) as there:
         there.asterisk.devices[0].active = True
         runs = there.phone.runs
-        restart, _ = await there.switch()
-        assert restart == "ami-sccp: the phone is in a call. The phone takes the config at its next boot"
+        _, deployment = await there.switch()
+        assert [(each["method"], each["code"]) for each in deployment["restart_detail"]] == [
+            ("ami-sccp", RestartRefusal.IN_CALL)
+        ]
         assert there.phone.runs == runs
         assert there.asterisk.asked("sccpdevicerestart") == []
 
@@ -308,10 +319,11 @@ async def test_a_dead_asterisk_holds_up_neither_the_start_nor_a_switch_and_is_us
     async with premises(tmp_path, AsteriskEmulator(), "ami-pjsip", "cgi-init-restart", dead=True) as there:
         health = await there.site.data("GET", "/health")
         assert (health["status"], health["asterisk"]) == ("ok", "failed")
-        restart, _ = await there.switch()
-        assert "ami-pjsip: Asterisk at 127.0.0.1 port" in restart
-        assert "is not connected" in restart
-        assert "cgi-init-restart: " in restart
+        _, deployment = await there.switch()
+        assert [(each["method"], each["code"]) for each in deployment["restart_detail"]] == [
+            ("ami-pjsip", AsteriskProblem.CONNECTION_FAILED),
+            ("cgi-init-restart", RestartRefusal.ITEM_UNKNOWN),
+        ]
         async with there.asterisk:
             await until(lambda: there.site.data("GET", "/health"), lambda found: found["asterisk"] == "ok")
             restart, deployment = await there.switch()
@@ -324,8 +336,8 @@ async def test_a_dead_asterisk_holds_up_neither_the_start_nor_a_switch_and_is_us
 async def test_a_connection_that_is_lost_in_the_middle_is_told(tmp_path: Path, action: str) -> None:
     async with premises(tmp_path, AsteriskEmulator(), "ami-pjsip", "ami-sip") as there:
         there.asterisk.cut.add(action)
-        restart, _ = await there.switch()
-        assert restart.startswith("ami-pjsip: the connection to Asterisk was lost before it answered PJSIP")
+        _, deployment = await there.switch()
+        assert deployment["restart_detail"][0]["code"] == AsteriskProblem.CONNECTION_LOST
 
 
 async def test_an_asterisk_that_is_slow_is_waited_for_and_one_that_is_silent_is_not(
@@ -335,16 +347,18 @@ async def test_an_asterisk_that_is_slow_is_waited_for_and_one_that_is_silent_is_
     async with premises(tmp_path, AsteriskEmulator(slow=0.05), "ami-pjsip", limits=limits) as there:
         assert (await there.switch())[0] == "ok"
         there.asterisk.silent.add("pjsipnotify")
-        assert "Asterisk did not answer PJSIPNotify within 0.5 s" in (await there.switch())[0]
+        no_answer = AsteriskProblem.NO_ANSWER.notice(action="PJSIPNotify", seconds=0.5)
+        assert no_answer.plain() in reasons((await there.switch())[1])
         there.asterisk.silent.add("pjsipshowendpoint")
-        assert "Asterisk did not say within 0.5 s who the phone is" in (await there.switch())[0]
+        slow = RestartRefusal.ASTERISK_SLOW.notice(seconds=0.5)
+        assert slow.plain() in reasons((await there.switch())[1])
 
 
 async def test_without_an_asterisk_its_methods_are_passed_over_with_a_word(tmp_path: Path) -> None:
     async with premises(tmp_path, AsteriskEmulator(), host="") as there:
-        restart, _ = await there.switch()
-        assert "ami-pjsip: no Asterisk is set (asterisk.host)" in restart
-        assert "cgi-init-restart: " in restart
+        _, deployment = await there.switch()
+        assert deployment["restart_detail"][0]["code"] == RestartRefusal.ASTERISK_NOT_SET
+        assert "cgi-init-restart" in [refusal["method"] for refusal in deployment["restart_detail"]]
         assert (await there.site.data("GET", "/health"))["asterisk"] == "off"
         assert there.asterisk.logins == 0
 

@@ -10,8 +10,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from cisisk.model.codes.restart import RestartRefusal
 from tests.e2e.premises import config, free_port
 from tests.e2e.test_the_service import serving
+from tests.notices import codes_in
 from tests.patience import PATIENCE
 
 ADMIN, PIN, PHONE_HTTP, SIP, BROKEN, RAW = (f"s3ntinel{name}" for name in ("Admin", "1", "Phone", "Sip", "Xml", "Raw"))
@@ -100,7 +102,7 @@ def test_a_debug_log_an_audit_log_and_refusals_hold_no_secret(tmp_path: Path) ->
             switched = admin.data(
                 "POST", "/phone-profiles/switch", {"profile_uuid": profile["uuid"], "mac": "001122334455"}
             )
-            assert "is not a Cisco phone" in switched["restart"]
+            assert RestartRefusal.NOT_A_PHONE in codes_in(switched["restart_detail"])
             raw(port, f"GET /api/v1/me HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {RAW}\0\r\n\r\n".encode())
             raw(port, f"GET /cisco/authentication?UserID=a&Password={RAW}\1 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             raw(port, f"GET /cisco/authentication?UserID=a&Password={RAW} HTTP/1.1\r\nHost: x\r\n\r\n".encode())

@@ -465,6 +465,7 @@ _LISTED = _messages(
 )
 
 
+@pytest.mark.wording
 @given(told=_LISTED, channel=st.sampled_from(["pjsip", "sip", "usecallmanager"]))
 async def test_whatever_is_listed_a_look_ends_well_and_its_words_can_be_shown(
     told: list[AmiMessage], channel: str
