@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from cisisk.appliance.limits import DEFAULT_LIMITS, Limits
-from cisisk.pbx.connection import AsteriskLimits
 from cisisk.model.codes.asterisk import AsteriskProblem
 from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.notice import NoticeCode
+from cisisk.pbx.connection import AsteriskLimits
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
 from tests.e2e.premises import Site, opened, settings_for, until

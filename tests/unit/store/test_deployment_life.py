@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from cisisk.model.clock import now
 from cisisk.model.codes.asterisk import RegistrationEvidence
-from cisisk.model.codes.deployment import Failure, StepNotice, TimeoutNotice
+from cisisk.model.codes.deployment import DeploymentFailure, StepNotice, TimeoutNotice
 from cisisk.model.deployment import Awaited, Deployment, DeploymentState, Plan, Policy, Step
 from cisisk.model.deployment_states import (
     END_UNOBSERVED,
@@ -144,7 +144,7 @@ class DeploymentLife(RuleBasedStateMachine):
     @rule(data=st.data())
     def fail(self, data: st.DataObject) -> None:
         deployment = self.one(data)
-        self.do(lambda tx: progress.failed(tx, deployment, Failure.CUT_OFF.notice()))
+        self.do(lambda tx: progress.failed(tx, deployment, DeploymentFailure.CUT_OFF.notice()))
 
     @precondition(lambda self: self.all())
     @rule(data=st.data())
