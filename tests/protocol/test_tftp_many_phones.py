@@ -30,11 +30,10 @@ Address = tuple[str, int]
 class Download:
     """A phone that asks for one file, confirms what it gets, and repeats itself as phones do."""
 
-    TIMER = 0.5
     TRIES = 60
     """So often it says the same before it gives up: longer than the server keeps quiet under heavy loss."""
 
-    def __init__(self, name: str, options: dict[str, int], source: Address, to: Address) -> None:
+    def __init__(self, name: str, options: dict[str, int], source: Address, to: Address, timer: float = 0.5) -> None:
         family = socket.AF_INET6 if ":" in source[0] else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_DGRAM)
         self.socket.bind(source)
@@ -45,6 +44,7 @@ class Download:
         self.last = wire.read_request(name, "octet", options)
         self.peer = to
         self.tries = 0
+        self.timer = timer
         self.is_over = False
         self.error: wire.Error | str = ""
         self.heard = time.monotonic()
@@ -109,7 +109,7 @@ def storm(downloads: list[Download]) -> None:
                 else:
                     key.data.socket.recv(65536)
             for download in downloads:
-                if not download.is_over and time.monotonic() > download.heard + Download.TIMER:
+                if not download.is_over and time.monotonic() > download.heard + download.timer:
                     download.repeat()
     for download in downloads:
         download.socket.close()
@@ -250,12 +250,12 @@ def test_over_a_bad_network_a_transfer_ends_whole_or_with_an_error(
     options: dict[str, int],
     files: int,
     single_port: bool,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Download, "TIMER", 0.1)
     served = tftp_serve({}, source=source, single_port=single_port)
     network = bad_network(served.server.address, loss)
-    phones = [Download(f"{index % files}.bin", options, ("127.0.0.1", 0), network.address) for index in range(36)]
+    phones = [
+        Download(f"{index % files}.bin", options, ("127.0.0.1", 0), network.address, timer=0.1) for index in range(36)
+    ]
     storm(phones)
     for phone in phones:
         whole = (tmp_path / phone.name).read_bytes()

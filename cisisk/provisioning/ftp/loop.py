@@ -90,8 +90,8 @@ class Listener(FTPServer):
 
     def __init__(self, bound: socket.socket, handler: type, loop: Loop, limits: FtpLimits) -> None:
         super().__init__(bound, handler, ioloop=loop)
-        # The loop also polls the listener itself and the waker, and not yet the connection that is accepted.
-        self.max_cons = limits.max_connections + 1
+        # The loop also polls the listener itself and the waker.
+        self.max_cons = limits.max_connections + 2
         self.max_cons_per_ip = limits.max_per_address
         self._pause_seconds = limits.accept_pause_seconds
 
