@@ -1,4 +1,4 @@
-"""What the stories ask for."""
+"""Fixtures for tests of the whole appliance."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path

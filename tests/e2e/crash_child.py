@@ -1,4 +1,4 @@
-"""Switches a phone to its second profile and is killed at a named step of that switch."""
+"""Switch a phone to a second profile and kill this process at a named step of that switch."""
 
 import asyncio
 import os
@@ -27,37 +27,37 @@ STEPS: dict[str, tuple[Any, str, bool]] = {
     "during the restart": (Restarts, "restart", False),
     "after the restart": (progress, "restart_tried", True),
 }
-"""Where to die: the owner of a function, its name, and whether after it or before."""
+"""Where to kill: the owner of a function, its name, and whether after its call (True) or before."""
 
 
 def arm(owner: Any, name: str, *, after: bool) -> None:
-    """Kill this process at the next call."""
+    """Kill this process at the next call of a function."""
     original = getattr(owner, name)
     replacement: Callable[..., Any]
 
     def die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    async def mortal_coroutine(*arguments: Any, **named: Any) -> Any:
+    async def killing_coroutine(*arguments: Any, **named: Any) -> Any:
         if after:
             await original(*arguments, **named)
         die()
 
-    def mortal(*arguments: Any) -> Any:
+    def killing(*arguments: Any) -> Any:
         if after:
             original(*arguments)
         die()
 
-    async def mortal_write(stored: Write) -> None:
+    async def killing_write(stored: Write) -> None:
         if after:
             await stored()
         die()
 
     if isinstance(owner, ModuleType):
-        # A store function. It is over when it is committed.
-        owner, name, replacement = Database, "write", around(original, mortal_write)
+        # A store function ends with its commit.
+        owner, name, replacement = Database, "write", around(original, killing_write)
     else:
-        replacement = mortal_coroutine if asyncio.iscoroutinefunction(original) else mortal
+        replacement = killing_coroutine if asyncio.iscoroutinefunction(original) else killing
     setattr(owner, name, replacement)
 
 

@@ -1,4 +1,4 @@
-"""Switches a phone, and is killed when its restart has been sent and not been recorded."""
+"""Switch a phone and kill this process after it sent the restart, before it records it."""
 
 import asyncio
 import json

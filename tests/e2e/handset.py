@@ -1,4 +1,4 @@
-"""A phone's browser, as far as it takes to follow soft keys and fill in forms: an HTTP client at a phone's address."""
+"""An HTTP client that browses phone pages: it follows soft keys and submits forms from a phone's address."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,13 +13,13 @@ from tests.unit.phone_services.limits import Seen, seen
 
 
 @dataclass
-class Handset:
-    """One phone.
+class PhoneBrowser:
+    """The browser of one phone.
 
     Attributes:
-        page: what it shows.
+        page: the page on the screen.
         is_kept: whether Back leads to that page.
-        refresh: the header of that name.
+        refresh: the Refresh header of that page.
     """
 
     session: aiohttp.ClientSession
@@ -32,7 +32,7 @@ class Handset:
     refresh: str | None = None
 
     async def load(self, url: str | URL, form: Mapping[str, str] | None = None, **headers: str) -> Seen:
-        """Load a page; every limit of this phone is checked."""
+        """Load a page and check it against the limits of this phone model."""
         headers = {"x-CiscoIPPhoneModelName": self.model, "Accept-Charset": "utf-8,iso-8859-1;q=0.8", **headers}
         method = "GET" if form is None else "POST"
         async with self.session.request(method, url, data=form, headers=headers, allow_redirects=False) as response:
@@ -44,7 +44,7 @@ class Handset:
         return self.page
 
     async def open(self, path: str, **parameters: str) -> Seen:
-        """Open a service, as its button does."""
+        """Open a service as its button does."""
         query = "&".join(f"{name}={value}" for name, value in {"mac": self.mac.device_name, **parameters}.items())
         return await self.load(f"{self.services}/{path}?{query}")
 
@@ -58,7 +58,7 @@ class Handset:
         return await self.load(self.page.items[item])
 
     async def submit(self, **values: str) -> Seen:
-        """Fill in the form and submit it, in the way of this phone."""
+        """Fill in the form and submit it as this phone model does."""
         assert self.page.kind == "Input"
         assert set(values) <= set(self.page.inputs)
         sent = {**self.page.inputs, **values}
@@ -70,14 +70,14 @@ class Handset:
         return await self.load(URL(f"{url}{'&' if '?' in url else '?'}{query}", encoded=True))
 
     async def log_in(self, path: str, user: str = "anna", pin: str = "2468") -> Seen:
-        """Open a service that wants a login, and log in."""
+        """Open a service that requires a login, and log in."""
         await self.open(path)
         return await self.submit(user=user, pin=pin)
 
 
 @asynccontextmanager
-async def handset(phones_url: str, mac: Mac, model: str, address: str) -> AsyncIterator[Handset]:
-    """A phone at ``address``, one of the loopback's."""
+async def open_browser(phones_url: str, mac: Mac, model: str, address: str) -> AsyncIterator[PhoneBrowser]:
+    """Open the browser of a phone at the loopback address ``address``."""
     connector = aiohttp.TCPConnector(local_addr=(address, 0))
     async with aiohttp.ClientSession(connector=connector) as session:
-        yield Handset(session, f"{phones_url}/cisco/services", mac, model, address)
+        yield PhoneBrowser(session, f"{phones_url}/cisco/services", mac, model, address)

@@ -1,4 +1,4 @@
-"""Switches many phones in one job and is killed in the middle of it, or at a named step of its first switch."""
+"""Run a switch job and kill this process in the middle of it, or at a named step of its first switch."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ STEPS = {
     "before its deployment is noted": (jobs, "settle", False),
     "after its deployment is noted": (jobs, "settle", True),
 }
-"""Where to die: the owner of a function, its name, and whether after it or before."""
+"""Where to kill: the owner of a function, its name, and whether after its call (True) or before."""
 
 
 async def main(directory: str, step: str, sections: str, ami_port: str, http_port: str, sip_port: str) -> None:
@@ -35,16 +35,16 @@ async def main(directory: str, step: str, sections: str, ami_port: str, http_por
     )
     async with opened(settings) as site:
         print("ready", flush=True)
-        order = json.loads(await asyncio.to_thread(sys.stdin.readline))
-        # What their boots have shown is stored, or nobody knew after the crash where they are.
+        request = json.loads(await asyncio.to_thread(sys.stdin.readline))
+        # Wait until the addresses of all phones are stored: the restarted process needs them.
         await until(
             lambda: site.data("GET", "/phones"),
-            lambda found: sum(bool(each["seen_ip"]) for each in found) == len(order["macs"]),
+            lambda found: sum(bool(each["seen_ip"]) for each in found) == len(request["macs"]),
         )
-        profile = await site.profile("new", cnf_xml=order["xml"], placeholders=True)
-        rows = [{"mac": mac, "profile_uuid": profile} for mac in order["macs"]]
-        if (deadly := STEPS[step]) is not None:
-            arm(deadly[0], deadly[1], after=deadly[2])
+        profile = await site.profile("new", cnf_xml=request["xml"], placeholders=True)
+        rows = [{"mac": mac, "profile_uuid": profile} for mac in request["macs"]]
+        if (crash := STEPS[step]) is not None:
+            arm(crash[0], crash[1], after=crash[2])
         job = await site.data("POST", "/switch-jobs", {"rows": rows, "concurrency": 10})
         path = f"/switch-jobs/{job['uuid']}"
         await until(lambda: site.data("GET", path), lambda job: job["counts"].get("confirmed", 0) > len(rows) / 3)

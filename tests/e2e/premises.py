@@ -1,4 +1,4 @@
-"""A whole site in one process: the appliance on real sockets, an administrator's client, phones on loopback."""
+"""A running appliance on real sockets, a client of its API, and simulated phones on loopback addresses."""
 
 import asyncio
 import itertools
@@ -30,7 +30,7 @@ TIMING = Timing(tftp=TftpRetry(interval=0.5, retries=6), offline=0.05, boot_paus
 
 
 def config(label: str, authentication_url: str = "", **elements: str) -> str:
-    """A config that differs by ``label`` and lets itself be restarted."""
+    """Return a config with ``label`` as its line, whose phone accepts restarts over HTTP."""
     more = "".join(f"<{name}>{value}</{name}>" for name, value in elements.items())
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\r\n'
@@ -43,7 +43,7 @@ def config(label: str, authentication_url: str = "", **elements: str) -> str:
 
 
 def settings_for(directory: Path, **sections: dict[str, Any]) -> Settings:
-    """Loopback, any free ports, data in ``directory``."""
+    """Return settings that listen on loopback at free ports and keep their data in ``directory``."""
     tables: dict[str, dict[str, Any]] = {
         "server": {"host": "127.0.0.1", "port": 0},
         "data": {"dir": str(directory / "data")},
@@ -63,7 +63,7 @@ _ports: Iterator[int] = itertools.cycle((*range(_first_port, 32_000), *range(10_
 
 
 def free_port() -> int:
-    """Free for TCP and UDP, and none of those that the system hands out to whoever asks for any."""
+    """Return a port that is free for TCP and UDP and outside the range of ephemeral ports."""
     for port in _ports:
         try:
             for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
@@ -82,7 +82,7 @@ _addresses = (
 
 @dataclass
 class Site:
-    """One running appliance and what stands around it."""
+    """A running appliance and a client that is logged in as its administrator."""
 
     settings: Settings
     running: Appliance
@@ -113,7 +113,7 @@ class Site:
         self.token, self.user_uuid = login["accessToken"], login["user"]["uuid"]
 
     async def profile(self, label: str, **fields: Any) -> str:
-        """A profile's uuid."""
+        """Create a profile and return its uuid."""
         body = {"user_uuid": self.user_uuid, "name": label, "cnf_xml": self.config(label), **fields}
         created = await self.data("POST", "/phone-profiles", body)
         return str(created["uuid"])
@@ -128,11 +128,11 @@ class Site:
         return await self.data("GET", f"/deployments/{uuid}")
 
     async def reaches(self, uuid: str, state: str) -> Any:
-        """The deployment, once it is in ``state``."""
+        """Wait until a deployment is in ``state``, and return it."""
         return await until(lambda: self.deployment(uuid), lambda found: found["state"] == state)
 
     def versions(self, mac: Mac) -> list[tuple[str, bytes]]:
-        """Origin and content of every config version of a phone, the oldest first."""
+        """Return origin and content of every config version of a phone, oldest first."""
         with closing(sqlite3.connect(self.settings.data.dir / "cisisk.db")) as store:
             return store.execute(
                 "SELECT origin, content FROM config_versions NATURAL JOIN contents WHERE mac = ? ORDER BY number",
@@ -145,7 +145,7 @@ class Site:
     def phone(self, model: str | PhoneModel = "7942", **options: Any) -> SimulatedPhone:
         assert self.running.tftp_address
         options.setdefault("timing", TIMING)
-        # Nobody listens there, so that phones ask over TFTP.
+        # The port is closed, so the phone falls back to TFTP.
         options.setdefault("http_port", free_port())
         return SimulatedPhone(
             self.new_mac(),
@@ -159,16 +159,16 @@ class Site:
 
 
 async def until(look: Callable[[], Any], is_there: Callable[[Any], bool]) -> Any:
-    """What ``look`` finds, once it is what is waited for."""
+    """Poll ``look`` until ``is_there`` accepts its result, and return the result."""
     async with asyncio.timeout(PATIENCE):
-        while not is_there(found := await look()):  # noqa: ASYNC110 -- what is looked at is behind the API
+        while not is_there(found := await look()):  # noqa: ASYNC110 -- the API has no events for it
             await asyncio.sleep(0.01)
         return found
 
 
 @asynccontextmanager
 async def opened(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> AsyncIterator[Site]:
-    """A site whose administrator is logged in."""
+    """Start an appliance and log its administrator in."""
     put_empty_store(settings)
     async with AsyncExitStack() as stack:
         running = await stack.enter_async_context(appliance.running(settings, limits))

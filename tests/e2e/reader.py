@@ -1,4 +1,4 @@
-"""Reads one config again and again, from the disk or over TFTP, until a line arrives; then prints what it saw."""
+"""Read one config from disk or over TFTP until a line arrives on stdin; then count the contents that were read."""
 
 import asyncio
 import hashlib
@@ -24,18 +24,18 @@ def on_disk(path: str) -> bytes:
 
 
 def main(read: Callable[..., bytes], *arguments: str) -> None:
-    # The switches go first: on a small machine a reader that never rests would starve what it reads.
+    # Give switches priority: on a small machine a busy reader would starve the appliance.
     os.nice(10)
-    over = threading.Event()
+    stopped = threading.Event()
 
     def wait_for_a_line() -> None:
         sys.stdin.readline()
-        over.set()
+        stopped.set()
 
     threading.Thread(target=wait_for_a_line, daemon=True).start()
     seen, absent = Counter[str](), 0
     print("reading", flush=True)
-    while not over.is_set():
+    while not stopped.is_set():
         try:
             seen[hashlib.sha256(read(*arguments)).hexdigest()] += 1
         except (FileAbsent, FileNotFoundError):

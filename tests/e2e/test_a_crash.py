@@ -1,4 +1,4 @@
-"""Killed at any step of a switch, Cisisk serves the old config or the new one, whole, and its records are true."""
+"""Kill the process at each step of a switch: it then serves a whole config, and its records match that config."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ def last_deployment(store: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("step", STEPS)
-async def test_a_switch_that_is_killed_leaves_one_whole_config_and_a_true_record(tmp_path: Path, step: str) -> None:
+async def test_switch_killed_at_any_step_recovers_config_and_record(tmp_path: Path, step: str) -> None:
     mac = "001122330001"
     kill_a_switch(tmp_path, step, mac)
     settings = settings_for(tmp_path)
@@ -46,15 +46,15 @@ async def test_a_switch_that_is_killed_leaves_one_whole_config_and_a_true_record
         assert phone_record["current_profile_uuid"] == profiles[served]["uuid"]
 
         record = last_deployment(settings.data.dir / "cisisk.db")
-        told = await site.deployment(record["uuid"])
+        stored = await site.deployment(record["uuid"])
         if step == "before the record":
-            assert told["profile_name"] == "old"
+            assert stored["profile_name"] == "old"
         elif served == "old":
-            assert (told["state"], told["failure_detail"]["code"]) == ("failed", DeploymentFailure.CUT_OFF)
+            assert (stored["state"], stored["failure_detail"]["code"]) == ("failed", DeploymentFailure.CUT_OFF)
         elif step == "after the restart":
-            assert told["state"] == "waiting"
+            assert stored["state"] == "waiting"
         else:
-            assert (told["state"], told["restart_outcome"]) == ("waiting", "cut_off")
+            assert (stored["state"], stored["restart_outcome"]) == ("waiting", "cut_off")
 
         assert list((site.root / STAGING).iterdir()) == []
         async with site.phone() as phone:

@@ -1,4 +1,4 @@
-"""The disk is full, or the served directory lies on another one that fails: nobody loses what he had."""
+"""Full and read-only disks: switches fail with a reason, and configs that were served stay served."""
 
 import os
 import re
@@ -23,14 +23,14 @@ SIZE = 4 << 20
 
 
 class Disk:
-    """A small file system of its own."""
+    """A small separate file system."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._ballast = path / "ballast"
 
     def fill(self) -> None:
-        """To the last byte."""
+        """Fill the file system to the last byte."""
         with suppress(OSError), self._ballast.open("ab", buffering=0) as file:
             for size in (1 << 16, 1 << 10, 1):
                 with suppress(OSError):
@@ -38,7 +38,7 @@ class Disk:
                         pass
 
     def remount(self, access: str) -> None:
-        """``access`` is ro or rw."""
+        """Remount with ``access`` ro or rw."""
         subprocess.run(["mount", "-o", f"remount,{access}", self.path], check=True)
 
     def clear(self) -> None:
@@ -57,19 +57,19 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 def just_before(owner: Any, name: str, act: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do ``act`` before the next call of a function, and never again."""
+    """Call ``act`` once, before the next call of a function."""
     original = getattr(owner, name)
 
-    def acting(*arguments: Any) -> Any:
+    def replacement(*arguments: Any) -> Any:
         monkeypatch.setattr(owner, name, original)
         act()
         return original(*arguments)
 
-    monkeypatch.setattr(owner, name, acting)
+    monkeypatch.setattr(owner, name, replacement)
 
 
 NO_SPACE = {
-    # What is to be served is written while it is recorded: whichever comes first is refused.
+    # The file and the record are written concurrently, so either may be the first to fail.
     "record": (progress, "record", "database or disk is full|No space left on device"),
     "write": (Staged, "write", "database or disk is full|No space left on device"),
     "commit": (progress, "written", "database or disk is full"),
@@ -82,7 +82,7 @@ async def try_to_switch(site: Site, profile: str, mac: Mac) -> tuple[int, str]:
 
 
 def states(site: Site) -> list[tuple[str, bool, bool, str | None]]:
-    """Of every deployment, in order: its profile, whether it is written and superseded, and the code of its failure."""
+    """Return profile name, written flag, superseded flag and failure code of every deployment, in order."""
     with closing(sqlite3.connect(site.settings.data.dir / "cisisk.db")) as store:
         return store.execute(
             "SELECT profile_name, written_at IS NOT NULL, superseded_at IS NOT NULL, failure ->> 'code'"
@@ -91,7 +91,7 @@ def states(site: Site) -> list[tuple[str, bool, bool, str | None]]:
 
 
 @pytest.mark.parametrize("step", ["record", "write"])
-async def test_a_switch_for_which_there_is_no_space_changes_nothing_and_succeeds_once_there_is(
+async def test_switch_on_full_disk_changes_nothing_until_space_returns(
     disk: Disk, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner, name, reason = NO_SPACE[step]
@@ -107,15 +107,15 @@ async def test_a_switch_for_which_there_is_no_space_changes_nothing_and_succeeds
         disk.clear()
         await site.switch(new, mac)
         assert await site.data("GET", f"/phone-config/{mac}") == site.config("new" * 3000).encode()
-        first, *cut_off, last = states(site)
+        first, *interrupted, last = states(site)
         assert (first, last) == (("old", 1, 1, None), ("new", 1, 0, None))
-        # None if already the record was refused.
-        assert cut_off in ([], [("new", 0, 0, DeploymentFailure.CUT_OFF)])
+        # No deployment exists if the record already failed.
+        assert interrupted in ([], [("new", 0, 0, DeploymentFailure.CUT_OFF)])
 
 
-@pytest.mark.parametrize("mended_by", ["the next switch", "the next start"])
-async def test_a_switch_that_is_written_and_cannot_be_recorded_says_so_and_the_record_follows(
-    disk: Disk, mended_by: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("repaired_by", ["next switch", "next start"])
+async def test_switch_written_but_unrecorded_is_recorded_later(
+    disk: Disk, repaired_by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner, name, reason = NO_SPACE["commit"]
     async with opened(settings_for(disk.path)) as site:
@@ -128,19 +128,19 @@ async def test_a_switch_that_is_written_and_cannot_be_recorded_says_so_and_the_r
         assert "The phone is served the new config nevertheless" in message
         assert await site.data("GET", f"/phone-config/{mac}") == site.config("new" * 3000).encode()
         disk.clear()
-        if mended_by == "the next switch":
+        if repaired_by == "next switch":
             await site.switch(old, mac)
             assert states(site) == [("old", 1, 1, None), ("new", 1, 1, None), ("old", 1, 0, None)]
             switched = [row for row in await site.data("GET", "/audit-logs") if row["action"] == "profile.switched"]
             assert [row["entity_uuid"] for row in switched] == [old, new, old]
-    if mended_by == "the next start":
+    if repaired_by == "next start":
         async with opened(site.settings) as site:
             assert states(site) == [("old", 1, 1, None), ("new", 1, 0, None)]
             assert (await site.data("GET", f"/phones/{mac}"))["current_profile_uuid"] == new
 
 
 @pytest.mark.parametrize("state", ["full", "read-only"])
-async def test_a_served_directory_on_a_disk_that_takes_nothing_still_serves_what_it_has(disk: Disk, state: str) -> None:
+async def test_served_directory_on_unwritable_disk_keeps_serving_old_config(disk: Disk, state: str) -> None:
     settings = settings_for(disk.path.parent, provisioning={"root": str(disk.path / "served")})
     async with opened(settings) as site:
         mac = site.new_mac()
@@ -163,7 +163,7 @@ async def test_a_served_directory_on_a_disk_that_takes_nothing_still_serves_what
         assert await site.data("GET", f"/phone-config/{mac}") == site.config("new" * 3000).encode()
 
 
-async def test_a_start_on_a_full_disk_is_refused_in_words_and_succeeds_once_there_is_space(disk: Disk) -> None:
+async def test_start_on_full_disk_is_refused_until_space_returns(disk: Disk) -> None:
     settings = settings_for(disk.path)
     async with opened(settings) as site:
         mac = site.new_mac()

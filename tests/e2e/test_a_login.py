@@ -1,4 +1,4 @@
-"""People on phones, over the whole appliance: in, elsewhere, out by the clock, and back to what the phone was."""
+"""Phone logins through the whole appliance: login, takeover, logout by time, and the return to the home config."""
 
 import hashlib
 import sqlite3
@@ -21,8 +21,8 @@ from tests.patience import PATIENCE
 EMERGENCY = "<emergency>{{emergency_location}} {{emergency_caller_id}}</emergency></device>"
 
 
-class Day:
-    """A site whose logins are in reach, as the pages on the phones have them."""
+class LoginSite:
+    """A site with direct access to its phone logins, as the phone pages have it."""
 
     def __init__(self, site: Site, logins: PhoneLogins) -> None:
         self.site = site
@@ -38,7 +38,7 @@ class Day:
         await self.site.profile(label, user_uuid=user_uuid, cnf_xml=config, placeholders=True)
 
     async def home(self, phone: SimulatedPhone, label: str) -> None:
-        """The phone is there with a config of its own."""
+        """Give the phone a home config and wait until it runs it."""
         await phone.wait_for_boot(1, PATIENCE)
         switched = await self.site.switch(await self.site.profile(label), phone.mac)
         phone.restart("plugged in")
@@ -50,7 +50,7 @@ class Day:
         return login
 
     async def ended(self, login: PhoneLogin) -> Any:
-        """The login, once it has ended."""
+        """Wait until a login has ended, and return it."""
         history = await until(
             lambda: self.site.data("GET", "/phone-logins?history=true"),
             lambda rows: any(row["uuid"] == login.uuid and row["state"] == "ended" for row in rows),
@@ -59,127 +59,127 @@ class Day:
 
 
 @asynccontextmanager
-async def day(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Day]:
+async def login_site(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LoginSite]:
     made: list[PhoneLogins] = []
 
-    def keep(*arguments: Any, **options: Any) -> PhoneLogins:
+    def create(*arguments: Any, **options: Any) -> PhoneLogins:
         made.append(PhoneLogins(*arguments, **options))
         return made[-1]
 
-    monkeypatch.setattr(appliance, "PhoneLogins", keep)
+    monkeypatch.setattr(appliance, "PhoneLogins", create)
     async with opened(settings) as site:
-        yield Day(site, made[-1])
+        yield LoginSite(site, made[-1])
 
 
 def settings(directory: Path, **sections: Any) -> Settings:
-    """Ports that stay when Cisisk is restarted: phones know no others."""
+    """Return settings with ports that survive a restart of Cisisk, because phones keep using them."""
     tables = {"server": {"port": free_port()}, "tftp": {"port": free_port()}, **sections}
     return settings_for(directory, **tables)
 
 
-async def is_back(phone: SimulatedPhone, content: str) -> None:
+async def runs(phone: SimulatedPhone, content: str) -> None:
     await phone.wait_for_config(hashlib.sha256(content.encode()).hexdigest(), PATIENCE)
 
 
-async def test_a_login_ends_with_the_phone_as_it_was_and_its_emergency_calls_stay_its_own(
+async def test_logout_restores_home_config_and_login_keeps_phone_emergency_values(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with day(settings(tmp_path), monkeypatch) as here, here.site.phone("7942") as phone:
-        await here.home(phone, "home")
+    async with login_site(settings(tmp_path), monkeypatch) as setup, setup.site.phone("7942") as phone:
+        await setup.home(phone, "home")
         site = {"name": "Lisbon", "emergency_location": "Rua Augusta 1", "emergency_caller_id": "+351 21 112"}
-        await here.site.data("POST", "/sites", site)
+        await setup.site.data("POST", "/sites", site)
         own = {"location": "Lisbon", "emergency_caller_id": "+351 21 7"}
-        await here.site.data("PUT", f"/phones/{phone.mac}", own)
-        anna = await here.user("anna")
-        await here.profile("anna", anna)
-        login = await here.log_in(anna, phone)
+        await setup.site.data("PUT", f"/phones/{phone.mac}", own)
+        anna = await setup.user("anna")
+        await setup.profile("anna", anna)
+        login = await setup.log_in(anna, phone)
         assert b"<emergency>Rua Augusta 1 +351 21 7</emergency>" in (phone.config or b"")
-        (shown,) = await here.site.data("GET", "/phone-logins")
+        (shown,) = await setup.site.data("GET", "/phone-logins")
         assert (shown["uuid"], shown["location"], shown["state"]) == (login.uuid, "Lisbon", "open")
 
-        out = await here.site.data("POST", f"/phone-logins/{phone.mac}/logout")
+        out = await setup.site.data("POST", f"/phone-logins/{phone.mac}/logout")
         assert (out["state"], out["reason"], out["returned_to"]) == ("ended", "administrator", "before")
-        await is_back(phone, here.site.config("home"))
-        deployment = await here.site.reaches(out["ended_by"], "fetched")
+        await runs(phone, setup.site.config("home"))
+        deployment = await setup.site.reaches(out["ended_by"], "fetched")
         assert (deployment["origin"], deployment["restart"]) == ("logout", "ok")
-        assert await here.site.data("GET", "/phone-logins") == []
+        assert await setup.site.data("GET", "/phone-logins") == []
 
 
-async def test_a_profile_that_is_changed_and_served_again_keeps_its_user_on_the_phone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with day(settings(tmp_path), monkeypatch) as here, here.site.phone("7942") as phone:
-        await here.home(phone, "home")
-        anna = await here.user("anna")
-        await here.profile("anna", anna)
-        login = await here.log_in(anna, phone)
-        changed = here.site.config("changed")
-        await here.site.data("PUT", f"/phone-profiles/{login.profile_uuid}", {"cnf_xml": changed})
-        switched = await here.site.switch(login.profile_uuid, phone.mac)
-        await is_back(phone, changed)
-        back = await here.site.data("POST", f"/deployments/{switched['deployment']}/rollback")
-        await phone.wait_for_config((await here.site.deployment(back["uuid"]))["sha256"], PATIENCE)
-        (shown,) = await here.site.data("GET", "/phone-logins")
+async def test_switch_to_changed_profile_keeps_login_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with login_site(settings(tmp_path), monkeypatch) as setup, setup.site.phone("7942") as phone:
+        await setup.home(phone, "home")
+        anna = await setup.user("anna")
+        await setup.profile("anna", anna)
+        login = await setup.log_in(anna, phone)
+        changed = setup.site.config("changed")
+        await setup.site.data("PUT", f"/phone-profiles/{login.profile_uuid}", {"cnf_xml": changed})
+        switched = await setup.site.switch(login.profile_uuid, phone.mac)
+        await runs(phone, changed)
+        back = await setup.site.data("POST", f"/deployments/{switched['deployment']}/rollback")
+        await phone.wait_for_config((await setup.site.deployment(back["uuid"]))["sha256"], PATIENCE)
+        (shown,) = await setup.site.data("GET", "/phone-logins")
         assert (shown["uuid"], shown["state"], shown["reason"]) == (login.uuid, "open", None)
-        await here.site.data("POST", f"/phone-logins/{phone.mac}/logout")
-        await is_back(phone, here.site.config("home"))
+        await setup.site.data("POST", f"/phone-logins/{phone.mac}/logout")
+        await runs(phone, setup.site.config("home"))
 
 
-async def test_a_user_takes_over_to_another_phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_login_on_second_phone_with_takeover_ends_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = settings(tmp_path, phone_login={"multiple": "take_over"})
-    async with day(taken, monkeypatch) as here, here.site.phone("7942") as desk, here.site.phone("7942") as lobby:
+    async with (
+        login_site(taken, monkeypatch) as setup,
+        setup.site.phone("7942") as desk,
+        setup.site.phone("7942") as lobby,
+    ):
         for phone, label in ((desk, "desk"), (lobby, "lobby")):
-            await here.home(phone, label)
-        anna = await here.user("anna")
-        await here.profile("anna", anna)
-        first = await here.log_in(anna, desk)
+            await setup.home(phone, label)
+        anna = await setup.user("anna")
+        await setup.profile("anna", anna)
+        first = await setup.log_in(anna, desk)
         with pytest.raises(LoggedInElsewhere) as refused:
-            await here.log_in(anna, lobby)
+            await setup.log_in(anna, lobby)
         assert [login.uuid for login in refused.value.where] == [first.uuid]
-        second = await here.log_in(anna, lobby, takes_over=True)
-        assert (await here.ended(first))["reason"] == "take_over"
-        await is_back(desk, here.site.config("desk"))
-        assert [login["uuid"] for login in await here.site.data("GET", "/phone-logins")] == [second.uuid]
+        second = await setup.log_in(anna, lobby, takes_over=True)
+        assert (await setup.ended(first))["reason"] == "take_over"
+        await runs(desk, setup.site.config("desk"))
+        assert [login["uuid"] for login in await setup.site.data("GET", "/phone-logins")] == [second.uuid]
 
 
-async def test_a_switch_over_the_api_ends_a_login_and_so_does_the_next_user(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with day(settings(tmp_path), monkeypatch) as here, here.site.phone("7942") as phone:
-        await here.home(phone, "home")
-        anna, anton = await here.user("anna"), await here.user("anton")
-        await here.profile("anna", anna)
-        await here.profile("anton", anton)
-        first = await here.log_in(anna, phone)
-        second = await here.log_in(anton, phone)
-        assert (await here.ended(first))["reason"] == "next_user"
-        await here.site.switch(await here.site.profile("guest"), phone.mac)
-        assert (await here.ended(second))["reason"] == "switched"
-        await is_back(phone, here.site.config("guest"))
+async def test_login_ends_by_api_switch_and_by_next_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with login_site(settings(tmp_path), monkeypatch) as setup, setup.site.phone("7942") as phone:
+        await setup.home(phone, "home")
+        anna, anton = await setup.user("anna"), await setup.user("anton")
+        await setup.profile("anna", anna)
+        await setup.profile("anton", anton)
+        first = await setup.log_in(anna, phone)
+        second = await setup.log_in(anton, phone)
+        assert (await setup.ended(first))["reason"] == "next_user"
+        await setup.site.switch(await setup.site.profile("guest"), phone.mac)
+        assert (await setup.ended(second))["reason"] == "switched"
+        await runs(phone, setup.site.config("guest"))
 
 
 @pytest.mark.parametrize(
     ("columns", "reason"),
     [({"until": "2026-01-01T00:00:00.000Z"}, "timeout"), ({"reason": "manual", "returned_to": "before"}, "manual")],
-    ids=["it is over time", "it was being logged out"],
+    ids=["timeout", "unfinished logout"],
 )
-async def test_a_phone_gets_its_own_config_back_at_the_next_start_of_cisisk(
+async def test_overdue_logout_at_start_restores_home_config(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: dict[str, str], reason: str
 ) -> None:
-    kept = settings(tmp_path, phone_login={"maximum_minutes": 30})
+    fixed = settings(tmp_path, phone_login={"maximum_minutes": 30})
     async with AsyncExitStack() as stack:
-        async with day(kept, monkeypatch) as here:
-            phone = await stack.enter_async_context(here.site.phone("7942"))
-            await here.home(phone, "home")
-            anna = await here.user("anna")
-            await here.profile("anna", anna)
-            login = await here.log_in(anna, phone)
-            home = here.site.config("home")
-        with closing(sqlite3.connect(kept.data.dir / "cisisk.db")) as store:
+        async with login_site(fixed, monkeypatch) as setup:
+            phone = await stack.enter_async_context(setup.site.phone("7942"))
+            await setup.home(phone, "home")
+            anna = await setup.user("anna")
+            await setup.profile("anna", anna)
+            login = await setup.log_in(anna, phone)
+            home = setup.site.config("home")
+        with closing(sqlite3.connect(fixed.data.dir / "cisisk.db")) as store:
             for column, value in columns.items():
-                store.execute(f"UPDATE phone_logins SET {column} = ?", (value,))  # noqa: S608 -- names of this test
+                store.execute(f"UPDATE phone_logins SET {column} = ?", (value,))  # noqa: S608 -- no user input
             store.commit()
-        async with day(kept, monkeypatch) as here:
-            ended = await here.ended(login)
+        async with login_site(fixed, monkeypatch) as setup:
+            ended = await setup.ended(login)
             assert (ended["reason"], ended["returned_to"]) == (reason, "before")
-            await is_back(phone, home)
+            await runs(phone, home)

@@ -1,4 +1,4 @@
-"""A day of people who share three phones of three families, and do everything on the phones' own screens."""
+"""Two users share phones of three families for a day and use only the screens of these phones."""
 
 import asyncio
 import logging
@@ -33,38 +33,38 @@ EMERGENCY = (
     "<line button='8' lineIndex='8'><featureID>2</featureID><featureLabel>{{emergency_location}}</featureLabel>"
     "<speedDialNumber>112</speedDialNumber></line></sipLines>"
 )
-PACE = replace(TIMING, offline=0.3, registration=2.0, unregister=0.5, refresh_factor=0.1)
+PHONE_TIMING = replace(TIMING, offline=0.3, registration=2.0, unregister=0.5, refresh_factor=0.1)
 
 
-class Night:
-    """The clock of those who are logged out by it."""
+class LogoutClock:
+    """A clock for automatic logouts that the test can advance."""
 
     def __init__(self) -> None:
         self.ahead = timedelta(0)
         self.made: list[AutoLogout] = []
 
-    def keeps(
+    def auto_logout(
         self, db: Database, logins: PhoneLogins, rules: LogoutRules, switcher: Switcher, calls: Calls
     ) -> AutoLogout:
-        """In place of an AutoLogout with the clock of the machine."""
+        """Create an AutoLogout that uses this clock instead of the system's."""
         self.made.append(AutoLogout(db, logins, rules, switcher, calls, lambda: datetime.now(UTC) + self.ahead))
         return self.made[-1]
 
-    async def falls(self) -> None:
+    async def pass_logout_time(self) -> None:
         self.ahead = timedelta(hours=13)
         await self.made[-1].look()
 
 
 @dataclass
-class Office:
-    """An appliance, an Asterisk, and three phones by their models."""
+class SharedPhones:
+    """An appliance, an Asterisk, and three phones by model."""
 
     site: Site
     asterisk: AsteriskEmulator
     phones: dict[str, SimulatedPhone]
 
     def config(self, label: str, *, is_sccp: bool = False) -> str:
-        """A config with the keys of the screen and a line for emergencies."""
+        """Return a config with service URLs and an emergency speed dial."""
         assert self.asterisk.sip is not None
         at, services = self.site.running.phones_url, f"{self.site.running.phones_url}/cisco/services"
         member = (
@@ -91,7 +91,7 @@ class Office:
         return uuid
 
     async def runs(self, model: str, name: str, *states: str) -> None:
-        """The phone has taken the profile of that name, is registered with it, and knows where it stands."""
+        """Wait until the phone runs that profile; check that its config names its own floor."""
         states = states or ("confirmed",)
         phone, mac = self.phones[model], self.phones[model].mac
         await until(
@@ -103,15 +103,17 @@ class Office:
         assert f"<featureLabel>{FLOORS[model]}</featureLabel><speedDialNumber>112<" in phone.config.decode()
 
     async def reasons(self, **of: str) -> list[str | None]:
-        """Why logins ended, in the order in which they began."""
+        """Return the reasons why logins ended, in the order in which they began."""
         rows = await self.site.data("GET", "/phone-logins?history=true")
         return [row["reason"] for row in reversed(rows) if of.items() <= row.items()]
 
 
 @asynccontextmanager
-async def office(directory: Path, night: Night, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Office]:
-    monkeypatch.setattr(appliance, "AutoLogout", night.keeps)
-    # Always hours from now, whenever this runs.
+async def shared_phones(
+    directory: Path, clock: LogoutClock, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[SharedPhones]:
+    monkeypatch.setattr(appliance, "AutoLogout", clock.auto_logout)
+    # Always hours ahead, at any time of day.
     evening = (datetime.now(local_zone()) + timedelta(hours=12)).strftime("%H:%M")
     async with AsyncExitStack() as stack:
         asterisk = await stack.enter_async_context(AsteriskEmulator(sip=SipRegistrar()))
@@ -121,33 +123,33 @@ async def office(directory: Path, night: Night, monkeypatch: pytest.MonkeyPatch)
             "phone_login": {"multiple": "take_over", "logout_at": [evening]},
         }
         site = await stack.enter_async_context(opened(settings_for(directory, **sections)))
-        there = Office(site, asterisk, {})
+        setup = SharedPhones(site, asterisk, {})
         for model, line in (("7942", "901"), ("7970", "902"), ("8845", "903")):
-            there.phones[model] = await stack.enter_async_context(_at_home(there, model, line))
+            setup.phones[model] = await stack.enter_async_context(_phone_with_home_config(setup, model, line))
         for model in FLOORS:
-            # A phone that is plugged in so soon may have registered before anybody looks.
-            await there.runs(model, f"Home {model}", "fetched", "confirmed")
-        yield there
+            # The phone may have registered before Cisisk observed it.
+            await setup.runs(model, f"Home {model}", "fetched", "confirmed")
+        yield setup
 
 
 @asynccontextmanager
-async def _at_home(there: Office, model: str, line: str) -> AsyncIterator[SimulatedPhone]:
-    """A phone that is in the inventory and runs a config of its own."""
-    site, asterisk, is_sccp = there.site, there.asterisk, model == "7970"
+async def _phone_with_home_config(setup: SharedPhones, model: str, line: str) -> AsyncIterator[SimulatedPhone]:
+    """Start a phone that is in the inventory and runs its home config."""
+    site, asterisk, is_sccp = setup.site, setup.asterisk, model == "7970"
     device = Device("", registered=False)
     states = {PhoneState.RUNNING: asterisk.device_registers, PhoneState.RESTARTING: asterisk.device_unregisters}
 
-    def heard(_phone: SimulatedPhone, text: str) -> None:
+    def follow(_phone: SimulatedPhone, text: str) -> None:
         if is_sccp and text in states:
             states[PhoneState(text)](device)
 
     assert site.running.provisioning_http_address is not None
     phone = site.phone(
         model,
-        timing=PACE,
+        timing=PHONE_TIMING,
         sip_port=None if is_sccp else site.settings.phone_sip.port,
         http_port=site.running.provisioning_http_address[1],
-        on_event=heard,
+        on_event=follow,
     )
     if is_sccp:
         device.name, device.address, device.on_restart = phone.mac.device_name, phone.address, phone.restart
@@ -155,7 +157,7 @@ async def _at_home(there: Office, model: str, line: str) -> AsyncIterator[Simula
     software = "SCCP" if is_sccp else "SIP"
     about = {"mac": str(phone.mac), "model": model, "software": software, "name": f"Desk {model}", "location": "Lisbon"}
     await site.data("POST", "/phones", {**about, "emergency_location": FLOORS[model]})
-    await site.switch(await there.profile(f"Home {model}", line, is_sccp=is_sccp), phone.mac)
+    await site.switch(await setup.profile(f"Home {model}", line, is_sccp=is_sccp), phone.mac)
     async with phone:
         yield phone
 
@@ -178,51 +180,53 @@ async def to_directory(phone: SimulatedPhone, name: str) -> ParsedPage:
     return shown(await phone.browser.select(name))
 
 
-async def test_a_whole_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+async def test_shared_phones_over_a_day_end_with_home_configs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
-    night = Night()
-    async with asyncio.timeout(6 * PATIENCE), office(tmp_path, night, monkeypatch) as here:
-        anna, bob = await here.user("anna", ANNAS_PIN), await here.user("bob", BOBS_PIN)
-        desk = await here.profile(DESK, "201", user_uuid=anna, compatible_models=["7942"])
-        await here.profile(ROAD, "202", user_uuid=anna)
-        await here.profile(BOBS, "301", is_sccp=True, user_uuid=bob)
+    clock = LogoutClock()
+    async with asyncio.timeout(6 * PATIENCE), shared_phones(tmp_path, clock, monkeypatch) as setup:
+        anna, bob = await setup.user("anna", ANNAS_PIN), await setup.user("bob", BOBS_PIN)
+        desk = await setup.profile(DESK, "201", user_uuid=anna, compatible_models=["7942"])
+        await setup.profile(ROAD, "202", user_uuid=anna)
+        await setup.profile(BOBS, "301", is_sccp=True, user_uuid=bob)
         defaults = [{"model": "7942", "profile_uuid": desk}]
-        await here.site.data("PUT", f"/users/{anna}/default-profiles", {"default_profiles": defaults})
-        await here.site.data("POST", "/company-directory", {"name": "João Gonçalves", "work": "+351 21 555"})
-        await here.site.data("POST", f"/personal-directory/{anna}", {"name": "Mother", "home": "030 1234"})
+        await setup.site.data("PUT", f"/users/{anna}/default-profiles", {"default_profiles": defaults})
+        await setup.site.data("POST", "/company-directory", {"name": "João Gonçalves", "work": "+351 21 555"})
+        await setup.site.data("POST", f"/personal-directory/{anna}", {"name": "Mother", "home": "030 1234"})
 
-        await _anna_calls_finds_her_desk_and_moves_on(here.phones["7942"], here)
-        await _anna_changes_her_pin_and_calls_her_mother(here.phones["7942"])
-        await _bob_comes_and_goes_and_comes_again(here.phones["7970"], here)
-        await _anna_takes_over_to_another_floor(here.phones["8845"], here)
-        assert await here.reasons(username="anna") == ["switched", "take_over", None]
-        assert await here.reasons(username="bob") == ["manual", None]
+        await _anna_dials_and_activates_two_profiles(setup.phones["7942"], setup)
+        await _anna_changes_pin_and_dials_personal_contact(setup.phones["7942"])
+        await _bob_logs_in_out_and_in(setup.phones["7970"], setup)
+        await _anna_takes_over_second_phone(setup.phones["8845"], setup)
+        assert await setup.reasons(username="anna") == ["switched", "take_over", None]
+        assert await setup.reasons(username="bob") == ["manual", None]
 
-        await night.falls()
-        for model, phone in here.phones.items():
-            await here.runs(model, f"Home {model}")
+        await clock.pass_logout_time()
+        for model, phone in setup.phones.items():
+            await setup.runs(model, f"Home {model}")
             assert list(phone.browser.violations) == []
             assert b"<name>90" in (phone.config or b"")
             form = shown(await phone.browser.press_services())
             assert (form.kind, form.prompt) == (PageKind.INPUT, "User and PIN, please")
         via = {
             model: {each.via for each in phone.boots[-1].attempts if each.name == phone.mac.config_name}
-            for model, phone in here.phones.items()
+            for model, phone in setup.phones.items()
         }
         assert via == {"7942": {Via.TFTP}, "7970": {Via.TFTP}, "8845": {Via.HTTP}}
-        assert all(here.phones[model].is_registered for model in ("7942", "8845"))
-        assert [device.registered for device in here.asterisk.devices] == [True]
-        assert await here.reasons(username="anna") == ["switched", "take_over", "time_of_day"]
-        assert await here.reasons(username="bob") == ["manual", "time_of_day"]
-        assert await _logins_that_anna_sees(here.site) == []
+        assert all(setup.phones[model].is_registered for model in ("7942", "8845"))
+        assert [device.registered for device in setup.asterisk.devices] == [True]
+        assert await setup.reasons(username="anna") == ["switched", "take_over", "time_of_day"]
+        assert await setup.reasons(username="bob") == ["manual", "time_of_day"]
+        assert await _open_logins_of_anna(setup.site) == []
 
-    # The clients of this test may say what they like.
+    # Loggers of the test's own clients are exempt.
     ours = [record for record in caplog.records if not record.name.startswith(("aiohttp.client", "tests"))]
-    told = "\n".join(record.getMessage() for record in ours)
-    assert [pin for pin in (ANNAS_PIN, ANNAS_NEW_PIN, BOBS_PIN, WRONG_PIN) if pin in told] == []
+    messages = "\n".join(record.getMessage() for record in ours)
+    assert [pin for pin in (ANNAS_PIN, ANNAS_NEW_PIN, BOBS_PIN, WRONG_PIN) if pin in messages] == []
 
 
-async def _anna_calls_finds_her_desk_and_moves_on(phone: SimulatedPhone, here: Office) -> None:
+async def _anna_dials_and_activates_two_profiles(phone: SimulatedPhone, setup: SharedPhones) -> None:
     browser = phone.browser
     await to_directory(phone, "Corporate")
     await browser.press("Search")
@@ -238,7 +242,7 @@ async def _anna_calls_finds_her_desk_and_moves_on(phone: SimulatedPhone, here: O
     assert shown(await browser.press("Where")).text == "You are logged in on no phone."
     await browser.press("Back")
     assert shown(await browser.select(DESK)).text == f"Activating {DESK}. The phone restarts."
-    await here.runs("7942", DESK)
+    await setup.runs("7942", DESK)
 
     form = shown(await browser.press_services())
     assert form.prompt == "Logged in: anna"
@@ -247,10 +251,10 @@ async def _anna_calls_finds_her_desk_and_moves_on(phone: SimulatedPhone, here: O
     assert shown(await browser.press("Where")).text == f"This phone: {DESK}"
     await browser.press("Back")
     await browser.select(ROAD)
-    await here.runs("7942", ROAD)
+    await setup.runs("7942", ROAD)
 
 
-async def _anna_changes_her_pin_and_calls_her_mother(phone: SimulatedPhone) -> None:
+async def _anna_changes_pin_and_dials_personal_contact(phone: SimulatedPhone) -> None:
     browser = phone.browser
     assert (await to_directory(phone, "Personal")).kind is PageKind.INPUT
     await browser.submit(user="anna", pin=ANNAS_PIN)
@@ -268,30 +272,30 @@ async def _anna_changes_her_pin_and_calls_her_mother(phone: SimulatedPhone) -> N
     assert browser.dialled[-1] == "0301234"
 
 
-async def _bob_comes_and_goes_and_comes_again(phone: SimulatedPhone, here: Office) -> None:
+async def _bob_logs_in_out_and_in(phone: SimulatedPhone, setup: SharedPhones) -> None:
     assert (await log_in(phone, "bob", BOBS_PIN)).text == f"Activating {BOBS}. The phone restarts."
-    await here.runs("7970", BOBS)
+    await setup.runs("7970", BOBS)
     form = shown(await phone.browser.press_services())
     assert form.prompt == "Logged in: bob"
     sure = shown(await phone.browser.press("Logout"))
     assert sure.text == "Log bob out? The phone restarts."
     assert shown(await phone.browser.press("Yes")).text == "You are logged out. The phone restarts."
-    await here.runs("7970", "Home 7970")
+    await setup.runs("7970", "Home 7970")
     await log_in(phone, "bob", BOBS_PIN)
-    await here.runs("7970", BOBS)
+    await setup.runs("7970", BOBS)
 
 
-async def _anna_takes_over_to_another_floor(phone: SimulatedPhone, here: Office) -> None:
+async def _anna_takes_over_second_phone(phone: SimulatedPhone, setup: SharedPhones) -> None:
     browser = phone.browser
     assert (await log_in(phone, "anna", ANNAS_PIN)).prompt == "Wrong user or PIN (C04)"
     question = shown(await browser.submit(user="anna", pin=ANNAS_NEW_PIN))
     assert question.text == "You are logged in at Desk 7942, Lisbon. Log out there and log in here?"
     assert shown(await browser.press("Yes")).text == f"Activating {ROAD}. The phone restarts."
-    await here.runs("8845", ROAD)
-    await here.runs("7942", "Home 7942")
+    await setup.runs("8845", ROAD)
+    await setup.runs("7942", "Home 7942")
 
 
-async def _logins_that_anna_sees(site: Site) -> Any:
+async def _open_logins_of_anna(site: Site) -> Any:
     login = await site.data("POST", "/auth/login", {"username": "anna", "password": "long enough"})
     mine = Site(site.settings, site.running, site.session, token=login["accessToken"])
     assert len(await mine.data("GET", "/me/logins?history=true")) == 3

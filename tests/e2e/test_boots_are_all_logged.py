@@ -1,4 +1,4 @@
-"""A site powers up: every request of a thousand phones is in the fetch log, and none twice."""
+"""A thousand phones boot: the fetch log holds each of their requests exactly once."""
 
 import asyncio
 import ipaddress
@@ -14,20 +14,20 @@ from cisisk.simulator.timing import Timing
 from tests.e2e.premises import Site, config, opened, settings_for, until
 
 PHONES = 1000
-AT_ONCE = 60
-"""Phones that start at the same time: a switch powers its ports up one after the other."""
+CONCURRENT_BOOTS = 60
+"""Phones that boot at the same time: a PoE switch powers its ports one after the other."""
 FIRST_MAC = 0x00_11_22_70_00_00
 FIRST_ADDRESS = ipaddress.IPv4Address("127.77.0.1")
 OUTCOMES = {FetchResult.RECEIVED: "completed", FetchResult.ABSENT: "absent"}
 TIMING = Timing(tftp=TftpRetry(interval=20.0, retries=0), http=20.0)
-"""So that nobody asks twice: a repeated request for an absent file is rightly logged a second time."""
+"""Timeouts that rule out repeated requests: the log would hold a repeated request for an absent file twice."""
 
-Told: TypeAlias = tuple[str, str, str, str, int]
+Request: TypeAlias = tuple[str, str, str, str, int]
 """Address, protocol, name, outcome and size of one fetch."""
 
 
-async def boot(site: Site, number: int) -> list[Told]:
-    """One phone's requests as the phone has counted them; every other one is of a kind that asks over HTTP first."""
+async def boot(site: Site, number: int) -> list[Request]:
+    """Boot one phone and return its requests. Every second phone is of a model that asks over HTTP first."""
     assert site.running.tftp_address
     assert site.running.provisioning_http_address
     server, tftp_port = site.running.tftp_address
@@ -47,16 +47,16 @@ async def boot(site: Site, number: int) -> list[Told]:
     ]
 
 
-async def boot_all(site: Site) -> Counter[Told]:
-    gate, counted = asyncio.Semaphore(AT_ONCE), Counter[Told]()
+async def boot_all(site: Site) -> Counter[Request]:
+    slots, counted = asyncio.Semaphore(CONCURRENT_BOOTS), Counter[Request]()
 
-    async def in_turn(number: int) -> None:
-        async with gate:
+    async def boot_one(number: int) -> None:
+        async with slots:
             counted.update(await boot(site, number))
 
     async with asyncio.TaskGroup() as phones:
         for number in range(PHONES):
-            phones.create_task(in_turn(number))
+            phones.create_task(boot_one(number))
     return counted
 
 
@@ -72,10 +72,10 @@ async def total(site: Site) -> int:
     return int((await page(site, limit=1))["metadata"]["total"])
 
 
-async def test_the_log_has_every_fetch_of_a_thousand_boots_once(tmp_path: Path) -> None:
+async def test_fetch_log_of_a_thousand_boots_has_each_request_once(tmp_path: Path) -> None:
     settings = settings_for(tmp_path)
     settings.served_root.mkdir(parents=True)
-    # Every third phone has none, and asks for the default.
+    # Every third phone has no config and asks for the default.
     for number in filter(lambda number: number % 3, range(PHONES)):
         (settings.served_root / mac_of(number).config_name).write_text(config(str(number)), "ascii", newline="")
     async with opened(settings) as site:
@@ -87,4 +87,4 @@ async def test_the_log_has_every_fetch_of_a_thousand_boots_once(tmp_path: Path) 
     )
     assert logged == counted
     assert len({row["number"] for row in rows}) == len(rows)
-    assert {told[1] for told in counted} == {"http", "tftp"}
+    assert {request[1] for request in counted} == {"http", "tftp"}

@@ -1,4 +1,4 @@
-"""One file through every door of one appliance: put in by FTP, taken out by four programs, and each of them logged."""
+"""Upload a file over FTP and fetch it over FTP, HTTP and TFTP with four programs; the fetch log names each fetch."""
 
 import asyncio
 import hashlib
@@ -11,12 +11,12 @@ from tests.e2e.premises import PASSWORD, Site, opened, settings_for, until
 from tests.patience import PATIENCE
 
 TONE = os.urandom(60_001)
-"""Neither a whole number of TFTP's blocks nor a text that anything could convert."""
+"""Not a whole number of TFTP blocks, and not text that a client could convert."""
 PROGRAMS = ("lftp", "curl", "wget", "tftp")
 
 
 async def run(*command: object) -> None:
-    """Run a program to its good end, while the appliance serves it."""
+    """Run a program while the appliance serves it, and check that it succeeds."""
     process = await asyncio.create_subprocess_exec(
         *map(str, command), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
@@ -43,21 +43,21 @@ async def curl(site: Site, *arguments: object, tls: Path | None = None) -> None:
     await run("curl", "-sS", "--user", f"admin:{PASSWORD}", *trust, *arguments, f"ftp://{host}:{port}/ring.raw")
 
 
-async def take_everywhere(site: Site, folder: Path, tls: Path | None = None) -> dict[str, bytes]:
-    """What lftp and curl find over FTP, wget over HTTP and tftp-hpa over TFTP, one after the other."""
+async def fetch_with_all_programs(site: Site, folder: Path, tls: Path | None = None) -> dict[str, bytes]:
+    """Fetch the file with lftp and curl over FTP, wget over HTTP and tftp-hpa over TFTP, in this order."""
     assert site.running.provisioning_http_address
     assert site.running.tftp_address
-    taken = {program: folder / program for program in PROGRAMS}
-    await lftp(site, f"get ring.raw -o {taken['lftp']}", tls=tls)
-    await curl(site, "-o", taken["curl"], tls=tls)
+    fetched = {program: folder / program for program in PROGRAMS}
+    await lftp(site, f"get ring.raw -o {fetched['lftp']}", tls=tls)
+    await curl(site, "-o", fetched["curl"], tls=tls)
     host, port = site.running.provisioning_http_address
-    await run("wget", "-q", "-t", "1", "-O", taken["wget"], f"http://{host}:{port}/ring.raw")
-    await run("tftp", "-m", "binary", *site.running.tftp_address, "-c", "get", "ring.raw", taken["tftp"])
-    return {program: file.read_bytes() for program, file in taken.items()}
+    await run("wget", "-q", "-t", "1", "-O", fetched["wget"], f"http://{host}:{port}/ring.raw")
+    await run("tftp", "-m", "binary", *site.running.tftp_address, "-c", "get", "ring.raw", fetched["tftp"])
+    return {program: file.read_bytes() for program, file in fetched.items()}
 
 
 async def logged(site: Site) -> list[tuple[str, str, str, str, int]]:
-    """Protocol, name, hash, outcome and confirmed bytes of the last four fetches, in their order, once they are in."""
+    """Wait for four fetches; return protocol, name, hash, outcome and confirmed bytes of each, in order."""
     rows = await until(lambda: site.data("GET", "/fetches"), lambda found: len(found) >= 4)
     return [
         (row["protocol"], row["name"].lstrip("/"), row["sha256"], row["outcome"], row["acknowledged"])
@@ -66,23 +66,21 @@ async def logged(site: Site) -> list[tuple[str, str, str, str, int]]:
 
 
 def expected(content: bytes) -> list[tuple[str, str, str, str, int]]:
-    told = hashlib.sha256(content).hexdigest(), "completed", len(content)
-    return [(protocol, "ring.raw", *told) for protocol in ("ftp", "ftp", "http", "tftp")]
+    result = hashlib.sha256(content).hexdigest(), "completed", len(content)
+    return [(protocol, "ring.raw", *result) for protocol in ("ftp", "ftp", "http", "tftp")]
 
 
 @pytest.mark.needs(*PROGRAMS)
-async def test_a_ring_tone_put_in_over_ftp_comes_out_of_every_door_and_each_fetch_is_logged(
-    site: Site, tmp_path: Path
-) -> None:
+async def test_file_uploaded_over_ftp_is_served_and_logged_over_all_protocols(site: Site, tmp_path: Path) -> None:
     (tmp_path / "ring.raw").write_bytes(TONE)
     await lftp(site, f"put {tmp_path / 'ring.raw'}")
-    taken = await take_everywhere(site, tmp_path)
-    assert taken == dict.fromkeys(PROGRAMS, TONE)
+    fetched = await fetch_with_all_programs(site, tmp_path)
+    assert fetched == dict.fromkeys(PROGRAMS, TONE)
     assert await logged(site) == expected(TONE)
 
 
 @pytest.mark.needs("openssl", *PROGRAMS)
-async def test_with_a_certificate_it_goes_in_and_comes_out_over_tls_and_phones_get_it_as_before(tmp_path: Path) -> None:
+async def test_ftps_with_certificate_refuses_plain_uploads_and_serves_all_protocols(tmp_path: Path) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     await run(
         *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
@@ -96,6 +94,6 @@ async def test_with_a_certificate_it_goes_in_and_comes_out_over_tls_and_phones_g
             await curl(site, "-T", tmp_path / "ring.raw")
         assert await site.data("GET", "/files") == []
         await curl(site, "-T", tmp_path / "ring.raw", tls=certificate)
-        taken = await take_everywhere(site, tmp_path, certificate)
-        assert taken == dict.fromkeys(PROGRAMS, TONE)
+        fetched = await fetch_with_all_programs(site, tmp_path, certificate)
+        assert fetched == dict.fromkeys(PROGRAMS, TONE)
         assert await logged(site) == expected(TONE)

@@ -1,4 +1,4 @@
-"""The disk is full while phones fetch: they get their files, and what the log has no room for is said once."""
+"""Phones fetch while the disk is full: they get their files, and Cisisk logs once that the fetch log has gaps."""
 
 import logging
 import re
@@ -20,11 +20,11 @@ NOT_TRACKED = "fetches not tracked"
 TRACKED_AGAIN = "fetches tracked again"
 AGAIN = re.compile(r"fetches logged again: lost=(\d+)")
 REFUSALS = 5
-"""Batches that the database refuses before there is space again."""
+"""Batches that the database refuses before the disk is cleared."""
 
 
 async def fetch_twice(site: Site, name: str) -> tuple[bytes, bytes]:
-    """A file, once over HTTP and once over TFTP."""
+    """Fetch a file over HTTP and over TFTP."""
     assert site.running.provisioning_http_address
     assert site.running.tftp_address
     host, port = site.running.provisioning_http_address
@@ -38,12 +38,12 @@ async def logged(site: Site) -> int:
     return int(answer["metadata"]["total"])
 
 
-async def test_a_full_disk_costs_log_lines_and_no_fetch_and_the_log_goes_on_by_itself(
+async def test_fetches_on_full_disk_succeed_and_logging_resumes(
     disk: Disk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusals, asked = 0, 0
 
-    async def watched(stored: Write) -> None:
+    async def count_refusals(stored: Write) -> None:
         nonlocal refusals
         try:
             await stored()
@@ -51,23 +51,23 @@ async def test_a_full_disk_costs_log_lines_and_no_fetch_and_the_log_goes_on_by_i
             refusals += 1
             raise
 
-    async def one_more() -> None:
+    async def fetch_both() -> None:
         nonlocal asked
         assert await fetch_twice(site, mac.config_name) == (config, config)
         asked += 2
 
-    monkeypatch.setattr(Database, "write", around(fetches.add, watched))
+    monkeypatch.setattr(Database, "write", around(fetches.add, count_refusals))
     caplog.set_level(logging.WARNING, "cisisk")
     async with opened(settings_for(disk.path)) as site:
         mac = site.new_mac()
         await site.switch(await site.profile("old"), mac)
         config = site.config("old").encode()
         disk.fill()
-        await until(one_more, lambda _: refusals >= REFUSALS)
+        await until(fetch_both, lambda _: refusals >= REFUSALS)
         assert caplog.text.count(NOT_LOGGED) == 1
         assert AGAIN.search(caplog.text) is None
         disk.clear()
-        await until(one_more, lambda _: AGAIN.search(caplog.text) is not None)
+        await until(fetch_both, lambda _: AGAIN.search(caplog.text) is not None)
         [missing] = map(int, AGAIN.findall(caplog.text))
         assert REFUSALS <= missing < asked
         assert await until(lambda: logged(site), lambda count: count >= asked - missing) == asked - missing

@@ -1,4 +1,4 @@
-"""A switched config as the TFTP clients of other people fetch it, and what they cannot fetch."""
+"""Third-party TFTP clients fetch a switched config; no client reads outside the served directory."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ CLIENTS = {
 @pytest.mark.parametrize(
     "client", [pytest.param(client, marks=pytest.mark.needs(client)) for client in CLIENTS], ids=list(CLIENTS)
 )
-async def test_a_foreign_client_gets_the_switched_config_to_the_byte(site: Site, tmp_path: Path, client: str) -> None:
+async def test_third_party_client_receives_switched_config_unchanged(site: Site, tmp_path: Path, client: str) -> None:
     text = site.config("201" * 1000)
     mac = site.new_mac()
     await site.switch(await site.profile("201", cnf_xml=text), mac)
@@ -36,7 +36,7 @@ async def test_a_foreign_client_gets_the_switched_config_to_the_byte(site: Site,
 
 
 def ask(site: Site, name: bytes) -> wire.Packet:
-    """The first answer to a request for ``name``, which is acknowledged with an error so that nothing is left open."""
+    """Return the first answer to a request for ``name``, and end the transfer with an error."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(5)
         client.sendto(b"\0\1" + name + b"\0octet\0", site.running.tftp_address or ("", 0))
@@ -47,7 +47,7 @@ def ask(site: Site, name: bytes) -> wire.Packet:
 
 @pytest.fixture
 def outside(site: Site) -> bytes:
-    """A secret beside the served directory, in several disguises within it."""
+    """Put a secret beside the served directory and links to it inside; return the secret's folder name."""
     sibling = site.root.with_name(site.root.name + "-evil")
     sibling.mkdir()
     (sibling / "secret").write_bytes(b"secret")
@@ -86,7 +86,7 @@ def outside(site: Site) -> bytes:
         b"caf\xc3\xa9",
     ],
 )
-async def test_no_name_leads_out_of_the_served_directory(site: Site, outside: bytes, name: bytes) -> None:
+async def test_file_name_outside_served_directory_is_not_found(site: Site, outside: bytes, name: bytes) -> None:
     asked = name % outside if b"%s" in name else name
     answer = await asyncio.to_thread(ask, site, asked)
     assert answer == wire.Error(wire.ErrorCode.NOT_FOUND, "File not found")
@@ -95,9 +95,9 @@ async def test_no_name_leads_out_of_the_served_directory(site: Site, outside: by
 @pytest.mark.parametrize(
     "name", [b"ring.raw\0../%s/secret", b"../%s/secret\0", b"\0../%s/secret", b"x\0\0../%s/secret"]
 )
-async def test_a_zero_byte_in_a_name_ends_it_and_smuggles_nothing(site: Site, outside: bytes, name: bytes) -> None:
+async def test_file_name_with_zero_byte_is_refused(site: Site, outside: bytes, name: bytes) -> None:
     def answer() -> wire.Packet:
-        """The first one to arrive: a request that says nothing gets none, and the next one is answered."""
+        """Return the first answer. An empty request gets none, so a valid request follows."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.settimeout(5)
             client.sendto(b"\0\1" + name % outside + b"\0octet\0", site.running.tftp_address or ("", 0))
@@ -107,7 +107,7 @@ async def test_a_zero_byte_in_a_name_ends_it_and_smuggles_nothing(site: Site, ou
     assert isinstance(await asyncio.to_thread(answer), wire.Error)
 
 
-async def test_letters_case_separators_and_a_leading_slash_do_not_matter(site: Site) -> None:
+async def test_file_name_ignores_case_separators_and_leading_slash(site: Site) -> None:
     mac = site.new_mac()
     await site.switch(await site.profile("201"), mac)
     name = mac.config_name.encode()

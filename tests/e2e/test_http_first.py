@@ -1,4 +1,4 @@
-"""Phones that ask over HTTP first, and find everything there."""
+"""Provisioning over HTTP, for phones that try HTTP before TFTP."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ from tests.e2e.premises import Site, opened, settings_for
 from tests.patience import PATIENCE
 
 
-async def test_a_newer_phone_takes_its_config_over_http_and_the_switch_knows(site: Site) -> None:
+async def test_switch_of_newer_phone_records_fetch_over_http(site: Site) -> None:
     assert site.running.provisioning_http_address
     profile = await site.profile("201")
     async with site.phone("8851", http_port=site.running.provisioning_http_address[1]) as phone:
         await phone.wait_for_boot(1, PATIENCE)
         switched = await site.switch(profile, phone.mac)
-        phone.restart("somebody unplugs it")
+        phone.restart("plugged in")
         await phone.wait_for_config(switched["sha256"], PATIENCE)
         done = await site.reaches(switched["deployment"], "fetched")
         config = next(attempt for attempt in phone.boots[-1].attempts if attempt.name == phone.mac.config_name)
@@ -21,14 +21,14 @@ async def test_a_newer_phone_takes_its_config_over_http_and_the_switch_knows(sit
     assert (done["fetched_from"], done["sha256"]) == (phone.address, switched["sha256"])
 
 
-async def test_the_files_are_served_over_http_only_if_they_shall_be(tmp_path: Path) -> None:
+async def test_provisioning_http_disabled_in_settings_does_not_listen(tmp_path: Path) -> None:
     async with opened(settings_for(tmp_path, provisioning_http={"enabled": False})) as site:
         assert site.running.provisioning_http_address is None
         health = await site.data("GET", "/health")
         assert (health["status"], health["provisioning_http"]) == ("ok", "off")
 
 
-async def test_a_server_that_accepts_nobody_degrades_the_service(site: Site) -> None:
+async def test_health_with_closed_provisioning_http_is_failed(site: Site) -> None:
     assert (await site.data("GET", "/health"))["provisioning_http"] == "ok"
     server = site.running.health._http
     assert server is not None

@@ -1,4 +1,4 @@
-"""What readers see while configs are replaced under them."""
+"""Readers of a config while switches replace it."""
 
 import asyncio
 import hashlib
@@ -13,13 +13,13 @@ from typing import Any
 from tests.e2e.premises import Site
 
 READER = Path(__file__).with_name("reader.py")
-"""Readers are processes of their own: in this one they would only fight for the interpreter's lock."""
+"""Readers run in separate processes, because threads would compete for the GIL."""
 SWITCHES = 1000
 
 
 @contextmanager
 def reading(*arguments: object) -> Iterator[dict[str, Any]]:
-    """A reader, from its first read to the end of the block; then what it has seen."""
+    """Run a reader during the block; afterwards the yielded dict holds what it read."""
     seen: dict[str, Any] = {}
     command = [sys.executable, str(READER), *map(str, arguments)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -31,8 +31,8 @@ def reading(*arguments: object) -> Iterator[dict[str, Any]]:
             seen.update(json.loads(process.communicate("stop\n", timeout=30)[0]))
 
 
-async def test_a_reader_during_a_thousand_switches_never_sees_less_than_a_whole_config(site: Site) -> None:
-    """As a phone sees it over TFTP, and as any program sees it on the disk."""
+async def test_reads_during_a_thousand_switches_return_whole_configs(site: Site) -> None:
+    """One reader uses TFTP like a phone, the other opens the file."""
     configs = [site.config(label * 400) for label in ("201", "305")]
     whole = {hashlib.sha256(text.encode()).hexdigest() for text in configs}
     profiles = [await site.profile("either", cnf_xml=text) for text in configs]

@@ -1,4 +1,4 @@
-"""Directories, login and profile switch on the phones' own screens, over the whole appliance."""
+"""Directories, login and profile switch on the screens of phones, through the whole appliance."""
 
 import asyncio
 import hashlib
@@ -19,7 +19,7 @@ from cisisk.simulator.cgi import is_page
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.models import MODELS
 from cisisk.store import service_sessions
-from tests.e2e.handset import Handset, handset
+from tests.e2e.handset import PhoneBrowser, open_browser
 from tests.e2e.premises import Site, config, opened, settings_for, until
 from tests.patience import PATIENCE
 from tests.unit.phone_services.limits import FAMILIES
@@ -29,24 +29,24 @@ NAMES = ("João Gonçalves", "Jürgen Groß", "Ελένη Παπαδοπούλο
 
 SERVICES = {"servicesURL": "profile-switch", "directoryURL": "dir"}
 
-Pick = Callable[..., Awaitable[Handset]]
+NewPhone = Callable[..., Awaitable[PhoneBrowser]]
 
 
 @pytest.fixture
-async def pick_up(site: Site) -> AsyncIterator[Pick]:
-    """Make phones."""
+async def new_phone(site: Site) -> AsyncIterator[NewPhone]:
+    """Return a function that opens the browser of a new phone."""
     async with AsyncExitStack() as stack:
 
-        async def make(model: str = "CP-7942G", **options: Any) -> Handset:
+        async def make(model: str = "CP-7942G", **options: Any) -> PhoneBrowser:
             mac, address = options.get("mac") or site.new_mac(), options.get("address", "127.0.0.1")
-            return await stack.enter_async_context(handset(site.running.phones_url, mac, model, address))
+            return await stack.enter_async_context(open_browser(site.running.phones_url, mac, model, address))
 
         yield make
 
 
 @pytest.fixture
 async def anna(site: Site) -> str:
-    """A user with a PIN; her uuid."""
+    """Create a user with a PIN and return her uuid."""
     return await new_user(site, USER, PIN)
 
 
@@ -59,7 +59,7 @@ async def new_user(site: Site, username: str, pin: str | None) -> str:
 
 
 def fill(site: Site, table: str, count: int, **columns: str) -> None:
-    """Many contacts at once, with names of all kinds."""
+    """Insert many contacts, with names in several scripts."""
     with closing(sqlite3.connect(site.settings.data.dir / "cisisk.db")) as store:
         for number in range(count):
             name = f"{NAMES[number % 5]} {number}"
@@ -76,7 +76,7 @@ def fill(site: Site, table: str, count: int, **columns: str) -> None:
                 **({"position": number + 1} if table == "personal_contacts" else {}),
             }
             store.execute(
-                f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 -- own names
+                f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",  # noqa: S608 -- no user input
                 tuple(row.values()),
             )
         store.commit()
@@ -88,8 +88,8 @@ async def audit(site: Site) -> list[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("model", FAMILIES)
-async def test_the_directories_key_opens_a_menu(pick_up: Pick, model: str) -> None:
-    phone = await pick_up(model)
+async def test_directories_button_opens_menu(new_phone: NewPhone, model: str) -> None:
+    phone = await new_phone(model)
     page = await phone.open("dir")
     assert (page.kind, list(page.items)) == ("Menu", ["Personal", "Corporate"])
     assert list(phone.page.keys) == (["Select", "Exit"] if model.startswith("CP-79") else ["Exit", "Select"])
@@ -99,18 +99,18 @@ async def test_the_directories_key_opens_a_menu(pick_up: Pick, model: str) -> No
 
 @pytest.mark.parametrize("model", FAMILIES)
 @pytest.mark.parametrize("count", [0, 1, 33, 101, 5000])
-async def test_every_contact_of_a_directory_is_on_one_of_its_pages(
-    site: Site, pick_up: Pick, anna: str, model: str, count: int
+async def test_directory_pages_list_every_contact_once(
+    site: Site, new_phone: NewPhone, anna: str, model: str, count: int
 ) -> None:
     fill(site, "company_contacts", count)
     fill(site, "personal_contacts", count, user_uuid=anna)
-    phone = await pick_up(model)
+    phone = await new_phone(model)
     shown: list[str] = []
     await phone.open("cdir")
     for _ in range(-(-count // 32)):
         assert {"Dial", "View", "Exit", "Search"} <= set(phone.page.keys)
         shown += [number for _, number in phone.page.entries]
-        # Of five thousand a few pages tell as much as all.
+        # A few pages suffice for 5000 contacts.
         if "Next" not in phone.page.keys or len(shown) > 101:
             break
         await phone.press("Next")
@@ -137,10 +137,10 @@ async def test_every_contact_of_a_directory_is_on_one_of_its_pages(
         assert len(chosen) == count
 
 
-async def test_who_is_beyond_the_end_of_a_list_is_shown_its_last_page(site: Site, pick_up: Pick, anna: str) -> None:
+async def test_directory_start_beyond_end_shows_last_page(site: Site, new_phone: NewPhone, anna: str) -> None:
     fill(site, "company_contacts", 33)
     fill(site, "personal_contacts", 33, user_uuid=anna)
-    phone = await pick_up("CP-7942G")
+    phone = await new_phone("CP-7942G")
     await phone.log_in("pdir")
     for directory in ("cdir", "pdir"):
         page = await phone.open(directory, start="64")
@@ -149,16 +149,16 @@ async def test_who_is_beyond_the_end_of_a_list_is_shown_its_last_page(site: Site
         page = await phone.open(f"{directory}/contacts", start="1000")
         assert (page.prompt, len(page.items)) == ("21-33 of 33", 13)
         assert len((await phone.press("Back")).items) == 20
-    # A search there that finds nobody has no other page either.
-    assert (await phone.open("cdir", start="32", n="Nobody")).text == "No contact matches Nobody."
+    # A search without results has one page.
+    assert (await phone.open("cdir", start="32", n="Missing")).text == "No contact matches Missing."
 
 
-async def test_both_directories_are_searched_by_name_and_by_number(site: Site, pick_up: Pick, anna: str) -> None:
+async def test_directory_search_by_name_or_number_finds_contacts(site: Site, new_phone: NewPhone, anna: str) -> None:
     for name, work in (("João Gonçalves", "+351 21 555"), ("山田太郎", "0301234"), ("Anton", "0309999")):
         await site.data("POST", "/company-directory", {"name": name, "work": work})
         await site.data("POST", f"/personal-directory/{anna}", {"name": name, "work": work})
     for model in ("CP-7942G", "CP-8845", "CP-7940G"):
-        phone = await pick_up(model)
+        phone = await new_phone(model)
         await phone.log_in("pdir")
         for directory in ("cdir", "pdir"):
             await phone.open(directory)
@@ -169,23 +169,23 @@ async def test_both_directories_are_searched_by_name_and_by_number(site: Site, p
             page = await phone.submit(d="0309")
             assert page.entries == [("Anton", "0309999")]
             await phone.press("Search")
-            assert (await phone.submit(n="nobody <&>")).text == "No contact matches nobody <&>."
+            assert (await phone.submit(n="missing <&>")).text == "No contact matches missing <&>."
             await phone.press("Search")
             assert (await phone.submit(d="#" * 15)).text.startswith("No contact matches ####")
-    phone = await pick_up("CP-8845")
+    phone = await new_phone("CP-8845")
     await phone.open("cdir/search")
     page = await phone.submit(n="山田" * 100)
     assert page.kind == "Text"
-    # The longest search, asked of the server with the longest name: * and # take three characters each in a URL.
+    # The longest possible URL: the longest host name and search. * and # take three characters each.
     await site.data("POST", "/company-directory", {"name": "x" * 64, "work": "#" * 15})
     search = URL(f"{phone.services}/cdir/contacts").with_query(mac=phone.mac.device_name, n="x" * 64, d="#" * 15)
     assert list((await phone.load(search, Host="h" * 50)).items) == ["x" * 64]
 
 
-async def test_a_corporate_contact_is_viewed_and_called(site: Site, pick_up: Pick) -> None:
+async def test_corporate_contact_shows_details_and_numbers(site: Site, new_phone: NewPhone) -> None:
     person = {"name": "Anna & Co", "work": "+49 (0)30 1234-5", "mobile": "0171/555", "email": "a@example.org"}
     await site.data("POST", "/company-directory", {**person, "department": "Sales <EU>", "building": "7"})
-    phone = await pick_up()
+    phone = await new_phone()
     page = await phone.open("cdir")
     assert page.entries == [("Anna & Co", "+493012345")]
     await phone.press("View")
@@ -205,8 +205,10 @@ async def test_a_corporate_contact_is_viewed_and_called(site: Site, pick_up: Pic
 
 
 @pytest.mark.parametrize("model", FAMILIES)
-async def test_a_personal_directory_is_kept_on_the_phone(site: Site, pick_up: Pick, anna: str, model: str) -> None:
-    phone = await pick_up(model)
+async def test_personal_directory_adds_edits_and_deletes_contacts(
+    site: Site, new_phone: NewPhone, anna: str, model: str
+) -> None:
+    phone = await new_phone(model)
     await phone.log_in("pdir")
     await phone.press("Add")
     form = phone.page
@@ -241,14 +243,12 @@ async def test_a_personal_directory_is_kept_on_the_phone(site: Site, pick_up: Pi
     ]
 
 
-async def test_what_a_phone_cannot_show_in_a_form_is_not_lost_by_saving_it(
-    site: Site, pick_up: Pick, anna: str
-) -> None:
+async def test_contact_form_saved_keeps_values_phone_cannot_show(site: Site, new_phone: NewPhone, anna: str) -> None:
     name, email = f"山田{'x' * 40}", f"{'a' * 40}@example.org"
     await site.data("POST", f"/personal-directory/{anna}", {"name": name, "email": email, "work": "not a number"})
     (before,) = await site.data("GET", f"/personal-directory/{anna}")
     for model in ("CP-7940G", "CP-8845"):
-        phone = await pick_up(model)
+        phone = await new_phone(model)
         await phone.log_in("pdir")
         await phone.open("pdir/edit", id=before["uuid"])
         assert (await phone.submit(home="1")).prompt == "Saved"
@@ -256,10 +256,10 @@ async def test_what_a_phone_cannot_show_in_a_form_is_not_lost_by_saving_it(
     assert (after["name"], after["email"], after["work"], after["home"]) == (name, email, "not a number", "1")
 
 
-async def test_contacts_are_reordered(site: Site, pick_up: Pick, anna: str) -> None:
+async def test_personal_directory_reorder_moves_contact(site: Site, new_phone: NewPhone, anna: str) -> None:
     for name in "ABCD":
         await site.data("POST", f"/personal-directory/{anna}", {"name": name, "work": "1"})
-    phone = await pick_up()
+    phone = await new_phone()
     await phone.log_in("pdir")
 
     async def order() -> str:
@@ -282,18 +282,18 @@ async def test_contacts_are_reordered(site: Site, pick_up: Pick, anna: str) -> N
     assert await order() == "CABD"
 
 
-async def test_another_users_contacts_are_not_there(site: Site, pick_up: Pick, anna: str) -> None:
+async def test_personal_directory_of_another_user_is_not_found(site: Site, new_phone: NewPhone, anna: str) -> None:
     other = await new_user(site, "bob", "1357")
     await site.data("POST", f"/personal-directory/{other}", {"name": "Secret", "work": "1"})
     (secret,) = await site.data("GET", f"/personal-directory/{other}")
-    phone = await pick_up()
+    phone = await new_phone()
     await phone.log_in("pdir")
     for page in ("contact", "call", "edit", "delete", "move", "place"):
         assert "Error C07" in (await phone.open(f"pdir/{page}", id=secret["uuid"])).text
 
 
-async def test_a_pin_is_changed_on_the_phone(site: Site, pick_up: Pick, anna: str) -> None:
-    phone, other = await pick_up("CP-8845"), await pick_up()
+async def test_pin_changed_on_phone_ends_other_sessions(site: Site, new_phone: NewPhone, anna: str) -> None:
+    phone, other = await new_phone("CP-8845"), await new_phone()
     await other.log_in("pdir")
     await phone.log_in("pdir")
     await phone.press("Options")
@@ -308,8 +308,8 @@ async def test_a_pin_is_changed_on_the_phone(site: Site, pick_up: Pick, anna: st
     assert (await other.submit(user=USER, pin="9999")).kind == "Text"
 
 
-async def test_a_login_lasts_until_the_logout(site: Site, pick_up: Pick, anna: str) -> None:
-    phone = await pick_up()
+async def test_page_session_lasts_until_logout(site: Site, new_phone: NewPhone, anna: str) -> None:
+    phone = await new_phone()
     await phone.open("pdir")
     assert (phone.page.kind, phone.is_kept) == ("Input", False)
     assert list(phone.page.keys) == ["Submit", "<<", "Exit"]
@@ -329,15 +329,13 @@ async def test_a_login_lasts_until_the_logout(site: Site, pick_up: Pick, anna: s
     ]
 
 
-async def test_unknown_users_users_without_a_pin_and_wrong_pins_get_the_same_answer(
-    site: Site, pick_up: Pick, anna: str
-) -> None:
+async def test_failed_login_answer_is_same_for_all_causes(site: Site, new_phone: NewPhone, anna: str) -> None:
     bob = await new_user(site, "bob", None)
     carol = await new_user(site, "carol", PIN)
     await site.data("PUT", f"/users/{carol}", {"is_active": False})
     prompts = set()
-    for user, pin in ((USER, "0000"), ("nobody", PIN), ("bob", PIN), ("carol", PIN), (PIN, PIN)):
-        phone = await pick_up()
+    for user, pin in ((USER, "0000"), ("unknown", PIN), ("bob", PIN), ("carol", PIN), (PIN, PIN)):
+        phone = await new_phone()
         page = await phone.log_in("pdir", user, pin)
         prompts.add((page.kind, page.prompt, page.title, tuple(page.keys)))
     assert prompts == {("Input", "Wrong user or PIN (C04)", "Login", ("Submit", "<<", "Exit"))}
@@ -345,11 +343,11 @@ async def test_unknown_users_users_without_a_pin_and_wrong_pins_get_the_same_ans
     assert rows == [anna, None, bob, carol, None]
 
 
-async def test_a_login_that_cannot_be_stored_says_so_and_costs_no_attempt(
-    site: Site, pick_up: Pick, anna: str, monkeypatch: pytest.MonkeyPatch
+async def test_login_with_storage_failure_costs_no_attempt(
+    site: Site, new_phone: NewPhone, anna: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await site.data("POST", f"/personal-directory/{anna}", {"name": "Anton", "work": "1"})
-    phone = await pick_up("CP-8845")
+    phone = await new_phone("CP-8845")
     with monkeypatch.context() as full:
         full.setattr(service_sessions, "begin", Mock(side_effect=StorageFailed("the disk is full")))
         for _ in range(10):
@@ -358,12 +356,12 @@ async def test_a_login_that_cannot_be_stored_says_so_and_costs_no_attempt(
     assert (await phone.log_in("pdir")).entries == [("Anton", "1")]
 
 
-async def test_guesses_at_a_phone_have_to_wait(pick_up: Pick, anna: str) -> None:
-    phone = await pick_up()
+async def test_login_after_wrong_pins_is_throttled(new_phone: NewPhone, anna: str) -> None:
+    phone = await new_phone()
     for _ in range(5):
         await phone.log_in("pdir", pin="0000")
         assert phone.page.kind == "Input"
-    # Even the right PIN is not looked at.
+    # Cisisk does not check even the right PIN.
     page = await phone.log_in("pdir")
     assert page.text.startswith("Too many attempts. Try again in 2 s.")
     assert "Error C03" in page.text
@@ -372,13 +370,13 @@ async def test_guesses_at_a_phone_have_to_wait(pick_up: Pick, anna: str) -> None
     assert "pin" not in phone.refresh.replace("pdir", "")
 
 
-async def test_a_form_is_good_once_for_one_phone_at_one_address(pick_up: Pick, anna: str) -> None:
-    phone = await pick_up()
+async def test_login_form_is_valid_once_for_one_phone_and_address(new_phone: NewPhone, anna: str) -> None:
+    phone = await new_phone()
     await phone.open("pdir")
     url = f"{phone.page.action.text}&user={USER}&pin={PIN}"
-    elsewhere = await pick_up(mac=phone.mac, address="127.0.0.77")
+    elsewhere = await new_phone(mac=phone.mac, address="127.0.0.77")
     assert (await elsewhere.load(url)).prompt == "Please fill it in again (C05)"
-    other = await pick_up()
+    other = await new_phone()
     foreign = url.replace(phone.mac.device_name, other.mac.device_name)
     assert (await other.load(foreign)).prompt == "Please fill it in again (C05)"
     assert (await phone.load(url)).kind == "Text"
@@ -387,16 +385,16 @@ async def test_a_form_is_good_once_for_one_phone_at_one_address(pick_up: Pick, a
     assert (await phone.load(f"{phone.services}/pdir?mac={phone.mac}&user={USER}&pin={PIN}")).kind == "Input"
 
 
-async def test_a_session_is_good_at_the_phones_address_alone(pick_up: Pick, anna: str) -> None:
-    phone = await pick_up()
+async def test_page_session_from_another_address_is_refused(new_phone: NewPhone, anna: str) -> None:
+    phone = await new_phone()
     await phone.log_in("pdir")
-    elsewhere = await pick_up(mac=phone.mac, address="127.0.0.77")
+    elsewhere = await new_phone(mac=phone.mac, address="127.0.0.77")
     assert (await elsewhere.open("pdir")).kind == "Input"
     assert (await phone.open("pdir")).kind == "Text"
 
 
-async def test_a_phone_that_is_known_elsewhere_is_refused(site: Site, pick_up: Pick, anna: str) -> None:
-    phone = await pick_up(address="127.0.0.77")
+async def test_page_request_from_wrong_address_is_refused(site: Site, new_phone: NewPhone, anna: str) -> None:
+    phone = await new_phone(address="127.0.0.77")
     await site.data("POST", "/phones", {"mac": str(phone.mac), "phone_ip": "127.0.0.78"})
     for page in ("pdir", "profile-switch", "profile-switch/progress"):
         assert "Error C02" in (await phone.open(page)).text
@@ -405,8 +403,8 @@ async def test_a_phone_that_is_known_elsewhere_is_refused(site: Site, pick_up: P
     assert (await phone.open("pdir")).kind == "Input"
 
 
-async def test_a_phone_says_who_it_is_in_several_ways(pick_up: Pick) -> None:
-    phone = await pick_up()
+async def test_page_request_accepts_all_device_name_forms(new_phone: NewPhone) -> None:
+    phone = await new_phone()
     digits = phone.mac.digits
     for query in (
         *(f"mac={digits}", f"mac=SEP{digits}", f"mac={phone.mac}", f"name=SEP{digits}", f"device=sep{digits.lower()}"),
@@ -422,15 +420,15 @@ async def test_a_phone_says_who_it_is_in_several_ways(pick_up: Pick) -> None:
     assert "Error C15" in (await phone.open("nothing")).text
 
 
-async def test_the_inventory_tells_the_model_of_a_phone_that_does_not(site: Site, pick_up: Pick) -> None:
-    phone = await pick_up()
+async def test_page_without_model_header_uses_inventory_model(site: Site, new_phone: NewPhone) -> None:
+    phone = await new_phone()
     await site.data("POST", "/phones", {"mac": str(phone.mac), "model": "CP-7942G"})
     for page in ("dir", "pdir"):
         url = f"{phone.services}/{page}?mac={phone.mac}"
         assert (await phone.load(url, None, **{"x-CiscoIPPhoneModelName": ""})).positions["Exit"] == 3
 
 
-async def test_a_profile_is_chosen_on_the_phone(site: Site, pick_up: Pick, anna: str) -> None:
+async def test_profile_chosen_on_phone_is_activated(site: Site, new_phone: NewPhone, anna: str) -> None:
     one = await site.profile("201", user_uuid=anna)
     two = await site.profile("305 <&> Groß", user_uuid=anna, cnf_xml=site.config("305"))
     await site.profile("SCCP only", user_uuid=anna, software_type="SCCP")
@@ -442,7 +440,7 @@ async def test_a_profile_is_chosen_on_the_phone(site: Site, pick_up: Pick, anna:
         await site.switch(one, real.mac)
         real.restart("plugged in")
         await real.wait_for_config(hashlib.sha256(site.config("201").encode()).hexdigest(), PATIENCE)
-        phone = await pick_up("CP-7942G", mac=real.mac, address=real.address)
+        phone = await new_phone("CP-7942G", mac=real.mac, address=real.address)
         page = await phone.log_in("profile-switch")
         assert (page.kind, list(page.keys)) == ("Menu", ["Select", "Logout", "Exit", "Where"])
         assert (list(page.items), page.prompt) == (["201", "305 <&> Groß"], "Active: 201")
@@ -457,7 +455,7 @@ async def test_a_profile_is_chosen_on_the_phone(site: Site, pick_up: Pick, anna:
         assert phone.refresh is None
         assert real.config is not None
         assert hashlib.sha256(real.config).hexdigest() == hashlib.sha256(site.config("305").encode()).hexdigest()
-        # The switch has ended the session, and the page that began it begins nothing any more.
+        # The switch ended the session, so its page starts no second switch.
         assert (await phone.load(select)).kind == "Input"
         rows = [payload for action, payload in await audit(site) if action == "profile.switched"]
         assert len(rows) == 2
@@ -465,35 +463,35 @@ async def test_a_profile_is_chosen_on_the_phone(site: Site, pick_up: Pick, anna:
     assert phones["current_profile_uuid"] == two
 
 
-async def test_who_has_one_fitting_profile_is_not_asked(site: Site, pick_up: Pick, anna: str) -> None:
+async def test_login_with_one_compatible_profile_activates_it(site: Site, new_phone: NewPhone, anna: str) -> None:
     await site.profile("201", user_uuid=anna, compatible_models=["7942"])
     await site.profile("8845 only", user_uuid=anna, compatible_models=["8845"])
-    phone = await pick_up("CP-7942G")
+    phone = await new_phone("CP-7942G")
     page = await phone.log_in("profile-switch")
     assert page.text == "Activating 201. The phone restarts."
     _, _, url = (phone.refresh or "").partition("; url=")
-    # A phone that nobody has seen cannot be called.
+    # The address of the phone is unknown, so the restart fails.
     page = await until(lambda: phone.load(url), lambda found: "Error C10" in found.text)
     assert page.text.startswith("201 is ready, but this phone could not be restarted.")
-    other = await pick_up()
+    other = await new_phone()
     assert "Error C12" in (await other.load(url.replace(phone.mac.device_name, other.mac.device_name))).text
-    # Once it is the phone's profile, looking at the page changes nothing.
+    # The profile is active now: the page starts no second switch.
     page = await phone.log_in("profile-switch")
     assert (page.kind, page.prompt) == ("Menu", "Active: 201")
     assert "Logout" in page.keys
     assert (await phone.press("Logout")).text == "You are logged out. The phone restarts."
     _, _, url = (phone.refresh or "").partition("; url=")
-    # There is nothing that it could return to.
+    # The phone had no config before the login.
     page = await until(lambda: phone.load(url), lambda _: phone.refresh is None)
     assert page.text == "You are logged out. This phone keeps its config."
 
 
-async def in_inventory(site: Site, phone: Handset, **more: Any) -> None:
+async def in_inventory(site: Site, phone: PhoneBrowser, **more: Any) -> None:
     await site.data("POST", "/phones", {"mac": str(phone.mac), "phone_ip": phone.address, **more})
 
 
-async def is_logged_in(site: Site, phone: Handset, username: str) -> None:
-    """Wait until the phone is that user's."""
+async def is_logged_in(site: Site, phone: PhoneBrowser, username: str) -> None:
+    """Wait until that user has an open login on the phone."""
     wanted = (str(phone.mac), username, "open")
     await until(
         lambda: site.data("GET", "/phone-logins"),
@@ -502,9 +500,11 @@ async def is_logged_in(site: Site, phone: Handset, username: str) -> None:
 
 
 @pytest.mark.parametrize("model", FAMILIES)
-async def test_who_is_logged_in_elsewhere_is_told_where(site: Site, pick_up: Pick, anna: str, model: str) -> None:
+async def test_login_elsewhere_open_names_phone_and_location(
+    site: Site, new_phone: NewPhone, anna: str, model: str
+) -> None:
     await site.profile("201", user_uuid=anna)
-    desk, lobby = await pick_up(model), await pick_up(model)
+    desk, lobby = await new_phone(model), await new_phone(model)
     await in_inventory(site, desk, name="Desk <5>", location="São Paulo")
     assert (await desk.log_in("profile-switch")).text == "Activating 201. The phone restarts."
     await is_logged_in(site, desk, USER)
@@ -518,12 +518,10 @@ async def test_who_is_logged_in_elsewhere_is_told_where(site: Site, pick_up: Pic
 
 
 @pytest.mark.parametrize("model", FAMILIES)
-async def test_the_login_of_another_is_named_and_can_be_ended_without_a_pin(
-    site: Site, pick_up: Pick, anna: str, model: str
-) -> None:
+async def test_logout_of_previous_user_needs_no_pin(site: Site, new_phone: NewPhone, anna: str, model: str) -> None:
     home = await site.profile("901")
     await site.profile("201", user_uuid=anna)
-    phone = await pick_up(model)
+    phone = await new_phone(model)
     await in_inventory(site, phone)
     await site.switch(home, phone.mac)
     await phone.log_in("profile-switch")
@@ -543,14 +541,14 @@ async def test_the_login_of_another_is_named_and_can_be_ended_without_a_pin(
     assert (await phone.open("profile-switch")).prompt == "User and PIN, please"
 
 
-async def test_nobody_is_logged_out_without_a_pin_by_who_need_not_be_the_phone(
-    site: Site, pick_up: Pick, anna: str
+async def test_logout_from_unverified_address_without_pin_is_refused(
+    site: Site, new_phone: NewPhone, anna: str
 ) -> None:
     await site.profile("201", user_uuid=anna)
-    phone = await pick_up()
+    phone = await new_phone()
     await phone.log_in("profile-switch")
     await is_logged_in(site, phone, USER)
-    # Nobody has seen this phone: whoever asks may have made it up.
+    # The address of this phone is unknown, so any client may claim to be it.
     assert list((await phone.open("profile-switch")).keys) == ["Submit", "<<", "Exit"]
     assert "Error C02" in (await phone.open("profile-switch/leave")).text
     await site.data("PUT", f"/phones/{phone.mac}", {"phone_ip": "127.0.0.78"})
@@ -558,14 +556,12 @@ async def test_nobody_is_logged_out_without_a_pin_by_who_need_not_be_the_phone(
     await is_logged_in(site, phone, USER)
 
 
-async def test_the_next_user_sees_who_is_there_and_logs_out_without_ending_that_login(
-    site: Site, pick_up: Pick, anna: str
-) -> None:
+async def test_next_user_logout_keeps_login_of_previous_user(site: Site, new_phone: NewPhone, anna: str) -> None:
     bob = await new_user(site, "bob", "1357")
     await site.profile("201", user_uuid=anna)
     for label in ("301", "302"):
         await site.profile(label, user_uuid=bob)
-    phone = await pick_up()
+    phone = await new_phone()
     await in_inventory(site, phone)
     await phone.log_in("profile-switch")
     await is_logged_in(site, phone, USER)
@@ -580,9 +576,9 @@ async def test_the_next_user_sees_who_is_there_and_logs_out_without_ending_that_
     assert reasons == [None, "next_user"]
 
 
-async def test_nobody_logs_in_on_a_phone_that_is_not_active(site: Site, pick_up: Pick, anna: str) -> None:
+async def test_login_on_inactive_phone_is_refused(site: Site, new_phone: NewPhone, anna: str) -> None:
     await site.profile("201", user_uuid=anna)
-    phone = await pick_up()
+    phone = await new_phone()
     await in_inventory(site, phone, is_active=False)
     page = await phone.log_in("profile-switch")
     assert page.text.startswith("Users cannot log in on this phone.")
@@ -590,22 +586,22 @@ async def test_nobody_logs_in_on_a_phone_that_is_not_active(site: Site, pick_up:
     assert await site.data("GET", "/phone-logins?history=true") == []
 
 
-async def test_the_default_profile_of_the_model_is_the_first_on_the_list(site: Site, pick_up: Pick, anna: str) -> None:
+async def test_profile_list_starts_with_default_of_model(site: Site, new_phone: NewPhone, anna: str) -> None:
     for label in ("201", "202"):
         await site.profile(label, user_uuid=anna)
     (_, second) = await site.data("GET", "/phone-profiles?sort=name")
     body = {"default_profiles": [{"model": "7942", "profile_uuid": second["uuid"]}]}
     await site.data("PUT", f"/users/{anna}/default-profiles", body)
     for model, order in (("CP-7942G", ["202", "201"]), ("CP-8845", ["201", "202"])):
-        phone = await pick_up(model)
+        phone = await new_phone(model)
         assert list((await phone.log_in("profile-switch")).items) == order
 
 
-async def test_a_login_elsewhere_ends_only_when_that_is_confirmed(tmp_path: Path) -> None:
+async def test_takeover_requires_confirmation_on_phone(tmp_path: Path) -> None:
     async with (
         opened(settings_for(tmp_path, phone_login={"multiple": "take_over"})) as site,
-        handset(site.running.phones_url, site.new_mac(), "CP-7942G", "127.0.0.1") as desk,
-        handset(site.running.phones_url, site.new_mac(), "CP-6941", "127.0.0.1") as lobby,
+        open_browser(site.running.phones_url, site.new_mac(), "CP-7942G", "127.0.0.1") as desk,
+        open_browser(site.running.phones_url, site.new_mac(), "CP-6941", "127.0.0.1") as lobby,
     ):
         await site.profile("201", user_uuid=await new_user(site, USER, PIN))
         await desk.log_in("profile-switch")
@@ -624,9 +620,9 @@ async def test_a_login_elsewhere_ends_only_when_that_is_confirmed(tmp_path: Path
         assert [row["reason"] for row in reasons] == [None, "take_over"]
 
 
-async def test_who_has_no_fitting_profile_is_told_so(site: Site, pick_up: Pick, anna: str) -> None:
+async def test_login_without_compatible_profile_shows_c06(site: Site, new_phone: NewPhone, anna: str) -> None:
     await site.profile("8845 only", user_uuid=anna, compatible_models=["8845"])
-    phone = await pick_up("CP-7942G")
+    phone = await new_phone("CP-7942G")
     page = await phone.log_in("profile-switch")
     assert page.text.startswith("None of your profiles fits this phone.")
     assert "Error C06" in page.text
@@ -634,7 +630,9 @@ async def test_who_has_no_fitting_profile_is_told_so(site: Site, pick_up: Pick, 
 
 @pytest.mark.parametrize("model", FAMILIES)
 @pytest.mark.parametrize("count", [33, 101])
-async def test_many_profiles_are_paged(site: Site, pick_up: Pick, anna: str, model: str, count: int) -> None:
+async def test_profile_list_with_many_profiles_is_paged(
+    site: Site, new_phone: NewPhone, anna: str, model: str, count: int
+) -> None:
     with closing(sqlite3.connect(site.settings.data.dir / "cisisk.db")) as store:
         store.executemany(
             "INSERT INTO profiles (uuid, user_uuid, name, cnf_xml, compatible_models, placeholders, created_at,"
@@ -642,7 +640,7 @@ async def test_many_profiles_are_paged(site: Site, pick_up: Pick, anna: str, mod
             [(f"{n:08}-1111-1111-1111-{'1' * 12}", anna, f"{NAMES[n % 5]} {n}") for n in range(count)],
         )
         store.commit()
-    phone = await pick_up(model)
+    phone = await new_phone(model)
     await phone.log_in("profile-switch")
     shown = len(phone.page.items)
     while "Next" in phone.page.keys:
@@ -654,7 +652,7 @@ async def test_many_profiles_are_paged(site: Site, pick_up: Pick, anna: str, mod
     assert (list(page.items), list(page.keys)) == (last, keys)
 
 
-async def test_a_switch_from_the_screen_does_not_make_the_phone_wait(site: Site, pick_up: Pick, anna: str) -> None:
+async def test_switch_from_screen_answers_before_restart_ends(site: Site, new_phone: NewPhone, anna: str) -> None:
     profile = await site.profile("201", user_uuid=anna)
     async with site.phone("7942", faults=Faults(silent=True)) as real:
         await real.wait_for_boot(1, PATIENCE)
@@ -662,20 +660,20 @@ async def test_a_switch_from_the_screen_does_not_make_the_phone_wait(site: Site,
         real.restart("plugged in")
         await real.wait_for_config(hashlib.sha256(site.config("201").encode()).hexdigest(), PATIENCE)
         await site.profile("305", user_uuid=anna)
-        phone = await pick_up(mac=real.mac, address=real.address)
+        phone = await new_phone(mac=real.mac, address=real.address)
         await phone.log_in("profile-switch")
         async with asyncio.timeout(0.9):
             page = await phone.choose("305")
         assert page.text == "Activating 305. The phone restarts."
 
 
-async def test_no_log_and_no_audit_row_has_a_pin_in_it(
-    site: Site, pick_up: Pick, anna: str, caplog: pytest.LogCaptureFixture
+async def test_log_and_audit_contain_no_pin(
+    site: Site, new_phone: NewPhone, anna: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     await site.data("PUT", f"/cisco-users/{anna}", {"pin_code": "31415926535"})
     for model in ("CP-7942G", "CP-8845"):
-        phone = await pick_up(model)
+        phone = await new_phone(model)
         await phone.log_in("pdir", "31415926535", "31415926535")
         await phone.log_in("pdir", pin="31415926536")
         await phone.log_in("pdir", pin="31415926535")
@@ -683,7 +681,7 @@ async def test_no_log_and_no_audit_row_has_a_pin_in_it(
         await phone.submit(current="31415926535", new="31415926535", again="31415926535")
         await phone.load(f"{phone.services}/pdir?mac=x&pin=31415926535")
         await phone.load(f"{phone.services}/nothing?mac={phone.mac}&pin=31415926535")
-    # Our own client may say what it likes.
+    # Loggers of the test's own client are exempt.
     ours = [record for record in caplog.records if not record.name.startswith(("aiohttp.client", "tests"))]
     assert "31415926" not in "\n".join(record.getMessage() for record in ours)
     assert "31415926" not in json.dumps(await audit(site))
@@ -699,17 +697,17 @@ async def test_no_log_and_no_audit_row_has_a_pin_in_it(
         *(
             b'--x\r\nContent-Disposition: form-data; name="user"\r\n' + header + b"\r\n\r\nanna\r\n--x--\r\n"
             for header in (
-                b"Content-Type: text/plain; charset=nobodys",
-                b"Content-Transfer-Encoding: nobodys",
-                b"Content-Encoding: nobodys",
+                b"Content-Type: text/plain; charset=unknown",
+                b"Content-Transfer-Encoding: unknown",
+                b"Content-Encoding: unknown",
                 b"Content-Encoding: deflate",
                 b"X: " + b"x" * 3000,
             )
         ),
     ],
 )
-async def test_hostile_bodies_are_answered_in_words(pick_up: Pick, body: bytes) -> None:
-    phone = await pick_up("CP-8845")
+async def test_hostile_form_body_gets_login_form(new_phone: NewPhone, body: bytes) -> None:
+    phone = await new_phone("CP-8845")
     for kind in ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "multipart/form-data", "a/b"):
         headers = {"Content-Type": kind, "x-CiscoIPPhoneModelName": "CP-8845"}
         url = f"{phone.services}/pdir?mac={phone.mac}"
@@ -718,8 +716,8 @@ async def test_hostile_bodies_are_answered_in_words(pick_up: Pick, body: bytes) 
             assert b"<CiscoIPPhoneInput>" in await response.read()
 
 
-async def test_a_leading_newline_in_a_posted_value_is_none_of_it(pick_up: Pick, anna: str) -> None:
-    phone = await pick_up("CP-8845")
+async def test_posted_value_drops_leading_newline(new_phone: NewPhone, anna: str) -> None:
+    phone = await new_phone("CP-8845")
     await phone.open("pdir")
     parts = "".join(
         f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n\n{value}\r\n'
@@ -732,7 +730,7 @@ async def test_a_leading_newline_in_a_posted_value_is_none_of_it(pick_up: Pick, 
 
 
 @pytest.mark.parametrize("model", sorted(MODELS))
-async def test_a_simulated_phone_finds_nothing_wrong_with_any_page(site: Site, anna: str, model: str) -> None:
+async def test_simulated_browser_accepts_all_pages(site: Site, anna: str, model: str) -> None:
     fill(site, "company_contacts", 101)
     fill(site, "personal_contacts", 101, user_uuid=anna)
     services = f"{site.running.phones_url}/cisco/services"
@@ -741,7 +739,7 @@ async def test_a_simulated_phone_finds_nothing_wrong_with_any_page(site: Site, a
     profile = await site.profile("201", user_uuid=anna, cnf_xml=cnf_xml)
     await site.profile(NAMES[-1], user_uuid=anna, cnf_xml=site.config("305"))
     phone = site.phone(model)
-    # Before it is plugged in: a phone that is told to restart would drop what is on its screen.
+    # Switch before the phone starts: a restart would clear its screen.
     await site.switch(profile, phone.mac)
     async with phone:
         await phone.wait_for_config(hashlib.sha256(cnf_xml.encode()).hexdigest(), PATIENCE)
@@ -753,7 +751,7 @@ async def test_a_simulated_phone_finds_nothing_wrong_with_any_page(site: Site, a
         waiting = [f"{services}{page}?mac={phone.mac.device_name}" for page in waiting]
         while waiting and len(seen_urls) < 250:
             url = waiting.pop()
-            # What restarts the phone or ends the login ends the tour.
+            # Skip pages that restart the phone or end the login.
             if url in seen_urls or url.partition("?")[0].endswith(("/select", "/logout")) or "to=" in url:
                 continue
             seen_urls.add(url)

@@ -1,4 +1,4 @@
-"""``cisisk serve`` as a service manager and a person at a terminal meet it."""
+"""``cisisk serve`` under a service manager and at a terminal."""
 
 import asyncio
 import http.client
@@ -25,7 +25,7 @@ CISISK = [sys.executable, "-m", "cisisk"]
 
 
 def environment(directory: Path, **more: str) -> dict[str, str]:
-    """Everything on loopback in ``directory``."""
+    """Return an environment that keeps data in ``directory`` and listens on loopback."""
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("CISISK_")},
         "CISISK_DATA__DIR": str(directory / "data"),
@@ -42,7 +42,7 @@ def environment(directory: Path, **more: str) -> dict[str, str]:
 
 
 class ServiceManager:
-    """Hears what a service notifies."""
+    """Receives notifications as systemd does."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "notify"
@@ -50,8 +50,8 @@ class ServiceManager:
         self.socket.bind(str(self.path))
         self.socket.settimeout(PATIENCE)
 
-    def hears(self, state: str) -> None:
-        """Return when ``state`` was notified."""
+    def wait_for(self, state: str) -> None:
+        """Wait until the service notifies ``state``."""
         while self.socket.recv(1024).decode() != state:
             pass
 
@@ -60,7 +60,7 @@ class ServiceManager:
 def serving(
     directory: Path, command: Sequence[str] = CISISK, **more: str
 ) -> Iterator[tuple[subprocess.Popen[str], ServiceManager]]:
-    """A service that is ready."""
+    """Start the service and wait until it is ready."""
     manager = ServiceManager(directory)
     with (
         closing(manager.socket),
@@ -74,7 +74,7 @@ def serving(
         ) as process,
     ):
         try:
-            manager.hears("READY=1")
+            manager.wait_for("READY=1")
             yield process, manager
         finally:
             process.kill()
@@ -94,7 +94,7 @@ def run(
     )
 
 
-def test_the_first_start_prints_a_password_once_and_it_lets_the_admin_in(tmp_path: Path) -> None:
+def test_first_start_prints_valid_admin_password_once(tmp_path: Path) -> None:
     port = free_port()
     with serving(tmp_path, CISISK_SERVER__PORT=str(port)) as (process, manager):
         assert process.stdout
@@ -104,7 +104,7 @@ def test_the_first_start_prints_a_password_once_and_it_lets_the_admin_in(tmp_pat
             client.request("POST", "/api/v1/auth/login", body, {"Content-Type": "application/json"})
             assert json.load(client.getresponse())["data"]["user"]["username"] == "admin"
         process.send_signal(signal.SIGTERM)
-        manager.hears("STOPPING=1")
+        manager.wait_for("STOPPING=1")
         assert process.wait(10) == 0
         assert process.stderr
         assert password not in process.stderr.read()
@@ -116,20 +116,20 @@ def test_the_first_start_prints_a_password_once_and_it_lets_the_admin_in(tmp_pat
         assert printed == ""
 
 
-def test_the_watchdog_is_fed_while_all_is_well(tmp_path: Path) -> None:
+def test_watchdog_is_notified_while_service_runs(tmp_path: Path) -> None:
     with serving(tmp_path, WATCHDOG_USEC="1000000") as (_, manager):
         for _ in range(3):
-            manager.hears("WATCHDOG=1")
+            manager.wait_for("WATCHDOG=1")
 
 
-def test_a_second_service_on_the_same_data_is_refused(tmp_path: Path) -> None:
+def test_second_service_on_same_data_is_refused(tmp_path: Path) -> None:
     with serving(tmp_path) as (process, _):
         second = run(tmp_path, "serve")
     assert second.returncode == 1
     assert f"already runs on {tmp_path / 'data'} (process {process.pid})" in second.stderr
 
 
-def test_a_transfer_under_way_is_finished_before_the_service_ends(tmp_path: Path) -> None:
+def test_stop_waits_for_open_tftp_transfer(tmp_path: Path) -> None:
     port = free_port()
     content = os.urandom(4 * 512 + 100)
     (tmp_path / "data" / "tftpboot").mkdir(parents=True)
@@ -142,7 +142,7 @@ def test_a_transfer_under_way_is_finished_before_the_service_ends(tmp_path: Path
         phone.sendto(wire.read_request("ring.raw"), ("127.0.0.1", port))
         datagram, server = phone.recvfrom(2048)
         process.send_signal(signal.SIGTERM)
-        manager.hears("STOPPING=1")
+        manager.wait_for("STOPPING=1")
         received = b""
         while True:
             block = wire.parse(datagram)
@@ -156,7 +156,7 @@ def test_a_transfer_under_way_is_finished_before_the_service_ends(tmp_path: Path
         assert process.wait(10) == 0
 
 
-def test_a_transfer_that_stands_still_does_not_hold_up_the_end(tmp_path: Path) -> None:
+def test_stop_ends_despite_stalled_tftp_transfer(tmp_path: Path) -> None:
     port = free_port()
     (tmp_path / "data" / "tftpboot").mkdir(parents=True)
     (tmp_path / "data" / "tftpboot" / "ring.raw").write_bytes(bytes(2000))
@@ -167,13 +167,13 @@ def test_a_transfer_that_stands_still_does_not_hold_up_the_end(tmp_path: Path) -
         phone.settimeout(PATIENCE)
         phone.sendto(wire.read_request("ring.raw"), ("127.0.0.1", port))
         phone.recvfrom(2048)
-        asked_to_stop = time.monotonic()
+        stopped_at = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
-        assert time.monotonic() - asked_to_stop < 10
+        assert time.monotonic() - stopped_at < 10
 
 
-def test_a_misspelt_setting_stops_the_start_and_is_named(tmp_path: Path) -> None:
+def test_start_with_unknown_setting_names_it(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("[tftp]\nprot = 69\n")
     ended = run(tmp_path, "serve")
     assert (ended.returncode, ended.stdout) == (2, "")
@@ -183,18 +183,18 @@ def test_a_misspelt_setting_stops_the_start_and_is_named(tmp_path: Path) -> None
 @pytest.mark.needs("setpriv")
 @pytest.mark.skipif(
     int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) == 0,
-    reason="this machine lets everybody bind every port",
+    reason="every user may bind every port here",
 )
-def test_a_port_that_needs_a_right_is_named_with_the_remedy(tmp_path: Path) -> None:
-    without_the_right = ["setpriv", "--bounding-set=-net_bind_service", *CISISK] if os.geteuid() == 0 else CISISK
-    ended = run(tmp_path, "serve", command=without_the_right, CISISK_TFTP__PORT="69")
+def test_start_without_port_capability_names_remedy(tmp_path: Path) -> None:
+    unprivileged = ["setpriv", "--bounding-set=-net_bind_service", *CISISK] if os.geteuid() == 0 else CISISK
+    ended = run(tmp_path, "serve", command=unprivileged, CISISK_TFTP__PORT="69")
     assert ended.returncode == 1
     assert "UDP port 69 on 127.0.0.1 (tftp.port) cannot be opened" in ended.stderr
     assert "CAP_NET_BIND_SERVICE" in ended.stderr
 
 
 @pytest.mark.parametrize("section", ["server", "tftp", "provisioning_http", "ftp"])
-def test_a_port_that_is_taken_is_named(tmp_path: Path, section: str) -> None:
+def test_start_with_port_in_use_names_port(tmp_path: Path, section: str) -> None:
     kind = socket.SOCK_DGRAM if section == "tftp" else socket.SOCK_STREAM
     with socket.socket(socket.AF_INET, kind) as other:
         other.bind(("127.0.0.1", 0))
@@ -206,9 +206,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path, section: str) -> None:
     assert f"port {port} on 127.0.0.1 ({section}.port) cannot be opened: another program has it" in ended.stderr
 
 
-async def test_the_service_ends_with_an_error_when_the_tftp_thread_dies(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_service_exits_nonzero_when_tftp_thread_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(_server: TftpServer) -> None:
         raise RuntimeError("broken")
 
@@ -218,13 +216,13 @@ async def test_the_service_ends_with_an_error_when_the_tftp_thread_dies(
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["serve", "--help"], ["nonsense"]])
-def test_the_command_explains_itself(tmp_path: Path, arguments: list[str]) -> None:
+def test_command_without_valid_arguments_prints_usage(tmp_path: Path, arguments: list[str]) -> None:
     ended = run(tmp_path, *arguments)
     assert ended.returncode == (0 if "--help" in arguments else 2)
     assert "usage: cisisk" in ended.stdout + ended.stderr
 
 
-def test_the_demo_tells_a_story_that_comes_true(tmp_path: Path) -> None:
+def test_demo_once_completes_its_scenario(tmp_path: Path) -> None:
     ended = run(tmp_path, "demo", "--once")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "restart accepted by cgi-init-restart" in ended.stdout
@@ -234,7 +232,7 @@ def test_the_demo_tells_a_story_that_comes_true(tmp_path: Path) -> None:
     assert ended.stderr == ""
 
 
-def test_simulated_phones_say_what_they_ask_for(tmp_path: Path) -> None:
+def test_simulate_prints_each_request(tmp_path: Path) -> None:
     port = free_port()
     with serving(tmp_path, CISISK_TFTP__PORT=str(port)):
         where = ("--tftp-port", str(port), "--web-port", str(free_port()))

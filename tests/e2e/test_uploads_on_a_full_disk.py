@@ -1,4 +1,4 @@
-"""The disk is full while files are uploaded: what was served still is, and it goes on once there is space."""
+"""Uploads to a full disk: old files stay served, and uploads succeed once there is space."""
 
 import asyncio
 import ftplib
@@ -40,7 +40,7 @@ def staged(site: Site) -> list[Any]:
     return list((site.root / STAGING).iterdir())
 
 
-async def test_an_upload_of_any_kind_is_refused_in_words_and_succeeds_once_there_is_space(disk: Disk) -> None:
+async def test_api_upload_on_full_disk_is_refused_until_space_returns(disk: Disk) -> None:
     async with opened(settings_for(disk.path)) as site:
         config = f"/{site.new_mac().config_name}"
         old, new = site.config("old").encode(), site.config("new" * 3000).encode()
@@ -66,7 +66,7 @@ async def test_an_upload_of_any_kind_is_refused_in_words_and_succeeds_once_there
 
 
 def store(site: Site, files: dict[str, bytes]) -> list[str]:
-    """What the FTP server answers to each file, in one session."""
+    """Upload files in one FTP session and return the answer to each."""
 
     def answer(name: str, content: bytes) -> str:
         try:
@@ -74,7 +74,7 @@ def store(site: Site, files: dict[str, bytes]) -> list[str]:
         except ftplib.Error as error:
             return str(error)
         except ConnectionError:
-            # The data connection ended before the last byte; the reason stands in the other one.
+            # The data connection closed early; the control connection carries the reason.
             return client.getmultiline()
 
     with ftplib.FTP(timeout=PATIENCE) as client:
@@ -84,7 +84,7 @@ def store(site: Site, files: dict[str, bytes]) -> list[str]:
         return [answer(name, content) for name, content in files.items()]
 
 
-async def test_an_upload_over_ftp_is_refused_in_words_and_succeeds_once_there_is_space(disk: Disk) -> None:
+async def test_ftp_upload_on_full_disk_is_refused_until_space_returns(disk: Disk) -> None:
     async with opened(settings_for(disk.path)) as site:
         config = site.new_mac().config_name
         old = {"ring.raw": b"old", config: site.config("old").encode()}
@@ -102,17 +102,17 @@ async def test_an_upload_over_ftp_is_refused_in_words_and_succeeds_once_there_is
         assert {name: await site.data("GET", f"/files/{name}") for name in new} == new
 
 
-SPOTS = {"staging": (Staged, "write"), "sealing": (Staged, "seal"), "publishing": (Library, "publish")}
+MOMENTS = {"staging": (Staged, "write"), "sealing": (Staged, "seal"), "publishing": (Library, "publish")}
 
 
-@pytest.mark.parametrize("spot", SPOTS)
-async def test_a_disk_that_fills_up_at_any_point_of_an_upload_leaves_the_old_file_or_the_new_one(
-    disk: Disk, spot: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("moment", MOMENTS)
+async def test_disk_full_during_upload_leaves_old_or_new_file(
+    disk: Disk, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened(settings_for(disk.path)) as site:
         assert (await put(site, "/ring.raw", b"old"))[0] == 200
         fill: Callable[[], None] = disk.fill
-        just_before(*SPOTS[spot], fill, monkeypatch)
+        just_before(*MOMENTS[moment], fill, monkeypatch)
         status, _ = await put(site, "/ring.raw", BIG)
         served = await site.data("GET", "/files/ring.raw")
         assert (status, served) in ((503, b"old"), (200, BIG))

@@ -1,4 +1,4 @@
-"""What phones fetch is in the log, and told as the stories of their boots."""
+"""The boot reports of a phone, built from its fetches."""
 
 from typing import Any
 
@@ -7,29 +7,29 @@ from tests.patience import PATIENCE
 
 
 async def boots(site: Site, phone: Any) -> Any:
-    """The stories, none while the phone is not in the inventory."""
+    """Return the boots of a phone; none while it is not in the inventory."""
     status, answer = await site.call("GET", f"/phones/{phone.mac}/boots")
     return answer["data"] if status == 200 else []
 
 
-def findings(story: Any) -> list[str]:
-    return [finding["code"] for finding in story["findings"]]
+def findings(boot: Any) -> list[str]:
+    return [finding["code"] for finding in boot["findings"]]
 
 
-async def test_the_boots_of_an_unknown_phone_are_told_and_so_is_its_switch(site: Site) -> None:
+async def test_boots_before_and_after_switch_have_findings(site: Site) -> None:
     profile = await site.profile("201")
     async with site.phone("7942") as phone:
         await phone.wait_for_boot(1, PATIENCE)
-        [first] = await until(lambda: boots(site, phone), lambda told: told and len(told[0]["requests"]) == 5)
+        [first] = await until(lambda: boots(site, phone), lambda found: found and len(found[0]["requests"]) == 5)
         assert findings(first) == ["config_missing"]
         assert first["addresses"] == [phone.address]
         listed = await site.data("GET", f"/phones/{phone.mac}")
         assert listed["discovered"]["protocols"] == ["tftp"]
 
         switched = await site.switch(profile, phone.mac)
-        phone.restart("somebody unplugs it")
+        phone.restart("plugged in")
         await phone.wait_for_config(switched["sha256"], PATIENCE)
-        newest, _ = await until(lambda: boots(site, phone), lambda told: findings(told[0]) == ["configured"])
+        newest, _ = await until(lambda: boots(site, phone), lambda found: findings(found[0]) == ["configured"])
 
     fetches = await site.data("GET", f"/fetches?peer={phone.address}&outcome=completed")
     assert [(fetch["name"], fetch["sha256"]) for fetch in fetches] == [(phone.mac.config_name, switched["sha256"])]

@@ -1,4 +1,4 @@
-"""The access policy in the running appliance: phones, strangers, the administrator, a switch."""
+"""The access policy of a running appliance for phones, strangers, permissions and switches."""
 
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
@@ -19,18 +19,18 @@ DECOY = Mac("00112233DEC0")
 LIMITS = Limits(access_refresh_seconds=0.02, sources=SourceLimits(settle_seconds=0.0))
 
 
-told: dict[Mac, PhoneAddress] = {}
-"""What the policy was last told."""
+known_addresses: dict[Mac, PhoneAddress] = {}
+"""The addresses that the policy received last."""
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def _record_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     original = AccessPolicy.know
 
     def know(policy: AccessPolicy, phones: Collection[PhoneAddress]) -> None:
         original(policy, phones)
-        told.clear()
-        told.update({phone.mac: phone for phone in phones})
+        known_addresses.clear()
+        known_addresses.update({phone.mac: phone for phone in phones})
 
     monkeypatch.setattr(AccessPolicy, "know", know)
 
@@ -51,30 +51,30 @@ async def takes(site: Site, mac: Mac, host: str) -> bool:
     return True
 
 
-async def known(mac: Mac, host: str) -> None:
+async def wait_until_known(mac: Mac, host: str) -> None:
     """Wait until the policy knows that the phone was seen there."""
 
     async def seen() -> str | None:
-        return told[mac].seen_ip if mac in told else None
+        return known_addresses[mac].seen_ip if mac in known_addresses else None
 
     await until(seen, lambda seen_ip: seen_ip == host)
 
 
-async def test_a_phone_is_learnt_moved_by_permission_and_guarded(site: Site) -> None:
+async def test_pinned_phone_moves_only_with_permission(site: Site) -> None:
     mac, home, desk, stranger = site.new_mac(), "127.2.0.1", "127.3.0.1", "127.4.0.1"
     is_pinned = site.settings.provisioning.access == "pin"
     await site.switch(await site.profile("201"), mac)
     assert await takes(site, mac, home)
-    await known(mac, home)
+    await wait_until_known(mac, home)
     assert await takes(site, mac, stranger) is not is_pinned
     if not is_pinned:
-        # Where it was last is where it is.
-        await known(mac, stranger)
+        # Without pinning, the last address counts.
+        await wait_until_known(mac, stranger)
         return
     allowed = await site.data("POST", f"/phones/{mac}/allow-fetch")
     assert (allowed["mac"], allowed["until"] > "2026") == (str(mac), True)
     assert await takes(site, mac, desk)
-    await known(mac, desk)
+    await wait_until_known(mac, desk)
     assert await takes(site, mac, desk)
     assert not await takes(site, mac, home)
     assert not await takes(site, mac, stranger)
@@ -82,24 +82,24 @@ async def test_a_phone_is_learnt_moved_by_permission_and_guarded(site: Site) -> 
     assert "phone.fetch_allowed" in actions
 
 
-async def test_a_switch_expects_its_phone_in_the_same_subnet(site: Site) -> None:
+async def test_switch_allows_phone_at_new_address_in_subnet(site: Site) -> None:
     mac, home, other = site.new_mac(), "127.5.0.1", "127.5.0.9"
     first, second = await site.profile("201"), await site.profile("202")
     await site.switch(first, mac)
     assert await takes(site, mac, home)
-    await known(mac, home)
+    await wait_until_known(mac, home)
     await site.switch(second, mac)
     assert await takes(site, mac, other)
-    await known(mac, other)
+    await wait_until_known(mac, other)
     assert await takes(site, mac, other)
 
 
-async def test_a_decoy_raises_an_alarm_and_nobody_else_does(site: Site) -> None:
+async def test_decoy_fetch_raises_alarm(site: Site) -> None:
     mac, home, thief = site.new_mac(), "127.6.0.1", "127.6.0.66"
     mode = site.settings.provisioning.access
     await site.switch(await site.profile("201"), mac)
     assert await takes(site, mac, home)
-    await known(mac, home)
+    await wait_until_known(mac, home)
     assert not await takes(site, DECOY, thief)
     assert await takes(site, mac, thief) is (mode != "pin")
     if mode == "off":
@@ -111,20 +111,20 @@ async def test_a_decoy_raises_an_alarm_and_nobody_else_does(site: Site) -> None:
     assert [row["entity_uuid"] for row in rows] == [thief]
 
 
-async def test_what_a_searcher_takes_moves_no_phone(site: Site) -> None:
+async def test_fetch_by_searching_client_keeps_phone_address(site: Site) -> None:
     if site.settings.provisioning.access == "off":
         pytest.skip("nothing is noticed then")
     mac, home, thief = site.new_mac(), "127.7.0.1", "127.8.0.66"
     await site.switch(await site.profile("201"), mac)
     assert await takes(site, mac, home)
-    await known(mac, home)
+    await wait_until_known(mac, home)
     for _ in range(FREE_DEVICES + 1):
         assert not await takes(site, site.new_mac(), thief)
     await takes(site, mac, thief)
-    await known(mac, home)
+    await wait_until_known(mac, home)
     assert await takes(site, mac, home)
 
 
-async def test_only_phones_of_the_inventory_are_allowed(site: Site) -> None:
+async def test_allow_fetch_of_unknown_phone_is_not_found(site: Site) -> None:
     status, _ = await site.call("POST", f"/phones/{site.new_mac()}/allow-fetch")
     assert status == 404
