@@ -23,7 +23,7 @@ CLASSES = frozenset({"system", "call", "log", "verbose", "command", "agent", "us
 
 
 def obeys_nobody(_action: str) -> None:
-    """What a phone does whose NOTIFY nobody follows."""
+    """A phone that follows no NOTIFY."""
 
 
 @dataclass
@@ -136,7 +136,7 @@ class AsteriskEmulator:
     def asked(self, action: str) -> list[dict[str, str]]:
         return [dict(fields) for name, fields in self.heard if name == action.lower()]
 
-    # What happens to its phones, and the events that Asterisk makes of it
+    # Changes of phones, and the resulting events
 
     def registers(self, phone: Registered) -> None:
         """A REGISTER of a phone that is not, or another way, registered."""
@@ -192,7 +192,7 @@ class AsteriskEmulator:
         self._device_status(device, "UNREGISTERED")
 
     def emit(self, privilege: str, event: str, *fields: tuple[str, str]) -> None:
-        """An event to whoever may and wants to hear it."""
+        """Send an event to the clients that have the privilege and want it."""
         block = _block(("Event", event), ("Privilege", f"{privilege},all"), *fields)
         for session in self.sessions:
             session.event(privilege, block)
@@ -432,7 +432,7 @@ class _Session:
         return _list(number, events, "CoreShowChannelsComplete")
 
     def _deliver(self, phones: list[Registered], fields: Fields) -> None:
-        """What each phone makes of the NOTIFY (docs/phone-protocol/restart.md#notify-answers)."""
+        """Have each phone handle the NOTIFY (docs/phone-protocol/restart.md#notify-answers)."""
         items = [item.split("=", 1) for key, value in fields if key.lower() == "variable" for item in _split(value)]
         headers = {name.lower(): value for name, value in items if name.lower() != "content"}
         body = [value for name, value in items if name.lower() == "content"]

@@ -1,4 +1,4 @@
-"""A TFTP server with files in memory, and a phone's end of the wire."""
+"""A TFTP server with files in memory, and the client side of the wire."""
 
 import queue
 import socket
@@ -37,7 +37,7 @@ class MemoryContent:
 
 
 class Served:
-    """A running server, its files and what it reports."""
+    """A running server with its files and reports."""
 
     def __init__(self, files: dict[str, bytes], **settings: Any) -> None:
         self.files = files

@@ -65,7 +65,7 @@ class SipRegistrar:
                     lambda: _Datagrams(self), local_addr=(self.address, port)
                 )
             except OSError:
-                # What is free for TCP may be taken for UDP.
+                # A port that is free for TCP may be in use for UDP.
                 self._tcp.close()
                 await self._tcp.wait_closed()
                 if last or self.port:

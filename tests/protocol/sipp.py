@@ -1,4 +1,4 @@
-"""A scenario for SIPp: somebody who answers nothing before it was given credentials."""
+"""A scenario for SIPp: a server that answers requests only with credentials."""
 
 _ANSWER = """SIP/2.0 {}
 [last_Via:]

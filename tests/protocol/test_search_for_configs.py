@@ -32,7 +32,7 @@ BLOCK = 0x001122ABC000
 """The phones are of one delivery: their addresses differ in the last three digits."""
 THIEF = "127.66.6.6"
 PATIENT = tftp_client.TftpRetry(interval=30.0)
-"""What is asked for is counted, and so would be what is asked for again on a slow machine."""
+"""Requests are counted. On a slow machine, repeated ones would be counted too."""
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Site:
         self.library.close()
 
     def home(self, mac: Mac) -> str:
-        """The phone's own address."""
+        """Return the phone's own address."""
         number = self.macs.index(mac)
         return f"127.1.{number >> 8}.{number & 255}"
 
@@ -93,7 +93,7 @@ class Site:
         assert await fetch("Ringlist.xml", self.home(mac)) is not None
 
     async def know(self) -> None:
-        """What the phones' fetches have told reaches the policy."""
+        """Pass what the phones' fetches have shown to the policy."""
         await self.contacts.store_pending()
         await self.watch.refresh()
 
@@ -155,7 +155,7 @@ async def test_a_search_finds_nothing_but_its_alarm(site: Site, caplog: pytest.L
     entries = await site.db.read(audit.entries, Listing())
     (row,) = [entry for entry in entries.items if entry.action == "access.enumeration"]
     assert (row.ip, row.entity_uuid, len(row.payload["refused"])) == (THIEF, THIEF, PHONES)
-    # Nobody was moved to the thief, and everybody still boots.
+    # No phone's address was changed, and every phone still boots.
     assert {host for hosts in site.policy._addresses.values() for host in hosts} == {
         site.home(mac) for mac in site.macs
     }

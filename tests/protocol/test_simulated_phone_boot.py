@@ -28,7 +28,7 @@ from cisisk.simulator.timing import Timing
 
 HOST = "127.0.0.1"
 NETWORK = f"127.{64 + os.getpid() % 128}.{os.getpid() // 128 % 256}"
-"""Nobody else's at this moment: the source ports are fixed, and tests may run beside each other."""
+"""Used by no other test at this moment: the source ports are fixed, and tests run in parallel."""
 PHONE = f"{NETWORK}.7"
 RACK = f"{NETWORK}.16/28"
 MAC = Mac.parse("ACBBCCDDEE02")
@@ -232,7 +232,7 @@ async def test_a_lost_last_acknowledgement_is_repeated(tftp: TftpResponder) -> N
     assert tftp.retransmits == 1
 
 
-async def test_absence_and_other_errors_are_told_apart(tftp: TftpResponder) -> None:
+async def test_absence_is_distinguished_from_other_errors(tftp: TftpResponder) -> None:
     tftp.errors = {"denied": 2}
     with pytest.raises(FileAbsent):
         await fetched(tftp, "absent")
@@ -262,7 +262,7 @@ async def test_a_taken_source_port_fails_the_transfer(tftp: TftpResponder) -> No
         ("9971", [CTL, ITL, "ITLFile.tlv", SEP]),
     ],
 )
-async def test_a_model_asks_for_its_names_in_its_order_from_its_port(
+async def test_model_requests_its_names_in_order_from_its_port(
     tftp: TftpResponder, model: str, names: list[str]
 ) -> None:
     boot = await phone_of(model, tftp).boot()
@@ -278,7 +278,7 @@ async def test_an_old_model_does_not_ask_over_http(tftp: TftpResponder, http: Ht
     assert http.requests == []
 
 
-async def test_what_http_gives_is_not_asked_for_by_tftp(tftp: TftpResponder, http: HttpProvisioning) -> None:
+async def test_file_served_over_http_is_not_requested_over_tftp(tftp: TftpResponder, http: HttpProvisioning) -> None:
     http.files = {CTL: b"", ITL: b"", SEP: CONFIG}
     phone = phone_of("8851", tftp, http_port=http.port)
     boot = await phone.boot()
@@ -315,7 +315,7 @@ async def test_without_a_config_the_default_is_asked_for(tftp: TftpResponder) ->
     assert phone.config == b"<Default/>"
 
 
-async def test_without_any_config_the_phone_stays_on_what_it_had(tftp: TftpResponder) -> None:
+async def test_phone_without_a_new_config_keeps_the_old_one(tftp: TftpResponder) -> None:
     phone = phone_of("7940", tftp)
     await phone.boot()
     tftp.files = {}
@@ -351,9 +351,7 @@ async def test_the_files_a_config_names_are_asked_for_after_it(tftp: TftpRespond
     assert phone.load == MODELS["7942"].load
 
 
-async def test_names_with_spaces_and_leading_slashes_are_plain_paths_over_http(
-    tftp: TftpResponder, http: HttpProvisioning
-) -> None:
+async def test_odd_names_are_plain_paths_over_http(tftp: TftpResponder, http: HttpProvisioning) -> None:
     http.files[SEP] = b"""<device><userLocale><name/></userLocale>
         <networkLocale>United Kingdom</networkLocale></device>"""
     await phone_of("8851", tftp, http_port=http.port).boot()
@@ -404,7 +402,7 @@ async def test_a_restart_brings_the_new_config_from_the_same_port(tftp: TftpResp
     assert phone.state is PhoneState.OFF
 
 
-async def test_what_a_phone_has_in_flash_outlives_a_power_cut(tftp: TftpResponder) -> None:
+async def test_flash_content_survives_a_power_cut(tftp: TftpResponder) -> None:
     phone = phone_of("7940", tftp)
     async with phone:
         await phone.wait_for_boot(1, DEADLINE)
@@ -414,7 +412,7 @@ async def test_what_a_phone_has_in_flash_outlives_a_power_cut(tftp: TftpResponde
         assert phone.config == CONFIG
 
 
-async def test_two_phones_boot_at_once_from_the_same_port_of_their_own_addresses(tftp: TftpResponder) -> None:
+async def test_two_phones_boot_from_one_port_of_two_addresses(tftp: TftpResponder) -> None:
     second = Mac.parse("ACBBCCDDEE03")
     tftp.files[second.config_name] = other = b"<device><!-- another --></device>"
     tftp.duplicate = True
@@ -428,7 +426,7 @@ async def test_two_phones_boot_at_once_from_the_same_port_of_their_own_addresses
     assert {peer for _, peer in tftp.requests} == {(PHONE, 49152), (f"{NETWORK}.9", 49152)}
 
 
-async def test_a_phone_can_be_powered_off_in_the_middle_of_a_boot(tftp: TftpResponder) -> None:
+async def test_phone_can_be_powered_off_during_boot(tftp: TftpResponder) -> None:
     tftp.lose_requests = 1000
     phone = phone_of("7940", tftp)
     phone.start()
@@ -438,7 +436,7 @@ async def test_a_phone_can_be_powered_off_in_the_middle_of_a_boot(tftp: TftpResp
     assert phone.boots == []
 
 
-async def test_a_phone_that_is_on_cannot_be_switched_on_or_booted_by_hand(tftp: TftpResponder) -> None:
+async def test_running_phone_cannot_be_started_again(tftp: TftpResponder) -> None:
     async with phone_of("7940", tftp) as phone:
         with pytest.raises(RuntimeError, match="already on"):
             phone.start()
@@ -446,14 +444,14 @@ async def test_a_phone_that_is_on_cannot_be_switched_on_or_booted_by_hand(tftp: 
             await phone.boot()
 
 
-async def test_waiting_in_vain_says_what_the_phone_does_instead(tftp: TftpResponder) -> None:
+async def test_timeout_says_what_the_phone_does_instead(tftp: TftpResponder) -> None:
     async with phone_of("7940", tftp) as phone:
         await phone.wait_for_boot(1, DEADLINE)
         with pytest.raises(TimeoutError, match=r"has booted 2 times; state=running runs=1"):
             await phone.wait_for_boot(2, 0.01)
 
 
-async def test_a_taken_web_port_is_told_to_whoever_waits_and_to_whoever_stops(tftp: TftpResponder) -> None:
+async def test_web_port_in_use_fails_wait_and_stop(tftp: TftpResponder) -> None:
     with socket.create_server((PHONE, 0)) as other:
         phone = phone_of("7940", tftp, web_port=other.getsockname()[1])
         phone.start()
@@ -499,7 +497,7 @@ async def test_a_fleet_stands_when_its_server_is_silent(tftp: TftpResponder) -> 
         assert all(phone.boots[0].outcome is BootOutcome.TRANSFER_FAILED for phone in fleet.phones)
 
 
-async def test_a_fleet_with_a_dead_phone_does_not_start_and_leaves_none_on(tftp: TftpResponder) -> None:
+async def test_fleet_with_a_failed_phone_does_not_start(tftp: TftpResponder) -> None:
     with socket.create_server((f"{NETWORK}.18", 0)) as other:
         phones = build_phones(
             3,

@@ -88,7 +88,7 @@ def registrar_of(asterisk: AsteriskEmulator) -> SipRegistrar:
 
 
 @pytest.mark.parametrize("transport", [1, 2])
-async def test_a_phone_registers_its_first_line_and_says_who_it_is(asterisk: AsteriskEmulator, transport: int) -> None:
+async def test_phone_registers_its_first_line_with_its_identity(asterisk: AsteriskEmulator, transport: int) -> None:
     sip = registrar_of(asterisk)
     sip.passwords["201"] = "s3cret"
     async with started(config(sip.port, transport=transport), sip_port=5098) as (phone, _):
@@ -106,7 +106,7 @@ async def test_a_phone_registers_its_first_line_and_says_who_it_is(asterisk: Ast
     assert phone.is_registered is False
 
 
-async def test_a_restart_ends_the_registration_and_begins_one_with_a_new_call_id(asterisk: AsteriskEmulator) -> None:
+async def test_restart_registers_anew_with_another_call_id(asterisk: AsteriskEmulator) -> None:
     sip = registrar_of(asterisk)
     async with started(config(sip.port)) as (phone, server):
         await phone.wait_for_registration(DEADLINE)
@@ -184,7 +184,7 @@ def _wrong_password(sip: SipRegistrar) -> None:
 @pytest.mark.parametrize(
     ("happens", "why"), [(_deaf, "no answer"), (_refusing, "refused with 403"), (_wrong_password, "refused with 403")]
 )
-async def test_a_phone_that_cannot_register_runs_and_restarts_all_the_same(
+async def test_phone_without_registration_runs_and_restarts(
     asterisk: AsteriskEmulator, happens: Callable[[SipRegistrar], None], why: str
 ) -> None:
     sip = registrar_of(asterisk)
@@ -205,7 +205,7 @@ async def test_a_phone_that_cannot_register_runs_and_restarts_all_the_same(
 
 
 @pytest.mark.parametrize("transport", [1, 2])
-async def test_where_nobody_listens_it_is_told_at_once(transport: int) -> None:
+async def test_refused_registration_port_is_reported_at_once(transport: int) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -226,9 +226,7 @@ async def test_where_nobody_listens_it_is_told_at_once(transport: int) -> None:
         (b"<device/>", Faults()),
     ],
 )
-async def test_a_phone_registers_nowhere_but_on_the_loopback_network_and_not_over_tls(
-    file: bytes, faults: Faults
-) -> None:
+async def test_phone_registers_only_on_loopback_without_tls(file: bytes, faults: Faults) -> None:
     heard: list[str] = []
     async with started(file, faults=faults, on_event=lambda _, text: heard.append(text)) as (phone, _):
         phone.restart("plugged in")

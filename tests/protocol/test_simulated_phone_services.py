@@ -1,4 +1,4 @@
-"""A simulated phone's browser of XML services, over real HTTP against a small service."""
+"""A simulated phone's browser of XML services, over HTTP against a small service."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ from cisisk.simulator.timing import Timing
 
 HOST = "127.0.0.1"
 PHONE = f"127.{64 + os.getpid() % 128}.{os.getpid() // 128 % 256}.8"
-"""Nobody else's at this moment, so that tests can run beside each other."""
+"""Used by no other test at this moment, so that tests can run in parallel."""
 MAC = Mac.parse("ACBBCCDDEE06")
 TIMING = Timing(
     tftp=TftpRetry(interval=0.1, retries=1), http=2.0, offline=0.01, boot_pause=0.01, services=2.0, refresh_factor=0.0
@@ -69,7 +69,7 @@ def directory(entries: dict[str, str]) -> str:
 
 @dataclass
 class Service:
-    """Answers what a test has put under a path, and keeps the requests. It also serves the phone's config."""
+    """Answers with the pages of a test, and records the requests. It also serves the phone's config."""
 
     pages: dict[str, web.Response | Handler | str] = field(default_factory=dict)
     requests: list[web.Request] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Service:
 
     @property
     def paths(self) -> list[str]:
-        """What was asked for of the service, in order."""
+        """Return the requested paths, in order."""
         return [request.raw_path.removeprefix("/") for request in self.requests]
 
     async def _answer(self, request: web.Request) -> web.Response:
@@ -165,9 +165,7 @@ def broken(browser: Browser) -> list[Rule]:
     ("model", "charset"),
     [("7940", "iso-8859-1,utf-8;q=0.8"), ("7962", "utf-8,iso-8859-1;q=0.8"), ("8845", "utf-8,iso-8859-1;q=0.8")],
 )
-async def test_a_phone_says_what_it_is_and_asks_from_its_own_address(
-    service: Service, model: str, charset: str
-) -> None:
+async def test_phone_sends_its_identity_from_its_own_address(service: Service, model: str, charset: str) -> None:
     service.pages["page"] = xml(text("Hello"), "iso-8859-1")
     async with running_phone(service, model) as phone:
         page = shown(await phone.browser.open(service.url("page?name=#DEVICENAME#")))
@@ -223,7 +221,7 @@ async def test_the_directories_key_of_a_79xx_opens_a_menu_only(service: Service,
         assert shown(await phone.browser.open(service.url("dir"))).kind is PageKind.DIRECTORY
 
 
-# What goes wrong
+# Errors
 
 
 @pytest.mark.parametrize("status", [204, 304, 401, 404, 500, 503])
@@ -239,7 +237,7 @@ async def test_a_url_that_leads_nowhere_is_a_host_not_found(browser: Browser, ur
     assert (page.kind, page.text, page.status) == (PageKind.ERROR, "Host not found", None)
 
 
-async def test_a_server_that_does_not_answer_is_a_host_not_found(service: Service) -> None:
+async def test_silent_server_is_a_host_not_found(service: Service) -> None:
     async def silent(_: web.Request) -> web.Response:
         await asyncio.Event().wait()
         raise AssertionError
@@ -263,7 +261,7 @@ async def test_a_huge_page_is_not_read_to_its_end(service: Service, browser: Bro
     assert broken(browser) == [Rule.OBJECT_SIZE]
 
 
-async def test_a_login_page_sent_as_html_is_shown_with_its_tags(service: Service, browser: Browser) -> None:
+async def test_login_page_sent_as_html_is_shown_with_tags(service: Service, browser: Browser) -> None:
     service.pages["page"] = web.Response(text="<b>Log in</b>", content_type="text/html")
     page = shown(await browser.open(service.url("page")))
     assert (page.kind, page.text) == (PageKind.PLAIN, "<b>Log in</b>")
@@ -311,7 +309,7 @@ async def test_a_soft_key_acts_on_the_highlighted_line(service: Service, browser
     assert [path for path in service.paths if path != "menu"] == ["1?action=edit", "2?a=b&action=edit", "2?a=b", "new"]
 
 
-async def test_a_line_may_bring_the_parameter_and_the_soft_key_the_url(service: Service, browser: Browser) -> None:
+async def test_soft_key_url_takes_the_parameter_of_the_line(service: Service, browser: Browser) -> None:
     lines = {"One": "QueryStringParam:id=1", "Two": "QueryStringParam:id=2"}
     service.pages["menu"] = menu(lines, {"Delete": service.url("delete"), "Select": "SoftKey:Select"})
     await browser.open(service.url("menu"))
@@ -322,7 +320,7 @@ async def test_a_line_may_bring_the_parameter_and_the_soft_key_the_url(service: 
     assert service.paths[-1] == "delete?id=2"
 
 
-async def test_a_key_that_is_not_there_or_does_nothing_cannot_be_pressed(service: Service, browser: Browser) -> None:
+async def test_key_without_function_cannot_be_pressed(service: Service, browser: Browser) -> None:
     with pytest.raises(NotPossible, match="screen is empty"):
         await browser.press("Exit")
     service.pages["menu"] = menu({"One": ""}, {"Call": "SoftKey:Dial"})
@@ -368,7 +366,7 @@ async def test_empty_lines_are_sent_and_defaults_are_kept(service: Service, brow
     assert service.paths[-1] == "in?user=ann&pin="
 
 
-async def test_nobody_types_what_has_no_key(service: Service, browser: Browser) -> None:
+async def test_character_without_a_key_cannot_be_typed(service: Service, browser: Browser) -> None:
     service.pages["login"] = f"<CiscoIPPhoneInput><URL>{service.url('in')}</URL>{LOGIN_ITEMS}</CiscoIPPhoneInput>"
     await browser.open(service.url("login"))
     with pytest.raises(NotPossible, match="PIN") as impossible:
@@ -400,7 +398,7 @@ async def test_newer_phones_post_a_form_that_says_so(service: Service) -> None:
     assert service.forms == [{"user": "ann", "pin": "12"}]
 
 
-async def test_what_was_typed_is_in_no_representation(service: Service, browser: Browser) -> None:
+async def test_typed_text_is_in_no_repr(service: Service, browser: Browser) -> None:
     service.pages |= {
         "login": f"<CiscoIPPhoneInput><URL>{service.url('in')}</URL>{LOGIN_ITEMS}</CiscoIPPhoneInput>",
         "in": text("Welcome"),
@@ -413,7 +411,7 @@ async def test_what_was_typed_is_in_no_representation(service: Service, browser:
 # Calls
 
 
-async def test_who_calls_from_a_directory_leaves_it(service: Service, browser: Browser) -> None:
+async def test_call_from_a_directory_dials_and_closes_it(service: Service, browser: Browser) -> None:
     service.pages["people"] = directory({"Ann": "201", "Ben": "+49 30 7"})
     await browser.open(service.url("people"))
     browser.highlight("Ben")
@@ -435,7 +433,7 @@ async def test_a_number_picker_calls_and_may_keep_its_page(service: Service, bro
     assert list(browser.dialled) == ["202", "201"]
 
 
-async def test_nobody_is_called_from_an_empty_directory(service: Service, browser: Browser) -> None:
+async def test_empty_directory_offers_no_number(service: Service, browser: Browser) -> None:
     service.pages["people"] = directory({})
     await browser.open(service.url("people"))
     with pytest.raises(NotPossible):
@@ -557,7 +555,7 @@ async def test_a_refresh_of_zero_waits_for_the_next_key(service: Service, browse
 
 
 @pytest.mark.parametrize("header", ["soon", "1; url=Init:Services", "1; url=http://", "1; url=http://a/" + "x" * 250])
-async def test_a_refresh_that_leads_nowhere_is_none(service: Service, browser: Browser, header: str) -> None:
+async def test_refresh_without_a_target_is_ignored(service: Service, browser: Browser, header: str) -> None:
     service.pages["a"] = xml(text("Wait"), Refresh=header)
     page = shown(await browser.open(service.url("a")))
     assert (page.kind, page.refresh, broken(browser)) == (PageKind.TEXT, None, [Rule.REFRESH])
@@ -581,7 +579,7 @@ async def test_a_cookie_too_large_is_named(service: Service, browser: Browser) -
     assert broken(browser) == [Rule.COOKIE]
 
 
-# What others do to it
+# Interference by others
 
 
 async def execute(phone: SimulatedPhone, *urls: str) -> None:
@@ -633,7 +631,7 @@ async def test_an_answer_can_be_something_to_execute(service: Service, browser: 
     assert browser.url is None
 
 
-async def test_a_page_on_its_way_is_dropped_when_the_window_is_closed(
+async def test_pending_page_is_dropped_when_the_window_closes(
     service: Service, phone: SimulatedPhone, browser: Browser
 ) -> None:
     async def switch(_: web.Request) -> web.Response:
@@ -669,7 +667,7 @@ async def test_a_phone_that_is_off_shows_nothing(service: Service) -> None:
         await phone.browser.open("Init:Services")
 
 
-async def test_a_page_that_comes_again_and_again_leads_back_to_nothing(service: Service, browser: Browser) -> None:
+async def test_repeated_page_is_not_in_the_history(service: Service, browser: Browser) -> None:
     service.pages["idle"] = xml(text("Idle"), Refresh="60")
     await browser.open(service.url("idle"))
     for _ in range(50):

@@ -22,7 +22,7 @@ from cisisk.simulator.timing import Timing
 
 HOST = "127.0.0.1"
 PHONE = f"127.{64 + os.getpid() % 128}.{os.getpid() // 128 % 256}.7"
-"""Nobody else's at this moment, so that tests can run beside each other."""
+"""Used by no other test at this moment, so that tests can run in parallel."""
 MAC = Mac.parse("ACBBCCDDEE05")
 QUICK = Timing(tftp=TftpRetry(interval=0.1, retries=1), http=2.0, authentication=0.3, offline=0.01, boot_pause=0.01)
 DEADLINE = 5.0
@@ -113,7 +113,7 @@ def execute(*urls: str) -> str:
 
 @dataclass
 class Administrator:
-    """Somebody who sends a phone commands."""
+    """A client that sends a phone commands."""
 
     client: aiohttp.ClientSession
     phone: SimulatedPhone
@@ -130,7 +130,7 @@ class Administrator:
             return response.status, etree.fromstring(document) if is_xml else None
 
     async def send(self, *urls: str) -> list[tuple[str | None, str | None]] | str | None:
-        """The URL and status of each item, or the number of the phone's error."""
+        """Return the URL and status of each item, or the number of the phone's error."""
         status, root = await self.post("XML=" + quote(execute(*urls)))
         assert status == 200
         assert root is not None
@@ -151,7 +151,7 @@ def administrator(client: aiohttp.ClientSession, phone: SimulatedPhone) -> Admin
     return Administrator(client, phone)
 
 
-# Who may
+# Authentication
 
 
 async def test_the_phone_asks_its_authentication_url_before_it_executes(
@@ -198,7 +198,9 @@ async def test_an_authentication_url_that_is_silent_is_a_no(appliance: Appliance
     assert await administrator.send("Init:Services") == "4"
 
 
-async def test_a_blank_authentication_url_lets_everybody(appliance: Appliance, client: aiohttp.ClientSession) -> None:
+async def test_blank_authentication_url_admits_every_client(
+    appliance: Appliance, client: aiohttp.ClientSession
+) -> None:
     appliance.authentication = None
     async with phone_of(appliance) as phone:
         await phone.wait_for_boot(1, DEADLINE)
@@ -215,7 +217,7 @@ async def test_an_authentication_url_that_leads_nowhere_is_a_no(
         assert await Administrator(client, phone).send("Init:Services") == "4"
 
 
-async def test_the_url_asked_is_the_one_of_the_config_the_phone_runs_now(
+async def test_authentication_url_is_that_of_the_running_config(
     appliance: Appliance, phone: SimulatedPhone, administrator: Administrator
 ) -> None:
     appliance.authentication = None
@@ -227,7 +229,7 @@ async def test_the_url_asked_is_the_one_of_the_config_the_phone_runs_now(
     assert len(appliance.questions) == 1
 
 
-async def test_a_phone_without_a_config_lets_nobody(appliance: Appliance, client: aiohttp.ClientSession) -> None:
+async def test_phone_without_a_config_admits_no_client(appliance: Appliance, client: aiohttp.ClientSession) -> None:
     appliance.web_access = "<"  # no phone can read this
     async with phone_of(appliance) as phone:
         await phone.wait_for_boot(1, DEADLINE)
@@ -235,7 +237,7 @@ async def test_a_phone_without_a_config_lets_nobody(appliance: Appliance, client
         assert await Administrator(client, phone).send("Init:Services") == "4"
 
 
-# What is taken
+# Accepted commands
 
 
 async def test_each_item_gets_its_own_status(administrator: Administrator) -> None:
@@ -278,9 +280,7 @@ async def test_only_the_documented_requests_are_served(
         assert response.status == status
 
 
-async def test_the_information_page_tells_who_the_phone_is(
-    phone: SimulatedPhone, client: aiohttp.ClientSession
-) -> None:
+async def test_information_page_identifies_the_phone(phone: SimulatedPhone, client: aiohttp.ClientSession) -> None:
     async with client.get(phone.web_url + "/DeviceInformationX") as response:
         assert response.content_type == "text/xml"
         fields = {element.tag: element.text for element in etree.fromstring(await response.read())}
@@ -294,7 +294,7 @@ async def test_the_information_page_tells_who_the_phone_is(
     }
 
 
-# What it does
+# Effects of commands
 
 
 async def test_init_services_closes_the_open_page(phone: SimulatedPhone, administrator: Administrator) -> None:
@@ -357,7 +357,7 @@ async def press_macro(administrator: Administrator) -> None:
 
 
 @pytest.mark.parametrize(("settings_access", "in_call"), [("0", False), ("", False), ("1", True)])
-async def test_the_key_macro_fails_silently_without_settings_access_or_in_a_call(
+async def test_key_macro_without_effect_fails_silently(
     appliance: Appliance, client: aiohttp.ClientSession, settings_access: str, in_call: bool
 ) -> None:
     appliance.settings_access = settings_access
@@ -383,7 +383,7 @@ async def test_a_restart_during_a_call_waits_for_its_end(
     assert appliance.boots == 2
 
 
-# What can be wrong with it
+# Failures
 
 
 async def test_disabled_web_access_closes_the_port(appliance: Appliance, phone: SimulatedPhone) -> None:
@@ -455,9 +455,7 @@ async def test_a_slow_phone_answers_late(appliance: Appliance, client: aiohttp.C
         assert asyncio.get_running_loop().time() - before >= 0.2
 
 
-async def test_a_caller_who_hangs_up_restarts_the_phone_all_the_same(
-    appliance: Appliance, phone: SimulatedPhone
-) -> None:
+async def test_restart_happens_although_the_client_disconnects(appliance: Appliance, phone: SimulatedPhone) -> None:
     appliance.may_answer.clear()
     body = "XML=" + quote(execute("Init:Restart"))
     address, port = phone.web_url.removeprefix("http://").split(":")

@@ -92,7 +92,7 @@ def test_a_foreign_client_follows_the_block_numbers_past_65535(tftp_serve: Serve
 
 
 @pytest.mark.needs("tftp", "atftp", "curl")
-def test_a_hundred_megabytes_arrive_over_three_rollovers_of_the_block_number(tftp_serve: Serve, tmp_path: Path) -> None:
+def test_a_hundred_megabytes_arrive_over_three_rollovers(tftp_serve: Serve, tmp_path: Path) -> None:
     blocks = 3 * wire.BLOCK_NUMBERS + 2
     content = b"".join(block.to_bytes(4, "big") * 128 for block in range(blocks - 1)) + b"the end"
     root, into = tmp_path / "root", tmp_path / "into"

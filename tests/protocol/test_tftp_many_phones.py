@@ -28,10 +28,10 @@ Address = tuple[str, int]
 
 
 class Download:
-    """A phone that asks for one file, confirms what it gets, and repeats itself as phones do."""
+    """A client that requests one file, acknowledges its blocks, and repeats packets as phones do."""
 
     TRIES = 60
-    """So often it says the same before it gives up: longer than the server keeps quiet under heavy loss."""
+    """Number of repetitions before it gives up: longer than the server's silence under heavy loss."""
 
     def __init__(self, name: str, options: dict[str, int], source: Address, to: Address, timer: float = 0.5) -> None:
         family = socket.AF_INET6 if ":" in source[0] else socket.AF_INET
@@ -55,7 +55,7 @@ class Download:
         self.socket.sendto(datagram, self.peer)
 
     def repeat(self) -> None:
-        """What it said last once more, or the end: its transfer may be dead, and single-port servers do not say so."""
+        """Repeat the last packet, or give up: its transfer may have ended, which single-port servers do not report."""
         self.tries += 1
         if self.tries > self.TRIES:
             self.error, self.is_over = "gave up", True
@@ -132,7 +132,7 @@ def downloads(count: int, address: tuple[str, int], source: str, **options: int)
 @pytest.mark.parametrize(
     ("host", "single_port"), [("127.0.0.1", False), ("::1", False), ("127.0.0.1", True), ("::1", True)]
 )
-def test_everybody_gets_the_file_asked_for(
+def test_every_client_gets_the_requested_file(
     tftp_serve: Serve,
     source: AccessPolicy,
     tmp_path: Path,
@@ -241,7 +241,7 @@ def bad_network_before() -> Iterator[Spoil]:
 @pytest.mark.parametrize("loss", [0.01, 0.05, 0.2])
 @pytest.mark.parametrize(("options", "files"), [({}, 9), ({"blksize": 1428, "windowsize": 4}, 11)])
 @pytest.mark.parametrize("single_port", [False, True])
-def test_over_a_bad_network_a_transfer_ends_whole_or_with_an_error(
+def test_bad_network_delivers_the_file_or_an_error(
     tftp_serve: Serve,
     bad_network: Spoil,
     source: AccessPolicy,
@@ -266,7 +266,7 @@ def test_over_a_bad_network_a_transfer_ends_whole_or_with_an_error(
     assert network.overtaken
 
 
-def test_in_a_crowd_a_request_waits_until_a_transfer_has_ended(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_crowded_server_delays_a_request_until_a_transfer_ends(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve({"a": b"a" * 600}, crowd=CrowdLimits(transfers=1, wait_seconds=1000.0))
     first, second = tftp_phone(served), tftp_phone(served)
     first.ask("a")
@@ -276,7 +276,7 @@ def test_in_a_crowd_a_request_waits_until_a_transfer_has_ended(tftp_serve: Serve
     assert second.hear() == wire.Data(1, b"a" * 512)
 
 
-def test_behind_a_crowd_that_stands_still_nobody_waits_for_long(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_crowded_server_delays_a_request_only_briefly(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve({"a": b"a" * 600}, crowd=CrowdLimits(transfers=1, wait_seconds=0.15))
     first, second = tftp_phone(served), tftp_phone(served)
     first.ask("a")

@@ -1,4 +1,4 @@
-"""What a phone sees of each rule, over real sockets."""
+"""The protocol's rules, as a phone sees them over real sockets."""
 
 import itertools
 import socket
@@ -35,7 +35,7 @@ def test_a_transfer_stays_at_its_port(tftp_serve: Serve, tftp_phone: MakePhone) 
 
 
 @pytest.mark.parametrize("is_finished", [True, False])
-def test_the_next_transfer_of_a_phone_with_a_fixed_port_has_another_port_of_ours(
+def test_next_transfer_of_a_fixed_port_gets_another_reply_port(
     tftp_serve: Serve, tftp_phone: MakePhone, is_finished: bool
 ) -> None:
     served = tftp_serve(FILES)
@@ -53,9 +53,7 @@ def test_the_next_transfer_of_a_phone_with_a_fixed_port_has_another_port_of_ours
     assert len(set(seen)) == PORTS_PER_ADDRESS
 
 
-def test_what_arrives_late_for_a_transfer_neither_ends_nor_moves_the_next_one(
-    tftp_serve: Serve, tftp_phone: MakePhone
-) -> None:
+def test_late_datagrams_do_not_affect_the_next_transfer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     assert phone.fetch("empty") == b""
@@ -200,7 +198,7 @@ def test_a_file_arrives_whole(tftp_serve: Serve, tftp_phone: MakePhone, name: st
     )
 
 
-def test_a_version_replaced_in_mid_transfer_is_sent_to_its_end(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_replaced_file_is_sent_to_its_end(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(dict(FILES))
     phone = tftp_phone(served)
     phone.ask("a.xml")
@@ -270,9 +268,7 @@ def test_another_request_from_the_same_port_replaces_the_transfer(tftp_serve: Se
     ]
 
 
-def test_a_phone_with_a_fixed_source_port_fetches_one_file_after_another(
-    tftp_serve: Serve, tftp_phone: MakePhone
-) -> None:
+def test_phone_with_a_fixed_port_fetches_several_files(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     for name in ["absent", "a.xml", "b.xml", "b.xml", "empty"]:
@@ -291,7 +287,7 @@ def test_a_request_never_overtakes_the_last_acknowledgement_before_it(tftp_serve
     assert {served.fetch().outcome for _ in range(100)} == {FetchOutcome.COMPLETED}
 
 
-def test_a_stranger_is_told_and_the_transfer_kept(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_datagram_from_another_port_gets_error_5(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone, stranger = tftp_phone(served), tftp_phone(served)
     phone.ask("a.xml")
@@ -349,7 +345,7 @@ def test_a_disk_that_fails_ends_the_transfer_with_an_error(tftp_serve: Serve, tf
     assert served.fetch().outcome is FetchOutcome.CUT
 
 
-def test_a_request_sent_to_everybody_gets_no_answer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_broadcast_request_gets_no_answer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES, host="0.0.0.0")
     phone = tftp_phone(served, to="127.255.255.255")
     phone.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
@@ -358,7 +354,7 @@ def test_a_request_sent_to_everybody_gets_no_answer(tftp_serve: Serve, tftp_phon
     assert served.opened == []
 
 
-def test_over_the_limit_of_one_address_a_request_gets_no_answer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_request_over_the_address_limit_gets_no_answer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phones = [tftp_phone(served) for _ in range(MAX_PER_ADDRESS + 1)]
     for phone in phones[:-1]:

@@ -1,4 +1,4 @@
-"""An FTP server over a real library, and administrators who know the password."""
+"""An FTP server with a real library, and clients that know the password."""
 
 import ftplib
 import queue
@@ -29,7 +29,7 @@ PASSWORD = "correct horse"
 ACTOR = Actor(user_uuid="00000000-0000-4000-8000-000000000001", user_agent="FTP")
 
 
-class Visitor:
+class User:
     username = "admin"
     actor = ACTOR
 
@@ -48,7 +48,7 @@ class FtpHouse:
     def __init__(self, root: Path, **settings: Any) -> None:
         self.root = root
         self.admits = True
-        self.braked = False
+        self.throttled = False
         self.asked: list[tuple[str, str]] = []
         self.records: list[tuple[str, str]] = []
         self.fetches: queue.Queue[Fetch] = queue.Queue()
@@ -59,16 +59,16 @@ class FtpHouse:
         arguments: dict[str, Any] = {"host": "127.0.0.1", "port": 0} | settings
         self.server = FtpServer(authenticator=self, uploads=self.uploads, on_fetch=self.fetches.put, **arguments)
 
-    def admit(self, username: str, password: str, host: str) -> "Future[Visitor]":
+    def admit(self, username: str, password: str, host: str) -> "Future[User]":
         self.asked.append((username, host))
         return self._threads.submit(self._admit, username, password)
 
-    def _admit(self, username: str, password: str) -> Visitor:
-        if self.braked:
+    def _admit(self, username: str, password: str) -> User:
+        if self.throttled:
             raise TooManyAttempts(7)
         if (username, password) != ("admin", PASSWORD):
             raise Unauthenticated("Wrong username or password")
-        return Visitor(self)
+        return User(self)
 
     def put_config(self, actor: Actor, mac: Mac, content: bytes) -> None:
         self.before_put()
@@ -97,7 +97,7 @@ class FtpHouse:
 
     @property
     def residue(self) -> list[str]:
-        """What lies in the staging directory."""
+        """Return the files in the staging directory."""
         return [path.name for path in (self.root / STAGING).iterdir()]
 
     def served(self, name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""FTP as part of the appliance: its users, its brake, its records."""
+"""FTP as part of the appliance: its users, its throttle, its records."""
 
 import asyncio
 import ftplib
@@ -56,18 +56,18 @@ async def new_administrator(site: Site, username: str) -> str:
     return uuid
 
 
-async def test_only_administrators_come_in(tmp_path: Path) -> None:
+async def test_only_administrators_can_log_in(tmp_path: Path) -> None:
     async with opened(settings_for(tmp_path)) as site:
         await new_user(site, "nobody")
         for _ in range(FREE_FAILURES + 1):
-            # The password is right, so that there is nothing to brake.
+            # The password is right, so that nothing is throttled.
             answer = await log_in(site, "nobody", "another horse")
             assert answer == "530 This service requires permission level 0. Ask an administrator to assign it"
         assert (await log_in(site, "ADMIN", PASSWORD)).startswith("230")
         assert (await log_in(site, "anonymous", "")).startswith("530 Wrong")
 
 
-async def test_wrong_passwords_count_for_the_api_and_its_count_for_ftp(tmp_path: Path) -> None:
+async def test_failed_logins_count_for_ftp_and_api_together(tmp_path: Path) -> None:
     async with opened(settings_for(tmp_path)) as site:
         await new_administrator(site, "anna")
         for _ in range(FREE_FAILURES):
@@ -103,7 +103,7 @@ async def test_a_change_of_the_account_ends_what_is_open(tmp_path: Path, change:
         assert not (site.root / "a.raw").exists()
 
 
-async def test_what_is_uploaded_is_recorded_adopted_and_served(tmp_path: Path) -> None:
+async def test_upload_is_recorded_adopted_and_served(tmp_path: Path) -> None:
     async with opened(settings_for(tmp_path)) as site:
         config = site.config("1001").encode()
         client = connected(site)
@@ -134,13 +134,13 @@ async def test_what_is_uploaded_is_recorded_adopted_and_served(tmp_path: Path) -
         assert (await until(health, lambda found: found["ftp"] == "ok"))["status"] == "ok"
 
 
-async def test_without_ftp_there_is_none(tmp_path: Path) -> None:
+async def test_disabled_ftp_opens_no_port(tmp_path: Path) -> None:
     async with opened(settings_for(tmp_path, ftp={"enabled": False})) as site:
         assert site.running.ftp_address is None
         assert (await site.call("GET", "/health"))[1]["data"]["ftp"] == "off"
 
 
-async def test_a_port_in_use_is_told_with_its_setting(tmp_path: Path) -> None:
+async def test_port_in_use_is_reported_with_its_setting(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -150,16 +150,14 @@ async def test_a_port_in_use_is_told_with_its_setting(tmp_path: Path) -> None:
                 pass
 
 
-async def test_a_certificate_that_is_not_there_is_told(tmp_path: Path) -> None:
+async def test_missing_certificate_is_reported(tmp_path: Path) -> None:
     absent = {"tls_cert": str(tmp_path / "a.pem"), "tls_key": str(tmp_path / "b.pem")}
     with pytest.raises(ConfigurationError, match=r"b\.pem cannot be used: No such file"):
         async with appliance.running(settings_for(tmp_path, ftp=absent)):
             pass
 
 
-async def test_a_certificate_without_the_library_for_it_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_certificate_without_pyopenssl_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "OpenSSL", None)
     monkeypatch.delitem(sys.modules, "cisisk.provisioning.ftp.tls", raising=False)
     monkeypatch.delattr("cisisk.provisioning.ftp.tls", raising=False)

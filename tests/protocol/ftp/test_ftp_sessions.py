@@ -1,4 +1,4 @@
-"""Who gets in, what a hostile client achieves, and how the server lives and stops."""
+"""Logins, hostile clients, and the life of the server."""
 
 import ftplib
 import io
@@ -40,7 +40,7 @@ def test_nothing_is_done_without_a_login(house: Any, ftp_wire: Callable[..., Any
 
 
 @pytest.mark.parametrize("username", ["anonymous", "ftp", "admin"])
-def test_nobody_is_let_in_without_the_password(house: Any, ftp_wire: Callable[..., Any], username: str) -> None:
+def test_three_wrong_passwords_end_the_session(house: Any, ftp_wire: Callable[..., Any], username: str) -> None:
     wire = ftp_wire(house, login=False)
     for answer in ("530", "530", "421"):
         wire.say(f"USER {username}", "331")
@@ -49,8 +49,8 @@ def test_nobody_is_let_in_without_the_password(house: Any, ftp_wire: Callable[..
     assert house.asked == [(username, "127.0.0.1")] * 3
 
 
-def test_the_brake_is_told_to_who_is_braked(house: Any, ftp_wire: Callable[..., Any]) -> None:
-    house.braked = True
+def test_throttled_login_is_refused_with_the_wait(house: Any, ftp_wire: Callable[..., Any]) -> None:
+    house.throttled = True
     wire = ftp_wire(house, login=False)
     wire.say("USER admin", "331")
     wire.say(f"PASS {PASSWORD}", "530 Too many attempts. Try again in 7 s.")
@@ -113,9 +113,7 @@ def test_data_goes_to_no_other_address_and_no_system_port(
     ftp_wire(house).say(command, "5")
 
 
-def test_a_stranger_on_the_data_port_is_sent_away_and_the_transfer_goes_on(
-    house: Any, ftp_wire: Callable[..., Any]
-) -> None:
+def test_data_connection_from_another_address_is_closed(house: Any, ftp_wire: Callable[..., Any]) -> None:
     wire = ftp_wire(house)
     port = int(wire.say("EPSV", "229").split("|||")[1].split("|")[0])
     wire.say("STOR a.raw", "150")
@@ -163,7 +161,7 @@ def test_connections_are_limited(ftp_house: Any, ftp_wire: Callable[..., Any]) -
         wires[1].say("EPSV", "425")
 
 
-def test_who_does_not_log_in_is_sent_away(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
+def test_client_without_login_is_disconnected(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
     house = ftp_house(limits=FtpLimits(login_seconds=0.1))
     patient, quick = ftp_wire(house, login=False), ftp_wire(house)
     patient.hear("421")
@@ -171,7 +169,7 @@ def test_who_does_not_log_in_is_sent_away(ftp_house: Any, ftp_wire: Callable[...
     quick.say("NOOP", "200")
 
 
-def test_who_says_nothing_for_too_long_is_sent_away(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
+def test_idle_client_is_disconnected(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
     wire = ftp_wire(ftp_house(limits=FtpLimits(idle_seconds=0.1)))
     wire.hear("421")
     assert wire.is_closed()
@@ -185,7 +183,9 @@ def test_a_command_of_any_length_is_one_command(house: Any, ftp_wire: Callable[.
     assert house.served("a.raw") == TONE
 
 
-def test_who_takes_no_answers_is_cut_off(house: Any, ftp_wire: Callable[..., Any], eventually: Any) -> None:
+def test_client_that_reads_no_replies_is_disconnected(
+    house: Any, ftp_wire: Callable[..., Any], eventually: Any
+) -> None:
     wire = ftp_wire(house)
     wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     with pytest.raises(ConnectionError):
@@ -198,7 +198,7 @@ def test_no_more_commands_wait_than_are_allowed(ftp_house: Any, ftp_wire: Callab
     assert wire.is_closed()
 
 
-def test_junk_harms_nobody(house: Any, ftp_wire: Callable[..., Any]) -> None:
+def test_junk_does_not_affect_transfers(house: Any, ftp_wire: Callable[..., Any]) -> None:
     put(house, "a.raw")
     dice = random.Random(959)
     words = [b"USER", b"STOR", b"RETR", b"PORT", b"EPRT", b"PASV", b"EPSV", b"ABOR", b"REST", b"MLST", b"OPTS", b"STAT",
@@ -216,7 +216,7 @@ def test_junk_harms_nobody(house: Any, ftp_wire: Callable[..., Any]) -> None:
 
 @pytest.mark.needs("openssl")
 @pytest.mark.parametrize("behind", [b"NOOP\r\n", b"USER evil", b"USER admin\r\nPASS correct horse\r\n"])
-def test_what_is_sent_in_the_clear_behind_auth_is_thrown_away(
+def test_commands_sent_before_the_tls_handshake_are_dropped(
     ftp_house: Any,
     certificate: tuple[Path, Path],
     trusting: ssl.SSLContext,
@@ -265,7 +265,7 @@ def test_old_versions_of_tls_are_refused(ftp_house: Any, certificate: tuple[Path
 
 @pytest.mark.needs("openssl")
 @pytest.mark.parametrize("broken", ["absent", "no key", "other key", "passphrase"])
-def test_a_certificate_that_cannot_be_used_is_told(certificate: tuple[Path, Path], tmp_path: Path, broken: str) -> None:
+def test_unusable_certificate_is_reported(certificate: tuple[Path, Path], tmp_path: Path, broken: str) -> None:
     key = tmp_path / "key.pem"
     if broken == "no key":
         key.write_text("nothing")
@@ -377,7 +377,7 @@ def turns_in_a_while(monkeypatch: pytest.MonkeyPatch) -> int:
 
     with monkeypatch.context() as patch:
         patch.setattr(Loop, "turn", counted)
-        time.sleep(0.2)  # what must not happen cannot be waited for
+        time.sleep(0.2)  # no event shows that nothing happens
     return len(turns)
 
 
@@ -397,7 +397,7 @@ def test_the_loop_sleeps_while_there_is_nothing_to_do(
 
 
 @pytest.mark.needs("openssl")
-def test_the_loop_sleeps_while_there_is_nothing_to_do_over_tls(
+def test_idle_tls_session_does_not_keep_the_loop_busy(
     ftp_house: Any, certificate: tuple[Path, Path], trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = ftp_house(certificate=certificate)
@@ -497,7 +497,7 @@ def test_a_defect_in_one_session_leaves_the_others(
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_the_disk_that_fails_during_a_download_is_told(
+def test_disk_failure_during_a_download_is_reported(
     house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(house, "a.raw")

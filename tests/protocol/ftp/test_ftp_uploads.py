@@ -41,7 +41,7 @@ def reset(connection: socket.socket) -> None:
 
 
 def cut_by_dying(wire: Any, data: socket.socket) -> None:
-    """What a kernel does for a program that was killed."""
+    """Close the connections as the kernel does for a killed program."""
     wire.close()
     data.close()
 
@@ -85,7 +85,7 @@ WAYS = [
 
 @pytest.mark.parametrize("percent", TENTHS)
 @pytest.mark.parametrize("cut", WAYS)
-def test_an_upload_that_is_cut_leaves_the_old_file_and_nothing_else(
+def test_cut_upload_leaves_only_the_old_file(
     house: Any, ftp_wire: Callable[..., Any], eventually: Callable[..., None], cut: Callable[..., None], percent: int
 ) -> None:
     put(house, "a.raw", OLD)
@@ -133,7 +133,7 @@ def test_an_upload_with_fewer_bytes_than_announced_is_refused(
 
 @pytest.mark.needs("openssl")
 @pytest.mark.parametrize("percent", TENTHS)
-def test_over_tls_an_upload_ends_with_close_notify_or_is_refused(
+def test_tls_upload_without_close_notify_is_refused(
     ftp_house: Any, certificate: tuple[Path, Path], trusting: ssl.SSLContext, percent: int
 ) -> None:
     house = ftp_house(certificate=certificate)
@@ -178,9 +178,7 @@ def test_an_empty_upload_is_a_broken_one(house: Any) -> None:
     assert house.served("a.raw") == OLD
 
 
-def test_nothing_is_served_before_the_end_and_the_answer_comes_after_it(
-    house: Any, ftp_wire: Callable[..., Any]
-) -> None:
+def test_upload_is_served_before_its_reply_and_not_earlier(house: Any, ftp_wire: Callable[..., Any]) -> None:
     put(house, NAME, OLD_CONFIG)
     being_judged, may_go_on = threading.Event(), threading.Event()
 
@@ -197,7 +195,7 @@ def test_nothing_is_served_before_the_end_and_the_answer_comes_after_it(
     data.close()
     assert being_judged.wait(5)
     wire.send("NOOP")
-    # Nobody else waits, for commands or for files.
+    # Other sessions wait neither for commands nor for files.
     other.say("SIZE " + NAME, f"213 {len(OLD_CONFIG)}")
     put(house, "other.raw", NEW)
     assert house.served(NAME) == OLD_CONFIG
@@ -207,7 +205,7 @@ def test_nothing_is_served_before_the_end_and_the_answer_comes_after_it(
     assert house.served(NAME) == NEW_CONFIG
 
 
-def test_two_uploads_of_one_name_at_once_leave_one_of_them_whole(house: Any) -> None:
+def test_concurrent_uploads_of_one_name_leave_one_complete(house: Any) -> None:
     contents = [bytes([number]) * 150_000 for number in range(1, 5)]
     threads = [threading.Thread(target=put, args=(house, "a.raw", content)) for content in contents * 2]
     for thread in threads:
@@ -251,9 +249,7 @@ def test_commands_are_answered_during_an_upload(house: Any, ftp_wire: Callable[.
     assert house.served("a.raw") == NEW
 
 
-def test_a_client_that_says_goodbye_hears_first_what_became_of_its_upload(
-    house: Any, ftp_wire: Callable[..., Any]
-) -> None:
+def test_quit_is_answered_after_the_upload(house: Any, ftp_wire: Callable[..., Any]) -> None:
     wire = ftp_wire(house)
     data = wire.data()
     wire.say("STOR a.raw", "1")
@@ -265,7 +261,7 @@ def test_a_client_that_says_goodbye_hears_first_what_became_of_its_upload(
     assert house.served("a.raw") == NEW
 
 
-def test_logging_in_as_somebody_else_drops_the_upload_that_waits(
+def test_login_as_another_user_drops_the_waiting_upload(
     house: Any, ftp_wire: Callable[..., Any], eventually: Callable[..., None]
 ) -> None:
     wire = ftp_wire(house)
@@ -280,7 +276,7 @@ def test_logging_in_as_somebody_else_drops_the_upload_that_waits(
         wire.say(f"PASS {PASSWORD}", "230")
 
 
-def test_who_lost_the_right_during_an_upload_does_not_publish_it(house: Any, ftp_wire: Callable[..., Any]) -> None:
+def test_upload_is_discarded_when_the_account_loses_its_right(house: Any, ftp_wire: Callable[..., Any]) -> None:
     wire = ftp_wire(house)
     data = wire.data()
     wire.say("STOR a.raw", "1")
@@ -319,7 +315,7 @@ def test_control_characters_are_no_part_of_a_command(house: Any, ftp_wire: Calla
     ftp_wire(house).say(command, "501 No control characters")
 
 
-def test_what_is_too_large_is_refused_at_once(house: Any, ftp_wire: Callable[..., Any]) -> None:
+def test_too_large_upload_is_refused_at_once(house: Any, ftp_wire: Callable[..., Any]) -> None:
     wire = ftp_wire(house)
     wire.say("ALLO 65537", "200")
     wire.say("EPSV", "229")
@@ -336,7 +332,7 @@ def test_what_is_too_large_is_refused_at_once(house: Any, ftp_wire: Callable[...
 @pytest.mark.parametrize(
     "command", ["APPE a", "RNFR a", "RNTO b", "SITE CHMOD 777 a", "SITE", "MFMT 20200101000000 a", "STOU", "ACCT x"]
 )
-def test_what_is_not_offered_says_what_to_do_instead(house: Any, ftp_wire: Callable[..., Any], command: str) -> None:
+def test_unsupported_command_says_what_to_do_instead(house: Any, ftp_wire: Callable[..., Any], command: str) -> None:
     assert len(ftp_wire(house).say(command, "502 ")) > 30
 
 
@@ -351,7 +347,7 @@ def test_an_upload_cannot_be_resumed(house: Any, ftp_wire: Callable[..., Any]) -
     wire.hear("226")
 
 
-def test_an_upload_that_nobody_connects_for_is_given_up(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
+def test_upload_without_a_data_connection_ends(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
     house = ftp_house(limits=FtpLimits(connect_seconds=0.05))
     wire = ftp_wire(house)
     wire.say("EPSV", "229")
@@ -360,7 +356,7 @@ def test_an_upload_that_nobody_connects_for_is_given_up(ftp_house: Any, ftp_wire
     assert house.residue == []
 
 
-def test_an_upload_that_stands_still_is_given_up(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
+def test_stalled_upload_ends(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
     house = ftp_house(limits=FtpLimits(stalled_seconds=0.1))
     wire = ftp_wire(house)
     data = wire.data()
@@ -382,7 +378,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", path], check=True)
 
 
-def test_a_full_disk_is_told_and_recovers(disk: Path, ftp_house: Any) -> None:
+def test_full_disk_is_reported_and_recovers(disk: Path, ftp_house: Any) -> None:
     house = ftp_house(root=disk)
     put(house, "a.raw", OLD)
     with pytest.raises(ftplib.error_temp, match=r"452 .*No space left on device"):

@@ -33,7 +33,7 @@ class Answer:
 
 
 class Served:
-    """A running server, its directory and what it reports."""
+    """A running server with its directory and reports."""
 
     def __init__(self, root: Path, files: dict[str, bytes], cache_bytes: int, host: str, limits: HttpLimits) -> None:
         self.root = root
@@ -150,7 +150,7 @@ class Client:
 
 @pytest.fixture
 def http_serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
-    """Starts a server for ``files``; what is larger than ``cache_bytes`` is sent from the disk."""
+    """Starts a server for ``files``. Files larger than ``cache_bytes`` are sent from the disk."""
     running: list[Served] = []
 
     def serve(

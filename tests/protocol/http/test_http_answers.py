@@ -1,4 +1,4 @@
-"""What a phone is answered over HTTP (docs/phone-protocol/file-transfer.md#http-6970)."""
+"""Responses to phones over HTTP (docs/phone-protocol/file-transfer.md#http-6970)."""
 
 import random
 from hashlib import sha256
@@ -87,7 +87,7 @@ ABSENT = [
 ]
 
 
-def test_what_is_absent_denied_or_no_name_gets_the_same_answer(http_serve: Serve, http_client: Connect) -> None:
+def test_absent_denied_and_invalid_names_get_the_same_answer(http_serve: Serve, http_client: Connect) -> None:
     served = http_serve(FILES)
     client = http_client(served)
     for target in ABSENT:
@@ -110,7 +110,7 @@ def test_a_signed_name_is_a_name_of_its_own(http_serve: Serve, http_client: Conn
     assert (answer.body, answer.fields["Content-Type"]) == (b"signed", "application/octet-stream")
 
 
-def test_head_tells_what_get_would_send_and_is_no_fetch(http_serve: Serve, http_client: Connect) -> None:
+def test_head_describes_the_file_and_is_no_fetch(http_serve: Serve, http_client: Connect) -> None:
     served = http_serve(FILES)
     client = http_client(served)
     for name in (CONFIG, "sip88xx.loads"):
@@ -133,7 +133,7 @@ def test_other_methods_are_refused(http_serve: Serve, http_client: Connect, meth
     assert served.asked == [(CONFIG, "127.0.0.1")]
 
 
-def test_a_request_with_a_body_is_answered_and_is_the_last(http_serve: Serve, http_client: Connect) -> None:
+def test_request_with_a_body_is_answered_and_ends_the_connection(http_serve: Serve, http_client: Connect) -> None:
     client = http_client(http_serve(FILES))
     client.send(f"PUT /{CONFIG} HTTP/1.1\r\nContent-Length: 40000\r\n\r\n".encode() + b"GET /x HTTP/1.1\r\n\r\n" * 2000)
     answer = client.hear()
@@ -153,7 +153,7 @@ def test_a_request_with_a_body_is_answered_and_is_the_last(http_serve: Serve, ht
         (b"GET /x HTTP/1.1\r\n" + b"A: b\r\n" * 3000, 431),
     ],
 )
-def test_what_is_no_request_is_refused_and_ends_the_connection(
+def test_malformed_request_ends_the_connection(
     http_serve: Serve, http_client: Connect, raw: bytes, status: int
 ) -> None:
     served = http_serve(FILES)
@@ -191,9 +191,7 @@ def test_a_part_that_is_the_whole_file_proves_its_version(http_serve: Serve, htt
 
 
 @pytest.mark.parametrize("fields", [["bytes=0-1,4-5"], ["bytes=0-1", "bytes=4-5"], ["pages=1-2"], ["bytes=5-1"]])
-def test_what_is_no_single_range_gets_the_whole_file(
-    http_serve: Serve, http_client: Connect, fields: list[str]
-) -> None:
+def test_several_ranges_get_the_whole_file(http_serve: Serve, http_client: Connect, fields: list[str]) -> None:
     answer = http_client(http_serve(FILES)).ask(f"/{CONFIG}", *(f"Range: {field}" for field in fields))
     assert (answer.status, answer.body, answer.fields["Accept-Ranges"]) == (200, XML, "bytes")
 
@@ -207,7 +205,7 @@ def test_a_range_behind_the_end_is_refused_with_the_size(http_serve: Serve, http
     assert client.ask("/empty.tlv", "Range: bytes=0-").fields["Content-Range"] == "bytes */0"
 
 
-def test_a_file_that_cannot_be_opened_is_an_error_without_a_page(http_serve: Serve, http_client: Connect) -> None:
+def test_file_that_cannot_be_opened_is_an_empty_error(http_serve: Serve, http_client: Connect) -> None:
     served = http_serve(FILES)
     client = http_client(served)
     answer = client.ask(f"/{BROKEN}")

@@ -65,7 +65,7 @@ def test_a_request_may_arrive_byte_by_byte(http_serve: Serve, http_client: Conne
     assert client.hear().body == b"<a/>"
 
 
-def test_a_client_that_has_said_all_is_still_answered(http_serve: Serve, http_client: Connect) -> None:
+def test_client_with_a_closed_sending_side_is_answered(http_serve: Serve, http_client: Connect) -> None:
     served = http_serve(FILES)
     client = http_client(served)
     client.send(b"GET /image.bin HTTP/1.1\r\n\r\n")
@@ -110,18 +110,18 @@ def break_off_after(served: Served, client: Client, length: int) -> Fetch:
 
 
 @pytest.mark.parametrize("length", [1, 1 << 20, 10 << 20])
-def test_a_transfer_that_is_broken_off_is_reported_with_what_had_arrived(
+def test_aborted_transfer_is_reported_with_the_acknowledged_bytes(
     http_serve: Serve, http_client: Connect, length: int
 ) -> None:
     served = http_serve(FILES)
     fetch = break_off_after(served, http_client(served, receive_buffer=65536), length)
     assert (fetch.outcome, fetch.size) == (FetchOutcome.ABORTED, len(FIRMWARE))
-    # More: what its system had taken and it had not read, no more than its buffer. Less: TCP confirms every second
+    # More: bytes in its buffer that it had not read. Less: TCP confirms every second
     # segment, and one takes 64 KiB on loopback.
     assert length - (2 << 16) <= fetch.acknowledged < length + (1 << 20)
 
 
-def test_a_small_file_that_nobody_took_is_no_completed_fetch(http_serve: Serve, http_client: Connect) -> None:
+def test_small_file_that_was_not_read_is_not_completed(http_serve: Serve, http_client: Connect) -> None:
     """The kernel takes all of it at once; only the client's confirmations tell."""
     served = http_serve(FILES | {"c.xml": bytes(200_000)})
     client = http_client(served, receive_buffer=4096)
@@ -134,7 +134,7 @@ def test_a_small_file_that_nobody_took_is_no_completed_fetch(http_serve: Serve, 
     assert fetch.acknowledged < 200_000
 
 
-def test_a_file_that_becomes_shorter_is_cut(
+def test_truncated_file_ends_the_transfer(
     http_serve: Serve, http_client: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     served = http_serve(FILES)
@@ -153,7 +153,7 @@ HURRIED = HttpLimits(head_seconds=0.2, idle_seconds=0.2, stall_seconds=0.2, ling
 
 
 @pytest.mark.parametrize("beginning", [b"", b"GET /a", b"GET /a.xml HTTP/1.1\r\nA: b\r\n"])
-def test_a_client_that_does_not_finish_its_request_is_let_go(
+def test_incomplete_request_ends_the_connection_in_time(
     http_serve: Serve, http_client: Connect, beginning: bytes
 ) -> None:
     served = http_serve(FILES, limits=HURRIED)
@@ -163,7 +163,7 @@ def test_a_client_that_does_not_finish_its_request_is_let_go(
     assert served.fetches.empty()
 
 
-def test_a_request_that_never_ends_gains_no_time_by_another_byte(
+def test_endless_request_gains_no_time_by_another_byte(
     http_serve: Serve, http_client: Connect, eventually: Eventually
 ) -> None:
     client = http_client(http_serve(FILES, limits=HURRIED))
@@ -190,7 +190,7 @@ def test_a_client_that_stops_reading_is_let_go(http_serve: Serve, http_client: C
     assert 0 <= fetch.acknowledged < 1 << 20
 
 
-def test_a_slow_client_that_goes_on_is_waited_for(http_serve: Serve, http_client: Connect) -> None:
+def test_slow_client_that_continues_is_not_cut(http_serve: Serve, http_client: Connect) -> None:
     limits = replace(HURRIED, stall_bytes=1024)
     served = http_serve(FILES | {"slow.bin": FIRMWARE[: 6 << 20]}, cache_bytes=0, limits=limits)
     client = http_client(served, receive_buffer=65536)
@@ -198,7 +198,7 @@ def test_a_slow_client_that_goes_on_is_waited_for(http_serve: Serve, http_client
     began, received = time.monotonic(), 0
     while received < 6 << 20:
         received += len(client.socket.recv(65536))
-        time.sleep(0.005)  # what makes it slow
+        time.sleep(0.005)  # makes it slow
     assert time.monotonic() - began > 2 * limits.stall_seconds
     assert served.fetch().outcome is FetchOutcome.COMPLETED
 

@@ -48,7 +48,7 @@ def test_a_program_fetches_every_file_whole(
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_program_is_told_that_a_file_is_absent(http_serve: Serve, tmp_path: Path, program: list[str]) -> None:
+def test_absent_file_fails_in_client_programs(http_serve: Serve, tmp_path: Path, program: list[str]) -> None:
     served = http_serve(FILES)
     assert run(*program, tmp_path / "absent", f"http://127.0.0.1:{served.port}/absent.xml") != 0
     assert served.fetch().outcome is FetchOutcome.ABSENT
@@ -81,9 +81,7 @@ def test_a_download_that_was_broken_off_can_be_continued(http_serve: Serve, tmp_
 
 
 @pytest.mark.parametrize("model", [name for name, model in MODELS.items() if model.http_first])
-async def test_a_newer_phone_boots_over_http_and_asks_over_tftp_for_what_is_absent(
-    http_serve: Serve, model: str
-) -> None:
+async def test_newer_phone_requests_absent_files_over_tftp(http_serve: Serve, model: str) -> None:
     mac = Mac.parse("001122334455")
     config = b"<device><fullConfig>true</fullConfig><loadInformation></loadInformation></device>"
     served = http_serve({mac.config_name: config})

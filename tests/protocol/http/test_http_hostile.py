@@ -68,7 +68,7 @@ def test_the_phones_of_a_large_site_are_served_at_once(http_serve: Serve, http_c
     assert served.fetches.empty()
 
 
-def test_parts_of_a_file_that_nobody_takes_cost_no_memory_of_their_own(http_serve: Serve, http_client: Connect) -> None:
+def test_parts_of_a_kept_file_are_not_copied(http_serve: Serve, http_client: Connect) -> None:
     served = http_serve({"a.xml": bytes(1 << 20)})
     asked = b"GET /a.xml HTTP/1.1\r\nRange: bytes=1-\r\n\r\n"
     assert http_client(served).ask("/a.xml").status == 200
@@ -79,7 +79,7 @@ def test_parts_of_a_file_that_nobody_takes_cost_no_memory_of_their_own(http_serv
             client.send(asked * 16)
         for client in clients:
             assert client.socket.recv(1)
-        # Whoever comes now is answered after the others have been given what their connections take.
+        # The next client is answered after the others have received what their connections accept.
         assert http_client(served).ask("/a.xml", method="HEAD").status == 200
         held, _ = tracemalloc.get_traced_memory()
     finally:

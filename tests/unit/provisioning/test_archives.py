@@ -130,7 +130,7 @@ def test_a_loads_file_is_served_after_what_it_names(
         ([], []),
     ],
 )
-def test_the_one_folder_around_a_firmware_is_dropped_and_no_other(paths: list[str], expected: list[str]) -> None:
+def test_only_a_folder_around_the_whole_firmware_is_dropped(paths: list[str], expected: list[str]) -> None:
     assert without_wrapping(paths) == expected
 
 
@@ -188,7 +188,7 @@ def test_a_bomb_is_put_out_before_it_has_grown(uploads: Uploads, root: Path, arc
     assert files(root) == {}
 
 
-def test_what_comes_out_is_bounded_whatever_its_ratio(library: Library) -> None:
+def test_unpacked_bytes_are_bounded(library: Library) -> None:
     uploads = Uploads(library, NoRecords(), 1000, UploadLimits(max_unpacked_bytes=100_000))
     with pytest.raises(TooLarge, match="unpacks to more than 100000 bytes"):
         unpack(uploads, AS_TAR)
@@ -218,7 +218,7 @@ def test_an_archive_that_is_cut_off_serves_nothing(uploads: Uploads, root: Path,
     except Invalid:
         assert files(root) == {}
     else:
-        # A tar has no end by which it could be known: what is whole in it is taken.
+        # A tar has no end marker: its complete members are unpacked.
         assert archive is AS_TAR
         assert all(PACKAGE[name] == content for name, content in files(root).items())
 
@@ -231,7 +231,7 @@ def test_the_old_files_are_served_when_an_archive_is_refused(uploads: Uploads, r
 
 
 def escaped(root: Path) -> set[str]:
-    """What lies beside the root."""
+    """Return the files outside the root."""
     return {path.name for path in root.parent.iterdir()}
 
 

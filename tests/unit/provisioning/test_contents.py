@@ -13,7 +13,7 @@ OLD_AT_ONCE = -(10**18)
 
 
 def write(path: Path, content: bytes) -> None:
-    """A file that nobody has touched for years."""
+    """Write a file whose times are old."""
     path.write_bytes(content)
     os.utime(path, (LONG_AGO, LONG_AGO))
 
@@ -33,7 +33,7 @@ def put(library: Library, root: Path, **files: bytes) -> None:
     library.refresh()
 
 
-def test_all_who_ask_share_one_content(library: Library, tmp_path: Path) -> None:
+def test_readers_share_one_content(library: Library, tmp_path: Path) -> None:
     put(library, tmp_path, a=b"x" * 6000)
     first, second = library.open("a"), library.open("a")
     assert first.read(0, first.read_ahead) is second.read(0, second.read_ahead)
@@ -41,7 +41,7 @@ def test_all_who_ask_share_one_content(library: Library, tmp_path: Path) -> None
     assert first.sha256 == second.sha256 == hashlib.sha256(b"x" * 6000).hexdigest()
 
 
-def test_a_content_stays_for_the_next_who_asks(library: Library, tmp_path: Path) -> None:
+def test_content_stays_in_memory_for_the_next_reader(library: Library, tmp_path: Path) -> None:
     put(library, tmp_path, a=b"x" * 6000)
     first = library.open("a")
     content = first.read(0, first.read_ahead)
@@ -49,7 +49,7 @@ def test_a_content_stays_for_the_next_who_asks(library: Library, tmp_path: Path)
     assert library.open("a").read(0, 6000) is content
 
 
-def test_what_was_unused_longest_makes_room(library: Library, tmp_path: Path) -> None:
+def test_least_recently_used_content_makes_room(library: Library, tmp_path: Path) -> None:
     put(library, tmp_path, a=b"a" * 4000, b=b"b" * 4000, c=b"c" * 4000)
     for name in ("a", "b", "a"):
         library.open(name).close()
@@ -95,9 +95,7 @@ def test_read_ahead_of_a_large_file_shrinks_with_its_readers(tmp_path: Path) -> 
     assert descriptors() == before - 1  # one for all
 
 
-def test_a_replaced_file_is_another_version_and_the_old_one_is_read_to_its_end(
-    library: Library, tmp_path: Path
-) -> None:
+def test_open_content_keeps_its_version_after_replacement(library: Library, tmp_path: Path) -> None:
     put(library, tmp_path, a=b"old" * 10, b=b"o" * WHOLE_BYTES + b"ld")
     whole, streamed = library.open("a"), library.open("b")
     for name in ("a", "b"):
@@ -108,9 +106,7 @@ def test_a_replaced_file_is_another_version_and_the_old_one_is_read_to_its_end(
     assert streamed.read(WHOLE_BYTES, 9) == b"ld"
 
 
-def test_what_has_just_been_written_is_not_taken_for_the_same_the_next_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_recently_written_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library = Library(tmp_path, settled_ns=10**12)
     put(library, tmp_path, a=b"one")
     identity = (1, 2, 3, 4, 5)

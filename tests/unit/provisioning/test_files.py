@@ -33,7 +33,7 @@ from cisisk.provisioning.library import Library
         (FileKind.OTHER, ["CTLSEPAABBCCDDEE01.tlv", "ITLFile.tlv", "README", "defaultheadsetconfig.json"]),
     ],
 )
-def test_what_a_file_is_for_is_told_by_its_name(kind: FileKind, paths: list[str]) -> None:
+def test_kind_follows_from_the_file_name(kind: FileKind, paths: list[str]) -> None:
     assert [(path, kind_of(path)) for path in paths] == [(path, kind) for path in paths]
 
 
@@ -65,7 +65,7 @@ def test_a_page_is_a_part_of_what_was_searched_for(
     assert ([file.path for file in page.items], page.total) == (expected, total)
 
 
-def test_what_is_not_there_is_not_found_and_what_is_no_order_is_refused(library: Library) -> None:
+def test_absent_file_is_not_found_and_unknown_sort_is_refused(library: Library) -> None:
     for path in ("absent", "A.raw", "Sub", "../x", ""):
         with pytest.raises(NotFound):
             files.find(library, path)

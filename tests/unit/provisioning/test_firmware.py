@@ -31,11 +31,11 @@ def codes(library: Library, content: bytes) -> list[str]:
         f"<loadInformation>{LOAD}</loadInformation><vendorConfig><loadServer>192.0.2.9</loadServer></vendorConfig>",
     ],
 )
-def test_a_config_that_asks_for_no_firmware_here_has_no_warning(library: Library, inner: str) -> None:
+def test_config_with_another_load_server_has_no_finding(library: Library, inner: str) -> None:
     assert codes(library, config(inner)) == []
 
 
-def test_a_load_is_warned_of_until_all_its_files_are_here(library: Library, root: Path) -> None:
+def test_load_has_a_finding_until_all_files_are_present(library: Library, root: Path) -> None:
     content = config("<loadInformation>X45</loadInformation>")
     assert codes(library, content) == ["load_not_served"]
     place(library, root, x45_loads=b"jar45.sbn\ncnu45.sbn", JAR45_SBN=b"")

@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def served(library: Library, name: str = NAME) -> bytes | None:
-    """What a peer gets, or None."""
+    """Return what a peer gets, or None."""
     try:
         content = library.open(name)
     except NotServed:
@@ -68,7 +68,7 @@ def seen(library: Library, name: str = NAME) -> Snapshot:
     return found
 
 
-# What is found
+# Names that are found
 
 
 def test_an_absent_root_is_made_for_its_owner_alone(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_every_spelling_of_a_name_is_the_same_file(library: Library, name: str) 
     assert served(library, name) == b"config"
 
 
-def test_what_is_placed_removed_or_changed_later_is_found_at_the_next_look(root: Path, library: Library) -> None:
+def test_refresh_finds_new_removed_and_changed_files(root: Path, library: Library) -> None:
     assert served(library, "dialplan.xml") is None
     place(root, "dialplan.xml", b"one")
     place(root, "Locale/mk-sip.jar", b"jar")
@@ -122,7 +122,7 @@ def test_what_is_placed_removed_or_changed_later_is_found_at_the_next_look(root:
     assert len(library) == 1
 
 
-def test_of_names_that_differ_in_case_only_the_one_cisisk_writes_comes_first(root: Path) -> None:
+def test_of_names_in_several_cases_cisisks_own_is_served(root: Path) -> None:
     place(root, TWIN, b"twin")
     place(root, NAME.upper(), b"shouted")
     place(root, NAME, b"ours")
@@ -144,7 +144,7 @@ def test_the_root_itself_may_be_a_link(tmp_path: Path, root: Path) -> None:
         assert served(library, "dialplan.xml") == b"content"
 
 
-# What is not to be read
+# Files that must not be read
 
 
 def _link_to_a_file_outside(path: Path) -> None:
@@ -206,7 +206,7 @@ NO_FILES: list[Callable[[Path], None]] = [
 
 
 @pytest.mark.parametrize("make", NO_FILES)
-def test_what_is_no_file_is_not_served(root: Path, library: Library, make: Callable[[Path], None]) -> None:
+def test_only_regular_files_are_served(root: Path, library: Library, make: Callable[[Path], None]) -> None:
     make(root / "thing.xml")
     library.refresh()
     assert served(library, "thing.xml") is None
@@ -214,7 +214,7 @@ def test_what_is_no_file_is_not_served(root: Path, library: Library, make: Calla
 
 
 @pytest.mark.parametrize("make", NO_FILES)
-def test_what_takes_the_place_of_a_file_is_not_served(
+def test_other_object_in_place_of_a_file_is_not_served(
     root: Path, library: Library, make: Callable[[Path], None]
 ) -> None:
     place(root, "thing.xml")
@@ -259,7 +259,7 @@ def test_a_file_in_the_place_of_a_directory_leads_nowhere(root: Path, library: L
 @pytest.mark.parametrize(
     "name", [".hidden", ".hidden.d/file.xml", "a/.hidden", "a/b/c/d/e/f.xml", "line\nbreak", "c1\x85control"]
 )
-def test_what_hides_or_lies_too_deep_is_not_served(root: Path, library: Library, name: str) -> None:
+def test_hidden_and_deep_files_are_not_served(root: Path, library: Library, name: str) -> None:
     place(root, name)
     library.refresh()
     assert len(library) == 0
@@ -302,7 +302,7 @@ def test_no_opening_leaves_a_descriptor_behind(root: Path, library: Library) -> 
     assert descriptors() == before
 
 
-# What is replaced
+# Replacing files
 
 
 def test_a_first_config_is_written_for_its_owner_alone(root: Path, library: Library) -> None:
@@ -313,7 +313,7 @@ def test_a_first_config_is_written_for_its_owner_alone(root: Path, library: Libr
     assert (root / NAME).stat().st_mode & 0o777 == 0o600
 
 
-def test_what_is_current_is_told_with_its_path_and_hash(root: Path, library: Library) -> None:
+def test_current_returns_path_and_hash(root: Path, library: Library) -> None:
     place(root, TWIN, b"twin")
     found = seen(library)
     assert (found.path, found.content, found.sha256) == (TWIN, b"twin", hashlib.sha256(b"twin").hexdigest())
@@ -326,7 +326,7 @@ def test_a_config_is_replaced_again_and_again(root: Path, library: Library) -> N
         assert files(root) == {NAME}
 
 
-def test_a_file_placed_a_moment_ago_is_current_without_another_look(root: Path, library: Library) -> None:
+def test_current_finds_a_new_file_without_refresh(root: Path, library: Library) -> None:
     place(root, NAME, b"foreign")
     assert seen(library).content == b"foreign"
 
@@ -340,7 +340,7 @@ def test_twins_in_other_letters_are_gone_after_their_adoption(root: Path, librar
     assert served(library, TWIN) == b"ours"
 
 
-def test_a_reader_does_not_miss_the_file_while_its_twin_is_replaced(
+def test_file_is_found_while_its_twin_is_replaced(
     root: Path, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place(root, TWIN, b"twin")
@@ -348,7 +348,7 @@ def test_a_reader_does_not_miss_the_file_while_its_twin_is_replaced(
     open_ = library._open
 
     def overtaken(path: str) -> tuple[int, os.stat_result] | None:
-        """Between finding the path and opening it, somebody else replaces the file."""
+        """Replace the file between finding the path and opening it."""
         monkeypatch.setattr(library, "_open", open_)
         library.replace(NAME, b"ours", known)
         return open_(path)
@@ -368,7 +368,7 @@ def test_a_transfer_keeps_the_version_it_began_with(library: Library) -> None:
         content.close()
 
 
-def test_a_large_file_is_read_piece_by_piece_from_its_descriptor(root: Path, library: Library) -> None:
+def test_large_file_is_read_in_pieces_from_its_descriptor(root: Path, library: Library) -> None:
     pieces = [bytes([number]) * 4096 for number in range(256)]
     place(root, "firmware.sbn", b"".join(pieces) + b"end")
     library.refresh()
@@ -390,7 +390,7 @@ def test_a_file_of_the_largest_whole_size_is_hashed(root: Path, library: Library
     assert library.open("largest").sha256 == hashlib.sha256(b"x" * WHOLE_BYTES).hexdigest()
 
 
-def test_what_is_far_too_large_for_a_config_is_not_taken_for_one(root: Path, library: Library) -> None:
+def test_current_refuses_a_file_too_large_for_a_config(root: Path, library: Library) -> None:
     with place(root, NAME, b"").open("r+b") as file:
         file.truncate(MAX_ADOPTED_BYTES)
     assert len(seen(library).content) == MAX_ADOPTED_BYTES
@@ -400,7 +400,7 @@ def test_what_is_far_too_large_for_a_config_is_not_taken_for_one(root: Path, lib
         library.current(NAME)
 
 
-# What somebody else does meanwhile
+# Concurrent changes by other programs
 
 
 def _overwritten(root: Path) -> None:
@@ -422,9 +422,7 @@ def _linked(root: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [_overwritten, _appended, _replaced, _linked])
-def test_what_was_changed_since_it_was_seen_is_not_replaced(
-    root: Path, library: Library, change: Callable[[Path], None]
-) -> None:
+def test_changed_file_is_not_replaced(root: Path, library: Library, change: Callable[[Path], None]) -> None:
     place(root, NAME, b"first")
     known = seen(library)
     change(root)
@@ -455,7 +453,7 @@ def test_a_file_that_appeared_beside_its_twin_is_not_replaced(root: Path, librar
     assert (root / TWIN).read_bytes() == b"twin"
 
 
-def test_what_was_removed_since_it_was_seen_is_written_anew(root: Path, library: Library) -> None:
+def test_removed_file_is_written_again(root: Path, library: Library) -> None:
     place(root, NAME, b"first")
     known = seen(library)
     (root / NAME).unlink()
@@ -463,9 +461,7 @@ def test_what_was_removed_since_it_was_seen_is_written_anew(root: Path, library:
     assert served(library) == b"ours"
 
 
-def test_a_link_that_nobody_is_served_is_replaced_and_not_followed(
-    tmp_path: Path, root: Path, library: Library
-) -> None:
+def test_put_replaces_a_link_without_following_it(tmp_path: Path, root: Path, library: Library) -> None:
     precious = place(tmp_path, "precious", b"precious")
     (root / NAME).symlink_to(precious)
     put(library, b"ours")
@@ -473,14 +469,14 @@ def test_a_link_that_nobody_is_served_is_replaced_and_not_followed(
     assert precious.read_bytes() == b"precious"
 
 
-def test_a_directory_in_the_place_of_the_file_is_a_storage_failure(root: Path, library: Library) -> None:
+def test_directory_in_place_of_the_file_is_a_storage_failure(root: Path, library: Library) -> None:
     (root / NAME).mkdir()
     with pytest.raises(StorageFailed, match=f"{NAME} could not be written"):
         put(library, b"ours")
     assert files(root) == set()
 
 
-def test_of_two_who_have_seen_the_same_one_replaces_it(library: Library) -> None:
+def test_of_two_writers_of_one_version_one_succeeds(library: Library) -> None:
     put(library, b"first")
     known = seen(library)
     start, outcomes = threading.Barrier(2), []
@@ -534,7 +530,7 @@ def test_no_reader_ever_sees_nothing_a_half_or_a_mixture(library: Library) -> No
     assert min(reads) > 100
 
 
-# What the disk and the system do
+# Failures of the disk and the system
 
 
 WRITE = """
@@ -550,9 +546,7 @@ for number in range(1_000_000):
 
 
 @pytest.mark.parametrize("writes", [1, 3, 7])
-def test_a_killed_writer_leaves_one_whole_version_and_nothing_else_after_the_next_start(
-    root: Path, writes: int
-) -> None:
+def test_killed_writer_leaves_one_complete_version(root: Path, writes: int) -> None:
     writer = subprocess.Popen([sys.executable, "-c", WRITE, str(root), NAME], stdout=subprocess.PIPE)
     assert writer.stdout is not None
     for _ in range(writes):
@@ -566,7 +560,7 @@ def test_a_killed_writer_leaves_one_whole_version_and_nothing_else_after_the_nex
     assert files(root) == {NAME}
 
 
-def test_half_a_file_that_a_killed_writer_left_is_gone_after_the_next_start(root: Path, library: Library) -> None:
+def test_incomplete_file_of_a_killed_writer_is_deleted_at_start(root: Path, library: Library) -> None:
     library.staged(NAME, b"half")
     (left,) = files(root)
     assert served(library, left) is None
@@ -575,7 +569,7 @@ def test_half_a_file_that_a_killed_writer_left_is_gone_after_the_next_start(root
     assert files(root) == set()
 
 
-def test_a_full_disk_keeps_the_old_content_and_leaves_no_rest(root: Path, library: Library) -> None:
+def test_full_disk_keeps_the_old_content(root: Path, library: Library) -> None:
     put(library, b"old")
     before = descriptors()
     with no_file_beyond(10_000), pytest.raises(StorageFailed, match=f"{NAME} could not be written: File too large"):
@@ -616,7 +610,7 @@ print(content.read(0, content.size).decode())
 
 
 @pytest.mark.parametrize("locked", ["all", "root"])
-def test_a_directory_that_cannot_be_written_keeps_the_old_content_and_leaves_no_rest(root: Path, locked: str) -> None:
+def test_read_only_directory_keeps_the_old_content(root: Path, locked: str) -> None:
     try:
         done = subprocess.run(
             [sys.executable, "-c", UNWRITABLE, str(root), locked], capture_output=True, text=True, check=True
@@ -652,7 +646,7 @@ def test_descriptors_running_out_is_no_absence(root: Path, library: Library) -> 
     assert served(library, "dialplan.xml") == b"content"
 
 
-def test_whatever_lies_where_files_are_staged_is_gone_at_the_start(tmp_path: Path) -> None:
+def test_staging_folder_is_emptied_at_start(tmp_path: Path) -> None:
     folder = tmp_path / ".cisisk" / "somebody" / "else's"
     folder.mkdir(parents=True)
     (folder / "file").write_bytes(b"left")

@@ -61,7 +61,7 @@ def test_letters_slashes_and_drives_make_no_difference(name: str, lead: str, dri
 @given(name=AWKWARD)
 @example(name="")
 @example(name="SEP\N{ARABIC-INDIC DIGIT ONE}1BBCCDDEE01.cnf.xml")
-def test_no_name_is_too_odd_to_be_asked_whose_it_is(name: str) -> None:
+def test_device_mac_agrees_with_normalise_for_any_text(name: str) -> None:
     mac = device_mac(name)
     assert mac is None or mac.digits.casefold() in (normalise(name) or "")
 
@@ -71,9 +71,7 @@ def test_no_name_is_too_odd_to_be_asked_whose_it_is(name: str) -> None:
     lead=st.sampled_from(["", "/", "\\", "//", "C:", "c:/", "C:\\", "/c:/", "\\\\z:"]),
     long_s=st.booleans(),
 )
-def test_every_spelling_that_is_served_a_phones_config_is_known_as_that_phones(
-    letters: list[bool], lead: str, long_s: bool
-) -> None:
+def test_device_mac_knows_every_spelling_of_a_config_name(letters: list[bool], lead: str, long_s: bool) -> None:
     spelled = "".join(
         letter.upper() if upper else letter.lower() for letter, upper in zip(MAC.config_name, letters, strict=True)
     )
@@ -135,7 +133,7 @@ def test_every_name_of_a_single_phone_tells_its_address(name: str) -> None:
         "../SEPAABBCCDDEE01.cnf.xml",
     ],
 )
-def test_other_names_are_nobodys(name: str) -> None:
+def test_other_names_belong_to_no_phone(name: str) -> None:
     assert device_mac(name) is None
 
 
@@ -205,5 +203,5 @@ def test_the_names_phones_ask_for_survive(name: str, key: str) -> None:
         "ü" * 128,
     ],
 )
-def test_what_climbs_hides_or_is_no_text_is_no_name(name: str) -> None:
+def test_unsafe_names_are_invalid(name: str) -> None:
     assert normalise(name) is None

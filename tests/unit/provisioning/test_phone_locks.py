@@ -11,7 +11,7 @@ ONE, OTHER = Mac("AABBCCDDEE01"), Mac("AABBCCDDEE02")
 
 
 @pytest.fixture
-def turns() -> PhoneLocks:
+def locks() -> PhoneLocks:
     return PhoneLocks()
 
 
@@ -22,26 +22,26 @@ async def until_idle() -> None:
 
 
 class Taker:
-    """Somebody who takes a turn and gives it back when told."""
+    """Takes a lock and releases it on request."""
 
-    def __init__(self, turns: PhoneLocks, mac: Mac = ONE) -> None:
+    def __init__(self, locks: PhoneLocks, mac: Mac = ONE) -> None:
         self.turn: asyncio.Future[None] | None = None
         self.go = asyncio.Event()
-        self.task = asyncio.create_task(self._take(turns, mac))
+        self.task = asyncio.create_task(self._take(locks, mac))
 
-    async def _take(self, turns: PhoneLocks, mac: Mac) -> None:
-        async with turns.take(mac) as superseded:
+    async def _take(self, locks: PhoneLocks, mac: Mac) -> None:
+        async with locks.take(mac) as superseded:
             self.turn = superseded
             await self.go.wait()
 
     @property
     def superseded(self) -> bool | None:
-        """None while it waits for its turn."""
+        """Whether it was superseded; None while it waits for the lock."""
         return None if self.turn is None else self.turn.done()
 
 
-async def test_turns_are_taken_one_at_a_time_in_the_order_of_their_coming(turns: PhoneLocks) -> None:
-    takers = [Taker(turns) for _ in range(5)]
+async def test_lock_is_held_by_one_at_a_time_in_order(locks: PhoneLocks) -> None:
+    takers = [Taker(locks) for _ in range(5)]
     for number, taker in enumerate(takers):
         await until_idle()
         assert [other.turn is not None for other in takers] == [at <= number for at in range(5)]
@@ -49,8 +49,8 @@ async def test_turns_are_taken_one_at_a_time_in_the_order_of_their_coming(turns:
     await asyncio.gather(*(taker.task for taker in takers))
 
 
-async def test_phones_do_not_wait_for_one_another(turns: PhoneLocks) -> None:
-    takers = [Taker(turns, ONE), Taker(turns, OTHER)]
+async def test_phones_do_not_wait_for_one_another(locks: PhoneLocks) -> None:
+    takers = [Taker(locks, ONE), Taker(locks, OTHER)]
     await until_idle()
     assert [taker.superseded for taker in takers] == [False, False]
     for taker in takers:
@@ -58,11 +58,11 @@ async def test_phones_do_not_wait_for_one_another(turns: PhoneLocks) -> None:
     await asyncio.gather(*(taker.task for taker in takers))
 
 
-async def test_who_has_the_turn_learns_of_a_newer_one_at_once(turns: PhoneLocks) -> None:
-    first = Taker(turns)
+async def test_holder_is_notified_of_a_newer_switch(locks: PhoneLocks) -> None:
+    first = Taker(locks)
     await until_idle()
     assert first.superseded is False
-    second = Taker(turns)
+    second = Taker(locks)
     await until_idle()
     assert (first.superseded, second.superseded) == (True, None)
     first.go.set()
@@ -72,8 +72,8 @@ async def test_who_has_the_turn_learns_of_a_newer_one_at_once(turns: PhoneLocks)
     await second.task
 
 
-async def test_all_but_the_newest_are_superseded_when_their_turn_comes(turns: PhoneLocks) -> None:
-    takers = [Taker(turns) for _ in range(4)]
+async def test_all_but_the_newest_are_superseded(locks: PhoneLocks) -> None:
+    takers = [Taker(locks) for _ in range(4)]
     seen = []
     for taker in takers:
         await until_idle()
@@ -83,38 +83,38 @@ async def test_all_but_the_newest_are_superseded_when_their_turn_comes(turns: Ph
     assert seen == [True, True, True, False]
 
 
-async def test_who_comes_after_all_have_gone_supersedes_nobody(turns: PhoneLocks) -> None:
-    first = Taker(turns)
+async def test_switch_without_a_waiting_one_supersedes_none(locks: PhoneLocks) -> None:
+    first = Taker(locks)
     first.go.set()
     await first.task
-    second = Taker(turns)
+    second = Taker(locks)
     await until_idle()
     assert (first.superseded, second.superseded) == (False, False)
     second.go.set()
     await second.task
 
 
-async def test_nothing_is_left_of_phones_that_nobody_switches(turns: PhoneLocks) -> None:
+async def test_lock_without_holders_is_forgotten(locks: PhoneLocks) -> None:
     for number in range(50):
-        taker = Taker(turns, Mac(f"AABBCCDDEE{number:02}"))
+        taker = Taker(locks, Mac(f"AABBCCDDEE{number:02}"))
         taker.go.set()
         await taker.task
-    assert turns._queues == {}
+    assert locks._queues == {}
 
 
-async def test_one_who_fails_gives_its_turn_back(turns: PhoneLocks) -> None:
+async def test_failed_holder_releases_the_lock(locks: PhoneLocks) -> None:
     async def fail() -> None:
-        async with turns.take(ONE):
+        async with locks.take(ONE):
             raise KeyError
 
     with pytest.raises(KeyError):
         await fail()
-    assert turns._queues == {}
+    assert locks._queues == {}
 
 
 @pytest.mark.parametrize("who", [0, 1, 2])
-async def test_one_who_is_cancelled_holds_up_nobody(turns: PhoneLocks, who: int) -> None:
-    takers = [Taker(turns) for _ in range(3)]
+async def test_cancelled_waiter_does_not_block_the_lock(locks: PhoneLocks, who: int) -> None:
+    takers = [Taker(locks) for _ in range(3)]
     await until_idle()
     takers[who].task.cancel()
     for taker in takers:
@@ -122,32 +122,32 @@ async def test_one_who_is_cancelled_holds_up_nobody(turns: PhoneLocks, who: int)
     outcomes = await asyncio.gather(*(taker.task for taker in takers), return_exceptions=True)
     assert [isinstance(outcome, asyncio.CancelledError) for outcome in outcomes] == [at == who for at in range(3)]
     assert [taker.turn is not None for taker in takers] == [at != who or who == 0 for at in range(3)]
-    assert turns._queues == {}
+    assert locks._queues == {}
 
 
-async def test_one_who_comes_while_the_last_leaves_finds_a_free_turn(turns: PhoneLocks) -> None:
+async def test_lock_can_be_taken_again_at_once(locks: PhoneLocks) -> None:
     entered = []
 
     async def again() -> None:
-        async with turns.take(ONE):
+        async with locks.take(ONE):
             entered.append("first")
-        async with turns.take(ONE) as superseded:
+        async with locks.take(ONE) as superseded:
             entered.append("second")
             assert not superseded.done()
 
     await asyncio.gather(again(), again())
     assert len(entered) == 4
-    assert turns._queues == {}
+    assert locks._queues == {}
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_in_a_storm_of_comings_and_cancellations_no_phone_is_taken_twice(turns: PhoneLocks, seed: int) -> None:
+async def test_concurrent_cancellations_never_give_a_lock_twice(locks: PhoneLocks, seed: int) -> None:
     chance = random.Random(seed)
     inside: set[Mac] = set()
     order: dict[Mac, list[int]] = {ONE: [], OTHER: []}
 
     async def visit(number: int, mac: Mac, length: int) -> None:
-        async with turns.take(mac):
+        async with locks.take(mac):
             assert mac not in inside
             inside.add(mac)
             order[mac].append(number)
@@ -170,4 +170,4 @@ async def test_in_a_storm_of_comings_and_cancellations_no_phone_is_taken_twice(t
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {type(None), asyncio.CancelledError}
     assert all(numbers == sorted(numbers) for numbers in order.values())
-    assert turns._queues == {}
+    assert locks._queues == {}

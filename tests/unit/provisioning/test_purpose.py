@@ -35,7 +35,7 @@ from cisisk.provisioning.purpose import Purpose, purpose, reveal, revealed
         ("", Purpose.UNKNOWN),
     ],
 )
-def test_a_name_tells_what_the_file_is_for(name: str, what: Purpose) -> None:
+def test_purpose_follows_from_the_name(name: str, what: Purpose) -> None:
     assert purpose(name) is what
 
 

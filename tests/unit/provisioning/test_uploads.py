@@ -22,7 +22,7 @@ RING = bytes(range(256)) * 40
 
 
 class Records:
-    """A keeper that writes down what it is told."""
+    """A config sink that records its calls."""
 
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
@@ -76,7 +76,7 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_a_file_is_served_when_it_is_finished_and_not_before(uploads: Uploads, library: Library, root: Path) -> None:
+def test_upload_is_served_only_after_finish(uploads: Uploads, library: Library, root: Path) -> None:
     upload = uploads.begin("Desktops/320x212x16/List.xml", ANNA)
     for start in range(0, len(RING), 1000):
         upload.write(RING[start : start + 1000])
@@ -88,7 +88,7 @@ def test_a_file_is_served_when_it_is_finished_and_not_before(uploads: Uploads, l
     assert residue(root) == []
 
 
-def test_a_transfer_that_has_begun_ends_with_the_version_it_began_with(uploads: Uploads, library: Library) -> None:
+def test_transfer_under_way_keeps_its_version_after_upload(uploads: Uploads, library: Library) -> None:
     put(uploads, "ring.raw", b"old")
     with closing(library.open("ring.raw")) as content:
         put(uploads, "ring.raw", b"new")
@@ -96,7 +96,7 @@ def test_a_transfer_that_has_begun_ends_with_the_version_it_began_with(uploads: 
     assert served(library, "ring.raw") == b"new"
 
 
-def test_what_is_put_there_is_found_by_a_library_that_is_opened_anew(uploads: Uploads, root: Path) -> None:
+def test_uploaded_file_is_found_by_a_new_library(uploads: Uploads, root: Path) -> None:
     put(uploads, "a/b/c.raw")
     with closing(Library(root)) as again:
         assert served(again, "a/b/c.raw") == RING
@@ -114,9 +114,7 @@ def test_each_act_is_recorded_before_it_is_done(uploads: Uploads, records: Recor
 
 
 @pytest.mark.parametrize("cut", range(10))
-def test_an_upload_that_is_discarded_at_any_point_leaves_the_old_file(
-    uploads: Uploads, library: Library, root: Path, cut: int
-) -> None:
+def test_discarded_upload_leaves_the_old_file(uploads: Uploads, library: Library, root: Path, cut: int) -> None:
     put(uploads, "ring.raw", b"old")
     before = descriptors()
     upload = uploads.begin("ring.raw", ANNA)
@@ -129,7 +127,7 @@ def test_an_upload_that_is_discarded_at_any_point_leaves_the_old_file(
 
 
 @pytest.mark.parametrize("cut", range(10))
-def test_an_upload_that_a_killed_process_has_left_is_gone_after_the_next_start(root: Path, cut: int) -> None:
+def test_upload_left_by_a_killed_process_is_deleted_at_start(root: Path, cut: int) -> None:
     with closing(Library(root)) as library:
         put(Uploads(library, Records(), 1000), "ring.raw", b"old")
         upload = Uploads(library, Records(), 1000).begin("ring.raw", ANNA)
@@ -202,7 +200,7 @@ def test_every_other_name_is_taken(uploads: Uploads, library: Library, path: str
     assert served(library, path) == RING
 
 
-def test_names_that_differ_in_case_from_what_is_there_are_refused(uploads: Uploads) -> None:
+def test_names_that_differ_only_in_case_are_refused(uploads: Uploads) -> None:
     put(uploads, "Sounds/Ring.raw")
     for path in ("sounds/ring.raw", "Sounds/ring.raw", "sounds/Other.raw", "Sounds", "sounds", "Sounds/Ring.raw/x"):
         with pytest.raises(Conflict):
@@ -210,9 +208,7 @@ def test_names_that_differ_in_case_from_what_is_there_are_refused(uploads: Uploa
     put(uploads, "Sounds/Other.raw")
 
 
-def test_of_two_uploads_in_other_letters_at_once_the_second_to_finish_is_refused(
-    uploads: Uploads, library: Library, root: Path
-) -> None:
+def test_second_concurrent_upload_in_another_case_is_refused(uploads: Uploads, library: Library, root: Path) -> None:
     first, second = uploads.begin("Ring.raw", ANNA), uploads.begin("ring.raw", ANNA)
     first.write(b"first")
     second.write(b"second")
@@ -223,7 +219,7 @@ def test_of_two_uploads_in_other_letters_at_once_the_second_to_finish_is_refused
     assert residue(root) == []
 
 
-def test_uploads_of_one_file_at_once_leave_one_of_them_whole(uploads: Uploads, library: Library, root: Path) -> None:
+def test_concurrent_uploads_of_one_file_leave_one_complete(uploads: Uploads, library: Library, root: Path) -> None:
     contents = [bytes([number]) * 50_000 for number in range(8)]
     threads = [threading.Thread(target=put, args=(uploads, "ring.raw", content)) for content in contents]
     for thread in threads:
@@ -234,9 +230,7 @@ def test_uploads_of_one_file_at_once_leave_one_of_them_whole(uploads: Uploads, l
     assert residue(root) == []
 
 
-def test_a_removed_file_is_served_no_more_and_its_empty_folders_go(
-    uploads: Uploads, library: Library, root: Path
-) -> None:
+def test_remove_deletes_the_file_and_its_empty_folders(uploads: Uploads, library: Library, root: Path) -> None:
     put(uploads, "Desktops/a/List.xml")
     put(uploads, "Desktops/b/List.xml")
     uploads.remove("Desktops/a/List.xml", ANNA)
@@ -247,7 +241,7 @@ def test_a_removed_file_is_served_no_more_and_its_empty_folders_go(
             uploads.remove(path, ANNA)
 
 
-def test_a_config_is_removed_by_whoever_keeps_the_records(uploads: Uploads, records: Records, root: Path) -> None:
+def test_config_is_removed_through_the_config_sink(uploads: Uploads, records: Records, root: Path) -> None:
     (root / MAC.config_name).write_bytes(b"config")
     uploads.library.refresh()
     uploads.remove(MAC.config_name, ANNA)
@@ -266,7 +260,7 @@ def test_everything_that_is_served_is_listed_by_path(uploads: Uploads, root: Pat
     assert listed[1].modified == (root / "b.raw").stat().st_mtime
 
 
-def test_a_link_in_the_place_of_a_folder_is_not_followed(uploads: Uploads, root: Path, tmp_path: Path) -> None:
+def test_link_in_place_of_a_folder_is_not_followed(uploads: Uploads, root: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (root / "Sounds").symlink_to(tmp_path / "outside")
     with pytest.raises(StorageFailed, match=r"Sounds/ring\.raw could not be written"):
@@ -275,9 +269,7 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed(uploads: Uploads, root:
     assert residue(root) == []
 
 
-def test_a_link_in_the_place_of_a_file_is_replaced_and_not_followed(
-    uploads: Uploads, root: Path, tmp_path: Path
-) -> None:
+def test_link_in_place_of_a_file_is_replaced(uploads: Uploads, root: Path, tmp_path: Path) -> None:
     target = tmp_path / "passwd"
     target.write_bytes(b"secret")
     (root / "ring.raw").symlink_to(target)
@@ -289,16 +281,14 @@ def test_a_link_in_the_place_of_a_file_is_replaced_and_not_followed(
 @pytest.mark.parametrize(
     "path", ["\u017fEPAABBCCDDEE01.cnf.xml", "SEPAABBCCDDEE\ufb00.cnf.xml", "Desktops/\u017fEPAABBCCDDEE01.cnf.xml"]
 )
-def test_a_config_is_known_by_what_a_phone_would_get_in_whatever_letters_it_is_written(
-    uploads: Uploads, library: Library, path: str
-) -> None:
+def test_config_is_recognised_in_any_spelling(uploads: Uploads, library: Library, path: str) -> None:
     with pytest.raises(Invalid):
         put(uploads, path, b"no config")
     assert library.entries() == []
 
 
 @pytest.mark.parametrize("path", ["\u017fEPAABBCCDDEE01.cnf.xml", "c:SEPAABBCCDDEE01.cnf.xml"])
-def test_what_lies_there_and_is_served_as_a_config_is_one(
+def test_file_served_as_a_config_is_removed_as_one(
     uploads: Uploads, library: Library, records: Records, root: Path, path: str
 ) -> None:
     (root / path).write_bytes(b"old")
@@ -338,7 +328,7 @@ def full(tmp_path: Path) -> Iterator[tuple[Uploads, Callable[[], None], Callable
     subprocess.run(["umount", "--lazy", disk], check=True)
 
 
-def test_a_disk_that_is_full_refuses_an_upload_in_words_and_serves_the_old_file(
+def test_full_disk_refuses_an_upload_and_keeps_the_old_file(
     full: tuple[Uploads, Callable[[], None], Callable[[], None]],
 ) -> None:
     uploads, fill, clear = full

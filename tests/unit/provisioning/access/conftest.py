@@ -20,7 +20,7 @@ ARP_HEAD = "IP address       HW type     Flags       HW address            Mask 
 
 
 class Premises:
-    """A policy in front of a library, and what it knows; every config contains the name of its phone."""
+    """A policy in front of a library. Every config contains the name of its phone."""
 
     def __init__(
         self, directory: Path, mode: Mode, decoys: tuple[Mac, ...] = (), limits: SourceLimits = DEFAULT_LIMITS

@@ -41,7 +41,7 @@ def test_the_table_is_read_again_when_it_is_old(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe\x00" * 100, b"IP address\n" + b"1" * 100_000])
-def test_a_table_that_is_none_names_nobody(tmp_path: Path, content: bytes | None) -> None:
+def test_malformed_arp_table_has_no_neighbours(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "arp").write_bytes(content)
     assert Neighbours(tmp_path / "arp").mac_of("192.0.2.10") is None

@@ -1,4 +1,4 @@
-"""Who is served what, in which mode."""
+"""Access decisions in each mode."""
 
 import logging
 import threading
@@ -30,7 +30,7 @@ def pinned(premises: MakePremises) -> Premises:
     return made
 
 
-def test_a_phone_is_served_where_it_was_seen_and_where_it_was_entered(pinned: Premises) -> None:
+def test_phone_is_served_at_its_seen_and_entered_addresses(pinned: Premises) -> None:
     mac = pinned.phone(1, seen_ip=HOME, phone_ip=NEAR)
     assert pinned.gets(HOME, mac)
     assert pinned.gets(NEAR, mac)
@@ -67,7 +67,7 @@ def test_whatever_is_named_after_a_phone_is_that_phones(pinned: Premises, name: 
     assert not pinned.gets(ELSEWHERE, asked)
 
 
-def test_what_is_nobodys_is_everybodys(pinned: Premises) -> None:
+def test_shared_files_are_served_to_every_address(pinned: Premises) -> None:
     assert pinned.gets(ELSEWHERE, COMMON)
     assert not pinned.gets(ELSEWHERE, "absent.xml")
     assert not pinned.gets(ELSEWHERE, "x" * 9000)
@@ -83,7 +83,7 @@ def test_off_serves_and_notices_nothing(premises: MakePremises) -> None:
     assert site.policy.believes(mac, ELSEWHERE)
 
 
-def test_a_phone_that_nobody_knows_is_learnt_by_taking_its_file(pinned: Premises) -> None:
+def test_unknown_phone_is_learnt_when_it_takes_its_file(pinned: Premises) -> None:
     mac = pinned.phone(1)
     assert pinned.gets(HOME, mac)
     pinned.move(mac, HOME)
@@ -119,7 +119,7 @@ def test_after_a_while_an_address_may_be_a_new_phones(pinned: Premises) -> None:
     assert pinned.gets(HOME, mac)
 
 
-def test_on_the_same_segment_arp_tells_who_it_is(pinned: Premises) -> None:
+def test_arp_identifies_a_phone_on_the_same_segment(pinned: Premises) -> None:
     moved, new = pinned.phone(1, seen_ip=HOME), pinned.phone(2)
     pinned.neighbour(ELSEWHERE, str(moved))
     assert pinned.gets(ELSEWHERE, moved)
@@ -129,7 +129,7 @@ def test_on_the_same_segment_arp_tells_who_it_is(pinned: Premises) -> None:
     assert pinned.gets(FAR, new)
 
 
-def test_a_restarted_phone_may_come_back_with_another_address_of_its_subnet(pinned: Premises) -> None:
+def test_restarted_phone_may_use_another_address_of_its_subnet(pinned: Premises) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     pinned.policy.expect(mac)
     assert not pinned.gets(FAR, mac)
@@ -138,7 +138,7 @@ def test_a_restarted_phone_may_come_back_with_another_address_of_its_subnet(pinn
     assert not pinned.gets(NEAR, mac)
 
 
-def test_whoever_waits_for_a_switch_by_asking_gets_nothing(pinned: Premises) -> None:
+def test_source_that_repeats_requests_before_a_switch_is_refused(pinned: Premises) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     for _ in range(30):
         assert not pinned.gets(NEAR, mac)
@@ -170,7 +170,7 @@ def test_an_expected_phone_may_have_an_ipv6_address(pinned: Premises) -> None:
     assert not pinned.gets("no address", mac)
 
 
-def test_an_allowed_fetch_comes_from_anywhere_until_the_phone_has_taken_a_file(pinned: Premises) -> None:
+def test_permission_lasts_until_the_phone_has_taken_a_file(pinned: Premises) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     pinned.search(FAR, FREE_DEVICES + 1)
     pinned.policy.allow_next(mac)
@@ -192,7 +192,7 @@ def test_an_allowed_fetch_does_not_wait_for_ever(pinned: Premises) -> None:
     assert not pinned.policy._allowed
 
 
-def test_whoever_searches_gets_nothing_at_all_for_a_while(pinned: Premises) -> None:
+def test_searching_source_gets_no_file_for_a_while(pinned: Premises) -> None:
     pinned.search(FAR, FREE_DEVICES)
     assert pinned.gets(FAR, COMMON)
     pinned.search(FAR, 1, first=0xE0000)
@@ -243,7 +243,7 @@ def test_observe_refuses_nothing_and_names_what_pin_would_have_refused(premises:
     assert list(site.policy.alarms) == [alarm]
 
 
-def test_what_a_searcher_takes_does_not_tell_where_a_phone_is(premises: MakePremises) -> None:
+def test_fetch_by_a_throttled_source_does_not_move_a_phone(premises: MakePremises) -> None:
     site = premises(Mode.OBSERVE)
     mac, new = site.phone(1, seen_ip=HOME), site.phone(2)
     assert site.policy.believes(mac, FAR)
@@ -254,7 +254,7 @@ def test_what_a_searcher_takes_does_not_tell_where_a_phone_is(premises: MakePrem
     assert site.policy.believes(mac, NEAR)
 
 
-def test_what_pin_refuses_does_not_tell_where_a_phone_is(pinned: Premises) -> None:
+def test_refused_request_does_not_move_a_phone(pinned: Premises) -> None:
     mac = pinned.phone(1, phone_ip=HOME)
     assert not pinned.policy.believes(mac, NEAR)
     pinned.policy.expect(mac)

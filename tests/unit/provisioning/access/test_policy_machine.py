@@ -1,4 +1,4 @@
-"""The policy against a model of what it promises, under any order of events, in both modes at once."""
+"""The policy against a model of its guarantees, under any order of events, in both modes."""
 
 import shutil
 import tempfile
@@ -20,7 +20,7 @@ MOST_SOURCES = 5
 
 
 class Policies(RuleBasedStateMachine):
-    """``known`` and the like are what the test has told; every second phone has a file."""
+    """``known`` and the other sets mirror the test's actions. Every second phone has a file."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The brake on searching: what is counted, told and forgotten."""
+"""Throttling of searches: counts, alarms and expiry."""
 
 import sys
 
@@ -38,7 +38,7 @@ def test_asking_for_few_phones_is_no_search() -> None:
     assert due(sources, WINDOW_SECONDS / 2) == []
 
 
-def test_a_search_is_braked_at_once_and_told_when_its_extent_shows() -> None:
+def test_search_is_throttled_at_once_and_its_alarm_follows() -> None:
     sources = FetchSources()
     ask(sources, FREE_DEVICES + 1)
     assert HOST in sources.throttled
@@ -52,7 +52,7 @@ def test_a_search_is_braked_at_once_and_told_when_its_extent_shows() -> None:
     assert due(sources, 200) == []
 
 
-def test_a_new_search_after_the_brake_is_told_again() -> None:
+def test_new_search_after_the_throttle_raises_an_alarm() -> None:
     sources = FetchSources()
     ask(sources, 20)
     assert len(due(sources, SETTLE_SECONDS)) == 1
@@ -68,7 +68,7 @@ def test_the_same_phones_again_are_no_search() -> None:
     assert not sources.throttled
 
 
-def test_a_single_refusal_is_told_after_a_while_and_not_again_too_soon() -> None:
+def test_single_refusal_raises_one_alarm_per_interval() -> None:
     sources = FetchSources()
     now = 0.0
     told = []
@@ -81,7 +81,7 @@ def test_a_single_refusal_is_told_after_a_while_and_not_again_too_soon() -> None
     assert [time for time, *_ in told[1:]] == [pytest.approx(ALARM_INTERVAL_SECONDS + FIRST_ALARM_SECONDS, abs=60)]
 
 
-def test_what_is_quiet_is_forgotten() -> None:
+def test_idle_source_is_forgotten() -> None:
     sources = FetchSources()
     ask(sources, 1)
     ask(sources, 20, host="10.0.0.67")
@@ -92,7 +92,7 @@ def test_what_is_quiet_is_forgotten() -> None:
     assert sources._named == 0
 
 
-def test_forged_sources_fill_no_memory_and_are_told_once() -> None:
+def test_forged_sources_are_bounded_and_raise_one_alarm() -> None:
     sources = FetchSources(SourceLimits(max_sources=100))
     alarms = []
     for number in range(1000):

@@ -1,4 +1,4 @@
-"""What the policy gets from the store, and what it leaves there."""
+"""The exchange between the policy and the store."""
 
 import logging
 
@@ -58,7 +58,7 @@ async def test_the_policy_follows_the_store(site: Premises, db: Database) -> Non
     assert site.gets(ELSEWHERE, mac)
 
 
-async def test_a_permission_is_written_down_and_ends_when_it_was_used(site: Premises, db: Database) -> None:
+async def test_permission_is_recorded_and_ends_after_use(site: Premises, db: Database) -> None:
     watch = AccessWatch(db, site.policy)
     mac = site.phone(1, seen_ip=HOME)
     await db.write(phones.create, SYSTEM, mac, {})
@@ -73,7 +73,7 @@ async def test_a_permission_is_written_down_and_ends_when_it_was_used(site: Prem
     assert not site.gets("10.1.1.1", mac)
 
 
-async def test_nobody_is_allowed_what_is_not_written_down(site: Premises, db: Database) -> None:
+async def test_permission_that_cannot_be_recorded_is_not_given(site: Premises, db: Database) -> None:
     mac = site.phone(1, seen_ip=HOME)
     with pytest.raises(NotFound):
         await AccessWatch(db, site.policy).allow_next(SYSTEM, mac)
@@ -100,7 +100,7 @@ async def test_an_alarm_is_one_line_and_one_row(site: Premises, db: Database, ca
     assert len(watch.alarms) == 1
 
 
-async def test_an_alarm_that_cannot_be_stored_is_told_all_the_same(
+async def test_alarm_that_cannot_be_stored_is_still_logged(
     site: Premises, db: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:

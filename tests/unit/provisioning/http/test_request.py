@@ -1,4 +1,4 @@
-"""What is read out of a request, and what is none."""
+"""Parsing of requests, and malformed ones."""
 
 import time
 from contextlib import suppress
@@ -81,9 +81,7 @@ def test_any_name_that_is_encoded_arrives_as_it_was(name: str) -> None:
         ("1.1", ["Transfer-Encoding: chunked"], False),
     ],
 )
-def test_a_connection_is_kept_as_the_version_and_the_fields_say(
-    version: str, fields: list[str], keep_alive: bool
-) -> None:
+def test_connection_is_kept_as_version_and_fields_say(version: str, fields: list[str], keep_alive: bool) -> None:
     assert asked("/x", *fields, version=version).keep_alive is keep_alive
 
 
@@ -125,7 +123,7 @@ def test_a_range_is_followed_where_it_may_be(fields: list[str], byte_range: str 
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
 )
-def test_what_is_no_request_is_refused(head: bytes) -> None:
+def test_malformed_request_is_refused(head: bytes) -> None:
     assert status_of(head) == 400
 
 
@@ -153,7 +151,7 @@ def test_a_head_ends_at_the_first_empty_line() -> None:
     assert split(b"\r\n") == (None, b"")
 
 
-def test_a_head_that_does_not_end_in_time_is_too_large() -> None:
+def test_head_without_an_end_is_too_large() -> None:
     assert split(b"G" * LONGEST_HEAD)[0] is None
     for received in (b"G" * (LONGEST_HEAD + 1), b"G" * (LONGEST_HEAD + 1) + b"\r\n\r\n"):
         with pytest.raises(MalformedHttp) as refused:

@@ -143,7 +143,7 @@ def test_another_request_from_the_same_port_replaces_the_transfer(stage: Stage) 
     assert stage.endpoints[1].sent == [(wire.data(1, b"b" * 512), PHONE)]
 
 
-def test_the_same_request_to_another_address_of_ours_replaces_the_transfer(stage: Stage) -> None:
+def test_same_request_to_another_local_address_replaces_the_transfer(stage: Stage) -> None:
     stage.ask()
     stage.live.request(wire.read_request("a"), PHONE, "192.0.2.70", 0.0)
     assert stage.outcomes() == [FetchOutcome.ABORTED]
@@ -157,7 +157,7 @@ def test_the_same_request_from_another_port_is_another_transfer(stage: Stage) ->
 
 
 @pytest.mark.parametrize("name", ["absent", "../etc/passwd", "\ufffd"])
-def test_what_is_not_served_does_not_exist(stage: Stage, name: str) -> None:
+def test_name_that_is_not_served_is_not_found(stage: Stage, name: str) -> None:
     stage.ask(name)
     assert stage.last_error() == Error(ErrorCode.NOT_FOUND, "File not found")
     assert (stage.outcomes(), stage.fetches[0].name) == ([FetchOutcome.ABSENT], name)
@@ -238,7 +238,7 @@ def test_without_a_socket_a_request_gets_no_answer(content: MakeContent, tftp_pa
     assert (stage.opened, stage.fetches, len(stage.live)) == ([], [], 0)
 
 
-def test_a_stranger_is_told_and_the_transfer_kept(stage: Stage) -> None:
+def test_datagram_from_another_port_gets_error_5(stage: Stage) -> None:
     stage.ask()
     stranger = ("192.0.2.66", 5555)
     stage.live.refuse_unknown(wire.ack(1), stranger, stage.endpoints[0].send, 0.0)
@@ -252,14 +252,14 @@ def test_a_stranger_is_told_and_the_transfer_kept(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("datagram", "port"), [(wire.error(ErrorCode.UNKNOWN_TID, ""), 5555), (b"\0", 5555), (wire.ack(1), 19)]
 )
-def test_a_stranger_that_might_answer_back_is_not_told(stage: Stage, datagram: bytes, port: int) -> None:
+def test_datagram_from_a_service_port_gets_no_error(stage: Stage, datagram: bytes, port: int) -> None:
     stage.ask()
     stage.live.refuse_unknown(datagram, ("192.0.2.66", port), stage.endpoints[0].send, 0.0)
     assert len(stage.endpoints[0].sent) == 1
     assert len(stage.live) == 1
 
 
-def test_what_has_waited_too_long_is_repeated_and_given_up(stage: Stage) -> None:
+def test_late_packet_is_repeated_until_the_transfer_ends(stage: Stage) -> None:
     stage.ask()
     for now in range(60):
         stage.live.expire(float(now))
@@ -371,7 +371,7 @@ def test_whatever_arrives_everything_is_given_back_in_the_end(
     assert len(stage.fetches) == len(stage.endpoints)
 
 
-def test_an_address_that_ignores_what_it_asks_for_gets_no_more(stage: Stage) -> None:
+def test_address_that_ignores_answers_gets_no_more(stage: Stage) -> None:
     for port in range(1024, 1024 + MAX_IGNORED):
         stage.ask(peer=("192.0.2.1", port), now=1.0)
     for now in range(2, 10):
@@ -387,7 +387,7 @@ def test_an_address_that_ignores_what_it_asks_for_gets_no_more(stage: Stage) -> 
     assert len(stage.endpoints) == MAX_IGNORED + 2
 
 
-def test_a_peer_that_vanishes_in_mid_transfer_is_not_held_against_its_address(stage: Stage) -> None:
+def test_transfer_lost_midway_does_not_count_as_ignored(stage: Stage) -> None:
     for port in range(1024, 1024 + MAX_IGNORED):
         stage.ask(peer=("192.0.2.1", port))
         stage.live.receive(wire.ack(1), ("192.0.2.1", port), 0.0)
@@ -397,7 +397,7 @@ def test_a_peer_that_vanishes_in_mid_transfer_is_not_held_against_its_address(st
     assert len(stage.live) == 1
 
 
-def test_strangers_are_told_so_often_a_second(stage: Stage) -> None:
+def test_error_5_is_limited_per_second(stage: Stage) -> None:
     told: list[bytes] = []
     for port in range(1024, 1024 + 2 * MAX_UNKNOWN_TIDS):
         stage.live.refuse_unknown(wire.ack(1), ("192.0.2.66", port), lambda datagrams, _: told.extend(datagrams), 5.0)
@@ -406,7 +406,7 @@ def test_strangers_are_told_so_often_a_second(stage: Stage) -> None:
     assert len(told) == MAX_UNKNOWN_TIDS + 1
 
 
-def test_what_happens_is_counted(content: MakeContent, tftp_path: DatagramPath) -> None:
+def test_counters_count_requests_and_fetches(content: MakeContent, tftp_path: DatagramPath) -> None:
     stage = Stage(content, tftp_path, max_transfers=1)
     stage.ask("a")
     stage.ask("b", peer=("192.0.2.2", 1024))
@@ -422,9 +422,7 @@ def test_what_happens_is_counted(content: MakeContent, tftp_path: DatagramPath) 
     assert counters.dropped == {Dropped.SATURATED: 1, Dropped.MALFORMED: 1, Dropped.REFLECTOR: 1}
 
 
-def test_a_file_that_is_no_text_by_its_size_is_not_sent_as_netascii(
-    content: MakeContent, tftp_path: DatagramPath
-) -> None:
+def test_large_file_is_not_sent_as_netascii(content: MakeContent, tftp_path: DatagramPath) -> None:
     stage = Stage(content, tftp_path, max_transfers=100, max_netascii_bytes=1999)
     stage.ask(mode="netascii")
     assert stage.last_error() == Error(ErrorCode.ILLEGAL_OPERATION, "too large for netascii")

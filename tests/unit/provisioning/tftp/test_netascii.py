@@ -7,7 +7,7 @@ from tests.unit.provisioning.tftp.conftest import MakeContent
 
 
 def decode(octets: bytes) -> bytes:
-    """RFC 764: what a receiver whose lines end with LF makes of it."""
+    """Decode netascii as a receiver whose lines end with LF (RFC 764)."""
     return octets.replace(b"\r\n", b"\n").replace(b"\r\0", b"\r")
 
 
@@ -15,7 +15,7 @@ def decode(octets: bytes) -> bytes:
     ("text", "octets"),
     [(b"", b""), (b"a\nb", b"a\r\nb"), (b"a\rb", b"a\r\0b"), (b"a\r\nb", b"a\r\0\r\nb"), (b"\n\n", b"\r\n\r\n")],
 )
-def test_a_line_ends_with_cr_lf_and_a_cr_of_its_own_is_cr_nul(text: bytes, octets: bytes) -> None:
+def test_encode_writes_cr_lf_and_cr_nul(text: bytes, octets: bytes) -> None:
     assert encode(text) == octets
     assert decode(octets) == text
 

@@ -4,7 +4,7 @@ from cisisk.provisioning.tftp.options import PLAIN, negotiate
 
 
 @pytest.mark.parametrize(("asked", "agreed"), [("8", 8), ("512", 512), ("1428", 1428), ("1429", 1428), ("65464", 1428)])
-def test_a_blksize_is_granted_up_to_what_fits_a_frame(asked: str, agreed: int) -> None:
+def test_blksize_is_limited_to_an_ethernet_frame(asked: str, agreed: int) -> None:
     agreement = negotiate({"blksize": asked}, 70_000)
     assert agreement.accepted == {"blksize": agreed}
     assert agreement.blksize == agreed
@@ -17,11 +17,11 @@ def test_an_invalid_blksize_counts_as_not_sent(asked: str) -> None:
     assert agreement.blksize == 512
 
 
-def test_the_real_size_is_told() -> None:
+def test_tsize_is_the_real_size() -> None:
     assert negotiate({"tsize": "0"}, 70_000).accepted == {"tsize": 70_000}
 
 
-def test_the_size_of_an_empty_file_is_told() -> None:
+def test_tsize_of_an_empty_file_is_zero() -> None:
     assert negotiate({"tsize": "0"}, 0).accepted == {"tsize": 0}
 
 
@@ -52,7 +52,7 @@ def test_accepted_options_keep_the_order_of_the_request() -> None:
 
 
 @pytest.mark.parametrize(("asked", "agreed"), [("1", 1), ("8", 8), ("64", 64), ("65", 64), ("65535", 64)])
-def test_a_windowsize_is_granted_up_to_what_a_receiver_can_queue(asked: str, agreed: int) -> None:
+def test_windowsize_is_limited_to_a_receivers_queue(asked: str, agreed: int) -> None:
     agreement = negotiate({"windowsize": asked}, 70_000)
     assert agreement.accepted == {"windowsize": agreed}
     assert agreement.windowsize == agreed

@@ -1,4 +1,4 @@
-"""How one port sends what it is given."""
+"""Sending from one port."""
 
 import select
 import socket
@@ -63,7 +63,7 @@ def test_blocks_too_long_to_go_together_go_one_by_one(line: Line) -> None:
     assert tuple(line.phone.recv(70_000) for _ in sent) == sent
 
 
-def test_where_the_kernel_cannot_cut_a_write_they_go_one_by_one(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_are_sent_singly_without_udp_segment(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_ports, "_UDP_SEGMENT", 9999)
     for _ in range(2):
         sent = window(5, 516, 100)

@@ -22,7 +22,7 @@ def transfer_of(content: MakeContent, tftp_path: DatagramPath) -> Begin:
 
 
 def drain(transfer: Transfer) -> bytes:
-    """What a receiver gets that acknowledges everything at once."""
+    """Return what a receiver gets that acknowledges everything at once."""
     received = bytearray()
     packets = transfer.start(0.0)
     while packets:
@@ -91,7 +91,7 @@ def test_a_duplicate_acknowledgement_brings_forth_nothing(begin: Begin) -> None:
 
 
 @pytest.mark.parametrize("block", [2, 3, 65_535])
-def test_an_acknowledgement_of_what_was_not_sent_is_ignored(begin: Begin, block: int) -> None:
+def test_acknowledgement_of_an_unsent_block_is_ignored(begin: Begin, block: int) -> None:
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     assert transfer.receive(wire.ack(block), 0.0) == ()
@@ -101,7 +101,7 @@ def test_an_acknowledgement_of_what_was_not_sent_is_ignored(begin: Begin, block:
 @pytest.mark.parametrize(
     "datagram", [b"", b"\0\4", b"\0\x63abcd", wire.data(1, b"x"), wire.oack({"tsize": 1}), wire.read_request("a")]
 )
-def test_what_a_receiver_does_not_send_is_ignored(begin: Begin, datagram: bytes) -> None:
+def test_packets_that_no_receiver_sends_are_ignored(begin: Begin, datagram: bytes) -> None:
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     assert transfer.receive(datagram, 0.0) == ()
@@ -116,7 +116,7 @@ def test_the_peers_error_ends_the_transfer(begin: Begin) -> None:
     assert (transfer.outcome, transfer.acknowledged) == (FetchOutcome.ABORTED, 512)
 
 
-def test_a_packet_is_repeated_with_growing_intervals_and_then_given_up(begin: Begin) -> None:
+def test_packet_is_repeated_at_growing_intervals_until_the_end(begin: Begin) -> None:
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     transfer.receive(wire.ack(1), 100.0)
@@ -146,7 +146,7 @@ def test_the_timeout_of_the_peer_is_the_least_interval(begin: Begin) -> None:
     assert sending_times(transfer, 100.0) == pytest.approx([3.0, 6.0, 9.0, 12.0, 15.2, 19.2])
 
 
-def test_a_long_timeout_does_not_keep_a_transfer_nobody_acknowledges(begin: Begin) -> None:
+def test_long_timeout_does_not_keep_an_unacknowledged_transfer(begin: Begin) -> None:
     transfer = begin(b"x" * 2000, timeout=255)
     transfer.start(0.0)
     assert transfer.deadline == UNPROVEN_LIFE
@@ -161,7 +161,7 @@ def test_nothing_is_repeated_before_its_time(begin: Begin) -> None:
     assert transfer.expire(0.2) == (wire.data(1, b"x" * 512),)
 
 
-def test_a_repeated_request_brings_the_current_packet_without_costing_a_try(begin: Begin) -> None:
+def test_repeated_request_repeats_the_packet_without_a_try(begin: Begin) -> None:
     transfer = begin(b"x" * 2000, tsize=0)
     oack = transfer.start(0.0)
     for _ in range(10):
@@ -170,7 +170,7 @@ def test_a_repeated_request_brings_the_current_packet_without_costing_a_try(begi
     assert transfer.retransmits == 10 + UNPROVEN_SENDINGS - 1
 
 
-def test_a_phone_that_restarted_and_asks_on_and_on_is_given_up_all_the_same(begin: Begin) -> None:
+def test_repeated_requests_do_not_extend_a_transfer(begin: Begin) -> None:
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     transfer.receive(wire.ack(1), 0.0)
@@ -243,13 +243,13 @@ def test_the_last_acknowledgement_of_a_window_brings_the_next_window(window: Beg
     assert (transfer.outcome, transfer.blocks) == (FetchOutcome.COMPLETED, 20)
 
 
-def test_an_acknowledgement_within_a_window_brings_what_comes_after_it(window: Begin) -> None:
+def test_acknowledgement_within_a_window_sends_the_next_blocks(window: Begin) -> None:
     transfer = window()
     assert blocks(transfer.receive(wire.ack(2), 0.0)) == [3, 4, 5, 6]
     assert (transfer.blocks, transfer.retransmits) == (2, 2)
 
 
-def test_a_window_whose_first_block_was_lost_is_sent_again_once(window: Begin) -> None:
+def test_window_without_its_first_block_is_repeated_once(window: Begin) -> None:
     transfer = window()
     transfer.receive(wire.ack(4), 0.0)
     assert blocks(transfer.receive(wire.ack(4), 0.0)) == [5, 6, 7, 8]

@@ -143,7 +143,7 @@ class BadNetwork(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("steps", [15, 60])
-def test_a_receiver_ends_with_the_true_content_or_the_transfer_ends_cleanly(
+def test_receiver_gets_the_content_or_the_transfer_fails(
     content: MakeContent, tftp_path: DatagramPath, steps: int
 ) -> None:
     machine = type("Machine", (BadNetwork,), {"content": staticmethod(content), "new_transfer": tftp_path.new_transfer})

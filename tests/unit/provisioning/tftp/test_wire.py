@@ -72,7 +72,7 @@ def test_bytes_that_are_no_text_stand_as_replacement_characters() -> None:
     assert wire.parse(b"\0\1\xff\xfe.xml\0octet\0") == TftpRequest("\ufffd\ufffd.xml", "octet")
 
 
-def test_a_write_request_is_told_from_a_read_request() -> None:
+def test_write_request_is_parsed_as_such() -> None:
     assert wire.parse(b"\0\2a\0octet\0") == TftpRequest("a", "octet", is_write=True)
 
 
@@ -96,6 +96,6 @@ def test_a_write_request_is_told_from_a_read_request() -> None:
         b"\0\6blksize\0",
     ],
 )
-def test_what_no_rfc_allows_is_malformed(datagram: bytes) -> None:
+def test_packets_outside_the_rfcs_are_malformed(datagram: bytes) -> None:
     with pytest.raises(MalformedTftp):
         wire.parse(datagram)

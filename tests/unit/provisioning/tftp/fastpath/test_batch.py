@@ -58,7 +58,7 @@ def whole_of(content: MakeContent) -> Begin:
     return begin
 
 
-def test_a_name_is_what_the_kernel_calls_an_address(line: Wire) -> None:
+def test_socket_name_is_the_kernels_form_of_an_address(line: Wire) -> None:
     assert socket_address(line.name) == line.phone.getsockname()
 
 
@@ -87,7 +87,7 @@ def test_after_an_oack_it_sends_block_1(line: Wire, begin: Begin) -> None:
     assert (transfer.sent, transfer.is_proven) == (1, True)
 
 
-def test_it_stops_where_block_numbers_start_again_and_goes_on_after_it(line: Wire, begin: Begin) -> None:
+def test_prepared_answers_stop_at_the_rollover_and_continue(line: Wire, begin: Begin) -> None:
     data = bytes(index % 251 for index in range(8 * 65_540))
     transfer = begin(data, blksize=8)
     for block in range(65_533):
@@ -108,7 +108,7 @@ def test_it_stops_where_block_numbers_start_again_and_goes_on_after_it(line: Wir
     "datagram",
     [wire.ack(2), wire.ack(0), b"\0\4\0", b"\0\4\0\1\0", b"", wire.error(wire.ErrorCode.UNDEFINED, "x"), b"\0\3\0\1"],
 )
-def test_everything_else_is_left(line: Wire, begin: Begin, datagram: bytes) -> None:
+def test_other_datagrams_are_left_to_the_state_machine(line: Wire, begin: Begin, datagram: bytes) -> None:
     transfer = begin(b"x" * 3000)
     line.bring(datagram)
     assert line.advance(transfer) == (1, [(line.name, datagram)])
@@ -116,16 +116,14 @@ def test_everything_else_is_left(line: Wire, begin: Begin, datagram: bytes) -> N
     assert (transfer.sent, transfer.blocks) == (1, 0)
 
 
-def test_who_sends_something_odd_has_everything_left_to_the_state_machine_in_its_order(
-    line: Wire, begin: Begin
-) -> None:
+def test_unexpected_datagram_leaves_its_sender_to_the_state_machine(line: Wire, begin: Begin) -> None:
     transfer, sent = begin(b"x" * 3000), [wire.ack(0), wire.ack(1), wire.ack(1), wire.ack(2)]
     line.bring(*sent)
     assert line.advance(transfer) == (4, [(line.name, datagram) for datagram in sent])
     assert [len(transfer.receive(datagram, 0.0)) for datagram in sent] == [0, 1, 0, 1]
 
 
-def test_one_who_sends_something_odd_does_not_hold_up_another(line: Wire, begin: Begin) -> None:
+def test_unexpected_datagram_does_not_delay_other_senders(line: Wire, begin: Begin) -> None:
     other = Wire(line.phone.getsockname()[0])
     other.phone.sendto(wire.ack(9), line.server.getsockname())
     line.bring(wire.ack(1))
@@ -137,7 +135,7 @@ def test_one_who_sends_something_odd_does_not_hold_up_another(line: Wire, begin:
     other.phone.close()
 
 
-def test_a_short_datagram_is_not_completed_from_the_one_before_it_in_the_buffer(line: Wire, begin: Begin) -> None:
+def test_short_datagram_is_not_completed_from_old_buffer_content(line: Wire, begin: Begin) -> None:
     transfer = begin(b"x" * 3000)
     line.bring(wire.ack(2))
     line.advance(transfer)
@@ -162,14 +160,14 @@ def test_more_than_a_batch_is_read_in_two(line: Wire) -> None:
     assert [line.advance().received for _ in range(3)] == [RECEIVED_AT_ONCE, 1, 0]
 
 
-def test_what_was_made_one_by_one_is_sent_together(line: Wire) -> None:
+def test_copied_datagrams_are_sent_in_batches(line: Wire) -> None:
     line.phone.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     datagrams = [index.to_bytes(2, "big") * (index % 700) for index in range(2 * SENT_AT_ONCE + 1)]
     line.batch.send(line.server.fileno(), [(line.name, datagram) for datagram in datagrams])
     assert [line.phone.recv(2000) for _ in datagrams] == datagrams
 
 
-def test_a_datagram_that_cannot_be_sent_does_not_keep_the_others(line: Wire) -> None:
+def test_datagram_that_cannot_be_sent_does_not_stop_others(line: Wire) -> None:
     nowhere = socket_name((*line.phone.getsockname()[:1], 0, *line.phone.getsockname()[2:]))
     line.batch.send(line.server.fileno(), [(nowhere, b"lost"), (line.name, b"arrives")])
     assert line.phone.recv(100) == b"arrives"
