@@ -1,4 +1,4 @@
-"""One change of one phone's config, told by what is known to have happened."""
+"""One change of one phone's config, and what is known of it."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,33 +20,34 @@ class Origin(StrEnum):
 
 
 class DeploymentState(StrEnum):
-    """The furthest point a deployment is known to have reached, or how it ended."""
+    """The furthest point that a deployment is known to have reached, or how it ended."""
 
     DEFERRED = "deferred"
-    """Decided; it begins later, when the phone is idle or at its time."""
+    """Accepted. It begins later, when the phone is idle or at a time."""
     RECORDED = "recorded"
-    """Begun; the served file is not yet known to be the new one."""
+    """Begun. The file is not known to be written."""
     WRITTEN = "written"
-    """The phone would get the new config if it asked."""
+    """The phone gets the new config if it asks for it."""
     RESTARTING = "restarting"
     """The phone accepted a restart."""
     WAITING = "waiting"
     """No restart could be triggered: the phone takes the config at its next boot."""
     FETCHED = "fetched"
-    """Whoever has the address ``fetched_from`` has acknowledged every byte of this config. The end when nobody can tell
-    whether the phone registers."""
+    """The address ``fetched_from`` has acknowledged every byte of this config. The end where Cisisk cannot observe
+    whether the phone registers.
+    """
     CONFIRMED = "confirmed"
-    """The phone has registered after it took the config."""
+    """The phone has registered after it fetched the config."""
     TIMED_OUT = "timed_out"
-    """``timed_out_on`` did not happen in time. It is still recorded if it happens later."""
+    """``timed_out_on`` did not happen in time. If it happens later, it is still recorded."""
     SUPERSEDED = "superseded"
-    """A newer config replaced this one before the phone was seen to take it."""
+    """A newer config replaced this one before the phone was seen to fetch it."""
     FAILED = "failed"
     """The config was not written; the phone is served what it had before."""
     ROLLED_BACK = "rolled_back"
     """The phone is served again what it was served before."""
     CANCELLED = "cancelled"
-    """It was called off before it began."""
+    """It was cancelled before it began."""
 
 
 class StepName(StrEnum):
@@ -69,7 +70,7 @@ class StepName(StrEnum):
 
 
 class Awaited(StrEnum):
-    """What a deployment can wait for in vain."""
+    """What can fail to happen in time."""
 
     RESTART = "restart"
     FETCH = "fetch"
@@ -77,7 +78,7 @@ class Awaited(StrEnum):
 
 
 class OnTimeout(StrEnum):
-    """What becomes of a config that the phone does not take, or does not register with."""
+    """What to do with a config that the phone does not fetch, or does not register with."""
 
     KEEP = "keep"
     ROLLBACK = "rollback"
@@ -85,16 +86,16 @@ class OnTimeout(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How a deployment goes about it.
+    """How a deployment proceeds.
 
     Attributes:
         when: when it begins.
-        retry: trigger the restart once more when the phone does not come for its config.
-        escalate: after that, have it reset when it was told to restart only.
-        refuse_in_call: do not accept the switch while the phone is in a call.
-        quiet_minutes: for so long after a call the phone still counts as in a call.
-        fetch_seconds: for the phone to come for its config after a restart was triggered.
-        register_seconds: for the phone to register after it took its config.
+        retry: trigger the restart once more if the phone does not fetch its config.
+        escalate: after that, reset a phone that was only asked to restart.
+        refuse_in_call: reject the switch while the phone is in a call.
+        quiet_minutes: the time after a call for which the phone counts as in a call.
+        fetch_seconds: the time for the phone to fetch its config after a restart was triggered.
+        register_seconds: the time for the phone to register after it fetched its config.
     """
 
     when: StartTime = NOW
@@ -112,13 +113,13 @@ class Plan:
     """What goes to a phone.
 
     Attributes:
-        content: the config as it is to be served.
-        profile_uuid: whose config it is; None when it is no profile's.
+        content: the config as it will be served.
+        profile_uuid: the profile that the config comes from; None without a profile.
         deferred_until: when it begins; None if it begins at once.
         rolls_back: the deployment that this one undoes.
-        line: by which line of its config the phone can be told among the registrations; None when it cannot.
-        before_peer, before_call_id: how the phone was registered when this was planned; None and empty when it was not,
-            or nobody could tell.
+        line: the line of the config that identifies the phone among the registrations; None if there is none.
+        before_peer, before_call_id: the phone's registration when this was planned; None and empty if there was none,
+            or it is not known.
     """
 
     mac: Mac
@@ -139,21 +140,21 @@ class Deployment:
     """One change of one phone's config.
 
     Attributes:
-        sha256: of the config as served, hexadecimal.
-        replaced: of what the phone was served before; None when that was nothing.
+        sha256: the hash of the served config, hexadecimal.
+        replaced: the hash of the config that the phone was served before; None if it was served none.
         rolls_back: the uuid of the deployment that this one undoes.
         requested_by: the user who asked for it; None for Cisisk itself.
-        deferred_until: when it begins, while it has not begun.
-        restart_outcome: what came of the restart; None before it was tried.
-        restart_method: which method the phone accepted.
+        deferred_until: when it begins; None once it has begun.
+        restart_outcome: the result of the restart; None before it was tried.
+        restart_method: the method that the phone accepted.
         restart_detail: the methods that were refused.
-        tries: how often a restart was triggered, the last time at ``tried_at``.
-        action: what was asked for the last time, ``restart`` or ``reset``.
+        tries: the number of restarts that were triggered, the last one at ``tried_at``.
+        action: what the phone was asked for last, ``restart`` or ``reset``.
         fetched_from: the address that acknowledged the whole file.
-        registered_as: what shows that the phone has registered.
-        superseded_at: when another config was written over this one.
+        registered_as: the evidence that the phone has registered.
+        superseded_at: when another config replaced this one.
         failure: why the config was not written.
-        ended_at: since when nothing more is awaited.
+        ended_at: when the deployment ended; None while something is still awaited.
         timed_out_on: what did not happen in time.
     """
 
@@ -198,10 +199,10 @@ class Step:
     """Something that happened to a deployment.
 
     Attributes:
-        number: counts the steps of all deployments together; never used twice.
+        number: counts the steps of all deployments together; no number is used twice.
         deployment: its uuid.
-        state: of the deployment after it.
-        ended: whether nothing more is awaited after it.
+        state: the state of the deployment after the step.
+        ended: whether the deployment has ended with it.
         notice: what happened, with the evidence.
     """
 

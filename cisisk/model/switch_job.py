@@ -12,34 +12,34 @@ from cisisk.model.restart import MethodRefusal, RestartOutcome
 from cisisk.model.user import Actor
 
 MAX_ROWS = 5000
-"""Phones of one job: more than a site has, and what one answer and one look at the database can bear."""
+"""Phones of one job: more than a site has. One response and one query can still hold them."""
 MAX_CONCURRENCY = 64
-"""Phones that are being switched at the same time, by all jobs together: so many are called at once."""
+"""Phones that are switched at the same time, by all jobs together."""
 Cell: TypeAlias = str | int | float | bool | None
-"""What stands in one column of one row."""
+"""The value in one column of one row."""
 
 
 class JobState(StrEnum):
-    """What becomes of a job's rows that have not begun."""
+    """What happens to the rows of a job that have not begun."""
 
     RUNNING = "running"
-    """They begin when their turn comes."""
+    """They begin in their order."""
     PAUSED = "paused"
-    """Somebody has halted the job; it can be resumed."""
+    """A user has paused the job. It can be resumed."""
     STOPPED = "stopped"
-    """Too few phones took their config, so Cisisk has halted the job; it can be resumed."""
+    """Too few phones took their config, so Cisisk has stopped the job. It can be resumed."""
     CANCELLED = "cancelled"
     """They never begin."""
     COMPLETED = "completed"
-    """There are none, and all have ended."""
+    """All rows have begun and ended."""
 
 
 class RowState(StrEnum):
-    """Where a row stands that has no deployment; one that has one is in the state of that."""
+    """The state of a row without a deployment. A row with a deployment has the state of that."""
 
     PENDING = "pending"
     STARTING = "starting"
-    """Its switch was asked for; its deployment is not known yet."""
+    """Its switch has been asked for. Its deployment is not known yet."""
     REFUSED = "refused"
     """Its switch could not begin."""
     CANCELLED = "cancelled"
@@ -48,13 +48,13 @@ class RowState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutPlan:
-    """How a job goes through its rows.
+    """How a job proceeds through its rows.
 
     Attributes:
-        canary: so many phones first; the others wait until all of them have ended. 0 for none.
-        wave: phones of each wave after them; 0 for all the rest in one.
-        concurrency: phones that are under way at the same time, until they have ended.
-        min_confirmed: the share of phones, from 0 to 1, that must have taken their config for the job to go on.
+        canary: the number of phones that go first; the others wait until all of them have ended. 0 for none.
+        wave: the number of phones in each wave after them; 0 for all the rest in one wave.
+        concurrency: the number of phones that are being switched at the same time.
+        min_confirmed: the share of phones, from 0 to 1, that must have fetched their config for the job to go on.
     """
 
     canary: int
@@ -63,20 +63,20 @@ class RolloutPlan:
     min_confirmed: float = 0.9
 
     def wave_of(self, row: int) -> int:
-        """The wave in which a row begins, by its number, which counts from 1; the canary is wave 0."""
+        """Return the wave in which a row begins, by its number, which counts from 1. The canary is wave 0."""
         if row <= self.canary:
             return 0
         return 1 + ((row - self.canary - 1) // self.wave if self.wave else 0)
 
     def last_of(self, wave: int) -> int:
-        """The number of the last row of a wave, if there are as many."""
+        """Return the number that the last row of a wave has, if there are as many rows."""
         if wave == 0:
             return self.canary
         return self.canary + wave * self.wave if self.wave else MAX_ROWS
 
 
 def usual_canary(rows: int) -> int:
-    """How many phones to try first if nobody has said: a twentieth, from 1 to 5."""
+    """Return how many phones to try first by default: a twentieth, from 1 to 5."""
     return max(1, min(5, rows // 20))
 
 
@@ -86,9 +86,9 @@ class SwitchJob:
 
     Attributes:
         reason: why Cisisk stopped the job; None if it did not.
-        actor: in whose name the phones are switched.
-        columns: the names of the input's columns, in its order; ``delimiter`` stood between them.
-        rows: how many there are.
+        actor: the user in whose name the phones are switched.
+        columns: the names of the input's columns, in its order, which ``delimiter`` separated.
+        rows: the number of rows.
         ended_at: when it was cancelled or completed.
     """
 
@@ -107,7 +107,7 @@ class SwitchJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRow:
-    """One phone of a new job; ``cells`` are its row of the input, by the job's columns."""
+    """One phone of a new job. ``cells`` is its row of the input, by the job's columns."""
 
     mac: Mac
     profile_uuid: str
@@ -116,11 +116,11 @@ class NewRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRow:
-    """One phone of a job, and what has become of it.
+    """One phone of a job, and its result.
 
     Attributes:
         number: counts from 1 in the order of the input.
-        profile_uuid: as it was asked for; it may have been deleted since.
+        profile_uuid: the profile that was asked for; it may have been deleted since.
         state: a :class:`RowState`, or the state of its deployment.
         restart_outcome, restart_detail: as in the deployment.
         notice: the latest that is known.

@@ -1,4 +1,4 @@
-"""The phone that is told to restart: who it is, what it runs and what it is to take."""
+"""The phone that Cisisk restarts: its identity, its address, and the configs before and after."""
 
 from dataclasses import dataclass, field
 
@@ -16,7 +16,7 @@ class NotRestarted(CisiskError):
     """The phone did not accept a restart.
 
     Args:
-        notice: why.
+        notice: the reason.
     """
 
     def __init__(self, notice: Notice) -> None:
@@ -24,23 +24,23 @@ class NotRestarted(CisiskError):
 
 
 class Unreachable(NotRestarted):
-    """The phone did not answer at all: another method on the same way would only wait again."""
+    """The phone did not answer at all. Another method over the same way would only wait again."""
 
 
 class InCall(NotRestarted):
-    """The phone has an active call: no other method may end it either."""
+    """The phone has an active call, which no method may end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """How a phone is registered over SIP at its call manager.
+    """The SIP registration of a phone at its call manager.
 
     Attributes:
-        user: of its contact's URI.
-        call_id: of the REGISTER of its first line; another one after each start of the phone. Empty when the call
-            manager does not tell it.
-        peer: what the call manager calls it: the endpoint or the peer.
-        in_call: None when that is not told.
+        user: the user of its contact's URI.
+        call_id: the Call-ID of the REGISTER of its first line, a new one after each start of the phone. Empty if the
+            call manager does not show it.
+        peer: the name of the endpoint or peer at the call manager.
+        in_call: None if it is not known.
     """
 
     user: str
@@ -51,16 +51,16 @@ class Registration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The phone as it is before its config is replaced.
+    """The phone before its config is replaced.
 
     Attributes:
-        address: its IP address, None when nothing is known of it.
-        software: what it runs, or what the profile is for when nobody has said.
-        served: the config that it was served before, which it most likely runs; None when it was served none.
-        wanted: the config that it is to take at this restart.
-        action: what it is to be told; None for what the two configs differ in to decide.
-        registration: None when nobody could be asked, or it is not registered.
-        unregistered: why that is so; None when nobody was asked.
+        address: its IP address; None if it is not known.
+        software: what it runs, or what the profile is for if that is not known.
+        served: the config that it was served before, which it most likely runs; None if it was served none.
+        wanted: the config that it fetches after this restart.
+        action: what to ask of it; None to decide by the difference between the two configs.
+        registration: None if the phone is not registered, or could not be identified.
+        unregistered: why there is no registration; None if the call manager was not asked.
     """
 
     mac: Mac
@@ -75,19 +75,19 @@ class Target:
 
     @property
     def runs(self) -> SepConfig | None:
-        """What it most likely runs; None when that is not known."""
+        """The config that it most likely runs; None if that is not known."""
         return _read(self.served)
 
     @property
     def takes(self) -> SepConfig | None:
-        """What it is to run; None when that is no config that can be read."""
+        """The config that it will run; None if it cannot be parsed."""
         return _read(self.wanted)
 
     @property
     def takes_commands(self) -> bool:
-        """Whether it may obey over HTTP: it can be reached, and does not run a config that turns that off.
+        """Whether it may accept commands over HTTP: its address is known, and its config does not turn web access off.
 
-        As :attr:`runs` and :attr:`takes` this may take the time of reading a config.
+        Parses a config, as :attr:`runs` and :attr:`takes` do.
         """
         if self.address is None:
             return False
@@ -95,13 +95,13 @@ class Target:
         return runs is None or runs.web_access in {None, "enabled"}
 
     def require_registration(self) -> Registration:
-        """The registration. Raises NotRestarted: why it is not known."""
+        """Return the registration. Raises NotRestarted with the reason if there is none."""
         if self.registration is None:
             raise self.unregistered or NotRestarted(RestartRefusal.REGISTRATION_NOT_ASKED.notice())
         return self.registration
 
     def require_address(self) -> str:
-        """The address. Raises Unreachable when it is not known."""
+        """Return the address. Raises Unreachable if it is not known."""
         if self.address is None:
             raise Unreachable(RestartRefusal.ADDRESS_UNKNOWN.notice())
         return self.address

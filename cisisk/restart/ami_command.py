@@ -1,8 +1,8 @@
-"""``sip notify cisco-restart <peer>`` over AMI, for those who keep the template in sip_notify.conf.
+"""``sip notify cisco-restart <peer>`` over AMI, for installations that keep the template in sip_notify.conf.
 
 Source: docs/phone-protocol/asterisk.md#sip-notify-command
 
-The template fills in the Call-ID by itself. The account needs write=command, which may do anything.
+The template fills in the Call-ID. The account needs write=command, which permits everything.
 """
 
 from cisisk.model.codes.restart import RestartRefusal
@@ -11,7 +11,7 @@ from cisisk.restart import service_control
 from cisisk.restart.ami_method import AmiMethod, refusals
 
 _SENT = "sending notify of type"
-"""How the command begins what it prints for each peer that it notifies (channels/chan_sip.c, sip_cli_notify)."""
+"""The beginning of the line that the command prints for each peer (channels/chan_sip.c, sip_cli_notify)."""
 _REFUSALS = {
     "could not create address": RestartRefusal.COMMAND_UNKNOWN_PEER,
     "unable to find notify type": RestartRefusal.ASTERISK_NO_NOTIFY_TYPE,
@@ -25,7 +25,7 @@ class AmiCommand(AmiMethod):
     name = "ami-command"
 
     async def restart(self, target: Target) -> None:
-        """As :meth:`RestartMethod.restart`; accepted means that the command says it sends."""
+        """As :meth:`RestartMethod.restart`; accepted means that the command reports to send a NOTIFY."""
         asterisk = self._asterisk_with("sip", "usecallmanager")
         action = service_control.action_for(target)
         command = f"sip notify cisco-{action} {target.require_registration().peer}"

@@ -1,4 +1,4 @@
-"""What the restart methods that go through Asterisk have in common."""
+"""The part that the restart methods through Asterisk share."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ from cisisk.pbx.wire import NotSendable
 
 
 class AmiMethod:
-    """A way through the manager interface of one Asterisk.
+    """A restart method that uses the manager interface of Asterisk.
 
     Args:
-        asterisk: None when there is none to ask.
+        asterisk: None without an Asterisk.
     """
 
     way = "asterisk"
@@ -23,13 +23,13 @@ class AmiMethod:
         self._channel = channel
 
     def _asterisk(self) -> Asterisk:
-        """Raises Unreachable: none is set."""
+        """Return the connection. Raises Unreachable if none is configured."""
         if self._configured is None:
             raise Unreachable(RestartRefusal.ASTERISK_NOT_SET.notice())
         return self._configured
 
     def _asterisk_with(self, *channels: str) -> Asterisk:
-        """Raises NotRestarted: it has another driver for SIP."""
+        """Return the connection. Raises NotRestarted if Asterisk uses another SIP driver."""
         asterisk = self._asterisk()
         if self._channel not in channels:
             raise NotRestarted(RestartRefusal.ASTERISK_CHANNEL.notice(channel=self._channel))
@@ -38,7 +38,7 @@ class AmiMethod:
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """What Asterisk answers or does not answer, as the refusals of a restart method."""
+    """Raise the errors of Asterisk as those of a restart method."""
     try:
         yield
     except AsteriskAway as error:

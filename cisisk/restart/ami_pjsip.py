@@ -2,8 +2,8 @@
 
 Source: docs/phone-protocol/asterisk.md#pjsip-notify
 
-It goes to every contact of the endpoint; only the phone whose Call-ID it names restarts. "NOTIFY sent" means queued:
-what the phone makes of it is not told.
+It goes to every contact of the endpoint. Only the phone whose Call-ID it names restarts. "NOTIFY sent" means queued:
+Asterisk does not report the phone's answer.
 """
 
 from cisisk.model.codes.restart import RestartRefusal

@@ -1,7 +1,7 @@
 """SCCPDeviceRestart of chan-sccp (docs/phone-protocol/asterisk.md#sccp-device-restart).
 
-Always Type reset: by Cisco's reference an SCCP phone that restarts does not come for its files. The action does not
-look at calls, so they are looked at before.
+Always Type reset: according to Cisco's reference, an SCCP phone that restarts does not fetch its files. The action
+ignores calls, so they are checked first.
 """
 
 from cisisk.model.codes.restart import RestartRefusal
@@ -24,7 +24,7 @@ class AmiSccp(AmiMethod):
         """As :meth:`RestartMethod.restart`; accepted means that the reset was sent to the phone.
 
         Raises:
-            InCall: it has an active call, which a reset would end.
+            InCall: the phone has an active call, which a reset would end.
         """
         asterisk = self._asterisk()
         name = target.mac.device_name

@@ -2,8 +2,8 @@
 
 Source: docs/phone-protocol/asterisk.md#sip-notify
 
-Up to Asterisk 20 the peer is called Channel, in the 22.x patch Peer. Without the patch chan_sip does not tell the
-Call-ID that the phone insists on.
+Up to Asterisk 20 the header for the peer is Channel, in the 22.x patch it is Peer. Without the patch chan_sip does not
+show the Call-ID, which the phone requires.
 """
 
 from cisisk.model.codes.restart import RestartRefusal

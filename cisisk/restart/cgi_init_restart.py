@@ -9,7 +9,7 @@ from cisisk.restart.execute import PhoneCommands
 
 
 class CgiInitRestart:
-    """Ask the phone to restart in one word."""
+    """Ask the phone to restart with one command."""
 
     name = "cgi-init-restart"
     way = "phone-http"

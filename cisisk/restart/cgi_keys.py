@@ -1,8 +1,8 @@
-"""Pressing a phone's keys over CGI/Execute until its menu restarts it.
+"""Restart through the phone's menu, by key presses over CGI/Execute.
 
 Source: docs/phone-protocol/restart.md#key-sequences
 
-Only families whose macro is published are driven: on the others the same digits can erase settings or trust lists.
+Only families with a published macro are supported: on the others the same digits can erase settings or trust lists.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from cisisk.restart.execute import PhoneCommands
 
 
 class Press(NamedTuple):
-    """A command, and the seconds to wait after it: keys are ignored while the soft keys change."""
+    """A command, and the seconds to wait after it: the phone ignores keys while the soft keys change."""
 
     url: str
     pause: float
 
 
 _SETTINGS_STAR_STAR_POUND = (
-    # A page that is open would swallow the keys.
+    # An open page would receive the keys.
     Press("Init:Services", 0.2),
     Press("Key:Settings", 1.0),
     Press("Key:KeyPadStar", 0.2),
@@ -41,11 +41,11 @@ _APPLICATIONS_RESET = (
     Press("Key:Soft3", 0.0),
 )
 MACROS: Mapping[str, Sequence[Press]] = {"79xx": _SETTINGS_STAR_STAR_POUND, "8961/99xx": _APPLICATIONS_RESET}
-"""By the catalogue's family. The first needs ``settingsAccess`` 1 in the config that the phone runs."""
+"""By the family of the catalogue. The first needs ``settingsAccess`` 1 in the config that the phone runs."""
 
 
 class CgiKeys:
-    """Restart the phone as a hand on its keys would."""
+    """Restart the phone as a person at its keys would."""
 
     name = "cgi-keys"
     way = "phone-http"

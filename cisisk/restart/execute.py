@@ -1,8 +1,7 @@
 """POST /CGI/Execute: commands for a phone's own web server (docs/phone-protocol/restart.md#restart-over-http).
 
-The phone asks the authenticationURL of the config it runs whether the caller's credentials are good. When that URL
-leads here, each call carries credentials of its own, which are good once, for this phone's address, while the call is
-under way.
+The phone asks the authenticationURL of the config it runs whether the caller's credentials are valid. If that URL leads
+to Cisisk, each call carries its own credentials. They are valid once, for the phone's address, during the call.
 """
 
 import asyncio
@@ -38,7 +37,7 @@ _STATUS = {"1": RestartRefusal.ITEM_UNREADABLE, "6": RestartRefusal.ITEM_UNKNOWN
 
 @dataclass(slots=True)
 class _Call:
-    """Credentials that a phone may be asked to check while its call is under way."""
+    """The credentials of a call, which the phone may check while the call lasts."""
 
     device_name: str
     username: str
@@ -48,7 +47,7 @@ class _Call:
 
 
 class PhoneCommands:
-    """Sends commands to phones, and vouches for them when the phones ask."""
+    """Sends commands to phones, and confirms the credentials when the phones ask."""
 
     def __init__(self, settings: PhoneHttpSettings, session: aiohttp.ClientSession) -> None:
         self._settings = settings
@@ -56,11 +55,11 @@ class PhoneCommands:
         self._calls: dict[str, list[_Call]] = {}
 
     def authorise(self, address: str, username: str, password: str, device_name: str) -> bool:
-        """Whether the phone at ``address`` is asking about a call of ours; a second question gets no.
+        """Return whether the phone at ``address`` asks about a call of Cisisk. A second question about it gets no.
 
         Args:
-            device_name: what the phone calls itself, empty if it does not say. One that is not the called phone has
-                been given its address meanwhile, and must not be restarted in its place.
+            device_name: what the phone calls itself; empty if it does not say. If it is another phone than the called
+                one, it has been given the address meanwhile. It must not be restarted.
         """
         for call in self._calls.get(address, ()):
             same = hmac.compare_digest(call.username.encode(), username.encode(errors="replace"))
@@ -71,15 +70,15 @@ class PhoneCommands:
                 return call.other_device is None
         return False
 
-    async def execute(self, target: Target, urls: Sequence[str], *, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- bounds one exchange and is told in the error
-        """Have a phone execute at most three ``urls``; return when it has accepted each.
+    async def execute(self, target: Target, urls: Sequence[str], *, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- bounds one exchange and is named in the error
+        """Have a phone execute at most three ``urls``. Return once it has accepted each.
 
         Args:
             timeout: seconds for the whole call, at most the configured ones.
 
         Raises:
-            Unreachable: its address is not known, or nobody answers there.
-            NotRestarted: the phone refused; the text says what it said.
+            Unreachable: the address is not known, or nothing answers there.
+            NotRestarted: the phone refused.
         """
         address = target.require_address()
         seconds = min(timeout or self._settings.timeout, self._settings.timeout)
@@ -93,7 +92,7 @@ class PhoneCommands:
                 raise Unreachable(_no_connection(address, self._settings.port, error)) from None
             except (aiohttp.ClientError, ValueError):
                 raise NotRestarted(RestartRefusal.HTTP_CLOSED.notice(address=address)) from None
-        _judge(address, status, answer, call)
+        _require_accepted(address, status, answer, call)
 
     @contextmanager
     def _call(self, address: str, device_name: str) -> Iterator[_Call]:
@@ -113,7 +112,7 @@ class PhoneCommands:
         host = f"[{address}]" if ":" in address else address
         async with self._session.post(
             f"http://{host}:{self._settings.port}/CGI/Execute",
-            # A form of aiohttp's own costs as much as all else that is done for a call.
+            # urlencode: the form classes of aiohttp would double the cost of a call.
             data=urlencode({"XML": _execute_object(urls)}).encode(),
             headers={
                 hdrs.AUTHORIZATION: aiohttp.encode_basic_auth(call.username, call.password),
@@ -125,7 +124,7 @@ class PhoneCommands:
 
 
 async def _beginning(body: aiohttp.StreamReader) -> bytes:
-    """All of an answer, or as much of it as may be looked at: one read gives what has arrived so far."""
+    """Return the body, cut at its limit. One read gives what has arrived so far."""
     answer = b""
     while len(answer) < MAX_ANSWER_BYTES and (piece := await body.read(MAX_ANSWER_BYTES - len(answer))):
         answer += piece
@@ -133,7 +132,7 @@ async def _beginning(body: aiohttp.StreamReader) -> bytes:
 
 
 def _execute_object(urls: Sequence[str]) -> str:
-    """The CiscoIPPhoneExecute object for ``urls``, each at once (priority 0)."""
+    """Return the CiscoIPPhoneExecute object for ``urls``, each to be executed at once (priority 0)."""
     root = etree.Element("CiscoIPPhoneExecute")
     for url in urls[:MAX_ITEMS]:
         etree.SubElement(root, "ExecuteItem", Priority="0", URL=url)
@@ -147,8 +146,8 @@ def _no_connection(address: str, port: int, error: aiohttp.ClientConnectorError)
     return RestartRefusal.HTTP_UNREACHABLE.notice(address=address, error=reason)
 
 
-def _judge(address: str, status: int, answer: bytes, call: _Call) -> None:
-    """Return if the phone has accepted everything. Raises NotRestarted."""
+def _require_accepted(address: str, status: int, answer: bytes, call: _Call) -> None:
+    """Return if the phone has accepted every item. Raises NotRestarted."""
     if status in (401, 403):
         raise NotRestarted(RestartRefusal.HTTP_FORBIDDEN.notice(address=address, status=status))
     if status != 200:
@@ -176,7 +175,7 @@ def _refusal(number: str, call: _Call) -> Notice:
 
 
 def _parse(answer: bytes) -> etree._Element | None:
-    """The answer's root if it is one of the two that a phone gives."""
+    """Return the root of an answer; None if it is neither of the two that a phone gives."""
     try:
         root = etree.fromstring(answer, etree.XMLParser(resolve_entities=False, no_network=True))
     except etree.XMLSyntaxError:

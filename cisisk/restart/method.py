@@ -1,4 +1,4 @@
-"""What a restart method is, and the order in which methods are tried."""
+"""The protocol of restart methods, and the order in which they are tried."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -10,21 +10,21 @@ from cisisk.model.target import InCall, NotRestarted, Target, Unreachable
 
 
 class RestartMethod(Protocol):
-    """One way to make a phone restart."""
+    """One way to restart a phone."""
 
     @property
     def name(self) -> str:
-        """As it stands in the settings."""
+        """The name in the settings."""
 
     @property
     def way(self) -> str:
-        """Methods that share a way are reachable or unreachable together."""
+        """The way to the phone. Methods that share it are reachable or unreachable together."""
 
     async def restart(self, target: Target) -> None:
         """Return once the phone has accepted to restart.
 
         Raises:
-            NotRestarted: it has not.
+            NotRestarted: the phone has not accepted.
         """
 
 
@@ -32,7 +32,7 @@ class Restarts:
     """The methods for each software, in the configured order.
 
     Raises:
-        ConfigurationError: an ordered name is no method.
+        ConfigurationError: a configured name is not a method.
     """
 
     def __init__(self, methods: Sequence[RestartMethod], orders: Mapping[Software, Sequence[str]]) -> None:
@@ -45,7 +45,7 @@ class Restarts:
         self._order = {software: [known[name] for name in names] for software, names in orders.items()}
 
     def order(self, software: Software) -> tuple[str, ...]:
-        """The names of the methods that phones with this software are restarted by, in the order of trying."""
+        """Return the names of the methods for phones with this software, in the order in which they are tried."""
         return tuple(method.name for method in self._order[software])
 
     async def restart(self, target: Target) -> Attempt:

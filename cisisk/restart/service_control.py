@@ -24,7 +24,7 @@ def action_for(target: Target) -> Action:
     if target.action is not None:
         return target.action
     if target.software is Software.SCCP:
-        # Few configs for SCCP say so themselves; over SCCP a restart reads no files
+        # Few SCCP configs name their software; over SCCP a restart reads no files
         # (docs/phone-protocol/restart.md#restart-and-reset).
         return "reset"
     before, after = target.runs, target.takes
@@ -34,13 +34,13 @@ def action_for(target: Target) -> Action:
 
 
 def body(action: Action, call_id: str) -> tuple[str, ...]:
-    """The lines of the body, without their ends.
+    """Return the lines of the body, without line ends.
 
     Three stamps, which every stack takes. An 8861 is reported to refuse a fourth one
     (docs/phone-protocol/restart.md#service-control).
 
     Args:
-        call_id: of the REGISTER of the phone's first line; with another one the phone answers 400.
+        call_id: of the REGISTER of the phone's first line. To another one the phone answers 400.
     """
     return (
         f"action={action}",
@@ -52,7 +52,7 @@ def body(action: Action, call_id: str) -> tuple[str, ...]:
 
 
 def variables(action: Action, call_id: str) -> list[tuple[str, str]]:
-    """The event and the body as headers of AMI's PJSIPNotify and SIPnotify: one ``Variable`` for each item.
+    """Return event and body as headers of AMI's PJSIPNotify and SIPnotify: one ``Variable`` for each item.
 
     Source: docs/phone-protocol/asterisk.md#pjsip-notify. An empty line at the end closes the last one with CR LF.
     """

@@ -1,8 +1,8 @@
-"""A NOTIFY from here straight to the phone, over UDP or TCP (docs/phone-protocol/restart.md#service-control).
+"""A NOTIFY from Cisisk straight to the phone, over UDP or TCP (docs/phone-protocol/restart.md#service-control).
 
-What a phone wants to be told depends on its firmware: one that registers with a call manager obeys ``service-control``
-with the Call-ID of its registration, which only the call manager knows. The SIP image of a 7940 or 7960 takes a plain
-``check-sync``; it then fetches ``syncinfo.xml`` and restarts if the number in there is not its own.
+The firmware decides what the phone obeys. Firmware that registers with a call manager obeys ``service-control`` with
+the Call-ID of its registration, which only the call manager knows. The SIP image of a 7940 or 7960 takes a plain
+``check-sync``: it fetches ``syncinfo.xml`` and restarts if the number there differs from its own.
 """
 
 import errno
@@ -25,7 +25,7 @@ from cisisk.sip.transaction import NoResponse, Peer, SipClient, SipTransport, Wa
 CHECK_SYNC = "check-sync"
 _METHOD = "NOTIFY"
 _CALL_ID = re.compile(r"[!-~]{1,255}", re.ASCII)
-"""Printable and without blanks (RFC 3261 25.1): a line end would add a line of its own to the body."""
+"""Printable, without blanks (RFC 3261 25.1). A line end would add a line to the body."""
 _MEANINGS = {
     400: SipMeaning.WRONG_CALL_ID,
     403: SipMeaning.FORBIDDEN,
@@ -57,11 +57,11 @@ _CLASSES = {3: SipMeaning.REDIRECTED, 4: SipMeaning.REFUSED, 5: SipMeaning.FAILE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Order:
-    """What is said to the phone.
+class _NotifyRequest:
+    """The request for the phone.
 
     Attributes:
-        user: of the request's URI, by which the phone judges whether it is meant.
+        user: of the request's URI, by which the phone decides whether it is addressed.
     """
 
     user: str
@@ -70,7 +70,7 @@ class _Order:
 
 
 class SipNotify:
-    """Tell the phone to restart over SIP, without its call manager."""
+    """Ask the phone to restart over SIP, without its call manager."""
 
     name = "sip-notify"
     way = "phone-sip"
@@ -83,26 +83,26 @@ class SipNotify:
         """As :meth:`RestartMethod.restart`; a phone in a call accepts at once and restarts after it."""
         address = target.require_address()
         runs = target.runs
-        order = _order_for(target, runs)
+        wanted = _request_for(target, runs)
         peer = Peer(address=address, port=self._settings.port, transport=_transport(runs))
         try:
             async with self._client.way(peer, self._settings.timeout) as way:
-                response = await self._notify(way, peer, order)
+                response = await self._notify(way, peer, wanted)
         except NoResponse as error:
-            raise Unreachable(_silence(peer, self._settings.timeout, error)) from None
+            raise Unreachable(_no_answer(peer, self._settings.timeout, error)) from None
         except TimeoutError:
             raise Unreachable(
                 RestartRefusal.SIP_NO_CONNECTION.notice(**_at(peer), seconds=self._settings.timeout)
             ) from None
         except OSError as error:
-            raise Unreachable(_no_way(peer, error)) from None
+            raise Unreachable(_no_connection(peer, error)) from None
         except Unsendable:
             raise NotRestarted(RestartRefusal.SIP_LINE_UNSENDABLE.notice()) from None
-        _judge(response)
+        _require_accepted(response)
 
-    async def _notify(self, way: Way, peer: Peer, order: _Order) -> SipResponse:
-        """Send the NOTIFY, a second time with credentials if they are asked for; the final response."""
-        uri = _uri(peer, order.user)
+    async def _notify(self, way: Way, peer: Peer, wanted: _NotifyRequest) -> SipResponse:
+        """Send the NOTIFY, with credentials if the phone asks for them. Return the final response."""
+        uri = _uri(peer, wanted.user)
         dialog = (
             ("Max-Forwards", "70"),
             # Without a user: some firmware refuses a From that has one.
@@ -110,23 +110,23 @@ class SipNotify:
             ("To", f"<{uri}>"),
             ("Call-ID", f"{secrets.token_hex(16)}@{way.local.rpartition(':')[0]}"),
             ("Contact", f"<sip:{way.local};transport={peer.transport.lower()}>"),
-            ("Event", order.event),
+            ("Event", wanted.event),
             ("Subscription-State", "active"),
-            *((("Content-Type", service_control.CONTENT_TYPE),) if order.body else ()),
+            *((("Content-Type", service_control.CONTENT_TYPE),) if wanted.body else ()),
         )
-        response = await way.request(_request(uri, 1, dialog, order.body), self._settings.timeout)
+        response = await way.request(_request(uri, 1, dialog, wanted.body), self._settings.timeout)
         if response.status not in digest.CHALLENGED:
             return response
         credentials = self._credentials(response, uri)
-        response = await way.request(_request(uri, 2, (*dialog, credentials), order.body), self._settings.timeout)
+        response = await way.request(_request(uri, 2, (*dialog, credentials), wanted.body), self._settings.timeout)
         if response.status in digest.CHALLENGED:
             raise NotRestarted(RestartRefusal.SIP_CREDENTIALS_REFUSED.notice())
         return response
 
     def _credentials(self, response: SipResponse, uri: str) -> tuple[str, str]:
-        """The header that answers a challenge: with credentials made for this, never with those of a line.
+        """Return the header that answers a challenge, with credentials for this purpose, never with those of a line.
 
-        Whoever sits at the phone's address can ask, and could try passwords against the answer at leisure.
+        Any host at the phone's address can ask, and could try passwords against the answer offline.
         """
         if not self._settings.username:
             raise NotRestarted(RestartRefusal.SIP_CREDENTIALS_MISSING.notice(status=response.status))
@@ -144,13 +144,13 @@ class SipNotify:
         return digest.CHALLENGED[response.status][1], answer
 
 
-def _order_for(target: Target, runs: SepConfig | None) -> _Order:
-    """What this phone obeys. Raises NotRestarted: nothing that can be said from here."""
+def _request_for(target: Target, runs: SepConfig | None) -> _NotifyRequest:
+    """Return the request that this phone obeys. Raises NotRestarted if there is none without its call manager."""
     if target.software is Software.SCCP:
         raise NotRestarted(RestartRefusal.SCCP_PHONE.notice())
     facts = find(target.model) if target.model else None
     if facts is not None and facts.family is Family.P7940:
-        return _Order(user=_line(runs), event=CHECK_SYNC, body=b"")
+        return _NotifyRequest(user=_line(runs), event=CHECK_SYNC, body=b"")
     registration = target.registration
     if registration is None and target.unregistered is not None:
         raise NotRestarted(target.unregistered.notice)
@@ -160,7 +160,7 @@ def _order_for(target: Target, runs: SepConfig | None) -> _Order:
         raise NotRestarted(RestartRefusal.SIP_CALL_ID_MALFORMED.notice())
     lines = service_control.body(service_control.action_for(target), registration.call_id)
     body = "".join(f"{line}\r\n" for line in lines).encode()
-    return _Order(user=registration.user, event=service_control.EVENT, body=body)
+    return _NotifyRequest(user=registration.user, event=service_control.EVENT, body=body)
 
 
 def _line(runs: SepConfig | None) -> str:
@@ -171,7 +171,7 @@ def _line(runs: SepConfig | None) -> str:
 
 
 def _transport(runs: SepConfig | None) -> SipTransport:
-    """What the phone listens to. Raises NotRestarted: TLS alone."""
+    """Return the transport that the phone listens on. Raises NotRestarted for TLS."""
     transport = runs.transport if runs else None
     if transport == "TLS":
         raise NotRestarted(RestartRefusal.SIP_OVER_TLS.notice())
@@ -190,19 +190,19 @@ def _at(peer: Peer) -> dict[str, str | int]:
     return {"transport": peer.transport, "port": peer.port, "address": peer.address}
 
 
-def _silence(peer: Peer, seconds: float, error: NoResponse) -> Notice:
+def _no_answer(peer: Peer, seconds: float, error: NoResponse) -> Notice:
     if error.provisional:
         return RestartRefusal.SIP_ONLY_PROVISIONAL.notice(seconds=seconds)
     return RestartRefusal.SIP_NO_ANSWER.notice(**_at(peer), seconds=seconds)
 
 
-def _no_way(peer: Peer, error: OSError) -> Notice:
+def _no_connection(peer: Peer, error: OSError) -> Notice:
     if error.errno == errno.ECONNREFUSED:
         return RestartRefusal.SIP_CONNECTION_REFUSED.notice(**_at(peer))
     return RestartRefusal.SIP_UNREACHABLE.notice(**_at(peer), error=error.strerror or str(error))
 
 
-def _judge(response: SipResponse) -> None:
+def _require_accepted(response: SipResponse) -> None:
     """Return if the phone accepted. Raises NotRestarted."""
     if response.status < 300:
         return
