@@ -35,8 +35,8 @@ from cisisk.store.transaction import Read
 class IsInCall(Protocol):
     """Tells whether a phone is in a call, or was in one less than so many minutes ago."""
 
-    def __call__(self, target: Target, quiet_minutes: int, *, unless_told: bool = False) -> Awaitable[bool]:
-        """Ask. ``unless_told`` holds where nobody can tell."""
+    def __call__(self, target: Target, quiet_minutes: int, *, if_unknown: bool = False) -> Awaitable[bool]:
+        """Ask. ``if_unknown`` holds where nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ class Switcher:
         """Whether a phone is in no call, as far as anybody can tell."""
         target = await self.target_of(deployment)
         # It was in a call: that it has ended somebody has to tell.
-        return not await self._is_in_call(target, deployment.policy.quiet_minutes, unless_told=True)
+        return not await self._is_in_call(target, deployment.policy.quiet_minutes, if_unknown=True)
 
     async def target_of(self, deployment: Deployment) -> Target:
         """The phone of a deployment, as far as it is known now."""

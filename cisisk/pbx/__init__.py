@@ -1,1 +1,1 @@
-"""Asterisk's manager interface (AMI): the connection, and what it tells of phones."""
+"""Asterisk's manager interface (AMI): the connection, registrations, calls."""

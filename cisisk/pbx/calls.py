@@ -1,4 +1,4 @@
-"""What Asterisk tells of calls: whether a phone is in one, and when its last one ended."""
+"""The calls that Asterisk reports: whether a phone is in one, and when its last one ended."""
 
 import asyncio
 import time
@@ -15,11 +15,11 @@ from cisisk.pbx.registrar import NotRegistered, Registrar, can_be_asked_for
 from cisisk.pbx.wire import AmiMessage, NotSendable, shown
 
 CALL_STATE_SECONDS = 2.0
-"""For everything that is asked about one phone's calls: a switch waits for it."""
+"""For all questions about one phone's calls, which a switch waits for."""
 _WITHOUT_CALL = {"not_inuse", "unavailable"}
-"""Device states that say that there is no call; the other idle ones say nothing."""
+"""Device states that exclude a call. The other idle states do not."""
 _CHANNEL_TYPES = {"pjsip": "PJSIP", "sip": "SIP", "usecallmanager": "SIP"}
-"""How devices and channels of the driver begin, by ``asterisk.channel``."""
+"""The prefix of the driver's devices and channels, by ``asterisk.channel``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +27,8 @@ class CallState:
     """Whether a phone is in a call.
 
     Attributes:
-        in_call: None when that is not told.
-        ended: seconds since its last call was seen to end; None when none was seen.
+        in_call: None if it is not known.
+        ended: seconds since its last call was seen to end; None if none was seen.
     """
 
     in_call: bool | None
@@ -36,11 +36,11 @@ class CallState:
 
 
 class Calls:
-    """Sees calls, and their ends.
+    """Watches calls and their ends.
 
     Args:
-        asterisk: None when there is none to ask; not running yet.
-        registrar: asked who a phone is whose registration is not known.
+        asterisk: None without an Asterisk; not running yet.
+        registrar: identifies a phone whose registration is not known.
         channel: as in the settings.
     """
 
@@ -55,11 +55,11 @@ class Calls:
             asterisk.subscribe("DeviceStateChange", self._device_state)
 
     def subscribe(self, listener: Callable[[str], None]) -> None:
-        """Call ``listener`` with the endpoint or peer of a device whose call has ended. It must return at once."""
+        """Call ``listener`` with the endpoint or peer of each device whose call has ended. It must return at once."""
         self._listeners.subscribe(listener)
 
     async def call_state(self, target: Target) -> CallState:
-        """Whether the phone is in a call. Never raises: what is not told is None."""
+        """Return whether the phone is in a call. Never raises: if Asterisk does not answer, it is not known."""
         if self._asterisk is None:
             return CallState(in_call=None)
         name, in_call = target.mac.device_name, None
@@ -75,29 +75,29 @@ class Calls:
                     elif isinstance(known.unregistered, NotRegistered):
                         in_call = False
         except (TimeoutError, AsteriskAway, AsteriskRefused, NotSendable):
-            pass  # it is not told
+            pass  # it is not known
         if in_call is not None:
             self.saw(name, is_busy=in_call)
         ended_at = self._call_ended_at.get(name)
         return CallState(in_call=in_call, ended=None if ended_at is None else time.monotonic() - ended_at)
 
-    async def is_in_call(self, target: Target, quiet_minutes: int, *, unless_told: bool = False) -> bool:
-        """Whether the phone is known to be in a call, or to have been in one less than so many minutes ago.
+    async def is_in_call(self, target: Target, quiet_minutes: int, *, if_unknown: bool = False) -> bool:
+        """Return whether the phone is in a call, or was in one less than so many minutes ago.
 
-        What nobody can tell is no reason to keep a switch from a phone: over SIP it puts a restart off by itself until
-        its call has ended (docs/phone-protocol/restart.md#during-calls), and chan-sccp is asked again before a reset.
+        If it is not known, the switch goes on. A SIP phone delays a restart until its call has ended
+        (docs/phone-protocol/restart.md#during-calls), and chan-sccp is asked again before a reset.
 
         Args:
-            unless_told: what holds while Asterisk does not tell; without an Asterisk there is no call.
+            if_unknown: the result while Asterisk does not answer; without an Asterisk there is no call.
         """
         if self._asterisk is None:
             return False
         state = await self.call_state(target)
-        in_call = unless_told if state.in_call is None else state.in_call
+        in_call = if_unknown if state.in_call is None else state.in_call
         return in_call or (state.ended is not None and state.ended < 60 * quiet_minutes)
 
     def saw(self, device: str, *, is_busy: bool) -> None:
-        """Note whether there is a call; of what ends now it is known that it had begun."""
+        """Note whether there is a call. A call that was busy before has now ended."""
         if is_busy:
             remember(self._busy, device, None)
         elif device in self._busy:
@@ -105,16 +105,15 @@ class Calls:
             remember(self._call_ended_at, device, time.monotonic())
 
     async def _has_call(self, asterisk: Asterisk, device: str) -> bool | None:
-        """Whether a device of SIP has a call.
+        """Return whether a SIP device has a call.
 
-        chan_sip counts calls only where it is told to (callcounter), and else says that there are none: then its
-        channels are looked at.
+        chan_sip counts calls only with callcounter, and reports no calls without it. Then its channels decide.
         """
-        told = await asterisk.action("Getvar", [("Variable", f"DEVICE_STATE({device})")])
-        if listings.is_busy(told.get("value")):
+        reply = await asterisk.action("Getvar", [("Variable", f"DEVICE_STATE({device})")])
+        if listings.is_busy(reply.get("value")):
             return True
         if self._channel == "pjsip":
-            return False if told.get("value").lower() in _WITHOUT_CALL else None
+            return False if reply.get("value").lower() in _WITHOUT_CALL else None
         channels = await asterisk.listing("CoreShowChannels")
         return any(channel.get("channel").rpartition("-")[0] == device for channel in channels)
 

@@ -1,4 +1,4 @@
-"""The connection to Asterisk's manager interface: logged in, kept, and made anew when it is lost."""
+"""The connection to Asterisk's manager interface: login, keepalive, reconnection."""
 
 import asyncio
 import hashlib
@@ -21,22 +21,23 @@ from cisisk.pbx.wire import BANNER, MAX_MESSAGE_BYTES, AmiMessage, Garbled, enco
 Fields: TypeAlias = Sequence[tuple[str, str]]
 
 LOGIN_SECONDS = 10.0
-"""For the connection and the login; a refusal alone takes Asterisk one second (main/manager.c), a busy TLS as much."""
+"""For connection and login. Asterisk takes one second to refuse a login (main/manager.c), a busy TLS as much."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 """Seconds between two attempts to connect, doubled each time: a restarted Asterisk is found soon, and one that refuses
-the login is not hammered."""
-BREATH = 100
-"""Messages that are taken in a row while more of them wait: some milliseconds, then everybody else has a turn."""
+the login is not flooded.
+"""
+MESSAGES_WITHOUT_PAUSE = 100
+"""Messages that are read without a pause. It takes some milliseconds; then other tasks run."""
 EVENTS = "system,call"
-"""The classes of the events that tell of registrations (system; chan-sccp: call) and of calls (call)."""
+"""The event classes of registrations (system; chan-sccp: call) and of calls (call)."""
 MAX_ITEMS = 20_000
-"""In one list; more phones than any Asterisk has."""
+"""Items of one list: more phones than any Asterisk has."""
 
 log = logging.getLogger(__name__)
 
 
 class AsteriskAway(CisiskError):
-    """There is no answer; what was asked may have been done or not."""
+    """There is no answer. The action may or may not have been executed."""
 
 
 class AsteriskRefused(CisiskError):
@@ -66,7 +67,7 @@ def _refusal(said: str) -> Notice:
 
 @dataclass(slots=True)
 class _Asked:
-    """An action whose answer has not come, or not all of it."""
+    """An action that waits for its answer."""
 
     action: str
     is_list: bool
@@ -81,8 +82,7 @@ class AsteriskLimits:
     Attributes:
         action_seconds: for the answer to one action. Asterisk answers within milliseconds, also with a list of a
             thousand phones.
-        ping_seconds: between two pings: a connection that a firewall has forgotten is noticed before a switch needs
-            it.
+        ping_seconds: between two pings. They notice a connection that a firewall has dropped before a switch needs it.
     """
 
     action_seconds: float = 5.0
@@ -90,7 +90,7 @@ class AsteriskLimits:
 
 
 class Asterisk:
-    """Asks Asterisk, as long as :meth:`run` runs. Actions may be under way at the same time."""
+    """Sends actions to Asterisk while :meth:`run` runs, several at the same time."""
 
     def __init__(self, settings: Settings, limits: AsteriskLimits = AsteriskLimits()) -> None:
         self._settings = settings
@@ -110,21 +110,21 @@ class Asterisk:
         return self._writer is not None
 
     def subscribe(self, event: str, listener: Callable[[AmiMessage], None]) -> None:
-        """Call ``listener`` with each event of this name that is no answer to an action. It must return at once.
+        """Call ``listener`` with each event of this name that does not answer an action. It must return at once.
 
-        To be called before :meth:`run`: the login asks for the classes of events that have listeners.
+        To be called before :meth:`run`: the login asks for the event classes that have listeners.
         """
         _, listeners = self._listeners.setdefault(event.lower(), (event, Listeners()))
         listeners.subscribe(listener)
 
     async def run(self) -> None:
-        """Connect, and connect again whenever the connection is lost, until cancelled."""
+        """Connect, and reconnect whenever the connection is lost, until cancelled."""
         pause = FIRST_PAUSE
         while True:
             began = time.monotonic()
             try:
                 await self._session()
-            # A ValueError is a host that can be no name, or a banner without an end.
+            # ValueError: a host that is not a name, or a banner without an end.
             except (CisiskError, OSError, ValueError) as error:
                 self._lost(error)
             if time.monotonic() - began > LONGEST_PAUSE:
@@ -133,24 +133,24 @@ class Asterisk:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def action(self, action: str, fields: Fields = ()) -> AmiMessage:
-        """The reply to an action.
+        """Return the reply to an action.
 
         Raises:
             AsteriskAway: there is none.
             AsteriskRefused: it is an error.
-            NotSendable: a value cannot be carried.
+            NotSendable: a value cannot be sent.
         """
         return (await self._ask(action, fields, is_list=False))[0]
 
     async def listing(self, action: str, fields: Fields = ()) -> list[AmiMessage]:
-        """The events that an action lists. Raises as :meth:`action`."""
+        """Return the events that an action lists. Raises as :meth:`action`."""
         return (await self._ask(action, fields, is_list=True))[1:]
 
     async def _ask(self, action: str, fields: Fields, *, is_list: bool) -> list[AmiMessage]:
         seconds = self._limits.action_seconds
         try:
             async with asyncio.timeout(seconds):
-                # A moment after the start the first login is still under way; no later one is waited for.
+                # Just after the start the first login is under way. No later login is waited for.
                 await self._tried.wait()
                 if self._writer is None:
                     raise AsteriskAway(self._away)
@@ -171,17 +171,17 @@ class Asterisk:
             del self._asked[number]
 
     async def _session(self) -> None:
-        """One connection, from its beginning to its loss. Returns only by an exception."""
+        """Run one connection until it is lost. Returns only by an exception."""
         host, port = self._settings.host, self._settings.port
         async with asyncio.timeout(LOGIN_SECONDS):
             reader, writer = await asyncio.open_connection(host, port, ssl=self._tls, limit=MAX_MESSAGE_BYTES)
         tasks = [
             asyncio.create_task(self._receive(reader), name="Asterisk: receive"),
-            asyncio.create_task(self._converse(writer), name="Asterisk: login and pings"),
+            asyncio.create_task(self._log_in_and_ping(writer), name="Asterisk: login and pings"),
         ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            # The conversation knows better why it ended; the other one only notices that it did.
+            # The error of the login or ping names the cause; the other task only notices the end.
             for task in (task for task in reversed(tasks) if task.done()):
                 task.result()
         finally:
@@ -200,11 +200,11 @@ class Asterisk:
         for number in itertools.count(1):
             for message in await receive(reader, self._listeners):
                 self._take(message)
-            if number % BREATH == 0:
-                # What waits already is received without a pause.
+            if number % MESSAGES_WITHOUT_PAUSE == 0:
+                # Messages that are in the buffer are read without a pause.
                 await asyncio.sleep(0)
 
-    async def _converse(self, writer: asyncio.StreamWriter) -> None:
+    async def _log_in_and_ping(self, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(LOGIN_SECONDS):
                 await self._log_in(writer)
@@ -214,14 +214,14 @@ class Asterisk:
         self._tried.set()
         log.info("logged in to Asterisk at %s", self._settings.host)
         self._away = AsteriskProblem.NOT_CONNECTED.notice()
-        await self._narrow()
+        await self._filter_events()
         while True:
             await asyncio.sleep(self._limits.ping_seconds)
             with suppress(AsteriskRefused):
                 await self.action("Ping")
 
     async def _log_in(self, writer: asyncio.StreamWriter) -> None:
-        """By challenge: the secret itself is not sent."""
+        """Log in by challenge, which does not send the secret."""
         challenged = await self._exchange(writer, "Challenge", [("AuthType", "MD5")], is_list=False)
         secret = (challenged[0].get("challenge") + self._settings.secret).encode()
         key = hashlib.md5(secret, usedforsecurity=False).hexdigest()
@@ -229,10 +229,10 @@ class Asterisk:
         login = [("AuthType", "MD5"), ("Username", self._settings.username), ("Key", key), ("Events", events)]
         await self._exchange(writer, "Login", login, is_list=False)
 
-    async def _narrow(self) -> None:
-        """Ask for nothing of those classes but what is listened to: each call alone has dozens of events.
+    async def _filter_events(self) -> None:
+        """Subscribe only to the events that have listeners: each call alone has dozens of events.
 
-        Where that is refused they all come, and are dropped here.
+        If Asterisk refuses that, all events of the classes come, and are dropped here.
         """
         for event, _ in self._listeners.values():
             with suppress(AsteriskRefused, AsteriskAway):
@@ -241,7 +241,7 @@ class Asterisk:
     def _take(self, message: AmiMessage) -> None:
         asked = self._asked.get(message.get("actionid")) or self._list_that_ends_with(message)
         if asked is None or asked.answer.done():
-            # An event that nobody asked for, or an answer that came too late.
+            # An event that does not answer an action, or an answer that came too late.
             found = self._listeners.get(message.get("event").lower()) if asked is None else None
             if found is not None and "actionid" not in message.values:
                 _, listeners = found
@@ -260,7 +260,10 @@ class Asterisk:
                 raise Garbled(AsteriskProblem.TOO_MANY_ITEMS.notice(items=MAX_ITEMS, action=asked.action))
 
     def _list_that_ends_with(self, message: AmiMessage) -> _Asked | None:
-        """Whose list ends here: chan-sccp leaves the ActionID out of that event (src/sccp_management.c)."""
+        """Return the action whose list ends here.
+
+        chan-sccp leaves the ActionID out of that event (src/sccp_management.c).
+        """
         if "actionid" in message.values or not _is_complete(message):
             return None
         event = message.get("event").lower()

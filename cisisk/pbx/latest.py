@@ -1,19 +1,19 @@
-"""What is remembered of peers and devices by their names, which anybody may make up."""
+"""A bounded memory of peers and devices, whose names come from the network."""
 
 from typing import TypeVar
 
-MOST_REMEMBERED = 10_000
-"""Peers and devices of which something is remembered, the latest; ten times the phones of a large site."""
-_LONGEST_NAME = 128
-"""Characters of a peer or a device that is remembered; Asterisk itself cuts them at 80."""
+MAX_REMEMBERED = 10_000
+"""Peers and devices that are remembered, the latest: ten times the phones of a large site."""
+_MAX_NAME_LENGTH = 128
+"""Characters of a name that is remembered. Asterisk cuts names at 80."""
 _T = TypeVar("_T")
 
 
-def remember(memory: dict[str, _T], name: str, what: _T) -> None:
-    """Keep the latest :data:`MOST_REMEMBERED`."""
-    if len(name) > _LONGEST_NAME:
+def remember(memory: dict[str, _T], name: str, value: _T) -> None:
+    """Remember a value by name, and forget the oldest beyond :data:`MAX_REMEMBERED`."""
+    if len(name) > _MAX_NAME_LENGTH:
         return
     memory.pop(name, None)
-    memory[name] = what
-    if len(memory) > MOST_REMEMBERED:
+    memory[name] = value
+    if len(memory) > MAX_REMEMBERED:
         del memory[next(iter(memory))]

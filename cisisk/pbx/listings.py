@@ -1,8 +1,8 @@
-"""What Asterisk lists of its phones, read into plain values.
+"""The lists of phones that Asterisk sends, parsed into plain values.
 
 Source: docs/phone-protocol/asterisk.md#finding-the-call-id, docs/phone-protocol/asterisk.md#sccp-device-restart
 
-Pure. Everything in there may be hostile: a phone chooses its own contact.
+Pure. All values may be hostile: a phone chooses its own contact.
 """
 
 import ipaddress
@@ -15,21 +15,21 @@ from cisisk.pbx.wire import AmiMessage
 _GONE = {"unavailable", "unreachable", "removed"}
 """Status words (up to the first blank) of contacts and peers that no longer answer."""
 _IDLE = {"not in use", "not_inuse", "unavailable", "invalid", "unknown", ""}
-"""Device states without a call: as EndpointDetail spells them, and as DeviceStateChange does (main/devicestate.c)."""
+"""Device states without a call, as EndpointDetail and DeviceStateChange spell them (main/devicestate.c)."""
 _CONTACT = re.compile(r"sips?:(?:([^@;>]*)@)?(\[[^\]]*\]|[^:;>]*)", re.IGNORECASE)
 """The user and the host of a contact's URI."""
 _LONGEST_ADDRESS = 60
-"""Characters of an IPv6 address with brackets, a zone and a port."""
+"""Characters of an IPv6 address with brackets, zone and port."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PjsipContact:
-    """Where one phone of an endpoint is registered from (ContactStatusDetail).
+    """A contact: the registration of one phone at an endpoint (ContactStatusDetail).
 
     Attributes:
-        addresses: the host of its URI, and that of the REGISTER's last Via: behind a NAT they differ.
-        call_id: of the REGISTER; empty when that is not told.
-        is_live: whether it answers, or is not asked to.
+        addresses: the host of its URI, and that of the REGISTER's last Via. Behind a NAT they differ.
+        call_id: of the REGISTER; empty if Asterisk does not show it.
+        is_live: whether it answers, or is not qualified.
     """
 
     endpoint: str
@@ -41,10 +41,10 @@ class PjsipContact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SipPeer:
-    """A peer of chan_sip that is registered (PeerEntry).
+    """A registered peer of chan_sip (PeerEntry).
 
     Attributes:
-        is_live: whether it answers, or is not asked to.
+        is_live: whether it answers, or is not qualified.
     """
 
     name: str
@@ -58,8 +58,8 @@ class SccpDevice:
     """A phone of chan-sccp (DeviceEntry, src/sccp_management.c).
 
     Attributes:
-        address: None when it has no connection.
-        since: when it registered, as Asterisk's clock and language write it: good to see that it is another time.
+        address: None if it is not connected.
+        since: when it registered, in the form of Asterisk's clock and language. Only a difference means something.
         in_call: whether it has an active channel.
     """
 
@@ -71,7 +71,7 @@ class SccpDevice:
 
 
 def contacts(messages: Iterable[AmiMessage]) -> Iterator[PjsipContact]:
-    """The contacts in a list."""
+    """Return the contacts in a list."""
     for message in messages:
         if message.get("event") == "ContactStatusDetail":
             hosts = (host_of(message.get("uri")), address_of(message.get("viaaddress")))
@@ -85,7 +85,7 @@ def contacts(messages: Iterable[AmiMessage]) -> Iterator[PjsipContact]:
 
 
 def peers(messages: Iterable[AmiMessage]) -> Iterator[SipPeer]:
-    """The peers in a list that have an address."""
+    """Return the peers in a list that have an address."""
     for message in messages:
         address = address_of(message.get("ipaddress"))
         if address is not None:
@@ -98,7 +98,7 @@ def peers(messages: Iterable[AmiMessage]) -> Iterator[SipPeer]:
 
 
 def devices(messages: Iterable[AmiMessage]) -> Iterator[SccpDevice]:
-    """The phones in a list of chan-sccp."""
+    """Return the phones in a list of chan-sccp."""
     for message in messages:
         if message.get("event") == "DeviceEntry":
             yield SccpDevice(
@@ -115,24 +115,24 @@ def _is_live(listed: AmiMessage) -> bool:
 
 
 def is_busy(state: str) -> bool:
-    """Whether a device in this state has a call, or is being called."""
+    """Return whether a device in this state has a call, or is being called."""
     return state.lower() not in _IDLE
 
 
 def user_of(uri: str) -> str:
-    """The user of a contact's URI; empty if there is none."""
+    """Return the user of a contact's URI; empty if there is none."""
     match = _CONTACT.search(uri)
     return (match[1] or "") if match else ""
 
 
 def host_of(uri: str) -> str | None:
-    """The address in a contact's URI, None if there is no numeric one."""
+    """Return the address in a contact's URI; None if there is no numeric one."""
     match = _CONTACT.search(uri)
     return address_of(match[2]) if match else None
 
 
 def address_of(text: str) -> str | None:
-    """The address in ``192.0.2.7``, ``192.0.2.7:5060`` or ``[2001:db8::7]:5060``, always written alike, or None."""
+    """Return the address in ``192.0.2.7``, ``192.0.2.7:5060`` or ``[2001:db8::7]:5060`` in its normal form, or None."""
     if len(text) > _LONGEST_ADDRESS:
         return None
     for candidate in (text, text.rpartition(":")[0]):

@@ -1,8 +1,8 @@
-"""Who a phone is at Asterisk now: the endpoint or peer that is registered from its address.
+"""The registration of a phone at Asterisk: the endpoint or peer that is registered from its address.
 
-Asked before its config changes: afterwards the config names the next user's line, and the wrong phone restarts
-(docs/phone-protocol/asterisk.md#finding-the-call-id). The address says which registration is the phone's. More than one
-at an address is reported, never guessed.
+It is looked up before the phone's config changes. Afterwards the config names the next user's line, and the wrong phone
+restarts (docs/phone-protocol/asterisk.md#finding-the-call-id). The address identifies the phone's registration. More
+than one at an address is reported, never guessed.
 """
 
 import asyncio
@@ -22,24 +22,24 @@ from cisisk.pbx.listings import PjsipContact, address_of, is_busy, user_of
 from cisisk.pbx.wire import AmiMessage, NotSendable, shown
 
 IDENTIFY_SECONDS = 2.0
-"""For everything that is asked before the file is written: less than a switch that is stopped may take."""
+"""For all questions before the file is written: less than a switch that is being stopped may take."""
 _NAME = re.compile(r"[A-Za-z0-9._@+-]{1,80}", re.ASCII)
-"""A peer that goes into a function or a command: nothing that ends its argument there."""
+"""A peer that is passed to a function or a command. It must not end its argument there."""
 _CALL_ID = re.compile(r"[A-Za-z0-9.@_~!%*+:\[\]-]{1,255}", re.ASCII)
-"""No character that Asterisk's argument splitter or the phone's braces give a meaning to; phones send hex and dots."""
+"""No character that Asterisk's argument splitter or the phone's braces interpret. Phones send hex digits and dots."""
 _FUNCTIONS = {"sip": "SIPPEER({},regcallid)", "usecallmanager": "SIP_PEER({},register_callid)"}
-"""What tells the Call-ID of a peer's REGISTER, by ``asterisk.channel`` (usecallmanager patches)."""
+"""The function with the Call-ID of a peer's REGISTER, by ``asterisk.channel`` (usecallmanager patches)."""
 
 
 class NotRegistered(NotRestarted):
-    """Nobody is registered from the phone's address: Asterisk has said so."""
+    """No phone is registered from the phone's address, according to Asterisk."""
 
 
 class Registrar:
     """Finds phones among the registrations.
 
     Args:
-        asterisk: None when there is none to ask.
+        asterisk: None without an Asterisk.
         channel: as in the settings.
         seconds: for all questions about one phone.
     """
@@ -50,7 +50,7 @@ class Registrar:
         self._channel = channel
 
     async def identify(self, target: Target) -> Target:
-        """The target with its registration, or with the reason why that is not known."""
+        """Return the target with its registration, or with the reason why that is not known."""
         if self._asterisk is None or target.software is Software.SCCP:
             return target
         try:
@@ -76,7 +76,7 @@ class Registrar:
 
 
 async def _pjsip(asterisk: Asterisk, address: str, line: str | None) -> Registration:
-    """The endpoint that the served config names is looked at first: that is one phone instead of all."""
+    """Find the registration, first at the endpoint that the served config names: one phone instead of all."""
     if line is not None and (found := await _endpoint(asterisk, address, line)):
         return found
     every = await asterisk.listing("PJSIPShowRegistrationInboundContactStatuses")
@@ -92,22 +92,22 @@ async def _pjsip(asterisk: Asterisk, address: str, line: str | None) -> Registra
 
 
 async def _endpoint(asterisk: Asterisk, address: str, name: str) -> Registration | None:
-    """The registration of an endpoint from an address. Raises NotRestarted: it has two there."""
+    """Return the registration of an endpoint from an address. Raises NotRestarted if it has two there."""
     if not can_be_asked_for(name):
         return None
     try:
-        told = await asterisk.listing("PJSIPShowEndpoint", [("Endpoint", name)])
+        listed = await asterisk.listing("PJSIPShowEndpoint", [("Endpoint", name)])
     except AsteriskRefused as error:
         if error.said.lower().startswith("unable to retrieve endpoint"):
             return None
         raise
-    contacts = {contact.call_id: contact for contact in _at(address, told)}
+    contacts = {contact.call_id: contact for contact in _at(address, listed)}
     if not contacts:
         return None
     if len(contacts) > 1:
         raise NotRestarted(RestartRefusal.REGISTERED_TWICE.notice(endpoint=name, address=address))
     ((call_id, contact),) = contacts.items()
-    states = [message.get("devicestate") for message in told if message.get("event") == "EndpointDetail"]
+    states = [message.get("devicestate") for message in listed if message.get("event") == "EndpointDetail"]
     return Registration(
         peer=name,
         user=contact.user,
@@ -117,7 +117,7 @@ async def _endpoint(asterisk: Asterisk, address: str, name: str) -> Registration
 
 
 def _at(address: str, messages: Iterable[AmiMessage]) -> Iterator[PjsipContact]:
-    """The contacts from an address that have not gone."""
+    """Return the live contacts from an address."""
     known = address_of(address)
     return (contact for contact in listings.contacts(messages) if contact.is_live and known in contact.addresses)
 
@@ -132,35 +132,35 @@ async def _chan_sip(asterisk: Asterisk, address: str, channel: str) -> Registrat
     name = here.pop()
     if not can_be_asked_for(name):
         raise NotRestarted(RestartRefusal.PEER_NAME_UNUSABLE.notice(peer=shown(name)))
-    told = await asterisk.action("SIPshowpeer", [("Peer", name)])
+    shown_peer = await asterisk.action("SIPshowpeer", [("Peer", name)])
     call_id = await chan_sip_call_id(asterisk, channel, name)
     return Registration(
         peer=name,
-        user=user_of(told.get("reg-contact")) or name,
+        user=user_of(shown_peer.get("reg-contact")) or name,
         call_id=_checked_call_id(call_id) if call_id else "",
         in_call=None,
     )
 
 
 async def chan_sip_call_id(asterisk: Asterisk, channel: str, peer: str) -> str:
-    """The Call-ID of the REGISTER of a ``peer`` that :func:`can_be_asked_for`; empty when that is not told.
+    """Return the Call-ID of the REGISTER of a ``peer`` that :func:`can_be_asked_for`; empty if it is not shown.
 
     Raises:
         AsteriskAway: there is no answer.
         AsteriskRefused: the account may not ask.
     """
-    told = await asterisk.action("Getvar", [("Variable", _FUNCTIONS[channel].format(peer))])
-    call_id = told.get("value")
+    reply = await asterisk.action("Getvar", [("Variable", _FUNCTIONS[channel].format(peer))])
+    call_id = reply.get("value")
     return call_id if call_id != "(null)" else ""
 
 
 def can_be_asked_for(name: str) -> bool:
-    """Whether the name of a peer or an endpoint can stand in a function or a command, and mean itself there."""
+    """Return whether the name of a peer or an endpoint can be passed to a function or a command unchanged."""
     return _NAME.fullmatch(name) is not None
 
 
 def first_line(config: bytes | None) -> str | None:
-    """The name of the first line in a config; None if it cannot be read."""
+    """Return the name of the first line in a config; None if the config cannot be parsed."""
     if config is None:
         return None
     try:

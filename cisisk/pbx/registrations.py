@@ -1,8 +1,8 @@
-"""What Asterisk tells of registrations: whether a phone that was restarted has registered again.
+"""The registrations that Asterisk reports: whether a restarted phone has registered again.
 
-Events say that it is worth looking (ContactStatus, PeerStatus, DeviceStatus); what counts is what a listing then
-shows. A registration is reported when it is provably later than the restart, by its Call-ID, or because a listing since
-then did not have it, and never on a guess.
+Events only say when to look (ContactStatus, PeerStatus, DeviceStatus). A listing decides. A registration counts if it
+is provably later than the restart: by its Call-ID, or because a listing since the restart did not have it. Nothing is
+guessed.
 """
 
 import asyncio
@@ -27,10 +27,11 @@ from cisisk.pbx.registrar import NotRegistered, can_be_asked_for, chan_sip_call_
 from cisisk.pbx.wire import AmiMessage, shown
 
 UNABLE_SECONDS = 60.0
-"""For so long a list that Asterisk refused is taken as one that it does not have: chan-sccp is not loaded, or the
-account may not read it. Then it may have changed."""
-MOST_ASKED = 32
-"""Getvar actions under way at the same time: each waits for its answer."""
+"""For this time a list that Asterisk refused counts as unavailable: chan-sccp is not loaded, or the account may not
+read it. Then it may have changed.
+"""
+MAX_CONCURRENT_QUESTIONS = 32
+"""Getvar actions at the same time. Each waits for its answer."""
 
 _NEVER = float("-inf")
 _T = TypeVar("_T")
@@ -38,15 +39,15 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """A phone whose registration is waited for.
+    """A phone whose registration is awaited.
 
     Attributes:
-        address: its IP address, None when nothing is known of it.
-        line: what its first line is called in the config it is to take; None when that is not known, or says nothing
+        address: its IP address; None if it is not known.
+        line: the name of the first line in the config that it fetches; None if that is not known, or proves nothing
             (see :meth:`of`).
-        before: how it was registered before the restart; None when it was not, or nobody could tell.
-        since: by :func:`time.monotonic` when the restart was asked for; to be kept from look to look. What has no
-            Call-ID is judged by it. The default is now.
+        before: its registration before the restart; None if it had none, or it is not known.
+        since: when the restart was asked for, by :func:`time.monotonic`; to be kept from look to look. It decides where
+            there is no Call-ID. The default is now.
     """
 
     mac: Mac
@@ -58,13 +59,13 @@ class Watched:
 
     @classmethod
     def of(cls, target: Target) -> Self:
-        """The phone of a ``target`` that is about to be asked to restart.
+        """Return the phone of a ``target`` that is about to restart.
 
-        Where nobody could tell how the phone was registered, a line that it had before already proves nothing.
+        If the phone's registration is not known, a line that it had before proves nothing.
         """
         line = first_line(target.wanted)
-        is_told = target.registration is not None or isinstance(target.unregistered, NotRegistered)
-        if not is_told and line == first_line(target.served):
+        is_known = target.registration is not None or isinstance(target.unregistered, NotRegistered)
+        if not is_known and line == first_line(target.served):
             line = None
         return cls(
             mac=target.mac,
@@ -80,8 +81,8 @@ class Registered:
     """A registration that is later than the restart.
 
     Attributes:
-        peer: what the call manager calls the phone: the endpoint, the peer or the device.
-        call_id: of the REGISTER; empty when that is not told.
+        peer: the name of the endpoint, the peer or the device at the call manager.
+        call_id: of the REGISTER; empty if Asterisk does not show it.
         evidence: what was seen.
     """
 
@@ -93,7 +94,7 @@ class Registered:
 
 @dataclass(slots=True)
 class _Snapshots:
-    """What successive listings had, and so the earliest moment that each registration in the last one can be from.
+    """Successive listings, which show the earliest time at which each registration can have begun.
 
     Attributes:
         at: when the last listing was asked for.
@@ -103,22 +104,22 @@ class _Snapshots:
     _lacked: dict[Hashable, float] = field(default_factory=dict)
 
     def take(self, registrations: Iterable[Hashable], asked_at: float) -> None:
-        """Note what a listing shows that was asked for at ``asked_at``."""
+        """Note the registrations in a listing that was asked for at ``asked_at``."""
         self._lacked = {each: self._lacked.get(each, self.at) for each in registrations}
         self.at = asked_at
 
     def began_after(self, registration: Hashable, moment: float) -> bool:
-        """Whether a listing that was asked for after ``moment`` did not have it yet."""
+        """Return whether a listing that was asked for after ``moment`` did not have the registration yet."""
         return self._lacked.get(registration, _NEVER) >= moment
 
 
 class Registrations:
-    """Sees phones register.
+    """Watches phones register.
 
     Args:
-        asterisk: None when there is none to ask; not running yet.
+        asterisk: None without an Asterisk; not running yet.
         channel: as in the settings.
-        calls: is told of those that a listing shows.
+        calls: learns of the calls that a listing shows.
     """
 
     def __init__(
@@ -139,27 +140,27 @@ class Registrations:
             asterisk.subscribe("DeviceStatus", self._device_status)
 
     def observes(self, software: Software) -> bool:
-        """Whether a registration of phones with this ``software`` can be seen.
+        """Return whether Cisisk can observe registrations of phones with this ``software``.
 
-        That takes an Asterisk which has not just refused to list such phones: so it is worth asking again at the end.
+        Not without an Asterisk, and not for a while after it refused to list such phones.
         """
         refused_at = self._refused_at.get(software is Software.SCCP, _NEVER)
         return self._asterisk is not None and time.monotonic() - refused_at > self._unable_seconds
 
     def subscribe(self, listener: Callable[[str], None]) -> None:
-        """Call ``listener`` with what an event names when a registration there has changed.
+        """Call ``listener`` with the name in an event when a registration there has changed.
 
-        That is an address or a device name, and where the event has neither the peer or the endpoint. It may be called
-        thousands of times a second, and must return at once.
+        The name is an address or a device name; if the event has neither, the peer or the endpoint. There may be
+        thousands of calls a second, so the listener must return at once.
         """
         self._listeners.subscribe(listener)
 
     async def look(self, targets: Sequence[Watched]) -> dict[Mac, Registered]:
-        """Those of the phones that have registered since their restart, from one listing for all of them.
+        """Return those of the phones that have registered since their restart, from one listing for all of them.
 
         Raises:
             AsteriskAway: there is no answer.
-            AsteriskRefused: the account may not ask, or there is no chan-sccp.
+            AsteriskRefused: the account may not ask, or chan-sccp is not loaded.
         """
         if self._asterisk is None:
             return {}
@@ -197,13 +198,13 @@ class Registrations:
         return found
 
     def _new_contact(self, target: Watched, contacts: list[PjsipContact]) -> PjsipContact | None:
-        """The phone's registration among those from its address, if it is later than the restart."""
+        """Return the phone's registration among those from its address, if it is later than the restart."""
         before = target.before
         others = [each for each in contacts if before is None or not _is_same_call_id(each.call_id, before.call_id)]
-        # With another line the phone comes back as somebody else: as who it was, it has not taken its config.
+        # With another line the phone registers under another name. Under the old one it has not taken its config.
         stays = before is not None and target.line in {None, before.peer}
         if len(others) == len(contacts):
-            # The old registration has gone, which is the phone's own doing.
+            # The phone itself has ended the old registration.
             for endpoint in dict.fromkeys((target.line, before.peer if before is not None and stays else None)):
                 named = [contact for contact in others if contact.endpoint == endpoint]
                 if len(named) == 1 and _is_another(named[0], before):
@@ -211,7 +212,7 @@ class Registrations:
         new = [contact for contact in others if self._sip.began_after(_of_contact(contact), target.since)]
         mine = [contact for contact in new if contact.endpoint == target.line]
         if not mine and len(contacts) == 1:
-            # An endpoint need not be called like its line; beside others at the address it may be a neighbour's.
+            # An endpoint need not have the name of its line. Beside others at the address it may be another phone's.
             mine = [contact for contact in new if before is None or stays or contact.endpoint != before.peer]
         return mine[0] if len(mine) == 1 else None
 
@@ -220,7 +221,7 @@ class Registrations:
         every = list(listings.peers(await asterisk.listing("SIPpeers")))
         self._sip.take(map(_of_peer, every), asked_at)
         here = _by_address((peer.address, peer) for peer in every if peer.is_live)
-        gate = asyncio.Semaphore(MOST_ASKED)
+        gate = asyncio.Semaphore(MAX_CONCURRENT_QUESTIONS)
         found: dict[Mac, Registered] = {}
 
         async def judge(target: Watched, peers: list[SipPeer]) -> None:
@@ -238,9 +239,9 @@ class Registrations:
         return found
 
     async def _new_peer(self, asterisk: Asterisk, target: Watched, peers: list[SipPeer]) -> Registered | None:
-        """The phone's registration among those from its address, if it is later than the restart.
+        """Return the phone's registration among those from its address, if it is later than the restart.
 
-        Two peers there are one phone with two lines, or two phones: then it is the line's.
+        Two peers there are one phone with two lines, or two phones. Then the line decides.
         """
         named = [peer for peer in peers if peer.name == target.line] or (peers if len(peers) == 1 else [])
         if not named:
@@ -251,7 +252,7 @@ class Registrations:
         if (before is None or before.call_id) and can_be_asked_for(peer.name):
             call_id = await chan_sip_call_id(asterisk, self._channel, peer.name)
         if before is not None and _is_same_call_id(call_id, before.call_id):
-            # Under whichever name: a phone that starts takes another Call-ID.
+            # Under any name: a phone that starts takes another Call-ID.
             is_new = False
         elif is_old_peer and before is not None and before.call_id and call_id:
             is_new = True
@@ -259,7 +260,7 @@ class Registrations:
             is_new = (
                 self._registered_at.get(f"SIP/{peer.name}", _NEVER) >= target.since
                 or self._sip.began_after(_of_peer(peer), target.since)
-                # The phone was the only one there: where it was has gone, and this is another.
+                # The phone was the only one there. Its old peer has gone, and this is another one.
                 or (before is not None and all(each.name != before.peer for each in peers))
                 or (before is None and peer.name == target.line)
             )
@@ -295,7 +296,7 @@ class Registrations:
         self._tell(listings.host_of(event.get("uri")) or event.get("endpointname") or event.get("aor"))
 
     def _peer_status(self, event: AmiMessage) -> None:
-        """chan_sip says Registered at each REGISTER, PJSIP Reachable or Unreachable, chan-sccp ATTACHED for a line."""
+        """chan_sip sends Registered at each REGISTER, PJSIP Reachable or Unreachable, chan-sccp ATTACHED for a line."""
         peer = event.get("peer")
         if event.get("peerstatus").lower() == "registered":
             remember(self._registered_at, peer, time.monotonic())
@@ -322,7 +323,7 @@ def _by_address(pairs: Iterable[tuple[str, _T]]) -> dict[str, list[_T]]:
 
 
 def _each_at(targets: Sequence[Watched], here: dict[str, list[_T]]) -> Iterator[tuple[Watched, list[_T]]]:
-    """The phones from whose address something is registered, and what."""
+    """Return the phones from whose address something is registered, and the registrations."""
     for target in targets:
         address = address_of(target.address or "")
         if address in here:
@@ -330,7 +331,7 @@ def _each_at(targets: Sequence[Watched], here: dict[str, list[_T]]) -> Iterator[
 
 
 def _of_contact(contact: PjsipContact) -> Hashable:
-    """What stays the same as long as a registration lasts, also while the phone does not answer."""
+    """Return what identifies a registration as long as it lasts, also while the phone does not answer."""
     return contact.endpoint, contact.addresses, contact.call_id
 
 
@@ -343,7 +344,7 @@ def _is_same_call_id(one: str, other: str) -> bool:
 
 
 def _is_another(contact: PjsipContact, before: Registration | None) -> bool:
-    """Whether it cannot be the registration of ``before``, whose Call-ID has gone from there, if it was told."""
+    """Return whether a contact cannot be the registration of ``before``, whose Call-ID is not there any more."""
     return before is None or contact.endpoint != before.peer or bool(contact.call_id and before.call_id)
 
 
@@ -352,7 +353,7 @@ _PEER = RegistrationEvidence.PEER, RegistrationEvidence.PEER_WITH_NEW_CALL_ID
 
 
 def _seen(target: Watched, codes: tuple[NoticeCode, NoticeCode], name: str, call_id: str) -> Registered:
-    """A new registration. The second of the ``codes`` is for one with another Call-ID than before."""
+    """Return a new registration. The second of the ``codes`` is for one with another Call-ID than before."""
     is_new_id = bool(call_id) and target.before is not None and target.before.call_id not in {"", call_id}
     return Registered(
         peer=shown(name),

@@ -1,6 +1,6 @@
-"""What goes over an AMI connection (docs/phone-protocol/asterisk.md#manager-interface; Asterisk main/manager.c).
+"""The messages of an AMI connection (docs/phone-protocol/asterisk.md#manager-interface; Asterisk main/manager.c).
 
-A message is lines of ``Key: Value``, ended by CR LF, and a blank line after the last. Keys are compared without case.
+A message consists of lines ``Key: Value``, ended by CR LF, and a blank line. Keys are compared without case.
 """
 
 import asyncio
@@ -12,15 +12,15 @@ from cisisk.model.codes.asterisk import AsteriskProblem
 from cisisk.model.errors import CisiskError
 
 MAX_LINE = 1023
-"""Bytes of one line that Asterisk reads; it drops a longer one (main/manager.c, 1024 with its end)."""
+"""Bytes of one line. Asterisk drops longer ones (main/manager.c, 1024 with the line end)."""
 MAX_MESSAGE_BYTES = 1 << 20
-"""Of one message from Asterisk. Older chan-sccp lists all its devices, of some 300 bytes each, in one."""
+"""Bytes of one message from Asterisk. Older chan-sccp lists all its devices, of some 300 bytes each, in one."""
 BANNER = b"Asterisk Call Manager/"
 
 _END = b"\r\n\r\n"
 _EVENT = b"event:"
 _ASKED_FOR = (b"\nactionid:", b"\neventlist:")
-"""What every event of a list has at least one of (chan-sccp leaves the ActionID out of the last)."""
+"""Every event of a list has at least one of these (chan-sccp leaves the ActionID out of the last)."""
 _FOLLOWS = b"response: follows"
 _END_OF_COMMAND = b"--END COMMAND--"
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9-]*", re.ASCII)
@@ -29,11 +29,11 @@ _SHOWN = 200
 
 
 class NotSendable(CisiskError):
-    """A value cannot be carried: it would end its line, or is longer than Asterisk reads."""
+    """A value cannot be sent: it would end its line, or is longer than Asterisk reads."""
 
 
 class Garbled(CisiskError):
-    """What came is no AMI, or more than is taken."""
+    """The bytes are not AMI, or exceed a limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class AmiMessage:
     """A reply or an event.
 
     Attributes:
-        values: by key in small letters; the first where a key repeats.
+        values: by key in lower case; the first if a key repeats.
         output: the lines that a command printed.
     """
 
@@ -49,16 +49,15 @@ class AmiMessage:
     output: tuple[str, ...] = ()
 
     def get(self, key: str) -> str:
-        """The value of a ``key`` in small letters; empty if there is none."""
+        """Return the value of a ``key`` in lower case; empty if it is absent."""
         return self.values.get(key, "")
 
 
 def encode(action: str, fields: Iterable[tuple[str, str]]) -> bytes:
-    """An action as it is sent. This is the one place where values become lines.
+    """Return an action as it is sent. Only here values become lines.
 
     Raises:
-        NotSendable: a value holds CR, LF or NUL, with which it could begin a header or an action of its own, or is too
-            long.
+        NotSendable: a value holds CR, LF or NUL, which could begin another header or action, or is too long.
     """
     return b"".join(_line(key, value) for key, value in (("Action", action), *fields)) + b"\r\n"
 
@@ -75,7 +74,7 @@ def _line(key: str, value: str) -> bytes:
 
 
 def parse(block: bytes) -> list[AmiMessage]:
-    """The messages in what came up to a blank line: one, or all devices in a list of older chan-sccp."""
+    """Return the messages in the bytes up to a blank line: one, or all devices in a list of older chan-sccp."""
     if block[: len(_FOLLOWS)].lower() == _FOLLOWS:
         return [_command_output(block)]
     messages: list[AmiMessage] = []
@@ -97,11 +96,11 @@ def parse(block: bytes) -> list[AmiMessage]:
 
 
 def _command_output(block: bytes) -> AmiMessage:
-    """The reply to a Command up to Asterisk 13: two headers at most, then raw text."""
+    """Return the reply to a Command up to Asterisk 13: at most two headers, then raw text."""
     values: dict[str, str] = {}
     output: list[str] = []
-    told = block.partition(_END_OF_COMMAND)[0].removesuffix(b"\n")
-    for number, line in enumerate(told.decode("utf-8", "replace").split("\n")):
+    printed = block.partition(_END_OF_COMMAND)[0].removesuffix(b"\n")
+    for number, line in enumerate(printed.decode("utf-8", "replace").split("\n")):
         key, _, value = line.partition(":")
         key = key.strip().lower()
         if not output and (number == 0 or key in {"privilege", "actionid"}):
@@ -114,10 +113,10 @@ def _command_output(block: bytes) -> AmiMessage:
 async def receive(
     reader: asyncio.StreamReader, events: Collection[str] = (), max_bytes: int = MAX_MESSAGE_BYTES
 ) -> list[AmiMessage]:
-    """The next messages; none if it was an event that nobody wants, which is not even parsed.
+    """Return the next messages; none for an event without a listener, which is not parsed.
 
     Args:
-        events: the names, in small letters, of what is wanted beside what was asked for.
+        events: the names, in lower case, of the events with listeners.
         max_bytes: of one message.
 
     Raises:
@@ -128,7 +127,7 @@ async def receive(
     if _is_unwanted(block, events):
         return []
     if block[: len(_FOLLOWS)].lower() == _FOLLOWS:
-        # What a command prints may have blank lines.
+        # The output of a command may have blank lines.
         while _END_OF_COMMAND not in block:
             block += await _until_blank_line(reader)
             if len(block) > max_bytes:
@@ -156,5 +155,5 @@ async def _until_blank_line(reader: asyncio.StreamReader) -> bytes:
 
 
 def shown(text: str) -> str:
-    """A foreign text, fit to be repeated in an error."""
+    """Return a foreign text so that an error can repeat it."""
     return "".join(character for character in text[:_SHOWN] if character.isprintable())

@@ -1,1 +1,1 @@
-"""As much of SIP as a NOTIFY to a phone needs: messages, digest answers, the client transaction (RFC 3261, 7616)."""
+"""The part of SIP that a NOTIFY to a phone needs: messages, digest, client transaction (RFC 3261, 7616)."""

@@ -1,4 +1,4 @@
-"""Answering a digest challenge (RFC 3261 section 22, RFC 7616), as far as phones use it: MD5, with or without qop."""
+"""Answers to digest challenges (RFC 3261 section 22, RFC 7616), as far as phones use them: MD5, with or without qop."""
 
 import hashlib
 import re
@@ -9,19 +9,19 @@ from cisisk.sip.message import SipResponse
 
 _ESCAPED = re.compile(r"\\(.)")
 CHALLENGED = {401: ("WWW-Authenticate", "Authorization"), 407: ("Proxy-Authenticate", "Proxy-Authorization")}
-"""By status: the header that asks, and the one that answers."""
+"""By status: the header of the challenge, and that of the answer."""
 
 
 class Unanswerable(ValueError):
-    """A challenge that is none, or wants what is not done here."""
+    """A challenge that is malformed, or requires what is not supported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge:
-    """What is asked for.
+    """A digest challenge.
 
     Attributes:
-        algorithm: as it was written, to be repeated; None when it was not.
+        algorithm: as the challenge spells it, for the answer; None if it names none.
         with_qop: whether ``qop=auth`` is offered.
     """
 
@@ -33,7 +33,7 @@ class Challenge:
 
 
 def challenge_of(response: SipResponse) -> Challenge:
-    """The first challenge of a 401 or 407 that can be answered. Raises Unanswerable: there is none."""
+    """Return the first supported challenge of a 401 or 407. Raises Unanswerable if there is none."""
     for value in response.all(CHALLENGED[response.status][0]):
         scheme, _, rest = value.partition(" ")
         if scheme.lower() != "digest":
@@ -57,10 +57,10 @@ def challenge_of(response: SipResponse) -> Challenge:
 
 
 def answer(challenge: Challenge, *, method: str, uri: str, username: str, password: str, cnonce: str) -> str:
-    """The value of the header that answers. Raises Unsendable: a value cannot stand in one.
+    """Return the value of the header that answers. Raises Unsendable if a value cannot stand in a header.
 
     Args:
-        cnonce: random; used when the challenge offers qop.
+        cnonce: a random value; used if the challenge offers qop.
     """
     secret = _md5(f"{username}:{challenge.realm}:{password}")
     request = _md5(f"{method}:{uri}")

@@ -1,4 +1,4 @@
-"""SIP messages to and from bytes (RFC 3261 sections 7, 18.3, 25). Pure, and strict about what can be smuggled."""
+"""SIP messages to and from bytes (RFC 3261 sections 7, 18.3, 25). Pure; rejects what could smuggle a header."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -8,15 +8,15 @@ from urllib.parse import quote
 
 VERSION = "SIP/2.0"
 MAX_BYTES = 16 * 1024
-"""A phone's messages have one or two KB; what is longer is not read."""
+"""A phone's messages have one or two KB. Longer ones are rejected."""
 MAX_HEADERS = 100
-"""A REGISTER of a Cisco phone has some twenty."""
+"""A REGISTER of a Cisco phone has about twenty."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+", re.ASCII)
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2}) (.*)", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-"""All but the tab, which is white space."""
+"""All control characters but the tab, which is white space."""
 _FOLD = re.compile(r"\r\n[ \t]+")
 _COMPACT = {
     "c": "Content-Type",
@@ -30,33 +30,33 @@ _COMPACT = {
     "v": "Via",
 }
 _USER_UNRESERVED = "-_.!~*'()&=+$,;?/"
-"""What stands in the user part of a URI as it is (RFC 3261 25.1)."""
+"""The characters that need no escape in the user part of a URI (RFC 3261 25.1)."""
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 """Names and values, in order."""
 
 
 class MalformedSip(ValueError):
-    """What came is no SIP message that is taken here."""
+    """The bytes are not a SIP message, or not one that is supported."""
 
 
 class Unsendable(ValueError):
-    """A value would break out of its place in the message. The text does not repeat it."""
+    """A value would break out of its place in the message. The error does not repeat it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SipMessage:
-    """What requests and responses share."""
+    """The common part of requests and responses."""
 
     headers: Headers
     body: bytes = b""
 
     def all(self, name: str) -> list[str]:
-        """The values of every header of this name, in order."""
+        """Return the values of every header with this name, in order."""
         return [value for known, value in self.headers if known.lower() == name.lower()]
 
     def get(self, name: str) -> str | None:
-        """The value of a header; None if it is not there. Raises MalformedSip: it is there more than once."""
+        """Return the value of a header; None if it is absent. Raises MalformedSip if it is there more than once."""
         values = self.all(name)
         if len(values) > 1:
             raise MalformedSip(f"more than one {name}")
@@ -65,13 +65,13 @@ class SipMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SipRequest(SipMessage):
-    """One request."""
+    """A request."""
 
     method: str
     uri: str
 
     def render(self) -> bytes:
-        """The bytes, with a Content-Length. Raises Unsendable."""
+        """Return the bytes, with a Content-Length. Raises Unsendable."""
         if not _TOKEN.fullmatch(self.method) or not self.uri or any(c <= " " or c == "\x7f" for c in self.uri):
             raise Unsendable("the request line would break")
         return _render(f"{self.method} {self.uri} {VERSION}", self)
@@ -79,23 +79,23 @@ class SipRequest(SipMessage):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SipResponse(SipMessage):
-    """One response."""
+    """A response."""
 
     status: int
     reason: str = ""
 
     def render(self) -> bytes:
-        """The bytes, with a Content-Length. Raises Unsendable."""
+        """Return the bytes, with a Content-Length. Raises Unsendable."""
         if not 100 <= self.status <= 699:
             raise Unsendable("no status of SIP")
         return _render(f"{VERSION} {self.status} {self.reason}", self)
 
 
 def parse(data: bytes) -> SipRequest | SipResponse:
-    """One whole message, as a datagram brings it; what is beyond its Content-Length is dropped.
+    """Parse one whole message, as a datagram has it. Bytes beyond its Content-Length are dropped.
 
     Raises:
-        MalformedSip: it is none, or too large, or its Content-Length promises more than there is.
+        MalformedSip: it is malformed or too large, or shorter than its Content-Length.
     """
     if len(data) > MAX_BYTES:
         raise MalformedSip("too large")
@@ -110,7 +110,7 @@ def parse(data: bytes) -> SipRequest | SipResponse:
 
 
 def parse_head(head: bytes) -> SipRequest | SipResponse:
-    """A message without its body, from what is before the empty line. Raises MalformedSip."""
+    """Parse a message without its body, from the bytes before the empty line. Raises MalformedSip."""
     try:
         text = head.decode()
     except UnicodeDecodeError:
@@ -131,7 +131,7 @@ def parse_head(head: bytes) -> SipRequest | SipResponse:
 
 
 def stated_length(message: SipMessage) -> int:
-    """Its Content-Length. Raises MalformedSip: none, no number, or more than is read."""
+    """Return its Content-Length. Raises MalformedSip if it is absent, not a number, or too large."""
     value = message.get("Content-Length") or ""
     if not _DIGITS.fullmatch(value) or int(value) > MAX_BYTES:
         raise MalformedSip("no Content-Length that is taken")
@@ -139,19 +139,19 @@ def stated_length(message: SipMessage) -> int:
 
 
 def branch(message: SipMessage) -> str | None:
-    """The branch of a response that has come back: of its only Via. None if there are more, or it has none."""
+    """Return the branch of a response's only Via; None if there are more, or it has no branch."""
     vias = [via for value in message.all("Via") for via in split(value, ",")]
     return parameter(vias[0], "branch") if len(vias) == 1 else None
 
 
 def cseq_method(message: SipMessage) -> str | None:
-    """The method in its CSeq. Raises MalformedSip: more than one CSeq."""
+    """Return the method in its CSeq. Raises MalformedSip if there is more than one CSeq."""
     parts = (message.get("CSeq") or "").split()
     return parts[1] if len(parts) == 2 else None
 
 
 def parameter(value: str, name: str) -> str | None:
-    """The ``;name=value`` parameter of a header's value; None if it is not there, empty for a flag."""
+    """Return the ``;name=value`` parameter of a header's value; None if it is absent, empty for a flag."""
     for part in split(value, ";")[1:]:
         key, _, given = part.partition("=")
         if key.strip().lower() == name.lower():
@@ -160,12 +160,12 @@ def parameter(value: str, name: str) -> str | None:
 
 
 def split(value: str, separator: str) -> list[str]:
-    """The parts of a header's value, where the separator is in neither quotes nor angle brackets; without blanks."""
+    """Split a header's value at a separator outside quotes and angle brackets, and strip the parts."""
     return [part.strip() for part in _parts(value, separator)]
 
 
 def user_part(user: str) -> str:
-    """A user as it stands in a URI, escaped. Raises Unsendable: it is empty or has control characters."""
+    """Return a user as it stands in a URI, escaped. Raises Unsendable if it is empty or has control characters."""
     if not user or _CONTROL.search(user) or "\t" in user:
         raise Unsendable("no user of a SIP URI")
     try:
@@ -175,7 +175,7 @@ def user_part(user: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """A quoted-string. Raises Unsendable: it has control characters."""
+    """Return a quoted-string. Raises Unsendable if it has control characters."""
     if _CONTROL.search(text):
         raise Unsendable("a control character in a quoted string")
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')

@@ -15,18 +15,18 @@ from cisisk.sip.message import MAX_BYTES, MalformedSip, SipRequest, SipResponse
 SipTransport: TypeAlias = Literal["UDP", "TCP"]
 
 MAGIC = "z9hG4bK"
-"""Begins every branch (RFC 3261 8.1.1.7)."""
+"""The beginning of every branch (RFC 3261 8.1.1.7)."""
 _MAX_WAITING = 32
-"""Responses that have come and are not looked at yet; more of them are not this phone's."""
+"""Responses that wait to be read. One phone does not send more."""
 _IP_RECVERR, _IPV6_RECVERR = 11, 25
-"""Linux: tell an unconnected UDP socket that nobody listens. Python has no names for them before 3.14."""
+"""Linux options that report ICMP errors to an unconnected UDP socket. Python names them from 3.14 on."""
 
 
 class NoResponse(Exception):
-    """Timer F has fired: no final response.
+    """Timer F fired without a final response.
 
     Attributes:
-        provisional: whether there was a provisional one.
+        provisional: whether there was a provisional response.
     """
 
     def __init__(self, *, provisional: bool) -> None:
@@ -39,9 +39,9 @@ class Timers:
     """Seconds (RFC 3261, table 4).
 
     Attributes:
-        t1: until the first repetition (timer E), doubled each time.
-        t2: the longest between two repetitions, and that between those after a provisional response.
-        t4: how long a repeated response may still come (timer K).
+        t1: until the first retransmission (timer E), doubled each time.
+        t2: the longest time between two retransmissions, and the time between those after a provisional response.
+        t4: for which a retransmitted response may still arrive (timer K).
     """
 
     t1: float = 0.5
@@ -51,7 +51,7 @@ class Timers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """Whom to ask.
+    """The other end.
 
     Attributes:
         address: numeric.
@@ -64,11 +64,11 @@ class Peer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
-    """The end that asks, where it is not for the system to choose.
+    """The local end, where the system must not choose it.
 
     Attributes:
         address: numeric.
-        port: that it names in Via, and where it takes requests. Responses still come to the socket (RFC 3581).
+        port: the port in Via, where this end takes requests. Responses still arrive at the socket (RFC 3581).
     """
 
     address: str
@@ -76,7 +76,7 @@ class Sender:
 
 
 class Way(Protocol):
-    """An open way to a peer.
+    """An open connection, or a UDP socket, to a peer.
 
     Attributes:
         local: host and port of this end, as they stand in a URI.
@@ -85,17 +85,17 @@ class Way(Protocol):
     local: str
 
     async def request(self, request: SipRequest, seconds: float) -> SipResponse:
-        """Send ``request`` under a new Via; its final response, with timer F at ``seconds``.
+        """Send ``request`` under a new Via. Return its final response, with timer F at ``seconds``.
 
         Raises:
-            NoResponse: there was none in time.
+            NoResponse: there was no final response in time.
             OSError: it cannot be sent, or the peer has closed the connection.
             Unsendable: a value of the request would break the message.
         """
 
 
 class SipClient:
-    """Opens ways to peers. While its context is open, it keeps answered ones as long as repeated responses may come."""
+    """Opens ways to peers. While its context is open, used ones stay open for retransmitted responses."""
 
     def __init__(self, timers: Timers | None = None) -> None:
         self._timers = timers or Timers()
@@ -116,11 +116,11 @@ class SipClient:
 
         Args:
             peer: the other end.
-            seconds: within which a TCP connection must be made.
+            seconds: the timeout of a TCP connection.
             sender: this end; None lets the system choose the address.
 
         Raises:
-            OSError: there is no way.
+            OSError: the peer cannot be reached.
             TimeoutError: the connection was not made in time.
         """
         async with self._udp(peer, sender) if peer.transport == "UDP" else _tcp(peer, seconds, sender) as way:
@@ -135,7 +135,7 @@ class SipClient:
         try:
             yield _Udp(peer, transport, inbox, self._timers, _local(transport, sender))
         finally:
-            # Timer K: a response that is sent again must find a socket, not an ICMP error.
+            # Timer K: a retransmitted response must find a socket, not an ICMP error.
             if inbox.lingers:
                 self._lingering[transport] = loop.call_later(self._timers.t4, self._close, transport)
             else:
@@ -147,12 +147,12 @@ class SipClient:
 
 
 def host(address: str) -> str:
-    """An address as it stands in a URI."""
+    """Return an address as it stands in a URI."""
     return f"[{address}]" if ":" in address else address
 
 
 class _Inbox(asyncio.DatagramProtocol):
-    """The responses of one address. From which port they come is the phone's own affair: many use another."""
+    """The responses from one address, from any port: many phones respond from another port."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -174,7 +174,7 @@ class _Inbox(asyncio.DatagramProtocol):
             self._arrived.put_nowait(exc)
 
     async def next(self) -> SipResponse:
-        """The next response. Raises OSError: the peer's machine says that nobody is there."""
+        """Return the next response. Raises OSError if the peer's host reports that nothing listens."""
         arrived = await self._arrived.get()
         if isinstance(arrived, OSError):
             raise arrived
@@ -242,13 +242,13 @@ class _Tcp:
 
 
 async def read_stream(reader: asyncio.StreamReader) -> SipRequest | SipResponse:
-    """The next message of a connection (RFC 3261 18.3).
+    """Return the next message of a connection (RFC 3261 18.3).
 
     Raises:
-        ConnectionError: it was closed, or brings what is no SIP: after that nothing in it can be found again.
+        ConnectionError: the connection was closed, or brought bytes that are not SIP. Nothing after them can be parsed.
     """
     try:
-        # Line ends before a message, and instead of one, keep a connection alive.
+        # Line ends before a message, or in place of one, keep a connection alive.
         while not (head := (await reader.readuntil(b"\r\n\r\n")).strip(b"\r\n")):
             pass
         parsed = message.parse_head(head)
@@ -273,15 +273,16 @@ async def _tcp(peer: Peer, seconds: float, sender: Sender | None) -> AsyncIterat
 
 
 def _local(transport: asyncio.BaseTransport | asyncio.StreamWriter, sender: Sender | None) -> str:
-    """Host and port of this end, as they stand in a URI."""
+    """Return host and port of this end, as they stand in a URI."""
     address, port = transport.get_extra_info("sockname")[:2] if sender is None else (sender.address, sender.port)
     return f"{host(address)}:{port}"
 
 
 def _udp_socket(peer: Peer, sender: Sender | None) -> tuple[socket.socket, str]:
-    """A socket, and the peer's address as the system writes it. Raises OSError.
+    """Return a socket, and the peer's address as the system writes it. Raises OSError.
 
-    Without a sender it is bound to the address from which the system reaches ``peer``: that stands in the message.
+    Without a sender it is bound to the address from which the system reaches ``peer``. The message contains that
+    address.
     """
     family = socket.AF_INET6 if ":" in peer.address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
@@ -308,7 +309,7 @@ def _under_new_via(request: SipRequest, transport: SipTransport, local: str) -> 
 
 
 def _belongs(response: SipResponse, branch: str, method: str) -> bool:
-    """Whether it answers this transaction (RFC 3261 17.1.3)."""
+    """Return whether a response answers this transaction (RFC 3261 17.1.3)."""
     with suppress(MalformedSip):
         return message.branch(response) == branch and message.cseq_method(response) == method
     return False

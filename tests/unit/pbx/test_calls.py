@@ -65,16 +65,16 @@ async def test_of_a_phone_that_nobody_knows_no_call_is_told() -> None:
 async def test_while_asterisk_is_away_a_call_goes_on_as_far_as_somebody_waits_for_its_end() -> None:
     async with watching(emulator := AsteriskEmulator(phones=[Registered("201", ADDRESS, OLD)])) as (_, calls):
         await emulator.stop()
-        assert await calls.is_in_call(target(), 0, unless_told=True)
+        assert await calls.is_in_call(target(), 0, if_unknown=True)
         assert not await calls.is_in_call(target(), 0)
 
 
 async def test_a_phone_that_is_not_registered_is_in_no_call() -> None:
     async with watching(AsteriskEmulator(phones=[])) as (_, calls):
-        assert not await calls.is_in_call(target(), 0, unless_told=True)
+        assert not await calls.is_in_call(target(), 0, if_unknown=True)
 
 
 async def test_without_an_asterisk_no_call_is_told() -> None:
     calls = Calls(None, Registrar(None, "pjsip"), "pjsip")
     assert await calls.call_state(target()) == CallState(in_call=None)
-    assert not await calls.is_in_call(target(), 0, unless_told=True)
+    assert not await calls.is_in_call(target(), 0, if_unknown=True)

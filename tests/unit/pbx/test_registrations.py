@@ -20,7 +20,7 @@ from cisisk.model.phone import Software
 from cisisk.model.target import NotRestarted, Registration, Target
 from cisisk.pbx.calls import Calls
 from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskLimits, AsteriskRefused
-from cisisk.pbx.latest import MOST_REMEMBERED
+from cisisk.pbx.latest import MAX_REMEMBERED
 from cisisk.pbx.registrar import NotRegistered, Registrar
 from cisisk.pbx.registrations import UNABLE_SECONDS, Registrations, Watched
 from cisisk.pbx.wire import AmiMessage
@@ -425,7 +425,7 @@ async def test_a_flood_of_events_leaves_everybody_else_his_turn(event: str) -> N
         await beating
     assert len(names) == (20_000 if event == "PeerStatus" else 0)
     assert longest < 1.0
-    assert len(found._registered_at) <= MOST_REMEMBERED
+    assert len(found._registered_at) <= MAX_REMEMBERED
 
 
 _TEXT = st.text(st.characters(blacklist_characters="\r\n\0"), max_size=60)
