@@ -1,4 +1,4 @@
-"""The feed of steps: whoever wants to know what happens to deployments is told after it is stored."""
+"""The feed of steps: hands every stored step of a deployment to its followers."""
 
 import asyncio
 import logging
@@ -15,10 +15,10 @@ from cisisk.store.database import Database
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 500
-"""Steps read in one go."""
+_MAX_STEPS = 500
+"""Steps that are read at once."""
 _PAUSE_SECONDS = 0.05
-"""Between two looks: most steps of a switch, and those of all switches at the time, are read and judged together."""
+"""Between two reads. Most steps of one switch, and of several at the same time, are read together."""
 _AFTER_FAILURE_SECONDS = 1.0
 
 
@@ -36,26 +36,26 @@ class FeedLimits:
 
 
 class FellBehind(Exception):
-    """A follower took too long: it has missed steps, which the store still has. It is told again from now on."""
+    """A follower was too slow: it has missed steps, which the store still has. It gets the steps from now on."""
 
 
 class Follower:
-    """Someone who is told of every step from now on, or of every step of one deployment.
+    """Receives every step from now on, or every step of one deployment.
 
     Attributes:
-        is_over: nothing will be told any more.
+        is_over: no more steps will come.
     """
 
     def __init__(self, deployment: str | None, max_waiting: int) -> None:
         self._deployment = deployment
         self._max_waiting = max_waiting
         self._steps: list[Step] = []
-        self._told = asyncio.Event()
+        self._has_news = asyncio.Event()
         self._lost = False
         self.is_over = False
 
     def tell(self, news: list[Step]) -> None:
-        """Append what is new; it is lost to one who is too far behind."""
+        """Append new steps. A follower that is too far behind loses them."""
         if self._deployment is not None:
             news = [step for step in news if step.deployment == self._deployment]
         if not news or self._lost:
@@ -64,17 +64,17 @@ class Follower:
             self.lose()
             return
         self._steps += news
-        self._told.set()
+        self._has_news.set()
 
     def lose(self) -> None:
-        """Keep nothing for this follower until it has noticed."""
+        """Keep no steps for this follower until it has noticed its loss."""
         self._lost, self._steps = True, []
-        self._told.set()
+        self._has_news.set()
 
     def end(self) -> None:
-        """Nothing will be told any more."""
+        """Wake the follower: no more steps will come."""
         self.is_over = True
-        self._told.set()
+        self._has_news.set()
 
     async def news(self) -> list[Step]:
         """Wait for new steps and return all since the last call; an empty list once the feed has ended.
@@ -82,10 +82,10 @@ class Follower:
         Raises:
             FellBehind: some were missed.
         """
-        await self._told.wait()
+        await self._has_news.wait()
         if self.is_over:
             return []
-        self._told.clear()
+        self._has_news.clear()
         if self._lost:
             self._lost = False
             raise FellBehind
@@ -94,7 +94,7 @@ class Follower:
 
 
 class Feed:
-    """Hands the stored steps on, in their order, to whoever follows them."""
+    """Hands the stored steps to its followers, in order."""
 
     def __init__(self, db: Database, limits: FeedLimits = FeedLimits()) -> None:
         self._db = db
@@ -108,11 +108,11 @@ class Feed:
         self._readers = 0
 
     def wake(self) -> None:
-        """There may be new steps in the store."""
+        """Note that there may be new steps in the store."""
         self._woken.set()
 
     def end(self) -> None:
-        """Let nobody wait any more who waits for the sake of a client; the parts of Cisisk go on being told."""
+        """End the followers of clients. The parts of Cisisk still receive steps."""
         self._over = True
         for follower in self._guests:
             follower.end()
@@ -126,7 +126,7 @@ class Feed:
                 await self._hand_on()
                 await asyncio.sleep(_PAUSE_SECONDS)
             except StorageFailed as error:
-                log.warning("what happens to switches cannot be told: %s", error)
+                log.warning("steps of deployments cannot be read: %s", error)
                 await asyncio.sleep(_AFTER_FAILURE_SECONDS)
                 self._woken.set()
 
@@ -142,7 +142,7 @@ class Feed:
 
     @contextmanager
     def read_on(self, number: int, deployment: str | None = None) -> Iterator["Reader"]:
-        """Someone who reads the steps after ``number``, until the end of the block; those of one deployment if named.
+        """Return a reader of the steps after ``number``, until the end of the block; those of one deployment if named.
 
         Raises:
             TooBusy: the maximum of :attr:`FeedLimits.max_readers` is open already.
@@ -159,7 +159,7 @@ class Feed:
             self._readers -= 1
 
     async def ended(self, uuid: str, seconds: float) -> Deployment:
-        """The deployment as soon as nothing more is awaited of it, or as it is after so many seconds.
+        """Return the deployment once it has ended, or as it is after so many seconds.
 
         Raises:
             NotFound: there is none.
@@ -187,10 +187,10 @@ class Feed:
     async def _hand_on(self) -> None:
         if self._number is None:
             self._number = await self._db.read(steps.last)
-            # What was stored before that was told to nobody, but followers may be there already.
+            # No follower has received the steps that were stored before, and some may follow already.
             for follower in self._followers:
                 follower.lose()
-        while news := await self._db.read(steps.after, self._number, _AT_ONCE):
+        while news := await self._db.read(steps.after, self._number, _MAX_STEPS):
             self._number = news[-1].number
             for follower in self._followers:
                 follower.tell(news)
@@ -199,7 +199,7 @@ class Feed:
 class Reader:
     """Reads steps without a gap and without a repeat: first those in the store, then as they happen.
 
-    However slowly it reads, no more than :attr:`FeedLimits.max_waiting` steps wait for it in memory.
+    Even for a slow reader, at most :attr:`FeedLimits.max_waiting` steps wait in memory.
     """
 
     def __init__(self, db: Database, follower: Follower, number: int, deployment: str | None) -> None:
@@ -220,19 +220,19 @@ class Reader:
         """
         while not self._follower.is_over:
             if self._is_behind:
-                # Asked first: what ended it is then among the steps that are read.
+                # Asked first: the step that ended it is then among the steps that are read.
                 has_ended = await self._has_ended()
-                news = await self._db.read(steps.after, self._number, _AT_ONCE, self._deployment)
+                news = await self._db.read(steps.after, self._number, _MAX_STEPS, self._deployment)
                 if not news and has_ended:
                     return []
                 self._is_behind = bool(news)
             else:
                 try:
-                    told = await self._follower.news()
+                    received = await self._follower.news()
                 except FellBehind:
                     self._is_behind = True
                     continue
-                news = [step for step in told if step.number > self._number]
+                news = [step for step in received if step.number > self._number]
             if news:
                 self._number = news[-1].number
                 # The end of one deployment is found in the store.
@@ -247,7 +247,7 @@ class Reader:
 
 
 def written(step: Step) -> dict[str, Any]:
-    """A step as events and webhooks tell it, ready for JSON."""
+    """Return a step as events and webhooks show it, ready for JSON."""
     return {
         "number": step.number,
         "deployment": step.deployment,

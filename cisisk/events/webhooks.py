@@ -1,6 +1,7 @@
-"""Webhooks: each step of a deployment is told to whoever wants to know it, until the receiver has taken it.
+"""Webhooks: send the steps of deployments to receivers, and repeat a message until the receiver has taken it.
 
-Standard Webhooks 1.0.0 (github.com/standard-webhooks/standard-webhooks): headers, signature, and what answers mean.
+Standard Webhooks 1.0.0 (github.com/standard-webhooks/standard-webhooks): headers, signature, and the meaning of
+answers.
 """
 
 import asyncio
@@ -34,14 +35,14 @@ from cisisk.store.webhooks import Due, Tried, WebhookMessage
 
 log = logging.getLogger(__name__)
 
-LONGEST_ADVICE_SECONDS = 3600.0
-"""The longest Retry-After that is followed; an absurd one must not silence a webhook for good."""
+MAX_RETRY_AFTER_SECONDS = 3600.0
+"""The longest Retry-After that is followed. A longer one must not silence a webhook for good."""
 PENDING_AGE, ENDED_AGE = timedelta(days=1), timedelta(days=30)
-"""What is older is not delivered any more, and is forgotten."""
+"""Older deliveries are not sent any more, and are deleted."""
 TRIM_SECONDS = 60.0
 
-_AWAY = {429, 502, 503, 504}
-"""The receiver has no time, or is behind something that does not reach it: other messages would fare no better."""
+_UNAVAILABLE = {429, 502, 503, 504}
+"""The receiver is overloaded, or cannot be reached: other messages would fail, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,16 +76,16 @@ DEFAULT_LIMITS = WebhookLimits()
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What came of one try.
+    """The result of one attempt.
 
     Attributes:
-        status: None when there was no answer.
-        leave_for: the seconds for which the receiver asks to be left alone.
+        status: None without an answer.
+        retry_after: the seconds for which the receiver asks for no further attempt.
     """
 
     status: int | None
     detail: Notice
-    leave_for: float = 0.0
+    retry_after: float = 0.0
 
 
 def _outstanding(tx: Read) -> tuple[list[Webhook], dict[str, Timestamp]]:
@@ -99,7 +100,7 @@ def _news(tx: Read, webhook: Webhook, limits: WebhookLimits) -> list[Step]:
 
 
 def webhook_session(limits: WebhookLimits = DEFAULT_LIMITS) -> aiohttp.ClientSession:
-    """What webhooks are called with: no cookies, no proxy from the environment, no connection kept."""
+    """Return the session for webhooks: no cookies, no proxy from the environment, no kept connections."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=limits.max_concurrent, force_close=True),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -110,7 +111,7 @@ def webhook_session(limits: WebhookLimits = DEFAULT_LIMITS) -> aiohttp.ClientSes
 
 
 class Webhooks:
-    """The webhooks in ``db``. :meth:`run` does the deliveries."""
+    """The webhooks in ``db``. :meth:`run` sends the deliveries."""
 
     def __init__(
         self, db: Database, feed: Feed, client: aiohttp.ClientSession, limits: WebhookLimits = DEFAULT_LIMITS
@@ -125,10 +126,10 @@ class Webhooks:
         self._trimmed_at = -TRIM_SECONDS
 
     async def create(self, actor: Actor, columns: Mapping[str, Any]) -> tuple[Webhook, str | None]:
-        """Add a webhook; with the secret that was made for it, if it came without one.
+        """Add a webhook. Returns it, and the secret that was made for it if it came without one.
 
         Raises:
-            Invalid: the secret is none.
+            Invalid: the secret is malformed.
             Conflict: there are too many webhooks.
         """
         completed, made = _with_secret({"secret": None, **columns})
@@ -137,11 +138,11 @@ class Webhooks:
     async def update(
         self, actor: Actor, uuid: str, columns: Mapping[str, Any], seen: Collection[str] | None = None
     ) -> tuple[Webhook, str | None]:
-        """Change a webhook; a secret that is None is made anew and returned.
+        """Change a webhook. A secret that is None is made anew and returned.
 
         Raises:
             NotFound, Stale: as the store.
-            Invalid: the secret is none.
+            Invalid: the secret is malformed.
         """
         completed, made = _with_secret(columns)
         webhook = await self._db.write(store.update, actor, uuid, completed, seen)
@@ -149,7 +150,7 @@ class Webhooks:
         return webhook, made
 
     async def test(self, actor: Actor, uuid: str) -> WebhookDelivery:
-        """Tell a webhook that it is tried out. Raises NotFound, Conflict."""
+        """Send a test message to a webhook. Raises NotFound, Conflict."""
         message = str(uuid4())
         body = _body(message, uuid, "webhook.test", now(), {})
         test = WebhookMessage(uuid=message, body=body)
@@ -158,7 +159,7 @@ class Webhooks:
         return delivery
 
     async def run(self) -> None:
-        """Deliver, until cancelled. What is under way then is sent again after the next start."""
+        """Deliver, until cancelled. A message that is being sent then is sent again after the next start."""
         with self._feed.subscribe() as follower:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._listen(follower))
@@ -170,14 +171,14 @@ class Webhooks:
                             await self._stirred.wait()
 
     async def _listen(self, follower: Follower) -> None:
-        """What has happened is read from the store: that something has is enough to know."""
+        """Start a round after each new step. The round reads the steps from the store."""
         while True:
             with suppress(FellBehind):
                 await follower.news()
             self._stirred.set()
 
     async def _round(self, tasks: asyncio.TaskGroup) -> float:
-        """Take up what has happened and begin what is due; the seconds until there is something to do again."""
+        """Take up new steps and begin what is due. Returns the seconds until the next round."""
         try:
             behind, waiting = await self._db.read(_outstanding)
             for webhook in behind:
@@ -185,7 +186,7 @@ class Webhooks:
                 await self._take_up(webhook)
             await self._trim()
         except StorageFailed as error:
-            log.warning("webhooks cannot be told anything: %s", error)
+            log.warning("webhooks cannot be served: %s", error)
             return self._limits.after_failure
         seconds = TRIM_SECONDS
         for uuid, moment in waiting.items():
@@ -207,7 +208,7 @@ class Webhooks:
         oldest = after(-PENDING_AGE)
         timely = [step for step in wanted if step.at >= oldest]
         if len(timely) < len(wanted):
-            log.warning("webhook %s: %d steps are too old to be told", webhook.uuid, len(wanted) - len(timely))
+            log.warning("webhook %s: %d steps are too old to be sent", webhook.uuid, len(wanted) - len(timely))
         await self._db.write(store.take_up, webhook, news[-1].number, [_message(webhook, step) for step in timely])
         # There may be more, and the next webhook need not wait for it.
         self._stirred.set()
@@ -224,14 +225,14 @@ class Webhooks:
             self._trimmed_at = time.monotonic()
 
     async def _serve(self, uuid: str) -> None:
-        """Send what is due to one webhook, one after the other."""
+        """Send what is due to one webhook, one message after the other."""
         try:
             while (due := await self._db.read(store.next_due, uuid, now())) is not None:
                 async with self._slots:
                     answer = await self._send(due)
                 await self._settle(due, answer)
         except StorageFailed as error:
-            log.warning("webhook %s: what came of a delivery cannot be kept: %s", uuid, error)
+            log.warning("webhook %s: the result of a delivery cannot be stored: %s", uuid, error)
             await asyncio.sleep(self._limits.after_failure)
         finally:
             self._served.discard(uuid)
@@ -250,9 +251,9 @@ class Webhooks:
             tried = Tried(state=DeliveryState.GIVEN_UP, status=answer.status, detail=answer.detail)
         else:
             log.info("webhook %s: delivery %s has failed: %s", due.webhook, due.uuid, answer.detail)
-            due_at = after(timedelta(seconds=max(self._limits.retry_pauses[due.tries], answer.leave_for)))
-            # One that is there and refuses a message may take the others; for one that is away they wait, in order.
-            if answer.status is None or answer.status in _AWAY:
+            due_at = after(timedelta(seconds=max(self._limits.retry_pauses[due.tries], answer.retry_after)))
+            # A receiver that refuses a message may take others. For one that cannot be reached, they wait, in order.
+            if answer.status is None or answer.status in _UNAVAILABLE:
                 waits_until = due_at
             tried = Tried(
                 state=DeliveryState.PENDING,
@@ -263,7 +264,7 @@ class Webhooks:
             )
         await self._db.write(store.settle, due, tried)
         if is_gone:
-            log.warning("webhook %s is switched off: its receiver wants nothing more", due.webhook)
+            log.warning("webhook %s is switched off: its receiver answered 410", due.webhook)
             await self._db.write(store.switch_off, due.webhook, GiveUpReason.GONE.notice())
 
     async def _send(self, due: Due) -> _Answer:
@@ -275,10 +276,10 @@ class Webhooks:
             "webhook-signature": signature(due.secret, due.uuid, seconds, body),
         }
         try:
-            # Of the answer nothing but its head is read, and no redirect is followed: it could lead anywhere.
+            # Only the head of the answer is read, and no redirect is followed: it could lead anywhere.
             async with self._client.post(due.url, data=body, headers=headers, allow_redirects=False) as response:
                 detail = DeliveryDetail.ANSWERED.notice(status=response.status)
-                return _Answer(response.status, detail, _advice(response.headers.get(hdrs.RETRY_AFTER, "")))
+                return _Answer(response.status, detail, _retry_after(response.headers.get(hdrs.RETRY_AFTER, "")))
         except TimeoutError:
             return _Answer(None, DeliveryDetail.NO_ANSWER.notice(seconds=self._limits.answer_seconds))
         except aiohttp.ClientConnectorCertificateError:
@@ -286,17 +287,17 @@ class Webhooks:
         except aiohttp.ClientConnectorError as error:
             return _Answer(None, DeliveryDetail.UNREACHABLE.notice(error=_reason(error.os_error)))
         except (aiohttp.ClientError, OSError, ValueError):
-            # Their texts quote the URL, and what is in it may be a key.
+            # Their texts quote the URL, which may hold a key.
             return _Answer(None, DeliveryDetail.CLOSED.notice())
 
 
 def _reason(error: OSError) -> str:
-    """In the system's words: asyncio has its own for what the system refused, getaddrinfo for its own numbers."""
+    """Return the system's text: asyncio has its own for a refusal, getaddrinfo for its own numbers."""
     return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or "no connection"
 
 
 def _with_secret(columns: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """The columns with a secret that was made if theirs is None, and that one."""
+    """Return the columns with a new secret if theirs is None, and that new secret."""
     if "secret" not in columns:
         return dict(columns), None
     if columns["secret"] is None:
@@ -313,15 +314,15 @@ def _message(webhook: Webhook, step: Step) -> WebhookMessage:
 
 
 def _body(uuid: str, webhook: str, kind: str, at: Timestamp, data: Mapping[str, Any]) -> str:
-    """What is sent, in the form that Standard Webhooks recommends."""
+    """Return the body of a message, in the form that Standard Webhooks recommends."""
     return json.dumps({"type": kind, "timestamp": at, "id": uuid, "webhook": webhook, "data": data})
 
 
-def _advice(retry_after: str) -> float:
-    """The seconds of a Retry-After (RFC 9110 section 10.2.3), as far as they are followed; 0 for a date or nothing."""
+def _retry_after(retry_after: str) -> float:
+    """Return the seconds of a Retry-After (RFC 9110 section 10.2.3), at most the limit; 0 for a date or nothing."""
     if not (retry_after.isascii() and retry_after.isdigit()):
         return 0.0
-    return min(float(retry_after[:9]), LONGEST_ADVICE_SECONDS)
+    return min(float(retry_after[:9]), MAX_RETRY_AFTER_SECONDS)
 
 
 def _seconds_until(moment: Timestamp) -> float:

@@ -1,1 +1,1 @@
-"""The switch: putting a profile on a phone and knowing what became of it."""
+"""The switch: deploys a profile to a phone, and observes the result."""

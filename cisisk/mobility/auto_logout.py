@@ -1,4 +1,4 @@
-"""Logging people out of phones by the clock, and finishing what could not be finished at once."""
+"""Automatic logouts: by the clock, and repeated where a logout was not possible at once."""
 
 import asyncio
 import logging
@@ -21,14 +21,16 @@ from cisisk.store.phone_logins import OpenLogin
 
 log = logging.getLogger(__name__)
 
-LONGEST_SLEEP = timedelta(minutes=1)
-"""A clock that was set, a machine that slept, and a site whose times were changed are noticed within a minute."""
-AGAIN = timedelta(seconds=30)
-"""To a phone that is in a call when its user is to be logged out, or whose logout was refused by the disk."""
-_AT_ONCE = 16
-"""Logouts at the same time: at night a whole building restarts, and each holds on to a phone for some seconds."""
+MAX_SLEEP = timedelta(minutes=1)
+"""The longest time between two looks. A clock that was set, a suspended machine or a changed site is noticed within a
+minute.
+"""
+RETRY_AFTER = timedelta(seconds=30)
+"""Until the next attempt, if the phone is in a call or the disk refused the logout."""
+_MAX_CONCURRENT_LOGOUTS = 16
+"""Logouts at the same time. At night a whole building restarts, and each logout holds a phone for some seconds."""
 _BY_THE_CLOCK = {EndReason.TIMEOUT, EndReason.TIME_OF_DAY, EndReason.IDLE}
-"""Nobody waits for these: they wait for the end of a call."""
+"""No user waits for these logouts: they wait for the end of a call."""
 
 
 def _now() -> datetime:
@@ -37,11 +39,11 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogoutRules:
-    """Who is logged out when, besides those whose login itself says until when it lasts.
+    """The rules of automatic logouts. A login may also have its own end.
 
     Attributes:
-        logout_at: times of the day in ``zone`` at which all are logged out whose site has none of its own.
-        idle: after so long without a call and without a page; None for never.
+        logout_at: the times of day, in ``zone``, at which all users are logged out whose site has no times.
+        idle: the time without a call and without a page; None for no limit.
     """
 
     logout_at: tuple[time, ...] = ()
@@ -50,7 +52,7 @@ class LogoutRules:
 
 
 class PhoneDirectory(Protocol):
-    """Knows the phones of deployments: the switcher."""
+    """Finds the phone of a deployment: the switcher."""
 
     async def target_of(self, deployment: Deployment) -> Target:
         """Return the phone of a deployment."""
@@ -64,10 +66,10 @@ class CallObserver(Protocol):
 
 
 class AutoLogout:
-    """Logs people out in time.
+    """Logs users out in time.
 
     Args:
-        clock: the time, aware.
+        clock: returns the time, with its zone.
     """
 
     def __init__(
@@ -89,33 +91,33 @@ class AutoLogout:
         self._not_before: dict[tuple[str, EndReason], datetime] = {}
 
     async def run(self) -> None:
-        """Log out whose time has come, until cancelled; first those whose time came while Cisisk did not run."""
+        """Log users out when their time comes, until cancelled. Their time may have come while Cisisk did not run."""
         while True:
             try:
                 pause = await self.look()
             except StorageFailed as error:
-                log.warning("who is to be logged out of phones cannot be read: %s", error)
-                pause = AGAIN
+                log.warning("logins on phones cannot be read: %s", error)
+                pause = RETRY_AFTER
             await asyncio.sleep(pause.total_seconds())
 
     async def look(self) -> timedelta:
-        """Log out whose time has come; how long until it is worth looking again.
+        """Log out the users whose time has come. Returns how long until the next look.
 
         Raises:
             StorageFailed: the store cannot be read.
         """
         await self._logins.forget_what_never_begins()
         now = self._clock()
-        due, later = [], [now + LONGEST_SLEEP]
+        due, later = [], [now + MAX_SLEEP]
         for each in await self._db.read(phone_logins.all_open):
             ends = self._not_too_early(each.login, self._ends(each))
-            moment, reason = min(ends, default=(now + LONGEST_SLEEP, EndReason.TIMEOUT))
+            moment, reason = min(ends, default=(now + MAX_SLEEP, EndReason.TIMEOUT))
             if moment <= now:
                 due.append((each.login, reason))
             else:
                 later.append(moment)
         self._not_before = {key: moment for key, moment in self._not_before.items() if moment > now}
-        at_once = asyncio.Semaphore(_AT_ONCE)
+        at_once = asyncio.Semaphore(_MAX_CONCURRENT_LOGOUTS)
 
         async def log_out(login: PhoneLogin, reason: EndReason) -> None:
             async with at_once:
@@ -127,12 +129,12 @@ class AutoLogout:
     def _not_too_early(
         self, login: PhoneLogin, ends: Iterator[tuple[datetime, EndReason]]
     ) -> Iterator[tuple[datetime, EndReason]]:
-        """The same, with those put off that were tried in vain; they put off no other."""
+        """Return the same, with the failed ones later. They delay no other."""
         for moment, reason in ends:
             yield max(moment, self._not_before.get((login.uuid, reason), moment)), reason
 
     def _ends(self, each: OpenLogin) -> Iterator[tuple[datetime, EndReason]]:
-        """What ends a login, and when; for idleness, when at the earliest."""
+        """Yield what ends a login, and when; for idleness, the earliest time."""
         login, begun = each.login, datetime.fromisoformat(each.login.logged_in_at or each.login.requested_at)
         if login.reason is not None:
             yield begun, login.reason
@@ -141,13 +143,13 @@ class AutoLogout:
         if login.until is not None:
             yield datetime.fromisoformat(login.until), EndReason.TIMEOUT
         times = self._rules.logout_at if each.logout_at is None else tuple(map(time_of_day, each.logout_at))
-        # A time that was over when it was set would log people out at once.
+        # A time that had passed when it was set would log users out at once.
         since = begun if each.times_since is None else max(begun, datetime.fromisoformat(each.times_since))
         moment = next_time_of_day(since, times, self._rules.zone)
         if moment is not None:
             yield moment, EndReason.TIME_OF_DAY
         if self._rules.idle is not None:
-            # What happened while Cisisk did not run nobody has seen.
+            # Nothing was observed while Cisisk did not run.
             used = [begun, self._observed_since]
             if each.page_used_at is not None:
                 used.append(datetime.fromisoformat(each.page_used_at))
@@ -163,18 +165,18 @@ class AutoLogout:
             await self._logins.log_out(SYSTEM, mac, reason, login=login)
         except CisiskError as error:
             log.warning("logout of %s from %s (%s): %s", login.username, mac, reason, error)
-            self._not_before[login.uuid, reason] = now + AGAIN
+            self._not_before[login.uuid, reason] = now + RETRY_AFTER
 
     async def _call_ends(self, login: PhoneLogin, reason: EndReason) -> timedelta | None:
-        """How long to wait because of a call; None when nothing is known that speaks against a logout."""
+        """Return how long to wait because of a call; None if nothing prevents the logout."""
         state = await self._call_state(login)
         if state.in_call:
-            return AGAIN
+            return RETRY_AFTER
         if reason is not EndReason.IDLE or self._rules.idle is None:
             return None
         if state.in_call is None:
-            # Nobody can tell whether this phone is used.
-            return LONGEST_SLEEP
+            # It is not known whether this phone is used.
+            return MAX_SLEEP
         quiet = timedelta(seconds=state.ended) if state.ended is not None else self._rules.idle
         return self._rules.idle - quiet if quiet < self._rules.idle else None
 

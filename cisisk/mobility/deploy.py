@@ -1,4 +1,4 @@
-"""Deploying: the file, the record of it, and the restart that makes the phone come for it."""
+"""A deployment: the file, its record, and the restart after which the phone fetches it."""
 
 import asyncio
 import hashlib
@@ -35,17 +35,17 @@ from cisisk.store.database import Database
 log = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 2.0
-"""For closing the services on the screen: a courtesy that must not hold up the restart."""
+"""For closing the service pages on the screen. It must not delay the restart much."""
 
 _T = TypeVar("_T")
 
 
 class _Prepared(NamedTuple):
-    """What is ready before a deployment is recorded.
+    """The part of a deployment that is ready before it is recorded.
 
     Attributes:
         staged: the file, on the disk.
-        action: what the phone is to be told once it is served that.
+        action: what to ask of the phone once it is served the file.
         takes_commands: as the target says.
     """
 
@@ -55,12 +55,12 @@ class _Prepared(NamedTuple):
 
 
 class Deployer:
-    """Serves phones their configs, and has them restart.
+    """Writes the configs of phones, and restarts the phones.
 
     Args:
-        turns: shared with everything else that changes the phones' configs.
-        expect: called when a phone is about to be restarted.
-        identify: adds who the phone is at its call manager, asked before its config changes.
+        locks: shared with everything else that changes the phones' configs.
+        expect: called when a phone is about to restart.
+        identify: adds the phone's registration at its call manager, asked before its config changes.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Deployer:
         contacts: FetchTracker,
         commands: PhoneCommands,
         restarts: Restarts,
-        turns: PhoneLocks,
+        locks: PhoneLocks,
         expect: Callable[[Mac], None],
         identify: Callable[[Target], Awaitable[Target]],
     ) -> None:
@@ -79,7 +79,7 @@ class Deployer:
         self._contacts = contacts
         self._commands = commands
         self._restarts = restarts
-        self._turns = turns
+        self._locks = locks
         self._expect = expect
         self._identify = identify
         self._stopping: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -87,24 +87,24 @@ class Deployer:
         self._unsettled: set[Mac] = set()
 
     async def to_the_end(self, name: str, work: Coroutine[Any, Any, _T]) -> _T:
-        """What ``work`` gives. It goes on to its end even if the caller is cancelled."""
+        """Run ``work`` and return its result. It continues if the caller is cancelled."""
         return await self._tasks.run(name, work)
 
     async def catch_up(self) -> None:
-        """Wait until all is stored that the phones' fetches have told so far."""
+        """Wait until everything is stored that is known of the phones' fetches."""
         await self._contacts.store_pending()
 
     def is_busy(self, mac: Mac) -> bool:
-        """Whether the next :meth:`turn` of this phone has to wait for another."""
-        return self._turns.are_taken(mac)
+        """Return whether the next :meth:`lock` of this phone has to wait."""
+        return self._locks.are_taken(mac)
 
     @asynccontextmanager
-    async def turn(self, mac: Mac, *, supersedes: bool = True) -> AsyncIterator[asyncio.Future[None]]:
-        """Wait until nobody else changes the phone's config, and until all that is known of it is stored.
+    async def lock(self, mac: Mac, *, supersedes: bool = True) -> AsyncIterator[asyncio.Future[None]]:
+        """Lock the phone's config, and store everything that is known of it.
 
         The future is done once a newer switch of this phone is waiting.
         """
-        async with self._turns.take(mac, supersedes=supersedes) as superseded:
+        async with self._locks.take(mac, supersedes=supersedes) as superseded:
             if mac in self._unsettled:
                 for deployment in await self._db.read(deployments.unfinished, mac):
                     await self._settle(deployment)
@@ -113,16 +113,16 @@ class Deployer:
             try:
                 yield superseded
             except BaseException:
-                # What was refused may be true all the same, or not be recorded.
+                # After an error the change may be stored or not.
                 self._unsettled.add(mac)
                 raise
 
     async def served_to(self, mac: Mac) -> Snapshot | None:
-        """What the phone is served now."""
+        """Return the file that the phone is served now."""
         return await asyncio.to_thread(self._library.current, mac.config_name)
 
     async def identified(self, target: Target, runs: bytes | None, wanted: bytes) -> Target:
-        """Who the phone is at its call manager, while it ``runs`` one config and is to take another."""
+        """Return the target with its registration, while it ``runs`` one config and before it fetches another."""
         return await self._identify(replace(target, served=runs, wanted=wanted))
 
     async def deploy(
@@ -133,14 +133,14 @@ class Deployer:
         found: Snapshot | None,
         superseded: asyncio.Future[None],
     ) -> Deployment:
-        """Serve a phone the config ``target.wanted``, and have it come for it. In its turn.
+        """Serve a phone the config ``target.wanted``, and restart it. The caller holds the lock.
 
         Args:
-            recording: writes down what is to be done. Nothing of it is, before that is stored.
+            recording: records the deployment. Nothing is changed before that is stored.
 
         Raises:
-            Conflict: somebody else keeps changing the file.
-            StorageFailed: the disk or the database refused; the phone is served what it had before, unless the text
+            Conflict: the file keeps being changed from outside.
+            StorageFailed: the disk or the database refused. The phone is served what it had before, unless the notice
                 says otherwise.
         """
         async with self._prepared(target) as preparing:
@@ -148,7 +148,7 @@ class Deployer:
             prepared = await self._ready(deployment, preparing)
             async with self._services_closed(target, takes_commands=prepared.takes_commands) as closed:
                 moment = await self._write(deployment, prepared.staged, found)
-                # In its turn among the writers before the phone can be told, and so before the record of any fetch.
+                # Queued before the phone can be restarted, and so before the record of any fetch.
                 written = self._tasks.start(
                     f"record {deployment.mac}", self._db.write(progress.written, actor, deployment, moment)
                 )
@@ -167,7 +167,7 @@ class Deployer:
         target: Target,
         found: Snapshot | None,
     ) -> Deployment:
-        """Serve a phone the config ``target.wanted`` that does not need to restart for it. In its turn.
+        """Serve a phone the config ``target.wanted``, for which it need not restart. The caller holds the lock.
 
         Raises:
             Conflict, StorageFailed: as :meth:`deploy`.
@@ -183,34 +183,34 @@ class Deployer:
                 raise StorageFailed(ErrorKind.SERVED_NEVERTHELESS.notice(reason=error.notice)) from error
 
     async def settle(self, mac: Mac) -> None:
-        """Make true what the records say of a phone's deployments that were cut off. Raises StorageFailed."""
+        """Correct the records of a phone's deployments that were cut off. Raises StorageFailed."""
         self._unsettled.add(mac)
-        async with self.turn(mac, supersedes=False):
+        async with self.lock(mac, supersedes=False):
             pass
 
     async def trigger(self, deployment: Deployment, target: Target, superseded: asyncio.Future[None]) -> Deployment:
-        """Have the phone restart once more. In its turn. Raises StorageFailed."""
+        """Restart the phone once more. The caller holds the lock. Raises StorageFailed."""
         takes_commands = await asyncio.to_thread(lambda: target.takes_commands)
         async with self._services_closed(target, takes_commands=takes_commands) as closed:
             return await self._tried(deployment, await self._attempt(target, closed, superseded), target.action)
 
     async def recover(self) -> None:
-        """Make true what the records say of deployments that were cut off when the last process ended."""
+        """Correct the records of deployments that were cut off when the last process ended."""
         for deployment in await self._db.read(deployments.unfinished):
             try:
                 await self._settle(deployment)
             except CisiskError as error:
-                # One file or a full disk is no reason to leave all phones unserved.
+                # One broken file or a full disk must not keep Cisisk from starting.
                 self._unsettled.add(deployment.mac)
-                log.error("switch of %s: what became of it cannot be recorded: %s", deployment.mac, error)  # noqa: TRY400 -- the text says it all
+                log.error("switch of %s: its result cannot be recorded: %s", deployment.mac, error)  # noqa: TRY400 -- the notice says it all
 
     async def stop(self, seconds: float) -> None:
-        """Let the deployments that are under way come to their end, without waiting for phones; at most so long."""
+        """Let running deployments end without waiting for phones, for at most so many seconds."""
         self._stopping.set_result(None)
         await self._tasks.stop(seconds)
 
     async def _settle(self, deployment: Deployment) -> None:
-        """Make true what the record says of a switch that was cut off: the served file tells how far it came."""
+        """Correct the record of a deployment that was cut off. The served file shows how far it came."""
         if deployment.written_at is None:
             if not await self._is_served(deployment):
                 if deployment.policy.when != NOW:
@@ -230,9 +230,9 @@ class Deployer:
 
     @asynccontextmanager
     async def _prepared(self, target: Target) -> AsyncIterator[asyncio.Task[_Prepared]]:
-        """What can be done of a deployment before it is recorded.
+        """Do what can be done of a deployment before it is recorded.
 
-        Nothing is left of it when the block fails, but for a stop at that moment, after which the next start clears up.
+        If the block fails, nothing is left of it. If the process ends at that moment, the next start clears up.
         """
         preparing = self._tasks.start(f"prepare {target.mac}", asyncio.to_thread(self._prepare, target))
         try:
@@ -252,7 +252,7 @@ class Deployer:
             return await preparing
 
     async def _write(self, deployment: Deployment, staged: Staged, found: Snapshot | None) -> Timestamp:
-        """Serve what is staged; a moment just before the phone could fetch it."""
+        """Serve the staged file. Returns a moment just before the phone could fetch it."""
         async with self._failure_recorded(deployment):
             for attempt in range(1, WRITE_ATTEMPTS + 1):
                 moment = now()
@@ -275,8 +275,8 @@ class Deployer:
             raise
 
     async def _took_effect(self, deployment: Deployment, failure: Notice) -> bool:
-        """Whether a phone is served its new config although something was refused; if it is not, the switch failed."""
-        # While the disk or the database fails as a whole, nothing can be told: the next switch or start settles it.
+        """Return whether a phone is served its new config despite an error. If it is not, the switch has failed."""
+        # If the disk or the database fails as a whole, the next switch or start decides it.
         with suppress(StorageFailed):
             if await self._is_served(deployment):
                 return True
@@ -302,7 +302,7 @@ class Deployer:
             raise StorageFailed(f"{name} reads back differently from what was written")
 
     async def _attempt(self, target: Target, closed: asyncio.Task[None], superseded: asyncio.Future[None]) -> Attempt:
-        """Restart the phone, unless a newer switch of it is waiting to do that with its own config."""
+        """Restart the phone, unless a newer switch is waiting to restart it with its own config."""
         if superseded.done():
             return Attempt(RestartOutcome.SUPERSEDED)
         calling = asyncio.create_task(self._call(target, closed), name=f"restart {target.mac}")

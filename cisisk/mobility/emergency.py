@@ -1,4 +1,4 @@
-"""What emergency calls tell of a phone, whoever is logged in on it.
+"""The location and caller id that a phone's emergency calls show, whoever is logged in on it.
 
 Source: docs/phone-protocol/extension-mobility.md#emergency-calls
 """
@@ -14,7 +14,7 @@ from cisisk.store.transaction import Read
 
 
 def values(call: EmergencyCall) -> dict[str, str]:
-    """For the placeholders. What nobody has said is empty: a PBX then does as for a phone that tells nothing."""
+    """Return the values of the placeholders; empty for an unknown one, which a PBX treats as absent."""
     return {"emergency_location": call.location or "", "emergency_caller_id": call.caller_id or ""}
 
 

@@ -1,4 +1,4 @@
-"""What would hurt of what was deployed, or would be: told beside it, and as things are at that moment."""
+"""Findings about a deployment, or a planned one, as things are at that moment."""
 
 import asyncio
 
@@ -14,19 +14,19 @@ from cisisk.store import configs
 from cisisk.store.database import Database
 from cisisk.store.transaction import Read
 
-_AT_ONCE_BYTES = 64 * 1024
-"""A larger file takes milliseconds to read, in which the event loop would stand still."""
+_MAX_INLINE_BYTES = 64 * 1024
+"""A larger file takes milliseconds to parse, in which the event loop would stand still."""
 
 
 class Findings:
-    """Finds what a deployment lacks: firmware that is not here, and what emergency calls are to tell."""
+    """Finds what a deployment lacks: firmware that is not served, and values for emergency calls."""
 
     def __init__(self, db: Database, library: Library) -> None:
         self._db = db
         self._library = library
 
     async def of(self, deployment: Deployment) -> tuple[Finding, ...]:
-        """What is wrong with a deployment."""
+        """Return the findings about a deployment."""
 
         def work(tx: Read) -> tuple[bytes | None, tuple[Finding, ...]]:
             content = configs.content_of(tx, deployment.sha256)
@@ -36,7 +36,7 @@ class Findings:
         return found if content is None else found + await self._of_load(content)
 
     async def of_plan(self, content: bytes, profile_uuid: str, mac: Mac) -> tuple[Finding, ...]:
-        """The same of what may never be deployed: a profile's config for a phone."""
+        """Return the findings about a planned deployment: a profile's config for a phone."""
         return await self._db.read(emergency.findings, profile_uuid, mac) + await self._of_load(content)
 
     async def _of_load(self, content: bytes) -> tuple[Finding, ...]:
@@ -44,12 +44,12 @@ class Findings:
             config = await _read(content)
         except Invalid:
             return ()
-        # Most name none.
+        # Most configs name no firmware.
         return () if config.load is None else await asyncio.to_thread(load_findings, self._library, config)
 
 
 async def _read(content: bytes) -> SepConfig:
-    # It was accepted under the limits of its day.
-    if len(content) > _AT_ONCE_BYTES:
+    # It was accepted under earlier limits.
+    if len(content) > _MAX_INLINE_BYTES:
         return await asyncio.to_thread(sep_config.read, content, max_bytes=len(content))
     return sep_config.read(content)

@@ -1,4 +1,4 @@
-"""What is to be done about a deployment, judged by nothing but what is known of it and the time."""
+"""What to do next about a deployment, decided only by what is known of it and the time."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,15 +15,16 @@ from cisisk.model.sep_config.diff import RestartType
 from cisisk.model.start_time import StartTime
 
 REFUSED_SECONDS = 30.0
-"""After a restart that the phone did not accept it is tried again: it may have been starting, or its PBX."""
+"""Until the second attempt after a refused restart: the phone or its PBX may have been starting."""
 SETTLE_SECONDS = 120.0
-"""For a deployment that is being carried out to tell what became of it; longer than all restart methods take. One that
-has not told by then was cut off, by a disk that was full for one."""
+"""After this time a deployment without the result of its restart counts as cut off, for example by a full disk. It is
+longer than all restart methods take.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing; until that moment, or until something new is known if it is None."""
+    """Do nothing until that moment; until something new is known if it is None."""
 
     until: datetime | None
 
@@ -35,7 +36,7 @@ class BeginWhenIdle:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Carry it out."""
+    """Begin the deployment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,14 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """Have the phone restart once more; ``action`` None for what the change needs."""
+    """Restart the phone once more. ``action`` is None for what the change needs."""
 
     action: RestartType | None
 
 
 @dataclass(frozen=True, slots=True)
 class TimeOut:
-    """Give up on something."""
+    """Give up waiting for something."""
 
     on: Awaited
     reason: Notice
@@ -60,14 +61,14 @@ class TimeOut:
 
 @dataclass(frozen=True, slots=True)
 class RollBack:
-    """Serve the phone again what it was served before, as something did not happen."""
+    """Serve the phone again what it was served before, because something did not happen."""
 
     on: Awaited
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Nothing more can be found out."""
+    """End the deployment: nothing more can be observed."""
 
     transition: Transition
     reason: Notice
@@ -78,19 +79,19 @@ NextAction: TypeAlias = Wait | BeginWhenIdle | Begin | Settle | Trigger | TimeOu
 
 @dataclass(frozen=True, slots=True)
 class Observability:
-    """What can be seen of a phone's registration.
+    """Whether Cisisk can observe a phone's registration.
 
     Attributes:
-        can_be: whether registrations of such phones can be seen at all.
-        looked: whether they were, since the phone took its config.
+        can_be: whether registrations of such phones can be observed at all.
+        looked: whether there was a look since the phone fetched its config.
     """
 
     can_be: bool
     looked: bool
 
 
-def decide(deployment: Deployment, moment: datetime, sight: Observability) -> NextAction:
-    """What to do at this ``moment`` about a deployment that has not ended."""
+def decide(deployment: Deployment, moment: datetime, observability: Observability) -> NextAction:
+    """Return what to do at this ``moment`` about a deployment that has not ended."""
     if deployment.deferred_until is not None:
         return _of_deferred(deployment.deferred_until, moment)
     if deployment.timed_out_on is not None:
@@ -98,14 +99,14 @@ def decide(deployment: Deployment, moment: datetime, sight: Observability) -> Ne
     if deployment.restart_outcome is None or deployment.tried_at is None:
         return _of_unsettled(deployment, moment)
     if deployment.fetched_at is not None:
-        return _of_fetched(deployment, deployment.fetched_at, moment, sight)
+        return _of_fetched(deployment, deployment.fetched_at, moment, observability)
     if deployment.restart_outcome is RestartOutcome.NOT_NEEDED:
         return End(NO_RESTART_NEEDED, RestartNotice.NOT_NEEDED.notice())
     return _of_unfetched(deployment, deployment.tried_at, moment)
 
 
 def rolls_back(deployment: Deployment) -> bool:
-    """Whether a time-out leads back to what the phone was served before."""
+    """Return whether a timeout leads to a rollback."""
     return deployment.policy.on_timeout is OnTimeout.ROLLBACK and deployment.replaced is not None
 
 
@@ -121,23 +122,25 @@ def _of_unsettled(deployment: Deployment, moment: datetime) -> NextAction:
     return Settle() if moment >= due else Wait(due)
 
 
-def _of_fetched(deployment: Deployment, fetched_at: Timestamp, moment: datetime, sight: Observability) -> NextAction:
+def _of_fetched(
+    deployment: Deployment, fetched_at: Timestamp, moment: datetime, observability: Observability
+) -> NextAction:
     seconds = deployment.policy.register_seconds
     due = datetime.fromisoformat(fetched_at) + timedelta(seconds=seconds)
-    if sight.can_be and moment < due:
+    if observability.can_be and moment < due:
         return Wait(due)
-    if not (sight.can_be and sight.looked):
+    if not (observability.can_be and observability.looked):
         return End(END_UNOBSERVED, StepNotice.REGISTRATION_UNOBSERVABLE.notice())
     return TimeOut(Awaited.REGISTRATION, TimeoutNotice.NO_REGISTRATION.notice(seconds=seconds))
 
 
 def _of_unfetched(deployment: Deployment, tried_at: Timestamp, moment: datetime) -> NextAction:
-    """A phone that was told to restart comes; one that was not might be told once more, or boots some day by itself."""
+    """Decide about a phone that has not fetched its config. It may restart once more, be reset, or boot by itself."""
     policy, accepted = deployment.policy, deployment.restart_outcome is RestartOutcome.ACCEPTED
     if deployment.tries == 0:
-        # Cisisk was stopped before it could tell the phone.
+        # Cisisk was stopped before it could restart the phone.
         return Trigger(None)
-    # What was cut off may have been sent: that phone has all its time, and is told again whatever the policy.
+    # A restart that was cut off may have been sent. That phone has all its time, and a second restart in any case.
     unknown = deployment.action is None
     again = deployment.tries == 1 and (policy.retry or unknown)
     soon = again and not accepted and not unknown

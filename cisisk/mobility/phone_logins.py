@@ -1,4 +1,4 @@
-"""People on phones: who may log in where, and what a phone returns to."""
+"""Users on phones: who may log in where, and which config a phone returns to."""
 
 import asyncio
 import logging
@@ -37,8 +37,8 @@ from cisisk.store.transaction import Write
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 16
-"""Logouts of one user at the same time: each holds on to a phone for some seconds."""
+_MAX_CONCURRENT_LOGOUTS = 16
+"""Logouts of one user at the same time. Each holds a phone for some seconds."""
 
 _TASK_NAME = "login or logout"
 
@@ -47,14 +47,14 @@ _WayBack: TypeAlias = tuple[ReturnedTo, Callable[[], Awaitable[Deployment]]]
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
-    """As much of a phone as profiles are compared with; what is not known is None."""
+    """The part of a phone that profiles are compared with; None for what is not known."""
 
     model: str | None
     software: Software | None
 
 
 class ConfigSwitcher(Protocol):
-    """What phone logins need of the switcher."""
+    """The part of the switcher that phone logins need."""
 
     async def switch(
         self,
@@ -78,9 +78,9 @@ class PhoneLogins:
     """Logs users in on phones, and out.
 
     Args:
-        policy: of switches; that of a logout is the same but for what would keep the user on the phone.
-        multiple: what becomes of a login while the user is logged in elsewhere.
-        maximum: how long one login may last; None for as long as it likes.
+        policy: of switches. That of a logout is the same, without what would keep the user on the phone.
+        multiple: what happens to a login if the user is logged in elsewhere.
+        maximum: how long one login may last; None for no limit.
     """
 
     def __init__(
@@ -97,16 +97,16 @@ class PhoneLogins:
         self._logout_policy = replace(policy, when=NOW, refuse_in_call=False, on_timeout=OnTimeout.KEEP)
         self._multiple = multiple
         self._maximum = maximum
-        self._turns = PhoneLocks()
+        self._locks = PhoneLocks()
         self._tasks = BackgroundTasks()
 
     # Who is where
 
     async def profiles_for(self, user_uuid: str, mac: Mac, model_header: str | None) -> list[ProfileHead]:
-        """The user's profiles that fit a phone: the default of its model first, the others by name.
+        """Return the user's profiles that fit a phone: the default of its model first, the others by name.
 
         Args:
-            model_header: what the phone says it is, for one whose model the inventory does not know.
+            model_header: the model that the phone claims, for a phone whose model the inventory does not know.
 
         Raises:
             PhoneDisabled: the phone is not active.
@@ -122,27 +122,27 @@ class PhoneLogins:
         return sorted(known, key=lambda profile: profile.uuid != first)
 
     async def where(self, user_uuid: str) -> list[PhoneLogin]:
-        """Where a user is logged in, the newest first."""
+        """Return the logins of a user, the newest first."""
         return await self._db.read(phone_logins.of_user, user_uuid)
 
     async def on(self, mac: Mac) -> PhoneLogin | None:
-        """Who is logged in on a phone."""
+        """Return the login on a phone."""
         return await self._db.read(phone_logins.on, mac)
 
     async def last_on(self, mac: Mac) -> PhoneLogin | None:
-        """Who was the last to log in on a phone, and may still be logged in there."""
+        """Return the last login on a phone, which may still last."""
         return await self._db.read(phone_logins.last_on, mac)
 
     async def require_possible(self, user_uuid: str, mac: Mac, *, takes_over: bool) -> None:
-        """Tell beforehand what else a login would be refused for.
+        """Check beforehand whether a login would be refused for a login elsewhere.
 
         Raises:
-            LoggedInElsewhere: as :meth:`log_in`, which has the last word.
+            LoggedInElsewhere: as :meth:`log_in`, which decides.
         """
         self._require_possible(await self._db.read(phone_logins.elsewhere, user_uuid, mac), takes_over=takes_over)
 
     async def page(self, listing: Listing, *, user_uuid: str | None = None, history: bool = False) -> Page[PhoneLogin]:
-        """The logins, the newest first; those of one user if named, and with ``history`` those that have ended too."""
+        """Return the logins, the newest first; those of one user if named, and with ``history`` the ended ones too."""
         return await self._db.read(phone_logins.page, listing, user_uuid=user_uuid, history=history)
 
     # In and out
@@ -159,16 +159,15 @@ class PhoneLogins:
         replaces: bool = True,
         how: LoginWay,
     ) -> PhoneLogin:
-        """Switch a phone to one of a user's profiles, and keep who is on it. Goes on even if the caller is cancelled.
+        """Switch a phone to one of a user's profiles, and record the login. Continues if the caller is cancelled.
 
-        Whoever was logged in there no longer is. The login may still be beginning afterwards, when the switch waits
-        for the end of a call.
+        An earlier login on the phone ends. The login has not begun if the switch waits for the end of a call.
 
         Args:
             profile_uuid: None for the first of :meth:`profiles_for`.
-            minutes: how long at most from its beginning; None for as long as the settings say.
+            minutes: the maximum from its beginning; None for that of the settings.
             takes_over: the user has confirmed that the logins on other phones end.
-            replaces: somebody else may be logged in on the phone now.
+            replaces: another user may be logged in on the phone now.
 
         Raises:
             PhoneDisabled, NoFittingProfile, OccupiedByAnother, LoggedInElsewhere: it is refused.
@@ -183,25 +182,25 @@ class PhoneLogins:
     async def log_out(
         self, actor: Actor, mac: Mac, reason: EndReason, *, login: PhoneLogin | None = None
     ) -> PhoneLogin | None:
-        """End the login on a phone, and give the phone what it had before; None when there was none to end.
+        """End the login on a phone, and return the phone to its earlier config; None if there was no login.
 
-        That is the logout profile of the phone, else of its site, else what it was served before the login; with none
-        of them it keeps what it has. One that waits for the end of a call does not begin, and is what is returned where
-        nobody is logged in. Goes on even if the caller is cancelled.
+        That is the logout profile of the phone, else of its site, else the config before the login. Without any of them
+        the phone keeps its config. A login that waits for the end of a call does not begin. It is returned if no other
+        user is logged in. Continues if the caller is cancelled.
 
         Args:
-            login: end this one only; None for whichever is there.
+            login: end only this one; None for any.
 
         Raises:
-            StorageFailed: the disk or the database refused; it is tried again.
+            StorageFailed: the disk or the database refused. It is tried again.
         """
         return await self._tasks.run(_TASK_NAME, self._log_out(actor, mac, reason, login))
 
     async def log_out_everywhere(self, actor: Actor, user_uuid: str, reason: EndReason) -> list[PhoneLogin]:
-        """The same for every phone that a user is on, or waits for; the logins that ended. Raises StorageFailed."""
+        """Do the same on every phone of a user. Returns the ended logins. Raises StorageFailed."""
         # Decided for all before the first phone restarts.
         leaving = await self._db.write(phone_logins.leave_everywhere, user_uuid, reason)
-        at_once = asyncio.Semaphore(_AT_ONCE)
+        at_once = asyncio.Semaphore(_MAX_CONCURRENT_LOGOUTS)
 
         async def log_out(login: PhoneLogin) -> PhoneLogin | None:
             async with at_once:
@@ -222,7 +221,7 @@ class PhoneLogins:
         replaces: bool,
         how: LoginWay,
     ) -> PhoneLogin:
-        async with self._turns.take(mac):
+        async with self._locks.take(mac):
             profile = await self._chosen(user_uuid, mac, profile_uuid)
 
             def begin(tx: Write) -> tuple[PhoneLogin, list[PhoneLogin]]:
@@ -246,7 +245,7 @@ class PhoneLogins:
             try:
                 deployment = await self._switcher.switch(actor, profile.uuid, mac)
             except StorageFailed:
-                # The phone may be served the profile all the same: what is recorded of the switch will tell.
+                # The phone may be served the profile nevertheless. The deployment shows it.
                 raise
             except CisiskError:
                 await self._db.write(phone_logins.forget, login)
@@ -257,7 +256,7 @@ class PhoneLogins:
         return login
 
     def _leave(self, actor: Actor, where: list[PhoneLogin], login: PhoneLogin) -> None:
-        """End the logins that ``login`` takes over from, unless it has not begun itself: then that is seen to later."""
+        """End the logins that ``login`` takes over from. If it has not begun itself, that is done later."""
         for each in where:
             if login.state is not LoginState.BEGINNING or each.state is LoginState.BEGINNING:
                 self._tasks.start(_TASK_NAME, self._log_out(actor, each.mac, EndReason.TAKE_OVER, each))
@@ -287,13 +286,13 @@ class PhoneLogins:
     async def _log_out(
         self, actor: Actor, mac: Mac, reason: EndReason, meant: PhoneLogin | None = None
     ) -> PhoneLogin | None:
-        async with self._turns.take(mac):
+        async with self._locks.take(mac):
             called_off = await self._call_off(actor, mac, reason, meant)
             login = await self._db.write(phone_logins.leave, mac, reason, None if meant is None else meant.uuid)
             return called_off if login is None else await self._give_back(actor, login)
 
     async def _call_off(self, actor: Actor, mac: Mac, reason: EndReason, meant: PhoneLogin | None) -> PhoneLogin | None:
-        """A login that waits for the end of a call does not begin; that one, None when there is none."""
+        """Cancel a login that waits for the end of a call. Returns it, or None."""
         called_off = None
         for waiting in await self._db.read(phone_logins.beginning_on, mac):
             if meant is not None and meant.uuid != waiting.uuid:
@@ -303,10 +302,10 @@ class PhoneLogins:
                     await self._switcher.cancel(actor, waiting.deployment)
             except Conflict:
                 if await self._has_ended(waiting.deployment):
-                    # It was called off or failed without the login's being told: there was none to end.
+                    # It was cancelled or failed, and the login was not informed: there was none to end.
                     await self._db.write(phone_logins.forget, waiting)
                     continue
-                # It is just about to begin: then it ends like any other.
+                # It is just about to begin. Then it ends like any other.
                 await self._db.write(phone_logins.leave_once_begun, waiting, reason)
                 called_off = replace(waiting, reason=reason)
             else:
@@ -318,7 +317,7 @@ class PhoneLogins:
         return deployment is not None and (await self._db.read(deployments.get, deployment)).ended_at is not None
 
     async def _give_back(self, actor: Actor, login: PhoneLogin) -> PhoneLogin:
-        """Give the phone of a login something else, so that the login ends."""
+        """Serve the phone of a login another config, so that the login ends."""
         mac = login.mac
         for returned_to, switch in await self._ways_back(actor, login):
             await self._db.write(phone_logins.returning, login, returned_to)
@@ -332,7 +331,7 @@ class PhoneLogins:
         return await self._db.write(phone_logins.stays, actor, login)
 
     async def _ways_back(self, actor: Actor, login: PhoneLogin) -> list[_WayBack]:
-        """What the phone can be given, in the order in which it is tried."""
+        """Yield what the phone can be served, in the order in which it is tried."""
         mac, home = login.mac, login.home_sha256
 
         def profile(uuid: str) -> Callable[[], Awaitable[Deployment]]:
@@ -343,18 +342,18 @@ class PhoneLogins:
             ways.append((ReturnedTo.BEFORE, lambda: self._switcher.put_back(actor, mac, home)))
         return ways
 
-    # What is under way
+    # What is in progress
 
     async def forget_what_never_begins(self) -> None:
-        """Forget the logins whose switch was called off or failed without their being told."""
+        """Delete the logins whose switch was cancelled or failed."""
         waiting = await self._db.read(phone_logins.not_begun)
         # In this order: a login that is in the store, and whose phone is not locked any more, has its deployment there.
-        busy = set(self._turns.taken())
+        busy = set(self._locks.taken())
         if idle := [uuid for uuid, mac in waiting if mac not in busy]:
             await self._db.write(phone_logins.forget_abandoned, idle)
 
     async def stop(self) -> None:
-        """Leave what is under way to the next start."""
+        """Leave the logins in progress to the next start."""
         await self._tasks.stop()
 
 

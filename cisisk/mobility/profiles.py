@@ -1,4 +1,4 @@
-"""Phone profiles as they are kept: judged before they are stored, and told what would hurt."""
+"""Phone profiles: checked before they are stored, with findings about their configs."""
 
 import asyncio
 from collections.abc import Collection, Mapping
@@ -14,20 +14,20 @@ from cisisk.provisioning.library import Library
 from cisisk.store import profiles
 from cisisk.store.database import Database
 
-_AT_ONCE_BYTES = 64 * 1024
-"""A larger file takes milliseconds to judge, in which the event loop would stand still."""
+_MAX_INLINE_BYTES = 64 * 1024
+"""A larger file takes milliseconds to check, in which the event loop would stand still."""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedProfile:
-    """A profile, and what in its config is legal but hurts."""
+    """A profile, and the findings about its config."""
 
     profile: Profile
     findings: tuple[Finding, ...]
 
 
 class Profiles:
-    """The profiles in ``db``, whose configs have at most ``max_config_bytes``; ``library`` may hold their firmware."""
+    """The profiles in ``db``, with configs of at most ``max_config_bytes``; ``library`` may hold their firmware."""
 
     def __init__(self, db: Database, library: Library, max_config_bytes: int) -> None:
         self._db = db
@@ -35,14 +35,14 @@ class Profiles:
         self._max_bytes = max_config_bytes
 
     async def get(self, uuid: str) -> JudgedProfile:
-        """One profile. Raises NotFound."""
+        """Return one profile. Raises NotFound."""
         return await self._judged(await self._db.read(profiles.get, uuid))
 
     async def create(self, actor: Actor, fields: Mapping[str, Any]) -> JudgedProfile:
         """Add a profile.
 
         Args:
-            fields: the attributes of :class:`Profile`, but ``cnf_xml`` as text.
+            fields: the attributes of :class:`Profile`, with ``cnf_xml`` as text.
 
         Raises:
             Invalid: the config may not be served, or there is no such user.
@@ -61,7 +61,7 @@ class Profiles:
         attributes = dict(fields)
         if "cnf_xml" in attributes:
             content = sep_config.encode(attributes["cnf_xml"])
-            if len(content) > _AT_ONCE_BYTES:
+            if len(content) > _MAX_INLINE_BYTES:
                 await asyncio.to_thread(sep_config.read, content, max_bytes=self._max_bytes)
             else:
                 sep_config.read(content, max_bytes=self._max_bytes)
@@ -77,7 +77,7 @@ class Profiles:
             compatible_models=profile.compatible_models,
             software_type=profile.software_type,
             placeholders=profile.placeholders,
-            # It was accepted under the limit of its day.
+            # It was accepted under an earlier limit.
             max_bytes=len(profile.cnf_xml),
         )
         return load_findings(self._library, config) + findings

@@ -1,4 +1,4 @@
-"""Where the phones reach this Cisisk."""
+"""The address under which the phones reach this Cisisk."""
 
 import socket
 from urllib.parse import urlsplit
@@ -7,7 +7,7 @@ from cisisk.model.errors import Conflict
 
 
 def server_address(public_url: str, phone_address: str | None) -> str:
-    """The host of ``public_url``, or the local address from which the way to ``phone_address`` starts.
+    """Return the host of ``public_url``, or the local address from which the system reaches ``phone_address``.
 
     Raises:
         Conflict: neither is known.

@@ -36,7 +36,7 @@ class IsInCall(Protocol):
     """Tells whether a phone is in a call, or was in one less than so many minutes ago."""
 
     def __call__(self, target: Target, quiet_minutes: int, *, if_unknown: bool = False) -> Awaitable[bool]:
-        """Ask. ``if_unknown`` holds where nobody can tell."""
+        """Ask. The result is ``if_unknown`` if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Preview:
         content: what the phone would be served.
         diff: between what it is served and that.
         methods: the restart methods that would be tried, in this order.
-        obstacles: what may keep the phone from restarting; the config would be served all the same.
+        obstacles: what may keep the phone from restarting. The config would be served nevertheless.
     """
 
     profile: Profile
@@ -71,9 +71,9 @@ class Switcher:
     """Switches phones.
 
     Args:
-        server_address: the address of this Cisisk as the phone at a given address (None: not known) reaches it.
+        server_address: returns the address of this Cisisk as the phone at a given address (None: not known) reaches it.
         is_in_call: asked where a policy wants to know.
-        policy: of those switches that bring none along.
+        policy: of switches without one of their own.
     """
 
     def __init__(
@@ -101,51 +101,50 @@ class Switcher:
         *,
         origin: Origin = Origin.SWITCH,
     ) -> Deployment:
-        """Deploy a profile to a phone and restart it, now or when ``policy`` says; what is known of it then.
+        """Deploy a profile to a phone and restart it, now or when ``policy`` says. Returns what is known of it then.
 
-        What has begun goes on to its end even if the caller is cancelled.
+        A switch that has begun continues if the caller is cancelled.
 
         Raises:
             NotFound: no such profile.
             Conflict: the profile does not fit the phone, or ``policy`` refuses because of a call.
-            StorageFailed: the disk or the database refused; the phone is served what it had before, unless the text
+            StorageFailed: the disk or the database refused. The phone is served what it had before, unless the notice
                 says otherwise.
         """
         policy = policy or self._policy
-        # Refused before it takes its turn: what is not accepted supersedes nothing.
+        # Checked before the lock: a switch that is refused supersedes nothing.
         await self._deployer.catch_up()
         resolved = await self._resolve(profile_uuid, mac)
         until = await self._deferred_until(resolved.target, policy)
         if until is not None:
             plan = replace(_plan(resolved, resolved.target, policy, origin), deferred_until=until)
             return await self._record(actor, plan)
-        work = self._switch_in_turn(actor, resolved, policy, origin)
+        work = self._switch_locked(actor, resolved, policy, origin)
         return await self._deployer.to_the_end(f"switch {mac}", work)
 
     async def begin(self, deployment: Deployment) -> Deployment:
-        """Carry out a deferred deployment. What keeps it from beginning is how it ends.
+        """Carry out a deferred deployment. If it cannot begin, it ends with the reason.
 
         Raises:
             Conflict: it has ended meanwhile.
             StorageFailed: as :meth:`switch`.
         """
-        return await self._deployer.to_the_end(f"switch {deployment.mac}", self._begin_in_turn(deployment))
+        return await self._deployer.to_the_end(f"switch {deployment.mac}", self._begin_locked(deployment))
 
     async def roll_back(self, actor: Actor, uuid: str, *, only_if_timed_out: bool = False) -> Deployment:
-        """Serve the phone again what it was served before a deployment; the deployment that does that.
+        """Serve the phone again what it was served before a deployment. Returns the new deployment.
 
         Raises:
             NotFound: there is no such deployment.
-            Conflict: it is not what the phone is served, or the phone was served nothing before; or it has come further
-                meanwhile.
+            Conflict: the phone is not served its config, or was served nothing before, or has come further meanwhile.
             StorageFailed: as :meth:`switch`.
         """
         undone = await self._db.read(deployments.get, uuid)
-        work = self._roll_back_in_turn(actor, undone, only_if_timed_out=only_if_timed_out)
+        work = self._roll_back_locked(actor, undone, only_if_timed_out=only_if_timed_out)
         return await self._deployer.to_the_end(f"rollback {undone.mac}", work)
 
     async def cancel(self, actor: Actor, uuid: str) -> Deployment:
-        """Call off a deployment that has not begun.
+        """Cancel a deployment that has not begun.
 
         Raises:
             NotFound: there is none.
@@ -154,24 +153,24 @@ class Switcher:
         return await self._db.write(progress.cancelled, actor, uuid)
 
     async def put_back(self, actor: Actor, mac: Mac, sha256: str, *, origin: Origin = Origin.LOGOUT) -> Deployment:
-        """Serve the phone again what it was once served; the deployment that does that, which nothing takes back.
+        """Serve the phone again what it was once served. Returns the new deployment, which is never rolled back.
 
         Raises:
-            NotFound: it never was.
+            NotFound: it never was served that.
             StorageFailed: as :meth:`switch`.
         """
-        return await self._deployer.to_the_end(f"switch {mac}", self._put_back_in_turn(actor, mac, sha256, origin))
+        return await self._deployer.to_the_end(f"switch {mac}", self._put_back_locked(actor, mac, sha256, origin))
 
     async def trigger(self, deployment: Deployment, action: RestartType | None) -> Deployment:
-        """Have the phone restart once more, unless the deployment has come further meanwhile.
+        """Restart the phone once more, unless the deployment has come further meanwhile.
 
         Args:
             action: None for what the change needs.
 
         Raises:
-            StorageFailed: what became of it cannot be recorded.
+            StorageFailed: the result cannot be recorded.
         """
-        work = self._trigger_in_turn(deployment, action)
+        work = self._trigger_locked(deployment, action)
         return await self._deployer.to_the_end(f"restart {deployment.mac}", work)
 
     async def settle(self, mac: Mac) -> None:
@@ -179,17 +178,17 @@ class Switcher:
         await self._deployer.settle(mac)
 
     async def is_idle(self, deployment: Deployment) -> bool:
-        """Whether a phone is in no call, as far as anybody can tell."""
+        """Return whether a phone is known to be in no call."""
         target = await self.target_of(deployment)
-        # It was in a call: that it has ended somebody has to tell.
+        # It was in a call. Only a report of its end counts.
         return not await self._is_in_call(target, deployment.policy.quiet_minutes, if_unknown=True)
 
     async def target_of(self, deployment: Deployment) -> Target:
-        """The phone of a deployment, as far as it is known now."""
+        """Return the phone of a deployment, as far as it is known now."""
         return await self._db.read(lookup.phone_of, deployment)
 
     async def preview(self, profile_uuid: str, mac: Mac) -> Preview:
-        """What :meth:`switch` would do now. Nothing is written or recorded, and the phone is not called.
+        """Return what :meth:`switch` would do now. Nothing is written or recorded, and the phone is not contacted.
 
         Raises:
             NotFound, Conflict: as the switch would.
@@ -200,7 +199,7 @@ class Switcher:
         target = await self._deployer.identified(resolved.target, served, resolved.content)
         change = await asyncio.to_thread(diff, served, resolved.content)
         if change.restart is not None and target.software is Software.SCCP:
-            # Few configs for SCCP say so themselves.
+            # Few SCCP configs name their software.
             change = replace(change, restart="reset")
         return Preview(
             profile=resolved.profile,
@@ -212,7 +211,7 @@ class Switcher:
         )
 
     async def _deferred_until(self, target: Target, policy: Policy) -> StartTime | None:
-        """When it is to begin; None for at once. Raises Conflict: it is refused because of a call."""
+        """Return when the switch begins; None for at once. Raises Conflict if it is refused because of a call."""
         if policy.when.at is not None and policy.when.at > now():
             return policy.when
         if not policy.refuse_in_call and policy.when.kind is not StartKind.IDLE:
@@ -225,17 +224,17 @@ class Switcher:
         return IDLE if in_call else None
 
     async def _record(self, actor: Actor, plan: Plan) -> Deployment:
-        # In a turn of its own: what is being written at this moment would look like somebody else's.
-        async with self._deployer.turn(plan.mac, supersedes=False):
+        # Under the lock: a file that is being written at this moment would look like a change from outside.
+        async with self._deployer.lock(plan.mac, supersedes=False):
             found = await self._deployer.served_to(plan.mac)
             return await self._db.write(progress.record, actor, plan, found.content if found else None)
 
-    async def _switch_in_turn(self, actor: Actor, resolved: _Resolved, policy: Policy, origin: Origin) -> Deployment:
+    async def _switch_locked(self, actor: Actor, resolved: _Resolved, policy: Policy, origin: Origin) -> Deployment:
         mac = resolved.target.mac
         has_to_wait = self._deployer.is_busy(mac)
-        async with self._deployer.turn(mac) as superseded:
+        async with self._deployer.lock(mac) as superseded:
             if has_to_wait:
-                # The profile may have been changed meanwhile, and the phone have moved.
+                # The profile may have been changed meanwhile, and the phone may have moved.
                 resolved = await self._resolve(resolved.profile.uuid, mac)
             found = await self._deployer.served_to(mac)
             served = found.content if found else None
@@ -243,10 +242,10 @@ class Switcher:
             recording = self._db.write(progress.record, actor, _plan(resolved, target, policy, origin), served)
             return await self._deployer.deploy(actor, recording, target, found, superseded)
 
-    async def _begin_in_turn(self, deferred: Deployment) -> Deployment:
+    async def _begin_locked(self, deferred: Deployment) -> Deployment:
         mac, actor = deferred.mac, Actor(user_uuid=deferred.requested_by)
-        # Supersedes none as long as it is not certain that it begins.
-        async with self._deployer.turn(mac, supersedes=False) as superseded:
+        # Supersedes nothing as long as it is not certain that it begins.
+        async with self._deployer.lock(mac, supersedes=False) as superseded:
             try:
                 resolved = await self._resolve(deferred.profile_uuid or "", mac)
             except (NotFound, Conflict) as error:
@@ -260,10 +259,10 @@ class Switcher:
             recording = self._db.write(progress.begun, deferred, plan, served)
             return await self._deployer.deploy(actor, recording, target, found, superseded)
 
-    async def _roll_back_in_turn(self, actor: Actor, undone: Deployment, *, only_if_timed_out: bool) -> Deployment:
+    async def _roll_back_locked(self, actor: Actor, undone: Deployment, *, only_if_timed_out: bool) -> Deployment:
         mac = undone.mac
-        # Supersedes none: a newer switch that has its turn before it is what counts.
-        async with self._deployer.turn(mac, supersedes=False) as superseded:
+        # Supersedes nothing: a newer switch that gets the lock first is the one that counts.
+        async with self._deployer.lock(mac, supersedes=False) as superseded:
             undone, sha256 = await self._undoable(undone.uuid)
             if only_if_timed_out and (undone.timed_out_on is None or undone.ended_at is not None):
                 raise Conflict(RollbackRefusal.COME_FURTHER.notice(state=undone.state))
@@ -279,7 +278,7 @@ class Switcher:
             return await self._deployer.deploy(actor, recording, target, found, superseded)
 
     async def _undoable(self, uuid: str) -> tuple[Deployment, str]:
-        """What is to be undone, as it is now, and the sha256 of what is to be served again. Raises Conflict."""
+        """Return the deployment to undo, as it is now, and the sha256 of what to serve again. Raises Conflict."""
         undone = await self._db.read(deployments.get, uuid)
         if undone.written_at is None or undone.superseded_at is not None:
             raise Conflict(RollbackRefusal.NOT_SERVED.notice(state=undone.state))
@@ -287,8 +286,8 @@ class Switcher:
             raise Conflict(RollbackRefusal.NOTHING_BEFORE.notice())
         return undone, undone.replaced
 
-    async def _put_back_in_turn(self, actor: Actor, mac: Mac, sha256: str, origin: Origin) -> Deployment:
-        async with self._deployer.turn(mac) as superseded:
+    async def _put_back_locked(self, actor: Actor, mac: Mac, sha256: str, origin: Origin) -> Deployment:
+        async with self._deployer.lock(mac) as superseded:
             found = await self._deployer.served_to(mac)
             served = found.content if found else None
             target, plan = await self._plan_again(await self._db.read(lookup.phone, mac), sha256, served, origin)
@@ -298,7 +297,7 @@ class Switcher:
     async def _plan_again(
         self, target: Target, sha256: str, served: bytes | None, origin: Origin
     ) -> tuple[Target, Plan]:
-        """To serve what was served before, under the name of the profile that it was then; and who the phone is."""
+        """Plan to serve a phone what it was served before, under the name of that profile. Returns its target, too."""
         earlier = await self._db.read(lookup.earlier, target.mac, sha256)
         before, content = earlier.deployment, self._again(target, earlier)
         target = await self._deployer.identified(target, served, content)
@@ -308,7 +307,7 @@ class Switcher:
             profile_uuid=before.profile_uuid if before else None,
             profile_name=before.profile_name if before else "what was served before",
             origin=origin,
-            # To go back once more would be to serve what was taken back.
+            # A second rollback would serve what was rolled back.
             policy=replace(self._policy, when=NOW, on_timeout=OnTimeout.KEEP),
             **_registration(target),
         )
@@ -318,12 +317,12 @@ class Switcher:
         """Return a config as it was, except for what emergency calls tell: the phone may have moved since."""
         return self._render(earlier.profile, target, earlier.call) if earlier.profile else earlier.content
 
-    async def _trigger_in_turn(self, deployment: Deployment, action: RestartType | None) -> Deployment:
+    async def _trigger_locked(self, deployment: Deployment, action: RestartType | None) -> Deployment:
         mac = deployment.mac
-        async with self._deployer.turn(mac, supersedes=False) as superseded:
+        async with self._deployer.lock(mac, supersedes=False) as superseded:
             served, wanted, target = await self._db.read(_contents, deployment.uuid)
             target = await self._deployer.identified(target, served, wanted)
-            # To know who it is takes its time, in which it may have come for its config.
+            # Identifying the phone takes time, in which it may have fetched its config.
             await self._deployer.catch_up()
             deployment = await self._db.read(deployments.get, deployment.uuid)
             if deployment.ended_at is not None or deployment.fetched_at is not None:
@@ -367,11 +366,11 @@ def _plan(resolved: _Resolved, target: Target, policy: Policy, origin: Origin) -
 
 
 def _registration(target: Target) -> dict[str, Any]:
-    """How the phone is registered now, and by what it will be known when it registers again."""
+    """Return the phone's registration now, and the line by which its next one will be known."""
     known = target.registration
     was_asked = known is not None or target.unregistered is not None
     return {
-        # Where nobody is asked, nobody will tell the new registration by it either.
+        # Where no call manager is asked, none will report the new registration either.
         "line": Watched.of(target).line if was_asked else None,
         "before_peer": known.peer if known else None,
         "before_call_id": known.call_id if known else "",
@@ -379,7 +378,7 @@ def _registration(target: Target) -> dict[str, Any]:
 
 
 def _obstacles(target: Target) -> Iterator[Notice]:
-    """What may keep the phone from restarting."""
+    """Yield what may keep the phone from restarting."""
     try:
         target.require_address()
     except NotRestarted as error:

@@ -1,4 +1,4 @@
-"""Many phones switched in one job: a few first, then the others in waves, for as long as they take their configs."""
+"""Switch jobs: a few phones first, then the others in waves, as long as enough of them take their configs."""
 
 import asyncio
 import itertools
@@ -28,24 +28,24 @@ from cisisk.store.jobs import RowKey, RowOutcome, RowProgress
 
 log = logging.getLogger(__name__)
 
-ENOUGH = 20
-"""Phones of a wave that have ended before it is judged while it goes on: one of three that fails is no trend."""
-LATELY = 50
-"""The share of the latest so many counts as well: what goes wrong in the middle of a long wave must show soon."""
+MIN_ENDED = 20
+"""Phones of a wave that must have ended before it is judged early: one failure among three proves nothing."""
+LATEST_ENDED = 50
+"""The share of the latest so many phones counts as well: a failure in the middle of a long wave shows soon."""
 _TAKEN = frozenset({DeploymentState.CONFIRMED, DeploymentState.FETCHED})
-"""The ends of a phone that has its config; it is ``fetched`` only where registrations cannot be seen."""
+"""The ends of a phone that has its config. It is ``fetched`` only where registrations cannot be observed."""
 _NO_EVIDENCE = frozenset({DeploymentState.SUPERSEDED, DeploymentState.CANCELLED})
-"""The ends that somebody else has brought about: they say nothing about how the others will fare."""
+"""Ends that others have caused. They say nothing about the other phones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaveProgress:
-    """How a job stands.
+    """The progress of a job.
 
     Attributes:
-        pending: rows of the present wave that have not begun.
-        later: those of the next wave.
-        running: rows that have begun and not ended.
+        pending: the rows of the present wave that have not begun.
+        later: the rows of the next wave.
+        running: the rows that have begun and not ended.
         ended: for each phone of the present wave that has ended, in that order, whether it has taken its config.
     """
 
@@ -57,7 +57,7 @@ class WaveProgress:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Begin so many more rows; none while there is no room, or the wave has yet to end."""
+    """Begin so many more rows; none while there is no room, or the wave has not ended."""
 
     rows: int
 
@@ -74,23 +74,23 @@ class Complete:
     """All rows have ended."""
 
 
-def decide(pace: RolloutPlan, standing: WaveProgress, room: int) -> Start | Stop | Complete:
-    """What a job does now. ``room`` is how many more phones may be under way."""
-    if not standing.pending and not standing.later:
-        return Start(0) if standing.running else Complete()
-    is_over = not standing.pending and not standing.running
-    if reason := _falls_short(pace, standing.ended, is_over=is_over):
+def decide(pace: RolloutPlan, progress: WaveProgress, room: int) -> Start | Stop | Complete:
+    """Return what a job does now. ``room`` is how many more phones may be switched at the same time."""
+    if not progress.pending and not progress.later:
+        return Start(0) if progress.running else Complete()
+    is_over = not progress.pending and not progress.running
+    if reason := _falls_short(pace, progress.ended, is_over=is_over):
         return Stop(reason)
-    if standing.pending:
-        return Start(max(0, min(standing.pending, room)))
-    return Start(max(0, min(standing.later, room)) if is_over else 0)
+    if progress.pending:
+        return Start(max(0, min(progress.pending, room)))
+    return Start(max(0, min(progress.later, room)) if is_over else 0)
 
 
 def _falls_short(pace: RolloutPlan, ended: Sequence[bool], *, is_over: bool) -> Notice | None:
-    """Why too few phones of a wave have taken their configs to go on; None while enough have, or it is too early."""
-    if not ended or (not is_over and len(ended) < ENOUGH):
+    """Return why a wave falls short; None while enough phones took their configs, or it is too early."""
+    if not ended or (not is_over and len(ended) < MIN_ENDED):
         return None
-    for seen in (ended, ended[-LATELY:]):
+    for seen in (ended, ended[-LATEST_ENDED:]):
         taken = sum(seen)
         if taken / len(seen) < pace.min_confirmed:
             code = StopReason.TOO_FEW_LATELY if len(seen) < len(ended) else StopReason.TOO_FEW
@@ -100,7 +100,7 @@ def _falls_short(pace: RolloutPlan, ended: Sequence[bool], *, is_over: bool) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
-    """A job that somebody wants."""
+    """A job to start."""
 
     table: Table
     policy: Policy
@@ -118,7 +118,7 @@ class RefusedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DryRun:
-    """What a job would do: how many phones in which wave, the canary first if there is one."""
+    """What a job would do: the number of phones in each wave, the canary first if there is one."""
 
     rows: int
     pace: RolloutPlan
@@ -127,7 +127,7 @@ class DryRun:
 
 
 class _Run:
-    """A job that runs, as far as the decision needs it.
+    """A running job, as far as the decision needs it.
 
     Attributes:
         last_served: serial number of the last time it began rows; the job with the lowest has waited longest.
@@ -150,25 +150,25 @@ class _Run:
 
     @property
     def under_way(self) -> int:
-        """How many phones are."""
+        """The number of rows that are being switched."""
         return len(self._running)
 
     def decision(self, room: int) -> Start | Stop | Complete:
-        """What the job does now, with room for so many more phones."""
+        """Return what the job does now, with room for so many more phones."""
         pace = self.job.pace
         now = bisect_right(self._pending, pace.last_of(self._wave))
         then = now
         if now < len(self._pending):
             then = bisect_right(self._pending, pace.last_of(pace.wave_of(self._pending[now])))
-        standing = WaveProgress(pending=now, later=then - now, running=self.under_way, ended=self._ended)
-        return decide(pace, standing, min(room, pace.concurrency - self.under_way))
+        progress = WaveProgress(pending=now, later=then - now, running=self.under_way, ended=self._ended)
+        return decide(pace, progress, min(room, pace.concurrency - self.under_way))
 
     def next(self, rows: int) -> list[int]:
-        """The numbers of so many rows that begin next."""
+        """Return the numbers of the next rows."""
         return self._pending[:rows]
 
     def begin(self, rows: int) -> list[RowProgress]:
-        """Count so many rows among those that run."""
+        """Count so many rows as running."""
         numbers, self._pending = self._pending[:rows], self._pending[rows:]
         self._running.update(numbers)
         wave = max(self._wave, self.job.pace.wave_of(numbers[-1]))
@@ -177,17 +177,17 @@ class _Run:
         return [self.rows[number] for number in numbers]
 
     def follow(self, number: int, deployment: str) -> None:
-        """The row has ended when this deployment has."""
+        """Let the row end when this deployment ends."""
         if number in self._running:
             self._following[deployment] = number
 
     def deployment_ended(self, deployment: str, state: str) -> None:
-        """Nothing more is awaited of a deployment, which may be another's."""
+        """Note the end of a deployment, which may be another's."""
         if (number := self._following.pop(deployment, None)) is not None:
             self.end(number, state)
 
     def end(self, number: int, state: str) -> None:
-        """A row has ended."""
+        """Note the end of a row."""
         if number in self._running:
             self._running.discard(number)
             del self.rows[number]
@@ -199,7 +199,7 @@ class _Run:
 
 
 class RowSwitcher(Protocol):
-    """What jobs need of the switcher."""
+    """The part of the switcher that jobs need."""
 
     async def switch(self, actor: Actor, profile_uuid: str, mac: Mac, policy: Policy, /) -> Deployment:
         """Switch a phone to a profile."""
@@ -222,7 +222,7 @@ class JobLimits:
 
 
 class SwitchJobs:
-    """Takes jobs, and runs them. :meth:`run` does the work, after :meth:`recover`."""
+    """Accepts jobs, and runs them. :meth:`run` does the work, after :meth:`recover`."""
 
     def __init__(self, db: Database, switcher: RowSwitcher, feed: Feed, limits: JobLimits = JobLimits()) -> None:
         self._db = db
@@ -241,8 +241,8 @@ class SwitchJobs:
         """Start a job.
 
         Raises:
-            Invalid: some of its rows cannot be meant; the error names them all.
-            Conflict: some of its phones wait in another job that runs.
+            Invalid: some of its rows are wrong; the error names them all.
+            Conflict: some of its phones wait in another running job.
         """
         rows = await self._rows(order.table)
         job = await self._db.write(
@@ -258,7 +258,11 @@ class SwitchJobs:
         return job
 
     async def rehearse(self, order: JobRequest) -> DryRun:
-        """What :meth:`create` would start. Nothing is stored, and no phone is called. Raises Invalid as it would."""
+        """Return what :meth:`create` would start. Nothing is stored, and no phone is contacted.
+
+        Raises:
+            Invalid: as :meth:`create`.
+        """
         rows, pace = await self._rows(order.table), order.pace
         waves = Counter(pace.wave_of(number) for number in range(1, len(rows) + 1))
         refused = []
@@ -279,13 +283,13 @@ class SwitchJobs:
         return job
 
     async def resume(self, actor: Actor, uuid: str) -> SwitchJob:
-        """Let a job that was halted go on. Raises NotFound, Conflict."""
+        """Continue a job that was paused or stopped. Raises NotFound, Conflict."""
         job = await self._db.write(jobs.resume, actor, uuid)
         self._load(uuid)
         return job
 
     async def cancel(self, actor: Actor, uuid: str) -> SwitchJob:
-        """Begin no more rows, and call off those that are deferred. Raises NotFound, Conflict."""
+        """Begin no more rows, and cancel the deferred ones. Raises NotFound, Conflict."""
         deferred = await self._db.write(jobs.cancel, actor, uuid)
         self._forget(uuid)
         await self._call_off(actor, deferred)
@@ -296,7 +300,7 @@ class SwitchJobs:
         await self._db.write(jobs.recover)
 
     async def run(self) -> None:
-        """Do what the jobs want, until cancelled. Switches that were asked for go on."""
+        """Run the jobs, until cancelled. Switches that were asked for continue."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen(), name="ends of switches in jobs")
             while True:
@@ -318,10 +322,10 @@ class SwitchJobs:
         self._news.set()
 
     async def _listen(self) -> None:
-        """Hear of every deployment that ends."""
+        """Note every deployment that ends."""
         while True:
             with self._feed.subscribe() as follower, suppress(FellBehind):
-                # What has happened before is in the store.
+                # The store has what happened before.
                 self._load_all = True
                 self._news.set()
                 while news := await follower.news():
@@ -363,7 +367,7 @@ class SwitchJobs:
             raise
 
     async def _settle(self) -> None:
-        """Store what the switches came to that were asked for."""
+        """Store the results of the switches."""
         if not (outcomes := list(self._outcomes)):
             return
         ended = await self._db.write(jobs.settle, outcomes)
@@ -390,7 +394,7 @@ class SwitchJobs:
     async def _go_on(self, run: _Run, tasks: asyncio.TaskGroup) -> None:
         uuid = run.job.uuid
         if self._runs.get(uuid) is not run:
-            # Halted meanwhile.
+            # Paused or cancelled meanwhile.
             return
         room = self._limits.max_concurrency - sum(each.under_way for each in self._runs.values())
         match run.decision(room):
@@ -407,7 +411,7 @@ class SwitchJobs:
                     if row.number in begun:
                         tasks.create_task(self._switch(run.job, row), name=f"row {row.number} of job {uuid}")
                 if uuid not in self._runs:
-                    # Halted meanwhile.
+                    # Paused or cancelled meanwhile.
                     return
                 run.last_served = next(self._serials)
                 if len(begun) < rows:
@@ -423,16 +427,16 @@ class SwitchJobs:
         except CisiskError as error:
             outcome = await self._refused(key, error.notice)
         except Exception:
-            # Whatever is wrong with one phone, the others are to be switched.
+            # An error with one phone must not stop the others.
             log.exception("switch of %s in job %s failed", row.mac, job.uuid)
             outcome = await self._refused(key, ErrorKind.INTERNAL.notice())
         self._outcomes.append(outcome)
         self._news.set()
 
     async def _refused(self, key: RowKey, reason: Notice) -> RowOutcome:
-        """Why a row was not switched, with the deployment that it has all the same if it came so far.
+        """Return why a row was not switched, with its deployment if there is one.
 
-        That one is not waited for: while the disk or the database fails, nobody may ever hear of its end.
+        That one is not waited for: while the disk or the database fails, its end may never be known.
         """
         deployment = None
         with suppress(StorageFailed):
@@ -440,7 +444,7 @@ class SwitchJobs:
         return RowOutcome(key, deployment, reason)
 
     async def _rows(self, table: Table) -> list[NewRow]:
-        """The rows of a job. Raises Invalid, with all that is wrong."""
+        """Return the rows of a job. Raises Invalid with everything that is wrong."""
         reading = await asyncio.to_thread(job_table.read, table)
         named = {row.named for row in reading.rows if row.named}
         found = await self._db.read(jobs.profiles_named, named) if named else {}
@@ -459,7 +463,7 @@ class SwitchJobs:
 
 
 def _profile(row: WantedRow, named: Sequence[str], missing: set[str]) -> tuple[str | None, str]:
-    """The uuid of the profile that a row means; or None, and what is wrong."""
+    """Return the uuid of the profile that a row names; or None, and what is wrong."""
     if row.profile_uuid is not None:
         return (None, "No such profile") if row.profile_uuid in missing else (row.profile_uuid, "")
     if len(named) == 1:

@@ -1,4 +1,4 @@
-"""The watcher: sees every deployment to its end, by what is stored of it and what the call manager tells."""
+"""The watcher: follows every deployment to its end, by the store and the call manager."""
 
 import asyncio
 import logging
@@ -45,19 +45,19 @@ from cisisk.store.transaction import Read
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0
-"""Between two looks at the registrations while one is waited for: events are faster, but may be lost or forbidden."""
+"""Between two looks at the registrations that are awaited. Events are faster, but may be lost or forbidden."""
 _HINT_SECONDS = 0.2
-"""From an event to the look: phones that register together are looked at together."""
+"""From an event to the look, so that one look covers phones that register together."""
 IDLE_SECONDS = 5.0
 """Between two looks at a call whose end a deployment waits for."""
 AFTER_FAILURE = timedelta(seconds=30)
-"""When the disk or the database has refused what was to be done."""
-_AT_ONCE = 16
-"""Deployments about which something is done at the same time, beside those that clients ask for."""
-_MOST_HINTS = 10_000
-"""Names that are kept for one look. What is lost is seen some seconds later."""
-_LONGEST_SLEEP = 60.0
-"""Seconds. A clock that was set, or a machine that slept, is noticed within a minute."""
+"""Until the next attempt, after the disk or the database has failed."""
+_MAX_CONCURRENT_ACTIONS = 16
+"""Deployments that the watcher acts on at the same time, beside those of clients."""
+_MAX_HINTS = 10_000
+"""Names that are kept for one look. A lost one is seen some seconds later."""
+_MAX_SLEEP_SECONDS = 60.0
+"""Seconds. A clock that was set, or a suspended machine, is noticed within a minute."""
 
 _T = TypeVar("_T")
 
@@ -68,11 +68,11 @@ class _Watch:
 
     Attributes:
         phone: what to look for among the registrations.
-        provable: whether a registration can be told from one before the restart. What has no Call-ID is told by its
-            time, which is not known of what happened before this process.
-        looked: whether there was a look at the registrations since the phone took its config.
-        due: when it has to be judged again; None when only news can change anything.
-        busy: something is being done about it.
+        provable: whether a registration can be distinguished from one before the restart. Without a Call-ID only its
+            time decides, which is not known for registrations before this process.
+        looked: whether there was a look at the registrations since the phone fetched its config.
+        due: when to decide again; None if only news can change anything.
+        busy: an action is in progress.
     """
 
     deployment: Deployment
@@ -84,7 +84,7 @@ class _Watch:
 
     @property
     def may_register(self) -> bool:
-        """Whether a registration would tell anything now."""
+        """Whether a registration would prove anything now."""
         deployment = self.deployment
         return self.provable and (
             deployment.fetched_at is not None
@@ -92,20 +92,20 @@ class _Watch:
         )
 
     def is_proved_by(self, registered: Registered) -> bool:
-        """Whether the phone must have taken its config to register like this."""
+        """Return whether the phone must have fetched its config to register like this."""
         if self.deployment.fetched_at is not None:
             return True
         return self._is_proved_by_line and registered.peer == self.phone.line
 
     @property
     def _is_proved_by_line(self) -> bool:
-        """Whether only the new config has this line: the record of the fetch may be lost."""
+        """Whether only the new config has this line. The record of the fetch may be lost."""
         before = self.phone.before
         return self.phone.line is not None and before is not None and before.peer != self.phone.line
 
 
 class Watcher:
-    """Watches the deployments that have not ended, those of earlier processes too."""
+    """Watches the deployments that have not ended, including those of earlier processes."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Watcher:
         self._registrations = registrations
         self._began_at = now()
         self._watches: dict[str, _Watch] = {}
-        self._working = asyncio.Semaphore(_AT_ONCE)
+        self._working = asyncio.Semaphore(_MAX_CONCURRENT_ACTIONS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._hinted = asyncio.Event()
         self._hints: set[str] = set()
@@ -134,7 +134,7 @@ class Watcher:
         calls.subscribe(self._hint)
 
     async def run(self) -> None:
-        """Watch, until cancelled. What is not seen to its end then is taken up by the next process."""
+        """Watch, until cancelled. The next process continues with the deployments that have not ended."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow(), name="watch of deployments")
@@ -146,7 +146,7 @@ class Watcher:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _hint(self, where: str) -> None:
-        if len(self._hints) < _MOST_HINTS:
+        if len(self._hints) < _MAX_HINTS:
             self._hints.add(where)
         self._hinted.set()
 
@@ -155,7 +155,7 @@ class Watcher:
     async def _follow(self) -> None:
         while True:
             with self._feed.subscribe() as follower, suppress(FellBehind):
-                # What happened while nobody followed is in the store.
+                # The store has what happened while there was no follower.
                 await self._take(None)
                 await self._take_news(follower)
 
@@ -180,7 +180,7 @@ class Watcher:
             if deployment.fetched_from is not None:
                 watch.phone = replace(watch.phone, address=deployment.fetched_from)
             if has_fetched:
-                # What registered before it asked for its config has not taken it.
+                # A registration before the fetch began does not prove it.
                 watch.phone = replace(watch.phone, since=_monotonic(deployment.fetch_started_at))
                 # It may have registered before its fetch was stored.
                 self._hinted.set()
@@ -192,7 +192,7 @@ class Watcher:
             try:
                 return await read()
             except StorageFailed as error:
-                log.warning("the watch of switches: %s", error)
+                log.warning("deployments cannot be read: %s", error)
                 await asyncio.sleep(self._after_failure.total_seconds())
 
     def _watch_of(self, deployment: Deployment, target: Target) -> _Watch:
@@ -209,7 +209,7 @@ class Watcher:
         has_call_id = target.software is not Software.SCCP and (before is None or bool(before.call_id))
         return _Watch(deployment, phone, has_call_id or not was_before, _now())
 
-    # What is to be done
+    # What to do
 
     async def _judge(self) -> None:
         while True:
@@ -218,9 +218,9 @@ class Watcher:
                 if not watch.busy and watch.due is not None and watch.due <= moment:
                     self._judge_one(watch, moment)
             dues = [watch.due for watch in self._watches.values() if watch.due is not None and not watch.busy]
-            seconds = (min(dues) - moment).total_seconds() if dues else _LONGEST_SLEEP
+            seconds = (min(dues) - moment).total_seconds() if dues else _MAX_SLEEP_SECONDS
             with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, min(seconds, _LONGEST_SLEEP))):
+                async with asyncio.timeout(max(0.0, min(seconds, _MAX_SLEEP_SECONDS))):
                     await self._judging.wait()
             self._judging.clear()
 
@@ -229,7 +229,7 @@ class Watcher:
         if isinstance(decided, Wait):
             watch.due = decided.until
             return
-        # What is done is told by the feed; until then there is nothing more to do.
+        # The feed reports the result of the action. Until then there is nothing more to do.
         watch.busy, watch.due = True, None
         task = asyncio.create_task(self._act(watch, decided), name=f"deployment of {watch.deployment.mac}")
         self._tasks.add(task)
@@ -252,7 +252,7 @@ class Watcher:
                     await self._do(deployment, decided)
         except CisiskError as error:
             if isinstance(decided, RollBack):
-                # Others may settle what is cut off here, and nobody would log why it was begun.
+                # Others may correct the record of it, and would not log why it began.
                 _warn(deployment, decided.on, f"rollback cut off by {error.notice}")
             else:
                 log.warning("switch of %s: %s", deployment.mac, error.notice)
@@ -262,7 +262,7 @@ class Watcher:
             self._judging.set()
 
     async def _begin_if_idle(self, deployment: Deployment) -> datetime | None:
-        """Begin, or tell when to look again."""
+        """Begin, or return when to look again."""
         if not await self._switcher.is_idle(deployment):
             return _now() + timedelta(seconds=IDLE_SECONDS)
         await self._switcher.begin(deployment)
@@ -278,7 +278,7 @@ class Watcher:
                 await self._switcher.trigger(deployment, action)
             case TimeOut(on, reason):
                 final = not next_action.rolls_back(deployment)
-                # What is rolled back is logged when it is.
+                # A rollback is logged when it is done.
                 if await self._db.write(progress.timed_out, deployment, on, reason, final=final) and final:
                     _warn(deployment, on, f"config kept, {reason}")
             case RollBack(on):
@@ -297,7 +297,7 @@ class Watcher:
         else:
             _warn(deployment, on, f"rolled back, restart {undoing.restart_outcome}")
 
-    # What the call manager tells
+    # What the call manager reports
 
     async def _look_for_registrations(self) -> None:
         while True:
@@ -309,12 +309,12 @@ class Watcher:
             self._ask_again_who_is_idle()
             watches = [watch for watch in self._watches.values() if watch.may_register]
             if watches:
-                # What Asterisk refuses stands in its health; the next look may find it.
+                # Asterisk's errors show in its health. The next look may succeed.
                 with suppress(AsteriskAway, AsteriskRefused):
                     await self._look(watches)
 
     def _ask_again_who_is_idle(self) -> None:
-        """A call has ended, of those whose end is waited for perhaps."""
+        """Look again at deployments that wait for the end of a call, if one has ended."""
         hints, self._hints = self._hints, set()
         for watch in self._watches.values():
             names = {watch.phone.mac.device_name, watch.phone.address, watch.deployment.before_peer}
@@ -324,7 +324,7 @@ class Watcher:
 
     async def _look(self, watches: list[_Watch]) -> None:
         seen = await self._registrations.look([watch.phone for watch in watches])
-        # What a phone has fetched before it registered is known before that.
+        # A fetch before the registration is then stored before it.
         await self._contacts.store_pending()
         for watch in watches:
             watch.looked = watch.deployment.fetched_at is not None
@@ -337,7 +337,7 @@ class Watcher:
 def _not_ended(
     tx: Read, uuids: Collection[str] | None, known: Mapping[str, Deployment]
 ) -> list[tuple[Deployment, Target | None]]:
-    """Return these deployments, or all, that have not ended; with the phone of each that is not ``known`` as it is."""
+    """Return these deployments, or all, that have not ended; with the current phone of each that is not ``known``."""
     return [
         (deployment, lookup.phone_of(tx, deployment) if _is_new(deployment, known.get(deployment.uuid)) else None)
         for deployment in deployments.still_open(tx, uuids)
@@ -350,7 +350,7 @@ def _is_new(deployment: Deployment, known: Deployment | None) -> bool:
 
 
 def _warn(deployment: Deployment, on: Awaited, reaction: str) -> None:
-    """Log that a switch has timed out, and what is done about it."""
+    """Log that a switch has timed out, and the reaction."""
     log.warning("switch of %s to %r has timed out (%s): %s", deployment.mac, deployment.profile_name, on, reaction)
 
 
@@ -359,6 +359,6 @@ def _now() -> datetime:
 
 
 def _monotonic(moment: Timestamp | None) -> float:
-    """By :func:`time.monotonic` when that was; now if it is not known, or lies ahead."""
+    """Return that moment by :func:`time.monotonic`; now if it is not known, or lies ahead."""
     ago = (_now() - datetime.fromisoformat(moment)).total_seconds() if moment else 0.0
     return time.monotonic() - max(0.0, ago)

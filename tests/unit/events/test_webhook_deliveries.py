@@ -276,7 +276,7 @@ async def test_a_receiver_may_say_how_long_it_wants_to_be_left(db: Database, rec
     [("", 0), ("7", 7), ("9" * 40, 3600), ("Wed, 21 Oct 2026 07:28:00 GMT", 0), ("-1", 0), ("²", 0)],
 )
 def test_an_advice_is_followed_within_reason(text: str, seconds: float) -> None:
-    assert module._advice(text) == seconds
+    assert module._retry_after(text) == seconds
 
 
 async def test_what_was_not_delivered_before_a_restart_is_delivered_after_it(

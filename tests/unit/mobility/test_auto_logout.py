@@ -3,7 +3,7 @@ from datetime import UTC, datetime, time, timedelta, timezone
 
 import pytest
 
-from cisisk.mobility.auto_logout import AGAIN, LONGEST_SLEEP
+from cisisk.mobility.auto_logout import MAX_SLEEP, RETRY_AFTER
 from cisisk.model.clock import timestamp
 from cisisk.model.deployment import Deployment
 from cisisk.model.errors import Conflict, StorageFailed
@@ -57,7 +57,7 @@ async def office(db: Database) -> Evening:
 
 async def test_nobody_is_logged_out_whom_nothing_limits(office: Evening) -> None:
     office.ahead = timedelta(days=1000)
-    assert await office.auto_logout.look() == LONGEST_SLEEP
+    assert await office.auto_logout.look() == MAX_SLEEP
     assert await office.state() == STAYS
 
 
@@ -238,7 +238,7 @@ async def test_a_call_is_not_cut_off_by_the_clock(office: Evening) -> None:
     # It is not asked after all the time.
     await watch.look()
     assert await office.state() == STAYS
-    office.ahead += AGAIN
+    office.ahead += RETRY_AFTER
     await watch.look()
     assert await office.state() == ended(EndReason.TIMEOUT)
 
@@ -378,7 +378,7 @@ async def test_one_phone_that_cannot_be_written_keeps_no_other_logged_in(office:
     office.switches.refuses.clear()
     await watch.look()
     assert await office.state() == (LoginState.ENDING, EndReason.TIMEOUT)
-    office.ahead += AGAIN
+    office.ahead += RETRY_AFTER
     await watch.look()
     assert await office.state() == ended(EndReason.TIMEOUT)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cisisk.mobility.switch_jobs import ENOUGH, LATELY, Complete, Start, Stop, WaveProgress, decide
+from cisisk.mobility.switch_jobs import LATEST_ENDED, MIN_ENDED, Complete, Start, Stop, WaveProgress, decide
 from cisisk.mobility.switch_jobs import _Run as Run
 from cisisk.model.codes.job import StopReason
 from cisisk.model.deployment import DeploymentState, Policy
@@ -52,13 +52,13 @@ def test_exactly_the_wanted_share_is_enough() -> None:
 
 def test_a_wave_is_judged_while_it_goes_on_once_enough_have_ended() -> None:
     going_on = replace(NOTHING, pending=100, running=2)
-    early = [False] * (ENOUGH - 1)
+    early = [False] * (MIN_ENDED - 1)
     assert decide(PACE, replace(going_on, ended=early), 4) == Start(4)
     assert isinstance(decide(PACE, replace(going_on, ended=[*early, False]), 4), Stop)
 
 
 def test_what_goes_wrong_late_in_a_long_wave_stops_it_soon() -> None:
-    ended = [True] * 900 + [False] * (LATELY // 10)
+    ended = [True] * 900 + [False] * (LATEST_ENDED // 10)
     assert decide(PACE, replace(NOTHING, pending=99, ended=ended), 4) == Start(4)
     stop = decide(PACE, replace(NOTHING, pending=99, ended=[*ended, False]), 4)
     assert stop == Stop(StopReason.TOO_FEW_LATELY.notice(ended=50, taken=44, share=0.88, wanted=0.9))
