@@ -126,7 +126,7 @@ class _Mobility:
     asterisk: Asterisk | None
     auto_logout: AutoLogout
     commands: PhoneCommands
-    contacts: FetchTracker
+    fetch_tracker: FetchTracker
     deployer: Deployer
     feed: Feed
     fetch_log: FetchLog
@@ -178,7 +178,7 @@ async def running(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> AsyncI
             provisioning_ports.bound(
                 settings,
                 source=provisioning.policy,
-                on_fetch=mobility.contacts.note,
+                on_fetch=mobility.fetch_tracker.note,
                 authenticator=Administrators(core.accounts, "FTP"),
                 uploads=files.uploads,
             )
@@ -186,7 +186,7 @@ async def running(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> AsyncI
         tasks = [
             # Ends last: the fetch tracker passes it fetches until its own end.
             asyncio.create_task(mobility.fetch_log.run(), name="fetch log"),
-            asyncio.create_task(mobility.contacts.run(), name="fetch tracker"),
+            asyncio.create_task(mobility.fetch_tracker.run(), name="fetch tracker"),
             asyncio.create_task(
                 _keep_fresh(provisioning.library, files.adoption, limits.directory_refresh_seconds),
                 name="refresh of the served directory",
@@ -252,14 +252,14 @@ async def _core(settings: Settings, limits: Limits) -> AsyncIterator[_Core]:
     lock.prepare(directory)
     async with AsyncExitStack() as stack:
         stack.enter_context(lock.exclusive(directory))
-        db, turns = await _database(directory, stack), PhoneLocks()
+        db, locks = await _database(directory, stack), PhoneLocks()
         accounts = _accounts(settings, db)
         provisioning = await _provisioning(settings, limits, db, stack)
-        mobility = await _mobility(settings, limits, db, provisioning, turns, stack)
+        mobility = await _mobility(settings, limits, db, provisioning, locks, stack)
         yield _Core(
             accounts=accounts,
             db=db,
-            files=_files(settings, limits, db, provisioning.library, turns, stack),
+            files=_files(settings, limits, db, provisioning.library, locks, stack),
             mobility=mobility,
             new_admin_password=await accounts.first_superadmin(os.environ.get("CISISK_ADMIN_PASSWORD")),
             provisioning=provisioning,
@@ -297,7 +297,7 @@ async def _mobility(
     limits: Limits,
     db: Database,
     provisioning: _Provisioning,
-    turns: PhoneLocks,
+    locks: PhoneLocks,
     stack: AsyncExitStack,
 ) -> _Mobility:
     library, policy = provisioning.library, provisioning.policy
@@ -309,11 +309,11 @@ async def _mobility(
     calls = Calls(asterisk, registrar, settings.asterisk.channel)
     registrations = Registrations(asterisk, settings.asterisk.channel, calls)
     fetch_log = FetchLog(db, settings.fetch_log, PhoneDiscovery(db), limits.fetch_log)
-    contacts = FetchTracker(db, policy.believes)
-    contacts.subscribe(fetch_log.take)
+    fetch_tracker = FetchTracker(db, policy.believes)
+    fetch_tracker.subscribe(fetch_log.take)
     feed = Feed(db, limits.feed)
     db.subscribe(feed.wake)
-    deployer = Deployer(db, library, contacts, commands, restarts, turns, policy.expect, registrar.identify)
+    deployer = Deployer(db, library, fetch_tracker, commands, restarts, locks, policy.expect, registrar.identify)
     switcher = Switcher(
         db,
         deployer,
@@ -327,7 +327,7 @@ async def _mobility(
         asterisk=asterisk,
         auto_logout=AutoLogout(db, phone_logins, _logout_rules(settings), switcher, calls),
         commands=commands,
-        contacts=contacts,
+        fetch_tracker=fetch_tracker,
         deployer=deployer,
         feed=feed,
         fetch_log=fetch_log,
@@ -336,16 +336,16 @@ async def _mobility(
         profiles=Profiles(db, library, settings.provisioning.max_config_bytes),
         switch_jobs=SwitchJobs(db, switcher, feed),
         switcher=switcher,
-        watcher=Watcher(db, feed, contacts, switcher, registrations, calls, limits.watch_retry),
+        watcher=Watcher(db, feed, fetch_tracker, switcher, registrations, calls, limits.watch_retry),
         webhooks=Webhooks(db, feed, await stack.enter_async_context(webhook_session(limits.webhooks)), limits.webhooks),
     )
 
 
 def _files(
-    settings: Settings, limits: Limits, db: Database, library: Library, turns: PhoneLocks, stack: AsyncExitStack
+    settings: Settings, limits: Limits, db: Database, library: Library, locks: PhoneLocks, stack: AsyncExitStack
 ) -> _Files:
     most, private = settings.provisioning.max_config_bytes, settings.data.dir
-    adoption = ConfigAdoption(db, library, turns, most)
+    adoption = ConfigAdoption(db, library, locks, most)
     uploads = Uploads(library, ThreadsafeAdoption(adoption), most, limits.uploads)
     upload_threads = ThreadPoolExecutor(_UPLOAD_THREADS, "files")
     stack.push_async_callback(_end_threads, upload_threads)

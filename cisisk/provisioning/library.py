@@ -308,7 +308,7 @@ class Library:
 
     def _move(self, staged: Staged, path: str) -> None:
         try:
-            nobody_else = os.fstat(self._root).st_mtime_ns == self._seen
+            is_unchanged = os.fstat(self._root).st_mtime_ns == self._seen
             folders, name = self._folders(path, make=True)
             try:
                 os.rename(staged.name, name, src_dir_fd=self._staging, dst_dir_fd=folders[-1])
@@ -320,7 +320,7 @@ class Library:
                 raise
             finally:
                 _close(folders)
-            if nobody_else:
+            if is_unchanged:
                 self._seen = os.fstat(self._root).st_mtime_ns
         except OSError as error:
             raise StorageFailed(f"{path} could not be written: {error.strerror}") from error
@@ -342,14 +342,14 @@ class Library:
 
     def _put(self, temporary: str, name: str, known: Snapshot | None) -> None:
         self._require(name, known)
-        nobody_else = os.fstat(self._root).st_mtime_ns == self._seen
+        is_unchanged = os.fstat(self._root).st_mtime_ns == self._seen
         os.rename(temporary, name, src_dir_fd=self._staging, dst_dir_fd=self._root)
         self._paths[name.casefold()] = name
         if known is not None and known.path != name:
             # The same name in another case. Its content is kept as a version; the phone must not find it again.
             with suppress(FileNotFoundError):
                 os.unlink(known.path, dir_fd=self._root)
-        if nobody_else:
+        if is_unchanged:
             self._seen = os.fstat(self._root).st_mtime_ns
 
     def _path(self, name: str) -> str | None:

@@ -83,7 +83,7 @@ class Upload:
             else:
                 with self._staged.read() as file:
                     content = file.read()
-                self._uploads.keeper.put_config(self._actor, self._mac, content)
+                self._uploads.config_sink.put_config(self._actor, self._mac, content)
         except OSError as error:
             raise StorageFailed(f"{self.path} could not be read back: {error.strerror}") from error
         finally:
@@ -152,16 +152,16 @@ class Uploads:
     """Accepts uploads to ``library``. Methods may be called from any thread; ``remove`` not from the event loop's.
 
     Args:
-        keeper: stores configs and the audit log.
+        config_sink: stores configs and the audit log.
         max_config_bytes: the largest config of a phone.
     """
 
     def __init__(
-        self, library: Library, keeper: ConfigSink, max_config_bytes: int, limits: UploadLimits = UploadLimits()
+        self, library: Library, config_sink: ConfigSink, max_config_bytes: int, limits: UploadLimits = UploadLimits()
     ) -> None:
         self.library = library
         self._limits = limits
-        self.keeper = keeper
+        self.config_sink = config_sink
         self._max_config_bytes = max_config_bytes
 
     def begin(self, path: str, actor: Actor) -> Upload:
@@ -202,13 +202,15 @@ class Uploads:
         files = [(member.staged, path) for member, path in zip(members, paths, strict=True)]
         files.sort(key=lambda file: file[1].lower().endswith(LOADS))
         self.library.require_places([path for _, path in files])
-        self.keeper.record(actor, "file.unpacked", files[0][1], {"paths": paths, "size": sum(s.size for s, _ in files)})
+        self.config_sink.record(
+            actor, "file.unpacked", files[0][1], {"paths": paths, "size": sum(s.size for s, _ in files)}
+        )
         self.library.publish(files)
         return paths
 
     def publish(self, actor: Actor, staged: Staged, path: str) -> None:
         """Record and serve a sealed file at ``path``. A change that cannot be recorded is not made."""
-        self.keeper.record(actor, "file.uploaded", path, {"path": path, "size": staged.size})
+        self.config_sink.record(actor, "file.uploaded", path, {"path": path, "size": staged.size})
         self.library.publish([(staged, path)])
 
     def remove(self, path: str, actor: Actor) -> None:
@@ -223,9 +225,9 @@ class Uploads:
             raise NotFound("File not found")
         mac = config_mac(path)
         if mac is not None:
-            self.keeper.remove_config(actor, mac)
+            self.config_sink.remove_config(actor, mac)
             return
-        self.keeper.record(actor, "file.deleted", path, {"path": path, "size": entry.size})
+        self.config_sink.record(actor, "file.deleted", path, {"path": path, "size": entry.size})
         self.library.remove(path)
 
     def entries(self) -> list[FileEntry]:

@@ -15,7 +15,7 @@ _END = re.compile(rb"\n\r?\n")
 """Of a head. RFC 9112 2.2 lets a server take a line feed alone for the end of a line."""
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([^\s\0][^\r\n\0]*) HTTP/([0-9])\.([0-9])\r?")
 """The target may hold spaces, of which RFC 9112 3.2 warns because of proxies: the names of locales do, small clients
-send them as they are, and nobody stands between a phone and its server."""
+send them as they are, and no proxy is between a phone and its server."""
 _ORIGIN = re.compile(rb"https?://[^/\\?]*", re.IGNORECASE)
 _FIELDS = re.compile(rb"(?:\n[^\s:][^:\r\n\0]*:[^\r\n\0]*\r?)*")
 """None is folded over two lines (RFC 9112 5.2)."""

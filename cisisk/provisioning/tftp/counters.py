@@ -29,7 +29,7 @@ class Counters:
         payload: bytes that peers have acknowledged.
         blocks: blocks that peers have acknowledged.
         retransmits: packets that were sent again.
-        strangers: datagrams that were answered with error 5, unknown transfer ID.
+        unknown_tids: datagrams that were answered with error 5, unknown transfer ID.
     """
 
     requests: int = 0
@@ -38,7 +38,7 @@ class Counters:
     payload: int = 0
     blocks: int = 0
     retransmits: int = 0
-    strangers: int = 0
+    unknown_tids: int = 0
 
     def add(self, fetch: Fetch) -> None:
         """Count a fetch that has ended."""

@@ -170,7 +170,7 @@ class LiveTransfers:
             return
         if not isinstance(packet, wire.Error):
             self._unknown_tids += 1
-            self.counters.strangers += 1
+            self.counters.unknown_tids += 1
             send((wire.error(ErrorCode.UNKNOWN_TID, "unknown transfer ID"),), peer)
 
     def expire(self, now: float) -> None:

@@ -43,7 +43,7 @@ class User:
 
 
 class FtpHouse:
-    """Also the door, and the keeper of the records."""
+    """Also the door, and the config_sink of the records."""
 
     def __init__(self, root: Path, **settings: Any) -> None:
         self.root = root

@@ -25,7 +25,7 @@ LOADS = "SIP45.9-4-2SR3-1S.loads"
 
 
 class NoRecords:
-    """A keeper to whom nothing matters."""
+    """A config_sink to whom nothing matters."""
 
     def put_config(self, actor: Actor, mac: Mac, content: bytes) -> None:
         raise AssertionError

@@ -401,7 +401,7 @@ def test_error_5_is_limited_per_second(stage: Stage) -> None:
     told: list[bytes] = []
     for port in range(1024, 1024 + 2 * MAX_UNKNOWN_TIDS):
         stage.live.refuse_unknown(wire.ack(1), ("192.0.2.66", port), lambda datagrams, _: told.extend(datagrams), 5.0)
-    assert len(told) == stage.live.counters.strangers == MAX_UNKNOWN_TIDS
+    assert len(told) == stage.live.counters.unknown_tids == MAX_UNKNOWN_TIDS
     stage.live.refuse_unknown(wire.ack(1), ("192.0.2.66", 1024), lambda datagrams, _: told.extend(datagrams), 6.0)
     assert len(told) == MAX_UNKNOWN_TIDS + 1
 
