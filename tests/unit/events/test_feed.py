@@ -51,7 +51,7 @@ async def at_the_end(reader: Reader) -> list[int]:
     return numbers
 
 
-async def test_a_reader_gets_what_is_stored_and_then_what_happens(db: Database, feed: Feed, mac: Mac) -> None:
+async def test_reader_gets_stored_steps_then_new_ones(db: Database, feed: Feed, mac: Mac) -> None:
     uuid = await deployment(db, mac)
     await happened(db, uuid, WRITTEN, WRITTEN, WRITTEN)
     async with running(feed):
@@ -62,7 +62,7 @@ async def test_a_reader_gets_what_is_stored_and_then_what_happens(db: Database, 
             assert await read(reader, 1) == [4]
 
 
-async def test_nothing_is_missed_or_told_twice_at_the_seam(db: Database, feed: Feed, mac: Mac) -> None:
+async def test_reader_neither_misses_nor_repeats_a_step(db: Database, feed: Feed, mac: Mac) -> None:
     uuid, total = await deployment(db, mac), 60
     chance = random.Random(7)
 
@@ -82,7 +82,7 @@ async def test_nothing_is_missed_or_told_twice_at_the_seam(db: Database, feed: F
     assert told[1:] == [list(range(after + 1, total + 1)) for after in range(0, 20, 2)]
 
 
-async def test_who_is_there_before_the_feed_misses_nothing(db: Database, feed: Feed, mac: Mac) -> None:
+async def test_follower_before_the_feed_misses_nothing(db: Database, feed: Feed, mac: Mac) -> None:
     uuid = await deployment(db, mac)
     with feed.read_on(0) as reader:
         waiting = asyncio.create_task(read(reader, 1))
@@ -92,7 +92,7 @@ async def test_who_is_there_before_the_feed_misses_nothing(db: Database, feed: F
             assert await waiting == [1]
 
 
-async def test_one_that_falls_behind_goes_on_from_the_store_and_keeps_nothing(db: Database, mac: Mac) -> None:
+async def test_slow_reader_continues_from_the_store(db: Database, mac: Mac) -> None:
     feed = Feed(db, FeedLimits(max_waiting=5))
     uuid = await deployment(db, mac)
     await happened(db, uuid, WRITTEN)
@@ -112,7 +112,7 @@ async def test_one_that_falls_behind_goes_on_from_the_store_and_keeps_nothing(db
             assert await read(slow, 1) == [22]
 
 
-async def test_a_call_that_was_cut_off_has_read_nothing(db: Database, feed: Feed, mac: Mac) -> None:
+async def test_cancelled_read_consumes_no_step(db: Database, feed: Feed, mac: Mac) -> None:
     uuid = await deployment(db, mac)
     await happened(db, uuid, WRITTEN, WRITTEN)
     async with running(feed):
@@ -124,7 +124,7 @@ async def test_a_call_that_was_cut_off_has_read_nothing(db: Database, feed: Feed
             assert await read(reader, 2) == [1, 2]
 
 
-async def test_a_reader_of_one_deployment_is_told_until_that_has_ended(db: Database, feed: Feed, mac: Mac) -> None:
+async def test_reader_of_one_deployment_ends_with_it(db: Database, feed: Feed, mac: Mac) -> None:
     one, other = await deployment(db, mac), await deployment(db, mac)
     await happened(db, one, WRITTEN)
     await happened(db, other, WRITTEN)
@@ -139,7 +139,7 @@ async def test_a_reader_of_one_deployment_is_told_until_that_has_ended(db: Datab
             assert await at_the_end(reader) == [4]
 
 
-async def test_a_step_after_the_end_is_still_told_to_who_has_not_read_it(db: Database, feed: Feed, mac: Mac) -> None:
+async def test_reader_gets_steps_after_the_end(db: Database, feed: Feed, mac: Mac) -> None:
     uuid = await deployment(db, mac)
     await happened(db, uuid, StepName.TIMED_OUT, ended=True)
     await happened(db, uuid, FETCHED, ended=True)
@@ -147,12 +147,12 @@ async def test_a_step_after_the_end_is_still_told_to_who_has_not_read_it(db: Dat
         assert await at_the_end(reader) == [1, 2]
 
 
-async def test_there_is_nothing_to_read_of_a_deployment_that_is_not_there(feed: Feed) -> None:
+async def test_reader_of_an_unknown_deployment_raises(feed: Feed) -> None:
     with feed.read_on(0, "nothing") as reader, pytest.raises(NotFound):
         await reader.news()
 
 
-async def test_when_the_feed_ends_nobody_waits_any_more(db: Database, feed: Feed, mac: Mac) -> None:
+async def test_end_of_the_feed_wakes_its_readers(db: Database, feed: Feed, mac: Mac) -> None:
     uuid = await deployment(db, mac)
     async with running(feed):
         with feed.read_on(0) as reader:
@@ -166,7 +166,7 @@ async def test_when_the_feed_ends_nobody_waits_any_more(db: Database, feed: Feed
             assert await reader.news() == []
 
 
-async def test_who_waits_for_the_end_is_told_of_it(db: Database, feed: Feed, mac: Mac) -> None:
+async def test_ended_returns_the_ended_deployment(db: Database, feed: Feed, mac: Mac) -> None:
     uuid = await deployment(db, mac)
     async with running(feed):
         ended = asyncio.create_task(feed.ended(uuid, PATIENCE))
@@ -177,7 +177,7 @@ async def test_who_waits_for_the_end_is_told_of_it(db: Database, feed: Feed, mac
         assert (await feed.ended(open_one, 0.01)).ended_at is None
 
 
-async def test_readers_are_counted_and_their_places_given_back(db: Database) -> None:
+async def test_readers_are_limited_and_released(db: Database) -> None:
     feed = Feed(db, FeedLimits(max_readers=1))
     with feed.read_on(0), pytest.raises(TooBusy, match="1 streams"), feed.read_on(0):
         pass

@@ -93,7 +93,7 @@ async def tried(db: Database, webhook: Webhook) -> list[WebhookDelivery]:
             await asyncio.sleep(0.01)
 
 
-async def test_a_step_is_told_as_the_convention_says(db: Database, receiver: Receiver, mac: Mac) -> None:
+async def test_webhook_message_follows_standard_webhooks(db: Database, receiver: Receiver, mac: Mac) -> None:
     feed = Feed(db)
     async with running(db, feed):
         webhook, uuid = await made(db, receiver), await deployment(db, mac)
@@ -131,7 +131,7 @@ async def test_a_step_is_told_as_the_convention_says(db: Database, receiver: Rec
     assert (delivery.deployment, delivery.step, delivery.status, delivery.tries) == (uuid, FETCHED, 204, 1)
 
 
-async def test_each_webhook_is_told_the_steps_that_it_wants(db: Database, receiver: Receiver, mac: Mac) -> None:
+async def test_webhook_receives_only_its_steps(db: Database, receiver: Receiver, mac: Mac) -> None:
     some = await made(db, receiver, steps=[WRITTEN, REGISTERED])
     ends = await made(db, receiver)
     uuid = await deployment(db, mac)
@@ -142,7 +142,7 @@ async def test_each_webhook_is_told_the_steps_that_it_wants(db: Database, receiv
 
 
 @pytest.mark.parametrize("status", [500, 404, 302, 503, 429])
-async def test_a_refused_message_comes_again_the_same_with_a_signature_of_its_own(
+async def test_refused_message_is_repeated_with_a_new_signature(
     db: Database, receiver: Receiver, mac: Mac, status: int
 ) -> None:
     receiver.script, receiver.headers = [status, status], {"Location": "/elsewhere"}
@@ -157,7 +157,7 @@ async def test_a_refused_message_comes_again_the_same_with_a_signature_of_its_ow
     assert (delivery.tries, delivery.status, delivery.detail) == (3, 204, DeliveryDetail.ANSWERED.notice(status=204))
 
 
-async def test_one_message_that_is_refused_lets_the_others_pass(db: Database, receiver: Receiver, mac: Mac) -> None:
+async def test_refused_message_does_not_block_others(db: Database, receiver: Receiver, mac: Mac) -> None:
     receiver.status_of = lambda request: 500 if request.body["data"]["number"] == 1 else 204
     webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
     await happened(db, uuid, WRITTEN, WRITTEN, WRITTEN)
@@ -166,7 +166,9 @@ async def test_one_message_that_is_refused_lets_the_others_pass(db: Database, re
     assert (found[0].tries, found[0].detail) == (4, DeliveryDetail.ANSWERED.notice(status=500))
 
 
-async def test_messages_keep_their_order_while_the_receiver_is_away(db: Database, receiver: Receiver, mac: Mac) -> None:
+async def test_messages_keep_their_order_while_the_receiver_is_unavailable(
+    db: Database, receiver: Receiver, mac: Mac
+) -> None:
     receiver.script = [503, 502]
     webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
     await happened(db, uuid, *[WRITTEN] * 4)
@@ -177,7 +179,7 @@ async def test_messages_keep_their_order_while_the_receiver_is_away(db: Database
     assert receiver.most_at_once == 1
 
 
-async def test_a_receiver_that_is_not_there_is_asked_until_it_is(db: Database, receiver: Receiver, mac: Mac) -> None:
+async def test_absent_receiver_is_tried_until_it_answers(db: Database, receiver: Receiver, mac: Mac) -> None:
     webhook, uuid = await made(db, receiver), await deployment(db, mac)
     await receiver.__aexit__()
     await happened(db, uuid, FETCHED, ended=True)
@@ -188,7 +190,7 @@ async def test_a_receiver_that_is_not_there_is_asked_until_it_is(db: Database, r
         await settled(db, webhook, DELIVERED)
 
 
-async def test_a_receiver_that_does_not_answer_is_not_waited_for(db: Database, receiver: Receiver, mac: Mac) -> None:
+async def test_silent_receiver_times_out(db: Database, receiver: Receiver, mac: Mac) -> None:
     receiver.script = [0]
     webhook, uuid = await made(db, receiver), await deployment(db, mac)
     await happened(db, uuid, FETCHED, ended=True)
@@ -199,7 +201,7 @@ async def test_a_receiver_that_does_not_answer_is_not_waited_for(db: Database, r
 
 
 @pytest.mark.parametrize("answer", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000])
-async def test_what_is_no_answer_counts_as_none(
+async def test_malformed_answer_counts_as_none(
     db: Database, receiver: Receiver, mac: Mac, answer: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
@@ -222,7 +224,7 @@ async def test_what_is_no_answer_counts_as_none(
     assert webhook.secret not in caplog.text
 
 
-async def test_an_endless_answer_is_not_read(db: Database, receiver: Receiver, mac: Mac) -> None:
+async def test_endless_answer_is_not_read(db: Database, receiver: Receiver, mac: Mac) -> None:
     taken = 0
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -247,7 +249,7 @@ async def test_an_endless_answer_is_not_read(db: Database, receiver: Receiver, m
     assert taken < 32 << 20
 
 
-async def test_a_receiver_that_wants_nothing_more_is_left_alone(db: Database, receiver: Receiver, mac: Mac) -> None:
+async def test_receiver_that_answers_410_is_switched_off(db: Database, receiver: Receiver, mac: Mac) -> None:
     receiver.script = [410]
     webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
     await happened(db, uuid, WRITTEN, FETCHED)
@@ -257,7 +259,7 @@ async def test_a_receiver_that_wants_nothing_more_is_left_alone(db: Database, re
     assert len(receiver.received) == 1
 
 
-async def test_a_receiver_may_say_how_long_it_wants_to_be_left(db: Database, receiver: Receiver, mac: Mac) -> None:
+async def test_retry_after_delays_the_next_attempt(db: Database, receiver: Receiver, mac: Mac) -> None:
     receiver.script, receiver.headers = [503], {"Retry-After": "120"}
     webhook, uuid = await made(db, receiver), await deployment(db, mac)
     await happened(db, uuid, FETCHED, ended=True)
@@ -275,13 +277,11 @@ async def test_a_receiver_may_say_how_long_it_wants_to_be_left(db: Database, rec
     ("text", "seconds"),
     [("", 0), ("7", 7), ("9" * 40, 3600), ("Wed, 21 Oct 2026 07:28:00 GMT", 0), ("-1", 0), ("²", 0)],
 )
-def test_an_advice_is_followed_within_reason(text: str, seconds: float) -> None:
+def test_retry_after_is_limited(text: str, seconds: float) -> None:
     assert module._retry_after(text) == seconds
 
 
-async def test_what_was_not_delivered_before_a_restart_is_delivered_after_it(
-    db: Database, receiver: Receiver, mac: Mac
-) -> None:
+async def test_undelivered_message_is_delivered_after_a_restart(db: Database, receiver: Receiver, mac: Mac) -> None:
     receiver.script = [0]
     webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
     await happened(db, uuid, WRITTEN)
@@ -294,7 +294,7 @@ async def test_what_was_not_delivered_before_a_restart_is_delivered_after_it(
     assert [each.body["data"]["number"] for each in receiver.received] == [1, 1, 2]
 
 
-async def test_one_slow_receiver_does_not_hold_up_the_others(db: Database, receiver: Receiver, mac: Mac) -> None:
+async def test_slow_receiver_does_not_delay_others(db: Database, receiver: Receiver, mac: Mac) -> None:
     async with Receiver(script=[0]) as slow:
         stuck, webhook = await made(db, slow, steps=list(StepName)), await made(db, receiver, steps=list(StepName))
         uuid = await deployment(db, mac)
@@ -305,7 +305,7 @@ async def test_one_slow_receiver_does_not_hold_up_the_others(db: Database, recei
         assert len(slow.received) == 1
 
 
-async def test_not_more_are_under_way_than_allowed(db: Database, receiver: Receiver, mac: Mac) -> None:
+async def test_concurrent_messages_are_limited(db: Database, receiver: Receiver, mac: Mac) -> None:
     webhooks = [await made(db, receiver, steps=list(StepName)) for _ in range(5)]
     uuid = await deployment(db, mac)
     await happened(db, uuid, *[WRITTEN] * 10)
@@ -321,7 +321,7 @@ async def test_not_more_are_under_way_than_allowed(db: Database, receiver: Recei
     assert receiver.most_at_once == 2
 
 
-async def test_when_much_is_owed_the_rest_stays_among_the_steps(db: Database, receiver: Receiver, mac: Mac) -> None:
+async def test_pending_deliveries_are_limited(db: Database, receiver: Receiver, mac: Mac) -> None:
     limits = replace(QUICK, max_pending=10, max_steps=5)
     receiver.script = [0]
     webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
@@ -335,7 +335,7 @@ async def test_when_much_is_owed_the_rest_stays_among_the_steps(db: Database, re
     assert [each.body["data"]["number"] for each in receiver.received[1:]] == list(range(1, 41))
 
 
-async def test_what_is_a_day_old_is_told_to_nobody(
+async def test_day_old_steps_are_not_sent(
     db: Database, receiver: Receiver, mac: Mac, caplog: pytest.LogCaptureFixture
 ) -> None:
     webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
@@ -368,9 +368,7 @@ async def test_trim_removes_deliveries_of_one_webhook_per_write(
     assert removed == [2, 2]
 
 
-async def test_a_webhook_made_or_changed_while_deliveries_run_is_served(
-    db: Database, receiver: Receiver, mac: Mac
-) -> None:
+async def test_new_or_changed_webhook_is_served(db: Database, receiver: Receiver, mac: Mac) -> None:
     feed = Feed(db)
     async with running(db, feed) as webhooks:
         webhook, secret = await webhooks.create(SYSTEM, {"url": "http://127.0.0.1:1/", "steps": list(StepName)})
@@ -389,7 +387,7 @@ async def test_a_webhook_made_or_changed_while_deliveries_run_is_served(
             await webhooks.update(SYSTEM, webhook.uuid, {"secret": "short"})
 
 
-async def test_a_store_that_fails_does_not_end_the_deliveries(
+async def test_deliveries_continue_after_a_store_failure(
     db: Database, receiver: Receiver, mac: Mac, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settle, failures = store.settle, 2
@@ -411,9 +409,7 @@ async def test_a_store_that_fails_does_not_end_the_deliveries(
 
 
 @pytest.mark.needs("openssl")
-async def test_a_certificate_that_nobody_vouches_for_is_not_accepted(
-    db: Database, receiver: Receiver, mac: Mac, tmp_path: Path
-) -> None:
+async def test_untrusted_certificate_is_refused(db: Database, receiver: Receiver, mac: Mac, tmp_path: Path) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-days", "1"]
     await asyncio.to_thread(

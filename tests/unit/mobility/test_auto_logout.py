@@ -55,13 +55,13 @@ async def office(db: Database) -> Evening:
     return made
 
 
-async def test_nobody_is_logged_out_whom_nothing_limits(office: Evening) -> None:
+async def test_auto_logout_without_limits_ends_no_login(office: Evening) -> None:
     office.ahead = timedelta(days=1000)
     assert await office.auto_logout.look() == MAX_SLEEP
     assert await office.state() == STAYS
 
 
-async def test_a_login_ends_when_its_time_is_over(office: Evening) -> None:
+async def test_login_ends_when_its_time_is_over(office: Evening) -> None:
     office.open(maximum=timedelta(minutes=30))
     office.login = await office.again()
     watch = office.watch()
@@ -75,7 +75,7 @@ async def test_a_login_ends_when_its_time_is_over(office: Evening) -> None:
     assert await office.served(DESK) == office.home.cnf_xml
 
 
-async def test_everybody_is_logged_out_at_a_time_of_the_day(office: Evening) -> None:
+async def test_time_of_day_ends_every_login(office: Evening) -> None:
     zone = timezone(timedelta(hours=5, minutes=45))
     in_an_hour = (office.now() + timedelta(hours=1)).astimezone(zone).replace(second=0, microsecond=0)
     watch = office.watch(logout_at=(in_an_hour.time(),), zone=zone)
@@ -87,7 +87,7 @@ async def test_everybody_is_logged_out_at_a_time_of_the_day(office: Evening) -> 
     assert await office.state() == ended(EndReason.TIME_OF_DAY)
 
 
-async def test_who_logs_in_after_that_time_stays_until_the_next_day(office: Evening) -> None:
+async def test_login_after_the_time_of_day_lasts_until_the_next(office: Evening) -> None:
     just_now = office.now() - timedelta(minutes=2)
     watch = office.watch(logout_at=(time(just_now.hour, just_now.minute),))
     office.ahead = timedelta(hours=23, minutes=50)
@@ -98,7 +98,7 @@ async def test_who_logs_in_after_that_time_stays_until_the_next_day(office: Even
     assert await office.state() == ended(EndReason.TIME_OF_DAY)
 
 
-async def test_a_site_has_times_of_its_own_or_none(office: Evening) -> None:
+async def test_site_times_replace_the_settings(office: Evening) -> None:
     late, early = (office.now() + timedelta(hours=5)), (office.now() + timedelta(hours=2))
     of_site = await office.db.write(sites.create, SYSTEM, {"name": "lisbon", "logout_at": [f"{early:%H:%M}"]})
     watch = office.watch(logout_at=(time(late.hour, late.minute),))
@@ -116,7 +116,7 @@ async def test_a_site_has_times_of_its_own_or_none(office: Evening) -> None:
 
 
 @pytest.mark.parametrize("change", ["set", "added", "renamed", "moved", "deleted", "namesake deleted"])
-async def test_a_time_that_is_over_when_it_comes_to_hold_logs_nobody_out(office: Evening, change: str) -> None:
+async def test_time_that_has_passed_when_set_ends_no_login(office: Evening, change: str) -> None:
     over = office.now() - timedelta(hours=1)
     times = {"logout_at": [f"{over:%H:%M}"]}
     await office.db.write(
@@ -157,7 +157,7 @@ async def test_a_time_that_is_over_when_it_comes_to_hold_logs_nobody_out(office:
     assert await office.state() == ended(EndReason.TIME_OF_DAY)
 
 
-async def test_what_does_not_change_the_times_puts_off_no_logout(office: Evening) -> None:
+async def test_change_that_keeps_the_times_delays_no_logout(office: Evening) -> None:
     over = office.now() - timedelta(hours=1)
     times = {"logout_at": [f"{over:%H:%M}"]}
     site = await office.db.write(sites.create, SYSTEM, {"name": "Lisbon", **times})
@@ -174,7 +174,7 @@ async def test_what_does_not_change_the_times_puts_off_no_logout(office: Evening
 
 
 @pytest.mark.parametrize("change", ["renamed", "set to what holds", "deleted"])
-async def test_a_site_without_times_of_its_own_puts_off_no_logout(office: Evening, change: str) -> None:
+async def test_site_without_times_delays_no_logout(office: Evening, change: str) -> None:
     over = office.now() - timedelta(hours=1)
     site = await office.db.write(sites.create, SYSTEM, {"name": "Lisbon"})
     await office.db.write(
@@ -190,7 +190,7 @@ async def test_a_site_without_times_of_its_own_puts_off_no_logout(office: Evenin
     assert await office.state() == ended(EndReason.TIME_OF_DAY)
 
 
-async def test_what_came_due_while_cisisk_did_not_run_is_done_at_its_start(office: Evening) -> None:
+async def test_logout_due_during_downtime_happens_at_the_start(office: Evening) -> None:
     office.open(maximum=timedelta(minutes=30))
     office.login = await office.again()
     office.ahead = timedelta(days=2)
@@ -206,14 +206,14 @@ async def test_what_came_due_while_cisisk_did_not_run_is_done_at_its_start(offic
 
 
 @pytest.mark.parametrize("reason", [EndReason.MANUAL, EndReason.TAKE_OVER])
-async def test_a_logout_that_was_cut_off_is_finished(office: Evening, reason: EndReason) -> None:
+async def test_logout_that_was_cut_off_is_finished(office: Evening, reason: EndReason) -> None:
     await office.db.write(phone_logins.leave, DESK, reason)
     office.calls.states[DESK] = CallState(in_call=True)
     await office.auto_logout.look()
     assert await office.state() == ended(reason)
 
 
-async def test_who_is_deactivated_or_deleted_is_logged_out(office: Evening) -> None:
+async def test_deactivated_or_deleted_user_is_logged_out(office: Evening) -> None:
     await office.db.write(permissions.give, SYSTEM, (await office.user("root")).uuid, SUPERADMIN_PERMISSION)
     await office.db.write(users.update, SYSTEM, office.anna.uuid, {"is_active": False}, None)
     await office.auto_logout.look()
@@ -226,7 +226,7 @@ async def test_who_is_deactivated_or_deleted_is_logged_out(office: Evening) -> N
     assert await office.served(DESK) == office.home.cnf_xml
 
 
-async def test_a_call_is_not_cut_off_by_the_clock(office: Evening) -> None:
+async def test_logout_by_the_clock_waits_for_the_call(office: Evening) -> None:
     office.open(maximum=timedelta(minutes=30))
     office.login = await office.again()
     watch = office.watch()
@@ -253,7 +253,7 @@ async def test_a_call_is_not_cut_off_by_the_clock(office: Evening) -> None:
         (CallState(in_call=None), STAYS),
     ],
 )
-async def test_idle_is_who_is_known_to_have_had_no_call(
+async def test_idle_logout_needs_a_known_absence_of_calls(
     office: Evening, state: CallState, expected: tuple[LoginState, EndReason | None]
 ) -> None:
     watch = office.watch(idle=timedelta(minutes=30))
@@ -267,7 +267,7 @@ async def test_idle_is_who_is_known_to_have_had_no_call(
 
 
 @pytest.mark.parametrize("reason", [EndReason.TIMEOUT, EndReason.USER_REMOVED, EndReason.MANUAL])
-async def test_a_call_keeps_nobody_from_being_logged_out_for_another_reason(office: Evening, reason: EndReason) -> None:
+async def test_call_does_not_delay_other_logouts(office: Evening, reason: EndReason) -> None:
     office.open(maximum=timedelta(hours=5) if reason is EndReason.TIMEOUT else None)
     office.login = await office.again()
     watch = office.watch(idle=timedelta(hours=4))
@@ -286,7 +286,7 @@ async def test_a_call_keeps_nobody_from_being_logged_out_for_another_reason(offi
     assert await office.state() == ended(reason)
 
 
-async def test_what_puts_off_one_logout_puts_off_none_of_the_next_login(office: Evening) -> None:
+async def test_delay_of_one_logout_does_not_delay_the_next_login(office: Evening) -> None:
     watch = office.watch(idle=timedelta(minutes=30))
     office.ahead = timedelta(minutes=31)
     office.calls.states[DESK] = CallState(in_call=False, ended=1.0)
@@ -300,7 +300,7 @@ async def test_what_puts_off_one_logout_puts_off_none_of_the_next_login(office: 
     assert await office.state() == ended(EndReason.IDLE)
 
 
-async def test_who_is_on_another_phone_by_now_is_logged_out_where_the_next_users_login_is_taken_back(
+async def test_rolled_back_login_leaves_out_a_user_who_moved_on(
     office: Evening,
 ) -> None:
     bert = await office.user("bert")
@@ -315,9 +315,7 @@ async def test_who_is_on_another_phone_by_now_is_logged_out_where_the_next_users
     assert await office.logins.where(office.anna.uuid) == [second]
 
 
-async def test_a_logout_that_comes_while_a_deferred_login_begins_is_done_once_it_has(
-    office: Evening, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_logout_during_the_begin_of_a_login_follows_it(office: Evening, monkeypatch: pytest.MonkeyPatch) -> None:
     async def refuse(*_: object) -> Deployment:
         raise Conflict("The deployment has begun already")
 
@@ -336,7 +334,7 @@ async def test_a_logout_that_comes_while_a_deferred_login_begins_is_done_once_it
     assert await office.served(DESK) == office.home.cnf_xml
 
 
-async def test_after_a_start_nobody_is_idle_yet(office: Evening) -> None:
+async def test_idle_time_begins_at_the_start(office: Evening) -> None:
     office.calls.states[DESK] = CallState(in_call=False)
     office.ahead = timedelta(hours=5)
     watch = office.watch(idle=timedelta(minutes=30))
@@ -347,7 +345,7 @@ async def test_after_a_start_nobody_is_idle_yet(office: Evening) -> None:
     assert await office.state() == ended(EndReason.IDLE)
 
 
-async def test_a_page_on_the_screen_is_use(office: Evening) -> None:
+async def test_page_on_the_screen_counts_as_use(office: Evening) -> None:
     office.calls.states[DESK] = CallState(in_call=False)
     watch = office.watch(idle=timedelta(minutes=30))
     office.ahead = timedelta(minutes=31)
@@ -363,7 +361,7 @@ async def test_a_page_on_the_screen_is_use(office: Evening) -> None:
     assert await office.state() == ended(EndReason.IDLE)
 
 
-async def test_one_phone_that_cannot_be_written_keeps_no_other_logged_in(office: Evening) -> None:
+async def test_phone_that_cannot_be_written_delays_no_other_logout(office: Evening) -> None:
     office.open(maximum=timedelta(minutes=30))
     office.login = await office.again()
     anton = await office.user("anton")
@@ -383,7 +381,7 @@ async def test_one_phone_that_cannot_be_written_keeps_no_other_logged_in(office:
     assert await office.state() == ended(EndReason.TIMEOUT)
 
 
-async def test_a_store_that_cannot_be_read_is_no_end(
+async def test_auto_logout_continues_after_a_store_failure(
     office: Evening, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_: Read) -> None:

@@ -22,11 +22,11 @@ CONTENT = b"<device><location>{{emergency_location}}</location><id>{{emergency_c
         (EmergencyCall(), b"<device><location></location><id></id></device>"),
     ],
 )
-def test_the_placeholders_tell_of_the_phone_or_nothing(call: EmergencyCall, rendered: bytes) -> None:
+def test_placeholders_have_the_values_of_the_phone_or_are_empty(call: EmergencyCall, rendered: bytes) -> None:
     assert placeholders.render(CONTENT, emergency.values(call)) == rendered
 
 
-async def test_what_nobody_has_said_of_a_phone_is_a_warning(db: Database, mac: Mac) -> None:
+async def test_unknown_emergency_value_is_a_finding(db: Database, mac: Mac) -> None:
     anna = await (office := Office(db)).user("anna")
     asks = await db.write(
         profiles.create, SYSTEM, {"user_uuid": anna.uuid, "name": "Asks", "cnf_xml": CONTENT, "placeholders": True}

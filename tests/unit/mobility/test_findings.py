@@ -16,7 +16,7 @@ CONTENT = b"<device><loadInformation>X45</loadInformation>%s</device>"
 
 
 @pytest.mark.parametrize("more", [b"", b" " * 100_000], ids=["small", "large"])
-async def test_what_was_deployed_is_looked_at_as_things_are_now(
+async def test_findings_reflect_the_present(
     db: Database, tmp_path: Path, mac: Mac, profile: Profile, more: bytes
 ) -> None:
     with closing(Library(tmp_path / "tftpboot")) as library:
@@ -29,9 +29,7 @@ async def test_what_was_deployed_is_looked_at_as_things_are_now(
         assert await findings.of(deployment) == ()
 
 
-async def test_a_config_that_is_not_to_be_read_any_more_lacks_nothing(
-    db: Database, tmp_path: Path, mac: Mac, profile: Profile
-) -> None:
+async def test_unreadable_config_has_no_findings(db: Database, tmp_path: Path, mac: Mac, profile: Profile) -> None:
     with closing(Library(tmp_path / "tftpboot")) as library:
         deployment = await db.write(progress.record, SYSTEM, plan(mac, profile, b"<device>"), None)
         assert await Findings(db, library).of(deployment) == ()

@@ -68,26 +68,26 @@ def after(seconds: float, deployment: Deployment, sight: Observability = SEEN) -
     return decide(deployment, START + timedelta(seconds=seconds), sight)
 
 
-def test_one_that_is_being_carried_out_is_left_alone_as_long_as_that_can_take() -> None:
+def test_deployment_in_progress_settles_after_its_time() -> None:
     assert after(SETTLE_SECONDS - 1, RECORDED) == Wait(START + timedelta(seconds=SETTLE_SECONDS))
     assert after(SETTLE_SECONDS, RECORDED) == Settle()
 
 
-def test_a_phone_that_could_not_be_told_before_cisisk_stopped_is_told_at_once() -> None:
+def test_restart_prevented_by_a_stop_is_triggered_at_once() -> None:
     assert after(0, restarted(restart_outcome=RestartOutcome.STOPPED, tries=0)) == Trigger(None)
 
 
-def test_one_that_waits_for_the_end_of_a_call_begins_when_the_phone_is_idle() -> None:
+def test_deferred_deployment_begins_when_the_phone_is_idle() -> None:
     assert after(0, replace(RECORDED, deferred_until=IDLE)) == BeginWhenIdle()
 
 
-def test_one_that_has_its_time_begins_at_it() -> None:
+def test_deferred_deployment_begins_at_its_time() -> None:
     deferred = replace(RECORDED, deferred_until=StartTime.parse(timestamp(START + timedelta(seconds=60))))
     assert after(59, deferred) == Wait(START + timedelta(seconds=60))
     assert after(60, deferred) == Begin()
 
 
-def test_a_phone_that_does_not_come_is_told_again_then_reset_and_then_given_up() -> None:
+def test_unfetched_config_leads_to_retry_then_reset_then_timeout() -> None:
     assert after(FETCH - 1, restarted()) == Wait(START + timedelta(seconds=FETCH))
     assert after(FETCH, restarted()) == Trigger(None)
     assert after(FETCH, restarted(tries=2)) == Trigger("reset")
@@ -103,16 +103,16 @@ def test_a_phone_that_does_not_come_is_told_again_then_reset_and_then_given_up()
         (replace(POLICY, escalate=False), Trigger(None)),
     ],
 )
-def test_a_policy_may_leave_out_the_second_try_or_the_reset(policy: Policy, told: NextAction) -> None:
+def test_policy_can_skip_the_retry_or_the_reset(policy: Policy, told: NextAction) -> None:
     assert after(FETCH, restarted(policy=policy)) == told
 
 
-def test_with_neither_it_is_given_up_at_once() -> None:
+def test_policy_without_retry_and_reset_times_out_at_once() -> None:
     verdict = after(FETCH, restarted(policy=replace(POLICY, retry=False, escalate=False)))
     assert isinstance(verdict, TimeOut)
 
 
-def test_a_restart_that_was_refused_is_tried_again_soon_and_no_reset_follows() -> None:
+def test_refused_restart_is_retried_soon_without_a_reset() -> None:
     refused = restarted(restart_outcome=RestartOutcome.REFUSED)
     assert after(REFUSED_SECONDS - 1, refused) == Wait(START + timedelta(seconds=REFUSED_SECONDS))
     assert after(REFUSED_SECONDS, refused) == Trigger(None)
@@ -123,7 +123,7 @@ def test_a_restart_that_was_refused_is_tried_again_soon_and_no_reset_follows() -
     assert after(FETCH, to_go_back) == TimeOut(Awaited.RESTART, TimeoutNotice.NO_RESTART_ROLLED_BACK.notice())
 
 
-def test_a_restart_of_which_nothing_is_known_has_all_its_time() -> None:
+def test_restart_that_was_cut_off_has_all_its_time() -> None:
     """Cisisk was killed when it may have been sent already."""
     cut_off = restarted(restart_outcome=RestartOutcome.CUT_OFF, action=None)
     assert after(FETCH - 1, cut_off) == Wait(START + timedelta(seconds=FETCH))
@@ -132,7 +132,7 @@ def test_a_restart_of_which_nothing_is_known_has_all_its_time() -> None:
     assert after(FETCH, told_once) == Trigger(None)
 
 
-def test_a_phone_that_took_its_config_has_its_time_to_register() -> None:
+def test_fetched_config_times_out_on_the_registration() -> None:
     fetched = restarted(fetched_at=timestamp(START))
     assert after(REGISTER - 1, fetched) == Wait(START + timedelta(seconds=REGISTER))
     given_up = after(REGISTER, fetched)
@@ -140,24 +140,24 @@ def test_a_phone_that_took_its_config_has_its_time_to_register() -> None:
     assert given_up.on is Awaited.REGISTRATION
 
 
-def test_where_registrations_cannot_be_seen_the_fetch_is_the_end() -> None:
+def test_fetch_ends_a_deployment_without_observable_registrations() -> None:
     verdict = after(0, restarted(fetched_at=timestamp(START)), UNSEEN)
     assert verdict == End(END_UNOBSERVED, StepNotice.REGISTRATION_UNOBSERVABLE.notice())
 
 
-def test_nothing_is_said_of_a_registration_that_nobody_could_look_at() -> None:
+def test_fetch_ends_a_deployment_without_a_look() -> None:
     fetched, sight = restarted(fetched_at=timestamp(START)), Observability(can_be=True, looked=False)
     assert after(REGISTER - 1, fetched, sight) == Wait(START + timedelta(seconds=REGISTER))
     verdict = after(REGISTER, fetched, sight)
     assert verdict == End(END_UNOBSERVED, StepNotice.REGISTRATION_UNOBSERVABLE.notice())
 
 
-def test_a_rollback_that_needs_no_restart_ends_as_written() -> None:
+def test_rollback_without_restart_ends_as_written() -> None:
     verdict = after(0, restarted(restart_outcome=RestartOutcome.NOT_NEEDED, action=None))
     assert verdict == End(NO_RESTART_NEEDED, RestartNotice.NOT_NEEDED.notice())
 
 
-def test_what_has_timed_out_without_an_end_is_rolled_back() -> None:
+def test_open_timeout_leads_to_a_rollback() -> None:
     assert after(0, restarted(timed_out_on=Awaited.FETCH)) == RollBack(Awaited.FETCH)
 
 
@@ -169,7 +169,7 @@ def test_what_has_timed_out_without_an_end_is_rolled_back() -> None:
         ({}, False),
     ],
 )
-def test_only_where_there_was_a_config_before_it_can_be_served_again(facts: dict[str, Any], expected: bool) -> None:
+def test_rollback_needs_an_earlier_config(facts: dict[str, Any], expected: bool) -> None:
     assert rolls_back(restarted(**facts)) is expected
 
 
@@ -195,7 +195,7 @@ def any_answer(_tries: int) -> bool:
     sight=st.builds(Observability, can_be=st.booleans(), looked=st.booleans()),
     first=st.sampled_from(["restart", "reset"]),
 )
-def test_whatever_the_phone_does_every_deployment_ends_after_three_tries_at_most(
+def test_every_deployment_ends_after_at_most_three_tries(
     policy: Policy, accepts: Callable[[int], bool], fetches_after: int | None, sight: Observability, first: str
 ) -> None:
     def tried(deployment: Deployment, action: str) -> Deployment:

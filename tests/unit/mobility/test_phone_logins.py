@@ -93,7 +93,7 @@ async def actions(db: Database) -> list[tuple[str, object]]:
     return [(row.action, row.payload) for row in reversed(rows) if row.action.startswith("phone_login")]
 
 
-async def test_a_login_puts_a_profile_on_the_phone_and_a_logout_what_was_there_before(office: People) -> None:
+async def test_login_and_logout_switch_to_the_profile_and_back(office: People) -> None:
     login = await office.log_in(office.anna, DESK)
     assert await office.served(DESK) == office.annas.cnf_xml
     assert (login.state, login.username, login.profile_name) == (LoginState.OPEN, "anna", "Anna")
@@ -119,7 +119,7 @@ async def test_a_login_puts_a_profile_on_the_phone_and_a_logout_what_was_there_b
     ]
 
 
-async def test_the_logout_profile_of_the_phone_wins_over_its_sites_and_that_over_what_was_before(
+async def test_logout_prefers_phone_then_site_then_earlier_config(
     office: People,
 ) -> None:
     owner = await office.user("reception")
@@ -139,7 +139,7 @@ async def test_the_logout_profile_of_the_phone_wins_over_its_sites_and_that_over
     assert site.name == "LISBON"
 
 
-async def test_a_logout_waits_for_no_call_and_is_never_taken_back(office: People) -> None:
+async def test_logout_ignores_calls_and_is_never_rolled_back(office: People) -> None:
     await office.db.write(phones.update, SYSTEM, DESK, {"logout_profile_uuid": office.home.uuid})
     await office.log_in(office.anna, DESK)
     await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
@@ -148,7 +148,7 @@ async def test_a_logout_waits_for_no_call_and_is_never_taken_back(office: People
     assert (policy.when, policy.refuse_in_call, policy.on_timeout) == (NOW, False, OnTimeout.KEEP)
 
 
-async def test_a_logout_profile_that_cannot_go_to_the_phone_is_passed_over(office: People) -> None:
+async def test_logout_skips_a_profile_that_does_not_fit(office: People) -> None:
     await office.db.write(phones.update, SYSTEM, DESK, {"logout_profile_uuid": office.antons.uuid})
     office.switches.refuses[office.antons.uuid] = Conflict("It is for another model")
     await office.log_in(office.anna, DESK)
@@ -157,7 +157,7 @@ async def test_a_logout_profile_that_cannot_go_to_the_phone_is_passed_over(offic
     assert (ended.returned_to, await office.served(DESK)) == (ReturnedTo.BEFORE, office.home.cnf_xml)
 
 
-async def test_a_phone_that_never_had_another_config_keeps_the_users_and_that_is_told(
+async def test_logout_without_an_earlier_config_keeps_the_users(
     office: People, caplog: pytest.LogCaptureFixture
 ) -> None:
     await office.log_in(office.anna, LOBBY)
@@ -173,7 +173,7 @@ async def test_a_phone_that_never_had_another_config_keeps_the_users_and_that_is
     assert (ended.home_sha256, ended.returned_to) == (None, ReturnedTo.NOTHING)
 
 
-async def test_the_next_user_replaces_the_last_and_leaves_the_phone_as_it_was_before_both(office: People) -> None:
+async def test_next_user_leaves_the_phone_as_before_both(office: People) -> None:
     first = await office.log_in(office.anna, DESK)
     second = await office.log_in(office.anton, DESK)
     first = await office.db.read(phone_logins.get, first.uuid)
@@ -182,7 +182,7 @@ async def test_the_next_user_replaces_the_last_and_leaves_the_phone_as_it_was_be
     assert await office.served(DESK) == office.home.cnf_xml
 
 
-async def test_another_profile_of_the_same_user_is_another_login(office: People) -> None:
+async def test_second_profile_of_a_user_is_another_login(office: People) -> None:
     other = await office.profile(office.anna, "Other")
     first = await office.log_in(office.anna, DESK, office.annas.uuid)
     second = await office.log_in(office.anna, DESK, other.uuid)
@@ -190,7 +190,7 @@ async def test_another_profile_of_the_same_user_is_another_login(office: People)
     assert (second.profile_name, second.home_sha256) == ("Other", first.home_sha256)
 
 
-async def test_a_switch_by_an_administrator_is_no_login_and_ends_one(office: People) -> None:
+async def test_switch_by_an_administrator_ends_the_login(office: People) -> None:
     login = await office.log_in(office.anna, DESK)
     switched = await office.switches.switch(ACTOR, office.antons.uuid, DESK)
     login = await office.db.read(phone_logins.get, login.uuid)
@@ -201,7 +201,7 @@ async def test_a_switch_by_an_administrator_is_no_login_and_ends_one(office: Peo
     assert later.home_sha256 == switched.sha256
 
 
-async def test_who_is_served_the_same_profile_again_stays_logged_in(office: People) -> None:
+async def test_switch_to_the_same_profile_keeps_the_login(office: People) -> None:
     login = await office.log_in(office.anna, DESK)
     changed = b"<device><!-- Anna, changed --></device>"
     await office.db.write(profiles.update, SYSTEM, office.annas.uuid, {"cnf_xml": changed})
@@ -228,7 +228,7 @@ async def test_who_is_served_the_same_profile_again_stays_logged_in(office: Peop
     ]
 
 
-async def test_a_phone_whose_own_profile_is_its_users_returns_to_what_was_served_last(office: People) -> None:
+async def test_logout_from_the_own_profile_returns_to_the_last_config(office: People) -> None:
     before = await office.switches.switch(SYSTEM, office.annas.uuid, DESK)
     await office.log_in(office.anna, DESK)
     changed = b"<device><!-- Anna, changed --></device>"
@@ -243,7 +243,7 @@ async def test_a_phone_whose_own_profile_is_its_users_returns_to_what_was_served
     assert await office.served(DESK) == changed
 
 
-async def test_who_is_served_the_same_profile_again_while_leaving_goes_on_leaving(office: People) -> None:
+async def test_same_profile_during_a_logout_continues_the_logout(office: People) -> None:
     await office.log_in(office.anna, DESK)
     leaving = await office.db.write(phone_logins.leave, DESK, EndReason.TIMEOUT)
     await office.switches.switch(ACTOR, office.annas.uuid, DESK)
@@ -252,7 +252,7 @@ async def test_who_is_served_the_same_profile_again_while_leaving_goes_on_leavin
     assert await office.logins.on(DESK) == leaving
 
 
-async def test_the_next_user_of_a_phone_that_was_served_the_same_profile_again_leaves_it_as_before_both(
+async def test_next_user_after_the_same_profile_leaves_as_before_both(
     office: People,
 ) -> None:
     first = await office.log_in(office.anna, DESK)
@@ -262,14 +262,14 @@ async def test_the_next_user_of_a_phone_that_was_served_the_same_profile_again_l
     assert (first.reason, second.home_sha256) == (EndReason.NEXT_USER, first.home_sha256)
 
 
-async def test_the_config_of_a_user_who_was_deleted_is_not_the_phones_own_either(office: People) -> None:
+async def test_config_of_a_deleted_user_is_not_the_home_config(office: People) -> None:
     login = await office.log_in(office.anna, DESK)
     await office.db.write(permissions.give, SYSTEM, office.anton.uuid, SUPERADMIN_PERMISSION)
     await office.db.write(users.delete, SYSTEM, office.anna.uuid)
     assert (await office.log_in(office.anton, DESK)).home_sha256 == login.home_sha256
 
 
-async def test_a_profile_that_was_the_phones_before_its_user_came_is_its_home(office: People) -> None:
+async def test_profile_before_its_users_login_is_the_home_config(office: People) -> None:
     desk = await office.switches.switch(SYSTEM, office.annas.uuid, DESK)
     login = await office.log_in(office.anna, DESK)
     assert login.home_sha256 == desk.sha256
@@ -280,7 +280,7 @@ async def test_a_profile_that_was_the_phones_before_its_user_came_is_its_home(of
     assert (await office.log_in(office.anton, DESK)).home_sha256 == desk.sha256
 
 
-async def test_an_older_switch_to_the_same_profile_that_is_taken_back_ends_the_login(office: People) -> None:
+async def test_rollback_of_an_older_switch_ends_the_login(office: People) -> None:
     older = await office.switches.switch(SYSTEM, office.annas.uuid, DESK)
     await office.switches.switch(SYSTEM, office.home.uuid, DESK)
     login = await office.log_in(office.anna, DESK)
@@ -290,7 +290,7 @@ async def test_an_older_switch_to_the_same_profile_that_is_taken_back_ends_the_l
     assert (login.state, login.reason) == (LoginState.ENDED, EndReason.SWITCHED)
 
 
-async def test_a_login_that_the_phone_did_not_take_ends_and_the_one_before_goes_on(office: People) -> None:
+async def test_rolled_back_login_restores_the_earlier_one(office: People) -> None:
     first = await office.log_in(office.anna, DESK)
     second = await office.log_in(office.anton, DESK)
     back = await office.switches.roll_back(await office.db.read(deployments.get, second.deployment or ""))
@@ -306,7 +306,7 @@ async def test_a_login_that_the_phone_did_not_take_ends_and_the_one_before_goes_
     assert await office.served(DESK) == office.home.cnf_xml
 
 
-async def test_what_was_taken_back_can_be_taken_back_itself(office: People) -> None:
+async def test_rollback_can_be_rolled_back(office: People) -> None:
     first = await office.log_in(office.anna, DESK)
     second = await office.log_in(office.anton, DESK)
     back = await office.switches.roll_back(await office.db.read(deployments.get, second.deployment or ""))
@@ -317,7 +317,7 @@ async def test_what_was_taken_back_can_be_taken_back_itself(office: People) -> N
     assert (await office.db.read(phone_logins.get, first.uuid)).reason is EndReason.ROLLED_BACK
 
 
-async def test_a_login_that_was_ending_goes_on_ending_when_the_next_users_is_taken_back(office: People) -> None:
+async def test_ending_login_keeps_ending_after_a_rollback(office: People) -> None:
     first = await office.log_in(office.anna, DESK)
     await office.db.write(phone_logins.leave, DESK, EndReason.TIMEOUT)
     second = await office.log_in(office.anton, DESK)
@@ -327,7 +327,7 @@ async def test_a_login_that_was_ending_goes_on_ending_when_the_next_users_is_tak
     assert (first.state, first.reason) == (LoginState.ENDING, EndReason.TIMEOUT)
 
 
-async def test_a_logout_that_is_taken_back_logs_nobody_in(office: People) -> None:
+async def test_rolled_back_logout_logs_no_user_in(office: People) -> None:
     await office.log_in(office.anna, DESK)
     ended = await office.logins.log_out(ACTOR, DESK, EndReason.TIMEOUT)
     assert ended is not None
@@ -341,7 +341,7 @@ async def test_a_logout_that_is_taken_back_logs_nobody_in(office: People) -> Non
     assert await office.served(DESK) == office.home.cnf_xml
 
 
-async def test_what_is_put_over_a_logout_that_was_taken_back_is_the_phones_own_until_it_is_taken_back(
+async def test_config_pushed_after_cancelled_logout_becomes_home_config(
     office: People,
 ) -> None:
     login = await office.log_in(office.anna, DESK)
@@ -357,7 +357,7 @@ async def test_what_is_put_over_a_logout_that_was_taken_back_is_the_phones_own_u
     assert (await office.log_in(office.anton, DESK)).home_sha256 == login.home_sha256
 
 
-async def test_a_phone_that_kept_a_users_config_has_none_of_its_own_for_the_next_either(office: People) -> None:
+async def test_phone_that_kept_a_users_config_has_no_home_config(office: People) -> None:
     await office.log_in(office.anna, LAB)
     await office.switches.switch(ACTOR, office.annas.uuid, LAB)
     await office.logins.log_out(ACTOR, LAB, EndReason.MANUAL)
@@ -368,7 +368,7 @@ async def test_a_phone_that_kept_a_users_config_has_none_of_its_own_for_the_next
     assert (await office.log_in(office.anton, LAB)).home_sha256 is None
 
 
-async def test_what_somebody_else_has_written_on_the_disk_is_the_phones_own(office: People) -> None:
+async def test_file_from_outside_is_the_home_config(office: People) -> None:
     await office.log_in(office.anna, DESK)
     await office.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
     foreign = b"<device><!-- by hand --></device>"
@@ -377,7 +377,7 @@ async def test_what_somebody_else_has_written_on_the_disk_is_the_phones_own(offi
     assert login.home_sha256 == hashlib.sha256(foreign).hexdigest()
 
 
-async def test_a_second_phone_is_refused_and_the_place_of_the_first_is_told(office: People) -> None:
+async def test_second_login_is_refused_with_the_place_of_the_first(office: People) -> None:
     login = await office.log_in(office.anna, DESK)
     with pytest.raises(LoggedInElsewhere) as refused:
         await office.log_in(office.anna, LOBBY, takes_over=True)
@@ -389,7 +389,7 @@ async def test_a_second_phone_is_refused_and_the_place_of_the_first_is_told(offi
     await office.log_in(office.anton, LOBBY)
 
 
-async def test_two_phones_at_the_same_moment_are_not_both_let_in(office: People) -> None:
+async def test_concurrent_logins_let_one_phone_in(office: People) -> None:
     macs = [Mac(f"AABBCCDDEE{number:02}") for number in range(10, 18)]
     answers = await asyncio.gather(*(office.log_in(office.anna, mac) for mac in macs), return_exceptions=True)
     assert sum(isinstance(answer, PhoneLogin) for answer in answers) == 1
@@ -397,13 +397,13 @@ async def test_two_phones_at_the_same_moment_are_not_both_let_in(office: People)
     assert len(await office.logins.where(office.anna.uuid)) == 1
 
 
-async def test_several_phones_are_allowed_where_the_settings_say_so(office: People) -> None:
+async def test_settings_can_allow_several_phones(office: People) -> None:
     office.open(multiple=Multiple.ALLOW)
     logins = [await office.log_in(office.anna, mac) for mac in (DESK, LOBBY)]
     assert await office.logins.where(office.anna.uuid) == logins[::-1]
 
 
-async def test_a_take_over_wants_to_be_confirmed_and_logs_out_elsewhere(office: People) -> None:
+async def test_confirmed_take_over_ends_the_other_login(office: People) -> None:
     office.open(multiple=Multiple.TAKE_OVER)
     first = await office.log_in(office.anna, DESK)
     with pytest.raises(LoggedInElsewhere) as refused:
@@ -420,7 +420,7 @@ async def test_a_take_over_wants_to_be_confirmed_and_logs_out_elsewhere(office: 
     assert await office.logins.where(office.anna.uuid) == [second]
 
 
-async def test_a_take_over_that_fails_leaves_the_first_phone_alone(office: People) -> None:
+async def test_failed_take_over_keeps_the_first_login(office: People) -> None:
     office.open(multiple=Multiple.TAKE_OVER)
     first = await office.log_in(office.anna, DESK)
     office.switches.refuses[office.annas.uuid] = Conflict("Somebody else keeps changing the file")
@@ -430,7 +430,7 @@ async def test_a_take_over_that_fails_leaves_the_first_phone_alone(office: Peopl
     assert (await office.logins.page(Listing(), history=True)).items == [first]
 
 
-async def test_an_administrator_logs_a_user_out_everywhere(office: People) -> None:
+async def test_log_out_everywhere_ends_every_login(office: People) -> None:
     office.open(multiple=Multiple.ALLOW)
     for mac in (DESK, LOBBY):
         await office.log_in(office.anna, mac)
@@ -443,7 +443,7 @@ async def test_an_administrator_logs_a_user_out_everywhere(office: People) -> No
     assert await office.logins.on(LAB) == stays
 
 
-async def test_a_login_during_a_call_begins_after_it(office: People) -> None:
+async def test_login_during_a_call_begins_after_it(office: People) -> None:
     office.switches.in_call.add(DESK)
     login = await office.log_in(office.anna, DESK)
     assert (login.state, login.logged_in_at) == (LoginState.BEGINNING, None)
@@ -460,7 +460,7 @@ async def test_a_login_during_a_call_begins_after_it(office: People) -> None:
 
 
 @pytest.mark.parametrize("called_off_by", ["a logout", "an administrator", "a switch", "a take-over"])
-async def test_a_login_that_waits_for_the_end_of_a_call_can_be_called_off(office: People, called_off_by: str) -> None:
+async def test_login_that_waits_for_a_call_can_be_cancelled(office: People, called_off_by: str) -> None:
     office.open(multiple=Multiple.TAKE_OVER)
     office.switches.in_call.add(DESK)
     login = await office.log_in(office.anna, DESK)
@@ -492,7 +492,7 @@ async def test_a_login_that_waits_for_the_end_of_a_call_can_be_called_off(office
 
 
 @pytest.mark.parametrize("how", ["called off", "failed"])
-async def test_a_login_whose_switch_has_ended_without_its_being_told_is_none_to_end(office: People, how: str) -> None:
+async def test_login_of_an_ended_switch_is_not_logged_out(office: People, how: str) -> None:
     office.switches.in_call.add(DESK)
     login = await office.log_in(office.anna, DESK)
     deployment = await office.db.read(deployments.get, login.deployment or "")
@@ -505,7 +505,7 @@ async def test_a_login_whose_switch_has_ended_without_its_being_told_is_none_to_
     assert await office.served(DESK) == office.home.cnf_xml
 
 
-async def test_a_login_survives_that_its_caller_goes_away(office: People) -> None:
+async def test_login_continues_if_the_caller_is_cancelled(office: People) -> None:
     office.switches.going.clear()
     caller = asyncio.create_task(office.log_in(office.anna, DESK))
 
@@ -524,7 +524,7 @@ async def test_a_login_survives_that_its_caller_goes_away(office: People) -> Non
     await office.settled(is_there)
 
 
-async def test_what_was_cut_off_by_the_end_of_cisisk_is_forgotten_or_goes_on(office: People) -> None:
+async def test_next_start_forgets_or_continues_logins(office: People) -> None:
     (head,) = await office.db.read(profiles.heads, office.anna.uuid)
 
     def work(tx: Write) -> None:
@@ -541,7 +541,7 @@ async def test_what_was_cut_off_by_the_end_of_cisisk_is_forgotten_or_goes_on(off
     assert (login.mac, login.state) == (LAB, LoginState.OPEN)
 
 
-async def test_a_logout_that_the_disk_refuses_is_still_to_be_done(office: People) -> None:
+async def test_logout_refused_by_the_disk_stays_due(office: People) -> None:
     await office.log_in(office.anna, DESK)
     login = await office.logins.on(DESK)
     assert login is not None
@@ -559,14 +559,14 @@ async def test_a_logout_that_the_disk_refuses_is_still_to_be_done(office: People
     assert (ended.state, ended.reason) == (LoginState.ENDED, EndReason.ADMINISTRATOR)
 
 
-async def test_a_logout_that_was_meant_for_somebody_else_is_none(office: People) -> None:
+async def test_logout_of_another_users_login_does_nothing(office: People) -> None:
     first = await office.log_in(office.anna, DESK)
     second = await office.log_in(office.anton, DESK)
     assert await office.logins.log_out(ACTOR, DESK, EndReason.TIMEOUT, login=first) is None
     assert await office.logins.on(DESK) == second
 
 
-async def test_of_two_who_replace_nobody_one_gets_the_phone(office: People) -> None:
+async def test_concurrent_logins_without_replacement_let_one_user_in(office: People) -> None:
     people = (office.anna, office.anton)
     ended = await asyncio.gather(
         *(office.log_in(user, DESK, replaces=False) for user in people), return_exceptions=True
@@ -582,7 +582,7 @@ async def test_of_two_who_replace_nobody_one_gets_the_phone(office: People) -> N
     assert (last.uuid, await office.logins.last_on(LOBBY)) == (again.uuid, None)
 
 
-async def test_the_default_of_the_model_comes_first(office: People) -> None:
+async def test_profiles_begin_with_the_default_of_the_model(office: People) -> None:
     for name, models in (("A", ()), ("B", ("7942",)), ("C", ("8845",)), ("D", ("7942", "8845"))):
         await office.profile(office.anna, name, compatible_models=models)
     names = {head.name: head.uuid for head in await office.db.read(profiles.heads, office.anna.uuid)}
@@ -603,7 +603,7 @@ async def test_the_default_of_the_model_comes_first(office: People) -> None:
     assert await offered(LAB, None) == ["A", "Anna", "B", "C", "D"]
 
 
-async def test_what_does_not_fit_is_refused(office: People) -> None:
+async def test_login_with_an_unfit_profile_is_refused(office: People) -> None:
     other = await office.profile(office.anna, "For another", compatible_models=("8845",))
     with pytest.raises(NoFittingProfile) as misfit:
         await office.log_in(office.anna, DESK, other.uuid)
@@ -622,7 +622,7 @@ async def test_what_does_not_fit_is_refused(office: People) -> None:
 @pytest.mark.parametrize(
     ("maximum", "minutes", "expected"), [(None, None, None), (8, None, 480), (8, 60, 60), (1, 600, 60), (None, 5, 5)]
 )
-async def test_a_login_lasts_as_long_as_it_may(
+async def test_login_lasts_its_minutes_or_the_maximum(
     office: People, maximum: int | None, minutes: int | None, expected: int | None
 ) -> None:
     office.open(maximum=None if maximum is None else timedelta(hours=maximum))
@@ -635,7 +635,7 @@ async def test_a_login_lasts_as_long_as_it_may(
     assert timedelta(0) <= lasts - timedelta(minutes=expected) + timedelta(seconds=1) < timedelta(seconds=10)
 
 
-async def test_the_time_of_a_login_that_waits_for_the_end_of_a_call_counts_from_its_beginning(office: People) -> None:
+async def test_minutes_of_a_deferred_login_count_from_its_beginning(office: People) -> None:
     office.switches.in_call.add(DESK)
     login = await office.log_in(office.anna, DESK, minutes=30)
     assert (login.state, login.until) == (LoginState.BEGINNING, None)
@@ -646,7 +646,7 @@ async def test_the_time_of_a_login_that_waits_for_the_end_of_a_call_counts_from_
 
 
 @pytest.mark.parametrize("who", ["somebody else", "the same user"])
-async def test_a_login_that_is_refused_takes_nothing_from_the_one_that_waits(office: People, who: str) -> None:
+async def test_refused_login_keeps_the_waiting_one(office: People, who: str) -> None:
     office.switches.in_call.add(DESK)
     waits = await office.log_in(office.anna, DESK)
     user, profile = (office.anna, office.annas) if who == "the same user" else (office.anton, office.antons)
@@ -661,7 +661,7 @@ async def test_a_login_that_is_refused_takes_nothing_from_the_one_that_waits(off
     assert (begun.uuid, begun.deployment) == (waits.uuid, waits.deployment)
 
 
-async def test_a_login_that_begins_while_the_next_is_decided_is_its_users(office: People) -> None:
+async def test_login_that_begins_during_the_next_is_its_users(office: People) -> None:
     office.switches.in_call.add(DESK)
     waits = await office.log_in(office.anna, DESK)
     office.switches.in_call.clear()
@@ -683,9 +683,7 @@ async def test_a_login_that_begins_while_the_next_is_decided_is_its_users(office
     assert (await office.db.read(phone_logins.get, waits.uuid)).reason is EndReason.NEXT_USER
 
 
-async def test_who_has_called_off_a_login_too_late_is_taken_over_by_no_other(
-    office: People, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_late_cancellation_takes_over_no_other_login(office: People, monkeypatch: pytest.MonkeyPatch) -> None:
     async def refuse(*_: object) -> Deployment:
         raise Conflict("The deployment has begun already")
 
@@ -704,9 +702,7 @@ async def test_who_has_called_off_a_login_too_late_is_taken_over_by_no_other(
     assert (leaving.state, leaving.reason) == (LoginState.ENDING, EndReason.MANUAL)
 
 
-async def test_the_logins_that_have_not_ended_are_found_without_going_through_the_history(
-    office: People, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_open_logins_are_found_by_an_index(office: People, monkeypatch: pytest.MonkeyPatch) -> None:
     plans: list[str] = []
     read = Read.rows
 
@@ -726,7 +722,7 @@ async def test_the_logins_that_have_not_ended_are_found_without_going_through_th
     assert [plan for plan in plans if "ORDER BY" in plan] == ["USE TEMP B-TREE FOR ORDER BY"]
 
 
-async def test_who_is_on_a_phone_that_is_taken_out_of_the_inventory_no_longer_is(office: People) -> None:
+async def test_deleted_phone_ends_its_login(office: People) -> None:
     login = await office.log_in(office.anna, DESK)
     await office.db.write(phones.delete, SYSTEM, DESK)
     login = await office.db.read(phone_logins.get, login.uuid)
@@ -734,7 +730,7 @@ async def test_who_is_on_a_phone_that_is_taken_out_of_the_inventory_no_longer_is
     assert await office.served(DESK) == office.annas.cnf_xml
 
 
-async def test_what_is_under_way_is_left_to_the_next_start(office: People) -> None:
+async def test_stop_leaves_logins_in_progress_to_the_next_start(office: People) -> None:
     await office.log_in(office.anna, DESK)
     office.switches.going.clear()
     leaving = asyncio.create_task(office.logins.log_out(ACTOR, DESK, EndReason.MANUAL))
@@ -753,7 +749,7 @@ async def test_what_is_under_way_is_left_to_the_next_start(office: People) -> No
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_whatever_happens_a_phone_is_its_users_or_nobodys(office: People, seed: int) -> None:
+async def test_phone_serves_its_users_profile_after_any_events(office: People, seed: int) -> None:
     chance = random.Random(seed)
     office.open(multiple=Multiple.ALLOW)
     guest = await office.profile(await office.user("guest"), "Guest")

@@ -23,58 +23,58 @@ NOTHING = WaveProgress(pending=0, later=0, running=0, ended=())
 TOOK, DID_NOT = DeploymentState.CONFIRMED, DeploymentState.TIMED_OUT
 
 
-def test_a_job_without_anything_left_is_complete() -> None:
+def test_job_without_rows_left_is_complete() -> None:
     assert decide(PACE, NOTHING, 4) == Complete()
     assert decide(PACE, replace(NOTHING, running=1), 4) == Start(0)
     # What failed at the very end stops nothing.
     assert decide(PACE, replace(NOTHING, ended=[False] * 3), 4) == Complete()
 
 
-def test_rows_start_as_far_as_there_is_room() -> None:
+def test_job_starts_as_many_rows_as_there_is_room() -> None:
     assert decide(PACE, replace(NOTHING, pending=3), 2) == Start(2)
     assert decide(PACE, replace(NOTHING, pending=3), 9) == Start(3)
     assert decide(PACE, replace(NOTHING, pending=3), -1) == Start(0)
 
 
-def test_the_next_wave_waits_for_the_last_phone_of_this_one() -> None:
+def test_next_wave_waits_for_the_end_of_this_one() -> None:
     assert decide(PACE, replace(NOTHING, later=10, running=1, ended=[True]), 3) == Start(0)
     assert decide(PACE, replace(NOTHING, later=10, ended=[True, True]), 3) == Start(3)
 
 
-def test_a_wave_that_falls_short_is_the_last() -> None:
+def test_wave_that_falls_short_stops_the_job() -> None:
     stop = decide(PACE, replace(NOTHING, later=10, ended=[True, False]), 4)
     assert stop == Stop(StopReason.TOO_FEW.notice(ended=2, taken=1, share=0.5, wanted=0.9))
 
 
-def test_exactly_the_wanted_share_is_enough() -> None:
+def test_exactly_the_wanted_share_continues_the_job() -> None:
     assert decide(PACE, replace(NOTHING, later=10, ended=[True] * 9 + [False]), 4) == Start(4)
 
 
-def test_a_wave_is_judged_while_it_goes_on_once_enough_have_ended() -> None:
+def test_running_wave_is_judged_once_enough_have_ended() -> None:
     going_on = replace(NOTHING, pending=100, running=2)
     early = [False] * (MIN_ENDED - 1)
     assert decide(PACE, replace(going_on, ended=early), 4) == Start(4)
     assert isinstance(decide(PACE, replace(going_on, ended=[*early, False]), 4), Stop)
 
 
-def test_what_goes_wrong_late_in_a_long_wave_stops_it_soon() -> None:
+def test_late_failures_in_a_long_wave_stop_it_soon() -> None:
     ended = [True] * 900 + [False] * (LATEST_ENDED // 10)
     assert decide(PACE, replace(NOTHING, pending=99, ended=ended), 4) == Start(4)
     stop = decide(PACE, replace(NOTHING, pending=99, ended=[*ended, False]), 4)
     assert stop == Stop(StopReason.TOO_FEW_LATELY.notice(ended=50, taken=44, share=0.88, wanted=0.9))
 
 
-def test_a_share_of_nothing_never_stops() -> None:
+def test_min_confirmed_of_zero_never_stops() -> None:
     assert decide(replace(PACE, min_confirmed=0), replace(NOTHING, pending=9, ended=[False] * 99), 4) == Start(4)
 
 
 @pytest.mark.parametrize(("rows", "canary"), [(1, 1), (39, 1), (40, 2), (100, 5), (5000, 5)])
-def test_without_a_word_from_one_to_five_phones_go_first(rows: int, canary: int) -> None:
+def test_default_canary_is_one_to_five_phones(rows: int, canary: int) -> None:
     assert usual_canary(rows) == canary
 
 
 @given(canary=st.integers(0, 30), wave=st.integers(0, 30), rows=st.lists(st.integers(1, 5000), min_size=1, unique=True))
-def test_a_wave_ends_where_the_next_one_begins(canary: int, wave: int, rows: list[int]) -> None:
+def test_waves_are_adjacent(canary: int, wave: int, rows: list[int]) -> None:
     pace = RolloutPlan(canary=canary, wave=wave)
     for row in rows:
         of = pace.wave_of(row)
@@ -174,7 +174,7 @@ ENDS = st.sampled_from([TOOK, TOOK, TOOK, DeploymentState.FETCHED, DID_NOT, Depl
     seed=st.integers(0, 2**16),
     restarts=st.integers(0, 3),
 )
-def test_every_job_comes_to_its_end_row_by_row(pace: RolloutPlan, ends: list[str], seed: int, restarts: int) -> None:
+def test_every_job_ends_row_by_row(pace: RolloutPlan, ends: list[str], seed: int, restarts: int) -> None:
     world = World(pace, ends, random.Random(seed))
     world.run(Run(world.job(), world.rows(set())), 64, restarts)
     if world.stopped is None:
@@ -194,14 +194,14 @@ def test_every_job_comes_to_its_end_row_by_row(pace: RolloutPlan, ends: list[str
 
 
 @given(canary=st.integers(1, 5), rest=st.integers(1, 30), seed=st.integers(0, 99))
-def test_a_canary_that_takes_nothing_is_the_end_of_it(canary: int, rest: int, seed: int) -> None:
+def test_canary_that_fails_stops_the_job(canary: int, rest: int, seed: int) -> None:
     world = World(RolloutPlan(canary=canary), [DID_NOT] * canary + [TOOK] * rest, random.Random(seed))
     world.run(Run(world.job(), world.rows(set())), 64, 1)
     assert world.stopped
     assert sorted(world.begun) == list(range(1, canary + 1))
 
 
-def test_a_row_that_could_not_begin_counts_as_one_that_failed() -> None:
+def test_refused_row_counts_as_failed() -> None:
     world = World(PACE, [TOOK] * 12, random.Random(1))
     run = Run(world.job(), world.rows(set()))
     for row in run.begin(2):
@@ -209,7 +209,7 @@ def test_a_row_that_could_not_begin_counts_as_one_that_failed() -> None:
     assert isinstance(run.decision(64), Stop)
 
 
-def test_what_somebody_else_ended_counts_for_nothing() -> None:
+def test_row_ended_by_others_is_not_counted() -> None:
     world = World(PACE, [TOOK] * 12, random.Random(1))
     run = Run(world.job(), world.rows(set()))
     for row in run.begin(2):
@@ -217,7 +217,7 @@ def test_what_somebody_else_ended_counts_for_nothing() -> None:
     assert run.decision(64) == Start(4)
 
 
-def test_an_end_is_counted_once() -> None:
+def test_end_of_a_row_is_counted_once() -> None:
     world = World(PACE, [TOOK] * 12, random.Random(1))
     run = Run(world.job(), world.rows(set()))
     run.begin(2)

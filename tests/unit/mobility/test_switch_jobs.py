@@ -121,7 +121,7 @@ def premises(db: Database, profile: Profile) -> Premises:
     return Premises(db, Switches(db), profile)
 
 
-async def test_no_more_phones_than_wanted_are_under_way(premises: Premises) -> None:
+async def test_job_keeps_to_its_concurrency(premises: Premises) -> None:
     async with premises.running() as made:
         job = await made.create(SYSTEM, premises.order(range(1, 31), canary=2, wave=10, concurrency=4))
         premises.switches.gate.set()
@@ -130,7 +130,7 @@ async def test_no_more_phones_than_wanted_are_under_way(premises: Premises) -> N
         assert premises.switches.most <= 4
 
 
-async def test_jobs_together_keep_to_the_limit_and_each_gets_its_share(premises: Premises) -> None:
+async def test_jobs_share_the_limit_fairly(premises: Premises) -> None:
     async with premises.running() as made:
         first = await made.create(SYSTEM, premises.order(range(1, 301), concurrency=MAX_CONCURRENCY))
         await premises.has_asked(MAX_CONCURRENCY)
@@ -143,7 +143,7 @@ async def test_jobs_together_keep_to_the_limit_and_each_gets_its_share(premises:
         assert max(premises.switches.asked.index(number) for number in range(500, 505)) < 250
 
 
-async def test_jobs_take_turns_when_only_one_phone_may_be_under_way(
+async def test_jobs_alternate_when_one_phone_is_allowed(
     premises: Premises,
 ) -> None:
     async with premises.running(JobLimits(max_concurrency=1)) as made:
@@ -161,7 +161,7 @@ async def test_jobs_take_turns_when_only_one_phone_may_be_under_way(
     )
 
 
-async def test_what_is_wrong_with_one_phone_keeps_no_other_from_its_switch(
+async def test_error_with_one_phone_does_not_stop_the_others(
     premises: Premises, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def refuse(_deployment: Deployment) -> None:
@@ -188,7 +188,7 @@ async def test_what_is_wrong_with_one_phone_keeps_no_other_from_its_switch(
     ]
 
 
-async def test_a_job_goes_on_once_the_database_does(premises: Premises, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_job_continues_after_a_database_failure(premises: Premises, monkeypatch: pytest.MonkeyPatch) -> None:
     failing = dict.fromkeys(("settle", "begin", "running", "progress", "complete", "deferred_for_nothing"), 2)
 
     def at_times(name: str) -> Callable[..., Any]:
@@ -213,7 +213,7 @@ async def test_a_job_goes_on_once_the_database_does(premises: Premises, monkeypa
     assert not any(failing.values())
 
 
-async def test_a_job_that_is_cut_off_goes_on_with_the_next_start(premises: Premises) -> None:
+async def test_job_that_was_cut_off_continues_at_the_next_start(premises: Premises) -> None:
     async with premises.running() as made:
         job = await made.create(SYSTEM, premises.order(range(1, 11), concurrency=3))
         await premises.has_asked(3)
@@ -230,7 +230,7 @@ async def test_a_job_that_is_cut_off_goes_on_with_the_next_start(premises: Premi
     assert sorted(premises.switches.asked) == list(range(1, 11))
 
 
-async def test_an_end_that_comes_late_is_noticed(premises: Premises) -> None:
+async def test_late_end_of_a_deployment_is_noticed(premises: Premises) -> None:
     slow: list[Deployment] = []
 
     async def wait(deployment: Deployment) -> None:

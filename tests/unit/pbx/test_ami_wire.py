@@ -19,7 +19,7 @@ HOSTILE = st.text() | st.lists(
 
 
 @given(HOSTILE, HOSTILE)
-def test_no_value_begins_a_header_or_an_action_of_its_own(name: str, call_id: str) -> None:
+def test_hostile_value_begins_no_header_or_action(name: str, call_id: str) -> None:
     try:
         sent = encode("PJSIPNotify", [("Endpoint", name), *service_control.variables("restart", call_id)])
     except NotSendable:
@@ -35,7 +35,7 @@ def test_no_value_begins_a_header_or_an_action_of_its_own(name: str, call_id: st
 
 
 @given(st.text(max_size=40) | st.text(st.sampled_from('a1@.,"\\()[]{}=\r\n'), max_size=20))
-def test_a_call_id_that_is_passed_on_stays_one_item_for_asterisk_and_one_value_for_the_phone(call_id: str) -> None:
+def test_accepted_call_id_stays_one_item_and_one_value(call_id: str) -> None:
     try:
         _checked_call_id(call_id)
     except NotRestarted:
@@ -46,18 +46,18 @@ def test_a_call_id_that_is_passed_on_stays_one_item_for_asterisk_and_one_value_f
 
 
 @pytest.mark.parametrize("value", ["a\r\nb", "a\nb", "a\rb", "a\0b", "x" * MAX_LINE])
-def test_a_value_that_would_end_its_line_is_refused_without_being_repeated(value: str) -> None:
+def test_value_that_ends_its_line_is_refused_unrepeated(value: str) -> None:
     with pytest.raises(NotSendable) as refused:
         encode("Login", [("Secret", value)])
     assert value not in str(refused.value)
 
 
-def test_a_header_that_is_none_is_refused() -> None:
+def test_invalid_header_name_is_refused() -> None:
     with pytest.raises(NotSendable):
         encode("Ping", [("A: b\r\nC", "d")])
 
 
-def test_both_formats_of_a_command_give_the_same_lines() -> None:
+def test_both_command_formats_give_the_same_lines() -> None:
     old = b"Response: Follows\r\nPrivilege: Command\r\nActionID: 7\r\none: 1\n\nActionID: 8\n--END COMMAND--\r\n\r\n"
     new = b"Response: Success\r\nActionID: 7\r\nMessage: Command output follows\r\nOutput: one: 1\r\nOutput: \r\n\r\n"
     (before,), (after,) = parse(old), parse(new)
@@ -66,13 +66,13 @@ def test_both_formats_of_a_command_give_the_same_lines() -> None:
     assert before.get("actionid") == after.get("actionid") == "7"
 
 
-def test_devices_that_are_listed_without_blank_lines_are_told_apart() -> None:
+def test_devices_without_blank_lines_are_separated() -> None:
     block = b"Event: DeviceEntry\r\nObjectId: SEP1\r\nEvent: DeviceEntry\r\nObjectId: SEP2\r\nEvent: X\r\n\r\n"
     assert [message.get("objectid") for message in parse(block)] == ["SEP1", "SEP2", ""]
 
 
 @given(st.binary(max_size=400))
-def test_whatever_comes_is_read_or_refused(content: bytes) -> None:
+def test_any_ami_bytes_are_parsed_or_refused(content: bytes) -> None:
     async def read() -> None:
         reader = asyncio.StreamReader(limit=300)
         reader.feed_data(content)
@@ -84,14 +84,14 @@ def test_whatever_comes_is_read_or_refused(content: bytes) -> None:
         asyncio.run(read())
 
 
-async def test_a_command_that_prints_without_end_is_refused() -> None:
+async def test_endless_command_output_is_refused() -> None:
     reader = asyncio.StreamReader()
     reader.feed_data(b"Response: Follows\r\n\r\n" + b"again\r\n\r\n" * 1000)
     with pytest.raises(Garbled):
         await receive(reader, max_bytes=1000)
 
 
-async def test_an_event_that_nobody_wants_is_not_read_and_what_was_asked_for_is() -> None:
+async def test_unwanted_event_is_not_parsed() -> None:
     blocks = [
         b"Event: Newexten\r\nExten: 1\r\n",
         b"Event: PeerStatus\r\nPeer: SIP/1\r\n",
@@ -113,5 +113,5 @@ async def test_an_event_that_nobody_wants_is_not_read_and_what_was_asked_for_is(
     ]
 
 
-def test_what_is_repeated_in_an_error_is_short_and_printable() -> None:
+def test_shown_text_is_short_and_printable() -> None:
     assert wire.shown("a\x1b[31m\n" + "b" * 500) == "a[31m" + "b" * 193

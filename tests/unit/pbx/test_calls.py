@@ -15,7 +15,7 @@ from tests.unit.pbx.test_registrations import ADDRESS, MAC, OLD, SIP_CHANNELS, h
 
 @pytest.mark.parametrize("channel", ["pjsip", *SIP_CHANNELS])
 @pytest.mark.parametrize("counts_calls", [True, False])
-async def test_a_call_is_seen_and_its_end(channel: str, counts_calls: bool) -> None:
+async def test_call_and_its_end_are_seen(channel: str, counts_calls: bool) -> None:
     phone = Registered("201", ADDRESS, OLD)
     async with watching(AsteriskEmulator(channel=channel, phones=[phone], counts_calls=counts_calls)) as (_, calls):
         emulator_phone = target(registration=Registration(user="u", peer="201", call_id=OLD))
@@ -29,7 +29,7 @@ async def test_a_call_is_seen_and_its_end(channel: str, counts_calls: bool) -> N
         assert 0 <= state.ended < 5
 
 
-async def test_the_end_of_a_call_is_told_by_its_event() -> None:
+async def test_end_of_a_call_is_reported_by_its_event() -> None:
     phone = Registered("201", ADDRESS, OLD)
     names: list[str] = []
     async with watching(emulator := AsteriskEmulator(phones=[phone])) as (_, calls):
@@ -42,7 +42,7 @@ async def test_the_end_of_a_call_is_told_by_its_event() -> None:
     assert state.ended is not None
 
 
-async def test_a_call_of_an_sccp_phone_is_seen_in_the_listing() -> None:
+async def test_sccp_call_is_seen_in_the_listing() -> None:
     device = Device(MAC.device_name)
     async with watching(emulator := AsteriskEmulator(devices=[device])) as (_, calls):
         phone = target(software=Software.SCCP)
@@ -54,7 +54,7 @@ async def test_a_call_of_an_sccp_phone_is_seen_in_the_listing() -> None:
         assert await calls.call_state(replace(phone, mac=Mac.parse("001122334456"))) == CallState(in_call=None)
 
 
-async def test_of_a_phone_that_nobody_knows_no_call_is_told() -> None:
+async def test_call_of_an_unknown_phone_is_unknown() -> None:
     phones = [Registered("a),SHELL(x", ADDRESS, OLD)]
     async with watching(AsteriskEmulator(phones=phones)) as (_, calls):
         assert await calls.call_state(target()) == CallState(in_call=None)
@@ -62,19 +62,19 @@ async def test_of_a_phone_that_nobody_knows_no_call_is_told() -> None:
         assert await calls.call_state(named) == CallState(in_call=None)
 
 
-async def test_while_asterisk_is_away_a_call_goes_on_as_far_as_somebody_waits_for_its_end() -> None:
+async def test_call_is_unknown_while_asterisk_is_away() -> None:
     async with watching(emulator := AsteriskEmulator(phones=[Registered("201", ADDRESS, OLD)])) as (_, calls):
         await emulator.stop()
         assert await calls.is_in_call(target(), 0, if_unknown=True)
         assert not await calls.is_in_call(target(), 0)
 
 
-async def test_a_phone_that_is_not_registered_is_in_no_call() -> None:
+async def test_unregistered_phone_is_in_no_call() -> None:
     async with watching(AsteriskEmulator(phones=[])) as (_, calls):
         assert not await calls.is_in_call(target(), 0, if_unknown=True)
 
 
-async def test_without_an_asterisk_no_call_is_told() -> None:
+async def test_call_is_unknown_without_an_asterisk() -> None:
     calls = Calls(None, Registrar(None, "pjsip"), "pjsip")
     assert await calls.call_state(target()) == CallState(in_call=None)
     assert not await calls.is_in_call(target(), 0, if_unknown=True)

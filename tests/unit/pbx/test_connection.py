@@ -46,7 +46,7 @@ async def until_connected(asterisk: Asterisk, wanted: bool = True) -> None:
     await until(lambda: asterisk.is_connected is wanted)
 
 
-async def test_answers_go_to_whoever_asked_whatever_comes_between() -> None:
+async def test_answers_reach_their_actions_in_any_order() -> None:
     phones = [Registered(str(number), "127.0.0.9", f"{number}@127.0.0.9") for number in range(100, 120)]
     emulator = AsteriskEmulator(phones=phones, interleaved=True)
     async with emulator, connected(settings_for(emulator)) as asterisk:
@@ -56,7 +56,7 @@ async def test_answers_go_to_whoever_asked_whatever_comes_between() -> None:
     assert emulator.logins == 1
 
 
-async def test_the_secret_is_never_sent(caplog: pytest.LogCaptureFixture) -> None:
+async def test_secret_is_never_sent(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     async with AsteriskEmulator() as emulator, connected(settings_for(emulator)) as asterisk:
         await asterisk.action("Ping")
@@ -65,7 +65,7 @@ async def test_the_secret_is_never_sent(caplog: pytest.LogCaptureFixture) -> Non
     assert SECRET not in caplog.text + repr(asterisk) + repr(settings_for(emulator))
 
 
-async def test_a_wrong_secret_is_said_so_and_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_wrong_secret_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     async with AsteriskEmulator() as emulator, connected(settings_for(emulator, secret="nonsense")) as asterisk:
         with pytest.raises(AsteriskAway, check=carries(AsteriskProblem.LOGIN_REFUSED)):
             await asterisk.action("Ping")
@@ -73,7 +73,7 @@ async def test_a_wrong_secret_is_said_so_and_once(caplog: pytest.LogCaptureFixtu
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
 
 
-async def test_an_asterisk_that_is_not_there_yet_is_found_when_it_comes() -> None:
+async def test_asterisk_that_starts_later_is_found() -> None:
     async with AsteriskEmulator() as gone:
         pass
     async with connected(settings_for(gone)) as asterisk:
@@ -84,7 +84,7 @@ async def test_an_asterisk_that_is_not_there_yet_is_found_when_it_comes() -> Non
             assert (await asterisk.action("Ping")).get("ping") == "Pong"
 
 
-async def test_an_asterisk_that_dies_and_comes_back_is_found_again() -> None:
+async def test_asterisk_that_restarts_is_found_again() -> None:
     emulator = AsteriskEmulator()
     await emulator.start()
     async with connected(settings_for(emulator)) as asterisk:
@@ -98,7 +98,7 @@ async def test_an_asterisk_that_dies_and_comes_back_is_found_again() -> None:
             await asterisk.action("Ping")
 
 
-async def test_a_connection_that_is_cut_in_an_answer_is_no_answer() -> None:
+async def test_connection_cut_in_an_answer_is_no_answer() -> None:
     emulator = AsteriskEmulator(cut={"pjsipshowendpoint"}, phones=[Registered("1001", "127.0.0.9", "a")])
     async with emulator, connected(settings_for(emulator)) as asterisk:
         with pytest.raises(AsteriskAway, check=carries(AsteriskProblem.CONNECTION_LOST, action="PJSIPShowEndpoint")):
@@ -107,7 +107,7 @@ async def test_a_connection_that_is_cut_in_an_answer_is_no_answer() -> None:
         await asterisk.action("Ping")
 
 
-async def test_an_action_without_an_answer_ends_in_time() -> None:
+async def test_action_without_an_answer_times_out() -> None:
     limits = AsteriskLimits(action_seconds=0.2)
     async with AsteriskEmulator(silent={"getvar"}) as emulator, connected(settings_for(emulator), limits) as asterisk:
         await until_connected(asterisk)
@@ -116,7 +116,7 @@ async def test_an_action_without_an_answer_ends_in_time() -> None:
         assert (await asterisk.action("Ping")).get("ping") == "Pong"
 
 
-async def test_an_asterisk_that_answers_no_ping_is_given_up() -> None:
+async def test_asterisk_without_ping_answer_is_reconnected() -> None:
     limits = AsteriskLimits(action_seconds=0.1, ping_seconds=0.05)
     async with AsteriskEmulator(silent={"ping"}) as emulator, connected(settings_for(emulator), limits) as asterisk:
         await until_connected(asterisk)
@@ -124,7 +124,7 @@ async def test_an_asterisk_that_answers_no_ping_is_given_up() -> None:
         assert emulator.asked("ping")
 
 
-async def test_a_refusal_keeps_the_words_of_asterisk() -> None:
+async def test_refusal_has_the_message_of_asterisk() -> None:
     async with AsteriskEmulator(denied={"ping"}) as emulator, connected(settings_for(emulator)) as asterisk:
         with pytest.raises(AsteriskRefused, check=carries(AsteriskProblem.PERMISSION_DENIED)):
             await asterisk.action("Ping")
@@ -132,20 +132,20 @@ async def test_a_refusal_keeps_the_words_of_asterisk() -> None:
             await asterisk.action("Nonsense")
 
 
-async def test_what_is_no_asterisk_is_told() -> None:
+async def test_server_that_is_not_asterisk_is_reported() -> None:
     async with AsteriskEmulator(banner="220 ftp ready") as emulator, connected(settings_for(emulator)) as asterisk:
         with pytest.raises(AsteriskAway, check=carries(AsteriskProblem.NOT_AMI)):
             await asterisk.action("Ping")
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 300, "::bad::"])
-async def test_a_host_that_can_be_no_name_is_told_and_ends_nothing(host: str) -> None:
+async def test_impossible_host_is_reported_and_retried(host: str) -> None:
     async with connected(Settings(host=host)) as asterisk:
         with pytest.raises(AsteriskAway, check=carries(AsteriskProblem.CONNECTION_FAILED)):
             await asterisk.action("Ping")
 
 
-async def test_a_list_that_ends_without_its_number_belongs_to_whoever_asked_for_it() -> None:
+async def test_list_end_without_action_id_finds_its_action() -> None:
     devices = [Device("SEP001122334455"), Device("SEP001122334456", active=True)]
     for run_together in (False, True):
         emulator = AsteriskEmulator(devices=devices, run_together=run_together)
@@ -174,9 +174,7 @@ def certificate(tmp_path: Path) -> Path:
 
 
 @pytest.mark.needs("openssl")
-async def test_with_tls_only_a_certificate_that_is_trusted_is_spoken_to(
-    certificate: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_tls_needs_a_trusted_certificate(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate, certificate.with_name("key.pem"))
     async with AsteriskEmulator(tls=tls) as emulator:

@@ -24,20 +24,20 @@ async def identified(emulator: AsteriskEmulator, phone: Target) -> Target:
 
 
 @pytest.mark.parametrize("in_call", [True, False])
-async def test_pjsip_tells_the_endpoint_the_contact_the_call_id_and_whether_there_is_a_call(in_call: bool) -> None:
+async def test_pjsip_registration_has_endpoint_contact_call_id_and_call(in_call: bool) -> None:
     emulator = AsteriskEmulator(phones=[Registered("201", "192.0.2.7", "1@192.0.2.7", user="u1", in_call=in_call)])
     found = await identified(emulator, target())
     assert found.registration == Registration(peer="201", user="u1", call_id="1@192.0.2.7", in_call=in_call)
 
 
 @pytest.mark.parametrize("channel", ["sip", "usecallmanager"])
-async def test_chan_sip_tells_the_peer_the_contact_and_the_call_id(channel: str) -> None:
+async def test_chan_sip_registration_has_peer_contact_and_call_id(channel: str) -> None:
     emulator = AsteriskEmulator(channel=channel, phones=[Registered("201", "192.0.2.7", "1@192.0.2.7", user="u1")])
     found = await identified(emulator, target())
     assert found.registration == Registration(peer="201", user="u1", call_id="1@192.0.2.7", in_call=None)
 
 
-async def test_the_peer_of_the_served_config_is_not_believed_at_another_address() -> None:
+async def test_peer_at_another_address_is_not_the_phone() -> None:
     emulator = AsteriskEmulator(phones=[Registered("201", "192.0.2.99", "1@192.0.2.99")])
     found = await identified(emulator, target())
     assert found.registration is None
@@ -45,7 +45,7 @@ async def test_the_peer_of_the_served_config_is_not_believed_at_another_address(
         found.require_registration()
 
 
-async def test_a_phone_whose_address_is_not_known_is_nobody() -> None:
+async def test_phone_without_address_is_not_identified() -> None:
     emulator = AsteriskEmulator(phones=[Registered("201", "192.0.2.7", "1@192.0.2.7")])
     found = await identified(emulator, target(address=None))
     assert found.unregistered is not None
@@ -53,13 +53,13 @@ async def test_a_phone_whose_address_is_not_known_is_nobody() -> None:
     assert emulator.heard == []
 
 
-async def test_an_sccp_phone_has_no_registration_over_sip() -> None:
+async def test_sccp_phone_has_no_sip_registration() -> None:
     emulator = AsteriskEmulator()
     phone = target(software=Software.SCCP)
     assert await identified(emulator, phone) == phone
 
 
-async def test_a_peer_whose_name_would_end_its_argument_is_not_asked_about() -> None:
+async def test_peer_with_a_hostile_name_is_not_asked_about() -> None:
     emulator = AsteriskEmulator(channel="sip", phones=[Registered("a),SHELL(x", "192.0.2.7", "1@192.0.2.7")])
     found = await identified(emulator, target())
     assert found.unregistered is not None
@@ -67,7 +67,7 @@ async def test_a_peer_whose_name_would_end_its_argument_is_not_asked_about() -> 
     assert emulator.asked("getvar") == []
 
 
-async def test_an_address_of_version_6_is_found_in_brackets() -> None:
+async def test_ipv6_address_is_found_in_brackets() -> None:
     emulator = AsteriskEmulator(phones=[Registered("201", "[2001:db8::7]", "1@[2001:db8::7]")])
     found = await identified(emulator, target(address="2001:db8:0::7"))
     assert found.require_registration().call_id == "1@[2001:db8::7]"

@@ -89,7 +89,7 @@ async def heard(names: list[str], *wanted: str) -> None:
 # PJSIP
 
 
-async def test_an_endpoint_with_a_new_call_id_is_registered_anew() -> None:
+async def test_endpoint_with_new_call_id_is_registered() -> None:
     emulator = AsteriskEmulator(phones=[Registered("305", ADDRESS, NEW), Registered("400", "192.0.2.8", "x@y")])
     async with seen(emulator) as found:
         told = await found.look([watched()])
@@ -97,7 +97,7 @@ async def test_an_endpoint_with_a_new_call_id_is_registered_anew() -> None:
     assert (told[MAC].peer, told[MAC].call_id, told[MAC].address) == ("305", NEW, ADDRESS)
 
 
-async def test_the_same_line_with_a_new_call_id_is_registered_anew_and_with_the_old_one_it_is_not() -> None:
+async def test_same_line_is_registered_only_with_a_new_call_id() -> None:
     emulator = AsteriskEmulator(phones=[Registered("201", ADDRESS, OLD)])
     async with seen(emulator) as found:
         assert await found.look([watched(line="201")]) == {}
@@ -105,7 +105,7 @@ async def test_the_same_line_with_a_new_call_id_is_registered_anew_and_with_the_
         assert (await found.look([watched(line="201")]))[MAC].call_id == NEW
 
 
-async def test_one_listing_answers_for_all_phones() -> None:
+async def test_one_listing_serves_all_phones() -> None:
     phones = [Registered(str(number), f"192.0.2.{number}", f"{number}@new") for number in range(1, 201)]
     async with seen(emulator := AsteriskEmulator(phones=phones)) as found:
         emulator.heard.clear()
@@ -117,13 +117,13 @@ async def test_one_listing_answers_for_all_phones() -> None:
     assert [action for action, _ in emulator.heard] == ["pjsipshowregistrationinboundcontactstatuses"]
 
 
-async def test_the_phone_that_was_not_registered_before_is_told_by_its_line_alone() -> None:
+async def test_unregistered_phone_is_recognised_by_its_line() -> None:
     async with seen(AsteriskEmulator(phones=[Registered("305", ADDRESS, NEW)])) as found:
         assert await found.look([watched(before=None, line="201")]) == {}
         assert (await found.look([watched(before=None)]))[MAC].peer == "305"
 
 
-async def test_the_second_line_of_a_phone_that_is_still_up_is_not_its_new_registration() -> None:
+async def test_second_line_of_a_running_phone_is_not_new() -> None:
     phones = [Registered("201", ADDRESS, OLD), Registered("305", ADDRESS, "second@192.0.2.7")]
     async with seen(emulator := AsteriskEmulator(phones=phones)) as found:
         phone = watched()
@@ -134,7 +134,7 @@ async def test_the_second_line_of_a_phone_that_is_still_up_is_not_its_new_regist
         assert (await found.look([phone]))[MAC].call_id == NEW
 
 
-async def test_a_phone_that_has_left_its_old_registration_behind_is_told_by_what_was_not_there_before() -> None:
+async def test_phone_with_stale_registration_is_recognised_by_the_new_one() -> None:
     async with seen(emulator := AsteriskEmulator(phones=[Registered("201", ADDRESS, OLD)])) as found:
         phone = watched()
         assert await found.look([phone]) == {}
@@ -142,7 +142,7 @@ async def test_a_phone_that_has_left_its_old_registration_behind_is_told_by_what
         assert (await found.look([phone]))[MAC].peer == "305"
 
 
-async def test_an_endpoint_that_has_another_name_than_its_line_is_told_by_what_was_not_there_before() -> None:
+async def test_endpoint_named_unlike_its_line_is_recognised() -> None:
     async with seen(emulator := AsteriskEmulator(phones=[])) as found:
         phone = watched(before=None)
         assert await found.look([phone]) == {}
@@ -152,13 +152,13 @@ async def test_an_endpoint_that_has_another_name_than_its_line_is_told_by_what_w
         assert await found.look([watched(before=None)]) == {}
 
 
-async def test_two_phones_behind_one_address_are_not_guessed() -> None:
+async def test_two_phones_at_one_address_are_not_guessed() -> None:
     phones = [Registered("305", ADDRESS, NEW), Registered("305", ADDRESS, "other@192.0.2.7")]
     async with seen(AsteriskEmulator(phones=phones)) as found:
         assert await found.look([watched(before=None)]) == {}
 
 
-async def test_a_phone_that_comes_back_with_its_old_line_has_not_registered_with_its_new_config() -> None:
+async def test_return_with_the_old_line_is_no_registration() -> None:
     async with seen(emulator := AsteriskEmulator(phones=[Registered("201", ADDRESS, OLD)])) as found:
         phone = watched()
         assert await found.look([phone]) == {}
@@ -166,7 +166,7 @@ async def test_a_phone_that_comes_back_with_its_old_line_has_not_registered_with
         assert await found.look([phone]) == {}
 
 
-async def test_a_neighbour_behind_the_same_address_is_not_the_phone() -> None:
+async def test_neighbour_at_the_address_is_not_the_phone() -> None:
     async with seen(emulator := AsteriskEmulator(phones=[Registered("201", ADDRESS, OLD)])) as found:
         phone = watched()
         assert await found.look([phone]) == {}
@@ -174,14 +174,14 @@ async def test_a_neighbour_behind_the_same_address_is_not_the_phone() -> None:
         assert await found.look([phone]) == {}
 
 
-async def test_a_contact_that_does_not_answer_and_one_elsewhere_are_no_registration() -> None:
+async def test_dead_or_distant_contact_is_no_registration() -> None:
     phones = [Registered("305", ADDRESS, NEW, status="Unreachable"), Registered("305", "192.0.2.99", NEW)]
     async with seen(AsteriskEmulator(phones=phones)) as found:
         assert await found.look([watched(), watched(address=None, before=None)]) == {}
 
 
 @pytest.mark.parametrize("channel", ["pjsip", "sip"])
-async def test_a_phone_that_does_not_answer_for_a_while_has_not_registered_anew(channel: str) -> None:
+async def test_phone_that_was_silent_has_not_registered_anew(channel: str) -> None:
     phone = Registered("desk-7", ADDRESS, NEW)
     emulator = AsteriskEmulator(channel=channel, patched=False, phones=[phone], rights=frozenset())
     async with seen(emulator) as found:
@@ -193,7 +193,7 @@ async def test_a_phone_that_does_not_answer_for_a_while_has_not_registered_anew(
         assert (await found.look([waited]))[MAC].peer == "desk-7"
 
 
-async def test_without_call_ids_only_another_endpoint_is_a_registration() -> None:
+async def test_without_call_ids_only_another_endpoint_counts() -> None:
     before = Registration(user="u", peer="201", call_id="")
     async with seen(AsteriskEmulator(phones=[Registered("201", ADDRESS, "")])) as found:
         assert await found.look([watched(before=before, line="201")]) == {}
@@ -204,7 +204,7 @@ async def test_without_call_ids_only_another_endpoint_is_a_registration() -> Non
 
 
 @pytest.mark.parametrize("channel", SIP_CHANNELS)
-async def test_a_peer_with_a_new_call_id_is_registered_anew(channel: str) -> None:
+async def test_peer_with_new_call_id_is_registered(channel: str) -> None:
     emulator = AsteriskEmulator(channel=channel, phones=[Registered("201", ADDRESS, OLD)])
     async with seen(emulator) as found:
         assert await found.look([watched(line="201")]) == {}
@@ -214,7 +214,7 @@ async def test_a_peer_with_a_new_call_id_is_registered_anew(channel: str) -> Non
 
 
 @pytest.mark.parametrize("channel", SIP_CHANNELS)
-async def test_a_refreshed_registration_is_none_where_its_call_id_is_told(channel: str) -> None:
+async def test_refreshed_registration_with_known_call_id_is_not_new(channel: str) -> None:
     phone = Registered("201", ADDRESS, OLD)
     emulator = AsteriskEmulator(channel=channel, phones=[phone])
     names: list[str] = []
@@ -226,7 +226,7 @@ async def test_a_refreshed_registration_is_none_where_its_call_id_is_told(channe
         assert await found.look([waited]) == {}
 
 
-async def test_without_the_patch_an_event_since_the_restart_tells() -> None:
+async def test_without_the_patch_an_event_proves_the_registration() -> None:
     phone = Registered("201", ADDRESS, OLD)
     emulator = AsteriskEmulator(channel="sip", patched=False, phones=[phone])
     before = Registration(user="u", peer="201", call_id="")
@@ -242,7 +242,7 @@ async def test_without_the_patch_an_event_since_the_restart_tells() -> None:
     assert emulator.asked("getvar") == []
 
 
-async def test_without_events_a_listing_that_lacked_the_peer_tells() -> None:
+async def test_without_events_a_listing_proves_the_registration() -> None:
     phone = Registered("201", ADDRESS, OLD)
     emulator = AsteriskEmulator(channel="sip", patched=False, phones=[phone], rights=frozenset())
     async with seen(emulator) as found:
@@ -254,7 +254,7 @@ async def test_without_events_a_listing_that_lacked_the_peer_tells() -> None:
         assert (await found.look([waited]))[MAC].peer == "201"
 
 
-async def test_another_peer_at_the_address_is_the_phone_once_the_old_one_has_gone() -> None:
+async def test_other_peer_counts_once_the_old_one_is_gone() -> None:
     old = Registered("201", ADDRESS, OLD)
     emulator = AsteriskEmulator(channel="sip", patched=False, phones=[old, Registered("305", ADDRESS, NEW)])
     before = Registration(user="u", peer="201", call_id="")
@@ -267,7 +267,7 @@ async def test_another_peer_at_the_address_is_the_phone_once_the_old_one_has_gon
 # chan-sccp
 
 
-async def test_an_sccp_phone_is_told_by_the_event_of_its_registration() -> None:
+async def test_sccp_registration_is_proved_by_its_event() -> None:
     device = Device(MAC.device_name)
     names: list[str] = []
     async with seen(emulator := AsteriskEmulator(devices=[device])) as found:
@@ -287,7 +287,7 @@ async def test_an_sccp_phone_is_told_by_the_event_of_its_registration() -> None:
 
 
 @pytest.mark.parametrize("seen_gone", [True, False])
-async def test_without_events_an_sccp_phone_is_told_by_the_time_of_its_registration(seen_gone: bool) -> None:
+async def test_sccp_registration_is_proved_by_its_time(seen_gone: bool) -> None:
     device = Device(MAC.device_name)
     emulator = AsteriskEmulator(devices=[device], rights=frozenset({"system"}), run_together=True)
     async with seen(emulator) as found:
@@ -303,13 +303,13 @@ async def test_without_events_an_sccp_phone_is_told_by_the_time_of_its_registrat
 # What cannot be seen
 
 
-async def test_without_an_asterisk_nothing_is_seen() -> None:
+async def test_without_an_asterisk_nothing_is_observed() -> None:
     found = Registrations(None, "pjsip", Calls(None, Registrar(None, "pjsip"), "pjsip"))
     assert not any(found.observes(software) for software in Software)
     assert await found.look([watched()]) == {}
 
 
-async def test_where_there_is_no_chan_sccp_the_sip_phones_are_seen_all_the_same() -> None:
+async def test_without_chan_sccp_sip_phones_are_observed() -> None:
     emulator = AsteriskEmulator(phones=[Registered("305", ADDRESS, NEW)], denied={"sccplistdevices"})
     async with seen(emulator) as found:
         both = [watched(), watched(mac=Mac.parse("001122334456"), software=Software.SCCP)]
@@ -319,7 +319,7 @@ async def test_where_there_is_no_chan_sccp_the_sip_phones_are_seen_all_the_same(
             await found.look(both[1:])
 
 
-async def test_a_software_whose_list_was_refused_is_observed_again_after_a_while() -> None:
+async def test_refused_list_is_asked_for_again_later() -> None:
     emulator = AsteriskEmulator(phones=[Registered("305", ADDRESS, NEW)], denied={"sccplistdevices"})
     async with watching(emulator, unable_seconds=0.0) as (found, _):
         with pytest.raises(AsteriskRefused):
@@ -327,7 +327,7 @@ async def test_a_software_whose_list_was_refused_is_observed_again_after_a_while
         assert found.observes(Software.SCCP)
 
 
-async def test_an_asterisk_that_has_gone_is_said_so() -> None:
+async def test_look_raises_while_asterisk_is_away() -> None:
     async with AsteriskEmulator() as gone:
         pass
     async with connected(settings_for(gone)) as asterisk:
@@ -336,7 +336,7 @@ async def test_an_asterisk_that_has_gone_is_said_so() -> None:
             await found.look([watched()])
 
 
-async def test_a_getvar_that_is_refused_ends_the_look_of_chan_sip() -> None:
+async def test_refused_getvar_ends_the_look_of_chan_sip() -> None:
     phones = [Registered(str(number), f"192.0.2.{number}", "x") for number in range(1, 50)]
     async with seen(AsteriskEmulator(channel="sip", phones=phones, denied={"getvar"})) as found:
         with pytest.raises(AsteriskRefused):
@@ -366,7 +366,7 @@ async def test_a_getvar_that_is_refused_ends_the_look_of_chan_sip() -> None:
         ({"wanted": b"<not", "served": None}, None),
     ],
 )
-def test_a_line_that_it_may_have_had_before_proves_nothing(changes: dict[str, Any], line: str | None) -> None:
+def test_watched_line_that_the_phone_had_proves_nothing(changes: dict[str, Any], line: str | None) -> None:
     assert Watched.of(target(**changes)).line == line
 
 
@@ -374,7 +374,7 @@ def test_a_line_that_it_may_have_had_before_proves_nothing(changes: dict[str, An
 
 
 @pytest.mark.parametrize("rights", [{"system", "call"}, {"system"}, {"reporting"}])
-async def test_events_come_as_far_as_the_account_may_read_them(rights: set[str]) -> None:
+async def test_events_depend_on_the_account(rights: set[str]) -> None:
     phone, device = Registered("201", ADDRESS, OLD), Device(MAC.device_name)
     names: list[str] = []
     emulator = AsteriskEmulator(phones=[], devices=[device], rights=frozenset(rights))
@@ -386,7 +386,7 @@ async def test_events_come_as_far_as_the_account_may_read_them(rights: set[str])
     assert (ADDRESS in names, MAC.device_name in names) == ("system" in rights, "call" in rights)
 
 
-async def test_only_the_events_that_are_listened_to_are_sent_where_asterisk_filters() -> None:
+async def test_asterisk_filters_events_without_listeners() -> None:
     async with seen(emulator := AsteriskEmulator()):
         (session,) = emulator.sessions
         await until(lambda: len(session.filters) == 4)
@@ -400,7 +400,7 @@ async def test_only_the_events_that_are_listened_to_are_sent_where_asterisk_filt
 
 
 @pytest.mark.parametrize("event", ["Newexten", "PeerStatus"])
-async def test_a_flood_of_events_leaves_everybody_else_his_turn(event: str) -> None:
+async def test_flood_of_events_does_not_block_the_loop(event: str) -> None:
     names: list[str] = []
     emulator = AsteriskEmulator(phones=[Registered("305", ADDRESS, NEW)], denied={"filter"})
     async with seen(emulator) as found:
@@ -467,9 +467,7 @@ _LISTED = _messages(
 
 @pytest.mark.wording
 @given(told=_LISTED, channel=st.sampled_from(["pjsip", "sip", "usecallmanager"]))
-async def test_whatever_is_listed_a_look_ends_well_and_its_words_can_be_shown(
-    told: list[AmiMessage], channel: str
-) -> None:
+async def test_any_listing_gives_a_printable_look(told: list[AmiMessage], channel: str) -> None:
     asterisk: Any = Answering(told)
     found = Registrations(asterisk, channel, Calls(asterisk, Registrar(asterisk, channel), channel))
     software = (Software.SIP, Software.SCCP)
@@ -496,7 +494,7 @@ async def test_whatever_is_listed_a_look_ends_well_and_its_words_can_be_shown(
         )
     )
 )
-def test_whatever_an_event_says_what_is_told_of_it_can_be_shown(events: list[AmiMessage]) -> None:
+def test_any_event_gives_a_printable_name(events: list[AmiMessage]) -> None:
     listeners: list[Any] = []
     asterisk: Any = Answering([])
     asterisk.listen = lambda _event, heard: listeners.append(heard)

@@ -54,7 +54,7 @@ def headed(*headers: bytes) -> bytes:
     return b"\r\n".join([b"HTTP/1.1 200 OK", b"Content-Type: text/xml", *headers, b"", b""])
 
 
-async def test_an_answer_that_arrives_in_pieces_is_read_to_its_end(call: Call) -> None:
+async def test_answer_in_pieces_is_read_to_its_end(call: Call) -> None:
     async def drip(_head: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(headed(b"Transfer-Encoding: chunked"))
         for at in range(0, len(DONE), 7):
@@ -68,7 +68,7 @@ async def test_an_answer_that_arrives_in_pieces_is_read_to_its_end(call: Call) -
     await call(drip)
 
 
-async def test_an_endless_answer_is_cut_at_its_limit(call: Call) -> None:
+async def test_endless_answer_is_cut_at_its_limit(call: Call) -> None:
     sent = 0
 
     async def pour(_head: bytes, writer: asyncio.StreamWriter) -> None:
@@ -84,7 +84,7 @@ async def test_an_endless_answer_is_cut_at_its_limit(call: Call) -> None:
     assert sent < 64 << 20
 
 
-async def test_an_answer_that_never_ends_is_given_up_in_time(call: Call) -> None:
+async def test_answer_that_never_ends_times_out(call: Call) -> None:
     async def drip(_head: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(headed())
         while True:
@@ -96,7 +96,7 @@ async def test_an_answer_that_never_ends_is_given_up_in_time(call: Call) -> None
         await call(drip)
 
 
-async def test_a_compressed_answer_is_not_blown_up(call: Call) -> None:
+async def test_compressed_answer_is_not_decompressed(call: Call) -> None:
     asked = []
 
     async def compress(head: bytes, writer: asyncio.StreamWriter) -> None:
@@ -110,7 +110,7 @@ async def test_a_compressed_answer_is_not_blown_up(call: Call) -> None:
     assert b"gzip" not in asked[0]
 
 
-async def test_a_redirect_is_followed_nowhere(call: Call) -> None:
+async def test_redirect_is_not_followed(call: Call) -> None:
     calls = 0
 
     async def redirect(_head: bytes, writer: asyncio.StreamWriter) -> None:
@@ -146,7 +146,7 @@ async def test_answer_that_is_not_http_is_refused_as_closed(call: Call, answer: 
         await call(say)
 
 
-async def test_a_phone_with_an_ipv6_address_is_called_there(call: Call) -> None:
+async def test_phone_with_ipv6_address_is_called(call: Call) -> None:
     asked = []
 
     async def answer(head: bytes, writer: asyncio.StreamWriter) -> None:

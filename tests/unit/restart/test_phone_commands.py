@@ -59,7 +59,7 @@ def credentials(request: web.Request) -> tuple[str, str]:
     return user, password
 
 
-async def test_the_command_is_sent_as_a_form_with_the_items_in_order(serve: Serve) -> None:
+async def test_command_is_sent_as_a_form_in_order(serve: Serve) -> None:
     forms: list[dict[str, list[str]]] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -107,7 +107,7 @@ async def test_execute_raises_the_reason_of_each_refusal(serve: Serve, answer: A
     assert not isinstance(refused.value, Unreachable)
 
 
-async def test_a_phone_that_never_answers_is_unreachable_after_its_time(serve: Serve) -> None:
+async def test_silent_phone_is_unreachable_after_the_timeout(serve: Serve) -> None:
     async def silent(request: web.Request) -> web.Response:
         await asyncio.sleep(3600)
         return web.Response()
@@ -117,7 +117,7 @@ async def test_a_phone_that_never_answers_is_unreachable_after_its_time(serve: S
         await commands.execute(TARGET, ["Init:Restart"], timeout=0.05)
 
 
-async def test_a_phone_that_closes_the_connection_may_have_obeyed(serve: Serve) -> None:
+async def test_closed_connection_is_refused_as_closed(serve: Serve) -> None:
     async def hang_up(request: web.Request) -> web.Response:
         assert request.transport is not None
         request.transport.abort()
@@ -128,7 +128,7 @@ async def test_a_phone_that_closes_the_connection_may_have_obeyed(serve: Serve) 
         await commands.execute(TARGET, ["Init:Restart"])
 
 
-async def test_each_call_is_vouched_for_once_and_only_for_its_phone_while_it_lasts(serve: Serve) -> None:
+async def test_credentials_are_valid_once_for_the_called_phone(serve: Serve) -> None:
     seen: list[tuple[str, str]] = []
     answers: list[bool] = []
 
@@ -154,7 +154,7 @@ async def test_each_call_is_vouched_for_once_and_only_for_its_phone_while_it_las
     assert not commands.authorise(PHONE, *seen[1], NAME)
 
 
-async def test_configured_credentials_are_sent_to_phones_that_ask_somebody_else(serve: Serve) -> None:
+async def test_configured_credentials_are_sent_and_not_confirmed(serve: Serve) -> None:
     async def answer(request: web.Request) -> web.Response:
         assert request.headers["Authorization"] == aiohttp.encode_basic_auth("cisco", "secret")
         return web.Response(text=DONE, content_type="text/xml")
@@ -164,7 +164,7 @@ async def test_configured_credentials_are_sent_to_phones_that_ask_somebody_else(
     assert not commands.authorise(PHONE, "cisco", "secret", NAME)
 
 
-async def test_a_no_although_cisisk_vouched_is_told_apart(serve: Serve) -> None:
+async def test_refusal_after_confirmed_credentials_has_its_own_reason(serve: Serve) -> None:
     async def ask_and_refuse(request: web.Request) -> web.Response:
         assert commands.authorise(PHONE, *credentials(request), "")
         return web.Response(text='<CiscoIPPhoneError Number="4"/>', content_type="text/xml")
@@ -174,7 +174,7 @@ async def test_a_no_although_cisisk_vouched_is_told_apart(serve: Serve) -> None:
         await commands.execute(TARGET, ["Init:Restart"])
 
 
-async def test_a_phone_that_was_given_the_address_meanwhile_is_not_restarted_instead(serve: Serve) -> None:
+async def test_other_phone_at_the_address_is_not_restarted(serve: Serve) -> None:
     async def ask(request: web.Request) -> web.Response:
         known = commands.authorise(PHONE, *credentials(request), "SEP00AA00AA00AA")
         return web.Response(text=DONE if known else '<CiscoIPPhoneError Number="4"/>', content_type="text/xml")

@@ -38,7 +38,7 @@ def restarts(*methods: Method) -> Restarts:
     return Restarts(methods, {software: [method.name for method in methods] for software in Software})
 
 
-async def test_the_first_method_that_is_accepted_is_the_last_that_is_tried() -> None:
+async def test_restart_stops_at_the_first_accepted_method() -> None:
     methods = Method("a", NotRestarted(BUSY)), Method("b"), Method("c")
     attempt = await restarts(*methods).restart(target())
     assert (attempt.outcome, attempt.method) == (RestartOutcome.ACCEPTED, "b")
@@ -55,31 +55,31 @@ async def test_refused_attempt_has_the_reason_of_each_method() -> None:
     assert attempt == Attempt(RestartOutcome.REFUSED, refusals=refusals)
 
 
-async def test_a_phone_that_is_unreachable_one_way_is_not_waited_for_on_that_way_again() -> None:
+async def test_unreachable_way_is_tried_once() -> None:
     methods = Method("a", Unreachable(BUSY)), Method("b"), Method("c", way="call manager")
     attempt = await restarts(*methods).restart(target())
     assert attempt.method == "c"
     assert [len(method.tried) for method in methods] == [1, 0, 1]
 
 
-async def test_a_call_is_ended_by_no_other_method_either() -> None:
+async def test_call_stops_the_other_methods() -> None:
     methods = Method("a", InCall(BUSY)), Method("b", way="call manager")
     attempt = await restarts(*methods).restart(target())
     assert attempt == Attempt(RestartOutcome.REFUSED, refusals=(MethodRefusal("a", BUSY),))
     assert methods[1].tried == []
 
 
-async def test_each_software_has_its_own_order() -> None:
+async def test_order_depends_on_the_software() -> None:
     sip, sccp = Method("sip"), Method("sccp")
     order = Restarts([sip, sccp], {Software.SIP: ["sip"], Software.SIPE: [], Software.SCCP: ["sccp"]})
     assert (await order.restart(target(Software.SCCP))).method == "sccp"
     assert await order.restart(target(Software.SIPE)) == Attempt(RestartOutcome.NO_METHOD)
 
 
-def test_a_method_that_does_not_exist_is_named_with_those_that_do() -> None:
+def test_unknown_method_is_rejected_with_the_known_ones() -> None:
     with pytest.raises(ConfigurationError, match=r'restart.sip: unknown method "telepathy"; known are a'):
         Restarts([Method("a")], {Software.SIP: ["telepathy"]})
 
 
-def test_the_families_with_a_published_key_sequence_are_families_of_the_catalogue() -> None:
+def test_key_macros_are_for_families_of_the_catalogue() -> None:
     assert set(MACROS) <= {str(family) for family in Family}

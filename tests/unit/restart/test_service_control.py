@@ -20,23 +20,23 @@ def target(served: str | None, wanted: str) -> Target:
     )
 
 
-def test_another_line_needs_no_more_than_a_restart() -> None:
+def test_changed_line_needs_a_restart() -> None:
     assert action_for(target(config("201"), config("305"))) == "restart"
 
 
 @pytest.mark.parametrize(
     "changed", [{"loadInformation": "SIP45.9-4-2SR3-1S"}, {"networkLocale": "France"}, {"transportLayerProtocol": "1"}]
 )
-def test_other_firmware_locale_or_transport_needs_a_reset(changed: dict[str, str]) -> None:
+def test_changed_firmware_locale_or_transport_needs_a_reset(changed: dict[str, str]) -> None:
     assert action_for(target(config("201"), config("305", **changed))) == "reset"
 
 
 @pytest.mark.parametrize("served", [None, "no XML"])
-def test_what_is_not_known_to_change_is_no_reason_for_a_reset(served: str | None) -> None:
+def test_unknown_change_needs_a_restart(served: str | None) -> None:
     assert action_for(target(served, config("305"))) == "restart"
 
 
-def test_the_body_is_the_one_that_phones_obey() -> None:
+def test_body_is_the_one_that_phones_obey() -> None:
     stamp = "{00000000-0000-0000-0000-000000000000}"
     assert body("reset", "1-2@192.0.2.7") == (
         "action=reset",

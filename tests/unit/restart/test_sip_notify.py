@@ -133,7 +133,7 @@ def nobody() -> Iterator[int]:
         yield probe.getsockname()[1]
 
 
-async def test_a_registered_phone_is_told_with_the_call_id_of_its_registration() -> None:
+async def test_notify_has_the_call_id_of_the_registration() -> None:
     async with udp(always(200)) as (phone, notify):
         await notify.restart(REGISTERED)
     (sent,) = phone.heard
@@ -153,20 +153,20 @@ async def test_a_registered_phone_is_told_with_the_call_id_of_its_registration()
     )
 
 
-async def test_what_a_restart_does_not_look_at_makes_it_a_reset() -> None:
+async def test_notify_asks_for_a_reset_where_needed() -> None:
     async with udp(always(200)) as (phone, notify):
         await notify.restart(replace(REGISTERED, wanted=config(loadInformation="SIP45.9-4-2SR3-1S")))
     assert phone.heard[0].body.startswith(b"action=reset\r\n")
 
 
-async def test_a_7960_with_a_sip_image_is_told_to_check_sync_without_a_body() -> None:
+async def test_sip_image_of_a_7960_gets_check_sync() -> None:
     async with udp(always(200)) as (phone, notify):
         await notify.restart(FIRST_IMAGE)
     assert (phone.heard[0].get("Event"), phone.heard[0].body) == ("check-sync", b"")
     assert phone.heard[0].get("Content-Type") is None
 
 
-async def test_over_udp_it_is_sent_again_until_it_is_answered_and_a_provisional_answer_slows_that_down() -> None:
+async def test_udp_request_is_retransmitted_until_the_answer() -> None:
     def reply(_request: SipRequest, number: int) -> list[tuple[int, dict[str, str]]]:
         return [({3: 100, 5: 200}[number], {})] if number in {3, 5} else []
 
@@ -176,13 +176,13 @@ async def test_over_udp_it_is_sent_again_until_it_is_answered_and_a_provisional_
     assert len({message.branch(sent) for sent in phone.heard}) == 1
 
 
-async def test_a_phone_is_reached_over_ipv6_however_its_address_is_written() -> None:
+async def test_ipv6_phone_is_reached_in_any_notation() -> None:
     async with udp(always(200), at="::1") as (phone, notify):
         await notify.restart(replace(REGISTERED, address="0:0::0:1"))
     assert "[::1]:" in (phone.heard[0].get("Via") or "")
 
 
-async def test_an_answer_from_another_port_of_the_phone_counts() -> None:
+async def test_answer_from_another_port_counts() -> None:
     loop = asyncio.get_running_loop()
     async with udp(always(200)) as (phone, notify):
         other, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=(PHONE, 0))
@@ -192,7 +192,7 @@ async def test_an_answer_from_another_port_of_the_phone_counts() -> None:
     assert len(phone.heard) == 1
 
 
-async def test_an_answer_from_another_address_does_not_count() -> None:
+async def test_answer_from_another_address_is_ignored() -> None:
     loop = asyncio.get_running_loop()
     async with udp(always(200), seconds=0.1) as (phone, notify):
         other, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.2", 0))
@@ -211,13 +211,13 @@ async def test_an_answer_from_another_address_does_not_count() -> None:
         {"Via": "no via"},
     ],
 )
-async def test_an_answer_to_something_else_is_passed_over(forged: dict[str, str]) -> None:
+async def test_answer_to_another_request_is_ignored(forged: dict[str, str]) -> None:
     async with udp(lambda *_: [(200, forged), (404, {})]) as (_, notify):
         with pytest.raises(NotRestarted, check=carries(RestartRefusal.SIP_STATUS, status=404)):
             await notify.restart(REGISTERED)
 
 
-async def test_what_is_no_sip_is_passed_over() -> None:
+async def test_datagram_that_is_not_sip_is_ignored() -> None:
     async with udp(always(200)) as (phone, notify):
         original = phone.datagram_received
 
@@ -231,7 +231,7 @@ async def test_what_is_no_sip_is_passed_over() -> None:
         await notify.restart(REGISTERED)
 
 
-async def test_a_repeated_answer_finds_the_socket_still_open() -> None:
+async def test_repeated_answer_finds_the_socket_open() -> None:
     loop = asyncio.get_running_loop()
     async with udp(always(200)) as (phone, notify):
         await notify.restart(REGISTERED)
@@ -254,21 +254,21 @@ async def test_sip_refusal_carries_its_status_and_meaning(status: int) -> None:
     assert codes(refused.value.notice)[1:] in [[meaning] for meaning in SipMeaning]
 
 
-async def test_a_silent_phone_is_given_up_after_the_time_out() -> None:
+async def test_silent_sip_phone_times_out() -> None:
     async with udp(always(), seconds=0.2) as (phone, notify):
         with pytest.raises(Unreachable, check=carries(RestartRefusal.SIP_NO_ANSWER, seconds=0.2)):
             await notify.restart(REGISTERED)
     assert len(phone.heard) > 2
 
 
-async def test_a_phone_that_is_only_trying_is_told_apart_from_a_silent_one() -> None:
+async def test_provisional_answer_alone_has_its_own_reason() -> None:
     async with udp(always(100), seconds=0.1) as (_, notify):
         with pytest.raises(Unreachable, check=carries(RestartRefusal.SIP_ONLY_PROVISIONAL)):
             await notify.restart(REGISTERED)
 
 
 @pytest.mark.parametrize("transport", [1, 2])
-async def test_a_closed_port_is_noticed_at_once(transport: int) -> None:
+async def test_closed_port_is_noticed_at_once(transport: int) -> None:
     with nobody() as port:
         async with SipClient(FAST) as client:
             with pytest.raises(Unreachable, check=carries(RestartRefusal.SIP_CONNECTION_REFUSED)):
@@ -278,7 +278,7 @@ async def test_a_closed_port_is_noticed_at_once(transport: int) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 407])
-async def test_a_challenge_is_answered_with_the_configured_credentials(status: int) -> None:
+async def test_challenge_is_answered_with_configured_credentials(status: int) -> None:
     asks, answers = digest.CHALLENGED[status]
 
     def reply(request: SipRequest, number: int) -> list[tuple[int, dict[str, str]]]:
@@ -315,14 +315,14 @@ async def test_challenge_that_cannot_be_answered_is_refused(
     assert len(phone.heard) <= 2
 
 
-async def test_a_phone_that_is_configured_for_tcp_is_asked_over_tcp() -> None:
+async def test_phone_configured_for_tcp_is_asked_over_tcp() -> None:
     async with tcp(always(100, 200), prefix=b"\r\n\r\n") as (heard, notify):
         await notify.restart(replace(REGISTERED, served=config(transport=1)))
     assert heard[0].uri.endswith(";transport=tcp")
     assert (heard[0].get("Via") or "").startswith("SIP/2.0/TCP ")
 
 
-async def test_a_connection_that_the_phone_closes_is_told() -> None:
+async def test_connection_closed_by_the_phone_is_unreachable() -> None:
     async with tcp(always()) as (_, notify):
         with pytest.raises(
             Unreachable, check=carries(RestartRefusal.SIP_UNREACHABLE, error="the connection was closed")
@@ -330,7 +330,7 @@ async def test_a_connection_that_the_phone_closes_is_told() -> None:
             await notify.restart(replace(REGISTERED, served=config(transport=1)))
 
 
-async def test_a_connection_that_brings_no_sip_is_told() -> None:
+async def test_connection_without_sip_is_unreachable() -> None:
     async with tcp(always(200), prefix=b"HTTP/1.1 200 OK\r\n\r\n") as (_, notify):
         with pytest.raises(Unreachable, check=carries(RestartRefusal.SIP_UNREACHABLE)):
             await notify.restart(replace(REGISTERED, served=config(transport=1)))
@@ -364,7 +364,7 @@ HOSTILE = st.text(st.one_of(st.sampled_from("\r\n\0{}=<>@:; "), st.characters())
         st.builds(Registration, user=st.just("1001"), call_id=HOSTILE),
     )
 )
-async def test_no_registration_adds_a_header_or_a_line_of_the_body(registration: Registration) -> None:
+async def test_hostile_registration_adds_no_header_or_line(registration: Registration) -> None:
     target = replace(REGISTERED, registration=registration)
     async with udp(always(200), seconds=0.5) as (phone, notify):
         try:
@@ -381,5 +381,5 @@ async def test_no_registration_adds_a_header_or_a_line_of_the_body(registration:
     assert b"\0" not in sent.body
 
 
-def test_the_password_is_in_no_text() -> None:
+def test_password_appears_in_no_text() -> None:
     assert "secret" not in repr(PhoneSipSettings(username="admin", password="secret"))

@@ -18,7 +18,7 @@ def response(*headers: tuple[str, str], status: int = 200) -> SipResponse:
     return SipResponse(headers, status=status)
 
 
-def test_a_request_is_read_with_compact_names_folded_lines_and_only_its_own_body() -> None:
+def test_request_with_compact_names_and_folded_lines_is_parsed() -> None:
     read = message.parse(NOTIFY)
     assert isinstance(read, SipRequest)
     assert (read.method, read.uri, read.body) == ("NOTIFY", "sip:1001@192.0.2.7:5060", b"abc")
@@ -27,7 +27,7 @@ def test_a_request_is_read_with_compact_names_folded_lines_and_only_its_own_body
     assert message.cseq_method(read) == "NOTIFY"
 
 
-def test_a_response_is_read_with_or_without_a_reason() -> None:
+def test_response_is_parsed_with_and_without_reason() -> None:
     for start, reason in ((b"SIP/2.0 481 Call/Transaction Does Not Exist", "Call/Transaction Does Not Exist"),
                           (b"SIP/2.0 481 ", "")):  # fmt: skip
         read = message.parse(start + b"\r\n\r\n")
@@ -58,13 +58,13 @@ def test_a_response_is_read_with_or_without_a_reason() -> None:
         b"SIP/2.0 200 OK\r\n\r\n" + b"x" * MAX_BYTES,
     ],
 )
-def test_what_is_no_message_or_too_much_of_one_is_refused(data: bytes) -> None:
+def test_malformed_or_oversized_message_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedSip):
         message.parse(data)
 
 
 @given(st.binary(max_size=300), st.integers(0, len(NOTIFY)))
-def test_any_bytes_are_read_or_refused(data: bytes, cut: int) -> None:
+def test_any_sip_bytes_are_parsed_or_refused(data: bytes, cut: int) -> None:
     for candidate in (data, NOTIFY[:cut] + data + NOTIFY[cut:]):
         try:
             read = message.parse(candidate)
@@ -75,7 +75,7 @@ def test_any_bytes_are_read_or_refused(data: bytes, cut: int) -> None:
 
 
 @given(HOSTILE, HOSTILE, st.binary(max_size=50))
-def test_no_value_adds_a_header_to_a_request(user: str, value: str, body: bytes) -> None:
+def test_hostile_value_adds_no_header(user: str, value: str, body: bytes) -> None:
     try:
         uri = f"sip:{message.user_part(user)}@192.0.2.7"
         wire = SipRequest((("To", f"<{uri}>"), ("X-Any", value)), body, method="NOTIFY", uri=uri).render()
@@ -88,7 +88,7 @@ def test_no_value_adds_a_header_to_a_request(user: str, value: str, body: bytes)
 
 
 @given(HOSTILE)
-def test_no_user_leaves_its_place_in_a_uri(user: str) -> None:
+def test_hostile_user_stays_in_its_uri(user: str) -> None:
     try:
         escaped = message.user_part(user)
     except Unsendable:
@@ -107,7 +107,7 @@ def test_no_user_leaves_its_place_in_a_uri(user: str) -> None:
         SipRequest((("To", "\ud800"),), method="NOTIFY", uri="sip:a@b"),
     ],
 )
-def test_what_would_break_a_request_is_not_sent(request_: SipRequest) -> None:
+def test_request_that_would_break_is_not_sent(request_: SipRequest) -> None:
     with pytest.raises(Unsendable):
         request_.render()
 
@@ -123,11 +123,11 @@ def test_what_would_break_a_request_is_not_sent(request_: SipRequest) -> None:
         ([], None),
     ],
 )
-def test_a_response_has_come_back_when_its_only_via_has_the_branch(vias: list[str], branch: str | None) -> None:
+def test_response_matches_by_the_branch_of_its_only_via(vias: list[str], branch: str | None) -> None:
     assert message.branch(response(*(("Via", via) for via in vias))) == branch
 
 
-def test_a_challenge_is_answered_as_the_example_of_rfc_2617_is() -> None:
+def test_digest_matches_the_example_of_rfc_2617() -> None:
     """RFC 2617 3.5: the same sum that RFC 7616 keeps for MD5."""
     asked = response(
         ("WWW-Authenticate", "Basic realm=x"),
@@ -153,7 +153,7 @@ def test_a_challenge_is_answered_as_the_example_of_rfc_2617_is() -> None:
     assert "Circle" not in answer
 
 
-def test_a_challenge_without_qop_is_answered_in_the_old_way() -> None:
+def test_digest_without_qop_has_the_old_form() -> None:
     asked = response(("Proxy-Authenticate", 'Digest realm="a\\"b",nonce="n",algorithm=md5'), status=407)
     answer = digest.answer(
         digest.challenge_of(asked), method="NOTIFY", uri="sip:a@b", username="u", password="p", cnonce="unused"
@@ -173,13 +173,13 @@ def test_a_challenge_without_qop_is_answered_in_the_old_way() -> None:
         "",
     ],
 )
-def test_a_challenge_that_wants_something_else_is_not_answered(asked: str) -> None:
+def test_unsupported_challenge_is_not_answered(asked: str) -> None:
     with pytest.raises(digest.Unanswerable):
         digest.challenge_of(response(("WWW-Authenticate", asked), status=401))
 
 
 @given(HOSTILE, HOSTILE, HOSTILE)
-def test_no_challenge_and_no_username_breaks_out_of_the_answer(realm: str, nonce: str, username: str) -> None:
+def test_hostile_challenge_stays_in_its_header(realm: str, nonce: str, username: str) -> None:
     challenge = digest.Challenge(realm=realm, nonce=nonce, opaque=None, algorithm=None, with_qop=True)
     try:
         answer = digest.answer(challenge, method="NOTIFY", uri="sip:a@b", username=username, password="p", cnonce="c")
