@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from cisisk.model.deployment import DeploymentState
+from cisisk.model.deployment_states import TRANSITIONS, Situation, Transition
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "cisisk"
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
@@ -47,3 +50,25 @@ def test_layers_and_simulator_cover_every_package() -> None:
 def test_page_names_only_files_that_exist(page: str) -> None:
     named = set(PATH.findall((ROOT / "docs" / page).read_text("utf-8")))
     assert sorted(path for path in named if not exists(path)) == []
+
+
+def describe(situations: frozenset[Situation]) -> str:
+    """Situations as the page lists them: the open ones, then the ended ones."""
+    if not situations:
+        return "(new)"
+    ordered = sorted(situations, key=lambda each: (each.ended, list(DeploymentState).index(each.state)))
+    return ", ".join(f"{each.state} (ended)" if each.ended else str(each.state) for each in ordered)
+
+
+def transition_row(transition: Transition) -> str:
+    """A transition as the page lists it."""
+    target = "(stays)" if transition.target is None else str(transition.target)
+    ended = {True: "yes", False: "no", None: "(stays)"}[transition.ends]
+    steps = ", ".join(f"`{step}`" for step in transition.steps)
+    return f"| {steps} | {describe(transition.sources)} | {target} | {ended} |"
+
+
+def test_page_lists_every_transition_of_a_deployment() -> None:
+    listed = [line for line in ARCHITECTURE.splitlines() if re.match(r"\| `\w+`(, `\w+`)* \| [(a-z]", line)]
+    table = [transition_row(transition) for transition in TRANSITIONS]
+    assert [line for line in listed if line.count("|") == 5] == table
