@@ -128,6 +128,7 @@ async def test_the_users_are_listed_through_the_running_service(site: Site, run:
         (("passwd", "nobody"), f"{PASSWORD}\n", "There is no user nobody"),
     ],
 )
+@pytest.mark.wording
 async def test_what_cannot_be_done_is_said_in_words(
     site: Site, run: Run, arguments: tuple[str, ...], typed: str, said: str
 ) -> None:

@@ -325,6 +325,7 @@ async def test_3_the_certificate_of_a_call_manager_is_nobodys_password(site_with
         assert await ask(site, f"<request>{encrypted}<logoutAll/></request>") == failed(3)
 
 
+@pytest.mark.wording
 async def test_strangers_do_not_fill_the_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         await send(site, "xml=" + quote(f"<request>{app_info(password=WRONG)}<s3ntinel/></request>"))

@@ -218,6 +218,7 @@ async def test_a_stream_says_now_and_then_that_it_is_there(site: Site) -> None:
 
 
 @OFTEN
+@pytest.mark.wording
 async def test_a_stream_ends_when_its_token_does(site: Site) -> None:
     keys = KeyRing.load(site.settings.data.dir / "keys", timedelta(seconds=-9))
     claims = keys.verify(str(site.admin.token))
@@ -228,6 +229,7 @@ async def test_a_stream_ends_when_its_token_does(site: Site) -> None:
 
 
 @OFTEN
+@pytest.mark.wording
 async def test_a_stream_ends_with_the_login_and_with_the_permission(site: Site) -> None:
     uuid, name = await site.new_clerk(level=0)
     deputy = await site.anybody.login(name)

@@ -400,6 +400,7 @@ async def test_no_body_is_the_empty_object(client: Client) -> None:
         pytest.param(b'{"notes": ' + b"[" * json_body.MAX_DEPTH + b"]" * json_body.MAX_DEPTH + b"}", id="one too deep"),
     ],
 )
+@pytest.mark.wording
 async def test_what_is_not_json_is_refused_with_400(client: Client, body: bytes) -> None:
     status, answer = await post(client, body)
     assert status == 400
@@ -449,6 +450,7 @@ async def test_a_body_that_is_no_object_is_refused(client: Client, body: bytes) 
         ),
     ],
 )
+@pytest.mark.wording
 async def test_what_the_schema_refuses_is_named(client: Client, body: object, refused: dict[str, list[str]]) -> None:
     status, answer = await post(client, json.dumps(body).encode())
     assert (status, answer["fields"]) == (422, refused)

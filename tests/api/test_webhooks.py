@@ -125,6 +125,7 @@ async def test_what_is_wrong_is_named(site: Site, body: dict[str, Any], field: s
     assert set((await site.admin.post("/webhooks", body)).fields) == {field}
 
 
+@pytest.mark.wording
 async def test_a_receiver_is_told_of_the_end_of_a_switch(site: Site, receiver: Receiver) -> None:
     webhook = await made(site, receiver.url)
     first = await switched(site)
