@@ -9,8 +9,7 @@ from pathlib import Path
 
 from cisisk.store import jobs, progress
 from tests.e2e.crash_child import arm
-from tests.e2e.premises import PASSWORD, opened, settings_for, until
-from tests.protocol.asterisk import SECRET, USERNAME
+from tests.e2e.premises import PASSWORD, asterisk_settings, opened, settings_for, until
 
 STEPS = {
     "half way": None,
@@ -27,7 +26,7 @@ async def main(directory: str, step: str, sections: str, ami_port: str, http_por
     os.environ["CISISK_ADMIN_PASSWORD"] = PASSWORD
     settings = settings_for(
         Path(directory),
-        asterisk={"host": "127.0.0.1", "port": int(ami_port), "username": USERNAME, "secret": SECRET},
+        asterisk=asterisk_settings(int(ami_port)),
         restart={"sip": ["ami-pjsip"]},
         phone_http={"port": int(http_port)},
         phone_sip={"port": int(sip_port)},

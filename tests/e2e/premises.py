@@ -23,6 +23,7 @@ from cisisk.simulator.phone import SimulatedPhone
 from cisisk.simulator.tftp_client import TftpRetry
 from cisisk.simulator.timing import Timing
 from tests.patience import PATIENCE
+from tests.protocol.asterisk import SECRET, USERNAME
 from tests.quick_start import need_not_survive, put_empty_store
 
 PASSWORD = "correct horse"
@@ -40,6 +41,21 @@ def config(label: str, authentication_url: str = "", **elements: str) -> str:
         "<vendorConfig><webAccess>0</webAccess><settingsAccess>1</settingsAccess></vendorConfig>"
         f"<authenticationURL>{authentication_url}</authenticationURL>{more}</device>\r\n"
     )
+
+
+def config_at_call_manager(label: str, sip_port: int, **elements: str) -> str:
+    """Return a config whose line registers over UDP at a call manager on 127.0.0.1."""
+    member = (
+        f"<callManager><ports><sipPort>{sip_port}</sipPort></ports>"
+        "<processNodeName>127.0.0.1</processNodeName></callManager>"
+    )
+    group = f"<callManagerGroup><members><member priority='0'>{member}</member></members></callManagerGroup>"
+    return config(label, devicePool=group, transportLayerProtocol="2", **elements)
+
+
+def asterisk_settings(port: int, **more: Any) -> dict[str, Any]:
+    """Return the ``asterisk`` section for an emulator at this port."""
+    return {"host": "127.0.0.1", "port": port, "username": USERNAME, "secret": SECRET, **more}
 
 
 def settings_for(directory: Path, **sections: dict[str, Any]) -> Settings:

@@ -1,7 +1,8 @@
-"""A rack of phones and their Asterisk, in a process of their own: what they do costs nobody else's event loop anything.
+"""Simulated phones and their Asterisk, in a separate process to keep their load off the event loop of the tests.
 
-On the standard input and output, a line of JSON each way: it tells its ports; is told the server's, and powers the
-phones on; tells when all are registered; is told anything, and tells what each phone has come to.
+The process exchanges lines of JSON over stdin and stdout: it sends its ports; receives the ports of the server and
+boots the phones; sends the number of phones when all are registered; receives any line; and sends the state of each
+phone.
 """
 
 import asyncio
@@ -21,19 +22,19 @@ BOOT_SECONDS = 120.0
 TIMING = Timing(tftp=TftpRetry(interval=2.0, retries=10), offline=0.3, boot_pause=0.2, registration=30.0)
 
 
-def tell(**news: Any) -> None:
-    print(json.dumps(news), flush=True)
+def send(**message: Any) -> None:
+    print(json.dumps(message), flush=True)
 
 
-async def told() -> Any:
+async def receive() -> Any:
     return json.loads(await asyncio.to_thread(sys.stdin.readline) or "null")
 
 
 async def main(count: int, first_mac: str, network: str) -> None:
     registrar = SipRegistrar()
     async with AsteriskEmulator(sip=registrar) as asterisk:
-        tell(ami=asterisk.port, sip=registrar.port)
-        if (server := await told()) is None:
+        send(ami=asterisk.port, sip=registrar.port)
+        if (server := await receive()) is None:
             return
         phones = build_phones(
             count,
@@ -47,11 +48,9 @@ async def main(count: int, first_mac: str, network: str) -> None:
         async with Fleet(phones):
             for phone in phones:
                 await phone.wait_for_registration(BOOT_SECONDS)
-            tell(registered=len(phones))
-            await told()
-            tell(phones={str(phone.mac): [phone.runs, phone.config_sha256, phone.is_registered] for phone in phones})
-            # Those that restart at this moment are no concern of anybody any more.
-            sys.stdout.flush()
+            send(registered=len(phones))
+            await receive()
+            send(phones={str(phone.mac): [phone.runs, phone.config_sha256, phone.is_registered] for phone in phones})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""An administrator switches a phone; the phone restarts and pulls exactly those bytes."""
+"""Switches of phones that restart over HTTP and fetch the new config over TFTP."""
 
 import asyncio
 import hashlib
@@ -18,7 +18,7 @@ from tests.notices import codes_in
 from tests.patience import PATIENCE
 
 
-async def test_a_phone_restarts_and_ends_with_the_bytes_of_its_profile(site: Site) -> None:
+async def test_switch_restarts_phone_that_fetches_exact_bytes(site: Site) -> None:
     first, second = await site.profile("201"), await site.profile("305")
     async with site.phone() as phone:
         await phone.wait_for_boot(1, PATIENCE)
@@ -26,7 +26,7 @@ async def test_a_phone_restarts_and_ends_with_the_bytes_of_its_profile(site: Sit
         assert config is None
 
         prepared = await site.switch(first, phone.mac)
-        phone.restart("somebody unplugs it")
+        phone.restart("plugged in")
         await phone.wait_for_config(prepared["sha256"], PATIENCE)
         assert phone.config == site.config("201").encode()
 
@@ -43,7 +43,7 @@ async def test_a_phone_restarts_and_ends_with_the_bytes_of_its_profile(site: Sit
         assert before["state"] == "fetched"
 
 
-async def test_one_profile_goes_to_two_phones(site: Site) -> None:
+async def test_one_profile_on_two_phones_is_served_to_both(site: Site) -> None:
     profile = await site.profile("201")
     async with site.phone("7942") as one, site.phone("7965") as other:
         for phone in (one, other):
@@ -54,7 +54,7 @@ async def test_one_profile_goes_to_two_phones(site: Site) -> None:
         assert one.config == other.config == site.config("201").encode()
 
 
-async def test_a_phone_that_does_not_know_init_restart_is_restarted_by_its_keys(site: Site) -> None:
+async def test_phone_without_init_restart_is_restarted_by_keys(site: Site) -> None:
     first, second = await site.profile("201"), await site.profile("305")
     async with site.phone("7965") as phone:
         await site.data("POST", "/phones", {"mac": str(phone.mac), "model": "CP-7965G"})
@@ -68,7 +68,7 @@ async def test_a_phone_that_does_not_know_init_restart_is_restarted_by_its_keys(
         assert (await site.deployment(switched["deployment"]))["restart_method"] == "cgi-keys"
 
 
-async def test_the_page_on_the_screen_is_closed_before_the_restart(site: Site) -> None:
+async def test_switch_closes_open_page_on_phone(site: Site) -> None:
     profile = await site.profile("201")
     async with site.phone(faults=Faults(refuse_restart=True)) as phone:
         await phone.wait_for_boot(1, PATIENCE)
@@ -80,9 +80,7 @@ async def test_the_page_on_the_screen_is_closed_before_the_restart(site: Site) -
         assert phone.open_page is None
 
 
-async def test_the_page_on_the_screen_stays_where_the_disk_refuses_the_switch(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_switch_with_full_disk_keeps_open_page_on_phone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(library: Library, name: str, content: bytes) -> Staged:
         raise StorageFailed(f"{name} could not be written: No space left on device")
 
@@ -100,9 +98,7 @@ async def test_the_page_on_the_screen_stays_where_the_disk_refuses_the_switch(
 
 
 @pytest.mark.parametrize(("web_access", "calls"), [("0", 1), ("1", 0), ("2", 0)])
-async def test_a_phone_whose_config_turns_its_web_server_off_is_not_called_for_its_screen(
-    tmp_path: Path, web_access: str, calls: int
-) -> None:
+async def test_switch_with_web_access_off_does_not_close_page(tmp_path: Path, web_access: str, calls: int) -> None:
     called: list[asyncio.StreamReader] = []
 
     def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -121,11 +117,11 @@ async def test_a_phone_whose_config_turns_its_web_server_off_is_not_called_for_i
         assert len(called) == calls
 
 
-async def test_the_placeholders_of_a_profile_that_opts_in_are_filled_in_for_each_phone(site: Site) -> None:
+async def test_switch_replaces_placeholders_for_each_phone(site: Site) -> None:
     text = config("{{device_name}}", "http://{{server}}/", loadInformation="", versionStamp="{keep {{these}}}")
     profile = await site.profile("201", cnf_xml=text, placeholders=True)
     async with site.phone() as phone:
-        # Its first requests tell where it is, and so from which of our addresses it is reached.
+        # The first requests of the phone determine the value of {{server}}.
         await phone.wait_for_boot(1, PATIENCE)
         await asyncio.sleep(0.2)
         await site.switch(profile, phone.mac)
@@ -135,7 +131,7 @@ async def test_the_placeholders_of_a_profile_that_opts_in_are_filled_in_for_each
     assert b"{{server}}" not in served
 
 
-async def test_a_phone_that_was_never_seen_is_told_apart_from_one_that_refuses(site: Site) -> None:
+async def test_switch_of_never_seen_phone_reports_unknown_address(site: Site) -> None:
     switched = await site.switch(await site.profile("201"), site.new_mac())
     assert RestartRefusal.ADDRESS_UNKNOWN in codes_in(switched["restart_detail"])
 
@@ -148,7 +144,7 @@ async def test_a_phone_that_was_never_seen_is_told_apart_from_one_that_refuses(s
         (Faults(refuse_restart=True), RestartRefusal.ITEM_UNKNOWN),
     ],
 )
-async def test_switch_of_a_phone_that_refuses_has_the_reason(site: Site, faults: Faults, reason: NoticeCode) -> None:
+async def test_switch_of_phone_that_refuses_has_the_reason(site: Site, faults: Faults, reason: NoticeCode) -> None:
     profile = await site.profile("201")
     async with site.phone(faults=faults) as phone:
         await phone.wait_for_boot(1, PATIENCE)
@@ -161,7 +157,7 @@ async def test_switch_of_a_phone_that_refuses_has_the_reason(site: Site, faults:
         assert (await site.deployment(switched["deployment"]))["state"] == "waiting"
 
 
-async def test_a_phone_whose_authentication_url_leads_elsewhere_says_so(site: Site) -> None:
+async def test_switch_with_foreign_authentication_url_has_the_reason(site: Site) -> None:
     elsewhere = await site.profile("201", cnf_xml=config("201", "http://127.0.0.1:9/"))
     async with site.phone() as phone:
         await phone.wait_for_boot(1, PATIENCE)
@@ -173,7 +169,7 @@ async def test_a_phone_whose_authentication_url_leads_elsewhere_says_so(site: Si
         assert RestartRefusal.CREDENTIALS_NOT_CHECKED in codes_in(switched["restart_detail"])
 
 
-async def test_nobody_but_the_called_phone_learns_that_a_call_is_good(site: Site) -> None:
+async def test_authentication_request_of_strangers_is_unauthorized(site: Site) -> None:
     url = f"{site.running.phones_url}/cisco/authentication"
     for query in ({}, {"UserID": "admin", "Password": "x"}, {"userid": "", "password": ""}):
         async with site.session.get(url, params=query) as response:
@@ -181,7 +177,7 @@ async def test_nobody_but_the_called_phone_learns_that_a_call_is_good(site: Site
             assert await response.text() == "UN-AUTHORIZED"
 
 
-async def test_a_foreign_file_is_kept_as_a_version_before_it_is_replaced(site: Site) -> None:
+async def test_switch_adopts_foreign_file_before_replacing_it(site: Site) -> None:
     mac = site.new_mac()
     foreign = site.root / mac.config_name.lower()
     foreign.write_bytes(b"<device>by hand</device>")
@@ -191,7 +187,7 @@ async def test_a_foreign_file_is_kept_as_a_version_before_it_is_replaced(site: S
     assert await site.data("GET", f"/phone-config/{mac}") == site.config("201").encode()
 
 
-async def test_fifty_switches_of_one_phone_at_once_are_answered_in_turn_and_the_last_one_is_served(site: Site) -> None:
+async def test_concurrent_switches_of_one_phone_serve_the_last(site: Site) -> None:
     profiles = [await site.profile(f"{number:03}") for number in range(50)]
     async with site.phone() as phone:
         await phone.wait_for_boot(1, PATIENCE)
@@ -211,7 +207,7 @@ async def test_fifty_switches_of_one_phone_at_once_are_answered_in_turn_and_the_
         )
 
 
-async def test_the_phone_that_has_the_address_now_is_not_restarted_in_place_of_another(site: Site) -> None:
+async def test_switch_does_not_restart_other_phone_at_address(site: Site) -> None:
     profile = await site.profile("201")
     async with site.phone() as present:
         await present.wait_for_boot(1, PATIENCE)

@@ -1,4 +1,4 @@
-"""Phones that are restarted over SIP: by a switch, by whoever knows their Call-ID, and one that SIPp plays."""
+"""Restarts over SIP: with and without the Call-ID of the registration, and with SIPp as the phone."""
 
 import asyncio
 import socket
@@ -37,7 +37,7 @@ SCENARIO = scenario(
 
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    """Restarts SIP phones over SIP alone."""
+    """Start a site that restarts SIP phones over SIP only."""
     settings = settings_for(
         tmp_path,
         restart={"sip": ["sip-notify"]},
@@ -47,8 +47,8 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         yield running
 
 
-async def take(site: Site, phone: SimulatedPhone, label: str) -> None:
-    """The phone runs a config whose line is called ``label``."""
+async def give_config(site: Site, phone: SimulatedPhone, label: str) -> None:
+    """Give the phone a config with line ``label`` and wait until it runs it."""
     await phone.wait_for_boot(1, PATIENCE)
     switched = await site.switch(await site.profile(label), phone.mac)
     phone.restart("plugged in")
@@ -57,7 +57,7 @@ async def take(site: Site, phone: SimulatedPhone, label: str) -> None:
 
 
 @pytest.mark.parametrize("transport", [1, 2])
-async def test_a_7940_with_a_sip_image_takes_its_config_after_check_sync(site: Site, transport: int) -> None:
+async def test_phone_7940_with_sip_image_restarts_after_check_sync(site: Site, transport: int) -> None:
     (site.root / "syncinfo.xml").write_text(OUT_OF_SYNC, "utf-8")
     async with site.phone(FIRST_SIP_IMAGE, sip_port=site.settings.phone_sip.port) as phone:
         await site.data("POST", "/phones", {"mac": str(phone.mac), "model": "CP-7940G", "software": "SIP"})
@@ -76,19 +76,19 @@ async def test_a_7940_with_a_sip_image_takes_its_config_after_check_sync(site: S
         assert done["restart_method"] == "sip-notify"
 
 
-async def test_a_phone_that_was_never_served_its_line_by_that_name_says_404(site: Site) -> None:
+async def test_restart_for_unknown_line_is_refused_with_404(site: Site) -> None:
     async with site.phone(FIRST_SIP_IMAGE, sip_port=site.settings.phone_sip.port) as phone:
         await site.data("POST", "/phones", {"mac": str(phone.mac), "model": "CP-7940G", "software": "SIP"})
-        await take(site, phone, "201")
-        # The phone has not fetched this one, so it does not know that its line is another now.
+        await give_config(site, phone, "201")
+        # The phone does not fetch this config, so it keeps its line 201.
         await site.switch(await site.profile("202"), phone.mac)
         switched = await site.switch(await site.profile("203"), phone.mac)
         assert SipMeaning.UNKNOWN_LINE in codes_in(switched["restart_detail"])
 
 
-async def test_without_its_call_id_a_phone_is_not_asked_and_the_reason_is_told(site: Site) -> None:
+async def test_restart_without_call_id_is_refused(site: Site) -> None:
     async with site.phone("7965", sip_port=site.settings.phone_sip.port) as phone:
-        await take(site, phone, "201")
+        await give_config(site, phone, "201")
         switched = await site.switch(await site.profile("305"), phone.mac)
         refused = {refusal["method"]: refusal["code"] for refusal in switched["restart_detail"]}
         assert refused["sip-notify"] == RestartRefusal.SIP_NEEDS_CALL_ID
@@ -96,7 +96,7 @@ async def test_without_its_call_id_a_phone_is_not_asked_and_the_reason_is_told(s
 
 
 @pytest.mark.parametrize(("transport", "load", "action"), [(1, "", "restart"), (2, "SIP45.9-4-2SR3-1S", "reset")])
-async def test_a_phone_obeys_when_asterisk_tells_its_call_id_but_may_not_send(
+async def test_restart_uses_call_id_from_asterisk_without_notify_permission(
     tmp_path: Path, transport: int, load: str, action: str
 ) -> None:
     heard: list[str] = []
@@ -128,17 +128,17 @@ async def test_a_phone_obeys_when_asterisk_tells_its_call_id_but_may_not_send(
     assert f"restart (SIP {action})" in heard
 
 
-async def test_a_phone_that_is_off_is_told_apart(site: Site) -> None:
+async def test_restart_of_powered_off_phone_is_connection_refused(site: Site) -> None:
     async with site.phone(FIRST_SIP_IMAGE, sip_port=site.settings.phone_sip.port) as phone:
         await site.data("POST", "/phones", {"mac": str(phone.mac), "model": "CP-7940G", "software": "SIP"})
-        await take(site, phone, "201")
+        await give_config(site, phone, "201")
     switched = await site.switch(await site.profile("305"), phone.mac)
     assert RestartRefusal.SIP_CONNECTION_REFUSED in codes_in(switched["restart_detail"])
 
 
-async def test_a_phone_obeys_the_call_id_of_its_present_registration_only_and_after_its_call(site: Site) -> None:
+async def test_restart_with_current_call_id_waits_for_call_end(site: Site) -> None:
     async with site.phone("7965", sip_port=site.settings.phone_sip.port) as phone, SipClient() as client:
-        await take(site, phone, "201")
+        await give_config(site, phone, "201")
         notify = SipNotify(client, site.settings.phone_sip)
         served = site.config("201").encode()
         target = Target(
@@ -164,7 +164,7 @@ async def test_a_phone_obeys_the_call_id_of_its_present_registration_only_and_af
 
 @asynccontextmanager
 async def sipp(directory: Path, address: str, port: int) -> AsyncIterator["asyncio.subprocess.Process"]:
-    """SIPp as one phone, listening."""
+    """Start SIPp as one phone, and wait until it listens."""
     script = directory / "phone.xml"
     script.write_text(SCENARIO, "utf-8")
     process = await asyncio.create_subprocess_exec(
@@ -193,7 +193,7 @@ def listens(address: str, port: int) -> bool:
 
 
 @pytest.mark.needs("sipp")
-async def test_sipp_as_the_phone_asks_for_credentials_and_accepts_them(site: Site, tmp_path: Path) -> None:
+async def test_restart_of_sipp_phone_answers_digest_challenge(site: Site, tmp_path: Path) -> None:
     address, mac = "127.0.77.7", site.new_mac()
     await site.data("POST", "/phones", {"mac": str(mac), "model": "7960", "software": "SIP", "phone_ip": address})
     await site.switch(await site.profile("201"), mac)

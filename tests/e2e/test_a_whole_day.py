@@ -21,9 +21,18 @@ from cisisk.simulator.boot import Via
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
 from cisisk.simulator.services.page import PageKind, ParsedPage
 from cisisk.store.database import Database
-from tests.e2e.premises import TIMING, Site, config, opened, settings_for, until
+from tests.e2e.premises import (
+    TIMING,
+    Site,
+    asterisk_settings,
+    config,
+    config_at_call_manager,
+    opened,
+    settings_for,
+    until,
+)
 from tests.patience import PATIENCE
-from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator, Device
+from tests.protocol.asterisk import AsteriskEmulator, Device
 from tests.protocol.sip_registrar import SipRegistrar
 
 ANNAS_PIN, ANNAS_NEW_PIN, BOBS_PIN, WRONG_PIN = "31415926", "27182818", "16180339", "14142135"
@@ -67,15 +76,15 @@ class SharedPhones:
         """Return a config with service URLs and an emergency speed dial."""
         assert self.asterisk.sip is not None
         at, services = self.site.running.phones_url, f"{self.site.running.phones_url}/cisco/services"
-        member = (
-            f"<callManager><ports><sipPort>{self.asterisk.sip.port}</sipPort></ports>"
-            "<processNodeName>127.0.0.1</processNodeName></callManager>"
+        elements = {
+            "authentication_url": f"{at}/cisco/authentication",
+            "servicesURL": f"{services}/profile-switch?mac=#DEVICENAME#",
+            "directoryURL": f"{services}/dir?mac=#DEVICENAME#",
+        }
+        text = (
+            config(label, **elements) if is_sccp else config_at_call_manager(label, self.asterisk.sip.port, **elements)
         )
-        group = f"<callManagerGroup><members><member priority='0'>{member}</member></members></callManagerGroup>"
-        elements = {"devicePool": "" if is_sccp else group, "transportLayerProtocol": "2"}
-        elements |= {"servicesURL": f"{services}/profile-switch?mac=#DEVICENAME#"}
-        elements |= {"directoryURL": f"{services}/dir?mac=#DEVICENAME#"}
-        text = config(label, f"{at}/cisco/authentication", **elements).replace("</sipLines>", EMERGENCY)
+        text = text.replace("</sipLines>", EMERGENCY)
         return text.replace("<deviceProtocol>SIP<", "<deviceProtocol>SCCP<") if is_sccp else text
 
     async def profile(self, name: str, label: str, *, is_sccp: bool = False, **fields: Any) -> str:
@@ -118,7 +127,7 @@ async def shared_phones(
     async with AsyncExitStack() as stack:
         asterisk = await stack.enter_async_context(AsteriskEmulator(sip=SipRegistrar()))
         sections: dict[str, dict[str, Any]] = {
-            "asterisk": {"host": "127.0.0.1", "port": asterisk.port, "username": USERNAME, "secret": SECRET},
+            "asterisk": asterisk_settings(asterisk.port),
             "restart": {"sip": ["ami-pjsip"], "sccp": ["ami-sccp"]},
             "phone_login": {"multiple": "take_over", "logout_at": [evening]},
         }

@@ -1,4 +1,4 @@
-"""What goes wrong at three in the morning, while a phone is being switched."""
+"""Switches during stops, crashes and failures of the database or the file system."""
 
 import asyncio
 import itertools
@@ -38,7 +38,7 @@ def store_of(site: Site) -> sqlite3.Connection:
 
 
 def states(site: Site) -> list[tuple[str, str | None, str | None]]:
-    """Of every deployment, in order: its profile, what became of the restart, and the code of its failure."""
+    """Return profile name, restart outcome and failure code of every deployment, in order."""
     with closing(store_of(site)) as store:
         return store.execute(
             "SELECT profile_name, restart_outcome, failure ->> 'code' FROM deployments ORDER BY number"
@@ -51,7 +51,7 @@ async def try_to_switch(site: Site, profile: str, mac: Mac) -> tuple[int, str]:
 
 
 class SilentPhone:
-    """Takes calls at its address and never says a word."""
+    """Accepts connections at its address and never answers."""
 
     def __init__(self, address: str, port: int) -> None:
         self.address = address
@@ -85,7 +85,7 @@ STEPS = {
 
 
 @pytest.mark.parametrize("step", STEPS)
-async def test_a_switch_during_which_cisisk_stops_is_finished_and_answered(
+async def test_switch_interrupted_by_stop_is_finished_and_answered(
     tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner, name = STEPS[step]
@@ -93,21 +93,21 @@ async def test_a_switch_during_which_cisisk_stops_is_finished_and_answered(
     reached, stopping = asyncio.Event(), asyncio.Event()
     original, stop = getattr(owner, name), Deployer.stop
 
-    async def at_the_end(*arguments: Any, **named: Any) -> Any:
+    async def wait_until_stopping(*arguments: Any, **named: Any) -> Any:
         reached.set()
         await stopping.wait()
         return await original(*arguments, **named)
 
-    async def stored_at_the_end(stored: Write) -> Any:
+    async def store_when_stopping(stored: Write) -> Any:
         reached.set()
         await stopping.wait()
         return await stored()
 
-    async def announced(deployer: Deployer, seconds: float) -> None:
+    async def stop_and_signal(deployer: Deployer, seconds: float) -> None:
         stopping.set()
         await stop(deployer, seconds)
 
-    monkeypatch.setattr(Deployer, "stop", announced)
+    monkeypatch.setattr(Deployer, "stop", stop_and_signal)
     async with aiohttp.ClientSession() as session:
         async with appliance.running(settings) as running:
             site = Site(settings, running, session)
@@ -116,34 +116,34 @@ async def test_a_switch_during_which_cisisk_stops_is_finished_and_answered(
             mac = site.new_mac()
             await site.switch(old, mac)
             if owner is progress:
-                monkeypatch.setattr(Database, "write", around(original, stored_at_the_end))
+                monkeypatch.setattr(Database, "write", around(original, store_when_stopping))
             else:
-                monkeypatch.setattr(owner, name, at_the_end)
+                monkeypatch.setattr(owner, name, wait_until_stopping)
             asked = asyncio.create_task(site.switch(new, mac))
             await asyncio.wait_for(reached.wait(), PATIENCE)
         answer = await asyncio.wait_for(asked, PATIENCE)
     assert answer["profile"] == "new"
     assert (site.root / mac.config_name).read_bytes() == site.config("new").encode()
-    told = states(site)
-    assert told[-1] == ("new", answer["restart_outcome"], None)
+    before = states(site)
+    assert before[-1] == ("new", answer["restart_outcome"], None)
     assert answer["restart_outcome"] in {"stopped", "refused"}
     monkeypatch.undo()
     monkeypatch.setenv("CISISK_ADMIN_PASSWORD", "unused")
     async with appliance.running(settings):
-        assert states(site) == told
+        assert states(site) == before
 
 
-async def test_every_switch_that_waits_its_turn_at_a_silent_phone_is_answered_when_cisisk_stops(
+async def test_waiting_switches_of_silent_phone_are_answered_at_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, all_begun, switch = itertools.count(1), asyncio.Event(), Switcher.switch
 
-    async def counted(*arguments: Any) -> Any:
+    async def count_switches(*arguments: Any) -> Any:
         if next(begun) == 50:
             all_begun.set()
         return await switch(*arguments)
 
-    monkeypatch.setattr(Switcher, "switch", counted)
+    monkeypatch.setattr(Switcher, "switch", count_switches)
     settings = settings_for(tmp_path, phone_http={"timeout": 60})
     async with AsyncExitStack() as stack:
         phone = await stack.enter_async_context(SilentPhone("127.0.0.9", settings.phone_http.port))
@@ -155,7 +155,7 @@ async def test_every_switch_that_waits_its_turn_at_a_silent_phone_is_answered_wh
             await site.data("POST", "/phones", {"mac": str(mac), "phone_ip": phone.address})
             asked = [asyncio.create_task(site.switch(profile, mac)) for _ in range(50)]
             await asyncio.wait_for(phone.called.wait(), PATIENCE)
-            # What has not arrived when the server stops is answered by nobody.
+            # The server answers only requests that arrived before it stops.
             await asyncio.wait_for(all_begun.wait(), PATIENCE)
             stopped_at = time.monotonic()
         assert time.monotonic() - stopped_at < 2
@@ -163,7 +163,7 @@ async def test_every_switch_that_waits_its_turn_at_a_silent_phone_is_answered_wh
     assert {answer["restart_outcome"] for answer in answers} <= {"superseded", "stopped"}
 
 
-async def test_a_switch_whose_caller_hangs_up_goes_on_to_its_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_switch_continues_after_client_disconnects(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     reached, hung_up = asyncio.Event(), asyncio.Event()
 
     async def held(stored: Write) -> Any:
@@ -178,13 +178,13 @@ async def test_a_switch_whose_caller_hangs_up_goes_on_to_its_end(site: Site, mon
     asked.cancel()
     await asyncio.wait([asked])
     hung_up.set()
-    # It takes its turn after the one that was left alone.
+    # The second switch waits for the lock of the first.
     await site.switch(profile, mac)
     assert [(name, failure) for name, _, failure in states(site)] == [("201", None), ("201", None)]
 
 
 @pytest.mark.parametrize("step", ["written", "restart_tried"])
-async def test_a_database_that_fails_after_the_write_is_told_and_its_record_follows(
+async def test_switch_with_database_failure_after_write_is_recorded_later(
     tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -207,9 +207,7 @@ async def test_a_database_that_fails_after_the_write_is_told_and_its_record_foll
         assert (await site.data("GET", f"/phones/{mac}"))["current_profile_uuid"] == new
 
 
-async def test_a_file_that_cannot_be_read_back_is_told_and_its_record_follows(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_switch_with_failed_read_back_is_recorded_later(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(24, "Too many open files")
 
@@ -223,7 +221,7 @@ async def test_a_file_that_cannot_be_read_back_is_told_and_its_record_follows(
     assert [failure for _, _, failure in states(site)] == [None, None]
 
 
-async def test_one_file_that_is_no_config_does_not_keep_cisisk_from_starting(tmp_path: Path) -> None:
+async def test_start_with_oversized_config_file_succeeds(tmp_path: Path) -> None:
     settings = settings_for(tmp_path)
     async with opened(settings) as site:
         mac, other, profile = site.new_mac(), site.new_mac(), await site.profile("201")
@@ -241,9 +239,7 @@ async def test_one_file_that_is_no_config_does_not_keep_cisisk_from_starting(tmp
 
 
 @pytest.mark.parametrize("gone", ["phone", "profile", "file", "nothing"])
-async def test_what_has_changed_since_a_switch_was_cut_off_does_not_stop_the_next_start(
-    tmp_path: Path, gone: str
-) -> None:
+async def test_start_after_interrupted_switch_accepts_later_changes(tmp_path: Path, gone: str) -> None:
     settings = settings_for(tmp_path)
     async with opened(settings) as site:
         mac, profile = site.new_mac(), await site.profile("201")
@@ -257,17 +253,17 @@ async def test_what_has_changed_since_a_switch_was_cut_off_does_not_stop_the_nex
         if gone == "file":
             (site.root / mac.config_name).write_bytes(b"<device>by hand</device>")
     async with opened(settings) as site:
-        told = await site.deployment(switched["deployment"])
+        stored = await site.deployment(switched["deployment"])
         if gone == "file":
-            assert (told["state"], told["failure_detail"]["code"]) == ("failed", DeploymentFailure.CUT_OFF)
+            assert (stored["state"], stored["failure_detail"]["code"]) == ("failed", DeploymentFailure.CUT_OFF)
         else:
-            assert (told["state"], told["restart_outcome"]) == ("waiting", "cut_off")
+            assert (stored["state"], stored["restart_outcome"]) == ("waiting", "cut_off")
         again = await site.profile("305")
         assert (await site.switch(again, mac))["profile"] == "305"
         assert site.versions(mac)[-1] == ("switch", site.config("305").encode())
 
 
-async def test_of_several_switches_of_a_phone_that_were_cut_off_the_last_one_counts(tmp_path: Path) -> None:
+async def test_start_after_interrupted_switches_keeps_the_last(tmp_path: Path) -> None:
     settings = settings_for(tmp_path)
     async with opened(settings) as site:
         mac = site.new_mac()
@@ -288,8 +284,8 @@ async def test_of_several_switches_of_a_phone_that_were_cut_off_the_last_one_cou
         assert (await site.data("GET", f"/phones/{mac}"))["current_profile_uuid"] == other
 
 
-async def test_an_address_of_our_own_is_asked_for_nothing_but_a_restart(site: Site, tmp_path: Path) -> None:
-    """Whatever address is entered or learnt: it is POSTed a command at one port and one path, and no more."""
+async def test_restart_at_address_of_cisisk_itself_is_refused(site: Site, tmp_path: Path) -> None:
+    """Cisisk sends an address only a POST to the port and path of phones, so its own API answers 404."""
     port = int(site.running.api_url.rpartition(":")[2])
     async with opened(settings_for(tmp_path / "other", phone_http={"port": port})) as other:
         mac = other.new_mac()
@@ -309,7 +305,7 @@ async def test_an_address_of_our_own_is_asked_for_nothing_but_a_restart(site: Si
         "UserID=%E2%82%AC&Password=%F0%9F%98%80&devicename=SEP%0D%0AX:%20y",
     ],
 )
-async def test_a_phone_may_ask_in_any_letters_and_gets_a_plain_no(site: Site, query: str) -> None:
+async def test_authentication_with_hostile_query_is_unauthorized(site: Site, query: str) -> None:
     port = int(site.running.phones_url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     with closing(writer):
@@ -319,7 +315,7 @@ async def test_a_phone_may_ask_in_any_letters_and_gets_a_plain_no(site: Site, qu
     assert answer.endswith(b"\r\n\r\nUN-AUTHORIZED")
 
 
-async def test_a_server_for_every_address_is_reached_by_old_and_new_ones(tmp_path: Path) -> None:
+async def test_server_on_all_addresses_answers_ipv4_and_ipv6(tmp_path: Path) -> None:
     async with opened(settings_for(tmp_path, server={"host": "::"}, tftp={"host": "::"})) as site:
         for host in ("127.0.0.1", "[::1]"):
             port = site.running.phones_url.rpartition(":")[2]

@@ -1,4 +1,4 @@
-"""``cisisk`` at a terminal, when what it needs is hung, taken, missing or interrupted."""
+"""Failures of ``cisisk`` commands: ports in use, bad settings, a hung service, interrupts."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ def data(tmp_path: Path) -> Path:
 # cisisk serve
 
 
-def test_a_start_that_fails_half_way_ends_promptly_and_leaves_nothing_taken(tmp_path: Path) -> None:
+def test_serve_with_port_in_use_exits_and_releases_lock(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -58,7 +58,7 @@ def test_a_start_that_fails_half_way_ends_promptly_and_leaves_nothing_taken(tmp_
         ("CISISK_DATA__DIR", "/dev/null", 1, "The data directory /dev/null cannot be made"),
     ],
 )
-def test_what_cannot_be_followed_stops_the_start_in_words(
+def test_serve_with_unusable_setting_exits_with_reason(
     tmp_path: Path, setting: str, value: str, status: int, reason: str
 ) -> None:
     ended = run(tmp_path, "serve", **{setting: value})
@@ -68,7 +68,7 @@ def test_what_cannot_be_followed_stops_the_start_in_words(
 
 
 @pytest.mark.needs("openssl")
-async def test_a_key_with_a_passphrase_is_refused_without_a_question(
+async def test_serve_with_encrypted_key_is_refused_without_prompt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CISISK_ADMIN_PASSWORD", "correct horse")
@@ -84,7 +84,7 @@ async def test_a_key_with_a_passphrase_is_refused_without_a_question(
             pass
 
 
-async def test_the_service_ends_with_an_error_when_what_runs_in_its_background_dies(
+async def test_serve_with_dead_background_task_exits_nonzero(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def die(_contacts: FetchTracker) -> None:
@@ -101,7 +101,7 @@ async def test_the_service_ends_with_an_error_when_what_runs_in_its_background_d
 # cisisk user
 
 
-async def test_a_service_that_hangs_is_told(data: Path) -> None:
+async def test_connect_to_hung_service_is_refused(data: Path) -> None:
     settings = build({"data": {"dir": str(data)}}, {})
     with socket.socket(socket.AF_UNIX) as hung:
         hung.bind(str(data / appliance.CONTROL_SOCKET))
@@ -111,14 +111,14 @@ async def test_a_service_that_hangs_is_told(data: Path) -> None:
                 pass
 
 
-def test_the_socket_of_a_service_that_died_is_no_obstacle(tmp_path: Path, data: Path) -> None:
+def test_user_list_ignores_stale_control_socket(tmp_path: Path, data: Path) -> None:
     with socket.socket(socket.AF_UNIX) as died:
         died.bind(str(data / appliance.CONTROL_SOCKET))
     ended = run(tmp_path, "user", "list")
     assert (ended.returncode, ended.stdout.split()[0]) == (0, "admin")
 
 
-def test_the_question_for_a_password_can_be_interrupted(tmp_path: Path) -> None:
+def test_password_prompt_interrupted_exits_130(tmp_path: Path) -> None:
     terminal, side = pty.openpty()
     with (
         os.fdopen(terminal, "r+b", buffering=0) as keyboard,
@@ -144,7 +144,7 @@ def test_the_question_for_a_password_can_be_interrupted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_demo_that_is_interrupted_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+def test_demo_interrupted_removes_its_directory(tmp_path: Path, number: signal.Signals) -> None:
     directory = tmp_path / "tmp"
     directory.mkdir()
     with subprocess.Popen(
@@ -163,14 +163,14 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind(tmp_path: Path, number
     assert list(directory.iterdir()) == []
 
 
-async def test_the_phones_of_two_demos_do_not_want_the_same_source_port() -> None:
+async def test_demo_phones_use_ephemeral_source_ports() -> None:
     running = Appliance(Health(None, None), None, tftp_address=("127.0.0.1", 69))  # type: ignore[arg-type]  # not asked
     async with DemoClient("http://127.0.0.1") as client:
         phones = scenario.Scenario(running, client, 80)._phones
     assert [phone._network.source_port for phone in phones] == [0, 0]
 
 
-def test_a_demo_that_has_no_place_for_its_phones_says_so(
+def test_demo_without_free_port_exits_with_reason(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""A switch that restarts the phone through Asterisk: each method, each refusal, and what is tried then."""
+"""Switches that restart the phone through Asterisk: each method, each refusal, and the next method."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -16,18 +16,23 @@ from cisisk.model.notice import NoticeCode
 from cisisk.pbx.connection import AsteriskLimits
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
-from tests.e2e.premises import Site, opened, settings_for, until
+from tests.e2e.premises import Site, asterisk_settings, opened, settings_for, until
 from tests.notices import codes_in
 from tests.patience import PATIENCE
-from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator, Device, Registered
+from tests.protocol.asterisk import SECRET, AsteriskEmulator, Device, Registered
 
 PEER = "201"
 CALL_ID = "001122-33445566-abcdef01@127.0.0.9"
 
 
 @dataclass
-class Premises:
-    """A site whose phone runs profile 201 and is registered at an Asterisk; 305 is what it is switched to."""
+class RestartSite:
+    """A site with an Asterisk and a registered phone that runs profile 201.
+
+    Attributes:
+        profile: the uuid of profile 305, the target of switches.
+        asked: the actions that Asterisk sent to the phone.
+    """
 
     site: Site
     asterisk: AsteriskEmulator
@@ -36,11 +41,11 @@ class Premises:
     asked: list[str] = field(default_factory=list)
 
     async def switch(self, profile: str | None = None) -> tuple[str, Any]:
-        """What the answer says of the restart, and the deployment."""
+        """Switch the phone; return the restart field of the answer and the deployment."""
         switched = await self.site.switch(profile or self.profile, self.phone.mac)
         return switched["restart"], await self.site.deployment(switched["deployment"])
 
-    async def takes(self, deployment: Any) -> None:
+    async def runs(self, deployment: Any) -> None:
         await self.phone.wait_for_config(deployment["sha256"], PATIENCE)
 
     def restarts(self, action: str) -> None:
@@ -49,52 +54,45 @@ class Premises:
 
 
 @asynccontextmanager
-async def premises(
+async def restart_site(
     directory: Path,
     asterisk: AsteriskEmulator,
     *methods: str,
     sccp: bool = False,
-    dead: bool = False,
+    offline: bool = False,
     limits: Limits = DEFAULT_LIMITS,
-    **asterisk_set: Any,
-) -> AsyncIterator[Premises]:
+    **section: Any,
+) -> AsyncIterator[RestartSite]:
     async with AsyncExitStack() as stack:
         await asterisk.start()
-        if dead:
+        if offline:
             await asterisk.stop()
         else:
             stack.push_async_callback(asterisk.stop)
         restart = {"sccp" if sccp else "sip": list(methods)} if methods else {}
         settings = settings_for(
             directory,
-            asterisk={
-                "host": "127.0.0.1",
-                "port": asterisk.port,
-                "username": USERNAME,
-                "secret": SECRET,
-                "channel": asterisk.channel,
-                **asterisk_set,
-            },
+            asterisk=asterisk_settings(asterisk.port, channel=asterisk.channel, **section),
             restart=restart,
         )
         site = await stack.enter_async_context(opened(settings, limits))
         first, second = await site.profile("201"), await site.profile("305")
-        # It obeys nobody over HTTP, so that what restarts it is Asterisk.
+        # The phone refuses restarts over HTTP, so only Asterisk can restart it.
         phone = await stack.enter_async_context(site.phone(faults=Faults(refuse_restart=True)))
         if sccp:
             await site.data("POST", "/phones", {"mac": str(phone.mac), "software": "SCCP"})
-        there = Premises(site, asterisk, phone, second)
-        asterisk.phones.append(Registered(PEER, phone.address, CALL_ID, there.restarts))
-        asterisk.devices.append(Device(phone.mac.device_name, on_restart=there.restarts))
+        setup = RestartSite(site, asterisk, phone, second)
+        asterisk.phones.append(Registered(PEER, phone.address, CALL_ID, setup.restarts))
+        asterisk.devices.append(Device(phone.mac.device_name, on_restart=setup.restarts))
         await phone.wait_for_boot(1, PATIENCE)
         prepared = await site.switch(first, phone.mac)
         phone.restart("plugged in")
         await phone.wait_for_config(prepared["sha256"], PATIENCE)
         await site.reaches(prepared["deployment"], "fetched")
         await phone.wait_until(lambda: phone.state is PhoneState.RUNNING, PATIENCE, "runs")
-        there.asked.clear()
+        setup.asked.clear()
         asterisk.heard.clear()
-        yield there
+        yield setup
 
 
 @pytest.mark.parametrize(
@@ -107,108 +105,108 @@ async def premises(
         ("usecallmanager", "ami-command"),
     ],
 )
-async def test_a_registered_phone_restarts_and_takes_its_config(tmp_path: Path, channel: str, method: str) -> None:
-    async with premises(tmp_path, AsteriskEmulator(channel=channel, interleaved=True), method) as there:
-        restart, deployment = await there.switch()
+async def test_restart_of_registered_phone_succeeds(tmp_path: Path, channel: str, method: str) -> None:
+    async with restart_site(tmp_path, AsteriskEmulator(channel=channel, interleaved=True), method) as setup:
+        restart, deployment = await setup.switch()
         assert (restart, deployment["restart_method"]) == ("ok", method)
-        await there.takes(deployment)
-        assert there.asked == ["restart"]
+        await setup.runs(deployment)
+        assert setup.asked == ["restart"]
 
 
-async def test_an_sccp_phone_is_reset(tmp_path: Path) -> None:
-    async with premises(tmp_path, AsteriskEmulator(), sccp=True) as there:
-        restart, deployment = await there.switch()
+async def test_restart_of_sccp_phone_is_a_reset(tmp_path: Path) -> None:
+    async with restart_site(tmp_path, AsteriskEmulator(), sccp=True) as setup:
+        restart, deployment = await setup.switch()
         assert (restart, deployment["restart_method"]) == ("ok", "ami-sccp")
-        await there.takes(deployment)
-        assert there.asked == ["reset"]
+        await setup.runs(deployment)
+        assert setup.asked == ["reset"]
 
 
-async def test_by_default_asterisk_is_asked_first(tmp_path: Path) -> None:
-    async with premises(tmp_path, AsteriskEmulator()) as there:
-        restart, deployment = await there.switch()
+async def test_restart_without_configured_methods_asks_asterisk_first(tmp_path: Path) -> None:
+    async with restart_site(tmp_path, AsteriskEmulator()) as setup:
+        restart, deployment = await setup.switch()
         assert (restart, deployment["restart_method"]) == ("ok", "ami-pjsip")
-        # The served config names the endpoint: nobody has to list them all.
-        assert [action for action, _ in there.asterisk.heard] == ["pjsipshowendpoint", "pjsipnotify"]
+        # The served config names the endpoint, so Cisisk does not list all endpoints.
+        assert [action for action, _ in setup.asterisk.heard] == ["pjsipshowendpoint", "pjsipnotify"]
 
 
-async def test_the_old_format_of_a_command_s_answer_is_understood(tmp_path: Path) -> None:
+async def test_command_response_in_old_format_is_parsed(tmp_path: Path) -> None:
     emulator = AsteriskEmulator(channel="sip", old_commands=True)
-    async with premises(tmp_path, emulator, "ami-command") as there:
-        restart, deployment = await there.switch()
+    async with restart_site(tmp_path, emulator, "ami-command") as setup:
+        restart, deployment = await setup.switch()
         assert restart == "ok"
-        await there.takes(deployment)
+        await setup.runs(deployment)
 
 
-async def test_who_the_phone_is_was_asked_before_the_file_changed(tmp_path: Path) -> None:
-    async with premises(tmp_path, AsteriskEmulator(), "ami-pjsip") as there:
+async def test_registration_is_read_before_config_changes(tmp_path: Path) -> None:
+    async with restart_site(tmp_path, AsteriskEmulator(), "ami-pjsip") as setup:
         served: list[bytes] = []
-        answer = there.asterisk.phones[0]
+        answer = setup.asterisk.phones[0]
 
-        class Watched(str):
-            """A name that tells what is served when it is asked for."""
+        class RecordingName(str):
+            """An endpoint name that records the served config when Asterisk looks the endpoint up."""
 
             __slots__ = ()
 
             def __eq__(self, other: object) -> bool:
-                served.append((there.site.root / there.phone.mac.config_name).read_bytes())
+                served.append((setup.site.root / setup.phone.mac.config_name).read_bytes())
                 return str.__eq__(self, other)
 
             __hash__ = str.__hash__
 
-        answer.name = Watched(PEER)
-        await there.switch()
-        assert served[0] == there.site.config("201").encode()
+        answer.name = RecordingName(PEER)
+        await setup.switch()
+        assert served[0] == setup.site.config("201").encode()
 
 
-async def test_a_phone_that_runs_another_line_than_the_served_one_is_found_by_its_address(tmp_path: Path) -> None:
-    async with premises(tmp_path, AsteriskEmulator(), "ami-pjsip") as there:
-        there.asterisk.phones[0].name = "777"
-        there.asterisk.phones.append(Registered(PEER, "127.0.0.77", "other@127.0.0.77"))
-        restart, deployment = await there.switch()
+async def test_phone_with_unserved_line_is_found_by_address(tmp_path: Path) -> None:
+    async with restart_site(tmp_path, AsteriskEmulator(), "ami-pjsip") as setup:
+        setup.asterisk.phones[0].name = "777"
+        setup.asterisk.phones.append(Registered(PEER, "127.0.0.77", "other@127.0.0.77"))
+        restart, deployment = await setup.switch()
         assert restart == "ok"
-        await there.takes(deployment)
-        assert there.asterisk.asked("pjsipnotify")[0]["Endpoint"] == "777"
+        await setup.runs(deployment)
+        assert setup.asterisk.asked("pjsipnotify")[0]["Endpoint"] == "777"
 
 
 @pytest.mark.parametrize("channel", ["pjsip", "sip"])
-async def test_two_registrations_at_one_address_are_told_and_none_is_guessed(tmp_path: Path, channel: str) -> None:
-    async with premises(tmp_path, AsteriskEmulator(channel=channel), "ami-pjsip", "ami-sip") as there:
-        there.asterisk.phones[0].name = "777"
-        there.asterisk.phones.append(Registered("888", there.phone.address, "another", there.restarts))
-        _, deployment = await there.switch()
-        ambiguous = RestartRefusal.REGISTRATION_AMBIGUOUS.notice(address=there.phone.address, names="777, 888")
+async def test_two_registrations_at_one_address_are_ambiguous(tmp_path: Path, channel: str) -> None:
+    async with restart_site(tmp_path, AsteriskEmulator(channel=channel), "ami-pjsip", "ami-sip") as setup:
+        setup.asterisk.phones[0].name = "777"
+        setup.asterisk.phones.append(Registered("888", setup.phone.address, "another", setup.restarts))
+        _, deployment = await setup.switch()
+        ambiguous = RestartRefusal.REGISTRATION_AMBIGUOUS.notice(address=setup.phone.address, names="777, 888")
         assert ambiguous.plain() in reasons(deployment)
         assert deployment["state"] == "waiting"
-        assert there.asked == []
+        assert setup.asked == []
 
 
-async def test_an_endpoint_that_is_registered_twice_from_one_address_is_not_guessed(tmp_path: Path) -> None:
-    async with premises(tmp_path, AsteriskEmulator(), "ami-pjsip") as there:
-        there.asterisk.phones.append(Registered(PEER, there.phone.address, "another", there.restarts))
-        _, deployment = await there.switch()
+async def test_endpoint_registered_twice_from_one_address_is_refused(tmp_path: Path) -> None:
+    async with restart_site(tmp_path, AsteriskEmulator(), "ami-pjsip") as setup:
+        setup.asterisk.phones.append(Registered(PEER, setup.phone.address, "another", setup.restarts))
+        _, deployment = await setup.switch()
         assert RestartRefusal.REGISTERED_TWICE in codes_in(deployment["restart_detail"])
-        assert there.asked == []
+        assert setup.asked == []
 
 
-async def test_a_contact_that_has_gone_is_not_counted(tmp_path: Path) -> None:
-    async with premises(tmp_path, AsteriskEmulator(), "ami-pjsip") as there:
-        stale = Registered(PEER, there.phone.address, "before", there.restarts, status="Unreachable")
-        there.asterisk.phones.append(stale)
-        assert (await there.switch())[0] == "ok"
+async def test_unreachable_contact_is_ignored(tmp_path: Path) -> None:
+    async with restart_site(tmp_path, AsteriskEmulator(), "ami-pjsip") as setup:
+        stale = Registered(PEER, setup.phone.address, "before", setup.restarts, status="Unreachable")
+        setup.asterisk.phones.append(stale)
+        assert (await setup.switch())[0] == "ok"
 
 
-async def test_a_shared_endpoint_restarts_only_the_phone_that_is_meant(tmp_path: Path) -> None:
-    async with premises(tmp_path, AsteriskEmulator(), "ami-pjsip") as there:
+async def test_shared_endpoint_restarts_only_target_phone(tmp_path: Path) -> None:
+    async with restart_site(tmp_path, AsteriskEmulator(), "ami-pjsip") as setup:
         others: list[str] = []
-        there.asterisk.phones.append(Registered(PEER, "127.0.0.77", "x@127.0.0.77", others.append))
-        restart, deployment = await there.switch()
+        setup.asterisk.phones.append(Registered(PEER, "127.0.0.77", "x@127.0.0.77", others.append))
+        restart, deployment = await setup.switch()
         assert restart == "ok"
-        await there.takes(deployment)
+        await setup.runs(deployment)
         assert others == []
 
 
 def reasons(deployment: Any) -> list[Any]:
-    """Why the methods were refused, as notices."""
+    """Return the refusals of the methods as notices."""
     return [{name: refusal[name] for name in ("code", "parameters")} for refusal in deployment["restart_detail"]]
 
 
@@ -237,7 +235,7 @@ def _no_templates(asterisk: AsteriskEmulator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("channel", "method", "happens", "reason"),
+    ("channel", "method", "change", "reason"),
     [
         ("pjsip", "ami-pjsip", _unregister, RestartRefusal.NOT_REGISTERED),
         ("pjsip", "ami-pjsip", _deny("pjsipshowendpoint"), AsteriskProblem.PERMISSION_DENIED),
@@ -255,15 +253,15 @@ def _no_templates(asterisk: AsteriskEmulator) -> None:
     ],
 )
 async def test_restart_refused_by_asterisk_has_the_reason(
-    tmp_path: Path, channel: str, method: str, happens: Callable[[AsteriskEmulator], None], reason: NoticeCode
+    tmp_path: Path, channel: str, method: str, change: Callable[[AsteriskEmulator], None], reason: NoticeCode
 ) -> None:
-    async with premises(tmp_path, AsteriskEmulator(channel=channel), method) as there:
-        happens(there.asterisk)
-        restart, deployment = await there.switch()
+    async with restart_site(tmp_path, AsteriskEmulator(channel=channel), method) as setup:
+        change(setup.asterisk)
+        restart, deployment = await setup.switch()
         assert reason in codes_in(deployment["restart_detail"])
         assert SECRET not in restart
         assert (deployment["state"], deployment["restart_method"]) == ("waiting", None)
-        assert there.asked == []
+        assert setup.asked == []
 
 
 def _device_unknown(asterisk: AsteriskEmulator) -> None:
@@ -275,7 +273,7 @@ def _device_unregistered(asterisk: AsteriskEmulator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("happens", "reason"),
+    ("change", "reason"),
     [
         (_device_unknown, RestartRefusal.SCCP_UNKNOWN_DEVICE),
         (_device_unregistered, RestartRefusal.SCCP_NOT_REGISTERED),
@@ -283,95 +281,95 @@ def _device_unregistered(asterisk: AsteriskEmulator) -> None:
         (_deny("sccpdevicerestart"), AsteriskProblem.PERMISSION_DENIED),
     ],
 )
-async def test_why_chan_sccp_did_not_reset_a_phone_is_said_and_the_next_method_is_tried(
-    tmp_path: Path, happens: Callable[[AsteriskEmulator], None], reason: NoticeCode
+async def test_reset_refused_by_chan_sccp_tries_next_method(
+    tmp_path: Path, change: Callable[[AsteriskEmulator], None], reason: NoticeCode
 ) -> None:
-    async with premises(tmp_path, AsteriskEmulator(), sccp=True) as there:
-        happens(there.asterisk)
-        _, deployment = await there.switch()
+    async with restart_site(tmp_path, AsteriskEmulator(), sccp=True) as setup:
+        change(setup.asterisk)
+        _, deployment = await setup.switch()
         assert {reason, RestartRefusal.ITEM_UNKNOWN} <= codes_in(deployment["restart_detail"])
-        assert there.asked == []
+        assert setup.asked == []
 
 
-async def test_a_call_is_ended_by_no_method(tmp_path: Path) -> None:
-    async with premises(tmp_path, AsteriskEmulator(), sccp=True) as there:
-        there.asterisk.devices[0].active = True
-        runs = there.phone.runs
-        _, deployment = await there.switch()
+async def test_restart_in_call_tries_no_other_method(tmp_path: Path) -> None:
+    async with restart_site(tmp_path, AsteriskEmulator(), sccp=True) as setup:
+        setup.asterisk.devices[0].active = True
+        runs = setup.phone.runs
+        _, deployment = await setup.switch()
         assert [(each["method"], each["code"]) for each in deployment["restart_detail"]] == [
             ("ami-sccp", RestartRefusal.IN_CALL)
         ]
-        assert there.phone.runs == runs
-        assert there.asterisk.asked("sccpdevicerestart") == []
+        assert setup.phone.runs == runs
+        assert setup.asterisk.asked("sccpdevicerestart") == []
 
 
-async def test_the_next_method_is_tried_and_the_one_that_worked_is_recorded(tmp_path: Path) -> None:
+async def test_restart_records_first_method_that_works(tmp_path: Path) -> None:
     emulator = AsteriskEmulator(channel="sip", patched=False)
-    async with premises(tmp_path, emulator, "ami-pjsip", "ami-sip", "ami-command") as there:
-        restart, deployment = await there.switch()
+    async with restart_site(tmp_path, emulator, "ami-pjsip", "ami-sip", "ami-command") as setup:
+        restart, deployment = await setup.switch()
         assert (restart, deployment["restart_method"]) == ("ok", "ami-command")
-        await there.takes(deployment)
+        await setup.runs(deployment)
 
 
-async def test_a_dead_asterisk_holds_up_neither_the_start_nor_a_switch_and_is_used_when_it_comes(
+async def test_asterisk_offline_delays_nothing_and_reconnects(
     tmp_path: Path,
 ) -> None:
-    async with premises(tmp_path, AsteriskEmulator(), "ami-pjsip", "cgi-init-restart", dead=True) as there:
-        health = await there.site.data("GET", "/health")
+    async with restart_site(tmp_path, AsteriskEmulator(), "ami-pjsip", "cgi-init-restart", offline=True) as setup:
+        health = await setup.site.data("GET", "/health")
         assert (health["status"], health["asterisk"]) == ("ok", "failed")
-        _, deployment = await there.switch()
+        _, deployment = await setup.switch()
         assert [(each["method"], each["code"]) for each in deployment["restart_detail"]] == [
             ("ami-pjsip", AsteriskProblem.CONNECTION_FAILED),
             ("cgi-init-restart", RestartRefusal.ITEM_UNKNOWN),
         ]
-        async with there.asterisk:
-            await until(lambda: there.site.data("GET", "/health"), lambda found: found["asterisk"] == "ok")
-            restart, deployment = await there.switch()
+        async with setup.asterisk:
+            await until(lambda: setup.site.data("GET", "/health"), lambda found: found["asterisk"] == "ok")
+            restart, deployment = await setup.switch()
             assert restart == "ok"
-            await there.takes(deployment)
-        await until(lambda: there.site.data("GET", "/health"), lambda found: found["asterisk"] == "failed")
+            await setup.runs(deployment)
+        await until(lambda: setup.site.data("GET", "/health"), lambda found: found["asterisk"] == "failed")
 
 
 @pytest.mark.parametrize("action", ["pjsipshowendpoint", "pjsipnotify"])
-async def test_a_connection_that_is_lost_in_the_middle_is_told(tmp_path: Path, action: str) -> None:
-    async with premises(tmp_path, AsteriskEmulator(), "ami-pjsip", "ami-sip") as there:
-        there.asterisk.cut.add(action)
-        _, deployment = await there.switch()
+async def test_connection_lost_during_action_is_reported(tmp_path: Path, action: str) -> None:
+    async with restart_site(tmp_path, AsteriskEmulator(), "ami-pjsip", "ami-sip") as setup:
+        setup.asterisk.cut.add(action)
+        _, deployment = await setup.switch()
         assert deployment["restart_detail"][0]["code"] == AsteriskProblem.CONNECTION_LOST
 
 
-async def test_an_asterisk_that_is_slow_is_waited_for_and_one_that_is_silent_is_not(
+async def test_slow_asterisk_succeeds_and_silent_asterisk_times_out(
     tmp_path: Path,
 ) -> None:
     limits = Limits(identify_seconds=0.5, asterisk=AsteriskLimits(action_seconds=0.5))
-    async with premises(tmp_path, AsteriskEmulator(slow=0.05), "ami-pjsip", limits=limits) as there:
-        assert (await there.switch())[0] == "ok"
-        there.asterisk.silent.add("pjsipnotify")
+    async with restart_site(tmp_path, AsteriskEmulator(slow=0.05), "ami-pjsip", limits=limits) as setup:
+        assert (await setup.switch())[0] == "ok"
+        setup.asterisk.silent.add("pjsipnotify")
         no_answer = AsteriskProblem.NO_ANSWER.notice(action="PJSIPNotify", seconds=0.5)
-        assert no_answer.plain() in reasons((await there.switch())[1])
-        there.asterisk.silent.add("pjsipshowendpoint")
+        assert no_answer.plain() in reasons((await setup.switch())[1])
+        setup.asterisk.silent.add("pjsipshowendpoint")
         slow = RestartRefusal.ASTERISK_SLOW.notice(seconds=0.5)
-        assert slow.plain() in reasons((await there.switch())[1])
+        assert slow.plain() in reasons((await setup.switch())[1])
 
 
-async def test_without_an_asterisk_its_methods_are_passed_over_with_a_word(tmp_path: Path) -> None:
-    async with premises(tmp_path, AsteriskEmulator(), host="") as there:
-        _, deployment = await there.switch()
+async def test_asterisk_methods_without_asterisk_are_skipped_with_reason(tmp_path: Path) -> None:
+    async with restart_site(tmp_path, AsteriskEmulator(), host="") as setup:
+        _, deployment = await setup.switch()
         assert deployment["restart_detail"][0]["code"] == RestartRefusal.ASTERISK_NOT_SET
         assert "cgi-init-restart" in [refusal["method"] for refusal in deployment["restart_detail"]]
-        assert (await there.site.data("GET", "/health"))["asterisk"] == "off"
-        assert there.asterisk.logins == 0
+        assert (await setup.site.data("GET", "/health"))["asterisk"] == "off"
+        assert setup.asterisk.logins == 0
 
 
-async def test_many_switches_share_one_connection(tmp_path: Path) -> None:
-    async with premises(tmp_path, AsteriskEmulator(interleaved=True), "ami-pjsip") as there:
-        macs = [there.site.new_mac() for _ in range(20)]
+async def test_many_switches_share_one_asterisk_connection(tmp_path: Path) -> None:
+    async with restart_site(tmp_path, AsteriskEmulator(interleaved=True), "ami-pjsip") as setup:
+        macs = [setup.site.new_mac() for _ in range(20)]
         for number, mac in enumerate(macs):
-            await there.site.data("POST", "/phones", {"mac": str(mac), "phone_ip": f"127.200.0.{number + 1}"})
-            there.asterisk.phones.append(Registered(f"5{number:02}", f"127.200.0.{number + 1}", f"c{number}@x"))
-        answers = await asyncio.gather(*(there.site.switch(there.profile, mac) for mac in macs))
+            await setup.site.data("POST", "/phones", {"mac": str(mac), "phone_ip": f"127.200.0.{number + 1}"})
+            setup.asterisk.phones.append(Registered(f"5{number:02}", f"127.200.0.{number + 1}", f"c{number}@x"))
+        answers = await asyncio.gather(*(setup.site.switch(setup.profile, mac) for mac in macs))
         assert [answer["restart"] for answer in answers] == ["ok"] * 20
-        assert sorted(asked["Endpoint"] for asked in there.asterisk.asked("pjsipnotify")) == [
+        assert sorted(asked["Endpoint"] for asked in setup.asterisk.asked("pjsipnotify")) == [
             f"5{number:02}" for number in range(20)
         ]
-        assert there.asterisk.logins == 1
+        assert setup.asterisk.logins == 1

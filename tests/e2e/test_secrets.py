@@ -1,4 +1,4 @@
-"""Whatever happens, no secret is written where it does not belong."""
+"""Logs, audit rows, refusals and deployments contain no secrets."""
 
 import http.client
 import json
@@ -21,15 +21,15 @@ DIGITS = "314159265"
 PHONE = "127.0.0.9"
 
 
-class Talk:
-    """One client of the API, which keeps what it was answered in refusals."""
+class ApiClient:
+    """A client of the API that collects the texts of refusals."""
 
     def __init__(self, port: int) -> None:
         self._client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         self.token = ""
         self.refusals = ""
 
-    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"}
         self._client.request(method, f"/api/v1{path}", None if body is None else json.dumps(body), headers)
         answer = self._client.getresponse()
@@ -39,7 +39,7 @@ class Talk:
         return answer.status, json.loads(text)
 
     def data(self, method: str, path: str, body: Any = None) -> Any:
-        status, answer = self.ask(method, path, body)
+        status, answer = self.request(method, path, body)
         assert status in (200, 201), answer
         return answer["data"]
 
@@ -47,8 +47,8 @@ class Talk:
         self._client.close()
 
 
-def phone_that_quotes(listener: socket.socket) -> None:
-    """Refuses one call after the other and repeats what it was sent."""
+def echoing_phone(listener: socket.socket) -> None:
+    """Refuse each request and repeat it in the response."""
     while True:
         try:
             call, _ = listener.accept()
@@ -66,7 +66,7 @@ def raw(port: int, request: bytes) -> None:
         client.recv(65536)
 
 
-def test_a_debug_log_an_audit_log_and_refusals_hold_no_secret(tmp_path: Path) -> None:
+def test_logs_audit_and_refusals_contain_no_secret(tmp_path: Path) -> None:
     port, phone_port = free_port(), free_port()
     settings = {
         "CISISK_LOG__LEVEL": "debug",
@@ -78,26 +78,26 @@ def test_a_debug_log_an_audit_log_and_refusals_hold_no_secret(tmp_path: Path) ->
         "PYTHONASYNCIODEBUG": "1",
     }
 
-    def live() -> tuple[list[str], str]:
-        """The secrets that came up on the way, and the refusals."""
-        with closing(Talk(port)) as admin:
+    def use_api() -> tuple[list[str], str]:
+        """Use the API; return the tokens, and the texts that must not contain secrets."""
+        with closing(ApiClient(port)) as admin:
             login = admin.data("POST", "/auth/login", {"username": "admin", "password": ADMIN})
             admin.token, owner = login["accessToken"], login["user"]["uuid"]
             refreshed = admin.data("POST", "/auth/refresh", {"refresh_token": login["refreshToken"]})
-            admin.ask("POST", "/auth/login", {"username": "admin", "password": f"{ADMIN}!"})
+            admin.request("POST", "/auth/login", {"username": "admin", "password": f"{ADMIN}!"})
             admin.data("PUT", f"/cisco-users/{owner}", {"pin_code": DIGITS})
-            admin.ask("PUT", f"/cisco-users/{owner}", {"pin_code": f"{PIN}#"})
-            whole = config("201", authPassword=SIP, sshPassword=SIP, phonePassword=SIP)
-            profile = admin.data("POST", "/phone-profiles", {"user_uuid": owner, "name": "desk", "cnf_xml": whole})
+            admin.request("PUT", f"/cisco-users/{owner}", {"pin_code": f"{PIN}#"})
+            cnf_xml = config("201", authPassword=SIP, sshPassword=SIP, phonePassword=SIP)
+            profile = admin.data("POST", "/phone-profiles", {"user_uuid": owner, "name": "desk", "cnf_xml": cnf_xml})
             for wrong in (f"<a>{BROKEN}&{BROKEN};</a>", f"<a b='{BROKEN}>", f"<a>{BROKEN}</{BROKEN}>", f"{BROKEN}<"):
-                text = whole.replace("</device>", f"<authPassword>{wrong}</authPassword></device>")
+                text = cnf_xml.replace("</device>", f"<authPassword>{wrong}</authPassword></device>")
                 changed = {"cnf_xml": text}
-                assert admin.ask("PUT", f"/phone-profiles/{profile['uuid']}", changed)[0] == 422
+                assert admin.request("PUT", f"/phone-profiles/{profile['uuid']}", changed)[0] == 422
             line = {"type": "chan_pjsip", "extension": "201", "name": "desk", "voicemail": True}
             admin.data("POST", "/extensions", {**line, "password": SIP, "voicemail_passcode": SIP})
             for extension in ("201", ""):
                 wrong_line = {**line, "extension": extension, "password": SIP, "voicemail_passcode": SIP}
-                assert admin.ask("POST", "/extensions", wrong_line)[0] in (409, 422)
+                assert admin.request("POST", "/extensions", wrong_line)[0] in (409, 422)
             admin.data("POST", "/phones", {"mac": "001122334455", "phone_ip": PHONE})
             switched = admin.data(
                 "POST", "/phone-profiles/switch", {"profile_uuid": profile["uuid"], "mac": "001122334455"}
@@ -117,14 +117,16 @@ def test_a_debug_log_an_audit_log_and_refusals_hold_no_secret(tmp_path: Path) ->
             return tokens, admin.refusals + audit + json.dumps(switched)
 
     with closing(socket.create_server((PHONE, phone_port))) as listener:
-        threading.Thread(target=phone_that_quotes, args=(listener,), daemon=True).start()
+        threading.Thread(target=echoing_phone, args=(listener,), daemon=True).start()
         with serving(tmp_path, **settings) as (process, _):
-            tokens, told = live()
+            tokens, texts = use_api()
             process.send_signal(signal.SIGTERM)
             out, err = process.communicate(timeout=PATIENCE)
     assert "DEBUG" in err
     with closing(sqlite3.connect(tmp_path / "data" / "cisisk.db")) as store:
-        told += json.dumps(store.execute("SELECT failure, restart_outcome, restart_detail FROM deployments").fetchall())
+        texts += json.dumps(
+            store.execute("SELECT failure, restart_outcome, restart_detail FROM deployments").fetchall()
+        )
     for secret in (ADMIN, PIN, DIGITS, PHONE_HTTP, SIP, BROKEN, RAW, *tokens):
         assert secret not in out + err
-        assert secret not in told
+        assert secret not in texts
