@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.premises import PASSWORD, Site, opened, settings_for
+from tests.e2e.running_site import PASSWORD, Site, open_site, settings_for
 from tests.quick_start import cheap_passwords
 
 
@@ -22,5 +22,5 @@ def _admin_password(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    async with opened(settings_for(tmp_path)) as running:
+    async with open_site(settings_for(tmp_path)) as running:
         yield running

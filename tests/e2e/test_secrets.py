@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cisisk.model.codes.restart import RestartRefusal
-from tests.e2e.premises import config, free_port
-from tests.e2e.test_the_service import serving
+from tests.e2e.running_site import config, free_port
+from tests.e2e.test_serve import serving
 from tests.notices import codes_in
 from tests.patience import PATIENCE
 

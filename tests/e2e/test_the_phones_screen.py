@@ -20,7 +20,7 @@ from cisisk.simulator.faults import Faults
 from cisisk.simulator.models import MODELS
 from cisisk.store import service_sessions
 from tests.e2e.handset import PhoneBrowser, open_browser
-from tests.e2e.premises import Site, config, opened, settings_for, until
+from tests.e2e.running_site import Site, config, open_site, settings_for, until
 from tests.patience import PATIENCE
 from tests.unit.phone_services.limits import FAMILIES
 
@@ -599,7 +599,7 @@ async def test_profile_list_starts_with_default_of_model(site: Site, new_phone: 
 
 async def test_takeover_requires_confirmation_on_phone(tmp_path: Path) -> None:
     async with (
-        opened(settings_for(tmp_path, phone_login={"multiple": "take_over"})) as site,
+        open_site(settings_for(tmp_path, phone_login={"multiple": "take_over"})) as site,
         open_browser(site.running.phones_url, site.new_mac(), "CP-7942G", "127.0.0.1") as desk,
         open_browser(site.running.phones_url, site.new_mac(), "CP-6941", "127.0.0.1") as lobby,
     ):

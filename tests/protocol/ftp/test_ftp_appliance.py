@@ -14,7 +14,7 @@ from cisisk.appliance import appliance
 from cisisk.identity.throttle import FREE_FAILURES
 from cisisk.model.errors import ConfigurationError, StartRefused
 from cisisk.model.user import SUPERADMIN_PERMISSION
-from tests.e2e.premises import PASSWORD, Site, opened, settings_for, until
+from tests.e2e.running_site import PASSWORD, Site, open_site, settings_for, until
 
 NAME = "SEP001122334455.cnf.xml"
 
@@ -57,7 +57,7 @@ async def new_administrator(site: Site, username: str) -> str:
 
 
 async def test_only_administrators_can_log_in(tmp_path: Path) -> None:
-    async with opened(settings_for(tmp_path)) as site:
+    async with open_site(settings_for(tmp_path)) as site:
         await new_user(site, "nobody")
         for _ in range(FREE_FAILURES + 1):
             # The password is right, so that nothing is throttled.
@@ -68,7 +68,7 @@ async def test_only_administrators_can_log_in(tmp_path: Path) -> None:
 
 
 async def test_failed_logins_count_for_ftp_and_api_together(tmp_path: Path) -> None:
-    async with opened(settings_for(tmp_path)) as site:
+    async with open_site(settings_for(tmp_path)) as site:
         await new_administrator(site, "anna")
         for _ in range(FREE_FAILURES):
             assert await log_in(site, "anna", "wrong", "127.0.0.77") == "530 Wrong username or password"
@@ -85,7 +85,7 @@ async def test_failed_logins_count_for_ftp_and_api_together(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("change", ["password", "deactivation", "permission", "deletion"])
 async def test_a_change_of_the_account_ends_what_is_open(tmp_path: Path, change: str) -> None:
-    async with opened(settings_for(tmp_path)) as site:
+    async with open_site(settings_for(tmp_path)) as site:
         uuid = await new_administrator(site, "anna")
         client = connected(site)
         await asyncio.to_thread(client.login, "anna", "another horse")
@@ -104,7 +104,7 @@ async def test_a_change_of_the_account_ends_what_is_open(tmp_path: Path, change:
 
 
 async def test_upload_is_recorded_adopted_and_served(tmp_path: Path) -> None:
-    async with opened(settings_for(tmp_path)) as site:
+    async with open_site(settings_for(tmp_path)) as site:
         config = site.config("1001").encode()
         client = connected(site)
         await asyncio.to_thread(client.login, "admin", PASSWORD)
@@ -135,7 +135,7 @@ async def test_upload_is_recorded_adopted_and_served(tmp_path: Path) -> None:
 
 
 async def test_disabled_ftp_opens_no_port(tmp_path: Path) -> None:
-    async with opened(settings_for(tmp_path, ftp={"enabled": False})) as site:
+    async with open_site(settings_for(tmp_path, ftp={"enabled": False})) as site:
         assert site.running.ftp_address is None
         assert (await site.call("GET", "/health"))[1]["data"]["ftp"] == "off"
 

@@ -7,7 +7,7 @@ from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.target import NotRestarted, Registration, Target
 from cisisk.pbx.registrar import Registrar
-from tests.e2e.premises import config
+from tests.e2e.running_site import config
 from tests.notices import carries
 from tests.protocol.asterisk import AsteriskEmulator, Registered
 from tests.unit.pbx.test_connection import connected, settings_for

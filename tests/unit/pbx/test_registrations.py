@@ -24,7 +24,7 @@ from cisisk.pbx.latest import MAX_REMEMBERED
 from cisisk.pbx.registrar import NotRegistered, Registrar
 from cisisk.pbx.registrations import UNABLE_SECONDS, Registrations, Watched
 from cisisk.pbx.wire import AmiMessage
-from tests.e2e.premises import config
+from tests.e2e.running_site import config
 from tests.patience import PATIENCE
 from tests.protocol.asterisk import AsteriskEmulator, Device, Registered
 from tests.unit.pbx.test_connection import connected, settings_for, until, until_connected

@@ -6,7 +6,7 @@ from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.target import Target
 from cisisk.restart.service_control import action_for, body
-from tests.e2e.premises import config
+from tests.e2e.running_site import config
 
 
 def target(served: str | None, wanted: str) -> Target:

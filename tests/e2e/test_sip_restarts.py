@@ -16,7 +16,7 @@ from cisisk.restart.sip_notify import SipNotify
 from cisisk.simulator.models import find_model
 from cisisk.simulator.phone import SimulatedPhone
 from cisisk.sip.transaction import SipClient
-from tests.e2e.premises import Site, free_port, opened, settings_for
+from tests.e2e.running_site import Site, free_port, open_site, settings_for
 from tests.notices import carries, codes_in
 from tests.patience import PATIENCE
 from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator, Registered
@@ -43,7 +43,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         restart={"sip": ["sip-notify"]},
         phone_sip={"port": free_port(), "timeout": 2, "username": "admin", "password": "secret"},
     )
-    async with opened(settings) as running:
+    async with open_site(settings) as running:
         yield running
 
 
@@ -108,7 +108,7 @@ async def test_restart_uses_call_id_from_asterisk_without_notify_permission(
             restart={"sip": ["ami-pjsip", "sip-notify"]},
         )
         async with (
-            opened(settings) as site,
+            open_site(settings) as site,
             site.phone("7965", sip_port=settings.phone_sip.port, on_event=lambda _, text: heard.append(text)) as phone,
         ):
             old, new = (site.config(label).replace("</device>", f"{more}</device>") for label in ("201", "305"))

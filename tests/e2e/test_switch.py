@@ -13,7 +13,7 @@ from cisisk.provisioning.library import Library
 from cisisk.provisioning.staging import Staged
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.phone import PhoneState
-from tests.e2e.premises import Site, config, free_port, opened, settings_for
+from tests.e2e.running_site import Site, config, free_port, open_site, settings_for
 from tests.notices import codes_in
 from tests.patience import PATIENCE
 
@@ -107,7 +107,7 @@ async def test_switch_with_web_access_off_does_not_close_page(tmp_path: Path, we
 
     address, port = "127.99.0.7", free_port()
     settings = settings_for(tmp_path, restart={"sip": ["sip-notify"]}, phone_http={"port": port})
-    async with opened(settings) as site, await asyncio.start_server(hang_up, address, port):
+    async with open_site(settings) as site, await asyncio.start_server(hang_up, address, port):
         profile = await site.profile("201", cnf_xml=config("201").replace("<webAccess>0", f"<webAccess>{web_access}"))
         mac = site.new_mac()
         await site.data("POST", "/phones", {"mac": str(mac), "phone_ip": address})

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.e2e.premises import Site, until
+from tests.e2e.running_site import Site, until
 from tests.patience import PATIENCE
 
 

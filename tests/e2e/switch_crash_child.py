@@ -14,8 +14,8 @@ from cisisk.provisioning.library import Library
 from cisisk.restart.method import Restarts
 from cisisk.store import progress
 from cisisk.store.database import Database
-from tests.e2e.premises import PASSWORD, opened, settings_for
-from tests.e2e.writes import Write, around
+from tests.e2e.database_writes import Write, around
+from tests.e2e.running_site import PASSWORD, open_site, settings_for
 
 STEPS: dict[str, tuple[Any, str, bool]] = {
     "before the record": (progress, "record", False),
@@ -64,7 +64,7 @@ def arm(owner: Any, name: str, *, after: bool) -> None:
 async def main(directory: str, step: str, mac: str) -> None:
     os.environ["CISISK_ADMIN_PASSWORD"] = PASSWORD
     owner, name, after = STEPS[step]
-    async with opened(settings_for(Path(directory))) as site:
+    async with open_site(settings_for(Path(directory))) as site:
         old, new = await site.profile("old"), await site.profile("new")
         await site.switch(old, Mac.parse(mac))
         arm(owner, name, after=after)

@@ -17,7 +17,7 @@ from cisisk.model.errors import StartRefused
 from cisisk.model.mac import Mac
 from cisisk.provisioning.staging import STAGING, Staged
 from cisisk.store import progress
-from tests.e2e.premises import Site, opened, settings_for
+from tests.e2e.running_site import Site, open_site, settings_for
 
 SIZE = 4 << 20
 
@@ -95,7 +95,7 @@ async def test_switch_on_full_disk_changes_nothing_until_space_returns(
     disk: Disk, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner, name, reason = NO_SPACE[step]
-    async with opened(settings_for(disk.path)) as site:
+    async with open_site(settings_for(disk.path)) as site:
         mac = site.new_mac()
         old, new = await site.profile("old"), await site.profile("new", cnf_xml=site.config("new" * 3000))
         await site.switch(old, mac)
@@ -118,7 +118,7 @@ async def test_switch_written_but_unrecorded_is_recorded_later(
     disk: Disk, repaired_by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner, name, reason = NO_SPACE["commit"]
-    async with opened(settings_for(disk.path)) as site:
+    async with open_site(settings_for(disk.path)) as site:
         mac = site.new_mac()
         old, new = await site.profile("old"), await site.profile("new", cnf_xml=site.config("new" * 3000))
         await site.switch(old, mac)
@@ -134,7 +134,7 @@ async def test_switch_written_but_unrecorded_is_recorded_later(
             switched = [row for row in await site.data("GET", "/audit-logs") if row["action"] == "profile.switched"]
             assert [row["entity_uuid"] for row in switched] == [old, new, old]
     if repaired_by == "next start":
-        async with opened(site.settings) as site:
+        async with open_site(site.settings) as site:
             assert states(site) == [("old", 1, 1, None), ("new", 1, 0, None)]
             assert (await site.data("GET", f"/phones/{mac}"))["current_profile_uuid"] == new
 
@@ -142,7 +142,7 @@ async def test_switch_written_but_unrecorded_is_recorded_later(
 @pytest.mark.parametrize("state", ["full", "read-only"])
 async def test_served_directory_on_unwritable_disk_keeps_serving_old_config(disk: Disk, state: str) -> None:
     settings = settings_for(disk.path.parent, provisioning={"root": str(disk.path / "served")})
-    async with opened(settings) as site:
+    async with open_site(settings) as site:
         mac = site.new_mac()
         old, new = await site.profile("old"), await site.profile("new", cnf_xml=site.config("new" * 3000))
         await site.switch(old, mac)
@@ -165,7 +165,7 @@ async def test_served_directory_on_unwritable_disk_keeps_serving_old_config(disk
 
 async def test_start_on_full_disk_is_refused_until_space_returns(disk: Disk) -> None:
     settings = settings_for(disk.path)
-    async with opened(settings) as site:
+    async with open_site(settings) as site:
         mac = site.new_mac()
         await site.switch(await site.profile("old"), mac)
     disk.fill()
@@ -173,5 +173,5 @@ async def test_start_on_full_disk_is_refused_until_space_returns(disk: Disk) -> 
         async with appliance.running(settings):
             pass
     disk.clear()
-    async with opened(settings) as site:
+    async with open_site(settings) as site:
         assert await site.data("GET", f"/phone-config/{mac}")

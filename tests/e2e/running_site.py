@@ -183,7 +183,7 @@ async def until(look: Callable[[], Any], is_there: Callable[[Any], bool]) -> Any
 
 
 @asynccontextmanager
-async def opened(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> AsyncIterator[Site]:
+async def open_site(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> AsyncIterator[Site]:
     """Start an appliance and log its administrator in."""
     put_empty_store(settings)
     async with AsyncExitStack() as stack:

@@ -21,13 +21,13 @@ from cisisk.simulator.boot import Via
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
 from cisisk.simulator.services.page import PageKind, ParsedPage
 from cisisk.store.database import Database
-from tests.e2e.premises import (
+from tests.e2e.running_site import (
     TIMING,
     Site,
     asterisk_settings,
     config,
     config_at_call_manager,
-    opened,
+    open_site,
     settings_for,
     until,
 )
@@ -131,7 +131,7 @@ async def shared_phones(
             "restart": {"sip": ["ami-pjsip"], "sccp": ["ami-sccp"]},
             "phone_login": {"multiple": "take_over", "logout_at": [evening]},
         }
-        site = await stack.enter_async_context(opened(settings_for(directory, **sections)))
+        site = await stack.enter_async_context(open_site(settings_for(directory, **sections)))
         setup = SharedPhones(site, asterisk, {})
         for model, line in (("7942", "901"), ("7970", "902"), ("8845", "903")):
             setup.phones[model] = await stack.enter_async_context(_phone_with_home_config(setup, model, line))

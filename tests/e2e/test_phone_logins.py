@@ -15,7 +15,7 @@ from cisisk.mobility.phone_logins import PhoneLogins
 from cisisk.model.phone_login import LoggedInElsewhere, LoginWay, PhoneLogin
 from cisisk.model.user import SYSTEM
 from cisisk.simulator.phone import SimulatedPhone
-from tests.e2e.premises import Site, free_port, opened, settings_for, until
+from tests.e2e.running_site import Site, free_port, open_site, settings_for, until
 from tests.patience import PATIENCE
 
 EMERGENCY = "<emergency>{{emergency_location}} {{emergency_caller_id}}</emergency></device>"
@@ -67,7 +67,7 @@ async def login_site(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Asy
         return made[-1]
 
     monkeypatch.setattr(appliance, "PhoneLogins", create)
-    async with opened(settings) as site:
+    async with open_site(settings) as site:
         yield LoginSite(site, made[-1])
 
 

@@ -9,9 +9,9 @@ from cisisk.model.errors import StorageFailed
 from cisisk.simulator import tftp_client
 from cisisk.store import fetches
 from cisisk.store.database import Database
-from tests.e2e.premises import Site, opened, settings_for, until
-from tests.e2e.test_a_full_disk import Disk, disk
-from tests.e2e.writes import Write, around
+from tests.e2e.database_writes import Write, around
+from tests.e2e.running_site import Site, open_site, settings_for, until
+from tests.e2e.test_full_disk import Disk, disk
 
 __all__ = ["disk"]
 
@@ -58,7 +58,7 @@ async def test_fetches_on_full_disk_succeed_and_logging_resumes(
 
     monkeypatch.setattr(Database, "write", around(fetches.add, count_refusals))
     caplog.set_level(logging.WARNING, "cisisk")
-    async with opened(settings_for(disk.path)) as site:
+    async with open_site(settings_for(disk.path)) as site:
         mac = site.new_mac()
         await site.switch(await site.profile("old"), mac)
         config = site.config("old").encode()

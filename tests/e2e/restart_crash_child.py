@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 from cisisk.model.mac import Mac
-from tests.e2e.crash_child import STEPS, arm
-from tests.e2e.premises import PASSWORD, opened, settings_for
+from tests.e2e.running_site import PASSWORD, open_site, settings_for
+from tests.e2e.switch_crash_child import STEPS, arm
 
 
 async def main(directory: str, sections: str, mac: str, new: str) -> None:
     os.environ["CISISK_ADMIN_PASSWORD"] = PASSWORD
-    async with opened(settings_for(Path(directory), **json.loads(sections))) as site:
+    async with open_site(settings_for(Path(directory), **json.loads(sections))) as site:
         profile = await site.profile("new", cnf_xml=new)
         owner, name, _ = STEPS["after the restart"]
         arm(owner, name, after=False)

@@ -12,7 +12,7 @@ from cisisk.provisioning.access.sources import FREE_DEVICES, SourceLimits
 from cisisk.simulator import tftp_client
 from cisisk.simulator.tftp_download import FileAbsent
 from cisisk.store.phones import PhoneAddress
-from tests.e2e.premises import Site, opened, settings_for, until
+from tests.e2e.running_site import Site, open_site, settings_for, until
 
 DECOY = Mac("00112233DEC0")
 
@@ -38,7 +38,7 @@ def _record_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=["pin", "observe", "off"])
 async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
     settings = settings_for(tmp_path, provisioning={"access": request.param, "decoys": [str(DECOY)]})
-    async with opened(settings, LIMITS) as made:
+    async with open_site(settings, LIMITS) as made:
         yield made
 
 

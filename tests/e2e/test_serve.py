@@ -18,7 +18,7 @@ import pytest
 from cisisk.cli.serve import _serve
 from cisisk.provisioning.tftp import wire
 from cisisk.provisioning.tftp.server import TftpServer
-from tests.e2e.premises import free_port, settings_for
+from tests.e2e.running_site import free_port, settings_for
 from tests.patience import PATIENCE
 
 CISISK = [sys.executable, "-m", "cisisk"]

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.premises import Site
+from tests.e2e.running_site import Site
 
-READER = Path(__file__).with_name("reader.py")
+READER = Path(__file__).with_name("config_reader.py")
 """Readers run in separate processes, because threads would compete for the GIL."""
 SWITCHES = 1000
 

@@ -12,8 +12,8 @@ import pytest
 
 from cisisk.provisioning.library import Library
 from cisisk.provisioning.staging import STAGING, Staged
-from tests.e2e.premises import PASSWORD, Site, opened, settings_for
-from tests.e2e.test_a_full_disk import Disk, disk, just_before
+from tests.e2e.running_site import PASSWORD, Site, open_site, settings_for
+from tests.e2e.test_full_disk import Disk, disk, just_before
 from tests.patience import PATIENCE
 
 __all__ = ["disk"]
@@ -41,7 +41,7 @@ def staged(site: Site) -> list[Any]:
 
 
 async def test_api_upload_on_full_disk_is_refused_until_space_returns(disk: Disk) -> None:
-    async with opened(settings_for(disk.path)) as site:
+    async with open_site(settings_for(disk.path)) as site:
         config = f"/{site.new_mac().config_name}"
         old, new = site.config("old").encode(), site.config("new" * 3000).encode()
         assert await put(site, "/ring.raw", b"old") == (200, "File uploaded")
@@ -85,7 +85,7 @@ def store(site: Site, files: dict[str, bytes]) -> list[str]:
 
 
 async def test_ftp_upload_on_full_disk_is_refused_until_space_returns(disk: Disk) -> None:
-    async with opened(settings_for(disk.path)) as site:
+    async with open_site(settings_for(disk.path)) as site:
         config = site.new_mac().config_name
         old = {"ring.raw": b"old", config: site.config("old").encode()}
         new = {"ring.raw": BIG, config: site.config("new" * 3000).encode()}
@@ -109,7 +109,7 @@ MOMENTS = {"staging": (Staged, "write"), "sealing": (Staged, "seal"), "publishin
 async def test_disk_full_during_upload_leaves_old_or_new_file(
     disk: Disk, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with opened(settings_for(disk.path)) as site:
+    async with open_site(settings_for(disk.path)) as site:
         assert (await put(site, "/ring.raw", b"old"))[0] == 200
         fill: Callable[[], None] = disk.fill
         just_before(*MOMENTS[moment], fill, monkeypatch)

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from cisisk.store import jobs, progress
-from tests.e2e.crash_child import arm
-from tests.e2e.premises import PASSWORD, asterisk_settings, opened, settings_for, until
+from tests.e2e.running_site import PASSWORD, asterisk_settings, open_site, settings_for, until
+from tests.e2e.switch_crash_child import arm
 
 STEPS = {
     "half way": None,
@@ -32,7 +32,7 @@ async def main(directory: str, step: str, sections: str, ami_port: str, http_por
         phone_sip={"port": int(sip_port)},
         **json.loads(sections),
     )
-    async with opened(settings) as site:
+    async with open_site(settings) as site:
         print("ready", flush=True)
         request = json.loads(await asyncio.to_thread(sys.stdin.readline))
         # Wait until the addresses of all phones are stored: the restarted process needs them.

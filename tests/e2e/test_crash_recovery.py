@@ -12,8 +12,8 @@ import pytest
 
 from cisisk.model.codes.deployment import DeploymentFailure
 from cisisk.provisioning.staging import STAGING
-from tests.e2e.crash_child import STEPS
-from tests.e2e.premises import opened, settings_for
+from tests.e2e.running_site import open_site, settings_for
+from tests.e2e.switch_crash_child import STEPS
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ NEW_IS_SERVED = {"after the rename", "before the commit", "after the commit", "d
 
 
 def kill_a_switch(directory: Path, step: str, mac: str) -> None:
-    child = [sys.executable, str(ROOT / "tests/e2e/crash_child.py"), str(directory), step, mac]
+    child = [sys.executable, str(ROOT / "tests/e2e/switch_crash_child.py"), str(directory), step, mac]
     ended = subprocess.run(child, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=60, check=False)
     assert ended.returncode == -signal.SIGKILL
 
@@ -37,7 +37,7 @@ async def test_switch_killed_at_any_step_recovers_config_and_record(tmp_path: Pa
     mac = "001122330001"
     kill_a_switch(tmp_path, step, mac)
     settings = settings_for(tmp_path)
-    async with opened(settings) as site:
+    async with open_site(settings) as site:
         profiles = {profile["name"]: profile for profile in await site.data("GET", "/phone-profiles")}
         served = "new" if step in NEW_IS_SERVED else "old"
         expected = profiles[served]["cnf_xml"].encode()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cisisk.provisioning.tftp import wire
-from tests.e2e.premises import Site
+from tests.e2e.running_site import Site
 from tests.patience import PATIENCE
 
 CLIENTS = {

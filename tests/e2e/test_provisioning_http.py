@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from cisisk.simulator.boot import Via
-from tests.e2e.premises import Site, opened, settings_for
+from tests.e2e.running_site import Site, open_site, settings_for
 from tests.patience import PATIENCE
 
 
@@ -22,7 +22,7 @@ async def test_switch_of_newer_phone_records_fetch_over_http(site: Site) -> None
 
 
 async def test_provisioning_http_disabled_in_settings_does_not_listen(tmp_path: Path) -> None:
-    async with opened(settings_for(tmp_path, provisioning_http={"enabled": False})) as site:
+    async with open_site(settings_for(tmp_path, provisioning_http={"enabled": False})) as site:
         assert site.running.provisioning_http_address is None
         health = await site.data("GET", "/health")
         assert (health["status"], health["provisioning_http"]) == ("ok", "off")

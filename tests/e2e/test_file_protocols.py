@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.premises import PASSWORD, Site, opened, settings_for, until
+from tests.e2e.running_site import PASSWORD, Site, open_site, settings_for, until
 from tests.patience import PATIENCE
 
 TONE = os.urandom(60_001)
@@ -89,7 +89,7 @@ async def test_ftps_with_certificate_refuses_plain_uploads_and_serves_all_protoc
     )
     (tmp_path / "ring.raw").write_bytes(TONE)
     ftp = {"tls_cert": str(certificate), "tls_key": str(key)}
-    async with opened(settings_for(tmp_path, ftp=ftp)) as site:
+    async with open_site(settings_for(tmp_path, ftp=ftp)) as site:
         with pytest.raises(AssertionError, match="curl:"):
             await curl(site, "-T", tmp_path / "ring.raw")
         assert await site.data("GET", "/files") == []

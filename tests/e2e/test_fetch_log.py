@@ -11,7 +11,7 @@ from cisisk.simulator.boot import BootNetwork, FetchResult, Loader, load_config
 from cisisk.simulator.models import find_model
 from cisisk.simulator.tftp_client import TftpRetry
 from cisisk.simulator.timing import Timing
-from tests.e2e.premises import Site, config, opened, settings_for, until
+from tests.e2e.running_site import Site, config, open_site, settings_for, until
 
 PHONES = 1000
 CONCURRENT_BOOTS = 60
@@ -78,7 +78,7 @@ async def test_fetch_log_of_a_thousand_boots_has_each_request_once(tmp_path: Pat
     # Every third phone has no config and asks for the default.
     for number in filter(lambda number: number % 3, range(PHONES)):
         (settings.served_root / mac_of(number).config_name).write_text(config(str(number)), "ascii", newline="")
-    async with opened(settings) as site:
+    async with open_site(settings) as site:
         counted = await boot_all(site)
         assert await until(lambda: total(site), lambda found: found >= counted.total()) == counted.total()
         rows = [row for offset in range(0, counted.total(), 1000) for row in (await page(site, offset))["data"]]

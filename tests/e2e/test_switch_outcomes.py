@@ -27,13 +27,13 @@ from cisisk.simulator.faults import Faults
 from cisisk.simulator.models import find_model
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
 from cisisk.store import progress
-from tests.e2e.premises import (
+from tests.e2e.running_site import (
     TIMING,
     Site,
     asterisk_settings,
     config_at_call_manager,
     free_port,
-    opened,
+    open_site,
     settings_for,
     until,
 )
@@ -113,7 +113,7 @@ async def asterisk_site(directory: Path, limits: Limits = DEFAULT_LIMITS) -> Asy
     async with AsyncExitStack() as stack:
         asterisk = await stack.enter_async_context(AsteriskEmulator(sip=SipRegistrar()))
         settings = settings_for(directory, **sections(asterisk))
-        yield AsteriskSite(await stack.enter_async_context(opened(settings, limits)), asterisk)
+        yield AsteriskSite(await stack.enter_async_context(open_site(settings, limits)), asterisk)
 
 
 async def test_switch_is_confirmed_after_registration_with_new_config(tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ async def test_switch_after_timeout_is_confirmed_by_late_fetch(
 
 
 async def test_switch_without_asterisk_ends_with_fetch(tmp_path: Path) -> None:
-    async with opened(settings_for(tmp_path)) as site:
+    async with open_site(settings_for(tmp_path)) as site:
         profile = await site.profile(OLD)
         phone = site.phone()
         body = {"profile_uuid": profile, "mac": str(phone.mac)}
@@ -390,9 +390,9 @@ async def test_switch_with_crash_after_restart_is_confirmed_on_next_start(tmp_pa
             timing=REGISTERING_PHONE,
         )
         old, new = config_at(asterisk, OLD), config_at(asterisk, NEW)
-        child = [str(ROOT / "tests/e2e/cut_off_child.py"), str(tmp_path), json.dumps(changed), str(mac), new]
+        child = [str(ROOT / "tests/e2e/restart_crash_child.py"), str(tmp_path), json.dumps(changed), str(mac), new]
         async with AsyncExitStack() as stack:
-            async with opened(settings) as site:
+            async with open_site(settings) as site:
                 first = await site.switch(await site.profile(OLD, cnf_xml=old), mac)
                 await stack.enter_async_context(phone)
                 await site.reaches(first["deployment"], "confirmed")
@@ -400,7 +400,7 @@ async def test_switch_with_crash_after_restart_is_confirmed_on_next_start(tmp_pa
                 sys.executable, *child, env={**os.environ, "PYTHONPATH": str(ROOT)}
             )
             assert await asyncio.wait_for(process.wait(), 3 * PATIENCE) == -signal.SIGKILL
-            async with opened(settings) as site:
+            async with open_site(settings) as site:
                 (newest, _) = await site.data("GET", f"/deployments?mac={mac}")
                 assert newest["restart_outcome"] == "cut_off"
                 ended = await site.reaches(newest["uuid"], "confirmed")

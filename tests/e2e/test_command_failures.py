@@ -22,8 +22,8 @@ from cisisk.cli.serve import _serve
 from cisisk.config import build
 from cisisk.fetches.tracker import FetchTracker
 from cisisk.model.errors import ConfigurationError
-from tests.e2e.premises import settings_for
-from tests.e2e.test_the_service import CISISK, environment, run
+from tests.e2e.running_site import settings_for
+from tests.e2e.test_serve import CISISK, environment, run
 from tests.patience import PATIENCE
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cisisk.model.codes.restart import RestartRefusal
-from tests.e2e.test_restarts_through_asterisk import RestartSite, restart_site
+from tests.e2e.test_asterisk_restarts import RestartSite, restart_site
 from tests.notices import codes_in
 from tests.protocol.asterisk import AsteriskEmulator
 

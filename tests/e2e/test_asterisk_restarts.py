@@ -16,7 +16,7 @@ from cisisk.model.notice import NoticeCode
 from cisisk.pbx.connection import AsteriskLimits
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.phone import PhoneState, SimulatedPhone
-from tests.e2e.premises import Site, asterisk_settings, opened, settings_for, until
+from tests.e2e.running_site import Site, asterisk_settings, open_site, settings_for, until
 from tests.notices import codes_in
 from tests.patience import PATIENCE
 from tests.protocol.asterisk import SECRET, AsteriskEmulator, Device, Registered
@@ -75,7 +75,7 @@ async def restart_site(
             asterisk=asterisk_settings(asterisk.port, channel=asterisk.channel, **section),
             restart=restart,
         )
-        site = await stack.enter_async_context(opened(settings, limits))
+        site = await stack.enter_async_context(open_site(settings, limits))
         first, second = await site.profile("201"), await site.profile("305")
         # The phone refuses restarts over HTTP, so only Asterisk can restart it.
         phone = await stack.enter_async_context(site.phone(faults=Faults(refuse_restart=True)))

@@ -25,8 +25,8 @@ from cisisk.provisioning.library import Library
 from cisisk.restart.method import Restarts
 from cisisk.store import progress
 from cisisk.store.database import Database
-from tests.e2e.premises import Site, opened, settings_for
-from tests.e2e.writes import Write, around
+from tests.e2e.database_writes import Write, around
+from tests.e2e.running_site import Site, open_site, settings_for
 from tests.notices import codes_in
 from tests.patience import PATIENCE
 
@@ -191,7 +191,7 @@ async def test_switch_with_database_failure_after_write_is_recorded_later(
         raise StorageFailed(REFUSED)
 
     settings = settings_for(tmp_path)
-    async with opened(settings) as site:
+    async with open_site(settings) as site:
         mac, old, new = site.new_mac(), await site.profile("old"), await site.profile("new")
         await site.switch(old, mac)
         with monkeypatch.context() as broken:
@@ -202,7 +202,7 @@ async def test_switch_with_database_failure_after_write_is_recorded_later(
             render(ErrorKind.SERVED_NEVERTHELESS.notice(reason=REFUSED)),
         )
         assert (site.root / mac.config_name).read_bytes() == site.config("new").encode()
-    async with opened(settings) as site:
+    async with open_site(settings) as site:
         assert states(site)[-1] == ("new", RestartOutcome.CUT_OFF, None)
         assert (await site.data("GET", f"/phones/{mac}"))["current_profile_uuid"] == new
 
@@ -223,7 +223,7 @@ async def test_switch_with_failed_read_back_is_recorded_later(site: Site, monkey
 
 async def test_start_with_oversized_config_file_succeeds(tmp_path: Path) -> None:
     settings = settings_for(tmp_path)
-    async with opened(settings) as site:
+    async with open_site(settings) as site:
         mac, other, profile = site.new_mac(), site.new_mac(), await site.profile("201")
         await site.switch(profile, mac)
         await site.switch(profile, other)
@@ -231,7 +231,7 @@ async def test_start_with_oversized_config_file_succeeds(tmp_path: Path) -> None
             store.execute("UPDATE deployments SET state = 'recorded', written_at = NULL, restart_outcome = NULL")
     with (site.root / mac.config_name).open("wb") as huge:
         huge.truncate(9 << 20)
-    async with opened(settings) as site:
+    async with open_site(settings) as site:
         assert states(site) == [("201", None, None), ("201", RestartOutcome.CUT_OFF, None)]
         status, message = await try_to_switch(site, profile, mac)
         assert status == 503
@@ -241,7 +241,7 @@ async def test_start_with_oversized_config_file_succeeds(tmp_path: Path) -> None
 @pytest.mark.parametrize("gone", ["phone", "profile", "file", "nothing"])
 async def test_start_after_interrupted_switch_accepts_later_changes(tmp_path: Path, gone: str) -> None:
     settings = settings_for(tmp_path)
-    async with opened(settings) as site:
+    async with open_site(settings) as site:
         mac, profile = site.new_mac(), await site.profile("201")
         switched = await site.switch(profile, mac)
         if gone == "phone":
@@ -252,7 +252,7 @@ async def test_start_after_interrupted_switch_accepts_later_changes(tmp_path: Pa
             store.execute("UPDATE deployments SET state = 'recorded', written_at = NULL, restart_outcome = NULL")
         if gone == "file":
             (site.root / mac.config_name).write_bytes(b"<device>by hand</device>")
-    async with opened(settings) as site:
+    async with open_site(settings) as site:
         stored = await site.deployment(switched["deployment"])
         if gone == "file":
             assert (stored["state"], stored["failure_detail"]["code"]) == ("failed", DeploymentFailure.CUT_OFF)
@@ -265,7 +265,7 @@ async def test_start_after_interrupted_switch_accepts_later_changes(tmp_path: Pa
 
 async def test_start_after_interrupted_switches_keeps_the_last(tmp_path: Path) -> None:
     settings = settings_for(tmp_path)
-    async with opened(settings) as site:
+    async with open_site(settings) as site:
         mac = site.new_mac()
         one, other = await site.profile("one"), await site.profile("other", cnf_xml=site.config("one"))
         for profile in (one, await site.profile("between"), other):
@@ -275,7 +275,7 @@ async def test_start_after_interrupted_switches_keeps_the_last(tmp_path: Path) -
                 "UPDATE deployments SET state = 'recorded', written_at = NULL, restart_outcome = NULL,"
                 " superseded_at = NULL, ended_at = NULL"
             )
-    async with opened(settings) as site:
+    async with open_site(settings) as site:
         assert states(site) == [
             ("one", RestartOutcome.CUT_OFF, None),
             ("between", None, DeploymentFailure.CUT_OFF),
@@ -287,7 +287,7 @@ async def test_start_after_interrupted_switches_keeps_the_last(tmp_path: Path) -
 async def test_restart_at_address_of_cisisk_itself_is_refused(site: Site, tmp_path: Path) -> None:
     """Cisisk sends an address only a POST to the port and path of phones, so its own API answers 404."""
     port = int(site.running.api_url.rpartition(":")[2])
-    async with opened(settings_for(tmp_path / "other", phone_http={"port": port})) as other:
+    async with open_site(settings_for(tmp_path / "other", phone_http={"port": port})) as other:
         mac = other.new_mac()
         await other.data("POST", "/phones", {"mac": str(mac), "phone_ip": "127.0.0.1"})
         switched = await other.switch(await other.profile("201"), mac)
@@ -316,7 +316,7 @@ async def test_authentication_with_hostile_query_is_unauthorized(site: Site, que
 
 
 async def test_server_on_all_addresses_answers_ipv4_and_ipv6(tmp_path: Path) -> None:
-    async with opened(settings_for(tmp_path, server={"host": "::"}, tftp={"host": "::"})) as site:
+    async with open_site(settings_for(tmp_path, server={"host": "::"}, tftp={"host": "::"})) as site:
         for host in ("127.0.0.1", "[::1]"):
             port = site.running.phones_url.rpartition(":")[2]
             async with site.session.get(f"http://{host}:{port}/api/v1/hello") as answer:

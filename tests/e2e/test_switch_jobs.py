@@ -18,8 +18,8 @@ import pytest
 
 from cisisk.config import Settings
 from cisisk.model.mac import Mac
-from tests.e2e.job_child import STEPS
-from tests.e2e.premises import Site, asterisk_settings, config_at_call_manager, free_port, opened, settings_for
+from tests.e2e.job_crash_child import STEPS
+from tests.e2e.running_site import Site, asterisk_settings, config_at_call_manager, free_port, open_site, settings_for
 
 ROOT = Path(__file__).parents[2]
 JOB_SECONDS = 240.0
@@ -83,7 +83,7 @@ async def phone_group(count: int) -> AsyncIterator[PhoneGroup]:
     # Each test process uses its own network.
     network = f"127.{210 + os.getpid() % 40}.{os.getpid() // 40 % 60 * 4}.0/22"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(ROOT / "tests/e2e/rack_child.py"), str(count), str(macs[0]), network),
+        *(sys.executable, str(ROOT / "tests/e2e/phone_group_child.py"), str(count), str(macs[0]), network),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=1 << 24,
@@ -144,7 +144,7 @@ class ResponseTimes:
 async def test_job_of_a_thousand_phones_confirms_all(tmp_path: Path) -> None:
     async with phone_group(1000) as phones:
         settings = phones.settings(tmp_path)
-        async with opened(settings) as site:
+        async with open_site(settings) as site:
             assert site.running.tftp_address
             await phones.power_on(settings, site.running.tftp_address[1])
             profile = await new_profile(site, phones)
@@ -184,7 +184,7 @@ async def test_job_killed_at_any_step_switches_each_phone_once(tmp_path: Path, s
             "switch": {"fetch_seconds": FETCH_SECONDS},
         }
         settings = phones.settings(tmp_path, **fixed)
-        child = [str(ROOT / "tests/e2e/job_child.py"), str(tmp_path), step, json.dumps(fixed), str(phones.ami)]
+        child = [str(ROOT / "tests/e2e/job_crash_child.py"), str(tmp_path), step, json.dumps(fixed), str(phones.ami)]
         child += [str(settings.phone_http.port), str(settings.phone_sip.port)]
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, *child),
@@ -204,7 +204,7 @@ async def test_job_killed_at_any_step_switches_each_phone_once(tmp_path: Path, s
             (before,) = store.execute("SELECT COUNT(*) FROM deployments").fetchone()
             assert before < count
 
-        async with opened(settings) as site:
+        async with open_site(settings) as site:
             (job,) = await site.data("GET", "/switch-jobs")
             ended = await wait_for_job(site, job["uuid"])
             assert (ended["state"], ended["counts"]) == ("completed", {"confirmed": count})
@@ -223,7 +223,7 @@ async def test_job_with_failed_canary_switches_no_other_phone(tmp_path: Path) ->
     async with AsyncExitStack() as stack:
         phones = await stack.enter_async_context(phone_group(8))
         settings = phones.settings(tmp_path)
-        site = await stack.enter_async_context(opened(settings))
+        site = await stack.enter_async_context(open_site(settings))
         assert site.running.tftp_address
         await phones.power_on(settings, site.running.tftp_address[1])
         # This config names a closed port as call manager, so the phones cannot register.
