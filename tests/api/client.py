@@ -1,4 +1,4 @@
-"""The appliance as its clients see it: one real process, real sockets, nothing looked up inside."""
+"""A client of the API and a running appliance on real sockets."""
 
 import itertools
 import json
@@ -22,13 +22,13 @@ from cisisk.config import Settings, build
 from tests.quick_start import need_not_survive, put_empty_store
 
 PASSWORD = "correct horse"
-"""Of the first superadmin, and of users whose password does not matter."""
+"""The password of the first superadmin, and the default for new users."""
 SUPERADMIN = "00000000-0000-0000-0000-000000000000"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 METADATA = {"timestamp", "version", "requestId", "ip", "environment"}
 SWITCH = "/phone-profiles/switch"
 UNKNOWN = "6f2f4fd4-6f2b-4cf2-9d0c-6a0f4f6d3c11"
-"""The UUID of nothing."""
+"""A UUID that no resource has."""
 MAC = "AA:BB:CC:DD:EE:01"
 
 CONFIG = (
@@ -39,12 +39,12 @@ CONFIG = (
     "<authenticationURL>http://192.0.2.5:8080/cisco/authentication</authenticationURL>"
     "<vendorConfig><webAccess>0</webAccess></vendorConfig></device>\r\n"
 )
-"""A config that nothing can be said against."""
+"""A config without findings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back."""
+    """A response of the API."""
 
     status: int
     headers: Mapping[str, str]
@@ -56,7 +56,7 @@ class Answer:
 
     @property
     def data(self) -> Any:
-        """What a success carries; fails the test on anything else."""
+        """Return the data of a success; fail the test on an error."""
         assert self.status in (200, 201), self.content
         return self.body["data"]
 
@@ -70,7 +70,7 @@ class Answer:
 
     @property
     def fields(self) -> dict[str, list[str]]:
-        """Which fields were refused, and why; fails the test when the answer is not a 422."""
+        """Return the refused fields with reasons; fail the test on any status but 422."""
         assert self.status == 422, self.content
         return dict(self.body["error"]["fields"])
 
@@ -81,7 +81,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Somebody who speaks the API, with a token or without."""
+    """A client of the API, with or without a token."""
 
     session: aiohttp.ClientSession
     url: str
@@ -90,9 +90,9 @@ class Client:
     async def request(
         self, method: str, path: str, body: Any = None, *, content: bytes | None = None, **headers: str
     ) -> Answer:
-        """Ask for ``path`` below /api/v1 as it stands, with ``body`` as JSON or ``content`` as it is.
+        """Request ``path`` below /api/v1 with ``body`` as JSON or with ``content`` unchanged.
 
-        Headers are written like keyword arguments: ``If_Match='"x"'``.
+        Headers are keyword arguments: ``If_Match='"x"'``.
         """
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.token is not None:
@@ -122,30 +122,30 @@ class Client:
         return replace(self, token=token)
 
     async def login(self, username: str, password: str = PASSWORD) -> "Client":
-        """The same, logged in."""
+        """Log in and return a client with the access token."""
         answer = await self.with_token(None).post("/auth/login", {"username": username, "password": password})
         return self.with_token(answer.data["accessToken"])
 
     async def new_user(self, username: str, **more: Any) -> str:
-        """The uuid of a new user."""
+        """Create a user and return the uuid."""
         return str((await self.post("/users", user(username, **more))).data["uuid"])
 
     async def new_profile(self, user_uuid: str, **more: Any) -> str:
-        """The uuid of a new profile."""
+        """Create a profile and return the uuid."""
         body = {"user_uuid": user_uuid, "name": "Reception Desk", "cnf_xml": CONFIG, **more}
         return str((await self.post("/phone-profiles", body)).data["uuid"])
 
     async def new_permission(self, level: int, name: str) -> str:
-        """The uuid of a new permission."""
+        """Create a permission and return the uuid."""
         return str((await self.post("/permissions", {"level": level, "name": name})).data["uuid"])
 
     async def whole_audit_log(self) -> list[dict[str, Any]]:
-        """Every row, the oldest first."""
+        """Return every audit row, oldest first."""
         return list(reversed((await self.get("/audit-logs?limit=500")).data))
 
 
 def check_metadata(answer: Answer, more: frozenset[str] = frozenset()) -> None:
-    """Section 0: what every answer says about itself."""
+    """Check the metadata that every response has (section 0 of the contract)."""
     metadata = answer.metadata
     assert set(metadata) == METADATA | more
     assert TIME.fullmatch(metadata["timestamp"])
@@ -156,7 +156,7 @@ def check_metadata(answer: Answer, more: frozenset[str] = frozenset()) -> None:
 
 
 def check_error(answer: Answer, status: int) -> None:
-    """Section 0: the envelope of an error."""
+    """Check the envelope of an error (section 0 of the contract)."""
     body = answer.body
     assert answer.status == status, body
     assert answer.headers["Content-Type"].startswith("application/json")
@@ -170,14 +170,14 @@ def check_error(answer: Answer, status: int) -> None:
 
 
 def user(username: str, **more: Any) -> dict[str, Any]:
-    """The body of a new user."""
+    """Return a body that creates a user."""
     names = {"first_name": username.capitalize(), "last_name": "Tester", "email": f"{username}@example.com"}
     return {"username": username, "password": PASSWORD, **names, **more}
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A running appliance, and its administrator."""
+    """A running appliance and a client of its administrator."""
 
     settings: Settings
     running: Appliance
@@ -186,17 +186,17 @@ class Site:
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def name(self) -> str:
-        """A name that nothing has, for tests that share an appliance."""
+        """Return an unused name, for tests that share an appliance."""
         return f"name{next(self.numbers)}"
 
     def mac(self) -> str:
-        """A MAC that no phone has."""
+        """Return an unused MAC."""
         digits = f"{0xAABBCCE00000 + next(self.numbers):012X}"
         return ":".join(digits[at : at + 2] for at in range(0, 12, 2))
 
     @property
-    def anybody(self) -> Client:
-        """Somebody without a token."""
+    def anonymous(self) -> Client:
+        """A client without a token."""
         return self.admin.with_token(None)
 
     @property
@@ -204,11 +204,11 @@ class Site:
         return self.settings.data.dir / appliance.CONTROL_SOCKET
 
     def served(self, mac: str = MAC) -> Path:
-        """The file that the phone asks for."""
+        """Return the path of the config that the phone fetches."""
         return self.settings.served_root / f"SEP{mac.replace(':', '')}.cnf.xml"
 
     async def new_clerk(self, level: int = 5) -> tuple[str, str]:
-        """The uuid and the username of a new user of that permission level."""
+        """Create a user with this permission level; return uuid and username."""
         name = self.name()
         uuid, perm_uuid = await self.admin.new_user(name), await self.admin.new_permission(level, name)
         given = await self.admin.post("/user-perms", {"user_uuid": uuid, "perm_uuid": perm_uuid})
@@ -216,20 +216,20 @@ class Site:
         return uuid, name
 
     async def clerk(self, level: int = 5) -> Client:
-        """A logged in user of that permission level."""
+        """Create a user with this permission level and return a logged-in client."""
         _, name = await self.new_clerk(level)
-        return await self.anybody.login(name)
+        return await self.anonymous.login(name)
 
 
 def settings_for(directory: Path, **sections: dict[str, Any]) -> Settings:
-    """Loopback, any free ports, data in ``directory``; the given keys besides."""
+    """Return settings that listen on loopback at free ports and keep their data in ``directory``."""
     tables: dict[str, dict[str, Any]] = {
         "server": {"host": "127.0.0.1", "port": 0, "environment": "test"},
         "data": {"dir": str(directory / "data")},
         "tftp": {"host": "127.0.0.1", "port": 0},
         "provisioning_http": {"host": "127.0.0.1", "port": 0},
         "ftp": {"host": "127.0.0.1", "port": 0},
-        # Nothing listens there, and nothing outside this machine is called by accident.
+        # Port 9 is closed, so restarts reach no real phone.
         "phone_http": {"port": 9, "timeout": 1},
     }
     for name, section in sections.items():
@@ -239,10 +239,10 @@ def settings_for(directory: Path, **sections: dict[str, Any]) -> Settings:
 
 @asynccontextmanager
 async def site(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> AsyncIterator[Site]:
-    """A running appliance whose administrator is logged in."""
+    """Start an appliance and log its administrator in."""
     put_empty_store(settings)
     async with appliance.running(settings, limits) as running, aiohttp.ClientSession() as session:
         await need_not_survive(running)
-        nobody = Client(session, running.api_url)
-        login = (await nobody.post("/auth/login", {"username": "admin", "password": PASSWORD})).data
-        yield Site(settings, running, nobody.with_token(login["accessToken"]), login["user"]["uuid"])
+        anonymous = Client(session, running.api_url)
+        login = (await anonymous.post("/auth/login", {"username": "admin", "password": PASSWORD})).data
+        yield Site(settings, running, anonymous.with_token(login["accessToken"]), login["user"]["uuid"])

@@ -1,4 +1,4 @@
-"""A running appliance for every test: it starts and stops in less than a tenth of a second."""
+"""Fixtures that start an appliance and its clients."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -47,9 +47,9 @@ async def site(settings: Settings, limits: Limits) -> AsyncIterator[Site]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
-    """One appliance for all tests of a module, which leave each other's users and phones alone.
+    """One appliance for all tests of a module. Each test uses users and phones of its own.
 
-    The module says ``pytestmark = pytest.mark.asyncio(loop_scope="module")``. It may define ``LIMITS``.
+    The module sets ``pytestmark = pytest.mark.asyncio(loop_scope="module")``. It may define ``LIMITS``.
     """
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("CISISK_ADMIN_PASSWORD", PASSWORD)
@@ -60,7 +60,7 @@ async def shared_site(request: pytest.FixtureRequest, tmp_path_factory: pytest.T
 
 @pytest.fixture
 def site_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SiteWith:
-    """Opens an appliance with other settings: ``async with site_with(auth={"public_register": True}) as site``.
+    """Start an appliance with other settings: ``async with site_with(auth={"public_register": True}) as site``.
 
     ``limits`` are the limits of the appliance.
     """
@@ -78,6 +78,6 @@ def admin(site: Site) -> Client:
 
 
 @pytest.fixture
-def anybody(site: Site) -> Client:
-    """Somebody without a token."""
-    return site.anybody
+def anonymous(site: Site) -> Client:
+    """A client without a token."""
+    return site.anonymous

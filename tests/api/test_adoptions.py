@@ -1,4 +1,4 @@
-"""Taking over the directory of another TFTP server: by the API, and by ``cisisk adopt``."""
+"""Directory imports through the API and with ``cisisk adopt``."""
 
 import asyncio
 import subprocess
@@ -25,7 +25,7 @@ def old(tmp_path: Path) -> Path:
     return path
 
 
-async def test_the_served_directory_is_taken_over_by_whoever_asks(site: Site) -> None:
+async def test_import_of_served_directory_adopts_its_configs(site: Site) -> None:
     place(site.settings.served_root / NAME, CONFIG.encode())
     answer = await site.admin.post("/adoptions", {})
     assert answer.message == "1 profile(s) imported"
@@ -38,7 +38,7 @@ def place(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-async def test_another_directory_can_only_be_named_on_the_machine_itself(site: Site, old: Path) -> None:
+async def test_import_of_other_directory_requires_control_socket(site: Site, old: Path) -> None:
     check_error(await site.admin.post("/adoptions", {"directory": str(old)}), 403)
     connector = aiohttp.UnixConnector(str(site.control_socket))
     async with aiohttp.ClientSession(connector=connector) as session:
@@ -58,7 +58,7 @@ async def test_another_directory_can_only_be_named_on_the_machine_itself(site: S
     assert (note["path"], note["kind"]) == ("SEPAABBCCDDEE02.cnf.xml", "invalid")
 
 
-async def test_the_command_takes_over_through_the_running_service(site: Site, old: Path) -> None:
+async def test_adopt_command_uses_running_service(site: Site, old: Path) -> None:
     await site.admin.new_user("bert")
     config = old.parent / "config.toml"
     place(config, f'[data]\ndir = "{site.settings.data.dir}"\n'.encode())
@@ -81,7 +81,7 @@ async def test_the_command_takes_over_through_the_running_service(site: Site, ol
     )
 
 
-async def test_the_command_does_without_a_service(settings: Settings, old: Path) -> None:
+async def test_adopt_command_works_without_service(settings: Settings, old: Path) -> None:
     config = old.parent / "config.toml"
     place(config, f'[data]\ndir = "{settings.data.dir}"\n'.encode())
     command = [sys.executable, "-m", "cisisk", "adopt", str(old), "--config", str(config)]

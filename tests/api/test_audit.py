@@ -1,4 +1,4 @@
-"""Section 2 of the contract: everything that is done leaves a row, and no row holds a secret."""
+"""Section 2 of the contract: the audit log has a row for every change, and no row contains a secret."""
 
 import json
 import logging
@@ -19,8 +19,8 @@ XML = (
 )
 
 
-async def live(site: Site) -> list[str]:
-    """Do everything once; the secrets that were used."""
+async def make_all_changes(site: Site) -> list[str]:
+    """Make every kind of change once, and return the secrets that were used."""
     admin = site.admin
     anna = await admin.new_user("anna", password=PASSWORD)
     await admin.put(f"/users/{anna}", {"password": NEW_PASSWORD, "phone": "1"})
@@ -35,13 +35,13 @@ async def live(site: Site) -> list[str]:
     profile = await admin.new_profile(anna, cnf_xml=XML)
     await admin.put(f"/phone-profiles/{profile}", {"cnf_xml": XML.replace("button='1'", "button='2'")})
     await admin.post(SWITCH, {"profile_uuid": profile, "mac": MAC})
-    await _around(admin, anna)
-    first = (await site.anybody.post("/auth/login", {"username": "anna", "password": NEW_PASSWORD})).data
-    second = (await site.anybody.post("/auth/refresh", {"refresh_token": first["refreshToken"]})).data
-    await site.anybody.post("/auth/refresh", {"refresh_token": first["refreshToken"]})
-    third = (await site.anybody.post("/auth/login", {"username": "anna", "password": NEW_PASSWORD})).data
-    await site.anybody.post("/auth/login", {"username": "anna", "password": "sentinel-wrong"})
-    client = site.anybody.with_token(third["accessToken"])
+    await _change_related_resources(admin, anna)
+    first = (await site.anonymous.post("/auth/login", {"username": "anna", "password": NEW_PASSWORD})).data
+    second = (await site.anonymous.post("/auth/refresh", {"refresh_token": first["refreshToken"]})).data
+    await site.anonymous.post("/auth/refresh", {"refresh_token": first["refreshToken"]})
+    third = (await site.anonymous.post("/auth/login", {"username": "anna", "password": NEW_PASSWORD})).data
+    await site.anonymous.post("/auth/login", {"username": "anna", "password": "sentinel-wrong"})
+    client = site.anonymous.with_token(third["accessToken"])
     await client.post("/auth/logout", {"refresh_token": third["refreshToken"]})
     await admin.post("/auth/register", {**_registration(), "password": PASSWORD})
     await admin.delete(f"/cisco-phones/{MAC}")
@@ -56,8 +56,8 @@ async def live(site: Site) -> list[str]:
     return [*typed, "sentinel-auth", "sentinel-ssh", "sentinel-phone", "argon2", str(admin.token), *tokens]
 
 
-async def _around(admin: Client, anna: str) -> None:
-    """What is around the phone: made, changed and deleted."""
+async def _change_related_resources(admin: Client, anna: str) -> None:
+    """Create, change and delete the resources around the phone."""
     secrets = {"password": "sentinel-line", "voicemail_passcode": "sentinel-mail"}
     line = {"type": "custom", "extension": "101", "name": "Lobby", "voicemail": True}
     resources: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -83,8 +83,8 @@ def _registration() -> dict[str, str]:
     return {"first_name": "B", "last_name": "T", "username": "berta", "email": "b@example.com"}
 
 
-async def test_everything_that_is_done_leaves_its_row_in_order(site: Site) -> None:
-    await live(site)
+async def test_every_change_has_an_audit_row_in_order(site: Site) -> None:
+    await make_all_changes(site)
     rows = await site.admin.whole_audit_log()
     assert [row["action"] for row in rows] == [
         "user.created",
@@ -143,15 +143,15 @@ async def test_everything_that_is_done_leaves_its_row_in_order(site: Site) -> No
     assert all("aiohttp" in row["user_agent"] for row in rows[1:])
 
 
-async def test_no_secret_is_in_a_row_or_in_the_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+async def test_audit_rows_and_log_contain_no_secret(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        secrets = await live(site)
+        secrets = await make_all_changes(site)
     written = json.dumps(await site.admin.whole_audit_log())
     assert [secret for secret in secrets if secret in written] == []
     assert [secret for secret in secrets if secret in caplog.text] == []
 
 
-async def test_what_a_row_says_of_a_switch(site: Site) -> None:
+async def test_audit_row_of_switch_names_deployment(site: Site) -> None:
     profile = await site.admin.new_profile(site.admin_uuid)
     done = (await site.admin.post(SWITCH, {"profile_uuid": profile, "mac": MAC})).data
     row = (await site.admin.whole_audit_log())[-1]
@@ -159,7 +159,7 @@ async def test_what_a_row_says_of_a_switch(site: Site) -> None:
     assert row["payload"] == {"deployment": done["deployment"], "mac": MAC, "sha256": done["sha256"]}
 
 
-async def test_what_was_refused_leaves_no_row(site: Site) -> None:
+async def test_refused_request_has_no_audit_row(site: Site) -> None:
     before = await site.admin.whole_audit_log()
     profile = await site.admin.post("/phone-profiles", {"user_uuid": UNKNOWN, "name": "a", "cnf_xml": "<device/>"})
     assert profile.status == 422
@@ -172,7 +172,7 @@ async def test_what_was_refused_leaves_no_row(site: Site) -> None:
     assert await site.admin.whole_audit_log() == before
 
 
-async def test_the_newest_rows_come_first_and_in_parts(site: Site) -> None:
+async def test_audit_log_is_paged_newest_first(site: Site) -> None:
     for number in range(60):
         await site.admin.put(f"/users/{site.admin_uuid}", {"phone": str(number)})
     everything = await site.admin.get("/audit-logs?limit=500")
@@ -184,18 +184,18 @@ async def test_the_newest_rows_come_first_and_in_parts(site: Site) -> None:
     assert (plain.metadata["limit"], plain.metadata["total"], len(plain.data)) == (100, 62, 62)
     part = await site.admin.get("/audit-logs?limit=2&offset=59")
     assert (part.message, part.data) == ("2 log(s) found", everything.data[59:61])
-    his = await site.admin.get(f"/audit-logs/by-user/{site.admin_uuid}")
-    assert (his.metadata["limit"], his.metadata["total"], len(his.data)) == (50, 61, 50)
-    assert his.data == everything.data[:50]
+    by_user = await site.admin.get(f"/audit-logs/by-user/{site.admin_uuid}")
+    assert (by_user.metadata["limit"], by_user.metadata["total"], len(by_user.data)) == (50, 61, 50)
+    assert by_user.data == everything.data[:50]
     assert (await site.admin.get(f"/audit-logs/by-user/{UNKNOWN}")).message == "0 log(s) found"
     for query in ("/audit-logs?limit=501", f"/audit-logs/by-user/{UNKNOWN}?limit=201", "/audit-logs?offset=-1"):
         check_error(await site.admin.get(query), 422)
     assert (await site.admin.get(f"/audit-logs/by-user/{UNKNOWN}?limit=200")).status == 200
 
 
-async def test_the_row_of_a_stranger_names_the_address_the_proxy_vouches_for(site_with: SiteWith) -> None:
+async def test_audit_row_has_client_address_from_trusted_proxy(site_with: SiteWith) -> None:
     async with site_with(server={"trusted_proxies": ["127.0.0.1"]}, auth={"public_register": True}) as site:
-        await site.anybody.post(
+        await site.anonymous.post(
             "/auth/register",
             {**_registration(), "password": PASSWORD},
             X_Forwarded_For="192.0.2.66",

@@ -1,4 +1,4 @@
-"""Where a request comes from, and who may say so."""
+"""The client address of a request, with and without trusted proxies."""
 
 from tests.api.client import Client
 from tests.api.conftest import SiteWith
@@ -10,11 +10,11 @@ async def shown_ip(client: Client, *forwarded: str) -> str:
         return str((await response.json())["metadata"]["ip"])
 
 
-async def test_a_stranger_cannot_say_where_he_comes_from(anybody: Client) -> None:
-    assert await shown_ip(anybody, "192.0.2.1") == "127.0.0.1"
+async def test_forwarded_address_without_trusted_proxy_is_ignored(anonymous: Client) -> None:
+    assert await shown_ip(anonymous, "192.0.2.1") == "127.0.0.1"
 
 
-async def test_a_trusted_proxy_is_believed_and_nobody_behind_it(site_with: SiteWith) -> None:
+async def test_forwarded_address_from_trusted_proxy_is_used(site_with: SiteWith) -> None:
     async with site_with(server={"trusted_proxies": ["127.0.0.1", "192.0.2.9"]}) as site:
         for forwarded, shown in {
             (): "127.0.0.1",
@@ -23,10 +23,10 @@ async def test_a_trusted_proxy_is_believed_and_nobody_behind_it(site_with: SiteW
             ("203.0.113.5, 198.51.100.1",): "198.51.100.1",
             ("198.51.100.1, 192.0.2.9",): "198.51.100.1",
             ("198.51.100.1", "192.0.2.9"): "198.51.100.1",
-            # A proxy that adds a line of its own, below the one that the client made up.
+            # The proxy adds its own header line below the forged line of the client.
             ("203.0.113.5", "198.51.100.1"): "198.51.100.1",
             ("203.0.113.5, nonsense",): "127.0.0.1",
             ("192.0.2.9",): "192.0.2.9",
             ("",): "127.0.0.1",
         }.items():
-            assert (forwarded, await shown_ip(site.anybody, *forwarded)) == (forwarded, shown)
+            assert (forwarded, await shown_ip(site.anonymous, *forwarded)) == (forwarded, shown)

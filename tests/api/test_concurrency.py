@@ -1,4 +1,4 @@
-"""ETag and If-Match (RFC 9110 sections 8.8.3 and 13.1.1): nobody overwrites what he has not seen."""
+"""ETag and If-Match (RFC 9110 sections 8.8.3 and 13.1.1): no client overwrites a version it has not read."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tests.api.client import CONFIG, SWITCH, Answer, Site, user
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """Where it is shown, where it is changed and deleted, and two changes; None where it only has another way."""
+    """A resource: the path to read it, the path to change and delete it, and two changes, or None without PUT."""
 
     shown: str
     changed: str
@@ -38,7 +38,7 @@ async def a_held_permission(site: Site) -> Resource:
 
 
 async def a_new_mac(site: Site) -> str:
-    """The MAC of a phone in the inventory."""
+    """Add a phone and return its MAC."""
     mac = site.mac()
     assert (await site.admin.post("/phones", {"mac": mac})).status == 201
     return mac
@@ -67,7 +67,7 @@ async def a_pin(site: Site) -> Resource:
 
 
 async def a_resource(site: Site, path: str, body: dict[str, Any], changed: str) -> Resource:
-    """One that is made by a POST to ``path``, of which the text ``changed`` can be changed."""
+    """Create a resource with a POST to ``path``; its text field ``changed`` can be changed."""
     made = (await site.admin.post(path, body)).data["uuid"]
     one = f"/personal-directory/contact/{made}" if path.startswith("/personal") else f"{path}/{made}"
     return Resource(one, one, ({changed: "one"}, {changed: "two"}))
@@ -101,20 +101,16 @@ async def a_link(site: Site) -> Resource:
     return Resource(path, path, None)
 
 
-ALL = [a_user, a_permission, a_held_permission, a_phone, a_cisco_phone, a_profile, a_pin]
-ALL += [a_kem, a_service, a_personal_contact, a_company_contact, an_extension, a_link]
-CHANGEABLE = [maker for maker in ALL if maker not in (a_held_permission, a_link)]
-
-
 async def a_webhook(site: Site) -> Resource:
     path = f"/webhooks/{(await site.admin.post('/webhooks', {'url': 'http://127.0.0.1:9/'})).data['uuid']}"
     return Resource(path, path, RENAMED)
 
 
 ALL = [a_user, a_permission, a_held_permission, a_phone, a_cisco_phone, a_profile, a_pin, a_webhook]
-CHANGEABLE = [maker for maker in ALL if maker is not a_held_permission]
+ALL += [a_kem, a_service, a_personal_contact, a_company_contact, an_extension, a_link]
+CHANGEABLE = [maker for maker in ALL if maker not in (a_held_permission, a_link)]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-NAMES: Callable[[Maker], str] = lambda maker: maker.__name__  # noqa: E731 -- pytest asks for a function
+NAMES: Callable[[Maker], str] = lambda maker: maker.__name__  # noqa: E731 -- typed as a function for pytest
 
 
 @pytest.fixture
@@ -123,7 +119,7 @@ def site(shared_site: Site) -> Site:
 
 
 @pytest.mark.parametrize("make", ALL, ids=NAMES)
-async def test_a_single_resource_carries_a_strong_tag_that_lasts(site: Site, make: Maker) -> None:
+async def test_resource_has_stable_strong_etag(site: Site, make: Maker) -> None:
     resource = await make(site)
     tag = (await site.admin.get(resource.shown)).etag
     assert tag.startswith('"')
@@ -132,7 +128,7 @@ async def test_a_single_resource_carries_a_strong_tag_that_lasts(site: Site, mak
 
 
 @pytest.mark.parametrize("make", CHANGEABLE, ids=NAMES)
-async def test_each_change_makes_a_new_version(site: Site, make: Maker) -> None:
+async def test_resource_update_changes_etag(site: Site, make: Maker) -> None:
     resource = await make(site)
     assert resource.changes
     tags = [(await site.admin.get(resource.shown)).etag]
@@ -144,7 +140,7 @@ async def test_each_change_makes_a_new_version(site: Site, make: Maker) -> None:
 
 
 @pytest.mark.parametrize("make", CHANGEABLE, ids=NAMES)
-async def test_the_current_version_can_be_changed_and_no_other(site: Site, make: Maker) -> None:
+async def test_update_requires_matching_etag(site: Site, make: Maker) -> None:
     resource = await make(site)
     assert resource.changes
     change, other = resource.changes
@@ -165,7 +161,7 @@ async def test_the_current_version_can_be_changed_and_no_other(site: Site, make:
 
 
 @pytest.mark.parametrize("make", ALL, ids=NAMES)
-async def test_the_current_version_can_be_deleted_and_no_other(site: Site, make: Maker) -> None:
+async def test_deletion_requires_matching_etag(site: Site, make: Maker) -> None:
     resource = await make(site)
     tag = (await site.admin.get(resource.shown)).etag
     for refused in ('"nonsense"', f"W/{tag}"):
@@ -176,14 +172,14 @@ async def test_the_current_version_can_be_deleted_and_no_other(site: Site, make:
 
 
 @pytest.mark.parametrize("make", ALL, ids=NAMES)
-async def test_whatever_is_there_can_be_deleted_and_nothing_that_is_not(site: Site, make: Maker) -> None:
+async def test_deletion_with_star_requires_existing_resource(site: Site, make: Maker) -> None:
     resource = await make(site)
     assert (await site.admin.delete(resource.changed, If_Match="*")).status == 200
     assert (await site.admin.delete(resource.changed, If_Match="*")).status == 404
     assert (await site.admin.delete(resource.changed)).status == 404
 
 
-async def test_what_was_created_comes_with_its_tag(site: Site) -> None:
+async def test_creation_returns_etag(site: Site) -> None:
     bodies: dict[str, dict[str, Any]] = {
         "/users": user(site.name()),
         "/permissions": {"level": 5, "name": site.name()},
@@ -203,7 +199,7 @@ async def test_what_was_created_comes_with_its_tag(site: Site) -> None:
 
 @pytest.mark.parametrize("make", [a_pin, a_cisco_phone], ids=NAMES)
 @pytest.mark.parametrize("if_match", ["*", '"nonsense"'])
-async def test_what_is_not_there_has_no_version_that_could_be_meant(site: Site, make: Maker, if_match: str) -> None:
+async def test_update_of_absent_resource_with_if_match_is_refused(site: Site, make: Maker, if_match: str) -> None:
     resource = await make(site)
     assert resource.changes
     await site.admin.delete(resource.changed)
@@ -212,7 +208,7 @@ async def test_what_is_not_there_has_no_version_that_could_be_meant(site: Site, 
     assert (await site.admin.put(resource.changed, resource.changes[0])).status == 200
 
 
-async def test_a_resource_made_anew_is_another_one(site: Site) -> None:
+async def test_recreated_resource_has_new_etag(site: Site) -> None:
     mac = await a_new_mac(site)
     old = (await site.admin.get(f"/phones/{mac}")).etag
     await site.admin.delete(f"/phones/{mac}")
@@ -220,7 +216,7 @@ async def test_a_resource_made_anew_is_another_one(site: Site) -> None:
     assert (await site.admin.delete(f"/phones/{mac}", If_Match=old)).status == 412
 
 
-async def test_another_permission_makes_another_version_of_what_a_user_holds(site: Site) -> None:
+async def test_held_permission_change_changes_etag(site: Site) -> None:
     resource = await a_held_permission(site)
     old = (await site.admin.get(resource.shown)).etag
     other = await site.admin.new_permission(7, site.name())
@@ -231,7 +227,7 @@ async def test_another_permission_makes_another_version_of_what_a_user_holds(sit
         assert (await site.admin.delete(resource.changed, If_Match=stale)).status == 412
 
 
-async def test_a_phones_software_is_a_part_of_the_phone_wherever_it_is_changed(site: Site) -> None:
+async def test_phone_software_change_changes_both_etags(site: Site) -> None:
     mac = await a_new_mac(site)
     tags = [(await site.admin.get(f"/phones/{mac}")).etag]
     await site.admin.put(f"/cisco-phones/{mac}", {"software": "SCCP"})
@@ -244,7 +240,7 @@ async def test_a_phones_software_is_a_part_of_the_phone_wherever_it_is_changed(s
     assert (await site.admin.get(f"/cisco-phones/{mac}")).etag != cisco
 
 
-async def test_a_switch_makes_another_version_of_what_the_phone_runs(site: Site) -> None:
+async def test_switch_changes_etag_of_cisco_phone(site: Site) -> None:
     profile = await site.admin.new_profile(site.admin_uuid)
     mac = await a_new_mac(site)
     old = (await site.admin.get(f"/cisco-phones/{mac}")).etag
@@ -252,7 +248,7 @@ async def test_a_switch_makes_another_version_of_what_the_phone_runs(site: Site)
     assert (await site.admin.delete(f"/cisco-phones/{mac}", If_Match=old)).status == 412
 
 
-async def test_the_served_config_has_a_tag_of_its_content(site: Site) -> None:
+async def test_served_config_etag_depends_on_content(site: Site) -> None:
     tags, mac = [], site.mac()
     for text in ("one", "two", "one"):
         profile = await site.admin.new_profile(site.admin_uuid, cnf_xml=f"<device><!--{text}--></device>")

@@ -1,6 +1,6 @@
-"""The contract as a table, against the published document and against what a running appliance answers.
+"""Compare the contract, as a table, with the published document and with the responses of a running appliance.
 
-Whatever is renamed, missing or no longer required as the contract has it fails here.
+A renamed field, a missing field or a changed requirement fails here.
 """
 
 import re
@@ -44,21 +44,21 @@ EXTENSION = f"{EXTENSION_IN} uuid"
 LINK_IN = "user_uuid extension_uuid"
 LINK = f"uuid {LINK_IN} username first_name last_name extension ext_name type created_at"
 RAW = "application/xml"
-"""In place of fields: not JSON."""
+"""Used instead of field names: the response is not JSON."""
 
 
 class Endpoint(NamedTuple):
-    """What the contract says of an operation: fields that are sent, the required ones, those that come back."""
+    """An operation of the contract: fields sent, required fields, fields returned, and the message."""
 
     sent: str
     required: str
     returned: str
     message: str
-    """With N for a number, as in the contract."""
+    """The message, with N for a number, as in the contract."""
 
 
 def shown(returned: str, message: str) -> Endpoint:
-    """An operation that takes no body."""
+    """Return an operation that takes no body."""
     return Endpoint("", "", returned, message)
 
 
@@ -161,7 +161,7 @@ CONFLICTS = {
     *("PUT /extensions/{uuid}", "POST /user-extensions", "POST /personal-directory/{userUuid}"),
 }
 MORE_SENT = {"placeholders", "policy", "logout_profile_uuid", "emergency_location", "emergency_caller_id"}
-"""What Cisisk takes beyond the contract."""
+"""Fields that Cisisk accepts beyond the contract."""
 DEFAULTS: dict[str, dict[str, Any]] = {
     "POST /auth/register": {"lang": "en", "timezone": "UTC"},
     "POST /users": {"lang": "en", "timezone": "UTC", "is_active": True},
@@ -175,21 +175,21 @@ VALUES: dict[str, dict[str, set[Any]]] = {
     "PUT /cisco-phones/{mac}": {"software": SOFTWARE},
     "POST /extensions": {"type": {"chan_sccp", "chan_sip", "chan_pjsip", "custom"}},
 }
-"""What a field may be."""
+"""The allowed values of fields."""
 NEVER_RETURNED = {"password", "password_hash", "pin_code", "pin", "pin_hash", "voicemail_passcode", "secret"}
 METADATA = {"timestamp", "version", "requestId", "ip", "environment"}
 
 
 @pytest.fixture
 async def document(site: Site) -> dict[str, Any]:
-    answer = await site.anybody.get("/openapi.json")
+    answer = await site.anonymous.get("/openapi.json")
     assert answer.status == 200
     assert answer.headers["Content-Type"].startswith("application/json")
     return dict(answer.body)
 
 
 def resolved(document: dict[str, Any], part: Any) -> dict[str, Any]:
-    """What a part of the document is, its reference followed."""
+    """Follow the references of a part of the document."""
     while "$ref" in part:
         found: Any = document
         for name in part["$ref"].removeprefix("#/").split("/"):
@@ -198,19 +198,19 @@ def resolved(document: dict[str, Any], part: Any) -> dict[str, Any]:
     return dict(part)
 
 
-async def test_it_is_valid_openapi(document: dict[str, Any]) -> None:
+async def test_document_is_valid_openapi(document: dict[str, Any]) -> None:
     validate(document)
     assert document["openapi"].startswith("3.0.")
 
 
-async def test_every_route_is_described_and_nothing_else(document: dict[str, Any]) -> None:
+async def test_document_describes_every_route(document: dict[str, Any]) -> None:
     described = {f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item}
     routes = {f"{route.method} {PREFIX}{web.DynamicResource(route.path).canonical}" for route in ROUTES}
     assert described == routes - {f"GET {PREFIX}/openapi.json"}
     assert len(routes) == len(ROUTES)
 
 
-async def test_everything_in_the_contract_is_there_field_by_field(document: dict[str, Any]) -> None:
+async def test_document_has_every_field_of_contract(document: dict[str, Any]) -> None:
     for name, endpoint in CONTRACT.items():
         operation = published(document, name)
         sent, required = set(endpoint.sent.split()), set(endpoint.required.split())
@@ -224,41 +224,41 @@ async def test_everything_in_the_contract_is_there_field_by_field(document: dict
             data = resolved(document, data["items"])
         missing = set(endpoint.returned.split()) - set(data.get("properties", {}))
         assert (name, missing) == (name, set())
-        # What is named is there in every answer, if only as null.
+        # Every response has each of these fields; the value may be null.
         assert (name, set(endpoint.returned.split()) - set(data.get("required", ()))) == (name, set())
 
 
 def published(document: dict[str, Any], name: str) -> dict[str, Any]:
-    """An operation of the document."""
+    """Return an operation of the document."""
     method, path = name.split()
     return dict(document["paths"][PREFIX + path][method.lower()])
 
 
 def body_schema(document: dict[str, Any], name: str) -> dict[str, Any]:
-    """What an operation takes."""
+    """Return the schema of the body of an operation."""
     return resolved(document, published(document, name)["requestBody"]["content"]["application/json"]["schema"])
 
 
 def envelope(document: dict[str, Any], name: str) -> dict[str, Any]:
-    """The whole of a success."""
+    """Return the schema of a success."""
     answer = published(document, name)["responses"]["201" if name in CREATED else "200"]
     return resolved(document, answer["content"]["application/json"]["schema"])
 
 
 def returned(document: dict[str, Any], name: str) -> dict[str, Any]:
-    """What stands under ``data`` in a success."""
+    """Return the schema of ``data`` in a success."""
     return resolved(document, envelope(document, name)["properties"]["data"])
 
 
 def takes(document: dict[str, Any], operation: dict[str, Any]) -> tuple[set[str], set[str]]:
-    """The contract's fields of a body, and the required ones among them."""
+    """Return the fields of a body that the contract names, and the required fields."""
     if "requestBody" not in operation:
         return set(), set()
     schema = resolved(document, operation["requestBody"]["content"]["application/json"]["schema"])
     return set(schema["properties"]) - MORE_SENT, set(schema.get("required", ()))
 
 
-async def test_defaults_and_allowed_values_are_published(document: dict[str, Any]) -> None:
+async def test_document_has_defaults_and_allowed_values(document: dict[str, Any]) -> None:
     for name, defaults in DEFAULTS.items():
         properties = body_schema(document, name)["properties"]
         assert (name, {field: properties[field].get("default") for field in defaults}) == (name, defaults)
@@ -270,7 +270,7 @@ async def test_defaults_and_allowed_values_are_published(document: dict[str, Any
     assert (models["type"], models["items"]["type"]) == ("array", "string")
 
 
-async def test_every_answer_has_the_envelope_of_the_contract(document: dict[str, Any]) -> None:
+async def test_document_has_envelope_of_contract(document: dict[str, Any]) -> None:
     for name in CONTRACT:
         responses = published(document, name)["responses"]
         if "application/json" in (responses.get("200") or responses["201"])["content"]:
@@ -289,7 +289,7 @@ async def test_every_answer_has_the_envelope_of_the_contract(document: dict[str,
             assert set(inner["properties"]) == {"code", "message", "fields"}
 
 
-async def test_the_status_codes_of_the_contract_are_published(document: dict[str, Any]) -> None:
+async def test_document_has_status_codes_of_contract(document: dict[str, Any]) -> None:
     for name, endpoint in CONTRACT.items():
         method, path = name.split()
         responses = set(published(document, name)["responses"])
@@ -305,7 +305,7 @@ async def test_the_status_codes_of_the_contract_are_published(document: dict[str
         assert (name, {code: code in responses for code in expected}) == (name, expected)
 
 
-async def test_no_secret_is_among_what_comes_back(document: dict[str, Any]) -> None:
+async def test_document_returns_no_secret_field(document: dict[str, Any]) -> None:
     for name, endpoint in CONTRACT.items():
         if endpoint.returned == RAW:
             continue
@@ -315,7 +315,7 @@ async def test_no_secret_is_among_what_comes_back(document: dict[str, Any]) -> N
             assert (name, field in endpoint.returned.split(), properties[field]["enum"]) == (name, True, [None])
 
 
-async def test_who_needs_a_token_is_published(document: dict[str, Any]) -> None:
+async def test_document_has_security_of_contract(document: dict[str, Any]) -> None:
     for name in CONTRACT:
         operation = published(document, name)
         if name == "POST /auth/register":
@@ -324,40 +324,40 @@ async def test_who_needs_a_token_is_published(document: dict[str, Any]) -> None:
             assert (name, operation.get("security")) == (name, [] if name in WITHOUT_TOKEN else None)
 
 
-async def test_the_ways_through_a_list_are_published(document: dict[str, Any]) -> None:
+async def test_document_has_query_parameters_of_lists(document: dict[str, Any]) -> None:
     for name in LISTS:
         operation = document["paths"][PREFIX + name.split()[1]]["get"]
         queries = {each["name"] for each in operation["parameters"] if each["in"] == "query"}
         assert (name, queries) == (name, {"limit", "offset", "q", "sort"})
 
 
-async def test_if_match_is_published_wherever_something_is_changed_or_deleted(document: dict[str, Any]) -> None:
+async def test_document_has_if_match_for_every_change(document: dict[str, Any]) -> None:
     for path, item in document["paths"].items():
         for method in set(item) & {"put", "delete"}:
             headers = {each["name"] for each in item[method]["parameters"] if each["in"] == "header"}
             assert (method, path, headers, "412" in item[method]["responses"]) == (method, path, {"If-Match"}, True)
 
 
-async def test_the_audit_log_is_read_in_the_parts_of_the_contract(document: dict[str, Any]) -> None:
+async def test_document_has_page_sizes_of_audit_log(document: dict[str, Any]) -> None:
     for name, default, most in (("GET /audit-logs", 100, 500), ("GET /audit-logs/by-user/{userUuid}", 50, 200)):
         parameters = {each["name"]: each["schema"] for each in published(document, name)["parameters"]}
         assert (parameters["limit"]["default"], parameters["limit"]["maximum"]) == (default, most)
         assert parameters["offset"]["default"] == 0
 
 
-async def life(site: Site) -> dict[str, Answer]:
-    """Every operation of the contract once, so that it succeeds; the answers by its name."""
+async def run_every_operation(site: Site) -> dict[str, Answer]:
+    """Run every operation of the contract successfully, and return the responses by operation."""
     answers: dict[str, Answer] = {}
 
     async def ask(name: str, body: Any = None, **values: str) -> Any:
         method, path = name.split()
-        client = site.anybody if name in WITHOUT_TOKEN else site.admin
+        client = site.anonymous if name in WITHOUT_TOKEN else site.admin
         answers[name] = await client.request(method, path.format(**values), body)
-        # Fails the test on anything but a success; a raw body is no envelope.
+        # ``data`` fails the test on errors; a raw body has no envelope.
         return None if CONTRACT[name].returned == RAW else answers[name].data
 
     async def resource(path: str, body: dict[str, Any], change: dict[str, Any]) -> str:
-        """Make, list, show and change one; its uuid or MAC."""
+        """Create, list, show and change a resource; return its uuid or MAC."""
         key = "mac" if path == "/phones" else "uuid"
         one = f"{path}/{{{key}}}"
         made = (await ask(f"POST {path}", body))[key]
@@ -420,8 +420,8 @@ async def life(site: Site) -> dict[str, Answer]:
     return answers
 
 
-async def test_every_operation_answers_with_the_fields_and_the_message_of_the_contract(site: Site) -> None:
-    answers = await life(site)
+async def test_responses_have_fields_and_messages_of_contract(site: Site) -> None:
+    answers = await run_every_operation(site)
     assert set(answers) == set(CONTRACT)
     for name, answer in answers.items():
         endpoint = CONTRACT[name]
@@ -432,7 +432,7 @@ async def test_every_operation_answers_with_the_fields_and_the_message_of_the_co
         assert (name, re.sub(r"^\d+ ", "N ", answer.message)) == (name, endpoint.message)
         data = answer.data
         if name in LISTS:
-            # A list without an item would say nothing of its fields.
+            # An empty list would not show its fields.
             assert data, name
             assert (name, answer.message.split()[0]) == (name, str(len(data)))
             data = data[0]
@@ -442,7 +442,7 @@ async def test_every_operation_answers_with_the_fields_and_the_message_of_the_co
             assert (name, data) == (name, None)
 
 
-async def test_an_unknown_field_is_refused_by_its_name_wherever_something_is_sent(site: Site) -> None:
+async def test_unknown_field_is_refused_by_every_operation(site: Site) -> None:
     for name, endpoint in CONTRACT.items():
         if endpoint.sent:
             method, path = name.split()

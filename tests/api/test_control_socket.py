@@ -1,4 +1,4 @@
-"""The API for whoever owns the data directory, and the command that uses it."""
+"""The API over the control socket, and ``cisisk user``, which uses it."""
 
 import asyncio
 import io
@@ -22,7 +22,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs ``cisisk user ...``: the exit status and what it printed. ``typed`` is its standard input."""
+    """Run ``cisisk user`` with ``typed`` as stdin; return exit status, stdout and stderr."""
     config = tmp_path / "config.toml"
     tables = {
         "data": f'dir = "{settings.data.dir}"',
@@ -48,14 +48,14 @@ def over(control_socket: Path) -> aiohttp.ClientSession:
 # The socket
 
 
-async def test_the_socket_is_for_its_owner_only(site: Site) -> None:
+async def test_control_socket_is_accessible_to_owner_only(site: Site) -> None:
     status = site.control_socket.stat()
     assert stat.S_ISSOCK(status.st_mode)
     assert stat.S_IMODE(status.st_mode) == 0o600
     assert stat.S_IMODE(site.settings.data.dir.stat().st_mode) == 0o700
 
 
-async def test_who_can_open_the_socket_needs_no_token_and_who_can_open_the_port_does(site: Site) -> None:
+async def test_control_socket_needs_no_token_unlike_port(site: Site) -> None:
     async with over(site.control_socket) as session:
         owner = Client(session, "http://cisisk")
         answer = await owner.get("/users")
@@ -68,12 +68,12 @@ async def test_who_can_open_the_socket_needs_no_token_and_who_can_open_the_port_
             assert (path, (await owner.get(path)).status) == (path, 200)
     row = next(row for row in await site.admin.whole_audit_log() if row["entity_uuid"] == anna)
     assert (row["action"], row["entity_uuid"], row["user_uuid"], row["ip"]) == ("user.created", anna, None, None)
-    check_error(await site.anybody.get("/users"), 401)
+    check_error(await site.anonymous.get("/users"), 401)
     for name, value in (("Host", "cisisk"), ("X-Forwarded-For", "unix"), ("Forwarded", "for=unix")):
-        check_error(await site.anybody.get("/users", **{name: value}), 401)
+        check_error(await site.anonymous.get("/users", **{name: value}), 401)
 
 
-async def test_over_the_socket_nobody_is_asking_for_himself(site: Site) -> None:
+async def test_control_socket_client_has_no_user_record(site: Site) -> None:
     async with over(site.control_socket) as session:
         owner = Client(session, "http://cisisk")
         for path in ("/me", "/me/phones", "/me/cisco-services/personal"):
@@ -85,29 +85,29 @@ async def test_over_the_socket_nobody_is_asking_for_himself(site: Site) -> None:
 # The command, through a running service
 
 
-async def test_a_user_is_added_through_the_running_service(site: Site, run: Run) -> None:
+async def test_user_add_through_service_creates_user(site: Site, run: Run) -> None:
     status, out, err = await asyncio.to_thread(run, "add", "anna", *NEW, typed=f"{PASSWORD}\n")
     assert (status, err) == (0, "")
     assert out.startswith("added anna (")
-    anna = await site.anybody.login("anna")
+    anna = await site.anonymous.login("anna")
     assert (await anna.get("/me")).data["permission"] is None
 
 
-async def test_a_superadmin_is_added_through_the_running_service(site: Site, run: Run) -> None:
+async def test_user_add_superadmin_through_service_grants_level_0(site: Site, run: Run) -> None:
     status, _, _ = await asyncio.to_thread(run, "add", "anna", *NEW, "--superadmin", typed=f"{PASSWORD}\n")
     assert status == 0
-    assert (await (await site.anybody.login("anna")).get("/users")).status == 200
+    assert (await (await site.anonymous.login("anna")).get("/users")).status == 200
 
 
-async def test_a_password_is_set_through_the_running_service_and_ends_the_logins(site: Site, run: Run) -> None:
+async def test_user_passwd_through_service_ends_logins(site: Site, run: Run) -> None:
     status, out, err = await asyncio.to_thread(run, "passwd", "ADMIN", typed="another horse\n")
     assert (status, err) == (0, "")
     assert "changed the password of admin" in out
     check_error(await site.admin.get("/me"), 401)
-    assert (await site.anybody.login("admin", "another horse")).token
+    assert (await site.anonymous.login("admin", "another horse")).token
 
 
-async def test_the_users_are_listed_through_the_running_service(site: Site, run: Run) -> None:
+async def test_user_list_through_service_prints_users(site: Site, run: Run) -> None:
     await site.admin.new_user("anna", is_active=False)
     status, out, _ = await asyncio.to_thread(run, "list")
     assert status == 0
@@ -118,24 +118,24 @@ async def test_the_users_are_listed_through_the_running_service(site: Site, run:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "typed", "said"),
+    ("arguments", "typed", "message"),
     [
         (("passwd", "admin"), "short\n", "password: "),
         (("passwd", "admin"), "", "password: "),
         (("add", "anna", *NEW), "short\n", "password: "),
         (("add", "an na", *NEW), f"{PASSWORD}\n", "username: "),
         (("add", "ADMIN", *NEW), f"{PASSWORD}\n", "Another user has this username"),
-        (("passwd", "nobody"), f"{PASSWORD}\n", "There is no user nobody"),
+        (("passwd", "unknown"), f"{PASSWORD}\n", "There is no user unknown"),
     ],
 )
 @pytest.mark.wording
-async def test_what_cannot_be_done_is_said_in_words(
-    site: Site, run: Run, arguments: tuple[str, ...], typed: str, said: str
+async def test_user_command_refused_prints_reason(
+    site: Site, run: Run, arguments: tuple[str, ...], typed: str, message: str
 ) -> None:
     before = (await site.admin.get("/users")).data
     status, out, err = await asyncio.to_thread(run, *arguments, typed=typed)
     assert (status, out) == (1, "")
-    assert err.startswith(f"cisisk: {said}")
+    assert err.startswith(f"cisisk: {message}")
     assert "Traceback" not in err
     assert typed.strip() not in err or not typed.strip()
     assert (await site.admin.get("/users")).data == before
@@ -144,7 +144,7 @@ async def test_what_cannot_be_done_is_said_in_words(
 # The command, without a service
 
 
-def test_without_a_service_the_command_opens_the_store_itself(run: Run, settings: Settings) -> None:
+def test_user_command_without_service_opens_store(run: Run, settings: Settings) -> None:
     status, _, err = run("add", "anna", *NEW, typed=f"{PASSWORD}\n")
     assert (status, err) == (0, "")
     assert run("passwd", "anna", typed="another horse\n")[0] == 0
@@ -153,10 +153,10 @@ def test_without_a_service_the_command_opens_the_store_itself(run: Run, settings
         "anna  Anna Tester <anna@example.com>",
     ]
     assert run("passwd", "anna", typed="short\n")[0] == 1
-    assert run("passwd", "nobody", typed=f"{PASSWORD}\n")[0] == 1
+    assert run("passwd", "unknown", typed=f"{PASSWORD}\n")[0] == 1
 
 
-def test_the_password_of_a_new_superadmin_is_shown_once(
+def test_user_command_prints_password_of_new_superadmin_once(
     run: Run, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CISISK_ADMIN_PASSWORD")
@@ -166,13 +166,13 @@ def test_the_password_of_a_new_superadmin_is_shown_once(
     assert run("list")[2] == ""
 
 
-async def test_what_the_command_did_without_a_service_is_there_for_the_next_one(run: Run, settings: Settings) -> None:
+async def test_user_change_without_service_is_kept_for_service(run: Run, settings: Settings) -> None:
     await asyncio.to_thread(run, "passwd", "admin", typed="another horse\n")
     async with appliance.running(settings) as running, aiohttp.ClientSession() as session:
         assert (await Client(session, running.api_url).login("admin", "another horse")).token
 
 
-async def test_the_command_is_a_program(site: Site, tmp_path: Path, run: Run) -> None:
+async def test_user_command_runs_as_program(site: Site, tmp_path: Path, run: Run) -> None:
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "cisisk", "user", "list", "--config", str(tmp_path / "config.toml")],

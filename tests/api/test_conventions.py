@@ -14,7 +14,7 @@ def site(shared_site: Site) -> Site:
     return shared_site
 
 
-async def test_a_success_comes_in_the_envelope(site: Site) -> None:
+async def test_success_has_the_envelope(site: Site) -> None:
     answer = await site.admin.get("/me")
     assert answer.status == 200
     assert set(answer.body) == {"success", "message", "data", "metadata"}
@@ -22,7 +22,7 @@ async def test_a_success_comes_in_the_envelope(site: Site) -> None:
     check_metadata(answer)
 
 
-async def test_a_success_without_data_says_null(site: Site) -> None:
+async def test_success_without_data_has_null(site: Site) -> None:
     answer = await site.admin.delete(f"/users/{await site.admin.new_user(site.name())}")
     assert "data" in answer.body
     assert answer.body["data"] is None
@@ -31,7 +31,7 @@ async def test_a_success_without_data_says_null(site: Site) -> None:
 @pytest.mark.parametrize(
     "path", ["/users", "/permissions", "/phones", "/cisco-phones", "/phone-profiles", "/audit-logs", "/me/phones"]
 )
-async def test_a_list_is_an_array_and_says_how_much_there_is(site: Site, path: str) -> None:
+async def test_list_is_array_with_total(site: Site, path: str) -> None:
     answer = await site.admin.get(path)
     assert answer.status == 200
     assert isinstance(answer.body["data"], list)
@@ -40,12 +40,12 @@ async def test_a_list_is_an_array_and_says_how_much_there_is(site: Site, path: s
     assert answer.metadata["offset"] == 0
 
 
-async def test_every_request_has_an_id_of_its_own(site: Site) -> None:
+async def test_request_id_is_unique(site: Site) -> None:
     ids = {(await site.admin.get("/me")).headers["X-Request-ID"] for _ in range(3)}
     assert len(ids) == 3
 
 
-async def test_no_answer_is_kept_by_a_cache(site: Site) -> None:
+async def test_response_is_not_cacheable(site: Site) -> None:
     for answer in (await site.admin.get("/me"), await site.admin.get("/nothing"), await site.admin.get("/phones")):
         assert answer.headers["Cache-Control"] == "no-store"
 
@@ -62,7 +62,7 @@ async def test_no_answer_is_kept_by_a_cache(site: Site) -> None:
         ("AA:BB:CC:DD:EE:07", "sepaabbccddee07"),
     ],
 )
-async def test_a_mac_is_taken_in_every_form_and_given_in_one(site: Site, mac: str, form: str) -> None:
+async def test_mac_in_any_form_is_returned_in_one(site: Site, mac: str, form: str) -> None:
     profile = await site.admin.new_profile(site.admin_uuid)
     assert (await site.admin.post("/phones", {"mac": form})).data["mac"] == mac
     assert (await site.admin.post(SWITCH, {"profile_uuid": profile, "mac": form})).data["mac"] == mac
@@ -91,7 +91,7 @@ async def test_a_mac_is_taken_in_every_form_and_given_in_one(site: Site, mac: st
         "nothing",
     ],
 )
-async def test_an_address_that_no_phone_has_is_422_in_path_and_body(site: Site, text: str) -> None:
+async def test_mac_that_is_invalid_is_422(site: Site, text: str) -> None:
     profile = await site.admin.new_profile(site.admin_uuid)
     for answer in (
         await site.admin.post("/phones", {"mac": text}),
@@ -109,7 +109,7 @@ async def test_an_address_that_no_phone_has_is_422_in_path_and_body(site: Site, 
     assert text not in str((await site.admin.get("/phones")).data)
 
 
-async def test_ids_are_lower_case_and_taken_in_capitals(site: Site) -> None:
+async def test_uuid_in_capitals_is_accepted(site: Site) -> None:
     mac = site.mac()
     body = {"user_uuid": site.admin_uuid.upper(), "name": "a", "cnf_xml": CONFIG}
     profile = (await site.admin.post("/phone-profiles", body)).data
@@ -122,7 +122,7 @@ async def test_ids_are_lower_case_and_taken_in_capitals(site: Site) -> None:
     assert (await site.admin.get(f"/users/{site.admin_uuid.upper()}")).data["uuid"] == site.admin_uuid
 
 
-async def test_times_are_utc_with_milliseconds(site: Site) -> None:
+async def test_times_are_utc_with_milliseconds_in_responses(site: Site) -> None:
     profile = (await site.admin.get(f"/phone-profiles/{await site.admin.new_profile(site.admin_uuid)}")).data
     phone = (await site.admin.post("/phones", {"mac": site.mac()})).data
     me = (await site.admin.get("/me")).data

@@ -1,4 +1,4 @@
-"""Section 3 of the contract: the personal directories and the company's."""
+"""Section 3 of the contract: the personal directories and the company directory."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ COMPANY = {**PERSONAL, "department": "Vendas", "company": "ACME", "location": "S
 HOSTILE = ["<b>&\"'", "太郎 田中", "Ελένη", "Jürgen Groß", "'; DROP TABLE personal_contacts; --", "a\nb", "%_\\"]
 
 
-async def test_a_personal_contact_is_created_listed_shown_changed_and_deleted(site: Site) -> None:
+async def test_personal_contact_life_cycle_answers_as_in_contract(site: Site) -> None:
     admin, anna = site.admin, await site.admin.new_user("anna")
     created = await admin.post(f"/personal-directory/{anna}", PERSONAL)
     assert (created.status, created.message) == (201, "Personal contact created")
@@ -39,19 +39,19 @@ async def test_a_personal_contact_is_created_listed_shown_changed_and_deleted(si
     assert (await admin.get(f"/personal-directory/{anna}")).message == "0 personal contact(s) found"
 
 
-async def test_who_is_not_there_has_no_directory(admin: Client) -> None:
+async def test_personal_directory_of_unknown_user_is_404(admin: Client) -> None:
     check_error(await admin.get(f"/personal-directory/{UNKNOWN}"), 404)
     check_error(await admin.post(f"/personal-directory/{UNKNOWN}", {"name": "a"}), 404)
 
 
-async def test_the_directory_goes_with_the_user(site: Site) -> None:
+async def test_personal_directory_is_deleted_with_user(site: Site) -> None:
     anna = await site.admin.new_user("anna")
     made = (await site.admin.post(f"/personal-directory/{anna}", {"name": "a"})).data
     await site.admin.delete(f"/users/{anna}")
     check_error(await site.admin.get(f"/personal-directory/contact/{made['uuid']}"), 404)
 
 
-async def test_a_contact_of_the_company_is_created_listed_shown_changed_and_deleted(admin: Client) -> None:
+async def test_company_contact_life_cycle_answers_as_in_contract(admin: Client) -> None:
     created = await admin.post("/company-directory", COMPANY)
     assert (created.status, created.message) == (201, "Company contact created")
     assert {name: created.data[name] for name in COMPANY} == COMPANY
@@ -73,7 +73,7 @@ async def test_a_contact_of_the_company_is_created_listed_shown_changed_and_dele
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_every_name_is_kept_and_found(site: Site, name: str) -> None:
+async def test_contact_with_hostile_name_is_found(site: Site, name: str) -> None:
     for path in ("/company-directory", f"/personal-directory/{site.admin_uuid}"):
         made = (await site.admin.post(path, {"name": name})).data
         assert made["name"] == name
@@ -81,7 +81,7 @@ async def test_every_name_is_kept_and_found(site: Site, name: str) -> None:
         assert [each["name"] for each in (await site.admin.get(f"{path}?q={quoted}")).data] == [name]
 
 
-async def test_people_are_found_whatever_their_letters_and_however_their_numbers_are_written(admin: Client) -> None:
+async def test_contact_search_ignores_case_accents_and_number_format(admin: Client) -> None:
     for name, work in (("José Conceição", "+55 (11) 98765-4321"), ("Jürgen Groß", "0049 30 1234"), ("ΕΛΈΝΗ", "7")):
         await admin.post("/company-directory", {"name": name, "work": work})
     for q, found in {
@@ -95,7 +95,7 @@ async def test_people_are_found_whatever_their_letters_and_however_their_numbers
         assert (q, [each["name"] for each in (await admin.get(f"/company-directory?q={q}")).data]) == (q, [found])
 
 
-async def test_the_company_is_by_name_and_a_personal_directory_as_it_grew(site: Site) -> None:
+async def test_directory_lists_have_their_default_order(site: Site) -> None:
     for name in ("Zoe", "ärmel", "Bob"):
         await site.admin.post("/company-directory", {"name": name})
         await site.admin.post(f"/personal-directory/{site.admin_uuid}", {"name": name})
@@ -114,20 +114,20 @@ async def test_the_company_is_by_name_and_a_personal_directory_as_it_grew(site: 
     ("field", "value"),
     [("name", ""), ("name", "a" * 121), ("name", 7), ("work", "1" * 256), ("email", ["a"]), ("home", 7)],
 )
-async def test_what_makes_no_contact_is_422(site: Site, field: str, value: Any) -> None:
+async def test_contact_with_invalid_field_is_422(site: Site, field: str, value: Any) -> None:
     for path in ("/company-directory", f"/personal-directory/{site.admin_uuid}"):
         answer = await site.admin.post(path, {"name": "a", field: value})
         check_error(answer, 422)
         assert list(answer.fields) == [field]
 
 
-# Whose they are
+# Permissions
 
 
-async def test_users_keep_their_own_directory_and_see_no_other(site: Site) -> None:
+async def test_personal_directory_is_private_to_its_user(site: Site) -> None:
     anna, name = await site.new_clerk()
     bert = await site.admin.new_user("bert")
-    client = await site.anybody.login(name)
+    client = await site.anonymous.login(name)
     mine = (await client.post(f"/personal-directory/{anna}", {"name": "Zoe"})).data
     path = f"/personal-directory/contact/{mine['uuid']}"
     assert (await client.put(path, {"work": "7"})).data["work"] == "7"
@@ -135,15 +135,19 @@ async def test_users_keep_their_own_directory_and_see_no_other(site: Site) -> No
     assert (await client.get("/me/cisco-services/personal")).data == (
         await client.get(f"/personal-directory/{anna}")
     ).data
-    his = (await site.admin.post(f"/personal-directory/{bert}", {"name": "Secret", "work": "666"})).data
+    secret = (await site.admin.post(f"/personal-directory/{bert}", {"name": "Secret", "work": "666"})).data
     for other in (bert, UNKNOWN):
         check_error(await client.get(f"/personal-directory/{other}"), 403)
         check_error(await client.post(f"/personal-directory/{other}", {"name": "a"}), 403)
-    theirs = f"/personal-directory/contact/{his['uuid']}"
-    for answer in (await client.get(theirs), await client.put(theirs, {"name": "a"}), await client.delete(theirs)):
+    secret_path = f"/personal-directory/contact/{secret['uuid']}"
+    for answer in (
+        await client.get(secret_path),
+        await client.put(secret_path, {"name": "a"}),
+        await client.delete(secret_path),
+    ):
         check_error(answer, 404)
         assert "Secret" not in answer.content.decode()
-    assert (await site.admin.get(theirs)).data == his
+    assert (await site.admin.get(secret_path)).data == secret
     assert (await client.delete(path)).status == 200
     row = (await site.admin.whole_audit_log())[-1]
     assert (row["action"], row["user_uuid"], row["payload"]) == (
@@ -153,7 +157,7 @@ async def test_users_keep_their_own_directory_and_see_no_other(site: Site) -> No
     )
 
 
-async def test_everybody_who_is_logged_in_reads_the_company_and_administrators_write_it(site: Site) -> None:
+async def test_company_directory_is_read_by_all_written_by_administrators(site: Site) -> None:
     made = (await site.admin.post("/company-directory", COMPANY)).data
     clerk = await site.clerk()
     path = f"/company-directory/{made['uuid']}"

@@ -16,7 +16,7 @@ Client = TestClient[web.Request, web.Application]
 
 VENDORED = Path(docs.__file__).parent / "static" / "swagger-ui"
 BROWSER_DEADLINE = 60
-"""Seconds; a browser that has to share a small machine starts slowly."""
+"""Seconds. A browser starts slowly on a busy machine."""
 PAGES = ["/api/docs", "/api/docs/swagger-ui.css", "/api/docs/swagger-ui-bundle.js", "/api/docs/docs.js"]
 ASKED = web.AppKey("ASKED", list[str])
 
@@ -38,7 +38,7 @@ async def silence(request: web.Request) -> web.Response:
 
 
 def toy_app() -> web.Application:
-    """The page, the document it shows, and another document that it must never show."""
+    """Return an app with the page, its document, and a foreign document that the page must not load."""
 
     async def show_document(request: web.Request) -> web.Response:
         return web.json_response(document(request.app))
@@ -72,7 +72,7 @@ async def client(aiohttp_client: AiohttpClient) -> Client:
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_every_part_of_the_page_carries_the_strict_headers(client: Client, path: str) -> None:
+async def test_docs_page_parts_have_strict_headers(client: Client, path: str) -> None:
     response = await client.get(path)
     assert response.status == 200
     assert response.headers["Content-Security-Policy"] == (
@@ -84,24 +84,24 @@ async def test_every_part_of_the_page_carries_the_strict_headers(client: Client,
     assert response.headers["Cache-Control"] == "no-cache"
 
 
-async def test_every_part_of_the_page_has_its_content_type(client: Client) -> None:
+async def test_docs_page_parts_have_content_types(client: Client) -> None:
     types = [(await client.get(path)).headers["Content-Type"] for path in PAGES]
     assert types == [f"text/{kind}; charset=utf-8" for kind in ("html", "css", "javascript", "javascript")]
 
 
 @pytest.mark.parametrize("path", PAGES[1:])
-async def test_an_asset_that_the_browser_has_is_not_sent_again(client: Client, path: str) -> None:
+async def test_docs_asset_with_matching_etag_is_304(client: Client, path: str) -> None:
     first = await client.get(path)
     again = await client.get(path, headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status, await again.read()) == (304, b"")
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "LICENSE", "../docs.py", "%2e%2e/docs.py", "swagger-ui/docs.js", ""])
-async def test_only_the_assets_of_the_page_are_served(client: Client, name: str) -> None:
+async def test_docs_assets_outside_page_are_404(client: Client, name: str) -> None:
     assert (await client.get(f"/api/docs/{name}")).status == 404
 
 
-async def test_the_page_holds_no_script_or_style_of_its_own_and_names_no_other_host(client: Client) -> None:
+async def test_docs_page_has_no_inline_code_or_foreign_host(client: Client) -> None:
     page = await (await client.get("/api/docs")).text()
     assert re.findall(r"<script(?! src=\"docs/[\w.-]+\"></script>)", page) == []
     assert "<style" not in page
@@ -109,14 +109,14 @@ async def test_the_page_holds_no_script_or_style_of_its_own_and_names_no_other_h
     assert "//" not in page
 
 
-async def test_the_address_of_the_document_cannot_break_out_of_its_attribute(aiohttp_client: AiohttpClient) -> None:
+async def test_docs_page_escapes_document_url(aiohttp_client: AiohttpClient) -> None:
     app = web.Application()
     app.add_routes(docs.routes('/x"><script>'))
     page = await (await (await aiohttp_client(app)).get("/api/docs")).text()
     assert 'data-document="/x&quot;&gt;&lt;script&gt;"' in page
 
 
-def test_the_vendored_files_are_those_of_the_manifest() -> None:
+def test_docs_vendored_files_match_manifest() -> None:
     manifest = json.loads((VENDORED / "manifest.json").read_text(encoding="utf-8"))
     present = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
@@ -129,7 +129,7 @@ def test_the_vendored_files_are_those_of_the_manifest() -> None:
 
 
 async def rendered(server: TestServer, address: str, profile: Path) -> tuple[str, str]:
-    """The DOM of the page as a browser sees it at last, and what the browser had to say about it."""
+    """Return the final DOM of the page in a browser, and the log of the browser."""
     browser = await asyncio.create_subprocess_exec(
         "chromium",
         "--headless",
@@ -167,7 +167,7 @@ async def rendered(server: TestServer, address: str, profile: Path) -> tuple[str
         "?urls.primaryName=x&url=/foreign.json&configUrl=data:application/json,%7B%22url%22%3A%22%2Fforeign.json%22%7D",
     ],
 )
-async def test_a_browser_shows_this_document_and_no_other_under_the_strict_policy(
+async def test_docs_page_in_browser_loads_only_its_document(
     aiohttp_server: AiohttpServer, tmp_path: Path, query: str
 ) -> None:
     app = toy_app()

@@ -1,4 +1,4 @@
-"""A dry run tells what a switch would do, and leaves everything as it is."""
+"""A dry run reports what a switch would do and changes nothing."""
 
 import hashlib
 from typing import Any
@@ -17,8 +17,8 @@ async def dry_run(site: Site, profile_uuid: str, mac: str = MAC) -> Answer:
     return await site.admin.post(f"{SWITCH}?dry_run=true", {"profile_uuid": profile_uuid, "mac": mac})
 
 
-async def everything(site: Site) -> list[Any]:
-    """What a switch leaves traces in."""
+async def switch_state(site: Site) -> list[Any]:
+    """Return all state that a switch changes."""
     files = {path: path.read_bytes() for path in site.settings.served_root.rglob("*") if path.is_file()}
     phone = await site.admin.get(f"/phones/{MAC}")
     versions = await site.admin.get(f"/phones/{MAC}/versions")
@@ -31,16 +31,16 @@ async def everything(site: Site) -> list[Any]:
     ]
 
 
-async def test_a_dry_run_tells_what_would_change_and_changes_nothing(site: Site) -> None:
+async def test_dry_run_reports_changes_and_changes_nothing(site: Site) -> None:
     uuid = await site.admin.new_profile(site.admin_uuid)
     await site.admin.post(SWITCH, {"profile_uuid": uuid, "mac": MAC})
     other = await site.admin.new_profile(site.admin_uuid, name="Second", cnf_xml=OTHER)
-    before = await everything(site)
+    before = await switch_state(site)
     answer = await dry_run(site, other)
     assert answer.message == "Nothing was switched"
     assert [each["code"] for each in answer.data["warnings"]] == ["load_not_served"]
-    told = {name: value for name, value in answer.data.items() if name not in ("warnings", "preview")}
-    assert told == {
+    summary = {name: value for name, value in answer.data.items() if name not in ("warnings", "preview")}
+    assert summary == {
         "profile": "Second",
         "mac": MAC,
         "restart": "This was a dry run",
@@ -61,19 +61,19 @@ async def test_a_dry_run_tells_what_would_change_and_changes_nothing(site: Site)
     assert RestartRefusal.ADDRESS_UNKNOWN in [obstacle["code"] for obstacle in preview["obstacles"]]
     assert preview["in_the_way"] == [obstacle["message"] for obstacle in preview["obstacles"]]
     assert SECRET.encode() not in answer.content
-    assert await everything(site) == before
+    assert await switch_state(site) == before
 
 
-async def test_a_dry_run_does_not_add_an_unknown_phone(site: Site) -> None:
+async def test_dry_run_of_unknown_phone_does_not_add_it(site: Site) -> None:
     uuid = await site.admin.new_profile(site.admin_uuid)
-    before = await everything(site)
+    before = await switch_state(site)
     preview = (await dry_run(site, uuid)).data["preview"]
     assert preview["changes"] == ["there is no config before"]
-    assert await everything(site) == before
+    assert await switch_state(site) == before
     check_error(await site.admin.get(f"/phones/{MAC}"), 404)
 
 
-async def test_the_methods_are_those_configured_for_the_phone(site_with: SiteWith) -> None:
+async def test_dry_run_lists_methods_for_phone(site_with: SiteWith) -> None:
     orders = {"sip": ["cgi-keys"], "sccp": ["cgi-keys", "cgi-init-restart"]}
     async with site_with(restart=orders) as site:
         uuid = await site.admin.new_profile(site.admin_uuid)
@@ -85,17 +85,17 @@ async def test_the_methods_are_those_configured_for_the_phone(site_with: SiteWit
         assert preview["in_the_way"] == []
 
 
-async def test_what_would_stop_a_switch_stops_a_dry_run_with_the_same_words(site: Site) -> None:
+async def test_dry_run_is_refused_like_switch(site: Site) -> None:
     await site.admin.post("/phones", {"mac": MAC, "model": "CP-7942G"})
     misfit = await site.admin.new_profile(site.admin_uuid, compatible_models=["8841"])
     for profile, status in ((misfit, 409), (UNKNOWN, 404)):
-        told = await dry_run(site, profile)
+        refused = await dry_run(site, profile)
         done = await site.admin.post(SWITCH, {"profile_uuid": profile, "mac": MAC})
-        check_error(told, status)
-        assert (told.status, told.message) == (done.status, done.message)
+        check_error(refused, status)
+        assert (refused.status, refused.message) == (done.status, done.message)
 
 
-async def test_a_real_switch_has_no_preview_and_a_wrong_query_is_refused(site: Site) -> None:
+async def test_switch_without_dry_run_has_no_preview(site: Site) -> None:
     uuid = await site.admin.new_profile(site.admin_uuid)
     body = {"profile_uuid": uuid, "mac": MAC}
     assert (await site.admin.post(f"{SWITCH}?dry_run=perhaps", body)).fields.keys() == {"dry_run"}

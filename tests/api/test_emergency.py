@@ -1,4 +1,4 @@
-"""Where a phone is, as an emergency call from it tells: also after a logout or a rollback serves it an old config."""
+"""Emergency data of a phone in configs that a rollback serves again."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ HOME = CONFIG.replace("101", "{{emergency_location}}")
 
 
 async def moved(site: Site, home: str = HOME) -> tuple[str, Any]:
-    """A phone that was served a config for Floor 1, then somebody's, and stands on Floor 9 now; and the last switch."""
+    """Switch a phone on Floor 1 twice, move it to Floor 9; return its MAC and the last deployment."""
     mac = site.mac()
     await site.admin.post("/phones", {"mac": mac, "emergency_location": "Floor 1"})
     first = await site.admin.new_profile(site.admin_uuid, cnf_xml=home, placeholders=True)
@@ -22,13 +22,13 @@ async def moved(site: Site, home: str = HOME) -> tuple[str, Any]:
     return mac, switched.data["deployment"]
 
 
-async def test_a_rollback_tells_where_the_phone_is_now(site: Site) -> None:
+async def test_rollback_uses_current_emergency_location(site: Site) -> None:
     mac, last = await moved(site)
     assert (await site.admin.post(f"/deployments/{last}/rollback")).status == 200
     assert b"Floor 9" in site.served(mac).read_bytes()
 
 
-async def test_a_profile_that_was_changed_since_is_served_as_it_was(site: Site) -> None:
+async def test_rollback_to_changed_profile_serves_old_content(site: Site) -> None:
     mac, last = await moved(site)
     (first,) = [
         each["profile_uuid"] for each in (await site.admin.get(f"/deployments?mac={mac}")).data if each["uuid"] != last
@@ -40,11 +40,11 @@ async def test_a_profile_that_was_changed_since_is_served_as_it_was(site: Site) 
 
 
 @pytest.mark.parametrize("change", ["DELETE", "nothing"])
-async def test_what_tells_no_place_is_served_byte_for_byte(site: Site, change: str) -> None:
+async def test_rollback_without_placeholder_serves_identical_bytes(site: Site, change: str) -> None:
     mac, last = await moved(site, HOME if change == "DELETE" else CONFIG)
     listed = (await site.admin.get(f"/deployments?mac={mac}")).data
     (first,) = [each for each in listed if each["uuid"] != last]
     if change == "DELETE":
         await site.admin.delete(f"/phone-profiles/{first['profile_uuid']}")
-    undoing = await site.admin.post(f"/deployments/{last}/rollback")
-    assert undoing.data["sha256"] == first["sha256"]
+    rollback = await site.admin.post(f"/deployments/{last}/rollback")
+    assert rollback.data["sha256"] == first["sha256"]

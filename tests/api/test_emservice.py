@@ -1,4 +1,4 @@
-"""The call manager's Extension Mobility API, as the applications that were written for the original use it."""
+"""The Extension Mobility API of Cisco's call manager, for applications written for the original."""
 
 import asyncio
 import logging
@@ -68,14 +68,14 @@ def device(mac: str) -> str:
 
 
 async def send(site: Site, content: str, *, content_type: str = FORM, method: str = "POST") -> Answer:
-    """Whatever is in the body, as it stands."""
+    """Send a body unchanged."""
     url, headers = site.running.api_url + PATH, {"Content-Type": content_type}
     async with site.admin.session.request(method, url, data=content.encode(), headers=headers) as response:
         return Answer(response.status, response.headers, await response.read())
 
 
 async def ask(site: Site, message: str) -> str:
-    """What stands in the response."""
+    """Send a message and return the content of the response element."""
     answer = await send(site, f"xml={quote(message)}")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "text/xml; charset=utf-8")
     assert answer.headers["Cache-Control"] == "no-store"
@@ -95,8 +95,8 @@ async def new_phone(site: Site, **more: object) -> str:
     return mac
 
 
-async def new_person(site: Site, *profiles: str, **more: object) -> str:
-    """The name of a user with profiles of these names."""
+async def new_user(site: Site, *profiles: str, **more: object) -> str:
+    """Create a user with profiles of these names; return the username."""
     name = site.name()
     uuid = await site.admin.new_user(name, **more)
     for profile in profiles:
@@ -105,7 +105,7 @@ async def new_person(site: Site, *profiles: str, **more: object) -> str:
 
 
 async def profiles_of(site: Site, username: str) -> dict[str, dict[str, str]]:
-    """The profiles of a user, by name."""
+    """Return the profiles of a user by name."""
     uuid = (await site.admin.get(f"/users?q={username}@example.com")).data[0]["uuid"]
     rows = (await site.admin.get("/phone-profiles?limit=500")).data
     return {row["name"]: row for row in rows if row["user_uuid"] == uuid}
@@ -113,10 +113,10 @@ async def profiles_of(site: Site, username: str) -> dict[str, dict[str, str]]:
 
 async def user_of(site: Site, mac: str) -> str:
     found = await ask(site, query(f"<deviceUserQuery><deviceName>{device(mac)}</deviceName></deviceUserQuery>"))
-    return etree.fromstring(found).findtext("device/userID", "nobody")
+    return etree.fromstring(found).findtext("device/userID", "none")
 
 
-async def test_a_day_of_a_hot_desk_application(site: Site) -> None:
+async def test_application_logs_user_in_and_out(site: Site) -> None:
     mac, anna = await new_phone(site, model="CP-7942G"), "anna@example.org"
     uuid = str((await site.admin.post("/users", {**body_of_user("anna"), "username": anna})).data["uuid"])
     await site.admin.new_profile(uuid, name="Desk & door", cnf_xml=CONFIG.replace("101", "201"))
@@ -135,12 +135,12 @@ async def test_a_day_of_a_hot_desk_application(site: Site) -> None:
     assert await ask(site, query(f"<userDevicesQuery><userID>{encoded}</userID></userDevicesQuery>")) == (
         f'<userDevicesResults><user id="{encoded}"><deviceName>{device(mac)}</deviceName></user></userDevicesResults>'
     )
-    (there,) = (await site.admin.get("/phone-logins?q=anna@example.org")).data
-    assert (there["mac"], there["username"], there["way"]) == (mac, anna, "emapi")
-    assert there["until"] is not None
+    (login_row,) = (await site.admin.get("/phone-logins?q=anna@example.org")).data
+    assert (login_row["mac"], login_row["username"], login_row["way"]) == (mac, anna, "emapi")
+    assert login_row["until"] is not None
 
     assert await ask(site, logout(mac)) == SUCCESS
-    assert await user_of(site, mac) == "nobody"
+    assert await user_of(site, mac) == "none"
     assert await ask(site, query(f"<deviceUserQuery><deviceName>{device(mac)}</deviceName></deviceUserQuery>")) == (
         f'<deviceUserResults><device name="{device(mac)}"><none/><lastlogin>{encoded}</lastlogin>'
         "<emccDevice>no</emccDevice></device></deviceUserResults>"
@@ -155,16 +155,16 @@ async def test_a_day_of_a_hot_desk_application(site: Site) -> None:
     }
 
 
-async def test_a_login_without_profile_or_duration_takes_the_first_and_lasts_as_the_settings_say(site: Site) -> None:
+async def test_login_without_profile_or_duration_uses_defaults(site: Site) -> None:
     for more in ("", "<exclusiveDuration><indefinite/></exclusiveDuration>", "<deviceProfile/>"):
-        mac, name = await new_phone(site), await new_person(site, "Desk")
+        mac, name = await new_phone(site), await new_user(site, "Desk")
         assert await ask(site, login(mac, name, more)) == SUCCESS
-        (there,) = (await site.admin.get(f"/phone-logins?q={name}")).data
-        assert (there["profile_name"], there["until"]) == ("Desk", None)
+        (login_row,) = (await site.admin.get(f"/phone-logins?q={name}")).data
+        assert (login_row["profile_name"], login_row["until"]) == ("Desk", None)
 
 
-async def test_a_profile_goes_by_its_name_in_any_case_of_letters_or_by_its_uuid(site: Site) -> None:
-    name = await new_person(site, "Front", "Back")
+async def test_login_finds_profile_by_name_or_uuid(site: Site) -> None:
+    name = await new_user(site, "Front", "Back")
     uuids = {profile: row["uuid"] for profile, row in (await profiles_of(site, name)).items()}
     mac = await new_phone(site)
     for wanted, profile in {
@@ -174,13 +174,13 @@ async def test_a_profile_goes_by_its_name_in_any_case_of_letters_or_by_its_uuid(
         uuids["Front"].upper(): "Front",
     }.items():
         assert await ask(site, login(mac, name, f"<deviceProfile>{wanted}</deviceProfile>")) == SUCCESS
-        (there,) = (await site.admin.get(f"/phone-logins?q={name}")).data
-        assert there["profile_name"] == profile
+        (login_row,) = (await site.admin.get(f"/phone-logins?q={name}")).data
+        assert login_row["profile_name"] == profile
 
 
-async def test_several_users_and_phones_are_asked_about_at_once(site: Site) -> None:
+async def test_queries_accept_several_users_and_phones(site: Site) -> None:
     one, other = await new_phone(site), await new_phone(site)
-    anna, ben = await new_person(site, "A", "B"), await new_person(site)
+    anna, ben = await new_user(site, "A", "B"), await new_user(site)
     assert await ask(site, login(one, anna)) == SUCCESS
     devices = "".join(f"<deviceName>{name}</deviceName>" for name in (device(one), device(other), "SEP&lt;", "x"))
     found = etree.fromstring(await ask(site, query(f"<deviceUserQuery>{devices}</deviceUserQuery>")))
@@ -190,11 +190,11 @@ async def test_several_users_and_phones_are_asked_about_at_once(site: Site) -> N
         ("SEP<", ["doesNotExist"]),
         ("x", ["doesNotExist"]),
     ]
-    people = "".join(f"<userID>{name}</userID>" for name in (ben, "nobody", anna))
+    people = "".join(f"<userID>{name}</userID>" for name in (ben, "unknown", anna))
     found = etree.fromstring(await ask(site, query(f"<userDevicesQuery>{people}</userDevicesQuery>")))
     assert [(each.get("id"), [child.tag for child in each]) for each in found] == [
         (ben, ["none"]),
-        ("nobody", ["doesNotExist"]),
+        ("unknown", ["doesNotExist"]),
         (anna, ["deviceName"]),
     ]
     found = etree.fromstring(await ask(site, query(f"<checkUser>{people}</checkUser>")))
@@ -204,8 +204,8 @@ async def test_several_users_and_phones_are_asked_about_at_once(site: Site) -> N
     assert [name.text for name in found.iter("deviceProfileName")] == ["A", "B"]
 
 
-async def test_the_profile_that_comes_first_on_some_model_is_the_default(site: Site) -> None:
-    name = await new_person(site, "A", "B")
+async def test_profile_query_marks_default_profile(site: Site) -> None:
+    name = await new_user(site, "A", "B")
     profile = (await profiles_of(site, name))["B"]
     uuid, owner = profile["uuid"], profile["user_uuid"]
     put = {"default_profiles": [{"model": "CP-7942G", "profile_uuid": uuid}]}
@@ -217,7 +217,7 @@ async def test_the_profile_that_comes_first_on_some_model_is_the_default(site: S
         assert pairs == [("A", "f"), ("B", "t")]
 
 
-async def test_the_model_of_a_phone_is_told(site: Site) -> None:
+async def test_device_type_query_returns_model(site: Site) -> None:
     known, unknown = await new_phone(site, model="CP-8845"), await new_phone(site)
     names = "".join(f"<deviceName>{name}</deviceName>" for name in (device(known), device(unknown), "x"))
     found = etree.fromstring(await ask(site, query(f"<checkDeviceType>{names}</checkDeviceType>")))
@@ -228,36 +228,36 @@ async def test_the_model_of_a_phone_is_told(site: Site) -> None:
     ]
 
 
-async def test_one_user_or_everybody_is_logged_out_everywhere(site_with: SiteWith) -> None:
+async def test_logout_all_ends_logins_of_one_or_all_users(site_with: SiteWith) -> None:
     async with site_with(phone_login={"multiple": "allow"}) as site:
         phones = [await new_phone(site) for _ in range(3)]
-        anna, ben = await new_person(site, "Desk"), await new_person(site, "Desk")
+        anna, ben = await new_user(site, "Desk"), await new_user(site, "Desk")
         for mac, name in zip(phones, (anna, anna, ben), strict=True):
             assert await ask(site, login(mac, name)) == SUCCESS
         assert await ask(site, request(f"<logoutAll><userID>{anna}</userID></logoutAll>")) == SUCCESS
-        assert [await user_of(site, mac) for mac in phones] == ["nobody", "nobody", ben]
+        assert [await user_of(site, mac) for mac in phones] == ["none", "none", ben]
         assert await ask(site, login(phones[0], anna)) == SUCCESS
         assert await ask(site, request("<logoutAll/>")) == SUCCESS
-        assert [await user_of(site, mac) for mac in phones] == ["nobody"] * 3
+        assert [await user_of(site, mac) for mac in phones] == ["none"] * 3
         assert await ask(site, request("<logoutAll/>")) == SUCCESS
         reasons = {row["reason"] for row in (await site.admin.get("/phone-logins?history=true")).data}
         assert reasons == {"application"}
-        assert await ask(site, request("<logoutAll><userID>nobody</userID></logoutAll>")) == failed(23)
+        assert await ask(site, request("<logoutAll><userID>unknown</userID></logoutAll>")) == failed(23)
 
 
-async def test_where_a_user_may_take_over_an_application_confirms_it_by_asking(site_with: SiteWith) -> None:
+async def test_login_with_takeover_ends_other_login(site_with: SiteWith) -> None:
     async with site_with(phone_login={"multiple": "take_over"}) as site:
-        one, other, name = await new_phone(site), await new_phone(site), await new_person(site, "Desk")
+        one, other, name = await new_phone(site), await new_phone(site), await new_user(site, "Desk")
         assert await ask(site, login(one, name)) == SUCCESS
         assert await ask(site, login(other, name)) == SUCCESS
         async with asyncio.timeout(PATIENCE):
-            while await user_of(site, one) != "nobody":
+            while await user_of(site, one) != "none":
                 continue
         assert await user_of(site, other) == name
 
 
-async def test_a_password_in_a_url_is_not_taken(site: Site) -> None:
-    """The original takes messages from queries too."""
+async def test_message_in_url_is_refused(site: Site) -> None:
+    """The original API accepts messages in queries too."""
     message = quote(query("<checkUser><userID>admin</userID></checkUser>"))
     url = f"{site.running.api_url}{PATH}?xml={message}"
     async with site.admin.session.get(url) as answer:
@@ -267,8 +267,8 @@ async def test_a_password_in_a_url_is_not_taken(site: Site) -> None:
 
 
 @pytest.mark.needs("bash", "curl")
-async def test_em_api_example_works_as_it_is_pasted(site: Site) -> None:
-    mac, name = await new_phone(site), await new_person(site, "Front desk")
+async def test_em_api_example_succeeds_as_pasted(site: Site) -> None:
+    mac, name = await new_phone(site), await new_user(site, "Front desk")
     (example,) = re.findall(r"^```sh\n(curl [^`]*EMServiceServlet.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     script = example.replace("http://192.0.2.5:8080", site.running.api_url).replace("the printed one", PASSWORD)
     script = script.replace("SEPAABBCCDDEE01", device(mac)).replace("anna", name)
@@ -298,35 +298,35 @@ async def test_em_api_example_works_as_it_is_pasted(site: Site) -> None:
         "xml=" + "a" * 400_000,
     ],
 )
-async def test_1_what_is_no_message_cannot_be_parsed(site: Site, content: str) -> None:
+async def test_code_1_for_invalid_message(site: Site, content: str) -> None:
     answer = await send(site, content)
     assert (answer.status, answer.content.decode()) == (200, f"<response>{failed(1)}</response>")
 
 
-async def test_1_what_is_no_form_cannot_be_parsed(site: Site) -> None:
+async def test_code_1_for_invalid_content_type(site: Site) -> None:
     for content_type in ("text/xml", "application/json", "multipart/form-data; boundary=x", ""):
         answer = await send(site, f"xml={quote(request('<logoutAll/>'))}", content_type=content_type)
         assert (answer.status, answer.content.decode()) == (200, f"<response>{failed(1)}</response>")
 
 
-async def test_3_an_unknown_user_a_wrong_password_and_none_are_told_the_same(site_with: SiteWith) -> None:
+async def test_code_3_for_every_failed_authentication(site_with: SiteWith) -> None:
     async with site_with() as site:
-        gone = await new_person(site, is_active=False)
+        gone = await new_user(site, is_active=False)
         answers = {
             await ask(site, request("<logoutAll/>", name=name, password=password))
-            for name, password in (("admin", WRONG), ("nobody", WRONG), ("admin", ""), ("", ""), (gone, PASSWORD))
+            for name, password in (("admin", WRONG), ("unknown", WRONG), ("admin", ""), ("", ""), (gone, PASSWORD))
         }
         assert answers == {failed(3)}
 
 
-async def test_3_the_certificate_of_a_call_manager_is_nobodys_password(site_with: SiteWith) -> None:
+async def test_code_3_for_encrypted_certificate(site_with: SiteWith) -> None:
     async with site_with() as site:
         encrypted = app_info().replace("appCertificate", "appEncryptedCertificate")
         assert await ask(site, f"<request>{encrypted}<logoutAll/></request>") == failed(3)
 
 
 @pytest.mark.wording
-async def test_strangers_do_not_fill_the_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+async def test_unauthenticated_requests_are_not_logged(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         await send(site, "xml=" + quote(f"<request>{app_info(password=WRONG)}<s3ntinel/></request>"))
         assert "Extension Mobility" not in caplog.text
@@ -335,30 +335,30 @@ async def test_strangers_do_not_fill_the_log(site: Site, caplog: pytest.LogCaptu
     assert WRONG not in caplog.text
 
 
-async def test_8_a_query_that_is_none_of_them_is_called_that(site: Site) -> None:
+async def test_code_8_for_unknown_query(site: Site) -> None:
     assert await ask(site, query("<whoIsThere/>")) == failed(8)
 
 
-async def test_9_a_deactivated_user_does_not_come_onto_a_phone(site: Site) -> None:
-    mac, name = await new_phone(site), await new_person(site, "Desk", is_active=False)
+async def test_code_9_for_deactivated_user(site: Site) -> None:
+    mac, name = await new_phone(site), await new_user(site, "Desk", is_active=False)
     assert await ask(site, login(mac, name)) == failed(9)
 
 
-async def test_10_an_application_needs_permission_level_0(site: Site) -> None:
+async def test_code_10_without_permission_level_0(site: Site) -> None:
     _, clerk = await site.new_clerk(5)
     assert await ask(site, request("<logoutAll/>", name=clerk)) == failed(10)
     assert await ask(site, query("<checkUser><userID>admin</userID></checkUser>", name=clerk)) == failed(10)
 
 
-async def test_11_a_phone_has_to_be_in_the_inventory(site: Site) -> None:
-    name = await new_person(site, "Desk")
+async def test_code_11_for_unknown_phone(site: Site) -> None:
+    name = await new_user(site, "Desk")
     for mac in (site.mac(), "nothing"):
         assert await ask(site, login(mac, name)) == failed(11)
         assert await ask(site, logout(mac)) == failed(11)
 
 
-async def test_12_a_profile_has_to_be_there_and_to_fit(site: Site) -> None:
-    mac, name = await new_phone(site, model="CP-8845"), await new_person(site)
+async def test_code_12_without_compatible_profile(site: Site) -> None:
+    mac, name = await new_phone(site, model="CP-8845"), await new_user(site)
     assert await ask(site, login(mac, name)) == failed(12)
     uuid = (await site.admin.get(f"/users?q={name}@example.com")).data[0]["uuid"]
     await site.admin.new_profile(uuid, name="Old", compatible_models=["7942"])
@@ -366,8 +366,8 @@ async def test_12_a_profile_has_to_be_there_and_to_fit(site: Site) -> None:
         assert await ask(site, login(mac, name, more)) == failed(12)
 
 
-async def test_18_nobody_is_pushed_off_a_phone(site: Site) -> None:
-    mac, anna, ben = await new_phone(site), await new_person(site, "Desk"), await new_person(site, "Desk", "Door")
+async def test_code_18_for_phone_with_other_user(site: Site) -> None:
+    mac, anna, ben = await new_phone(site), await new_user(site, "Desk"), await new_user(site, "Desk", "Door")
     assert await ask(site, login(mac, ben)) == SUCCESS
     assert await ask(site, login(mac, anna)) == failed(18)
     assert await user_of(site, mac) == ben
@@ -375,33 +375,33 @@ async def test_18_nobody_is_pushed_off_a_phone(site: Site) -> None:
     assert await ask(site, login(mac, ben, "<deviceProfile>Door</deviceProfile>")) == SUCCESS
 
 
-async def test_19_nobody_there_cannot_be_logged_out(site: Site) -> None:
+async def test_code_19_for_phone_without_user(site: Site) -> None:
     assert await ask(site, logout(await new_phone(site))) == failed(19)
 
 
-async def test_22_nobody_logs_in_on_a_phone_that_is_not_active(site: Site) -> None:
-    mac, name = await new_phone(site, is_active=False), await new_person(site, "Desk")
+async def test_code_22_for_inactive_phone(site: Site) -> None:
+    mac, name = await new_phone(site, is_active=False), await new_user(site, "Desk")
     assert await ask(site, login(mac, name)) == failed(22)
 
 
-async def test_23_a_user_has_to_be_there(site: Site) -> None:
-    assert await ask(site, login(await new_phone(site), "nobody")) == failed(23)
+async def test_code_23_for_unknown_user(site: Site) -> None:
+    assert await ask(site, login(await new_phone(site), "unknown")) == failed(23)
 
 
-async def test_25_a_user_is_on_one_phone_if_the_settings_say_so(site: Site) -> None:
-    one, other, name = await new_phone(site), await new_phone(site), await new_person(site, "Desk")
+async def test_code_25_for_user_on_other_phone(site: Site) -> None:
+    one, other, name = await new_phone(site), await new_phone(site), await new_user(site, "Desk")
     assert await ask(site, login(one, name)) == SUCCESS
     assert await ask(site, login(other, name)) == failed(25)
     assert await user_of(site, one) == name
 
 
-async def test_26_who_guesses_has_to_wait_and_the_api_brakes_with_it(site_with: SiteWith) -> None:
+async def test_code_26_after_wrong_passwords_throttles_api_too(site_with: SiteWith) -> None:
     async with site_with() as site:
         for _ in range(5):
             assert await ask(site, request("<logoutAll/>", password=WRONG)) == failed(3)
         assert await ask(site, request("<logoutAll/>")) == failed(26)
-        braked = await site.anybody.post("/auth/login", {"username": "admin", "password": PASSWORD})
-        assert braked.status == 429
+        throttled = await site.anonymous.post("/auth/login", {"username": "admin", "password": PASSWORD})
+        assert throttled.status == 429
 
 
 @pytest.mark.parametrize(
@@ -414,10 +414,10 @@ async def test_26_who_guesses_has_to_wait_and_the_api_brakes_with_it(site_with: 
         (NotFound("Profile not found"), 12),
     ],
 )
-async def test_what_fails_below_is_told_too_and_its_words_are_in_the_log(
+async def test_internal_failure_has_code_and_log_line(
     error: Exception, code: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The functions below fail as they are told to."""
+    """Use mocks that fail with ``error``."""
     accounts, logins = AsyncMock(Accounts), AsyncMock(PhoneLogins)
     accounts.authenticate_administrator.return_value = Mock(User, uuid=UNKNOWN_UUID), "hash"
     logins.page.side_effect = error

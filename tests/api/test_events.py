@@ -1,4 +1,4 @@
-"""Events: what happens to switches is told as it happens, to any client of server-sent events."""
+"""Steps of switches as server-sent events."""
 
 import asyncio
 import contextlib
@@ -26,12 +26,12 @@ from tests.api.conftest import SiteWith, limited
 from tests.patience import PATIENCE
 
 FIRST = ["recorded", "written", "restart_refused"]
-"""What happens to a switch of a phone that was never seen."""
+"""The first steps of a switch of a never seen phone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event, as a client gets it."""
+    """One event as a client receives it."""
 
     id: int
     name: str
@@ -39,7 +39,7 @@ class Event:
 
 
 class Stream:
-    """A stream of events that is being read."""
+    """Reads a stream of events."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
@@ -50,7 +50,7 @@ class Stream:
         return self._response.headers
 
     async def next(self) -> Event | None:
-        """The next event; None at the end of the stream. Comments are put aside."""
+        """Return the next event, or None at the end of the stream; collect comments."""
         fields: dict[str, str] = {}
         async with asyncio.timeout(PATIENCE):
             while line := (await self._response.content.readline()).decode():
@@ -64,20 +64,20 @@ class Stream:
         return None
 
     async def take(self, count: int) -> list[Event]:
-        """So many events."""
+        """Return the next ``count`` events."""
         taken = [await self.next() for _ in range(count)]
         assert None not in taken
         return [event for event in taken if event is not None]
 
     async def rest(self) -> list[Event]:
-        """All until the stream ends."""
+        """Return all events until the stream ends."""
         taken = []
         while (event := await self.next()) is not None:
             taken.append(event)
         return taken
 
     async def commented(self, count: int = 1) -> None:
-        """Wait for so many comments in all; no event comes before."""
+        """Wait for ``count`` comments in total, and check that no event precedes them."""
         async with asyncio.timeout(PATIENCE):
             while len(self.comments) < count:
                 line = (await self._response.content.readline()).decode()
@@ -87,7 +87,7 @@ class Stream:
 
 @asynccontextmanager
 async def streaming(client: Client, path: str = "/events", **headers: str) -> AsyncIterator[Stream]:
-    """A stream that has begun: whatever happens from now on is in it."""
+    """Open a stream. It has every later event."""
     sent = {"Authorization": f"Bearer {client.token}"} | {key.replace("_", "-"): text for key, text in headers.items()}
     async with client.session.get(f"{client.url}/api/v1{path}", headers=sent) as response:
         assert response.status == 200, await response.text()
@@ -95,13 +95,13 @@ async def streaming(client: Client, path: str = "/events", **headers: str) -> As
 
 
 async def switched(site: Site, mac: str = MAC) -> str:
-    """The uuid of the deployment of a new profile."""
+    """Switch the phone to a new profile; return the uuid of the deployment."""
     profile = await site.admin.new_profile(site.admin_uuid)
     return str((await site.admin.post(SWITCH, {"profile_uuid": profile, "mac": mac})).data["deployment"])
 
 
 async def fetched(site: Site, mac: str = MAC) -> None:
-    """Fetch a phone's config as the phone does."""
+    """Fetch the config of a phone over HTTP, as the phone does."""
     assert site.running.provisioning_http_address is not None
     host, port = site.running.provisioning_http_address
     url = f"http://{host}:{port}/{site.served(mac).name}"
@@ -110,20 +110,22 @@ async def fetched(site: Site, mac: str = MAC) -> None:
         await response.read()
 
 
-async def test_a_switch_is_told_as_it_goes(site: Site) -> None:
+async def test_stream_has_steps_of_switch(site: Site) -> None:
     async with streaming(site.admin) as stream:
         uuid = await switched(site)
-        told = await stream.take(3)
-    assert [event.name for event in told] == FIRST
-    assert [event.id for event in told] == [1, 2, 3]
-    story = (await site.admin.get(f"/deployments/{uuid}")).data
-    assert [event.data for event in told] == [{**step, "deployment": uuid, "mac": MAC} for step in story["steps"]]
+        received = await stream.take(3)
+    assert [event.name for event in received] == FIRST
+    assert [event.id for event in received] == [1, 2, 3]
+    deployment = (await site.admin.get(f"/deployments/{uuid}")).data
+    assert [event.data for event in received] == [
+        {**step, "deployment": uuid, "mac": MAC} for step in deployment["steps"]
+    ]
     assert stream.headers["Content-Type"] == "text/event-stream"
     assert stream.headers["Cache-Control"] == "no-store"
     assert re.fullmatch(r"[0-9a-f-]{36}", stream.headers["X-Request-ID"])
 
 
-async def test_without_a_number_a_stream_begins_now(site: Site) -> None:
+async def test_stream_without_last_event_id_begins_now(site: Site) -> None:
     await switched(site)
     async with streaming(site.admin) as stream:
         await switched(site)
@@ -141,17 +143,17 @@ async def test_without_a_number_a_stream_begins_now(site: Site) -> None:
         ({"Last_Event_ID": "9223372036854775807"}, "", 4),
     ],
 )
-async def test_a_stream_goes_on_after_the_number_that_the_client_knows(
+async def test_stream_continues_after_last_event_id(
     site: Site, headers: dict[str, str], query: str, first: int
 ) -> None:
     await switched(site)
     async with streaming(site.admin, f"/events{query}", **headers) as stream:
         await switched(site, site.mac())
-        told = await stream.take(7 - first)
-    assert [event.id for event in told] == list(range(first, 7))
+        received = await stream.take(7 - first)
+    assert [event.id for event in received] == list(range(first, 7))
 
 
-async def test_a_client_that_comes_again_and_again_misses_nothing(site: Site) -> None:
+async def test_stream_reopened_repeatedly_misses_no_event(site: Site) -> None:
     seen: list[int] = []
 
     async def follow() -> None:
@@ -166,18 +168,18 @@ async def test_a_client_that_comes_again_and_again_misses_nothing(site: Site) ->
 
 @pytest.mark.parametrize("number", ["", "x", "-1", "1.5", "²", "9223372036854775808", "1" * 40])
 @pytest.mark.parametrize("path", ["/events", f"/deployments/{UNKNOWN}/events"])
-async def test_a_number_that_is_none_is_refused(site: Site, path: str, number: str) -> None:
+async def test_stream_with_invalid_last_event_id_is_422(site: Site, path: str, number: str) -> None:
     answer = await site.admin.get(path, Last_Event_ID=number)
     check_error(answer, 422)
     assert set(answer.fields) == {"Last-Event-ID"}
 
 
-async def test_the_same_in_the_query_is_refused_too(site: Site) -> None:
+async def test_stream_with_invalid_query_last_event_id_is_422(site: Site) -> None:
     for number in ("", "x", "-1", "9223372036854775808"):
         assert set((await site.admin.get(f"/events?last_event_id={number}")).fields) == {"last_event_id"}
 
 
-async def test_the_stream_of_one_switch_tells_all_of_it_and_ends_with_it(site: Site) -> None:
+async def test_stream_of_one_switch_ends_with_it(site: Site) -> None:
     uuid = await switched(site)
     await switched(site, site.mac())
     async with streaming(site.admin, f"/deployments/{uuid}/events") as stream:
@@ -187,39 +189,39 @@ async def test_the_stream_of_one_switch_tells_all_of_it_and_ends_with_it(site: S
     assert rest[-1].name == "fetched"
     assert rest[-1].data["ended"] is True
     assert {event.data["deployment"] for event in rest} == {uuid}
-    # The same can be read afterwards, and there is nothing more to wait for.
+    # The stream of an ended switch has the same events and ends at once.
     async with streaming(site.admin, f"/deployments/{uuid}/events", Last_Event_ID="2") as stream:
         assert [event.id for event in await stream.rest()] == [3, *(event.id for event in rest)]
     answer = await site.admin.get(f"/deployments/{uuid}/events", Last_Event_ID=str(rest[-1].id))
     assert (answer.status, answer.content) == (204, b"")
 
 
-OFTEN = limited(Limits(api=ApiLimits(event_heartbeat_seconds=0.02)))
+SHORT_HEARTBEAT = limited(Limits(api=ApiLimits(event_heartbeat_seconds=0.02)))
 """Comments and token checks at short intervals."""
 
 
-async def test_a_switch_that_is_not_there_has_no_events(site: Site) -> None:
+async def test_stream_of_unknown_switch_is_404(site: Site) -> None:
     check_error(await site.admin.get(f"/deployments/{UNKNOWN}/events"), 404)
 
 
-async def test_only_superadmins_may_follow(site: Site) -> None:
+async def test_stream_requires_superadmin(site: Site) -> None:
     for path in ("/events", f"/deployments/{UNKNOWN}/events"):
-        check_error(await site.anybody.get(path), 401)
+        check_error(await site.anonymous.get(path), 401)
         check_error(await (await site.clerk()).get(path), 403)
         assert (await site.admin.request("HEAD", path)).status == 405
 
 
-@OFTEN
-async def test_a_stream_says_now_and_then_that_it_is_there(site: Site) -> None:
+@SHORT_HEARTBEAT
+async def test_stream_sends_heartbeats(site: Site) -> None:
     async with streaming(site.admin) as stream:
         await stream.commented(5)
         await switched(site)
         assert [event.name for event in await stream.take(3)] == FIRST
 
 
-@OFTEN
+@SHORT_HEARTBEAT
 @pytest.mark.wording
-async def test_a_stream_ends_when_its_token_does(site: Site) -> None:
+async def test_stream_ends_with_access_token(site: Site) -> None:
     keys = KeyRing.load(site.settings.data.dir / "keys", timedelta(seconds=-9))
     claims = keys.verify(str(site.admin.token))
     short = site.admin.with_token(keys.issue(Claims(claims.user_uuid, claims.session_uuid)))
@@ -228,16 +230,16 @@ async def test_a_stream_ends_when_its_token_does(site: Site) -> None:
     assert stream.comments[-1] == "The access token has expired"
 
 
-@OFTEN
+@SHORT_HEARTBEAT
 @pytest.mark.wording
-async def test_a_stream_ends_with_the_login_and_with_the_permission(site: Site) -> None:
+async def test_stream_ends_with_login_or_permission(site: Site) -> None:
     uuid, name = await site.new_clerk(level=0)
-    deputy = await site.anybody.login(name)
+    deputy = await site.anonymous.login(name)
     async with streaming(deputy) as stream:
         await site.admin.delete(f"/user-perms/{uuid}")
         assert await stream.rest() == []
         assert stream.comments[-1] == "This operation needs permission level 0"
-    other = await site.anybody.login("admin")
+    other = await site.anonymous.login("admin")
     async with streaming(other) as stream:
         await other.post("/auth/logout", {})
         assert await stream.rest() == []
@@ -245,18 +247,18 @@ async def test_a_stream_ends_with_the_login_and_with_the_permission(site: Site) 
 
 
 @limited(Limits(api=ApiLimits(event_heartbeat_seconds=0.02), feed=FeedLimits(max_readers=2)))
-async def test_there_are_not_more_streams_than_are_bearable(site: Site) -> None:
+async def test_stream_beyond_limit_is_429(site: Site) -> None:
     async with streaming(site.admin), streaming(site.admin):
         answer = await site.admin.get("/events")
         check_error(answer, 429)
         assert answer.headers["Retry-After"] == "30"
         assert "2 streams of events are open" in answer.message
-    # Those that were closed are noticed at the next sign of life.
-    await _free_again(site)
+    # The server notices closed streams at the next heartbeat.
+    await _wait_for_free_stream(site)
 
 
 @limited(Limits(api=ApiLimits(event_write_seconds=0.2), feed=FeedLimits(max_readers=1)))
-async def test_a_client_that_takes_nothing_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stream_to_stalled_client_is_closed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "written", lambda _step: {"message": "x" * 2_000_000})
     port = int(site.running.api_url.rpartition(":")[2])
     request = f"GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {site.admin.token}\r\n\r\n"
@@ -265,11 +267,11 @@ async def test_a_client_that_takes_nothing_is_given_up(site: Site, monkeypatch: 
         assert (await asyncio.to_thread(client.recv, 1000)).startswith(b"HTTP/1.1 200 OK")
         check_error(await site.admin.get("/events"), 429)
         await switched(site)
-        await _free_again(site)
+        await _wait_for_free_stream(site)
 
 
-async def _free_again(site: Site) -> None:
-    """Wait until another stream is let in."""
+async def _wait_for_free_stream(site: Site) -> None:
+    """Wait until the server accepts another stream."""
     async with asyncio.timeout(PATIENCE):
         while True:
             with contextlib.suppress(AssertionError):
@@ -279,14 +281,14 @@ async def _free_again(site: Site) -> None:
 
 
 @limited(Limits(feed=FeedLimits(max_waiting=4)))
-async def test_a_slow_client_gets_everything_in_the_end(site: Site) -> None:
+async def test_stream_to_slow_client_has_every_event(site: Site) -> None:
     async with streaming(site.admin, Last_Event_ID="0") as stream:
         for _ in range(10):
             await switched(site, site.mac())
         assert [event.id for event in await stream.take(30)] == list(range(1, 31))
 
 
-async def test_streams_end_at_once_when_the_appliance_stops(site_with: SiteWith) -> None:
+async def test_streams_end_when_appliance_stops(site_with: SiteWith) -> None:
     async with aiohttp.ClientSession() as session:
         async with site_with() as site:
             client = Client(session, site.admin.url, site.admin.token)
@@ -299,7 +301,7 @@ async def test_streams_end_at_once_when_the_appliance_stops(site_with: SiteWith)
                 client.post(f"{SWITCH}?wait=60", {"profile_uuid": await _profile(site), "mac": site.mac()})
             )
             async with asyncio.timeout(PATIENCE):
-                while len((await site.admin.get("/deployments?state=waiting")).data) < 2:  # noqa: ASYNC110 -- a client
+                while len((await site.admin.get("/deployments?state=waiting")).data) < 2:  # noqa: ASYNC110 -- polls the API
                     await asyncio.sleep(0.01)
             stopped_at = time.monotonic()
         assert time.monotonic() - stopped_at < 3
@@ -316,7 +318,7 @@ async def _read(client: Client, path: str) -> list[Event]:
         return await stream.rest()
 
 
-async def test_events_outlive_the_appliance(site_with: SiteWith) -> None:
+async def test_stream_continues_after_restart_of_appliance(site_with: SiteWith) -> None:
     async with site_with() as site:
         await switched(site)
         settings = site.settings
@@ -327,7 +329,7 @@ async def test_events_outlive_the_appliance(site_with: SiteWith) -> None:
 
 
 @pytest.mark.needs("curl")
-async def test_curl_reads_the_stream(site: Site) -> None:
+async def test_stream_is_readable_with_curl(site: Site) -> None:
     uuid = await switched(site)
     command = ["curl", "-sS", "-N", "-D", "-", "-H", f"Authorization: Bearer {site.admin.token}"]
     curl = await asyncio.create_subprocess_exec(

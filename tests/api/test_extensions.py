@@ -1,4 +1,4 @@
-"""Section 3 of the contract: extensions, and whose they are."""
+"""Section 3 of the contract: extensions and their links to users."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ PASSWORD, PASSCODE = "sentinel-sip-password", "8264013579"
 BODY = {"type": "chan_pjsip", "extension": "101", "name": "Reception", "password": PASSWORD}
 
 
-async def test_an_extension_is_created_shown_listed_changed_and_deleted(admin: Client) -> None:
+async def test_extension_life_cycle_answers_as_in_contract(admin: Client) -> None:
     body = {**BODY, "description": "By the door", "voicemail": True, "voicemail_passcode": PASSCODE, "is_active": False}
     created = await admin.post("/extensions", body)
     assert (created.status, created.message) == (201, "Extension created")
@@ -34,12 +34,12 @@ async def test_an_extension_is_created_shown_listed_changed_and_deleted(admin: C
         check_error(answer, 404)
 
 
-async def test_an_extension_is_active_and_without_voicemail_when_nobody_says_otherwise(admin: Client) -> None:
+async def test_extension_defaults_to_active_without_voicemail(admin: Client) -> None:
     made = (await admin.post("/extensions", BODY)).data
     assert (made["is_active"], made["voicemail"], made["description"]) == (True, False, None)
 
 
-async def test_a_number_is_there_once(admin: Client) -> None:
+async def test_extension_with_duplicate_number_is_409(admin: Client) -> None:
     await admin.post("/extensions", BODY)
     check_error(await admin.post("/extensions", {**BODY, "name": "Other"}), 409)
     other = (await admin.post("/extensions", {**BODY, "extension": "102"})).data
@@ -63,14 +63,14 @@ async def test_a_number_is_there_once(admin: Client) -> None:
         ("is_active", 7),
     ],
 )
-async def test_what_makes_no_extension_is_422(admin: Client, field: str, value: Any) -> None:
+async def test_extension_with_invalid_field_is_422(admin: Client, field: str, value: Any) -> None:
     answer = await admin.post("/extensions", {**BODY, field: value})
     check_error(answer, 422)
     assert list(answer.fields) == [field]
     assert PASSWORD not in answer.content.decode()
 
 
-async def test_voicemail_has_a_passcode(admin: Client) -> None:
+async def test_voicemail_requires_passcode(admin: Client) -> None:
     def refused(answer: Answer) -> bool:
         return list(answer.fields) == ["voicemail_passcode"]
 
@@ -87,8 +87,8 @@ async def test_voicemail_has_a_passcode(admin: Client) -> None:
     assert refused(await admin.put(path, {"voicemail": True}))
 
 
-async def test_secrets_are_kept_and_told_nowhere(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    admin, told = site.admin, ""
+async def test_extension_secrets_are_stored_and_never_shown(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    admin, shown = site.admin, ""
     body = {**BODY, "voicemail": True, "voicemail_passcode": PASSCODE}
     with caplog.at_level(logging.DEBUG):
         created = await admin.post("/extensions", body)
@@ -105,32 +105,32 @@ async def test_secrets_are_kept_and_told_nowhere(site: Site, caplog: pytest.LogC
             await admin.get("/extensions?sort=password"),
             await admin.delete(path),
         ):
-            told += answer.content.decode()
+            shown += answer.content.decode()
         await admin.post("/extensions", body)
-    told += json.dumps(await admin.whole_audit_log()) + caplog.text
+    shown += json.dumps(await admin.whole_audit_log()) + caplog.text
     for secret in (PASSWORD, PASSCODE, PASSWORD[::-1], PASSCODE[::-1]):
-        assert secret not in told
-    # What a phone and a PBX are to be given later.
+        assert secret not in shown
+    # The secrets are stored for later use by phones and call managers.
     with closing(sqlite3.connect(site.settings.data.dir / "cisisk.db")) as store:
         assert store.execute("SELECT password, voicemail_passcode FROM extensions").fetchall() == [(PASSWORD, PASSCODE)]
 
 
-async def test_what_is_not_shown_is_not_searched(admin: Client) -> None:
+async def test_extension_search_ignores_secrets(admin: Client) -> None:
     await admin.post("/extensions", {**BODY, "voicemail": True, "voicemail_passcode": PASSCODE})
     for q, found in ((PASSWORD, 0), (PASSCODE, 0), ("10", 1), ("RECEPT", 1)):
         assert (q, (await admin.get(f"/extensions?q={q}")).metadata["total"]) == (q, found)
 
 
-# Whose they are
+# Links to users
 
 
 async def made(site: Site) -> tuple[str, str]:
-    """A user and an extension."""
+    """Create a user and an extension; return both uuids."""
     anna = await site.admin.new_user("anna")
     return anna, (await site.admin.post("/extensions", BODY)).data["uuid"]
 
 
-async def test_an_extension_is_made_a_users_and_taken_away_again(site: Site) -> None:
+async def test_extension_link_is_created_listed_and_deleted(site: Site) -> None:
     admin, (anna, extension) = site.admin, await made(site)
     linked = await admin.post("/user-extensions", {"user_uuid": anna, "extension_uuid": extension})
     assert (linked.status, linked.message) == (201, "User linked to extension")
@@ -160,7 +160,7 @@ async def test_an_extension_is_made_a_users_and_taken_away_again(site: Site) -> 
     assert (await admin.get(f"/user-extensions/by-user/{anna}")).message == "0 extension(s) linked to user"
 
 
-async def test_a_link_needs_both_ends_and_is_there_once(site: Site) -> None:
+async def test_extension_link_requires_both_ends_and_is_unique(site: Site) -> None:
     anna, extension = await made(site)
     for body, field in (
         ({"user_uuid": UNKNOWN, "extension_uuid": extension}, "user_uuid"),
@@ -178,7 +178,7 @@ async def test_a_link_needs_both_ends_and_is_there_once(site: Site) -> None:
 
 
 @pytest.mark.parametrize("what", ["user", "extension"])
-async def test_a_link_goes_with_either_end(site: Site, what: str) -> None:
+async def test_extension_link_is_deleted_with_either_end(site: Site, what: str) -> None:
     anna, extension = await made(site)
     await site.admin.post("/user-extensions", {"user_uuid": anna, "extension_uuid": extension})
     await site.admin.delete(f"/users/{anna}" if what == "user" else f"/extensions/{extension}")
@@ -188,7 +188,7 @@ async def test_a_link_goes_with_either_end(site: Site, what: str) -> None:
     assert payload.get("users") == ([anna] if what == "extension" else None)
 
 
-async def test_a_link_shows_what_its_ends_are_called_now(site: Site) -> None:
+async def test_extension_link_shows_current_names(site: Site) -> None:
     anna, extension = await made(site)
     made_ = await site.admin.post("/user-extensions", {"user_uuid": anna, "extension_uuid": extension})
     await site.admin.put(f"/extensions/{extension}", {"name": "Lobby"})

@@ -1,4 +1,4 @@
-"""The fetch log, the stories of boots, and phones that came into the inventory by themselves."""
+"""The fetch log, boot reports, discovered phones and the default config."""
 
 import asyncio
 from pathlib import Path
@@ -27,7 +27,7 @@ REQUEST = {
 
 
 async def ask(site: Site, *names: str, address: str = "127.0.0.1") -> list[bytes | None]:
-    """What a phone gets over TFTP; None is absent. The log has it all afterwards."""
+    """Fetch files over TFTP, None for absent ones, and wait until the log has all fetches."""
     assert site.running.tftp_address
     before = await count(site)
     got: list[bytes | None] = []
@@ -37,7 +37,7 @@ async def ask(site: Site, *names: str, address: str = "127.0.0.1") -> list[bytes
         except FileAbsent:
             got.append(None)
     async with asyncio.timeout(PATIENCE):
-        while await count(site) < before + len(names):  # noqa: ASYNC110 -- it is behind the API
+        while await count(site) < before + len(names):  # noqa: ASYNC110 -- polls the API
             await asyncio.sleep(0.01)
     return got
 
@@ -51,7 +51,7 @@ async def switched(site: Site) -> None:
     await site.admin.post(SWITCH, {"profile_uuid": uuid, "mac": MAC})
 
 
-async def test_every_fetch_is_listed_the_newest_first(site: Site) -> None:
+async def test_fetch_log_lists_newest_first(site: Site) -> None:
     await switched(site)
     got = await ask(site, "CTLSEPAABBCCDDEE01.tlv", "SEPAABBCCDDEE01.cnf.xml", "Ringlist.xml")
     assert got == [None, CONFIG.encode(), None]
@@ -67,7 +67,7 @@ async def test_every_fetch_is_listed_the_newest_first(site: Site) -> None:
     assert TIME.fullmatch(config["started_at"])
 
 
-async def test_fetches_are_filtered_searched_sorted_and_paged(site: Site) -> None:
+async def test_fetch_log_is_filtered_searched_sorted_and_paged(site: Site) -> None:
     await ask(site, "CTLSEPAABBCCDDEE01.tlv", "SEPAABBCCDDEE01.cnf.xml", "Ringlist.xml")
     await ask(site, "ring2.raw", address="127.0.0.9")
     moment = (await site.admin.get("/fetches?name=ring2")).data[0]["started_at"]
@@ -95,20 +95,20 @@ async def test_fetches_are_filtered_searched_sorted_and_paged(site: Site) -> Non
         *(("limit=0", "limit"), ("limit=1001", "limit"), ("sort=mac", "sort")),
     ],
 )
-async def test_a_wrong_filter_is_422(admin: Client, query: str, field: str) -> None:
+async def test_fetch_log_with_invalid_filter_is_422(admin: Client, query: str, field: str) -> None:
     answer = await admin.get(f"/fetches?{query}")
     check_error(answer, 422)
     assert list(answer.fields) == [field]
 
 
-async def test_only_superadmins_read_what_was_fetched(site: Site) -> None:
+async def test_fetch_log_requires_superadmin(site: Site) -> None:
     clerk = await site.clerk()
     for path in ("/fetches", f"/phones/{MAC}/boots"):
         check_error(await clerk.get(path), 403)
-        check_error(await site.anybody.get(path), 401)
+        check_error(await site.anonymous.get(path), 401)
 
 
-async def test_a_boot_is_told_as_a_story(site: Site) -> None:
+async def test_boot_report_has_findings_and_requests(site: Site) -> None:
     await switched(site)
     silence = await site.admin.get(f"/phones/{MAC}/boots")
     assert silence.message == "1 boot(s) found"
@@ -136,14 +136,14 @@ async def test_a_boot_is_told_as_a_story(site: Site) -> None:
 
 
 async def discovered(site: Site) -> dict[str, Any]:
-    """The phone once it is there."""
+    """Wait until the phone is in the inventory, and return it."""
     async with asyncio.timeout(PATIENCE):
-        while (answer := await site.admin.get(f"/phones/{MAC}")).status == 404:  # noqa: ASYNC110 -- as above
+        while (answer := await site.admin.get(f"/phones/{MAC}")).status == 404:  # noqa: ASYNC110 -- polls the API
             await asyncio.sleep(0.01)
     return dict(answer.data)
 
 
-async def test_an_unknown_phone_appears_with_what_it_reveals(site: Site) -> None:
+async def test_unknown_phone_is_discovered_with_its_facts(site: Site) -> None:
     await ask(site, "CTLSEPAABBCCDDEE01.tlv", "SEPAABBCCDDEE01.cnf.xml.sgn")
     phone = await discovered(site)
     assert (phone["seen_ip"], phone["model"], phone["software"]) == ("127.0.0.1", None, None)
@@ -162,25 +162,25 @@ async def test_an_unknown_phone_appears_with_what_it_reveals(site: Site) -> None
     assert [finding["code"] for finding in boot["findings"]] == ["foreign_trust_list"]
 
 
-async def test_a_discovered_phone_becomes_an_ordinary_one_when_somebody_touches_it(
+async def test_discovered_phone_changed_by_user_is_no_longer_discovered(
     site_with: SiteWith,
 ) -> None:
     async with site_with(Limits(fetch_log=FetchLogLimits(quiet_seconds=0.1))) as site:
-        await become_ordinary(site)
+        await check_discovered_flag_is_cleared(site)
 
 
-async def become_ordinary(site: Site) -> None:
-    async def again() -> None:
+async def check_discovered_flag_is_cleared(site: Site) -> None:
+    async def rediscover() -> None:
         await site.admin.delete(f"/phones/{MAC}")
         await ask(site, "CTLSEPAABBCCDDEE01.tlv", "SEPAABBCCDDEE01.cnf.xml")
         assert (await discovered(site))["discovered"] is not None
 
-    await again()
+    await rediscover()
     assert (await site.admin.put(f"/phones/{MAC}", {"name": "Lobby"})).data["discovered"] is None
-    await again()
+    await rediscover()
     created = await site.admin.post("/phones", {"mac": MAC, "name": "Lobby"})
     assert (created.status, created.data["software"], created.data["discovered"]) == (201, "SIP", None)
-    await again()
+    await rediscover()
     await switched(site)
     assert (await site.admin.get(f"/phones/{MAC}")).data["discovered"] is None
 
@@ -194,7 +194,7 @@ DEFAULT = {
 }
 
 
-async def test_unknown_phones_are_sent_to_the_call_manager_that_is_set(site_with: SiteWith) -> None:
+async def test_default_config_names_configured_call_manager(site_with: SiteWith) -> None:
     async with site_with(**DEFAULT) as site:
         for name in ("XMLDefault.cnf.xml", "/XmlDefault.cnf.xml"):
             [made] = await ask(site, name)
@@ -206,13 +206,13 @@ async def test_unknown_phones_are_sent_to_the_call_manager_that_is_set(site_with
         assert list(site.settings.served_root.glob("[!.]*")) == []
 
 
-async def test_a_default_config_has_to_say_where_cisisk_is(site_with: SiteWith) -> None:
+async def test_default_config_without_public_url_refuses_start(site_with: SiteWith) -> None:
     with pytest.raises(ConfigurationError, match=r"set server\.public_url too"):
         async with site_with(provisioning=DEFAULT["provisioning"]):
             pass
 
 
-async def test_a_default_config_of_ones_own_is_the_one_that_is_served(site_with: SiteWith, tmp_path: Path) -> None:
+async def test_default_config_file_overrides_generated_one(site_with: SiteWith, tmp_path: Path) -> None:
     served = tmp_path / "data" / "tftpboot"
     served.mkdir(mode=0o700, parents=True)
     (served / "xmldefault.CNF.xml").write_bytes(b"<Default/>")
@@ -220,5 +220,5 @@ async def test_a_default_config_of_ones_own_is_the_one_that_is_served(site_with:
         assert await ask(site, "XMLDefault.cnf.xml") == [b"<Default/>"]
 
 
-async def test_without_that_setting_there_is_no_default_config(site: Site) -> None:
+async def test_default_config_without_setting_is_absent(site: Site) -> None:
     assert await ask(site, "XMLDefault.cnf.xml") == [None]

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 RING = b"\x7f\xff" * 4000
 LOADS = b"\0\1SIP45.9-4-2SR3-1S\0jar45sip.9-4-2ES26.sbn\0cnu45.9-4-2ES26.sbn\n"
-"""Of a firmware with two parts."""
+"""The loads file of a firmware with two parts."""
 LIMITS = Limits(directory_refresh_seconds=0.5)
 
 
@@ -43,8 +43,8 @@ async def rows(site: Site, action: str) -> list[dict[str, Any]]:
     return [row for row in await site.admin.whole_audit_log() if row["action"] == action]
 
 
-def residue(site: Site) -> list[str]:
-    """What lies where files are written before they are served."""
+def staged_files(site: Site) -> list[str]:
+    """Return the files in the staging directory."""
     return [path.name for path in (site.settings.served_root / STAGING).iterdir()]
 
 
@@ -60,7 +60,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-async def test_a_file_is_uploaded_served_listed_downloaded_and_deleted(site: Site) -> None:
+async def test_file_is_uploaded_served_listed_and_deleted(site: Site) -> None:
     path = f"Desktops/320x212x16/{site.name()}.png"
     answer = await upload(site, path, RING)
     assert answer.message == "File uploaded"
@@ -85,7 +85,7 @@ async def test_a_file_is_uploaded_served_listed_downloaded_and_deleted(site: Sit
     assert not (site.settings.served_root / path).parent.exists()
 
 
-async def test_whoever_changes_a_file_is_in_the_audit_log(site: Site) -> None:
+async def test_file_change_has_audit_row(site: Site) -> None:
     path = f"{site.name()}.raw"
     await upload(site, path, RING)
     await site.admin.delete(f"/files/{path}")
@@ -106,7 +106,7 @@ async def test_whoever_changes_a_file_is_in_the_audit_log(site: Site) -> None:
         ("kind=firmware", []),
     ],
 )
-async def test_the_list_is_searched_sorted_and_cut_into_pages(site: Site, query: str, expected: list[str]) -> None:
+async def test_file_list_is_searched_sorted_and_paged(site: Site, query: str, expected: list[str]) -> None:
     for name, size in (("a.raw", 300), ("b.jar", 100), ("c.raw", 200)):
         await upload(site, f"listed/{name}", bytes(size))
     answer = await site.admin.get(f"/files?q=listed/&{query}")
@@ -116,7 +116,7 @@ async def test_the_list_is_searched_sorted_and_cut_into_pages(site: Site, query:
 
 
 @pytest.mark.parametrize("query", ["sort=owner", "kind=song", "limit=0"])
-async def test_a_list_that_cannot_be_made_is_422(site: Site, query: str) -> None:
+async def test_file_list_with_invalid_query_is_422(site: Site, query: str) -> None:
     check_error(await site.admin.get(f"/files?{query}"), 422)
 
 
@@ -128,7 +128,7 @@ async def test_a_list_that_cannot_be_made_is_422(site: Site, query: str) -> None
         *("sepaabbccddee01.cnf.xml", "Desktops/SEPAABBCCDDEE01.cnf.xml", "SEP000000000000.cnf.xml"),
     ],
 )
-async def test_a_name_that_no_phone_asks_for_is_refused(site: Site, path: str) -> None:
+async def test_upload_with_invalid_name_is_refused(site: Site, path: str) -> None:
     before = sorted(site.settings.served_root.rglob("*"))
     answer = await upload(site, path, RING)
     check_error(answer, 422)
@@ -136,7 +136,7 @@ async def test_a_name_that_no_phone_asks_for_is_refused(site: Site, path: str) -
     assert sorted(site.settings.served_root.rglob("*")) == before
 
 
-async def test_the_same_name_in_other_letters_is_refused_and_names_the_one_that_is_there(site: Site) -> None:
+async def test_upload_with_name_in_other_case_is_refused(site: Site) -> None:
     await upload(site, "Cased/Ring.raw", RING)
     for path, said in (
         ("Cased/ring.RAW", "Cased/Ring.raw exists already"),
@@ -148,10 +148,10 @@ async def test_the_same_name_in_other_letters_is_refused_and_names_the_one_that_
         check_error(answer, 409)
         assert said in answer.message
     assert (await site.admin.get("/files/Cased/Ring.raw")).content == RING
-    assert residue(site) == []
+    assert staged_files(site) == []
 
 
-async def test_a_config_becomes_an_adopted_version_of_a_phone_that_is_added(site: Site) -> None:
+async def test_uploaded_config_is_adopted_and_adds_phone(site: Site) -> None:
     mac = site.mac()
     answer = await upload(site, name_of(mac), CONFIG.encode())
     assert answer.data["kind"] == "config"
@@ -163,7 +163,7 @@ async def test_a_config_becomes_an_adopted_version_of_a_phone_that_is_added(site
     assert row["user_uuid"] == site.admin_uuid
 
 
-async def test_a_config_that_no_phone_could_read_is_refused_and_the_old_one_is_served_on(site: Site) -> None:
+async def test_uploaded_invalid_config_keeps_old_one(site: Site) -> None:
     mac = site.mac()
     await upload(site, name_of(mac), CONFIG.encode())
     answer = await upload(site, name_of(mac), CONFIG.encode()[:-20])
@@ -171,10 +171,10 @@ async def test_a_config_that_no_phone_could_read_is_refused_and_the_old_one_is_s
     assert (await site.admin.get(f"/phone-config/{mac}")).content == CONFIG.encode()
     huge = await upload(site, name_of(mac), bytes(site.settings.provisioning.max_config_bytes + 1))
     check_error(huge, 413)
-    assert residue(site) == []
+    assert staged_files(site) == []
 
 
-async def test_a_config_that_is_deleted_is_served_no_more_and_its_profile_is_no_longer_current(site: Site) -> None:
+async def test_deleted_config_clears_current_profile(site: Site) -> None:
     mac, profile = site.mac(), await site.admin.new_profile(site.admin_uuid)
     await site.admin.post("/phone-profiles/switch", {"profile_uuid": profile, "mac": mac})
     assert (await site.admin.delete(f"/files/{name_of(mac)}")).status == 200
@@ -183,7 +183,7 @@ async def test_a_config_that_is_deleted_is_served_no_more_and_its_profile_is_no_
     assert (phone["current_profile_uuid"], phone["served_sha256"], phone["drifted_at"]) == (None, None, None)
 
 
-async def test_a_file_that_was_changed_meanwhile_is_not_replaced_or_deleted(site: Site) -> None:
+async def test_file_change_with_stale_etag_is_412(site: Site) -> None:
     path = f"{site.name()}.raw"
     first = (await upload(site, path, b"first")).etag
     second = (await upload(site, path, b"second", If_Match=first)).etag
@@ -194,14 +194,14 @@ async def test_a_file_that_was_changed_meanwhile_is_not_replaced_or_deleted(site
     assert (await site.admin.delete(f"/files/{path}", If_Match=second)).status == 200
 
 
-async def test_more_bytes_than_are_taken_are_413_whether_announced_or_not(
+async def test_upload_beyond_limit_is_413(
     site_with: SiteWith,
 ) -> None:
     async with site_with(Limits(uploads=UploadLimits(max_file_bytes=1000))) as site:
-        await are_refused(site)
+        await check_too_large_uploads(site)
 
 
-async def are_refused(site: Site) -> None:
+async def check_too_large_uploads(site: Site) -> None:
     assert (await upload(site, "announced.raw", bytes(1000))).status == 200
     check_error(await upload(site, "announced.raw", bytes(1001)), 413)
     url, headers = f"{site.admin.url}/api/v1/files/chunked.raw", {"Authorization": f"Bearer {site.admin.token}"}
@@ -212,12 +212,12 @@ async def are_refused(site: Site) -> None:
 
     async with site.admin.session.put(url, data=chunks(), headers=headers) as response:
         assert response.status == 413
-    assert residue(site) == []
+    assert staged_files(site) == []
     check_error(await site.admin.get("/files/chunked.raw"), 404)
 
 
 @pytest.mark.parametrize("tenths", range(10))
-async def test_an_upload_that_is_cut_off_leaves_the_old_file_and_no_residue(site: Site, tenths: int) -> None:
+async def test_upload_interrupted_keeps_old_file(site: Site, tenths: int) -> None:
     path, content = "cut.raw", bytes(range(256)) * 4000
     await upload(site, path, RING)
     host, port = site.admin.url.removeprefix("http://").split(":")
@@ -228,41 +228,41 @@ async def test_an_upload_that_is_cut_off_leaves_the_old_file_and_no_residue(site
     )
     writer.write(head.encode() + content[: len(content) * tenths // 10])
     await writer.drain()
-    await until(lambda: residue(site) != [])
+    await until(lambda: staged_files(site) != [])
     writer.transport.abort()
-    await until(lambda: residue(site) == [])
+    await until(lambda: staged_files(site) == [])
     assert (await site.admin.get(f"/files/{path}")).content == RING
     del reader
 
 
-async def test_an_upload_of_which_nothing_more_comes_is_given_up(site_with: SiteWith) -> None:
+async def test_upload_stalled_is_closed(site_with: SiteWith) -> None:
     async with site_with(Limits(api=ApiLimits(upload_pause_seconds=0.05))) as site:
-        await is_given_up(site)
+        await check_stalled_upload_is_closed(site)
 
 
-async def is_given_up(site: Site) -> None:
+async def check_stalled_upload_is_closed(site: Site) -> None:
     host, port = site.admin.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     head = f"PUT /api/v1/files/slow.raw HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {site.admin.token}\r\n"
     writer.write(f"{head}Content-Length: 1000\r\n\r\nhalf".encode())
     assert (await asyncio.wait_for(reader.readline(), PATIENCE)).startswith(b"HTTP/1.1 422 ")
-    assert residue(site) == []
+    assert staged_files(site) == []
     writer.close()
     check_error(await site.admin.get("/files/slow.raw"), 404)
 
 
 def overwrite(path: Path, content: bytes) -> None:
-    """As another program does."""
+    """Write a file as another program does."""
     path.write_bytes(content)
 
 
 async def until(condition: Any) -> None:
     async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - what is on the disk sends no event
+        while not condition():  # noqa: ASYNC110 -- polls the disk
             await asyncio.sleep(0.005)
 
 
-async def test_a_firmware_is_unpacked_and_shown_with_what_is_missing_of_it(site: Site) -> None:
+async def test_firmware_archive_is_unpacked_and_lists_missing_files(site: Site) -> None:
     files = {
         "SIP45.9-4-2SR3-1S.loads": LOADS,
         "jar45sip.9-4-2ES26.sbn": bytes(9000),
@@ -283,7 +283,7 @@ async def test_a_firmware_is_unpacked_and_shown_with_what_is_missing_of_it(site:
     assert (await rows(site, "file.unpacked"))[-1]["user_uuid"] == site.admin_uuid
 
 
-async def test_a_refused_archive_leaves_nothing(site: Site) -> None:
+async def test_archive_refused_leaves_no_files(site: Site) -> None:
     before = sorted(site.settings.served_root.rglob("*"))
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
@@ -306,14 +306,14 @@ async def test_a_refused_archive_leaves_nothing(site: Site) -> None:
     assert sorted(site.settings.served_root.rglob("*")) == before
 
 
-async def test_many_uploads_at_once_wait_for_one_another_and_all_arrive(site: Site) -> None:
+async def test_concurrent_uploads_all_succeed(site: Site) -> None:
     macs = [site.mac() for _ in range(12)]
     answers = await asyncio.gather(*(upload(site, name_of(mac), CONFIG.encode()) for mac in macs))
     assert [answer.status for answer in answers] == [200] * 12
-    assert residue(site) == []
+    assert staged_files(site) == []
 
 
-async def test_a_config_that_somebody_changes_on_the_disk_is_kept_and_shown(site: Site) -> None:
+async def test_config_changed_on_disk_is_reported_as_drifted(site: Site) -> None:
     mac, profile = site.mac(), await site.admin.new_profile(site.admin_uuid)
     await site.admin.post("/phone-profiles/switch", {"profile_uuid": profile, "mac": mac})
     foreign = CONFIG.replace("101", "666").encode()
@@ -323,7 +323,7 @@ async def test_a_config_that_somebody_changes_on_the_disk_is_kept_and_shown(site
         return (await site.admin.get(f"/phones/{mac}")).data
 
     async with asyncio.timeout(PATIENCE):
-        while (await phone())["drifted_at"] is None:  # noqa: ASYNC110 - the answer of an API
+        while (await phone())["drifted_at"] is None:  # noqa: ASYNC110 -- polls the API
             await asyncio.sleep(0.05)
     assert (await phone())["served_sha256"] == hashlib.sha256(foreign).hexdigest()
     (row,) = [row for row in await rows(site, "config.changed_on_disk") if row["entity_uuid"] == mac]
@@ -333,7 +333,7 @@ async def test_a_config_that_somebody_changes_on_the_disk_is_kept_and_shown(site
     assert (await phone())["drifted_at"] is None
 
 
-async def test_a_profile_whose_firmware_is_not_complete_here_is_warned_of_and_so_are_its_switches(site: Site) -> None:
+async def test_profile_with_incomplete_firmware_has_warnings(site: Site) -> None:
     mac, load = site.mac(), site.name()
     xml = CONFIG.replace("<vendorConfig>", f"<loadInformation>{load}</loadInformation><vendorConfig>")
     profile = await site.admin.new_profile(site.admin_uuid, cnf_xml=xml)

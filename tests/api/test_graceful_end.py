@@ -1,4 +1,4 @@
-"""At the end everybody who asked gets an answer."""
+"""Requests and logins when the appliance stops."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from tests.patience import PATIENCE
 
 
 class SilentPhone:
-    """Takes calls and never says a word."""
+    """Accepts connections and never answers."""
 
     def __init__(self) -> None:
         self.called = asyncio.Event()
@@ -45,11 +45,11 @@ async def silent_phone() -> AsyncIterator[SilentPhone]:
 
 @pytest.fixture
 def with_silent_phone(settings: Settings, silent_phone: SilentPhone) -> Settings:
-    # Longer than the end of the appliance may take.
+    # Longer than the appliance may take to stop.
     return settings_for(settings.data.dir.parent, phone_http={"port": silent_phone.port, "timeout": 60})
 
 
-async def test_a_switch_that_waits_for_a_silent_phone_is_answered_when_the_appliance_stops(
+async def test_switch_of_silent_phone_is_answered_at_stop(
     with_silent_phone: Settings, silent_phone: SilentPhone
 ) -> None:
     async with aiohttp.ClientSession() as session:
@@ -65,7 +65,7 @@ async def test_a_switch_that_waits_for_a_silent_phone_is_answered_when_the_appli
         answer = await asyncio.wait_for(asked, PATIENCE)
     assert answer.status == 200
     assert answer.data["restart_outcome"] == "stopped"
-    # The next start finds the switch done and nothing to be mended.
+    # The next start finds the switch complete.
     async with appliance.running(with_silent_phone) as running, aiohttp.ClientSession() as session:
         admin = await Client(session, running.api_url).login("admin")
         assert (await admin.get(f"/phone-config/{MAC}")).content == CONFIG.encode()
@@ -73,14 +73,14 @@ async def test_a_switch_that_waits_for_a_silent_phone_is_answered_when_the_appli
         assert (deployment["state"], deployment["restart"]) == ("waiting", answer.data["restart"])
 
 
-async def test_a_login_survives_a_restart_of_the_appliance(settings: Settings) -> None:
+async def test_login_survives_restart_of_appliance(settings: Settings) -> None:
     async with appliance.running(settings) as running, aiohttp.ClientSession() as session:
         first = await Client(session, running.api_url).login("admin")
     async with appliance.running(settings) as running, aiohttp.ClientSession() as session:
         assert (await Client(session, running.api_url, first.token).get("/me")).status == 200
 
 
-async def test_a_connection_that_nobody_uses_does_not_hold_the_end_up(settings: Settings) -> None:
+async def test_stop_does_not_wait_for_idle_connection(settings: Settings) -> None:
     async with aiohttp.ClientSession() as session:
         async with appliance.running(settings) as running:
             assert (await Client(session, running.api_url).get("/hello")).status == 200

@@ -12,7 +12,7 @@ FIELDS = {"status", "uptime", "database", "tftp", "provisioning_http", "ftp", "a
 
 
 def check_degraded(answer: Answer, part: str) -> None:
-    """A 503 in the shape of a success."""
+    """Check for a 503 with the envelope of a success."""
     assert answer.status == 503
     assert set(answer.body) == {"success", "message", "data", "metadata"}
     data = answer.body["data"]
@@ -21,8 +21,8 @@ def check_degraded(answer: Answer, part: str) -> None:
     check_metadata(answer)
 
 
-async def test_a_healthy_service_says_so(site: Site) -> None:
-    answer = await site.anybody.get("/health")
+async def test_health_of_running_service_is_ok(site: Site) -> None:
+    answer = await site.anonymous.get("/health")
     assert (answer.status, answer.message) == (200, "Service is healthy")
     assert set(answer.data) == FIELDS
     assert (answer.data["status"], answer.data["database"], answer.data["tftp"]) == ("ok", "ok", "ok")
@@ -31,32 +31,32 @@ async def test_a_healthy_service_says_so(site: Site) -> None:
     check_metadata(answer)
 
 
-async def test_a_dead_tftp_thread_degrades_the_service(site: Site) -> None:
+async def test_health_with_dead_tftp_thread_is_503(site: Site) -> None:
     tftp = site.running.health._tftp
     assert isinstance(tftp, TftpServer)
     tftp.stop(0)
-    check_degraded(await site.anybody.get("/health"), "tftp")
+    check_degraded(await site.anonymous.get("/health"), "tftp")
     assert (await site.admin.get("/users")).status == 200
 
 
 @limited(Limits(api=ApiLimits(max_heartbeat_age=-1.0)))
-async def test_a_tftp_thread_that_stands_still_degrades_the_service(site: Site) -> None:
-    check_degraded(await site.anybody.get("/health"), "tftp")
+async def test_health_with_blocked_tftp_thread_is_503(site: Site) -> None:
+    check_degraded(await site.anonymous.get("/health"), "tftp")
 
 
 @pytest.mark.parametrize("connection", ["_reader", "_writer"])
-async def test_a_database_that_does_not_answer_degrades_the_service(
+async def test_health_with_failing_database_is_503(
     site: Site, connection: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(*_: object) -> None:
         raise TimeoutError
 
     monkeypatch.setattr(getattr(site.running.health._db, connection), "execute_fetchall", refuse)
-    check_degraded(await site.anybody.get("/health"), "database")
+    check_degraded(await site.anonymous.get("/health"), "database")
 
 
-async def test_hello_says_where_the_documentation_is(site: Site) -> None:
-    answer = await site.anybody.get("/hello")
+async def test_hello_links_documentation(site: Site) -> None:
+    answer = await site.anonymous.get("/hello")
     assert answer.status == 200
     assert answer.data == {"greeting": "This is Cisisk", "documentation": "/api/docs", "environment": "test"}
     async with site.admin.session.get(site.running.api_url + answer.data["documentation"]) as page:
@@ -64,7 +64,7 @@ async def test_hello_says_where_the_documentation_is(site: Site) -> None:
         assert page.content_type == "text/html"
 
 
-async def test_a_failure_of_cisisk_itself_tells_nobody_more_than_its_id(
+async def test_internal_error_answer_has_only_request_id(
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:
@@ -72,7 +72,7 @@ async def test_a_failure_of_cisisk_itself_tells_nobody_more_than_its_id(
 
     monkeypatch.setattr(site.running.health._db, "read", fail)
     answer = await site.admin.get("/phones")
-    # The token is looked up there as well.
+    # Authentication reads the same table.
     check_error(answer, 500)
     assert b"inside" not in answer.content
     assert answer.headers["X-Request-ID"] in answer.message

@@ -1,4 +1,4 @@
-"""Section 3 of the contract: key expansion modules, and what phones offer under their services key."""
+"""Section 3 of the contract: key expansion modules and phone services."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ KEM = {
 SERVICE = {"name": "Weather", "url": "http://192.0.2.5/weather", "type": "menu"}
 
 
-async def test_a_module_is_created_shown_listed_changed_and_deleted(admin: Client) -> None:
+async def test_kem_life_cycle_answers_as_in_contract(admin: Client) -> None:
     await admin.post("/phones", {"mac": MAC, "model": "CP-7965G"})
     created = await admin.post("/cisco-kem", {**KEM, "connected_phone": "SEPAABBCCDDEE01"})
     assert (created.status, created.message) == (201, "Cisco KEM created")
@@ -43,7 +43,7 @@ async def test_a_module_is_created_shown_listed_changed_and_deleted(admin: Clien
         check_error(answer, 404)
 
 
-async def test_a_module_that_cannot_work_is_kept_and_told(admin: Client) -> None:
+async def test_kem_incompatible_with_phone_is_stored_with_warning(admin: Client) -> None:
     await admin.post("/phones", {"mac": MAC, "model": "CP-7965G"})
     uuids = []
     for model, codes in (
@@ -64,7 +64,7 @@ async def test_a_module_that_cannot_work_is_kept_and_told(admin: Client) -> None
     assert warning["code"] == "phone_takes_no_modules"
 
 
-async def test_a_phone_takes_its_modules_along(site: Site) -> None:
+async def test_kem_is_deleted_with_phone(site: Site) -> None:
     await site.admin.post("/phones", {"mac": MAC})
     made = (await site.admin.post("/cisco-kem", {"model": "CP-7915", "connected_phone": MAC})).data
     other = (await site.admin.post("/cisco-kem", {"model": "CP-7916"})).data
@@ -74,7 +74,7 @@ async def test_a_phone_takes_its_modules_along(site: Site) -> None:
     assert (row["action"], row["payload"]) == ("phone.deleted", {"kems": [{"uuid": made["uuid"], "model": "CP-7915"}]})
 
 
-async def test_a_module_is_attached_to_phones_of_the_inventory_only(admin: Client) -> None:
+async def test_kem_of_unknown_phone_is_refused(admin: Client) -> None:
     answer = await admin.post("/cisco-kem", KEM)
     check_error(answer, 422)
     assert list(answer.fields) == ["connected_phone"]
@@ -95,13 +95,13 @@ async def test_a_module_is_attached_to_phones_of_the_inventory_only(admin: Clien
         ("software_type", []),
     ],
 )
-async def test_what_makes_no_module_is_422(admin: Client, field: str, value: Any) -> None:
+async def test_kem_with_invalid_field_is_422(admin: Client, field: str, value: Any) -> None:
     answer = await admin.post("/cisco-kem", {field: value})
     check_error(answer, 422)
     assert list(answer.fields) == [field]
 
 
-async def test_a_service_is_created_shown_listed_changed_and_deleted(admin: Client) -> None:
+async def test_service_life_cycle_answers_as_in_contract(admin: Client) -> None:
     created = await admin.post("/cisco-services", SERVICE)
     assert (created.status, created.message) == (201, "Cisco service created")
     assert {name: created.data[name] for name in SERVICE} == SERVICE

@@ -1,11 +1,11 @@
-"""Section 0 of the contract: lists are searched, sorted and read in parts."""
+"""Section 0 of the contract: lists are searched, sorted and paged."""
 
 import pytest
 
 from tests.api.client import MAC, Answer, Client, check_error
 
 
-async def people(admin: Client) -> None:
+async def create_users(admin: Client) -> None:
     for name in ("berta", "anna", "dora", "caesar"):
         await admin.new_user(name, last_name="50% of_all" if name == "dora" else "Tester")
 
@@ -14,8 +14,8 @@ def names(answer: Answer) -> list[str]:
     return [each["username"] for each in answer.data]
 
 
-async def test_a_list_can_be_read_in_parts(admin: Client) -> None:
-    await people(admin)
+async def test_list_is_paged(admin: Client) -> None:
+    await create_users(admin)
     answer = await admin.get("/users?limit=2&offset=1")
     assert names(answer) == ["anna", "berta"]
     assert {name: answer.metadata[name] for name in ("total", "limit", "offset")} == {
@@ -29,8 +29,8 @@ async def test_a_list_can_be_read_in_parts(admin: Client) -> None:
     assert (names(answer), answer.metadata["total"]) == ([], 5)
 
 
-async def test_a_list_can_be_searched(admin: Client) -> None:
-    await people(admin)
+async def test_list_is_searched(admin: Client) -> None:
+    await create_users(admin)
     for q, found in {
         "ANN": ["anna"],
         "tester": ["anna", "berta", "caesar"],
@@ -40,14 +40,14 @@ async def test_a_list_can_be_searched(admin: Client) -> None:
         "_": ["dora"],
         "%5c": [],
         "'": [],
-        "nobody": [],
+        "missing": [],
     }.items():
         answer = await admin.get(f"/users?q={q}&sort=username")
         assert (q, names(answer)) == (q, found)
         assert answer.metadata["total"] == len(found)
 
 
-async def test_a_phone_is_found_by_its_address_with_colons_and_without(admin: Client) -> None:
+async def test_phone_list_finds_mac_in_any_form(admin: Client) -> None:
     for mac in (MAC, "AA:BB:CC:DD:EE:02"):
         await admin.post("/phones", {"mac": mac})
     for q in (MAC, "AABBCCDDEE01", "dd:ee:01", "ddee01"):
@@ -55,8 +55,8 @@ async def test_a_phone_is_found_by_its_address_with_colons_and_without(admin: Cl
             assert (q, [phone["mac"] for phone in (await admin.get(f"{path}?q={q}")).data]) == (q, [MAC])
 
 
-async def test_an_empty_search_and_an_empty_order_are_none(admin: Client) -> None:
-    await people(admin)
+async def test_list_with_empty_search_and_sort_is_unchanged(admin: Client) -> None:
+    await create_users(admin)
     assert names(await admin.get("/users?q=&sort=")) == names(await admin.get("/users"))
 
 
@@ -67,7 +67,7 @@ async def test_an_empty_search_and_an_empty_order_are_none(admin: Client) -> Non
         *("/cisco-services", "/company-directory", "/me/cisco-services/personal", "/extensions", "/user-extensions"),
     ],
 )
-async def test_whatever_a_list_says_it_can_be_sorted_by_sorts_it(admin: Client, path: str) -> None:
+async def test_list_sorts_by_every_published_field(admin: Client, path: str) -> None:
     [reason] = (await admin.get(f"{path}?sort=nothing")).fields["sort"]
     columns = reason.removeprefix("Sort by one of ").partition(", with - ")[0].split(", ")
     assert columns
@@ -76,8 +76,8 @@ async def test_whatever_a_list_says_it_can_be_sorted_by_sorts_it(admin: Client, 
             assert (sort, (await admin.get(f"{path}?sort={sort}")).status) == (sort, 200)
 
 
-async def test_a_list_can_be_sorted_both_ways(admin: Client) -> None:
-    await people(admin)
+async def test_list_sorts_ascending_and_descending(admin: Client) -> None:
+    await create_users(admin)
     order = ["admin", "anna", "berta", "caesar", "dora"]
     assert names(await admin.get("/users?sort=username")) == order
     assert names(await admin.get("/users?sort=-username&limit=2")) == order[:2:-1]
@@ -96,11 +96,11 @@ async def test_a_list_can_be_sorted_both_ways(admin: Client) -> None:
         ("sort=username;--", "sort"),
     ],
 )
-async def test_a_wrong_part_of_a_list_is_422(admin: Client, query: str, field: str) -> None:
+async def test_list_with_invalid_page_is_422(admin: Client, query: str, field: str) -> None:
     answer = await admin.get(f"/users?{query}")
     check_error(answer, 422)
     assert list(answer.fields) == [field]
 
 
-async def test_query_parameters_that_nobody_knows_are_passed_over(admin: Client) -> None:
+async def test_list_ignores_unknown_query_parameters(admin: Client) -> None:
     assert (await admin.get("/users?page=3&_=1719571200")).status == 200

@@ -68,7 +68,7 @@ async def echo(request: web.Request) -> web.Response:
 
 
 def handler() -> Handler:
-    """A new function each time: what is said about an operation stays on its handler."""
+    """Return a new handler, because a description is stored on its handler."""
 
     async def echo_once(request: web.Request) -> web.Response:
         return await echo(request)
@@ -153,13 +153,13 @@ def described(method: str, path: str) -> dict[str, Any]:
 # The document
 
 
-def test_the_document_is_valid_openapi_3() -> None:
+def test_document_is_valid_openapi_3() -> None:
     produced = document(toy_app(), prefix="/api/v1")
     validate_document(produced)
     assert produced["openapi"] == "3.0.3"
 
 
-def test_two_apps_with_the_same_handlers_have_the_same_document() -> None:
+def test_document_of_apps_with_same_handlers_is_equal() -> None:
     routes = desk_routes()
     said = repr([getattr(route.handler, "__apispec__", None) for route in routes])
     documents = []
@@ -171,11 +171,11 @@ def test_two_apps_with_the_same_handlers_have_the_same_document() -> None:
     assert repr([getattr(route.handler, "__apispec__", None) for route in routes]) == said
 
 
-def test_apps_built_from_scratch_have_the_same_document() -> None:
+def test_document_of_rebuilt_app_is_equal() -> None:
     assert json.dumps(document(toy_app())) == json.dumps(document(toy_app()))
 
 
-def test_a_mounted_and_an_unmounted_sub_app_have_the_same_document() -> None:
+def test_document_of_mounted_sub_app_is_equal() -> None:
     root, mounted = web.Application(), toy_app()
     root.add_subapp("/api/v1", mounted)
     expected = document(toy_app(), prefix="/api/v1")
@@ -185,13 +185,13 @@ def test_a_mounted_and_an_unmounted_sub_app_have_the_same_document() -> None:
     assert "/api/v1/desks" in expected["paths"]
 
 
-def test_only_described_operations_are_published_and_head_is_not_one_of_them() -> None:
+def test_document_has_only_described_operations() -> None:
     paths = document(toy_app())["paths"]
     assert "/undescribed" not in paths
     assert set(paths["/desks"]) == {"get", "post"}
 
 
-def test_a_success_is_published_in_its_envelope() -> None:
+def test_document_has_envelope_of_success() -> None:
     answer = described("post", "/desks")["responses"]["201"]["content"]["application/json"]["schema"]
     assert answer["properties"]["data"] == {"$ref": "#/components/schemas/Desk"}
     assert answer["properties"]["metadata"] == {"$ref": "#/components/schemas/Metadata"}
@@ -202,7 +202,7 @@ def test_a_success_is_published_in_its_envelope() -> None:
 @pytest.mark.parametrize(
     ("path", "items"), [("/desks", {"$ref": "#/components/schemas/Desk"}), ("/names", {"type": "string"})]
 )
-def test_a_list_is_published_as_an_array_with_its_part_of_the_whole(path: str, items: dict[str, str]) -> None:
+def test_document_has_array_and_metadata_of_list(path: str, items: dict[str, str]) -> None:
     properties = described("get", path)["responses"]["200"]["content"]["application/json"]["schema"]["properties"]
     assert properties["data"] == {"type": "array", "items": items}
     assert properties["metadata"] == {"$ref": "#/components/schemas/ListMetadata"}
@@ -211,7 +211,7 @@ def test_a_list_is_published_as_an_array_with_its_part_of_the_whole(path: str, i
     )
 
 
-def test_no_data_is_published_as_null_and_nothing_else() -> None:
+def test_document_has_null_for_no_data() -> None:
     answer = described("delete", "/desks/{deskUuid}")["responses"]["200"]["content"]["application/json"]["schema"]
     null = OAS30Validator(answer["properties"]["data"])
     assert null.is_valid(None)
@@ -219,13 +219,13 @@ def test_no_data_is_published_as_null_and_nothing_else() -> None:
     assert not null.is_valid({})
 
 
-def test_xml_is_published_as_a_raw_body() -> None:
+def test_document_has_raw_body_for_xml() -> None:
     assert described("get", "/config/{mac}")["responses"]["200"]["content"] == {
         "application/xml": {"schema": {"type": "string"}}
     }
 
 
-def test_everything_but_a_public_operation_needs_the_bearer() -> None:
+def test_document_requires_bearer_unless_public() -> None:
     produced = document(toy_app())
     assert produced["security"] == [{"bearer": []}]
     assert produced["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
@@ -246,11 +246,11 @@ def test_everything_but_a_public_operation_needs_the_bearer() -> None:
         ("get", "/health", "200 500 503"),
     ],
 )
-def test_the_errors_that_follow_from_an_operation_are_published(method: str, path: str, codes: str) -> None:
+def test_document_has_errors_of_operation(method: str, path: str, codes: str) -> None:
     assert " ".join(described(method, path)["responses"]) == codes
 
 
-def test_errors_are_published_in_the_error_envelope_with_their_headers() -> None:
+def test_document_has_envelope_and_headers_of_errors() -> None:
     components = document(toy_app())["components"]
     for answer in components["responses"].values():
         assert answer["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/ErrorEnvelope"}
@@ -274,17 +274,17 @@ def test_errors_are_published_in_the_error_envelope_with_their_headers() -> None
     assert not error.is_valid(answer | {"success": True})
 
 
-def test_a_degraded_service_answers_503_in_the_shape_of_a_success() -> None:
+def test_document_has_success_envelope_for_degraded_service() -> None:
     responses = described("get", "/health")["responses"]
     assert responses["503"]["content"] == responses["200"]["content"]
 
 
-def test_an_error_that_has_no_meaning_here_cannot_be_announced() -> None:
+def test_description_with_unknown_error_is_refused() -> None:
     with pytest.raises(ValueError, match="418"):
         operation(summary="Tea", tag="Kitchen", errors={418})
 
 
-def test_a_versioned_resource_publishes_etag_and_if_match() -> None:
+def test_document_has_etag_and_if_match_of_versioned_resource() -> None:
     changed = described("put", "/desks/{uuid}")
     assert "ETag" in changed["responses"]["200"]["headers"]
     assert [each["name"] for each in changed["parameters"] if each["in"] == "header"] == ["If-Match"]
@@ -293,7 +293,7 @@ def test_a_versioned_resource_publishes_etag_and_if_match() -> None:
     assert [each for each in shown["parameters"] if each["in"] == "header"] == []
 
 
-def test_a_stream_publishes_its_type_where_it_goes_on_and_that_it_may_be_empty() -> None:
+def test_document_has_stream_type_and_last_event_id() -> None:
     followed = described("get", "/desks/{uuid}/events")
     assert followed["responses"]["200"]["content"] == {"text/event-stream": {"schema": {"type": "string"}}}
     assert followed["responses"]["204"] == {"description": "No Content"}
@@ -302,7 +302,7 @@ def test_a_stream_publishes_its_type_where_it_goes_on_and_that_it_may_be_empty()
     assert "204" not in shown["responses"]
 
 
-def test_path_parameters_are_published_with_their_form() -> None:
+def test_document_has_patterns_of_path_parameters() -> None:
     for path, name, method in (("/desks/{uuid}", "uuid", "get"), ("/desks/{deskUuid}", "deskUuid", "delete")):
         parameter = described(method, path)["parameters"][0]
         assert (parameter["in"], parameter["name"], parameter["required"]) == ("path", name, True)
@@ -310,19 +310,19 @@ def test_path_parameters_are_published_with_their_form() -> None:
     assert described("get", "/config/{mac}")["parameters"][0]["schema"]["pattern"]
 
 
-def test_query_parameters_are_published() -> None:
+def test_document_has_query_parameters() -> None:
     limit, q, model = described("get", "/desks")["parameters"]
     assert limit["schema"] == {"type": "integer", "default": 100, "minimum": 1, "maximum": 500}
     assert (q["name"], q["in"], q["required"]) == ("q", "query", False)
     assert model["schema"]["type"] == "array"
 
 
-def test_a_body_may_be_left_out_where_nothing_in_it_is_required() -> None:
+def test_document_has_optional_body_without_required_fields() -> None:
     assert described("post", "/desks")["requestBody"]["required"] is True
     assert described("put", "/desks/{uuid}")["requestBody"]["required"] is False
 
 
-def test_a_variant_of_a_schema_is_shown_where_it_is_used() -> None:
+def test_document_has_schema_variants() -> None:
     produced = document(toy_app())
     answer = produced["paths"]["/health"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert list(answer["properties"]["data"]["properties"]) == ["name"]
@@ -342,12 +342,12 @@ PATTERN = described("get", "/config/{mac}")["parameters"][0]["schema"]["pattern"
 
 
 @given(FORMS)
-def test_the_published_form_of_a_mac_is_the_accepted_one(text: str) -> None:
+def test_document_pattern_of_mac_matches_parser(text: str) -> None:
     published = OAS30Validator({"type": "string", "pattern": PATTERN}).is_valid(text)
     try:
         Mac.parse(text)
     except Invalid as error:
-        accepted = "no phone" in str(error)  # no pattern can tell a multicast address
+        accepted = "no phone" in str(error)  # the pattern accepts multicast addresses
     else:
         accepted = True
     assert published == accepted
@@ -356,7 +356,7 @@ def test_the_published_form_of_a_mac_is_the_accepted_one(text: str) -> None:
 # Validation
 
 
-async def test_a_good_body_reaches_the_handler_validated(client: Client) -> None:
+async def test_body_that_is_valid_reaches_handler(client: Client) -> None:
     status, answer = await post(
         client, b'{"name": "Reception", "floor": "3", "contact": {"name": "B\xc3\xb6ll \\ud83d\\ude00"}}'
     )
@@ -364,17 +364,17 @@ async def test_a_good_body_reaches_the_handler_validated(client: Client) -> None
     assert answer["body"] == {"name": "Reception", "floor": 3, "contact": {"name": "Böll 😀"}}
 
 
-async def test_a_charset_beside_the_content_type_is_accepted(client: Client) -> None:
+async def test_body_with_charset_is_accepted(client: Client) -> None:
     status, _ = await post(client, b'{"name": "a"}', "application/json; charset=utf-8")
     assert status == 200
 
 
-async def test_a_compressed_body_is_accepted(client: Client) -> None:
+async def test_body_compressed_is_accepted(client: Client) -> None:
     status, answer = await post(client, gzip.compress(b'{"name": "a"}'), Content_Encoding="gzip")
     assert (status, answer["body"]) == (200, {"name": "a"})
 
 
-async def test_no_body_is_the_empty_object(client: Client) -> None:
+async def test_body_absent_is_empty_object(client: Client) -> None:
     response = await client.put(f"/desks/{UUID}")
     assert response.status == 200
     assert (await response.json())["body"] == {}
@@ -401,13 +401,13 @@ async def test_no_body_is_the_empty_object(client: Client) -> None:
     ],
 )
 @pytest.mark.wording
-async def test_what_is_not_json_is_refused_with_400(client: Client, body: bytes) -> None:
+async def test_body_that_is_not_json_is_400(client: Client, body: bytes) -> None:
     status, answer = await post(client, body)
     assert status == 400
     assert answer["message"].startswith("The body is n")
 
 
-async def test_a_body_that_is_not_compressed_as_it_says_is_refused_with_400(client: Client) -> None:
+async def test_body_with_wrong_encoding_is_400(client: Client) -> None:
     status, _ = await post(client, b"garbage", Content_Encoding="gzip")
     assert status == 400
 
@@ -416,13 +416,13 @@ async def test_a_body_that_is_not_compressed_as_it_says_is_refused_with_400(clie
     "content_type",
     ["text/plain", "application/x-www-form-urlencoded", "application/xml", ";;;", "application/json, a/b"],
 )
-async def test_what_does_not_call_itself_json_is_refused_with_415(client: Client, content_type: str) -> None:
+async def test_body_with_other_content_type_is_415(client: Client, content_type: str) -> None:
     status, _ = await post(client, b'{"name": "a"}', content_type)
     assert status == 415
 
 
 @pytest.mark.parametrize("body", [b'[{"name": "a"}]', b'"a"', b"1", b"null", b"true"])
-async def test_a_body_that_is_no_object_is_refused(client: Client, body: bytes) -> None:
+async def test_body_that_is_no_object_is_422(client: Client, body: bytes) -> None:
     status, answer = await post(client, body)
     assert (status, answer["fields"]) == (422, {"body": ["Not a JSON object"]})
 
@@ -451,7 +451,7 @@ async def test_a_body_that_is_no_object_is_refused(client: Client, body: bytes) 
     ],
 )
 @pytest.mark.wording
-async def test_what_the_schema_refuses_is_named(client: Client, body: object, refused: dict[str, list[str]]) -> None:
+async def test_body_refused_by_schema_names_field(client: Client, body: object, refused: dict[str, list[str]]) -> None:
     status, answer = await post(client, json.dumps(body).encode())
     assert (status, answer["fields"]) == (422, refused)
     assert answer["message"].startswith(next(iter(refused)))
@@ -477,25 +477,25 @@ async def test_what_the_schema_refuses_is_named(client: Client, body: object, re
         pytest.param(b'{"name": "a", "notes": {"x": 1e999}}', "notes.x", id="infinite in the raw"),
     ],
 )
-async def test_what_cannot_be_stored_is_refused_under_its_name(client: Client, body: bytes, field: str) -> None:
+async def test_body_with_unstorable_value_names_field(client: Client, body: bytes, field: str) -> None:
     status, answer = await post(client, body)
     assert status == 422
     assert list(answer["fields"]) == [field]
 
 
-async def test_too_many_values_are_refused(client: Client) -> None:
+async def test_body_with_too_many_values_is_refused(client: Client) -> None:
     status, answer = await post(client, b'{"notes": [' + b"1," * 30_000 + b"1]}")
     assert (status, list(answer["fields"])) == (422, ["body"])
 
 
-async def test_a_body_beyond_the_limit_of_the_app_is_refused_with_413(client: Client) -> None:
+async def test_body_beyond_limit_is_413(client: Client) -> None:
     status, _ = await post(client, json.dumps({"name": "a" * 65536}).encode())
     assert status == 413
     status, _ = await post(client, gzip.compress(b'"' + b"a" * 10_000_000 + b'"'), Content_Encoding="gzip")
     assert status == 413
 
 
-async def test_a_query_reaches_the_handler_validated_and_without_what_is_unknown(client: Client) -> None:
+async def test_query_reaches_handler_without_unknown_parameters(client: Client) -> None:
     response = await client.get("/desks?limit=7&q=a%20b&model=7942&model=7962&other=%00")
     assert (await response.json())["query"] == {"limit": 7, "q": "a b", "model": ["7942", "7962"]}
     response = await client.get("/desks")
@@ -512,18 +512,18 @@ async def test_a_query_reaches_the_handler_validated_and_without_what_is_unknown
         ("limit=", "limit"),
     ],
 )
-async def test_a_wrong_query_parameter_is_named(client: Client, query: str, field: str) -> None:
+async def test_query_with_invalid_parameter_names_it(client: Client, query: str, field: str) -> None:
     response = await client.get(f"/desks?{query}")
     assert response.status == 422
     assert list((await response.json())["fields"]) == [field]
 
 
-async def test_an_undescribed_handler_is_left_alone(client: Client) -> None:
+async def test_handler_without_description_is_unchanged(client: Client) -> None:
     response = await client.get("/undescribed?limit=x")
     assert await response.json() == {"body": None, "query": None}
 
 
-async def test_a_sub_app_validates_like_an_app(aiohttp_client: AiohttpClient) -> None:
+async def test_sub_app_validates_like_app(aiohttp_client: AiohttpClient) -> None:
     root = web.Application()
     root.add_subapp("/api/v1", toy_app())
     client = await aiohttp_client(root)
@@ -533,7 +533,7 @@ async def test_a_sub_app_validates_like_an_app(aiohttp_client: AiohttpClient) ->
     assert response.status == 422
 
 
-async def test_two_apps_in_one_process_validate_side_by_side(aiohttp_client: AiohttpClient) -> None:
+async def test_two_apps_in_one_process_validate_independently(aiohttp_client: AiohttpClient) -> None:
     for client in (await aiohttp_client(toy_app()), await aiohttp_client(toy_app())):
         status, answer = await post(client, b'{"name": 1}')
         assert (status, answer["fields"]) == (422, {"name": ["Not a valid string."]})
@@ -547,7 +547,7 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(TEXT, VALUES, max_size=3))
-def test_what_passes_can_be_written_to_a_file_and_counted_in_64_bits(sent: dict[str, Any]) -> None:
+def test_body_accepted_is_encodable_with_64_bit_numbers(sent: dict[str, Any]) -> None:
     try:
         json_body.refuse_unstorable(sent)
     except CisiskError as error:

@@ -85,7 +85,7 @@ REQUIRED = {
 
 
 async def filled(site: Site, resource: str) -> tuple[str, dict[str, Any]]:
-    """The path of a resource that has a value in every field, and the resource."""
+    """Create a resource with a value in every field; return its path and content."""
     bodies: dict[str, dict[str, Any]] = {
         "users": user(site.name()),
         "phones": {"mac": site.mac()},
@@ -105,25 +105,25 @@ async def filled(site: Site, resource: str) -> tuple[str, dict[str, Any]]:
 
 
 def collection(site: Site, resource: str) -> str:
-    """Where one is added."""
+    """Return the path that creates a resource."""
     return f"/{resource}/{site.admin_uuid}" if resource == "personal-directory" else f"/{resource}"
 
 
 def content_of(resource: dict[str, Any]) -> dict[str, Any]:
-    """What does not change by itself."""
+    """Return the fields that only clients change."""
     itself = ("updated_at", "updated_ip", "last_uuid", "warnings")
     return {name: value for name, value in resource.items() if name not in itself}
 
 
 @pytest.mark.parametrize("resource", FILLED)
-async def test_what_was_filled_in_is_returned(site: Site, resource: str) -> None:
+async def test_creation_returns_every_field(site: Site, resource: str) -> None:
     path, made = await filled(site, resource)
     assert {name: made[name] for name in FILLED[resource]} == FILLED[resource]
     assert content_of((await site.admin.get(path)).data) == content_of(made)
 
 
 @pytest.mark.parametrize("resource", FILLED)
-async def test_a_put_changes_only_what_was_sent(site: Site, resource: str) -> None:
+async def test_put_changes_only_sent_fields(site: Site, resource: str) -> None:
     path, made = await filled(site, resource)
     for name, value in FILLED[resource].items():
         changed = (await site.admin.put(path, {name: value})).data
@@ -139,7 +139,7 @@ async def test_a_put_changes_only_what_was_sent(site: Site, resource: str) -> No
 
 
 @pytest.mark.parametrize("resource", CLEARABLE)
-async def test_null_clears_an_optional_field(site: Site, resource: str) -> None:
+async def test_null_in_put_clears_optional_field(site: Site, resource: str) -> None:
     path, _ = await filled(site, resource)
     for name in CLEARABLE[resource]:
         assert (await site.admin.put(path, {name: None})).data[name] is None
@@ -147,14 +147,14 @@ async def test_null_clears_an_optional_field(site: Site, resource: str) -> None:
 
 
 @pytest.mark.parametrize("resource", DEFAULTS)
-async def test_null_gives_an_optional_field_its_default_back(site: Site, resource: str) -> None:
+async def test_null_in_put_restores_default(site: Site, resource: str) -> None:
     path, _ = await filled(site, resource)
     for name, default in DEFAULTS[resource].items():
         assert (await site.admin.put(path, {name: None})).data[name] == default
         assert (await site.admin.get(path)).data[name] == default
 
 
-async def test_null_in_a_post_is_as_good_as_nothing(site: Site) -> None:
+async def test_null_in_post_equals_absent_field(site: Site) -> None:
     optional = dict.fromkeys(["phone", "location", "nationality", "lang", "timezone", "is_active"])
     made = (await site.admin.post("/users", {**user(site.name()), **optional})).data
     assert {name: made[name] for name in DEFAULTS["users"]} == DEFAULTS["users"]
@@ -164,7 +164,7 @@ async def test_null_in_a_post_is_as_good_as_nothing(site: Site) -> None:
 
 
 @pytest.mark.parametrize("resource", REQUIRED)
-async def test_null_in_a_required_field_is_422(site: Site, resource: str) -> None:
+async def test_null_in_required_field_is_422(site: Site, resource: str) -> None:
     path, made = await filled(site, resource)
     for name in REQUIRED[resource]:
         answer = await site.admin.put(path, {name: None})
@@ -173,7 +173,7 @@ async def test_null_in_a_required_field_is_422(site: Site, resource: str) -> Non
     assert content_of((await site.admin.get(path)).data) == content_of(made)
 
 
-async def test_a_phone_keeps_its_address_which_may_be_sent_along(site: Site) -> None:
+async def test_put_of_phone_accepts_its_own_mac(site: Site) -> None:
     path, made = await filled(site, "phones")
     same = made["mac"].replace(":", "").lower()
     assert content_of((await site.admin.put(path, {"mac": same, "name": "other"})).data) == {
@@ -187,7 +187,7 @@ async def test_a_phone_keeps_its_address_which_may_be_sent_along(site: Site) -> 
 
 
 @pytest.mark.parametrize("resource", REQUIRED)
-async def test_a_missing_required_field_is_422(site: Site, resource: str) -> None:
+async def test_missing_required_field_is_422(site: Site, resource: str) -> None:
     answer = await site.admin.post(collection(site, resource), {})
     check_error(answer, 422)
     assert set(answer.fields) == set(REQUIRED[resource])

@@ -1,4 +1,4 @@
-"""The commands of the documentation that talk to the API work as they are pasted."""
+"""Shell commands of the documentation that call the API succeed as pasted."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from tests.api.client import PASSWORD, Site
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = DOCS / "administration"
 PROFILE = "0b9f2c1e-5a2f-4a55-9c37-3a0b8c8e7f10"
-"""The uuid that the pages use for a profile."""
+"""The uuid of a profile in the pages."""
 CALLS_THE_API = re.compile(r"/api/v1|\$API/")
 
 
@@ -44,7 +44,7 @@ async def pasted(site: Site, folder: Path, script: str) -> str:
 
 
 async def prepare(site: Site, folder: Path) -> dict[str, str]:
-    """Make what the pages take for granted; return what they call by another name."""
+    """Create the resources that the pages assume; return replacements for their names."""
     profile = await site.admin.new_profile(site.admin_uuid)
     (table,) = [block for block in blocks("switch-jobs", "") if block.startswith("Desk;")]
     move = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", profile, table)
@@ -78,7 +78,7 @@ async def test_api_example_succeeds_as_pasted(site: Site, tmp_path: Path) -> Non
     example = example.replace("the printed one", PASSWORD).replace("TFTP=127.0.0.1:69", f"TFTP={host}:{port}")
     output = await pasted(site, tmp_path, example)
     assert '"success": false' not in output
-    # The state after a policy is that of the deployment, not of a step.
+    # A state after ``policy`` belongs to the deployment, not to a step.
     assert re.findall(r'"policy": \{[^{}]*\}, "state": "(\w+)"', output) == ["waiting", "fetched"]
     assert (tmp_path / "desk.cnf.xml").read_text("utf-8") in output
 

@@ -1,4 +1,4 @@
-"""Logins on phones, default profiles, sites."""
+"""Phone logins, default profiles and sites over the API."""
 
 import sqlite3
 from contextlib import closing
@@ -32,7 +32,7 @@ LOGIN = {
 
 
 def write_login(site: Site, user_uuid: str, mac: str = MAC, **columns: Any) -> None:
-    """A login that a phone has made."""
+    """Store an open login, as a phone creates it."""
     row = {
         "uuid": UNKNOWN,
         "mac": mac.replace(":", ""),
@@ -49,11 +49,11 @@ def write_login(site: Site, user_uuid: str, mac: str = MAC, **columns: Any) -> N
     }
     with closing(sqlite3.connect(site.settings.data.dir / "cisisk.db")) as store:
         names, marks = ", ".join(row), ", ".join("?" * len(row))
-        store.execute(f"INSERT INTO phone_logins ({names}) VALUES ({marks})", tuple(row.values()))  # noqa: S608 -- own names
+        store.execute(f"INSERT INTO phone_logins ({names}) VALUES ({marks})", tuple(row.values()))  # noqa: S608 -- no user input
         store.commit()
 
 
-async def test_a_site_is_created_shown_listed_changed_and_deleted(site: Site) -> None:
+async def test_site_life_cycle_answers_as_in_contract(site: Site) -> None:
     created = await site.admin.post("/sites", SITE)
     assert (created.status, created.message) == (201, "Site created")
     assert {name: created.data[name] for name in SITE} == SITE
@@ -84,13 +84,13 @@ async def test_a_site_is_created_shown_listed_changed_and_deleted(site: Site) ->
         ("emergency_caller_id", "1" * 65),
     ],
 )
-async def test_what_makes_no_site_is_422(admin: Client, field: str, value: Any) -> None:
+async def test_site_with_invalid_field_is_422(admin: Client, field: str, value: Any) -> None:
     answer = await admin.post("/sites", {**SITE, field: value})
     check_error(answer, 422)
     assert next(iter(answer.fields)).partition(".")[0] == field
 
 
-async def test_a_phone_has_a_logout_profile_and_an_emergency_call_of_its_own(site: Site) -> None:
+async def test_phone_has_logout_profile_and_emergency_fields(site: Site) -> None:
     own = {
         "logout_profile_uuid": await site.admin.new_profile(site.admin_uuid),
         "emergency_location": "Lobby",
@@ -102,9 +102,9 @@ async def test_a_phone_has_a_logout_profile_and_an_emergency_call_of_its_own(sit
     assert answer.fields == {"logout_profile_uuid": ["No such profile"]}
 
 
-async def test_the_logins_that_have_not_ended_are_listed_and_with_the_history_the_others(site: Site) -> None:
+async def test_phone_logins_list_open_and_with_history_all(site: Site) -> None:
     anna = await site.admin.new_user("anna")
-    me = await site.anybody.login("anna")
+    me = await site.anonymous.login("anna")
     await site.admin.post("/phones", {"mac": MAC, "name": "Lobby phone", "location": "Lisbon"})
     write_login(site, anna, uuid=UNKNOWN.replace("6", "7"), reason="idle", ended_at="2026-06-28T12:00:00.200Z")
     write_login(site, anna)
@@ -123,7 +123,7 @@ async def test_the_logins_that_have_not_ended_are_listed_and_with_the_history_th
     check_error(await me.get("/phone-logins"), 403)
 
 
-async def test_an_administrator_logs_out_a_phone_and_a_user(site: Site) -> None:
+async def test_logout_by_administrator_of_phone_and_user(site: Site) -> None:
     anna = await site.admin.new_user("anna")
     check_error(await site.admin.post(f"/phone-logins/{MAC}/logout"), 404)
     check_error(await site.admin.post(f"/users/{UNKNOWN}/logout-phones"), 404)
@@ -148,7 +148,7 @@ async def test_an_administrator_logs_out_a_phone_and_a_user(site: Site) -> None:
     assert actions.count(("phone_login.ended", "administrator")) == 2
 
 
-async def test_an_administrator_calls_off_a_login_that_waits_for_the_end_of_a_call(site: Site) -> None:
+async def test_logout_by_administrator_cancels_deferred_login(site: Site) -> None:
     anna = await site.admin.new_user("anna")
     write_login(site, anna, logged_in_at=None)
     called_off = await site.admin.post(f"/phone-logins/{MAC}/logout")
@@ -160,7 +160,7 @@ async def test_an_administrator_calls_off_a_login_that_waits_for_the_end_of_a_ca
     assert (await site.admin.post(f"/users/{anna}/logout-phones")).message == "1 login(s) ended"
 
 
-async def test_a_switch_over_the_api_ends_a_login(site: Site) -> None:
+async def test_switch_over_api_ends_login(site: Site) -> None:
     anna = await site.admin.new_user("anna")
     write_login(site, anna)
     await site.admin.post("/phone-profiles/switch", {"mac": MAC, "profile_uuid": await site.admin.new_profile(anna)})
@@ -168,7 +168,7 @@ async def test_a_switch_over_the_api_ends_a_login(site: Site) -> None:
     assert (login["state"], login["reason"]) == ("ended", "switched")
 
 
-async def test_a_config_that_is_uploaded_ends_a_login(site: Site) -> None:
+async def test_uploaded_config_ends_login(site: Site) -> None:
     write_login(site, await site.admin.new_user("anna"))
     uploaded = await site.admin.request(
         "PUT", "/files/SEPAABBCCDDEE01.cnf.xml", content=CONFIG.encode(), Content_Type="application/octet-stream"
@@ -177,7 +177,7 @@ async def test_a_config_that_is_uploaded_ends_a_login(site: Site) -> None:
     assert (await site.admin.get("/phone-logins")).data == []
 
 
-async def test_default_profiles_are_set_shown_and_forgotten(site: Site) -> None:
+async def test_default_profiles_are_set_shown_and_cleared(site: Site) -> None:
     anna = await site.admin.new_user("anna")
     desk = await site.admin.new_profile(anna, name="Desk")
     path = f"/users/{anna}/default-profiles"
@@ -199,7 +199,7 @@ async def test_default_profiles_are_set_shown_and_forgotten(site: Site) -> None:
         check_error(await site.admin.request(method, f"/users/{UNKNOWN}/default-profiles"), 404)
 
 
-async def test_an_emergency_call_tells_of_the_phone_whoever_is_on_it(site: Site) -> None:
+async def test_emergency_placeholders_use_phone_not_user(site: Site) -> None:
     config = CONFIG.replace("</device>", "<l>{{emergency_location}}</l><c>{{emergency_caller_id}}</c></device>")
     profile = await site.admin.new_profile(site.admin_uuid, cnf_xml=config, placeholders=True)
     await site.admin.post("/phones", {"mac": MAC, "location": "lisbon", "emergency_caller_id": "7"})

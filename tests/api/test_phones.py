@@ -1,4 +1,4 @@
-"""Section 2 of the contract: phones, what they run, and what they are served."""
+"""Section 2 of the contract: phones, their current profiles and their served configs."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ FIELDS = {
 }
 
 
-async def test_a_phone_is_created_shown_listed_changed_and_deleted(admin: Client) -> None:
+async def test_phone_life_cycle_answers_as_in_contract(admin: Client) -> None:
     body = {
         "mac": MAC,
         "model": "CP-7942G",
@@ -47,17 +47,17 @@ async def test_a_phone_is_created_shown_listed_changed_and_deleted(admin: Client
     assert (await admin.get("/phones")).message == "0 phone(s) found"
 
 
-async def test_a_phone_is_sip_when_nobody_says_otherwise(admin: Client) -> None:
+async def test_phone_software_defaults_to_sip(admin: Client) -> None:
     made = (await admin.post("/phones", {"mac": MAC})).data
     assert (made["software"], made["is_active"], made["model"]) == ("SIP", True, None)
 
 
-async def test_a_phone_is_there_once(admin: Client) -> None:
+async def test_phone_with_duplicate_mac_is_409(admin: Client) -> None:
     await admin.post("/phones", {"mac": MAC})
     check_error(await admin.post("/phones", {"mac": "SEPAABBCCDDEE01"}), 409)
 
 
-async def test_what_makes_no_phone_is_422(admin: Client) -> None:
+async def test_phone_with_invalid_field_is_422(admin: Client) -> None:
     wrong: list[tuple[str, Any]] = [
         ("phone_ip", "192.0.2.300"),
         ("phone_ip", "lobby"),
@@ -79,14 +79,14 @@ async def test_what_makes_no_phone_is_422(admin: Client) -> None:
 
 
 @pytest.mark.parametrize("written", ["2001:DB8:0:0:0:0:0:7", "2001:db8::7"])
-async def test_an_address_is_returned_in_its_usual_form(admin: Client, written: str) -> None:
+async def test_phone_ip_is_returned_in_canonical_form(admin: Client, written: str) -> None:
     assert (await admin.post("/phones", {"mac": MAC, "phone_ip": written})).data["phone_ip"] == "2001:db8::7"
 
 
 # Cisco phones
 
 
-async def test_every_phone_has_an_entry_for_what_it_runs(site: Site) -> None:
+async def test_cisco_phone_exists_for_every_phone(site: Site) -> None:
     admin, profile = site.admin, await site.admin.new_profile(site.admin_uuid)
     await admin.post("/phones", {"mac": MAC, "software": "SIPE"})
     entry = {"mac": MAC, "software": "SIPE", "current_profile_uuid": None}
@@ -101,7 +101,7 @@ async def test_every_phone_has_an_entry_for_what_it_runs(site: Site) -> None:
     assert (await admin.get(f"/cisco-phones/{MAC}")).data["current_profile_uuid"] == profile
 
 
-async def test_to_forget_what_a_phone_runs_keeps_the_phone(site: Site) -> None:
+async def test_cisco_phone_deletion_keeps_phone(site: Site) -> None:
     admin, profile = site.admin, await site.admin.new_profile(site.admin_uuid)
     await admin.post("/phones", {"mac": MAC, "name": "Lobby"})
     await admin.post(SWITCH, {"profile_uuid": profile, "mac": MAC})
@@ -117,7 +117,7 @@ async def test_to_forget_what_a_phone_runs_keeps_the_phone(site: Site) -> None:
     assert again == {"mac": MAC, "software": "SIP", "current_profile_uuid": None}
 
 
-async def test_what_a_phone_runs_is_said_of_phones_in_the_inventory_only(admin: Client) -> None:
+async def test_cisco_phone_of_unknown_phone_is_404(admin: Client) -> None:
     check_error(await admin.put(f"/cisco-phones/{MAC}", {"software": "SIP"}), 404)
     await admin.post("/phones", {"mac": MAC})
     for body in ({}, {"software": None}, {"software": "sip"}):
@@ -126,7 +126,7 @@ async def test_what_a_phone_runs_is_said_of_phones_in_the_inventory_only(admin: 
         assert list(answer.fields) == ["software"]
 
 
-async def test_a_phone_takes_its_entry_along(admin: Client) -> None:
+async def test_cisco_phone_is_deleted_with_phone(admin: Client) -> None:
     await admin.post("/phones", {"mac": MAC, "software": "SCCP"})
     await admin.delete(f"/phones/{MAC}")
     check_error(await admin.get(f"/cisco-phones/{MAC}"), 404)
@@ -134,10 +134,10 @@ async def test_a_phone_takes_its_entry_along(admin: Client) -> None:
     assert (await admin.post("/phones", {"mac": MAC})).data["software"] == "SIP"
 
 
-# What a phone is served
+# Served configs
 
 
-async def test_the_config_is_the_file_that_lies_there_now(site: Site) -> None:
+async def test_phone_config_is_the_served_file(site: Site) -> None:
     admin, profile = site.admin, await site.admin.new_profile(site.admin_uuid)
     check_error(await admin.get(f"/phone-config/{MAC}"), 404)
     await admin.post("/phones", {"mac": MAC})

@@ -23,7 +23,7 @@ def profile(user_uuid: str, **more: Any) -> dict[str, Any]:
     return {"user_uuid": user_uuid, "name": "Reception Desk", "cnf_xml": CONFIG, **more}
 
 
-async def test_a_profile_is_created_with_the_least(site: Site) -> None:
+async def test_profile_is_created_with_required_fields(site: Site) -> None:
     answer = await site.admin.post("/phone-profiles", profile(site.admin_uuid))
     assert (answer.status, answer.message) == (201, "Profile created")
     assert set(answer.data) >= FIELDS
@@ -32,7 +32,7 @@ async def test_a_profile_is_created_with_the_least(site: Site) -> None:
     assert answer.data["created_at"] == answer.data["updated_at"]
 
 
-async def test_a_profile_is_created_with_everything(site: Site) -> None:
+async def test_profile_is_created_with_every_field(site: Site) -> None:
     body = profile(
         site.admin_uuid, description="For guests", compatible_models=["CP-7942G", "7962"], software_type="SIPE"
     )
@@ -42,7 +42,7 @@ async def test_a_profile_is_created_with_everything(site: Site) -> None:
     assert (shown.status, shown.message, shown.data) == (200, "Profile found", made)
 
 
-async def test_profiles_are_listed_all_or_those_of_one_user(site: Site) -> None:
+async def test_profile_list_of_all_and_of_one_user(site: Site) -> None:
     anna, berta = [await site.admin.new_user(site.name()) for _ in range(2)]
     made = {await site.admin.new_profile(anna, name=name) for name in ("one", "two")}
     other = await site.admin.new_profile(berta)
@@ -56,7 +56,7 @@ async def test_profiles_are_listed_all_or_those_of_one_user(site: Site) -> None:
     assert (await site.admin.get(f"/phone-profiles/user/{await site.admin.new_user(site.name())}")).data == []
 
 
-async def test_a_profile_is_changed_in_part_and_deleted(site: Site) -> None:
+async def test_profile_is_changed_and_deleted(site: Site) -> None:
     path = f"/phone-profiles/{await site.admin.new_profile(site.admin_uuid, software_type='SIP')}"
     other = CONFIG.replace("101", "202")
     answer = await site.admin.put(path, {"cnf_xml": other, "software_type": "SCCP"})
@@ -73,13 +73,13 @@ async def test_a_profile_is_changed_in_part_and_deleted(site: Site) -> None:
     check_error(await site.admin.delete(path), 404)
 
 
-async def test_a_profile_can_be_given_to_another_user(site: Site) -> None:
+async def test_profile_owner_can_be_changed(site: Site) -> None:
     uuid, anna = await site.admin.new_profile(site.admin_uuid), await site.admin.new_user(site.name())
     assert (await site.admin.put(f"/phone-profiles/{uuid}", {"user_uuid": anna})).data["user_uuid"] == anna
     assert [each["uuid"] for each in (await site.admin.get(f"/phone-profiles/user/{anna}")).data] == [uuid]
 
 
-async def test_the_owner_must_exist(site: Site) -> None:
+async def test_profile_of_unknown_user_is_422(site: Site) -> None:
     created = await site.admin.post("/phone-profiles", profile(UNKNOWN))
     check_error(created, 422)
     assert list(created.fields) == ["user_uuid"]
@@ -87,10 +87,10 @@ async def test_the_owner_must_exist(site: Site) -> None:
     changed = await site.admin.put(f"/phone-profiles/{uuid}", {"user_uuid": UNKNOWN})
     check_error(changed, 422)
     assert list(changed.fields) == ["user_uuid"]
-    assert list((await site.admin.post("/phone-profiles", profile("nobody"))).fields) == ["user_uuid"]
+    assert list((await site.admin.post("/phone-profiles", profile("no-uuid"))).fields) == ["user_uuid"]
 
 
-async def test_a_user_takes_the_profiles_along(site: Site) -> None:
+async def test_profile_is_deleted_with_user(site: Site) -> None:
     anna = await site.admin.new_user(site.name())
     uuid = await site.admin.new_profile(anna)
     await site.admin.delete(f"/users/{anna}")
@@ -98,7 +98,7 @@ async def test_a_user_takes_the_profiles_along(site: Site) -> None:
 
 
 @pytest.mark.parametrize("anything", ["", None])
-async def test_no_software_means_any(site: Site, anything: str | None) -> None:
+async def test_profile_without_software_fits_any(site: Site, anything: str | None) -> None:
     made = (await site.admin.post("/phone-profiles", profile(site.admin_uuid, software_type=anything))).data
     assert not made["software_type"]
     for software in ("SCCP", "SIP", "SIPE"):
@@ -121,7 +121,7 @@ async def test_no_software_means_any(site: Site, anything: str | None) -> None:
         ("cnf_xml", 7),
     ],
 )
-async def test_a_field_of_the_wrong_kind_is_422(site: Site, field: str, value: Any) -> None:
+async def test_profile_with_invalid_field_is_422(site: Site, field: str, value: Any) -> None:
     answer = await site.admin.post("/phone-profiles", profile(site.admin_uuid, **{field: value}))
     check_error(answer, 422)
     assert [name.partition(".")[0] for name in answer.fields] == [field]
@@ -144,7 +144,7 @@ async def test_a_field_of_the_wrong_kind_is_422(site: Site, field: str, value: A
         ('<?xml version="1.0" encoding="ISO-8859-1"?>\n<device>€</device>', "Line 2, column 9: "),
     ],
 )
-async def test_what_is_no_config_is_422_and_the_place_is_told(site: Site, xml: str, place: str) -> None:
+async def test_profile_with_invalid_xml_names_position(site: Site, xml: str, place: str) -> None:
     uuid = await site.admin.new_profile(site.admin_uuid)
     for answer in (
         await site.admin.post("/phone-profiles", profile(site.admin_uuid, cnf_xml=xml)),
@@ -158,7 +158,7 @@ async def test_what_is_no_config_is_422_and_the_place_is_told(site: Site, xml: s
     assert (await site.admin.get(f"/phone-profiles/{uuid}")).data["cnf_xml"] == CONFIG
 
 
-async def test_what_is_legal_but_hurts_is_told_with_a_code_and_a_line(site: Site) -> None:
+async def test_profile_with_findings_has_warnings_with_code_and_line(site: Site) -> None:
     assert (await site.admin.post("/phone-profiles", profile(site.admin_uuid))).data["warnings"] == []
     xml = (
         "<device>\n<sshPassword>hunt3r</sshPassword>\n<vendorConfig>\n<webAccess>1</webAccess></vendorConfig></device>"
@@ -192,7 +192,7 @@ SACRED = {
 
 
 @pytest.mark.parametrize(("xml", "encoding"), SACRED.values(), ids=SACRED.keys())
-async def test_the_bytes_of_a_profile_are_sacred(site: Site, xml: str, encoding: str) -> None:
+async def test_profile_bytes_are_served_unchanged(site: Site, xml: str, encoding: str) -> None:
     made = (await site.admin.post("/phone-profiles", profile(site.admin_uuid, cnf_xml=xml))).data
     assert made["cnf_xml"] == xml
     assert (await site.admin.get(f"/phone-profiles/{made['uuid']}")).data["cnf_xml"] == xml

@@ -24,25 +24,25 @@ def site(shared_site: Site) -> Site:
         ("POST", SWITCH, b"{} {}"),
     ],
 )
-async def test_a_body_that_is_not_json_is_400(site: Site, method: str, path: str, content: bytes) -> None:
+async def test_body_that_is_not_json_is_400(site: Site, method: str, path: str, content: bytes) -> None:
     check_error(await site.admin.request(method, path, content=content), 400)
 
 
 @pytest.mark.parametrize(
     "authorization", ["", "Bearer", "Bearer ", "Bearer x", "Bearer a.b.c", "Basic YWRtaW46YWRtaW4=", "bearer\xa0x"]
 )
-async def test_no_token_or_a_bad_one_is_401_and_asks_for_a_bearer(site: Site, authorization: str) -> None:
-    answer = await site.anybody.get("/users", Authorization=authorization)
+async def test_missing_or_invalid_token_is_401_with_bearer_challenge(site: Site, authorization: str) -> None:
+    answer = await site.anonymous.get("/users", Authorization=authorization)
     check_error(answer, 401)
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_the_name_of_the_scheme_may_be_written_in_any_letters(site: Site) -> None:
+async def test_authorization_scheme_ignores_case(site: Site) -> None:
     for scheme in ("Bearer", "bearer", "BEARER"):
-        assert (await site.anybody.get("/me", Authorization=f"{scheme} {site.admin.token}")).status == 200
+        assert (await site.anonymous.get("/me", Authorization=f"{scheme} {site.admin.token}")).status == 200
 
 
-async def test_a_level_that_is_too_low_is_403(site: Site) -> None:
+async def test_insufficient_level_is_403(site: Site) -> None:
     check_error(await (await site.clerk()).get("/users"), 403)
 
 
@@ -70,7 +70,7 @@ async def test_a_level_that_is_too_low_is_403(site: Site) -> None:
         f"/phone-config/{MAC}",
     ],
 )
-async def test_what_is_not_there_is_404(site: Site, path: str) -> None:
+async def test_unknown_resource_is_404(site: Site, path: str) -> None:
     check_error(await site.admin.get(path), 404)
 
 
@@ -88,37 +88,35 @@ async def test_what_is_not_there_is_404(site: Site, path: str) -> None:
         ("OPTIONS", "/phones", {"GET", "POST"}),
     ],
 )
-async def test_a_method_that_is_not_possible_is_405_and_says_which_are(
-    site: Site, method: str, path: str, allowed: set[str]
-) -> None:
+async def test_wrong_method_is_405_with_allow_header(site: Site, method: str, path: str, allowed: set[str]) -> None:
     answer = await site.admin.request(method, path)
     check_error(answer, 405)
     assert {name.strip() for name in answer.headers["Allow"].split(",")} - {"HEAD"} == allowed
 
 
-async def test_what_does_not_fit_what_is_there_is_409(site: Site) -> None:
+async def test_conflict_is_409(site: Site) -> None:
     name = site.name()
     await site.admin.new_user(name)
     check_error(await site.admin.post("/users", user(name)), 409)
 
 
-async def test_a_stale_version_is_412(site: Site) -> None:
+async def test_stale_etag_is_412(site: Site) -> None:
     uuid = await site.admin.new_user(site.name())
     check_error(await site.admin.delete(f"/users/{uuid}", If_Match='"old"'), 412)
 
 
-async def test_a_body_that_is_too_large_is_413(site: Site) -> None:
+async def test_body_too_large_is_413(site: Site) -> None:
     body = b'"' + b"a" * 4_000_000 + b'"'
     check_error(await site.admin.request("POST", "/phone-profiles", content=body), 413)
 
 
-async def test_who_may_not_ask_is_told_so_before_a_large_body_is_looked_at(site: Site) -> None:
+async def test_unauthorized_large_body_is_401_before_413(site: Site) -> None:
     body = b'"' + b"a" * 4_000_000 + b'"'
-    check_error(await site.anybody.request("POST", "/phone-profiles", content=body), 401)
-    assert (await site.anybody.get("/hello")).status == 200
+    check_error(await site.anonymous.request("POST", "/phone-profiles", content=body), 401)
+    assert (await site.anonymous.get("/hello")).status == 200
 
 
-async def test_the_largest_config_that_a_profile_may_hold_can_be_sent_however_it_is_escaped(site: Site) -> None:
+async def test_largest_config_is_accepted_in_any_json_escaping(site: Site) -> None:
     limit = site.settings.provisioning.max_config_bytes
     head, tail = '<?xml version="1.0" encoding="ISO-8859-1"?><device><!--', "--></device>"
     xml = head + "é" * (limit - len(head) - len(tail)) + tail
@@ -131,7 +129,7 @@ async def test_the_largest_config_that_a_profile_may_hold_can_be_sent_however_it
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml"])
-async def test_a_body_that_does_not_call_itself_json_is_415(site: Site, content_type: str) -> None:
+async def test_body_with_other_content_type_is_415(site: Site, content_type: str) -> None:
     check_error(await site.admin.request("POST", "/users", content=b"{}", Content_Type=content_type), 415)
 
 
@@ -147,21 +145,21 @@ async def test_a_body_that_does_not_call_itself_json_is_415(site: Site, content_
         ("/user-perms", {"user_uuid": UNKNOWN, "perm_uuid": UNKNOWN, "level": 0}, "level"),
     ],
 )
-async def test_unknown_fields_are_422_and_named(site: Site, path: str, body: Any, field: str) -> None:
+async def test_unknown_field_is_422_and_named(site: Site, path: str, body: Any, field: str) -> None:
     answer = await site.admin.post(path, body)
     check_error(answer, 422)
     assert answer.fields == {field: ["Unknown field."]}
     assert field in answer.message
 
 
-async def test_every_refused_field_is_named_a_nested_one_by_its_way(site: Site) -> None:
+async def test_refused_nested_field_is_named_by_path(site: Site) -> None:
     answer = await site.admin.post("/phone-profiles", {"name": "", "compatible_models": ["7942", 7], "cnf_xml": None})
     check_error(answer, 422)
     assert set(answer.fields) == {"user_uuid", "name", "compatible_models.1", "cnf_xml"}
     assert all(reasons and all(isinstance(reason, str) for reason in reasons) for reasons in answer.fields.values())
 
 
-async def test_nothing_that_was_refused_is_repeated_if_it_is_secret(site: Site) -> None:
+async def test_refused_secret_is_not_repeated(site: Site) -> None:
     for path, body in (
         ("/users", {**user("anna"), "password": "hunt3r"}),
         ("/users", {**user("anna"), "password": ["hunt3r"]}),
@@ -175,7 +173,7 @@ async def test_nothing_that_was_refused_is_repeated_if_it_is_secret(site: Site) 
     assert b"hunt3r" not in answer.content
 
 
-async def test_a_disk_that_refuses_is_503_and_nothing_is_changed(site: Site) -> None:
+async def test_storage_failure_is_503_and_changes_nothing(site: Site) -> None:
     writer = site.running.health._db._writer
     await writer.execute("PRAGMA query_only = ON")
     check_error(await site.admin.post("/phones", {"mac": MAC}), 503)

@@ -1,4 +1,4 @@
-"""Thousands of requests that nobody thought of, derived from the published document, against a real appliance."""
+"""Send generated requests, derived from the published document, to a running appliance."""
 
 import asyncio
 import json
@@ -20,15 +20,15 @@ CHECKS = (
     *("response_headers_conformance", "unsupported_method", "allow_header_conformance", "ignored_auth"),
 )
 EXAMPLES = 8
-"""For each operation, beside those of the coverage phase, which makes some fifty for each."""
+"""Fuzzing examples per operation. The coverage phase adds about fifty."""
 SECONDS = 300.0
-"""The runs take 25 on a calm machine."""
+"""Timeout of a run. A run takes 25 s on an idle machine."""
 
 
 async def existing(site: Site) -> dict[str, dict[str, str]]:
-    """Operations with the parameters of something that is there, so that not everything ends at a 404.
+    """Create resources; return operations with their path parameters, so that requests reach more than a 404.
 
-    Deletions are not among them: they would leave nothing for the others.
+    Deletions keep random parameters, because the other operations need the resources.
     """
     anna = await site.admin.new_user("anna")
     clerk = await site.admin.new_permission(5, "clerk")
@@ -59,25 +59,25 @@ async def existing(site: Site) -> dict[str, dict[str, str]]:
         path = web.DynamicResource(route.path).canonical
         if route.method in ("GET", "PUT") and "{" in path:
             uuid = anna if "{userUuid}" in path else values.get(path.split("/")[1], "")
-            there = {"mac": MAC, "path": f"SEP{MAC.replace(':', '')}.cnf.xml", "before": "1", "after": "1"}
-            there["extUuid"] = extension
+            constants = {"mac": MAC, "path": f"SEP{MAC.replace(':', '')}.cnf.xml", "before": "1", "after": "1"}
+            constants["extUuid"] = extension
             names = re.findall(r"{(\w+)}", path)
-            found[f"{route.method} /api/v1{path}"] = {f"path.{name}": there.get(name, uuid) for name in names}
+            found[f"{route.method} /api/v1{path}"] = {f"path.{name}": constants.get(name, uuid) for name in names}
     for path in ("/events", "/deployments/{uuid}/events"):
-        # A stream has no end, so none is begun.
+        # An invalid Last-Event-ID opens no stream, which would not end.
         found.setdefault(f"GET /api/v1{path}", {})["header.Last-Event-ID"] = "nothing"
     return found
 
 
 async def configuration(site: Site, directory: Path) -> Path:
-    """The settings of the run."""
-    leaver = await site.clerk()
+    """Write the configuration file of a run and return its path."""
+    other_user = await site.clerk()
     lines = [
         f"headers = {{ Authorization = {json.dumps(f'Bearer {site.admin.token}')} }}",
-        # Somebody else logs out: without a token in the body that ends every login of the user who asks.
+        # Another user logs out, because a logout without a refresh token ends all logins of its user.
         "[[operations]]",
         'include-name = "POST /api/v1/auth/logout"',
-        f"headers = {{ Authorization = {json.dumps(f'Bearer {leaver.token}')} }}",
+        f"headers = {{ Authorization = {json.dumps(f'Bearer {other_user.token}')} }}",
     ]
     for name, parameters in (await existing(site)).items():
         values = ", ".join(f'"{parameter}" = {json.dumps(value)}' for parameter, value in parameters.items())
@@ -88,28 +88,28 @@ async def configuration(site: Site, directory: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The URLs of webhooks that nobody thought of may be those of somebody."""
+def no_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send no webhooks: generated URLs may belong to real servers."""
     answered = AsyncMock(return_value=webhooks._Answer(204, DeliveryDetail.ANSWERED.notice(status=204)))
     monkeypatch.setattr(webhooks.Webhooks, "_send", answered)
 
 
 @pytest.mark.slow
-async def test_no_request_of_thousands_fails_or_is_answered_in_an_undocumented_way(site: Site, tmp_path: Path) -> None:
+async def test_generated_requests_get_documented_answers(site: Site, tmp_path: Path) -> None:
     before = (await site.admin.get("/me")).data
     settings = await configuration(site, tmp_path)
-    # Two at the same time: what asks costs more than what answers.
+    # Two runs in parallel, because the client is slower than the server.
     outputs = await asyncio.gather(*(run(site, settings, which) for which in ("--include-method", "--exclude-method")))
-    # The document itself is the only operation that it does not describe.
+    # The document describes every operation except itself.
     assert sum(int(number) for each in outputs for number in re.findall(r"Tested: (\d+)", each)) == len(ROUTES) - 1
-    # The administrator was neither changed nor logged out: the runs have asked everything with a token that counts.
+    # The administrator is unchanged and logged in, so the runs used a valid token.
     after = (await site.admin.get("/me")).data
     assert after == before
-    assert (await site.anybody.get("/health")).data["status"] == "ok"
+    assert (await site.anonymous.get("/health")).data["status"] == "ok"
 
 
 async def run(site: Site, settings: Path, which: str) -> str:
-    """What is printed by a run of the operations that read, or of the others."""
+    """Run schemathesis on the GET operations or on the others, and return its output."""
     directory = settings.parent / which
     directory.mkdir()
     process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""Section 1 of the contract: putting a profile on a phone."""
+"""Section 1 of the contract: switches."""
 
 import asyncio
 import hashlib
@@ -23,7 +23,7 @@ async def switch(site: Site, profile_uuid: str, mac: str) -> Answer:
     return await site.admin.post(SWITCH, {"profile_uuid": profile_uuid, "mac": mac})
 
 
-async def test_a_switch_answers_to_the_letter(site: Site) -> None:
+async def test_switch_answers_as_in_contract(site: Site) -> None:
     mac, profile = site.mac(), await site.admin.new_profile(site.admin_uuid)
     answer = await switch(site, profile, mac)
     assert answer.status == 200
@@ -34,11 +34,11 @@ async def test_a_switch_answers_to_the_letter(site: Site) -> None:
 
 
 def refusals(switched: dict[str, Any]) -> set[str]:
-    """The codes of the reasons why methods were refused."""
+    """Return the codes of refused restart methods."""
     return {refusal["code"] for refusal in switched["restart_detail"]}
 
 
-async def test_a_phone_that_cannot_be_restarted_is_no_error(site: Site) -> None:
+async def test_switch_without_restart_is_no_error(site: Site) -> None:
     mac, profile = site.mac(), await site.admin.new_profile(site.admin_uuid)
     switched = (await switch(site, profile, mac)).data
     assert switched["restart_outcome"] == "refused"
@@ -49,7 +49,7 @@ async def test_a_phone_that_cannot_be_restarted_is_no_error(site: Site) -> None:
     assert (await site.admin.get(f"/phone-config/{mac}")).content == CONFIG.encode()
 
 
-async def test_a_phone_that_is_not_in_the_inventory_is_added(site: Site) -> None:
+async def test_switch_of_unknown_phone_adds_it(site: Site) -> None:
     mac, profile = site.mac(), await site.admin.new_profile(site.admin_uuid)
     check_error(await site.admin.get(f"/phones/{mac}"), 404)
     await switch(site, profile, mac)
@@ -57,7 +57,7 @@ async def test_a_phone_that_is_not_in_the_inventory_is_added(site: Site) -> None
     assert (await site.admin.get(f"/cisco-phones/{mac}")).data["current_profile_uuid"] == profile
 
 
-async def test_the_newest_switch_is_the_one_that_counts(site: Site) -> None:
+async def test_switch_again_serves_newest_profile(site: Site) -> None:
     mac = site.mac()
     for number in ("201", "202", "203"):
         xml = CONFIG.replace("101", number)
@@ -68,7 +68,7 @@ async def test_the_newest_switch_is_the_one_that_counts(site: Site) -> None:
         assert (await site.admin.get(f"/phones/{mac}")).data["current_profile_uuid"] == profile
 
 
-async def test_switches_at_once_leave_one_whole_config_and_the_profile_it_came_from(site: Site) -> None:
+async def test_concurrent_switches_leave_one_config_and_its_profile(site: Site) -> None:
     mac = site.mac()
     configs = {}
     for number in range(6):
@@ -94,7 +94,7 @@ async def test_switches_at_once_leave_one_whole_config_and_the_profile_it_came_f
         (["7941G-GE"], "7941G", False),
     ],
 )
-async def test_the_model_must_be_one_that_the_profile_allows(
+async def test_switch_to_profile_of_other_model_is_409(
     site: Site, models: list[str], model: str | None, fits: bool
 ) -> None:
     mac, profile = site.mac(), await site.admin.new_profile(site.admin_uuid, compatible_models=models)
@@ -104,9 +104,7 @@ async def test_the_model_must_be_one_that_the_profile_allows(
 
 @pytest.mark.parametrize("software_type", ["SCCP", "SIP", "SIPE", ""])
 @pytest.mark.parametrize("software", ["SCCP", "SIP", "SIPE"])
-async def test_the_software_must_be_the_one_that_the_profile_is_for(
-    site: Site, software_type: str, software: str
-) -> None:
+async def test_switch_to_profile_of_other_software_is_409(site: Site, software_type: str, software: str) -> None:
     mac, profile = site.mac(), await site.admin.new_profile(site.admin_uuid, software_type=software_type)
     await site.admin.post("/phones", {"mac": mac, "software": software})
     await check_fit(site, profile, mac, fits=software_type in ("", software))
@@ -122,7 +120,7 @@ async def check_fit(site: Site, profile: str, mac: str, *, fits: bool) -> None:
     assert not site.served(mac).exists()
 
 
-async def test_what_is_not_known_of_a_phone_refuses_nothing(site: Site) -> None:
+async def test_switch_of_phone_with_unknown_facts_is_accepted(site: Site) -> None:
     profile = await site.admin.new_profile(site.admin_uuid, compatible_models=["7942"], software_type="SCCP")
     mac = site.mac()
     assert (await switch(site, profile, mac)).status == 200
@@ -141,19 +139,19 @@ async def test_what_is_not_known_of_a_phone_refuses_nothing(site: Site) -> None:
         ({"profile_uuid": 7, "mac": 7}, {"profile_uuid", "mac"}),
     ],
 )
-async def test_a_bad_request_for_a_switch_is_422(site: Site, body: dict[str, Any], fields: set[str]) -> None:
+async def test_switch_with_invalid_body_is_422(site: Site, body: dict[str, Any], fields: set[str]) -> None:
     answer = await site.admin.post(SWITCH, body)
     check_error(answer, 422)
     assert set(answer.fields) == fields
 
 
-async def test_a_profile_that_does_not_exist_is_404_and_adds_no_phone(site: Site) -> None:
+async def test_switch_to_unknown_profile_is_404_and_adds_no_phone(site: Site) -> None:
     mac = site.mac()
     check_error(await switch(site, UNKNOWN, mac), 404)
     check_error(await site.admin.get(f"/phones/{mac}"), 404)
 
 
-async def test_placeholders_are_filled_in_where_a_profile_wants_it(site: Site) -> None:
+async def test_switch_fills_in_placeholders(site: Site) -> None:
     xml = "<device><name>{{device_name}}</name><mac>{{mac}}</mac></device>"
     mac, profile = site.mac(), await site.admin.new_profile(site.admin_uuid, cnf_xml=xml, placeholders=True)
     await switch(site, profile, mac)
@@ -162,7 +160,7 @@ async def test_placeholders_are_filled_in_where_a_profile_wants_it(site: Site) -
     assert (await site.admin.get(f"/phone-config/{mac}")).content == expected.encode()
 
 
-async def test_a_profile_that_is_deleted_leaves_the_phone_what_it_has(site: Site) -> None:
+async def test_profile_deletion_keeps_served_config(site: Site) -> None:
     mac, profile = site.mac(), await site.admin.new_profile(site.admin_uuid)
     await switch(site, profile, mac)
     await site.admin.delete(f"/phone-profiles/{profile}")
@@ -170,7 +168,7 @@ async def test_a_profile_that_is_deleted_leaves_the_phone_what_it_has(site: Site
     assert (await site.admin.get(f"/phones/{mac}")).data["current_profile_uuid"] is None
 
 
-async def test_what_became_of_a_switch_can_be_looked_up(site: Site) -> None:
+async def test_deployment_shows_state_of_switch(site: Site) -> None:
     mac, profile = site.mac(), await site.admin.new_profile(site.admin_uuid)
     done = (await switch(site, profile, mac)).data
     answer = await site.admin.get(f"/deployments/{done['deployment']}")
@@ -182,41 +180,41 @@ async def test_what_became_of_a_switch_can_be_looked_up(site: Site) -> None:
     assert found["state"] == "waiting"
 
 
-async def begun_and_waited_for(site: Site, mac: str, policy: dict[str, Any]) -> asyncio.Task[Answer]:
-    """The request for a switch that is answered when it has ended; it has got as far as it gets by itself."""
+async def start_waiting_switch(site: Site, mac: str, policy: dict[str, Any]) -> asyncio.Task[Answer]:
+    """Start a switch request that waits for its end; return it when the deployment waits for the phone."""
     profile = await site.admin.new_profile(site.admin_uuid, cnf_xml=CONFIG.replace("101", "202"))
     before = len((await site.admin.get(f"/deployments?mac={mac}")).data)
     body = {"profile_uuid": profile, "mac": mac, "policy": policy}
     waiting = asyncio.create_task(site.admin.post(f"{SWITCH}?wait=30", body))
     async with asyncio.timeout(PATIENCE):
-        while len((await site.admin.get(f"/deployments?mac={mac}")).data) == before:  # noqa: ASYNC110 -- behind the API
+        while len((await site.admin.get(f"/deployments?mac={mac}")).data) == before:  # noqa: ASYNC110 -- polls the API
             await asyncio.sleep(0.01)
     return waiting
 
 
-async def test_a_switch_that_was_rolled_back_does_not_promise_the_next_boot(site: Site) -> None:
+async def test_rolled_back_switch_answer_does_not_promise_next_boot(site: Site) -> None:
     mac = site.mac()
     await switch(site, await site.admin.new_profile(site.admin_uuid), mac)
     policy = {"fetch_seconds": 1, "retry": False, "on_timeout": "rollback"}
-    ended = (await (await begun_and_waited_for(site, mac, policy))).data
+    ended = (await (await start_waiting_switch(site, mac, policy))).data
     assert ended["state"] == "rolled_back"
     assert RestartRefusal.ADDRESS_UNKNOWN in refusals(ended)
     assert render(Sequel.ROLLED_BACK.notice()) in ended["restart"]
     assert render(Sequel.AT_NEXT_BOOT.notice()) not in ended["restart"]
 
 
-async def test_a_switch_that_was_superseded_does_not_promise_the_next_boot(site: Site) -> None:
+async def test_superseded_switch_answer_does_not_promise_next_boot(site: Site) -> None:
     mac = site.mac()
-    first = await begun_and_waited_for(site, mac, {})
+    first = await start_waiting_switch(site, mac, {})
     await switch(site, await site.admin.new_profile(site.admin_uuid), mac)
     ended = (await first).data
     assert ended["state"] == "superseded"
     assert render(Sequel.AT_NEXT_BOOT.notice()) not in ended["restart"]
 
 
-async def test_a_switch_that_was_called_off_says_so_as_its_restart(site: Site) -> None:
+async def test_cancelled_switch_answer_says_so(site: Site) -> None:
     mac = site.mac()
-    waiting = await begun_and_waited_for(site, mac, {"when": "2099-01-01T00:00:00Z"})
+    waiting = await start_waiting_switch(site, mac, {"when": "2099-01-01T00:00:00Z"})
     (deferred,) = (await site.admin.get(f"/deployments?mac={mac}")).data
     assert (await site.admin.post(f"/deployments/{deferred['uuid']}/cancel")).status == 200
     ended = (await waiting).data

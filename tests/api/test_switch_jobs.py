@@ -1,4 +1,4 @@
-"""Many phones switched in one job, as its owner sees it."""
+"""Switch jobs over the API."""
 
 import asyncio
 import csv
@@ -21,8 +21,8 @@ from tests.api.client import CONFIG, UNKNOWN, Answer, Site, check_error, check_m
 from tests.patience import PATIENCE
 
 JOBS = "/switch-jobs"
-IMPATIENT = {"fetch_seconds": 1, "retry": False, "escalate": False}
-"""The phone that does not come at once has failed."""
+SHORT_POLICY = {"fetch_seconds": 1, "retry": False, "escalate": False}
+"""A policy whose switches fail after one second without a fetch."""
 addresses = (f"{high}.{low}" for high, low in itertools.product(range(256), range(1, 255)))
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -34,7 +34,7 @@ def site(shared_site: Site) -> Site:
 
 
 async def rows_for(site: Site, count: int, **more: Any) -> list[dict[str, Any]]:
-    """That many phones, and one profile."""
+    """Return rows with new phones and one new profile."""
     profile = await site.admin.new_profile(site.admin_uuid)
     return [{"mac": site.mac(), "profile_uuid": profile, **more} for _ in range(count)]
 
@@ -51,13 +51,13 @@ async def job(site: Site, uuid: str) -> Any:
 
 async def reaches(site: Site, uuid: str, is_there: Callable[[Any], bool]) -> Any:
     async with asyncio.timeout(PATIENCE):
-        while not is_there(found := await job(site, uuid)):  # noqa: ASYNC110 -- what is looked at is behind the API
+        while not is_there(found := await job(site, uuid)):  # noqa: ASYNC110 -- polls the API
             await asyncio.sleep(0.02)
         return found
 
 
 async def counts(site: Site, uuid: str, **wanted: int) -> Any:
-    """The job, once so many rows are in these states."""
+    """Wait until the job has these numbers of rows per state, and return it."""
     return await reaches(site, uuid, lambda found: found["counts"] == wanted)
 
 
@@ -66,11 +66,11 @@ async def results(site: Site, uuid: str, query: str = "") -> list[dict[str, Any]
 
 
 async def fetch(site: Site, *rows: dict[str, Any]) -> None:
-    """What the phones do that were switched."""
+    """Fetch the configs of switched phones as the phones do."""
     assert site.running.provisioning_http_address
     host, port = site.running.provisioning_http_address
     for row in rows:
-        # Each from its own address: one that fetches for many is not believed.
+        # Each phone fetches from its own address: the access policy refuses a shared one.
         own = aiohttp.TCPConnector(local_addr=(f"127.77.{next(addresses)}", 0))
         async with (
             aiohttp.ClientSession(connector=own) as phone,
@@ -91,7 +91,7 @@ async def table(site: Site, uuid: str, delimiter: str = ",") -> list[list[str]]:
     return list(csv.reader(io.StringIO(answer.content.decode(), newline=""), delimiter=delimiter))
 
 
-async def test_a_job_goes_from_its_canary_through_its_waves_to_its_end(site: Site) -> None:
+async def test_job_runs_canary_and_waves_to_completion(site: Site) -> None:
     rows = await rows_for(site, 6, desk="A1")
     answer = await site.admin.post(JOBS, {"rows": rows, "canary": 1, "wave": 3, "concurrency": 2})
     check_metadata(answer)
@@ -110,7 +110,7 @@ async def test_a_job_goes_from_its_canary_through_its_waves_to_its_end(site: Sit
     assert answer.data["policy"]["when"] == "now"
     await counts(site, uuid, waiting=1, pending=5)
     await fetch(site, rows[0])
-    # Two at a time, of a wave of three.
+    # Two rows run concurrently in a wave of three.
     await counts(site, uuid, fetched=1, waiting=2, pending=3)
     await fetch(site, *rows[1:3])
     await counts(site, uuid, fetched=3, waiting=1, pending=2)
@@ -139,7 +139,7 @@ async def test_a_job_goes_from_its_canary_through_its_waves_to_its_end(site: Sit
     assert (await site.admin.post(f"{JOBS}/{uuid}/pause")).status == 409
 
 
-async def test_a_table_comes_back_with_its_results(site: Site) -> None:
+async def test_job_table_is_returned_with_results(site: Site) -> None:
     profile = await site.admin.new_profile(site.admin_uuid)
     first, second = site.mac(), site.mac()
     text = f'\ufeffDesk;MAC;Profile_UUID;Note\r\n"Fön; 1";{first};{profile};=1+1\r\n\r\n+49 30;{second};{profile};\r\n'
@@ -157,7 +157,7 @@ async def test_a_table_comes_back_with_its_results(site: Site) -> None:
     assert one[:4] == ["Fön; 1", first, profile, "'=1+1"]
     assert two[:4] == ["'+49 30", second, profile, ""]
     assert one[5] == two[5] == "fetched"
-    # What came back can be sent again, and its results are replaced.
+    # The result table is a valid input; its result columns are replaced.
     again = await site.admin.get(f"{JOBS}/{uuid}/rows?format=csv")
     assert f'filename="switch-job-{uuid}.csv"' in again.headers["Content-Disposition"]
     repeated = await post_csv(site, again.content.decode())
@@ -166,7 +166,7 @@ async def test_a_table_comes_back_with_its_results(site: Site) -> None:
     await site.admin.post(f"{JOBS}/{repeated.data['uuid']}/cancel")
 
 
-async def test_rows_are_listed_as_far_as_they_are_wanted(site: Site) -> None:
+async def test_job_rows_are_filtered_and_paged(site: Site) -> None:
     rows = await rows_for(site, 3)
     uuid = await started(site, rows, canary=1)
     await counts(site, uuid, waiting=1, pending=2)
@@ -186,7 +186,7 @@ async def test_rows_are_listed_as_far_as_they_are_wanted(site: Site) -> None:
     await site.admin.post(f"{JOBS}/{uuid}/cancel")
 
 
-async def test_all_that_is_wrong_is_named_at_once_and_nothing_starts(site: Site) -> None:
+async def test_job_with_errors_names_all_and_does_not_start(site: Site) -> None:
     good, twice = (await rows_for(site, 2)), site.mac()
     profile = good[0]["profile_uuid"]
     total = (await site.admin.get(JOBS)).metadata["total"]
@@ -235,13 +235,13 @@ async def test_all_that_is_wrong_is_named_at_once_and_nothing_starts(site: Site)
         ({"rows": [{"mac": 1}] * (MAX_ROWS + 1)}, "rows"),
     ],
 )
-async def test_what_makes_no_job_is_refused(site: Site, body: Any, field: str) -> None:
+async def test_job_with_invalid_body_is_refused(site: Site, body: Any, field: str) -> None:
     answer = await site.admin.post(JOBS, body)
     check_error(answer, 422)
     assert field in answer.fields
 
 
-async def test_only_json_and_tables_of_a_bearable_size_are_taken(site: Site) -> None:
+async def test_job_body_must_be_json_or_csv_within_limit(site: Site) -> None:
     check_error(await site.admin.request("POST", JOBS, content=b"x", Content_Type="text/plain"), 415)
     check_error(await site.admin.request("POST", JOBS, content=b"{", Content_Type="application/json"), 400)
     check_error(await post_csv(site, "mac\n" + "1\n" * 2_000_000), 413)
@@ -249,7 +249,7 @@ async def test_only_json_and_tables_of_a_bearable_size_are_taken(site: Site) -> 
     assert list((await post_csv(site, "mac,profile_uuid\n", "?canary=x")).fields) == ["canary"]
 
 
-async def test_the_largest_job_is_taken(site: Site) -> None:
+async def test_job_with_most_rows_is_accepted(site: Site) -> None:
     rows = await rows_for(site, MAX_ROWS, desk="some text", floor=3)
     uuid = await started(site, rows, canary=1)
     await counts(site, uuid, waiting=1, pending=MAX_ROWS - 1)
@@ -257,7 +257,7 @@ async def test_the_largest_job_is_taken(site: Site) -> None:
     await site.admin.post(f"{JOBS}/{uuid}/cancel")
 
 
-async def test_a_profile_may_be_named_by_its_user_and_its_name(site: Site) -> None:
+async def test_job_row_names_profile_by_user_and_name(site: Site) -> None:
     name = site.name()
     user = await site.admin.new_user(name)
     desk = await site.admin.new_profile(user, name="Desk")
@@ -271,7 +271,7 @@ async def test_a_profile_may_be_named_by_its_user_and_its_name(site: Site) -> No
     await site.admin.post(f"{JOBS}/{answer.data['uuid']}/cancel")
 
 
-async def test_a_phone_waits_in_one_running_job_only(site: Site) -> None:
+async def test_job_with_phone_of_running_job_is_refused(site: Site) -> None:
     rows = await rows_for(site, 2)
     uuid = await started(site, rows, canary=1)
     answer = await site.admin.post(JOBS, {"rows": rows[1:]})
@@ -282,9 +282,9 @@ async def test_a_phone_waits_in_one_running_job_only(site: Site) -> None:
     await site.admin.post(f"{JOBS}/{other}/cancel")
 
 
-async def test_a_job_whose_canary_fails_stops_and_can_go_on(site: Site) -> None:
+async def test_job_with_failed_canary_stops_and_can_continue(site: Site) -> None:
     rows = await rows_for(site, 4)
-    uuid = await started(site, rows, canary=2, policy=IMPATIENT)
+    uuid = await started(site, rows, canary=2, policy=SHORT_POLICY)
     await counts(site, uuid, waiting=2, pending=2)
     await fetch(site, rows[0])
     stopped = await reaches(site, uuid, lambda found: found["state"] == "stopped")
@@ -300,7 +300,7 @@ async def test_a_job_whose_canary_fails_stops_and_can_go_on(site: Site) -> None:
     assert actions == [f"switch_job.{name}" for name in ("created", "stopped", "resumed", "completed")]
 
 
-async def test_a_row_that_is_refused_is_a_result_and_counts(site: Site) -> None:
+async def test_job_row_refused_counts_as_result(site: Site) -> None:
     rows = await rows_for(site, 3)
     for row, model in ((rows[0], "7942"), (rows[1], "8845")):
         await site.admin.post("/phones", {"mac": row["mac"], "model": model})
@@ -321,21 +321,21 @@ async def test_a_row_that_is_refused_is_a_result_and_counts(site: Site) -> None:
     refused = (await results(site, uuid))[1]
     assert (refused["deployment"], refused["restart"]) == (None, None)
     assert shown.items() <= refused.items()
-    # A profile that goes away meanwhile is no end of the job either.
+    # A deleted profile does not end the job.
     await site.admin.delete(f"/phone-profiles/{only}")
     await site.admin.post(f"{JOBS}/{uuid}/resume")
     await reaches(site, uuid, lambda found: found["state"] == "completed")
     assert (await results(site, uuid))[2]["code"] == ErrorKind.NOT_FOUND
 
 
-async def test_a_paused_job_begins_no_more_rows(site: Site) -> None:
+async def test_job_paused_begins_no_rows(site: Site) -> None:
     rows = await rows_for(site, 3)
     uuid = await started(site, rows, canary=0, concurrency=1)
     await counts(site, uuid, waiting=1, pending=2)
     assert (await site.admin.post(f"{JOBS}/{uuid}/pause")).data["state"] == "paused"
     await fetch(site, rows[0])
     await counts(site, uuid, fetched=1, pending=2)
-    # Another job has gone on meanwhile: so would this one.
+    # Another job continued meanwhile, so this one had the chance.
     other = await started(site, await rows_for(site, 1))
     await counts(site, other, waiting=1)
     assert (await job(site, uuid))["counts"] == {"fetched": 1, "pending": 2}
@@ -347,7 +347,7 @@ async def test_a_paused_job_begins_no_more_rows(site: Site) -> None:
     await site.admin.post(f"{JOBS}/{other}/cancel")
 
 
-async def test_cancelling_a_job_calls_off_what_it_has_deferred(site: Site) -> None:
+async def test_job_cancelled_cancels_deferred_switches(site: Site) -> None:
     rows = await rows_for(site, 3)
     uuid = await started(site, rows, canary=2, policy={"when": "2999-01-01T00:00:00Z"})
     await counts(site, uuid, deferred=2, pending=1)
@@ -355,20 +355,20 @@ async def test_cancelling_a_job_calls_off_what_it_has_deferred(site: Site) -> No
     await counts(site, uuid, cancelled=3)
 
 
-async def test_jobs_share_the_limit_of_what_is_under_way(site: Site) -> None:
+async def test_jobs_share_limit_of_running_switches(site: Site) -> None:
     many, few = await rows_for(site, 70), await rows_for(site, 2)
     first = await started(site, many, canary=0, concurrency=64)
     await counts(site, first, waiting=64, pending=6)
     second = await started(site, few, canary=0)
     await fetch(site, *many[:2])
-    # What becomes free goes to the one that has less.
+    # A free slot goes to the job with fewer running rows.
     await counts(site, second, waiting=2)
     await counts(site, first, fetched=2, waiting=62, pending=6)
     for uuid in (first, second):
         await site.admin.post(f"{JOBS}/{uuid}/cancel")
 
 
-async def test_jobs_are_for_superadmins(site: Site) -> None:
+async def test_jobs_require_superadmin(site: Site) -> None:
     uuid = await started(site, await rows_for(site, 1))
     clerk = await site.clerk()
     for method, path in (
@@ -376,18 +376,18 @@ async def test_jobs_are_for_superadmins(site: Site) -> None:
         *(("POST", f"{JOBS}/{uuid}/{change}") for change in ("pause", "resume", "cancel")),
     ):
         check_error(await clerk.request(method, path, {} if method == "POST" else None), 403)
-        check_error(await site.anybody.request(method, path, {} if method == "POST" else None), 401)
+        check_error(await site.anonymous.request(method, path, {} if method == "POST" else None), 401)
         if uuid in path:
             check_error(await site.admin.request(method, path.replace(uuid, UNKNOWN)), 404)
     assert (await job(site, uuid))["state"] == "running"
     await site.admin.post(f"{JOBS}/{uuid}/cancel")
 
 
-async def test_no_secret_of_a_profile_is_in_what_a_job_tells(site: Site) -> None:
+async def test_job_answers_contain_no_secret_of_profile(site: Site) -> None:
     config = CONFIG.replace("<name>101</name>", "<name>101</name><authPassword>topsecret</authPassword>")
     profile = await site.admin.new_profile(site.admin_uuid, cnf_xml=config)
     uuid = await started(site, [{"mac": site.mac(), "profile_uuid": profile}])
     await counts(site, uuid, waiting=1)
-    told = json.dumps([await job(site, uuid), await results(site, uuid), await site.admin.whole_audit_log()])
-    assert "topsecret" not in told
+    texts = json.dumps([await job(site, uuid), await results(site, uuid), await site.admin.whole_audit_log()])
+    assert "topsecret" not in texts
     await site.admin.post(f"{JOBS}/{uuid}/cancel")

@@ -1,4 +1,4 @@
-"""With a certificate the API has a port of its own, and the plain one keeps only what phones need."""
+"""With a certificate the API uses a TLS port, and the plain port serves phones only."""
 
 import socket
 import ssl
@@ -32,7 +32,7 @@ def certified(tmp_path: Path, settings: Settings) -> Settings:
     return settings_for(tmp_path, server={"tls_cert": str(certificate), "tls_key": str(key), "tls_port": 0})
 
 
-async def test_the_api_answers_on_the_tls_port_and_nowhere_else(certified: Settings) -> None:
+async def test_api_with_certificate_answers_on_tls_port_only(certified: Settings) -> None:
     trusting = ssl.create_default_context(cafile=certified.server.tls_cert)
     async with appliance.running(certified) as running:
         assert running.api_url.startswith("https://127.0.0.1:")
@@ -57,20 +57,18 @@ async def test_the_api_answers_on_the_tls_port_and_nowhere_else(certified: Setti
                 assert (answer.status, await answer.text()) == (200, "UN-AUTHORIZED")
 
 
-async def test_the_tls_port_speaks_no_plain_http(certified: Settings) -> None:
+async def test_tls_port_refuses_plain_http(certified: Settings) -> None:
     async with appliance.running(certified) as running, aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientError):
             await session.get(running.api_url.replace("https:", "http:") + "/api/v1/hello")
 
 
-async def test_a_certificate_that_cannot_be_used_stops_the_start_and_leaves_nothing_open(
-    certified: Settings, tmp_path: Path
-) -> None:
+async def test_start_with_unusable_certificate_releases_everything(certified: Settings, tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_text("nothing")
     with pytest.raises(ConfigurationError, match=r"server\.tls_cert, server\.tls_key"):
         async with appliance.running(certified):
             pass
-    # The lock is free again.
+    # The failed start released the lock.
     async with appliance.running(settings_for(tmp_path)) as running:
         assert running.api_url.startswith("http://")
     with socket.socket(socket.AF_UNIX) as control, pytest.raises(OSError, match=r"No such file|refused"):

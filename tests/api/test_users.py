@@ -1,4 +1,4 @@
-"""Section 2 of the contract: users, the one who is asking, and PINs."""
+"""Section 2 of the contract: users, ``/me``, permissions and PINs."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from tests.api.client import CONFIG, MAC, PASSWORD, SUPERADMIN, SWITCH, UNKNOWN,
 from tests.api.test_auth import USER_FIELDS
 
 
-async def test_a_user_is_created_shown_listed_changed_and_deleted(site: Site) -> None:
+async def test_user_life_cycle_answers_as_in_contract(site: Site) -> None:
     admin = site.admin
     more = {"phone": "+49 1", "lang": "de", "location": "Bonn", "nationality": "DE", "timezone": "Europe/Berlin"}
     created = await admin.post("/users", user("anna", **more, is_active=False))
@@ -34,21 +34,21 @@ async def test_a_user_is_created_shown_listed_changed_and_deleted(site: Site) ->
     assert (await admin.get("/users")).message == "1 user(s) found"
 
 
-async def test_the_least_that_makes_a_user(admin: Client) -> None:
+async def test_user_is_created_with_required_fields(admin: Client) -> None:
     made = (await admin.post("/users", user("anna"))).data
     rest = {"phone": None, "lang": "en", "location": None, "nationality": None, "timezone": "UTC", "is_active": True}
     assert {name: made[name] for name in rest} == rest
 
 
-async def test_who_changed_a_user_last_is_known(site: Site) -> None:
+async def test_user_has_updated_by(site: Site) -> None:
     deputy_uuid, name = await site.new_clerk(level=0)
-    deputy = await site.anybody.login(name)
+    deputy = await site.anonymous.login(name)
     anna = await site.admin.new_user("anna")
     changed = (await deputy.put(f"/users/{anna}", {"phone": "1"})).data
     assert (changed["created_by"], changed["last_uuid"]) == (site.admin_uuid, deputy_uuid)
 
 
-async def test_names_and_addresses_are_unique_whatever_their_letters(admin: Client) -> None:
+async def test_user_name_and_email_are_unique_ignoring_case(admin: Client) -> None:
     anna, berta = await admin.new_user("anna"), await admin.new_user("berta")
     for taken in ({"username": "ANNA"}, {"email": "Anna@Example.com"}):
         check_error(await admin.post("/users", user("dora") | taken), 409)
@@ -58,7 +58,7 @@ async def test_names_and_addresses_are_unique_whatever_their_letters(admin: Clie
     assert (await admin.post("/users", user("anna"))).status == 201
 
 
-async def test_what_makes_no_user_is_422(admin: Client) -> None:
+async def test_user_with_invalid_field_is_422(admin: Client) -> None:
     wrong: list[tuple[str, Any]] = [
         ("username", ""),
         ("username", "an na"),
@@ -80,7 +80,7 @@ async def test_what_makes_no_user_is_422(admin: Client) -> None:
     assert (await admin.get("/users")).metadata["total"] == 1
 
 
-async def test_no_password_and_no_hash_is_ever_returned(site: Site) -> None:
+async def test_user_answers_contain_no_password_or_hash(site: Site) -> None:
     admin = site.admin
     anna = await admin.new_user("anna")
     answers = [
@@ -89,8 +89,8 @@ async def test_no_password_and_no_hash_is_ever_returned(site: Site) -> None:
         await admin.put(f"/users/{anna}", {"password": "another horse"}),
         await admin.put(f"/cisco-users/{anna}", {"pin_code": "918273"}),
         await admin.get(f"/cisco-users/by-user/{anna}"),
-        await site.anybody.post("/auth/login", {"username": "anna", "password": "another horse"}),
-        await (await site.anybody.login("anna", "another horse")).get("/me"),
+        await site.anonymous.post("/auth/login", {"username": "anna", "password": "another horse"}),
+        await (await site.anonymous.login("anna", "another horse")).get("/me"),
         await admin.get("/audit-logs"),
     ]
     for answer in answers:
@@ -99,10 +99,10 @@ async def test_no_password_and_no_hash_is_ever_returned(site: Site) -> None:
             assert secret not in answer.content
 
 
-# Me
+# The current user
 
 
-async def test_who_is_asking_is_told(site: Site) -> None:
+async def test_me_returns_current_user(site: Site) -> None:
     answer = await site.admin.get("/me")
     assert answer.message == "Authenticated user"
     assert set(answer.data) == USER_FIELDS | {"permission", "cisco_user", "logins"}
@@ -113,12 +113,12 @@ async def test_who_is_asking_is_told(site: Site) -> None:
     assert (await site.admin.get("/me")).data["cisco_user"] == pin
     assert set(pin) == {"uuid", "user_uuid", "created_at"}
     await site.admin.new_user("anna")
-    assert (await (await site.anybody.login("anna")).get("/me")).data["permission"] is None
+    assert (await (await site.anonymous.login("anna")).get("/me")).data["permission"] is None
 
 
-async def test_ones_own_phones_are_those_that_run_ones_profiles(site: Site) -> None:
+async def test_me_phones_are_those_with_own_profiles(site: Site) -> None:
     anna = await site.admin.new_user("anna")
-    client = await site.anybody.login("anna")
+    client = await site.anonymous.login("anna")
     assert (await client.get("/me/phones")).data == []
     hers, other = await site.admin.new_profile(anna), await site.admin.new_profile(site.admin_uuid)
     for mac, profile in ((MAC, hers), ("AA:BB:CC:DD:EE:02", other), ("AA:BB:CC:DD:EE:03", hers)):
@@ -134,7 +134,7 @@ async def test_ones_own_phones_are_those_that_run_ones_profiles(site: Site) -> N
 # Permissions
 
 
-async def test_the_superadmin_permission_is_there_from_the_start(admin: Client) -> None:
+async def test_permission_superadmin_exists_and_is_protected(admin: Client) -> None:
     answer = await admin.get("/permissions")
     assert answer.message == "1 permission(s) found"
     [seeded] = answer.data
@@ -146,7 +146,7 @@ async def test_the_superadmin_permission_is_there_from_the_start(admin: Client) 
     assert (await admin.get(f"/permissions/{SUPERADMIN}")).data == seeded
 
 
-async def test_a_permission_is_created_shown_changed_and_deleted(admin: Client) -> None:
+async def test_permission_life_cycle_answers_as_in_contract(admin: Client) -> None:
     created = await admin.post("/permissions", {"level": 5, "name": "clerk", "description": "Reads"})
     assert (created.status, created.message) == (201, "Permission created")
     path = f"/permissions/{created.data['uuid']}"
@@ -159,7 +159,7 @@ async def test_a_permission_is_created_shown_changed_and_deleted(admin: Client) 
     check_error(await admin.get(path), 404)
 
 
-async def test_what_makes_no_permission_is_refused(admin: Client) -> None:
+async def test_permission_with_invalid_field_is_refused(admin: Client) -> None:
     await admin.new_permission(5, "clerk")
     check_error(await admin.post("/permissions", {"level": 6, "name": "Clerk"}), 409)
     check_error(await admin.put(f"/permissions/{SUPERADMIN}", {"name": "clerk"}), 409)
@@ -169,7 +169,7 @@ async def test_what_makes_no_permission_is_refused(admin: Client) -> None:
         assert list(answer.fields) == ["level"]
 
 
-async def test_a_user_holds_one_permission_which_another_replaces(site: Site) -> None:
+async def test_user_permission_is_replaced_by_another(site: Site) -> None:
     admin, anna = site.admin, await site.admin.new_user("anna")
     for level, name in ((5, "clerk"), (7, "guest")):
         uuid = await admin.new_permission(level, name)
@@ -192,7 +192,7 @@ async def test_a_user_holds_one_permission_which_another_replaces(site: Site) ->
         assert list(answer.fields) == [field]
 
 
-async def test_the_last_superadmin_stays(site: Site) -> None:
+async def test_last_superadmin_cannot_be_removed(site: Site) -> None:
     admin, path = site.admin, f"/users/{site.admin_uuid}"
     clerk = await admin.new_permission(5, "clerk")
 
@@ -207,20 +207,20 @@ async def test_the_last_superadmin_stays(site: Site) -> None:
         ]
 
     assert await attempts() == [409] * 6
-    # One who cannot log in is no superadmin to count on.
+    # A deactivated superadmin does not count.
     deputy = await admin.new_user("deputy", is_active=False)
     await admin.post("/user-perms", {"user_uuid": deputy, "perm_uuid": SUPERADMIN})
     assert await attempts() == [409] * 6
     assert (await admin.get("/me")).data["permission"]["level"] == 0
     await admin.put(f"/users/{deputy}", {"is_active": True})
     assert (await admin.delete(f"/user-perms/{site.admin_uuid}")).status == 200
-    check_error(await (await site.anybody.login("deputy")).delete(f"/users/{deputy}"), 409)
+    check_error(await (await site.anonymous.login("deputy")).delete(f"/users/{deputy}"), 409)
 
 
 # PINs
 
 
-async def test_a_pin_is_set_changed_and_taken_away(site: Site) -> None:
+async def test_pin_is_set_changed_and_deleted(site: Site) -> None:
     admin, anna = site.admin, await site.admin.new_user("anna")
     check_error(await admin.get(f"/cisco-users/by-user/{anna}"), 404)
     first = await admin.put(f"/cisco-users/{anna}", {"pin_code": "1234"})
@@ -235,7 +235,7 @@ async def test_a_pin_is_set_changed_and_taken_away(site: Site) -> None:
     check_error(await admin.delete(f"/cisco-users/{anna}"), 404)
 
 
-async def test_what_makes_no_pin_is_refused(site: Site) -> None:
+async def test_pin_with_invalid_value_is_refused(site: Site) -> None:
     for pin in ("", "123", "12345678901234567", "12a4", "\uff11\uff12\uff13\uff14", "1234\n", None, 1234):
         answer = await site.admin.put(f"/cisco-users/{site.admin_uuid}", {"pin_code": pin})
         check_error(answer, 422)
@@ -243,7 +243,7 @@ async def test_what_makes_no_pin_is_refused(site: Site) -> None:
     check_error(await site.admin.put(f"/cisco-users/{UNKNOWN}", {"pin_code": "1234"}), 404)
 
 
-async def test_a_user_takes_everything_along(site: Site) -> None:
+async def test_user_deletion_deletes_related_resources(site: Site) -> None:
     admin, anna = site.admin, await site.admin.new_user("anna")
     profile = await admin.new_profile(anna)
     await admin.put(f"/cisco-users/{anna}", {"pin_code": "1234"})
@@ -260,4 +260,4 @@ async def test_a_user_takes_everything_along(site: Site) -> None:
     assert (await admin.get(f"/phones/{MAC}")).data["current_profile_uuid"] is None
     assert (await admin.get(f"/phone-config/{MAC}")).content == CONFIG.encode()
     old = {"username": "anna", "password": PASSWORD}
-    check_error(await site.anybody.post("/auth/login", old), 401)
+    check_error(await site.anonymous.post("/auth/login", old), 401)

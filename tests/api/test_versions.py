@@ -1,4 +1,4 @@
-"""The configs that a phone was served, and what differs between them."""
+"""Config versions of a phone and their differences."""
 
 import hashlib
 
@@ -20,7 +20,7 @@ def site(shared_site: Site) -> Site:
 
 
 async def switched(site: Site, *configs: str) -> str:
-    """The MAC of a phone that was served these configs, one after the other."""
+    """Switch a new phone to each config in order, and return its MAC."""
     mac = site.mac()
     for xml in configs:
         profile = await site.admin.new_profile(site.admin_uuid, cnf_xml=xml)
@@ -28,7 +28,7 @@ async def switched(site: Site, *configs: str) -> str:
     return mac
 
 
-async def test_every_version_is_listed_the_newest_first_without_its_contents(site: Site) -> None:
+async def test_versions_are_listed_newest_first_without_content(site: Site) -> None:
     mac = await switched(site, CONFIG, OTHER, CONFIG)
     answer = await site.admin.get(f"/phones/{mac}/versions")
     assert answer.message == "2 version(s) found"
@@ -41,7 +41,7 @@ async def test_every_version_is_listed_the_newest_first_without_its_contents(sit
     assert SECRET.encode() not in answer.content
 
 
-async def test_versions_are_sorted_searched_and_paged(site: Site) -> None:
+async def test_version_list_is_sorted_searched_and_paged(site: Site) -> None:
     mac = await switched(site, CONFIG, OTHER)
     newest, oldest = [row["number"] for row in (await site.admin.get(f"/phones/{mac}/versions")).data]
     for query, numbers in {
@@ -57,7 +57,7 @@ async def test_versions_are_sorted_searched_and_paged(site: Site) -> None:
     assert (await site.admin.get(f"/phones/{mac}/versions?sort=content")).fields.keys() == {"sort"}
 
 
-async def test_two_versions_are_compared_in_words_and_without_secrets(site: Site) -> None:
+async def test_version_diff_lists_changes_without_secrets(site: Site) -> None:
     mac = await switched(site, CONFIG, OTHER)
     newest, oldest = [row["number"] for row in (await site.admin.get(f"/phones/{mac}/versions")).data]
     answer = await site.admin.get(f"/phones/{mac}/versions/{oldest}/diff/{newest}")
@@ -74,7 +74,7 @@ async def test_two_versions_are_compared_in_words_and_without_secrets(site: Site
     assert same == {"changes": [], "more": 0, "restart": None, "reset_for": []}
 
 
-async def test_only_versions_of_that_phone_are_compared(site: Site) -> None:
+async def test_version_diff_requires_versions_of_same_phone(site: Site) -> None:
     mac, other = await switched(site, CONFIG), await switched(site, OTHER)
     [own] = [row["number"] for row in (await site.admin.get(f"/phones/{mac}/versions")).data]
     [foreign] = [row["number"] for row in (await site.admin.get(f"/phones/{other}/versions")).data]
@@ -83,10 +83,10 @@ async def test_only_versions_of_that_phone_are_compared(site: Site) -> None:
         check_error(await site.admin.get(f"/phones/{mac}/versions/{number}/diff/{own}"), 404)
 
 
-async def test_versions_are_for_superadmins_and_of_known_phones(site: Site) -> None:
+async def test_versions_require_superadmin_and_known_phone(site: Site) -> None:
     mac, clerk = await switched(site, CONFIG), await site.clerk()
     for path in ("versions", "versions/1/diff/2"):
         check_error(await site.admin.get(f"/phones/{site.mac()}/{path}"), 404)
         check_error(await site.admin.get(f"/phones/zz/{path}"), 422)
         check_error(await clerk.get(f"/phones/{mac}/{path}"), 403)
-        check_error(await site.anybody.get(f"/phones/{mac}/{path}"), 401)
+        check_error(await site.anonymous.get(f"/phones/{mac}/{path}"), 401)

@@ -1,4 +1,4 @@
-"""Webhooks as clients see them: made, changed, tried out, and told of switches."""
+"""Webhooks over the API, and their deliveries to a receiver."""
 
 import asyncio
 import base64
@@ -31,13 +31,13 @@ async def made(site: Site, url: str, **more: Any) -> dict[str, Any]:
 
 
 async def switched(site: Site, mac: str = MAC) -> str:
-    """The uuid of the deployment of a new profile."""
+    """Switch the phone to a new profile; return the uuid of the deployment."""
     profile = await site.admin.new_profile(site.admin_uuid)
     return str((await site.admin.post(SWITCH, {"profile_uuid": profile, "mac": mac})).data["deployment"])
 
 
 async def until(site: Site, uuid: str, is_so: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
-    """The deliveries of a webhook, once they are so; the oldest first."""
+    """Wait until the deliveries of a webhook satisfy ``is_so``; return them oldest first."""
     async with asyncio.timeout(PATIENCE):
         while True:
             found = (await site.admin.get(f"/webhooks/{uuid}/deliveries")).data[::-1]
@@ -46,7 +46,7 @@ async def until(site: Site, uuid: str, is_so: Callable[[list[dict[str, Any]]], b
             await asyncio.sleep(0.02)
 
 
-async def test_a_webhook_is_made_listed_shown_changed_and_deleted(site: Site) -> None:
+async def test_webhook_life_cycle_answers_as_documented(site: Site) -> None:
     created = await site.admin.post("/webhooks", {"url": "https://a.example/x", "description": "desk"})
     assert (created.status, created.message) == (201, "Webhook created")
     uuid = created.data["uuid"]
@@ -66,7 +66,7 @@ async def test_a_webhook_is_made_listed_shown_changed_and_deleted(site: Site) ->
     check_error(await site.admin.get(f"/webhooks/{uuid}"), 404)
 
 
-async def test_lists_are_searched_sorted_and_paged(site: Site) -> None:
+async def test_webhook_lists_are_searched_sorted_and_paged(site: Site) -> None:
     for name in ("b", "a", "c"):
         await made(site, f"https://{name}.example/")
     for query, urls in {"sort=url": "abc", "sort=-url&limit=1": "c", "q=%2F%2Fa.": "a", "offset=2": "c"}.items():
@@ -74,7 +74,7 @@ async def test_lists_are_searched_sorted_and_paged(site: Site) -> None:
     assert (await site.admin.get("/webhooks?sort=secret")).fields.keys() == {"sort"}
 
 
-async def test_a_secret_is_made_and_shown_once(site: Site) -> None:
+async def test_webhook_secret_is_shown_once(site: Site) -> None:
     webhook = await made(site, "https://a.example/")
     assert len(key_of(webhook["secret"])) == 32
     path = f"/webhooks/{webhook['uuid']}"
@@ -103,7 +103,7 @@ async def test_a_secret_is_made_and_shown_once(site: Site) -> None:
         *("file:///etc/passwd", "http://@a.example/", "http://a.example:x/", "//a.example/"),
     ],
 )
-async def test_what_cannot_be_called_is_refused(site: Site, url: str) -> None:
+async def test_webhook_with_unusable_url_is_refused(site: Site, url: str) -> None:
     answer = await site.admin.post("/webhooks", {"url": url})
     assert set(answer.fields) == {"url"}
     assert b"s3ntinel" not in answer.content
@@ -121,35 +121,35 @@ async def test_what_cannot_be_called_is_refused(site: Site, url: str) -> None:
         ({"url": "http://a.example/", "is_active": "perhaps"}, "is_active"),
     ],
 )
-async def test_what_is_wrong_is_named(site: Site, body: dict[str, Any], field: str) -> None:
+async def test_webhook_with_invalid_field_names_it(site: Site, body: dict[str, Any], field: str) -> None:
     assert set((await site.admin.post("/webhooks", body)).fields) == {field}
 
 
 @pytest.mark.wording
-async def test_a_receiver_is_told_of_the_end_of_a_switch(site: Site, receiver: Receiver) -> None:
+async def test_webhook_delivers_end_of_switch(site: Site, receiver: Receiver) -> None:
     webhook = await made(site, receiver.url)
     first = await switched(site)
     await switched(site)
-    [told] = await receiver.until(1)
-    assert told.is_signed_with(webhook["secret"])
-    assert (told.body["type"], told.body["data"]["deployment"]) == ("deployment.superseded", first)
+    [delivery] = await receiver.until(1)
+    assert delivery.is_signed_with(webhook["secret"])
+    assert (delivery.body["type"], delivery.body["data"]["deployment"]) == ("deployment.superseded", first)
     steps = (await site.admin.get(f"/deployments/{first}")).data["steps"]
-    assert told.body["data"] == {**steps[-1], "deployment": first, "mac": MAC}
+    assert delivery.body["data"] == {**steps[-1], "deployment": first, "mac": MAC}
     [delivery] = await until(site, webhook["uuid"], lambda found: found[0]["state"] != "pending")
-    about = {"uuid": told.id, "deployment": first, "step": "superseded"}
+    about = {"uuid": delivery.id, "deployment": first, "step": "superseded"}
     detail = {"code": "webhook_answered", "parameters": {"status": 204}, "message": "answered 204"}
     expected = {**about, "state": "delivered", "status": 204, "detail": detail, "tries": 1, "due_at": None}
     assert {name: delivery[name] for name in expected} == expected
 
 
-async def test_a_receiver_may_be_told_of_every_step(site: Site, receiver: Receiver) -> None:
+async def test_webhook_for_all_steps_delivers_each(site: Site, receiver: Receiver) -> None:
     await made(site, receiver.url, steps=["recorded", "written", "restart_refused"])
     await switched(site)
-    told = await receiver.until(3)
-    assert [each.body["data"]["step"] for each in told] == ["recorded", "written", "restart_refused"]
+    deliveries = await receiver.until(3)
+    assert [each.body["data"]["step"] for each in deliveries] == ["recorded", "written", "restart_refused"]
 
 
-async def test_what_one_cannot_deliver_the_next_start_does(site_with: SiteWith, receiver: Receiver) -> None:
+async def test_webhook_delivery_continues_after_restart(site_with: SiteWith, receiver: Receiver) -> None:
     limits = Limits(webhooks=WebhookLimits(retry_pauses=(0.05,) * 6))
     receiver.script = [503, 0]
     async with site_with(limits) as site:
@@ -163,20 +163,20 @@ async def test_what_one_cannot_deliver_the_next_start_does(site_with: SiteWith, 
     assert (len(receiver.received), delivery["tries"]) == (3, 2)
 
 
-async def test_a_webhook_is_tried_out(site: Site, receiver: Receiver) -> None:
+async def test_webhook_test_delivers_test_event(site: Site, receiver: Receiver) -> None:
     webhook = await made(site, receiver.url, secret=OWN_SECRET)
     answer = await site.admin.post(f"/webhooks/{webhook['uuid']}/test")
     assert (answer.status, answer.data["state"], answer.data["deployment"]) == (201, "pending", None)
-    [told] = await receiver.until(1)
-    assert told.is_signed_with(OWN_SECRET)
-    assert (told.body["type"], told.body["data"], told.id) == ("webhook.test", {}, answer.data["uuid"])
+    [delivery] = await receiver.until(1)
+    assert delivery.is_signed_with(OWN_SECRET)
+    assert (delivery.body["type"], delivery.body["data"], delivery.id) == ("webhook.test", {}, answer.data["uuid"])
     await site.admin.put(f"/webhooks/{webhook['uuid']}", {"is_active": False})
     check_error(await site.admin.post(f"/webhooks/{webhook['uuid']}/test"), 409)
     check_error(await site.admin.post(f"/webhooks/{UNKNOWN}/test"), 404)
     check_error(await site.admin.get(f"/webhooks/{UNKNOWN}/deliveries"), 404)
 
 
-async def test_everything_that_is_done_leaves_a_row_without_secrets(
+async def test_webhook_changes_have_audit_rows_without_secrets(
     site: Site, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
@@ -187,7 +187,7 @@ async def test_everything_that_is_done_leaves_a_row_without_secrets(
     await switched(site)
     await until(site, webhook["uuid"], lambda found: [each["state"] for each in found] == ["given_up"])
     async with asyncio.timeout(PATIENCE):
-        while (await site.admin.get(path)).data["is_active"]:  # noqa: ASYNC110 -- a client
+        while (await site.admin.get(path)).data["is_active"]:  # noqa: ASYNC110 -- polls the API
             await asyncio.sleep(0.02)
     await site.admin.put(path, {"is_active": True})
     await site.admin.post(f"{path}/test")
@@ -198,13 +198,13 @@ async def test_everything_that_is_done_leaves_a_row_without_secrets(
     ]
     assert {row["entity_uuid"] for row in rows} == {webhook["uuid"]}
     assert rows[1]["payload"] == {"changed": ["secret", "steps"], "host": "127.0.0.1"}
-    for told in (str(rows), caplog.text):
-        assert "s3ntinel" not in told
-        assert OWN_SECRET not in told
-        assert "whsec_" not in told
+    for text in (str(rows), caplog.text):
+        assert "s3ntinel" not in text
+        assert OWN_SECRET not in text
+        assert "whsec_" not in text
 
 
 @limited(Limits(webhooks=WebhookLimits(max_webhooks=1)))
-async def test_not_more_webhooks_are_taken_than_are_served(site: Site) -> None:
+async def test_webhook_beyond_limit_is_refused(site: Site) -> None:
     await made(site, "http://a.example/")
     check_error(await site.admin.post("/webhooks", {"url": "http://b.example/"}), 409)

@@ -71,7 +71,7 @@ def expected(content: bytes) -> list[tuple[str, str, str, str, int]]:
 
 
 @pytest.mark.needs(*PROGRAMS)
-async def test_file_uploaded_over_ftp_is_served_and_logged_over_all_protocols(site: Site, tmp_path: Path) -> None:
+async def test_ftp_upload_is_served_and_logged_over_all_protocols(site: Site, tmp_path: Path) -> None:
     (tmp_path / "ring.raw").write_bytes(TONE)
     await lftp(site, f"put {tmp_path / 'ring.raw'}")
     fetched = await fetch_with_all_programs(site, tmp_path)
