@@ -63,7 +63,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/told?key=s3ntinel"
+        return f"http://127.0.0.1:{self.port}/webhook?key=s3ntinel"
 
     async def __aenter__(self) -> Self:
         app = web.Application()

@@ -130,13 +130,13 @@ async def test_webhook_delivers_end_of_switch(site: Site, receiver: Receiver) ->
     webhook = await made(site, receiver.url)
     first = await switched(site)
     await switched(site)
-    [delivery] = await receiver.until(1)
-    assert delivery.is_signed_with(webhook["secret"])
-    assert (delivery.body["type"], delivery.body["data"]["deployment"]) == ("deployment.superseded", first)
+    [request] = await receiver.until(1)
+    assert request.is_signed_with(webhook["secret"])
+    assert (request.body["type"], request.body["data"]["deployment"]) == ("deployment.superseded", first)
     steps = (await site.admin.get(f"/deployments/{first}")).data["steps"]
-    assert delivery.body["data"] == {**steps[-1], "deployment": first, "mac": MAC}
+    assert request.body["data"] == {**steps[-1], "deployment": first, "mac": MAC}
     [delivery] = await until(site, webhook["uuid"], lambda found: found[0]["state"] != "pending")
-    about = {"uuid": delivery.id, "deployment": first, "step": "superseded"}
+    about = {"uuid": request.id, "deployment": first, "step": "superseded"}
     detail = {"code": "webhook_answered", "parameters": {"status": 204}, "message": "answered 204"}
     expected = {**about, "state": "delivered", "status": 204, "detail": detail, "tries": 1, "due_at": None}
     assert {name: delivery[name] for name in expected} == expected
@@ -167,9 +167,9 @@ async def test_webhook_test_delivers_test_event(site: Site, receiver: Receiver) 
     webhook = await made(site, receiver.url, secret=OWN_SECRET)
     answer = await site.admin.post(f"/webhooks/{webhook['uuid']}/test")
     assert (answer.status, answer.data["state"], answer.data["deployment"]) == (201, "pending", None)
-    [delivery] = await receiver.until(1)
-    assert delivery.is_signed_with(OWN_SECRET)
-    assert (delivery.body["type"], delivery.body["data"], delivery.id) == ("webhook.test", {}, answer.data["uuid"])
+    [request] = await receiver.until(1)
+    assert request.is_signed_with(OWN_SECRET)
+    assert (request.body["type"], request.body["data"], request.id) == ("webhook.test", {}, answer.data["uuid"])
     await site.admin.put(f"/webhooks/{webhook['uuid']}", {"is_active": False})
     check_error(await site.admin.post(f"/webhooks/{webhook['uuid']}/test"), 409)
     check_error(await site.admin.post(f"/webhooks/{UNKNOWN}/test"), 404)

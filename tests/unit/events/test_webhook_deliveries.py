@@ -103,7 +103,7 @@ async def test_webhook_message_follows_standard_webhooks(db: Database, receiver:
         feed.wake()
         [told] = await receiver.until(1)
         [delivery] = await settled(db, webhook, DELIVERED)
-    assert told.path == "/told?key=s3ntinel"
+    assert told.path == "/webhook?key=s3ntinel"
     assert told.is_signed_with(webhook.secret)
     assert not told.is_signed_with("whsec_" + "A" * 32)
     assert abs(int(told.headers["webhook-timestamp"]) - datetime.now().timestamp()) < 60  # noqa: DTZ005 -- Unix time
@@ -151,7 +151,7 @@ async def test_refused_message_is_repeated_with_a_new_signature(
     async with running(db):
         told = await receiver.until(3)
         [delivery] = await settled(db, webhook, DELIVERED)
-    assert {each.path for each in told} == {"/told?key=s3ntinel"}
+    assert {each.path for each in told} == {"/webhook?key=s3ntinel"}
     assert {(each.id, each.content) for each in told} == {(delivery.uuid, told[0].content)}
     assert all(each.is_signed_with(webhook.secret) for each in told)
     assert (delivery.tries, delivery.status, delivery.detail) == (3, 204, DeliveryDetail.ANSWERED.notice(status=204))
