@@ -63,7 +63,7 @@ OVERRIDDEN = {
     "PassiveDTP": {"__init__": "cmd_channel, extmode=", "handle_accepted": "sock, addr", "handle_timeout": ""},
     "_BasePollEpoll": {"__init__": ""},
     "Epoll": {"close": ""},
-    "FTPServer": {"handle_error": ""},
+    "FTPServer": {"__init__": "address_or_socket, handler, ioloop=, backlog=", "handle_error": ""},
     "SSLConnectionMixin": {"close": "", "recv": "buffer_size"},
     "TLS_FTPHandler": {"ftp_AUTH": "line", "ftp_PROT": "line", "process_command": "cmd, args, kwargs"},
     "AbstractedFS": {
@@ -105,11 +105,7 @@ CALLED: dict[type, dict[str, str]] = {
     ioloop.Acceptor: {"__init__": "sock=, ioloop=", "create_socket": "family=, type=", "set_reuse_addr": ""},
     ioloop.IOLoop: {"poll": "timeout", "register": "fd, instance, events"},
     dispatchers.PassiveDTP: {"bind": "addr", "listen": "num"},
-    FTPServer: {
-        "__init__": "address_or_socket, handler, ioloop=, backlog=",
-        "add_channel": "map=, events=",
-        "del_channel": "map=",
-    },
+    FTPServer: {"add_channel": "map=, events=", "del_channel": "map="},
 }
 """Methods that ours call, beside those that they override."""
 
