@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import settings
 
+import cisisk.phone_services.texts  # noqa: F401 -- it adds its templates to the catalogue
 from cisisk.model import messages
 from cisisk.provisioning.tftp.fastpath.switch import FAST, choose_path
 from cisisk.provisioning.tftp.path import PLAIN, DatagramPath

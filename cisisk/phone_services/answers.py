@@ -1,12 +1,16 @@
 """HTTP answers to phones. The status is always 200: phones do not show the text of another status."""
 
-from dataclasses import dataclass
+from collections.abc import Awaitable
+from dataclasses import dataclass, replace
 
 from aiohttp import hdrs, web
 
+from cisisk.locale import translations
+from cisisk.model.errors import NotFound
 from cisisk.phone_services.families import ScreenProfile
 from cisisk.phone_services.objects import CONTENT_TYPE, PhonePage, Text, render
 from cisisk.phone_services.problems import NotShown, page_text
+from cisisk.phone_services.texts import ScreenProblem
 
 REFRESH = "Refresh"
 """The header by which a phone loads another URL after some seconds."""
@@ -22,11 +26,13 @@ class PageAnswer:
         page: the XML object.
         is_kept: whether the phone keeps the page in its history, so that Back can lead to it.
         refresh: the seconds after which the phone loads another page, and the URL of that page.
+        language: of the user; None if the user is not known.
     """
 
     page: PhonePage
     is_kept: bool = False
     refresh: tuple[int, str] | None = None
+    language: str | None = None
 
 
 def response(answer: PageAnswer, screen: ScreenProfile) -> web.Response:
@@ -40,7 +46,19 @@ def response(answer: PageAnswer, screen: ScreenProfile) -> web.Response:
     if answer.refresh is not None:
         seconds, url = answer.refresh
         headers[REFRESH] = f"{seconds}; url={url}"
+    if answer.language is not None:
+        screen = replace(screen, translations=translations(answer.language))
     return web.Response(body=render(answer.page, screen), headers=headers)
+
+
+async def shown(answer: Awaitable[PageAnswer]) -> PageAnswer:
+    """Return an answer, or the page that shows why there is none."""
+    try:
+        return await answer
+    except NotShown as problem:
+        return refusal(problem)
+    except NotFound:
+        return refusal(NotShown(ScreenProblem.GONE))
 
 
 def refusal(not_shown: NotShown) -> PageAnswer:

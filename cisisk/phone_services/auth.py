@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 from cisisk.identity.pin_login import PinLogin
 from cisisk.identity.tickets import Tickets
-from cisisk.model.codes.phone_screen import ScreenProblem
 from cisisk.model.errors import TooManyAttempts, Unauthenticated
 from cisisk.phone_services.answers import PageAnswer, refusal
 from cisisk.phone_services.families import screen_of
 from cisisk.phone_services.objects import BACKSPACE, SUBMIT, Input, InputItem, SoftKey
 from cisisk.phone_services.problems import NotShown, as_prompt
 from cisisk.phone_services.request import PhoneRequest
+from cisisk.phone_services.texts import ScreenLabel, ScreenProblem, Words
 from cisisk.store import service_sessions
 from cisisk.store.database import Database
 from cisisk.store.service_sessions import PhoneContext, ServiceSession
@@ -83,12 +83,12 @@ class PageAuth:
         username, pin = request.get("user"), request.get("pin")
         occupant = self.occupant(context) if leave else None
 
-        def form(prompt: str) -> PageAnswer:
-            keys = [SUBMIT, BACKSPACE, *([SoftKey("Logout", request.links.to(leave))] if occupant else [])]
+        def form(prompt: Words) -> PageAnswer:
+            keys = [SUBMIT, BACKSPACE, *([SoftKey(ScreenLabel.LOGOUT, request.links.to(leave))] if occupant else [])]
             return self._form(request, entrance, prompt, username, keys)
 
         if not username or not pin:
-            return form(f"Logged in: {occupant}" if occupant else "User and PIN, please")
+            return form(ScreenLabel.LOGGED_IN.notice(username=occupant) if occupant else ScreenLabel.USER_AND_PIN)
         if not self.redeem(request, "login"):
             return form(as_prompt(ScreenProblem.FORM_EXPIRED))
         try:
@@ -126,14 +126,14 @@ class PageAuth:
         return replace(answer, refresh=(error.retry_after, request.links.to(page)))
 
     def _form(
-        self, request: PhoneRequest, entrance: str, prompt: str, username: str, keys: Sequence[SoftKey]
+        self, request: PhoneRequest, entrance: str, prompt: Words, username: str, keys: Sequence[SoftKey]
     ) -> PageAnswer:
         items = (
-            InputItem(label="User", parameter="user", flags="A", default=username),
-            InputItem(label="PIN", parameter="pin", flags="NP"),
+            InputItem(label=ScreenLabel.USER, parameter="user", flags="A", default=username),
+            InputItem(label=ScreenLabel.PIN, parameter="pin", flags="NP"),
         )
         url = request.links.to(entrance, **{TICKET: self.ticket(request, "login")})
-        return PageAnswer(page=Input(title="Login", prompt=prompt, url=url, items=items, keys=keys))
+        return PageAnswer(page=Input(title=ScreenLabel.LOGIN, prompt=prompt, url=url, items=items, keys=keys))
 
     @staticmethod
     def _with_user(request: PhoneRequest, login: ServiceSession) -> PhoneRequest:

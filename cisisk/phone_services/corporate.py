@@ -19,10 +19,9 @@ from cisisk.phone_services.objects import (
 )
 from cisisk.phone_services.paging import ListPart, part_from
 from cisisk.phone_services.request import PhoneRequest
+from cisisk.phone_services.texts import ScreenLabel, ScreenText
 from cisisk.store import contacts
 from cisisk.store.database import Database
-
-TITLE = "Corporate"
 
 
 class CorporateDirectory:
@@ -35,22 +34,26 @@ class CorporateDirectory:
         """Return the contacts with their numbers."""
         place, links = people.place(request), request.links
         part = await self._part(place, MAX_DIRECTORY_ENTRIES)
-        search = SoftKey("Search", links.to("cdir/search"))
+        search = SoftKey(ScreenLabel.SEARCH, links.to("cdir/search"))
         if not part.items:
-            text = f"No contact matches {place.searched}." if place.searched else "There are no contacts yet."
-            return PageAnswer(page=Text(title=TITLE, text=text, keys=[search]), is_kept=True)
-        keys = [DIAL, SoftKey("View", links.to("cdir/contacts", **place.parameters))]
+            return PageAnswer(
+                page=Text(title=ScreenLabel.CORPORATE, text=place.empty_text, keys=[search]), is_kept=True
+            )
+        keys = [DIAL, SoftKey(ScreenLabel.VIEW, links.to("cdir/contacts", **place.parameters))]
         paging = part.keys(lambda start: links.to("cdir", **place.at(start)))
         page = Directory(
-            title=TITLE, prompt=part.prompt, entries=people.entries(part.items), keys=[*keys, *paging, search]
+            title=ScreenLabel.CORPORATE,
+            prompt=part.prompt,
+            entries=people.entries(part.items),
+            keys=[*keys, *paging, search],
         )
         return PageAnswer(page=page, is_kept=True)
 
     async def search(self, request: PhoneRequest) -> PageAnswer:
         """Return the search form."""
         page = Input(
-            title=TITLE,
-            prompt="Name or number",
+            title=ScreenLabel.CORPORATE,
+            prompt=ScreenLabel.NAME_OR_NUMBER,
             url=request.links.to("cdir"),
             items=people.SEARCH_ITEMS,
             keys=(SUBMIT, BACKSPACE),
@@ -65,24 +68,31 @@ class CorporateDirectory:
             MenuItem(person.name, links.to("cdir/contact", id=person.uuid, **place.parameters)) for person in part.items
         ]
         if not items:
-            return PageAnswer(page=Text(title=TITLE, text="There are no contacts here."))
+            return PageAnswer(page=Text(title=ScreenLabel.CORPORATE, text=ScreenText.NO_CONTACTS_HERE))
         paging = part.keys(lambda start: links.to("cdir/contacts", **place.at(start)))
-        return PageAnswer(page=Menu(title=TITLE, prompt=part.prompt, items=items, keys=[SELECT, *paging]), is_kept=True)
+        return PageAnswer(
+            page=Menu(title=ScreenLabel.CORPORATE, prompt=part.prompt, items=items, keys=[SELECT, *paging]),
+            is_kept=True,
+        )
 
     async def contact(self, request: PhoneRequest) -> PageAnswer:
         """Return one contact."""
         person = await self._db.read(contacts.get_company, request.get("id"))
         links = request.links
         keys = [
-            SoftKey("Call", links.to("cdir/call", id=person.uuid)),
-            SoftKey("Back", links.to("cdir/contacts", **people.place(request).parameters)),
+            SoftKey(ScreenLabel.CALL, links.to("cdir/call", id=person.uuid)),
+            SoftKey(ScreenLabel.BACK, links.to("cdir/contacts", **people.place(request).parameters)),
         ]
-        return PageAnswer(page=Text(title=TITLE, prompt=person.name, text=people.details(person), keys=keys))
+        return PageAnswer(
+            page=Text(title=ScreenLabel.CORPORATE, prompt=person.name, text=people.details(person), keys=keys)
+        )
 
     async def call(self, request: PhoneRequest) -> PageAnswer:
         """Return the numbers of one contact."""
         person = await self._db.read(contacts.get_company, request.get("id"))
-        return PageAnswer(page=Directory(title="Call", prompt=person.name, entries=people.numbers(person), keys=[DIAL]))
+        return PageAnswer(
+            page=Directory(title=ScreenLabel.CALL, prompt=person.name, entries=people.numbers(person), keys=[DIAL])
+        )
 
     async def _part(self, place: people.Place, size: int) -> ListPart[CompanyContact]:
         async def find(start: int) -> Page[CompanyContact]:

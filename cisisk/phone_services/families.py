@@ -4,10 +4,12 @@ Source: docs/phone-protocol/xml-services.md#objects, docs/phone-protocol/xml-ser
 """
 
 from dataclasses import dataclass
+from gettext import NullTranslations
 from typing import Literal, TypeAlias
 
 from cisisk.model import catalogue
 from cisisk.model.catalogue import Family
+from cisisk.model.messages import ENGLISH
 from cisisk.model.phone import plain_model
 
 Charset: TypeAlias = Literal["utf-8", "iso-8859-1"]
@@ -36,6 +38,7 @@ class ScreenProfile:
         posts: it supports ``<URL method="post">``.
         page_bytes: the maximum size of a page.
         menu_items: the maximum number of items on a menu page.
+        translations: of the language in which it shows texts.
     """
 
     exit_first: bool = True
@@ -44,6 +47,7 @@ class ScreenProfile:
     charset: Charset = "utf-8"
     page_bytes: int = OLD_PAGE_BYTES
     menu_items: int = OLD_MENU_ITEMS
+    translations: NullTranslations = ENGLISH
 
 
 def screen_of(model: str | None, accept_charset: str = "") -> ScreenProfile:

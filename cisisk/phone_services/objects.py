@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape
 
 from cisisk.phone_services.characters import block, cut, line
 from cisisk.phone_services.families import ScreenProfile
+from cisisk.phone_services.texts import ScreenLabel, Words, in_words
 
 MAX_MENU_ITEMS = 100
 MAX_DIRECTORY_ENTRIES = 32
@@ -34,15 +35,17 @@ _SHORTER = (MAX_TEXT, 2000, 1000, MAX_MENU_NAME, 48, 32, 24, 16, 12)
 class SoftKey:
     """A soft key. Its ``url`` is that of a page, or a URI such as ``SoftKey:Select``."""
 
-    name: str
+    name: Words
     url: str
 
 
-SUBMIT = SoftKey("Submit", "SoftKey:Submit")
-SELECT = SoftKey("Select", "SoftKey:Select")
-DIAL = SoftKey("Dial", "SoftKey:Dial")
+SUBMIT = SoftKey(ScreenLabel.SUBMIT, "SoftKey:Submit")
+SELECT = SoftKey(ScreenLabel.SELECT, "SoftKey:Select")
+DIAL = SoftKey(ScreenLabel.DIAL, "SoftKey:Dial")
+EDIT_DIAL = SoftKey(ScreenLabel.EDIT_DIAL, "SoftKey:EditDial")
 BACKSPACE = SoftKey("<<", "SoftKey:<<")
-EXIT = SoftKey("Exit", "SoftKey:Exit")
+EXIT = SoftKey(ScreenLabel.EXIT, "SoftKey:Exit")
+NO = SoftKey(ScreenLabel.NO, "SoftKey:Exit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +57,8 @@ class _Object:
         leave: the soft key that leaves the page.
     """
 
-    title: str
-    prompt: str = ""
+    title: Words
+    prompt: Words = ""
     keys: Sequence[SoftKey] = ()
     leave: SoftKey = EXIT
 
@@ -64,7 +67,7 @@ class _Object:
 class MenuItem:
     """A line of a menu, and the page that it opens."""
 
-    name: str
+    name: Words
     url: str
 
 
@@ -79,7 +82,7 @@ class Menu(_Object):
 class DirectoryEntry:
     """A line of a directory, and the number that the Dial key calls."""
 
-    name: str
+    name: Words
     telephone: str
 
 
@@ -98,7 +101,7 @@ class InputItem:
         flags: ``A`` any text, ``T`` a telephone number, ``N`` digits. A trailing ``P`` hides the input.
     """
 
-    label: str
+    label: Words
     parameter: str
     flags: str
     default: str = field(default="", repr=False)
@@ -114,9 +117,9 @@ class Input(_Object):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text(_Object):
-    """A text."""
+    """A text, or several lines."""
 
-    text: str
+    text: Words | tuple[Words, ...]
 
 
 PhonePage: TypeAlias = Menu | Directory | Input | Text
@@ -156,11 +159,13 @@ def _kind_and_content(page: PhonePage, screen: ScreenProfile, longest: int) -> t
         return "CiscoIPPhoneDirectory", _directory(page, screen, longest)
     if isinstance(page, Input):
         return "CiscoIPPhoneInput", _input(page, screen)
-    return "CiscoIPPhoneText", iter([_element("Text", cut(block(page.text, screen.charset), min(longest, MAX_TEXT)))])
+    lines = page.text if isinstance(page.text, tuple) else (page.text,)
+    text = block("\n".join(in_words(each, screen.translations) for each in lines), screen.charset)
+    return "CiscoIPPhoneText", iter([_element("Text", cut(text, min(longest, MAX_TEXT)))])
 
 
 def _headings(page: PhonePage, screen: ScreenProfile) -> Iterator[str]:
-    title, prompt = (cut(line(text, screen.charset), MAX_HEADING) for text in (page.title, page.prompt))
+    title, prompt = (cut(_line(text, screen), MAX_HEADING) for text in (page.title, page.prompt))
     if screen.shows_title:
         yield _element("Title", title)
         # Without a prompt the phone shows a text of its own.
@@ -172,7 +177,7 @@ def _headings(page: PhonePage, screen: ScreenProfile) -> Iterator[str]:
 def _menu(page: Menu, screen: ScreenProfile, longest: int) -> Iterator[str]:
     _require(len(page.items) <= MAX_MENU_ITEMS, "items in a menu", len(page.items))
     for item in page.items:
-        name = cut(line(item.name, screen.charset), min(longest, MAX_MENU_NAME)) or NO_NAME
+        name = cut(_line(item.name, screen), min(longest, MAX_MENU_NAME)) or NO_NAME
         yield f"<MenuItem>{_element('Name', name)}{_element('URL', _url(item.url))}</MenuItem>"
 
 
@@ -180,7 +185,7 @@ def _directory(page: Directory, screen: ScreenProfile, longest: int) -> Iterator
     _require(len(page.entries) <= MAX_DIRECTORY_ENTRIES, "entries in a directory", len(page.entries))
     for entry in page.entries:
         _require(len(entry.telephone) <= MAX_SHORT, "characters in a number", len(entry.telephone))
-        name = cut(line(entry.name, screen.charset), min(longest, MAX_SHORT)) or NO_NAME
+        name = cut(_line(entry.name, screen), min(longest, MAX_SHORT)) or NO_NAME
         telephone = _element("Telephone", line(entry.telephone, screen.charset))
         yield f"<DirectoryEntry>{_element('Name', name)}{telephone}</DirectoryEntry>"
 
@@ -189,7 +194,7 @@ def _input(page: Input, screen: ScreenProfile) -> Iterator[str]:
     _require(len(page.items) <= MAX_INPUT_ITEMS, "items in an input", len(page.items))
     yield f'<URL method="post">{escape(_url(page.url))}</URL>' if screen.posts else _element("URL", _url(page.url))
     for item in page.items:
-        label = cut(line(item.label, screen.charset), MAX_SHORT)
+        label = cut(_line(item.label, screen), MAX_SHORT)
         # Some firmware rejects a form without default values; empty ones are accepted.
         default = default_value(item.default, screen)
         yield (
@@ -205,8 +210,12 @@ def _soft_keys(page: PhonePage, screen: ScreenProfile) -> Iterator[str]:
     positions = range(2, len(keys) + 2) if screen.exit_first else [1, 2, *range(4, len(keys) + 4)]
     placed = [(1 if screen.exit_first else 3, page.leave), *zip(positions, keys, strict=False)]
     for position, key in sorted(placed, key=lambda each: each[0]):
-        name, url = _element("Name", cut(line(key.name, screen.charset), MAX_SHORT)), _element("URL", _url(key.url))
+        name, url = _element("Name", cut(_line(key.name, screen), MAX_SHORT)), _element("URL", _url(key.url))
         yield f"<SoftKeyItem>{name}{url}<Position>{position}</Position></SoftKeyItem>"
+
+
+def _line(words: Words, screen: ScreenProfile) -> str:
+    return line(in_words(words, screen.translations), screen.charset)
 
 
 def _element(name: str, text: str) -> str:

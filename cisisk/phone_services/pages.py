@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import replace
 from typing import TypeAlias
 
 from aiohttp import web
@@ -9,10 +10,9 @@ from aiohttp import web
 from cisisk.identity.pin_login import PinLogin
 from cisisk.identity.tickets import Tickets
 from cisisk.mobility.phone_logins import PhoneLogins
-from cisisk.model.codes.phone_screen import ScreenProblem
-from cisisk.model.errors import NotFound, StorageFailed
+from cisisk.model.errors import StorageFailed
 from cisisk.phone_services import request as requests
-from cisisk.phone_services.answers import PageAnswer, refusal, response
+from cisisk.phone_services.answers import PageAnswer, refusal, response, shown
 from cisisk.phone_services.auth import PageAuth, PageSession
 from cisisk.phone_services.corporate import CorporateDirectory
 from cisisk.phone_services.families import ScreenProfile
@@ -22,6 +22,7 @@ from cisisk.phone_services.personal import PersonalDirectory
 from cisisk.phone_services.problems import NotShown
 from cisisk.phone_services.request import PhoneRequest
 from cisisk.phone_services.switching import ProfileSwitch, Switches
+from cisisk.phone_services.texts import ScreenLabel, ScreenProblem
 from cisisk.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -117,33 +118,33 @@ class Pages:
             return refusal(NotShown(ScreenProblem.NO_PHONE))
         if page not in self._pages:
             return refusal(NotShown(ScreenProblem.NO_PAGE))
-        try:
-            return await self._pages[page](request)
-        except NotShown as problem:
-            return refusal(problem)
-        except NotFound:
-            return refusal(NotShown(ScreenProblem.GONE))
+        return await shown(self._pages[page](request))
 
     def _phones(self, page: _OpenPage) -> _OpenPage:
         """Return a page that needs a known phone, and no login."""
 
-        async def show(request: PhoneRequest) -> PageAnswer:
+        async def open_page(request: PhoneRequest) -> PageAnswer:
             await self._auth.known(request)
             return await page(request)
 
-        return show
+        return open_page
 
     def _users(self, page: _UsersPage, entrance: str = "pdir", leave: str = "") -> _OpenPage:
         """Return a page that needs a login; without one it shows the login form, as :meth:`PageAuth.enter` does."""
 
-        async def show(request: PhoneRequest) -> PageAnswer:
+        async def open_page(request: PhoneRequest) -> PageAnswer:
             entered = await self._auth.enter(request, entrance, leave)
-            return await page(entered) if isinstance(entered, PageSession) else entered
+            if not isinstance(entered, PageSession):
+                return entered
+            return replace(await shown(page(entered)), language=entered.login.language)
 
-        return show
+        return open_page
 
 
 async def _directories(request: PhoneRequest) -> PageAnswer:
     """Return the page of the Directories key: a menu (docs/phone-protocol/xml-services.md#directories)."""
-    items = [MenuItem("Personal", request.links.to("pdir")), MenuItem("Corporate", request.links.to("cdir"))]
-    return PageAnswer(page=Menu(title="Directories", items=items, keys=[SELECT]), is_kept=True)
+    items = [
+        MenuItem(ScreenLabel.PERSONAL, request.links.to("pdir")),
+        MenuItem(ScreenLabel.CORPORATE, request.links.to("cdir")),
+    ]
+    return PageAnswer(page=Menu(title=ScreenLabel.DIRECTORIES, items=items, keys=[SELECT]), is_kept=True)

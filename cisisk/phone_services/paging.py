@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 from cisisk.model.listing import Page
 from cisisk.phone_services.objects import SoftKey
+from cisisk.phone_services.texts import ScreenLabel, Words
 
 MAX_START = 1_000_000
 """Lists are shorter, and URLs have no room for more digits."""
@@ -29,19 +30,20 @@ class ListPart(Generic[_Item]):
     total: int
 
     @property
-    def prompt(self) -> str:
+    def prompt(self) -> Words:
         """A text such as ``33-64 of 101``; empty if all items are on one page."""
         if not self.start and self.total <= self.size:
             return ""
-        return f"{self.start + 1}-{self.start + len(self.items)} of {self.total}"
+        last = self.start + len(self.items)
+        return ScreenLabel.PAGE.notice(first=self.start + 1, last=last, total=self.total)
 
     def keys(self, url_at: Callable[[int], str]) -> list[SoftKey]:
         """Return the keys Next and Back, as far as these pages exist. ``url_at`` builds the URL for a start."""
         keys = []
         if self.start + self.size < self.total:
-            keys.append(SoftKey("Next", url_at(self.start + self.size)))
+            keys.append(SoftKey(ScreenLabel.NEXT, url_at(self.start + self.size)))
         if self.start:
-            keys.append(SoftKey("Back", url_at(max(0, self.start - self.size))))
+            keys.append(SoftKey(ScreenLabel.BACK, url_at(max(0, self.start - self.size))))
         return keys
 
 

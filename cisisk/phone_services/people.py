@@ -5,7 +5,6 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from cisisk.model.codes.phone_screen import ScreenProblem
 from cisisk.model.contact import CompanyContact, Contact, digits
 from cisisk.phone_services.characters import line
 from cisisk.phone_services.links import MAX_NUMBER, searchable
@@ -13,17 +12,19 @@ from cisisk.phone_services.objects import MAX_SHORT, DirectoryEntry, InputItem
 from cisisk.phone_services.paging import start_from
 from cisisk.phone_services.problems import NotShown
 from cisisk.phone_services.request import PhoneRequest
+from cisisk.phone_services.texts import ScreenLabel, ScreenProblem, ScreenText, Words
 
-NUMBERS = (("Work", "work"), ("Mobile", "mobile"), ("Home", "home"))
+NUMBERS = ((ScreenLabel.WORK, "work"), (ScreenLabel.MOBILE, "mobile"), (ScreenLabel.HOME, "home"))
+"""The fields with numbers: label and attribute."""
 SEARCH_ITEMS = (
-    InputItem(label="Name", parameter="n", flags="A"),
-    InputItem(label="Number", parameter="d", flags="T"),
+    InputItem(label=ScreenLabel.NAME, parameter="n", flags="A"),
+    InputItem(label=ScreenLabel.NUMBER, parameter="d", flags="T"),
 )
 _COMPANY_LINES = (
-    ("Department", "department"),
-    ("Company", "company"),
-    ("Location", "location"),
-    ("Building", "building"),
+    (ScreenLabel.DEPARTMENT, "department"),
+    (ScreenLabel.COMPANY, "company"),
+    (ScreenLabel.LOCATION, "location"),
+    (ScreenLabel.BUILDING, "building"),
 )
 _SEPARATORS = re.compile(r"[\s()./-]")
 _TRUNK_ZERO = re.compile(r"^(\+.*)\(0\)")
@@ -56,6 +57,11 @@ class Place:
     def searched(self) -> str:
         """The searched texts, for people."""
         return " ".join(text for text in (self.name, self.number) if text)
+
+    @property
+    def empty_text(self) -> Words:
+        """The text of a list without contacts."""
+        return ScreenText.NO_MATCH.notice(searched=self.searched) if self.searched else ScreenText.NO_CONTACTS_YET
 
 
 def place(request: PhoneRequest) -> Place:
@@ -91,14 +97,14 @@ def numbers(person: Contact) -> list[DirectoryEntry]:
     return found
 
 
-def details(person: Contact) -> str:
+def details(person: Contact) -> tuple[Words, ...]:
     """Return all fields of a contact as lines."""
-    return "\n".join(_lines(person))
+    return tuple(_lines(person))
 
 
-def _lines(person: Contact) -> Iterator[str]:
+def _lines(person: Contact) -> Iterator[Words]:
     yield line(person.name, "utf-8")
-    known = [*NUMBERS, ("Email", "email"), *(_COMPANY_LINES if isinstance(person, CompanyContact) else ())]
+    known = [*NUMBERS, (ScreenLabel.EMAIL, "email"), *(_COMPANY_LINES if isinstance(person, CompanyContact) else ())]
     for label, key in known:
         if value := getattr(person, key):
-            yield f"{label}: {line(value, 'utf-8')}"
+            yield ScreenText.FIELD.notice(field=label.notice(), value=line(value, "utf-8"))

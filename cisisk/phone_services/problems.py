@@ -3,10 +3,9 @@
 The administrators' documentation explains each code.
 """
 
-from cisisk.model.codes.phone_screen import ScreenProblem
 from cisisk.model.errors import CisiskError
-from cisisk.model.messages import render
 from cisisk.model.notice import Notice, Parameter
+from cisisk.phone_services.texts import ScreenLabel, ScreenProblem, ScreenText, Words
 
 
 class NotShown(CisiskError):
@@ -16,11 +15,16 @@ class NotShown(CisiskError):
         super().__init__(code.notice(**parameters))
 
 
-def page_text(notice: Notice) -> str:
+def page_text(notice: Notice) -> tuple[Words, ...]:
     """Return a problem as the text of a page."""
-    return f"{render(notice)}\n\nError {notice.code}"
+    return notice, "", ScreenText.ERROR.notice(code=str(notice.code))
 
 
-def as_prompt(code: ScreenProblem) -> str:
+def as_prompt(code: ScreenProblem) -> Notice:
     """Return a problem without parameters as the prompt of a form."""
-    return f"{render(code.notice())} ({code})"
+    return prompt_with_code(code.notice(), code)
+
+
+def prompt_with_code(problem: Notice, code: ScreenProblem) -> Notice:
+    """Return a prompt of a form that describes a problem in other words than its code does."""
+    return ScreenLabel.WITH_CODE.notice(problem=problem, code=str(code))

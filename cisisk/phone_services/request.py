@@ -11,7 +11,6 @@ from urllib.parse import unquote_to_bytes
 from aiohttp import hdrs, web
 
 from cisisk.identity.client_address import client_address
-from cisisk.model.codes.phone_screen import ScreenProblem
 from cisisk.model.errors import Invalid
 from cisisk.model.mac import Mac
 from cisisk.model.user import Actor
@@ -19,6 +18,7 @@ from cisisk.phone_services.characters import line
 from cisisk.phone_services.families import ScreenProfile, screen_of
 from cisisk.phone_services.links import MAX_HOST, Links
 from cisisk.phone_services.problems import NotShown
+from cisisk.phone_services.texts import ScreenProblem
 
 MODEL_HEADER = "x-CiscoIPPhoneModelName"
 MAX_BODY_BYTES = 4096

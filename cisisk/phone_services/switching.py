@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cisisk.mobility.phone_logins import PhoneLogins
-from cisisk.model.codes.phone_screen import ScreenProblem
 from cisisk.model.deployment import Deployment, DeploymentState
 from cisisk.model.errors import CisiskError, NotFound, PhoneInCall, StorageFailed
 from cisisk.model.mac import Mac
@@ -25,18 +24,18 @@ from cisisk.model.phone_login import (
     place,
 )
 from cisisk.model.profile import ProfileHead
-from cisisk.phone_services.answers import PageAnswer, refusal
+from cisisk.phone_services.answers import PageAnswer, refusal, shown
 from cisisk.phone_services.auth import TICKET, PageAuth, PageSession
-from cisisk.phone_services.objects import SELECT, Menu, MenuItem, SoftKey, Text
+from cisisk.phone_services.objects import NO, SELECT, Menu, MenuItem, SoftKey, Text
 from cisisk.phone_services.paging import ListPart, last_start, start_from
-from cisisk.phone_services.problems import NotShown
+from cisisk.phone_services.problems import NotShown, prompt_with_code
 from cisisk.phone_services.request import PhoneRequest
+from cisisk.phone_services.texts import ScreenLabel, ScreenProblem, ScreenText, Words
 from cisisk.store import deployments
 from cisisk.store.database import Database
 
 log = logging.getLogger(__name__)
 
-TITLE, LOGOUT = "Profiles", "Logout"
 LOOK_SECONDS = 2
 """The interval at which a phone asks for the progress. It restarts some seconds after the first request."""
 WAIT_SECONDS = 10
@@ -45,8 +44,6 @@ KEPT_SECONDS = 600.0
 """How long a phone can ask for the result of its switch. A boot with new firmware takes some minutes."""
 MAX_SWITCHES = 10_000
 """Remembered switches: a site where all phones change users within :data:`KEPT_SECONDS`."""
-_NO = SoftKey("No", "SoftKey:Exit")
-_OUT, _OUT_SOON = "You are logged out.", "You are logged out. The phone restarts."
 
 
 @dataclass(slots=True)
@@ -56,12 +53,14 @@ class _Switch:
     Attributes:
         profile: the name of the new profile; None for a logout.
         task: returns the login that began or ended; None if there was none to end.
+        language: of the user; None if the user is not known.
     """
 
     mac: Mac
     profile: str | None
     task: asyncio.Task[PhoneLogin | None]
     begun_at: float
+    language: str | None
 
     @property
     def login(self) -> PhoneLogin | None:
@@ -101,11 +100,11 @@ class Switches:
             takes_over=takes_over,
             how=LoginWay.PHONE,
         )
-        return self._keep(mac, profile.name, logging_in)
+        return self._keep(mac, profile.name, logging_in, session.login.language)
 
-    def end(self, request: PhoneRequest, logins: Sequence[PhoneLogin]) -> str:
+    def end(self, request: PhoneRequest, logins: Sequence[PhoneLogin], language: str | None = None) -> str:
         """Begin the logout of a user from the phone, and return its name. One of ``logins`` may be waiting."""
-        return self._keep(request.phone, None, self._log_out(request, logins))
+        return self._keep(request.phone, None, self._log_out(request, logins), language)
 
     def find(self, name: str, mac: Mac) -> _Switch | None:
         """Return a switch by its name, if the same phone asks; else None."""
@@ -119,13 +118,15 @@ class Switches:
         # A login that only waited changes nothing on the phone.
         return next((login for login in ended if login is not None and login.logged_in_at is not None), None)
 
-    def _keep(self, mac: Mac, profile: str | None, work: Coroutine[Any, Any, PhoneLogin | None]) -> str:
+    def _keep(
+        self, mac: Mac, profile: str | None, work: Coroutine[Any, Any, PhoneLogin | None], language: str | None
+    ) -> str:
         self._forget()
         what = "logout from" if profile is None else "login on"
         task = asyncio.create_task(work, name=f"{what} the screen of {mac}")
         task.add_done_callback(_log_failure)
         name = secrets.token_urlsafe(12)
-        self._begun[name] = _Switch(mac, profile, task, self._clock())
+        self._begun[name] = _Switch(mac, profile, task, self._clock(), language)
         return name
 
     def _forget(self) -> None:
@@ -161,7 +162,7 @@ class ProfileSwitch:
         if not self._auth.redeem(session.request, "select"):
             if not fitting:
                 raise NotShown(ScreenProblem.NOTHING_FITS)
-            return self._list(session, fitting, f"Please choose again ({ScreenProblem.FORM_EXPIRED})")
+            return self._list(session, fitting, _choose_again())
         return await self._chosen(session, _by_uuid(fitting, session.request.get("id")))
 
     async def take_over(self, session: PageSession) -> PageAnswer:
@@ -169,20 +170,20 @@ class ProfileSwitch:
         fitting = await self._fitting(session)
         profile = _by_uuid(fitting, session.request.get("id"))
         if not self._auth.redeem(session.request, _taking_over(profile)):
-            return self._list(session, fitting, f"Please choose again ({ScreenProblem.FORM_EXPIRED})")
+            return self._list(session, fitting, _choose_again())
         return self._begin(session, profile, takes_over=True)
 
     async def where(self, session: PageSession) -> PageAnswer:
         """Return the phones on which the user is logged in."""
         request = session.request
-        lines = [
-            f"{'This phone' if login.mac == request.phone else place(login)}: {login.profile_name}"
+        lines = tuple(
+            _where(login, request.phone)
             for login in await self._logins.where(session.login.user_uuid)
             if login.state is LoginState.OPEN
-        ]
-        text = "\n".join(lines) or "You are logged in on no phone."
-        keys = [SoftKey("Back", request.links.to("profile-switch"))]
-        return PageAnswer(page=Text(title="Where", prompt=session.login.user_name, text=text, keys=keys))
+        )
+        text = lines or ScreenText.NOWHERE
+        keys = [SoftKey(ScreenLabel.BACK, request.links.to("profile-switch"))]
+        return PageAnswer(page=Text(title=ScreenLabel.WHERE, prompt=session.login.user_name, text=text, keys=keys))
 
     async def progress(self, request: PhoneRequest) -> PageAnswer:
         """Return the progress of a switch. It needs its name and no session: the switch ended the session."""
@@ -191,6 +192,9 @@ class ProfileSwitch:
         if switch is None:
             raise NotShown(ScreenProblem.UNKNOWN_SWITCH)
         look_again = request.links.to("profile-switch/progress", switch=name)
+        return replace(await shown(self._progress(switch, look_again)), language=switch.language)
+
+    async def _progress(self, switch: _Switch, look_again: str) -> PageAnswer:
         if not switch.task.done():
             return _under_way(switch.profile, look_again)
         login = switch.login
@@ -198,13 +202,13 @@ class ProfileSwitch:
             return await self._logout_progress(login, look_again)
         if login is None or login.deployment is None:
             raise NotShown(ScreenProblem.UNKNOWN_SWITCH)
-        return _progress(await self._db.read(deployments.get, login.deployment), look_again)
+        return _login_progress(await self._db.read(deployments.get, login.deployment), look_again)
 
     async def logout(self, session: PageSession) -> PageAnswer:
         """End the session and the user's logins on this phone. The login of another user stays."""
         request = session.request
         await self._auth.leave(session)
-        return await self._end(request, session.login.user_uuid)
+        return await self._end(request, session.login.user_uuid, session.login.language)
 
     async def leave(self, request: PhoneRequest) -> PageAnswer:
         """Ask for a confirmation, or log out the present user of the phone. This needs no PIN.
@@ -214,7 +218,7 @@ class ProfileSwitch:
         """
         context = await self._auth.known(request)
         if context.occupant is None:
-            return _text(LOGOUT, "No user is logged in on this phone.")
+            return _text(ScreenLabel.LOGOUT, ScreenText.NO_USER_HERE)
         occupant = self._auth.occupant(context)
         if occupant is None:
             raise NotShown(ScreenProblem.ELSEWHERE)
@@ -222,10 +226,10 @@ class ProfileSwitch:
         if self._auth.redeem(request, purpose):
             login = await self._logins.on(request.phone)
             if login is None or login.username != occupant:
-                return _text(LOGOUT, f"{occupant} is no longer logged in on this phone.")
+                return _text(ScreenLabel.LOGOUT, ScreenText.NOT_HERE.notice(username=occupant))
             return await self._end(request, login.user_uuid)
         yes = request.links.to("profile-switch/leave", **{TICKET: self._auth.ticket(request, purpose)})
-        return _question(LOGOUT, f"Log {occupant} out? The phone restarts.", yes)
+        return _question(ScreenLabel.LOGOUT, ScreenText.LOG_OUT.notice(username=occupant), yes)
 
     async def _fitting(self, session: PageSession) -> list[ProfileHead]:
         try:
@@ -235,7 +239,7 @@ class ProfileSwitch:
         except PhoneDisabled as error:
             raise _refused(error, "") from error
 
-    def _list(self, session: PageSession, fitting: list[ProfileHead], prompt: str) -> PageAnswer:
+    def _list(self, session: PageSession, fitting: list[ProfileHead], prompt: Words) -> PageAnswer:
         request, size = session.request, session.request.screen.menu_items
         start = min(start_from(request.get("start")), last_start(len(fitting), size))
         part = ListPart(items=fitting[start : start + size], start=start, size=size, total=len(fitting))
@@ -245,9 +249,12 @@ class ProfileSwitch:
             for profile in part.items
         ]
         paging = part.keys(lambda at: links.to("profile-switch", start=at or ""))
-        logout, where = (SoftKey(name, links.to(f"profile-switch/{name.lower()}")) for name in (LOGOUT, "Where"))
+        logout = SoftKey(ScreenLabel.LOGOUT, links.to("profile-switch/logout"))
+        where = SoftKey(ScreenLabel.WHERE, links.to("profile-switch/where"))
         prompt = prompt or part.prompt or _present(session, fitting)
-        return PageAnswer(page=Menu(title=TITLE, prompt=prompt, items=items, keys=[SELECT, logout, *paging, where]))
+        return PageAnswer(
+            page=Menu(title=ScreenLabel.PROFILES, prompt=prompt, items=items, keys=[SELECT, logout, *paging, where])
+        )
 
     async def _chosen(self, session: PageSession, profile: ProfileHead) -> PageAnswer:
         """Begin the switch, or ask or refuse because the user is logged in on another phone."""
@@ -259,8 +266,7 @@ class ProfileSwitch:
                 raise _refused(error, profile.name) from error
             ticket = self._auth.ticket(request, _taking_over(profile))
             yes = request.links.to("profile-switch/take-over", id=profile.uuid, **{TICKET: ticket})
-            text = f"You are logged in at {_places(error)}. Log out there and log in here?"
-            return _question(TITLE, text, yes)
+            return _question(ScreenLabel.PROFILES, ScreenText.TAKE_OVER.notice(where=_places(error)), yes)
         return self._begin(session, profile)
 
     def _begin(self, session: PageSession, profile: ProfileHead, *, takes_over: bool = False) -> PageAnswer:
@@ -269,9 +275,11 @@ class ProfileSwitch:
             session.request, profile.name, self._switches.begin(session, profile, takes_over=takes_over)
         )
 
-    async def _end(self, request: PhoneRequest, user_uuid: str) -> PageAnswer:
+    async def _end(self, request: PhoneRequest, user_uuid: str, language: str | None = None) -> PageAnswer:
         logins = [login for login in await self._logins.where(user_uuid) if login.mac == request.phone]
-        return self._answer(request, None, self._switches.end(request, logins)) if logins else _text(LOGOUT, _OUT)
+        if not logins:
+            return _text(ScreenLabel.LOGOUT, ScreenText.LOGGED_OUT)
+        return self._answer(request, None, self._switches.end(request, logins, language))
 
     @staticmethod
     def _answer(request: PhoneRequest, profile: str | None, name: str) -> PageAnswer:
@@ -280,19 +288,19 @@ class ProfileSwitch:
     async def _logout_progress(self, login: PhoneLogin | None, look_again: str) -> PageAnswer:
         """Return the page on the progress of a logout."""
         if login is None:
-            return _text(LOGOUT, _OUT)
+            return _text(ScreenLabel.LOGOUT, ScreenText.LOGGED_OUT)
         if login.ended_by is None:
-            return _text(LOGOUT, f"{_OUT} This phone keeps its config.")
+            return _text(ScreenLabel.LOGOUT, ScreenText.KEEPS_CONFIG)
         match (await self._db.read(deployments.get, login.ended_by)).state:
             case DeploymentState.WAITING | DeploymentState.TIMED_OUT:
                 return replace(refusal(NotShown(ScreenProblem.NOT_RETURNED)), refresh=(WAIT_SECONDS, look_again))
             case DeploymentState.RECORDED | DeploymentState.WRITTEN | DeploymentState.RESTARTING:
-                return _text(LOGOUT, _OUT_SOON, (LOOK_SECONDS, look_again))
+                return _text(ScreenLabel.LOGOUT, ScreenText.LOGGED_OUT_RESTARTING, (LOOK_SECONDS, look_again))
             case _:
-                return _text(LOGOUT, _OUT)
+                return _text(ScreenLabel.LOGOUT, ScreenText.LOGGED_OUT)
 
 
-def _progress(deployment: Deployment, look_again: str) -> PageAnswer:
+def _login_progress(deployment: Deployment, look_again: str) -> PageAnswer:
     """Return the page on the progress of a deployment."""
     name = deployment.profile_name
     match deployment.state:
@@ -302,16 +310,19 @@ def _progress(deployment: Deployment, look_again: str) -> PageAnswer:
             raise NotShown(ScreenProblem.SUPERSEDED)
         case DeploymentState.DEFERRED:
             until = deployment.deferred_until
-            when = "as soon as the phone is in no call" if until is None or until.at is None else f"at {until.at}"
-            return _text(TITLE, f"{name} will be activated {when}.", (WAIT_SECONDS, look_again))
+            if until is None or until.at is None:
+                text = ScreenText.AFTER_CALL.notice(profile=name)
+            else:
+                text = ScreenText.AT_TIME.notice(profile=name, time=until.at)
+            return _text(ScreenLabel.PROFILES, text, (WAIT_SECONDS, look_again))
         case DeploymentState.WAITING | DeploymentState.TIMED_OUT:
             return replace(
                 refusal(NotShown(ScreenProblem.NOT_RESTARTED, profile=name)), refresh=(WAIT_SECONDS, look_again)
             )
         case DeploymentState.FETCHED | DeploymentState.CONFIRMED:
-            return _text(TITLE, f"{name} is active: this phone has taken it.")
+            return _text(ScreenLabel.PROFILES, ScreenText.ACTIVE.notice(profile=name))
         case _:
-            return _text(TITLE, f"{name} is ready. The phone restarts now.", (LOOK_SECONDS, look_again))
+            return _text(ScreenLabel.PROFILES, ScreenText.READY.notice(profile=name), (LOOK_SECONDS, look_again))
 
 
 def _refused(error: BaseException, profile: str) -> NotShown:
@@ -332,16 +343,25 @@ def _refused(error: BaseException, profile: str) -> NotShown:
 
 
 def _places(error: LoggedInElsewhere) -> str:
-    return " and ".join(place(login) for login in error.where)
+    return "; ".join(place(login) for login in error.where)
 
 
-def _present(session: PageSession, fitting: list[ProfileHead]) -> str:
+def _where(login: PhoneLogin, phone: Mac) -> Words:
+    at = ScreenText.THIS_PHONE.notice() if login.mac == phone else place(login)
+    return ScreenText.FIELD.notice(field=at, value=login.profile_name)
+
+
+def _choose_again() -> Words:
+    return prompt_with_code(ScreenLabel.CHOOSE_AGAIN.notice(), ScreenProblem.FORM_EXPIRED)
+
+
+def _present(session: PageSession, fitting: list[ProfileHead]) -> Words:
     """Return the prompt: another user on the phone, else the active profile, else the user's own name."""
     context, login = session.context, session.login
-    if context.occupant not in (None, login.username):
-        return f"Logged in: {context.occupant}"
+    if context.occupant is not None and context.occupant != login.username:
+        return ScreenLabel.LOGGED_IN.notice(username=context.occupant)
     active = next((each.name for each in fitting if each.uuid == context.current_profile_uuid), None)
-    return f"Active: {active}" if active else login.user_name
+    return ScreenLabel.ACTIVE.notice(profile=active) if active else login.user_name
 
 
 def _by_uuid(fitting: list[ProfileHead], uuid: str) -> ProfileHead:
@@ -356,18 +376,18 @@ def _taking_over(profile: ProfileHead) -> str:
     return f"take over {profile.uuid}"
 
 
-def _question(title: str, text: str, yes: str) -> PageAnswer:
-    page = Text(title=title, prompt="Are you sure?", text=text, keys=[SoftKey("Yes", yes)], leave=_NO)
+def _question(title: Words, text: Words, yes: str) -> PageAnswer:
+    page = Text(title=title, prompt=ScreenLabel.ARE_YOU_SURE, text=text, keys=[SoftKey(ScreenLabel.YES, yes)], leave=NO)
     return PageAnswer(page=page)
 
 
 def _under_way(profile: str | None, look_again: str) -> PageAnswer:
     if profile is None:
-        return _text(LOGOUT, _OUT_SOON, (LOOK_SECONDS, look_again))
-    return _text(TITLE, f"Activating {profile}. The phone restarts.", (LOOK_SECONDS, look_again))
+        return _text(ScreenLabel.LOGOUT, ScreenText.LOGGED_OUT_RESTARTING, (LOOK_SECONDS, look_again))
+    return _text(ScreenLabel.PROFILES, ScreenText.ACTIVATING.notice(profile=profile), (LOOK_SECONDS, look_again))
 
 
-def _text(title: str, text: str, refresh: tuple[int, str] | None = None) -> PageAnswer:
+def _text(title: Words, text: Words, refresh: tuple[int, str] | None = None) -> PageAnswer:
     return PageAnswer(page=Text(title=title, text=text), refresh=refresh)
 
 

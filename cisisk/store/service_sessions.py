@@ -24,6 +24,7 @@ class ServiceSession:
     user_uuid: str
     user_name: str
     username: str
+    language: str
     ip: str
     created_at: Timestamp
     active_at: Timestamp
@@ -53,7 +54,7 @@ def context(tx: Read, mac: Mac) -> PhoneContext:
     """Return what is known about one phone, in the inventory or not."""
     row = tx.row(
         "SELECT model, phone_ip, software, current_profile_uuid, sightings.ip AS seen_ip, service_sessions.user_uuid,"
-        " first_name, last_name, users.username, service_sessions.ip, service_sessions.created_at, active_at,"
+        " first_name, last_name, users.username, lang, service_sessions.ip, service_sessions.created_at, active_at,"
         " phone_logins.username AS occupant"
         " FROM (SELECT ? AS mac) AS asked"
         " LEFT JOIN phones ON phones.mac = asked.mac"
@@ -149,6 +150,7 @@ def _session(row: sqlite3.Row, mac: Mac) -> ServiceSession:
         user_uuid=row["user_uuid"],
         user_name=f"{row['first_name']} {row['last_name']}".strip(),
         username=row["username"],
+        language=row["lang"],
         ip=row["ip"],
         created_at=row["created_at"],
         active_at=row["active_at"],

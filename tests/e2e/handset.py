@@ -9,7 +9,9 @@ import aiohttp
 from yarl import URL
 
 from cisisk.model.mac import Mac
+from cisisk.phone_services.texts import Words, in_words
 from tests.unit.phone_services.limits import Seen, seen
+from tests.unit.phone_services.words import label
 
 
 @dataclass
@@ -48,14 +50,14 @@ class PhoneBrowser:
         query = "&".join(f"{name}={value}" for name, value in {"mac": self.mac.device_name, **parameters}.items())
         return await self.load(f"{self.services}/{path}?{query}")
 
-    async def press(self, key: str) -> Seen:
+    async def press(self, key: Words) -> Seen:
         """Press a soft key that leads to a page."""
-        return await self.load(self.page.keys[key])
+        return await self.load(self.page.keys[label(key)])
 
-    async def choose(self, item: str) -> Seen:
+    async def choose(self, item: Words) -> Seen:
         """Select an item of a menu."""
-        assert "Select" in self.page.keys
-        return await self.load(self.page.items[item])
+        assert "SoftKey:Select" in self.page.keys.values()
+        return await self.load(self.page.items[in_words(item).strip()])
 
     async def submit(self, **values: str) -> Seen:
         """Fill in the form and submit it as this phone model does."""

@@ -7,14 +7,19 @@ import logging
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, closing
+from gettext import NullTranslations
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
+from xml.sax.saxutils import escape
 
 import pytest
 from yarl import URL
 
 from cisisk.model.errors import StorageFailed
+from cisisk.phone_services import answers
+from cisisk.phone_services.problems import page_text, prompt_with_code
+from cisisk.phone_services.texts import ScreenLabel, ScreenProblem, ScreenText, in_words
 from cisisk.simulator.cgi import is_page
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.models import MODELS
@@ -23,6 +28,7 @@ from tests.e2e.handset import PhoneBrowser, open_browser
 from tests.e2e.running_site import Site, config, open_site, settings_for, until
 from tests.patience import PATIENCE
 from tests.unit.phone_services.limits import FAMILIES
+from tests.unit.phone_services.words import field, label, labels, prompt_of, text
 
 PIN, USER = "2468", "anna"
 NAMES = ("João Gonçalves", "Jürgen Groß", "Ελένη Παπαδοπούλου", "山田太郎", 'O\'Brien & "Söhne" <GmbH>')
@@ -91,10 +97,14 @@ async def audit(site: Site) -> list[tuple[str, Any]]:
 async def test_directories_button_opens_menu(new_phone: NewPhone, model: str) -> None:
     phone = await new_phone(model)
     page = await phone.open("dir")
-    assert (page.kind, list(page.items)) == ("Menu", ["Personal", "Corporate"])
-    assert list(phone.page.keys) == (["Select", "Exit"] if model.startswith("CP-79") else ["Exit", "Select"])
+    assert (page.kind, list(page.items)) == ("Menu", labels(ScreenLabel.PERSONAL, ScreenLabel.CORPORATE))
+    assert list(phone.page.keys) == (
+        labels(ScreenLabel.SELECT, ScreenLabel.EXIT)
+        if model.startswith("CP-79")
+        else labels(ScreenLabel.EXIT, ScreenLabel.SELECT)
+    )
     assert phone.is_kept
-    assert (await phone.choose("Corporate")).text == "There are no contacts yet."
+    assert (await phone.choose(ScreenLabel.CORPORATE)).text == text(ScreenText.NO_CONTACTS_YET)
 
 
 @pytest.mark.parametrize("model", FAMILIES)
@@ -108,30 +118,34 @@ async def test_directory_pages_list_every_contact_once(
     shown: list[str] = []
     await phone.open("cdir")
     for _ in range(-(-count // 32)):
-        assert {"Dial", "View", "Exit", "Search"} <= set(phone.page.keys)
+        assert set(labels(ScreenLabel.DIAL, ScreenLabel.VIEW, ScreenLabel.EXIT, ScreenLabel.SEARCH)) <= set(
+            phone.page.keys
+        )
         shown += [number for _, number in phone.page.entries]
         # A few pages suffice for 5000 contacts.
-        if "Next" not in phone.page.keys or len(shown) > 101:
+        if label(ScreenLabel.NEXT) not in phone.page.keys or len(shown) > 101:
             break
-        await phone.press("Next")
+        await phone.press(ScreenLabel.NEXT)
     expected = min(count, 128)
     assert len(shown) == len(set(shown)) == expected
     if count > 32:
-        await phone.press("Back")
+        await phone.press(ScreenLabel.BACK)
         assert phone.page.entries
 
     page = await phone.log_in("pdir")
-    assert {"Add", "Options", "Exit", "Search"} <= set(page.keys)
+    assert set(labels(ScreenLabel.ADD, ScreenLabel.OPTIONS, ScreenLabel.EXIT, ScreenLabel.SEARCH)) <= set(page.keys)
     assert [number for _, number in page.entries] == [f"+4930{number:05}" for number in range(min(count, 32))]
-    await phone.press("Options")
-    assert list(phone.page.items) == ["Open Contact", "Reorder Contacts", "Change PIN", "Logout"]
-    await phone.choose("Open Contact")
+    await phone.press(ScreenLabel.OPTIONS)
+    assert list(phone.page.items) == labels(
+        ScreenLabel.OPEN_CONTACT, ScreenLabel.REORDER_CONTACTS, ScreenLabel.CHANGE_PIN, ScreenLabel.LOGOUT
+    )
+    await phone.choose(ScreenLabel.OPEN_CONTACT)
     chosen: list[str] = []
     while count and len(chosen) < 202:
         chosen += phone.page.items
-        if "Next" not in phone.page.keys:
+        if label(ScreenLabel.NEXT) not in phone.page.keys:
             break
-        await phone.press("Next")
+        await phone.press(ScreenLabel.NEXT)
     assert len(chosen) == min(count, len(chosen))
     if count in {1, 33, 101}:
         assert len(chosen) == count
@@ -144,13 +158,15 @@ async def test_directory_start_beyond_end_shows_last_page(site: Site, new_phone:
     await phone.log_in("pdir")
     for directory in ("cdir", "pdir"):
         page = await phone.open(directory, start="64")
-        assert (page.prompt, len(page.entries)) == ("33-33 of 33", 1)
-        assert len((await phone.press("Back")).entries) == 32
+        assert (page.prompt, len(page.entries)) == (label(ScreenLabel.PAGE.notice(first=33, last=33, total=33)), 1)
+        assert len((await phone.press(ScreenLabel.BACK)).entries) == 32
         page = await phone.open(f"{directory}/contacts", start="1000")
-        assert (page.prompt, len(page.items)) == ("21-33 of 33", 13)
-        assert len((await phone.press("Back")).items) == 20
+        assert (page.prompt, len(page.items)) == (label(ScreenLabel.PAGE.notice(first=21, last=33, total=33)), 13)
+        assert len((await phone.press(ScreenLabel.BACK)).items) == 20
     # A search without results has one page.
-    assert (await phone.open("cdir", start="32", n="Missing")).text == "No contact matches Missing."
+    assert (await phone.open("cdir", start="32", n="Missing")).text == text(
+        ScreenText.NO_MATCH.notice(searched="Missing")
+    )
 
 
 async def test_directory_search_by_name_or_number_finds_contacts(site: Site, new_phone: NewPhone, anna: str) -> None:
@@ -162,16 +178,18 @@ async def test_directory_search_by_name_or_number_finds_contacts(site: Site, new
         await phone.log_in("pdir")
         for directory in ("cdir", "pdir"):
             await phone.open(directory)
-            await phone.press("Search")
+            await phone.press(ScreenLabel.SEARCH)
             page = await phone.submit(n="joao")
             assert [number for _, number in page.entries] == ["+35121555"]
-            await phone.press("Search")
+            await phone.press(ScreenLabel.SEARCH)
             page = await phone.submit(d="0309")
             assert page.entries == [("Anton", "0309999")]
-            await phone.press("Search")
-            assert (await phone.submit(n="missing <&>")).text == "No contact matches missing <&>."
-            await phone.press("Search")
-            assert (await phone.submit(d="#" * 15)).text.startswith("No contact matches ####")
+            await phone.press(ScreenLabel.SEARCH)
+            assert (await phone.submit(n="missing <&>")).text == text(
+                ScreenText.NO_MATCH.notice(searched="missing <&>")
+            )
+            await phone.press(ScreenLabel.SEARCH)
+            assert "####" in (await phone.submit(d="#" * 15)).text
     phone = await new_phone("CP-8845")
     await phone.open("cdir/search")
     page = await phone.submit(n="山田" * 100)
@@ -188,20 +206,23 @@ async def test_corporate_contact_shows_details_and_numbers(site: Site, new_phone
     phone = await new_phone()
     page = await phone.open("cdir")
     assert page.entries == [("Anna & Co", "+493012345")]
-    await phone.press("View")
+    await phone.press(ScreenLabel.VIEW)
     page = await phone.choose("Anna & Co")
-    assert list(page.keys) == ["Call", "Back", "Exit"]
-    assert page.text.splitlines() == [
+    assert list(page.keys) == labels(ScreenLabel.CALL, ScreenLabel.BACK, ScreenLabel.EXIT)
+    assert page.text == text(
         "Anna & Co",
-        "Work: +49 (0)30 1234-5",
-        "Mobile: 0171/555",
-        "Email: a@example.org",
-        "Department: Sales <EU>",
-        "Building: 7",
+        field(ScreenLabel.WORK, "+49 (0)30 1234-5"),
+        field(ScreenLabel.MOBILE, "0171/555"),
+        field(ScreenLabel.EMAIL, "a@example.org"),
+        field(ScreenLabel.DEPARTMENT, "Sales <EU>"),
+        field(ScreenLabel.BUILDING, "7"),
+    )
+    assert (await phone.press(ScreenLabel.CALL)).entries == [
+        (label(ScreenLabel.WORK), "+493012345"),
+        (label(ScreenLabel.MOBILE), "0171555"),
     ]
-    assert (await phone.press("Call")).entries == [("Work", "+493012345"), ("Mobile", "0171555")]
     await phone.open("cdir/contact", id="11111111-1111-1111-1111-111111111111")
-    assert "Error C07" in phone.page.text
+    assert " C07" in phone.page.text
 
 
 @pytest.mark.parametrize("model", FAMILIES)
@@ -210,32 +231,37 @@ async def test_personal_directory_adds_edits_and_deletes_contacts(
 ) -> None:
     phone = await new_phone(model)
     await phone.log_in("pdir")
-    await phone.press("Add")
+    await phone.press(ScreenLabel.ADD)
     form = phone.page
     assert list(form.inputs) == ["person", "work", "mobile", "home", "email"]
     assert not phone.is_kept
-    assert (await phone.submit(work="123")).prompt == "A name is needed"
+    assert (await phone.submit(work="123")).prompt == label(ScreenLabel.NAME_NEEDED)
     assert phone.page.inputs["work"] == "123"
     await phone.submit(person="Jürgen Groß", home="456")
-    assert phone.page.prompt == "Added"
-    assert phone.page.text == "Jürgen Groß\nWork: 123\nHome: 456"
-    assert set(phone.page.keys) == {"Call", "Edit", "Delete", "Exit"}
-    assert (await phone.press("Call")).entries == [("Work", "123"), ("Home", "456")]
+    assert phone.page.prompt == label(ScreenLabel.ADDED)
+    assert phone.page.text == text("Jürgen Groß", field(ScreenLabel.WORK, "123"), field(ScreenLabel.HOME, "456"))
+    assert set(phone.page.keys) == set(labels(ScreenLabel.CALL, ScreenLabel.EDIT, ScreenLabel.DELETE, ScreenLabel.EXIT))
+    assert (await phone.press(ScreenLabel.CALL)).entries == [
+        (label(ScreenLabel.WORK), "123"),
+        (label(ScreenLabel.HOME), "456"),
+    ]
 
     (contact,) = await site.data("GET", f"/personal-directory/{anna}")
     await phone.open("pdir/contact", id=contact["uuid"])
-    await phone.press("Edit")
+    await phone.press(ScreenLabel.EDIT)
     assert phone.page.inputs == {"person": "Jürgen Groß", "work": "123", "mobile": "", "home": "456", "email": ""}
-    assert (await phone.submit(mobile="call me")).prompt == "Mobile is not a number"
+    assert (await phone.submit(mobile="call me")).prompt == label(
+        ScreenLabel.NOT_A_NUMBER.notice(field=ScreenLabel.MOBILE.notice())
+    )
     await phone.submit(mobile="789", home="", work="+123")
-    assert phone.page.text == "Jürgen Groß\nWork: +123\nMobile: 789"
+    assert phone.page.text == text("Jürgen Groß", field(ScreenLabel.WORK, "+123"), field(ScreenLabel.MOBILE, "789"))
 
-    await phone.press("Delete")
-    assert set(phone.page.keys) == {"Yes", "No"}
-    sure = phone.page.keys["Yes"]
-    assert (await phone.press("Yes")).text == "Jürgen Groß is deleted."
+    await phone.press(ScreenLabel.DELETE)
+    assert set(phone.page.keys) == set(labels(ScreenLabel.YES, ScreenLabel.NO))
+    sure = phone.page.keys[label(ScreenLabel.YES)]
+    assert (await phone.press(ScreenLabel.YES)).text == text(ScreenText.CONTACT_DELETED.notice(name="Jürgen Groß"))
     assert await site.data("GET", f"/personal-directory/{anna}") == []
-    assert "Error C07" in (await phone.load(sure)).text
+    assert " C07" in (await phone.load(sure)).text
     actions = [action for action, _ in await audit(site)]
     assert actions[-4:] == [
         "phone.login",
@@ -251,7 +277,7 @@ async def test_contact_form_saved_keeps_values_phone_cannot_show(site: Site, new
         phone = await new_phone(model)
         await phone.log_in("pdir")
         await phone.open("pdir/edit", id=before["uuid"])
-        assert (await phone.submit(home="1")).prompt == "Saved"
+        assert (await phone.submit(home="1")).prompt == label(ScreenLabel.SAVED)
     (after,) = await site.data("GET", f"/personal-directory/{anna}")
     assert (after["name"], after["email"], after["work"], after["home"]) == (name, email, "not a number", "1")
 
@@ -265,19 +291,22 @@ async def test_personal_directory_reorder_moves_contact(site: Site, new_phone: N
     async def order() -> str:
         return "".join(contact["name"] for contact in await site.data("GET", f"/personal-directory/{anna}"))
 
-    await phone.press("Options")
-    await phone.choose("Reorder Contacts")
+    await phone.press(ScreenLabel.OPTIONS)
+    await phone.choose(ScreenLabel.REORDER_CONTACTS)
     await phone.choose("C")
-    assert phone.page.prompt == "Position 3 of 4"
-    await phone.choose("Up")
-    assert (await order(), phone.page.prompt) == ("ACBD", "Position 2 of 4")
-    await phone.choose("To the Bottom")
-    assert (await order(), list(phone.page.items)) == ("ABDC", ["Up", "To the Top", "To Position..."])
-    up = phone.page.items["Up"]
+    assert phone.page.prompt == label(ScreenLabel.POSITION.notice(position=3, last=4))
+    await phone.choose(ScreenLabel.UP)
+    assert (await order(), phone.page.prompt) == ("ACBD", label(ScreenLabel.POSITION.notice(position=2, last=4)))
+    await phone.choose(ScreenLabel.TO_BOTTOM)
+    assert (await order(), list(phone.page.items)) == (
+        "ABDC",
+        labels(ScreenLabel.UP, ScreenLabel.TO_TOP, ScreenLabel.TO_POSITION),
+    )
+    up = phone.page.items[label(ScreenLabel.UP)]
     await phone.load(up)
     await phone.load(up)
     assert await order() == "ABCD"
-    await phone.choose("To Position...")
+    await phone.choose(ScreenLabel.TO_POSITION)
     await phone.submit(to="1")
     assert await order() == "CABD"
 
@@ -289,22 +318,24 @@ async def test_personal_directory_of_another_user_is_not_found(site: Site, new_p
     phone = await new_phone()
     await phone.log_in("pdir")
     for page in ("contact", "call", "edit", "delete", "move", "place"):
-        assert "Error C07" in (await phone.open(f"pdir/{page}", id=secret["uuid"])).text
+        assert " C07" in (await phone.open(f"pdir/{page}", id=secret["uuid"])).text
 
 
 async def test_pin_changed_on_phone_ends_other_sessions(site: Site, new_phone: NewPhone, anna: str) -> None:
     phone, other = await new_phone("CP-8845"), await new_phone()
     await other.log_in("pdir")
     await phone.log_in("pdir")
-    await phone.press("Options")
-    await phone.choose("Change PIN")
-    assert (await phone.submit(current=PIN, new="12", again="12")).prompt == "A new PIN has 4 to 16 digits"
-    assert (await phone.submit(current=PIN, new="9999", again="9998")).prompt == "The new PINs differ"
-    assert (await phone.submit(current="0000", new="9999", again="9999")).prompt == "Wrong current PIN (C04)"
-    assert (await phone.submit(current=PIN, new="9999", again="9999")).text == "Your PIN is changed."
+    await phone.press(ScreenLabel.OPTIONS)
+    await phone.choose(ScreenLabel.CHANGE_PIN)
+    assert (await phone.submit(current=PIN, new="12", again="12")).prompt == label(ScreenLabel.NEW_PIN_FORM)
+    assert (await phone.submit(current=PIN, new="9999", again="9998")).prompt == label(ScreenLabel.PINS_DIFFER)
+    assert (await phone.submit(current="0000", new="9999", again="9999")).prompt == label(
+        prompt_with_code(ScreenLabel.WRONG_CURRENT_PIN.notice(), ScreenProblem.WRONG_LOGIN)
+    )
+    assert (await phone.submit(current=PIN, new="9999", again="9999")).text == text(ScreenText.PIN_CHANGED)
     assert (await phone.open("pdir")).kind == "Text"
     assert (await other.open("pdir")).kind == "Input"
-    assert (await other.submit(user=USER, pin=PIN)).prompt == "Wrong user or PIN (C04)"
+    assert (await other.submit(user=USER, pin=PIN)).prompt == prompt_of(ScreenProblem.WRONG_LOGIN)
     assert (await other.submit(user=USER, pin="9999")).kind == "Text"
 
 
@@ -312,16 +343,16 @@ async def test_page_session_lasts_until_logout(site: Site, new_phone: NewPhone, 
     phone = await new_phone()
     await phone.open("pdir")
     assert (phone.page.kind, phone.is_kept) == ("Input", False)
-    assert list(phone.page.keys) == ["Submit", "<<", "Exit"]
+    assert list(phone.page.keys) == [label(ScreenLabel.SUBMIT), "<<", label(ScreenLabel.EXIT)]
     is_kept = []
     assert (await phone.submit(user="ANNA", pin=PIN)).kind == "Text"
     is_kept.append(phone.is_kept)
     assert (await phone.open("pdir")).kind == "Text"
     is_kept.append(phone.is_kept)
     assert is_kept == [False, True]
-    await phone.press("Options")
+    await phone.press(ScreenLabel.OPTIONS)
     assert phone.page.prompt == "Anna Arendt"
-    await phone.choose("Logout")
+    await phone.choose(ScreenLabel.LOGOUT)
     assert (await phone.open("pdir")).kind == "Input"
     assert [row for row in await audit(site) if row[0].startswith("phone.")] == [
         ("phone.login", {"user_uuid": anna}),
@@ -338,7 +369,14 @@ async def test_failed_login_answer_is_same_for_all_causes(site: Site, new_phone:
         phone = await new_phone()
         page = await phone.log_in("pdir", user, pin)
         prompts.add((page.kind, page.prompt, page.title, tuple(page.keys)))
-    assert prompts == {("Input", "Wrong user or PIN (C04)", "Login", ("Submit", "<<", "Exit"))}
+    assert prompts == {
+        (
+            "Input",
+            prompt_of(ScreenProblem.WRONG_LOGIN),
+            label(ScreenLabel.LOGIN),
+            (label(ScreenLabel.SUBMIT), "<<", label(ScreenLabel.EXIT)),
+        )
+    }
     rows = [payload["user_uuid"] for action, payload in await audit(site) if action == "phone.login_failed"]
     assert rows == [anna, None, bob, carol, None]
 
@@ -351,8 +389,8 @@ async def test_login_with_storage_failure_costs_no_attempt(
     with monkeypatch.context() as full:
         full.setattr(service_sessions, "begin", Mock(side_effect=StorageFailed("the disk is full")))
         for _ in range(10):
-            assert "Error C08" in (await phone.log_in("pdir")).text
-        assert (await phone.log_in("pdir", pin="0000")).prompt == "Wrong user or PIN (C04)"
+            assert " C08" in (await phone.log_in("pdir")).text
+        assert (await phone.log_in("pdir", pin="0000")).prompt == prompt_of(ScreenProblem.WRONG_LOGIN)
     assert (await phone.log_in("pdir")).entries == [("Anton", "1")]
 
 
@@ -363,8 +401,7 @@ async def test_login_after_wrong_pins_is_throttled(new_phone: NewPhone, anna: st
         assert phone.page.kind == "Input"
     # Cisisk does not check even the right PIN.
     page = await phone.log_in("pdir")
-    assert page.text.startswith("Too many attempts. Try again in 2 s.")
-    assert "Error C03" in page.text
+    assert page.text == text(*page_text(ScreenProblem.THROTTLED.notice(seconds=2)))
     assert phone.refresh is not None
     assert phone.refresh.startswith("2; url=http://")
     assert "pin" not in phone.refresh.replace("pdir", "")
@@ -375,13 +412,13 @@ async def test_login_form_is_valid_once_for_one_phone_and_address(new_phone: New
     await phone.open("pdir")
     url = f"{phone.page.action.text}&user={USER}&pin={PIN}"
     elsewhere = await new_phone(mac=phone.mac, address="127.0.0.77")
-    assert (await elsewhere.load(url)).prompt == "Please fill it in again (C05)"
+    assert (await elsewhere.load(url)).prompt == prompt_of(ScreenProblem.FORM_EXPIRED)
     other = await new_phone()
     foreign = url.replace(phone.mac.device_name, other.mac.device_name)
-    assert (await other.load(foreign)).prompt == "Please fill it in again (C05)"
+    assert (await other.load(foreign)).prompt == prompt_of(ScreenProblem.FORM_EXPIRED)
     assert (await phone.load(url)).kind == "Text"
     await phone.open("pdir/logout")
-    assert (await phone.load(url)).prompt == "Please fill it in again (C05)"
+    assert (await phone.load(url)).prompt == prompt_of(ScreenProblem.FORM_EXPIRED)
     assert (await phone.load(f"{phone.services}/pdir?mac={phone.mac}&user={USER}&pin={PIN}")).kind == "Input"
 
 
@@ -397,7 +434,7 @@ async def test_page_request_from_wrong_address_is_refused(site: Site, new_phone:
     phone = await new_phone(address="127.0.0.77")
     await site.data("POST", "/phones", {"mac": str(phone.mac), "phone_ip": "127.0.0.78"})
     for page in ("pdir", "profile-switch", "profile-switch/progress"):
-        assert "Error C02" in (await phone.open(page)).text
+        assert " C02" in (await phone.open(page)).text
     assert (await phone.open("dir")).kind == "Menu"
     await site.data("PUT", f"/phones/{phone.mac}", {"phone_ip": "127.0.0.77"})
     assert (await phone.open("pdir")).kind == "Input"
@@ -415,9 +452,9 @@ async def test_page_request_accepts_all_device_name_forms(new_phone: NewPhone) -
         assert f"mac=SEP{digits}" in (phone.page.action.text or "")
     for query in ("", "mac=", "mac=%23DEVICENAME%23", "mac=SEP12", "name=x", "mac=000000000000", "mac=%00"):
         page = await phone.load(f"{phone.services}/pdir?{query}")
-        assert "Error C01" in page.text
-        assert list(page.keys) == ["Exit"]
-    assert "Error C15" in (await phone.open("nothing")).text
+        assert " C01" in page.text
+        assert list(page.keys) == [label(ScreenLabel.EXIT)]
+    assert " C15" in (await phone.open("nothing")).text
 
 
 async def test_page_without_model_header_uses_inventory_model(site: Site, new_phone: NewPhone) -> None:
@@ -425,7 +462,7 @@ async def test_page_without_model_header_uses_inventory_model(site: Site, new_ph
     await site.data("POST", "/phones", {"mac": str(phone.mac), "model": "CP-7942G"})
     for page in ("dir", "pdir"):
         url = f"{phone.services}/{page}?mac={phone.mac}"
-        assert (await phone.load(url, None, **{"x-CiscoIPPhoneModelName": ""})).positions["Exit"] == 3
+        assert (await phone.load(url, None, **{"x-CiscoIPPhoneModelName": ""})).positions[label(ScreenLabel.EXIT)] == 3
 
 
 async def test_profile_chosen_on_phone_is_activated(site: Site, new_phone: NewPhone, anna: str) -> None:
@@ -442,16 +479,23 @@ async def test_profile_chosen_on_phone_is_activated(site: Site, new_phone: NewPh
         await real.wait_for_config(hashlib.sha256(site.config("201").encode()).hexdigest(), PATIENCE)
         phone = await new_phone("CP-7942G", mac=real.mac, address=real.address)
         page = await phone.log_in("profile-switch")
-        assert (page.kind, list(page.keys)) == ("Menu", ["Select", "Logout", "Exit", "Where"])
-        assert (list(page.items), page.prompt) == (["201", "305 <&> Groß"], "Active: 201")
+        assert (page.kind, list(page.keys)) == (
+            "Menu",
+            labels(ScreenLabel.SELECT, ScreenLabel.LOGOUT, ScreenLabel.EXIT, ScreenLabel.WHERE),
+        )
+        assert (list(page.items), page.prompt) == (
+            ["201", "305 <&> Groß"],
+            label(ScreenLabel.ACTIVE.notice(profile="201")),
+        )
         select = page.items["305 <&> Groß"]
         await phone.load(select)
-        assert phone.page.text == "Activating 305 <&> Groß. The phone restarts."
+        assert phone.page.text == text(ScreenText.ACTIVATING.notice(profile="305 <&> Groß"))
         refresh = phone.refresh
         assert refresh is not None
         seconds, _, url = refresh.partition("; url=")
         assert (seconds, phone.is_kept) == ("2", False)
-        await until(lambda: phone.load(url), lambda found: "this phone has taken it" in found.text)
+        taken = text(ScreenText.ACTIVE.notice(profile="305 <&> Groß"))
+        await until(lambda: phone.load(url), lambda found: found.text == taken)
         assert phone.refresh is None
         assert real.config is not None
         assert hashlib.sha256(real.config).hexdigest() == hashlib.sha256(site.config("305").encode()).hexdigest()
@@ -468,22 +512,52 @@ async def test_login_with_one_compatible_profile_activates_it(site: Site, new_ph
     await site.profile("8845 only", user_uuid=anna, compatible_models=["8845"])
     phone = await new_phone("CP-7942G")
     page = await phone.log_in("profile-switch")
-    assert page.text == "Activating 201. The phone restarts."
+    assert page.text == text(ScreenText.ACTIVATING.notice(profile="201"))
     _, _, url = (phone.refresh or "").partition("; url=")
     # The address of the phone is unknown, so the restart fails.
-    page = await until(lambda: phone.load(url), lambda found: "Error C10" in found.text)
-    assert page.text.startswith("201 is ready, but this phone could not be restarted.")
+    problem = text(*page_text(ScreenProblem.NOT_RESTARTED.notice(profile="201")))
+    await until(lambda: phone.load(url), lambda found: found.text == problem)
     other = await new_phone()
-    assert "Error C12" in (await other.load(url.replace(phone.mac.device_name, other.mac.device_name))).text
+    assert " C12" in (await other.load(url.replace(phone.mac.device_name, other.mac.device_name))).text
     # The profile is active now: the page starts no second switch.
     page = await phone.log_in("profile-switch")
-    assert (page.kind, page.prompt) == ("Menu", "Active: 201")
-    assert "Logout" in page.keys
-    assert (await phone.press("Logout")).text == "You are logged out. The phone restarts."
+    assert (page.kind, page.prompt) == ("Menu", label(ScreenLabel.ACTIVE.notice(profile="201")))
+    assert label(ScreenLabel.LOGOUT) in page.keys
+    assert (await phone.press(ScreenLabel.LOGOUT)).text == text(ScreenText.LOGGED_OUT_RESTARTING)
     _, _, url = (phone.refresh or "").partition("; url=")
     # The phone had no config before the login.
     page = await until(lambda: phone.load(url), lambda _: phone.refresh is None)
-    assert page.text == "You are logged out. This phone keeps its config."
+    assert page.text == text(ScreenText.KEEPS_CONFIG)
+
+
+class Marked(NullTranslations):
+    """A language in which each text is the English one after a mark."""
+
+    def gettext(self, message: str) -> str:
+        return f"de {message}"
+
+
+async def test_pages_after_login_are_in_language_of_user(
+    site: Site, new_phone: NewPhone, anna: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    german = Marked()
+    monkeypatch.setattr(answers, "translations", {"de": german}.__getitem__)
+    await site.data("PUT", f"/users/{anna}", {"lang": "de"})
+    phone = await new_phone()
+    assert (await phone.open("pdir")).prompt == label(ScreenLabel.USER_AND_PIN)
+    page = await phone.submit(user=USER, pin=PIN)
+    assert page.text == in_words(ScreenText.NO_CONTACTS_YET, german)
+    assert in_words(ScreenLabel.EXIT, german) in page.keys
+    problem = in_words(ScreenProblem.GONE, german)
+    assert (await phone.open("pdir/contact", id="1")).text.startswith(problem)
+    await phone.open("pdir/logout")
+    await site.profile("201", user_uuid=anna)
+    activating = in_words(ScreenText.ACTIVATING.notice(profile="201"), german)
+    assert (await phone.log_in("profile-switch")).text == activating
+    # The switch has ended the session.
+    _, _, url = (phone.refresh or "").partition("; url=")
+    problem = in_words(ScreenProblem.NOT_RESTARTED.notice(profile="201"), german)
+    await until(lambda: phone.load(url), lambda found: found.text.startswith(problem))
 
 
 async def in_inventory(site: Site, phone: PhoneBrowser, **more: Any) -> None:
@@ -506,15 +580,14 @@ async def test_login_elsewhere_open_names_phone_and_location(
     await site.profile("201", user_uuid=anna)
     desk, lobby = await new_phone(model), await new_phone(model)
     await in_inventory(site, desk, name="Desk <5>", location="São Paulo")
-    assert (await desk.log_in("profile-switch")).text == "Activating 201. The phone restarts."
+    assert (await desk.log_in("profile-switch")).text == text(ScreenText.ACTIVATING.notice(profile="201"))
     await is_logged_in(site, desk, USER)
     page = await lobby.log_in("profile-switch")
-    assert page.text.startswith("You are logged in at Desk <5>, São Paulo. Log out there first.")
-    assert "Error C18" in page.text
+    assert page.text == text(*page_text(ScreenProblem.LOGGED_IN_ELSEWHERE.notice(where="Desk <5>, São Paulo")))
     await lobby.open("profile-switch")
-    page = await lobby.press("Where")
-    assert page.text == "Desk <5>, São Paulo: 201"
-    assert (page.prompt, list((await lobby.press("Back")).items)) == ("Anna Arendt", ["201"])
+    page = await lobby.press(ScreenLabel.WHERE)
+    assert page.text == text(field("Desk <5>, São Paulo", "201"))
+    assert (page.prompt, list((await lobby.press(ScreenLabel.BACK)).items)) == ("Anna Arendt", ["201"])
 
 
 @pytest.mark.parametrize("model", FAMILIES)
@@ -527,18 +600,24 @@ async def test_logout_of_previous_user_needs_no_pin(site: Site, new_phone: NewPh
     await phone.log_in("profile-switch")
     await is_logged_in(site, phone, USER)
     page = await phone.open("profile-switch")
-    assert (page.prompt, page.positions["Logout"]) == ("Logged in: anna", 4)
-    page = await phone.press("Logout")
-    assert (page.text, set(page.keys)) == ("Log anna out? The phone restarts.", {"Yes", "No"})
-    sure = phone.page.keys["Yes"]
-    assert (await phone.press("Yes")).text == "You are logged out. The phone restarts."
+    assert (page.prompt, page.positions[label(ScreenLabel.LOGOUT)]) == (
+        label(ScreenLabel.LOGGED_IN.notice(username="anna")),
+        4,
+    )
+    page = await phone.press(ScreenLabel.LOGOUT)
+    assert (page.text, set(page.keys)) == (
+        text(ScreenText.LOG_OUT.notice(username="anna")),
+        set(labels(ScreenLabel.YES, ScreenLabel.NO)),
+    )
+    sure = phone.page.keys[label(ScreenLabel.YES)]
+    assert (await phone.press(ScreenLabel.YES)).text == text(ScreenText.LOGGED_OUT_RESTARTING)
     (ended,) = await until(
         lambda: site.data("GET", "/phone-logins?history=true"), lambda found: found[0]["state"] == "ended"
     )
     assert (ended["reason"], ended["returned_to"]) == ("manual", "before")
     assert (site.root / phone.mac.config_name).read_bytes() == site.config("901").encode()
-    assert (await phone.load(sure)).text == "No user is logged in on this phone."
-    assert (await phone.open("profile-switch")).prompt == "User and PIN, please"
+    assert (await phone.load(sure)).text == text(ScreenText.NO_USER_HERE)
+    assert (await phone.open("profile-switch")).prompt == label(ScreenLabel.USER_AND_PIN)
 
 
 async def test_logout_from_unverified_address_without_pin_is_refused(
@@ -549,25 +628,25 @@ async def test_logout_from_unverified_address_without_pin_is_refused(
     await phone.log_in("profile-switch")
     await is_logged_in(site, phone, USER)
     # The address of this phone is unknown, so any client may claim to be it.
-    assert list((await phone.open("profile-switch")).keys) == ["Submit", "<<", "Exit"]
-    assert "Error C02" in (await phone.open("profile-switch/leave")).text
+    assert list((await phone.open("profile-switch")).keys) == [label(ScreenLabel.SUBMIT), "<<", label(ScreenLabel.EXIT)]
+    assert " C02" in (await phone.open("profile-switch/leave")).text
     await site.data("PUT", f"/phones/{phone.mac}", {"phone_ip": "127.0.0.78"})
-    assert "Error C02" in (await phone.open("profile-switch/leave")).text
+    assert " C02" in (await phone.open("profile-switch/leave")).text
     await is_logged_in(site, phone, USER)
 
 
 async def test_next_user_logout_keeps_login_of_previous_user(site: Site, new_phone: NewPhone, anna: str) -> None:
     bob = await new_user(site, "bob", "1357")
     await site.profile("201", user_uuid=anna)
-    for label in ("301", "302"):
-        await site.profile(label, user_uuid=bob)
+    for name in ("301", "302"):
+        await site.profile(name, user_uuid=bob)
     phone = await new_phone()
     await in_inventory(site, phone)
     await phone.log_in("profile-switch")
     await is_logged_in(site, phone, USER)
     page = await phone.log_in("profile-switch", "bob", "1357")
-    assert (list(page.items), page.prompt) == (["301", "302"], "Logged in: anna")
-    assert (await phone.press("Logout")).text == "You are logged out."
+    assert (list(page.items), page.prompt) == (["301", "302"], label(ScreenLabel.LOGGED_IN.notice(username="anna")))
+    assert (await phone.press(ScreenLabel.LOGOUT)).text == text(ScreenText.LOGGED_OUT)
     await is_logged_in(site, phone, USER)
     await phone.log_in("profile-switch", "bob", "1357")
     await phone.choose("302")
@@ -581,14 +660,13 @@ async def test_login_on_inactive_phone_is_refused(site: Site, new_phone: NewPhon
     phone = await new_phone()
     await in_inventory(site, phone, is_active=False)
     page = await phone.log_in("profile-switch")
-    assert page.text.startswith("Users cannot log in on this phone.")
-    assert "Error C17" in page.text
+    assert page.text == text(*page_text(ScreenProblem.DISABLED.notice()))
     assert await site.data("GET", "/phone-logins?history=true") == []
 
 
 async def test_profile_list_starts_with_default_of_model(site: Site, new_phone: NewPhone, anna: str) -> None:
-    for label in ("201", "202"):
-        await site.profile(label, user_uuid=anna)
+    for name in ("201", "202"):
+        await site.profile(name, user_uuid=anna)
     (_, second) = await site.data("GET", "/phone-profiles?sort=name")
     body = {"default_profiles": [{"model": "7942", "profile_uuid": second["uuid"]}]}
     await site.data("PUT", f"/users/{anna}/default-profiles", body)
@@ -607,12 +685,14 @@ async def test_takeover_requires_confirmation_on_phone(tmp_path: Path) -> None:
         await desk.log_in("profile-switch")
         await is_logged_in(site, desk, USER)
         page = await lobby.log_in("profile-switch")
-        assert page.text == f"You are logged in at {desk.mac}. Log out there and log in here?"
-        assert page.keys["No"] == "SoftKey:Exit"
-        sure = page.keys["Yes"]
-        assert (await lobby.load(f"{sure}x")).prompt == "Please choose again (C05)"
+        assert page.text == text(ScreenText.TAKE_OVER.notice(where=str(desk.mac)))
+        assert page.keys[label(ScreenLabel.NO)] == "SoftKey:Exit"
+        sure = page.keys[label(ScreenLabel.YES)]
+        assert (await lobby.load(f"{sure}x")).prompt == label(
+            prompt_with_code(ScreenLabel.CHOOSE_AGAIN.notice(), ScreenProblem.FORM_EXPIRED)
+        )
         await is_logged_in(site, desk, USER)
-        assert (await lobby.load(sure)).text == "Activating 201. The phone restarts."
+        assert (await lobby.load(sure)).text == text(ScreenText.ACTIVATING.notice(profile="201"))
         await is_logged_in(site, lobby, USER)
         reasons = await until(
             lambda: site.data("GET", "/phone-logins?history=true"), lambda found: found[1]["state"] == "ended"
@@ -624,8 +704,7 @@ async def test_login_without_compatible_profile_shows_c06(site: Site, new_phone:
     await site.profile("8845 only", user_uuid=anna, compatible_models=["8845"])
     phone = await new_phone("CP-7942G")
     page = await phone.log_in("profile-switch")
-    assert page.text.startswith("None of your profiles fits this phone.")
-    assert "Error C06" in page.text
+    assert page.text == text(*page_text(ScreenProblem.NOTHING_FITS.notice()))
 
 
 @pytest.mark.parametrize("model", FAMILIES)
@@ -643,8 +722,8 @@ async def test_profile_list_with_many_profiles_is_paged(
     phone = await new_phone(model)
     await phone.log_in("profile-switch")
     shown = len(phone.page.items)
-    while "Next" in phone.page.keys:
-        await phone.press("Next")
+    while label(ScreenLabel.NEXT) in phone.page.keys:
+        await phone.press(ScreenLabel.NEXT)
         shown += len(phone.page.items)
     assert shown == count
     last, keys = list(phone.page.items), list(phone.page.keys)
@@ -664,7 +743,7 @@ async def test_switch_from_screen_answers_before_restart_ends(site: Site, new_ph
         await phone.log_in("profile-switch")
         async with asyncio.timeout(0.9):
             page = await phone.choose("305")
-        assert page.text == "Activating 305. The phone restarts."
+        assert page.text == text(ScreenText.ACTIVATING.notice(profile="305"))
 
 
 async def test_log_and_audit_contain_no_pin(
@@ -726,7 +805,7 @@ async def test_posted_value_drops_leading_newline(new_phone: NewPhone, anna: str
     headers = {"Content-Type": "multipart/form-data; boundary=x", "x-CiscoIPPhoneModelName": "CP-8845"}
     url = phone.page.action.text or ""
     async with phone.session.post(url, data=f"{parts}--x--\r\n".encode(), headers=headers) as response:
-        assert b"There are no contacts yet." in await response.read()
+        assert escape(text(ScreenText.NO_CONTACTS_YET)).encode() in await response.read()
 
 
 @pytest.mark.parametrize("model", sorted(MODELS))
@@ -745,7 +824,7 @@ async def test_simulated_browser_accepts_all_pages(site: Site, anna: str, model:
         await phone.wait_for_config(hashlib.sha256(cnf_xml.encode()).hexdigest(), PATIENCE)
         browser = phone.browser
         await browser.press_directories()
-        await browser.select("Personal")
+        await browser.select(label(ScreenLabel.PERSONAL))
         await browser.submit(user=USER, pin=PIN)
         waiting, seen_urls = ["/dir", "/pdir", "/cdir", "/profile-switch", "/profile-switch/leave"], set[str]()
         waiting = [f"{services}{page}?mac={phone.mac.device_name}" for page in waiting]
@@ -766,5 +845,5 @@ async def test_simulated_browser_accepts_all_pages(site: Site, anna: str, model:
         await browser.press_services()
         page = await browser.select(NAMES[-1])
         assert page is not None
-        assert page.text.startswith("Activating")
+        assert page.text == text(ScreenText.ACTIVATING.notice(profile=NAMES[-1]))
         assert list(browser.violations) == []

@@ -23,7 +23,6 @@ from cisisk.config import Settings
 from cisisk.model.codes.asterisk import AsteriskProblem
 from cisisk.model.codes.boot import BootFindingCode
 from cisisk.model.codes.kem import KemFindingCode
-from cisisk.model.codes.phone_screen import ScreenProblem
 from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.deployment import DeploymentState, OnTimeout, Policy, StepName
 from cisisk.model.deployment_states import TRANSITIONS
@@ -32,6 +31,7 @@ from cisisk.model.placeholders import NAMES as PLACEHOLDERS
 from cisisk.model.restart import RestartOutcome
 from cisisk.model.switch_job import JobState, RolloutPlan, RowState
 from cisisk.phone_services import authentication, links
+from cisisk.phone_services.texts import ScreenProblem
 from cisisk.provisioning.access.alarm import AlarmKind
 from cisisk.provisioning.access.policy import Mode
 from cisisk.provisioning.files import FileKind

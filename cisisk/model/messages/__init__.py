@@ -1,12 +1,15 @@
 """The English sentence of each notice.
 
-The API, the events, the phone's screen and the command line show the same sentences. None of these rooms may import
-another, so the one catalogue is here, below all of them. Logs show the notice itself, ``code key=value``.
+The API, the events, the phone's screen and the command line show the same sentences. None of these packages may import
+another, so the one catalogue is here, below all of them. A package adds the texts that only it shows, by :func:`add`.
+Logs show the notice itself, ``code key=value``.
 
 A template names its parameters in braces, as :meth:`str.format` takes them. ``pybabel extract`` finds the templates by
 ``N_``; a translation of the domain :data:`DOMAIN` is handed to :func:`render`.
 """
 
+from collections.abc import Mapping
+from contextlib import suppress
 from gettext import NullTranslations
 
 from cisisk.model.messages import (
@@ -20,7 +23,6 @@ from cisisk.model.messages import (
     job,
     kem,
     phone_login,
-    phone_screen,
     restart,
     webhook,
 )
@@ -31,6 +33,12 @@ ENGLISH = NullTranslations()
 CATALOGUE: dict[str, str] = {}
 """The template of each code."""
 
+
+def add(templates: Mapping[str, str]) -> None:
+    """Add the templates of some codes to the catalogue."""
+    CATALOGUE.update(templates)
+
+
 for _templates in (
     error.TEMPLATES,
     access.TEMPLATES,
@@ -39,26 +47,28 @@ for _templates in (
     directory_import.TEMPLATES,
     kem.TEMPLATES,
     phone_login.TEMPLATES,
-    phone_screen.TEMPLATES,
     restart.TEMPLATES,
     asterisk.TEMPLATES,
     deployment.TEMPLATES,
     job.TEMPLATES,
     webhook.TEMPLATES,
 ):
-    CATALOGUE.update(_templates)
+    add(_templates)
 
 
 def render(notice: Notice, translations: NullTranslations = ENGLISH) -> str:
-    """The sentence of a notice; ``code key=value`` for a notice that another version of Cisisk has stored."""
+    """The sentence of a notice; ``code key=value`` for a notice that another version of Cisisk has stored.
+
+    It is in English if the translation has other parameters.
+    """
     template = CATALOGUE.get(notice.code)
     if template is None:
         return str(notice)
     parameters = {name: _rendered(value, translations) for name, value in notice.parameters.items()}
-    try:
-        return translations.gettext(template).format_map(parameters)
-    except (KeyError, ValueError):
-        return str(notice)
+    for text in (translations.gettext(template), template):
+        with suppress(KeyError, ValueError):
+            return text.format_map(parameters)
+    return str(notice)
 
 
 def _rendered(value: Parameter, translations: NullTranslations) -> str | int | float:

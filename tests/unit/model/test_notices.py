@@ -8,6 +8,7 @@ from string import Formatter
 
 import pytest
 
+import cisisk.phone_services.texts  # noqa: F401 -- it adds its templates to the catalogue
 from cisisk.model import codes, messages
 from cisisk.model.codes.boot import BootFindingCode
 from cisisk.model.codes.error import ErrorKind

@@ -125,8 +125,8 @@ def _check_keys(page: Seen, model: str) -> None:
     positions = sorted(page.positions.values())
     assert 1 <= len(positions) <= KEYS
     assert len(set(positions)) == len(positions)
-    leaving = next(page.positions[name] for name in ("Exit", "No") if name in page.positions)
-    assert leaving == (3 if model.startswith("CP-79") else 1)
-    for first in ("Select", "Dial", "Submit"):
-        if first in page.positions:
-            assert page.positions[first] == (1 if model.startswith("CP-79") else 2)
+    by_url = {url: page.positions[name] for name, url in page.keys.items()}
+    assert by_url["SoftKey:Exit"] == (3 if model.startswith("CP-79") else 1)
+    for first in ("SoftKey:Select", "SoftKey:Dial", "SoftKey:Submit"):
+        if first in by_url:
+            assert by_url[first] == (1 if model.startswith("CP-79") else 2)

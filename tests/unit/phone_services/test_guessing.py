@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from unittest.mock import Mock
+from xml.sax.saxutils import escape
 
 import pytest
 from aiohttp import web
@@ -12,20 +13,23 @@ from cisisk.identity.passwords import Cost, Passwords
 from cisisk.identity.pin_login import PinLogin
 from cisisk.identity.throttle import LONGEST_WAIT
 from cisisk.mobility.phone_logins import PhoneLogins
-from cisisk.model.codes.phone_screen import ScreenProblem
 from cisisk.model.mac import Mac
 from cisisk.model.user import SYSTEM, User
 from cisisk.phone_services.pages import Pages
 from cisisk.phone_services.request import BODY_SECONDS
+from cisisk.phone_services.texts import ScreenProblem, ScreenText
 from cisisk.store import phones, pins, users
 from cisisk.store.database import Database
 from tests.patience import PATIENCE
 from tests.unit.identity.conftest import Clock
+from tests.unit.phone_services.words import prompt_of, text
 
 PIN = "2468"
 CHEAP = Cost(1, 8)
 GUESSES, ADDRESSES = 10_000, 100
 BATCH_SECONDS = 10.0
+EMPTY, THROTTLED = escape(text(ScreenText.NO_CONTACTS_YET)), f" {ScreenProblem.THROTTLED}"
+WRONG_LOGIN = escape(prompt_of(ScreenProblem.WRONG_LOGIN))
 
 
 class Watched(Passwords):
@@ -124,7 +128,7 @@ async def test_guesses_throttle_only_the_guesser(premises: tuple[Premises, Clock
     usual, bobs, new = [await there.phone(n, f"127.77.0.{n}") for n in (1, 2, 3)]
     real = {f"127.66.0.{n}": await there.phone(256 + n, f"127.66.0.{n}") for n in range(1, ADDRESSES // 2 + 1)}
     made_up = [f"127.67.0.{n}" for n in range(1, ADDRESSES // 2 + 1)]
-    assert "There are no contacts yet." in await there.log_in("127.77.0.1", usual, "anna")
+    assert EMPTY in await there.log_in("127.77.0.1", usual, "anna")
     there.passwords.verified.clear()
 
     began, answers = clock.now, list[str]()
@@ -136,15 +140,15 @@ async def test_guesses_throttle_only_the_guesser(premises: tuple[Premises, Clock
         # The other user does not come before the guesses.
         *refused, bob_sees = await asyncio.gather(*guesses, there.log_in("127.77.0.2", bobs, "bob"))
         answers += refused
-        assert "There are no contacts yet." in bob_sees
+        assert EMPTY in bob_sees
         if batch % 10 == 0:
-            assert "There are no contacts yet." in await there.log_in("127.77.0.1", usual, "anna")
-            assert "Error C03" in await there.log_in("127.77.0.3", new, "anna")
+            assert EMPTY in await there.log_in("127.77.0.1", usual, "anna")
+            assert THROTTLED in await there.log_in("127.77.0.3", new, "anna")
         clock.go_on(BATCH_SECONDS)
 
     assert len(answers) == GUESSES
-    looked_at = sum(f"({ScreenProblem.WRONG_LOGIN})" in answer for answer in answers)
-    braked = sum(f"Error {ScreenProblem.THROTTLED}" in answer for answer in answers)
+    looked_at = sum(WRONG_LOGIN in answer for answer in answers)
+    braked = sum(THROTTLED in answer for answer in answers)
     assert (looked_at, braked) == (26, GUESSES - 26)
     # Five at known phones and five at invented ones; then one after 2, 4, 8... seconds, at the next batch.
     hers = [moment - began for moment, known in there.passwords.verified if known == her_hash]
@@ -155,8 +159,8 @@ async def test_guesses_throttle_only_the_guesser(premises: tuple[Premises, Clock
     assert hers == grown
 
     clock.go_on(LONGEST_WAIT)
-    assert "There are no contacts yet." in await there.log_in("127.77.0.3", new, "anna")
-    assert "There are no contacts yet." in await there.log_in("127.77.0.9", Mac("AABBCCDDEEFF"), "anna")
+    assert EMPTY in await there.log_in("127.77.0.3", new, "anna")
+    assert EMPTY in await there.log_in("127.77.0.9", Mac("AABBCCDDEEFF"), "anna")
 
 
 async def test_forged_headers_do_not_change_the_client_address(premises: tuple[Premises, Clock]) -> None:
@@ -167,9 +171,9 @@ async def test_forged_headers_do_not_change_the_client_address(premises: tuple[P
         said = f"127.77.0.{number}"
         forged = f"X-Forwarded-For: {said}", f"Forwarded: for={said}", f"X-Real-IP: {said}"
         path = f"pdir?mac=AABBCCDDEE{number:02X}&t={ticket}&user=u{number}&pin=1"
-        assert f"({ScreenProblem.WRONG_LOGIN})" in await there.get("127.66.0.1", path, *forged)
-    assert "Error C03" in await there.log_in("127.66.0.1", Mac("AABBCCDDEE99"), "bob")
-    assert "There are no contacts yet." in await there.log_in("127.66.0.2", Mac("AABBCCDDEE99"), "bob")
+        assert WRONG_LOGIN in await there.get("127.66.0.1", path, *forged)
+    assert THROTTLED in await there.log_in("127.66.0.1", Mac("AABBCCDDEE99"), "bob")
+    assert EMPTY in await there.log_in("127.66.0.2", Mac("AABBCCDDEE99"), "bob")
 
 
 _HEAD = "POST /cisco/services/pdir?mac=AABBCCDDEE01 HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"

@@ -24,10 +24,12 @@ from cisisk.phone_services.objects import (
     Text,
     render,
 )
+from cisisk.phone_services.texts import ScreenLabel, in_words
 from tests.unit.phone_services.limits import FAMILIES, Seen, seen
 
 URL = "http://192.0.2.5:8080/cisco/services/pdir/contact?mac=SEPAABBCCDDEE01&id=11111111-1111-1111-1111-111111111111"
 NAMES = ("João Gonçalves", "Jürgen Groß", "Ελένη Παπαδοπούλου", "山田太郎", 'O\'Brien & "Söhne" <GmbH>')
+EXIT = in_words(ScreenLabel.EXIT).strip()
 anything = st.text(max_size=200)
 
 
@@ -101,13 +103,13 @@ def test_6900_gets_the_title_as_prompt() -> None:
 def keys(model: str, *names: str) -> list[str]:
     page = Text(title="x", text="x", keys=[SoftKey(name, URL) for name in names])
     positions = shown(page, model).positions
-    return [f"{positions[name]} {name}" for name in (*names, "Exit")]
+    return [f"{positions[name]} {name}" for name in (*names, EXIT)]
 
 
 def test_soft_keys_follow_the_order_of_the_family() -> None:
-    assert keys("CP-7942G", "Dial", "Add", "Options", "Next") == ["1 Dial", "2 Add", "4 Options", "5 Next", "3 Exit"]
-    assert keys("CP-8845", "Dial", "Add", "Options", "Next") == ["2 Dial", "3 Add", "4 Options", "5 Next", "1 Exit"]
-    assert keys("CP-7970G") == ["3 Exit"]
+    assert keys("CP-7942G", "Dial", "Add", "Options", "Next") == ["1 Dial", "2 Add", "4 Options", "5 Next", f"3 {EXIT}"]
+    assert keys("CP-8845", "Dial", "Add", "Options", "Next") == ["2 Dial", "3 Add", "4 Options", "5 Next", f"1 {EXIT}"]
+    assert keys("CP-7970G") == [f"3 {EXIT}"]
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cisisk.model.codes.phone_screen import ScreenProblem
 from cisisk.model.contact import Contact
 from cisisk.model.listing import Page
 from cisisk.model.mac import Mac
 from cisisk.phone_services import people
 from cisisk.phone_services.links import MAX_HOST, MAX_NUMBER, MAX_SEARCHED, Links, searchable
-from cisisk.phone_services.objects import MAX_URL
+from cisisk.phone_services.objects import MAX_HEADING, MAX_URL
 from cisisk.phone_services.paging import MAX_START, ListPart, part_from, start_from
 from cisisk.phone_services.problems import NotShown
 from cisisk.phone_services.request import PhoneRequest
+from cisisk.phone_services.texts import ScreenLabel, ScreenProblem, Words, in_words
 
 MOMENT = "2026-06-28T12:00:00.000Z"
 
@@ -51,8 +51,8 @@ def test_number_is_dialled_whole_or_not(written: str | None, dialled: str) -> No
 def test_entry_has_the_first_dialable_number() -> None:
     assert people.entries([contact(work="see web", mobile="1 2", home="3")])[0].telephone == "12"
     assert [(each.name, each.telephone) for each in people.numbers(contact(work="x", mobile="1 2", home="3"))] == [
-        ("Mobile", "12"),
-        ("Home", "3"),
+        (ScreenLabel.MOBILE, "12"),
+        (ScreenLabel.HOME, "3"),
     ]
     with pytest.raises(NotShown) as problem:
         people.numbers(contact(work="x"))
@@ -88,19 +88,35 @@ def test_next_and_back_lead_through_the_whole_list(total: int, size: int, start:
     assert list(part.items) == list(range(total))[part.start : part.start + size]
     assert bool(part.items) == bool(total)
     assert part.start == start or (start >= total and part.start + size >= total)
-    if "Next" in keys:
-        assert keys["Next"] == part.start + len(part.items) < total
+    if ScreenLabel.NEXT in keys:
+        assert keys[ScreenLabel.NEXT] == part.start + len(part.items) < total
     else:
         assert part.start + size >= total
-    assert ("Back" in keys) == bool(part.start)
-    assert 0 <= keys.get("Back", 0) <= part.start
-    assert len(part.prompt) <= 32
+    assert (ScreenLabel.BACK in keys) == bool(part.start)
+    assert 0 <= keys.get(ScreenLabel.BACK, 0) <= part.start
 
 
-def test_prompt_shows_the_position_in_a_list() -> None:
-    assert ListPart(items=range(32), start=32, size=32, total=101).prompt == "33-64 of 101"
-    assert ListPart(items=range(5), start=96, size=32, total=101).prompt == "97-101 of 101"
-    assert ListPart(items=range(5), start=0, size=32, total=5).prompt == ""
+@pytest.mark.parametrize(
+    ("part", "prompt"),
+    [
+        (
+            ListPart(items=range(32), start=32, size=32, total=101),
+            ScreenLabel.PAGE.notice(first=33, last=64, total=101),
+        ),
+        (
+            ListPart(items=range(5), start=96, size=32, total=101),
+            ScreenLabel.PAGE.notice(first=97, last=101, total=101),
+        ),
+        (ListPart(items=range(5), start=0, size=32, total=5), ""),
+    ],
+)
+def test_prompt_shows_the_position_in_a_list(part: ListPart[int], prompt: Words) -> None:
+    assert part.prompt == prompt
+
+
+@pytest.mark.wording
+def test_prompt_of_the_longest_list_fits() -> None:
+    assert len(in_words(ListPart(items=range(32), start=999_968, size=32, total=MAX_START).prompt)) <= MAX_HEADING
 
 
 @pytest.mark.parametrize("text", ["", "-1", "x", "1e3", "٣", "99999999", "1000001", "²"])

@@ -19,6 +19,7 @@ from cisisk.model.clock import now
 from cisisk.model.deployment import Deployment, DeploymentState, Plan
 from cisisk.model.errors import Conflict, NotFound, PhoneInCall, StorageFailed
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice, NoticeCode
 from cisisk.model.phone_login import (
     EndReason,
     LoggedInElsewhere,
@@ -37,9 +38,10 @@ from cisisk.phone_services.answers import PageAnswer
 from cisisk.phone_services.auth import PageAuth, PageSession
 from cisisk.phone_services.objects import Text
 from cisisk.phone_services.pages import Pages
-from cisisk.phone_services.problems import NotShown, page_text
+from cisisk.phone_services.problems import NotShown
 from cisisk.phone_services.request import PhoneRequest
 from cisisk.phone_services.switching import KEPT_SECONDS, MAX_SWITCHES, ProfileSwitch, Switches
+from cisisk.phone_services.texts import ScreenProblem, ScreenText, Words
 from cisisk.store import deployments, phone_logins, profiles, progress, service_sessions, users
 from cisisk.store.database import Database
 from cisisk.store.service_sessions import PhoneContext, ServiceSession
@@ -49,7 +51,9 @@ from tests.unit.phone_services.limits import seen
 
 MAC = Mac("AABBCCDDEE01")
 HEAD = ProfileHead(uuid="1", name="Desk 201", compatible_models=(), software_type=None)
-SESSION = ServiceSession(mac=MAC, user_uuid="u", user_name="Anna", username="anna", ip="", created_at="", active_at="")
+SESSION = ServiceSession(
+    mac=MAC, user_uuid="u", user_name="Anna", username="anna", language="en", ip="", created_at="", active_at=""
+)
 
 LOGIN = PhoneLogin(
     uuid="1",
@@ -125,14 +129,21 @@ class Scene:
             await asyncio.sleep(0)
         return await self.pages.progress(await asking(f"switch={name}"))
 
-    async def said(self, name: str) -> tuple[str, int | None]:
-        """Return the text on the screen, and the seconds until the phone asks again."""
+    async def said(self, name: str) -> tuple[Words, int | None]:
+        """Return the text or problem on the screen, and the seconds until the phone asks again."""
         try:
             answer = await self.look(name)
         except NotShown as problem:
-            return page_text(problem.notice), None
+            return problem.notice, None
         assert isinstance(answer.page, Text)
-        return answer.page.text, answer.refresh[0] if answer.refresh else None
+        text = answer.page.text
+        return text[0] if isinstance(text, tuple) else text, answer.refresh[0] if answer.refresh else None
+
+    async def problem(self, name: str) -> tuple[str, int | None]:
+        """Return the code of the problem on the screen, and the seconds until the phone asks again."""
+        shown, again = await self.said(name)
+        assert isinstance(shown, Notice)
+        return shown.code, again
 
 
 @pytest.fixture
@@ -156,26 +167,26 @@ def record(db: Database) -> Record:
 
 async def test_login_page_shows_result_after_switch(scene: Scene, db: Database, record: Record) -> None:
     name = await scene.begin()
-    assert await scene.said(name) == ("Activating Desk 201. The phone restarts.", 2)
+    assert await scene.said(name) == (ScreenText.ACTIVATING.notice(profile="Desk 201"), 2)
     deployment = await record()
     await db.write(progress.written, SYSTEM, deployment, now())
     scene.outcome.set_result(deployment)
     await db.write(progress.restart_tried, deployment, Attempt(RestartOutcome.ACCEPTED, "cgi-keys"), "restart")
-    assert await scene.said(name) == ("Desk 201 is ready. The phone restarts now.", 2)
+    assert await scene.said(name) == (ScreenText.READY.notice(profile="Desk 201"), 2)
 
 
 @pytest.mark.parametrize(
     ("state", "said", "again"),
     [
-        (DeploymentState.WRITTEN, "Desk 201 is ready. The phone restarts now.", 2),
-        (DeploymentState.FETCHED, "Desk 201 is active: this phone has taken it.", None),
-        (DeploymentState.CONFIRMED, "Desk 201 is active: this phone has taken it.", None),
-        (DeploymentState.WAITING, "Error C10", 10),
-        (DeploymentState.TIMED_OUT, "Error C10", 10),
-        (DeploymentState.SUPERSEDED, "Error C11", None),
-        (DeploymentState.FAILED, "Error C09", None),
-        (DeploymentState.ROLLED_BACK, "Error C09", None),
-        (DeploymentState.CANCELLED, "Error C09", None),
+        (DeploymentState.WRITTEN, ScreenText.READY, 2),
+        (DeploymentState.FETCHED, ScreenText.ACTIVE, None),
+        (DeploymentState.CONFIRMED, ScreenText.ACTIVE, None),
+        (DeploymentState.WAITING, ScreenProblem.NOT_RESTARTED, 10),
+        (DeploymentState.TIMED_OUT, ScreenProblem.NOT_RESTARTED, 10),
+        (DeploymentState.SUPERSEDED, ScreenProblem.SUPERSEDED, None),
+        (DeploymentState.FAILED, ScreenProblem.NOT_SWITCHED, None),
+        (DeploymentState.ROLLED_BACK, ScreenProblem.NOT_SWITCHED, None),
+        (DeploymentState.CANCELLED, ScreenProblem.NOT_SWITCHED, None),
     ],
 )
 async def test_login_page_follows_the_deployment_state(
@@ -183,29 +194,27 @@ async def test_login_page_follows_the_deployment_state(
     monkeypatch: pytest.MonkeyPatch,
     record: Record,
     state: DeploymentState,
-    said: str,
+    said: NoticeCode,
     again: int | None,
 ) -> None:
     name = await scene.begin()
     scene.outcome.set_result(await known_as(monkeypatch, record, state))
-    text, seconds = await scene.said(name)
-    assert said in text
-    assert seconds == again
+    assert await scene.said(name) == (said.notice(**dict.fromkeys(said.parameters, "Desk 201")), again)
 
 
 async def test_deferred_switch_names_the_call(scene: Scene, monkeypatch: pytest.MonkeyPatch, record: Record) -> None:
     name = await scene.begin()
     scene.outcome.set_result(await known_as(monkeypatch, record, DeploymentState.DEFERRED, deferred_until=IDLE))
-    assert await scene.said(name) == ("Desk 201 will be activated as soon as the phone is in no call.", 10)
+    assert await scene.said(name) == (ScreenText.AFTER_CALL.notice(profile="Desk 201"), 10)
 
 
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        (DeploymentState.WRITTEN, ("You are logged out. The phone restarts.", 2)),
-        (DeploymentState.RESTARTING, ("You are logged out. The phone restarts.", 2)),
-        (DeploymentState.CONFIRMED, ("You are logged out.", None)),
-        (DeploymentState.SUPERSEDED, ("You are logged out.", None)),
+        (DeploymentState.WRITTEN, (ScreenText.LOGGED_OUT_RESTARTING, 2)),
+        (DeploymentState.RESTARTING, (ScreenText.LOGGED_OUT_RESTARTING, 2)),
+        (DeploymentState.CONFIRMED, (ScreenText.LOGGED_OUT, None)),
+        (DeploymentState.SUPERSEDED, (ScreenText.LOGGED_OUT, None)),
     ],
 )
 async def test_logout_page_follows_the_deployment_state(
@@ -213,10 +222,10 @@ async def test_logout_page_follows_the_deployment_state(
     monkeypatch: pytest.MonkeyPatch,
     record: Record,
     state: DeploymentState,
-    said: tuple[str, int | None],
+    said: tuple[NoticeCode, int | None],
 ) -> None:
     name = await scene.end()
-    assert await scene.said(name) == ("You are logged out. The phone restarts.", 2)
+    assert await scene.said(name) == (ScreenText.LOGGED_OUT_RESTARTING, 2)
     scene.outcome.set_result(await known_as(monkeypatch, record, state))
     assert await scene.said(name) == said
 
@@ -226,15 +235,13 @@ async def test_logout_without_restart_asks_to_unplug(
 ) -> None:
     name = await scene.end()
     scene.outcome.set_result(await known_as(monkeypatch, record, DeploymentState.WAITING))
-    text, again = await scene.said(name)
-    assert "Error C20" in text
-    assert again == 10
+    assert await scene.problem(name) == (ScreenProblem.NOT_RETURNED, 10)
 
 
 async def test_logout_without_other_config_says_so(scene: Scene) -> None:
     name = await scene.end()
     scene.outcome.set_result(None)
-    assert await scene.said(name) == ("You are logged out.", None)
+    assert await scene.said(name) == (ScreenText.LOGGED_OUT, None)
 
 
 @pytest.mark.parametrize(
@@ -257,9 +264,7 @@ async def test_failed_switch_shows_code_and_is_logged(
         scene.outcome.cancel()
     else:
         scene.outcome.set_exception(error)
-    text, again = await scene.said(name)
-    assert f"Error {code}" in text
-    assert again is None
+    assert await scene.problem(name) == (code, None)
     warned = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warned) == (0 if isinstance(error, asyncio.CancelledError) else 1)
 
@@ -277,7 +282,7 @@ async def test_refused_login_shows_code_without_warning(
 ) -> None:
     name = await scene.begin()
     scene.outcome.set_exception(refused)
-    assert f"Error {code}" in (await scene.said(name))[0]
+    assert (await scene.problem(name))[0] == code
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
@@ -320,7 +325,7 @@ async def test_leave_logs_out_only_the_named_user(db: Database) -> None:
     gate.occupant.return_value = "yan"
     answer = await pages.leave(asked)
     assert isinstance(answer.page, Text)
-    assert answer.page.text == "yan is no longer logged in on this phone."
+    assert answer.page.text == ScreenText.NOT_HERE.notice(username="yan")
     assert await office.logins.on(MAC) == on_it
     gate.occupant.return_value = "zoe"
     await pages.leave(asked)
@@ -353,7 +358,7 @@ async def test_progress_needs_the_name_of_the_switch(scene: Scene) -> None:
     name = await scene.begin()
     assert scene.switches.find(name, Mac("AABBCCDDEE02")) is None
     for other in ("", "x", f"{name}x"):
-        assert "Error C12" in (await scene.said(other))[0]
+        assert await scene.problem(other) == (ScreenProblem.UNKNOWN_SWITCH, None)
     scene.outcome.cancel()
 
 
@@ -385,6 +390,6 @@ async def test_internal_error_is_shown_with_code(
     assert isinstance(answered, web.Response)
     assert isinstance(answered.body, bytes)
     page = seen(answered.body, answered.headers["Content-Type"], "CP-7942G")
-    assert f"Error {code}" in page.text
+    assert f" {code}" in page.text
     assert "the page /cisco/services/pdir" in caplog.text
     assert "314159" not in caplog.text
