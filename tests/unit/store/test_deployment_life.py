@@ -1,11 +1,7 @@
 """Whatever happens to deployments, and in whichever order: they move by the table of their states."""
 
-import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -32,10 +28,11 @@ from cisisk.model.profile import Profile
 from cisisk.model.restart import Attempt, RestartOutcome
 from cisisk.model.start_time import IDLE, NOW, StartTime
 from cisisk.model.user import SYSTEM
-from cisisk.store import configs, deployments, functions, migrations, phones, profiles, progress, steps, users
+from cisisk.store import configs, deployments, phones, profiles, progress, steps, users
 from cisisk.store.progress import Delivery
 from cisisk.store.transaction import Write
 from tests.unit.plans import plan
+from tests.unit.store.memory import connect
 
 MAC = Mac("AABBCCDDEE01")
 LONG_AGO, IN_FUTURE = "2000-01-01T00:00:00.000Z", "2199-01-01T00:00:00.000Z"
@@ -54,29 +51,12 @@ USER = {
 UNWRITTEN = {DeploymentState.DEFERRED, DeploymentState.RECORDED, DeploymentState.FAILED, DeploymentState.CANCELLED}
 
 
-def empty_store() -> bytes:
-    """A store without deployments, as SQLite writes it."""
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "cisisk.db"
-        migrations.migrate(path, migrations.steps())
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA journal_mode = DELETE")
-            return connection.serialize()
-
-
-EMPTY = empty_store()
-
-
 class DeploymentLife(RuleBasedStateMachine):
     """One phone, and everything that can happen to its deployments."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.connection = sqlite3.connect(":memory:", isolation_level=None)
-        self.connection.deserialize(EMPTY)
-        self.connection.execute("PRAGMA foreign_keys = ON")
-        self.connection.row_factory = sqlite3.Row
-        functions.add_to(self.connection)
+        self.connection = connect()
         self.tx = Write(self.connection)
         user = users.create(self.tx, SYSTEM, USER, "$hash")
         row = {"user_uuid": user.uuid, "name": "Desk", "cnf_xml": b"<device/>"}
