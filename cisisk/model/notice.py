@@ -13,6 +13,8 @@ from typing import Any, Self, TypeAlias, Union
 Parameter: TypeAlias = Union[str, int, float, "Notice", tuple["Notice", ...], tuple[str, ...]]
 """A notice as parameter is a cause; several notices are reasons that stand beside each other; several strings are
 names."""
+TEXT = "text"
+"""The code of a notice that is nothing but a sentence, its parameter ``text``."""
 
 
 class NoticeCode(StrEnum):
@@ -66,13 +68,19 @@ class Notice:
 
     @classmethod
     def from_json(cls, text: str) -> "Notice":
-        """The notice that :meth:`to_json` gave."""
-        return cls.from_plain(json.loads(text))
+        """The notice that :meth:`to_json` gave. Other text, of a row edited by hand, becomes a notice :data:`TEXT`."""
+        try:
+            return cls.from_plain(json.loads(text))
+        except ValueError:
+            return cls(TEXT, {"text": text})
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> "Notice":
-        """The notice that :meth:`plain` gave."""
-        return cls(plain["code"], {name: _parameter(value) for name, value in plain["parameters"].items()})
+    def from_plain(cls, plain: Any) -> "Notice":
+        """The notice that :meth:`plain` gave. Raises ValueError if it gave something else."""
+        match plain:
+            case {"code": str(code), **rest} if isinstance(parameters := rest.get("parameters", {}), dict):
+                return cls(code, {name: _parameter(value) for name, value in parameters.items()})
+        raise ValueError(f"not a notice: {plain!r}")
 
 
 def _plain(value: Parameter) -> Any:

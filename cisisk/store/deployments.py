@@ -56,8 +56,11 @@ def refusals_to_json(refusals: Sequence[MethodRefusal]) -> str:
 
 
 def refusals_from_json(text: str) -> tuple[MethodRefusal, ...]:
-    """The methods that were refused, from their stored form."""
-    return tuple(MethodRefusal(each["method"], Notice.from_plain(each["reason"])) for each in json.loads(text))
+    """The methods that were refused, from their stored form. Other text, of a row edited by hand, is a reason."""
+    try:
+        return tuple(MethodRefusal(each["method"], Notice.from_plain(each["reason"])) for each in json.loads(text))
+    except (LookupError, TypeError, ValueError):
+        return (MethodRefusal("", Notice.from_json(text)),)
 
 
 _READ: dict[str, Callable[[Any], Any]] = {

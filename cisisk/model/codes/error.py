@@ -1,12 +1,13 @@
 """The codes of errors, by class. The text is the error's own."""
 
+from cisisk.model.notice import TEXT as PLAIN_TEXT
 from cisisk.model.notice import NoticeCode
 
 
 class ErrorKind(NoticeCode):
     """What kind of error a text belongs to."""
 
-    TEXT = "text", "text"
+    TEXT = PLAIN_TEXT, "text"
     """Of no kind in particular; also a sentence that was stored before there were codes."""
     NOT_FOUND = "not_found", "text"
     CONFLICT = "conflict", "text"

@@ -57,16 +57,17 @@ for _templates in (
 
 
 def render(notice: Notice, translations: NullTranslations = ENGLISH) -> str:
-    """The sentence of a notice; ``code key=value`` for a notice that another version of Cisisk has stored.
+    """The sentence of a notice. It is in English if the translation has other parameters.
 
-    It is in English if the translation has other parameters.
+    Another version of Cisisk may have stored the notice. If its code is unknown here, or its parameters do not fit the
+    template, this is ``code key=value``.
     """
     template = CATALOGUE.get(notice.code)
     if template is None:
         return str(notice)
     parameters = {name: _rendered(value, translations) for name, value in notice.parameters.items()}
     for text in (translations.gettext(template), template):
-        with suppress(KeyError, ValueError):
+        with suppress(AttributeError, LookupError, TypeError, ValueError):
             return text.format_map(parameters)
     return str(notice)
 

@@ -5,6 +5,7 @@ import pkgutil
 from collections import Counter
 from gettext import NullTranslations
 from string import Formatter
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,28 @@ def test_render_joins_names_with_commas() -> None:
 @pytest.mark.parametrize("notice", [Notice("of_a_later_version", {"a": 1}), Notice(RestartRefusal.ITEM_STATUS)])
 def test_render_of_an_unknown_notice_shows_its_code(notice: Notice) -> None:
     assert render(notice) == str(notice)
+
+
+@pytest.mark.parametrize("parameter", [None, (), "two", Notice("a_cause"), ("a", "b")])
+def test_render_shows_the_code_where_a_parameter_has_another_type(parameter: Any) -> None:
+    notice = Notice(RestartRefusal.ASTERISK_SLOW, {"seconds": parameter})
+    assert render(notice) == str(notice)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "a sentence", "null", "7", "[]", "{}", '"text"', '{"code": "internal_error", "parameters": 7}'),
+        *('{"code": null, "parameters": {}}', '{"code": "a", "parameters": {"b": {}}}'),
+        *('{"code": "a", "parameters": {"b": [7]}}', '{"code": "a", "parameters": [["b", 1]]}'),
+    ],
+)
+def test_stored_text_that_is_no_notice_becomes_a_text_notice(text: str) -> None:
+    assert Notice.from_json(text) == ErrorKind.TEXT.notice(text=text)
+
+
+def test_stored_notice_without_parameters_shows_its_code() -> None:
+    assert Notice.from_json('{"code":"phone_model_unknown"}') == RestartRefusal.MODEL_UNKNOWN.notice()
 
 
 @pytest.mark.wording

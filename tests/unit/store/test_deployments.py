@@ -382,3 +382,8 @@ async def test_interrupted_deferred_deployment_is_deferred_again(
     await db.write(progress.deferred_again, begun)
     again = await db.read(deployments.get, made.uuid)
     assert (again.deferred_until, again.state) == (IDLE, DeploymentState.DEFERRED)
+
+
+@pytest.mark.parametrize("text", ["", "busy", "7", "[7]", "{}x", '[{"method": "cgi-keys"}]'])
+def test_refusals_that_were_edited_by_hand_are_read_as_a_reason(text: str) -> None:
+    assert deployments.refusals_from_json(text) == (MethodRefusal("", ErrorKind.TEXT.notice(text=text)),)

@@ -100,10 +100,11 @@ NOT_OFFERED = [
 @each_source
 async def test_unknown_sort_column_is_refused(db: Database, source: ListSource[Any]) -> None:
     for sort in NOT_OFFERED:
-        with pytest.raises(Invalid, match=r"^sort: Sort by one of .*, with - before it to reverse$") as refused:
+        with pytest.raises(Invalid) as refused:
             await db.read(source.page, Listing(sort=sort))
         assert list(refused.value.fields) == ["sort"]
-        assert all(column in str(refused.value) for column in offered(source))
+        (reason,) = refused.value.fields["sort"]
+        assert all(column in reason for column in offered(source))
 
 
 @each_source
