@@ -1,12 +1,11 @@
-"""How long the API takes while phones fetch firmware: ``python -m tests.bench.api_latency``.
+"""Measure the API while phones fetch firmware: ``python -m tests.bench.api_latency``.
 
-Starts the whole appliance and asks its API, over one kept connection and with a pause after each answer, first while
-nothing else happens and then during a storm; what is printed are the median and the 99th percentile of both, and how
-many times as long an answer takes in the storm. Rounds alternate, so that a busy minute of the machine meets both.
+Starts the whole appliance and sends requests to its API over one persistent connection, with a pause after each
+response, first on an idle appliance and then during a storm. Prints median and 99th percentile of both, and their
+ratios. Rounds alternate, so that other load on the machine affects both.
 
-The appliance has one core to itself, its API and its TFTP server together. Phones and the asking client share the
-other; the client is a process of its own and, where that is allowed, goes before the phones, or it would measure how
-long it waits for its turn behind them.
+The API and the TFTP server of the appliance share one core. Phones and the client share the other; the client is a
+separate process with a higher priority than the phones, if permitted.
 """
 
 import argparse
@@ -27,21 +26,21 @@ from typing import Any
 from tests.bench import storms
 
 PASSWORD = "only for this measurement"
-"""Of an account that lives as long as the measurement."""
+"""The password of an account that exists during the measurement."""
 PATHS = ("/api/v1/health", "/api/v1/phones")
-"""Without and with a token; both ask the database."""
+"""Operations without and with a token; both read the database."""
 PAUSE = 0.004
-"""Seconds between two requests: some hundred a second, more than any console asks for."""
+"""Seconds between two requests: about 200 a second, more than a console sends."""
 IDLE_SECONDS = 3.0
 STORMS = ("64 x 16 MB",)
 TARGET = 3.0
-"""Times as long as without a storm: the most that a 99th percentile may rise to during one."""
+"""Highest permitted ratio of 99th percentiles with and without a storm."""
 FIRST = -10
-"""Niceness of the asking client."""
+"""Niceness of the client."""
 
 
 def main() -> int:
-    """Measure, print, and fail when an answer takes too much longer."""
+    """Measure and print; return 1 if responses during storms are too slow."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="how often each state is measured (3)")
     parser.add_argument(
@@ -58,27 +57,27 @@ def main() -> int:
 
 
 def measure(workshop: Path, chosen: list[storms.Storm], rounds: int) -> dict[str, dict[str, list[float]]]:
-    """Seconds per request, by state and path."""
-    root, load = storms.furnish(workshop), workshop / "storm"
+    """Return seconds per request, by state and path."""
+    root, load = storms.create_files(workshop), workshop / "storm"
     if not storms.compiled(storms.HERE / "storm.c", load):
         sys.exit("no C compiler: the load cannot be made")
     address, api_port = storms.free_port(), free_tcp_port()
     command = storms.appliance(storms.settings(workshop, root, address, api_port))
     seconds: dict[str, dict[str, list[float]]] = {}
     with storms.server(command, CISISK_ADMIN_PASSWORD=PASSWORD) as process:
-        storms.wait_until_it_answers("cisisk", address)
+        storms.wait_until_answering("cisisk", address)
         token = log_in(api_port)
         for turn in range(rounds):
-            with_answers(seconds, "idle", Asking(api_port, token).after(IDLE_SECONDS))
+            with_answers(seconds, "idle", ClientProcess(api_port, token).after(IDLE_SECONDS))
             for storm in chosen:
-                asking = Asking(api_port, token)
+                asking = ClientProcess(api_port, token)
                 storms.run(load, address, workshop / "noise", storm, turn, process)
                 with_answers(seconds, storm.name, asking.after(0))
     return seconds
 
 
 def free_tcp_port() -> int:
-    """A TCP port that nobody has at this moment."""
+    """Return a free TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -86,7 +85,7 @@ def free_tcp_port() -> int:
 
 
 def log_in(port: int) -> str:
-    """An access token; the API listens as soon as TFTP does, or a moment later."""
+    """Return an access token; retry until the API listens."""
     body = json.dumps({"username": "admin", "password": PASSWORD})
     end = time.monotonic() + storms.START_SECONDS
     while True:
@@ -105,8 +104,8 @@ def log_in(port: int) -> str:
             connection.close()
 
 
-class Asking:
-    """The client's process, which asks until it is told to stop."""
+class ClientProcess:
+    """The process of the client, which sends requests until it is stopped."""
 
     def __init__(self, port: int, token: str) -> None:
         self._process = subprocess.Popen(
@@ -116,10 +115,10 @@ class Asking:
         )
         os.sched_setaffinity(self._process.pid, storms.core(storms.LOAD_CORE))
         assert self._process.stdout
-        self._process.stdout.readline()  # it has begun
+        self._process.stdout.readline()  # wait for the first line
 
     def after(self, seconds: float) -> dict[str, list[float]]:
-        """Let it go on for so long; then what it measured."""
+        """Let the client run for ``seconds``; return what it measured."""
         time.sleep(seconds)
         out, _ = self._process.communicate()
         measured: dict[str, list[float]] = json.loads(out)
@@ -127,7 +126,7 @@ class Asking:
 
 
 def ask(port: int, token: str) -> int:
-    """The client itself: ask for one path after another until the standard input ends."""
+    """Request the paths in turn until stdin ends."""
     if not os.geteuid():
         os.setpriority(os.PRIO_PROCESS, 0, FIRST)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
@@ -148,13 +147,13 @@ def ask(port: int, token: str) -> int:
 
 
 def with_answers(seconds: dict[str, dict[str, list[float]]], state: str, measured: dict[str, list[float]]) -> None:
-    """Add one round."""
+    """Add the results of one round."""
     for path, more in measured.items():
         seconds.setdefault(state, {}).setdefault(path, []).extend(more)
 
 
 def show(seconds: dict[str, dict[str, list[float]]]) -> int:
-    """All rounds together; 1 when a 99th percentile rises above the target."""
+    """Print all rounds; return 1 if a ratio of 99th percentiles exceeds the target."""
     idle, *storming = seconds
     worst = 0.0
     print(f"{'ms':22}{'':20}{'p50':>8}{'p99':>8}{'requests':>10}{'p50 to idle':>13}{'p99 to idle':>13}")
@@ -171,7 +170,7 @@ def show(seconds: dict[str, dict[str, list[float]]]) -> int:
 
 
 def percentiles(seconds: list[float]) -> tuple[float, float]:
-    """The 50th and the 99th."""
+    """Return the 50th and the 99th percentile."""
     parts = statistics.quantiles(seconds, n=100)
     return parts[49], parts[98]
 

@@ -1,8 +1,8 @@
-"""What the fetch log costs: ``python -m tests.bench.fetch_log``.
+"""Measure the cost of the fetch log: ``python -m tests.bench.fetch_log``.
 
-Fetches of a boot storm go through the fetch log as they do in the appliance, in batches, into a database on the disk;
-and the same rows go into an equal table with nothing but ``executemany``, in a database beside it. Both in turn,
-several times over; medians are printed, and their ratio. The calling thread is the event loop's in the appliance.
+Passes the fetches of a boot storm through the fetch log in batches, as the appliance does, into a database on disk.
+Inserts the same rows with ``executemany`` into an equal table of another database. Alternates both for several rounds
+and prints medians and their ratio. The calling thread corresponds to the event loop of the appliance.
 """
 
 import argparse
@@ -27,12 +27,12 @@ from cisisk.store.fetches import _INSERT
 from cisisk.store.transaction import Write
 
 BATCH = 500
-"""Fetches that arrive within a tenth of a second in a storm of 5,000 a second."""
+"""Fetches within a tenth of a second of a storm of 5,000 a second."""
 ASKED = ("CTLSEP{}.tlv", "ITLSEP{}.tlv", "SEP{}.cnf.xml", "/mk-sip.jar")
 
 
 def main() -> int:
-    """Run what the command line asks for."""
+    """Parse the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fetches", type=int, default=20_000, help="of one round (20000)")
     parser.add_argument("--rounds", type=int, default=5)
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def storm(count: int, turn: int) -> list[Fetch]:
-    """Boots of phones that are all different; one in four files is there."""
+    """Return fetches of boots of different phones; one in four files exists."""
     fetches = []
     for number, name in zip(range(count), itertools.cycle(ASKED), strict=False):
         mac = Mac(f"{0x001122000000 + turn * count + number // len(ASKED):012X}")
@@ -68,13 +68,13 @@ def storm(count: int, turn: int) -> list[Fetch]:
 
 
 async def measure(workshop: Path, count: int, rounds: int) -> None:
-    """All rounds, and what they show."""
+    """Run all rounds and print the results."""
     ours, bare = workshop / "cisisk.db", workshop / "bare.db"
     for path in (ours, bare):
         migrations.migrate(path, migrations.steps())
     figures: dict[str, list[float]] = {}
     async with Database.open(ours.absolute().as_uri()) as db:
-        # The phones are in the inventory: what the log costs every day. PhoneDiscovery is counted apart.
+        # All phones are in the inventory, as in normal operation. Discovery is not measured.
         for turn in range(rounds):
             fetches = storm(count, turn)
             await _inventory(db, fetches)
@@ -120,7 +120,7 @@ def _bare(path: Path, fetches: list[Fetch], figures: dict[str, list[float]]) -> 
 
 
 def _loop_share(db: Database, fetches: list[Fetch], figures: dict[str, list[float]]) -> None:
-    """What the log adds to ``Contacts`` alone: handing over a batch."""
+    """Measure the share of the event loop: handing over a batch."""
     fetch_log = FetchLog(db, Settings(), PhoneDiscovery(db))
     began = time.thread_time()
     for at in range(0, len(fetches), BATCH):

@@ -1,11 +1,11 @@
-"""Files over HTTP, beside nginx: ``python -m tests.bench.http_storm``.
+"""Compare files over HTTP with nginx: ``python -m tests.bench.http_storm``.
 
-Starts Cisisk, its HTTP server without the rest, and nginx (one worker, sendfile, the same directory), and loads them in
-turn with wrk, several times over, so that a busy minute of the machine meets each of them. What is printed are medians,
-and the shares of nginx that Cisisk reaches within one round.
+Starts Cisisk, its HTTP server alone, and nginx (one worker, sendfile, the same directory), and loads them in turn with
+wrk for several rounds, so that other load on the machine affects all of them. Prints medians, and the rate of Cisisk
+relative to nginx within a round.
 
-The servers share one core and the load has another: figures say something on a machine with two cores or more, and
-nothing else to do. Needs nginx and wrk.
+The servers share one core and the load generator has another: run it on an idle machine with two or more cores. Needs
+nginx and wrk.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 CONFIGS, CONFIG_BYTES, FIRMWARE_BYTES = 350, 16 << 10, 16 << 20
-"""What Cisisk keeps in memory as shipped is just the configs; ``spread`` asks for many more."""
+"""The default memory cache holds these configs; ``spread`` requests many more."""
 SPREAD = 5000
 CONNECTIONS = 32
 SECONDS = 2
@@ -80,7 +80,7 @@ end
 
 @dataclass(frozen=True, kw_only=True)
 class Storm:
-    """What is asked for: ``count`` files named by ``path``, on kept connections or each on its own."""
+    """A load: requests for ``count`` files named by ``path``, with or without persistent connections."""
 
     name: str
     path: str
@@ -99,7 +99,7 @@ STORMS = [
 
 
 def main() -> int:
-    """Run what the command line asks for."""
+    """Parse the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="how often each server meets each storm (3)")
     parser.add_argument("--storms", nargs="*", metavar="WORD", help="only storms with one of these words in their name")
@@ -110,10 +110,10 @@ def main() -> int:
         return serve_engine(int(asked.engine_on[0]), Path(asked.engine_on[1]))
     if missing := [program for program in ("wrk", "taskset") if shutil.which(program) is None]:
         sys.exit(f"not installed: {', '.join(missing)}")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the servers are ended then too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the servers too
     storms = [storm for storm in STORMS if not asked.storms or any(word in storm.name for word in asked.storms)]
     with tempfile.TemporaryDirectory(prefix="http-storm-") as made:
-        Path(made).chmod(0o755)  # nginx reads as nobody
+        Path(made).chmod(0o755)  # nginx reads as another user
         figures = measure(Path(made), storms, asked.rounds)
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=1))
@@ -122,8 +122,8 @@ def main() -> int:
 
 
 def measure(workshop: Path, storms: list[Storm], rounds: int) -> dict[str, dict[str, list[dict[str, float]]]]:
-    """All measurements by storm and server."""
-    root = furnish(workshop)
+    """Return all measurements by storm and server."""
+    root = create_files(workshop)
     figures: dict[str, dict[str, list[dict[str, float]]]] = {storm.name: {} for storm in storms}
     with ExitStack() as running:
         servers = {}
@@ -139,8 +139,8 @@ def measure(workshop: Path, storms: list[Storm], rounds: int) -> dict[str, dict[
     return figures
 
 
-def furnish(workshop: Path) -> Path:
-    """The files that are served, in one directory for all."""
+def create_files(workshop: Path) -> Path:
+    """Create the served files; return their directory."""
     root, noise = workshop / "root", random.Random(6970)
     root.mkdir(mode=0o755)
     for index in range(SPREAD):
@@ -150,7 +150,7 @@ def furnish(workshop: Path) -> Path:
 
 
 def commands(workshop: Path, root: Path) -> dict[str, tuple[list[str], int]]:
-    """How the servers that are here are started, and their ports."""
+    """Return commands and ports of the installed servers."""
     ports = [free_port() for _ in range(3)]
     config = workshop / "config.toml"
     config.write_text(CISISK.format(workshop=workshop, root=root, port=ports[0]))
@@ -191,7 +191,7 @@ def serve_engine(port: int, root: Path) -> int:
 
 
 def free_port() -> int:
-    """A TCP port that nobody has at this moment."""
+    """Return a free TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -199,14 +199,14 @@ def free_port() -> int:
 
 @contextmanager
 def server(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A running server on its core; ended at the end of the block."""
+    """Run a server on its core during the block."""
     process = subprocess.Popen(
         ["taskset", "--cpu-list", str(SERVER_CORE), *command], stdout=subprocess.DEVNULL, start_new_session=True
     )
     try:
         yield process
     finally:
-        # nginx has a worker, and the session holds nothing but this server.
+        # nginx has a worker process; the session contains only this server.
         os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(10)
@@ -216,7 +216,7 @@ def server(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def check(name: str, port: int, root: Path) -> None:
-    """Wait until the server is there; it has to serve the right bytes."""
+    """Wait until the server answers, and check the bytes it serves."""
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         try:
@@ -232,37 +232,37 @@ def check(name: str, port: int, root: Path) -> None:
 
 
 def load(workshop: Path, port: int, storm: Storm, process: subprocess.Popen[bytes]) -> dict[str, float]:
-    """One storm on one server: requests per second, and microseconds of processor that one took the server."""
+    """Run one storm; return requests per second, and microseconds of processor time per request."""
     script = workshop / "names.lua"
     script.write_text(LUA.format(count=storm.count, path=storm.path))
     wrk = ["wrk", "-t1", f"-c{storm.connections}", f"-d{SECONDS}s", "--latency", "-s", str(script)]
     fields = ["-H", "Connection: keep-alive" if storm.keep_alive else "Connection: close"]
     before = processor_seconds(process)
-    told = subprocess.run(
+    output = subprocess.run(
         ["taskset", "--cpu-list", str(LOAD_CORE), *wrk, *fields, f"http://127.0.0.1:{port}"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
     spent = processor_seconds(process) - before
-    if "Non-2xx" in told:
-        sys.exit(f"{storm.name}: not every answer was a file\n{told}")
-    found = re.search(r"(\d+) requests in", told)
-    rate = re.search(r"Requests/sec: +([\d.]+)", told)
+    if "Non-2xx" in output:
+        sys.exit(f"{storm.name}: not every answer was a file\n{output}")
+    found = re.search(r"(\d+) requests in", output)
+    rate = re.search(r"Requests/sec: +([\d.]+)", output)
     if found is None or rate is None or not int(found[1]):
-        sys.exit(f"{storm.name}: wrk says\n{told}")
+        sys.exit(f"{storm.name}: wrk says\n{output}")
     return {"rate": float(rate[1]), "cpu": spent / int(found[1]) * 1e6}
 
 
 def processor_seconds(process: subprocess.Popen[bytes]) -> float:
-    """What ``process`` and its children have computed so far."""
+    """Return the processor time of ``process`` and its children."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     each = [Path(f"/proc/{number}/schedstat").read_text().split()[0] for number in [str(process.pid), *children]]
     return sum(map(int, each)) / 1e9
 
 
 def show(figures: dict[str, Any], storms: list[Storm]) -> None:
-    """Medians as a table: requests per second (microseconds of processor for each), and the shares of nginx."""
+    """Print a table of medians: requests per second (microseconds of processor time each), and ratios to nginx."""
     for storm in storms:
         measured = figures[storm.name]
         print(f"\n{storm.name}")

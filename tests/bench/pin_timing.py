@@ -1,13 +1,13 @@
-"""Whether a refused login tells why: ``python -m tests.bench.pin_timing``.
+"""Measure whether the duration of a refused login reveals its cause: ``python -m tests.bench.pin_timing``.
 
-Starts the whole appliance and sends wrong logins over HTTP: of users that do not exist, of users without a PIN, and of
-users with another PIN. Each phone of a large inventory sends one of each kind, in an order that is drawn, so that no
-brake is ever reached and a busy moment of the machine meets all three; the differences are taken within one phone.
+Starts the whole appliance and sends wrong logins over HTTP: for unknown users, for users without a PIN, and with wrong
+PINs. Each phone of a large inventory sends one login of each kind in random order, so that no throttle applies and
+other load on the machine affects all kinds. Differences are computed per phone.
 
-Printed are the medians, the median difference with its 99 % confidence interval (from the order statistics of the
-pairs, so that nothing is assumed of their distribution), and the probability that two samples of one distribution
-differ as much (Mann-Whitney U, normal approximation with ties). The verdict takes both: a difference is one when the
-test finds it and the interval is farther from zero than what is negligible.
+Prints the medians, the median difference with its 99 % confidence interval (from the order statistics of the pairs,
+without assumptions about their distribution), and the probability that two samples of one distribution differ as much
+(Mann-Whitney U, normal approximation with ties). A difference counts if the test is significant and the interval
+excludes negligible values.
 """
 
 import argparse
@@ -22,54 +22,54 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cisisk.identity.passwords import PASSWORD, PIN
-from tests.bench import desks
-from tests.bench.desks import Browser, Desk
+from tests.bench import page_phones
+from tests.bench.page_phones import BenchPhone, Browser
 
 PHONES = 2000
 UNKNOWN, NO_PIN, WRONG = "unknown user", "user without PIN", "wrong PIN"
 SIGNIFICANT = 0.01 / 3
-"""For each of three comparisons, so that all of them together are wrong once in a hundred runs."""
+"""The level of each of three comparisons: together they fail once in a hundred runs by chance."""
 Z = 2.576
-"""Standard deviations for 99 %."""
+"""Standard deviations of a 99 % interval."""
 NEGLIGIBLE = 20e-6
-"""Seconds. The brakes look at five guesses at a user, then at one in fifteen minutes at the most: below the spread of
-the answers by a factor of ten, this would take years to see."""
+"""Seconds. The throttles permit five guesses per user, then at most one in fifteen minutes. A difference a tenth of the
+spread of the durations would take years to measure."""
 
 
 def main() -> int:
-    """Measure, print, and fail when the answers tell."""
+    """Measure and print; return 1 if durations differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--phones", type=int, default=PHONES, help="how many send each kind (2000)")
     parser.add_argument("--outdated", action="store_true", help="with PINs as an earlier version hashed them")
     asked = parser.parse_args()
-    inventory = [Desk(number) for number in range(asked.phones)]
+    inventory = [BenchPhone(number) for number in range(asked.phones)]
     with tempfile.TemporaryDirectory(prefix="timing-") as made:
-        config = desks.furnish(Path(made), inventory, cost=PASSWORD if asked.outdated else PIN)
-        with desks.serving(Path(made), config) as (_, port):
+        config = page_phones.create_store(Path(made), inventory, cost=PASSWORD if asked.outdated else PIN)
+        with page_phones.serving(Path(made), config) as (_, port):
             return show(asyncio.run(measure(port, inventory)))
 
 
-async def measure(port: int, inventory: list[Desk]) -> dict[str, list[float]]:
-    """Seconds by kind; those with the same index are one phone's."""
+async def measure(port: int, inventory: list[BenchPhone]) -> dict[str, list[float]]:
+    """Return seconds by kind; equal indexes belong to one phone."""
     seconds: dict[str, list[float]] = {UNKNOWN: [], NO_PIN: [], WRONG: []}
     drawn = random.Random(4)
 
-    for desk in inventory:
-        for kind, took in (await refused(port, desk, drawn)).items():
+    for phone in inventory:
+        for kind, took in (await refused(port, phone, drawn)).items():
             seconds[kind].append(took)
     return seconds
 
 
-async def refused(port: int, desk: Desk, drawn: random.Random) -> dict[str, float]:
-    """How long one phone waited for each refusal."""
-    names = {UNKNOWN: f"gone{desk.number}", NO_PIN: desk.username_without_pin, WRONG: desk.username}
+async def refused(port: int, phone: BenchPhone, drawn: random.Random) -> dict[str, float]:
+    """Return the duration of each refusal for one phone."""
+    names = {UNKNOWN: f"gone{phone.number}", NO_PIN: phone.username_without_pin, WRONG: phone.username}
     kinds = list(names)
     drawn.shuffle(kinds)
     seconds: dict[str, float] = {}
-    async with Browser.at(desk, port) as browser:
-        shown = await browser.get(f"{desks.SERVICES}/pdir?mac={desk.mac}")
+    async with Browser.at(phone, port) as browser:
+        shown = await browser.get(f"{page_phones.SERVICES}/pdir?mac={phone.mac}")
         for kind in kinds:
-            shown = await browser.submit(shown, names[kind], desks.WRONG_PIN)
+            shown = await browser.submit(shown, names[kind], page_phones.WRONG_PIN)
             if b"Wrong user or PIN" not in shown.body:
                 sys.exit(f"not refused but {shown.body!r}")
             seconds[kind] = shown.seconds
@@ -77,7 +77,7 @@ async def refused(port: int, desk: Desk, drawn: random.Random) -> dict[str, floa
 
 
 def show(seconds: dict[str, list[float]]) -> int:
-    """All comparisons; 1 when one of them tells."""
+    """Print all comparisons; return 1 if one shows a difference."""
     for kind, measured in seconds.items():
         quarters = statistics.quantiles(measured, n=4)
         print(f"{kind:20}{len(measured):6} answers, median {quarters[1] * 1e3:7.3f} ms", end="")
@@ -97,7 +97,7 @@ def show(seconds: dict[str, list[float]]) -> int:
 
 
 def median_of_differences(differences: list[float]) -> tuple[float, float, float]:
-    """The median, between the bounds of its 99 % confidence interval."""
+    """Return the median and the bounds of its 99 % confidence interval."""
     ordered = sorted(differences)
     half = Z * math.sqrt(len(ordered)) / 2
     first, last = math.floor(len(ordered) / 2 - half), math.ceil(len(ordered) / 2 + half)
@@ -105,7 +105,7 @@ def median_of_differences(differences: list[float]) -> tuple[float, float, float
 
 
 def mann_whitney(one: Sequence[float], other: Sequence[float]) -> float:
-    """The two-sided probability that samples of one distribution differ as much as these."""
+    """Return the two-sided probability that samples of one distribution differ as much."""
     both = sorted([(value, 0) for value in one] + [(value, 1) for value in other])
     ranks, ties, position = 0.0, 0.0, 0
     while position < len(both):

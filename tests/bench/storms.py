@@ -1,13 +1,13 @@
-"""The boot storms of TFTP servers, side by side: ``python -m tests.bench.storms``.
+"""Compare boot storms of TFTP servers: ``python -m tests.bench.storms``.
 
-Starts Cisisk, its TFTP engine alone (``engine``), the engine without its fast path (``plain``), and what is installed
-of tftpd-hpa, atftpd and dnsmasq (as TFTP only), beside a minimal server in C (``floor.c``) that shows what the kernel
-allows. All run the same storms in turn, several times over, so that a busy minute of the machine meets each of them.
-Prints medians, and Cisisk's ratios: of the rate, and of the processor time that the server takes for each transfer.
+Starts Cisisk, its TFTP engine alone (``engine``), the engine without its fast path (``plain``), the installed ones of
+tftpd-hpa, atftpd and dnsmasq (as TFTP only), and a minimal server in C (``floor.c``) that shows the limit of the
+kernel. All run the same storms in turn for several rounds, so that other load on the machine affects all of them.
+Prints medians, and the ratios of Cisisk: of the rate, and of the processor time per transfer.
 
-Servers share one core and the load has another: figures say something on a machine with two cores or more, and nothing
-else to do. Needs a C compiler; dnsmasq needs the right to bind port 69. Debian's tftpd-hpa and atftpd exclude each
-other: install one and put the other's program, unpacked from its package, on the PATH.
+Servers share one core and the load generator has another: run it on an idle machine with two or more cores. Needs a C
+compiler; dnsmasq needs the right to bind port 69. Debian's tftpd-hpa and atftpd exclude each other: install one and put
+the other's program, unpacked from its package, on the PATH.
 """
 
 import argparse
@@ -33,16 +33,16 @@ from typing import Any
 
 HERE = Path(__file__).parent
 PERIOD, STEP = 65521, 37
-"""As in storm.c: what the files contain."""
+"""The content of files, as in storm.c."""
 CONFIGS, CONFIG_BYTES = 5000, 16 << 10
 FIRMWARE_BYTES = 16 << 20
 SERVER_CORE, LOAD_CORE = 0, 1
-START_SECONDS, REST_SECONDS = 15.0, 120.0
-RESTING = 0.1
-"""Seconds of processor that a server takes within a second when it rests."""
+START_SECONDS, IDLE_SECONDS = 15.0, 120.0
+IDLE_SHARE = 0.1
+"""A server that uses less processor time per second counts as idle."""
 OURS, FLOOR = ("cisisk", "engine"), "floor"
 BUSY = 0.7
-"""Of its core: a load that takes more than that may itself be what sets the pace."""
+"""A load generator that uses a larger share of its core may be the bottleneck."""
 
 ATFTPD = ("--daemon", "--no-fork", "--maxthread", "4000")
 DNSMASQ: tuple[str, ...] = (
@@ -54,12 +54,12 @@ DNSMASQ: tuple[str, ...] = (
     "--pid-file=",
 )
 DNSMASQ += ("--user=root", "--tftp-max=4000")
-"""As a service for many phones, not as it is shipped (50 transfers)."""
+"""Options for many phones: the default permits 50 transfers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Storm:
-    """What is asked for, and what is counted: transfers, or megabytes when ``counts_bytes``."""
+    """A load, and the unit of its rate: transfers, or megabytes if ``counts_bytes``."""
 
     name: str
     load: dict[str, int]
@@ -82,7 +82,7 @@ STORMS = [
 
 
 def main() -> int:
-    """Run what the command line asks for."""
+    """Parse the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="how often each server meets each storm (5)")
     parser.add_argument("--storms", nargs="*", metavar="WORD", help="only storms with one of these words in their name")
@@ -94,10 +94,10 @@ def main() -> int:
         return serve_engine(int(asked.engine_on[0]), Path(asked.engine_on[1]))
     if os.cpu_count() == 1:
         print("one core: servers and load disturb each other, the figures are worth little")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the servers are ended then too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the servers too
     storms = [storm for storm in STORMS if not asked.storms or any(word in storm.name for word in asked.storms)]
     with tempfile.TemporaryDirectory(prefix="storms-") as made:
-        Path(made).chmod(0o755)  # some servers read as nobody
+        Path(made).chmod(0o755)  # some servers read as another user
         figures = measure(Path(made), storms, asked.servers, asked.rounds)
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=1))
@@ -106,8 +106,8 @@ def main() -> int:
 
 
 def measure(workshop: Path, storms: list[Storm], only: list[str] | None, rounds: int) -> dict[str, Any]:
-    """All measurements by storm and server, and the peak memory of each server."""
-    root, noise, load = furnish(workshop), workshop / "noise", workshop / "storm"
+    """Return all measurements by storm and server, and the peak memory of each server."""
+    root, noise, load = create_files(workshop), workshop / "noise", workshop / "storm"
     if not compiled(HERE / "storm.c", load):
         sys.exit("no C compiler: the load cannot be made")
     figures: dict[str, Any] = {storm.name: {} for storm in storms}
@@ -119,11 +119,11 @@ def measure(workshop: Path, storms: list[Storm], only: list[str] | None, rounds:
                 continue
             servers[name] = address, running.enter_context(server(command))
         for name, (address, process) in servers.items():
-            wait_until_it_answers(name, address)
+            wait_until_answering(name, address)
             if process.poll() is not None:
                 sys.exit(f"{name} has ended, and another server answers in its place")
-            wait_until_it_rests(name, process)
-        # All rounds of a storm follow each other, so that an interrupted run has whole storms to show.
+            wait_until_idle(name, process)
+        # Run all rounds of a storm together, so that an interrupted run has complete storms.
         for storm, turn in itertools.product(storms, range(rounds)):
             for name, (address, process) in servers.items():
                 try:
@@ -138,8 +138,8 @@ def measure(workshop: Path, storms: list[Storm], only: list[str] | None, rounds:
     return figures
 
 
-def furnish(workshop: Path) -> Path:
-    """The files that are served, in one directory for all."""
+def create_files(workshop: Path) -> Path:
+    """Create the served files; return their directory."""
     noise = random.Random(69).randbytes(PERIOD)
     (workshop / "noise").write_bytes(noise)
     root = workshop / "root"
@@ -153,12 +153,12 @@ def furnish(workshop: Path) -> Path:
 
 
 def compiled(source: Path, program: Path) -> bool:
-    """Whether ``program`` could be made of ``source``."""
+    """Compile ``source``; return whether that succeeded."""
     return bool(shutil.which("cc")) and not subprocess.run(["cc", "-O2", "-o", program, source], check=False).returncode
 
 
 def commands(workshop: Path, root: Path) -> dict[str, tuple[list[str], tuple[str, int]]]:
-    """How the servers are started that are here, and where they listen; says which are missing."""
+    """Return commands and addresses of the installed servers; print the missing ones."""
     found: dict[str, tuple[list[str], tuple[str, int]]] = {}
     port = free_port()
     found["cisisk"] = appliance(settings(workshop, root, port)), port
@@ -184,7 +184,7 @@ def commands(workshop: Path, root: Path) -> dict[str, tuple[list[str], tuple[str
 
 
 def peer(program: str) -> str | None:
-    """Where a server is. Debian's atftpd calls itself in.tftpd too."""
+    """Return the path of a server. Debian names atftpd in.tftpd too."""
     for directory in f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin".split(":"):
         path = shutil.which(program, path=directory)
         if path and (program != "in.tftpd" or is_tftpd_hpa(path)):
@@ -193,17 +193,17 @@ def peer(program: str) -> str | None:
 
 
 def is_tftpd_hpa(path: str) -> bool:
-    """By its own word."""
+    """Return whether the program says that it is tftpd-hpa."""
     return b"tftp-hpa" in subprocess.run([path, "-V"], check=False, capture_output=True).stdout
 
 
 def appliance(config: Path) -> list[str]:
-    """How Cisisk is started."""
+    """Return the command that starts Cisisk."""
     return [sys.executable, "-m", "cisisk", "serve", "--config", str(config)]
 
 
 def settings(workshop: Path, root: Path, address: tuple[str, int], api_port: int = 0) -> Path:
-    """A configuration of Cisisk that serves ``root`` by TFTP, and all else on free ports unless one is named."""
+    """Write a config file that serves ``root`` over TFTP, with other services on free ports unless one is given."""
     file = workshop / "config.toml"
     file.write_text(
         f'[server]\nhost = "127.0.0.1"\nport = {api_port}\n[data]\ndir = "{workshop / "data"}"\n'
@@ -215,12 +215,12 @@ def settings(workshop: Path, root: Path, address: tuple[str, int], api_port: int
 
 
 def engine(address: tuple[str, int], root: Path) -> list[str]:
-    """How the TFTP engine alone is started."""
+    """Return the command that starts the TFTP engine alone."""
     return [sys.executable, "-m", "tests.bench.storms", "--engine-on", str(address[1]), str(root)]
 
 
 def serve_engine(port: int, root: Path) -> int:
-    """Serve ``root`` by the TFTP engine alone until SIGTERM."""
+    """Serve ``root`` with the TFTP engine alone until SIGTERM."""
     from cisisk.provisioning.access.policy import AccessPolicy, Mode
     from cisisk.provisioning.library import Library
     from cisisk.provisioning.tftp.fastpath.switch import choose_path
@@ -241,9 +241,9 @@ def serve_engine(port: int, root: Path) -> int:
 
 
 def free_port(host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
-    """A UDP port that nobody has at this moment; with a ``port``, the first address from ``host`` on that has it free.
+    """Return a free UDP port; with a ``port``, the first address from ``host`` on where it is free.
 
-    A dnsmasq shares its port with another one without a word, and the newer gets all that arrives.
+    Two dnsmasq share a port without an error, and the newer one receives all datagrams.
     """
     while True:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -260,7 +260,7 @@ def free_port(host: str = "127.0.0.1", port: int = 0) -> tuple[str, int]:
 
 @contextmanager
 def server(command: list[str], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A running server on its core; ended at the end of the block."""
+    """Run a server on its core during the block."""
     process = subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,
@@ -272,7 +272,7 @@ def server(command: list[str], **environment: str) -> Iterator[subprocess.Popen[
     try:
         yield process
     finally:
-        # tftpd-hpa has children, and the session holds nothing but this server.
+        # tftpd-hpa has child processes; the session contains only this server.
         os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(10)
@@ -282,12 +282,12 @@ def server(command: list[str], **environment: str) -> Iterator[subprocess.Popen[
 
 
 def core(number: int) -> set[int]:
-    """One core, where there are several."""
+    """Return one core if there are several, else all."""
     return {number % (os.cpu_count() or 1)}
 
 
-def wait_until_it_answers(name: str, address: tuple[str, int]) -> None:
-    """Ask for a file that is not there until an error comes back."""
+def wait_until_answering(name: str, address: tuple[str, int]) -> None:
+    """Request an absent file until the server answers with an error."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
         phone.settimeout(0.2)
         end = time.monotonic() + START_SECONDS
@@ -301,14 +301,14 @@ def wait_until_it_answers(name: str, address: tuple[str, int]) -> None:
     sys.exit(f"{name} does not answer")
 
 
-def wait_until_it_rests(name: str, process: subprocess.Popen[bytes]) -> None:
-    """Until a server has done what it does once: the appliance takes a directory of configs into its store."""
-    end = time.monotonic() + REST_SECONDS
+def wait_until_idle(name: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a server has finished its start: the appliance adopts the configs of the directory."""
+    end = time.monotonic() + IDLE_SECONDS
     before = processor_seconds(process)
     while time.monotonic() < end:
         time.sleep(1)
         now = processor_seconds(process)
-        if now - before < RESTING:
+        if now - before < IDLE_SHARE:
             return
         before = now
     sys.exit(f"{name} does not come to rest")
@@ -317,7 +317,7 @@ def wait_until_it_rests(name: str, process: subprocess.Popen[bytes]) -> None:
 def run(
     load: Path, address: tuple[str, int], noise: Path, storm: Storm, turn: int, process: subprocess.Popen[bytes]
 ) -> dict[str, float]:
-    """One storm on one server: what the load counted, and the seconds of processor the server took."""
+    """Run one storm; return the counts of the load generator, with the processor time of the server."""
     words = [f"{key}={value}" for key, value in storm.load.items()]
     before = processor_seconds(process)
     done = subprocess.run(
@@ -341,19 +341,19 @@ def run(
 
 
 def processor_seconds(process: subprocess.Popen[bytes]) -> float:
-    """What the threads of ``process`` have computed so far, and the children it has waited for."""
+    """Return the processor time of the threads of ``process`` and of its ended children."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_memory(process: subprocess.Popen[bytes]) -> float:
-    """The most megabytes that were resident at a time."""
+    """Return the peak resident memory in megabytes."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def show(figures: dict[str, Any], storms: list[Storm]) -> None:
-    """Medians as tables: what each server reached, and Cisisk's share of it."""
+    """Print tables of medians: the rate of each server, and the ratios of Cisisk."""
     servers = list(figures["memory"])
     row = "{:20}" + "{:>28}" * len(servers)
     print(row.format("per second", *servers))
@@ -378,7 +378,7 @@ def show(figures: dict[str, Any], storms: list[Storm]) -> None:
 
 
 def cell(measured: list[dict[str, float]], unit: str) -> str:
-    """One server in one storm."""
+    """Return the table cell of one server in one storm."""
     figure, p99, repeated, lost, failed = (
         statistics.median(one[key] for one in measured) for key in (unit, "p99", "retransmits", "lost", "failed")
     )
@@ -390,7 +390,7 @@ def cell(measured: list[dict[str, float]], unit: str) -> str:
 
 
 def ratio(measured: dict[str, list[dict[str, float]]], storm: Storm, ours: str, other: str) -> str:
-    """How many times as fast; of p99 where packets are lost, for there the timers decide."""
+    """Return the ratio of rates; with packet loss, of 99th percentiles, which timers determine."""
     unit = "p99" if "loss" in storm.load else "megabytes" if storm.counts_bytes else "rate"
     pairs = zip(measured[ours], measured[other], strict=False)
     shares = [mine[unit] / theirs[unit] for mine, theirs in pairs if theirs[unit]]
@@ -398,14 +398,14 @@ def ratio(measured: dict[str, list[dict[str, float]]], storm: Storm, ours: str, 
 
 
 def cpu_ratio(measured: dict[str, list[dict[str, float]]], ours: str, other: str) -> str:
-    """How many times the processor time of another server for each transfer. A busy machine changes it less."""
+    """Return the ratio of processor time per transfer. Other load on the machine affects it less."""
     pairs = zip(measured[ours], measured[other], strict=False)
     shares = [cpu_per_transfer(mine) / each for mine, theirs in pairs if (each := cpu_per_transfer(theirs))]
     return f"{statistics.median(shares):.2f}" if shares else "-"
 
 
 def cpu_per_transfer(measured: dict[str, float]) -> float:
-    """Seconds that the server's processor took for one transfer."""
+    """Return the processor seconds of the server per transfer."""
     return measured["server_cpu"] / max(measured["rate"] * measured["seconds"], 1)
 
 

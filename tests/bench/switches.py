@@ -1,18 +1,18 @@
-"""How long a switch takes until the phone is told to restart: ``python -m tests.bench.switches``.
+"""Measure switches until the restart reaches the phone: ``python -m tests.bench.switches``.
 
-Starts the whole appliance with a thousand phones in its inventory, each of which is served a config, and switches them
-through the API, another phone each time, over kept connections: one after the other, then 64 at once. A phone is a 7940
-with SIP firmware that takes its restart at once: a NOTIFY over UDP, which this process answers for all of them. Their
-web servers are off, as their configs say. Latency counts from before the request is sent to the arrival of the NOTIFY;
-the rate counts answers of the API.
+Starts the whole appliance with a thousand phones in its inventory, each with a served config. Switches them through the
+API over persistent connections, each phone once: first one at a time, then 64 concurrently. A phone is a 7940 with SIP
+firmware that accepts its restart immediately: a NOTIFY over UDP, which this process answers for all phones. Their
+configs turn their web servers off. Latency is the time from the request to the arrival of the NOTIFY; the rate counts
+responses of the API.
 
-The floor, in turn with the switches and on the same file system, is what no switch can do without: one file of the same
-size written beside its name, synced and renamed, its directory synced, and one transaction of two inserts committed in
-a SQLite database as safe as Cisisk's, in plain Python; with 64 at once in 64 threads, of which one uses the database at
-a time. What is printed are both, and Cisisk as a multiple of the floor: of its latencies and of its rate.
+The floor alternates with the switches on the same file system. It is the minimum that every switch needs, in plain
+Python: write one temporary file of the same size, sync and rename it, sync its directory, and commit one transaction of
+two inserts in a SQLite database with the same durability as Cisisk's. With 64 concurrent switches it uses 64 threads,
+one of which uses the database at a time. Prints both, and Cisisk as a multiple of the floor: latencies and rate.
 
-The appliance and the floor have the same core to themselves, phones and clients the other: figures say something on a
-machine with two cores or more, and nothing else to do. Within a run the ratios hold, from run to run they drift.
+The appliance and the floor share one core, phones and clients have the other: run it on an idle machine with two or
+more cores. Ratios are stable within a run and drift between runs.
 """
 
 import argparse
@@ -41,30 +41,30 @@ from typing import Any, Self
 import cisisk
 from tests.bench import api_latency, storms
 
-AT_ONCE = (1, 64)
+CONCURRENCY = (1, 64)
 MOST_P50, LEAST_RATE = 4.0, 0.4
-"""What is allowed, in floors: the median latency of one after the other, and the rate of 64 at once."""
+"""Limits in multiples of the floor: the median latency of single switches, the rate of 64 concurrent ones."""
 ACCOUNT = {"username": "admin", "password": api_latency.PASSWORD}
 FIRST_ADDRESS, FIRST_MAC = IPv4Address("127.40.0.1"), 0x001122330000
 BEFORE, FIRST = 100, 101
-"""Extensions: of what the phones are served at the start, and of the first profile."""
+"""Extensions of the configs at the start and of the first profile."""
 PAUSE = 0.5
-"""Seconds before each measurement, in which what the last one left behind comes to an end."""
+"""Seconds before each measurement, in which work of the previous one ends."""
 _IP_PKTINFO = 8
-"""Linux's number, which Python does not name."""
+"""The constant of Linux, which Python lacks."""
 _PKTINFO = struct.Struct("=I4s4s")
 """struct in_pktinfo: interface, local address, destination."""
 _KEPT = (b"via:", b"from:", b"to:", b"call-id:", b"cseq:")
-"""What a response repeats of its request (RFC 3261 8.2.6.2)."""
+"""The headers that a response copies from its request (RFC 3261 8.2.6.2)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pass:
-    """One way through all phones.
+    """The results of one pass over all phones.
 
     Attributes:
-        seconds: that each took.
-        rate: phones a second.
+        seconds: the latency of each switch.
+        rate: phones per second.
     """
 
     seconds: list[float]
@@ -82,7 +82,7 @@ class Pass:
 
 
 def main() -> int:
-    """Measure, print, and fail when a switch takes too many floors."""
+    """Measure and print; return 1 if a switch takes too many multiples of the floor."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured (5)")
     parser.add_argument("--phones", type=int, default=1000, help="in the inventory, each switched in each pass (1000)")
@@ -90,18 +90,18 @@ def main() -> int:
     parser.add_argument("--floor-in", nargs=3, metavar=("DIRECTORY", "COUNT", "AT_ONCE"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.floor_in:
-        directory, count, at_once = asked.floor_in
-        return run_floor(Path(directory), int(count), int(at_once))
+        directory, count, concurrency = asked.floor_in
+        return run_floor(Path(directory), int(count), int(concurrency))
     if os.cpu_count() == 1:
         print("one core: the appliance and the load disturb each other, the figures are worth little")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the appliance is ended then too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the appliance too
     os.sched_setaffinity(0, storms.core(storms.LOAD_CORE))
     with tempfile.TemporaryDirectory(prefix="switches-", dir=asked.directory) as made:
         return show_shares(asyncio.run(measure(Path(made), asked.rounds, asked.phones)))
 
 
 async def measure(workshop: Path, rounds: int, count: int) -> dict[int, list[tuple[float, ...]]]:
-    """What each round took in floors, by how many were switched at once: p50, p99 and rate."""
+    """Return p50, p99 and rate of each round in multiples of the floor, by number of concurrent switches."""
     root = workshop / "root"
     root.mkdir()
     for number in range(count):
@@ -113,54 +113,56 @@ async def measure(workshop: Path, rounds: int, count: int) -> dict[int, list[tup
             more.write(f"[phone_sip]\nport = {phones.port}\n[phone_http]\nport = {api_latency.free_tcp_port()}\n")
         with storms.server(storms.appliance(settings), CISISK_ADMIN_PASSWORD=api_latency.PASSWORD) as process:
             site = Site(port, phones, count)
-            await site.furnish()
-            await asyncio.to_thread(storms.wait_until_it_rests, "cisisk", process)
+            await site.add_phones()
+            await asyncio.to_thread(storms.wait_until_idle, "cisisk", process)
             return await side_by_side(site, workshop, rounds)
 
 
 async def side_by_side(site: "Site", workshop: Path, rounds: int) -> dict[int, list[tuple[float, ...]]]:
-    """Floor and switches in turn; a line is printed for each."""
-    shares: dict[int, list[tuple[float, ...]]] = {at_once: [] for at_once in AT_ONCE}
+    """Alternate floor and switches, and print a line for each."""
+    shares: dict[int, list[tuple[float, ...]]] = {concurrency: [] for concurrency in CONCURRENCY}
     print(f"{'':28}{'p50 ms':>9}{'p99 ms':>9}{'a second':>10}{'p50':>8}{'p99':>8}{'rate':>8}  in floors")
-    for turn, (round_, at_once) in enumerate(itertools.product(range(1, rounds + 1), AT_ONCE)):
+    for turn, (round_, concurrency) in enumerate(itertools.product(range(1, rounds + 1), CONCURRENCY)):
         await asyncio.sleep(PAUSE)
-        floor = await asyncio.to_thread(floor_of, workshop, site.count, at_once)
-        show(f"round {round_}, {at_once} at once: floor", floor)
-        switched = await site.switch_all(at_once, FIRST + turn)
-        shares[at_once].append((switched.p50 / floor.p50, switched.p99 / floor.p99, switched.rate / floor.rate))
-        show("switches", switched, shares[at_once][-1])
+        floor = await asyncio.to_thread(floor_of, workshop, site.count, concurrency)
+        show(f"round {round_}, {concurrency} at once: floor", floor)
+        switched = await site.switch_all(concurrency, FIRST + turn)
+        shares[concurrency].append((switched.p50 / floor.p50, switched.p99 / floor.p99, switched.rate / floor.rate))
+        show("switches", switched, shares[concurrency][-1])
     return shares
 
 
 def show(name: str, measured: Pass, shares: tuple[float, ...] = ()) -> None:
-    """One line of the table."""
+    """Print one line of the table."""
     ratios = "".join(f"{share:8.2f}" for share in shares)
     print(f"{name:>28}{measured.p50 * 1e3:9.2f}{measured.p99 * 1e3:9.2f}{measured.rate:10.0f}{ratios}", flush=True)
 
 
 def show_shares(shares: dict[int, list[tuple[float, ...]]]) -> int:
-    """The medians of all rounds; 1 when they are beyond what is allowed."""
-    medians = {at_once: list(map(statistics.median, zip(*each, strict=True))) for at_once, each in shares.items()}
-    for at_once, (p50, p99, rate) in medians.items():
-        print(f"{f'medians, {at_once} at once':>28}{'':28}{p50:8.2f}{p99:8.2f}{rate:8.2f}")
-    one, most = medians[AT_ONCE[0]][0], medians[AT_ONCE[-1]][2]
+    """Print the medians of all rounds; return 1 if they exceed the limits."""
+    medians = {
+        concurrency: list(map(statistics.median, zip(*each, strict=True))) for concurrency, each in shares.items()
+    }
+    for concurrency, (p50, p99, rate) in medians.items():
+        print(f"{f'medians, {concurrency} at once':>28}{'':28}{p50:8.2f}{p99:8.2f}{rate:8.2f}")
+    one, most = medians[CONCURRENCY[0]][0], medians[CONCURRENCY[-1]][2]
     print(f"one after the other: a p50 of {one:.2f} floors, at most {MOST_P50:g} are allowed")
-    print(f"{AT_ONCE[-1]} at once: {most:.2f} of the floor's rate, at least {LEAST_RATE:g} is wanted")
+    print(f"{CONCURRENCY[-1]} at once: {most:.2f} of the floor's rate, at least {LEAST_RATE:g} is wanted")
     return int(one > MOST_P50 or most < LEAST_RATE)
 
 
 def mac(number: int) -> str:
-    """The digits of a phone's MAC."""
+    """Return the digits of a phone's MAC."""
     return f"{FIRST_MAC + number:012X}"
 
 
 def address(number: int) -> str:
-    """A phone's own address."""
+    """Return the address of a phone."""
     return str(FIRST_ADDRESS + number)
 
 
 def config(extension: int) -> bytes:
-    """A profile for a phone with one line and five speed dials, some 3 KB; its own name stands in each phone's."""
+    """Return a config of about 3 KB with one line, five speed dials and a placeholder for the device name."""
     template = (Path(cisisk.__file__).parent / "cli" / "demo" / "SEP.cnf.xml").read_text("utf-8")
     dials = "".join(
         f'      <line button="{button}">\n        <featureID>21</featureID>\n'
@@ -177,14 +179,14 @@ def config(extension: int) -> bytes:
 
 
 class Phones:
-    """All phones behind one socket, which answers from the address that was asked.
+    """All phones behind one socket, which answers from the address that received the request.
 
     Attributes:
-        told: when each address was told to restart, in seconds of the performance counter.
+        restarted_at: time of the last NOTIFY per address, in seconds of the performance counter.
     """
 
     def __init__(self) -> None:
-        self.told: dict[str, float] = {}
+        self.restarted_at: dict[str, float] = {}
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
         self._socket.bind(("", 0))
@@ -201,7 +203,7 @@ class Phones:
     def _answer(self) -> None:
         request, [(_, _, info)], _, caller = self._socket.recvmsg(4096, socket.CMSG_SPACE(_PKTINFO.size))
         *_, address = _PKTINFO.unpack(info)
-        self.told.setdefault(socket.inet_ntoa(address), time.perf_counter())
+        self.restarted_at.setdefault(socket.inet_ntoa(address), time.perf_counter())
         kept = [line for line in request.split(b"\r\n") if line.lower().startswith(_KEPT)]
         response = b"\r\n".join([b"SIP/2.0 200 OK", *kept, b"Content-Length: 0", b"", b""])
         here = _PKTINFO.pack(0, address, bytes(4))
@@ -209,7 +211,7 @@ class Phones:
 
 
 class Connection:
-    """A kept connection to the API."""
+    """A persistent connection to the API."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, token: str) -> None:
         self._reader, self._writer = reader, writer
@@ -219,7 +221,7 @@ class Connection:
         )
 
     async def post(self, path: str, body: dict[str, Any]) -> Any:
-        """What the answer carries; ends the measurement when it is no success."""
+        """Return the data of the response; end the measurement on an error."""
         content = json.dumps(body).encode()
         self._writer.write(self._head.format(path, len(content)).encode() + content)
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
@@ -230,12 +232,12 @@ class Connection:
         return answer["data"]
 
     def close(self) -> None:
-        """It is needed no more."""
+        """Close the connection."""
         self._writer.close()
 
 
 class Site:
-    """The appliance, and the phones in its inventory."""
+    """The appliance and the phones in its inventory."""
 
     def __init__(self, port: int, phones: Phones, count: int) -> None:
         self.count = count
@@ -243,19 +245,19 @@ class Site:
         self._phones = phones
         self._user = ""
 
-    async def furnish(self) -> None:
-        """Put the phones into the inventory, each at an address of its own."""
+    async def add_phones(self) -> None:
+        """Add the phones to the inventory, each with its own address."""
         facts = {"model": "CP-7940G", "software": "SIP"}
         async with self._connections(1) as [api]:
             self._user = (await api.post("/auth/login", ACCOUNT))["user"]["uuid"]
             for number in range(self.count):
                 await api.post("/phones", {"mac": mac(number), "phone_ip": address(number), **facts})
 
-    async def switch_all(self, at_once: int, extension: int) -> Pass:
-        """Switch each phone to a profile that is new."""
-        self._phones.told.clear()
+    async def switch_all(self, concurrency: int, extension: int) -> Pass:
+        """Switch each phone to a new profile."""
+        self._phones.restarted_at.clear()
         numbers, began = iter(range(self.count)), {}
-        async with self._connections(at_once) as connections:
+        async with self._connections(concurrency) as connections:
             body = {
                 "user_uuid": self._user,
                 "name": str(extension),
@@ -274,11 +276,14 @@ class Site:
             start = time.perf_counter()
             await asyncio.gather(*map(go_on_switching, connections))
             rate = self.count / (time.perf_counter() - start)
-        return Pass(seconds=[told - began[phone] for phone, told in self._phones.told.items()], rate=rate)
+        return Pass(
+            seconds=[restarted_at - began[phone] for phone, restarted_at in self._phones.restarted_at.items()],
+            rate=rate,
+        )
 
     @asynccontextmanager
     async def _connections(self, count: int) -> AsyncIterator[list[Connection]]:
-        """So many, logged in: a token does not last as long as all rounds."""
+        """Open logged-in connections. Each pass logs in again, because tokens expire before the last round."""
         token = await asyncio.to_thread(api_latency.log_in, self._port)
         opened = [await asyncio.open_connection("127.0.0.1", self._port) for _ in range(count)]
         connections = [Connection(*each, token) for each in opened]
@@ -289,17 +294,17 @@ class Site:
                 connection.close()
 
 
-def floor_of(directory: Path, count: int, at_once: int) -> Pass:
-    """The floor, in a process on the appliance's core."""
-    command = [sys.executable, "-m", "tests.bench.switches", "--floor-in", str(directory), str(count), str(at_once)]
+def floor_of(directory: Path, count: int, concurrency: int) -> Pass:
+    """Measure the floor in a process on the core of the appliance."""
+    command = [sys.executable, "-m", "tests.bench.switches", "--floor-in", str(directory), str(count), str(concurrency)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         os.sched_setaffinity(process.pid, storms.core(storms.SERVER_CORE))
         out, _ = process.communicate()
     return Pass(**json.loads(out))
 
 
-def run_floor(workshop: Path, count: int, at_once: int) -> int:
-    """Write ``count`` files and commit as many transactions; print what :class:`Pass` holds."""
+def run_floor(workshop: Path, count: int, concurrency: int) -> int:
+    """Write ``count`` files and commit as many transactions; print the fields of :class:`Pass`."""
     with tempfile.TemporaryDirectory(prefix="floor-", dir=workshop) as made, closing(Floor(Path(made))) as floor:
         floor.write(0, config(0))
         numbers, seconds = iter(range(1, count + 1)), []
@@ -310,7 +315,7 @@ def run_floor(workshop: Path, count: int, at_once: int) -> int:
                 floor.write(number, config(number))
                 seconds.append(time.perf_counter() - began)
 
-        threads = [threading.Thread(target=go_on_writing) for _ in range(at_once)]
+        threads = [threading.Thread(target=go_on_writing) for _ in range(concurrency)]
         start = time.perf_counter()
         for thread in threads:
             thread.start()
@@ -321,7 +326,7 @@ def run_floor(workshop: Path, count: int, at_once: int) -> int:
 
 
 class Floor:
-    """What is synced to the disk for one switch, in a directory and a database of its own."""
+    """The writes that one switch needs, in a separate directory and database."""
 
     def __init__(self, directory: Path) -> None:
         (directory / "staging").mkdir()
@@ -335,7 +340,7 @@ class Floor:
         self._store.execute("CREATE TABLE switches (number INTEGER PRIMARY KEY, mac TEXT, sha256 TEXT) STRICT")
 
     def write(self, number: int, content: bytes) -> None:
-        """One file, one transaction."""
+        """Write one file and commit one transaction."""
         temporary = secrets.token_hex(8)
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._staging)
         with os.fdopen(fd, "wb", buffering=0) as file:
@@ -350,7 +355,7 @@ class Floor:
             self._store.execute("COMMIT")
 
     def close(self) -> None:
-        """The files stay."""
+        """Close the database; the files stay."""
         self._store.close()
         os.close(self._staging)
         os.close(self._directory)

@@ -1,4 +1,4 @@
-"""Phones whose screens ask for pages: a store with users and phones, an appliance, and the phones' HTTP client."""
+"""A store with users and phones, an appliance that serves pages, and the HTTP client of the phones."""
 
 import asyncio
 import contextlib
@@ -26,25 +26,25 @@ MODEL = "CP-8845"
 FIRST_ADDRESS = IPv4Address("127.20.0.1")
 MOMENT = "2026-06-28T12:00:00.000Z"
 FIRST = -10
-"""Niceness of the measuring process, where that is allowed: it would else measure how long it waits for its turn."""
+"""Niceness of the measuring process, if permitted. Otherwise the results would include waiting for the processor."""
 CONFIG = "<device><deviceProtocol>SIP</deviceProtocol></device>"
 SERVICES = "/cisco/services"
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """A phone of the inventory, at its own address on loopback, and the user who belongs to it."""
+class BenchPhone:
+    """A phone of the inventory with its own loopback address and its own user."""
 
     number: int
 
     @property
     def mac(self) -> str:
-        """Twelve digits."""
+        """The twelve digits of the MAC."""
         return f"02{self.number:010X}"
 
     @property
     def address(self) -> str:
-        """Where its requests come from."""
+        """The source address of its requests."""
         return str(FIRST_ADDRESS + self.number)
 
     @property
@@ -54,41 +54,44 @@ class Desk:
 
     @property
     def username_without_pin(self) -> str:
-        """Who may not log in on phones."""
+        """The name of a user without a PIN."""
         return f"none{self.number}"
 
 
-def furnish(workshop: Path, desks: list[Desk], *, profiles: int = 0, cost: Cost = PIN_COST) -> Path:
-    """A configuration, and a store with ``desks`` and their users; the first ``profiles`` of them have a profile."""
+def create_store(workshop: Path, phones: list[BenchPhone], *, profiles: int = 0, cost: Cost = PIN_COST) -> Path:
+    """Create a store with phones and their users; return the config file.
+
+    The first ``profiles`` users have a profile.
+    """
     data = workshop / "data"
     data.mkdir(mode=0o700)
     path = data / "cisisk.db"
     migrations.migrate(path, migrations.steps())
     pin_hash = asyncio.run(Passwords(cost).hash(PIN))
     with closing(sqlite3.connect(path)) as store:
-        for desk in desks:
+        for phone in phones:
             with_pin, without = str(uuid4()), str(uuid4())
-            for uuid, name in ((with_pin, desk.username), (without, desk.username_without_pin)):
+            for uuid, name in ((with_pin, phone.username), (without, phone.username_without_pin)):
                 user = {"uuid": uuid, "username": name, "email": f"{name}@example.org", "password_hash": "$none"}
                 insert(store, "users", first_name="A", last_name="B", lang="en", timezone="UTC", is_active=1, **user)
             insert(store, "pins", uuid=str(uuid4()), user_uuid=with_pin, pin_hash=pin_hash)
-            insert(store, "phones", mac=desk.mac, model=MODEL, phone_ip=desk.address)
-            if desk.number < profiles:
+            insert(store, "phones", mac=phone.mac, model=MODEL, phone_ip=phone.address)
+            if phone.number < profiles:
                 profile = {"user_uuid": with_pin, "name": "Desk", "cnf_xml": CONFIG.encode(), "compatible_models": "[]"}
                 insert(store, "profiles", uuid=str(uuid4()), placeholders=0, **profile)
         store.commit()
-    return configured(workshop)
+    return write_config(workshop)
 
 
 def insert(store: sqlite3.Connection, table: str, **columns: object) -> None:
-    """One row."""
+    """Insert one row."""
     row = {**columns, "created_at": MOMENT, "updated_at": MOMENT}
     places = ", ".join("?" * len(row))
-    store.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", tuple(row.values()))  # noqa: S608 -- own names
+    store.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", tuple(row.values()))  # noqa: S608 -- no user input
 
 
-def configured(workshop: Path) -> Path:
-    """Everything off but the pages, on a port that is free."""
+def write_config(workshop: Path) -> Path:
+    """Write a config file that enables only the pages, on a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -104,8 +107,8 @@ def configured(workshop: Path) -> Path:
 
 @contextmanager
 def serving(workshop: Path, config: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The appliance on its core, and this process on the other; the server's process and its port."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the server is ended then too
+    """Run the appliance on one core and this process on the other; yield the server's process and port."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the server too
     port = int((workshop / "port").read_text())
     with storms.server(storms.appliance(config)) as process:
         os.sched_setaffinity(0, storms.core(storms.LOAD_CORE))
@@ -123,8 +126,8 @@ def serving(workshop: Path, config: Path) -> Iterator[tuple[subprocess.Popen[byt
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """One answer, and how long it took."""
+class Response:
+    """A response and its duration."""
 
     seconds: float
     head: bytes
@@ -132,13 +135,13 @@ class Shown:
 
     @property
     def refresh(self) -> str | None:
-        """The path that the phone loads by itself."""
+        """The path of the Refresh header."""
         found = re.search(rb"\r\nRefresh: \d+; url=http://[^/]+(/\S+)", self.head)
         return found[1].decode() if found else None
 
     @property
     def form(self) -> str:
-        """Where the form leads to, to be filled in."""
+        """The path of the form."""
         found = re.search(rb"<URL(?: method=\"post\")?>http://[^/]+(/[^<]+)</URL>", self.body)
         if found is None:
             raise SystemExit(f"no form but {self.body!r}")
@@ -146,7 +149,7 @@ class Shown:
 
 
 class Browser:
-    """One kept connection of one phone."""
+    """A persistent connection of one phone."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -154,15 +157,15 @@ class Browser:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def at(cls, desk: Desk, port: int) -> AsyncIterator["Browser"]:
+    async def at(cls, phone: BenchPhone, port: int) -> AsyncIterator["Browser"]:
         """Connect from the address of ``desk``."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(desk.address, 0))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(phone.address, 0))
         try:
             yield cls(reader, writer)
         finally:
             writer.close()
 
-    async def get(self, path: str) -> Shown:
+    async def get(self, path: str) -> Response:
         """Load one page."""
         request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nx-CiscoIPPhoneModelName: {MODEL}\r\n\r\n".encode()
         began = time.perf_counter()
@@ -170,8 +173,8 @@ class Browser:
         head = await self._reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"Content-Length: (\d+)", head)
         body = await self._reader.readexactly(int(length[1]) if length else 0)
-        return Shown(time.perf_counter() - began, head, body)
+        return Response(time.perf_counter() - began, head, body)
 
-    async def submit(self, form: Shown, username: str, pin: str) -> Shown:
-        """Fill in the form of a login and send it."""
+    async def submit(self, form: Response, username: str, pin: str) -> Response:
+        """Submit a login form."""
         return await self.get(f"{form.form}&user={username}&pin={pin}")
