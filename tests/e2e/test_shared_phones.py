@@ -189,6 +189,7 @@ async def to_directory(phone: SimulatedPhone, name: str) -> ParsedPage:
     return shown(await phone.browser.select(name))
 
 
+@pytest.mark.wording
 async def test_shared_phones_over_a_day_end_with_home_configs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
