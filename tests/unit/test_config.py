@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cisisk import config
@@ -453,13 +453,11 @@ def outcome(tables: Mapping[str, Any], environ: Mapping[str, str]) -> str:
     return ""
 
 
-@settings(deadline=None)
 @given(tables=st.dictionaries(NAMES, VALUES | st.dictionaries(NAMES, VALUES, max_size=3), max_size=3))
 def test_build_any_tables_returns_or_raises_configuration_error(tables: dict[str, Any]) -> None:
     assert outcome(tables, {}) or set(tables) <= {section.name for section in fields(Settings)}
 
 
-@settings(deadline=None)
 @given(
     data=st.data(),
     text=st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12),

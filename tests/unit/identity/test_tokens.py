@@ -142,13 +142,13 @@ def test_verify_forged_token_gives_same_message(ring: KeyRing, forgery: str) -> 
     assert refusal(ring, FORGERIES[forgery](ring)) == NOT_VALID
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(token=st.one_of(st.text(), st.lists(st.text(alphabet="eyJ0-_=Aa"), min_size=3, max_size=3).map(".".join)))
 def test_verify_any_text_is_refused(ring: KeyRing, token: str) -> None:
     assert refusal(ring, token) == NOT_VALID
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True), letters=st.permutations("Aa0-_.x"))
 def test_verify_token_with_changed_character_is_refused(ring: KeyRing, place: float, letters: list[str]) -> None:
     token = ring.issue(ANNA)

@@ -241,7 +241,7 @@ NAMES = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.tuples(
@@ -255,7 +255,7 @@ def test_hostile_tar_members_never_leave_the_root(members: list[tuple[str, bytes
     check_nothing_escapes(lambda: gzip.compress(tarred(infos)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.tuples(NAMES, st.binary(max_size=30), st.integers(0, 0xFFFF)),
@@ -276,7 +276,7 @@ def test_hostile_zip_members_never_leave_the_root(members: list[tuple[str, bytes
     check_nothing_escapes(archive)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from([AS_ZIP, AS_TAR, gzip.compress(AS_TAR, mtime=0)]), st.data())
 def test_damaged_archives_are_refused_or_unpacked_and_nothing_else(archive: bytes, data: st.DataObject) -> None:
     damaged = bytearray(archive)

@@ -77,7 +77,7 @@ async def test_moved_contact_shifts_others(
     assert moved.revision == (1 if order == "abcde" else 2)
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(
         st.one_of(

@@ -199,7 +199,7 @@ class DeploymentLife(RuleBasedStateMachine):
             assert each.fetched_at is not None or each.state is not DeploymentState.FETCHED, each
 
 
-DeploymentLife.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+DeploymentLife.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestDeploymentLife = DeploymentLife.TestCase
 
 

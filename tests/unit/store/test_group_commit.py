@@ -317,7 +317,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, group=st.integers(1, 8))
 def test_write_is_stored_exactly_if_it_returns(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, int]], group: int

@@ -173,7 +173,7 @@ async def test_search_takes_wildcards_literally(
     assert page.total == len(found)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(alphabet="ab%_\\'", max_size=6), q=st.text(alphabet="ab%_\\'", min_size=1, max_size=3))
 async def test_search_finds_exactly_matching_items(db: Database, name: str, q: str) -> None:
     literal = name.replace("'", "''")

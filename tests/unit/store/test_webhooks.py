@@ -220,9 +220,7 @@ async def test_webhook_is_deactivated_at_request_of_receiver(db: Database, actor
     assert (await db.read(store.get, webhook.uuid)).revision == 2
 
 
-async def test_test_message_follows_pending_deliveries_at_once(
-    db: Database, actor: Actor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_test_message_follows_pending_deliveries_at_once(db: Database, actor: Actor) -> None:
     webhook = await made(db, actor)
     await owed(db, webhook, "one")
     away = Tried(

@@ -133,4 +133,4 @@ class Policies(RuleBasedStateMachine):
 
 
 TestPolicies = Policies.TestCase
-TestPolicies.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestPolicies.settings = settings(max_examples=60, stateful_step_count=40)

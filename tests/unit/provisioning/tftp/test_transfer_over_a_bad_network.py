@@ -147,4 +147,4 @@ def test_receiver_gets_the_content_or_the_transfer_fails(
     content: MakeContent, tftp_path: DatagramPath, steps: int
 ) -> None:
     machine = type("Machine", (BadNetwork,), {"content": staticmethod(content), "new_transfer": tftp_path.new_transfer})
-    run_state_machine_as_test(machine, settings=settings(max_examples=150, stateful_step_count=steps, deadline=None))
+    run_state_machine_as_test(machine, settings=settings(max_examples=150, stateful_step_count=steps))
