@@ -33,7 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Replace every message of the catalogue if ``--other-words`` is given."""
     if config.getoption("--other-words"):
-        for code, template in messages.CATALOGUE.items():
+        with_words = {code: text for code, text in messages.CATALOGUE.items() if PARAMETER.sub("", text).strip()}
+        for code, template in with_words.items():
             messages.CATALOGUE[code] = f"<{code}> {' '.join(PARAMETER.findall(template))}"
 
 

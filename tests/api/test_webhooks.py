@@ -9,6 +9,8 @@ import pytest
 
 from cisisk.appliance.limits import Limits
 from cisisk.events.webhooks import WebhookLimits
+from cisisk.model.codes.webhook import DeliveryDetail
+from cisisk.model.messages import render
 from cisisk.model.webhook import key_of
 from tests.api.client import MAC, SWITCH, TIME, UNKNOWN, Site, check_error
 from tests.api.client import site as opened
@@ -137,7 +139,11 @@ async def test_webhook_delivers_end_of_switch(site: Site, receiver: Receiver) ->
     assert request.body["data"] == {**steps[-1], "deployment": first, "mac": MAC}
     [delivery] = await until(site, webhook["uuid"], lambda found: found[0]["state"] != "pending")
     about = {"uuid": request.id, "deployment": first, "step": "superseded"}
-    detail = {"code": "webhook_answered", "parameters": {"status": 204}, "message": "answered 204"}
+    detail = {
+        "code": "webhook_answered",
+        "parameters": {"status": 204},
+        "message": render(DeliveryDetail.ANSWERED.notice(status=204)),
+    }
     expected = {**about, "state": "delivered", "status": 204, "detail": detail, "tries": 1, "due_at": None}
     assert {name: delivery[name] for name in expected} == expected
 
