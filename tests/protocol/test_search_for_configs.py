@@ -36,7 +36,7 @@ PATIENT = tftp_client.TftpRetry(interval=30.0)
 
 
 @dataclass
-class Site:
+class ProvisioningSite:
     """Both servers behind one policy, with a store."""
 
     mode: Mode
@@ -99,11 +99,11 @@ class Site:
 
 
 @pytest.fixture(params=[Mode.PIN, Mode.OBSERVE])
-async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
+async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ProvisioningSite]:
     await asyncio.to_thread(migrations.migrate, tmp_path / "cisisk.db", migrations.steps())
     (tmp_path / "tftpboot").mkdir()
     async with Database.open((tmp_path / "cisisk.db").as_uri()) as db:
-        made = Site(request.param, tmp_path / "tftpboot", db)
+        made = ProvisioningSite(request.param, tmp_path / "tftpboot", db)
         made.start()
         yield made
         await made.stop()
@@ -119,7 +119,7 @@ async def all_of(work: Iterable[Awaitable[object]], workers: int) -> None:
     await asyncio.gather(*(one() for _ in range(workers)))
 
 
-async def test_a_search_finds_nothing_but_its_alarm(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_search_finds_nothing_but_its_alarm(site: ProvisioningSite, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="cisisk.provisioning.access")
     await all_of(map(site.boot, site.macs), WORKERS)
     await site.know()

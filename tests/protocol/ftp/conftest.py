@@ -33,17 +33,17 @@ class User:
     username = "admin"
     actor = ACTOR
 
-    def __init__(self, house: "FtpHouse") -> None:
-        self._house = house
+    def __init__(self, site: "FtpSite") -> None:
+        self._site = site
 
     def is_still_admitted(self) -> "Future[bool]":
         answer: Future[bool] = Future()
-        answer.set_result(self._house.admits)
+        answer.set_result(self._site.admits)
         return answer
 
 
-class FtpHouse:
-    """Also the door, and the config_sink of the records."""
+class FtpSite:
+    """An FTP server. It is its own authenticator and config sink."""
 
     def __init__(self, root: Path, **settings: Any) -> None:
         self.root = root
@@ -165,24 +165,24 @@ class Wire:
 
 
 @pytest.fixture
-def ftp_house(tmp_path: Path) -> Iterator[Callable[..., FtpHouse]]:
+def ftp_site(tmp_path: Path) -> Iterator[Callable[..., FtpSite]]:
     """Starts servers; at the end nothing may be left in staging."""
-    running: list[FtpHouse] = []
+    running: list[FtpSite] = []
 
-    def start(root: Path = tmp_path / "tftpboot", **settings: Any) -> FtpHouse:
-        running.append(FtpHouse(root, **settings))
+    def start(root: Path = tmp_path / "tftpboot", **settings: Any) -> FtpSite:
+        running.append(FtpSite(root, **settings))
         running[-1].server.start()
         return running[-1]
 
     yield start
-    for house in running:
-        house.close()
-        assert house.residue == []
+    for site in running:
+        site.close()
+        assert site.residue == []
 
 
 @pytest.fixture
-def house(ftp_house: Callable[..., FtpHouse]) -> FtpHouse:
-    return ftp_house()
+def site(ftp_site: Callable[..., FtpSite]) -> FtpSite:
+    return ftp_site()
 
 
 @pytest.fixture
@@ -190,8 +190,8 @@ def ftp_wire() -> Iterator[Callable[..., Wire]]:
     """Opens control connections."""
     with ExitStack() as stack:
 
-        def open_wire(house: FtpHouse, *, login: bool = True) -> Wire:
-            made = Wire(house.port, login=login)
+        def open_wire(site: FtpSite, *, login: bool = True) -> Wire:
+            made = Wire(site.port, login=login)
             stack.callback(made.close)
             return made
 

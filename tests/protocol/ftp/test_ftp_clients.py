@@ -22,20 +22,20 @@ def run(*command: object, code: int = 0) -> str:
     return ended.stdout + ended.stderr
 
 
-def lftp(house: Any, script: str, *, tls: Path | None = None, code: int = 0) -> str:
+def lftp(site: Any, script: str, *, tls: Path | None = None, code: int = 0) -> str:
     settings = "set net:max-retries 1; set net:timeout 5; set cmd:fail-exit yes; "
     settings += f"set ssl:ca-file {tls}; set ftp:ssl-force yes; " if tls else "set ftp:ssl-allow no; "
     return run(
-        "lftp", "-p", house.port, "-u", f"admin,{PASSWORD}", "-e", f"{settings}{script}; bye", "127.0.0.1", code=code
+        "lftp", "-p", site.port, "-u", f"admin,{PASSWORD}", "-e", f"{settings}{script}; bye", "127.0.0.1", code=code
     )
 
 
-def test_pythons_client_does_everything(house: Any) -> None:
-    with house.client() as client:
+def test_pythons_client_does_everything(site: Any) -> None:
+    with site.client() as client:
         client.mkd("ringers")
         client.cwd("ringers")
         assert client.storbinary("STOR a.raw", io.BytesIO(TONE)) == "226 ringers/a.raw is served from now on"
-        assert house.served("ringers/a.raw") == TONE
+        assert site.served("ringers/a.raw") == TONE
         client.storbinary("STOR a.raw", io.BytesIO(TONE[::-1]))
         got = io.BytesIO()
         client.retrbinary("RETR a.raw", got.write)
@@ -50,43 +50,43 @@ def test_pythons_client_does_everything(house: Any) -> None:
         client.cwd("/")
         client.rmd("ringers")
         assert client.nlst() == []
-    assert [action for action, _ in house.records] == ["file.uploaded", "file.uploaded", "file.deleted"]
-    assert not (house.root / "ringers").exists()
+    assert [action for action, _ in site.records] == ["file.uploaded", "file.uploaded", "file.deleted"]
+    assert not (site.root / "ringers").exists()
 
 
 @pytest.mark.needs("lftp")
-def test_lftp_mirrors_a_tree_there_and_back(house: Any, tmp_path: Path) -> None:
+def test_lftp_mirrors_a_tree_there_and_back(site: Any, tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     for number in range(8):
         file = source / "Desktops" / f"{number}x1" / "List.xml"
         file.parent.mkdir(parents=True)
         file.write_bytes(TONE[: number * 5000 + 1])
-    lftp(house, f"mirror -R --parallel=4 {source} /")
-    assert len(house.library.entries()) == 8
-    lftp(house, f"mirror --parallel=4 / {target}")
+    lftp(site, f"mirror -R --parallel=4 {source} /")
+    assert len(site.library.entries()) == 8
+    lftp(site, f"mirror --parallel=4 / {target}")
     assert run("diff", "-r", source, target) == ""
-    assert "7x1" in lftp(house, "ls Desktops")
-    lftp(house, "rm -r Desktops; ls")
-    assert house.library.entries() == []
+    assert "7x1" in lftp(site, "ls Desktops")
+    lftp(site, "rm -r Desktops; ls")
+    assert site.library.entries() == []
 
 
 @pytest.mark.needs("openssl", "lftp")
-def test_lftp_takes_tls_for_commands_and_data(ftp_house: Any, certificate: tuple[Path, Path], tmp_path: Path) -> None:
-    house = ftp_house(certificate=certificate)
+def test_lftp_takes_tls_for_commands_and_data(ftp_site: Any, certificate: tuple[Path, Path], tmp_path: Path) -> None:
+    site = ftp_site(certificate=certificate)
     (tmp_path / "a.raw").write_bytes(TONE)
     script = f"put {tmp_path}/a.raw; ls; get a.raw -o {tmp_path}/back"
-    assert "a.raw" in lftp(house, script, tls=certificate[0])
+    assert "a.raw" in lftp(site, script, tls=certificate[0])
     assert (tmp_path / "back").read_bytes() == TONE
-    assert lftp(house, f"put {tmp_path}/a.raw", code=1) != ""
+    assert lftp(site, f"put {tmp_path}/a.raw", code=1) != ""
 
 
 @pytest.mark.needs("curl")
-def test_curl_uploads_fetches_resumes_and_deletes(house: Any, tmp_path: Path) -> None:
-    url, login = f"ftp://127.0.0.1:{house.port}", ("curl", "-sS", "--user", f"admin:{PASSWORD}")
+def test_curl_uploads_fetches_resumes_and_deletes(site: Any, tmp_path: Path) -> None:
+    url, login = f"ftp://127.0.0.1:{site.port}", ("curl", "-sS", "--user", f"admin:{PASSWORD}")
     (tmp_path / "a.raw").write_bytes(TONE)
     run(*login, "-T", tmp_path / "a.raw", f"{url}/ringers/a.raw", code=9)
     run(*login, "--ftp-create-dirs", "-T", tmp_path / "a.raw", f"{url}/ringers/a.raw")
-    assert house.served("ringers/a.raw") == TONE
+    assert site.served("ringers/a.raw") == TONE
     for active in ((), ("--ftp-port", "-")):
         run(*login, *active, "-o", tmp_path / "back", f"{url}/ringers/a.raw")
         assert (tmp_path / "back").read_bytes() == TONE
@@ -95,59 +95,59 @@ def test_curl_uploads_fetches_resumes_and_deletes(house: Any, tmp_path: Path) ->
     assert (tmp_path / "back").read_bytes() == TONE
     assert "a.raw" in run(*login, f"{url}/ringers/")
     run(*login, "-Q", "DELE ringers/a.raw", f"{url}/")
-    assert house.library.entries() == []
+    assert site.library.entries() == []
 
 
 @pytest.mark.needs("openssl", "curl")
-def test_curl_takes_tls(ftp_house: Any, certificate: tuple[Path, Path], tmp_path: Path) -> None:
-    house = ftp_house(certificate=certificate)
-    url, login = f"ftp://127.0.0.1:{house.port}", ("curl", "-sS", "--user", f"admin:{PASSWORD}")
+def test_curl_takes_tls(ftp_site: Any, certificate: tuple[Path, Path], tmp_path: Path) -> None:
+    site = ftp_site(certificate=certificate)
+    url, login = f"ftp://127.0.0.1:{site.port}", ("curl", "-sS", "--user", f"admin:{PASSWORD}")
     tls = (*login, "--ssl-reqd", "--cacert", certificate[0])
     (tmp_path / "a.raw").write_bytes(TONE)
     run(*tls, "-T", tmp_path / "a.raw", f"{url}/a.raw")
     run(*tls, "-o", tmp_path / "back", f"{url}/a.raw")
     assert (tmp_path / "back").read_bytes() == TONE
     assert "AUTH TLS" in run(*login, "-v", f"{url}/", code=67)
-    assert [username for username, _ in house.asked] == ["admin", "admin"]
+    assert [username for username, _ in site.asked] == ["admin", "admin"]
 
 
-def test_a_config_is_accepted_or_refused_with_the_reason(house: Any) -> None:
-    with house.client() as client:
+def test_a_config_is_accepted_or_refused_with_the_reason(site: Any) -> None:
+    with site.client() as client:
         client.storbinary(f"STOR {NAME}", io.BytesIO(CONFIG))
         with pytest.raises(ftplib.error_perm) as refused:
             client.storbinary(f"STOR {NAME}", io.BytesIO(CONFIG[:-5]))
         assert str(refused.value).startswith("550-The config cannot be read by a phone:\n550 ")
         assert client.pwd() == "/"
-    assert house.served(NAME) == CONFIG
+    assert site.served(NAME) == CONFIG
 
 
-def test_ascii_transfers_change_no_byte(house: Any) -> None:
-    with house.client() as client:
+def test_ascii_transfers_change_no_byte(site: Any) -> None:
+    with site.client() as client:
         client.sendcmd("TYPE A")
         client.storlines("STOR a.xml", io.BytesIO(CONFIG))
         sent = CONFIG.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-        assert house.served("a.xml") == sent
+        assert site.served("a.xml") == sent
         assert client.size("a.xml") == len(sent)
 
 
 @pytest.mark.parametrize("host", ["::", "::1"])
-def test_a_server_on_ipv6_serves_both_families_where_asked_to(ftp_house: Any, host: str) -> None:
-    house = ftp_house(host=host)
+def test_a_server_on_ipv6_serves_both_families_where_asked_to(ftp_site: Any, host: str) -> None:
+    site = ftp_site(host=host)
     for address in ("::1", "127.0.0.1") if host == "::" else ("::1",):
-        with house.client(address) as client:
+        with site.client(address) as client:
             client.storbinary("STOR a.raw", io.BytesIO(TONE))
             client.set_pasv(False)
             assert client.nlst() == ["a.raw"]
             client.retrbinary("RETR a.raw", lambda _: None)
-        fetch = house.fetches.get(timeout=5)
+        fetch = site.fetches.get(timeout=5)
         assert (fetch.peer[0], fetch.local, fetch.protocol) == (address, address, "ftp")
 
 
 @pytest.mark.needs("openssl")
-def test_pythons_client_takes_tls(ftp_house: Any, certificate: tuple[Path, Path], trusting: ssl.SSLContext) -> None:
-    house = ftp_house(certificate=certificate)
+def test_pythons_client_takes_tls(ftp_site: Any, certificate: tuple[Path, Path], trusting: ssl.SSLContext) -> None:
+    site = ftp_site(certificate=certificate)
     with ftplib.FTP_TLS(context=trusting, timeout=5) as client:
-        client.connect("127.0.0.1", house.port)
+        client.connect("127.0.0.1", site.port)
         client.login("admin", PASSWORD)
         with pytest.raises(ftplib.error_perm, match="data channel"):
             client.nlst()
@@ -158,4 +158,4 @@ def test_pythons_client_takes_tls(ftp_house: Any, certificate: tuple[Path, Path]
         assert got.getvalue() == TONE
         with pytest.raises(ftplib.error_perm, match="534"):
             client.prot_c()
-    assert house.fetches.get(timeout=5).acknowledged == len(TONE)
+    assert site.fetches.get(timeout=5).acknowledged == len(TONE)

@@ -27,46 +27,44 @@ PASSWORD = "correct horse"
 TONE = os.urandom(70_000)
 
 
-def put(house: Any, name: str, content: bytes = TONE) -> None:
-    with house.client() as client:
+def put(site: Any, name: str, content: bytes = TONE) -> None:
+    with site.client() as client:
         client.storbinary(f"STOR {name}", io.BytesIO(content))
 
 
 @pytest.mark.parametrize(
     "command", ["LIST", "STOR a", "RETR a", "PASV", "EPSV", "PORT 127,0,0,1,200,1", "DELE a", "PWD"]
 )
-def test_nothing_is_done_without_a_login(house: Any, ftp_wire: Callable[..., Any], command: str) -> None:
-    ftp_wire(house, login=False).say(command, "530")
+def test_nothing_is_done_without_a_login(site: Any, ftp_wire: Callable[..., Any], command: str) -> None:
+    ftp_wire(site, login=False).say(command, "530")
 
 
 @pytest.mark.parametrize("username", ["anonymous", "ftp", "admin"])
-def test_three_wrong_passwords_end_the_session(house: Any, ftp_wire: Callable[..., Any], username: str) -> None:
-    wire = ftp_wire(house, login=False)
+def test_three_wrong_passwords_end_the_session(site: Any, ftp_wire: Callable[..., Any], username: str) -> None:
+    wire = ftp_wire(site, login=False)
     for answer in ("530", "530", "421"):
         wire.say(f"USER {username}", "331")
         wire.say("PASS guest@", answer)
     assert wire.is_closed()
-    assert house.asked == [(username, "127.0.0.1")] * 3
+    assert site.asked == [(username, "127.0.0.1")] * 3
 
 
-def test_throttled_login_is_refused_with_the_wait(house: Any, ftp_wire: Callable[..., Any]) -> None:
-    house.throttled = True
-    wire = ftp_wire(house, login=False)
+def test_throttled_login_is_refused_with_the_wait(site: Any, ftp_wire: Callable[..., Any]) -> None:
+    site.throttled = True
+    wire = ftp_wire(site, login=False)
     wire.say("USER admin", "331")
     wire.say(f"PASS {PASSWORD}", "530 Too many attempts. Try again in 7 s.")
 
 
-def test_commands_behind_a_password_wait_for_its_answer(house: Any, ftp_wire: Callable[..., Any]) -> None:
-    wire = ftp_wire(house, login=False)
+def test_commands_behind_a_password_wait_for_its_answer(site: Any, ftp_wire: Callable[..., Any]) -> None:
+    wire = ftp_wire(site, login=False)
     wire.send(f"USER admin\r\nPASS wrong\r\nSIZE a\r\nUSER admin\r\nPASS {PASSWORD}\r\nPWD\r\nQUIT")
     assert [wire.hear()[:3] for _ in range(7)] == ["331", "530", "530", "331", "230", "257", "221"]
 
 
-def test_no_password_reaches_the_log(
-    house: Any, ftp_wire: Callable[..., Any], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_password_reaches_the_log(site: Any, ftp_wire: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    wire = ftp_wire(house, login=False)
+    wire = ftp_wire(site, login=False)
     for line in ("USER s3cret", "PASS s3cret", "pass s3cret", "PASS\ts3cret", "PA SS s3cret", "s3cret", "USER s3cret"):
         wire.send(line)
         assert "s3cret" not in wire.hear()
@@ -78,26 +76,26 @@ def test_no_password_reaches_the_log(
     assert PASSWORD not in caplog.text
 
 
-def test_a_session_ends_when_the_account_is_changed(house: Any, ftp_wire: Callable[..., Any]) -> None:
-    put(house, "a.raw")
+def test_a_session_ends_when_the_account_is_changed(site: Any, ftp_wire: Callable[..., Any]) -> None:
+    put(site, "a.raw")
     for command in ("SIZE a.raw", "DELE a.raw", "CWD /", "MKD x", "RETR a.raw", "STAT"):
-        house.admits = True
-        wire = ftp_wire(house)
+        site.admits = True
+        wire = ftp_wire(site)
         wire.say("EPSV", "229")
-        house.admits = False
+        site.admits = False
         wire.say(command, "421 Your account was changed")
         assert wire.is_closed()
-    assert house.served("a.raw") == TONE
+    assert site.served("a.raw") == TONE
 
 
 @pytest.mark.parametrize("command", ["PORT 127,0,0,2,{high},{low}", "EPRT |1|127.0.0.2|{port}|"])
-def test_there_is_no_bounce(house: Any, ftp_wire: Callable[..., Any], command: str) -> None:
+def test_there_is_no_bounce(site: Any, ftp_wire: Callable[..., Any], command: str) -> None:
     with socket.socket() as victim:
         victim.bind(("127.0.0.2", 0))
         victim.listen()
         victim.setblocking(False)
         port = victim.getsockname()[1]
-        wire = ftp_wire(house)
+        wire = ftp_wire(site)
         wire.say(command.format(port=port, high=port // 256, low=port % 256), "501 Rejected")
         wire.say("STOR a.raw", "425")
         with pytest.raises(BlockingIOError):
@@ -108,13 +106,13 @@ def test_there_is_no_bounce(house: Any, ftp_wire: Callable[..., Any], command: s
     "command", ["PORT 192,0,2,1,200,1", "PORT 127,0,0,1,0,25", "EPRT |1|127.0.0.1|25|", "EPRT |2|::1|50000|"]
 )
 def test_data_goes_to_no_other_address_and_no_system_port(
-    house: Any, ftp_wire: Callable[..., Any], command: str
+    site: Any, ftp_wire: Callable[..., Any], command: str
 ) -> None:
-    ftp_wire(house).say(command, "5")
+    ftp_wire(site).say(command, "5")
 
 
-def test_data_connection_from_another_address_is_closed(house: Any, ftp_wire: Callable[..., Any]) -> None:
-    wire = ftp_wire(house)
+def test_data_connection_from_another_address_is_closed(site: Any, ftp_wire: Callable[..., Any]) -> None:
+    wire = ftp_wire(site)
     port = int(wire.say("EPSV", "229").split("|||")[1].split("|")[0])
     wire.say("STOR a.raw", "150")
     with socket.create_connection(("127.0.0.1", port), timeout=5, source_address=("127.0.0.9", 0)) as stranger:
@@ -122,109 +120,107 @@ def test_data_connection_from_another_address_is_closed(house: Any, ftp_wire: Ca
     with socket.create_connection(("127.0.0.1", port), timeout=5) as data:
         data.sendall(TONE)
     wire.hear("226")
-    assert house.served("a.raw") == TONE
+    assert site.served("a.raw") == TONE
 
 
-def test_data_ports_come_from_the_range_or_not_at_all(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
+def test_data_ports_come_from_the_range_or_not_at_all(ftp_site: Any, ftp_wire: Callable[..., Any]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        house = ftp_house(passive_ports=(port, port))
-        wire = ftp_wire(house)
+        site = ftp_site(passive_ports=(port, port))
+        wire = ftp_wire(site)
         wire.say("EPSV", "425 No port for data is free")
         wire.say("PASV", "425")
     wire.say("EPSV", f"229 Entering extended passive mode (|||{port}|)")
 
 
-def test_data_that_comes_before_the_command_is_not_lost(house: Any, ftp_wire: Callable[..., Any]) -> None:
-    wire = ftp_wire(house)
+def test_data_that_comes_before_the_command_is_not_lost(site: Any, ftp_wire: Callable[..., Any]) -> None:
+    wire = ftp_wire(site)
     with wire.data() as data:
         data.sendall(TONE)
     wire.say("NOOP", "200")
     wire.say("STOR a.raw", "125")
     wire.hear("226")
-    assert house.served("a.raw") == TONE
+    assert site.served("a.raw") == TONE
 
 
-def test_connections_are_limited(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
-    house = ftp_house(limits=FtpLimits(max_per_address=3, max_connections=4))
-    wires = [ftp_wire(house) for _ in range(3)]
-    with socket.create_connection(("127.0.0.1", house.port), timeout=5) as one_more:
+def test_connections_are_limited(ftp_site: Any, ftp_wire: Callable[..., Any]) -> None:
+    site = ftp_site(limits=FtpLimits(max_per_address=3, max_connections=4))
+    wires = [ftp_wire(site) for _ in range(3)]
+    with socket.create_connection(("127.0.0.1", site.port), timeout=5) as one_more:
         assert one_more.makefile("rb").readline().startswith(b"421 Too many connections from the same")
-    with socket.create_connection(("127.0.0.1", house.port), timeout=5, source_address=("127.0.0.9", 0)) as fourth:
+    with socket.create_connection(("127.0.0.1", site.port), timeout=5, source_address=("127.0.0.9", 0)) as fourth:
         assert fourth.recv(3) == b"220"
-        with socket.create_connection(("127.0.0.1", house.port), timeout=5, source_address=("127.0.0.8", 0)) as fifth:
+        with socket.create_connection(("127.0.0.1", site.port), timeout=5, source_address=("127.0.0.8", 0)) as fifth:
             assert fifth.recv(3) == b"421"
         # One port for data beyond them is open, and no other.
         wires[0].say("EPSV", "229")
         wires[1].say("EPSV", "425")
 
 
-def test_client_without_login_is_disconnected(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
-    house = ftp_house(limits=FtpLimits(login_seconds=0.1))
-    patient, quick = ftp_wire(house, login=False), ftp_wire(house)
+def test_client_without_login_is_disconnected(ftp_site: Any, ftp_wire: Callable[..., Any]) -> None:
+    site = ftp_site(limits=FtpLimits(login_seconds=0.1))
+    patient, quick = ftp_wire(site, login=False), ftp_wire(site)
     patient.hear("421")
     assert patient.is_closed()
     quick.say("NOOP", "200")
 
 
-def test_idle_client_is_disconnected(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
-    wire = ftp_wire(ftp_house(limits=FtpLimits(idle_seconds=0.1)))
+def test_idle_client_is_disconnected(ftp_site: Any, ftp_wire: Callable[..., Any]) -> None:
+    wire = ftp_wire(ftp_site(limits=FtpLimits(idle_seconds=0.1)))
     wire.hear("421")
     assert wire.is_closed()
 
 
-def test_a_command_of_any_length_is_one_command(house: Any, ftp_wire: Callable[..., Any]) -> None:
-    put(house, "a.raw")
-    wire = ftp_wire(house)
+def test_a_command_of_any_length_is_one_command(site: Any, ftp_wire: Callable[..., Any]) -> None:
+    put(site, "a.raw")
+    wire = ftp_wire(site)
     wire.say("NOOP " + "x" * 100_000 + "DELE a.raw", "500 The command is too long")
     wire.say("NOOP", "200")
-    assert house.served("a.raw") == TONE
+    assert site.served("a.raw") == TONE
 
 
-def test_client_that_reads_no_replies_is_disconnected(
-    house: Any, ftp_wire: Callable[..., Any], eventually: Any
-) -> None:
-    wire = ftp_wire(house)
+def test_client_that_reads_no_replies_is_disconnected(site: Any, ftp_wire: Callable[..., Any], eventually: Any) -> None:
+    wire = ftp_wire(site)
     wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     with pytest.raises(ConnectionError):
         wire.socket.sendall(b"HELP\r\n" * 5_000_000)
 
 
-def test_no_more_commands_wait_than_are_allowed(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
-    wire = ftp_wire(ftp_house(limits=FtpLimits(max_waiting_commands=4)))
+def test_no_more_commands_wait_than_are_allowed(ftp_site: Any, ftp_wire: Callable[..., Any]) -> None:
+    wire = ftp_wire(ftp_site(limits=FtpLimits(max_waiting_commands=4)))
     wire.send("\r\n".join(["SIZE a"] * 40))
     assert wire.is_closed()
 
 
-def test_junk_does_not_affect_transfers(house: Any, ftp_wire: Callable[..., Any]) -> None:
-    put(house, "a.raw")
+def test_junk_does_not_affect_transfers(site: Any, ftp_wire: Callable[..., Any]) -> None:
+    put(site, "a.raw")
     dice = random.Random(959)
     words = [b"USER", b"STOR", b"RETR", b"PORT", b"EPRT", b"PASV", b"EPSV", b"ABOR", b"REST", b"MLST", b"OPTS", b"STAT",
              b"LIST", b"ALLO", b"TYPE", b"SITE", b"AUTH TLS", b"PROT P", b"..", b"/", b"|1|1.2.3.4|5|", b"-1",
              b"9" * 30, b"\xff\xf4", b"\x80", b"%n", b"MLST unique;", b"REIN", b"HELP"]  # fmt: skip
     for _ in range(60):
-        wire = ftp_wire(house)
+        wire = ftp_wire(site)
         lines = [b" ".join(dice.choices(words, k=dice.randint(1, 3))) for _ in range(12)]
         wire.send(b"\r\n".join(lines) + b"\r\n" + dice.randbytes(40))
         wire.close()
-    assert house.server.is_alive
-    with house.client() as client:
+    assert site.server.is_alive
+    with site.client() as client:
         assert client.nlst() == ["a.raw"]
 
 
 @pytest.mark.needs("openssl")
 @pytest.mark.parametrize("behind", [b"NOOP\r\n", b"USER evil", b"USER admin\r\nPASS correct horse\r\n"])
 def test_commands_sent_before_the_tls_handshake_are_dropped(
-    ftp_house: Any,
+    ftp_site: Any,
     certificate: tuple[Path, Path],
     trusting: ssl.SSLContext,
     ftp_wire: Callable[..., Any],
     behind: bytes,
 ) -> None:
-    house = ftp_house(certificate=certificate)
-    wire = ftp_wire(house, login=False)
+    site = ftp_site(certificate=certificate)
+    wire = ftp_wire(site, login=False)
     wire.socket.sendall(b"AUTH TLS\r\n" + behind)
     wire.hear("234")
     with trusting.wrap_socket(wire.socket.dup(), server_hostname="127.0.0.1") as secure:
@@ -235,21 +231,21 @@ def test_commands_sent_before_the_tls_handshake_are_dropped(
             answers += secure.recv(1000)
     assert answers.split()[0] == b"500"
     assert b"530" in answers
-    assert house.asked == []
+    assert site.asked == []
 
 
 @pytest.mark.needs("openssl")
 def test_with_a_certificate_no_password_is_taken_in_the_clear(
-    ftp_house: Any, certificate: tuple[Path, Path], ftp_wire: Callable[..., Any]
+    ftp_site: Any, certificate: tuple[Path, Path], ftp_wire: Callable[..., Any]
 ) -> None:
-    wire = ftp_wire(ftp_house(certificate=certificate), login=False)
+    wire = ftp_wire(ftp_site(certificate=certificate), login=False)
     wire.say("USER admin", "530 Passwords are taken over TLS only")
     wire.say(f"PASS {PASSWORD}", "530")
 
 
 @pytest.mark.needs("openssl")
-def test_old_versions_of_tls_are_refused(ftp_house: Any, certificate: tuple[Path, Path]) -> None:
-    house = ftp_house(certificate=certificate)
+def test_old_versions_of_tls_are_refused(ftp_site: Any, certificate: tuple[Path, Path]) -> None:
+    site = ftp_site(certificate=certificate)
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.load_verify_locations(certificate[0])
     old.set_ciphers("ALL:@SECLEVEL=0")
@@ -258,7 +254,7 @@ def test_old_versions_of_tls_are_refused(ftp_house: Any, certificate: tuple[Path
     with pytest.warns(DeprecationWarning, match="TLSv1"):
         old.maximum_version = ssl.TLSVersion.TLSv1_1
     with ftplib.FTP_TLS(context=old, timeout=5) as client:
-        client.connect("127.0.0.1", house.port)
+        client.connect("127.0.0.1", site.port)
         with pytest.raises(OSError, match=r"(?i)version|reset|eof|closed"):
             client.auth()
 
@@ -284,11 +280,11 @@ def test_unusable_certificate_is_reported(certificate: tuple[Path, Path], tmp_pa
         )
 
 
-def test_downloads_are_reported_with_how_they_ended(house: Any, ftp_wire: Callable[..., Any]) -> None:
+def test_downloads_are_reported_with_how_they_ended(site: Any, ftp_wire: Callable[..., Any]) -> None:
     large = bytes(20_000_000)
-    put(house, "a.raw")
-    put(house, "large.bin", large)
-    wire = ftp_wire(house)
+    put(site, "a.raw")
+    put(site, "large.bin", large)
+    wire = ftp_wire(site)
 
     def fetched(name: str, *before: str, read: int = -1) -> Any:
         with wire.data() as data:
@@ -301,7 +297,7 @@ def test_downloads_are_reported_with_how_they_ended(house: Any, ftp_wire: Callab
                     file.read(read)
         if first[0] == "1":
             wire.hear("226" if read < 0 else "426")
-        return house.fetches.get(timeout=5)
+        return site.fetches.get(timeout=5)
 
     whole = fetched("a.raw")
     assert (whole.outcome, whole.name, whole.size, whole.acknowledged) == (
@@ -319,20 +315,20 @@ def test_downloads_are_reported_with_how_they_ended(house: Any, ftp_wire: Callab
     wire.say("REST 70001", "350")
     wire.say("EPSV", "229")
     wire.say("RETR a.raw", "554 The file has 70000 bytes")
-    assert house.fetches.get(timeout=5).outcome is FetchOutcome.ABORTED
+    assert site.fetches.get(timeout=5).outcome is FetchOutcome.ABORTED
 
 
-def test_the_listing_shows_the_library_and_not_the_disk(house: Any) -> None:
-    put(house, "a.raw")
-    (house.root / ".hidden").write_bytes(b"x")
-    (house.root / "folder").mkdir()
-    (house.root / "folder" / os.fsdecode(b"\xff.raw")).write_bytes(TONE)
-    (house.root / "link").symlink_to("/etc/passwd")
-    os.mkfifo(house.root / "pipe")
-    (house.root / "empty").mkdir()
-    (house.root / "folder" / "b.raw").write_bytes(TONE)
-    house.library.refresh()
-    with house.client() as client:
+def test_the_listing_shows_the_library_and_not_the_disk(site: Any) -> None:
+    put(site, "a.raw")
+    (site.root / ".hidden").write_bytes(b"x")
+    (site.root / "folder").mkdir()
+    (site.root / "folder" / os.fsdecode(b"\xff.raw")).write_bytes(TONE)
+    (site.root / "link").symlink_to("/etc/passwd")
+    os.mkfifo(site.root / "pipe")
+    (site.root / "empty").mkdir()
+    (site.root / "folder" / "b.raw").write_bytes(TONE)
+    site.library.refresh()
+    with site.client() as client:
         assert client.nlst() == ["a.raw", "folder"]
         lines: list[str] = []
         client.dir(lines.append)
@@ -358,13 +354,13 @@ def test_the_listing_shows_the_library_and_not_the_disk(house: Any) -> None:
                 client.mkd(wrong)
         with pytest.raises(ftplib.error_perm, match="not empty"):
             client.rmd("folder")
-    assert (house.root / "link").is_symlink()
+    assert (site.root / "link").is_symlink()
 
 
-def test_the_heart_beats_without_any_traffic(house: Any, eventually: Any) -> None:
-    before = house.server.heartbeat
-    eventually(lambda: house.server.heartbeat > before)
-    assert time.monotonic() - house.server.heartbeat < 2.0
+def test_the_heart_beats_without_any_traffic(site: Any, eventually: Any) -> None:
+    before = site.server.heartbeat
+    eventually(lambda: site.server.heartbeat > before)
+    assert time.monotonic() - site.server.heartbeat < 2.0
 
 
 def turns_in_a_while(monkeypatch: pytest.MonkeyPatch) -> int:
@@ -382,9 +378,9 @@ def turns_in_a_while(monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def test_the_loop_sleeps_while_there_is_nothing_to_do(
-    house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    site: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    idle, early, ended, waiting, gone = (ftp_wire(house) for _ in range(5))
+    idle, early, ended, waiting, gone = (ftp_wire(site) for _ in range(5))
     with early.data() as early_data, ended.data() as ended_data:
         early_data.sendall(TONE)
         ended_data.shutdown(socket.SHUT_WR)
@@ -398,11 +394,11 @@ def test_the_loop_sleeps_while_there_is_nothing_to_do(
 
 @pytest.mark.needs("openssl")
 def test_idle_tls_session_does_not_keep_the_loop_busy(
-    ftp_house: Any, certificate: tuple[Path, Path], trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+    ftp_site: Any, certificate: tuple[Path, Path], trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house = ftp_house(certificate=certificate)
+    site = ftp_site(certificate=certificate)
     with ftplib.FTP_TLS(context=trusting, timeout=5) as client:
-        client.connect("127.0.0.1", house.port)
+        client.connect("127.0.0.1", site.port)
         client.login("admin", PASSWORD)
         client.prot_p()
         with (
@@ -415,26 +411,26 @@ def test_idle_tls_session_does_not_keep_the_loop_busy(
             assert client.sendcmd("STOR a.raw").startswith("125")
             data.unwrap()
         client.voidresp()
-    assert house.served("a.raw") == TONE
+    assert site.served("a.raw") == TONE
 
 
 def test_an_upload_under_way_finishes_within_the_grace(
-    house: Any, ftp_wire: Callable[..., Any], eventually: Any
+    site: Any, ftp_wire: Callable[..., Any], eventually: Any
 ) -> None:
-    wire, idle = ftp_wire(house), ftp_wire(house)
+    wire, idle = ftp_wire(site), ftp_wire(site)
     with wire.data() as data:
         wire.say("STOR a.raw", "1")
         data.sendall(TONE[:1000])
-        eventually(lambda: any(path.stat().st_size for path in (house.root / ".cisisk").iterdir()))
-        stopper = threading.Thread(target=house.server.stop, args=(5.0,))
+        eventually(lambda: any(path.stat().st_size for path in (site.root / ".cisisk").iterdir()))
+        stopper = threading.Thread(target=site.server.stop, args=(5.0,))
         stopper.start()
-        eventually(lambda: not accepts(house.port))
+        eventually(lambda: not accepts(site.port))
         data.sendall(TONE[1000:])
     wire.hear("226")
     stopper.join(5)
-    assert not house.server.is_alive
+    assert not site.server.is_alive
     assert idle.is_closed()
-    assert house.served("a.raw") == TONE
+    assert site.served("a.raw") == TONE
 
 
 def accepts(port: int) -> bool:
@@ -445,15 +441,15 @@ def accepts(port: int) -> bool:
     return True
 
 
-def test_an_upload_that_outlives_the_grace_leaves_nothing(house: Any, ftp_wire: Callable[..., Any]) -> None:
-    wire = ftp_wire(house)
+def test_an_upload_that_outlives_the_grace_leaves_nothing(site: Any, ftp_wire: Callable[..., Any]) -> None:
+    wire = ftp_wire(site)
     with wire.data() as data:
         wire.say("STOR a.raw", "1")
         data.sendall(TONE)
         started = time.monotonic()
-        house.server.stop(0.1)
+        site.server.stop(0.1)
         assert time.monotonic() - started < 2.0
-    assert house.residue == []
+    assert site.residue == []
     assert wire.is_closed()
 
 
@@ -468,7 +464,7 @@ def test_a_server_that_never_started_gives_its_port_back() -> None:
 
 
 def test_want_of_descriptors_passes(
-    ftp_house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ftp_site: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     accept = loop.Listener.accept
     failures = [OSError(24, "Too many open files")] * 2
@@ -479,33 +475,33 @@ def test_want_of_descriptors_passes(
         return accept(listener)
 
     monkeypatch.setattr(loop.Listener, "accept", failing)
-    house = ftp_house(limits=FtpLimits(accept_pause_seconds=0.05))
-    ftp_wire(house).say("PWD", "257")
+    site = ftp_site(limits=FtpLimits(accept_pause_seconds=0.05))
+    ftp_wire(site).say("PWD", "257")
     assert failures == []
     assert [record.getMessage() for record in caplog.records[:2]] == ["FTP connection not accepted"] * 2
 
 
 def test_a_defect_in_one_session_leaves_the_others(
-    house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    site: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    wire, other = ftp_wire(house), ftp_wire(house)
-    monkeypatch.setattr(house.uploads, "entries", lambda: 1 / 0)
+    wire, other = ftp_wire(site), ftp_wire(site)
+    monkeypatch.setattr(site.uploads, "entries", lambda: 1 / 0)
     wire.send("SIZE a")
     assert wire.is_closed()
     other.say("NOOP", "200")
-    assert house.server.is_alive
+    assert site.server.is_alive
     assert "ZeroDivisionError" in caplog.text
 
 
 def test_disk_failure_during_a_download_is_reported(
-    house: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    site: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(house, "a.raw")
-    opened = house.library.open("a.raw")
+    put(site, "a.raw")
+    opened = site.library.open("a.raw")
     monkeypatch.setattr(type(opened), "read", lambda *_: os.read(-1, 1))
     opened.close()
-    wire = ftp_wire(house)
+    wire = ftp_wire(site)
     with wire.data():
         wire.say("RETR a.raw", "1")
         wire.hear("451 The file cannot be read")
-    assert house.fetches.get(timeout=5).outcome is FetchOutcome.CUT
+    assert site.fetches.get(timeout=5).outcome is FetchOutcome.CUT

@@ -26,8 +26,8 @@ NEW_CONFIG = b"<device><a>" + b"x" * 20_000 + b"</a></device>"
 TENTHS = range(0, 100, 10)
 
 
-def put(house: Any, name: str, content: bytes) -> None:
-    with house.client() as client:
+def put(site: Any, name: str, content: bytes) -> None:
+    with site.client() as client:
         client.storbinary(f"STOR {name}", io.BytesIO(content))
 
 
@@ -86,59 +86,59 @@ WAYS = [
 @pytest.mark.parametrize("percent", TENTHS)
 @pytest.mark.parametrize("cut", WAYS)
 def test_cut_upload_leaves_only_the_old_file(
-    house: Any, ftp_wire: Callable[..., Any], eventually: Callable[..., None], cut: Callable[..., None], percent: int
+    site: Any, ftp_wire: Callable[..., Any], eventually: Callable[..., None], cut: Callable[..., None], percent: int
 ) -> None:
-    put(house, "a.raw", OLD)
-    wire = ftp_wire(house)
+    put(site, "a.raw", OLD)
+    wire = ftp_wire(site)
     data = wire.data()
     wire.say("STOR a.raw", "1")
-    eventually(lambda: len(house.residue) == 1)
+    eventually(lambda: len(site.residue) == 1)
     data.sendall(part_of(NEW, percent))
     cut(wire, data)
-    eventually(lambda: house.residue == [])
+    eventually(lambda: site.residue == [])
     data.close()
-    assert house.served("a.raw") == OLD
-    assert [action for action, _ in house.records] == ["file.uploaded"]
-    with house.client() as client:
+    assert site.served("a.raw") == OLD
+    assert [action for action, _ in site.records] == ["file.uploaded"]
+    with site.client() as client:
         assert client.nlst() == ["a.raw"]
 
 
 @pytest.mark.parametrize("percent", TENTHS)
-def test_a_config_whose_stream_merely_ends_is_refused(house: Any, ftp_wire: Callable[..., Any], percent: int) -> None:
-    put(house, NAME, OLD_CONFIG)
-    wire = ftp_wire(house)
+def test_a_config_whose_stream_merely_ends_is_refused(site: Any, ftp_wire: Callable[..., Any], percent: int) -> None:
+    put(site, NAME, OLD_CONFIG)
+    wire = ftp_wire(site)
     data = wire.data()
     wire.say(f"STOR {NAME}", "1")
     data.sendall(part_of(NEW_CONFIG, percent))
     data.close()
     assert wire.hear()[:3] in {"426", "550"}
-    assert house.residue == []
-    assert house.served(NAME) == OLD_CONFIG
+    assert site.residue == []
+    assert site.served(NAME) == OLD_CONFIG
 
 
 @pytest.mark.parametrize("percent", TENTHS)
 def test_an_upload_with_fewer_bytes_than_announced_is_refused(
-    house: Any, ftp_wire: Callable[..., Any], percent: int
+    site: Any, ftp_wire: Callable[..., Any], percent: int
 ) -> None:
-    put(house, "a.raw", OLD)
-    wire = ftp_wire(house)
+    put(site, "a.raw", OLD)
+    wire = ftp_wire(site)
     wire.say(f"ALLO {len(NEW)}", "200")
     data = wire.data()
     wire.say("STOR a.raw", "1")
     data.sendall(part_of(NEW, percent))
     data.close()
     assert f"incomplete: {len(NEW) * percent // 100} bytes of {len(NEW)} have arrived" in wire.hear("426")
-    assert house.served("a.raw") == OLD
+    assert site.served("a.raw") == OLD
 
 
 @pytest.mark.needs("openssl")
 @pytest.mark.parametrize("percent", TENTHS)
 def test_tls_upload_without_close_notify_is_refused(
-    ftp_house: Any, certificate: tuple[Path, Path], trusting: ssl.SSLContext, percent: int
+    ftp_site: Any, certificate: tuple[Path, Path], trusting: ssl.SSLContext, percent: int
 ) -> None:
-    house = ftp_house(certificate=certificate)
+    site = ftp_site(certificate=certificate)
     with ftplib.FTP_TLS(context=trusting, timeout=5) as client:
-        client.connect("127.0.0.1", house.port)
+        client.connect("127.0.0.1", site.port)
         client.login("admin", PASSWORD)
         client.prot_p()
         client.storbinary("STOR a.raw", io.BytesIO(OLD))
@@ -148,76 +148,76 @@ def test_tls_upload_without_close_notify_is_refused(
         with pytest.raises(ftplib.Error, match="426"):
             client.voidresp()
         assert client.nlst() == ["a.raw"]
-    assert house.served("a.raw") == OLD
+    assert site.served("a.raw") == OLD
 
 
 @pytest.mark.needs("curl")
-def test_a_client_that_is_killed_leaves_nothing(house: Any, tmp_path: Path, eventually: Callable[..., None]) -> None:
-    put(house, "a.raw", OLD)
+def test_a_client_that_is_killed_leaves_nothing(site: Any, tmp_path: Path, eventually: Callable[..., None]) -> None:
+    put(site, "a.raw", OLD)
     (tmp_path / "new").write_bytes(NEW)
     for percent in TENTHS:
         command = ["curl", "-sS", "--limit-rate", "1M", "--user", f"admin:{PASSWORD}", "-T", str(tmp_path / "new")]
-        client = subprocess.Popen([*command, f"ftp://127.0.0.1:{house.port}/a.raw"], stderr=subprocess.DEVNULL)
-        eventually(partial(is_staged, house, len(NEW) * percent // 100))
+        client = subprocess.Popen([*command, f"ftp://127.0.0.1:{site.port}/a.raw"], stderr=subprocess.DEVNULL)
+        eventually(partial(is_staged, site, len(NEW) * percent // 100))
         client.kill()
         client.wait()
-        eventually(lambda: house.residue == [])
-    assert house.served("a.raw") == OLD
-    assert len(house.records) == 1
+        eventually(lambda: site.residue == [])
+    assert site.served("a.raw") == OLD
+    assert len(site.records) == 1
 
 
-def is_staged(house: Any, size: int) -> bool:
+def is_staged(site: Any, size: int) -> bool:
     """Whether as many bytes of an upload have arrived."""
-    return any(path.stat().st_size >= size for path in (house.root / ".cisisk").iterdir())
+    return any(path.stat().st_size >= size for path in (site.root / ".cisisk").iterdir())
 
 
-def test_an_empty_upload_is_a_broken_one(house: Any) -> None:
-    put(house, "a.raw", OLD)
+def test_an_empty_upload_is_a_broken_one(site: Any) -> None:
+    put(site, "a.raw", OLD)
     with pytest.raises(ftplib.Error, match="nothing has arrived"):
-        put(house, "a.raw", b"")
-    assert house.served("a.raw") == OLD
+        put(site, "a.raw", b"")
+    assert site.served("a.raw") == OLD
 
 
-def test_upload_is_served_before_its_reply_and_not_earlier(house: Any, ftp_wire: Callable[..., Any]) -> None:
-    put(house, NAME, OLD_CONFIG)
+def test_upload_is_served_before_its_reply_and_not_earlier(site: Any, ftp_wire: Callable[..., Any]) -> None:
+    put(site, NAME, OLD_CONFIG)
     being_judged, may_go_on = threading.Event(), threading.Event()
 
     def wait() -> None:
         being_judged.set()
         may_go_on.wait(5)
 
-    house.before_put = wait
-    wire, other = ftp_wire(house), ftp_wire(house)
+    site.before_put = wait
+    wire, other = ftp_wire(site), ftp_wire(site)
     data = wire.data()
     wire.say(f"STOR {NAME}", "1")
     data.sendall(NEW_CONFIG)
-    assert house.served(NAME) == OLD_CONFIG
+    assert site.served(NAME) == OLD_CONFIG
     data.close()
     assert being_judged.wait(5)
     wire.send("NOOP")
     # Other sessions wait neither for commands nor for files.
     other.say("SIZE " + NAME, f"213 {len(OLD_CONFIG)}")
-    put(house, "other.raw", NEW)
-    assert house.served(NAME) == OLD_CONFIG
+    put(site, "other.raw", NEW)
+    assert site.served(NAME) == OLD_CONFIG
     may_go_on.set()
     assert wire.hear("226") == f"226 {NAME} is served from now on"
     wire.hear("200")
-    assert house.served(NAME) == NEW_CONFIG
+    assert site.served(NAME) == NEW_CONFIG
 
 
-def test_concurrent_uploads_of_one_name_leave_one_complete(house: Any) -> None:
+def test_concurrent_uploads_of_one_name_leave_one_complete(site: Any) -> None:
     contents = [bytes([number]) * 150_000 for number in range(1, 5)]
-    threads = [threading.Thread(target=put, args=(house, "a.raw", content)) for content in contents * 2]
+    threads = [threading.Thread(target=put, args=(site, "a.raw", content)) for content in contents * 2]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(10)
-    assert house.served("a.raw") in contents
-    assert len(house.records) == 8
+    assert site.served("a.raw") in contents
+    assert len(site.records) == 8
 
 
-def test_one_session_has_one_transfer(house: Any, ftp_wire: Callable[..., Any]) -> None:
-    wire = ftp_wire(house)
+def test_one_session_has_one_transfer(site: Any, ftp_wire: Callable[..., Any]) -> None:
+    wire = ftp_wire(site)
     wire.say("STOR a.raw", "425")
     wire.say("EPSV", "229")
     wire.say("STOR a.raw", "150")
@@ -231,12 +231,12 @@ def test_one_session_has_one_transfer(house: Any, ftp_wire: Callable[..., Any]) 
     wire.say("LIST", "450")
     data.close()
     wire.hear("226")
-    assert house.served("a.raw") == NEW
+    assert site.served("a.raw") == NEW
 
 
-def test_commands_are_answered_during_an_upload(house: Any, ftp_wire: Callable[..., Any]) -> None:
-    put(house, "b.raw", OLD)
-    wire = ftp_wire(house)
+def test_commands_are_answered_during_an_upload(site: Any, ftp_wire: Callable[..., Any]) -> None:
+    put(site, "b.raw", OLD)
+    wire = ftp_wire(site)
     data = wire.data()
     wire.say("STOR a.raw", "1")
     data.sendall(NEW)
@@ -246,11 +246,11 @@ def test_commands_are_answered_during_an_upload(house: Any, ftp_wire: Callable[.
     answers = [wire.hear()[:3] for _ in range(6)]
     assert sorted(answers) == ["211", "213", "213", "221", "226", "250"] or answers[4] == "550"
     assert wire.is_closed()
-    assert house.served("a.raw") == NEW
+    assert site.served("a.raw") == NEW
 
 
-def test_quit_is_answered_after_the_upload(house: Any, ftp_wire: Callable[..., Any]) -> None:
-    wire = ftp_wire(house)
+def test_quit_is_answered_after_the_upload(site: Any, ftp_wire: Callable[..., Any]) -> None:
+    wire = ftp_wire(site)
     data = wire.data()
     wire.say("STOR a.raw", "1")
     data.sendall(NEW)
@@ -258,34 +258,34 @@ def test_quit_is_answered_after_the_upload(house: Any, ftp_wire: Callable[..., A
     data.close()
     wire.hear("226")
     assert wire.is_closed()
-    assert house.served("a.raw") == NEW
+    assert site.served("a.raw") == NEW
 
 
 def test_login_as_another_user_drops_the_waiting_upload(
-    house: Any, ftp_wire: Callable[..., Any], eventually: Callable[..., None]
+    site: Any, ftp_wire: Callable[..., Any], eventually: Callable[..., None]
 ) -> None:
-    wire = ftp_wire(house)
+    wire = ftp_wire(site)
     for command in ("REIN", "USER admin"):
         wire.say("EPSV", "229")
         wire.say("STOR a.raw", "150")
-        assert len(house.residue) == 1
+        assert len(site.residue) == 1
         wire.send(command)
         wire.hear("230" if command == "REIN" else "331")
-        assert house.residue == []
+        assert site.residue == []
         wire.say("USER admin", "331")
         wire.say(f"PASS {PASSWORD}", "230")
 
 
-def test_upload_is_discarded_when_the_account_loses_its_right(house: Any, ftp_wire: Callable[..., Any]) -> None:
-    wire = ftp_wire(house)
+def test_upload_is_discarded_when_the_account_loses_its_right(site: Any, ftp_wire: Callable[..., Any]) -> None:
+    wire = ftp_wire(site)
     data = wire.data()
     wire.say("STOR a.raw", "1")
     data.sendall(NEW)
-    house.admits = False
+    site.admits = False
     data.close()
     wire.hear("421 Your account was changed")
     assert wire.is_closed()
-    assert house.records == []
+    assert site.records == []
 
 
 @pytest.mark.parametrize(
@@ -295,28 +295,28 @@ def test_upload_is_discarded_when_the_account_loses_its_right(house: Any, ftp_wi
         "sep001122334455.cnf.xml", "folder/SEP001122334455.cnf.xml", "a\\..\\b", "\\\\server\\share", "C:a", "/", "..",
     ],
 )  # fmt: skip
-def test_names_with_tricks_end_inside_the_library_or_nowhere(house: Any, tmp_path: Path, name: str) -> None:
+def test_names_with_tricks_end_inside_the_library_or_nowhere(site: Any, tmp_path: Path, name: str) -> None:
     before = set(tmp_path.rglob("*"))
-    with house.client() as client:
+    with site.client() as client:
         with suppress(ftplib.error_perm):
             client.storbinary(f"STOR {name}", io.BytesIO(OLD))
         answer = client.lastresp
     if answer == "226":
-        (entry,) = house.library.entries()
+        (entry,) = site.library.entries()
         assert entry.path == os.path.normpath(f"/{name}")[1:]
-        assert house.served(entry.path) == OLD
+        assert site.served(entry.path) == OLD
     else:
         assert answer == "553"
         assert set(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("command", ["STOR a\nb", "STOR a\x00b", "CWD a\x1b[2J", "DELE a\rb"])
-def test_control_characters_are_no_part_of_a_command(house: Any, ftp_wire: Callable[..., Any], command: str) -> None:
-    ftp_wire(house).say(command, "501 No control characters")
+def test_control_characters_are_no_part_of_a_command(site: Any, ftp_wire: Callable[..., Any], command: str) -> None:
+    ftp_wire(site).say(command, "501 No control characters")
 
 
-def test_too_large_upload_is_refused_at_once(house: Any, ftp_wire: Callable[..., Any]) -> None:
-    wire = ftp_wire(house)
+def test_too_large_upload_is_refused_at_once(site: Any, ftp_wire: Callable[..., Any]) -> None:
+    wire = ftp_wire(site)
     wire.say("ALLO 65537", "200")
     wire.say("EPSV", "229")
     wire.say(f"STOR {NAME}", "552")
@@ -332,12 +332,12 @@ def test_too_large_upload_is_refused_at_once(house: Any, ftp_wire: Callable[...,
 @pytest.mark.parametrize(
     "command", ["APPE a", "RNFR a", "RNTO b", "SITE CHMOD 777 a", "SITE", "MFMT 20200101000000 a", "STOU", "ACCT x"]
 )
-def test_unsupported_command_says_what_to_do_instead(house: Any, ftp_wire: Callable[..., Any], command: str) -> None:
-    assert len(ftp_wire(house).say(command, "502 ")) > 30
+def test_unsupported_command_says_what_to_do_instead(site: Any, ftp_wire: Callable[..., Any], command: str) -> None:
+    assert len(ftp_wire(site).say(command, "502 ")) > 30
 
 
-def test_an_upload_cannot_be_resumed(house: Any, ftp_wire: Callable[..., Any]) -> None:
-    wire = ftp_wire(house)
+def test_an_upload_cannot_be_resumed(site: Any, ftp_wire: Callable[..., Any]) -> None:
+    wire = ftp_wire(site)
     data = wire.data()
     wire.say("REST 100", "350")
     wire.say("STOR a.raw", "554")
@@ -347,23 +347,23 @@ def test_an_upload_cannot_be_resumed(house: Any, ftp_wire: Callable[..., Any]) -
     wire.hear("226")
 
 
-def test_upload_without_a_data_connection_ends(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
-    house = ftp_house(limits=FtpLimits(connect_seconds=0.05))
-    wire = ftp_wire(house)
+def test_upload_without_a_data_connection_ends(ftp_site: Any, ftp_wire: Callable[..., Any]) -> None:
+    site = ftp_site(limits=FtpLimits(connect_seconds=0.05))
+    wire = ftp_wire(site)
     wire.say("EPSV", "229")
     wire.say("STOR a.raw", "150")
     wire.hear("425 There was no connection")
-    assert house.residue == []
+    assert site.residue == []
 
 
-def test_stalled_upload_ends(ftp_house: Any, ftp_wire: Callable[..., Any]) -> None:
-    house = ftp_house(limits=FtpLimits(stalled_seconds=0.1))
-    wire = ftp_wire(house)
+def test_stalled_upload_ends(ftp_site: Any, ftp_wire: Callable[..., Any]) -> None:
+    site = ftp_site(limits=FtpLimits(stalled_seconds=0.1))
+    wire = ftp_wire(site)
     data = wire.data()
     wire.say("STOR a.raw", "1")
     data.sendall(OLD)
     wire.hear("426 No data was transferred")
-    assert house.residue == []
+    assert site.residue == []
     data.close()
 
 
@@ -378,17 +378,17 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", path], check=True)
 
 
-def test_full_disk_is_reported_and_recovers(disk: Path, ftp_house: Any) -> None:
-    house = ftp_house(root=disk)
-    put(house, "a.raw", OLD)
+def test_full_disk_is_reported_and_recovers(disk: Path, ftp_site: Any) -> None:
+    site = ftp_site(root=disk)
+    put(site, "a.raw", OLD)
     with pytest.raises(ftplib.error_temp, match=r"452 .*No space left on device"):
-        put(house, "a.raw", NEW * 10)
-    assert house.residue == []
-    assert house.served("a.raw") == OLD
-    put(house, "a.raw", NEW)
-    assert house.served("a.raw") == NEW
-    house.records.append(("full", ""))
+        put(site, "a.raw", NEW * 10)
+    assert site.residue == []
+    assert site.served("a.raw") == OLD
+    put(site, "a.raw", NEW)
+    assert site.served("a.raw") == NEW
+    site.records.append(("full", ""))
     with pytest.raises(ftplib.error_temp, match="452 The database is full"):
-        put(house, "a.raw", OLD)
-    assert house.residue == []
-    assert house.served("a.raw") == NEW
+        put(site, "a.raw", OLD)
+    assert site.residue == []
+    assert site.served("a.raw") == NEW

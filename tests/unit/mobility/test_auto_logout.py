@@ -15,12 +15,12 @@ from cisisk.pbx.calls import CallState
 from cisisk.store import deployments, permissions, phone_logins, phones, sites, users
 from cisisk.store.database import Database
 from cisisk.store.transaction import Read, Write
-from tests.unit.mobility.office import Office
+from tests.unit.mobility.login_setup import LoginSetup
 
 DESK, LOBBY = Mac("AABBCCDDEE01"), Mac("AABBCCDDEE02")
 
 
-class Evening(Office):
+class Evening(LoginSetup):
     """Anna is logged in at her desk."""
 
     anna: User
@@ -44,7 +44,7 @@ def ended(reason: EndReason) -> tuple[LoginState, EndReason]:
 
 
 @pytest.fixture
-async def office(db: Database) -> Evening:
+async def setup(db: Database) -> Evening:
     made = Evening(db)
     made.anna = await made.user("anna")
     await made.profile(made.anna, "Anna")
@@ -55,192 +55,192 @@ async def office(db: Database) -> Evening:
     return made
 
 
-async def test_auto_logout_without_limits_ends_no_login(office: Evening) -> None:
-    office.ahead = timedelta(days=1000)
-    assert await office.auto_logout.look() == MAX_SLEEP
-    assert await office.state() == STAYS
+async def test_auto_logout_without_limits_ends_no_login(setup: Evening) -> None:
+    setup.ahead = timedelta(days=1000)
+    assert await setup.auto_logout.look() == MAX_SLEEP
+    assert await setup.state() == STAYS
 
 
-async def test_login_ends_when_its_time_is_over(office: Evening) -> None:
-    office.open(maximum=timedelta(minutes=30))
-    office.login = await office.again()
-    watch = office.watch()
-    office.ahead = timedelta(minutes=29, seconds=30)
+async def test_login_ends_when_its_time_is_over(setup: Evening) -> None:
+    setup.open(maximum=timedelta(minutes=30))
+    setup.login = await setup.again()
+    watch = setup.watch()
+    setup.ahead = timedelta(minutes=29, seconds=30)
     pause = await watch.look()
     assert timedelta(seconds=20) < pause <= timedelta(seconds=30)
-    assert await office.state() == STAYS
-    office.ahead += pause
+    assert await setup.state() == STAYS
+    setup.ahead += pause
     await watch.look()
-    assert await office.state() == ended(EndReason.TIMEOUT)
-    assert await office.served(DESK) == office.home.cnf_xml
+    assert await setup.state() == ended(EndReason.TIMEOUT)
+    assert await setup.served(DESK) == setup.home.cnf_xml
 
 
-async def test_time_of_day_ends_every_login(office: Evening) -> None:
+async def test_time_of_day_ends_every_login(setup: Evening) -> None:
     zone = timezone(timedelta(hours=5, minutes=45))
-    in_an_hour = (office.now() + timedelta(hours=1)).astimezone(zone).replace(second=0, microsecond=0)
-    watch = office.watch(logout_at=(in_an_hour.time(),), zone=zone)
-    office.ahead = in_an_hour - datetime.now(UTC) - timedelta(seconds=5)
+    in_an_hour = (setup.now() + timedelta(hours=1)).astimezone(zone).replace(second=0, microsecond=0)
+    watch = setup.watch(logout_at=(in_an_hour.time(),), zone=zone)
+    setup.ahead = in_an_hour - datetime.now(UTC) - timedelta(seconds=5)
     assert await watch.look() <= timedelta(seconds=5)
-    assert await office.state() == STAYS
-    office.ahead += timedelta(seconds=10)
+    assert await setup.state() == STAYS
+    setup.ahead += timedelta(seconds=10)
     await watch.look()
-    assert await office.state() == ended(EndReason.TIME_OF_DAY)
+    assert await setup.state() == ended(EndReason.TIME_OF_DAY)
 
 
-async def test_login_after_the_time_of_day_lasts_until_the_next(office: Evening) -> None:
-    just_now = office.now() - timedelta(minutes=2)
-    watch = office.watch(logout_at=(time(just_now.hour, just_now.minute),))
-    office.ahead = timedelta(hours=23, minutes=50)
+async def test_login_after_the_time_of_day_lasts_until_the_next(setup: Evening) -> None:
+    just_now = setup.now() - timedelta(minutes=2)
+    watch = setup.watch(logout_at=(time(just_now.hour, just_now.minute),))
+    setup.ahead = timedelta(hours=23, minutes=50)
     await watch.look()
-    assert await office.state() == STAYS
-    office.ahead = timedelta(hours=24)
+    assert await setup.state() == STAYS
+    setup.ahead = timedelta(hours=24)
     await watch.look()
-    assert await office.state() == ended(EndReason.TIME_OF_DAY)
+    assert await setup.state() == ended(EndReason.TIME_OF_DAY)
 
 
-async def test_site_times_replace_the_settings(office: Evening) -> None:
-    late, early = (office.now() + timedelta(hours=5)), (office.now() + timedelta(hours=2))
-    of_site = await office.db.write(sites.create, SYSTEM, {"name": "lisbon", "logout_at": [f"{early:%H:%M}"]})
-    watch = office.watch(logout_at=(time(late.hour, late.minute),))
-    office.ahead = timedelta(hours=2, minutes=1)
+async def test_site_times_replace_the_settings(setup: Evening) -> None:
+    late, early = (setup.now() + timedelta(hours=5)), (setup.now() + timedelta(hours=2))
+    of_site = await setup.db.write(sites.create, SYSTEM, {"name": "lisbon", "logout_at": [f"{early:%H:%M}"]})
+    watch = setup.watch(logout_at=(time(late.hour, late.minute),))
+    setup.ahead = timedelta(hours=2, minutes=1)
     await watch.look()
-    assert await office.state() == ended(EndReason.TIME_OF_DAY)
-    office.login = await office.again()
-    await office.db.write(sites.update, SYSTEM, of_site.uuid, {"logout_at": []})
-    office.ahead = timedelta(days=3)
+    assert await setup.state() == ended(EndReason.TIME_OF_DAY)
+    setup.login = await setup.again()
+    await setup.db.write(sites.update, SYSTEM, of_site.uuid, {"logout_at": []})
+    setup.ahead = timedelta(days=3)
     await watch.look()
-    assert await office.state() == STAYS
-    await office.db.write(sites.update, SYSTEM, of_site.uuid, {"logout_at": None})
+    assert await setup.state() == STAYS
+    await setup.db.write(sites.update, SYSTEM, of_site.uuid, {"logout_at": None})
     await watch.look()
-    assert await office.state() == ended(EndReason.TIME_OF_DAY)
+    assert await setup.state() == ended(EndReason.TIME_OF_DAY)
 
 
 @pytest.mark.parametrize("change", ["set", "added", "renamed", "moved", "deleted", "namesake deleted"])
-async def test_time_that_has_passed_when_set_ends_no_login(office: Evening, change: str) -> None:
-    over = office.now() - timedelta(hours=1)
+async def test_time_that_has_passed_when_set_ends_no_login(setup: Evening, change: str) -> None:
+    over = setup.now() - timedelta(hours=1)
     times = {"logout_at": [f"{over:%H:%M}"]}
-    await office.db.write(
+    await setup.db.write(
         Write.rows, "UPDATE phone_logins SET logged_in_at = ?", (timestamp(over - timedelta(hours=1)),)
     )
     of_settings: tuple[time, ...] = ()
     if change == "set":
-        site = await office.db.write(sites.create, SYSTEM, {"name": "LISBON", "logout_at": []})
-        await office.db.write(sites.update, SYSTEM, site.uuid, times)
+        site = await setup.db.write(sites.create, SYSTEM, {"name": "LISBON", "logout_at": []})
+        await setup.db.write(sites.update, SYSTEM, site.uuid, times)
     elif change == "added":
-        await office.db.write(sites.create, SYSTEM, {"name": "LISBON", **times})
+        await setup.db.write(sites.create, SYSTEM, {"name": "LISBON", **times})
     elif change == "renamed":
-        site = await office.db.write(sites.create, SYSTEM, {"name": "Porto", **times})
-        await office.db.write(sites.update, SYSTEM, site.uuid, {"name": "Lisbon"})
+        site = await setup.db.write(sites.create, SYSTEM, {"name": "Porto", **times})
+        await setup.db.write(sites.update, SYSTEM, site.uuid, {"name": "Lisbon"})
     elif change == "moved":
-        await office.db.write(sites.create, SYSTEM, {"name": "Porto", **times})
-        await office.db.write(phones.update, SYSTEM, DESK, {"location": "Porto"})
+        await setup.db.write(sites.create, SYSTEM, {"name": "Porto", **times})
+        await setup.db.write(phones.update, SYSTEM, DESK, {"location": "Porto"})
     elif change == "namesake deleted":
         # Two of one name, as they could once be added.
-        site = await office.db.write(sites.create, SYSTEM, {"name": "Porto"})
-        await office.db.write(sites.create, SYSTEM, {"name": "Lísbon", **times})
+        site = await setup.db.write(sites.create, SYSTEM, {"name": "Porto"})
+        await setup.db.write(sites.create, SYSTEM, {"name": "Lísbon", **times})
 
         def work(tx: Write) -> None:
             tx.rows("UPDATE sites SET name = 'Lisbon', folded_name = 'lisbon' WHERE uuid = ?", (site.uuid,))
             tx.rows("UPDATE phone_logins SET times_since = NULL")
 
-        await office.db.write(work)
-        await office.db.write(sites.delete, SYSTEM, site.uuid)
+        await setup.db.write(work)
+        await setup.db.write(sites.delete, SYSTEM, site.uuid)
     else:
-        site = await office.db.write(sites.create, SYSTEM, {"name": "Lisbon", "logout_at": []})
+        site = await setup.db.write(sites.create, SYSTEM, {"name": "Lisbon", "logout_at": []})
         of_settings = (time(over.hour, over.minute),)
-        await office.db.write(sites.delete, SYSTEM, site.uuid)
-    watch = office.watch(logout_at=of_settings)
+        await setup.db.write(sites.delete, SYSTEM, site.uuid)
+    watch = setup.watch(logout_at=of_settings)
     await watch.look()
-    assert await office.state() == STAYS
-    office.ahead = timedelta(hours=23, minutes=1)
+    assert await setup.state() == STAYS
+    setup.ahead = timedelta(hours=23, minutes=1)
     await watch.look()
-    assert await office.state() == ended(EndReason.TIME_OF_DAY)
+    assert await setup.state() == ended(EndReason.TIME_OF_DAY)
 
 
-async def test_change_that_keeps_the_times_delays_no_logout(office: Evening) -> None:
-    over = office.now() - timedelta(hours=1)
+async def test_change_that_keeps_the_times_delays_no_logout(setup: Evening) -> None:
+    over = setup.now() - timedelta(hours=1)
     times = {"logout_at": [f"{over:%H:%M}"]}
-    site = await office.db.write(sites.create, SYSTEM, {"name": "Lisbon", **times})
+    site = await setup.db.write(sites.create, SYSTEM, {"name": "Lisbon", **times})
 
     def work(tx: Write) -> None:
         begun = timestamp(over - timedelta(hours=1))
         tx.rows("UPDATE phone_logins SET logged_in_at = ?, times_since = ?", (begun, begun))
 
-    await office.db.write(work)
-    await office.db.write(sites.update, SYSTEM, site.uuid, {**times, "name": "LISBON", "emergency_location": "Rua 1"})
-    await office.db.write(phones.update, SYSTEM, DESK, {"location": "lisbon", "name": "Desk 7"})
-    await office.watch().look()
-    assert await office.state() == ended(EndReason.TIME_OF_DAY)
+    await setup.db.write(work)
+    await setup.db.write(sites.update, SYSTEM, site.uuid, {**times, "name": "LISBON", "emergency_location": "Rua 1"})
+    await setup.db.write(phones.update, SYSTEM, DESK, {"location": "lisbon", "name": "Desk 7"})
+    await setup.watch().look()
+    assert await setup.state() == ended(EndReason.TIME_OF_DAY)
 
 
 @pytest.mark.parametrize("change", ["renamed", "set to what holds", "deleted"])
-async def test_site_without_times_delays_no_logout(office: Evening, change: str) -> None:
-    over = office.now() - timedelta(hours=1)
-    site = await office.db.write(sites.create, SYSTEM, {"name": "Lisbon"})
-    await office.db.write(
+async def test_site_without_times_delays_no_logout(setup: Evening, change: str) -> None:
+    over = setup.now() - timedelta(hours=1)
+    site = await setup.db.write(sites.create, SYSTEM, {"name": "Lisbon"})
+    await setup.db.write(
         Write.rows, "UPDATE phone_logins SET logged_in_at = ?", (timestamp(over - timedelta(hours=1)),)
     )
     if change == "renamed":
-        await office.db.write(sites.update, SYSTEM, site.uuid, {"name": "Porto", "logout_at": None})
+        await setup.db.write(sites.update, SYSTEM, site.uuid, {"name": "Porto", "logout_at": None})
     elif change == "set to what holds":
-        await office.db.write(sites.update, SYSTEM, site.uuid, {"logout_at": None, "emergency_location": "Rua 1"})
+        await setup.db.write(sites.update, SYSTEM, site.uuid, {"logout_at": None, "emergency_location": "Rua 1"})
     else:
-        await office.db.write(sites.delete, SYSTEM, site.uuid)
-    await office.watch(logout_at=(time(over.hour, over.minute),)).look()
-    assert await office.state() == ended(EndReason.TIME_OF_DAY)
+        await setup.db.write(sites.delete, SYSTEM, site.uuid)
+    await setup.watch(logout_at=(time(over.hour, over.minute),)).look()
+    assert await setup.state() == ended(EndReason.TIME_OF_DAY)
 
 
-async def test_logout_due_during_downtime_happens_at_the_start(office: Evening) -> None:
-    office.open(maximum=timedelta(minutes=30))
-    office.login = await office.again()
-    office.ahead = timedelta(days=2)
-    office.open()
-    running = asyncio.create_task(office.watch().run())
+async def test_logout_due_during_downtime_happens_at_the_start(setup: Evening) -> None:
+    setup.open(maximum=timedelta(minutes=30))
+    setup.login = await setup.again()
+    setup.ahead = timedelta(days=2)
+    setup.open()
+    running = asyncio.create_task(setup.watch().run())
 
     async def is_out() -> bool:
-        return await office.state() == ended(EndReason.TIMEOUT)
+        return await setup.state() == ended(EndReason.TIMEOUT)
 
-    await office.settled(is_out)
+    await setup.settled(is_out)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
 
 @pytest.mark.parametrize("reason", [EndReason.MANUAL, EndReason.TAKE_OVER])
-async def test_logout_that_was_cut_off_is_finished(office: Evening, reason: EndReason) -> None:
-    await office.db.write(phone_logins.leave, DESK, reason)
-    office.calls.states[DESK] = CallState(in_call=True)
-    await office.auto_logout.look()
-    assert await office.state() == ended(reason)
+async def test_logout_that_was_cut_off_is_finished(setup: Evening, reason: EndReason) -> None:
+    await setup.db.write(phone_logins.leave, DESK, reason)
+    setup.calls.states[DESK] = CallState(in_call=True)
+    await setup.auto_logout.look()
+    assert await setup.state() == ended(reason)
 
 
-async def test_deactivated_or_deleted_user_is_logged_out(office: Evening) -> None:
-    await office.db.write(permissions.give, SYSTEM, (await office.user("root")).uuid, SUPERADMIN_PERMISSION)
-    await office.db.write(users.update, SYSTEM, office.anna.uuid, {"is_active": False}, None)
-    await office.auto_logout.look()
-    assert await office.state() == ended(EndReason.USER_REMOVED)
-    await office.db.write(users.update, SYSTEM, office.anna.uuid, {"is_active": True}, None)
-    office.login = await office.again()
-    await office.db.write(users.delete, SYSTEM, office.anna.uuid)
-    await office.auto_logout.look()
-    assert await office.state() == ended(EndReason.USER_REMOVED)
-    assert await office.served(DESK) == office.home.cnf_xml
+async def test_deactivated_or_deleted_user_is_logged_out(setup: Evening) -> None:
+    await setup.db.write(permissions.give, SYSTEM, (await setup.user("root")).uuid, SUPERADMIN_PERMISSION)
+    await setup.db.write(users.update, SYSTEM, setup.anna.uuid, {"is_active": False}, None)
+    await setup.auto_logout.look()
+    assert await setup.state() == ended(EndReason.USER_REMOVED)
+    await setup.db.write(users.update, SYSTEM, setup.anna.uuid, {"is_active": True}, None)
+    setup.login = await setup.again()
+    await setup.db.write(users.delete, SYSTEM, setup.anna.uuid)
+    await setup.auto_logout.look()
+    assert await setup.state() == ended(EndReason.USER_REMOVED)
+    assert await setup.served(DESK) == setup.home.cnf_xml
 
 
-async def test_logout_by_the_clock_waits_for_the_call(office: Evening) -> None:
-    office.open(maximum=timedelta(minutes=30))
-    office.login = await office.again()
-    watch = office.watch()
-    office.ahead = timedelta(minutes=31)
-    office.calls.states[DESK] = CallState(in_call=True)
+async def test_logout_by_the_clock_waits_for_the_call(setup: Evening) -> None:
+    setup.open(maximum=timedelta(minutes=30))
+    setup.login = await setup.again()
+    watch = setup.watch()
+    setup.ahead = timedelta(minutes=31)
+    setup.calls.states[DESK] = CallState(in_call=True)
     await watch.look()
-    assert await office.state() == STAYS
-    office.calls.states[DESK] = CallState(in_call=False)
+    assert await setup.state() == STAYS
+    setup.calls.states[DESK] = CallState(in_call=False)
     # It is not asked after all the time.
     await watch.look()
-    assert await office.state() == STAYS
-    office.ahead += RETRY_AFTER
+    assert await setup.state() == STAYS
+    setup.ahead += RETRY_AFTER
     await watch.look()
-    assert await office.state() == ended(EndReason.TIMEOUT)
+    assert await setup.state() == ended(EndReason.TIMEOUT)
 
 
 @pytest.mark.parametrize(
@@ -254,146 +254,146 @@ async def test_logout_by_the_clock_waits_for_the_call(office: Evening) -> None:
     ],
 )
 async def test_idle_logout_needs_a_known_absence_of_calls(
-    office: Evening, state: CallState, expected: tuple[LoginState, EndReason | None]
+    setup: Evening, state: CallState, expected: tuple[LoginState, EndReason | None]
 ) -> None:
-    watch = office.watch(idle=timedelta(minutes=30))
-    office.calls.states[DESK] = state
-    office.ahead = timedelta(minutes=29)
+    watch = setup.watch(idle=timedelta(minutes=30))
+    setup.calls.states[DESK] = state
+    setup.ahead = timedelta(minutes=29)
     await watch.look()
-    assert await office.state() == STAYS
-    office.ahead = timedelta(minutes=31)
+    assert await setup.state() == STAYS
+    setup.ahead = timedelta(minutes=31)
     await watch.look()
-    assert await office.state() == expected
+    assert await setup.state() == expected
 
 
 @pytest.mark.parametrize("reason", [EndReason.TIMEOUT, EndReason.USER_REMOVED, EndReason.MANUAL])
-async def test_call_does_not_delay_other_logouts(office: Evening, reason: EndReason) -> None:
-    office.open(maximum=timedelta(hours=5) if reason is EndReason.TIMEOUT else None)
-    office.login = await office.again()
-    watch = office.watch(idle=timedelta(hours=4))
-    office.ahead = timedelta(hours=4, seconds=1)
-    office.calls.states[DESK] = CallState(in_call=False, ended=10.0)
+async def test_call_does_not_delay_other_logouts(setup: Evening, reason: EndReason) -> None:
+    setup.open(maximum=timedelta(hours=5) if reason is EndReason.TIMEOUT else None)
+    setup.login = await setup.again()
+    watch = setup.watch(idle=timedelta(hours=4))
+    setup.ahead = timedelta(hours=4, seconds=1)
+    setup.calls.states[DESK] = CallState(in_call=False, ended=10.0)
     await watch.look()
-    assert await office.state() == STAYS
+    assert await setup.state() == STAYS
     if reason is EndReason.USER_REMOVED:
-        await office.db.write(permissions.give, SYSTEM, (await office.user("root")).uuid, SUPERADMIN_PERMISSION)
-        await office.db.write(users.update, SYSTEM, office.anna.uuid, {"is_active": False}, None)
+        await setup.db.write(permissions.give, SYSTEM, (await setup.user("root")).uuid, SUPERADMIN_PERMISSION)
+        await setup.db.write(users.update, SYSTEM, setup.anna.uuid, {"is_active": False}, None)
     elif reason is EndReason.MANUAL:
-        await office.db.write(phone_logins.leave, DESK, reason)
-    office.ahead = timedelta(hours=5, minutes=1)
-    office.calls.states[DESK] = CallState(in_call=False, ended=3600.0)
+        await setup.db.write(phone_logins.leave, DESK, reason)
+    setup.ahead = timedelta(hours=5, minutes=1)
+    setup.calls.states[DESK] = CallState(in_call=False, ended=3600.0)
     await watch.look()
-    assert await office.state() == ended(reason)
+    assert await setup.state() == ended(reason)
 
 
-async def test_delay_of_one_logout_does_not_delay_the_next_login(office: Evening) -> None:
-    watch = office.watch(idle=timedelta(minutes=30))
-    office.ahead = timedelta(minutes=31)
-    office.calls.states[DESK] = CallState(in_call=False, ended=1.0)
+async def test_delay_of_one_logout_does_not_delay_the_next_login(setup: Evening) -> None:
+    watch = setup.watch(idle=timedelta(minutes=30))
+    setup.ahead = timedelta(minutes=31)
+    setup.calls.states[DESK] = CallState(in_call=False, ended=1.0)
     await watch.look()
-    assert await office.state() == STAYS
-    office.login = await office.again()
-    office.calls.states[DESK] = CallState(in_call=False)
+    assert await setup.state() == STAYS
+    setup.login = await setup.again()
+    setup.calls.states[DESK] = CallState(in_call=False)
     # The idleness of the new login is looked at as soon as it may have come.
-    office.ahead = timedelta(minutes=31, seconds=1)
+    setup.ahead = timedelta(minutes=31, seconds=1)
     await watch.look()
-    assert await office.state() == ended(EndReason.IDLE)
+    assert await setup.state() == ended(EndReason.IDLE)
 
 
 async def test_rolled_back_login_leaves_out_a_user_who_moved_on(
-    office: Evening,
+    setup: Evening,
 ) -> None:
-    bert = await office.user("bert")
-    await office.profile(bert, "Bert")
-    berts = await office.logins.log_in(SYSTEM, bert.uuid, DESK, None, how=LoginWay.PHONE)
-    second = await office.logins.log_in(SYSTEM, office.anna.uuid, LOBBY, None, how=LoginWay.PHONE)
-    await office.switches.roll_back(await office.db.read(deployments.get, berts.deployment or ""))
-    assert await office.state() == (LoginState.ENDING, EndReason.TAKE_OVER)
-    await office.auto_logout.look()
-    assert await office.state() == ended(EndReason.TAKE_OVER)
-    assert await office.served(DESK) == office.home.cnf_xml
-    assert await office.logins.where(office.anna.uuid) == [second]
+    bert = await setup.user("bert")
+    await setup.profile(bert, "Bert")
+    berts = await setup.logins.log_in(SYSTEM, bert.uuid, DESK, None, how=LoginWay.PHONE)
+    second = await setup.logins.log_in(SYSTEM, setup.anna.uuid, LOBBY, None, how=LoginWay.PHONE)
+    await setup.switches.roll_back(await setup.db.read(deployments.get, berts.deployment or ""))
+    assert await setup.state() == (LoginState.ENDING, EndReason.TAKE_OVER)
+    await setup.auto_logout.look()
+    assert await setup.state() == ended(EndReason.TAKE_OVER)
+    assert await setup.served(DESK) == setup.home.cnf_xml
+    assert await setup.logins.where(setup.anna.uuid) == [second]
 
 
-async def test_logout_during_the_begin_of_a_login_follows_it(office: Evening, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_logout_during_the_begin_of_a_login_follows_it(setup: Evening, monkeypatch: pytest.MonkeyPatch) -> None:
     async def refuse(*_: object) -> Deployment:
         raise Conflict("The deployment has begun already")
 
-    await office.logins.log_out(SYSTEM, DESK, EndReason.MANUAL)
-    office.switches.in_call.add(DESK)
-    office.login = await office.again()
-    monkeypatch.setattr(office.switches, "cancel", refuse)
-    (leaving,) = await office.logins.log_out_everywhere(SYSTEM, office.anna.uuid, EndReason.ADMINISTRATOR)
-    assert (leaving.uuid, leaving.ended_at) == (office.login.uuid, None)
-    assert await office.state() == (LoginState.BEGINNING, EndReason.ADMINISTRATOR)
-    await office.auto_logout.look()
-    await office.switches.begin(await office.db.read(deployments.get, office.login.deployment or ""))
-    assert await office.state() == (LoginState.ENDING, EndReason.ADMINISTRATOR)
-    await office.auto_logout.look()
-    assert await office.state() == ended(EndReason.ADMINISTRATOR)
-    assert await office.served(DESK) == office.home.cnf_xml
+    await setup.logins.log_out(SYSTEM, DESK, EndReason.MANUAL)
+    setup.switches.in_call.add(DESK)
+    setup.login = await setup.again()
+    monkeypatch.setattr(setup.switches, "cancel", refuse)
+    (leaving,) = await setup.logins.log_out_everywhere(SYSTEM, setup.anna.uuid, EndReason.ADMINISTRATOR)
+    assert (leaving.uuid, leaving.ended_at) == (setup.login.uuid, None)
+    assert await setup.state() == (LoginState.BEGINNING, EndReason.ADMINISTRATOR)
+    await setup.auto_logout.look()
+    await setup.switches.begin(await setup.db.read(deployments.get, setup.login.deployment or ""))
+    assert await setup.state() == (LoginState.ENDING, EndReason.ADMINISTRATOR)
+    await setup.auto_logout.look()
+    assert await setup.state() == ended(EndReason.ADMINISTRATOR)
+    assert await setup.served(DESK) == setup.home.cnf_xml
 
 
-async def test_idle_time_begins_at_the_start(office: Evening) -> None:
-    office.calls.states[DESK] = CallState(in_call=False)
-    office.ahead = timedelta(hours=5)
-    watch = office.watch(idle=timedelta(minutes=30))
+async def test_idle_time_begins_at_the_start(setup: Evening) -> None:
+    setup.calls.states[DESK] = CallState(in_call=False)
+    setup.ahead = timedelta(hours=5)
+    watch = setup.watch(idle=timedelta(minutes=30))
     await watch.look()
-    assert await office.state() == STAYS
-    office.ahead += timedelta(minutes=31)
+    assert await setup.state() == STAYS
+    setup.ahead += timedelta(minutes=31)
     await watch.look()
-    assert await office.state() == ended(EndReason.IDLE)
+    assert await setup.state() == ended(EndReason.IDLE)
 
 
-async def test_page_on_the_screen_counts_as_use(office: Evening) -> None:
-    office.calls.states[DESK] = CallState(in_call=False)
-    watch = office.watch(idle=timedelta(minutes=30))
-    office.ahead = timedelta(minutes=31)
-    await office.db.write(
+async def test_page_on_the_screen_counts_as_use(setup: Evening) -> None:
+    setup.calls.states[DESK] = CallState(in_call=False)
+    watch = setup.watch(idle=timedelta(minutes=30))
+    setup.ahead = timedelta(minutes=31)
+    await setup.db.write(
         Write.rows,
         "INSERT INTO service_sessions (mac, user_uuid, ip, created_at, active_at) VALUES (?, ?, '', ?, ?)",
-        (DESK.digits, office.anna.uuid, "", (datetime.now(UTC) + timedelta(minutes=20)).isoformat()),
+        (DESK.digits, setup.anna.uuid, "", (datetime.now(UTC) + timedelta(minutes=20)).isoformat()),
     )
     await watch.look()
-    assert await office.state() == STAYS
-    office.ahead = timedelta(minutes=51)
+    assert await setup.state() == STAYS
+    setup.ahead = timedelta(minutes=51)
     await watch.look()
-    assert await office.state() == ended(EndReason.IDLE)
+    assert await setup.state() == ended(EndReason.IDLE)
 
 
-async def test_phone_that_cannot_be_written_delays_no_other_logout(office: Evening) -> None:
-    office.open(maximum=timedelta(minutes=30))
-    office.login = await office.again()
-    anton = await office.user("anton")
-    await office.profile(anton, "Anton")
-    other = await office.logins.log_in(SYSTEM, anton.uuid, LOBBY, None, how=LoginWay.EMAPI)
-    office.switches.refuses[office.before.sha256] = StorageFailed("The disk is full")
-    watch = office.watch()
-    office.ahead = timedelta(minutes=31)
+async def test_phone_that_cannot_be_written_delays_no_other_logout(setup: Evening) -> None:
+    setup.open(maximum=timedelta(minutes=30))
+    setup.login = await setup.again()
+    anton = await setup.user("anton")
+    await setup.profile(anton, "Anton")
+    other = await setup.logins.log_in(SYSTEM, anton.uuid, LOBBY, None, how=LoginWay.EMAPI)
+    setup.switches.refuses[setup.before.sha256] = StorageFailed("The disk is full")
+    watch = setup.watch()
+    setup.ahead = timedelta(minutes=31)
     await watch.look()
-    assert await office.state() == (LoginState.ENDING, EndReason.TIMEOUT)
-    assert (await office.db.read(phone_logins.get, other.uuid)).state is LoginState.ENDED
-    office.switches.refuses.clear()
+    assert await setup.state() == (LoginState.ENDING, EndReason.TIMEOUT)
+    assert (await setup.db.read(phone_logins.get, other.uuid)).state is LoginState.ENDED
+    setup.switches.refuses.clear()
     await watch.look()
-    assert await office.state() == (LoginState.ENDING, EndReason.TIMEOUT)
-    office.ahead += RETRY_AFTER
+    assert await setup.state() == (LoginState.ENDING, EndReason.TIMEOUT)
+    setup.ahead += RETRY_AFTER
     await watch.look()
-    assert await office.state() == ended(EndReason.TIMEOUT)
+    assert await setup.state() == ended(EndReason.TIMEOUT)
 
 
 async def test_auto_logout_continues_after_a_store_failure(
-    office: Evening, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    setup: Evening, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_: Read) -> None:
         raise StorageFailed("The database cannot be read")
 
     monkeypatch.setattr(phone_logins, "all_open", fail)
-    running = asyncio.create_task(office.auto_logout.run())
+    running = asyncio.create_task(setup.auto_logout.run())
 
     async def is_told() -> bool:
         return "cannot be read" in caplog.text
 
-    await office.settled(is_told)
+    await setup.settled(is_told)
     assert not running.done()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

@@ -7,7 +7,7 @@ from cisisk.model.site import EmergencyCall
 from cisisk.model.user import SYSTEM
 from cisisk.store import phones, profiles
 from cisisk.store.database import Database
-from tests.unit.mobility.office import Office
+from tests.unit.mobility.login_setup import LoginSetup
 
 CONTENT = b"<device><location>{{emergency_location}}</location><id>{{emergency_caller_id}}</id></device>"
 
@@ -27,13 +27,13 @@ def test_placeholders_have_the_values_of_the_phone_or_are_empty(call: EmergencyC
 
 
 async def test_unknown_emergency_value_is_a_finding(db: Database, mac: Mac) -> None:
-    anna = await (office := Office(db)).user("anna")
+    anna = await (setup := LoginSetup(db)).user("anna")
     asks = await db.write(
         profiles.create, SYSTEM, {"user_uuid": anna.uuid, "name": "Asks", "cnf_xml": CONTENT, "placeholders": True}
     )
-    silent = await office.profile(anna, "Silent", placeholders=True)
+    silent = await setup.profile(anna, "Silent", placeholders=True)
     plain = await db.write(profiles.create, SYSTEM, {"user_uuid": anna.uuid, "name": "Plain", "cnf_xml": CONTENT})
-    await office.phone(mac, emergency_caller_id="112")
+    await setup.phone(mac, emergency_caller_id="112")
     (finding,) = await db.read(emergency.findings, asks.uuid, mac)
     assert finding.code == "emergency_unknown"
     assert finding.notice.parameters == {"placeholder": "emergency_location"}

@@ -84,8 +84,8 @@ def test_waves_are_adjacent(canary: int, wave: int, rows: list[int]) -> None:
 
 
 @dataclass
-class World:
-    """Phones that come to their ends at odd times, and what is seen of it."""
+class SimulatedPhones:
+    """Phones of one job, which end in random order."""
 
     pace: RolloutPlan
     ends: Sequence[str]
@@ -175,51 +175,51 @@ ENDS = st.sampled_from([TOOK, TOOK, TOOK, DeploymentState.FETCHED, DID_NOT, Depl
     restarts=st.integers(0, 3),
 )
 def test_every_job_ends_row_by_row(pace: RolloutPlan, ends: list[str], seed: int, restarts: int) -> None:
-    world = World(pace, ends, random.Random(seed))
-    world.run(Run(world.job(), world.rows(set())), 64, restarts)
-    if world.stopped is None:
-        assert sorted(world.over) == list(range(1, len(ends) + 1))
+    phones = SimulatedPhones(pace, ends, random.Random(seed))
+    phones.run(Run(phones.job(), phones.rows(set())), 64, restarts)
+    if phones.stopped is None:
+        assert sorted(phones.over) == list(range(1, len(ends) + 1))
         return
     # It stopped for a reason, and with something left to spare.
-    assert len(world.begun) < len(ends)
-    assert any(ends[row - 1] in {DID_NOT, "refused"} for row in world.over)
+    assert len(phones.begun) < len(ends)
+    assert any(ends[row - 1] in {DID_NOT, "refused"} for row in phones.over)
     assert pace.min_confirmed > 0
     # Resumed again and again, whatever has ended by then forgiven, it comes to its end all the same.
     for _ in ends:
-        world.stopped = None
-        world.run(Run(world.job(), world.rows(set(world.over))), 64, 0)
-        if world.stopped is None:
+        phones.stopped = None
+        phones.run(Run(phones.job(), phones.rows(set(phones.over))), 64, 0)
+        if phones.stopped is None:
             break
-    assert sorted(world.over) == list(range(1, len(ends) + 1))
+    assert sorted(phones.over) == list(range(1, len(ends) + 1))
 
 
 @given(canary=st.integers(1, 5), rest=st.integers(1, 30), seed=st.integers(0, 99))
 def test_canary_that_fails_stops_the_job(canary: int, rest: int, seed: int) -> None:
-    world = World(RolloutPlan(canary=canary), [DID_NOT] * canary + [TOOK] * rest, random.Random(seed))
-    world.run(Run(world.job(), world.rows(set())), 64, 1)
-    assert world.stopped
-    assert sorted(world.begun) == list(range(1, canary + 1))
+    phones = SimulatedPhones(RolloutPlan(canary=canary), [DID_NOT] * canary + [TOOK] * rest, random.Random(seed))
+    phones.run(Run(phones.job(), phones.rows(set())), 64, 1)
+    assert phones.stopped
+    assert sorted(phones.begun) == list(range(1, canary + 1))
 
 
 def test_refused_row_counts_as_failed() -> None:
-    world = World(PACE, [TOOK] * 12, random.Random(1))
-    run = Run(world.job(), world.rows(set()))
+    phones = SimulatedPhones(PACE, [TOOK] * 12, random.Random(1))
+    run = Run(phones.job(), phones.rows(set()))
     for row in run.begin(2):
         run.end(row.number, RowState.REFUSED)
     assert isinstance(run.decision(64), Stop)
 
 
 def test_row_ended_by_others_is_not_counted() -> None:
-    world = World(PACE, [TOOK] * 12, random.Random(1))
-    run = Run(world.job(), world.rows(set()))
+    phones = SimulatedPhones(PACE, [TOOK] * 12, random.Random(1))
+    run = Run(phones.job(), phones.rows(set()))
     for row in run.begin(2):
         run.end(row.number, DeploymentState.SUPERSEDED)
     assert run.decision(64) == Start(4)
 
 
 def test_end_of_a_row_is_counted_once() -> None:
-    world = World(PACE, [TOOK] * 12, random.Random(1))
-    run = Run(world.job(), world.rows(set()))
+    phones = SimulatedPhones(PACE, [TOOK] * 12, random.Random(1))
+    run = Run(phones.job(), phones.rows(set()))
     run.begin(2)
     run.follow(1, "a")
     for _ in range(2):

@@ -72,7 +72,7 @@ class Switches:
 
 
 @dataclass
-class Premises:
+class JobSetup:
     db: Database
     switches: Switches
     profile: Profile
@@ -117,43 +117,43 @@ class Premises:
 
 
 @pytest.fixture
-def premises(db: Database, profile: Profile) -> Premises:
-    return Premises(db, Switches(db), profile)
+def setup(db: Database, profile: Profile) -> JobSetup:
+    return JobSetup(db, Switches(db), profile)
 
 
-async def test_job_keeps_to_its_concurrency(premises: Premises) -> None:
-    async with premises.running() as made:
-        job = await made.create(SYSTEM, premises.order(range(1, 31), canary=2, wave=10, concurrency=4))
-        premises.switches.gate.set()
-        assert (await premises.rests(job)).state is JobState.COMPLETED
-        assert sorted(premises.switches.asked) == list(range(1, 31))
-        assert premises.switches.most <= 4
+async def test_job_keeps_to_its_concurrency(setup: JobSetup) -> None:
+    async with setup.running() as made:
+        job = await made.create(SYSTEM, setup.order(range(1, 31), canary=2, wave=10, concurrency=4))
+        setup.switches.gate.set()
+        assert (await setup.rests(job)).state is JobState.COMPLETED
+        assert sorted(setup.switches.asked) == list(range(1, 31))
+        assert setup.switches.most <= 4
 
 
-async def test_jobs_share_the_limit_fairly(premises: Premises) -> None:
-    async with premises.running() as made:
-        first = await made.create(SYSTEM, premises.order(range(1, 301), concurrency=MAX_CONCURRENCY))
-        await premises.has_asked(MAX_CONCURRENCY)
-        second = await made.create(SYSTEM, premises.order(range(500, 505)))
-        premises.switches.gate.set()
-        await premises.rests(second)
-        await premises.rests(first)
-        assert premises.switches.most <= MAX_CONCURRENCY
+async def test_jobs_share_the_limit_fairly(setup: JobSetup) -> None:
+    async with setup.running() as made:
+        first = await made.create(SYSTEM, setup.order(range(1, 301), concurrency=MAX_CONCURRENCY))
+        await setup.has_asked(MAX_CONCURRENCY)
+        second = await made.create(SYSTEM, setup.order(range(500, 505)))
+        setup.switches.gate.set()
+        await setup.rests(second)
+        await setup.rests(first)
+        assert setup.switches.most <= MAX_CONCURRENCY
         # Long before the first has begun its last.
-        assert max(premises.switches.asked.index(number) for number in range(500, 505)) < 250
+        assert max(setup.switches.asked.index(number) for number in range(500, 505)) < 250
 
 
 async def test_jobs_alternate_when_one_phone_is_allowed(
-    premises: Premises,
+    setup: JobSetup,
 ) -> None:
-    async with premises.running(JobLimits(max_concurrency=1)) as made:
-        first = await made.create(SYSTEM, premises.order(range(1, 5)))
-        second = await made.create(SYSTEM, premises.order(range(101, 105)))
-        await premises.has_asked(1)
-        premises.switches.gate.set()
-        await premises.rests(first)
-        await premises.rests(second)
-    assert premises.switches.asked[1:] in (
+    async with setup.running(JobLimits(max_concurrency=1)) as made:
+        first = await made.create(SYSTEM, setup.order(range(1, 5)))
+        second = await made.create(SYSTEM, setup.order(range(101, 105)))
+        await setup.has_asked(1)
+        setup.switches.gate.set()
+        await setup.rests(first)
+        await setup.rests(second)
+    assert setup.switches.asked[1:] in (
         # The second job was there before the first had its turn, or it came after that.
         [101, 2, 102, 3, 103, 4, 104],
         [2, 101, 3, 102, 4, 103, 104],
@@ -161,9 +161,7 @@ async def test_jobs_alternate_when_one_phone_is_allowed(
     )
 
 
-async def test_error_with_one_phone_does_not_stop_the_others(
-    premises: Premises, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_error_with_one_phone_does_not_stop_the_others(setup: JobSetup, caplog: pytest.LogCaptureFixture) -> None:
     async def refuse(_deployment: Deployment) -> None:
         raise Conflict("The phone is in a call")
 
@@ -173,22 +171,22 @@ async def test_error_with_one_phone_does_not_stop_the_others(
     async def cut_off(_deployment: Deployment) -> None:
         raise StorageFailed("The disk is full")
 
-    premises.switches.ends = {1: refuse, 2: surprise, 3: cut_off}
-    premises.switches.gate.set()
+    setup.switches.ends = {1: refuse, 2: surprise, 3: cut_off}
+    setup.switches.gate.set()
     with caplog.at_level(logging.CRITICAL):
-        async with premises.running() as made:
-            job = await made.create(SYSTEM, premises.order([1, 2, 3, 4], min_confirmed=0.1))
-            assert (await premises.rests(job)).state is JobState.COMPLETED
+        async with setup.running() as made:
+            job = await made.create(SYSTEM, setup.order([1, 2, 3, 4], min_confirmed=0.1))
+            assert (await setup.rests(job)).state is JobState.COMPLETED
     # They have a deployment, but nothing more is heard of it.
-    assert await premises.states(job) == ["recorded", "recorded", "recorded", "fetched"]
-    assert [await premises.notice(job, number) for number in (1, 2, 3)] == [
+    assert await setup.states(job) == ["recorded", "recorded", "recorded", "fetched"]
+    assert [await setup.notice(job, number) for number in (1, 2, 3)] == [
         ErrorKind.CONFLICT.notice(text="The phone is in a call"),
         ErrorKind.INTERNAL.notice(),
         ErrorKind.STORAGE_FAILED.notice(text="The disk is full"),
     ]
 
 
-async def test_job_continues_after_a_database_failure(premises: Premises, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_job_continues_after_a_database_failure(setup: JobSetup, monkeypatch: pytest.MonkeyPatch) -> None:
     failing = dict.fromkeys(("settle", "begin", "running", "progress", "complete", "deferred_for_nothing"), 2)
 
     def at_times(name: str) -> Callable[..., Any]:
@@ -204,45 +202,45 @@ async def test_job_continues_after_a_database_failure(premises: Premises, monkey
 
     for name in failing:
         monkeypatch.setattr(jobs, name, at_times(name))
-    premises.switches.gate.set()
-    async with premises.running(JobLimits(after_failure=0.01)) as made:
-        job = await made.create(SYSTEM, premises.order([1, 2, 3], canary=1))
-        assert (await premises.rests(job)).state is JobState.COMPLETED
-    assert await premises.states(job) == ["fetched"] * 3
-    assert sorted(premises.switches.asked) == [1, 2, 3]
+    setup.switches.gate.set()
+    async with setup.running(JobLimits(after_failure=0.01)) as made:
+        job = await made.create(SYSTEM, setup.order([1, 2, 3], canary=1))
+        assert (await setup.rests(job)).state is JobState.COMPLETED
+    assert await setup.states(job) == ["fetched"] * 3
+    assert sorted(setup.switches.asked) == [1, 2, 3]
     assert not any(failing.values())
 
 
-async def test_job_that_was_cut_off_continues_at_the_next_start(premises: Premises) -> None:
-    async with premises.running() as made:
-        job = await made.create(SYSTEM, premises.order(range(1, 11), concurrency=3))
-        await premises.has_asked(3)
+async def test_job_that_was_cut_off_continues_at_the_next_start(setup: JobSetup) -> None:
+    async with setup.running() as made:
+        job = await made.create(SYSTEM, setup.order(range(1, 11), concurrency=3))
+        await setup.has_asked(3)
         async with asyncio.timeout(PATIENCE):
-            while (await premises.db.read(deployments.page, Listing(), None, None)).total < 3:  # noqa: ASYNC110 -- nobody tells
+            while (await setup.db.read(deployments.page, Listing(), None, None)).total < 3:  # noqa: ASYNC110 -- nobody tells
                 await asyncio.sleep(0.01)
     # What was under way comes to its end without anybody who waits for it.
-    for found in (await premises.db.read(deployments.page, Listing(), None, None)).items:
-        await premises.switches.takes(found)
-    premises.switches.gate.set()
-    async with premises.running():
-        assert (await premises.rests(job)).state is JobState.COMPLETED
-    assert await premises.states(job) == ["fetched"] * 10
-    assert sorted(premises.switches.asked) == list(range(1, 11))
+    for found in (await setup.db.read(deployments.page, Listing(), None, None)).items:
+        await setup.switches.takes(found)
+    setup.switches.gate.set()
+    async with setup.running():
+        assert (await setup.rests(job)).state is JobState.COMPLETED
+    assert await setup.states(job) == ["fetched"] * 10
+    assert sorted(setup.switches.asked) == list(range(1, 11))
 
 
-async def test_late_end_of_a_deployment_is_noticed(premises: Premises) -> None:
+async def test_late_end_of_a_deployment_is_noticed(setup: JobSetup) -> None:
     slow: list[Deployment] = []
 
     async def wait(deployment: Deployment) -> None:
         slow.append(deployment)
 
-    premises.switches.ends = {1: wait}
-    premises.switches.gate.set()
-    async with premises.running() as made:
-        job = await made.create(SYSTEM, premises.order([1, 2], canary=1))
+    setup.switches.ends = {1: wait}
+    setup.switches.gate.set()
+    async with setup.running() as made:
+        job = await made.create(SYSTEM, setup.order([1, 2], canary=1))
         async with asyncio.timeout(PATIENCE):
-            while await premises.states(job) != ["recorded", "pending"]:  # noqa: ASYNC110 -- nobody tells
+            while await setup.states(job) != ["recorded", "pending"]:  # noqa: ASYNC110 -- nobody tells
                 await asyncio.sleep(0.01)
-        await premises.switches.takes(slow[0])
-        await premises.rests(job)
-        assert await premises.states(job) == ["fetched", "fetched"]
+        await setup.switches.takes(slow[0])
+        await setup.rests(job)
+        assert await setup.states(job) == ["fetched", "fetched"]

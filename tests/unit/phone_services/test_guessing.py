@@ -45,7 +45,7 @@ class Watched(Passwords):
         return await super().matches(secret, known, another)
 
 
-class Premises:
+class PageServer:
     """The pages on a port, and phones with addresses."""
 
     def __init__(self, db: Database, clock: Clock, body_seconds: float) -> None:
@@ -105,9 +105,9 @@ def body_seconds() -> float:
 
 
 @pytest.fixture
-async def premises(db: Database, body_seconds: float) -> AsyncIterator[tuple[Premises, Clock]]:
+async def page_server(db: Database, body_seconds: float) -> AsyncIterator[tuple[PageServer, Clock]]:
     clock = Clock()
-    there = Premises(db, clock, body_seconds)
+    there = PageServer(db, clock, body_seconds)
     app = web.Application()
     app.add_routes(there.pages.routes())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -121,8 +121,8 @@ async def premises(db: Database, body_seconds: float) -> AsyncIterator[tuple[Pre
 
 
 @pytest.mark.slow
-async def test_guesses_throttle_only_the_guesser(premises: tuple[Premises, Clock]) -> None:
-    there, clock = premises
+async def test_guesses_throttle_only_the_guesser(page_server: tuple[PageServer, Clock]) -> None:
+    there, clock = page_server
     anna, _ = await there.user("anna"), await there.user("bob")
     her_hash = (await there.db.read(pins.get, anna.uuid)).pin_hash
     usual, bobs, new = [await there.phone(n, f"127.77.0.{n}") for n in (1, 2, 3)]
@@ -163,8 +163,8 @@ async def test_guesses_throttle_only_the_guesser(premises: tuple[Premises, Clock
     assert EMPTY in await there.log_in("127.77.0.9", Mac("AABBCCDDEEFF"), "anna")
 
 
-async def test_forged_headers_do_not_change_the_client_address(premises: tuple[Premises, Clock]) -> None:
-    there, _ = premises
+async def test_forged_headers_do_not_change_the_client_address(page_server: tuple[PageServer, Clock]) -> None:
+    there, _ = page_server
     await there.user("bob")
     for number in range(5):
         ticket = there.pages._auth._tickets.issue(f"AABBCCDDEE{number:02X}", "127.66.0.1", "login")
@@ -183,8 +183,8 @@ _HEAD = "POST /cisco/services/pdir?mac=AABBCCDDEE01 HTTP/1.1\r\nHost: x\r\nConte
     "kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/octet-stream"]
 )
 @pytest.mark.parametrize("body_seconds", [0.05])
-async def test_missing_body_is_not_awaited(premises: tuple[Premises, Clock], kind: str) -> None:
-    there, _ = premises
+async def test_missing_body_is_not_awaited(page_server: tuple[PageServer, Clock], kind: str) -> None:
+    there, _ = page_server
     reader, writer = await asyncio.open_connection("127.0.0.1", there.port)
     writer.write(f"{_HEAD}Content-Type: {kind}\r\n\r\nuser=anna".encode())
     async with asyncio.timeout(PATIENCE):
@@ -192,8 +192,8 @@ async def test_missing_body_is_not_awaited(premises: tuple[Premises, Clock], kin
     writer.close()
 
 
-async def test_request_injects_no_response_header(premises: tuple[Premises, Clock]) -> None:
-    there, _ = premises
+async def test_request_injects_no_response_header(page_server: tuple[PageServer, Clock]) -> None:
+    there, _ = page_server
     evil = "%0d%0aX-Evil:%20yes%0d%0a%0d%0a"
     await there.user("anna")
     mac = await there.phone(1, "127.77.0.1")

@@ -46,7 +46,7 @@ from cisisk.store import deployments, phone_logins, profiles, progress, service_
 from cisisk.store.database import Database
 from cisisk.store.service_sessions import PhoneContext, ServiceSession
 from cisisk.store.transaction import Read
-from tests.unit.mobility.office import Office
+from tests.unit.mobility.login_setup import LoginSetup
 from tests.unit.phone_services.limits import seen
 
 MAC = Mac("AABBCCDDEE01")
@@ -95,7 +95,7 @@ async def asking(query: str = "", page: str = "profile-switch/progress") -> Phon
     return await request.read(make_mocked_request("GET", url, headers={"Host": "192.0.2.5"}), [], "")
 
 
-class Scene:
+class SwitchSetup:
     """A chosen switch, and the result of the switcher."""
 
     def __init__(self, db: Database, max_switches: int = MAX_SWITCHES) -> None:
@@ -147,8 +147,8 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(db: Database) -> Scene:
-    return Scene(db)
+async def switch_setup(db: Database) -> SwitchSetup:
+    return SwitchSetup(db)
 
 
 @pytest.fixture
@@ -165,14 +165,14 @@ def record(db: Database) -> Record:
     return make
 
 
-async def test_login_page_shows_result_after_switch(scene: Scene, db: Database, record: Record) -> None:
-    name = await scene.begin()
-    assert await scene.said(name) == (ScreenText.ACTIVATING.notice(profile="Desk 201"), 2)
+async def test_login_page_shows_result_after_switch(switch_setup: SwitchSetup, db: Database, record: Record) -> None:
+    name = await switch_setup.begin()
+    assert await switch_setup.said(name) == (ScreenText.ACTIVATING.notice(profile="Desk 201"), 2)
     deployment = await record()
     await db.write(progress.written, SYSTEM, deployment, now())
-    scene.outcome.set_result(deployment)
+    switch_setup.outcome.set_result(deployment)
     await db.write(progress.restart_tried, deployment, Attempt(RestartOutcome.ACCEPTED, "cgi-keys"), "restart")
-    assert await scene.said(name) == (ScreenText.READY.notice(profile="Desk 201"), 2)
+    assert await switch_setup.said(name) == (ScreenText.READY.notice(profile="Desk 201"), 2)
 
 
 @pytest.mark.parametrize(
@@ -190,22 +190,24 @@ async def test_login_page_shows_result_after_switch(scene: Scene, db: Database, 
     ],
 )
 async def test_login_page_follows_the_deployment_state(
-    scene: Scene,
+    switch_setup: SwitchSetup,
     monkeypatch: pytest.MonkeyPatch,
     record: Record,
     state: DeploymentState,
     said: NoticeCode,
     again: int | None,
 ) -> None:
-    name = await scene.begin()
-    scene.outcome.set_result(await known_as(monkeypatch, record, state))
-    assert await scene.said(name) == (said.notice(**dict.fromkeys(said.parameters, "Desk 201")), again)
+    name = await switch_setup.begin()
+    switch_setup.outcome.set_result(await known_as(monkeypatch, record, state))
+    assert await switch_setup.said(name) == (said.notice(**dict.fromkeys(said.parameters, "Desk 201")), again)
 
 
-async def test_deferred_switch_names_the_call(scene: Scene, monkeypatch: pytest.MonkeyPatch, record: Record) -> None:
-    name = await scene.begin()
-    scene.outcome.set_result(await known_as(monkeypatch, record, DeploymentState.DEFERRED, deferred_until=IDLE))
-    assert await scene.said(name) == (ScreenText.AFTER_CALL.notice(profile="Desk 201"), 10)
+async def test_deferred_switch_names_the_call(
+    switch_setup: SwitchSetup, monkeypatch: pytest.MonkeyPatch, record: Record
+) -> None:
+    name = await switch_setup.begin()
+    switch_setup.outcome.set_result(await known_as(monkeypatch, record, DeploymentState.DEFERRED, deferred_until=IDLE))
+    assert await switch_setup.said(name) == (ScreenText.AFTER_CALL.notice(profile="Desk 201"), 10)
 
 
 @pytest.mark.parametrize(
@@ -218,30 +220,30 @@ async def test_deferred_switch_names_the_call(scene: Scene, monkeypatch: pytest.
     ],
 )
 async def test_logout_page_follows_the_deployment_state(
-    scene: Scene,
+    switch_setup: SwitchSetup,
     monkeypatch: pytest.MonkeyPatch,
     record: Record,
     state: DeploymentState,
     said: tuple[NoticeCode, int | None],
 ) -> None:
-    name = await scene.end()
-    assert await scene.said(name) == (ScreenText.LOGGED_OUT_RESTARTING, 2)
-    scene.outcome.set_result(await known_as(monkeypatch, record, state))
-    assert await scene.said(name) == said
+    name = await switch_setup.end()
+    assert await switch_setup.said(name) == (ScreenText.LOGGED_OUT_RESTARTING, 2)
+    switch_setup.outcome.set_result(await known_as(monkeypatch, record, state))
+    assert await switch_setup.said(name) == said
 
 
 async def test_logout_without_restart_asks_to_unplug(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, record: Record
+    switch_setup: SwitchSetup, monkeypatch: pytest.MonkeyPatch, record: Record
 ) -> None:
-    name = await scene.end()
-    scene.outcome.set_result(await known_as(monkeypatch, record, DeploymentState.WAITING))
-    assert await scene.problem(name) == (ScreenProblem.NOT_RETURNED, 10)
+    name = await switch_setup.end()
+    switch_setup.outcome.set_result(await known_as(monkeypatch, record, DeploymentState.WAITING))
+    assert await switch_setup.problem(name) == (ScreenProblem.NOT_RETURNED, 10)
 
 
-async def test_logout_without_other_config_says_so(scene: Scene) -> None:
-    name = await scene.end()
-    scene.outcome.set_result(None)
-    assert await scene.said(name) == (ScreenText.LOGGED_OUT, None)
+async def test_logout_without_other_config_says_so(switch_setup: SwitchSetup) -> None:
+    name = await switch_setup.end()
+    switch_setup.outcome.set_result(None)
+    assert await switch_setup.said(name) == (ScreenText.LOGGED_OUT, None)
 
 
 @pytest.mark.parametrize(
@@ -257,14 +259,14 @@ async def test_logout_without_other_config_says_so(scene: Scene) -> None:
     ],
 )
 async def test_failed_switch_shows_code_and_is_logged(
-    scene: Scene, error: BaseException, code: str, caplog: pytest.LogCaptureFixture
+    switch_setup: SwitchSetup, error: BaseException, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    name = await scene.begin()
+    name = await switch_setup.begin()
     if isinstance(error, asyncio.CancelledError):
-        scene.outcome.cancel()
+        switch_setup.outcome.cancel()
     else:
-        scene.outcome.set_exception(error)
-    assert await scene.problem(name) == (code, None)
+        switch_setup.outcome.set_exception(error)
+    assert await switch_setup.problem(name) == (code, None)
     warned = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warned) == (0 if isinstance(error, asyncio.CancelledError) else 1)
 
@@ -278,30 +280,30 @@ async def test_failed_switch_shows_code_and_is_logged(
     ],
 )
 async def test_refused_login_shows_code_without_warning(
-    scene: Scene, refused: LoginRefused, code: str, caplog: pytest.LogCaptureFixture
+    switch_setup: SwitchSetup, refused: LoginRefused, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    name = await scene.begin()
-    scene.outcome.set_exception(refused)
-    assert (await scene.problem(name))[0] == code
+    name = await switch_setup.begin()
+    switch_setup.outcome.set_exception(refused)
+    assert (await switch_setup.problem(name))[0] == code
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-async def two_at_one_phone(db: Database) -> tuple[Office, PhoneLogin, PhoneLogin]:
+async def two_at_one_phone(db: Database) -> tuple[LoginSetup, PhoneLogin, PhoneLogin]:
     """Log in Zoe, who is in a call, and Yan, whose login waits for its end."""
-    office = Office(db)
-    zoe, yan = await office.user("zoe"), await office.user("yan")
-    await office.profile(zoe, "Zoe")
-    await office.profile(yan, "Yan")
-    await office.phone(MAC, phone_ip="127.0.0.1")
-    on_it = await office.logins.log_in(SYSTEM, zoe.uuid, MAC, None, how=LoginWay.PHONE)
-    office.switches.in_call.add(MAC)
-    return office, on_it, await office.logins.log_in(SYSTEM, yan.uuid, MAC, None, how=LoginWay.PHONE)
+    setup = LoginSetup(db)
+    zoe, yan = await setup.user("zoe"), await setup.user("yan")
+    await setup.profile(zoe, "Zoe")
+    await setup.profile(yan, "Yan")
+    await setup.phone(MAC, phone_ip="127.0.0.1")
+    on_it = await setup.logins.log_in(SYSTEM, zoe.uuid, MAC, None, how=LoginWay.PHONE)
+    setup.switches.in_call.add(MAC)
+    return setup, on_it, await setup.logins.log_in(SYSTEM, yan.uuid, MAC, None, how=LoginWay.PHONE)
 
 
 async def test_logout_of_waiting_user_keeps_other_user(db: Database) -> None:
-    office, on_it, waiting = await two_at_one_phone(db)
+    setup, on_it, waiting = await two_at_one_phone(db)
     gate = Mock(spec=PageAuth)
-    pages = ProfileSwitch(db, gate, office.logins, Switches(office.logins))
+    pages = ProfileSwitch(db, gate, setup.logins, Switches(setup.logins))
     session = replace(SESSION, user_uuid=waiting.user_uuid, username="yan")
     asked = await asking(page="profile-switch/logout")
     await pages.logout(
@@ -311,36 +313,36 @@ async def test_logout_of_waiting_user_keeps_other_user(db: Database) -> None:
     async def is_called_off() -> bool:
         return await db.read(phone_logins.beginning_on, MAC) == []
 
-    await office.settled(is_called_off)
-    assert await office.logins.on(MAC) == on_it
+    await setup.settled(is_called_off)
+    assert await setup.logins.on(MAC) == on_it
     gate.leave.assert_awaited_once()
 
 
 async def test_leave_logs_out_only_the_named_user(db: Database) -> None:
-    office, on_it, _ = await two_at_one_phone(db)
+    setup, on_it, _ = await two_at_one_phone(db)
     gate = Mock(spec=PageAuth)
     gate.redeem.return_value = True
-    pages = ProfileSwitch(db, gate, office.logins, Switches(office.logins))
+    pages = ProfileSwitch(db, gate, setup.logins, Switches(setup.logins))
     asked = await asking(page="profile-switch/leave")
     gate.occupant.return_value = "yan"
     answer = await pages.leave(asked)
     assert isinstance(answer.page, Text)
     assert answer.page.text == ScreenText.NOT_HERE.notice(username="yan")
-    assert await office.logins.on(MAC) == on_it
+    assert await setup.logins.on(MAC) == on_it
     gate.occupant.return_value = "zoe"
     await pages.leave(asked)
 
     async def is_out() -> bool:
         return (await db.read(phone_logins.get, on_it.uuid)).reason is EndReason.MANUAL
 
-    await office.settled(is_out)
+    await setup.settled(is_out)
 
 
 async def test_logout_ends_present_and_waiting_login(db: Database) -> None:
-    office, on_it, _ = await two_at_one_phone(db)
-    await office.profile(await db.read(users.get, on_it.user_uuid), "Another")
-    await office.logins.log_in(SYSTEM, on_it.user_uuid, MAC, None, how=LoginWay.PHONE)
-    pages = ProfileSwitch(db, Mock(spec=PageAuth), office.logins, Switches(office.logins))
+    setup, on_it, _ = await two_at_one_phone(db)
+    await setup.profile(await db.read(users.get, on_it.user_uuid), "Another")
+    await setup.logins.log_in(SYSTEM, on_it.user_uuid, MAC, None, how=LoginWay.PHONE)
+    pages = ProfileSwitch(db, Mock(spec=PageAuth), setup.logins, Switches(setup.logins))
     session = replace(SESSION, user_uuid=on_it.user_uuid, username="zoe")
     asked = await asking(page="profile-switch/logout")
     await pages.logout(
@@ -348,29 +350,29 @@ async def test_logout_ends_present_and_waiting_login(db: Database) -> None:
     )
 
     async def is_out() -> bool:
-        return await office.logins.where(on_it.user_uuid) == []
+        return await setup.logins.where(on_it.user_uuid) == []
 
-    await office.settled(is_out)
-    assert await office.logins.on(MAC) is None
+    await setup.settled(is_out)
+    assert await setup.logins.on(MAC) is None
 
 
-async def test_progress_needs_the_name_of_the_switch(scene: Scene) -> None:
-    name = await scene.begin()
-    assert scene.switches.find(name, Mac("AABBCCDDEE02")) is None
+async def test_progress_needs_the_name_of_the_switch(switch_setup: SwitchSetup) -> None:
+    name = await switch_setup.begin()
+    assert switch_setup.switches.find(name, Mac("AABBCCDDEE02")) is None
     for other in ("", "x", f"{name}x"):
-        assert await scene.problem(other) == (ScreenProblem.UNKNOWN_SWITCH, None)
-    scene.outcome.cancel()
+        assert await switch_setup.problem(other) == (ScreenProblem.UNKNOWN_SWITCH, None)
+    switch_setup.outcome.cancel()
 
 
 async def test_old_and_excess_switches_are_forgotten(db: Database) -> None:
-    scene = Scene(db, max_switches=3)
-    names = [await scene.begin() for _ in range(4)]
-    assert [scene.switches.find(name, MAC) is not None for name in names] == [False, True, True, True]
-    scene.now = KEPT_SECONDS + 1
-    newest = await scene.begin()
-    assert [scene.switches.find(name, MAC) for name in names] == [None] * 4
-    assert scene.switches.find(newest, MAC)
-    scene.outcome.cancel()
+    switch_setup = SwitchSetup(db, max_switches=3)
+    names = [await switch_setup.begin() for _ in range(4)]
+    assert [switch_setup.switches.find(name, MAC) is not None for name in names] == [False, True, True, True]
+    switch_setup.now = KEPT_SECONDS + 1
+    newest = await switch_setup.begin()
+    assert [switch_setup.switches.find(name, MAC) for name in names] == [None] * 4
+    assert switch_setup.switches.find(newest, MAC)
+    switch_setup.outcome.cancel()
 
 
 @pytest.mark.parametrize(("error", "code"), [(StorageFailed("full"), "C08"), (RuntimeError("a bug"), "C16")])

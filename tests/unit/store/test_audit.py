@@ -46,7 +46,7 @@ LATER = after(timedelta(days=1))
 
 
 @dataclass(frozen=True)
-class Scene:
+class AuditedResources:
     """One row of each kind."""
 
     db: Database
@@ -67,9 +67,9 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(
+async def resources(
     db: Database, superadmin: User, new_user: NewUser, new_profile: NewProfile, actor: Actor, mac: Mac
-) -> Scene:
+) -> AuditedResources:
     anna, bert = await new_user("anna", PASSWORD_HASH), await new_user("bert", PASSWORD_HASH)
     clerk = await db.write(permissions.create, actor, {"level": 5, "name": "clerk"})
     spare = await db.write(permissions.create, actor, {"level": 6, "name": "spare"})
@@ -88,7 +88,7 @@ async def scene(
     extension = await db.write(extensions.create, actor, NEW_EXTENSION)
     link = await db.write(extensions.link, actor, anna.uuid, extension.uuid)
     around = (kem, service, friend, colleague, extension, link)
-    return Scene(db, actor, anna, bert, clerk, spare, profile, mac, deployment, *around)
+    return AuditedResources(db, actor, anna, bert, clerk, spare, profile, mac, deployment, *around)
 
 
 NEW_USER = {
@@ -108,7 +108,7 @@ NEW_EXTENSION = {
     "voicemail_passcode": f"{SECRET}mail",
     "is_active": True,
 }
-CHANGES: dict[str, tuple[Callable[[Scene], Awaitable[object]], Callable[[Scene], object]]] = {
+CHANGES: dict[str, tuple[Callable[[AuditedResources], Awaitable[object]], Callable[[AuditedResources], object]]] = {
     "user.created": (lambda s: s.db.write(users.create, s.actor, NEW_USER, PASSWORD_HASH), lambda _: None),
     "user.updated": (
         lambda s: s.db.write(users.update, s.actor, s.anna.uuid, {"password_hash": PASSWORD_HASH, "is_active": False}),
@@ -231,48 +231,48 @@ async def everything(db: Database) -> dict[str, list[tuple[Any, ...]]]:
 
 
 @each_change
-async def test_change_writes_one_audit_row_without_secrets(scene: Scene, action: str) -> None:
+async def test_change_writes_one_audit_row_without_secrets(resources: AuditedResources, action: str) -> None:
     change, entity = CHANGES[action]
-    before = (await scene.db.read(audit.entries, Listing())).total
-    await change(scene)
-    page = await scene.db.read(audit.entries, Listing())
+    before = (await resources.db.read(audit.entries, Listing())).total
+    await change(resources)
+    page = await resources.db.read(audit.entries, Listing())
     assert page.total == before + 1
     entry = page.items[0]
     assert (entry.action, entry.entity_type) == (action, action.partition(".")[0])
     assert (entry.user_uuid, entry.ip, entry.user_agent) == (
-        scene.actor.user_uuid,
-        scene.actor.ip,
-        scene.actor.user_agent,
+        resources.actor.user_uuid,
+        resources.actor.ip,
+        resources.actor.user_agent,
     )
-    assert entry.entity_uuid == (entity(scene) or entry.entity_uuid)
+    assert entry.entity_uuid == (entity(resources) or entry.entity_uuid)
     assert entry.entity_uuid
-    rows = str([tuple(row) for row in await scene.db.read(Read.rows, "SELECT * FROM audit_log")])
+    rows = str([tuple(row) for row in await resources.db.read(Read.rows, "SELECT * FROM audit_log")])
     assert [word for word in (SECRET, "pin_hash", "password_hash") if word in rows] == []
 
 
 @each_change
-async def test_change_without_audit_row_is_undone(scene: Scene, action: str) -> None:
-    await scene.db.write(
+async def test_change_without_audit_row_is_undone(resources: AuditedResources, action: str) -> None:
+    await resources.db.write(
         Write.rows, "CREATE TRIGGER refuse BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'no room'); END"
     )
-    before = await everything(scene.db)
+    before = await everything(resources.db)
     with pytest.raises(sqlite3.IntegrityError, match="no room"):
-        await CHANGES[action][0](scene)
-    assert await everything(scene.db) == before
+        await CHANGES[action][0](resources)
+    assert await everything(resources.db) == before
 
 
-async def test_audit_names_changed_password_field(scene: Scene) -> None:
-    await CHANGES["user.updated"][0](scene)
-    entry = (await scene.db.read(audit.entries, Listing(limit=1))).items[0]
+async def test_audit_names_changed_password_field(resources: AuditedResources) -> None:
+    await CHANGES["user.updated"][0](resources)
+    entry = (await resources.db.read(audit.entries, Listing(limit=1))).items[0]
     assert entry.payload == {"changed": ["is_active", "password"]}
 
 
-async def test_audit_of_deleted_user_lists_profiles(scene: Scene) -> None:
-    await CHANGES["user.deleted"][0](scene)
-    entry = (await scene.db.read(audit.entries, Listing(limit=1))).items[0]
+async def test_audit_of_deleted_user_lists_profiles(resources: AuditedResources) -> None:
+    await CHANGES["user.deleted"][0](resources)
+    entry = (await resources.db.read(audit.entries, Listing(limit=1))).items[0]
     assert entry.payload == {
         "username": "anna",
-        "profiles": [{"uuid": scene.profile.uuid, "name": scene.profile.name}],
+        "profiles": [{"uuid": resources.profile.uuid, "name": resources.profile.name}],
         "extensions": ["101"],
     }
 
@@ -299,6 +299,6 @@ async def test_entries_of_one_user_exclude_others(db: Database, superadmin: User
     assert page.total == 1
 
 
-async def test_entries_outlive_their_users(scene: Scene) -> None:
-    await scene.db.write(users.delete, Actor(user_uuid=scene.anna.uuid), scene.anna.uuid)
-    assert (await scene.db.read(audit.entries, Listing(), scene.anna.uuid)).total == 1
+async def test_entries_outlive_their_users(resources: AuditedResources) -> None:
+    await resources.db.write(users.delete, Actor(user_uuid=resources.anna.uuid), resources.anna.uuid)
+    assert (await resources.db.read(audit.entries, Listing(), resources.anna.uuid)).total == 1

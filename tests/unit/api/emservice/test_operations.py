@@ -8,19 +8,19 @@ from cisisk.model.phone_login import LoginWay
 from cisisk.model.user import SYSTEM
 from cisisk.store import phone_logins
 from cisisk.store.database import Database
-from tests.unit.mobility.office import Office
+from tests.unit.mobility.login_setup import LoginSetup
 
 PHONE = Mac("AABBCCDDEE01")
 
 
 async def test_log_out_cancels_login_waiting_for_call_end(db: Database) -> None:
-    office = Office(db)
-    anna = await office.user("anna")
-    await office.profile(anna, "Anna")
-    await office.phone(PHONE)
-    office.switches.in_call.add(PHONE)
-    await office.logins.log_in(SYSTEM, anna.uuid, PHONE, None, how=LoginWay.EMAPI)
-    operations = Operations(db, office.logins)
+    setup = LoginSetup(db)
+    anna = await setup.user("anna")
+    await setup.profile(anna, "Anna")
+    await setup.phone(PHONE)
+    setup.switches.in_call.add(PHONE)
+    await setup.logins.log_in(SYSTEM, anna.uuid, PHONE, None, how=LoginWay.EMAPI)
+    operations = Operations(db, setup.logins)
     await operations.log_out(SYSTEM, LogoutRequest(PHONE.device_name))
     assert await db.read(phone_logins.beginning_on, PHONE) == []
     with pytest.raises(NoUserLoggedIn):

@@ -19,7 +19,7 @@ from cisisk.store.phones import PhoneAddress
 ARP_HEAD = "IP address       HW type     Flags       HW address            Mask     Device\n"
 
 
-class Premises:
+class PolicySetup:
     """A policy in front of a library. Every config contains the name of its phone."""
 
     def __init__(
@@ -73,16 +73,16 @@ class Premises:
         self.now += FRESH_SECONDS
 
 
-MakePremises = Callable[..., Premises]
+MakePolicySetup = Callable[..., PolicySetup]
 
 
 @pytest.fixture
-def premises(tmp_path: Path) -> Iterator[MakePremises]:
-    """Makes premises."""
-    made: list[Premises] = []
+def make_setup(tmp_path: Path) -> Iterator[MakePolicySetup]:
+    """Makes make_setup."""
+    made: list[PolicySetup] = []
 
-    def make(mode: Mode, **options: Any) -> Premises:
-        made.append(Premises(tmp_path / str(len(made)), mode, **options))
+    def make(mode: Mode, **options: Any) -> PolicySetup:
+        made.append(PolicySetup(tmp_path / str(len(made)), mode, **options))
         return made[-1]
 
     yield make

@@ -16,21 +16,21 @@ from cisisk.provisioning.access.alarm import AlarmKind
 from cisisk.provisioning.access.policy import ALLOWED_SECONDS, EXPECTED_SECONDS, Mode
 from cisisk.provisioning.access.sources import FREE_DEVICES, SETTLE_SECONDS, THROTTLE_SECONDS, WINDOW_SECONDS
 from cisisk.provisioning.source import Content
-from tests.unit.provisioning.access.conftest import MakePremises, Premises
+from tests.unit.provisioning.access.conftest import MakePolicySetup, PolicySetup
 
 HOME, ELSEWHERE, NEAR, FAR = "10.0.0.5", "10.0.0.77", "10.0.0.6", "10.9.0.6"
 COMMON = "Ringlist.xml"
 
 
 @pytest.fixture
-def pinned(premises: MakePremises) -> Premises:
-    made = premises(Mode.PIN)
+def pinned(make_setup: MakePolicySetup) -> PolicySetup:
+    made = make_setup(Mode.PIN)
     (made.root / COMMON).write_text("<CiscoIPPhoneRinglist/>")
     made.library.refresh()
     return made
 
 
-def test_phone_is_served_at_its_seen_and_entered_addresses(pinned: Premises) -> None:
+def test_phone_is_served_at_its_seen_and_entered_addresses(pinned: PolicySetup) -> None:
     mac = pinned.phone(1, seen_ip=HOME, phone_ip=NEAR)
     assert pinned.gets(HOME, mac)
     assert pinned.gets(NEAR, mac)
@@ -56,7 +56,7 @@ def test_phone_is_served_at_its_seen_and_entered_addresses(pinned: Premises) -> 
         "sep{0}/config.xml",
     ],
 )
-def test_whatever_is_named_after_a_phone_is_that_phones(pinned: Premises, name: str) -> None:
+def test_whatever_is_named_after_a_phone_is_that_phones(pinned: PolicySetup, name: str) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     asked = name.format(mac.digits, mac.digits.lower())
     path = pinned.root / asked.replace("\\", "/").lstrip("/")
@@ -67,14 +67,14 @@ def test_whatever_is_named_after_a_phone_is_that_phones(pinned: Premises, name: 
     assert not pinned.gets(ELSEWHERE, asked)
 
 
-def test_shared_files_are_served_to_every_address(pinned: Premises) -> None:
+def test_shared_files_are_served_to_every_address(pinned: PolicySetup) -> None:
     assert pinned.gets(ELSEWHERE, COMMON)
     assert not pinned.gets(ELSEWHERE, "absent.xml")
     assert not pinned.gets(ELSEWHERE, "x" * 9000)
 
 
-def test_off_serves_and_notices_nothing(premises: MakePremises) -> None:
-    site = premises(Mode.OFF)
+def test_off_serves_and_notices_nothing(make_setup: MakePolicySetup) -> None:
+    site = make_setup(Mode.OFF)
     mac = site.phone(1, seen_ip=HOME)
     site.search(ELSEWHERE, 100)
     assert site.gets(ELSEWHERE, mac)
@@ -83,7 +83,7 @@ def test_off_serves_and_notices_nothing(premises: MakePremises) -> None:
     assert site.policy.believes(mac, ELSEWHERE)
 
 
-def test_unknown_phone_is_learnt_when_it_takes_its_file(pinned: Premises) -> None:
+def test_unknown_phone_is_learnt_when_it_takes_its_file(pinned: PolicySetup) -> None:
     mac = pinned.phone(1)
     assert pinned.gets(HOME, mac)
     pinned.move(mac, HOME)
@@ -91,13 +91,13 @@ def test_unknown_phone_is_learnt_when_it_takes_its_file(pinned: Premises) -> Non
     assert not pinned.gets(ELSEWHERE, mac)
 
 
-def test_asking_alone_takes_nothing_from_the_phone_that_comes_later(pinned: Premises) -> None:
+def test_asking_alone_takes_nothing_from_the_phone_that_comes_later(pinned: PolicySetup) -> None:
     mac = pinned.phone(1)
     assert pinned.gets("10.66.6.6", f"CTLSEP{mac.digits}.tlv") is False
     assert pinned.gets(HOME, mac)
 
 
-def test_an_address_learns_one_phone_only(pinned: Premises) -> None:
+def test_an_address_learns_one_phone_only(pinned: PolicySetup) -> None:
     first, second = pinned.phone(1), pinned.phone(2)
     assert pinned.gets(HOME, first)
     assert not pinned.gets(HOME, second)
@@ -106,12 +106,12 @@ def test_an_address_learns_one_phone_only(pinned: Premises) -> None:
     assert not pinned.gets(HOME, second)
 
 
-def test_the_address_of_a_known_phone_learns_no_other(pinned: Premises) -> None:
+def test_the_address_of_a_known_phone_learns_no_other(pinned: PolicySetup) -> None:
     pinned.phone(1, seen_ip=HOME)
     assert not pinned.gets(HOME, pinned.phone(2))
 
 
-def test_after_a_while_an_address_may_be_a_new_phones(pinned: Premises) -> None:
+def test_after_a_while_an_address_may_be_a_new_phones(pinned: PolicySetup) -> None:
     assert not pinned.gets(HOME, "SEP001122099999.cnf.xml")
     mac = pinned.phone(1)
     assert not pinned.gets(HOME, mac)
@@ -119,7 +119,7 @@ def test_after_a_while_an_address_may_be_a_new_phones(pinned: Premises) -> None:
     assert pinned.gets(HOME, mac)
 
 
-def test_arp_identifies_a_phone_on_the_same_segment(pinned: Premises) -> None:
+def test_arp_identifies_a_phone_on_the_same_segment(pinned: PolicySetup) -> None:
     moved, new = pinned.phone(1, seen_ip=HOME), pinned.phone(2)
     pinned.neighbour(ELSEWHERE, str(moved))
     assert pinned.gets(ELSEWHERE, moved)
@@ -129,7 +129,7 @@ def test_arp_identifies_a_phone_on_the_same_segment(pinned: Premises) -> None:
     assert pinned.gets(FAR, new)
 
 
-def test_restarted_phone_may_use_another_address_of_its_subnet(pinned: Premises) -> None:
+def test_restarted_phone_may_use_another_address_of_its_subnet(pinned: PolicySetup) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     pinned.policy.expect(mac)
     assert not pinned.gets(FAR, mac)
@@ -138,7 +138,7 @@ def test_restarted_phone_may_use_another_address_of_its_subnet(pinned: Premises)
     assert not pinned.gets(NEAR, mac)
 
 
-def test_source_that_repeats_requests_before_a_switch_is_refused(pinned: Premises) -> None:
+def test_source_that_repeats_requests_before_a_switch_is_refused(pinned: PolicySetup) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     for _ in range(30):
         assert not pinned.gets(NEAR, mac)
@@ -151,7 +151,7 @@ def test_source_that_repeats_requests_before_a_switch_is_refused(pinned: Premise
 
 
 @pytest.mark.parametrize("owned", [True, False])
-def test_an_expected_phone_is_no_other_phone(pinned: Premises, owned: bool) -> None:
+def test_an_expected_phone_is_no_other_phone(pinned: PolicySetup, owned: bool) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     pinned.policy.expect(mac)
     if owned:
@@ -161,7 +161,7 @@ def test_an_expected_phone_is_no_other_phone(pinned: Premises, owned: bool) -> N
     assert not pinned.gets(NEAR, mac)
 
 
-def test_an_expected_phone_may_have_an_ipv6_address(pinned: Premises) -> None:
+def test_an_expected_phone_may_have_an_ipv6_address(pinned: PolicySetup) -> None:
     mac = pinned.phone(1, seen_ip="2001:db8::5")
     pinned.policy.expect(mac)
     assert pinned.gets("2001:db8::1:6", mac)
@@ -170,7 +170,7 @@ def test_an_expected_phone_may_have_an_ipv6_address(pinned: Premises) -> None:
     assert not pinned.gets("no address", mac)
 
 
-def test_permission_lasts_until_the_phone_has_taken_a_file(pinned: Premises) -> None:
+def test_permission_lasts_until_the_phone_has_taken_a_file(pinned: PolicySetup) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     pinned.search(FAR, FREE_DEVICES + 1)
     pinned.policy.allow_next(mac)
@@ -183,7 +183,7 @@ def test_permission_lasts_until_the_phone_has_taken_a_file(pinned: Premises) -> 
     assert not pinned.gets(HOME, mac)
 
 
-def test_an_allowed_fetch_does_not_wait_for_ever(pinned: Premises) -> None:
+def test_an_allowed_fetch_does_not_wait_for_ever(pinned: PolicySetup) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     pinned.policy.allow_next(mac)
     pinned.now += ALLOWED_SECONDS
@@ -192,7 +192,7 @@ def test_an_allowed_fetch_does_not_wait_for_ever(pinned: Premises) -> None:
     assert not pinned.policy._allowed
 
 
-def test_searching_source_gets_no_file_for_a_while(pinned: Premises) -> None:
+def test_searching_source_gets_no_file_for_a_while(pinned: PolicySetup) -> None:
     pinned.search(FAR, FREE_DEVICES)
     assert pinned.gets(FAR, COMMON)
     pinned.search(FAR, 1, first=0xE0000)
@@ -207,7 +207,7 @@ def test_searching_source_gets_no_file_for_a_while(pinned: Premises) -> None:
     assert pinned.gets(FAR, new)
 
 
-def test_searching_in_a_known_phones_name_takes_nothing_from_it(pinned: Premises) -> None:
+def test_searching_in_a_known_phones_name_takes_nothing_from_it(pinned: PolicySetup) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     pinned.search(HOME, 1000)
     assert pinned.gets(HOME, mac)
@@ -216,8 +216,8 @@ def test_searching_in_a_known_phones_name_takes_nothing_from_it(pinned: Premises
 
 
 @pytest.mark.parametrize("name", ["ConfigFileCacheList.txt", "/spdefault.CNF.xml", "SEP00112200DEC0.cnf.xml"])
-def test_one_decoy_is_enough(premises: MakePremises, name: str) -> None:
-    site = premises(Mode.PIN, decoys=(Mac("00112200DEC0"),))
+def test_one_decoy_is_enough(make_setup: MakePolicySetup, name: str) -> None:
+    site = make_setup(Mode.PIN, decoys=(Mac("00112200DEC0"),))
     (site.root / name.strip("/").lower()).write_text("not for you")
     site.library.refresh()
     assert not site.gets(FAR, name)
@@ -227,8 +227,8 @@ def test_one_decoy_is_enough(premises: MakePremises, name: str) -> None:
     assert (alarm.kind, alarm.host) == (AlarmKind.DECOY, FAR)
 
 
-def test_observe_refuses_nothing_and_names_what_pin_would_have_refused(premises: MakePremises) -> None:
-    site = premises(Mode.OBSERVE)
+def test_observe_refuses_nothing_and_names_what_pin_would_have_refused(make_setup: MakePolicySetup) -> None:
+    site = make_setup(Mode.OBSERVE)
     phones = [site.phone(number, seen_ip=f"10.0.1.{number}") for number in range(1, 21)]
     new = site.phone(99)
     site.search(FAR, 100)
@@ -243,8 +243,8 @@ def test_observe_refuses_nothing_and_names_what_pin_would_have_refused(premises:
     assert list(site.policy.alarms) == [alarm]
 
 
-def test_fetch_by_a_throttled_source_does_not_move_a_phone(premises: MakePremises) -> None:
-    site = premises(Mode.OBSERVE)
+def test_fetch_by_a_throttled_source_does_not_move_a_phone(make_setup: MakePolicySetup) -> None:
+    site = make_setup(Mode.OBSERVE)
     mac, new = site.phone(1, seen_ip=HOME), site.phone(2)
     assert site.policy.believes(mac, FAR)
     site.search(FAR, FREE_DEVICES + 1)
@@ -254,7 +254,7 @@ def test_fetch_by_a_throttled_source_does_not_move_a_phone(premises: MakePremise
     assert site.policy.believes(mac, NEAR)
 
 
-def test_refused_request_does_not_move_a_phone(pinned: Premises) -> None:
+def test_refused_request_does_not_move_a_phone(pinned: PolicySetup) -> None:
     mac = pinned.phone(1, phone_ip=HOME)
     assert not pinned.policy.believes(mac, NEAR)
     pinned.policy.expect(mac)
@@ -266,7 +266,7 @@ def test_refused_request_does_not_move_a_phone(pinned: Premises) -> None:
 
 
 def test_absent_denied_and_blocked_ask_the_library_for_the_same(
-    pinned: Premises, monkeypatch: pytest.MonkeyPatch
+    pinned: PolicySetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known, absent = pinned.phone(1, seen_ip=HOME), Mac("0011220FFFFF")
     pinned.move(absent, NEAR)
@@ -290,7 +290,7 @@ def test_absent_denied_and_blocked_ask_the_library_for_the_same(
     assert len(looked_at[0]) == len(known.config_name)
 
 
-def test_absent_denied_and_blocked_take_the_same_time(pinned: Premises) -> None:
+def test_absent_denied_and_blocked_take_the_same_time(pinned: PolicySetup) -> None:
     known = [pinned.phone(number, seen_ip=HOME).config_name for number in range(1, 101)]
     absent = [f"SEP0011220{number:05X}.cnf.xml" for number in range(0xF0000, 0xF0064)]
     pinned.search("10.66.6.6", FREE_DEVICES + 1)
@@ -310,7 +310,7 @@ def test_absent_denied_and_blocked_take_the_same_time(pinned: Premises) -> None:
     assert max(middles.values()) - min(middles.values()) < 20e-6
 
 
-def test_a_failing_disk_is_not_hidden(pinned: Premises, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_disk_is_not_hidden(pinned: PolicySetup, monkeypatch: pytest.MonkeyPatch) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
 
     def refuse(name: str) -> NoReturn:
@@ -321,21 +321,21 @@ def test_a_failing_disk_is_not_hidden(pinned: Premises, monkeypatch: pytest.Monk
         pinned.policy.open(mac.config_name, HOME)
 
 
-def test_only_names_of_a_length_that_files_have_are_remembered(pinned: Premises) -> None:
+def test_only_names_of_a_length_that_files_have_are_remembered(pinned: PolicySetup) -> None:
     before = module._device.cache_info().currsize
     assert not pinned.gets(HOME, "SEP" + "A" * 100_000)
     assert module._device.cache_info().currsize == before
 
 
-def test_a_refusal_logs_nothing_by_itself(pinned: Premises, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refusal_logs_nothing_by_itself(pinned: PolicySetup, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     pinned.search(FAR, 50)
     assert caplog.text == ""
 
 
 @pytest.mark.parametrize("mode", [Mode.PIN, Mode.OBSERVE])
-def test_all_threads_may_ask_at_once(premises: MakePremises, mode: Mode) -> None:
-    site = premises(mode)
+def test_all_threads_may_ask_at_once(make_setup: MakePolicySetup, mode: Mode) -> None:
+    site = make_setup(mode)
     phones = [site.phone(number, seen_ip=f"10.0.0.{number}") for number in range(1, 51)]
     done = threading.Event()
 

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from cisisk.model.mac import Mac
 from cisisk.provisioning.access.policy import ALLOWED_SECONDS, EXPECTED_SECONDS, Mode
 from cisisk.provisioning.access.sources import FREE_DEVICES, WINDOW_SECONDS, SourceLimits
-from tests.unit.provisioning.access.conftest import Premises
+from tests.unit.provisioning.access.conftest import PolicySetup
 
 HOSTS = [f"10.0.{net}.{last}" for net in range(2) for last in range(1, 5)]
 NUMBERS = range(1, FREE_DEVICES + 4)
@@ -26,8 +26,8 @@ class Policies(RuleBasedStateMachine):
         super().__init__()
         self.directory = Path(tempfile.mkdtemp())
         limits = SourceLimits(max_sources=MOST_SOURCES)
-        self.pin = Premises(self.directory / "pin", Mode.PIN, limits=limits)
-        self.observe = Premises(self.directory / "observe", Mode.OBSERVE, limits=limits)
+        self.pin = PolicySetup(self.directory / "pin", Mode.PIN, limits=limits)
+        self.observe = PolicySetup(self.directory / "observe", Mode.OBSERVE, limits=limits)
         self.macs: dict[int, Mac] = {}
         self.allowed: dict[int, float] = {}
         self.expected: dict[int, float] = {}
@@ -35,7 +35,7 @@ class Policies(RuleBasedStateMachine):
         self.learnt: dict[str, set[int]] = {}
 
     @property
-    def both(self) -> tuple[Premises, Premises]:
+    def both(self) -> tuple[PolicySetup, PolicySetup]:
         return self.pin, self.observe
 
     @property

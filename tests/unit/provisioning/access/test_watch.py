@@ -15,14 +15,14 @@ from cisisk.store import audit, phones
 from cisisk.store.database import Database
 from cisisk.store.phones import PhoneAddress, Sighting
 from cisisk.store.transaction import Read
-from tests.unit.provisioning.access.conftest import MakePremises, Premises
+from tests.unit.provisioning.access.conftest import MakePolicySetup, PolicySetup
 
 HOME, ENTERED, ELSEWHERE = "10.0.0.5", "10.0.0.50", "10.0.0.77"
 
 
 @pytest.fixture
-def site(premises: MakePremises) -> Premises:
-    return premises(Mode.PIN)
+def site(make_setup: MakePolicySetup) -> PolicySetup:
+    return make_setup(Mode.PIN)
 
 
 def sighting(mac: Mac, ip: str, *, proved: bool = True, seen_at: str = "2026-06-28T12:00:00.000Z") -> Sighting:
@@ -46,7 +46,7 @@ async def test_the_store_knows_entered_and_proved_addresses(db: Database) -> Non
     ]
 
 
-async def test_the_policy_follows_the_store(site: Premises, db: Database) -> None:
+async def test_the_policy_follows_the_store(site: PolicySetup, db: Database) -> None:
     watch = AccessWatch(db, site.policy)
     mac = site.phone(1)
     await db.write(phones.note_sightings, [sighting(mac, HOME)])
@@ -58,7 +58,7 @@ async def test_the_policy_follows_the_store(site: Premises, db: Database) -> Non
     assert site.gets(ELSEWHERE, mac)
 
 
-async def test_permission_is_recorded_and_ends_after_use(site: Premises, db: Database) -> None:
+async def test_permission_is_recorded_and_ends_after_use(site: PolicySetup, db: Database) -> None:
     watch = AccessWatch(db, site.policy)
     mac = site.phone(1, seen_ip=HOME)
     await db.write(phones.create, SYSTEM, mac, {})
@@ -73,14 +73,16 @@ async def test_permission_is_recorded_and_ends_after_use(site: Premises, db: Dat
     assert not site.gets("10.1.1.1", mac)
 
 
-async def test_permission_that_cannot_be_recorded_is_not_given(site: Premises, db: Database) -> None:
+async def test_permission_that_cannot_be_recorded_is_not_given(site: PolicySetup, db: Database) -> None:
     mac = site.phone(1, seen_ip=HOME)
     with pytest.raises(NotFound):
         await AccessWatch(db, site.policy).allow_next(SYSTEM, mac)
     assert not site.gets(ELSEWHERE, mac)
 
 
-async def test_an_alarm_is_one_line_and_one_row(site: Premises, db: Database, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_alarm_is_one_line_and_one_row(
+    site: PolicySetup, db: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     watch = AccessWatch(db, site.policy)
     mac = site.phone(1, seen_ip=HOME)
     assert not site.gets(ELSEWHERE, mac)
@@ -101,7 +103,7 @@ async def test_an_alarm_is_one_line_and_one_row(site: Premises, db: Database, ca
 
 
 async def test_alarm_that_cannot_be_stored_is_still_logged(
-    site: Premises, db: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    site: PolicySetup, db: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise StorageFailed("The change could not be stored: disk full")
@@ -116,7 +118,7 @@ async def test_alarm_that_cannot_be_stored_is_still_logged(
 
 
 async def test_a_store_that_does_not_answer_takes_nothing_away(
-    site: Premises, db: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    site: PolicySetup, db: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Enough(Exception):
         pass
@@ -140,7 +142,7 @@ async def test_a_store_that_does_not_answer_takes_nothing_away(
 
 
 async def test_an_unchanged_store_is_not_read_again(
-    site: Premises, db: Database, monkeypatch: pytest.MonkeyPatch
+    site: PolicySetup, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watch = AccessWatch(db, site.policy)
     told: list[int] = []

@@ -43,8 +43,8 @@ class RecordingEndpoint:
         self.released.append(peer)
 
 
-class Stage:
-    """Live transfers with everything around them on record; files named a, b and c hold 2,000 bytes."""
+class LiveSetup:
+    """Live transfers with recording endpoints. The files a, b and c have 2,000 bytes."""
 
     def __init__(self, content: MakeContent, tftp_path: DatagramPath, max_transfers: int, **limits: int) -> None:
         self.make = content
@@ -90,18 +90,18 @@ class Stage:
         )
 
 
-@pytest.fixture(name="stage")
-def stage_of(content: MakeContent, tftp_path: DatagramPath) -> Stage:
-    return Stage(content, tftp_path, max_transfers=100)
+@pytest.fixture(name="setup")
+def live_setup_of(content: MakeContent, tftp_path: DatagramPath) -> LiveSetup:
+    return LiveSetup(content, tftp_path, max_transfers=100)
 
 
-def test_a_completed_transfer_is_reported_with_its_figures(stage: Stage) -> None:
-    stage.live.request(wire.read_request("a", "octet", {"blksize": 1428}), PHONE, HERE, 10.0)
+def test_a_completed_transfer_is_reported_with_its_figures(setup: LiveSetup) -> None:
+    setup.live.request(wire.read_request("a", "octet", {"blksize": 1428}), PHONE, HERE, 10.0)
     for block in (0, 1):
-        stage.live.receive(wire.ack(block), PHONE, 11.0)
-    stage.live.expire(12.5)
-    stage.live.receive(wire.ack(2), PHONE, 13.0)
-    (fetch,) = stage.fetches
+        setup.live.receive(wire.ack(block), PHONE, 11.0)
+    setup.live.expire(12.5)
+    setup.live.receive(wire.ack(2), PHONE, 13.0)
+    (fetch,) = setup.fetches
     assert fetch == Fetch(
         protocol="tftp",
         started_at=fetch.started_at,
@@ -117,112 +117,112 @@ def test_a_completed_transfer_is_reported_with_its_figures(stage: Stage) -> None
         duration=3.0,
         options=(("blksize", 1428),),
     )
-    assert stage.all_given_back()
-    assert len(stage.live) == 0
+    assert setup.all_given_back()
+    assert len(setup.live) == 0
 
 
-def test_a_fetch_of_an_ipv6_phone_names_address_and_port(stage: Stage) -> None:
-    stage.ask("nothing", peer=("2001:db8::1", 49152, 0, 0))
-    assert stage.fetches[0].peer == ("2001:db8::1", 49152)
+def test_a_fetch_of_an_ipv6_phone_names_address_and_port(setup: LiveSetup) -> None:
+    setup.ask("nothing", peer=("2001:db8::1", 49152, 0, 0))
+    assert setup.fetches[0].peer == ("2001:db8::1", 49152)
 
 
-def test_a_repeated_request_joins_its_transfer(stage: Stage) -> None:
-    stage.ask()
-    stage.ask()
-    (endpoint,) = stage.endpoints
+def test_a_repeated_request_joins_its_transfer(setup: LiveSetup) -> None:
+    setup.ask()
+    setup.ask()
+    (endpoint,) = setup.endpoints
     assert endpoint.sent == [(wire.data(1, b"a" * 512), PHONE)] * 2
-    assert len(stage.opened) == 1
+    assert len(setup.opened) == 1
 
 
-def test_another_request_from_the_same_port_replaces_the_transfer(stage: Stage) -> None:
-    stage.ask("a")
-    stage.ask("b")
-    assert stage.outcomes() == [FetchOutcome.ABORTED]
-    assert stage.endpoints[0].released == [PHONE]
-    assert stage.opened[0].closed == 1
-    assert stage.endpoints[1].sent == [(wire.data(1, b"b" * 512), PHONE)]
+def test_another_request_from_the_same_port_replaces_the_transfer(setup: LiveSetup) -> None:
+    setup.ask("a")
+    setup.ask("b")
+    assert setup.outcomes() == [FetchOutcome.ABORTED]
+    assert setup.endpoints[0].released == [PHONE]
+    assert setup.opened[0].closed == 1
+    assert setup.endpoints[1].sent == [(wire.data(1, b"b" * 512), PHONE)]
 
 
-def test_same_request_to_another_local_address_replaces_the_transfer(stage: Stage) -> None:
-    stage.ask()
-    stage.live.request(wire.read_request("a"), PHONE, "192.0.2.70", 0.0)
-    assert stage.outcomes() == [FetchOutcome.ABORTED]
-    assert len(stage.live) == 1
+def test_same_request_to_another_local_address_replaces_the_transfer(setup: LiveSetup) -> None:
+    setup.ask()
+    setup.live.request(wire.read_request("a"), PHONE, "192.0.2.70", 0.0)
+    assert setup.outcomes() == [FetchOutcome.ABORTED]
+    assert len(setup.live) == 1
 
 
-def test_the_same_request_from_another_port_is_another_transfer(stage: Stage) -> None:
-    stage.ask(peer=("192.0.2.1", 1024))
-    stage.ask(peer=("192.0.2.1", 1025))
-    assert len(stage.live) == 2
+def test_the_same_request_from_another_port_is_another_transfer(setup: LiveSetup) -> None:
+    setup.ask(peer=("192.0.2.1", 1024))
+    setup.ask(peer=("192.0.2.1", 1025))
+    assert len(setup.live) == 2
 
 
 @pytest.mark.parametrize("name", ["absent", "../etc/passwd", "\ufffd"])
-def test_name_that_is_not_served_is_not_found(stage: Stage, name: str) -> None:
-    stage.ask(name)
-    assert stage.last_error() == Error(ErrorCode.NOT_FOUND, "File not found")
-    assert (stage.outcomes(), stage.fetches[0].name) == ([FetchOutcome.ABSENT], name)
-    assert stage.all_given_back()
+def test_name_that_is_not_served_is_not_found(setup: LiveSetup, name: str) -> None:
+    setup.ask(name)
+    assert setup.last_error() == Error(ErrorCode.NOT_FOUND, "File not found")
+    assert (setup.outcomes(), setup.fetches[0].name) == ([FetchOutcome.ABSENT], name)
+    assert setup.all_given_back()
 
 
-def test_a_write_request_is_refused(stage: Stage) -> None:
-    stage.live.request(b"\0\2a\0octet\0", PHONE, HERE, 0.0)
-    assert stage.last_error().code == ErrorCode.ACCESS_VIOLATION
-    assert stage.outcomes() == [FetchOutcome.REFUSED]
-    assert not stage.opened
+def test_a_write_request_is_refused(setup: LiveSetup) -> None:
+    setup.live.request(b"\0\2a\0octet\0", PHONE, HERE, 0.0)
+    assert setup.last_error().code == ErrorCode.ACCESS_VIOLATION
+    assert setup.outcomes() == [FetchOutcome.REFUSED]
+    assert not setup.opened
 
 
 @pytest.mark.parametrize("mode", ["mail", "", "octets"])
-def test_only_octet_and_netascii_are_served(stage: Stage, mode: str) -> None:
-    stage.ask(mode=mode)
-    assert stage.last_error() == Error(ErrorCode.ILLEGAL_OPERATION, "only the modes octet and netascii are served")
-    assert stage.outcomes() == [FetchOutcome.REFUSED]
-    assert not stage.opened
+def test_only_octet_and_netascii_are_served(setup: LiveSetup, mode: str) -> None:
+    setup.ask(mode=mode)
+    assert setup.last_error() == Error(ErrorCode.ILLEGAL_OPERATION, "only the modes octet and netascii are served")
+    assert setup.outcomes() == [FetchOutcome.REFUSED]
+    assert not setup.opened
 
 
 @pytest.mark.parametrize("port", sorted(REFLECTOR_PORTS))
 @pytest.mark.parametrize("name", ["a", "absent"])
-def test_a_source_port_on_which_a_service_answers_gets_nothing(stage: Stage, port: int, name: str) -> None:
-    stage.ask(name, peer=("192.0.2.1", port))
-    assert (stage.endpoints, stage.fetches) == ([], [])
+def test_a_source_port_on_which_a_service_answers_gets_nothing(setup: LiveSetup, port: int, name: str) -> None:
+    setup.ask(name, peer=("192.0.2.1", port))
+    assert (setup.endpoints, setup.fetches) == ([], [])
 
 
 def test_over_the_limit_a_request_gets_no_answer(content: MakeContent, tftp_path: DatagramPath) -> None:
-    stage = Stage(content, tftp_path, max_transfers=2)
+    setup = LiveSetup(content, tftp_path, max_transfers=2)
     for port in (1024, 1025, 1026):
-        stage.ask(peer=("192.0.2.1", port))
-    stage.ask("absent", peer=("192.0.2.1", 1027))
-    assert (len(stage.live), len(stage.endpoints), stage.fetches) == (2, 2, [])
+        setup.ask(peer=("192.0.2.1", port))
+    setup.ask("absent", peer=("192.0.2.1", 1027))
+    assert (len(setup.live), len(setup.endpoints), setup.fetches) == (2, 2, [])
 
 
 def test_at_the_limit_a_phone_may_replace_its_own_transfer(content: MakeContent, tftp_path: DatagramPath) -> None:
-    stage = Stage(content, tftp_path, max_transfers=1)
-    stage.ask("a")
-    stage.ask("b")
-    assert stage.endpoints[1].sent == [(wire.data(1, b"b" * 512), PHONE)]
+    setup = LiveSetup(content, tftp_path, max_transfers=1)
+    setup.ask("a")
+    setup.ask("b")
+    assert setup.endpoints[1].sent == [(wire.data(1, b"b" * 512), PHONE)]
 
 
-def test_one_address_cannot_fill_the_server(stage: Stage) -> None:
+def test_one_address_cannot_fill_the_server(setup: LiveSetup) -> None:
     for port in range(1024, 1024 + MAX_PER_ADDRESS + 5):
-        stage.ask(peer=("192.0.2.1", port))
-    assert len(stage.live) == MAX_PER_ADDRESS
-    stage.ask(peer=("192.0.2.2", 1024))
-    assert len(stage.live) == MAX_PER_ADDRESS + 1
+        setup.ask(peer=("192.0.2.1", port))
+    assert len(setup.live) == MAX_PER_ADDRESS
+    setup.ask(peer=("192.0.2.2", 1024))
+    assert len(setup.live) == MAX_PER_ADDRESS + 1
 
 
-def test_an_ended_transfer_makes_room_for_another_of_its_address(stage: Stage) -> None:
+def test_an_ended_transfer_makes_room_for_another_of_its_address(setup: LiveSetup) -> None:
     for port in range(1024, 1024 + MAX_PER_ADDRESS):
-        stage.ask(peer=("192.0.2.1", port))
-    stage.live.receive(wire.error(ErrorCode.UNDEFINED, ""), ("192.0.2.1", 1024), 0.0)
-    stage.ask(peer=("192.0.2.1", 9999))
-    assert len(stage.live) == MAX_PER_ADDRESS
+        setup.ask(peer=("192.0.2.1", port))
+    setup.live.receive(wire.error(ErrorCode.UNDEFINED, ""), ("192.0.2.1", 1024), 0.0)
+    setup.ask(peer=("192.0.2.1", 9999))
+    assert len(setup.live) == MAX_PER_ADDRESS
 
 
 def test_dropped_requests_are_logged_once_a_minute(
     content: MakeContent, tftp_path: DatagramPath, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stage = Stage(content, tftp_path, max_transfers=0)
+    setup = LiveSetup(content, tftp_path, max_transfers=0)
     for now in (0.0, 1.0, SATURATION_LOG_INTERVAL - 1, SATURATION_LOG_INTERVAL):
-        stage.ask(now=now)
+        setup.ask(now=now)
     assert len(caplog.records) == 2
 
 
@@ -230,20 +230,20 @@ def test_without_a_socket_a_request_gets_no_answer(content: MakeContent, tftp_pa
     def no_descriptor_left(peer: SocketAddress, local: str) -> RecordingEndpoint:
         raise OSError(24, "Too many open files")
 
-    stage = Stage(content, tftp_path, max_transfers=1)
-    stage.live = LiveTransfers(
-        source=stage, on_fetch=stage.fetches.append, open_endpoint=no_descriptor_left, max_transfers=1
+    setup = LiveSetup(content, tftp_path, max_transfers=1)
+    setup.live = LiveTransfers(
+        source=setup, on_fetch=setup.fetches.append, open_endpoint=no_descriptor_left, max_transfers=1
     )
-    stage.ask()
-    assert (stage.opened, stage.fetches, len(stage.live)) == ([], [], 0)
+    setup.ask()
+    assert (setup.opened, setup.fetches, len(setup.live)) == ([], [], 0)
 
 
-def test_datagram_from_another_port_gets_error_5(stage: Stage) -> None:
-    stage.ask()
+def test_datagram_from_another_port_gets_error_5(setup: LiveSetup) -> None:
+    setup.ask()
     stranger = ("192.0.2.66", 5555)
-    stage.live.refuse_unknown(wire.ack(1), stranger, stage.endpoints[0].send, 0.0)
-    stage.live.receive(wire.ack(1), PHONE, 0.0)
-    assert stage.endpoints[0].sent[1:] == [
+    setup.live.refuse_unknown(wire.ack(1), stranger, setup.endpoints[0].send, 0.0)
+    setup.live.receive(wire.ack(1), PHONE, 0.0)
+    assert setup.endpoints[0].sent[1:] == [
         (wire.error(ErrorCode.UNKNOWN_TID, "unknown transfer ID"), stranger),
         (wire.data(2, b"a" * 512), PHONE),
     ]
@@ -252,85 +252,85 @@ def test_datagram_from_another_port_gets_error_5(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("datagram", "port"), [(wire.error(ErrorCode.UNKNOWN_TID, ""), 5555), (b"\0", 5555), (wire.ack(1), 19)]
 )
-def test_datagram_from_a_service_port_gets_no_error(stage: Stage, datagram: bytes, port: int) -> None:
-    stage.ask()
-    stage.live.refuse_unknown(datagram, ("192.0.2.66", port), stage.endpoints[0].send, 0.0)
-    assert len(stage.endpoints[0].sent) == 1
-    assert len(stage.live) == 1
+def test_datagram_from_a_service_port_gets_no_error(setup: LiveSetup, datagram: bytes, port: int) -> None:
+    setup.ask()
+    setup.live.refuse_unknown(datagram, ("192.0.2.66", port), setup.endpoints[0].send, 0.0)
+    assert len(setup.endpoints[0].sent) == 1
+    assert len(setup.live) == 1
 
 
-def test_late_packet_is_repeated_until_the_transfer_ends(stage: Stage) -> None:
-    stage.ask()
+def test_late_packet_is_repeated_until_the_transfer_ends(setup: LiveSetup) -> None:
+    setup.ask()
     for now in range(60):
-        stage.live.expire(float(now))
-    assert stage.outcomes() == [FetchOutcome.TIMED_OUT]
-    assert stage.all_given_back()
+        setup.live.expire(float(now))
+    assert setup.outcomes() == [FetchOutcome.TIMED_OUT]
+    assert setup.all_given_back()
 
 
-def test_cutting_tells_every_peer(stage: Stage) -> None:
-    stage.ask(peer=("192.0.2.1", 1024))
-    stage.ask(peer=("192.0.2.2", 1024))
-    stage.live.cut("the server stops", 1.0)
-    assert stage.outcomes() == [FetchOutcome.CUT, FetchOutcome.CUT]
-    assert stage.last_error() == Error(ErrorCode.UNDEFINED, "the server stops")
-    assert stage.all_given_back()
+def test_cutting_tells_every_peer(setup: LiveSetup) -> None:
+    setup.ask(peer=("192.0.2.1", 1024))
+    setup.ask(peer=("192.0.2.2", 1024))
+    setup.live.cut("the server stops", 1.0)
+    assert setup.outcomes() == [FetchOutcome.CUT, FetchOutcome.CUT]
+    assert setup.last_error() == Error(ErrorCode.UNDEFINED, "the server stops")
+    assert setup.all_given_back()
 
 
 @pytest.mark.parametrize("failure", [OSError(5, "Input/output error"), RuntimeError("a defect")])
 def test_a_source_that_fails_costs_one_fetch(
-    stage: Stage, failure: Exception, caplog: pytest.LogCaptureFixture
+    setup: LiveSetup, failure: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stage.failure = failure
-    stage.ask()
-    assert stage.last_error() == Error(ErrorCode.UNDEFINED, "the file cannot be read")
-    assert stage.outcomes() == [FetchOutcome.CUT]
+    setup.failure = failure
+    setup.ask()
+    assert setup.last_error() == Error(ErrorCode.UNDEFINED, "the file cannot be read")
+    assert setup.outcomes() == [FetchOutcome.CUT]
     assert str(failure) in caplog.text
-    assert stage.all_given_back()
+    assert setup.all_given_back()
 
 
-def test_a_content_that_fails_costs_its_transfer_only(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    stage.ask("a", peer=("192.0.2.1", 1024))
-    stage.ask("b", peer=("192.0.2.2", 1024))
-    stage.opened[0].failure = RuntimeError("a defect")
+def test_a_content_that_fails_costs_its_transfer_only(setup: LiveSetup, caplog: pytest.LogCaptureFixture) -> None:
+    setup.ask("a", peer=("192.0.2.1", 1024))
+    setup.ask("b", peer=("192.0.2.2", 1024))
+    setup.opened[0].failure = RuntimeError("a defect")
     for host in ("192.0.2.1", "192.0.2.2"):
-        stage.live.receive(wire.ack(1), (host, 1024), 0.0)
-    assert stage.outcomes() == [FetchOutcome.CUT]
+        setup.live.receive(wire.ack(1), (host, 1024), 0.0)
+    assert setup.outcomes() == [FetchOutcome.CUT]
     assert caplog.records[0].exc_info is not None
-    assert stage.endpoints[1].sent[-1][0] == wire.data(2, b"b" * 512)
+    assert setup.endpoints[1].sent[-1][0] == wire.data(2, b"b" * 512)
 
 
-def test_a_content_without_a_size_is_given_back(stage: Stage) -> None:
+def test_a_content_without_a_size_is_given_back(setup: LiveSetup) -> None:
     class Sizeless(MemoryContent):
         def __init__(self, data: bytes) -> None:
             super().__init__(data)
             del self.size
 
-    stage.make = Sizeless
-    stage.ask()
-    assert stage.outcomes() == [FetchOutcome.CUT]
-    assert stage.all_given_back()
+    setup.make = Sizeless
+    setup.ask()
+    assert setup.outcomes() == [FetchOutcome.CUT]
+    assert setup.all_given_back()
 
 
-def test_a_content_that_cannot_be_closed_is_logged(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_content_that_cannot_be_closed_is_logged(setup: LiveSetup, caplog: pytest.LogCaptureFixture) -> None:
     class Unclosable(MemoryContent):
         def close(self) -> None:
             raise OSError(5, "Input/output error")
 
-    stage.make = Unclosable
-    stage.ask()
-    stage.live.cut("the server stops", 0.0)
-    assert stage.outcomes() == [FetchOutcome.CUT]
+    setup.make = Unclosable
+    setup.ask()
+    setup.live.cut("the server stops", 0.0)
+    assert setup.outcomes() == [FetchOutcome.CUT]
     assert "file not closed: name='a'" in caplog.text
 
 
-def test_a_listener_that_fails_is_logged(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_listener_that_fails_is_logged(setup: LiveSetup, caplog: pytest.LogCaptureFixture) -> None:
     def fail(fetch: Fetch) -> None:
         raise RuntimeError("a defect")
 
-    stage.live = LiveTransfers(source=stage, on_fetch=fail, open_endpoint=stage.endpoint, max_transfers=1)
-    stage.ask("absent")
+    setup.live = LiveTransfers(source=setup, on_fetch=fail, open_endpoint=setup.endpoint, max_transfers=1)
+    setup.ask("absent")
     assert caplog.records[0].levelno == logging.ERROR
-    assert stage.all_given_back()
+    assert setup.all_given_back()
 
 
 datagrams = st.binary(max_size=40) | st.sampled_from(
@@ -357,74 +357,74 @@ def test_whatever_arrives_everything_is_given_back_in_the_end(
     arrivals: list[tuple[bytes, SocketAddress, SocketAddress, bool]],
     limit: int,
 ) -> None:
-    stage = Stage(content, tftp_path, max_transfers=limit)
+    setup = LiveSetup(content, tftp_path, max_transfers=limit)
     for now, (datagram, peer, sender, is_request) in enumerate(arrivals):
         if is_request:
-            stage.live.request(datagram, peer, HERE, float(now))
+            setup.live.request(datagram, peer, HERE, float(now))
         else:
-            stage.live.receive(datagram, sender, float(now))
-        stage.live.expire(float(now))
-        assert len(stage.live) <= limit
-    stage.live.cut("the server stops", 1e6)
-    assert len(stage.live) == 0
-    assert stage.all_given_back()
-    assert len(stage.fetches) == len(stage.endpoints)
+            setup.live.receive(datagram, sender, float(now))
+        setup.live.expire(float(now))
+        assert len(setup.live) <= limit
+    setup.live.cut("the server stops", 1e6)
+    assert len(setup.live) == 0
+    assert setup.all_given_back()
+    assert len(setup.fetches) == len(setup.endpoints)
 
 
-def test_address_that_ignores_answers_gets_no_more(stage: Stage) -> None:
+def test_address_that_ignores_answers_gets_no_more(setup: LiveSetup) -> None:
     for port in range(1024, 1024 + MAX_IGNORED):
-        stage.ask(peer=("192.0.2.1", port), now=1.0)
+        setup.ask(peer=("192.0.2.1", port), now=1.0)
     for now in range(2, 10):
-        stage.live.expire(float(now))
-    assert stage.outcomes() == [FetchOutcome.TIMED_OUT] * MAX_IGNORED
-    stage.ask(now=10.0)
-    assert len(stage.endpoints) == MAX_IGNORED
-    assert stage.live.counters.dropped == {Dropped.REFLECTOR: 1}
-    stage.ask(peer=("192.0.2.2", 1024), now=10.0)
-    assert len(stage.endpoints) == MAX_IGNORED + 1
-    stage.live.expire(FORGET_SECONDS)
-    stage.ask(now=FORGET_SECONDS)
-    assert len(stage.endpoints) == MAX_IGNORED + 2
+        setup.live.expire(float(now))
+    assert setup.outcomes() == [FetchOutcome.TIMED_OUT] * MAX_IGNORED
+    setup.ask(now=10.0)
+    assert len(setup.endpoints) == MAX_IGNORED
+    assert setup.live.counters.dropped == {Dropped.REFLECTOR: 1}
+    setup.ask(peer=("192.0.2.2", 1024), now=10.0)
+    assert len(setup.endpoints) == MAX_IGNORED + 1
+    setup.live.expire(FORGET_SECONDS)
+    setup.ask(now=FORGET_SECONDS)
+    assert len(setup.endpoints) == MAX_IGNORED + 2
 
 
-def test_transfer_lost_midway_does_not_count_as_ignored(stage: Stage) -> None:
+def test_transfer_lost_midway_does_not_count_as_ignored(setup: LiveSetup) -> None:
     for port in range(1024, 1024 + MAX_IGNORED):
-        stage.ask(peer=("192.0.2.1", port))
-        stage.live.receive(wire.ack(1), ("192.0.2.1", port), 0.0)
+        setup.ask(peer=("192.0.2.1", port))
+        setup.live.receive(wire.ack(1), ("192.0.2.1", port), 0.0)
     for now in range(1, 30):
-        stage.live.expire(float(now))
-    stage.ask()
-    assert len(stage.live) == 1
+        setup.live.expire(float(now))
+    setup.ask()
+    assert len(setup.live) == 1
 
 
-def test_error_5_is_limited_per_second(stage: Stage) -> None:
+def test_error_5_is_limited_per_second(setup: LiveSetup) -> None:
     told: list[bytes] = []
     for port in range(1024, 1024 + 2 * MAX_UNKNOWN_TIDS):
-        stage.live.refuse_unknown(wire.ack(1), ("192.0.2.66", port), lambda datagrams, _: told.extend(datagrams), 5.0)
-    assert len(told) == stage.live.counters.unknown_tids == MAX_UNKNOWN_TIDS
-    stage.live.refuse_unknown(wire.ack(1), ("192.0.2.66", 1024), lambda datagrams, _: told.extend(datagrams), 6.0)
+        setup.live.refuse_unknown(wire.ack(1), ("192.0.2.66", port), lambda datagrams, _: told.extend(datagrams), 5.0)
+    assert len(told) == setup.live.counters.unknown_tids == MAX_UNKNOWN_TIDS
+    setup.live.refuse_unknown(wire.ack(1), ("192.0.2.66", 1024), lambda datagrams, _: told.extend(datagrams), 6.0)
     assert len(told) == MAX_UNKNOWN_TIDS + 1
 
 
 def test_counters_count_requests_and_fetches(content: MakeContent, tftp_path: DatagramPath) -> None:
-    stage = Stage(content, tftp_path, max_transfers=1)
-    stage.ask("a")
-    stage.ask("b", peer=("192.0.2.2", 1024))
-    stage.live.request(b"\0\1nothing", PHONE, HERE, 0.0)
-    stage.ask("a", peer=("192.0.2.3", 53))
-    stage.live.expire(0.2)
+    setup = LiveSetup(content, tftp_path, max_transfers=1)
+    setup.ask("a")
+    setup.ask("b", peer=("192.0.2.2", 1024))
+    setup.live.request(b"\0\1nothing", PHONE, HERE, 0.0)
+    setup.ask("a", peer=("192.0.2.3", 53))
+    setup.live.expire(0.2)
     for block in (1, 2, 3, 4):
-        stage.live.receive(wire.ack(block), PHONE, 0.3)
-    stage.ask("absent")
-    counters = stage.live.counters
+        setup.live.receive(wire.ack(block), PHONE, 0.3)
+    setup.ask("absent")
+    counters = setup.live.counters
     assert (counters.requests, counters.payload, counters.blocks, counters.retransmits) == (5, 2000, 4, 1)
     assert counters.fetches == {FetchOutcome.COMPLETED: 1, FetchOutcome.ABSENT: 1}
     assert counters.dropped == {Dropped.SATURATED: 1, Dropped.MALFORMED: 1, Dropped.REFLECTOR: 1}
 
 
 def test_large_file_is_not_sent_as_netascii(content: MakeContent, tftp_path: DatagramPath) -> None:
-    stage = Stage(content, tftp_path, max_transfers=100, max_netascii_bytes=1999)
-    stage.ask(mode="netascii")
-    assert stage.last_error() == Error(ErrorCode.ILLEGAL_OPERATION, "too large for netascii")
-    assert stage.outcomes() == [FetchOutcome.REFUSED]
-    assert stage.all_given_back()
+    setup = LiveSetup(content, tftp_path, max_transfers=100, max_netascii_bytes=1999)
+    setup.ask(mode="netascii")
+    assert setup.last_error() == Error(ErrorCode.ILLEGAL_OPERATION, "too large for netascii")
+    assert setup.outcomes() == [FetchOutcome.REFUSED]
+    assert setup.all_given_back()

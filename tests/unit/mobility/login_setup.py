@@ -1,4 +1,4 @@
-"""Phones, users and a switch in the store only: nothing is served, and no phone restarts."""
+"""Phone logins over a stand-in for the switcher: nothing is served, and no phone restarts."""
 
 import asyncio
 from collections.abc import Callable
@@ -115,7 +115,7 @@ class Switches:
 
 @dataclass
 class Calls:
-    """In place of those that Asterisk tells."""
+    """Stands in for the calls that Asterisk reports."""
 
     states: dict[Mac, CallState] = field(default_factory=dict)
 
@@ -123,8 +123,8 @@ class Calls:
         return self.states.get(target.mac, CallState(in_call=None))
 
 
-class Office:
-    """What a test does with them. Its clock runs, and can be put forward."""
+class LoginSetup:
+    """Phone logins and automatic logout with a clock that can be set forward."""
 
     def __init__(self, db: Database) -> None:
         self.db = db
