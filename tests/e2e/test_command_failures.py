@@ -144,9 +144,11 @@ def test_password_prompt_interrupted_exits_130(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_demo_interrupted_removes_its_directory(tmp_path: Path, number: signal.Signals) -> None:
-    directory = tmp_path / "tmp"
-    directory.mkdir()
+def test_demo_interrupted_removes_its_directory(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, number: signal.Signals
+) -> None:
+    # A short path: the demo's control socket is below it, and the address of a socket has at most 107 bytes.
+    directory = tmp_path_factory.mktemp("d")
     with subprocess.Popen(
         [*CISISK, "demo"],
         env=environment(tmp_path, TMPDIR=str(directory), CISISK_NONSENSE__X="1", CISISK_TFTP__PORT="none"),
