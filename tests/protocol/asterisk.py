@@ -1,4 +1,4 @@
-"""Asterisk's manager interface as it is on the wire, with refusals and bad days.
+"""An emulator of Asterisk's manager interface (AMI), with its refusals and failures.
 
 Source: docs/phone-protocol/asterisk.md#manager-interface, docs/phone-protocol/asterisk.md#pjsip-notify
 """
@@ -22,23 +22,23 @@ MAX_HEADERS = 128
 CLASSES = frozenset({"system", "call", "log", "verbose", "command", "agent", "user", "config", "reporting", "cdr"})
 
 
-def obeys_nobody(_action: str) -> None:
-    """A phone that follows no NOTIFY."""
+def ignore_notify(_action: str) -> None:
+    """Ignore a NOTIFY."""
 
 
 @dataclass
 class Registered:
-    """A phone that is registered over SIP.
+    """A phone registered over SIP.
 
     Attributes:
-        on_notify: called with the action of a NOTIFY that the phone accepts; it judges the Call-ID as a phone does.
-        contact: the URI that a phone has really registered; unless there is an ``on_notify``, NOTIFY goes there.
+        on_notify: called with the action of a NOTIFY whose Call-ID a phone would accept.
+        contact: the registered URI. Without ``on_notify``, the emulator sends each NOTIFY there.
     """
 
     name: str
     address: str
     call_id: str
-    on_notify: Callable[[str], None] = obeys_nobody
+    on_notify: Callable[[str], None] = ignore_notify
     user: str = "abc-def"
     status: str = "Reachable"
     in_call: bool = False
@@ -53,7 +53,7 @@ class Registered:
 
 @dataclass
 class Device:
-    """A phone that chan-sccp knows."""
+    """A phone known to chan-sccp."""
 
     name: str
     registered: bool = True
@@ -65,21 +65,22 @@ class Device:
 
 @dataclass
 class AsteriskEmulator:
-    """One Asterisk.
+    """An Asterisk.
 
     Attributes:
-        channel: the driver for SIP, named as in ``asterisk.channel``.
-        patched: whether chan_sip tells Call-IDs.
-        denied: actions, in small letters, that the account may not ask for.
-        silent, cut: actions that get no answer, or half of one before the connection ends.
-        interleaved: whether events come between everything.
-        old_commands: whether a command's output comes as up to Asterisk 13.
-        run_together: whether devices are listed without blank lines, as older chan-sccp does.
-        heard: every action that was understood, but the login and the filters of events.
-        rights: the classes of events that the account may read.
-        counts_calls: whether chan_sip counts calls (callcounter); without, it knows of none.
-        sip: where phones register; each becomes one of ``phones``, and ``on_register`` is told of it then.
-        refused_seconds: how long a wrong login waits; Asterisk takes a second.
+        channel: the SIP channel driver, as in the setting ``asterisk.channel``.
+        patched: whether chan_sip reports Call-IDs.
+        denied: lower-case names of actions that the account may not use.
+        silent: actions without a response.
+        cut: actions whose response the emulator cuts off with the connection.
+        interleaved: whether events arrive between all responses.
+        old_commands: whether command output has the format of Asterisk 13 and older.
+        run_together: whether device lists have no blank lines, as in older chan-sccp.
+        heard: every parsed action except logins and event filters.
+        rights: the event classes that the account may read.
+        counts_calls: whether chan_sip counts calls (callcounter).
+        sip: the registrar. Each registration adds to ``phones`` and calls ``on_register``.
+        refused_seconds: delay of the response to a wrong login; one second in Asterisk.
     """
 
     channel: str = "pjsip"
@@ -118,7 +119,7 @@ class AsteriskEmulator:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Die: no more connections, and those that are there end."""
+        """Stop listening and close all connections."""
         self._server.close()
         for writer in list(self._writers):
             writer.transport.abort()
@@ -136,10 +137,10 @@ class AsteriskEmulator:
     def asked(self, action: str) -> list[dict[str, str]]:
         return [dict(fields) for name, fields in self.heard if name == action.lower()]
 
-    # Changes of phones, and the resulting events
+    # State changes of phones, with their events
 
     def registers(self, phone: Registered) -> None:
-        """A REGISTER of a phone that is not, or another way, registered."""
+        """Handle a REGISTER of a phone that is not registered, or differently."""
         if not any(phone is known for known in self.phones):
             self.phones.append(phone)
         if self.channel == "pjsip":
@@ -151,7 +152,7 @@ class AsteriskEmulator:
             self._device_state("SIP", phone.name, "NOT_INUSE")
 
     def refreshes(self, phone: Registered) -> None:
-        """The same again. PJSIP's contact is Updated; chan_sip tells it from a first one in nothing."""
+        """Refresh a registration. PJSIP reports Updated; chan_sip sends the same event as for a first one."""
         if self.channel == "pjsip":
             self._contact_status(phone, "Updated")
         else:
@@ -168,7 +169,7 @@ class AsteriskEmulator:
             self._device_state("SIP", phone.name, "UNAVAILABLE")
 
     def calls(self, phone: Registered | Device, in_call: bool) -> None:
-        """A call of a phone begins or ends."""
+        """Begin or end a call of a phone."""
         if isinstance(phone, Device):
             phone.active = in_call
             self._device_state("SCCP", "100", "INUSE" if in_call else "NOT_INUSE")
@@ -192,7 +193,7 @@ class AsteriskEmulator:
         self._device_status(device, "UNREGISTERED")
 
     def emit(self, privilege: str, event: str, *fields: tuple[str, str]) -> None:
-        """Send an event to the clients that have the privilege and want it."""
+        """Send an event to clients with the privilege that subscribe to it."""
         block = _block(("Event", event), ("Privilege", f"{privilege},all"), *fields)
         for session in self.sessions:
             session.event(privilege, block)
@@ -291,7 +292,7 @@ class _Session:
             await self.writer.drain()
 
     async def _receive(self) -> Fields:
-        """Up to a blank line, as main/manager.c reads: CR LF or LF, long lines dropped."""
+        """Read an action up to a blank line, as main/manager.c does: CR LF or LF, without long lines."""
         fields: Fields = []
         while line := await self.reader.readline():
             self.asterisk.raw += line
@@ -432,12 +433,12 @@ class _Session:
         return _list(number, events, "CoreShowChannelsComplete")
 
     def _deliver(self, phones: list[Registered], fields: Fields) -> None:
-        """Have each phone handle the NOTIFY (docs/phone-protocol/restart.md#notify-answers)."""
+        """Pass a NOTIFY to each phone (docs/phone-protocol/restart.md#notify-answers)."""
         items = [item.split("=", 1) for key, value in fields if key.lower() == "variable" for item in _split(value)]
         headers = {name.lower(): value for name, value in items if name.lower() != "content"}
         body = [value for name, value in items if name.lower() == "content"]
         for phone in phones:
-            if phone.contact and phone.on_notify is obeys_nobody and self.asterisk.sip is not None:
+            if phone.contact and phone.on_notify is ignore_notify and self.asterisk.sip is not None:
                 self.asterisk.sip.notify(phone.contact, headers, "\r\n".join(body))
                 continue
             is_whole = (headers.get("event"), headers.get("content-type")) == ("service-control", "text/plain")
@@ -480,7 +481,7 @@ class _Session:
             + between
             for device in self.asterisk.devices
         ]
-        # It leaves the ActionID out here.
+        # chan-sccp omits the ActionID here.
         complete = _block(
             ("Event", "SCCPListDevicesComplete"),
             ("EventList", "Complete"),
@@ -535,7 +536,7 @@ def _contact(number: str, phone: Registered) -> bytes:
 
 
 def _split(value: str) -> Iterator[str]:
-    """Asterisk's argument splitter: commas outside of brackets and quotes; quotes go, a backslash escapes."""
+    """Split arguments as Asterisk does: at commas outside brackets and quotes; drop quotes, honour backslashes."""
     item, depth, quoted, escaped = "", 0, False, False
     for character in value:
         if escaped:

@@ -1,4 +1,4 @@
-"""A TFTP server with files in memory, and the client side of the wire."""
+"""A TFTP server with files in memory, and a client that sends single packets."""
 
 import queue
 import socket
@@ -57,12 +57,12 @@ class Served:
         return self.opened[-1]
 
     def fetch(self) -> Fetch:
-        """The next report."""
+        """Return the next report of a fetch."""
         return self.fetches.get(timeout=PATIENCE)
 
 
 class Phone:
-    """A UDP socket that speaks TFTP packet by packet."""
+    """A UDP socket that sends and receives single TFTP packets."""
 
     def __init__(self, served: Served, host: str, to: str, port: int) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -74,13 +74,13 @@ class Phone:
         self.tid: tuple[str, int] = ("", 0)
 
     def ask(self, name: str, mode: str = "octet", **options: int) -> wire.Packet:
-        """The first packet that answers a read request; its sender becomes the transfer's TID."""
+        """Send a read request; return the first answer and keep its sender as the TID."""
         self.forget_repeated_packets()
         self.send_request(wire.read_request(name, mode, options))
         return self.hear()
 
     def forget_repeated_packets(self) -> None:
-        """Drop packets of an earlier transfer that the server has repeated meanwhile."""
+        """Drop repeated packets of an earlier transfer."""
         self.socket.setblocking(False)
         with suppress(BlockingIOError):
             while True:
@@ -98,7 +98,7 @@ class Phone:
         return wire.parse(datagram)
 
     def hears_nothing(self, seconds: float = 0.1) -> bool:
-        """Whether nothing arrives for a while; the shortest retransmission takes 0.2 seconds."""
+        """Return whether nothing arrives for ``seconds``. The shortest retransmission takes 0.2 s."""
         self.socket.settimeout(seconds)
         try:
             self.socket.recvfrom(65536)
@@ -110,7 +110,7 @@ class Phone:
             self.socket.settimeout(PATIENCE)
 
     def fetch(self, name: str, **options: int) -> bytes:
-        """The whole file, in lock-step."""
+        """Fetch the whole file in lock-step."""
         received = bytearray()
         packet = self.ask(name, "octet", **options)
         blksize = 512
@@ -134,7 +134,7 @@ Eventually = Callable[[Callable[[], bool]], None]
 
 @pytest.fixture
 def tftp_serve(tftp_path: DatagramPath) -> Iterator[Serve]:
-    """Starts a server for ``files`` on each path; at the end every content it opened must have been closed, once."""
+    """Start servers for ``files`` on each path; check at the end that each opened content was closed once."""
     running: list[Served] = []
 
     def serve(files: dict[str, bytes], **settings: Any) -> Served:
@@ -151,7 +151,7 @@ def tftp_serve(tftp_path: DatagramPath) -> Iterator[Serve]:
 
 @pytest.fixture
 def tftp_phone() -> Iterator[MakePhone]:
-    """Makes phones for a server."""
+    """Create phones for a server."""
     with ExitStack() as sockets:
 
         def phone(served: Served, host: str = "127.0.0.1", to: str = "127.0.0.1", port: int = 0) -> Phone:
@@ -164,7 +164,7 @@ def tftp_phone() -> Iterator[MakePhone]:
 
 @pytest.fixture
 def eventually() -> Eventually:
-    """Waits until something is the case, and fails when it never is."""
+    """Wait for a condition; fail after a timeout."""
 
     def wait(condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE

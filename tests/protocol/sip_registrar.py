@@ -1,4 +1,4 @@
-"""A registrar over UDP and TCP, as a PBX has one (RFC 3261 10.3), that challenges, refuses or says nothing."""
+"""A SIP registrar over UDP and TCP (RFC 3261 10.3) that can challenge, refuse and ignore requests."""
 
 import asyncio
 import hashlib
@@ -19,10 +19,10 @@ _PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^,\s]+))')
 
 @dataclass(frozen=True)
 class Binding:
-    """A registration as it came.
+    """A registration.
 
     Attributes:
-        address: where it came from.
+        address: the source of the request.
         contact: the URI.
     """
 
@@ -35,14 +35,14 @@ class Binding:
 
 @dataclass
 class SipRegistrar:
-    """Takes REGISTER for any line.
+    """Accepts REGISTER for any line.
 
     Attributes:
-        passwords: lines that have to answer a challenge.
-        refused: the status that a line gets instead.
-        deaf: it answers nobody.
-        granted: seconds, whatever was asked for; None grants that.
-        on_register: told of each registration, also of one that is refreshed; ``expires`` 0 is its end.
+        passwords: the passwords of lines that get a challenge.
+        refused: the error status by line.
+        deaf: whether it ignores all requests.
+        granted: expiry in seconds; None grants the requested one.
+        on_register: called for each registration and refresh; ``expires`` is 0 at the end.
         heard: every request, in order.
     """
 
@@ -65,7 +65,7 @@ class SipRegistrar:
                     lambda: _Datagrams(self), local_addr=(self.address, port)
                 )
             except OSError:
-                # A port that is free for TCP may be in use for UDP.
+                # A free TCP port may be in use for UDP.
                 self._tcp.close()
                 await self._tcp.wait_closed()
                 if last or self.port:
@@ -83,7 +83,7 @@ class SipRegistrar:
         await self._tcp.wait_closed()
 
     def notify(self, contact: str, headers: dict[str, str], body: str) -> None:
-        """Send a NOTIFY to a contact, once and over UDP: a phone listens to that too."""
+        """Send one NOTIFY to a contact over UDP, where every phone listens."""
         host, _, port = contact.partition("@")[2].partition(";")[0].partition(":")
         here = f"{self.address}:{self.port}"
         told = (
@@ -105,7 +105,7 @@ class SipRegistrar:
         if self.deaf:
             return None
         line = message.split(data.get("To") or "", ";")[0].partition("sip:")[2].partition("@")[0]
-        status, more = self._judge(data, line)
+        status, more = self._status_of(data, line)
         if status == 200:
             contact = data.get("Contact") or ""
             expires = int(data.get("Expires") or 0)
@@ -118,7 +118,7 @@ class SipRegistrar:
         headers += [("To", f"{data.get('To')};tag=registrar"), *more]
         return SipResponse(tuple(headers), status=status, reason=_REASONS[status]).render()
 
-    def _judge(self, request: SipRequest, line: str) -> tuple[int, list[tuple[str, str]]]:
+    def _status_of(self, request: SipRequest, line: str) -> tuple[int, list[tuple[str, str]]]:
         if line in self.refused:
             return self.refused[line], []
         if line in self.passwords:

@@ -1,4 +1,4 @@
-"""A scenario for SIPp: a server that answers requests only with credentials."""
+"""A SIPp scenario of a server that challenges requests without credentials."""
 
 _ANSWER = """SIP/2.0 {}
 [last_Via:]
@@ -14,12 +14,12 @@ _CHALLENGE = 'WWW-Authenticate: Digest realm="{}", nonce="47364c23432d2e131a5fb2
 def scenario(
     name: str, request: str, *, realm: str, username: str, password: str, header: str, regexp: str, accepted: str = ""
 ) -> str:
-    """The XML of it.
+    """Return the XML of the scenario.
 
     Args:
-        request: the method that is answered with a challenge, and once more with its outcome.
-        header: of the second request; what ``regexp`` finds there is logged.
-        accepted: lines that the last answer has besides.
+        request: the method; its first request gets a challenge, its second the outcome.
+        header: a header of the second request; SIPp logs the match of ``regexp`` in it.
+        accepted: additional lines of the last response.
     """
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <scenario name="{name}">

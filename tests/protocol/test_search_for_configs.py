@@ -1,4 +1,4 @@
-"""The run of a tool that guesses MAC addresses (SeeYouCM-Thief), while the phones boot, over TFTP and HTTP."""
+"""A tool that guesses MAC addresses (SeeYouCM-Thief) searches for configs over TFTP and HTTP while phones boot."""
 
 import asyncio
 import logging
@@ -29,15 +29,15 @@ from cisisk.store.database import Database
 
 PHONES, NEIGHBOURS, WORKERS = 500, 4096, 40
 BLOCK = 0x001122ABC000
-"""The phones are of one delivery: their addresses differ in the last three digits."""
+"""The MACs of the phones differ in the last three digits, as in one delivery."""
 THIEF = "127.66.6.6"
-PATIENT = tftp_client.TftpRetry(interval=30.0)
-"""Requests are counted. On a slow machine, repeated ones would be counted too."""
+LONG_TIMEOUTS = tftp_client.TftpRetry(interval=30.0)
+"""Long timeouts, because the test counts requests and repeated ones would count too."""
 
 
 @dataclass
 class ProvisioningSite:
-    """Both servers behind one policy, with a store."""
+    """A TFTP and an HTTP server with one access policy and a store."""
 
     mode: Mode
     root: Path
@@ -72,7 +72,7 @@ class ProvisioningSite:
 
     async def over_tftp(self, name: str, host: str) -> bytes | None:
         with suppress(FileAbsent):
-            return await tftp_client.fetch(name, server=self.tftp.address, local=(host, 0), retry=PATIENT)
+            return await tftp_client.fetch(name, server=self.tftp.address, local=(host, 0), retry=LONG_TIMEOUTS)
         return None
 
     async def over_http(self, name: str, host: str) -> bytes | None:
@@ -85,15 +85,15 @@ class ProvisioningSite:
         return body if head.split()[1] == b"200" else None
 
     async def boot(self, mac: Mac) -> None:
-        """One phone takes its files, over HTTP or TFTP."""
+        """Fetch the files of one phone over HTTP or TFTP."""
         fetch = self.over_http if int(mac.digits, 16) % 2 else self.over_tftp
         assert await fetch(f"CTLSEP{mac.digits}.tlv", self.home(mac)) is None
         config = await fetch(mac.config_name, self.home(mac))
         assert config == (self.root / mac.config_name).read_bytes()
         assert await fetch("Ringlist.xml", self.home(mac)) is not None
 
-    async def know(self) -> None:
-        """Pass what the phones' fetches have shown to the policy."""
+    async def update_policy(self) -> None:
+        """Pass the observed addresses of the phones to the policy."""
         await self.contacts.store_pending()
         await self.watch.refresh()
 
@@ -119,10 +119,12 @@ async def all_of(work: Iterable[Awaitable[object]], workers: int) -> None:
     await asyncio.gather(*(one() for _ in range(workers)))
 
 
-async def test_a_search_finds_nothing_but_its_alarm(site: ProvisioningSite, caplog: pytest.LogCaptureFixture) -> None:
+async def test_search_for_configs_finds_none_and_raises_alarm(
+    site: ProvisioningSite, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, logger="cisisk.provisioning.access")
     await all_of(map(site.boot, site.macs), WORKERS)
-    await site.know()
+    await site.update_policy()
     assert len(site.policy._addresses) == PHONES
     loot: dict[str, bytes] = {}
 
@@ -135,7 +137,7 @@ async def test_a_search_finds_nothing_but_its_alarm(site: ProvisioningSite, capl
     names = [f"SEP{BLOCK + number:012X}.cnf.xml" for number in range(NEIGHBOURS)]
     await asyncio.gather(all_of(map(steal, names), WORKERS), all_of(map(site.boot, site.macs), 8))
     await steal("ConfigFileCacheList.txt")
-    await site.know()
+    await site.update_policy()
     site.ahead += SETTLE_SECONDS
     await site.watch.write_alarms()
     site.ahead += 60
@@ -155,7 +157,7 @@ async def test_a_search_finds_nothing_but_its_alarm(site: ProvisioningSite, capl
     entries = await site.db.read(audit.entries, Listing())
     (row,) = [entry for entry in entries.items if entry.action == "access.enumeration"]
     assert (row.ip, row.entity_uuid, len(row.payload["refused"])) == (THIEF, THIEF, PHONES)
-    # No phone's address was changed, and every phone still boots.
+    # Every phone kept its address and still boots.
     assert {host for hosts in site.policy._addresses.values() for host in hosts} == {
         site.home(mac) for mac in site.macs
     }

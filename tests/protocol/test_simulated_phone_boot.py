@@ -28,23 +28,23 @@ from cisisk.simulator.timing import Timing
 
 HOST = "127.0.0.1"
 NETWORK = f"127.{64 + os.getpid() % 128}.{os.getpid() // 128 % 256}"
-"""Used by no other test at this moment: the source ports are fixed, and tests run in parallel."""
+"""A network per process: source ports are fixed, and tests run in parallel."""
 PHONE = f"{NETWORK}.7"
-RACK = f"{NETWORK}.16/28"
+FLEET_NETWORK = f"{NETWORK}.16/28"
 MAC = Mac.parse("ACBBCCDDEE02")
 CTL, ITL, SEP = f"CTLSEP{MAC.digits}.tlv", f"ITLSEP{MAC.digits}.tlv", MAC.config_name
 CONFIG = b"<device><vendorConfig><webAccess>0</webAccess></vendorConfig></device>"
 QUICK = Timing(tftp=TftpRetry(interval=5.0, retries=3), http=5.0, authentication=5.0, offline=0.01, boot_pause=0.01)
-"""Patient with an answer all the same: on a slow machine a phone that asks again is answered twice, and takes the
-second answer for that of its next file."""
-HASTY = replace(QUICK, tftp=TftpRetry(interval=0.1, retries=3))
-"""Where packets get lost."""
+"""Short pauses, but long retry intervals: a repeated request would get two answers on a slow machine, and the phone
+would take the second one as the answer for its next file."""
+SHORT_RETRIES = replace(QUICK, tftp=TftpRetry(interval=0.1, retries=3))
+"""Short retry intervals, for tests that lose packets."""
 DEADLINE = 20.0
 
 
 @dataclass
 class TftpResponder:
-    """Serves ``files`` in 512-byte blocks, each transfer from a port of its own, and can do so badly."""
+    """Serves ``files`` in 512-byte blocks, each transfer from a new port, optionally with faults."""
 
     files: dict[str, bytes]
     lose_requests: int = 0
@@ -194,14 +194,16 @@ def sha256(content: bytes) -> str:
 
 
 async def fetched(tftp: TftpResponder, name: str, **changes: Any) -> bytes:
-    return await tftp_client.fetch(name, server=(HOST, tftp.port), local=(PHONE, 0), retry=HASTY.tftp, **changes)
+    return await tftp_client.fetch(
+        name, server=(HOST, tftp.port), local=(PHONE, 0), retry=SHORT_RETRIES.tftp, **changes
+    )
 
 
 # One file
 
 
 @pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 1024, 5000])
-async def test_a_file_of_any_size_arrives_whole(tftp: TftpResponder, size: int) -> None:
+async def test_tftp_fetch_of_any_size_is_complete(tftp: TftpResponder, size: int) -> None:
     tftp.files["f"] = bytes(number % 256 for number in range(size))
     assert await fetched(tftp, "f") == tftp.files["f"]
 
@@ -209,7 +211,7 @@ async def test_a_file_of_any_size_arrives_whole(tftp: TftpResponder, size: int) 
 @pytest.mark.parametrize(
     "trouble", [{"lose_requests": 2}, {"lose_blocks": True}, {"duplicate": True}, {"stray": True}], ids=str
 )
-async def test_a_file_survives_what_networks_do(tftp: TftpResponder, trouble: dict[str, Any]) -> None:
+async def test_tftp_fetch_survives_lost_and_repeated_packets(tftp: TftpResponder, trouble: dict[str, Any]) -> None:
     tftp.files["f"] = bytes(range(256)) * 5
     for name, value in trouble.items():
         setattr(tftp, name, value)
@@ -218,21 +220,21 @@ async def test_a_file_survives_what_networks_do(tftp: TftpResponder, trouble: di
     assert len(tftp.stray_answers) == tftp.stray
 
 
-async def test_a_silent_server_is_asked_as_often_as_patience_allows(tftp: TftpResponder) -> None:
+async def test_tftp_fetch_from_silent_server_retries_until_limit(tftp: TftpResponder) -> None:
     tftp.lose_requests = 100
     with pytest.raises(TransferFailed, match="no answer"):
         await fetched(tftp, "f")
-    assert tftp.names == ["f"] * (1 + HASTY.tftp.retries)
+    assert tftp.names == ["f"] * (1 + SHORT_RETRIES.tftp.retries)
     assert len({peer for _, peer in tftp.requests}) == 1
 
 
-async def test_a_lost_last_acknowledgement_is_repeated(tftp: TftpResponder) -> None:
+async def test_tftp_fetch_repeats_lost_last_acknowledgement(tftp: TftpResponder) -> None:
     tftp.files["f"] = b"x" * 600
     assert await fetched(tftp, "f", lose_last_ack=True) == tftp.files["f"]
     assert tftp.retransmits == 1
 
 
-async def test_absence_is_distinguished_from_other_errors(tftp: TftpResponder) -> None:
+async def test_tftp_fetch_distinguishes_absence_from_errors(tftp: TftpResponder) -> None:
     tftp.errors = {"denied": 2}
     with pytest.raises(FileAbsent):
         await fetched(tftp, "absent")
@@ -240,11 +242,11 @@ async def test_absence_is_distinguished_from_other_errors(tftp: TftpResponder) -
         await fetched(tftp, "denied")
 
 
-async def test_a_taken_source_port_fails_the_transfer(tftp: TftpResponder) -> None:
+async def test_tftp_fetch_with_source_port_in_use_fails(tftp: TftpResponder) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind((PHONE, 0))
         with pytest.raises(TransferFailed, match=f"{re.escape(PHONE)} port"):
-            await tftp_client.fetch("f", server=(HOST, tftp.port), local=other.getsockname(), retry=HASTY.tftp)
+            await tftp_client.fetch("f", server=(HOST, tftp.port), local=other.getsockname(), retry=SHORT_RETRIES.tftp)
 
 
 # One boot
@@ -272,7 +274,7 @@ async def test_model_requests_its_names_in_order_from_its_port(
 
 
 @pytest.mark.parametrize("model", [name for name, model in MODELS.items() if not model.http_first])
-async def test_an_old_model_does_not_ask_over_http(tftp: TftpResponder, http: HttpProvisioning, model: str) -> None:
+async def test_old_model_does_not_request_over_http(tftp: TftpResponder, http: HttpProvisioning, model: str) -> None:
     boot = await phone_of(model, tftp, http_port=http.port).boot()
     assert boot.outcome is BootOutcome.CONFIGURED
     assert http.requests == []
@@ -290,7 +292,7 @@ async def test_file_served_over_http_is_not_requested_over_tftp(tftp: TftpRespon
 
 
 @pytest.mark.parametrize("status", [404, 403, 500, 301])
-async def test_whatever_http_does_not_give_is_asked_for_by_tftp(
+async def test_file_not_served_over_http_is_requested_over_tftp(
     tftp: TftpResponder, http: HttpProvisioning, status: int
 ) -> None:
     http.statuses = {SEP: status}
@@ -300,13 +302,13 @@ async def test_whatever_http_does_not_give_is_asked_for_by_tftp(
     assert (by_tftp.via, by_tftp.result, by_tftp.size) == (Via.TFTP, FetchResult.RECEIVED, len(CONFIG))
 
 
-async def test_a_closed_http_port_costs_one_refusal_a_file(tftp: TftpResponder) -> None:
+async def test_closed_http_port_is_tried_once_per_file(tftp: TftpResponder) -> None:
     boot = await phone_of("8851", tftp).boot()
     assert [attempt.result for attempt in boot.attempts if attempt.via is Via.HTTP] == [FetchResult.REFUSED] * 4
     assert boot.outcome is BootOutcome.CONFIGURED
 
 
-async def test_without_a_config_the_default_is_asked_for(tftp: TftpResponder) -> None:
+async def test_phone_without_config_requests_default(tftp: TftpResponder) -> None:
     tftp.files = {"XMLDefault.cnf.xml": b"<Default/>"}
     phone = phone_of("7940", tftp)
     boot = await phone.boot()
@@ -324,7 +326,7 @@ async def test_phone_without_a_new_config_keeps_the_old_one(tftp: TftpResponder)
 
 
 @pytest.mark.parametrize("broken", [CONFIG[:30], b"", b"<html>404</html>"], ids=["half", "empty", "a web page"])
-async def test_a_broken_config_leaves_the_old_one_running(tftp: TftpResponder, broken: bytes) -> None:
+async def test_phone_with_broken_new_config_keeps_old_one(tftp: TftpResponder, broken: bytes) -> None:
     phone = phone_of("7940", tftp)
     await phone.boot()
     tftp.files[SEP] = broken
@@ -334,7 +336,7 @@ async def test_a_broken_config_leaves_the_old_one_running(tftp: TftpResponder, b
     assert phone.config_sha256 == sha256(CONFIG)
 
 
-async def test_the_files_a_config_names_are_asked_for_after_it(tftp: TftpResponder) -> None:
+async def test_files_named_in_config_are_requested_after_it(tftp: TftpResponder) -> None:
     tftp.files[SEP] = b"""<device><loadInformation>SCCP42.9-9</loadInformation>
         <userLocale><name/></userLocale><networkLocale>United Kingdom</networkLocale>
         <dialTemplate>dialplan.xml</dialTemplate><softKeyFile>keys.xml</softKeyFile></device>"""
@@ -351,20 +353,20 @@ async def test_the_files_a_config_names_are_asked_for_after_it(tftp: TftpRespond
     assert phone.load == MODELS["7942"].load
 
 
-async def test_odd_names_are_plain_paths_over_http(tftp: TftpResponder, http: HttpProvisioning) -> None:
+async def test_unusual_file_name_is_quoted_in_http_path(tftp: TftpResponder, http: HttpProvisioning) -> None:
     http.files[SEP] = b"""<device><userLocale><name/></userLocale>
         <networkLocale>United Kingdom</networkLocale></device>"""
     await phone_of("8851", tftp, http_port=http.port).boot()
     assert [name for name, _ in http.requests][-2:] == ["sl-be-sip.jar", "United Kingdom/g3-tones.xml"]
 
 
-async def test_the_running_firmware_is_not_asked_for(tftp: TftpResponder) -> None:
+async def test_running_firmware_is_not_requested(tftp: TftpResponder) -> None:
     tftp.files[SEP] = f"<device><loadInformation>{MODELS['7940'].load}</loadInformation></device>".encode()
     await phone_of("7940", tftp).boot()
     assert tftp.names == [CTL, SEP]
 
 
-async def test_new_firmware_makes_the_phone_boot_once_more(tftp: TftpResponder) -> None:
+async def test_new_firmware_causes_second_boot(tftp: TftpResponder) -> None:
     tftp.files |= {SEP: b"<device><loadInformation>P003081</loadInformation></device>", "P003081.loads": b"image"}
     async with phone_of("7940", tftp) as phone:
         await phone.wait_for_boot(1, DEADLINE)
@@ -373,7 +375,7 @@ async def test_new_firmware_makes_the_phone_boot_once_more(tftp: TftpResponder) 
     assert tftp.names == [CTL, SEP, "P003081.loads", CTL, SEP]
 
 
-async def test_the_repeated_last_acknowledgement_belongs_to_the_first_boot_only(tftp: TftpResponder) -> None:
+async def test_last_acknowledgement_is_repeated_only_after_first_boot(tftp: TftpResponder) -> None:
     phone = phone_of("7940", tftp, faults=Faults(lose_last_ack=True))
     await phone.boot()
     await phone.boot()
@@ -381,17 +383,17 @@ async def test_the_repeated_last_acknowledgement_belongs_to_the_first_boot_only(
     assert tftp.retransmits == 1
 
 
-# A life
+# Life cycle
 
 
-async def test_a_silent_server_is_tried_until_it_answers(tftp: TftpResponder) -> None:
-    tftp.lose_requests = 1 + HASTY.tftp.retries
-    async with phone_of("7940", tftp, timing=HASTY) as phone:
+async def test_boot_with_silent_server_repeats_until_answered(tftp: TftpResponder) -> None:
+    tftp.lose_requests = 1 + SHORT_RETRIES.tftp.retries
+    async with phone_of("7940", tftp, timing=SHORT_RETRIES) as phone:
         await phone.wait_for_boot(1, DEADLINE)
         assert [boot.outcome for boot in phone.boots] == [BootOutcome.TRANSFER_FAILED, BootOutcome.CONFIGURED]
 
 
-async def test_a_restart_brings_the_new_config_from_the_same_port(tftp: TftpResponder) -> None:
+async def test_restart_fetches_new_config_from_same_port(tftp: TftpResponder) -> None:
     async with phone_of("7940", tftp) as phone:
         await phone.wait_for_config(sha256(CONFIG), DEADLINE)
         tftp.files[SEP] = new = b"<device><loadInformation/></device>"
@@ -402,7 +404,7 @@ async def test_a_restart_brings_the_new_config_from_the_same_port(tftp: TftpResp
     assert phone.state is PhoneState.OFF
 
 
-async def test_flash_content_survives_a_power_cut(tftp: TftpResponder) -> None:
+async def test_flash_content_survives_power_cut(tftp: TftpResponder) -> None:
     phone = phone_of("7940", tftp)
     async with phone:
         await phone.wait_for_boot(1, DEADLINE)
@@ -412,7 +414,7 @@ async def test_flash_content_survives_a_power_cut(tftp: TftpResponder) -> None:
         assert phone.config == CONFIG
 
 
-async def test_two_phones_boot_from_one_port_of_two_addresses(tftp: TftpResponder) -> None:
+async def test_two_phones_boot_from_same_port_on_two_addresses(tftp: TftpResponder) -> None:
     second = Mac.parse("ACBBCCDDEE03")
     tftp.files[second.config_name] = other = b"<device><!-- another --></device>"
     tftp.duplicate = True
@@ -426,7 +428,7 @@ async def test_two_phones_boot_from_one_port_of_two_addresses(tftp: TftpResponde
     assert {peer for _, peer in tftp.requests} == {(PHONE, 49152), (f"{NETWORK}.9", 49152)}
 
 
-async def test_phone_can_be_powered_off_during_boot(tftp: TftpResponder) -> None:
+async def test_phone_powered_off_during_boot_stops(tftp: TftpResponder) -> None:
     tftp.lose_requests = 1000
     phone = phone_of("7940", tftp)
     phone.start()
@@ -444,7 +446,7 @@ async def test_running_phone_cannot_be_started_again(tftp: TftpResponder) -> Non
             await phone.boot()
 
 
-async def test_timeout_says_what_the_phone_does_instead(tftp: TftpResponder) -> None:
+async def test_wait_timeout_names_state_of_phone(tftp: TftpResponder) -> None:
     async with phone_of("7940", tftp) as phone:
         await phone.wait_for_boot(1, DEADLINE)
         with pytest.raises(TimeoutError, match=r"has booted 2 times; state=running runs=1"):
@@ -461,16 +463,16 @@ async def test_web_port_in_use_fails_wait_and_stop(tftp: TftpResponder) -> None:
             await phone.stop()
 
 
-# A rack
+# Fleets
 
 
-async def test_a_fleet_boots_all_its_phones_and_reports_them(tftp: TftpResponder) -> None:
+async def test_fleet_boots_and_reports_all_phones(tftp: TftpResponder) -> None:
     heard: set[tuple[str, str]] = set()
     phones = build_phones(
         12,
         MODELS["7940"],
         first_mac=MAC,
-        network=RACK,
+        network=FLEET_NETWORK,
         server=HOST,
         tftp_port=tftp.port,
         web_port=0,
@@ -488,10 +490,10 @@ async def test_a_fleet_boots_all_its_phones_and_reports_them(tftp: TftpResponder
     assert {phone.state for phone in phones} == {PhoneState.OFF}
 
 
-async def test_a_fleet_stands_when_its_server_is_silent(tftp: TftpResponder) -> None:
+async def test_fleet_with_silent_server_keeps_booting(tftp: TftpResponder) -> None:
     tftp.lose_requests = 1000
     phones = build_phones(
-        3, MODELS["7940"], first_mac=MAC, network=RACK, server=HOST, tftp_port=tftp.port, timing=HASTY
+        3, MODELS["7940"], first_mac=MAC, network=FLEET_NETWORK, server=HOST, tftp_port=tftp.port, timing=SHORT_RETRIES
     )
     async with asyncio.timeout(DEADLINE), Fleet(phones, concurrency=1) as fleet:
         assert all(phone.boots[0].outcome is BootOutcome.TRANSFER_FAILED for phone in fleet.phones)
@@ -503,7 +505,7 @@ async def test_fleet_with_a_failed_phone_does_not_start(tftp: TftpResponder) -> 
             3,
             MODELS["7940"],
             first_mac=MAC,
-            network=RACK,
+            network=FLEET_NETWORK,
             server=HOST,
             tftp_port=tftp.port,
             web_port=other.getsockname()[1],
@@ -517,6 +519,6 @@ async def test_fleet_with_a_failed_phone_does_not_start(tftp: TftpResponder) -> 
 @pytest.mark.parametrize(
     ("network", "first"), [("127.0.9.0/30", MAC), ("nonsense", MAC), ("127.0.9.0/24", Mac.parse("FEFFFFFFFFFE"))]
 )
-def test_a_line_up_that_cannot_be_is_refused(network: str, first: Mac) -> None:
+def test_fleet_with_invalid_network_is_refused(network: str, first: Mac) -> None:
     with pytest.raises(Invalid):
         build_phones(3, MODELS["7940"], first_mac=first, network=network, server=HOST)

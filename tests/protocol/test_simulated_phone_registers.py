@@ -1,4 +1,4 @@
-"""Simulated phones that register their first line: with the emulated Asterisk, and with SIPp."""
+"""Simulated phones register their first line at the emulated Asterisk and at SIPp."""
 
 import asyncio
 import os
@@ -30,8 +30,8 @@ NETWORK = f"127.{64 + os.getpid() % 128}.{128 + os.getpid() // 128 % 64}"
 ADDRESS = f"{NETWORK}.7"
 MAC = Mac.parse("ACBBCCDDEE03")
 TIMING = replace(QUICK, registration=2.0, unregister=0.5)
-IN_A_CROWD = replace(TIMING, tftp=TftpRetry(interval=10.0, retries=3), registration=60.0)
-CROWD_DEADLINE = 60.0
+MANY_PHONES_TIMING = replace(TIMING, tftp=TftpRetry(interval=10.0, retries=3), registration=60.0)
+MANY_PHONES_DEADLINE = 60.0
 SCENARIO = scenario(
     "a registrar that wants credentials",
     "REGISTER",
@@ -58,7 +58,7 @@ def config(port: int, line: str = "201", host: str = "127.0.0.1", transport: int
 
 @asynccontextmanager
 async def started(file: bytes, **options: Any) -> AsyncIterator[tuple[SimulatedPhone, TftpResponder]]:
-    """A phone whose config is ``file``."""
+    """Start a phone whose config is ``file``."""
     async with TftpResponder({MAC.config_name: file}) as server:
         phone = SimulatedPhone(
             MAC,
@@ -106,7 +106,7 @@ async def test_phone_registers_its_first_line_with_its_identity(asterisk: Asteri
     assert phone.is_registered is False
 
 
-async def test_restart_registers_anew_with_another_call_id(asterisk: AsteriskEmulator) -> None:
+async def test_restart_registers_with_new_call_id(asterisk: AsteriskEmulator) -> None:
     sip = registrar_of(asterisk)
     async with started(config(sip.port)) as (phone, server):
         await phone.wait_for_registration(DEADLINE)
@@ -131,7 +131,7 @@ def _last(request: SipRequest) -> str:
     return match[1]
 
 
-async def test_a_notify_through_asterisk_restarts_the_phone_after_its_call(asterisk: AsteriskEmulator) -> None:
+async def test_notify_through_asterisk_restarts_phone_after_call(asterisk: AsteriskEmulator) -> None:
     sip = registrar_of(asterisk)
     with socket.socket() as probe:
         probe.bind((ADDRESS, 0))
@@ -153,11 +153,11 @@ async def test_a_notify_through_asterisk_restarts_the_phone_after_its_call(aster
 
 async def _until(is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE):
-        while not is_so():  # noqa: ASYNC110 -- what is looked at tells nobody
+        while not is_so():  # noqa: ASYNC110 -- polls state without events
             await asyncio.sleep(0.005)
 
 
-async def test_a_registration_is_refreshed_under_the_same_call_id(
+async def test_registration_refresh_keeps_call_id(
     asterisk: AsteriskEmulator,
 ) -> None:
     sip = registrar_of(asterisk)
@@ -226,7 +226,7 @@ async def test_refused_registration_port_is_reported_at_once(transport: int) -> 
         (b"<device/>", Faults()),
     ],
 )
-async def test_phone_registers_only_on_loopback_without_tls(file: bytes, faults: Faults) -> None:
+async def test_phone_registers_on_loopback_without_tls_only(file: bytes, faults: Faults) -> None:
     heard: list[str] = []
     async with started(file, faults=faults, on_event=lambda _, text: heard.append(text)) as (phone, _):
         phone.restart("plugged in")
@@ -234,7 +234,7 @@ async def test_phone_registers_only_on_loopback_without_tls(file: bytes, faults:
     assert not any("registered" in text for text in heard)
 
 
-async def test_a_phone_that_is_cut_off_does_not_say_goodbye(asterisk: AsteriskEmulator) -> None:
+async def test_powered_off_phone_does_not_unregister(asterisk: AsteriskEmulator) -> None:
     sip = registrar_of(asterisk)
     async with started(config(sip.port)) as (phone, _):
         await phone.wait_for_registration(DEADLINE)
@@ -242,7 +242,7 @@ async def test_a_phone_that_is_cut_off_does_not_say_goodbye(asterisk: AsteriskEm
     assert [known.name for known in asterisk.phones] == ["201"]
 
 
-async def test_a_thousand_phones_register(asterisk: AsteriskEmulator) -> None:
+async def test_thousand_phones_register_concurrently(asterisk: AsteriskEmulator) -> None:
     sip = registrar_of(asterisk)
     registered: list[Registered] = []
     asterisk.on_register = registered.append
@@ -256,19 +256,19 @@ async def test_a_thousand_phones_register(asterisk: AsteriskEmulator) -> None:
             server="127.0.0.1",
             tftp_port=server.port,
             web_port=8099,
-            timing=IN_A_CROWD,
+            timing=MANY_PHONES_TIMING,
         )
         for number, phone in enumerate(phones):
             files[phone.mac.config_name] = config(sip.port, line=str(1000 + number))
         await stack.enter_async_context(Fleet(phones))
         for phone in phones:
-            await phone.wait_for_registration(CROWD_DEADLINE)
+            await phone.wait_for_registration(MANY_PHONES_DEADLINE)
         assert len({known.call_id for known in asterisk.phones}) == len(registered) == 1000
 
 
 @pytest.mark.needs("sipp")
 @pytest.mark.parametrize("transport", [1, 2])
-async def test_sipp_as_the_registrar_accepts_the_credentials(tmp_path: Path, transport: int) -> None:
+async def test_sipp_registrar_accepts_credentials(tmp_path: Path, transport: int) -> None:
     script, said = tmp_path / "registrar.xml", tmp_path / "said"
     script.write_text(SCENARIO, "utf-8")
     host = f"{NETWORK}.9"

@@ -1,4 +1,4 @@
-"""A simulated phone's browser of XML services, over HTTP against a small service."""
+"""The browser of a simulated phone against a small HTTP service."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ from cisisk.simulator.timing import Timing
 
 HOST = "127.0.0.1"
 PHONE = f"127.{64 + os.getpid() % 128}.{os.getpid() // 128 % 256}.8"
-"""Used by no other test at this moment, so that tests can run in parallel."""
+"""An address per process, because tests run in parallel."""
 MAC = Mac.parse("ACBBCCDDEE06")
 TIMING = Timing(
     tftp=TftpRetry(interval=0.1, retries=1), http=2.0, offline=0.01, boot_pause=0.01, services=2.0, refresh_factor=0.0
@@ -108,7 +108,7 @@ class Service:
         page = self.pages.get(path, web.Response(status=404))
         if isinstance(page, str):
             return xml(page)
-        if isinstance(page, web.Response):  # one answers once
+        if isinstance(page, web.Response):  # a response answers one request
             return web.Response(status=page.status, body=page.body, headers=page.headers)
         return await page(request)
 
@@ -158,7 +158,7 @@ def broken(browser: Browser) -> list[Rule]:
     return [violation.rule for violation in browser.violations]
 
 
-# How it asks
+# Requests
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ async def test_phone_sends_its_identity_from_its_own_address(service: Service, m
     )
 
 
-async def test_keys_open_what_the_config_names(service: Service) -> None:
+async def test_buttons_open_urls_of_config(service: Service) -> None:
     service.config = f"""<servicesURL>{service.url("services?name=#DEVICENAME#")}</servicesURL>
         <directoryURL>{service.url("dir")}</directoryURL><phoneServices><phoneService type="0"><name>Switch</name>
         <url>{service.url("switch?mac=#DEVICENAME#")}</url></phoneService></phoneServices>"""
@@ -195,7 +195,7 @@ async def test_keys_open_what_the_config_names(service: Service) -> None:
     assert service.paths == [f"services?name={MAC.device_name}", "dir", f"switch?mac={MAC.device_name}"]
 
 
-async def test_some_firmware_adds_its_locale_and_name(service: Service) -> None:
+async def test_request_of_some_firmware_has_locale_and_name(service: Service) -> None:
     service.config = f"""<servicesURL>{service.url("services?a=1")}</servicesURL>
         <directoryURL>{service.url("dir")}</directoryURL>"""
     async with running_phone(service, "8845") as phone:
@@ -205,14 +205,14 @@ async def test_some_firmware_adds_its_locale_and_name(service: Service) -> None:
     assert service.paths == [f"services?a=1&{added}", f"dir?{added}"]
 
 
-async def test_a_config_without_urls_has_no_services(browser: Browser) -> None:
+async def test_buttons_without_urls_in_config_show_error(browser: Browser) -> None:
     page = shown(await browser.press_services())
     assert (page.kind, page.text, page.keys) == (PageKind.ERROR, "No services configured", ["Exit"])
     assert await browser.press("Exit") is None
 
 
 @pytest.mark.parametrize(("model", "kind"), [("7962", PageKind.ERROR), ("8851", PageKind.DIRECTORY)])
-async def test_the_directories_key_of_a_79xx_opens_a_menu_only(service: Service, model: str, kind: PageKind) -> None:
+async def test_directories_button_of_79xx_accepts_menus_only(service: Service, model: str, kind: PageKind) -> None:
     service.config = f"<directoryURL>{service.url('dir')}</directoryURL>"
     service.pages["dir"] = directory({"Ann": "201"})
     async with running_phone(service, model) as phone:
@@ -225,19 +225,19 @@ async def test_the_directories_key_of_a_79xx_opens_a_menu_only(service: Service,
 
 
 @pytest.mark.parametrize("status", [204, 304, 401, 404, 500, 503])
-async def test_a_status_is_shown_to_the_user(service: Service, browser: Browser, status: int) -> None:
+async def test_error_status_is_shown_on_screen(service: Service, browser: Browser, status: int) -> None:
     service.pages["page"] = web.Response(status=status)
     page = shown(await browser.open(service.url("page")))
     assert (page.kind, page.text, page.status) == (PageKind.ERROR, f"HTTP Error [{status}]!", status)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/", "http://127.0.0.1:x/", "http://", "http://192.0.2.5\\@x/"])
-async def test_a_url_that_leads_nowhere_is_a_host_not_found(browser: Browser, url: str) -> None:
+async def test_closed_port_is_host_not_found(browser: Browser, url: str) -> None:
     page = shown(await browser.open(url))
     assert (page.kind, page.text, page.status) == (PageKind.ERROR, "Host not found", None)
 
 
-async def test_silent_server_is_a_host_not_found(service: Service) -> None:
+async def test_silent_server_is_host_not_found(service: Service) -> None:
     async def silent(_: web.Request) -> web.Response:
         await asyncio.Event().wait()
         raise AssertionError
@@ -247,7 +247,7 @@ async def test_silent_server_is_a_host_not_found(service: Service) -> None:
         assert shown(await phone.browser.open(service.url("page"))).text == "Host not found"
 
 
-async def test_a_page_that_breaks_a_rule_is_a_parse_error(service: Service, browser: Browser) -> None:
+async def test_page_that_breaks_rule_is_parse_error(service: Service, browser: Browser) -> None:
     service.pages["page"] = menu({f"Line {number}": "" for number in range(101)})
     page = shown(await browser.open(service.url("page")))
     assert (page.kind, page.text, page.items) == (PageKind.ERROR, "XML Error [4]: Parse Error", ())
@@ -255,7 +255,7 @@ async def test_a_page_that_breaks_a_rule_is_a_parse_error(service: Service, brow
     assert tuple(browser.violations) == page.violations
 
 
-async def test_a_huge_page_is_not_read_to_its_end(service: Service, browser: Browser) -> None:
+async def test_huge_page_is_not_read_completely(service: Service, browser: Browser) -> None:
     service.pages["page"] = text("x" * 3_000_000)
     await browser.open(service.url("page"))
     assert broken(browser) == [Rule.OBJECT_SIZE]
@@ -267,7 +267,7 @@ async def test_login_page_sent_as_html_is_shown_with_tags(service: Service, brow
     assert (page.kind, page.text) == (PageKind.PLAIN, "<b>Log in</b>")
 
 
-async def test_redirects_are_followed_but_not_for_ever(service: Service, browser: Browser) -> None:
+async def test_redirects_are_followed_up_to_limit(service: Service, browser: Browser) -> None:
     service.pages |= {
         "old": web.Response(status=302, headers={"Location": "/new?x=1", "Set-Cookie": "session=7"}),
         "new": text("Here"),
@@ -285,7 +285,7 @@ async def test_redirects_are_followed_but_not_for_ever(service: Service, browser
 # Menus and soft keys
 
 
-async def test_a_line_is_chosen_by_its_number_or_its_name(service: Service, browser: Browser) -> None:
+async def test_menu_line_is_selected_by_number_or_name(service: Service, browser: Browser) -> None:
     service.pages |= {"menu": menu({"One": service.url("1"), "Two": service.url("2?n=#DEVICENAME#"), "Three": ""})}
     for line in (1, "Two"):
         await browser.open(service.url("menu"))
@@ -299,7 +299,7 @@ async def test_a_line_is_chosen_by_its_number_or_its_name(service: Service, brow
         await browser.select("Three")
 
 
-async def test_a_soft_key_acts_on_the_highlighted_line(service: Service, browser: Browser) -> None:
+async def test_soft_key_acts_on_highlighted_line(service: Service, browser: Browser) -> None:
     keys = {"Edit": "QueryStringParam:action=edit", "Open": "SoftKey:Select", "New": service.url("new")}
     service.pages["menu"] = menu({"One": service.url("1"), "Two": service.url("2?a=b")}, keys)
     for line, key in ((1, "Edit"), (2, "Edit"), (2, "Open"), (1, "New")):
@@ -309,7 +309,7 @@ async def test_a_soft_key_acts_on_the_highlighted_line(service: Service, browser
     assert [path for path in service.paths if path != "menu"] == ["1?action=edit", "2?a=b&action=edit", "2?a=b", "new"]
 
 
-async def test_soft_key_url_takes_the_parameter_of_the_line(service: Service, browser: Browser) -> None:
+async def test_soft_key_url_gets_parameter_of_line(service: Service, browser: Browser) -> None:
     lines = {"One": "QueryStringParam:id=1", "Two": "QueryStringParam:id=2"}
     service.pages["menu"] = menu(lines, {"Delete": service.url("delete"), "Select": "SoftKey:Select"})
     await browser.open(service.url("menu"))
@@ -320,7 +320,7 @@ async def test_soft_key_url_takes_the_parameter_of_the_line(service: Service, br
     assert service.paths[-1] == "delete?id=2"
 
 
-async def test_key_without_function_cannot_be_pressed(service: Service, browser: Browser) -> None:
+async def test_soft_key_without_function_is_refused(service: Service, browser: Browser) -> None:
     with pytest.raises(NotPossible, match="screen is empty"):
         await browser.press("Exit")
     service.pages["menu"] = menu({"One": ""}, {"Call": "SoftKey:Dial"})
@@ -333,7 +333,7 @@ async def test_key_without_function_cannot_be_pressed(service: Service, browser:
 
 
 @pytest.mark.parametrize("uri", ["Init:Services", "Init:Directories", "Init:Messages"])
-async def test_a_soft_key_can_close_the_window(service: Service, browser: Browser, uri: str) -> None:
+async def test_soft_key_can_close_window(service: Service, browser: Browser, uri: str) -> None:
     service.pages["menu"] = menu({}, {"Quit": uri, "Nothing": "Init:CallHistory"})
     page = await browser.open(service.url("menu"))
     assert await browser.press("Nothing") is page
@@ -344,7 +344,7 @@ async def test_a_soft_key_can_close_the_window(service: Service, browser: Browse
 # Forms
 
 
-async def test_a_form_is_sent_in_the_order_of_its_lines(service: Service, browser: Browser) -> None:
+async def test_form_is_submitted_in_order_of_lines(service: Service, browser: Browser) -> None:
     service.pages["login"] = (
         f"<CiscoIPPhoneInput><URL>{service.url('in?nonce=1')}</URL>{LOGIN_ITEMS}</CiscoIPPhoneInput>"
     )
@@ -357,7 +357,7 @@ async def test_a_form_is_sent_in_the_order_of_its_lines(service: Service, browse
     assert dict(service.requests[-1].query) == {"nonce": "1", "user": "j&k b?", "pin": "0042"}
 
 
-async def test_empty_lines_are_sent_and_defaults_are_kept(service: Service, browser: Browser) -> None:
+async def test_form_submits_empty_lines_and_defaults(service: Service, browser: Browser) -> None:
     service.pages["login"] = (
         f"<CiscoIPPhoneInput><URL>{service.url('in')}</URL>{LOGIN_ITEMS}{SUBMIT}</CiscoIPPhoneInput>"
     )
@@ -366,7 +366,7 @@ async def test_empty_lines_are_sent_and_defaults_are_kept(service: Service, brow
     assert service.paths[-1] == "in?user=ann&pin="
 
 
-async def test_character_without_a_key_cannot_be_typed(service: Service, browser: Browser) -> None:
+async def test_character_without_key_is_refused(service: Service, browser: Browser) -> None:
     service.pages["login"] = f"<CiscoIPPhoneInput><URL>{service.url('in')}</URL>{LOGIN_ITEMS}</CiscoIPPhoneInput>"
     await browser.open(service.url("login"))
     with pytest.raises(NotPossible, match="PIN") as impossible:
@@ -377,7 +377,7 @@ async def test_character_without_a_key_cannot_be_typed(service: Service, browser
     assert service.paths == ["login"]
 
 
-async def test_backspace_takes_back_what_was_typed_last(service: Service, browser: Browser) -> None:
+async def test_backspace_deletes_last_character(service: Service, browser: Browser) -> None:
     service.pages["login"] = f"<CiscoIPPhoneInput><URL>{service.url('in')}</URL>{LOGIN_ITEMS}</CiscoIPPhoneInput>"
     await browser.open(service.url("login"))
     browser.fill("pin", "123")
@@ -387,7 +387,7 @@ async def test_backspace_takes_back_what_was_typed_last(service: Service, browse
     assert service.paths[-1] == "in?user=ann&pin=1"
 
 
-async def test_newer_phones_post_a_form_that_says_so(service: Service) -> None:
+async def test_form_with_method_post_is_posted_by_newer_phones(service: Service) -> None:
     service.pages["login"] = (
         f'<CiscoIPPhoneInput><URL method="post">{service.url("in")}</URL>{LOGIN_ITEMS}</CiscoIPPhoneInput>'
     )
@@ -398,7 +398,7 @@ async def test_newer_phones_post_a_form_that_says_so(service: Service) -> None:
     assert service.forms == [{"user": "ann", "pin": "12"}]
 
 
-async def test_typed_text_is_in_no_repr(service: Service, browser: Browser) -> None:
+async def test_typed_text_is_absent_from_repr(service: Service, browser: Browser) -> None:
     service.pages |= {
         "login": f"<CiscoIPPhoneInput><URL>{service.url('in')}</URL>{LOGIN_ITEMS}</CiscoIPPhoneInput>",
         "in": text("Welcome"),
@@ -411,7 +411,7 @@ async def test_typed_text_is_in_no_repr(service: Service, browser: Browser) -> N
 # Calls
 
 
-async def test_call_from_a_directory_dials_and_closes_it(service: Service, browser: Browser) -> None:
+async def test_call_from_directory_dials_and_closes_it(service: Service, browser: Browser) -> None:
     service.pages["people"] = directory({"Ann": "201", "Ben": "+49 30 7"})
     await browser.open(service.url("people"))
     browser.highlight("Ben")
@@ -423,7 +423,7 @@ async def test_call_from_a_directory_dials_and_closes_it(service: Service, brows
     assert (list(browser.dialled), browser.editing) == (["+49 30 7", "201"], None)
 
 
-async def test_a_number_picker_calls_and_may_keep_its_page(service: Service, browser: Browser) -> None:
+async def test_number_picker_dials_and_may_keep_page(service: Service, browser: Browser) -> None:
     service.pages["picker"] = menu({"Work": "Dial:201", "Home": "Dial:202:1:App", "Edit": "EditDial:203"})
     page = await browser.open(service.url("picker"))
     assert await browser.select("Home") is page
@@ -440,10 +440,10 @@ async def test_empty_directory_offers_no_number(service: Service, browser: Brows
         await browser.press("Dial")
 
 
-# The way back
+# History
 
 
-async def test_exit_leads_back_page_by_page_and_loads_them_anew(service: Service, browser: Browser) -> None:
+async def test_exit_reloads_previous_pages(service: Service, browser: Browser) -> None:
     service.pages |= {
         "a": menu({"Next": service.url("b")}),
         "b": menu({"Next": service.url("c")}),
@@ -459,7 +459,7 @@ async def test_exit_leads_back_page_by_page_and_loads_them_anew(service: Service
         await browser.back()
 
 
-async def test_nothing_leads_back_to_an_expired_page(service: Service, browser: Browser) -> None:
+async def test_history_skips_expired_page(service: Service, browser: Browser) -> None:
     service.pages |= {
         "a": menu({"Next": service.url("login")}),
         "login": xml(menu({"Next": service.url("end")}), **PAST),
@@ -482,9 +482,7 @@ async def test_nothing_leads_back_to_an_expired_page(service: Service, browser: 
         ("-1", "7962", False),
     ],
 )
-async def test_each_family_reads_an_expiry_its_own_way(
-    service: Service, expires: str, model: str, is_expired: bool
-) -> None:
+async def test_expiry_is_parsed_per_family(service: Service, expires: str, model: str, is_expired: bool) -> None:
     service.pages["page"] = xml(text(""), Expires=expires)
     async with running_phone(service, model) as phone:
         page = shown(await phone.browser.open(service.url("page")))
@@ -493,7 +491,7 @@ async def test_each_family_reads_an_expiry_its_own_way(
         assert broken(phone.browser) == ([Rule.EXPIRES] if is_unread else [])
 
 
-async def test_an_error_leads_back_to_the_page_before_it(service: Service, browser: Browser) -> None:
+async def test_exit_from_error_returns_to_previous_page(service: Service, browser: Browser) -> None:
     service.pages["a"] = menu({"Next": service.url("absent")})
     await browser.open(service.url("a"))
     assert shown(await browser.select(1)).kind is PageKind.ERROR
@@ -504,7 +502,7 @@ async def test_an_error_leads_back_to_the_page_before_it(service: Service, brows
 # Refresh
 
 
-async def test_an_announced_page_comes_in_the_place_of_this_one(service: Service, browser: Browser) -> None:
+async def test_refresh_replaces_current_page(service: Service, browser: Browser) -> None:
     service.pages |= {
         "a": menu({"Next": service.url("b")}),
         "b": xml(text("Wait"), Refresh=f"30; url={service.url('c')}"),
@@ -522,7 +520,7 @@ async def test_an_announced_page_comes_in_the_place_of_this_one(service: Service
     assert service.paths == ["a", "b", "c", "c", "c", "a"]
 
 
-async def test_the_announced_time_is_waited(service: Service) -> None:
+async def test_refresh_waits_for_its_seconds(service: Service) -> None:
     service.pages["a"] = xml(text("Wait"), Refresh="2")
     timing = Timing(tftp=TIMING.tftp, refresh_factor=0.05)
     async with running_phone(service, timing=timing) as phone:
@@ -532,7 +530,7 @@ async def test_the_announced_time_is_waited(service: Service) -> None:
         assert asyncio.get_running_loop().time() - before >= 0.09
 
 
-async def test_a_page_left_meanwhile_is_not_replaced(service: Service) -> None:
+async def test_refresh_of_left_page_is_dropped(service: Service) -> None:
     service.pages |= {"a": xml(text("Wait"), Refresh=f"1; url={service.url('late')}"), "b": text("Elsewhere")}
     async with running_phone(service, timing=Timing(tftp=TIMING.tftp, refresh_factor=0.05)) as phone:
         await phone.browser.open(service.url("a"))
@@ -542,7 +540,7 @@ async def test_a_page_left_meanwhile_is_not_replaced(service: Service) -> None:
     assert service.paths == ["a", "b"]
 
 
-async def test_a_refresh_of_zero_waits_for_the_next_key(service: Service, browser: Browser) -> None:
+async def test_refresh_of_zero_waits_for_next_key(service: Service, browser: Browser) -> None:
     service.pages |= {
         "1": xml(directory({"Ann": "201"}), Refresh=f"0; url={service.url('2')}"),
         "2": directory({"Ben": "202"}),
@@ -555,7 +553,7 @@ async def test_a_refresh_of_zero_waits_for_the_next_key(service: Service, browse
 
 
 @pytest.mark.parametrize("header", ["soon", "1; url=Init:Services", "1; url=http://", "1; url=http://a/" + "x" * 250])
-async def test_refresh_without_a_target_is_ignored(service: Service, browser: Browser, header: str) -> None:
+async def test_refresh_without_target_is_ignored(service: Service, browser: Browser, header: str) -> None:
     service.pages["a"] = xml(text("Wait"), Refresh=header)
     page = shown(await browser.open(service.url("a")))
     assert (page.kind, page.refresh, broken(browser)) == (PageKind.TEXT, None, [Rule.REFRESH])
@@ -564,7 +562,7 @@ async def test_refresh_without_a_target_is_ignored(service: Service, browser: Br
 # Cookies
 
 
-async def test_cookies_go_back_until_the_window_is_closed(service: Service, browser: Browser) -> None:
+async def test_cookies_are_sent_until_window_closes(service: Service, browser: Browser) -> None:
     service.pages["a"] = xml(menu({"Again": service.url("a")}), **{"Set-Cookie": "session=7; Path=/"})
     await browser.open(service.url("a"))
     await browser.select(1)
@@ -573,13 +571,13 @@ async def test_cookies_go_back_until_the_window_is_closed(service: Service, brow
     assert [request.headers.get("Cookie") for request in service.requests] == [None, "session=7", None]
 
 
-async def test_a_cookie_too_large_is_named(service: Service, browser: Browser) -> None:
+async def test_cookie_too_large_is_reported(service: Service, browser: Browser) -> None:
     service.pages["a"] = xml(text(""), **{"Set-Cookie": "session=" + "x" * 300})
     assert shown(await browser.open(service.url("a"))).kind is PageKind.TEXT
     assert broken(browser) == [Rule.COOKIE]
 
 
-# Interference by others
+# Commands from outside
 
 
 async def execute(phone: SimulatedPhone, *urls: str) -> None:
@@ -597,9 +595,7 @@ async def execute(phone: SimulatedPhone, *urls: str) -> None:
         assert 'Status="0"' in await response.text()
 
 
-async def test_a_pushed_init_services_closes_everything(
-    service: Service, phone: SimulatedPhone, browser: Browser
-) -> None:
+async def test_pushed_init_services_closes_all_pages(service: Service, phone: SimulatedPhone, browser: Browser) -> None:
     service.pages["a"] = xml(menu({"Again": service.url("a")}), **{"Set-Cookie": "session=7"})
     await browser.open(service.url("a"))
     await browser.select(1)
@@ -610,7 +606,7 @@ async def test_a_pushed_init_services_closes_everything(
     assert "Cookie" not in service.requests[-1].headers
 
 
-async def test_a_pushed_page_is_shown(service: Service, phone: SimulatedPhone, browser: Browser) -> None:
+async def test_pushed_page_is_shown(service: Service, phone: SimulatedPhone, browser: Browser) -> None:
     service.pages |= {"a": text("Mine"), "b": text("Pushed")}
     await browser.open(service.url("a"))
     await execute(phone, service.url("b"))
@@ -618,7 +614,7 @@ async def test_a_pushed_page_is_shown(service: Service, phone: SimulatedPhone, b
     assert shown(await browser.press("Exit")).text == "Mine"
 
 
-async def test_an_answer_can_be_something_to_execute(service: Service, browser: Browser) -> None:
+async def test_response_with_execute_is_executed(service: Service, browser: Browser) -> None:
     service.pages |= {
         "a": menu({"Log out": service.url("out"), "Elsewhere": service.url("other")}),
         "out": '<CiscoIPPhoneExecute><ExecuteItem Priority="0" URL="Init:Services"/></CiscoIPPhoneExecute>',
@@ -631,7 +627,7 @@ async def test_an_answer_can_be_something_to_execute(service: Service, browser: 
     assert browser.url is None
 
 
-async def test_pending_page_is_dropped_when_the_window_closes(
+async def test_pending_page_is_dropped_when_window_closes(
     service: Service, phone: SimulatedPhone, browser: Browser
 ) -> None:
     async def switch(_: web.Request) -> web.Response:
@@ -645,7 +641,7 @@ async def test_pending_page_is_dropped_when_the_window_closes(
     assert "Cookie" not in service.requests[-1].headers
 
 
-async def test_a_restart_closes_everything(service: Service, phone: SimulatedPhone, browser: Browser) -> None:
+async def test_restart_closes_all_pages(service: Service, phone: SimulatedPhone, browser: Browser) -> None:
     service.pages["a"] = xml(text(""), **{"Set-Cookie": "session=7"})
     await browser.open(service.url("a"))
     phone.restart("a test")
@@ -655,7 +651,7 @@ async def test_a_restart_closes_everything(service: Service, phone: SimulatedPho
     assert [request.headers.get("Cookie") for request in service.requests] == [None, None]
 
 
-async def test_a_phone_that_is_off_shows_nothing(service: Service) -> None:
+async def test_powered_off_phone_shows_no_page(service: Service) -> None:
     async with running_phone(service) as phone:
         service.pages["a"] = text("")
         await phone.browser.open(service.url("a"))
@@ -667,7 +663,7 @@ async def test_a_phone_that_is_off_shows_nothing(service: Service) -> None:
         await phone.browser.open("Init:Services")
 
 
-async def test_repeated_page_is_not_in_the_history(service: Service, browser: Browser) -> None:
+async def test_repeated_page_is_not_added_to_history(service: Service, browser: Browser) -> None:
     service.pages["idle"] = xml(text("Idle"), Refresh="60")
     await browser.open(service.url("idle"))
     for _ in range(50):

@@ -1,4 +1,4 @@
-"""A simulated phone's own web server, over real HTTP; its config and authenticationURL come from one aiohttp app."""
+"""The web server of a simulated phone. One aiohttp app serves its config and authenticationURL."""
 
 import asyncio
 import os
@@ -22,12 +22,12 @@ from cisisk.simulator.timing import Timing
 
 HOST = "127.0.0.1"
 PHONE = f"127.{64 + os.getpid() % 128}.{os.getpid() // 128 % 256}.7"
-"""Used by no other test at this moment, so that tests can run in parallel."""
+"""An address per process, because tests run in parallel."""
 MAC = Mac.parse("ACBBCCDDEE05")
 QUICK = Timing(tftp=TftpRetry(interval=0.1, retries=1), http=2.0, authentication=0.3, offline=0.01, boot_pause=0.01)
 DEADLINE = 5.0
-OBEYING = replace(MODELS["7965"], accepts_init_restart=True)
-"""A 79xx that asks over HTTP, so that these tests need no TFTP server."""
+HTTP_MODEL = replace(MODELS["7965"], accepts_init_restart=True)
+"""A 79xx that fetches over HTTP, so that these tests need no TFTP server."""
 PASSWORD = "p&ss word+%/"
 EXECUTE = "/CGI/Execute"
 
@@ -92,7 +92,7 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-def phone_of(appliance: Appliance, model: PhoneModel = OBEYING, **changes: Any) -> SimulatedPhone:
+def phone_of(appliance: Appliance, model: PhoneModel = HTTP_MODEL, **changes: Any) -> SimulatedPhone:
     wanted: dict[str, Any] = {
         "address": PHONE,
         "server": HOST,
@@ -154,17 +154,13 @@ def administrator(client: aiohttp.ClientSession, phone: SimulatedPhone) -> Admin
 # Authentication
 
 
-async def test_the_phone_asks_its_authentication_url_before_it_executes(
-    appliance: Appliance, administrator: Administrator
-) -> None:
+async def test_command_is_authenticated_before_execution(appliance: Appliance, administrator: Administrator) -> None:
     assert await administrator.send("Init:Services") == [("Init:Services", "0")]
     question = {"site": "1", "UserID": "cisisk", "Password": PASSWORD, "devicename": MAC.device_name}
     assert appliance.questions == [question]
 
 
-async def test_wrong_credentials_are_refused_and_nothing_is_executed(
-    phone: SimulatedPhone, administrator: Administrator
-) -> None:
+async def test_command_with_wrong_credentials_is_refused(phone: SimulatedPhone, administrator: Administrator) -> None:
     phone.open_page = "http://127.0.0.1/menu"
     administrator.password = "wrong"
     assert await administrator.send("Init:Services") == "4"
@@ -172,7 +168,7 @@ async def test_wrong_credentials_are_refused_and_nothing_is_executed(
 
 
 @pytest.mark.parametrize("header", ["", "Basic", "Basic !!!", "Basic bm9jb2xvbg==", "Bearer abc", "Basic /w=="])
-async def test_without_credentials_the_phone_asks_for_them(
+async def test_command_without_credentials_gets_challenge(
     appliance: Appliance, administrator: Administrator, header: str
 ) -> None:
     status, _ = await administrator.post("XML=" + quote(execute("Init:Services")), Authorization=header)
@@ -181,19 +177,19 @@ async def test_without_credentials_the_phone_asks_for_them(
 
 
 @pytest.mark.parametrize("answer", [b"AUTHORIZED\n", b"authorized", b"UNAUTHORIZED", b"", b"AUTHORIZED" * 200])
-async def test_anything_but_the_exact_word_is_a_no(
+async def test_authentication_answer_other_than_authorized_refuses(
     appliance: Appliance, administrator: Administrator, answer: bytes
 ) -> None:
     appliance.answer = answer
     assert await administrator.send("Init:Services") == "4"
 
 
-async def test_an_authentication_url_that_fails_is_a_no(appliance: Appliance, administrator: Administrator) -> None:
+async def test_failing_authentication_url_refuses(appliance: Appliance, administrator: Administrator) -> None:
     appliance.status = 500
     assert await administrator.send("Init:Services") == "4"
 
 
-async def test_an_authentication_url_that_is_silent_is_a_no(appliance: Appliance, administrator: Administrator) -> None:
+async def test_silent_authentication_url_refuses(appliance: Appliance, administrator: Administrator) -> None:
     appliance.may_answer.clear()
     assert await administrator.send("Init:Services") == "4"
 
@@ -208,7 +204,7 @@ async def test_blank_authentication_url_admits_every_client(
 
 
 @pytest.mark.parametrize("path", [":bad", "\\auth", "@/auth"])
-async def test_an_authentication_url_that_leads_nowhere_is_a_no(
+async def test_closed_authentication_url_refuses(
     appliance: Appliance, client: aiohttp.ClientSession, path: str
 ) -> None:
     appliance.authentication = path
@@ -217,7 +213,7 @@ async def test_an_authentication_url_that_leads_nowhere_is_a_no(
         assert await Administrator(client, phone).send("Init:Services") == "4"
 
 
-async def test_authentication_url_is_that_of_the_running_config(
+async def test_authentication_url_comes_from_running_config(
     appliance: Appliance, phone: SimulatedPhone, administrator: Administrator
 ) -> None:
     appliance.authentication = None
@@ -229,8 +225,8 @@ async def test_authentication_url_is_that_of_the_running_config(
     assert len(appliance.questions) == 1
 
 
-async def test_phone_without_a_config_admits_no_client(appliance: Appliance, client: aiohttp.ClientSession) -> None:
-    appliance.web_access = "<"  # no phone can read this
+async def test_phone_without_config_refuses_commands(appliance: Appliance, client: aiohttp.ClientSession) -> None:
+    appliance.web_access = "<"  # invalid XML
     async with phone_of(appliance) as phone:
         await phone.wait_for_boot(1, DEADLINE)
         assert phone.config is None
@@ -240,12 +236,12 @@ async def test_phone_without_a_config_admits_no_client(appliance: Appliance, cli
 # Accepted commands
 
 
-async def test_each_item_gets_its_own_status(administrator: Administrator) -> None:
+async def test_execute_returns_status_per_item(administrator: Administrator) -> None:
     answer = await administrator.send("Init:Services", "Init:Coffee", "Key:KeyPad1")
     assert answer == [("Init:Services", "0"), ("Init:Coffee", "6"), ("Key:KeyPad1", "0")]
 
 
-async def test_four_items_are_an_error(administrator: Administrator) -> None:
+async def test_execute_with_four_items_is_error(administrator: Administrator) -> None:
     assert await administrator.send(*["Init:Services"] * 4) == "1"
 
 
@@ -254,33 +250,33 @@ async def test_four_items_are_an_error(administrator: Administrator) -> None:
     ["xml=" + quote(execute("Init:Services")), "XML=%3Cbroken", "", "XML"],
     ids=["field", "xml", "empty", "bare"],
 )
-async def test_a_body_without_the_object_is_a_parse_error(administrator: Administrator, body: str) -> None:
+async def test_execute_without_object_is_parse_error(administrator: Administrator, body: str) -> None:
     status, root = await administrator.post(body)
     assert status == 200
     assert root is not None
     assert (root.tag, root.get("Number")) == ("CiscoIPPhoneError", "1")
 
 
-async def test_the_content_type_does_not_matter(administrator: Administrator) -> None:
+async def test_execute_ignores_content_type(administrator: Administrator) -> None:
     _, root = await administrator.post("XML=" + quote(execute("Init:Services")), **{"Content-Type": "application/xml"})
     assert root is not None
     assert root.tag == "CiscoIPPhoneResponse"
 
 
-async def test_a_huge_body_is_refused(administrator: Administrator) -> None:
+async def test_execute_with_huge_body_is_refused(administrator: Administrator) -> None:
     status, _ = await administrator.post("XML=" + "a" * 100_000)
     assert status == 413
 
 
 @pytest.mark.parametrize(("path", "status"), [(EXECUTE, 405), ("/cgi/execute", 404), ("/", 404)])
-async def test_only_the_documented_requests_are_served(
+async def test_undocumented_request_is_refused(
     phone: SimulatedPhone, client: aiohttp.ClientSession, path: str, status: int
 ) -> None:
     async with client.get(phone.web_url + path) as response:
         assert response.status == status
 
 
-async def test_information_page_identifies_the_phone(phone: SimulatedPhone, client: aiohttp.ClientSession) -> None:
+async def test_information_page_identifies_phone(phone: SimulatedPhone, client: aiohttp.ClientSession) -> None:
     async with client.get(phone.web_url + "/DeviceInformationX") as response:
         assert response.content_type == "text/xml"
         fields = {element.tag: element.text for element in etree.fromstring(await response.read())}
@@ -297,7 +293,7 @@ async def test_information_page_identifies_the_phone(phone: SimulatedPhone, clie
 # Effects of commands
 
 
-async def test_init_services_closes_the_open_page(phone: SimulatedPhone, administrator: Administrator) -> None:
+async def test_init_services_closes_open_page(phone: SimulatedPhone, administrator: Administrator) -> None:
     await administrator.send("http://127.0.0.1/menu")
     shown = [phone.open_page]
     await administrator.send("Init:Services")
@@ -305,7 +301,7 @@ async def test_init_services_closes_the_open_page(phone: SimulatedPhone, adminis
     assert shown == ["http://127.0.0.1/menu", None]
 
 
-async def test_init_restart_is_answered_first_and_then_done(
+async def test_init_restart_is_answered_before_restart(
     appliance: Appliance, phone: SimulatedPhone, administrator: Administrator
 ) -> None:
     before = phone.web_url
@@ -318,7 +314,7 @@ async def test_init_restart_is_answered_first_and_then_done(
     assert await administrator.send("Init:Services") == [("Init:Services", "0")]
 
 
-async def test_a_model_may_not_know_init_restart(appliance: Appliance, client: aiohttp.ClientSession) -> None:
+async def test_init_restart_on_model_without_it_is_refused(appliance: Appliance, client: aiohttp.ClientSession) -> None:
     async with phone_of(appliance, MODELS["8851"]) as phone:
         await phone.wait_for_boot(1, DEADLINE)
         assert await Administrator(client, phone).send("Init:Restart") == [("Init:Restart", "6")]
@@ -326,9 +322,7 @@ async def test_a_model_may_not_know_init_restart(appliance: Appliance, client: a
     assert appliance.boots == 1
 
 
-async def test_the_web_server_is_gone_while_the_phone_restarts(
-    appliance: Appliance, client: aiohttp.ClientSession
-) -> None:
+async def test_web_server_is_closed_during_restart(appliance: Appliance, client: aiohttp.ClientSession) -> None:
     async with phone_of(appliance, timing=replace(QUICK, offline=3600.0)) as phone:
         await phone.wait_for_boot(1, DEADLINE)
         administrator = Administrator(client, phone)
@@ -338,8 +332,8 @@ async def test_the_web_server_is_gone_while_the_phone_restarts(
             await administrator.send("Init:Services")
 
 
-@pytest.mark.parametrize("model", [OBEYING, MODELS["9971"]], ids=["7965", "9971"])
-async def test_the_key_macro_of_a_model_restarts_it(
+@pytest.mark.parametrize("model", [HTTP_MODEL, MODELS["9971"]], ids=["7965", "9971"])
+async def test_key_macro_of_model_restarts_phone(
     appliance: Appliance, client: aiohttp.ClientSession, model: PhoneModel
 ) -> None:
     async with phone_of(appliance, model) as phone:
@@ -352,7 +346,7 @@ async def test_the_key_macro_of_a_model_restarts_it(
 
 
 async def press_macro(administrator: Administrator) -> None:
-    for key in OBEYING.restart_keys:
+    for key in HTTP_MODEL.restart_keys:
         assert await administrator.send(f"Key:{key}") == [(f"Key:{key}", "0")]
 
 
@@ -371,7 +365,7 @@ async def test_key_macro_without_effect_fails_silently(
     assert not [text for text in heard if "restart" in text]
 
 
-async def test_a_restart_during_a_call_waits_for_its_end(
+async def test_restart_during_call_waits_for_its_end(
     appliance: Appliance, phone: SimulatedPhone, administrator: Administrator
 ) -> None:
     phone.in_call = True
@@ -386,7 +380,7 @@ async def test_a_restart_during_a_call_waits_for_its_end(
 # Failures
 
 
-async def test_disabled_web_access_closes_the_port(appliance: Appliance, phone: SimulatedPhone) -> None:
+async def test_web_access_disabled_closes_port(appliance: Appliance, phone: SimulatedPhone) -> None:
     appliance.web_access = "1"
     port = int(phone.web_url.rpartition(":")[2])
     phone.restart("a test")
@@ -395,9 +389,7 @@ async def test_disabled_web_access_closes_the_port(appliance: Appliance, phone: 
         assert sock.connect_ex((PHONE, port)) != 0
 
 
-async def test_read_only_web_access_shows_pages_but_executes_nothing(
-    appliance: Appliance, client: aiohttp.ClientSession
-) -> None:
+async def test_web_access_read_only_shows_pages_only(appliance: Appliance, client: aiohttp.ClientSession) -> None:
     appliance.web_access = "2"
     async with phone_of(appliance) as phone:
         await phone.wait_for_boot(1, DEADLINE)
@@ -406,7 +398,7 @@ async def test_read_only_web_access_shows_pages_but_executes_nothing(
         assert (await Administrator(client, phone).post("XML=" + quote(execute("Init:Restart"))))[0] == 403
 
 
-async def test_a_phone_can_refuse_every_restart(appliance: Appliance, client: aiohttp.ClientSession) -> None:
+async def test_fault_refuse_restart_refuses_restart(appliance: Appliance, client: aiohttp.ClientSession) -> None:
     async with phone_of(appliance, faults=Faults(refuse_restart=True)) as phone:
         await phone.wait_for_boot(1, DEADLINE)
         administrator = Administrator(client, phone)
@@ -416,7 +408,7 @@ async def test_a_phone_can_refuse_every_restart(appliance: Appliance, client: ai
     assert appliance.boots == 1
 
 
-async def test_a_phone_can_restart_without_fetching(appliance: Appliance, client: aiohttp.ClientSession) -> None:
+async def test_fault_never_fetch_restarts_without_fetch(appliance: Appliance, client: aiohttp.ClientSession) -> None:
     async with phone_of(appliance, faults=Faults(never_fetch=True)) as phone:
         await phone.wait_for_boot(1, DEADLINE)
         await Administrator(client, phone).send("Init:Restart")
@@ -425,7 +417,7 @@ async def test_a_phone_can_restart_without_fetching(appliance: Appliance, client
     assert appliance.boots == 1
 
 
-async def test_a_phone_can_be_without_a_web_server(appliance: Appliance) -> None:
+async def test_fault_web_off_closes_port(appliance: Appliance) -> None:
     with socket.create_server((PHONE, 0)) as taken:
         port = int(taken.getsockname()[1])
     async with phone_of(appliance, faults=Faults(web_off=True), web_port=port) as phone:
@@ -434,7 +426,7 @@ async def test_a_phone_can_be_without_a_web_server(appliance: Appliance) -> None
             assert sock.connect_ex((PHONE, port)) != 0
 
 
-async def test_a_silent_phone_executes_and_answers_nothing(appliance: Appliance, client: aiohttp.ClientSession) -> None:
+async def test_fault_silent_executes_and_answers_nothing(appliance: Appliance, client: aiohttp.ClientSession) -> None:
     phone = phone_of(appliance, faults=Faults(silent=True))
     async with phone:
         await phone.wait_for_boot(1, DEADLINE)
@@ -447,7 +439,7 @@ async def test_a_silent_phone_executes_and_answers_nothing(appliance: Appliance,
     assert appliance.questions == []
 
 
-async def test_a_slow_phone_answers_late(appliance: Appliance, client: aiohttp.ClientSession) -> None:
+async def test_fault_slow_answers_late(appliance: Appliance, client: aiohttp.ClientSession) -> None:
     async with phone_of(appliance, faults=Faults(slow_web=0.2)) as phone:
         await phone.wait_for_boot(1, DEADLINE)
         before = asyncio.get_running_loop().time()
@@ -455,7 +447,7 @@ async def test_a_slow_phone_answers_late(appliance: Appliance, client: aiohttp.C
         assert asyncio.get_running_loop().time() - before >= 0.2
 
 
-async def test_restart_happens_although_the_client_disconnects(appliance: Appliance, phone: SimulatedPhone) -> None:
+async def test_restart_continues_after_client_disconnects(appliance: Appliance, phone: SimulatedPhone) -> None:
     appliance.may_answer.clear()
     body = "XML=" + quote(execute("Init:Restart"))
     address, port = phone.web_url.removeprefix("http://").split(":")

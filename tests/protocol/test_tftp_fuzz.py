@@ -1,4 +1,4 @@
-"""Hostile datagrams in masses. CISISK_FUZZ_DATAGRAMS sets how many: a million take half a minute."""
+"""Random hostile datagrams. CISISK_FUZZ_DATAGRAMS sets their number; a million take half a minute."""
 
 import os
 import random
@@ -12,7 +12,7 @@ from tests.protocol.conftest import MakePhone, Phone, Serve
 
 DATAGRAMS = int(os.environ.get("CISISK_FUZZ_DATAGRAMS", "20000"))
 BURST = 200
-"""Datagrams between two honest fetches."""
+"""Datagrams between two valid fetches."""
 NAMES = [b"a.xml", b"big.bin", b"", b"..", b"/", b"\\", b"\xff\xfe", b"a" * 300, b"%s%n", b"a\r\nb", b".cisisk/x"]
 MODES = [b"octet", b"OCTET", b"netascii", b"mail", b"", b"\xff"]
 OPTIONS = [b"blksize", b"tsize", b"timeout", b"windowsize", b"multicast", b"", b"BLKSIZE"]
@@ -46,13 +46,11 @@ def hostile(dice: random.Random) -> bytes:
 
 
 def resident() -> int:
-    """Bytes of this process in memory."""
+    """Return the resident memory of this process in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_masses_of_hostile_datagrams_leave_the_server_serving(
-    tftp_serve: Serve, tftp_phone: MakePhone, tmp_path: Path
-) -> None:
+def test_hostile_datagrams_do_not_stop_server(tftp_serve: Serve, tftp_phone: MakePhone, tmp_path: Path) -> None:
     content = random.Random(1).randbytes(5000)
     (tmp_path / "a.xml").write_bytes(content)
     (tmp_path / "big.bin").write_bytes(content * 400)
@@ -80,7 +78,7 @@ def test_masses_of_hostile_datagrams_leave_the_server_serving(
     assert served.server.is_alive
     assert time.monotonic() - served.server.heartbeat < 2.0
     assert resident() - settled < 24 << 20
-    # Half of them, as many as went to the request port: they met the server, not a full receive queue.
+    # At least half arrived, as many as the test sent to the request port, so the receive queue was not full.
     assert served.server.counters.requests > DATAGRAMS * 0.45
 
 

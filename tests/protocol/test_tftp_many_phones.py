@@ -1,4 +1,4 @@
-"""Many phones at the same time: the batches that one system call carries, and networks that lose and mix them up."""
+"""Many concurrent phones: batches of datagrams per system call, and networks that lose and reorder them."""
 
 import heapq
 import itertools
@@ -21,7 +21,7 @@ from cisisk.provisioning.tftp.server import CrowdLimits
 from tests.protocol.conftest import MakePhone, Serve
 
 LIMIT = 20.0
-"""Seconds until a storm must be over."""
+"""Timeout of a storm in seconds."""
 
 
 Address = tuple[str, int]
@@ -31,7 +31,7 @@ class Download:
     """A client that requests one file, acknowledges its blocks, and repeats packets as phones do."""
 
     TRIES = 60
-    """Number of repetitions before it gives up: longer than the server's silence under heavy loss."""
+    """Number of repetitions before it gives up, enough for heavy loss."""
 
     def __init__(self, name: str, options: dict[str, int], source: Address, to: Address, timer: float = 0.5) -> None:
         family = socket.AF_INET6 if ":" in source[0] else socket.AF_INET
@@ -95,7 +95,7 @@ class Download:
 
 
 def storm(downloads: list[Download]) -> None:
-    """Run them all at the same time."""
+    """Run all downloads concurrently."""
     with selectors.DefaultSelector() as selector:
         for download in downloads:
             selector.register(download.socket, selectors.EVENT_READ, download)
@@ -117,7 +117,7 @@ def storm(downloads: list[Download]) -> None:
 
 @pytest.fixture(name="source")
 def source_of(tmp_path: Path) -> AccessPolicy:
-    """Twelve files of lengths that matter, the last too large to be kept."""
+    """Create twelve files of critical lengths, the last one too large for the cache."""
     dice = random.Random(1350)
     for index, size in enumerate([0, 1, 511, 512, 513, 1024, 4096, 16384, 16385, 70_000, 300_000, (1 << 20) + 5]):
         (tmp_path / f"{index}.bin").write_bytes(dice.randbytes(size))
@@ -154,7 +154,7 @@ def test_every_client_gets_the_requested_file(
 class BadNetwork(threading.Thread):
     """A proxy between phones and server that loses, repeats and delays datagrams, so that they overtake each other.
 
-    To the server each phone is a port of the proxy's, and to a phone so is each transfer of the server.
+    The proxy has one port per phone towards the server and one port per transfer towards the phone.
     """
 
     LONGEST_DELAY = 0.02

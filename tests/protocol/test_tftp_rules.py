@@ -1,4 +1,4 @@
-"""The protocol's rules, as a phone sees them over real sockets."""
+"""The rules of TFTP over real sockets."""
 
 import itertools
 import socket
@@ -15,7 +15,7 @@ from tests.protocol.conftest import MakePhone, Serve
 FILES = {"a.xml": b"a" * 1200, "b.xml": b"b" * 1200, "empty": b"", "even": b"e" * 1024}
 
 
-def test_every_answer_leaves_from_another_port_than_was_asked(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_answer_comes_from_new_port(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     for name in ("a.xml", "absent"):
@@ -23,7 +23,7 @@ def test_every_answer_leaves_from_another_port_than_was_asked(tftp_serve: Serve,
         assert phone.tid[1] != served.port
 
 
-def test_a_transfer_stays_at_its_port(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_transfer_keeps_its_port(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     phone.ask("a.xml")
@@ -35,7 +35,7 @@ def test_a_transfer_stays_at_its_port(tftp_serve: Serve, tftp_phone: MakePhone) 
 
 
 @pytest.mark.parametrize("is_finished", [True, False])
-def test_next_transfer_of_a_fixed_port_gets_another_reply_port(
+def test_next_transfer_of_fixed_port_gets_another_reply_port(
     tftp_serve: Serve, tftp_phone: MakePhone, is_finished: bool
 ) -> None:
     served = tftp_serve(FILES)
@@ -68,9 +68,7 @@ def test_late_datagrams_do_not_affect_the_next_transfer(tftp_serve: Serve, tftp_
 
 
 @pytest.mark.parametrize(("host", "to"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.2"), ("::", "::1")])
-def test_with_a_single_port_everything_passes_through_it(
-    tftp_serve: Serve, tftp_phone: MakePhone, host: str, to: str
-) -> None:
+def test_single_port_carries_all_transfers(tftp_serve: Serve, tftp_phone: MakePhone, host: str, to: str) -> None:
     served = tftp_serve(FILES, host=host, single_port=True)
     phones = [tftp_phone(served, host="::1" if ":" in to else "127.0.0.1", to=to) for _ in range(20)]
     for phone in phones:
@@ -85,7 +83,7 @@ def test_with_a_single_port_everything_passes_through_it(
             assert phone.tid[:2] == (to, served.port)
 
 
-def test_a_single_port_is_not_shared_with_another_program(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_single_port_in_use_is_refused(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES, host="0.0.0.0", single_port=True)
     assert tftp_phone(served).fetch("a.xml") == FILES["a.xml"]
     for host in ("0.0.0.0", "127.0.0.1", "127.0.0.3"):
@@ -94,7 +92,7 @@ def test_a_single_port_is_not_shared_with_another_program(tftp_serve: Serve, tft
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_the_answer_comes_from_the_address_that_was_asked(tftp_serve: Serve, tftp_phone: MakePhone, host: str) -> None:
+def test_answer_comes_from_requested_address(tftp_serve: Serve, tftp_phone: MakePhone, host: str) -> None:
     served = tftp_serve(FILES, host=host)
     phone = tftp_phone(served, to="127.0.0.2")
     assert phone.fetch("a.xml") == FILES["a.xml"]
@@ -106,7 +104,7 @@ def test_the_answer_comes_from_the_address_that_was_asked(tftp_serve: Serve, tft
 
 
 @pytest.mark.parametrize("host", ["::", "::1"])
-def test_a_phone_is_served_over_ipv6(tftp_serve: Serve, tftp_phone: MakePhone, host: str) -> None:
+def test_phone_is_served_over_ipv6(tftp_serve: Serve, tftp_phone: MakePhone, host: str) -> None:
     served = tftp_serve(FILES, host=host)
     phone = tftp_phone(served, host="::1", to="::1")
     assert phone.fetch("a.xml", blksize=1024) == FILES["a.xml"]
@@ -114,7 +112,7 @@ def test_a_phone_is_served_over_ipv6(tftp_serve: Serve, tftp_phone: MakePhone, h
     assert (fetch.local, fetch.peer) == ("::1", phone.address[:2])
 
 
-def test_the_reply_ports_stay_in_their_range(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_reply_ports_stay_in_range(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     low = free_range(3)
     served = tftp_serve(FILES, port_range=(low, low + 2))
     phone = tftp_phone(served)
@@ -125,7 +123,7 @@ def test_the_reply_ports_stay_in_their_range(tftp_serve: Serve, tftp_phone: Make
     assert seen == {low, low + 1, low + 2}
 
 
-def test_without_a_free_reply_port_a_request_gets_no_answer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_request_without_free_reply_port_gets_no_answer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     low = free_range(1)
     served = tftp_serve(FILES, port_range=(low, low))
     phone = tftp_phone(served)
@@ -136,7 +134,7 @@ def test_without_a_free_reply_port_a_request_gets_no_answer(tftp_serve: Serve, t
     assert phone.fetch("a.xml") == FILES["a.xml"]
 
 
-def test_a_reply_port_that_another_program_holds_is_passed_over(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_reply_port_in_use_is_skipped(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     low = free_range(2)
     served = tftp_serve(FILES, port_range=(low, low + 1))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
@@ -149,7 +147,7 @@ def test_a_reply_port_that_another_program_holds_is_passed_over(tftp_serve: Serv
 
 
 def free_range(length: int) -> int:
-    """The lowest of some neighbouring ports that are free, outside the range the kernel gives out."""
+    """Return the first of ``length`` consecutive free ports outside the ephemeral range."""
     for low in range(20000, 32000, length):
         probes = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(length)]
         try:
@@ -164,7 +162,7 @@ def free_range(length: int) -> int:
     pytest.fail("no free ports")
 
 
-def test_options_are_agreed_on_in_an_oack(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_options_are_acknowledged_in_oack(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     assert phone.ask("a.xml", tsize=0, blksize=65464, windowsize=4, timeout=9) == Oack(
@@ -179,14 +177,14 @@ def test_options_are_agreed_on_in_an_oack(tftp_serve: Serve, tftp_phone: MakePho
 
 
 @pytest.mark.parametrize("options", [{}, {"blksize": "abc"}, {"blksize": 0}, {"blksize": 99999}, {"windowsize": 0}])
-def test_without_a_valid_option_block_1_is_the_answer(
+def test_request_without_valid_option_gets_block_1(
     tftp_serve: Serve, tftp_phone: MakePhone, options: dict[str, int]
 ) -> None:
     assert tftp_phone(tftp_serve(FILES)).ask("a.xml", "octet", **options) == Data(1, b"a" * 512)
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
-def test_a_file_arrives_whole(tftp_serve: Serve, tftp_phone: MakePhone, name: str) -> None:
+def test_file_of_any_size_arrives_complete(tftp_serve: Serve, tftp_phone: MakePhone, name: str) -> None:
     served = tftp_serve(FILES)
     assert tftp_phone(served).fetch(name) == FILES[name]
     fetch = served.fetch()
@@ -198,7 +196,7 @@ def test_a_file_arrives_whole(tftp_serve: Serve, tftp_phone: MakePhone, name: st
     )
 
 
-def test_replaced_file_is_sent_to_its_end(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_replaced_file_is_sent_completely(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(dict(FILES))
     phone = tftp_phone(served)
     phone.ask("a.xml")
@@ -207,7 +205,7 @@ def test_replaced_file_is_sent_to_its_end(tftp_serve: Serve, tftp_phone: MakePho
     assert phone.hear() == Data(2, b"a" * 512)
 
 
-def test_duplicate_and_future_acknowledgements_bring_forth_nothing(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_duplicate_and_future_acknowledgements_are_ignored(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     phone = tftp_phone(tftp_serve(FILES))
     phone.ask("a.xml")
     phone.send(wire.ack(1))
@@ -217,7 +215,7 @@ def test_duplicate_and_future_acknowledgements_bring_forth_nothing(tftp_serve: S
     assert phone.hears_nothing()
 
 
-def test_a_window_travels_without_acknowledgements_between(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_window_is_sent_without_acknowledgements(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     assert phone.ask("a.xml", windowsize=2) == Oack({"windowsize": "2"})
@@ -230,12 +228,12 @@ def test_a_window_travels_without_acknowledgements_between(tftp_serve: Serve, tf
     assert served.fetch().outcome is FetchOutcome.COMPLETED
 
 
-def test_the_largest_block_is_a_setting(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_block_size_is_limited_by_setting(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve({"a.bin": bytes(20_000)}, largest_blksize=8192)
     assert tftp_phone(served).ask("a.bin", blksize=65464) == Oack({"blksize": "8192"})
 
 
-def test_a_lost_block_is_repeated_before_a_phone_asks_again(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_lost_block_is_repeated_before_phone_repeats_request(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     assert phone.ask("empty") == Data(1, b"")
@@ -247,7 +245,7 @@ def test_a_lost_block_is_repeated_before_a_phone_asks_again(tftp_serve: Serve, t
     assert 0.2 <= fetch.duration < 1.0
 
 
-def test_a_repeated_request_joins_its_transfer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_repeated_request_joins_its_transfer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     first = phone.ask("a.xml", tsize=0)
@@ -257,7 +255,7 @@ def test_a_repeated_request_joins_its_transfer(tftp_serve: Serve, tftp_phone: Ma
     assert len(served.opened) == 1
 
 
-def test_another_request_from_the_same_port_replaces_the_transfer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_new_request_from_same_port_replaces_transfer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     phone.ask("a.xml")
@@ -268,7 +266,7 @@ def test_another_request_from_the_same_port_replaces_the_transfer(tftp_serve: Se
     ]
 
 
-def test_phone_with_a_fixed_port_fetches_several_files(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_phone_with_fixed_port_fetches_several_files(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     for name in ["absent", "a.xml", "b.xml", "b.xml", "empty"]:
@@ -279,7 +277,7 @@ def test_phone_with_a_fixed_port_fetches_several_files(tftp_serve: Serve, tftp_p
     assert [served.fetch().outcome for _ in range(5)] == [FetchOutcome.ABSENT, *[FetchOutcome.COMPLETED] * 4]
 
 
-def test_a_request_never_overtakes_the_last_acknowledgement_before_it(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_request_after_last_acknowledgement_is_processed_in_order(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     for name in ["a.xml", "b.xml"] * 50:
@@ -287,7 +285,7 @@ def test_a_request_never_overtakes_the_last_acknowledgement_before_it(tftp_serve
     assert {served.fetch().outcome for _ in range(100)} == {FetchOutcome.COMPLETED}
 
 
-def test_datagram_from_another_port_gets_error_5(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_datagram_from_other_port_gets_error_5(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone, stranger = tftp_phone(served), tftp_phone(served)
     phone.ask("a.xml")
@@ -300,7 +298,7 @@ def test_datagram_from_another_port_gets_error_5(tftp_serve: Serve, tftp_phone: 
     assert phone.hear() == Data(2, b"a" * 512)
 
 
-def test_the_peers_error_ends_the_transfer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_error_from_peer_ends_transfer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     phone.ask("a.xml")
@@ -308,7 +306,7 @@ def test_the_peers_error_ends_the_transfer(tftp_serve: Serve, tftp_phone: MakePh
     assert served.fetch().outcome is FetchOutcome.ABORTED
 
 
-def test_a_write_request_is_refused(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_write_request_is_refused(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     phone.send_request(b"\0\2a.xml\0octet\0")
@@ -316,7 +314,7 @@ def test_a_write_request_is_refused(tftp_serve: Serve, tftp_phone: MakePhone) ->
     assert served.fetch().outcome is FetchOutcome.REFUSED
 
 
-def test_netascii_is_translated_and_its_size_is_the_translations(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_netascii_transfer_is_translated_with_its_size(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve({"a.txt": b"one\ntwo\r\n\r"})
     phone = tftp_phone(served)
     assert phone.ask("a.txt", mode="NetASCII", tsize=0) == Oack({"tsize": "14"})
@@ -327,7 +325,7 @@ def test_netascii_is_translated_and_its_size_is_the_translations(tftp_serve: Ser
     assert (fetch.outcome, fetch.size, fetch.acknowledged) == (FetchOutcome.COMPLETED, 14, 14)
 
 
-def test_mail_is_refused(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_mail_mode_is_refused(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     assert tftp_phone(served).ask("a.xml", mode="mail") == Error(
         ErrorCode.ILLEGAL_OPERATION, "only the modes octet and netascii are served"
@@ -335,7 +333,7 @@ def test_mail_is_refused(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     assert served.fetch().outcome is FetchOutcome.REFUSED
 
 
-def test_a_disk_that_fails_ends_the_transfer_with_an_error(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_read_failure_ends_transfer_with_error(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     phone.ask("a.xml")
@@ -354,7 +352,7 @@ def test_broadcast_request_gets_no_answer(tftp_serve: Serve, tftp_phone: MakePho
     assert served.opened == []
 
 
-def test_request_over_the_address_limit_gets_no_answer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
+def test_request_beyond_address_limit_gets_no_answer(tftp_serve: Serve, tftp_phone: MakePhone) -> None:
     served = tftp_serve(FILES)
     phones = [tftp_phone(served) for _ in range(MAX_PER_ADDRESS + 1)]
     for phone in phones[:-1]:

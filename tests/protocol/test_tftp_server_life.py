@@ -1,4 +1,4 @@
-"""How the server starts, shows that it lives, and stops."""
+"""Start, heartbeat and stop of the TFTP server."""
 
 import logging
 import queue
@@ -30,7 +30,7 @@ def server_on(host: str, port: int) -> TftpServer:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
-def test_a_port_in_use_is_the_callers_error(host: str) -> None:
+def test_start_with_port_in_use_raises(host: str) -> None:
     first = server_on(host, 0)
     try:
         with pytest.raises(OSError, match="in use"):
@@ -39,7 +39,7 @@ def test_a_port_in_use_is_the_callers_error(host: str) -> None:
         first.stop(0)
 
 
-def test_all_addresses_are_not_half_bound() -> None:
+def test_start_on_all_addresses_with_port_in_use_raises() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -48,12 +48,12 @@ def test_all_addresses_are_not_half_bound() -> None:
     server_on("::", port).stop(0)
 
 
-def test_a_foreign_address_is_the_callers_error() -> None:
+def test_start_on_foreign_address_raises() -> None:
     with pytest.raises(OSError, match="assign"):
         server_on("192.0.2.1", 0)
 
 
-def test_requests_wait_for_the_start(tftp_phone: MakePhone) -> None:
+def test_requests_before_start_are_answered_later(tftp_phone: MakePhone) -> None:
     server = server_on("127.0.0.1", 0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
         phone.settimeout(5)
@@ -67,14 +67,14 @@ def test_requests_wait_for_the_start(tftp_phone: MakePhone) -> None:
     assert is_alive == [False, True, False]
 
 
-def test_a_server_that_never_started_gives_its_port_back() -> None:
+def test_server_never_started_releases_port() -> None:
     server = server_on("127.0.0.1", 0)
     server.stop(0)
     server.stop(0)
     server_on("127.0.0.1", server.address[1]).stop(0)
 
 
-def test_the_heart_beats_without_any_traffic(tftp_serve: Serve, eventually: Eventually) -> None:
+def test_heartbeat_continues_without_traffic(tftp_serve: Serve, eventually: Eventually) -> None:
     server = tftp_serve(FILES).server
     eventually(lambda: server.is_alive)
     before = server.heartbeat
@@ -82,7 +82,7 @@ def test_the_heart_beats_without_any_traffic(tftp_serve: Serve, eventually: Even
     assert time.monotonic() - server.heartbeat < 2.0
 
 
-def test_a_transfer_under_way_finishes_within_the_grace(
+def test_stop_lets_transfer_finish_within_grace(
     tftp_serve: Serve, tftp_phone: MakePhone, eventually: Eventually
 ) -> None:
     served = tftp_serve(FILES)
@@ -114,7 +114,7 @@ def port_is_free(port: int) -> bool:
 
 
 @pytest.mark.parametrize("grace", [0, 0.2])
-def test_a_transfer_that_outlives_the_grace_is_cut(tftp_serve: Serve, tftp_phone: MakePhone, grace: float) -> None:
+def test_stop_cuts_transfer_after_grace(tftp_serve: Serve, tftp_phone: MakePhone, grace: float) -> None:
     served = tftp_serve(FILES)
     phone = tftp_phone(served)
     phone.ask("a.xml")
@@ -122,7 +122,7 @@ def test_a_transfer_that_outlives_the_grace_is_cut(tftp_serve: Serve, tftp_phone
     served.server.stop(grace)
     assert grace <= time.monotonic() - started < grace + PATIENCE / 2
     heard = phone.hear()
-    if isinstance(heard, Data):  # repeated in the meantime
+    if isinstance(heard, Data):  # skip repeated blocks
         heard = phone.hear()
     assert heard == Error(ErrorCode.UNDEFINED, "the server stops")
     fetch = served.fetch()
@@ -130,14 +130,14 @@ def test_a_transfer_that_outlives_the_grace_is_cut(tftp_serve: Serve, tftp_phone
     assert not served.server.is_alive
 
 
-def test_stopping_without_transfers_does_not_wait(tftp_serve: Serve) -> None:
+def test_stop_without_transfers_is_immediate(tftp_serve: Serve) -> None:
     served = tftp_serve(FILES)
     started = time.monotonic()
     served.server.stop(PATIENCE)
     assert time.monotonic() - started < PATIENCE / 2
 
 
-def test_waiting_for_the_grace_does_not_spin(
+def test_stop_does_not_spin_during_grace(
     tftp_serve: Serve, tftp_phone: MakePhone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served = tftp_serve(FILES)
@@ -154,7 +154,7 @@ def test_waiting_for_the_grace_does_not_spin(
     assert turns.qsize() < 20
 
 
-def test_a_loop_that_fails_is_seen(
+def test_failing_loop_is_reported(
     tftp_serve: Serve,
     tftp_phone: MakePhone,
     eventually: Eventually,
@@ -175,7 +175,7 @@ def test_a_loop_that_fails_is_seen(
     assert port_is_free(served.port)
 
 
-def test_a_fetch_is_reported_from_the_servers_thread() -> None:
+def test_fetch_is_reported_from_server_thread() -> None:
     seen: queue.Queue[tuple[Fetch, str]] = queue.Queue()
     server = TftpServer(
         host="127.0.0.1",

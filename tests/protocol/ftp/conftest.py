@@ -1,4 +1,4 @@
-"""An FTP server with a real library, and clients that know the password."""
+"""An FTP server with a real library, and its clients."""
 
 import ftplib
 import queue
@@ -43,7 +43,7 @@ class User:
 
 
 class FtpSite:
-    """An FTP server. It is its own authenticator and config sink."""
+    """A server with its library. It is also the authenticator, the config sink and the recorder."""
 
     def __init__(self, root: Path, **settings: Any) -> None:
         self.root = root
@@ -96,7 +96,7 @@ class FtpSite:
         return self.server.address[1]
 
     @property
-    def residue(self) -> list[str]:
+    def staged_files(self) -> list[str]:
         """Return the files in the staging directory."""
         return [path.name for path in (self.root / STAGING).iterdir()]
 
@@ -108,7 +108,7 @@ class FtpSite:
             content.close()
 
     def client(self, host: str = "127.0.0.1", kind: type[ftplib.FTP] = ftplib.FTP) -> ftplib.FTP:
-        """A client that has logged in."""
+        """Return a logged-in client."""
         made = kind(timeout=PATIENCE)
         made.connect(host, self.port)
         made.login("admin", PASSWORD)
@@ -121,25 +121,25 @@ class FtpSite:
 
 
 class Wire:
-    """A control connection, line by line."""
+    """A control connection that sends and receives single lines."""
 
     def __init__(self, port: int, *, login: bool = True) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self.lines = self.socket.makefile("rb")
-        self.hear("220")
+        self.receive("220")
         if login:
-            self.say("USER admin", "331")
-            self.say(f"PASS {PASSWORD}", "230")
+            self.request("USER admin", "331")
+            self.request(f"PASS {PASSWORD}", "230")
 
-    def say(self, command: str | bytes, answer: str) -> str:
+    def request(self, command: str | bytes, answer: str) -> str:
         self.send(command)
-        return self.hear(answer)
+        return self.receive(answer)
 
     def send(self, command: str | bytes) -> None:
         self.socket.sendall((command.encode() if isinstance(command, str) else command) + b"\r\n")
 
-    def hear(self, code: str = "") -> str:
-        """The next whole answer, whose code must be this."""
+    def receive(self, code: str = "") -> str:
+        """Return the next complete reply, and check its code."""
         lines = [self.lines.readline().decode()]
         while lines[-1][3:4] == "-" or (len(lines) > 1 and not lines[-1].startswith(f"{lines[0][:3]} ")):
             lines.append(self.lines.readline().decode())
@@ -155,8 +155,8 @@ class Wire:
             return True
 
     def data(self) -> socket.socket:
-        """A data connection."""
-        port = int(self.say("EPSV", "229").split("|||")[1].split("|")[0])
+        """Open a data connection."""
+        port = int(self.request("EPSV", "229").split("|||")[1].split("|")[0])
         return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
 
     def close(self) -> None:
@@ -166,7 +166,7 @@ class Wire:
 
 @pytest.fixture
 def ftp_site(tmp_path: Path) -> Iterator[Callable[..., FtpSite]]:
-    """Starts servers; at the end nothing may be left in staging."""
+    """Start servers; check at the end that the staging directory is empty."""
     running: list[FtpSite] = []
 
     def start(root: Path = tmp_path / "tftpboot", **settings: Any) -> FtpSite:
@@ -177,7 +177,7 @@ def ftp_site(tmp_path: Path) -> Iterator[Callable[..., FtpSite]]:
     yield start
     for site in running:
         site.close()
-        assert site.residue == []
+        assert site.staged_files == []
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def site(ftp_site: Callable[..., FtpSite]) -> FtpSite:
 
 @pytest.fixture
 def ftp_wire() -> Iterator[Callable[..., Wire]]:
-    """Opens control connections."""
+    """Open control connections."""
     with ExitStack() as stack:
 
         def open_wire(site: FtpSite, *, login: bool = True) -> Wire:
@@ -200,7 +200,7 @@ def ftp_wire() -> Iterator[Callable[..., Wire]]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1, and its key."""
+    """Create a certificate for 127.0.0.1 and its key."""
     folder = tmp_path_factory.mktemp("tls")
     files = folder / "cert.pem", folder / "key.pem"
     subprocess.run(
@@ -219,7 +219,7 @@ def trusting(certificate: tuple[Path, Path]) -> ssl.SSLContext:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], None]:
-    """Waits until something is the case, and fails when it never is."""
+    """Wait for a condition; fail after a timeout."""
 
     def wait(condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE

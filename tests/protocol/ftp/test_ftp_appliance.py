@@ -1,4 +1,4 @@
-"""FTP as part of the appliance: its users, its throttle, its records."""
+"""FTP in the appliance: users, throttle and audit rows."""
 
 import asyncio
 import ftplib
@@ -32,7 +32,7 @@ def connected(site: Site, source: str = "127.0.0.1") -> ftplib.FTP:
 
 
 async def log_in(site: Site, username: str, password: str, source: str = "127.0.0.1") -> str:
-    """The server's answer."""
+    """Log in and return the reply of the server."""
 
     def attempt() -> str:
         with connected(site, source) as client:
@@ -60,19 +60,19 @@ async def test_only_administrators_can_log_in(tmp_path: Path) -> None:
     async with open_site(settings_for(tmp_path)) as site:
         await new_user(site, "nobody")
         for _ in range(FREE_FAILURES + 1):
-            # The password is right, so that nothing is throttled.
+            # The password is right, so no throttle applies.
             answer = await log_in(site, "nobody", "another horse")
             assert answer == "530 This service requires permission level 0. Ask an administrator to assign it"
         assert (await log_in(site, "ADMIN", PASSWORD)).startswith("230")
         assert (await log_in(site, "anonymous", "")).startswith("530 Wrong")
 
 
-async def test_failed_logins_count_for_ftp_and_api_together(tmp_path: Path) -> None:
+async def test_failed_logins_throttle_ftp_and_api_together(tmp_path: Path) -> None:
     async with open_site(settings_for(tmp_path)) as site:
         await new_administrator(site, "anna")
         for _ in range(FREE_FAILURES):
             assert await log_in(site, "anna", "wrong", "127.0.0.77") == "530 Wrong username or password"
-        # Of the account from anywhere, and from the address for anybody.
+        # Both the account and the address are throttled.
         status, answer = await site.call("POST", "/auth/login", {"username": "anna", "password": "another horse"})
         assert (status, answer["message"].split(".")[0]) == (429, "Too many attempts")
         assert (await log_in(site, "admin", PASSWORD, "127.0.0.77")).startswith("530 Too many attempts")
@@ -84,7 +84,7 @@ async def test_failed_logins_count_for_ftp_and_api_together(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("change", ["password", "deactivation", "permission", "deletion"])
-async def test_a_change_of_the_account_ends_what_is_open(tmp_path: Path, change: str) -> None:
+async def test_account_change_ends_open_sessions(tmp_path: Path, change: str) -> None:
     async with open_site(settings_for(tmp_path)) as site:
         uuid = await new_administrator(site, "anna")
         client = connected(site)

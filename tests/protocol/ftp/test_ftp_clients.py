@@ -1,4 +1,4 @@
-"""Foreign clients upload, replace, fetch, list and delete."""
+"""Third-party FTP clients upload, replace, fetch, list and delete files."""
 
 import ftplib
 import io
@@ -30,7 +30,7 @@ def lftp(site: Any, script: str, *, tls: Path | None = None, code: int = 0) -> s
     )
 
 
-def test_pythons_client_does_everything(site: Any) -> None:
+def test_python_client_uploads_lists_fetches_and_deletes(site: Any) -> None:
     with site.client() as client:
         client.mkd("ringers")
         client.cwd("ringers")
@@ -55,7 +55,7 @@ def test_pythons_client_does_everything(site: Any) -> None:
 
 
 @pytest.mark.needs("lftp")
-def test_lftp_mirrors_a_tree_there_and_back(site: Any, tmp_path: Path) -> None:
+def test_lftp_mirrors_tree_in_both_directions(site: Any, tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     for number in range(8):
         file = source / "Desktops" / f"{number}x1" / "List.xml"
@@ -71,7 +71,7 @@ def test_lftp_mirrors_a_tree_there_and_back(site: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("openssl", "lftp")
-def test_lftp_takes_tls_for_commands_and_data(ftp_site: Any, certificate: tuple[Path, Path], tmp_path: Path) -> None:
+def test_lftp_uses_tls_for_commands_and_data(ftp_site: Any, certificate: tuple[Path, Path], tmp_path: Path) -> None:
     site = ftp_site(certificate=certificate)
     (tmp_path / "a.raw").write_bytes(TONE)
     script = f"put {tmp_path}/a.raw; ls; get a.raw -o {tmp_path}/back"
@@ -99,7 +99,7 @@ def test_curl_uploads_fetches_resumes_and_deletes(site: Any, tmp_path: Path) -> 
 
 
 @pytest.mark.needs("openssl", "curl")
-def test_curl_takes_tls(ftp_site: Any, certificate: tuple[Path, Path], tmp_path: Path) -> None:
+def test_curl_uses_tls(ftp_site: Any, certificate: tuple[Path, Path], tmp_path: Path) -> None:
     site = ftp_site(certificate=certificate)
     url, login = f"ftp://127.0.0.1:{site.port}", ("curl", "-sS", "--user", f"admin:{PASSWORD}")
     tls = (*login, "--ssl-reqd", "--cacert", certificate[0])
@@ -111,7 +111,7 @@ def test_curl_takes_tls(ftp_site: Any, certificate: tuple[Path, Path], tmp_path:
     assert [username for username, _ in site.asked] == ["admin", "admin"]
 
 
-def test_a_config_is_accepted_or_refused_with_the_reason(site: Any) -> None:
+def test_uploaded_config_is_accepted_or_refused_with_reason(site: Any) -> None:
     with site.client() as client:
         client.storbinary(f"STOR {NAME}", io.BytesIO(CONFIG))
         with pytest.raises(ftplib.error_perm) as refused:
@@ -121,7 +121,7 @@ def test_a_config_is_accepted_or_refused_with_the_reason(site: Any) -> None:
     assert site.served(NAME) == CONFIG
 
 
-def test_ascii_transfers_change_no_byte(site: Any) -> None:
+def test_ascii_transfer_changes_no_byte(site: Any) -> None:
     with site.client() as client:
         client.sendcmd("TYPE A")
         client.storlines("STOR a.xml", io.BytesIO(CONFIG))
@@ -131,7 +131,7 @@ def test_ascii_transfers_change_no_byte(site: Any) -> None:
 
 
 @pytest.mark.parametrize("host", ["::", "::1"])
-def test_a_server_on_ipv6_serves_both_families_where_asked_to(ftp_site: Any, host: str) -> None:
+def test_server_on_ipv6_serves_both_families(ftp_site: Any, host: str) -> None:
     site = ftp_site(host=host)
     for address in ("::1", "127.0.0.1") if host == "::" else ("::1",):
         with site.client(address) as client:
@@ -144,7 +144,7 @@ def test_a_server_on_ipv6_serves_both_families_where_asked_to(ftp_site: Any, hos
 
 
 @pytest.mark.needs("openssl")
-def test_pythons_client_takes_tls(ftp_site: Any, certificate: tuple[Path, Path], trusting: ssl.SSLContext) -> None:
+def test_python_client_uses_tls(ftp_site: Any, certificate: tuple[Path, Path], trusting: ssl.SSLContext) -> None:
     site = ftp_site(certificate=certificate)
     with ftplib.FTP_TLS(context=trusting, timeout=5) as client:
         client.connect("127.0.0.1", site.port)

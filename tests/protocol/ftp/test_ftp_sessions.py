@@ -1,4 +1,4 @@
-"""Logins, hostile clients, and the life of the server."""
+"""FTP sessions: logins, limits, hostile clients, start and stop."""
 
 import ftplib
 import io
@@ -35,16 +35,16 @@ def put(site: Any, name: str, content: bytes = TONE) -> None:
 @pytest.mark.parametrize(
     "command", ["LIST", "STOR a", "RETR a", "PASV", "EPSV", "PORT 127,0,0,1,200,1", "DELE a", "PWD"]
 )
-def test_nothing_is_done_without_a_login(site: Any, ftp_wire: Callable[..., Any], command: str) -> None:
-    ftp_wire(site, login=False).say(command, "530")
+def test_command_without_login_is_refused(site: Any, ftp_wire: Callable[..., Any], command: str) -> None:
+    ftp_wire(site, login=False).request(command, "530")
 
 
 @pytest.mark.parametrize("username", ["anonymous", "ftp", "admin"])
 def test_three_wrong_passwords_end_the_session(site: Any, ftp_wire: Callable[..., Any], username: str) -> None:
     wire = ftp_wire(site, login=False)
     for answer in ("530", "530", "421"):
-        wire.say(f"USER {username}", "331")
-        wire.say("PASS guest@", answer)
+        wire.request(f"USER {username}", "331")
+        wire.request("PASS guest@", answer)
     assert wire.is_closed()
     assert site.asked == [(username, "127.0.0.1")] * 3
 
@@ -52,52 +52,52 @@ def test_three_wrong_passwords_end_the_session(site: Any, ftp_wire: Callable[...
 def test_throttled_login_is_refused_with_the_wait(site: Any, ftp_wire: Callable[..., Any]) -> None:
     site.throttled = True
     wire = ftp_wire(site, login=False)
-    wire.say("USER admin", "331")
-    wire.say(f"PASS {PASSWORD}", "530 Too many attempts. Try again in 7 s.")
+    wire.request("USER admin", "331")
+    wire.request(f"PASS {PASSWORD}", "530 Too many attempts. Try again in 7 s.")
 
 
 def test_commands_behind_a_password_wait_for_its_answer(site: Any, ftp_wire: Callable[..., Any]) -> None:
     wire = ftp_wire(site, login=False)
     wire.send(f"USER admin\r\nPASS wrong\r\nSIZE a\r\nUSER admin\r\nPASS {PASSWORD}\r\nPWD\r\nQUIT")
-    assert [wire.hear()[:3] for _ in range(7)] == ["331", "530", "530", "331", "230", "257", "221"]
+    assert [wire.receive()[:3] for _ in range(7)] == ["331", "530", "530", "331", "230", "257", "221"]
 
 
-def test_no_password_reaches_the_log(site: Any, ftp_wire: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_log_contains_no_password(site: Any, ftp_wire: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     wire = ftp_wire(site, login=False)
     for line in ("USER s3cret", "PASS s3cret", "pass s3cret", "PASS\ts3cret", "PA SS s3cret", "s3cret", "USER s3cret"):
         wire.send(line)
-        assert "s3cret" not in wire.hear()
-    wire.say("USER admin", "331")
+        assert "s3cret" not in wire.receive()
+    wire.request("USER admin", "331")
     wire.send(f"PASS {PASSWORD}")
-    wire.hear("230")
+    wire.receive("230")
     assert "FTP login: user=admin host=127.0.0.1" in caplog.text
     assert "s3cret" not in caplog.text
     assert PASSWORD not in caplog.text
 
 
-def test_a_session_ends_when_the_account_is_changed(site: Any, ftp_wire: Callable[..., Any]) -> None:
+def test_account_change_ends_session(site: Any, ftp_wire: Callable[..., Any]) -> None:
     put(site, "a.raw")
     for command in ("SIZE a.raw", "DELE a.raw", "CWD /", "MKD x", "RETR a.raw", "STAT"):
         site.admits = True
         wire = ftp_wire(site)
-        wire.say("EPSV", "229")
+        wire.request("EPSV", "229")
         site.admits = False
-        wire.say(command, "421 Your account was changed")
+        wire.request(command, "421 Your account was changed")
         assert wire.is_closed()
     assert site.served("a.raw") == TONE
 
 
 @pytest.mark.parametrize("command", ["PORT 127,0,0,2,{high},{low}", "EPRT |1|127.0.0.2|{port}|"])
-def test_there_is_no_bounce(site: Any, ftp_wire: Callable[..., Any], command: str) -> None:
+def test_data_port_of_other_host_is_refused(site: Any, ftp_wire: Callable[..., Any], command: str) -> None:
     with socket.socket() as victim:
         victim.bind(("127.0.0.2", 0))
         victim.listen()
         victim.setblocking(False)
         port = victim.getsockname()[1]
         wire = ftp_wire(site)
-        wire.say(command.format(port=port, high=port // 256, low=port % 256), "501 Rejected")
-        wire.say("STOR a.raw", "425")
+        wire.request(command.format(port=port, high=port // 256, low=port % 256), "501 Rejected")
+        wire.request("STOR a.raw", "425")
         with pytest.raises(BlockingIOError):
             victim.accept()
 
@@ -105,21 +105,21 @@ def test_there_is_no_bounce(site: Any, ftp_wire: Callable[..., Any], command: st
 @pytest.mark.parametrize(
     "command", ["PORT 192,0,2,1,200,1", "PORT 127,0,0,1,0,25", "EPRT |1|127.0.0.1|25|", "EPRT |2|::1|50000|"]
 )
-def test_data_goes_to_no_other_address_and_no_system_port(
+def test_active_data_goes_to_client_address_and_high_port_only(
     site: Any, ftp_wire: Callable[..., Any], command: str
 ) -> None:
-    ftp_wire(site).say(command, "5")
+    ftp_wire(site).request(command, "5")
 
 
 def test_data_connection_from_another_address_is_closed(site: Any, ftp_wire: Callable[..., Any]) -> None:
     wire = ftp_wire(site)
-    port = int(wire.say("EPSV", "229").split("|||")[1].split("|")[0])
-    wire.say("STOR a.raw", "150")
+    port = int(wire.request("EPSV", "229").split("|||")[1].split("|")[0])
+    wire.request("STOR a.raw", "150")
     with socket.create_connection(("127.0.0.1", port), timeout=5, source_address=("127.0.0.9", 0)) as stranger:
         assert stranger.recv(1) == b""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as data:
         data.sendall(TONE)
-    wire.hear("226")
+    wire.receive("226")
     assert site.served("a.raw") == TONE
 
 
@@ -130,18 +130,18 @@ def test_data_ports_come_from_the_range_or_not_at_all(ftp_site: Any, ftp_wire: C
         port = taken.getsockname()[1]
         site = ftp_site(passive_ports=(port, port))
         wire = ftp_wire(site)
-        wire.say("EPSV", "425 No port for data is free")
-        wire.say("PASV", "425")
-    wire.say("EPSV", f"229 Entering extended passive mode (|||{port}|)")
+        wire.request("EPSV", "425 No port for data is free")
+        wire.request("PASV", "425")
+    wire.request("EPSV", f"229 Entering extended passive mode (|||{port}|)")
 
 
-def test_data_that_comes_before_the_command_is_not_lost(site: Any, ftp_wire: Callable[..., Any]) -> None:
+def test_data_before_its_command_is_kept(site: Any, ftp_wire: Callable[..., Any]) -> None:
     wire = ftp_wire(site)
     with wire.data() as data:
         data.sendall(TONE)
-    wire.say("NOOP", "200")
-    wire.say("STOR a.raw", "125")
-    wire.hear("226")
+    wire.request("NOOP", "200")
+    wire.request("STOR a.raw", "125")
+    wire.receive("226")
     assert site.served("a.raw") == TONE
 
 
@@ -154,30 +154,30 @@ def test_connections_are_limited(ftp_site: Any, ftp_wire: Callable[..., Any]) ->
         assert fourth.recv(3) == b"220"
         with socket.create_connection(("127.0.0.1", site.port), timeout=5, source_address=("127.0.0.8", 0)) as fifth:
             assert fifth.recv(3) == b"421"
-        # One port for data beyond them is open, and no other.
-        wires[0].say("EPSV", "229")
-        wires[1].say("EPSV", "425")
+        # The limit permits one additional data port.
+        wires[0].request("EPSV", "229")
+        wires[1].request("EPSV", "425")
 
 
 def test_client_without_login_is_disconnected(ftp_site: Any, ftp_wire: Callable[..., Any]) -> None:
     site = ftp_site(limits=FtpLimits(login_seconds=0.1))
     patient, quick = ftp_wire(site, login=False), ftp_wire(site)
-    patient.hear("421")
+    patient.receive("421")
     assert patient.is_closed()
-    quick.say("NOOP", "200")
+    quick.request("NOOP", "200")
 
 
 def test_idle_client_is_disconnected(ftp_site: Any, ftp_wire: Callable[..., Any]) -> None:
     wire = ftp_wire(ftp_site(limits=FtpLimits(idle_seconds=0.1)))
-    wire.hear("421")
+    wire.receive("421")
     assert wire.is_closed()
 
 
-def test_a_command_of_any_length_is_one_command(site: Any, ftp_wire: Callable[..., Any]) -> None:
+def test_long_command_is_one_command(site: Any, ftp_wire: Callable[..., Any]) -> None:
     put(site, "a.raw")
     wire = ftp_wire(site)
-    wire.say("NOOP " + "x" * 100_000 + "DELE a.raw", "500 The command is too long")
-    wire.say("NOOP", "200")
+    wire.request("NOOP " + "x" * 100_000 + "DELE a.raw", "500 The command is too long")
+    wire.request("NOOP", "200")
     assert site.served("a.raw") == TONE
 
 
@@ -188,7 +188,7 @@ def test_client_that_reads_no_replies_is_disconnected(site: Any, ftp_wire: Calla
         wire.socket.sendall(b"HELP\r\n" * 5_000_000)
 
 
-def test_no_more_commands_wait_than_are_allowed(ftp_site: Any, ftp_wire: Callable[..., Any]) -> None:
+def test_waiting_commands_are_limited(ftp_site: Any, ftp_wire: Callable[..., Any]) -> None:
     wire = ftp_wire(ftp_site(limits=FtpLimits(max_waiting_commands=4)))
     wire.send("\r\n".join(["SIZE a"] * 40))
     assert wire.is_closed()
@@ -222,7 +222,7 @@ def test_commands_sent_before_the_tls_handshake_are_dropped(
     site = ftp_site(certificate=certificate)
     wire = ftp_wire(site, login=False)
     wire.socket.sendall(b"AUTH TLS\r\n" + behind)
-    wire.hear("234")
+    wire.receive("234")
     with trusting.wrap_socket(wire.socket.dup(), server_hostname="127.0.0.1") as secure:
         secure.settimeout(5)
         secure.sendall(b"\r\nPWD\r\n")
@@ -235,12 +235,12 @@ def test_commands_sent_before_the_tls_handshake_are_dropped(
 
 
 @pytest.mark.needs("openssl")
-def test_with_a_certificate_no_password_is_taken_in_the_clear(
+def test_login_without_tls_is_refused_with_certificate(
     ftp_site: Any, certificate: tuple[Path, Path], ftp_wire: Callable[..., Any]
 ) -> None:
     wire = ftp_wire(ftp_site(certificate=certificate), login=False)
-    wire.say("USER admin", "530 Passwords are taken over TLS only")
-    wire.say(f"PASS {PASSWORD}", "530")
+    wire.request("USER admin", "530 Passwords are taken over TLS only")
+    wire.request(f"PASS {PASSWORD}", "530")
 
 
 @pytest.mark.needs("openssl")
@@ -280,7 +280,7 @@ def test_unusable_certificate_is_reported(certificate: tuple[Path, Path], tmp_pa
         )
 
 
-def test_downloads_are_reported_with_how_they_ended(site: Any, ftp_wire: Callable[..., Any]) -> None:
+def test_download_is_reported_with_outcome(site: Any, ftp_wire: Callable[..., Any]) -> None:
     large = bytes(20_000_000)
     put(site, "a.raw")
     put(site, "large.bin", large)
@@ -289,14 +289,14 @@ def test_downloads_are_reported_with_how_they_ended(site: Any, ftp_wire: Callabl
     def fetched(name: str, *before: str, read: int = -1) -> Any:
         with wire.data() as data:
             for command in before:
-                wire.say(command, "350")
+                wire.request(command, "350")
             wire.send(f"RETR {name}")
-            first = wire.hear()
+            first = wire.receive()
             if first[0] == "1":
                 with data.makefile("rb") as file:
                     file.read(read)
         if first[0] == "1":
-            wire.hear("226" if read < 0 else "426")
+            wire.receive("226" if read < 0 else "426")
         return site.fetches.get(timeout=5)
 
     whole = fetched("a.raw")
@@ -312,13 +312,13 @@ def test_downloads_are_reported_with_how_they_ended(site: Any, ftp_wire: Callabl
     cut = fetched("large.bin", read=100_000)
     assert cut.outcome is FetchOutcome.ABORTED
     assert 100_000 <= cut.acknowledged < len(large)
-    wire.say("REST 70001", "350")
-    wire.say("EPSV", "229")
-    wire.say("RETR a.raw", "554 The file has 70000 bytes")
+    wire.request("REST 70001", "350")
+    wire.request("EPSV", "229")
+    wire.request("RETR a.raw", "554 The file has 70000 bytes")
     assert site.fetches.get(timeout=5).outcome is FetchOutcome.ABORTED
 
 
-def test_the_listing_shows_the_library_and_not_the_disk(site: Any) -> None:
+def test_listing_shows_library_instead_of_disk(site: Any) -> None:
     put(site, "a.raw")
     (site.root / ".hidden").write_bytes(b"x")
     (site.root / "folder").mkdir()
@@ -357,7 +357,7 @@ def test_the_listing_shows_the_library_and_not_the_disk(site: Any) -> None:
     assert (site.root / "link").is_symlink()
 
 
-def test_the_heart_beats_without_any_traffic(site: Any, eventually: Any) -> None:
+def test_heartbeat_continues_without_traffic(site: Any, eventually: Any) -> None:
     before = site.server.heartbeat
     eventually(lambda: site.server.heartbeat > before)
     assert time.monotonic() - site.server.heartbeat < 2.0
@@ -373,22 +373,20 @@ def turns_in_a_while(monkeypatch: pytest.MonkeyPatch) -> int:
 
     with monkeypatch.context() as patch:
         patch.setattr(Loop, "turn", counted)
-        time.sleep(0.2)  # no event shows that nothing happens
+        time.sleep(0.2)  # an idle loop emits no event
     return len(turns)
 
 
-def test_the_loop_sleeps_while_there_is_nothing_to_do(
-    site: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_idle_loop_sleeps(site: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     idle, early, ended, waiting, gone = (ftp_wire(site) for _ in range(5))
     with early.data() as early_data, ended.data() as ended_data:
         early_data.sendall(TONE)
         ended_data.shutdown(socket.SHUT_WR)
-        waiting.say("EPSV", "229")
-        waiting.say("STOR a.raw", "150")
+        waiting.request("EPSV", "229")
+        waiting.request("STOR a.raw", "150")
         gone.data().close()
         for wire in (idle, early, ended, waiting, gone):
-            wire.say("NOOP", "200")
+            wire.request("NOOP", "200")
         assert turns_in_a_while(monkeypatch) < 10
 
 
@@ -414,19 +412,17 @@ def test_idle_tls_session_does_not_keep_the_loop_busy(
     assert site.served("a.raw") == TONE
 
 
-def test_an_upload_under_way_finishes_within_the_grace(
-    site: Any, ftp_wire: Callable[..., Any], eventually: Any
-) -> None:
+def test_stop_lets_upload_finish_within_grace(site: Any, ftp_wire: Callable[..., Any], eventually: Any) -> None:
     wire, idle = ftp_wire(site), ftp_wire(site)
     with wire.data() as data:
-        wire.say("STOR a.raw", "1")
+        wire.request("STOR a.raw", "1")
         data.sendall(TONE[:1000])
         eventually(lambda: any(path.stat().st_size for path in (site.root / ".cisisk").iterdir()))
         stopper = threading.Thread(target=site.server.stop, args=(5.0,))
         stopper.start()
         eventually(lambda: not accepts(site.port))
         data.sendall(TONE[1000:])
-    wire.hear("226")
+    wire.receive("226")
     stopper.join(5)
     assert not site.server.is_alive
     assert idle.is_closed()
@@ -441,19 +437,19 @@ def accepts(port: int) -> bool:
     return True
 
 
-def test_an_upload_that_outlives_the_grace_leaves_nothing(site: Any, ftp_wire: Callable[..., Any]) -> None:
+def test_stop_discards_upload_after_grace(site: Any, ftp_wire: Callable[..., Any]) -> None:
     wire = ftp_wire(site)
     with wire.data() as data:
-        wire.say("STOR a.raw", "1")
+        wire.request("STOR a.raw", "1")
         data.sendall(TONE)
         started = time.monotonic()
         site.server.stop(0.1)
         assert time.monotonic() - started < 2.0
-    assert site.residue == []
+    assert site.staged_files == []
     assert wire.is_closed()
 
 
-def test_a_server_that_never_started_gives_its_port_back() -> None:
+def test_server_never_started_releases_port() -> None:
     made = FtpServer(host="127.0.0.1", port=0, authenticator=Mock(), uploads=Mock(), on_fetch=print)
     with pytest.raises(OSError, match="in use"):
         FtpServer(host="127.0.0.1", port=made.address[1], authenticator=Mock(), uploads=Mock(), on_fetch=print)
@@ -463,7 +459,7 @@ def test_a_server_that_never_started_gives_its_port_back() -> None:
     again.stop(0)
 
 
-def test_want_of_descriptors_passes(
+def test_accept_without_descriptors_recovers(
     ftp_site: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     accept = loop.Listener.accept
@@ -476,19 +472,19 @@ def test_want_of_descriptors_passes(
 
     monkeypatch.setattr(loop.Listener, "accept", failing)
     site = ftp_site(limits=FtpLimits(accept_pause_seconds=0.05))
-    ftp_wire(site).say("PWD", "257")
+    ftp_wire(site).request("PWD", "257")
     assert failures == []
     assert [record.getMessage() for record in caplog.records[:2]] == ["FTP connection not accepted"] * 2
 
 
-def test_a_defect_in_one_session_leaves_the_others(
+def test_failure_in_one_session_keeps_others(
     site: Any, ftp_wire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     wire, other = ftp_wire(site), ftp_wire(site)
     monkeypatch.setattr(site.uploads, "entries", lambda: 1 / 0)
     wire.send("SIZE a")
     assert wire.is_closed()
-    other.say("NOOP", "200")
+    other.request("NOOP", "200")
     assert site.server.is_alive
     assert "ZeroDivisionError" in caplog.text
 
@@ -502,6 +498,6 @@ def test_disk_failure_during_a_download_is_reported(
     opened.close()
     wire = ftp_wire(site)
     with wire.data():
-        wire.say("RETR a.raw", "1")
-        wire.hear("451 The file cannot be read")
+        wire.request("RETR a.raw", "1")
+        wire.receive("451 The file cannot be read")
     assert site.fetches.get(timeout=5).outcome is FetchOutcome.CUT

@@ -1,4 +1,4 @@
-"""An upload is served whole or not at all."""
+"""Uploads over FTP are served completely or not at all."""
 
 import ftplib
 import io
@@ -41,7 +41,7 @@ def reset(connection: socket.socket) -> None:
 
 
 def cut_by_dying(wire: Any, data: socket.socket) -> None:
-    """Close the connections as the kernel does for a killed program."""
+    """Close both connections as the kernel does for a killed client."""
     wire.close()
     data.close()
 
@@ -57,16 +57,16 @@ def cut_the_commands_only(wire: Any, data: socket.socket) -> None:
 
 def cut_by_reset(wire: Any, data: socket.socket) -> None:
     reset(data)
-    wire.hear("426")
-    wire.say("NOOP", "200")
+    wire.receive("426")
+    wire.request("NOOP", "200")
 
 
 def cut_by_abor(wire: Any, data: socket.socket) -> None:
-    # With Telnet's interrupt and data mark, as RFC 959 has it. Before the first byte there is nothing to abort.
+    # Telnet interrupt and data mark (RFC 959). Before the first byte there is no transfer to abort.
     wire.send(b"\xff\xf4\xff\xf2ABOR")
-    if wire.hear().startswith("426"):
-        wire.hear("226")
-    wire.say("NOOP", "200")
+    if wire.receive().startswith("426"):
+        wire.receive("226")
+    wire.request("NOOP", "200")
 
 
 def cut_by_a_new_port(wire: Any, data: socket.socket) -> None:
@@ -91,11 +91,11 @@ def test_cut_upload_leaves_only_the_old_file(
     put(site, "a.raw", OLD)
     wire = ftp_wire(site)
     data = wire.data()
-    wire.say("STOR a.raw", "1")
-    eventually(lambda: len(site.residue) == 1)
+    wire.request("STOR a.raw", "1")
+    eventually(lambda: len(site.staged_files) == 1)
     data.sendall(part_of(NEW, percent))
     cut(wire, data)
-    eventually(lambda: site.residue == [])
+    eventually(lambda: site.staged_files == [])
     data.close()
     assert site.served("a.raw") == OLD
     assert [action for action, _ in site.records] == ["file.uploaded"]
@@ -104,30 +104,28 @@ def test_cut_upload_leaves_only_the_old_file(
 
 
 @pytest.mark.parametrize("percent", TENTHS)
-def test_a_config_whose_stream_merely_ends_is_refused(site: Any, ftp_wire: Callable[..., Any], percent: int) -> None:
+def test_config_without_end_of_document_is_refused(site: Any, ftp_wire: Callable[..., Any], percent: int) -> None:
     put(site, NAME, OLD_CONFIG)
     wire = ftp_wire(site)
     data = wire.data()
-    wire.say(f"STOR {NAME}", "1")
+    wire.request(f"STOR {NAME}", "1")
     data.sendall(part_of(NEW_CONFIG, percent))
     data.close()
-    assert wire.hear()[:3] in {"426", "550"}
-    assert site.residue == []
+    assert wire.receive()[:3] in {"426", "550"}
+    assert site.staged_files == []
     assert site.served(NAME) == OLD_CONFIG
 
 
 @pytest.mark.parametrize("percent", TENTHS)
-def test_an_upload_with_fewer_bytes_than_announced_is_refused(
-    site: Any, ftp_wire: Callable[..., Any], percent: int
-) -> None:
+def test_upload_shorter_than_announced_is_refused(site: Any, ftp_wire: Callable[..., Any], percent: int) -> None:
     put(site, "a.raw", OLD)
     wire = ftp_wire(site)
-    wire.say(f"ALLO {len(NEW)}", "200")
+    wire.request(f"ALLO {len(NEW)}", "200")
     data = wire.data()
-    wire.say("STOR a.raw", "1")
+    wire.request("STOR a.raw", "1")
     data.sendall(part_of(NEW, percent))
     data.close()
-    assert f"incomplete: {len(NEW) * percent // 100} bytes of {len(NEW)} have arrived" in wire.hear("426")
+    assert f"incomplete: {len(NEW) * percent // 100} bytes of {len(NEW)} have arrived" in wire.receive("426")
     assert site.served("a.raw") == OLD
 
 
@@ -152,7 +150,7 @@ def test_tls_upload_without_close_notify_is_refused(
 
 
 @pytest.mark.needs("curl")
-def test_a_client_that_is_killed_leaves_nothing(site: Any, tmp_path: Path, eventually: Callable[..., None]) -> None:
+def test_killed_client_leaves_no_file(site: Any, tmp_path: Path, eventually: Callable[..., None]) -> None:
     put(site, "a.raw", OLD)
     (tmp_path / "new").write_bytes(NEW)
     for percent in TENTHS:
@@ -161,24 +159,24 @@ def test_a_client_that_is_killed_leaves_nothing(site: Any, tmp_path: Path, event
         eventually(partial(is_staged, site, len(NEW) * percent // 100))
         client.kill()
         client.wait()
-        eventually(lambda: site.residue == [])
+        eventually(lambda: site.staged_files == [])
     assert site.served("a.raw") == OLD
     assert len(site.records) == 1
 
 
 def is_staged(site: Any, size: int) -> bool:
-    """Whether as many bytes of an upload have arrived."""
+    """Return whether this many bytes of an upload have arrived."""
     return any(path.stat().st_size >= size for path in (site.root / ".cisisk").iterdir())
 
 
-def test_an_empty_upload_is_a_broken_one(site: Any) -> None:
+def test_empty_upload_is_refused(site: Any) -> None:
     put(site, "a.raw", OLD)
     with pytest.raises(ftplib.Error, match="nothing has arrived"):
         put(site, "a.raw", b"")
     assert site.served("a.raw") == OLD
 
 
-def test_upload_is_served_before_its_reply_and_not_earlier(site: Any, ftp_wire: Callable[..., Any]) -> None:
+def test_upload_is_served_just_before_its_reply(site: Any, ftp_wire: Callable[..., Any]) -> None:
     put(site, NAME, OLD_CONFIG)
     being_judged, may_go_on = threading.Event(), threading.Event()
 
@@ -189,19 +187,19 @@ def test_upload_is_served_before_its_reply_and_not_earlier(site: Any, ftp_wire: 
     site.before_put = wait
     wire, other = ftp_wire(site), ftp_wire(site)
     data = wire.data()
-    wire.say(f"STOR {NAME}", "1")
+    wire.request(f"STOR {NAME}", "1")
     data.sendall(NEW_CONFIG)
     assert site.served(NAME) == OLD_CONFIG
     data.close()
     assert being_judged.wait(5)
     wire.send("NOOP")
-    # Other sessions wait neither for commands nor for files.
-    other.say("SIZE " + NAME, f"213 {len(OLD_CONFIG)}")
+    # Other sessions continue meanwhile.
+    other.request("SIZE " + NAME, f"213 {len(OLD_CONFIG)}")
     put(site, "other.raw", NEW)
     assert site.served(NAME) == OLD_CONFIG
     may_go_on.set()
-    assert wire.hear("226") == f"226 {NAME} is served from now on"
-    wire.hear("200")
+    assert wire.receive("226") == f"226 {NAME} is served from now on"
+    wire.receive("200")
     assert site.served(NAME) == NEW_CONFIG
 
 
@@ -216,21 +214,21 @@ def test_concurrent_uploads_of_one_name_leave_one_complete(site: Any) -> None:
     assert len(site.records) == 8
 
 
-def test_one_session_has_one_transfer(site: Any, ftp_wire: Callable[..., Any]) -> None:
+def test_session_has_one_transfer_at_a_time(site: Any, ftp_wire: Callable[..., Any]) -> None:
     wire = ftp_wire(site)
-    wire.say("STOR a.raw", "425")
-    wire.say("EPSV", "229")
-    wire.say("STOR a.raw", "150")
-    wire.say("STOR b.raw", "450")
-    wire.say("ABOR", "225")
-    wire.say("STOR a.raw", "425")
+    wire.request("STOR a.raw", "425")
+    wire.request("EPSV", "229")
+    wire.request("STOR a.raw", "150")
+    wire.request("STOR b.raw", "450")
+    wire.request("ABOR", "225")
+    wire.request("STOR a.raw", "425")
     data = wire.data()
-    wire.say("STOR a.raw", "1")
+    wire.request("STOR a.raw", "1")
     data.sendall(NEW)
-    wire.say("STOR b.raw", "450")
-    wire.say("LIST", "450")
+    wire.request("STOR b.raw", "450")
+    wire.request("LIST", "450")
     data.close()
-    wire.hear("226")
+    wire.receive("226")
     assert site.served("a.raw") == NEW
 
 
@@ -238,12 +236,12 @@ def test_commands_are_answered_during_an_upload(site: Any, ftp_wire: Callable[..
     put(site, "b.raw", OLD)
     wire = ftp_wire(site)
     data = wire.data()
-    wire.say("STOR a.raw", "1")
+    wire.request("STOR a.raw", "1")
     data.sendall(NEW)
     wire.send("STAT\r\nSIZE b.raw\r\nDELE b.raw")
     data.close()
     wire.send("SIZE a.raw\r\nQUIT")
-    answers = [wire.hear()[:3] for _ in range(6)]
+    answers = [wire.receive()[:3] for _ in range(6)]
     assert sorted(answers) == ["211", "213", "213", "221", "226", "250"] or answers[4] == "550"
     assert wire.is_closed()
     assert site.served("a.raw") == NEW
@@ -252,11 +250,11 @@ def test_commands_are_answered_during_an_upload(site: Any, ftp_wire: Callable[..
 def test_quit_is_answered_after_the_upload(site: Any, ftp_wire: Callable[..., Any]) -> None:
     wire = ftp_wire(site)
     data = wire.data()
-    wire.say("STOR a.raw", "1")
+    wire.request("STOR a.raw", "1")
     data.sendall(NEW)
-    wire.say("QUIT", "221")
+    wire.request("QUIT", "221")
     data.close()
-    wire.hear("226")
+    wire.receive("226")
     assert wire.is_closed()
     assert site.served("a.raw") == NEW
 
@@ -266,24 +264,24 @@ def test_login_as_another_user_drops_the_waiting_upload(
 ) -> None:
     wire = ftp_wire(site)
     for command in ("REIN", "USER admin"):
-        wire.say("EPSV", "229")
-        wire.say("STOR a.raw", "150")
-        assert len(site.residue) == 1
+        wire.request("EPSV", "229")
+        wire.request("STOR a.raw", "150")
+        assert len(site.staged_files) == 1
         wire.send(command)
-        wire.hear("230" if command == "REIN" else "331")
-        assert site.residue == []
-        wire.say("USER admin", "331")
-        wire.say(f"PASS {PASSWORD}", "230")
+        wire.receive("230" if command == "REIN" else "331")
+        assert site.staged_files == []
+        wire.request("USER admin", "331")
+        wire.request(f"PASS {PASSWORD}", "230")
 
 
 def test_upload_is_discarded_when_the_account_loses_its_right(site: Any, ftp_wire: Callable[..., Any]) -> None:
     wire = ftp_wire(site)
     data = wire.data()
-    wire.say("STOR a.raw", "1")
+    wire.request("STOR a.raw", "1")
     data.sendall(NEW)
     site.admits = False
     data.close()
-    wire.hear("421 Your account was changed")
+    wire.receive("421 Your account was changed")
     assert wire.is_closed()
     assert site.records == []
 
@@ -295,7 +293,7 @@ def test_upload_is_discarded_when_the_account_loses_its_right(site: Any, ftp_wir
         "sep001122334455.cnf.xml", "folder/SEP001122334455.cnf.xml", "a\\..\\b", "\\\\server\\share", "C:a", "/", "..",
     ],
 )  # fmt: skip
-def test_names_with_tricks_end_inside_the_library_or_nowhere(site: Any, tmp_path: Path, name: str) -> None:
+def test_hostile_name_stays_inside_library(site: Any, tmp_path: Path, name: str) -> None:
     before = set(tmp_path.rglob("*"))
     with site.client() as client:
         with suppress(ftplib.error_perm):
@@ -311,59 +309,59 @@ def test_names_with_tricks_end_inside_the_library_or_nowhere(site: Any, tmp_path
 
 
 @pytest.mark.parametrize("command", ["STOR a\nb", "STOR a\x00b", "CWD a\x1b[2J", "DELE a\rb"])
-def test_control_characters_are_no_part_of_a_command(site: Any, ftp_wire: Callable[..., Any], command: str) -> None:
-    ftp_wire(site).say(command, "501 No control characters")
+def test_control_characters_in_command_are_refused(site: Any, ftp_wire: Callable[..., Any], command: str) -> None:
+    ftp_wire(site).request(command, "501 No control characters")
 
 
-def test_too_large_upload_is_refused_at_once(site: Any, ftp_wire: Callable[..., Any]) -> None:
+def test_upload_too_large_is_refused_immediately(site: Any, ftp_wire: Callable[..., Any]) -> None:
     wire = ftp_wire(site)
-    wire.say("ALLO 65537", "200")
-    wire.say("EPSV", "229")
-    wire.say(f"STOR {NAME}", "552")
+    wire.request("ALLO 65537", "200")
+    wire.request("EPSV", "229")
+    wire.request(f"STOR {NAME}", "552")
     data = wire.data()
-    wire.say(f"STOR {NAME}", "1")
+    wire.request(f"STOR {NAME}", "1")
     with suppress(ConnectionError):
         data.sendall(b"x" * 4_000_000)
-    wire.hear(f"552 {NAME} may have at most 65536 bytes")
+    wire.receive(f"552 {NAME} may have at most 65536 bytes")
     data.close()
-    wire.say("NOOP", "200")
+    wire.request("NOOP", "200")
 
 
 @pytest.mark.parametrize(
     "command", ["APPE a", "RNFR a", "RNTO b", "SITE CHMOD 777 a", "SITE", "MFMT 20200101000000 a", "STOU", "ACCT x"]
 )
 def test_unsupported_command_says_what_to_do_instead(site: Any, ftp_wire: Callable[..., Any], command: str) -> None:
-    assert len(ftp_wire(site).say(command, "502 ")) > 30
+    assert len(ftp_wire(site).request(command, "502 ")) > 30
 
 
-def test_an_upload_cannot_be_resumed(site: Any, ftp_wire: Callable[..., Any]) -> None:
+def test_upload_cannot_be_resumed(site: Any, ftp_wire: Callable[..., Any]) -> None:
     wire = ftp_wire(site)
     data = wire.data()
-    wire.say("REST 100", "350")
-    wire.say("STOR a.raw", "554")
-    wire.say("STOR a.raw", "1")
+    wire.request("REST 100", "350")
+    wire.request("STOR a.raw", "554")
+    wire.request("STOR a.raw", "1")
     data.sendall(OLD)
     data.close()
-    wire.hear("226")
+    wire.receive("226")
 
 
 def test_upload_without_a_data_connection_ends(ftp_site: Any, ftp_wire: Callable[..., Any]) -> None:
     site = ftp_site(limits=FtpLimits(connect_seconds=0.05))
     wire = ftp_wire(site)
-    wire.say("EPSV", "229")
-    wire.say("STOR a.raw", "150")
-    wire.hear("425 There was no connection")
-    assert site.residue == []
+    wire.request("EPSV", "229")
+    wire.request("STOR a.raw", "150")
+    wire.receive("425 There was no connection")
+    assert site.staged_files == []
 
 
 def test_stalled_upload_ends(ftp_site: Any, ftp_wire: Callable[..., Any]) -> None:
     site = ftp_site(limits=FtpLimits(stalled_seconds=0.1))
     wire = ftp_wire(site)
     data = wire.data()
-    wire.say("STOR a.raw", "1")
+    wire.request("STOR a.raw", "1")
     data.sendall(OLD)
-    wire.hear("426 No data was transferred")
-    assert site.residue == []
+    wire.receive("426 No data was transferred")
+    assert site.staged_files == []
     data.close()
 
 
@@ -383,12 +381,12 @@ def test_full_disk_is_reported_and_recovers(disk: Path, ftp_site: Any) -> None:
     put(site, "a.raw", OLD)
     with pytest.raises(ftplib.error_temp, match=r"452 .*No space left on device"):
         put(site, "a.raw", NEW * 10)
-    assert site.residue == []
+    assert site.staged_files == []
     assert site.served("a.raw") == OLD
     put(site, "a.raw", NEW)
     assert site.served("a.raw") == NEW
     site.records.append(("full", ""))
     with pytest.raises(ftplib.error_temp, match="452 The database is full"):
         put(site, "a.raw", OLD)
-    assert site.residue == []
+    assert site.staged_files == []
     assert site.served("a.raw") == NEW

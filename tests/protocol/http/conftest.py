@@ -1,4 +1,4 @@
-"""An HTTP server for phones over a real directory, and a client's end of the wire."""
+"""The HTTP server for phones on a real directory, and a client that sends raw bytes."""
 
 import asyncio
 import queue
@@ -63,20 +63,20 @@ class Served:
         return self.library.open(name)
 
     def do(self, action: Callable[[], _Result]) -> _Result:
-        """Do it where the server runs."""
+        """Run ``action`` in the thread of the server."""
         done: Future[_Result] = Future()
 
         def act() -> None:
             try:
                 done.set_result(action())
-            except BaseException as error:  # noqa: BLE001 -- it is raised where it is waited for
+            except BaseException as error:  # noqa: BLE001 -- raised in the waiting thread
                 done.set_exception(error)
 
         self.loop.call_soon_threadsafe(act)
         return done.result(PATIENCE)
 
     def fetch(self) -> Fetch:
-        """The next report."""
+        """Return the next report of a fetch."""
         return self.fetches.get(timeout=PATIENCE)
 
     def stop(self, grace: float = 0) -> None:
@@ -91,7 +91,7 @@ class Served:
 
 
 class Client:
-    """A TCP connection on which HTTP is spoken byte by byte."""
+    """A TCP connection that sends and receives raw HTTP."""
 
     def __init__(self, served: Served, source: str, to: str, receive_buffer: int | None) -> None:
         self.socket = socket.socket(socket.AF_INET6 if ":" in to else socket.AF_INET)
@@ -114,7 +114,7 @@ class Client:
         return self.hear(has_body=method != "HEAD")
 
     def hear(self, *, has_body: bool = True) -> Answer:
-        """The next answer."""
+        """Return the next response."""
         while b"\r\n\r\n" not in self.received:
             assert self._receive(), "the connection was closed"
         head, _, self.received = self.received.partition(b"\r\n\r\n")
@@ -127,14 +127,14 @@ class Client:
         return Answer(int(line.split(" ")[1]), fields, body)
 
     def is_closed(self) -> bool:
-        """Whether the server says no more and closes the connection; waits for it."""
+        """Wait for the end of the connection; return whether the server sent nothing before."""
         try:
             return not self.received and not self._receive()
         except ConnectionResetError:
             return True
 
     def is_reset(self) -> bool:
-        """Whether the server breaks the connection off rather than ending it; reads on until either."""
+        """Read until the connection ends; return whether the server reset it."""
         try:
             while self.socket.recv(1 << 20):
                 pass
@@ -150,7 +150,7 @@ class Client:
 
 @pytest.fixture
 def http_serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
-    """Starts a server for ``files``. Files larger than ``cache_bytes`` are sent from the disk."""
+    """Start a server for ``files``. It sends files larger than ``cache_bytes`` from disk."""
     running: list[Served] = []
 
     def serve(
@@ -173,7 +173,7 @@ def http_serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
 @pytest.fixture
 def http_client() -> Iterator[Callable[..., Client]]:
-    """Connects clients to a server."""
+    """Connect clients to a server."""
     with ExitStack() as sockets:
 
         def client(

@@ -25,7 +25,7 @@ FILES = {
 
 @pytest.mark.parametrize("cache_bytes", [8 << 20, 0])
 @pytest.mark.parametrize("name", [name for name in FILES if name != DENIED])
-def test_a_file_arrives_as_it_lies_there(http_serve: Serve, http_client: Connect, name: str, cache_bytes: int) -> None:
+def test_file_arrives_unchanged(http_serve: Serve, http_client: Connect, name: str, cache_bytes: int) -> None:
     served = http_serve(FILES, cache_bytes=cache_bytes)
     client = http_client(served)
     answer = client.ask(f"/{name}")
@@ -57,9 +57,7 @@ def test_a_file_arrives_as_it_lies_there(http_serve: Serve, http_client: Connect
         ("/Spanish Spain/mk-sip.jar", "Spanish Spain/mk-sip.jar"),
     ],
 )
-def test_a_name_may_be_written_in_the_ways_of_phones(
-    http_serve: Serve, http_client: Connect, target: str, name: str
-) -> None:
+def test_name_in_any_form_of_phones_is_found(http_serve: Serve, http_client: Connect, target: str, name: str) -> None:
     answer = http_client(http_serve(FILES)).ask(target)
     assert (answer.status, answer.body) == (200, FILES[name])
 
@@ -98,19 +96,19 @@ def test_absent_denied_and_invalid_names_get_the_same_answer(http_serve: Serve, 
         fetch = served.fetch()
         assert (fetch.outcome, fetch.sha256, fetch.acknowledged) == (FetchOutcome.ABSENT, None, 0)
         assert len(fetch.name) <= 512
-    # Each was left to the source to decide about, which may count them.
+    # Every request reached the source, which may count it.
     assert len(served.asked) == len(ABSENT)
     assert {host for _, host in served.asked} == {"127.0.0.1"}
 
 
-def test_a_signed_name_is_a_name_of_its_own(http_serve: Serve, http_client: Connect) -> None:
+def test_signed_name_is_a_separate_file(http_serve: Serve, http_client: Connect) -> None:
     client = http_client(http_serve(FILES))
     assert client.ask(f"/{CONFIG}.sgn").status == 404
     answer = client.ask("/signed.xml.sgn")
     assert (answer.body, answer.fields["Content-Type"]) == (b"signed", "application/octet-stream")
 
 
-def test_head_describes_the_file_and_is_no_fetch(http_serve: Serve, http_client: Connect) -> None:
+def test_head_describes_file_and_is_not_reported(http_serve: Serve, http_client: Connect) -> None:
     served = http_serve(FILES)
     client = http_client(served)
     for name in (CONFIG, "sip88xx.loads"):
@@ -133,7 +131,7 @@ def test_other_methods_are_refused(http_serve: Serve, http_client: Connect, meth
     assert served.asked == [(CONFIG, "127.0.0.1")]
 
 
-def test_request_with_a_body_is_answered_and_ends_the_connection(http_serve: Serve, http_client: Connect) -> None:
+def test_request_with_body_ends_connection(http_serve: Serve, http_client: Connect) -> None:
     client = http_client(http_serve(FILES))
     client.send(f"PUT /{CONFIG} HTTP/1.1\r\nContent-Length: 40000\r\n\r\n".encode() + b"GET /x HTTP/1.1\r\n\r\n" * 2000)
     answer = client.hear()
@@ -153,9 +151,7 @@ def test_request_with_a_body_is_answered_and_ends_the_connection(http_serve: Ser
         (b"GET /x HTTP/1.1\r\n" + b"A: b\r\n" * 3000, 431),
     ],
 )
-def test_malformed_request_ends_the_connection(
-    http_serve: Serve, http_client: Connect, raw: bytes, status: int
-) -> None:
+def test_malformed_request_ends_connection(http_serve: Serve, http_client: Connect, raw: bytes, status: int) -> None:
     served = http_serve(FILES)
     client = http_client(served)
     client.send(raw)
@@ -170,7 +166,7 @@ def test_malformed_request_ends_the_connection(
     ("asked", "first", "last"),
     [("0-0", 0, 0), ("100-199", 100, 199), ("100-", 100, 2699), ("-100", 2600, 2699), ("2600-9999", 2600, 2699)],
 )
-def test_a_part_of_a_file_can_be_asked_for(
+def test_range_of_file_is_served(
     http_serve: Serve, http_client: Connect, asked: str, first: int, last: int, cache_bytes: int
 ) -> None:
     served = http_serve(FILES, cache_bytes=cache_bytes)
@@ -178,25 +174,25 @@ def test_a_part_of_a_file_can_be_asked_for(
     assert (answer.status, answer.body) == (206, XML[first : last + 1])
     assert answer.fields["Content-Range"] == f"bytes {first}-{last}/{len(XML)}"
     fetch = served.fetch()
-    # A part is no proof of the version.
+    # A partial response does not identify the version.
     assert (fetch.outcome, fetch.sha256) == (FetchOutcome.COMPLETED, None)
     assert (fetch.acknowledged, fetch.size) == (last - first + 1, len(XML))
     assert fetch.options == (("first", first), ("last", last))
 
 
-def test_a_part_that_is_the_whole_file_proves_its_version(http_serve: Serve, http_client: Connect) -> None:
+def test_range_of_whole_file_is_reported_with_version(http_serve: Serve, http_client: Connect) -> None:
     served = http_serve(FILES)
     assert http_client(served).ask(f"/{CONFIG}", "Range: bytes=0-").status == 206
     assert served.fetch().sha256 == sha256(XML).hexdigest()
 
 
 @pytest.mark.parametrize("fields", [["bytes=0-1,4-5"], ["bytes=0-1", "bytes=4-5"], ["pages=1-2"], ["bytes=5-1"]])
-def test_several_ranges_get_the_whole_file(http_serve: Serve, http_client: Connect, fields: list[str]) -> None:
+def test_several_ranges_get_whole_file(http_serve: Serve, http_client: Connect, fields: list[str]) -> None:
     answer = http_client(http_serve(FILES)).ask(f"/{CONFIG}", *(f"Range: {field}" for field in fields))
     assert (answer.status, answer.body, answer.fields["Accept-Ranges"]) == (200, XML, "bytes")
 
 
-def test_a_range_behind_the_end_is_refused_with_the_size(http_serve: Serve, http_client: Connect) -> None:
+def test_range_beyond_end_is_refused_with_size(http_serve: Serve, http_client: Connect) -> None:
     served = http_serve(FILES)
     client = http_client(served)
     answer = client.ask(f"/{CONFIG}", "Range: bytes=2700-")
@@ -205,7 +201,7 @@ def test_a_range_behind_the_end_is_refused_with_the_size(http_serve: Serve, http
     assert client.ask("/empty.tlv", "Range: bytes=0-").fields["Content-Range"] == "bytes */0"
 
 
-def test_file_that_cannot_be_opened_is_an_empty_error(http_serve: Serve, http_client: Connect) -> None:
+def test_file_that_cannot_be_opened_is_an_error_without_body(http_serve: Serve, http_client: Connect) -> None:
     served = http_serve(FILES)
     client = http_client(served)
     answer = client.ask(f"/{BROKEN}")

@@ -1,4 +1,4 @@
-"""How connections live: kept, shared out, slow, broken off."""
+"""HTTP connections: persistent, limited, slow and aborted."""
 
 import random
 import socket
@@ -17,7 +17,7 @@ from tests.protocol.http.conftest import Client, Connect, Serve, Served
 
 Eventually = Callable[[Callable[[], bool]], None]
 FIRMWARE = random.Random(6971).randbytes(24 << 20)
-"""More than the kernel buffers of a connection."""
+"""Larger than the kernel buffers of a connection."""
 FILES = {"a.xml": b"<a/>", "b.xml": b"<b/>" * 4096, "image.bin": FIRMWARE}
 
 
@@ -30,7 +30,7 @@ FILES = {"a.xml": b"<a/>", "b.xml": b"<b/>" * 4096, "image.bin": FIRMWARE}
         ("1.0", ["Connection: Keep-Alive"], "keep-alive", True),
     ],
 )
-def test_a_connection_is_kept_as_the_client_wants(
+def test_connection_is_kept_as_client_requests(
     http_serve: Serve, http_client: Connect, version: str, fields: list[str], said: str | None, is_kept: bool
 ) -> None:
     client = http_client(http_serve(FILES))
@@ -42,7 +42,7 @@ def test_a_connection_is_kept_as_the_client_wants(
             return
 
 
-def test_requests_sent_at_once_are_answered_in_their_order(http_serve: Serve, http_client: Connect) -> None:
+def test_pipelined_requests_are_answered_in_order(http_serve: Serve, http_client: Connect) -> None:
     served = http_serve(FILES)
     client = http_client(served)
     names = ["a.xml", "absent", "b.xml"] * 50
@@ -57,7 +57,7 @@ def test_requests_sent_at_once_are_answered_in_their_order(http_serve: Serve, ht
     assert client.is_closed()
 
 
-def test_a_request_may_arrive_byte_by_byte(http_serve: Serve, http_client: Connect) -> None:
+def test_request_may_arrive_byte_by_byte(http_serve: Serve, http_client: Connect) -> None:
     client = http_client(http_serve(FILES))
     client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for byte in b"\r\nGET /a.xml HTTP/1.1\nHost: x\n\r\n":
@@ -75,7 +75,7 @@ def test_client_with_a_closed_sending_side_is_answered(http_serve: Serve, http_c
     assert served.fetch().outcome is FetchOutcome.COMPLETED
 
 
-def test_a_transfer_finishes_with_the_version_it_began_with(http_serve: Serve, http_client: Connect) -> None:
+def test_transfer_finishes_with_its_first_version(http_serve: Serve, http_client: Connect) -> None:
     served = http_serve(FILES)
     client = http_client(served, receive_buffer=65536)
     client.send(b"GET /image.bin HTTP/1.1\r\n\r\n")
@@ -89,9 +89,7 @@ def test_a_transfer_finishes_with_the_version_it_began_with(http_serve: Serve, h
 
 
 @pytest.mark.parametrize("name", ["b.xml", "image.bin"])
-def test_an_answer_is_reported_when_the_client_has_confirmed_it(
-    http_serve: Serve, http_client: Connect, name: str
-) -> None:
+def test_fetch_is_reported_after_acknowledgement(http_serve: Serve, http_client: Connect, name: str) -> None:
     served = http_serve(FILES)
     answer = http_client(served).ask(f"/{name}")
     fetch = served.fetch()
@@ -99,7 +97,7 @@ def test_an_answer_is_reported_when_the_client_has_confirmed_it(
 
 
 def break_off_after(served: Served, client: Client, length: int) -> Fetch:
-    """Ask for the firmware, read so much of it and reset the connection."""
+    """Request the firmware, read ``length`` bytes and reset the connection."""
     client.send(b"GET /image.bin HTTP/1.1\r\n\r\n")
     received = 0
     while received < length:
@@ -122,7 +120,7 @@ def test_aborted_transfer_is_reported_with_the_acknowledged_bytes(
 
 
 def test_small_file_that_was_not_read_is_not_completed(http_serve: Serve, http_client: Connect) -> None:
-    """The kernel takes all of it at once; only the client's confirmations tell."""
+    """The kernel buffers the whole file, so only acknowledgements show what arrived."""
     served = http_serve(FILES | {"c.xml": bytes(200_000)})
     client = http_client(served, receive_buffer=4096)
     client.send(b"GET /c.xml HTTP/1.1\r\nConnection: close\r\n\r\n")
@@ -134,7 +132,7 @@ def test_small_file_that_was_not_read_is_not_completed(http_serve: Serve, http_c
     assert fetch.acknowledged < 200_000
 
 
-def test_truncated_file_ends_the_transfer(
+def test_truncated_file_ends_transfer(
     http_serve: Serve, http_client: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     served = http_serve(FILES)
@@ -148,41 +146,41 @@ def test_truncated_file_ends_the_transfer(
     assert "the file was truncated" in caplog.text
 
 
-HURRIED = HttpLimits(head_seconds=0.2, idle_seconds=0.2, stall_seconds=0.2, linger_seconds=0.2, tick_seconds=0.02)
-"""Deadlines that pass within a test."""
+SHORT_DEADLINES = HttpLimits(
+    head_seconds=0.2, idle_seconds=0.2, stall_seconds=0.2, linger_seconds=0.2, tick_seconds=0.02
+)
+"""Short deadlines for tests."""
 
 
 @pytest.mark.parametrize("beginning", [b"", b"GET /a", b"GET /a.xml HTTP/1.1\r\nA: b\r\n"])
-def test_incomplete_request_ends_the_connection_in_time(
-    http_serve: Serve, http_client: Connect, beginning: bytes
-) -> None:
-    served = http_serve(FILES, limits=HURRIED)
+def test_incomplete_request_times_out(http_serve: Serve, http_client: Connect, beginning: bytes) -> None:
+    served = http_serve(FILES, limits=SHORT_DEADLINES)
     client = http_client(served)
     client.send(beginning)
     assert client.is_closed()
     assert served.fetches.empty()
 
 
-def test_endless_request_gains_no_time_by_another_byte(
+def test_endless_request_times_out_despite_new_bytes(
     http_serve: Serve, http_client: Connect, eventually: Eventually
 ) -> None:
-    client = http_client(http_serve(FILES, limits=HURRIED))
+    client = http_client(http_serve(FILES, limits=SHORT_DEADLINES))
     client.ask("/a.xml")
     began = time.monotonic()
 
-    def is_let_go() -> bool:
+    def is_disconnected() -> bool:
         try:
             client.send(b"G")
         except (BrokenPipeError, ConnectionResetError):
             return True
         return False
 
-    eventually(is_let_go)
+    eventually(is_disconnected)
     assert time.monotonic() - began < 2
 
 
-def test_a_client_that_stops_reading_is_let_go(http_serve: Serve, http_client: Connect) -> None:
-    served = http_serve(FILES, limits=HURRIED)
+def test_client_that_stops_reading_is_disconnected(http_serve: Serve, http_client: Connect) -> None:
+    served = http_serve(FILES, limits=SHORT_DEADLINES)
     client = http_client(served, receive_buffer=4096)
     client.send(b"GET /image.bin HTTP/1.1\r\n\r\n")
     fetch = served.fetch()
@@ -191,26 +189,26 @@ def test_a_client_that_stops_reading_is_let_go(http_serve: Serve, http_client: C
 
 
 def test_slow_client_that_continues_is_not_cut(http_serve: Serve, http_client: Connect) -> None:
-    limits = replace(HURRIED, stall_bytes=1024)
+    limits = replace(SHORT_DEADLINES, stall_bytes=1024)
     served = http_serve(FILES | {"slow.bin": FIRMWARE[: 6 << 20]}, cache_bytes=0, limits=limits)
     client = http_client(served, receive_buffer=65536)
     client.send(b"GET /slow.bin HTTP/1.1\r\n\r\n")
     began, received = time.monotonic(), 0
     while received < 6 << 20:
         received += len(client.socket.recv(65536))
-        time.sleep(0.005)  # makes it slow
+        time.sleep(0.005)  # a slow reader
     assert time.monotonic() - began > 2 * limits.stall_seconds
     assert served.fetch().outcome is FetchOutcome.COMPLETED
 
 
-def is_let_in(http_client: Connect, served: Served, source: str) -> bool:
+def is_accepted(http_client: Connect, served: Served, source: str) -> bool:
     try:
         return http_client(served, source).ask("/a.xml").status == 200
     except (AssertionError, ConnectionError):
         return False
 
 
-def test_one_address_has_so_many_connections_and_no_more(
+def test_connections_per_address_are_limited(
     http_serve: Serve,
     http_client: Connect,
     caplog: pytest.LogCaptureFixture,
@@ -224,10 +222,10 @@ def test_one_address_has_so_many_connections_and_no_more(
     assert "HTTP clients refused: reason='3 connections from 127.0.0.2'" in caplog.text
     clients[0].ask("/a.xml", "Connection: close")
     assert clients[0].is_closed()
-    eventually(lambda: is_let_in(http_client, served, "127.0.0.2"))
+    eventually(lambda: is_accepted(http_client, served, "127.0.0.2"))
 
 
-def test_those_that_wait_make_room_for_those_that_ask(
+def test_idle_connections_make_room_for_new_ones(
     http_serve: Serve, http_client: Connect, eventually: Eventually
 ) -> None:
     served = http_serve(FILES, limits=HttpLimits(max_connections=4, spared_seconds=0.05))
@@ -236,14 +234,12 @@ def test_those_that_wait_make_room_for_those_that_ask(
     busy.socket.recv(1)
     waiting = [http_client(served, f"127.0.0.{host}") for host in (2, 3, 4)]
     eventually(lambda: served.server.connections == 4)
-    eventually(lambda: is_let_in(http_client, served, "127.0.0.5"))
+    eventually(lambda: is_accepted(http_client, served, "127.0.0.5"))
     assert all(client.is_closed() for client in waiting)
     assert busy.socket.recv(1)
 
 
-def test_the_server_pauses_when_the_system_has_no_descriptor_left(
-    http_serve: Serve, http_client: Connect, eventually: Eventually
-) -> None:
+def test_accept_without_descriptors_pauses(http_serve: Serve, http_client: Connect, eventually: Eventually) -> None:
     served = http_serve(FILES, limits=HttpLimits(pause_seconds=0.1))
 
     class Exhausted:
@@ -260,7 +256,7 @@ def test_the_server_pauses_when_the_system_has_no_descriptor_left(
     assert served.server.is_serving
 
 
-def test_the_end_waits_for_what_is_being_sent(http_serve: Serve, http_client: Connect, eventually: Eventually) -> None:
+def test_stop_waits_for_transfers(http_serve: Serve, http_client: Connect, eventually: Eventually) -> None:
     served = http_serve(FILES)
     idle, busy = http_client(served), http_client(served, receive_buffer=65536)
     idle.ask("/a.xml")
@@ -277,7 +273,7 @@ def test_the_end_waits_for_what_is_being_sent(http_serve: Serve, http_client: Co
     eventually(lambda: served.server.connections == 0)
 
 
-def test_the_end_cuts_what_takes_too_long(http_serve: Serve, http_client: Connect) -> None:
+def test_stop_cuts_transfers_after_grace(http_serve: Serve, http_client: Connect) -> None:
     served = http_serve(FILES)
     client = http_client(served, receive_buffer=4096)
     client.send(b"GET /image.bin HTTP/1.1\r\n\r\n")
@@ -288,20 +284,20 @@ def test_the_end_cuts_what_takes_too_long(http_serve: Serve, http_client: Connec
     assert client.is_reset()
 
 
-def test_both_families_are_served_where_every_address_is(http_serve: Serve, http_client: Connect) -> None:
+def test_server_on_all_addresses_serves_both_families(http_serve: Serve, http_client: Connect) -> None:
     served = http_serve(FILES, host="::")
     assert http_client(served).ask("/a.xml").status == 200
     assert http_client(served, "::1", "::1").ask("/a.xml").status == 200
     assert sorted(served.fetch().peer[0] for _ in range(2)) == ["127.0.0.1", "::1"]
 
 
-def test_a_port_that_is_taken_is_refused(http_serve: Serve) -> None:
+def test_start_with_port_in_use_raises(http_serve: Serve) -> None:
     served = http_serve(FILES)
     with pytest.raises(OSError, match="in use"):
         HttpServer(host="127.0.0.1", port=served.port, source=served, on_fetch=served.fetches.put)
 
 
-async def test_a_server_that_was_never_started_can_be_stopped(http_serve: Serve) -> None:
+async def test_server_never_started_can_be_stopped(http_serve: Serve) -> None:
     served = http_serve(FILES)
     other = HttpServer(host="127.0.0.1", port=0, source=served, on_fetch=served.fetches.put)
     assert not other.is_serving

@@ -1,4 +1,4 @@
-"""Whatever is sent, and by how many at once: the others are served."""
+"""Hostile input and many clients: other clients are served."""
 
 import random
 import tracemalloc
@@ -35,7 +35,7 @@ PIECES = [
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_no_stream_of_bytes_harms_the_server(
+def test_random_bytes_do_not_stop_server(
     http_serve: Serve, http_client: Connect, caplog: pytest.LogCaptureFixture, seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -52,7 +52,7 @@ def test_no_stream_of_bytes_harms_the_server(
     assert caplog.records == []
 
 
-def test_the_phones_of_a_large_site_are_served_at_once(http_serve: Serve, http_client: Connect) -> None:
+def test_many_phones_are_served_concurrently(http_serve: Serve, http_client: Connect) -> None:
     names = [f"SEP{number:012X}.cnf.xml" for number in range(500)]
     served = http_serve({name: name.encode() * 700 for name in names})
     phones = [http_client(served, f"127.0.{7 + number // 250}.{1 + number % 250}") for number in range(500)]
@@ -68,7 +68,7 @@ def test_the_phones_of_a_large_site_are_served_at_once(http_serve: Serve, http_c
     assert served.fetches.empty()
 
 
-def test_parts_of_a_kept_file_are_not_copied(http_serve: Serve, http_client: Connect) -> None:
+def test_ranges_of_cached_file_are_not_copied(http_serve: Serve, http_client: Connect) -> None:
     served = http_serve({"a.xml": bytes(1 << 20)})
     asked = b"GET /a.xml HTTP/1.1\r\nRange: bytes=1-\r\n\r\n"
     assert http_client(served).ask("/a.xml").status == 200
@@ -79,7 +79,7 @@ def test_parts_of_a_kept_file_are_not_copied(http_serve: Serve, http_client: Con
             client.send(asked * 16)
         for client in clients:
             assert client.socket.recv(1)
-        # The next client is answered after the others have received what their connections accept.
+        # The server answers the next client after it filled the buffers of the others.
         assert http_client(served).ask("/a.xml", method="HEAD").status == 200
         held, _ = tracemalloc.get_traced_memory()
     finally:

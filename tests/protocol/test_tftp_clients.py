@@ -1,4 +1,4 @@
-"""Clients that others wrote get every file as it is."""
+"""Third-party TFTP clients receive files unchanged."""
 
 import hashlib
 import subprocess
@@ -18,7 +18,7 @@ from tests.protocol.conftest import Serve
 FILES = {f"{size}.bin": bytes(index % 251 for index in range(size)) for size in (0, 1, 511, 512, 513, 70_000)}
 BLKSIZE = 1024
 PATIENCE = 120.0
-"""Seconds: a hundred megabytes in lock-step take ten on a machine with nothing else to do."""
+"""Seconds. A hundred megabytes in lock-step take ten on an idle machine."""
 
 Client = Callable[[int, str, Path, int | None], None]
 
@@ -60,7 +60,9 @@ WITH_BLKSIZE = [program(atftp, "atftp"), program(busybox, "busybox"), program(cu
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("client", [program(tftp_hpa, "tftp"), *WITH_BLKSIZE])
-def test_a_foreign_client_gets_the_file_as_it_is(tftp_serve: Serve, tmp_path: Path, client: Client, name: str) -> None:
+def test_third_party_client_receives_file_unchanged(
+    tftp_serve: Serve, tmp_path: Path, client: Client, name: str
+) -> None:
     served = tftp_serve(FILES)
     into = tmp_path / "got"
     client(served.port, name, into, None)
@@ -69,10 +71,10 @@ def test_a_foreign_client_gets_the_file_as_it_is(tftp_serve: Serve, tmp_path: Pa
     assert (fetch.outcome, fetch.acknowledged) == (FetchOutcome.COMPLETED, len(FILES[name]))
 
 
-# Not the empty file: curl takes the right answer, a tsize of 0, for an error.
+# Without the empty file: curl treats the correct tsize of 0 as an error.
 @pytest.mark.parametrize("name", ["1.bin", "513.bin", "70000.bin"])
 @pytest.mark.parametrize("client", WITH_BLKSIZE)
-def test_a_foreign_client_gets_the_file_in_larger_blocks(
+def test_third_party_client_receives_file_in_larger_blocks(
     tftp_serve: Serve, tmp_path: Path, client: Client, name: str
 ) -> None:
     served = tftp_serve(FILES)
@@ -84,7 +86,7 @@ def test_a_foreign_client_gets_the_file_in_larger_blocks(
 
 
 @pytest.mark.needs("curl")
-def test_a_foreign_client_follows_the_block_numbers_past_65535(tftp_serve: Serve, tmp_path: Path) -> None:
+def test_third_party_client_follows_block_numbers_past_65535(tftp_serve: Serve, tmp_path: Path) -> None:
     served = tftp_serve({"rootfs": bytes(index % 251 for index in range(8 * 65_540))})
     curl(served.port, "rootfs", tmp_path / "got", 8)
     assert (tmp_path / "got").read_bytes() == served.files["rootfs"]
@@ -92,7 +94,7 @@ def test_a_foreign_client_follows_the_block_numbers_past_65535(tftp_serve: Serve
 
 
 @pytest.mark.needs("tftp", "atftp", "curl")
-def test_a_hundred_megabytes_arrive_over_three_rollovers(tftp_serve: Serve, tmp_path: Path) -> None:
+def test_hundred_megabytes_arrive_over_three_rollovers(tftp_serve: Serve, tmp_path: Path) -> None:
     blocks = 3 * wire.BLOCK_NUMBERS + 2
     content = b"".join(block.to_bytes(4, "big") * 128 for block in range(blocks - 1)) + b"the end"
     root, into = tmp_path / "root", tmp_path / "into"
@@ -101,7 +103,7 @@ def test_a_hundred_megabytes_arrive_over_three_rollovers(tftp_serve: Serve, tmp_
     (root / "image.bin").write_bytes(content)
     served = tftp_serve({}, source=AccessPolicy(Library(root), Mode.OFF))
     clients = [tftp_hpa, atftp, curl]
-    with ThreadPoolExecutor() as at_once:  # each is in lock-step and waits more than it works
+    with ThreadPoolExecutor() as at_once:  # lock-step clients mostly wait
         for _ in at_once.map(lambda client: client(served.port, "image.bin", into / client.__name__, None), clients):
             pass
     for client in clients:

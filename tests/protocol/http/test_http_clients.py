@@ -1,4 +1,4 @@
-"""Programs that others have written, and the phones of the simulator."""
+"""Third-party HTTP clients and simulated phones."""
 
 import asyncio
 import random
@@ -35,7 +35,7 @@ def run(*command: object) -> int:
 
 @pytest.mark.parametrize("cache_bytes", [8 << 20, 0])
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_program_fetches_every_file_whole(
+def test_client_program_fetches_complete_files(
     http_serve: Serve, tmp_path: Path, program: list[str], cache_bytes: int
 ) -> None:
     served = http_serve(FILES, cache_bytes=cache_bytes)
@@ -55,7 +55,7 @@ def test_absent_file_fails_in_client_programs(http_serve: Serve, tmp_path: Path,
 
 
 @pytest.mark.needs("curl")
-def test_one_connection_fetches_many_files(http_serve: Serve, tmp_path: Path) -> None:
+def test_one_connection_serves_many_files(http_serve: Serve, tmp_path: Path) -> None:
     served = http_serve(FILES)
     url = f"http://127.0.0.1:{served.port}/"
     wanted = [part for number, name in enumerate(FILES) for part in ("-o", tmp_path / str(number), url + name)]
@@ -71,7 +71,7 @@ def test_one_connection_fetches_many_files(http_serve: Serve, tmp_path: Path) ->
         pytest.param(["wget", "-q", "-c", "-O"], id="wget", marks=pytest.mark.needs("wget")),
     ],
 )
-def test_a_download_that_was_broken_off_can_be_continued(http_serve: Serve, tmp_path: Path, program: list[str]) -> None:
+def test_interrupted_download_can_be_resumed(http_serve: Serve, tmp_path: Path, program: list[str]) -> None:
     served = http_serve(FILES)
     content, into = FILES["sip88xx.loads"], tmp_path / "half"
     into.write_bytes(content[: 2 << 20])
