@@ -24,7 +24,7 @@ from cisisk.simulator.cgi import is_page
 from cisisk.simulator.faults import Faults
 from cisisk.simulator.models import MODELS
 from cisisk.store import service_sessions
-from tests.e2e.handset import PhoneBrowser, open_browser
+from tests.e2e.phone_browser import PhoneBrowser, open_browser
 from tests.e2e.running_site import Site, config, open_site, settings_for, until
 from tests.patience import PATIENCE
 from tests.unit.phone_services.limits import FAMILIES
