@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.running_site import Site
 
 READER = Path(__file__).with_name("config_reader.py")
@@ -31,6 +33,7 @@ def reading(*arguments: object) -> Iterator[dict[str, Any]]:
             seen.update(json.loads(process.communicate("stop\n", timeout=30)[0]))
 
 
+@pytest.mark.slow
 async def test_reads_during_a_thousand_switches_return_whole_configs(site: Site) -> None:
     """One reader uses TFTP like a phone, the other opens the file."""
     configs = [site.config(label * 400) for label in ("201", "305")]

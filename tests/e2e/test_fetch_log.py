@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import pytest
+
 from cisisk.model.mac import Mac
 from cisisk.simulator.boot import BootNetwork, FetchResult, Loader, load_config
 from cisisk.simulator.models import find_model
@@ -72,6 +74,7 @@ async def total(site: Site) -> int:
     return int((await page(site, limit=1))["metadata"]["total"])
 
 
+@pytest.mark.slow
 async def test_fetch_log_of_a_thousand_boots_has_each_request_once(tmp_path: Path) -> None:
     settings = settings_for(tmp_path)
     settings.served_root.mkdir(parents=True)

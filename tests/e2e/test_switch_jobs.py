@@ -141,6 +141,7 @@ class ResponseTimes:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_job_of_a_thousand_phones_confirms_all(tmp_path: Path) -> None:
     async with phone_group(1000) as phones:
         settings = phones.settings(tmp_path)

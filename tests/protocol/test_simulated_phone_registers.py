@@ -242,6 +242,7 @@ async def test_powered_off_phone_does_not_unregister(asterisk: AsteriskEmulator)
     assert [known.name for known in asterisk.phones] == ["201"]
 
 
+@pytest.mark.slow
 async def test_thousand_phones_register_concurrently(asterisk: AsteriskEmulator) -> None:
     sip = registrar_of(asterisk)
     registered: list[Registered] = []

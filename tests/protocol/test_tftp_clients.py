@@ -93,6 +93,7 @@ def test_third_party_client_follows_block_numbers_past_65535(tftp_serve: Serve, 
     assert served.fetch().blocks == 65_541
 
 
+@pytest.mark.slow
 @pytest.mark.needs("tftp", "atftp", "curl")
 def test_hundred_megabytes_arrive_over_three_rollovers(tftp_serve: Serve, tmp_path: Path) -> None:
     blocks = 3 * wire.BLOCK_NUMBERS + 2
