@@ -45,7 +45,7 @@ def test_citations_are_found_in_many_modules() -> None:
     assert len(citing) > 50
 
 
-def test_no_source_cites_a_document_without_its_path() -> None:
+def test_citation_of_document_has_its_path() -> None:
     lines = [(path, line) for path in sources() for line in path.read_text("utf-8").splitlines()]
     assert [f"{path.relative_to(ROOT)}: {line.strip()}" for path, line in lines if DANGLING.search(line)] == []
 

@@ -34,5 +34,5 @@ def test_each_public_class_name_has_one_meaning() -> None:
     assert {name: sorted(paths) for name, paths in defined.items() if len(paths) > 1} == {}
 
 
-def test_no_module_is_named_after_nothing() -> None:
+def test_module_names_are_specific() -> None:
     assert [path for path in modules() if path.stem in BANNED_MODULES] == []

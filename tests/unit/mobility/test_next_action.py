@@ -195,7 +195,7 @@ def any_answer(_tries: int) -> bool:
     sight=st.builds(Observability, can_be=st.booleans(), looked=st.booleans()),
     first=st.sampled_from(["restart", "reset"]),
 )
-def test_every_deployment_ends_after_at_most_three_tries(
+def test_deployment_ends_after_at_most_three_tries(
     policy: Policy, accepts: Callable[[int], bool], fetches_after: int | None, sight: Observability, first: str
 ) -> None:
     def tried(deployment: Deployment, action: str) -> Deployment:

@@ -174,7 +174,7 @@ ENDS = st.sampled_from([TOOK, TOOK, TOOK, DeploymentState.FETCHED, DID_NOT, Depl
     seed=st.integers(0, 2**16),
     restarts=st.integers(0, 3),
 )
-def test_every_job_ends_row_by_row(pace: RolloutPlan, ends: list[str], seed: int, restarts: int) -> None:
+def test_job_ends_row_by_row(pace: RolloutPlan, ends: list[str], seed: int, restarts: int) -> None:
     phones = SimulatedPhones(pace, ends, random.Random(seed))
     phones.run(Run(phones.job(), phones.rows(set())), 64, restarts)
     if phones.stopped is None:

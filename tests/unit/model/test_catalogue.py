@@ -14,11 +14,11 @@ def test_find_accepts_every_spelling(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "7924", "CP-", "SPA504G", "Yealink T42"])
-def test_an_unknown_model_is_not_found(text: str) -> None:
+def test_unknown_model_is_not_found(text: str) -> None:
     assert find(text) is None
 
 
-def test_every_model_is_found_by_its_own_name() -> None:
+def test_model_is_found_by_its_name() -> None:
     assert [find(facts.name) for facts in MODELS] == list(MODELS)
     assert all(plain_model(facts.name) == facts.name for facts in MODELS)
 

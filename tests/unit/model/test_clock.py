@@ -8,7 +8,7 @@ from cisisk.model import clock
 MOMENTS = st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(9999, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  hypothesis wants naive bounds
 
 
-def test_a_moment_is_written_in_utc_with_milliseconds() -> None:
+def test_timestamp_is_utc_with_milliseconds() -> None:
     summer = timezone(timedelta(hours=2))
     assert clock.timestamp(datetime(2026, 6, 28, 14, 0, tzinfo=summer)) == "2026-06-28T12:00:00.000Z"
     assert clock.timestamp(datetime(2026, 6, 28, 12, 0, 0, 999_999, tzinfo=UTC)) == "2026-06-28T12:00:00.999Z"

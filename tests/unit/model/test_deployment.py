@@ -99,7 +99,7 @@ def test_accepted_restart_stays_accepted_in_every_state(state: DeploymentState) 
         (RestartOutcome.CUT_OFF, RestartNotice.CUT_OFF),
     ],
 )
-def test_every_other_outcome_has_its_own_notice(outcome: RestartOutcome, code: NoticeCode) -> None:
+def test_other_outcomes_have_their_own_notices(outcome: RestartOutcome, code: NoticeCode) -> None:
     assert restart_notice(replace(WAITING, restart_outcome=outcome, restart_detail=())).code == code
 
 

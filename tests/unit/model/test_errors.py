@@ -5,19 +5,19 @@ from cisisk.model.codes.error import ErrorKind
 from cisisk.model.errors import CisiskError, Invalid, TooManyAttempts
 
 
-def test_every_error_belongs_to_the_one_tree() -> None:
+def test_error_classes_share_one_base() -> None:
     classes = [item for _, item in inspect.getmembers(errors, inspect.isclass) if item.__module__ == errors.__name__]
     assert all(issubclass(item, CisiskError) for item in classes)
     assert len(classes) > 5
 
 
-def test_an_invalid_field_is_named_with_its_reasons() -> None:
+def test_invalid_field_is_named_with_reasons() -> None:
     error = Invalid.field("mac", "Too short", "Not hexadecimal")
     assert error.notice == ErrorKind.INVALID.notice(text="mac: Too short; Not hexadecimal")
     assert error.fields == {"mac": ["Too short", "Not hexadecimal"]}
 
 
-def test_an_error_keeps_its_own_copy_of_the_fields() -> None:
+def test_error_copies_its_fields() -> None:
     fields = {"mac": ["Too short"]}
     error = Invalid("No phone", fields)
     fields["mac"].append("later")

@@ -91,7 +91,7 @@ ANYTHING = st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(["mac", "profile_uuid", "profile", "username", "x"]), ANYTHING)))
-def test_every_row_is_read_or_rejected(rows: list[dict[str, Any]]) -> None:
+def test_row_is_parsed_or_rejected(rows: list[dict[str, Any]]) -> None:
     reading = read(Table.of_objects(rows))
     named = {name.split(".")[1] for name, _ in reading.refused if name.startswith("rows.")}
     if not {name for name, _ in reading.refused} & {"rows", "columns"}:

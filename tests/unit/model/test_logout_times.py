@@ -28,7 +28,7 @@ def lisbon(text: str) -> datetime:
 
 
 @pytest.mark.parametrize(("text", "expected"), [("00:00", time(0)), ("09:05", time(9, 5)), ("23:59", time(23, 59))])
-def test_a_time_of_the_day_is_read(text: str, expected: time) -> None:
+def test_time_of_day_is_parsed(text: str, expected: time) -> None:
     assert time_of_day(text) == expected
 
 
@@ -49,7 +49,7 @@ def test_invalid_time_of_day_is_rejected(text: str) -> None:
         ("2026-06-02T12:30", "2026-06-02T20:00"),
     ],
 )
-def test_the_next_of_several_times_counts(after: str, expected: str) -> None:
+def test_next_of_several_times_is_first_later_one(after: str, expected: str) -> None:
     assert next_time_of_day(lisbon(after), [time(20), time(12, 30)], LISBON) == lisbon(expected)
 
 
@@ -57,14 +57,14 @@ def test_next_time_without_times_is_none() -> None:
     assert next_time_of_day(datetime(2026, 6, 1, tzinfo=UTC), [], LISBON) is None
 
 
-def test_a_time_that_clocks_skip_happens_once_after_the_change() -> None:
+def test_time_skipped_by_clock_change_happens_once_after_it() -> None:
     # On 29 March 2026 the clocks of Lisbon go from 01:00 to 02:00.
     moment = moment_on(date(2026, 3, 29), time(1, 30), LISBON)
     assert moment == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
     assert next_time_of_day(moment, [time(1, 30)], LISBON) == datetime(2026, 3, 30, 0, 30, tzinfo=UTC)
 
 
-def test_a_time_that_comes_twice_counts_the_first_time_only() -> None:
+def test_time_repeated_by_clock_change_happens_once() -> None:
     # On 25 October 2026 they go from 02:00 back to 01:00.
     moment = moment_on(date(2026, 10, 25), time(1, 30), LISBON)
     assert moment == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
@@ -80,7 +80,7 @@ def test_time_on_skipped_day_moves_to_next_day() -> None:
 
 
 @given(MOMENTS, st.lists(TIMES, min_size=1, max_size=4), ZONES)
-def test_the_next_time_is_the_first_one_later(after: datetime, times: list[time], zone: zoneinfo.ZoneInfo) -> None:
+def test_next_time_is_the_earliest_later_time(after: datetime, times: list[time], zone: zoneinfo.ZoneInfo) -> None:
     moment = next_time_of_day(after, times, zone)
     assert moment is not None
     assert after < moment <= after + timedelta(days=2, hours=2)
@@ -92,7 +92,7 @@ def test_the_next_time_is_the_first_one_later(after: datetime, times: list[time]
 
 
 @given(MOMENTS, TIMES, ZONES)
-def test_a_time_happens_once_each_day(start: datetime, local: time, zone: zoneinfo.ZoneInfo) -> None:
+def test_time_of_day_happens_once_per_day(start: datetime, local: time, zone: zoneinfo.ZoneInfo) -> None:
     day = start.astimezone(zone).date()
     moments = {moment_on(day + timedelta(days=n), local, zone) for n in range(5)}
     found, moment = set(), min(moments) - timedelta(microseconds=1)

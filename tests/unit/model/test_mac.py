@@ -20,11 +20,11 @@ from cisisk.model.mac import Mac
         "sepaabbccddee01",
     ],
 )
-def test_every_form_is_the_same_address(text: str) -> None:
+def test_mac_forms_parse_to_same_address(text: str) -> None:
     assert Mac.parse(text) == Mac("AABBCCDDEE01")
 
 
-def test_an_address_has_the_names_a_phone_uses() -> None:
+def test_mac_has_device_and_config_names() -> None:
     mac = Mac.parse("aabb.ccdd.ee01")
     assert str(mac) == "AA:BB:CC:DD:EE:01"
     assert mac.device_name == "SEPAABBCCDDEE01"
@@ -60,14 +60,14 @@ def test_parse_rejects_zero_and_group_addresses(text: str) -> None:
         Mac.parse(text)
 
 
-def test_the_error_names_the_field_it_was_asked_to() -> None:
+def test_mac_error_names_given_field() -> None:
     with pytest.raises(Invalid) as caught:
         Mac.parse("x", field="phone_mac")
     assert list(caught.value.fields) == ["phone_mac"]
 
 
 @given(st.integers(1, 2**48 - 1).filter(lambda number: not number >> 40 & 1))
-def test_an_address_is_read_back_from_everything_it_writes(number: int) -> None:
+def test_mac_parses_each_form_it_writes(number: int) -> None:
     mac = Mac(f"{number:012X}")
     assert Mac.parse(str(mac)) == Mac.parse(mac.device_name) == Mac.parse(mac.digits.lower()) == mac
 

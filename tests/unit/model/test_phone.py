@@ -32,7 +32,7 @@ def test_plain_model_drops_prefix_and_suffix(text: str, plain: str) -> None:
         ("192.0.2.1", "192.0.2.2", "192.0.2.2"),
     ],
 )
-def test_a_phone_is_reached_where_it_was_last_seen(entered: str | None, seen: str | None, address: str | None) -> None:
+def test_phone_address_is_the_last_seen_one(entered: str | None, seen: str | None, address: str | None) -> None:
     phone = Phone(mac=Mac("AABBCCDDEE01"), phone_ip=entered, seen_ip=seen, created_at=MOMENT, updated_at=MOMENT)
     assert phone.address == address
 

@@ -28,13 +28,13 @@ def test_exactly_the_known_placeholders_are_filled_in(content: bytes, rendered: 
     assert placeholders.render(content, VALUES) == rendered
 
 
-def test_a_value_is_escaped_for_text_and_attributes() -> None:
+def test_value_is_escaped_for_text_and_attributes() -> None:
     values = VALUES | {"server": "<a&b>\"c'"}
     assert placeholders.render(b"{{server}}", values) == b"&lt;a&amp;b&gt;&quot;c&apos;"
 
 
 @pytest.mark.parametrize("encoding", ["UTF-8", "US-ASCII", "ISO-8859-1"])
-def test_a_value_keeps_its_characters_in_every_encoding(encoding: str) -> None:
+def test_value_keeps_characters_in_each_encoding(encoding: str) -> None:
     url = "<authenticationURL>{{server}}/</authenticationURL>"
     content = f'<?xml version="1.0" encoding="{encoding}"?><device>{url}</device>'
     rendered = placeholders.render(content.encode(), VALUES | {"server": "http://zoë.example/?a&b"})
@@ -46,7 +46,7 @@ def test_render_does_not_replace_inside_values() -> None:
 
 
 @given(st.lists(st.sampled_from([b"{{mac}}", b"{{server}}", b"{", b"}", b"{{", b"mac", b"\\1", b"\xff"]) | st.binary()))
-def test_no_other_byte_changes(parts: list[bytes]) -> None:
+def test_replacement_changes_no_other_byte(parts: list[bytes]) -> None:
     content = b"".join(parts)
     rendered = placeholders.render(content, dict.fromkeys(placeholders.NAMES, ""))
     assert rendered == b"".join(KNOWN.split(content))
@@ -54,16 +54,16 @@ def test_no_other_byte_changes(parts: list[bytes]) -> None:
     assert echoed == content
 
 
-def test_the_used_placeholders_are_known() -> None:
+def test_used_placeholders_are_listed() -> None:
     assert placeholders.used(b"{{mac}} {{server}} {{mac}} {{other}}") == {"mac", "server"}
     assert placeholders.used(b"{mac} {{MAC}}") == frozenset()
 
 
-def test_the_line_of_the_first_placeholder_is_known() -> None:
+def test_first_placeholder_has_line_number() -> None:
     assert placeholders.first_line_of_known(b"\n{{x}}\r\n{{mac}}\n{{mac}}") == 3
     assert placeholders.first_line_of_known(b"{{x}}") is None
 
 
-def test_the_line_of_the_first_lookalike_is_known() -> None:
+def test_first_lookalike_has_line_number() -> None:
     assert placeholders.first_line_of_unknown(b"{{mac}}\n{{{mac}}}\n{{ mac }}") == 3
     assert placeholders.first_line_of_unknown(b"{{mac}} {{1}} {{}} {{a b}}") is None

@@ -26,7 +26,7 @@ def phone(model: str | None = None, software: Software | None = None) -> Phone:
 
 
 @pytest.mark.parametrize("model", [None, "", "7942", "CP-7942G"])
-def test_a_profile_for_any_model_fits_any(model: str | None) -> None:
+def test_profile_for_any_model_fits_all(model: str | None) -> None:
     assert misfit(profile(), phone(model)) is None
 
 
@@ -35,7 +35,7 @@ def test_profile_fits_its_models_and_unknown_ones(model: str | None) -> None:
     assert misfit(profile("CP-7942G", "7945G"), phone(model)) is None
 
 
-def test_a_profile_does_not_fit_another_model() -> None:
+def test_profile_for_one_model_fits_no_other() -> None:
     reason = misfit(profile("CP-7942G", "7945"), phone("7962"))
     assert reason == Misfit.MODEL.notice(wanted="CP-7942G, 7945", model="7962")
 

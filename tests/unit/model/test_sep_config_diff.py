@@ -156,7 +156,7 @@ def test_secret_change_shows_no_value(name: str, form: str) -> None:
         "http://h/?a=1&amp;APIKEY={}",
     ],
 )
-def test_a_url_that_carries_a_secret_is_not_shown(url: str) -> None:
+def test_url_with_secret_is_not_shown(url: str) -> None:
     name = "<servicesURL>{}</servicesURL>"
     assert changes(device(name.format("http://h/")), device(name.format(url.format(SENTINEL)))) == (
         "servicesURL: changed",

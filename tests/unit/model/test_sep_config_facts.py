@@ -5,7 +5,7 @@ from cisisk.model.errors import Invalid
 from cisisk.model.sep_config import Line
 
 
-def test_a_sip_config_says_what_a_switch_needs(sip: bytes) -> None:
+def test_sip_config_facts_are_parsed(sip: bytes) -> None:
     config = sep_config.read(sip)
     assert (config.encoding, config.protocol, config.speaks) == ("UTF-8", "SIP", "SIP")
     assert config.load == "SIP45.9-4-2SR3-1S"
@@ -17,7 +17,7 @@ def test_a_sip_config_says_what_a_switch_needs(sip: bytes) -> None:
     assert config.modules == 0
 
 
-def test_a_blank_url_differs_from_an_absent_one(sip: bytes) -> None:
+def test_blank_url_differs_from_absent_one(sip: bytes) -> None:
     config = sep_config.read(sip)
     assert config.authentication_url == "http://192.0.2.5:8080/authentication"
     assert config.secure_authentication_url is None
@@ -47,7 +47,7 @@ def test_position_in_file_does_not_change_a_line(sip: bytes) -> None:
     assert (sep_config.read(sip).lines[0].at, sep_config.read(moved).lines[0].at) == (25, 27)
 
 
-def test_an_sccp_config_from_a_call_manager_is_read(sccp: bytes) -> None:
+def test_sccp_config_facts_are_parsed(sccp: bytes) -> None:
     config = sep_config.read(sccp)
     assert (config.protocol, config.load, config.lines) == ("SCCP", "SCCP42.9-4-2SR3-1S", ())
     assert config.call_managers == ("192.0.2.10",)
@@ -60,7 +60,7 @@ def test_config_with_sip_profile_only_speaks_sip() -> None:
     assert sep_config.read(b"<device/>").speaks is None
 
 
-def test_an_almost_empty_config_says_nothing() -> None:
+def test_minimal_config_has_no_facts() -> None:
     config = sep_config.read(
         b"<device><loadInformation/><vendorConfig><webAccess>7</webAccess></vendorConfig></device>"
     )
@@ -82,7 +82,7 @@ def test_comments_cdata_and_namespace_hide_no_value() -> None:
 
 
 @pytest.mark.parametrize("button", ["", "x", "-1", "1_0", "\u0661", "9" * 5000])
-def test_a_button_that_is_no_number_is_unknown(button: str) -> None:
+def test_button_that_is_no_number_is_unknown(button: str) -> None:
     content = f'<device><sipProfile><sipLines><line button="{button}"/></sipLines></sipProfile></device>'.encode()
     assert sep_config.read(content).lines[0].button is None
 

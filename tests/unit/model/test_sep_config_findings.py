@@ -27,7 +27,7 @@ def changed(content: bytes, old: str, new: str) -> bytes:
     return content.replace(old.encode(), new.encode(), 1)
 
 
-def test_a_good_config_has_no_findings(sip: bytes) -> None:
+def test_valid_config_has_no_findings(sip: bytes) -> None:
     models = ["7942", "CP-7945G", "8841"]
     assert codes(sip, compatible_models=models, software_type=Software.SIPE, placeholders=True) == []
 
@@ -110,7 +110,7 @@ def test_white_space_before_the_first_element_is_found() -> None:
     ("software", "found"),
     [(Software.SIP, []), (Software.SIPE, []), (None, []), (Software.SCCP, ["protocol_software_mismatch"])],
 )
-def test_the_protocol_must_fit_the_software(sip: bytes, software: Software | None, found: list[str]) -> None:
+def test_protocol_that_contradicts_software_is_found(sip: bytes, software: Software | None, found: list[str]) -> None:
     assert codes(sip, software_type=software) == found
 
 
@@ -136,7 +136,7 @@ def test_each_model_without_firmware_for_the_protocol_is_named(sip: bytes, sccp:
     assert (found.code, found.line) == ("sip_on_sccp_only_model", 4)
 
 
-def test_a_model_that_is_not_in_the_catalogue_is_named(sip: bytes) -> None:
+def test_model_outside_catalogue_is_named(sip: bytes) -> None:
     (found,) = findings(sip, compatible_models=["7942", "7924"])
     assert (found.code, found.line) == ("unknown_model", None)
     assert found.notice.parameters == {"model": "7924"}
@@ -163,7 +163,7 @@ def test_model_with_unknown_keys_has_no_finding(sip: bytes) -> None:
     assert codes(with_lines(sip, 20), compatible_models=["DX650"]) == []
 
 
-def test_the_phone_label_is_short_only_on_a_79xx(sip: bytes) -> None:
+def test_phone_label_limit_applies_to_79xx_only(sip: bytes) -> None:
     content = changed(sip, "Reception", "Reception and Post")
     assert codes(content, compatible_models=["8841"]) == []
     assert codes(content, compatible_models=["8841", "7942"]) == ["phone_label_too_long"]
@@ -175,7 +175,7 @@ def test_plain_proxy_is_reported_once(sip: bytes) -> None:
 
 
 @pytest.mark.parametrize("text", ["{{MAC}}", "{{ mac }}", "{{user.name}}", "{{DEVICENAME}}"])
-def test_what_only_looks_like_a_placeholder_is_found(sip: bytes, text: str) -> None:
+def test_placeholder_lookalike_is_found(sip: bytes, text: str) -> None:
     content = changed(sip, "{Jan 01 2003 00:00:00}", text)
     (found,) = findings(content, placeholders=True)
     assert (found.code, found.line) == ("unknown_placeholder", 40)

@@ -120,7 +120,7 @@ def test_many_attributes_are_rejected_in_large_files() -> None:
         sep_config.read(content, max_bytes=8_000_000)
 
 
-def test_the_size_limit_is_inclusive_and_can_be_set() -> None:
+def test_size_limit_is_inclusive_and_configurable() -> None:
     content = b"<device/>"
     assert sep_config.read(content, max_bytes=9).protocol is None
     with pytest.raises(Invalid, match="9 bytes; the maximum is 8"):

@@ -88,7 +88,7 @@ def test_credentials_in_a_url_are_not_shown() -> None:
 
 
 @given(data=st.data())
-def test_no_damage_makes_a_password_appear(data: st.DataObject, sip: bytes) -> None:
+def test_damaged_config_shows_no_password(data: st.DataObject, sip: bytes) -> None:
     content = sip.replace(b"authSentinel", SENTINEL.encode())
     start = data.draw(st.integers(0, len(content)))
     damage = data.draw(st.sampled_from([b"<", b">", b"&", b"</", b'"', b"<!--", b"<![CDATA[", b"<x ", b"\xff"]))

@@ -8,7 +8,7 @@ from cisisk.model.errors import Invalid
 from cisisk.model.webhook import key_of, new_secret, signature
 
 
-def test_the_signature_is_that_of_the_reference_libraries() -> None:
+def test_signature_equals_reference_libraries() -> None:
     signed = signature(
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
     )
@@ -21,7 +21,7 @@ def test_new_secrets_differ_and_are_long_enough() -> None:
     assert len(key_of(new_secret())) == 32
 
 
-def test_a_secret_may_come_without_its_prefix() -> None:
+def test_secret_without_prefix_is_accepted() -> None:
     secret = new_secret()
     assert key_of(secret.removeprefix("whsec_")) == key_of(secret)
 

@@ -193,7 +193,7 @@ async def test_phone_that_was_silent_has_not_registered_anew(channel: str) -> No
         assert (await found.look([waited]))[MAC].peer == "desk-7"
 
 
-async def test_without_call_ids_only_another_endpoint_counts() -> None:
+async def test_registration_without_call_ids_requires_other_endpoint() -> None:
     before = Registration(user="u", peer="201", call_id="")
     async with seen(AsteriskEmulator(phones=[Registered("201", ADDRESS, "")])) as found:
         assert await found.look([watched(before=before, line="201")]) == {}
@@ -226,7 +226,7 @@ async def test_refreshed_registration_with_known_call_id_is_not_new(channel: str
         assert await found.look([waited]) == {}
 
 
-async def test_without_the_patch_an_event_proves_the_registration() -> None:
+async def test_registration_without_patch_is_proved_by_event() -> None:
     phone = Registered("201", ADDRESS, OLD)
     emulator = AsteriskEmulator(channel="sip", patched=False, phones=[phone])
     before = Registration(user="u", peer="201", call_id="")
@@ -242,7 +242,7 @@ async def test_without_the_patch_an_event_proves_the_registration() -> None:
     assert emulator.asked("getvar") == []
 
 
-async def test_without_events_a_listing_proves_the_registration() -> None:
+async def test_registration_without_events_is_proved_by_listing() -> None:
     phone = Registered("201", ADDRESS, OLD)
     emulator = AsteriskEmulator(channel="sip", patched=False, phones=[phone], rights=frozenset())
     async with seen(emulator) as found:
@@ -303,13 +303,13 @@ async def test_sccp_registration_is_proved_by_its_time(seen_gone: bool) -> None:
 # What cannot be seen
 
 
-async def test_without_an_asterisk_nothing_is_observed() -> None:
+async def test_registration_without_asterisk_is_not_observed() -> None:
     found = Registrations(None, "pjsip", Calls(None, Registrar(None, "pjsip"), "pjsip"))
     assert not any(found.observes(software) for software in Software)
     assert await found.look([watched()]) == {}
 
 
-async def test_without_chan_sccp_sip_phones_are_observed() -> None:
+async def test_registration_without_chan_sccp_observes_sip_phones() -> None:
     emulator = AsteriskEmulator(phones=[Registered("305", ADDRESS, NEW)], denied={"sccplistdevices"})
     async with seen(emulator) as found:
         both = [watched(), watched(mac=Mac.parse("001122334456"), software=Software.SCCP)]

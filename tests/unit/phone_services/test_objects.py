@@ -75,7 +75,7 @@ def test_phone_without_utf8_gets_latin1() -> None:
 
 
 @pytest.mark.parametrize(("limit", "unit"), [(32, "e\u0301\u0323"), (32, "👩\u200d🚒"), (32, "👍🏽"), (32, "か\u3099")])
-def test_nothing_is_cut_within_a_character(limit: int, unit: str) -> None:
+def test_text_is_truncated_between_characters(limit: int, unit: str) -> None:
     for before in range(8):
         text = "x" * before + unicodedata.normalize("NFC", unit) * 40
         title = shown(Text(title=text, text="x"), "CP-8845").title
@@ -91,7 +91,7 @@ def test_names_lose_forbidden_characters_and_line_ends() -> None:
     assert list(page.items) == ["one two"]
 
 
-def test_a_text_keeps_its_line_ends() -> None:
+def test_text_keeps_line_ends() -> None:
     assert shown(Text(title="x", text="one\r\ntwo\rthree\n"), "CP-7942G").text == "one\ntwo\nthree\n"
 
 
@@ -138,7 +138,7 @@ def test_full_page_of_long_names_fits(model: str, name: str) -> None:
     shown(Directory(title=name, entries=[DirectoryEntry(name, "1" * 32)] * 32, keys=keys), model)
 
 
-def test_no_value_of_a_form_shows_in_its_repr() -> None:
+def test_form_repr_shows_no_values() -> None:
     item = InputItem(label="PIN", parameter="pin", flags="NP", default="314159")
     form: Any = Input(title="x", url=f"{URL}&pin=314159", items=[item])
     assert "314159" not in repr(form)

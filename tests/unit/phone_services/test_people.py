@@ -70,7 +70,7 @@ def test_any_search_fits_into_a_url(text: str, number: str) -> None:
         assert len(links.to(page, id=uuid, **place.parameters)) <= MAX_URL
 
 
-def test_a_search_is_cut_between_characters() -> None:
+def test_search_is_truncated_between_characters() -> None:
     assert searchable("山田太郎" * 5) == "山田太郎山田太"
     assert searchable("x" * 100) == "x" * MAX_SEARCHED
     assert searchable("/" * 100) == "/" * 21

@@ -58,7 +58,7 @@ async def test_links_use_the_address_of_the_request() -> None:
     assert behind.links.base == "https://cisisk.example"
 
 
-async def test_no_field_shows_in_the_repr_of_a_request() -> None:
+async def test_request_repr_shows_no_fields() -> None:
     assert "314159" not in repr(await asked("mac=SEPAABBCCDDEE01&pin=314159"))
 
 

@@ -104,7 +104,7 @@ def test_zip_tar_and_tar_gz_are_unpacked(uploads: Uploads, root: Path, archive: 
     assert descriptors() == before
 
 
-def test_a_loads_file_is_served_after_what_it_names(
+def test_loads_file_is_served_after_its_parts(
     uploads: Uploads, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moved: list[str] = []
@@ -155,7 +155,7 @@ def test_only_a_folder_around_the_whole_firmware_is_dropped(paths: list[str], ex
         *(b"", b"PK", b"PK\3\4", b"\x1f\x8b", b"\x1f\x8b\x08" + bytes(50), b"text" * 1000, bytes(10240)),
     ],
 )
-def test_an_archive_with_one_bad_member_is_refused_whole(uploads: Uploads, root: Path, archive: bytes) -> None:
+def test_archive_with_one_invalid_member_is_refused(uploads: Uploads, root: Path, archive: bytes) -> None:
     before = descriptors()
     with pytest.raises((Invalid, Conflict)):
         unpack(uploads, archive)
@@ -163,7 +163,7 @@ def test_an_archive_with_one_bad_member_is_refused_whole(uploads: Uploads, root:
     assert descriptors() == before
 
 
-def test_an_encrypted_member_is_refused(uploads: Uploads) -> None:
+def test_archive_with_encrypted_member_is_refused(uploads: Uploads) -> None:
     archive = bytearray(zipped([("a.sbn", b"x")]))
     for signature, offset in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
         archive[archive.index(signature) + offset] |= 1
@@ -182,7 +182,7 @@ def test_an_encrypted_member_is_refused(uploads: Uploads) -> None:
         gzip.compress(tarred(member(f"{number}.sbn", b"") for number in range(MAX_MEMBERS + 1))),
     ],
 )
-def test_a_bomb_is_put_out_before_it_has_grown(uploads: Uploads, root: Path, archive: bytes) -> None:
+def test_archive_bomb_is_stopped_early(uploads: Uploads, root: Path, archive: bytes) -> None:
     with pytest.raises(TooLarge):
         unpack(uploads, archive)
     assert files(root) == {}
@@ -195,12 +195,12 @@ def test_unpacked_bytes_are_bounded(library: Library) -> None:
 
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
-def test_a_header_that_would_fill_the_memory_is_refused(uploads: Uploads, kind: bytes) -> None:
+def test_archive_with_huge_header_is_refused(uploads: Uploads, kind: bytes) -> None:
     with pytest.raises((Invalid, TooLarge)):
         unpack(uploads, gzip.compress(tarred([member("x", b"1" * (3 << 20), type=kind), member("a")]), 1))
 
 
-def test_a_directory_that_would_fill_the_memory_is_refused(uploads: Uploads) -> None:
+def test_archive_with_huge_directory_is_refused(uploads: Uploads) -> None:
     entry = zipped([("a", b"")], zipfile.ZIP_STORED)
     start = entry.index(b"PK\1\2")
     directory = entry[start : entry.index(b"PK\5\6")] * 30_000
@@ -212,7 +212,7 @@ def test_a_directory_that_would_fill_the_memory_is_refused(uploads: Uploads) -> 
 
 @pytest.mark.parametrize("tenths", range(10))
 @pytest.mark.parametrize("archive", [AS_ZIP, AS_TAR, gzip.compress(AS_TAR)])
-def test_an_archive_that_is_cut_off_serves_nothing(uploads: Uploads, root: Path, archive: bytes, tenths: int) -> None:
+def test_archive_truncated_serves_nothing(uploads: Uploads, root: Path, archive: bytes, tenths: int) -> None:
     try:
         unpack(uploads, archive[: len(archive) * tenths // 10])
     except Invalid:
@@ -223,7 +223,7 @@ def test_an_archive_that_is_cut_off_serves_nothing(uploads: Uploads, root: Path,
         assert all(PACKAGE[name] == content for name, content in files(root).items())
 
 
-def test_the_old_files_are_served_when_an_archive_is_refused(uploads: Uploads, root: Path) -> None:
+def test_archive_refused_keeps_old_files(uploads: Uploads, root: Path) -> None:
     unpack(uploads, AS_ZIP)
     with pytest.raises(Invalid):
         unpack(uploads, zipped([("jar45.sbn", b"new"), ("../x", b"")]))

@@ -72,7 +72,7 @@ def test_content_over_the_budget_is_read_in_small_pieces(library: Library, tmp_p
         content.close()
 
 
-def test_a_large_file_never_enters_memory_whole(library: Library, tmp_path: Path) -> None:
+def test_large_file_is_not_read_whole(library: Library, tmp_path: Path) -> None:
     with (tmp_path / "image.bin").open("wb") as image:
         image.truncate(200 << 20)
     library.refresh()
@@ -118,7 +118,7 @@ def test_recently_written_file_is_read_again(tmp_path: Path, monkeypatch: pytest
     assert library._contents.kept == 3
 
 
-def test_a_content_may_be_closed_twice(library: Library, tmp_path: Path) -> None:
+def test_content_may_be_closed_twice(library: Library, tmp_path: Path) -> None:
     put(library, tmp_path, a=b"x")
     content, other = library.open("a"), library.open("a")
     content.close()
@@ -127,7 +127,7 @@ def test_a_content_may_be_closed_twice(library: Library, tmp_path: Path) -> None
     other.close()
 
 
-def test_nothing_is_left_open(library: Library, tmp_path: Path) -> None:
+def test_contents_leave_no_open_descriptor(library: Library, tmp_path: Path) -> None:
     put(library, tmp_path, a=b"a" * 9000, b=b"b" * 9000, c=b"c" * (WHOLE_BYTES + 1))
     before = descriptors()
     for _ in range(3):
@@ -137,7 +137,7 @@ def test_nothing_is_left_open(library: Library, tmp_path: Path) -> None:
     assert descriptors() == before
 
 
-def test_without_a_budget_everything_is_streamed(tmp_path: Path) -> None:
+def test_contents_without_budget_are_streamed(tmp_path: Path) -> None:
     contents = Contents(0, settled_ns=OLD_AT_ONCE)
     write(tmp_path / "a", b"abc")
     fd = os.open(tmp_path / "a", os.O_RDONLY)

@@ -58,7 +58,7 @@ def library(tmp_path: Path) -> Iterator[Library]:
         (Listing(), FileKind.LOCALE, ["Sub/c.jar"], 1),
     ],
 )
-def test_a_page_is_a_part_of_what_was_searched_for(
+def test_page_is_part_of_search_result(
     library: Library, listing: Listing, kind: FileKind | None, expected: list[str], total: int
 ) -> None:
     page = files.page(library, listing, kind)

@@ -46,6 +46,6 @@ def test_load_has_a_finding_until_all_files_are_present(library: Library, root: 
     assert codes(library, content) == []
 
 
-def test_a_name_that_climbs_finds_nothing(library: Library, tmp_path: Path) -> None:
+def test_name_with_parent_directory_finds_nothing(library: Library, tmp_path: Path) -> None:
     (tmp_path / "outside.loads").write_bytes(b"")
     assert codes(library, config("<loadInformation>../outside</loadInformation>")) == ["load_not_served"]

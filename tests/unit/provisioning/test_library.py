@@ -71,19 +71,19 @@ def seen(library: Library, name: str = NAME) -> Snapshot:
 # Names that are found
 
 
-def test_an_absent_root_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+def test_absent_root_is_created_for_owner_only(tmp_path: Path) -> None:
     with closing(Library(tmp_path / "a" / "b")) as library:
         assert len(library) == 0
     assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_root_that_is_no_directory_is_refused_in_words(tmp_path: Path) -> None:
+def test_root_that_is_no_directory_is_refused(tmp_path: Path) -> None:
     place(tmp_path, "file")
     with pytest.raises(StorageFailed, match=r"The served directory .*file cannot be used: File exists"):
         Library(tmp_path / "file")
 
 
-def test_a_file_is_served_with_its_size_and_hash(root: Path) -> None:
+def test_file_is_served_with_size_and_hash(root: Path) -> None:
     place(root, "Desktops/320x212x16/List.xml", b"0123456789")
     with closing(Library(root)) as library:
         content = library.open("desktops\\320X212X16\\LIST.xml")
@@ -96,14 +96,14 @@ def test_a_file_is_served_with_its_size_and_hash(root: Path) -> None:
         content.close()
 
 
-def test_an_empty_file_is_one(root: Path, library: Library) -> None:
+def test_empty_file_is_served(root: Path, library: Library) -> None:
     place(root, "CTLFile.tlv", b"")
     library.refresh()
     assert served(library, "CTLFile.tlv") == b""
 
 
 @pytest.mark.parametrize("name", [NAME, TWIN, f"/{NAME}", f"\\{NAME}", f"C:\\{TWIN}", NAME.swapcase()])
-def test_every_spelling_of_a_name_is_the_same_file(library: Library, name: str) -> None:
+def test_spellings_of_name_open_same_file(library: Library, name: str) -> None:
     put(library, b"config")
     assert served(library, name) == b"config"
 
@@ -122,7 +122,7 @@ def test_refresh_finds_new_removed_and_changed_files(root: Path, library: Librar
     assert len(library) == 1
 
 
-def test_of_names_in_several_cases_cisisks_own_is_served(root: Path) -> None:
+def test_names_in_several_cases_serve_own_file(root: Path) -> None:
     place(root, TWIN, b"twin")
     place(root, NAME.upper(), b"shouted")
     place(root, NAME, b"ours")
@@ -137,7 +137,7 @@ def test_of_names_in_several_cases_cisisks_own_is_served(root: Path) -> None:
         assert served(library) == b"shouted"
 
 
-def test_the_root_itself_may_be_a_link(tmp_path: Path, root: Path) -> None:
+def test_root_may_be_a_symlink(tmp_path: Path, root: Path) -> None:
     place(root, "dialplan.xml")
     (tmp_path / "link").symlink_to(root)
     with closing(Library(tmp_path / "link")) as library:
@@ -229,7 +229,7 @@ def test_other_object_in_place_of_a_file_is_not_served(
 
 @pytest.mark.parametrize("depth", [1, 2])
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_link_to_a_directory_leads_nowhere(tmp_path: Path, root: Path, depth: int, when: str) -> None:
+def test_symlink_to_directory_is_not_followed(tmp_path: Path, root: Path, depth: int, when: str) -> None:
     place(tmp_path, "outside/b/file.xml", b"secret")
     inside = root / "/".join("ab"[:depth])
     if when == "after":
@@ -247,7 +247,7 @@ def test_a_link_to_a_directory_leads_nowhere(tmp_path: Path, root: Path, depth: 
         assert descriptors() == before
 
 
-def test_a_file_in_the_place_of_a_directory_leads_nowhere(root: Path, library: Library) -> None:
+def test_file_in_place_of_directory_is_not_found(root: Path, library: Library) -> None:
     place(root, "a/file.xml")
     library.refresh()
     (root / "a" / "file.xml").unlink()
@@ -284,13 +284,13 @@ def test_hidden_and_deep_files_are_not_served(root: Path, library: Library, name
         "a\0b",
     ],
 )
-def test_nothing_beside_the_root_can_be_named(tmp_path: Path, root: Path, name: str) -> None:
+def test_name_outside_root_is_not_found(tmp_path: Path, root: Path, name: str) -> None:
     place(tmp_path, "tftpboot-private/secret.xml", b"secret")
     with closing(Library(root)) as library:
         assert served(library, name.replace("{parent}", str(tmp_path))) is None
 
 
-def test_no_opening_leaves_a_descriptor_behind(root: Path, library: Library) -> None:
+def test_failed_opening_leaves_no_descriptor(root: Path, library: Library) -> None:
     place(root, "a/b/file.xml")
     place(root, "large", b"x" * (WHOLE_BYTES + 1))
     library.refresh()
@@ -305,7 +305,7 @@ def test_no_opening_leaves_a_descriptor_behind(root: Path, library: Library) -> 
 # Replacing files
 
 
-def test_a_first_config_is_written_for_its_owner_alone(root: Path, library: Library) -> None:
+def test_first_config_is_readable_by_owner_only(root: Path, library: Library) -> None:
     assert library.current(NAME) is None
     library.replace(NAME, b"config", None)
     assert served(library) == b"config"
@@ -319,7 +319,7 @@ def test_current_returns_path_and_hash(root: Path, library: Library) -> None:
     assert (found.path, found.content, found.sha256) == (TWIN, b"twin", hashlib.sha256(b"twin").hexdigest())
 
 
-def test_a_config_is_replaced_again_and_again(root: Path, library: Library) -> None:
+def test_config_can_be_replaced_repeatedly(root: Path, library: Library) -> None:
     for content in (b"one", b"", b"x" * WHOLE_BYTES, b"two"):
         put(library, content)
         assert served(library) == content
@@ -357,7 +357,7 @@ def test_file_is_found_while_its_twin_is_replaced(
     assert served(library) == b"ours"
 
 
-def test_a_transfer_keeps_the_version_it_began_with(library: Library) -> None:
+def test_transfer_keeps_its_first_version(library: Library) -> None:
     large = b"a" * (WHOLE_BYTES + 1)
     for old in (b"old", large):
         put(library, old)
@@ -384,7 +384,7 @@ def test_large_file_is_read_in_pieces_from_its_descriptor(root: Path, library: L
         content.read(0, 1)
 
 
-def test_a_file_of_the_largest_whole_size_is_hashed(root: Path, library: Library) -> None:
+def test_file_of_largest_cached_size_is_hashed(root: Path, library: Library) -> None:
     place(root, "largest", b"x" * WHOLE_BYTES)
     library.refresh()
     assert library.open("largest").sha256 == hashlib.sha256(b"x" * WHOLE_BYTES).hexdigest()
@@ -433,7 +433,7 @@ def test_changed_file_is_not_replaced(root: Path, library: Library, change: Call
     assert not any(path.is_file() for path in root.rglob(".cisisk*/*"))
 
 
-def test_a_file_that_appeared_is_not_replaced(root: Path, library: Library) -> None:
+def test_new_foreign_file_is_not_replaced(root: Path, library: Library) -> None:
     assert library.current(NAME) is None
     place(root, NAME, b"foreign")
     with pytest.raises(ChangedMeanwhile):
@@ -443,7 +443,7 @@ def test_a_file_that_appeared_is_not_replaced(root: Path, library: Library) -> N
     assert served(library) == b"ours"
 
 
-def test_a_file_that_appeared_beside_its_twin_is_not_replaced(root: Path, library: Library) -> None:
+def test_new_foreign_file_beside_twin_is_not_replaced(root: Path, library: Library) -> None:
     place(root, TWIN, b"twin")
     known = seen(library)
     place(root, NAME, b"foreign")
@@ -476,7 +476,7 @@ def test_directory_in_place_of_the_file_is_a_storage_failure(root: Path, library
     assert files(root) == set()
 
 
-def test_of_two_writers_of_one_version_one_succeeds(library: Library) -> None:
+def test_concurrent_writers_of_one_version_succeed_once(library: Library) -> None:
     put(library, b"first")
     known = seen(library)
     start, outcomes = threading.Barrier(2), []
@@ -498,7 +498,7 @@ def test_of_two_writers_of_one_version_one_succeeds(library: Library) -> None:
     assert served(library) == max(outcomes) != b""
 
 
-def test_no_reader_ever_sees_nothing_a_half_or_a_mixture(library: Library) -> None:
+def test_concurrent_readers_see_whole_files(library: Library) -> None:
     put(library, b"0" * 3000)
     over, wrong, reads = threading.Event(), [], [0, 0]
 

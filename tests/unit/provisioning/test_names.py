@@ -23,7 +23,7 @@ MAC = Mac("AABBCCDDEE01")
 @example(name="c:d:x")
 @example(name="\N{KELVIN SIGN}:/x")
 @example(name="a\x85b")
-def test_a_key_can_only_name_what_lies_below_the_root(name: str) -> None:
+def test_key_names_only_files_below_root(name: str) -> None:
     key = normalise(name)
     assume(key is not None)
     assert key is not None
@@ -40,7 +40,7 @@ def test_a_key_can_only_name_what_lies_below_the_root(name: str) -> None:
 @example(name="/c:/x")
 @example(name="c:d:x")
 @example(name="\N{KELVIN SIGN}:/x")
-def test_a_key_is_its_own_key(name: str) -> None:
+def test_key_of_key_is_itself(name: str) -> None:
     key = normalise(name)
     # Folding case can lengthen a name beyond the limit.
     assume(key is not None and len(key.encode(errors="replace")) <= MAX_NAME_BYTES)
@@ -100,7 +100,7 @@ def test_device_mac_knows_every_spelling_of_a_config_name(letters: list[bool], l
         "C:\\tftpboot\\SEPAABBCCDDEE01.cnf.xml",
     ],
 )
-def test_every_name_of_a_single_phone_tells_its_address(name: str) -> None:
+def test_name_of_single_phone_contains_its_mac(name: str) -> None:
     assert device_mac(name) == MAC
 
 
@@ -166,7 +166,7 @@ def test_other_names_belong_to_no_phone(name: str) -> None:
         ("x" * 255, "x" * 255),
     ],
 )
-def test_the_names_phones_ask_for_survive(name: str, key: str) -> None:
+def test_names_requested_by_phones_are_kept(name: str, key: str) -> None:
     assert normalise(name) == key
 
 

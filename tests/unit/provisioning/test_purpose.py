@@ -55,7 +55,7 @@ def test_purpose_follows_from_the_name(name: str, what: Purpose) -> None:
         ("mk-sccp.jar", "SCCP", ()),
     ],
 )
-def test_a_name_reveals_what_asks_for_it(name: str, software: str | None, models: tuple[str, ...]) -> None:
+def test_name_reveals_purpose_of_request(name: str, software: str | None, models: tuple[str, ...]) -> None:
     told = reveal("tftp", name)
     assert (told.software, told.models, told.protocols) == (software, models, ("tftp",))
 
@@ -69,6 +69,6 @@ def test_several_requests_reveal_more_than_one() -> None:
 
 
 @given(st.text(max_size=300))
-def test_no_name_is_too_odd(name: str) -> None:
+def test_purpose_of_any_name_is_computed(name: str) -> None:
     assert purpose(name) in Purpose
     assert len(reveal("tftp", name).loads) <= 1

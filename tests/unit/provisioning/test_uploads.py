@@ -139,9 +139,7 @@ def test_upload_left_by_a_killed_process_is_deleted_at_start(root: Path, cut: in
 
 
 @pytest.mark.parametrize("size", [999, 1000, 1001])
-def test_a_config_may_have_as_many_bytes_as_a_profile(
-    uploads: Uploads, records: Records, root: Path, size: int
-) -> None:
+def test_config_may_be_as_large_as_profile(uploads: Uploads, records: Records, root: Path, size: int) -> None:
     upload = uploads.begin(MAC.config_name, ANNA)
     upload.write(bytes(999))
     if size > 1000:
@@ -165,7 +163,7 @@ def test_any_other_file_has_a_limit_of_its_own(library: Library, records: Record
     upload.discard()
 
 
-def test_a_config_that_is_refused_leaves_nothing(uploads: Uploads, records: Records, root: Path) -> None:
+def test_config_refused_leaves_no_file(uploads: Uploads, records: Records, root: Path) -> None:
     records.refuses = Invalid.field("cnf_xml", "no XML")
     with pytest.raises(Invalid, match="no XML"):
         put(uploads, MAC.config_name, b"<")
@@ -181,7 +179,7 @@ def test_a_config_that_is_refused_leaves_nothing(uploads: Uploads, records: Reco
         *("sub/SEPAABBCCDDEE01.cnf.xml", "SEP000000000000.cnf.xml", "SEPFFFFFFFFFFFF.cnf.xml"),
     ],
 )
-def test_a_name_that_no_phone_could_ask_for_is_refused(uploads: Uploads, root: Path, path: str) -> None:
+def test_upload_with_unservable_name_is_refused(uploads: Uploads, root: Path, path: str) -> None:
     with pytest.raises(Invalid) as refused:
         uploads.begin(path, ANNA)
     assert set(refused.value.fields) == {"path"}
@@ -195,7 +193,7 @@ def test_a_name_that_no_phone_could_ask_for_is_refused(uploads: Uploads, root: P
         *("SEPaabbccddee01", "CTLSEPAABBCCDDEE01.tlv", "XMLDefault.cnf.xml", "SIP45.9-4-2SR3-1S.loads", "é.raw"),
     ],
 )
-def test_every_other_name_is_taken(uploads: Uploads, library: Library, path: str) -> None:
+def test_upload_with_servable_name_is_accepted(uploads: Uploads, library: Library, path: str) -> None:
     put(uploads, path)
     assert served(library, path) == RING
 
@@ -248,7 +246,7 @@ def test_config_is_removed_through_the_config_sink(uploads: Uploads, records: Re
     assert records.told == [("remove", ANNA, MAC)]
 
 
-def test_everything_that_is_served_is_listed_by_path(uploads: Uploads, root: Path) -> None:
+def test_files_served_are_listed_by_path(uploads: Uploads, root: Path) -> None:
     put(uploads, "b.raw", b"12")
     put(uploads, "a/c.raw", b"123")
     (root / ".hidden").write_bytes(b"x")

@@ -216,10 +216,10 @@ def reachable() -> Iterator[Situation]:
     yield from found
 
 
-def test_every_state_can_be_reached() -> None:
+def test_deployment_states_are_all_reachable() -> None:
     assert {situation.state for situation in reachable()} == set(DeploymentState)
 
 
 @pytest.mark.parametrize("transition", TRANSITIONS, ids=lambda each: f"{each.steps[-1]}-{each.target}")
-def test_every_source_of_a_transition_can_be_reached(transition: Transition) -> None:
+def test_transition_sources_are_all_reachable(transition: Transition) -> None:
     assert transition.sources <= set(reachable())

@@ -63,7 +63,7 @@ async def filled(db: Database, actor: Actor, superadmin: User, new_user: NewUser
 
 
 @each_source
-async def test_every_sortable_column_sorts_both_ways(filled: Database, source: ListSource[Any]) -> None:
+async def test_sortable_columns_sort_both_ways(filled: Database, source: ListSource[Any]) -> None:
     whole = await filled.read(source.page, Listing())
     assert whole.total == len(whole.items) >= 4
     for column in offered(source):

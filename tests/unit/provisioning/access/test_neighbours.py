@@ -29,7 +29,7 @@ def test_complete_ethernet_entries_are_neighbours(tmp_path: Path) -> None:
     assert neighbours.mac_of("2001:db8::1") is None
 
 
-def test_the_table_is_read_again_when_it_is_old(tmp_path: Path) -> None:
+def test_neighbour_table_is_reread_when_old(tmp_path: Path) -> None:
     now = 0.0
     (tmp_path / "arp").write_text(TEXT)
     neighbours = Neighbours(tmp_path / "arp", lambda: now)

@@ -97,7 +97,7 @@ def test_asking_alone_takes_nothing_from_the_phone_that_comes_later(pinned: Poli
     assert pinned.gets(HOME, mac)
 
 
-def test_an_address_learns_one_phone_only(pinned: PolicySetup) -> None:
+def test_address_learns_one_phone_only(pinned: PolicySetup) -> None:
     first, second = pinned.phone(1), pinned.phone(2)
     assert pinned.gets(HOME, first)
     assert not pinned.gets(HOME, second)
@@ -106,7 +106,7 @@ def test_an_address_learns_one_phone_only(pinned: PolicySetup) -> None:
     assert not pinned.gets(HOME, second)
 
 
-def test_the_address_of_a_known_phone_learns_no_other(pinned: PolicySetup) -> None:
+def test_address_of_known_phone_learns_no_other(pinned: PolicySetup) -> None:
     pinned.phone(1, seen_ip=HOME)
     assert not pinned.gets(HOME, pinned.phone(2))
 
@@ -151,7 +151,7 @@ def test_source_that_repeats_requests_before_a_switch_is_refused(pinned: PolicyS
 
 
 @pytest.mark.parametrize("owned", [True, False])
-def test_an_expected_phone_is_no_other_phone(pinned: PolicySetup, owned: bool) -> None:
+def test_expected_phone_admits_no_other_phone(pinned: PolicySetup, owned: bool) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     pinned.policy.expect(mac)
     if owned:
@@ -161,7 +161,7 @@ def test_an_expected_phone_is_no_other_phone(pinned: PolicySetup, owned: bool) -
     assert not pinned.gets(NEAR, mac)
 
 
-def test_an_expected_phone_may_have_an_ipv6_address(pinned: PolicySetup) -> None:
+def test_expected_phone_may_have_ipv6_address(pinned: PolicySetup) -> None:
     mac = pinned.phone(1, seen_ip="2001:db8::5")
     pinned.policy.expect(mac)
     assert pinned.gets("2001:db8::1:6", mac)
@@ -183,7 +183,7 @@ def test_permission_lasts_until_the_phone_has_taken_a_file(pinned: PolicySetup) 
     assert not pinned.gets(HOME, mac)
 
 
-def test_an_allowed_fetch_does_not_wait_for_ever(pinned: PolicySetup) -> None:
+def test_allowed_fetch_expires(pinned: PolicySetup) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
     pinned.policy.allow_next(mac)
     pinned.now += ALLOWED_SECONDS
@@ -310,7 +310,7 @@ def test_absent_denied_and_blocked_take_the_same_time(pinned: PolicySetup) -> No
     assert max(middles.values()) - min(middles.values()) < 20e-6
 
 
-def test_a_failing_disk_is_not_hidden(pinned: PolicySetup, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_failure_is_raised(pinned: PolicySetup, monkeypatch: pytest.MonkeyPatch) -> None:
     mac = pinned.phone(1, seen_ip=HOME)
 
     def refuse(name: str) -> NoReturn:
@@ -327,7 +327,7 @@ def test_only_names_of_a_length_that_files_have_are_remembered(pinned: PolicySet
     assert module._device.cache_info().currsize == before
 
 
-def test_a_refusal_logs_nothing_by_itself(pinned: PolicySetup, caplog: pytest.LogCaptureFixture) -> None:
+def test_refusal_is_not_logged(pinned: PolicySetup, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     pinned.search(FAR, 50)
     assert caplog.text == ""

@@ -61,7 +61,7 @@ def test_new_search_after_the_throttle_raises_an_alarm() -> None:
     assert len(due(sources, THROTTLE_SECONDS + SETTLE_SECONDS)) == 1
 
 
-def test_the_same_phones_again_are_no_search() -> None:
+def test_repeated_phones_are_no_search() -> None:
     sources = FetchSources()
     for window in range(5):
         ask(sources, FREE_DEVICES, now=window * WINDOW_SECONDS)
@@ -116,7 +116,7 @@ def test_forged_searches_fill_neither_memory_nor_log() -> None:
     assert due(sources, 2 * SETTLE_SECONDS) == []
 
 
-def test_a_forged_source_is_small() -> None:
+def test_forged_source_uses_little_memory() -> None:
     sources = FetchSources()
     for number in range(1000):
         sources.asked(f"10.0.{number >> 8}.{number & 255}", "001122000001", 0.0, is_decoy=False)

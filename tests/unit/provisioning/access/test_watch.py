@@ -29,7 +29,7 @@ def sighting(mac: Mac, ip: str, *, proved: bool = True, seen_at: str = "2026-06-
     return Sighting(mac=mac, ip=ip, seen_at=seen_at, proved=proved)
 
 
-async def test_the_store_knows_entered_and_proved_addresses(db: Database) -> None:
+async def test_store_has_entered_and_proved_addresses(db: Database) -> None:
     entered, seen, both, claimed, nowhere = (Mac(f"00112200000{number}") for number in range(5))
     await db.write(phones.create, SYSTEM, entered, {"phone_ip": ENTERED})
     await db.write(phones.create, SYSTEM, both, {"phone_ip": ENTERED})
@@ -46,7 +46,7 @@ async def test_the_store_knows_entered_and_proved_addresses(db: Database) -> Non
     ]
 
 
-async def test_the_policy_follows_the_store(site: PolicySetup, db: Database) -> None:
+async def test_policy_follows_store(site: PolicySetup, db: Database) -> None:
     watch = AccessWatch(db, site.policy)
     mac = site.phone(1)
     await db.write(phones.note_sightings, [sighting(mac, HOME)])
@@ -80,7 +80,7 @@ async def test_permission_that_cannot_be_recorded_is_not_given(site: PolicySetup
     assert not site.gets(ELSEWHERE, mac)
 
 
-async def test_an_alarm_is_one_line_and_one_row(
+async def test_alarm_is_one_log_line_and_one_row(
     site: PolicySetup, db: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     watch = AccessWatch(db, site.policy)
@@ -117,7 +117,7 @@ async def test_alarm_that_cannot_be_stored_is_still_logged(
     assert failure.startswith("access alarm not recorded ")
 
 
-async def test_a_store_that_does_not_answer_takes_nothing_away(
+async def test_store_failure_keeps_known_addresses(
     site: PolicySetup, db: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Enough(Exception):
@@ -141,9 +141,7 @@ async def test_a_store_that_does_not_answer_takes_nothing_away(
     assert [message.partition(" error=")[0] for message in caplog.messages] == ["phone addresses not refreshed"] * 2
 
 
-async def test_an_unchanged_store_is_not_read_again(
-    site: PolicySetup, db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_unchanged_store_is_not_reread(site: PolicySetup, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     watch = AccessWatch(db, site.policy)
     told: list[int] = []
     monkeypatch.setattr(site.policy, "know", lambda known: told.append(len(known)))

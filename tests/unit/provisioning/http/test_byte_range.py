@@ -23,7 +23,7 @@ from cisisk.provisioning.http.byte_range import ByteRange, Unsatisfiable, part_o
         ("bytes=0000-0001", (0, 2)),
     ],
 )
-def test_a_single_range_is_a_part(value: str, part: tuple[int, int]) -> None:
+def test_single_range_is_parsed(value: str, part: tuple[int, int]) -> None:
     assert part_of(value, 10) == part
 
 
@@ -52,7 +52,7 @@ def test_other_range_values_mean_the_whole_file(value: str) -> None:
     assert part_of(value, 10) is None
 
 
-def test_an_empty_file_has_no_part() -> None:
+def test_empty_file_has_no_range() -> None:
     assert part_of("bytes=-5", 0) is None
     with pytest.raises(Unsatisfiable):
         part_of("bytes=0-", 0)
@@ -72,7 +72,7 @@ def test_part_begins_at_the_requested_offset_within_the_file(size: int, first: i
 
 
 @given(st.text(), st.integers(0, 100))
-def test_no_value_leads_outside_the_file(value: str, size: int) -> None:
+def test_range_is_always_inside_file(value: str, size: int) -> None:
     try:
         part = part_of(value, size)
     except Unsatisfiable:

@@ -50,7 +50,7 @@ def status_of(head: bytes) -> int:
         ("/%fc.xml", "\ufffd.xml"),
     ],
 )
-def test_a_target_names_what_a_phone_means(target: str, name: str) -> None:
+def test_target_is_decoded_to_file_name(target: str, name: str) -> None:
     assert asked(target).name == name
 
 
@@ -95,7 +95,7 @@ def test_connection_is_kept_as_version_and_fields_say(version: str, fields: list
         (["Range: bytes=0-1", 'If-Range: "x"'], None),
     ],
 )
-def test_a_range_is_followed_where_it_may_be(fields: list[str], byte_range: str | None) -> None:
+def test_range_is_applied_if_permitted(fields: list[str], byte_range: str | None) -> None:
     assert asked("/x", *fields).byte_range == byte_range
 
 
@@ -143,7 +143,7 @@ def test_any_bytes_are_a_request_or_refused_at_once(head: bytes) -> None:
     assert time.process_time() - began < 0.2
 
 
-def test_a_head_ends_at_the_first_empty_line() -> None:
+def test_head_ends_at_first_empty_line() -> None:
     assert split(b"GET /a HTTP/1.1\r\nA: b\r\n\r\nGET /b") == (b"GET /a HTTP/1.1\r\nA: b\r", b"GET /b")
     assert split(b"GET /a HTTP/1.1\n\nGET /b") == (b"GET /a HTTP/1.1", b"GET /b")
     assert split(b"\r\n\r\nGET /a HTTP/1.1\r\n\r\n") == (b"GET /a HTTP/1.1\r", b"")

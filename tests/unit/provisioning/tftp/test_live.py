@@ -95,7 +95,7 @@ def live_setup_of(content: MakeContent, tftp_path: DatagramPath) -> LiveSetup:
     return LiveSetup(content, tftp_path, max_transfers=100)
 
 
-def test_a_completed_transfer_is_reported_with_its_figures(setup: LiveSetup) -> None:
+def test_completed_transfer_is_reported_with_figures(setup: LiveSetup) -> None:
     setup.live.request(wire.read_request("a", "octet", {"blksize": 1428}), PHONE, HERE, 10.0)
     for block in (0, 1):
         setup.live.receive(wire.ack(block), PHONE, 11.0)
@@ -121,12 +121,12 @@ def test_a_completed_transfer_is_reported_with_its_figures(setup: LiveSetup) -> 
     assert len(setup.live) == 0
 
 
-def test_a_fetch_of_an_ipv6_phone_names_address_and_port(setup: LiveSetup) -> None:
+def test_fetch_of_ipv6_phone_names_address_and_port(setup: LiveSetup) -> None:
     setup.ask("nothing", peer=("2001:db8::1", 49152, 0, 0))
     assert setup.fetches[0].peer == ("2001:db8::1", 49152)
 
 
-def test_a_repeated_request_joins_its_transfer(setup: LiveSetup) -> None:
+def test_repeated_request_joins_its_transfer(setup: LiveSetup) -> None:
     setup.ask()
     setup.ask()
     (endpoint,) = setup.endpoints
@@ -150,7 +150,7 @@ def test_same_request_to_another_local_address_replaces_the_transfer(setup: Live
     assert len(setup.live) == 1
 
 
-def test_the_same_request_from_another_port_is_another_transfer(setup: LiveSetup) -> None:
+def test_request_from_another_port_is_another_transfer(setup: LiveSetup) -> None:
     setup.ask(peer=("192.0.2.1", 1024))
     setup.ask(peer=("192.0.2.1", 1025))
     assert len(setup.live) == 2
@@ -164,7 +164,7 @@ def test_name_that_is_not_served_is_not_found(setup: LiveSetup, name: str) -> No
     assert setup.all_given_back()
 
 
-def test_a_write_request_is_refused(setup: LiveSetup) -> None:
+def test_write_request_is_refused(setup: LiveSetup) -> None:
     setup.live.request(b"\0\2a\0octet\0", PHONE, HERE, 0.0)
     assert setup.last_error().code == ErrorCode.ACCESS_VIOLATION
     assert setup.outcomes() == [FetchOutcome.REFUSED]
@@ -181,7 +181,7 @@ def test_only_octet_and_netascii_are_served(setup: LiveSetup, mode: str) -> None
 
 @pytest.mark.parametrize("port", sorted(REFLECTOR_PORTS))
 @pytest.mark.parametrize("name", ["a", "absent"])
-def test_a_source_port_on_which_a_service_answers_gets_nothing(setup: LiveSetup, port: int, name: str) -> None:
+def test_request_from_service_port_gets_no_answer(setup: LiveSetup, port: int, name: str) -> None:
     setup.ask(name, peer=("192.0.2.1", port))
     assert (setup.endpoints, setup.fetches) == ([], [])
 
@@ -209,7 +209,7 @@ def test_one_address_cannot_fill_the_server(setup: LiveSetup) -> None:
     assert len(setup.live) == MAX_PER_ADDRESS + 1
 
 
-def test_an_ended_transfer_makes_room_for_another_of_its_address(setup: LiveSetup) -> None:
+def test_ended_transfer_frees_slot_of_address(setup: LiveSetup) -> None:
     for port in range(1024, 1024 + MAX_PER_ADDRESS):
         setup.ask(peer=("192.0.2.1", port))
     setup.live.receive(wire.error(ErrorCode.UNDEFINED, ""), ("192.0.2.1", 1024), 0.0)
@@ -226,7 +226,7 @@ def test_dropped_requests_are_logged_once_a_minute(
     assert len(caplog.records) == 2
 
 
-def test_without_a_socket_a_request_gets_no_answer(content: MakeContent, tftp_path: DatagramPath) -> None:
+def test_request_without_free_socket_gets_no_answer(content: MakeContent, tftp_path: DatagramPath) -> None:
     def no_descriptor_left(peer: SocketAddress, local: str) -> RecordingEndpoint:
         raise OSError(24, "Too many open files")
 
@@ -277,9 +277,7 @@ def test_cutting_tells_every_peer(setup: LiveSetup) -> None:
 
 
 @pytest.mark.parametrize("failure", [OSError(5, "Input/output error"), RuntimeError("a defect")])
-def test_a_source_that_fails_costs_one_fetch(
-    setup: LiveSetup, failure: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_failing_source_ends_one_fetch(setup: LiveSetup, failure: Exception, caplog: pytest.LogCaptureFixture) -> None:
     setup.failure = failure
     setup.ask()
     assert setup.last_error() == Error(ErrorCode.UNDEFINED, "the file cannot be read")
@@ -288,7 +286,7 @@ def test_a_source_that_fails_costs_one_fetch(
     assert setup.all_given_back()
 
 
-def test_a_content_that_fails_costs_its_transfer_only(setup: LiveSetup, caplog: pytest.LogCaptureFixture) -> None:
+def test_failing_content_ends_its_transfer(setup: LiveSetup, caplog: pytest.LogCaptureFixture) -> None:
     setup.ask("a", peer=("192.0.2.1", 1024))
     setup.ask("b", peer=("192.0.2.2", 1024))
     setup.opened[0].failure = RuntimeError("a defect")
@@ -299,7 +297,7 @@ def test_a_content_that_fails_costs_its_transfer_only(setup: LiveSetup, caplog: 
     assert setup.endpoints[1].sent[-1][0] == wire.data(2, b"b" * 512)
 
 
-def test_a_content_without_a_size_is_given_back(setup: LiveSetup) -> None:
+def test_content_without_size_is_closed(setup: LiveSetup) -> None:
     class Sizeless(MemoryContent):
         def __init__(self, data: bytes) -> None:
             super().__init__(data)
@@ -311,7 +309,7 @@ def test_a_content_without_a_size_is_given_back(setup: LiveSetup) -> None:
     assert setup.all_given_back()
 
 
-def test_a_content_that_cannot_be_closed_is_logged(setup: LiveSetup, caplog: pytest.LogCaptureFixture) -> None:
+def test_content_with_failing_close_is_logged(setup: LiveSetup, caplog: pytest.LogCaptureFixture) -> None:
     class Unclosable(MemoryContent):
         def close(self) -> None:
             raise OSError(5, "Input/output error")
@@ -323,7 +321,7 @@ def test_a_content_that_cannot_be_closed_is_logged(setup: LiveSetup, caplog: pyt
     assert "file not closed: name='a'" in caplog.text
 
 
-def test_a_listener_that_fails_is_logged(setup: LiveSetup, caplog: pytest.LogCaptureFixture) -> None:
+def test_failing_listener_is_logged(setup: LiveSetup, caplog: pytest.LogCaptureFixture) -> None:
     def fail(fetch: Fetch) -> None:
         raise RuntimeError("a defect")
 

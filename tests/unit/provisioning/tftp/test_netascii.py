@@ -21,9 +21,7 @@ def test_encode_writes_cr_lf_and_cr_nul(text: bytes, octets: bytes) -> None:
 
 
 @given(st.lists(st.sampled_from([b"\n", b"\r", b"x" * 100, b"line\n"]), max_size=300), st.data())
-def test_every_part_is_the_same_part_of_the_whole(
-    content: MakeContent, pieces: list[bytes], data: st.DataObject
-) -> None:
+def test_parts_equal_slices_of_translated_file(content: MakeContent, pieces: list[bytes], data: st.DataObject) -> None:
     text = b"".join(pieces)
     whole = encode(text)
     translated = NetasciiContent.of(content(text))

@@ -49,7 +49,7 @@ def window(blocks: int, blksize: int, last: int) -> tuple[bytes, ...]:
 @pytest.mark.parametrize("blksize", [12, 516, 1432])
 @pytest.mark.parametrize("blocks", [2, 8, MAX_SEGMENTS, MAX_SEGMENTS + 1])
 @pytest.mark.parametrize("last", [4, 11])
-def test_a_window_arrives_block_by_block(line: Line, blocks: int, blksize: int, last: int) -> None:
+def test_window_arrives_as_single_blocks(line: Line, blocks: int, blksize: int, last: int) -> None:
     sent = window(blocks, blksize, last)
     line.port.send(sent, line.phone.getsockname())
     line.ports.flush()
@@ -72,7 +72,7 @@ def test_blocks_are_sent_singly_without_udp_segment(line: Line, monkeypatch: pyt
         assert tuple(line.phone.recv(2000) for _ in sent) == sent
 
 
-def test_a_window_to_nowhere_is_lost(line: Line) -> None:
+def test_window_to_unreachable_address_is_lost(line: Line) -> None:
     line.port.send(window(5, 516, 100), ("127.0.0.1", 0))
     line.port.send((b"arrives",), line.phone.getsockname())
     line.ports.flush()

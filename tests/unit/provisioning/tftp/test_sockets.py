@@ -26,7 +26,7 @@ def ipv6(destination: str) -> tuple[int, int, bytes]:
         (ipv6("fe80::69"), "fe80::69"),
     ],
 )
-def test_the_destination_of_a_datagram_is_read(item: tuple[int, int, bytes], address: str) -> None:
+def test_destination_of_datagram_is_read(item: tuple[int, int, bytes], address: str) -> None:
     assert unicast_destination([item]) == address
 
 
@@ -39,9 +39,9 @@ def test_the_destination_of_a_datagram_is_read(item: tuple[int, int, bytes], add
         ipv6("ff02::1"),
     ],
 )
-def test_a_datagram_for_many_has_no_destination_of_ours(item: tuple[int, int, bytes]) -> None:
+def test_multicast_datagram_has_no_local_destination(item: tuple[int, int, bytes]) -> None:
     assert unicast_destination([item]) is None
 
 
-def test_without_word_from_the_kernel_there_is_no_destination() -> None:
+def test_datagram_without_control_message_has_no_destination() -> None:
     assert unicast_destination([(socket.SOL_SOCKET, 1, b"")]) is None

@@ -43,7 +43,7 @@ def sending_times(transfer: Transfer, first: float) -> list[float]:
 
 
 @pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 1024, 70_000])
-def test_a_transfer_ends_with_a_block_that_is_not_full(begin: Begin, size: int) -> None:
+def test_transfer_ends_with_short_block(begin: Begin, size: int) -> None:
     data = bytes(index % 251 for index in range(size))
     transfer = begin(data)
     assert drain(transfer) == data
@@ -51,7 +51,7 @@ def test_a_transfer_ends_with_a_block_that_is_not_full(begin: Begin, size: int) 
     assert (transfer.blocks, transfer.acknowledged, transfer.retransmits) == (size // 512 + 1, size, 0)
 
 
-def test_without_options_the_first_block_is_the_answer(begin: Begin) -> None:
+def test_request_without_options_gets_first_block(begin: Begin) -> None:
     assert begin(b"hello").start(0.0) == (wire.data(1, b"hello"),)
 
 
@@ -67,7 +67,7 @@ def test_with_options_the_oack_waits_for_acknowledgement_0(begin: Begin) -> None
     assert transfer.receive(wire.ack(0), 0.0) == (wire.data(1, b"hello"),)
 
 
-def test_the_blocks_have_the_agreed_size(begin: Begin) -> None:
+def test_blocks_have_negotiated_size(begin: Begin) -> None:
     transfer = begin(b"x" * 3000, blksize=1200)
     transfer.start(0.0)
     assert transfer.receive(wire.ack(0), 0.0) == (wire.data(1, b"x" * 1200),)
@@ -82,7 +82,7 @@ def test_after_block_65535_comes_block_0(begin: Begin) -> None:
     assert (transfer.outcome, transfer.blocks, transfer.acknowledged) == (FetchOutcome.COMPLETED, 65_538, len(data))
 
 
-def test_a_duplicate_acknowledgement_brings_forth_nothing(begin: Begin) -> None:
+def test_duplicate_acknowledgement_is_ignored(begin: Begin) -> None:
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     assert transfer.receive(wire.ack(1), 0.0) == (wire.data(2, b"x" * 512),)
@@ -108,7 +108,7 @@ def test_packets_that_no_receiver_sends_are_ignored(begin: Begin, datagram: byte
     assert transfer.outcome is None
 
 
-def test_the_peers_error_ends_the_transfer(begin: Begin) -> None:
+def test_error_from_peer_ends_transfer(begin: Begin) -> None:
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     transfer.receive(wire.ack(1), 0.0)
@@ -124,14 +124,14 @@ def test_packet_is_repeated_at_growing_intervals_until_the_end(begin: Begin) -> 
     assert (transfer.outcome, transfer.retransmits) == (FetchOutcome.TIMED_OUT, len(INTERVALS) - 1)
 
 
-def test_a_peer_that_never_acknowledged_anything_gets_fewer_packets(begin: Begin) -> None:
+def test_peer_without_acknowledgement_gets_fewer_packets(begin: Begin) -> None:
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     assert sending_times(transfer, 0.0) == pytest.approx([0.2, 0.6, 1.4])
     assert (transfer.outcome, transfer.retransmits) == (FetchOutcome.TIMED_OUT, UNPROVEN_SENDINGS - 1)
 
 
-def test_every_acknowledgement_starts_the_intervals_again(begin: Begin) -> None:
+def test_acknowledgement_resets_intervals(begin: Begin) -> None:
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     transfer.expire(0.2)
@@ -139,7 +139,7 @@ def test_every_acknowledgement_starts_the_intervals_again(begin: Begin) -> None:
     assert transfer.deadline == 0.7
 
 
-def test_the_timeout_of_the_peer_is_the_least_interval(begin: Begin) -> None:
+def test_timeout_of_peer_is_least_interval(begin: Begin) -> None:
     transfer = begin(b"x" * 2000, timeout=3)
     transfer.start(0.0)
     transfer.receive(wire.ack(0), 100.0)
@@ -154,7 +154,7 @@ def test_long_timeout_does_not_keep_an_unacknowledged_transfer(begin: Begin) -> 
     assert transfer.outcome is FetchOutcome.TIMED_OUT
 
 
-def test_nothing_is_repeated_before_its_time(begin: Begin) -> None:
+def test_packet_is_not_repeated_early(begin: Begin) -> None:
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     assert transfer.expire(0.199) == ()
@@ -180,9 +180,7 @@ def test_repeated_requests_do_not_extend_a_transfer(begin: Begin) -> None:
     assert transfer.outcome is FetchOutcome.TIMED_OUT
 
 
-def test_a_failing_disk_cuts_the_transfer_and_tells_the_peer(
-    content: MakeContent, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_read_failure_ends_transfer_with_error(content: MakeContent, caplog: pytest.LogCaptureFixture) -> None:
     file = content(b"x" * 2000)
     transfer = Transfer(TftpRequest("a.xml", "octet"), file, 0.0)
     transfer.start(0.0)
@@ -193,7 +191,7 @@ def test_a_failing_disk_cuts_the_transfer_and_tells_the_peer(
     assert "Input/output error" in caplog.text
 
 
-def test_a_file_that_shrank_is_not_passed_off_as_complete(content: MakeContent) -> None:
+def test_shrunken_file_is_not_reported_complete(content: MakeContent) -> None:
     file = content(b"x" * 2000)
     transfer = Transfer(TftpRequest("a.xml", "octet"), file, 0.0)
     transfer.start(0.0)
@@ -203,7 +201,7 @@ def test_a_file_that_shrank_is_not_passed_off_as_complete(content: MakeContent) 
     assert transfer.outcome is FetchOutcome.CUT
 
 
-def test_an_ended_transfer_stays_as_it_ended(begin: Begin) -> None:
+def test_ended_transfer_does_not_change(begin: Begin) -> None:
     transfer = begin(b"hello")
     drain(transfer)
     assert transfer.receive(wire.ack(1), 0.0) == ()
@@ -232,7 +230,7 @@ def windowed_of(begin: Begin) -> Begin:
     return window
 
 
-def test_the_last_acknowledgement_of_a_window_brings_the_next_window(window: Begin) -> None:
+def test_last_acknowledgement_of_window_sends_next_window(window: Begin) -> None:
     transfer = window()
     assert blocks(transfer.receive(wire.ack(4), 0.0)) == [5, 6, 7, 8]
     assert transfer.retransmits == 0
@@ -259,14 +257,14 @@ def test_window_without_its_first_block_is_repeated_once(window: Begin) -> None:
 
 
 @pytest.mark.parametrize("block", [5, 3, 9, 60_000])
-def test_an_acknowledgement_outside_the_window_is_ignored(window: Begin, block: int) -> None:
+def test_acknowledgement_outside_window_is_ignored(window: Begin, block: int) -> None:
     transfer = window()
     transfer.receive(wire.ack(4), 0.0)
     assert transfer.receive(wire.ack(block), 0.0) == () or block == 5
     assert transfer.outcome is None
 
 
-def test_a_window_that_waited_too_long_is_sent_again_whole(window: Begin) -> None:
+def test_window_after_timeout_is_repeated_completely(window: Begin) -> None:
     transfer = window()
     assert blocks(transfer.expire(0.2)) == [1, 2, 3, 4]
     assert transfer.retransmits == 4

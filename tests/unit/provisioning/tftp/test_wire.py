@@ -26,7 +26,7 @@ def test_any_datagram_is_a_packet_or_malformed(datagram: bytes) -> None:
 
 
 @given(field.filter(bool), st.dictionaries(option_name, number, max_size=5))
-def test_a_read_request_comes_back_as_it_was_sent(name: str, options: dict[str, int]) -> None:
+def test_read_request_round_trips(name: str, options: dict[str, int]) -> None:
     request = wire.parse(wire.read_request(name, "octet", options))
     assert request == TftpRequest(name, "octet", {key: str(value) for key, value in options.items()})
 
@@ -37,12 +37,12 @@ def test_data_comes_back_as_it_was_sent(number: int, payload: bytes) -> None:
 
 
 @given(block)
-def test_an_acknowledgement_comes_back_as_it_was_sent(number: int) -> None:
+def test_acknowledgement_round_trips(number: int) -> None:
     assert wire.parse(wire.ack(number)) == Ack(number)
 
 
 @given(st.sampled_from(ErrorCode), st.text(st.characters(codec="ascii", exclude_characters="\0")))
-def test_an_error_comes_back_as_it_was_sent(code: ErrorCode, message: str) -> None:
+def test_error_round_trips(code: ErrorCode, message: str) -> None:
     assert wire.parse(wire.error(code, message)) == Error(code, message)
 
 
@@ -56,7 +56,7 @@ def test_block_numbers_are_counted_modulo_65536(encode: Callable[[int], bytes]) 
     assert encode(65536 + 7) == encode(7)
 
 
-def test_the_packets_have_the_forms_of_the_rfcs() -> None:
+def test_packets_have_formats_of_rfcs() -> None:
     assert wire.read_request("a.xml", "octet", {"blksize": 8}) == b"\0\1a.xml\0octet\0blksize\x008\0"
     assert wire.data(258, b"xyz") == b"\0\3\1\2xyz"
     assert wire.ack(258) == b"\0\4\1\2"

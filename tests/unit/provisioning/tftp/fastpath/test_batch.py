@@ -145,12 +145,12 @@ def test_short_datagram_is_not_completed_from_old_buffer_content(line: Wire, beg
     assert line.advance(transfer).unanswered == [(line.name, b"\0\4\0")]
 
 
-def test_a_datagram_of_an_unknown_sender_is_left(line: Wire) -> None:
+def test_datagram_of_unknown_sender_is_left(line: Wire) -> None:
     line.bring(wire.ack(1))
     assert line.batch.advance(line.server.fileno(), {}) == (1, [(line.name, wire.ack(1))])
 
 
-def test_an_empty_socket_has_nothing(line: Wire) -> None:
+def test_empty_socket_returns_nothing(line: Wire) -> None:
     assert line.batch.advance(line.server.fileno(), {}) == (0, [])
 
 

@@ -89,7 +89,7 @@ def test_prepared_answer_sent_postpones_the_deadline(content: MakeContent) -> No
     assert transfer.expire(0.45) == (wire.data(2, b"x" * 512),)
 
 
-def test_no_answers_are_prepared_after_a_repetition(content: MakeContent) -> None:
+def test_answers_are_not_prepared_after_repetition(content: MakeContent) -> None:
     transfer = whole(content, b"x" * 2000)
     transfer.start(0.0)
     transfer.make_ready()
@@ -100,7 +100,7 @@ def test_no_answers_are_prepared_after_a_repetition(content: MakeContent) -> Non
     assert transfer.deadline == pytest.approx(0.3 + INTERVALS[0])
 
 
-def test_no_answers_are_prepared_for_windows(content: MakeContent) -> None:
+def test_answers_are_not_prepared_for_windows(content: MakeContent) -> None:
     transfer = whole(content, b"x" * 5000, windowsize=4)
     transfer.start(0.0)
     transfer.make_ready()
