@@ -341,10 +341,10 @@ class _Session:
         if action.startswith("pjsip") != (self.asterisk.channel == "pjsip") and "sip" in action:
             del answers[action]
         if action not in answers:
-            told = (
+            message = (
                 f"Invalid/unknown command: {named.get('action')}. Use Action: ListCommands to show available commands."
             )
-            return _error(number, told)
+            return _error(number, message)
         return answers[action](number, named, fields)
 
     def _ping(self, number: str, _named: dict[str, str], _fields: Fields) -> bytes:
@@ -442,9 +442,9 @@ class _Session:
                 self.asterisk.sip.notify(phone.contact, headers, "\r\n".join(body))
                 continue
             is_whole = (headers.get("event"), headers.get("content-type")) == ("service-control", "text/plain")
-            told = dict(line.split("=", 1) for line in body if "=" in line)
-            if is_whole and body[-1:] == [""] and told.get("RegisterCallId") == f"{{{phone.call_id}}}":
-                phone.on_notify(told["action"])
+            parameters = dict(line.split("=", 1) for line in body if "=" in line)
+            if is_whole and body[-1:] == [""] and parameters.get("RegisterCallId") == f"{{{phone.call_id}}}":
+                phone.on_notify(parameters["action"])
 
     def _command(self, number: str, named: dict[str, str], _fields: Fields) -> bytes:
         _, _, template, peer = named["command"].split(" ")

@@ -86,7 +86,7 @@ class SipRegistrar:
         """Send one NOTIFY to a contact over UDP, where every phone listens."""
         host, _, port = contact.partition("@")[2].partition(";")[0].partition(":")
         here = f"{self.address}:{self.port}"
-        told = (
+        fields = (
             ("Via", f"SIP/2.0/UDP {here};branch=z9hG4bK{secrets.token_hex(8)}"),
             ("From", f"<sip:{here}>;tag=registrar"),
             ("To", f"<{contact}>"),
@@ -95,7 +95,7 @@ class SipRegistrar:
             ("Subscription-State", "terminated"),
             *((name.title(), value) for name, value in headers.items()),
         )
-        notify = SipRequest(told, body.encode(), method="NOTIFY", uri=contact)
+        notify = SipRequest(fields, body.encode(), method="NOTIFY", uri=contact)
         self._udp.sendto(notify.render(), (host, int(port)))
 
     def answer(self, data: SipRequest | SipResponse, address: str) -> bytes | None:

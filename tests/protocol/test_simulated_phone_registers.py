@@ -117,8 +117,8 @@ async def test_restart_registers_with_new_call_id(asterisk: AsteriskEmulator) ->
         await phone.wait_for_registration(DEADLINE)
         assert [(known.name, known.call_id) for known in asterisk.phones] == [("305", phone.call_id)]
         assert phone.call_id != first
-    told = [(request.get("Expires"), request.get("Call-ID"), _last(request)) for request in sip.heard]
-    assert told == [
+    requests = [(request.get("Expires"), request.get("Call-ID"), _last(request)) for request in sip.heard]
+    assert requests == [
         ("3600", first, "initialized"),
         ("0", first, "initialized"),
         ("3600", phone.call_id, "reset-restart"),
@@ -212,8 +212,8 @@ async def test_refused_registration_port_is_reported_at_once(transport: int) -> 
     heard: list[str] = []
     async with started(config(port, transport=transport), on_event=lambda _, text: heard.append(text)):
         await _until(lambda: any("not registered: " in text for text in heard))
-    (told,) = [text for text in heard if "not registered" in text]
-    assert "refused" in told.lower()
+    (message,) = [text for text in heard if "not registered" in text]
+    assert "refused" in message.lower()
 
 
 @pytest.mark.parametrize(

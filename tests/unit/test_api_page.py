@@ -18,7 +18,7 @@ from cisisk.phone_services import links
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
 OPERATION = re.compile(r"`(GET|POST|PUT|DELETE) (/[^`\s?]+)`")
 SERVED_ELSEWHERE = {"POST /emservice/EMServiceServlet"}
-"""Not below the prefix, and not in the document."""
+"""Operations outside the prefix and the document."""
 
 
 def published() -> set[str]:

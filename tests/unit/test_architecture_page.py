@@ -15,7 +15,7 @@ ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 PAGES = ("architecture.md", "contributing.md", "performance.md")
 PATH = re.compile(r"`((?:\.ci|cisisk|docs|tests|[a-z_]+)/[\w/.-]+|[a-z_]+\.(?:py|toml|yml))`")
 BESIDE_LAYERS = {"cisisk.simulator"}
-"""It may know less than a layer would: a contract of its own says what."""
+"""A package with its own contract, stricter than a layer."""
 
 
 def layers() -> list[str]:

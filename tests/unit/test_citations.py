@@ -1,4 +1,4 @@
-"""Every reference from the code to a page of the documentation leads to a heading of it."""
+"""Every reference from the code to a page of the documentation names an existing heading."""
 
 import re
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def test_citations_in_source_lead_to_headings() -> None:
 
 
 def test_citations_are_found_in_many_modules() -> None:
-    """So that a change of their form is noticed here."""
+    """Check that the search still finds references."""
     citing = [path for path in sources() if CITATION.search(path.read_text("utf-8"))]
     assert len(citing) > 50
 

@@ -423,8 +423,8 @@ def test_load_uses_process_environment_by_default(searched: tuple[Path, Path], m
 
 
 def test_build_invalid_decoy_is_refused() -> None:
-    message = refusal({"provisioning": {"decoys": ["AA:BB:CC:DD:EE:7F", "nobody"]}})
-    assert message == 'provisioning.decoys: Not a MAC address such as AA:BB:CC:DD:EE:01, got "nobody"'
+    message = refusal({"provisioning": {"decoys": ["AA:BB:CC:DD:EE:7F", "no mac"]}})
+    assert message == 'provisioning.decoys: Not a MAC address such as AA:BB:CC:DD:EE:01, got "no mac"'
 
 
 @pytest.mark.parametrize("host", ["two words", "http://192.0.2.10", "a" * 51, "<host>"])

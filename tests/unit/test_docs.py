@@ -1,4 +1,4 @@
-"""The documentation names what the product has, and nothing else."""
+"""The documentation names every setting, command and operation, and no others."""
 
 import ast
 import re
@@ -50,7 +50,7 @@ def page(name: str) -> str:
 
 
 def section(text: str, title: str) -> str:
-    """Return what stands below a heading, up to the next heading of the same level."""
+    """Return the text below a heading, up to the next heading of the same level."""
     level = re.findall(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)[0]
     after = text.partition(f"\n{level} {title}\n")[2]
     return re.split(rf"^#{{1,{len(level)}}} ", after, maxsplit=1, flags=re.MULTILINE)[0]

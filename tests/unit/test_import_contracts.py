@@ -16,7 +16,7 @@ WRONG_IMPORTS = {
     "sip/message.py": "import cisisk.simulator",
     "model/mac.py": "import sqlite3",
 }
-"""By module an import that a contract forbids; each contract of pyproject.toml has at least one."""
+"""Forbidden imports by module, at least one for each contract of pyproject.toml."""
 
 
 def run_contracts(folder: Path) -> str:

@@ -58,10 +58,10 @@ async def new_administrator(site: Site, username: str) -> str:
 
 async def test_only_administrators_can_log_in(tmp_path: Path) -> None:
     async with open_site(settings_for(tmp_path)) as site:
-        await new_user(site, "nobody")
+        await new_user(site, "clerk")
         for _ in range(FREE_FAILURES + 1):
             # The password is right, so no throttle applies.
-            answer = await log_in(site, "nobody", "another horse")
+            answer = await log_in(site, "clerk", "another horse")
             assert answer == "530 This service requires permission level 0. Ask an administrator to assign it"
         assert (await log_in(site, "ADMIN", PASSWORD)).startswith("230")
         assert (await log_in(site, "anonymous", "")).startswith("530 Wrong")

@@ -112,8 +112,8 @@ def test_head_describes_file_and_is_not_reported(http_serve: Serve, http_client:
     served = http_serve(FILES)
     client = http_client(served)
     for name in (CONFIG, "sip88xx.loads"):
-        told, sent = client.ask(f"/{name}", "Range: bytes=0-1", method="HEAD"), client.ask(f"/{name}")
-        assert (told.status, told.fields) == (200, sent.fields)
+        head, sent = client.ask(f"/{name}", "Range: bytes=0-1", method="HEAD"), client.ask(f"/{name}")
+        assert (head.status, head.fields) == (200, sent.fields)
         assert served.fetch().acknowledged == len(FILES[name])
     assert served.fetches.empty()
     assert client.ask("/absent.xml", method="HEAD").status == 404

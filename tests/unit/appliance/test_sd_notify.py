@@ -41,7 +41,7 @@ def test_notify_without_service_manager_does_nothing(monkeypatch: pytest.MonkeyP
 def test_notify_failure_is_logged_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "absent"))
     notify("READY=1")
     assert "READY=1" in caplog.text
     assert "No such file or directory" in caplog.text

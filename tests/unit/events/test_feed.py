@@ -1,4 +1,4 @@
-"""The feed: what is stored is told once, in order, to fast readers and slow ones."""
+"""The feed delivers stored steps once and in order, to fast and slow readers."""
 
 import asyncio
 import random
@@ -34,7 +34,7 @@ async def running(feed: Feed) -> AsyncIterator[None]:
 
 
 async def read(reader: Reader, count: int) -> list[int]:
-    """The numbers of so many steps."""
+    """Return the numbers of the next ``count`` steps."""
     numbers: list[int] = []
     async with asyncio.timeout(PATIENCE):
         while len(numbers) < count:
@@ -43,7 +43,7 @@ async def read(reader: Reader, count: int) -> list[int]:
 
 
 async def at_the_end(reader: Reader) -> list[int]:
-    """The numbers of all steps until nothing more is to come."""
+    """Return the numbers of all steps until the feed ends."""
     numbers: list[int] = []
     async with asyncio.timeout(PATIENCE):
         while news := await reader.news():
@@ -78,8 +78,8 @@ async def test_reader_neither_misses_nor_repeats_a_step(db: Database, feed: Feed
             return await read(reader, total - after)
 
     async with running(feed):
-        told = await asyncio.gather(live(), *(one(after) for after in range(0, 20, 2)))
-    assert told[1:] == [list(range(after + 1, total + 1)) for after in range(0, 20, 2)]
+        received = await asyncio.gather(live(), *(one(after) for after in range(0, 20, 2)))
+    assert received[1:] == [list(range(after + 1, total + 1)) for after in range(0, 20, 2)]
 
 
 async def test_follower_before_the_feed_misses_nothing(db: Database, feed: Feed, mac: Mac) -> None:
@@ -103,7 +103,7 @@ async def test_slow_reader_continues_from_the_store(db: Database, mac: Mac) -> N
                 await happened(db, uuid, WRITTEN, WRITTEN)
                 feed.wake()
                 async with asyncio.timeout(PATIENCE):
-                    while feed._number != last:  # noqa: ASYNC110 -- nobody else is told
+                    while feed._number != last:  # noqa: ASYNC110 -- no event for it
                         await asyncio.sleep(0.005)
                 assert len(slow._follower._steps) <= 5
             assert await read(slow, 20) == list(range(2, 22))

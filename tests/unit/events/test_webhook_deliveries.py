@@ -1,4 +1,4 @@
-"""Deliveries of webhooks to receivers on their good and bad days, over real sockets."""
+"""Deliveries of webhooks over real sockets, to working and failing receivers."""
 
 import asyncio
 import ssl
@@ -39,7 +39,7 @@ DELIVERED, PENDING, GIVEN_UP = DeliveryState.DELIVERED, DeliveryState.PENDING, D
 
 
 QUICK = WebhookLimits(retry_pauses=(0.05, 0.05, 0.05))
-"""Pauses that a test can wait for."""
+"""Short pauses for tests."""
 
 
 @pytest.fixture
@@ -69,12 +69,12 @@ async def made(db: Database, receiver: Receiver, **columns: Any) -> Webhook:
 
 
 async def deliveries(db: Database, webhook: Webhook) -> list[WebhookDelivery]:
-    """The oldest first."""
+    """Return the deliveries, oldest first."""
     return (await db.read(store.deliveries, webhook.uuid, Listing())).items[::-1]
 
 
 async def settled(db: Database, webhook: Webhook, *states: DeliveryState) -> list[WebhookDelivery]:
-    """The deliveries, once they are in these states."""
+    """Wait until the deliveries have these states, and return them."""
     async with asyncio.timeout(PATIENCE):
         while True:
             found = await deliveries(db, webhook)
@@ -84,7 +84,7 @@ async def settled(db: Database, webhook: Webhook, *states: DeliveryState) -> lis
 
 
 async def tried(db: Database, webhook: Webhook) -> list[WebhookDelivery]:
-    """The deliveries, once the first was tried."""
+    """Wait until the first delivery was tried; return all deliveries."""
     async with asyncio.timeout(PATIENCE):
         while True:
             found = await deliveries(db, webhook)
@@ -101,15 +101,15 @@ async def test_webhook_message_follows_standard_webhooks(db: Database, receiver:
             db, uuid, WRITTEN, FETCHED, ended=True, notice=ErrorKind.TEXT.notice(text="by 192.0.2.7, ümlaut")
         )
         feed.wake()
-        [told] = await receiver.until(1)
+        [received] = await receiver.until(1)
         [delivery] = await settled(db, webhook, DELIVERED)
-    assert told.path == "/webhook?key=s3ntinel"
-    assert told.is_signed_with(webhook.secret)
-    assert not told.is_signed_with("whsec_" + "A" * 32)
-    assert abs(int(told.headers["webhook-timestamp"]) - datetime.now().timestamp()) < 60  # noqa: DTZ005 -- Unix time
-    assert told.headers["Content-Type"] == "application/json"
-    at = told.body["timestamp"]
-    assert told.body == {
+    assert received.path == "/webhook?key=s3ntinel"
+    assert received.is_signed_with(webhook.secret)
+    assert not received.is_signed_with("whsec_" + "A" * 32)
+    assert abs(int(received.headers["webhook-timestamp"]) - datetime.now().timestamp()) < 60  # noqa: DTZ005 -- Unix time
+    assert received.headers["Content-Type"] == "application/json"
+    at = received.body["timestamp"]
+    assert received.body == {
         "id": delivery.uuid,
         "webhook": webhook.uuid,
         "type": "deployment.fetched",
@@ -127,7 +127,7 @@ async def test_webhook_message_follows_standard_webhooks(db: Database, receiver:
             "parameters": {"text": "by 192.0.2.7, ümlaut"},
         },
     }
-    assert told.id == delivery.uuid
+    assert received.id == delivery.uuid
     assert (delivery.deployment, delivery.step, delivery.status, delivery.tries) == (uuid, FETCHED, 204, 1)
 
 
@@ -149,11 +149,11 @@ async def test_refused_message_is_repeated_with_a_new_signature(
     webhook, uuid = await made(db, receiver), await deployment(db, mac)
     await happened(db, uuid, FETCHED, ended=True)
     async with running(db):
-        told = await receiver.until(3)
+        received = await receiver.until(3)
         [delivery] = await settled(db, webhook, DELIVERED)
-    assert {each.path for each in told} == {"/webhook?key=s3ntinel"}
-    assert {(each.id, each.content) for each in told} == {(delivery.uuid, told[0].content)}
-    assert all(each.is_signed_with(webhook.secret) for each in told)
+    assert {each.path for each in received} == {"/webhook?key=s3ntinel"}
+    assert {(each.id, each.content) for each in received} == {(delivery.uuid, received[0].content)}
+    assert all(each.is_signed_with(webhook.secret) for each in received)
     assert (delivery.tries, delivery.status, delivery.detail) == (3, 204, DeliveryDetail.ANSWERED.notice(status=204))
 
 
@@ -173,9 +173,9 @@ async def test_messages_keep_their_order_while_the_receiver_is_unavailable(
     webhook, uuid = await made(db, receiver, steps=list(StepName)), await deployment(db, mac)
     await happened(db, uuid, *[WRITTEN] * 4)
     async with running(db):
-        told = await receiver.until(6)
+        received = await receiver.until(6)
         await settled(db, webhook, *[DELIVERED] * 4)
-    assert [each.body["data"]["number"] for each in told] == [1, 1, 1, 2, 3, 4]
+    assert [each.body["data"]["number"] for each in received] == [1, 1, 1, 2, 3, 4]
     assert receiver.most_at_once == 1
 
 
@@ -267,10 +267,10 @@ async def test_retry_after_delays_the_next_attempt(db: Database, receiver: Recei
         found = await tried(db, webhook)
         assert found[0].due_at is not None
         assert after(timedelta(seconds=60)) < found[0].due_at < after(timedelta(seconds=121))
-        # Somebody tries it out: that cannot wait.
+        # A test of the webhook must not wait.
         await webhooks.test(SYSTEM, webhook.uuid)
-        told = await receiver.until(3)
-    assert [each.body["type"] for each in told] == ["deployment.fetched", "deployment.fetched", "webhook.test"]
+        received = await receiver.until(3)
+    assert [each.body["type"] for each in received] == ["deployment.fetched", "deployment.fetched", "webhook.test"]
 
 
 @pytest.mark.parametrize(
@@ -379,8 +379,8 @@ async def test_new_or_changed_webhook_is_served(db: Database, receiver: Receiver
         await tried(db, webhook)
         _, other = await webhooks.update(SYSTEM, webhook.uuid, {"url": receiver.url, "secret": None})
         assert other not in (None, secret)
-        [told] = await receiver.until(1)
-        assert told.is_signed_with(str(other))
+        [received] = await receiver.until(1)
+        assert received.is_signed_with(str(other))
         _, none = await webhooks.update(SYSTEM, webhook.uuid, {"secret": secret})
         assert none is None
         with pytest.raises(Invalid):

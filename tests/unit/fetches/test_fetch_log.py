@@ -46,7 +46,7 @@ async def stored(log: FetchLog, *batch: Fetch) -> None:
 
 async def until(condition: Callable[[], Awaitable[object]]) -> None:
     async with asyncio.timeout(PATIENCE):
-        while not await condition():  # noqa: ASYNC110 -- the database tells nobody what it has stored
+        while not await condition():  # noqa: ASYNC110 -- no event for it
             await asyncio.sleep(0.005)
 
 
@@ -67,7 +67,7 @@ async def running(log: FetchLog) -> AsyncIterator[None]:
 
 async def test_log_stores_every_attribute(log: FetchLog, db: Database, mac: Mac) -> None:
     moment = now()
-    told = Fetch(
+    written = Fetch(
         protocol="http",
         started_at=moment,
         peer=("192.0.2.7", 1024),
@@ -82,7 +82,7 @@ async def test_log_stores_every_attribute(log: FetchLog, db: Database, mac: Mac)
         duration=2.5,
         options=(("blksize", 1428), ("tsize", 9)),
     )
-    await stored(log, told)
+    await stored(log, written)
     [row] = await logged(db)
     assert row == LoggedFetch(
         number=1,
@@ -236,7 +236,7 @@ async def test_slow_search_stops_at_limit_of_address(log: FetchLog, db: Database
 
 
 @pytest.mark.parametrize(
-    ("told", "credible"),
+    ("facts", "credible"),
     [
         ({}, False),
         ({"names": 2}, True),
@@ -245,7 +245,7 @@ async def test_slow_search_stops_at_limit_of_address(log: FetchLog, db: Database
         ({"seen_at": "2026-06-28T12:00:20.000Z"}, True),
     ],
 )
-def test_is_credible_checks_names_repeats_and_proof(mac: Mac, told: dict[str, Any], credible: bool) -> None:
+def test_is_credible_checks_names_repeats_and_proof(mac: Mac, facts: dict[str, Any], credible: bool) -> None:
     moment = "2026-06-28T12:00:00.000Z"
-    values = {"seen_at": moment, "first_at": moment, "names": 1, "proved": False, **told}
+    values = {"seen_at": moment, "first_at": moment, "names": 1, "proved": False, **facts}
     assert is_credible(Stranger(mac=mac, peer="192.0.2.7", **values)) is credible

@@ -85,7 +85,7 @@ async def state(db: Database, deployment: Deployment) -> DeploymentState:
 
 async def until(condition: Callable[[], Awaitable[object]]) -> None:
     async with asyncio.timeout(PATIENCE):
-        while not await condition():  # noqa: ASYNC110 -- the database tells nobody what it has stored
+        while not await condition():  # noqa: ASYNC110 -- no event for it
             await asyncio.sleep(0.005)
 
 
@@ -137,7 +137,7 @@ async def test_incomplete_fetch_gives_unproved_sighting(
 
 
 @pytest.mark.parametrize(
-    "told",
+    "reported",
     [
         fetch("SEPAABBCCDDEE01.cnf.xml", FetchOutcome.REFUSED),
         fetch("Ringlist.xml"),
@@ -149,9 +149,9 @@ async def test_incomplete_fetch_gives_unproved_sighting(
     ],
 )
 async def test_fetch_without_phone_or_file_changes_nothing(
-    contacts: FetchTracker, db: Database, deployment: Deployment, told: Fetch
+    contacts: FetchTracker, db: Database, deployment: Deployment, reported: Fetch
 ) -> None:
-    await stored(contacts, told)
+    await stored(contacts, reported)
     assert await db.read(Read.rows, "SELECT * FROM sightings") == []
     assert await state(db, deployment) is DeploymentState.WRITTEN
 
@@ -214,7 +214,7 @@ async def test_delivery_during_commit_is_marked(
     contacts: FetchTracker, db: Database, mac: Mac, profile: Profile
 ) -> None:
     recorded = await db.write(progress.record, SYSTEM, plan(mac, profile, CONFIG), None)
-    written = f"UPDATE deployments SET written_at = '{now()}', state = 'written' WHERE uuid = '{recorded.uuid}'"  # noqa: S608 -- made here
+    written = f"UPDATE deployments SET written_at = '{now()}', state = 'written' WHERE uuid = '{recorded.uuid}'"  # noqa: S608 -- no user input
     async with writer_held(db, written):
         storing = asyncio.create_task(stored(contacts, fetch(mac.config_name)))
         # The reading connection does not see it yet.
@@ -227,15 +227,15 @@ async def test_delivery_during_commit_is_marked(
 async def test_delivery_reported_after_newer_switch_is_marked(
     contacts: FetchTracker, db: Database, mac: Mac, profile: Profile, deployment: Deployment
 ) -> None:
-    told = fetch(mac.config_name)
+    reported = fetch(mac.config_name)
 
     async def later() -> bool:
-        return now() > told.started_at
+        return now() > reported.started_at
 
     await until(later)
     newer = await db.write(progress.record, SYSTEM, plan(mac, profile, b"<newer/>"), None)
     await db.write(progress.written, SYSTEM, newer, now())
-    await stored(contacts, told)
+    await stored(contacts, reported)
     assert await state(db, deployment) is DeploymentState.FETCHED
     assert await state(db, newer) is DeploymentState.WRITTEN
 

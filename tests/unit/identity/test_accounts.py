@@ -85,7 +85,7 @@ async def test_login_ignores_case_of_username(accounts: Accounts, anna: User, ca
 
 @pytest.mark.parametrize(
     ("username", "password"),
-    [("anna", "wrong"), ("anna", PASSWORD.upper()), ("nobody", PASSWORD), ("", ""), ("'", "'")],
+    [("anna", "wrong"), ("anna", PASSWORD.upper()), ("unknown", PASSWORD), ("", ""), ("'", "'")],
 )
 async def test_login_wrong_name_and_password_give_same_message(
     accounts: Accounts, anna: User, username: str, password: str

@@ -163,7 +163,7 @@ async def test_login_failures_do_same_work_with_same_message(
     no_pin = await new_user("bob")
     await db.write(pins.delete, ACTOR, no_pin.uuid)
     work, messages = [], set()
-    for username, pin in (("anna", "0000"), ("nobody", PIN), ("bob", PIN), ("anna", "x" * 5000), ("\ud800", PIN)):
+    for username, pin in (("anna", "0000"), ("unknown", PIN), ("bob", PIN), ("anna", "x" * 5000), ("\ud800", PIN)):
         before = len((await db.read(audit.entries, Listing())).items)
         with patch.object(passwords, "_verify", wraps=passwords._verify) as verify:
             with pytest.raises(Unauthenticated) as refused:
@@ -274,7 +274,7 @@ async def test_login_without_pin_costs_same_as_with_pin(
         return True
 
     with patch.object(passwords, "_verify", seen):
-        for number, name in enumerate([*(f"nobody{number}" for number in range(40)), "bob", "BOB"]):
+        for number, name in enumerate([*(f"unknown{number}" for number in range(40)), "bob", "BOB"]):
             for again in range(2):
                 phone = PhoneContext(mac=Mac(f"0011223344{number:02X}"))
                 # Even the PIN of the substitute is refused.
@@ -329,7 +329,7 @@ async def test_change_pin_storage_failure_is_not_counted(login: PinLogin, anna: 
     assert await login.change_pin(ACTOR, PHONE, session, PIN, "13579")
 
 
-@pytest.mark.parametrize("username", ["anna", "nobody"])
+@pytest.mark.parametrize("username", ["anna", "unknown"])
 async def test_login_failures_are_throttled_while_disk_is_full(
     login: PinLogin, anna: User, username: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,4 +1,4 @@
-"""Phone logins over a stand-in for the switcher: nothing is served, and no phone restarts."""
+"""Phone logins with a stub of the switcher: it serves no configs and restarts no phones."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from tests.patience import PATIENCE
 
 @dataclass
 class Switches:
-    """In place of a Switcher: what is switched is recorded as written at once.
+    """A stub of the Switcher that records each switch as written immediately.
 
     Attributes:
         refuses: what is raised for a profile, or for a config that is put back.
@@ -83,7 +83,7 @@ class Switches:
         return await self._write(SYSTEM, plan)
 
     async def begin(self, deployment: Deployment, at: Timestamp | None = None) -> None:
-        """Carry out a deferred deployment; it is written ``at`` a time, or now."""
+        """Write a deferred deployment at time ``at``, or now."""
         served = await self.db.read(configs.served_to, deployment.mac)
         found = await self.db.read(configs.content_of, served.sha256) if served and served.sha256 else None
         content = await self.db.read(configs.content_of, deployment.sha256)
@@ -115,7 +115,7 @@ class Switches:
 
 @dataclass
 class Calls:
-    """Stands in for the calls that Asterisk reports."""
+    """A stub of the calls that Asterisk reports."""
 
     states: dict[Mac, CallState] = field(default_factory=dict)
 
@@ -124,7 +124,7 @@ class Calls:
 
 
 class LoginSetup:
-    """Phone logins and automatic logout with a clock that can be set forward."""
+    """Phone logins and automatic logout with a settable clock."""
 
     def __init__(self, db: Database) -> None:
         self.db = db
@@ -162,7 +162,7 @@ class LoginSetup:
         )
 
     async def served(self, mac: Mac) -> bytes | None:
-        """What a phone is served."""
+        """Return the served config of a phone."""
         served = await self.db.read(configs.served_to, mac)
         return await self.db.read(configs.content_of, served.sha256) if served and served.sha256 else None
 
@@ -170,7 +170,7 @@ class LoginSetup:
         await self.db.write(phones.create, SYSTEM, mac, columns)
 
     async def settled(self, is_so: Callable[[], Any]) -> None:
-        """Wait for what goes on by itself."""
+        """Wait for a condition that background tasks fulfil."""
         async with asyncio.timeout(PATIENCE):
-            while not await is_so():  # noqa: ASYNC110 -- what is waited for is in the store
+            while not await is_so():  # noqa: ASYNC110 -- polls the store
                 await asyncio.sleep(0.005)

@@ -21,7 +21,7 @@ DESK, LOBBY = Mac("AABBCCDDEE01"), Mac("AABBCCDDEE02")
 
 
 class Evening(LoginSetup):
-    """Anna is logged in at her desk."""
+    """Log Anna in at her desk."""
 
     anna: User
     home: Profile
@@ -135,7 +135,7 @@ async def test_time_that_has_passed_when_set_ends_no_login(setup: Evening, chang
         await setup.db.write(sites.create, SYSTEM, {"name": "Porto", **times})
         await setup.db.write(phones.update, SYSTEM, DESK, {"location": "Porto"})
     elif change == "namesake deleted":
-        # Two of one name, as they could once be added.
+        # Two sites with one name, as earlier versions permitted.
         site = await setup.db.write(sites.create, SYSTEM, {"name": "Porto"})
         await setup.db.write(sites.create, SYSTEM, {"name": "Lísbon", **times})
 
@@ -235,7 +235,7 @@ async def test_logout_by_the_clock_waits_for_the_call(setup: Evening) -> None:
     await watch.look()
     assert await setup.state() == STAYS
     setup.calls.states[DESK] = CallState(in_call=False)
-    # It is not asked after all the time.
+    # Idleness is not polled continuously.
     await watch.look()
     assert await setup.state() == STAYS
     setup.ahead += RETRY_AFTER
@@ -294,7 +294,7 @@ async def test_delay_of_one_logout_does_not_delay_the_next_login(setup: Evening)
     assert await setup.state() == STAYS
     setup.login = await setup.again()
     setup.calls.states[DESK] = CallState(in_call=False)
-    # The idleness of the new login is looked at as soon as it may have come.
+    # The next check is at the earliest end of the idle time of the new login.
     setup.ahead = timedelta(minutes=31, seconds=1)
     await watch.look()
     assert await setup.state() == ended(EndReason.IDLE)

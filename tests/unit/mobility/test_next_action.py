@@ -51,7 +51,7 @@ RECORDED = Deployment(
 
 
 def restarted(**facts: Any) -> Deployment:
-    """A deployment whose phone has accepted to restart."""
+    """Return a deployment whose phone accepted its restart."""
     known = {
         "written_at": timestamp(START),
         "restart_outcome": RestartOutcome.ACCEPTED,
@@ -97,14 +97,14 @@ def test_unfetched_config_leads_to_retry_then_reset_then_timeout() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "told"),
+    ("policy", "action"),
     [
         (replace(POLICY, retry=False), Trigger("reset")),
         (replace(POLICY, escalate=False), Trigger(None)),
     ],
 )
-def test_policy_can_skip_the_retry_or_the_reset(policy: Policy, told: NextAction) -> None:
-    assert after(FETCH, restarted(policy=policy)) == told
+def test_policy_can_skip_the_retry_or_the_reset(policy: Policy, action: NextAction) -> None:
+    assert after(FETCH, restarted(policy=policy)) == action
 
 
 def test_policy_without_retry_and_reset_times_out_at_once() -> None:
@@ -124,7 +124,7 @@ def test_refused_restart_is_retried_soon_without_a_reset() -> None:
 
 
 def test_restart_that_was_cut_off_has_all_its_time() -> None:
-    """Cisisk was killed when it may have been sent already."""
+    """Cisisk was killed when it may have sent the restart."""
     cut_off = restarted(restart_outcome=RestartOutcome.CUT_OFF, action=None)
     assert after(FETCH - 1, cut_off) == Wait(START + timedelta(seconds=FETCH))
     assert after(FETCH, cut_off) == Trigger(None)
@@ -184,7 +184,7 @@ policies = st.builds(
 
 
 def any_answer(_tries: int) -> bool:
-    """The form of the functions that are drawn."""
+    """The type of the drawn functions."""
     raise NotImplementedError
 
 

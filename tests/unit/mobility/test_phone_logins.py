@@ -51,7 +51,7 @@ ACTOR = Actor(user_uuid="11111111-1111-1111-1111-111111111111", ip="192.0.2.9")
 
 @dataclass
 class People(LoginSetup):
-    """Two users, and a phone that was served a config before the first login."""
+    """Create two users, and a phone with a config from before the first login."""
 
     anna: User
     anton: User
@@ -63,13 +63,13 @@ class People(LoginSetup):
         return await self.logins.log_in(ACTOR, user.uuid, mac, profile, how=LoginWay.PHONE, **more)  # type: ignore[arg-type]  # whatever it takes
 
     async def serve_again(self, mac: Mac) -> None:
-        """The profile of whoever is logged in on a phone."""
+        """Return the profile of the user who is logged in on a phone."""
         login = await self.logins.on(mac)
         if login is not None:
             await self.switches.switch(ACTOR, login.profile_uuid, mac)
 
     async def take_back(self, mac: Mac) -> None:
-        """What was done last; what was there before everything is left alone."""
+        """Return the latest audit actions, without those of the setup."""
         (newest,) = (await self.db.read(deployments.page, Listing(limit=1), mac, None)).items
         if newest.origin is not Origin.LOGOUT and newest.replaced is not None:
             await self.switches.roll_back(newest)
@@ -166,7 +166,7 @@ async def test_logout_without_an_earlier_config_keeps_the_users(
     assert (ended.state, ended.returned_to, ended.ended_by) == (LoginState.ENDED, ReturnedTo.NOTHING, None)
     assert await setup.served(LOBBY) == setup.annas.cnf_xml
     assert "the phone keeps the config" in caplog.text
-    # What Anna has left there is nobody's home.
+    # A config left by Anna's login is no home config.
     await setup.log_in(setup.anton, LOBBY)
     ended = await setup.logins.log_out(ACTOR, LOBBY, EndReason.MANUAL)
     assert ended is not None
@@ -196,7 +196,7 @@ async def test_switch_by_an_administrator_ends_the_login(setup: People) -> None:
     login = await setup.db.read(phone_logins.get, login.uuid)
     assert (login.state, login.reason, login.ended_by) == (LoginState.ENDED, EndReason.SWITCHED, switched.uuid)
     assert await setup.logins.on(DESK) is None
-    # What an administrator has put there is what the phone had before.
+    # A config that an administrator put there is the home config.
     later = await setup.log_in(setup.anna, DESK)
     assert later.home_sha256 == switched.sha256
 
@@ -207,7 +207,7 @@ async def test_switch_to_the_same_profile_keeps_the_login(setup: People) -> None
     await setup.db.write(profiles.update, SYSTEM, setup.annas.uuid, {"cnf_xml": changed})
     switched = await setup.switches.switch(ACTOR, setup.annas.uuid, DESK)
     assert (await setup.served(DESK), await setup.logins.on(DESK)) == (changed, login)
-    # Nor is she logged out when that is taken back, nor when taking it back is.
+    # A rollback does not log her out, and neither does the rollback of the rollback.
     back = await setup.switches.roll_back(switched)
     assert (await setup.served(DESK), await setup.logins.on(DESK)) == (setup.annas.cnf_xml, login)
     await setup.switches.roll_back(back)
@@ -273,7 +273,7 @@ async def test_profile_before_its_users_login_is_the_home_config(setup: People) 
     desk = await setup.switches.switch(SYSTEM, setup.annas.uuid, DESK)
     login = await setup.log_in(setup.anna, DESK)
     assert login.home_sha256 == desk.sha256
-    # Taking back the login leaves the phone as it was: hers, and nobody on it.
+    # The rollback of the login restores the config without an open login.
     await setup.switches.roll_back(await setup.db.read(deployments.get, login.deployment or ""))
     login = await setup.db.read(phone_logins.get, login.uuid)
     assert (login.reason, await setup.logins.on(DESK)) == (EndReason.ROLLED_BACK, None)
@@ -299,7 +299,7 @@ async def test_rolled_back_login_restores_the_earlier_one(setup: People) -> None
     again = await setup.logins.on(DESK)
     assert again is not None
     assert (again.uuid, again.state, again.deployment) == (first.uuid, LoginState.OPEN, back.uuid)
-    # And what the phone was before is not forgotten.
+    # The home config is still recorded.
     third = await setup.log_in(setup.anton, DESK)
     assert third.home_sha256 == first.home_sha256
     await setup.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
@@ -334,7 +334,7 @@ async def test_rolled_back_logout_logs_no_user_in(setup: People) -> None:
     await setup.switches.roll_back(await setup.db.read(deployments.get, ended.ended_by or ""))
     assert await setup.logins.on(DESK) is None
     assert await setup.db.read(phone_logins.get, ended.uuid) == ended
-    # Her config is there again, and is still not the phone's own.
+    # Her config is served again and is still not the home config.
     later = await setup.log_in(setup.anton, DESK)
     assert later.home_sha256 == ended.home_sha256
     await setup.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
@@ -384,7 +384,7 @@ async def test_second_login_is_refused_with_the_place_of_the_first(setup: People
     assert (refused.value.where, refused.value.may_take_over) == ([login], False)
     assert refused.value.notice == LoginRefusal.LOGGED_IN_ELSEWHERE.notice(places=("Desk 7, Lisbon",))
     assert await setup.served(LOBBY) is None
-    # On the same phone it is no second one, and nobody else is kept from it.
+    # On the same phone it is no second login, and other users may log in.
     await setup.log_in(setup.anna, DESK)
     await setup.log_in(setup.anton, LOBBY)
 
@@ -533,7 +533,7 @@ async def test_next_start_forgets_or_continues_logins(setup: People) -> None:
         phone_logins.begin(tx, LAB, setup.anna.uuid, head, **options)  # type: ignore[arg-type]  # as named
 
     await setup.db.write(work)
-    # Of one the switch had begun, and is settled at the next start.
+    # The switch of one login had begun; the next start settles it.
     await setup.switches.switch(ACTOR, setup.annas.uuid, LAB)
     setup.open()
     await setup.logins.forget_what_never_begins()
@@ -551,7 +551,7 @@ async def test_logout_refused_by_the_disk_stays_due(setup: People) -> None:
     login = await setup.logins.on(DESK)
     assert login is not None
     assert (login.state, login.reason) == (LoginState.ENDING, EndReason.ADMINISTRATOR)
-    # Who is on the way out is in nobody's way.
+    # A login that is ending does not block the next one.
     await setup.log_in(setup.anna, LOBBY)
     setup.switches.refuses.clear()
     ended = await setup.logins.log_out(ACTOR, DESK, EndReason.MANUAL)
@@ -594,7 +594,7 @@ async def test_profiles_begin_with_the_default_of_the_model(setup: People) -> No
     )
     assert await offered(DESK, "CP-8845") == ["D", "A", "Anna", "B"]
     assert (await setup.log_in(setup.anna, DESK)).profile_name == "D"
-    # A phone of which nothing is known says what it is.
+    # A phone without known facts is used as it describes itself.
     await setup.db.write(phones.create, SYSTEM, LAB, {})
     assert await offered(LAB, "CP-8845") == ["C", "A", "Anna", "D"]
     assert await offered(Mac("AABBCCDDEE99"), "CP-8845") == ["C", "A", "Anna", "D"]
@@ -609,7 +609,7 @@ async def test_login_with_an_unfit_profile_is_refused(setup: People) -> None:
     with pytest.raises(NotFound):
         await setup.log_in(setup.anna, DESK, setup.antons.uuid)
     with pytest.raises(NoFittingProfile) as none:
-        await setup.log_in(await setup.user("nobody"), DESK)
+        await setup.log_in(await setup.user("carol"), DESK)
     assert none.value.notice.code == LoginRefusal.NO_FITTING_PROFILE
     await setup.db.write(phones.update, SYSTEM, DESK, {"is_active": False})
     with pytest.raises(PhoneDisabled):
@@ -643,7 +643,7 @@ async def test_minutes_of_a_deferred_login_count_from_its_beginning(setup: Peopl
     assert (login.logged_in_at, login.until) == ("2099-06-28T23:59:00.000Z", "2099-06-29T00:29:00.000Z")
 
 
-@pytest.mark.parametrize("who", ["somebody else", "the same user"])
+@pytest.mark.parametrize("who", ["another user", "the same user"])
 async def test_refused_login_keeps_the_waiting_one(setup: People, who: str) -> None:
     setup.switches.in_call.add(DESK)
     waits = await setup.log_in(setup.anna, DESK)
@@ -752,7 +752,7 @@ async def test_phone_serves_its_users_profile_after_any_events(setup: People, se
     setup.open(multiple=Multiple.ALLOW)
     guest = await setup.profile(await setup.user("guest"), "Guest")
     await setup.switches.switch(SYSTEM, setup.home.uuid, LOBBY)
-    nobodys = {setup.home.cnf_xml, guest.cnf_xml}
+    home_configs = {setup.home.cnf_xml, guest.cnf_xml}
     contents = {setup.annas.uuid: setup.annas.cnf_xml, setup.antons.uuid: setup.antons.cnf_xml}
     for _ in range(60):
         mac, user = chance.choice([DESK, LOBBY]), chance.choice([setup.anna, setup.anton])
@@ -771,9 +771,9 @@ async def test_phone_serves_its_users_profile_after_any_events(setup: People, se
                 await setup.serve_again(mac)
         for phone in (DESK, LOBBY):
             login, served = await setup.logins.on(phone), await setup.served(phone)
-            assert served in nobodys if login is None else served == contents[login.profile_uuid]
+            assert served in home_configs if login is None else served == contents[login.profile_uuid]
     for mac in (DESK, LOBBY):
         await setup.logins.log_out(ACTOR, mac, EndReason.MANUAL)
-        assert await setup.served(mac) in nobodys
+        assert await setup.served(mac) in home_configs
     history = (await setup.logins.page(Listing(), history=True)).items
     assert all(login.state is LoginState.ENDED and login.reason is not None for login in history)

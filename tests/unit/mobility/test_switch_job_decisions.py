@@ -1,4 +1,4 @@
-"""When a job of many switches goes on, and when it stops."""
+"""Decisions of switch jobs: continue, stop or complete."""
 
 import random
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ TOOK, DID_NOT = DeploymentState.CONFIRMED, DeploymentState.TIMED_OUT
 def test_job_without_rows_left_is_complete() -> None:
     assert decide(PACE, NOTHING, 4) == Complete()
     assert decide(PACE, replace(NOTHING, running=1), 4) == Start(0)
-    # What failed at the very end stops nothing.
+    # A failure of the last row stops nothing.
     assert decide(PACE, replace(NOTHING, ended=[False] * 3), 4) == Complete()
 
 
@@ -85,7 +85,7 @@ def test_waves_are_adjacent(canary: int, wave: int, rows: list[int]) -> None:
 
 @dataclass
 class SimulatedPhones:
-    """Phones of one job, which end in random order."""
+    """The rows of one job, which end in random order."""
 
     pace: RolloutPlan
     ends: Sequence[str]
@@ -111,7 +111,7 @@ class SimulatedPhones:
         )
 
     def rows(self, forgiven: set[int]) -> list[RowProgress]:
-        """As the store has them: what has ended in that order, then the rest."""
+        """Return the rows as the store lists them: ended ones in order of their end, then the rest."""
         order = [*self.over, *(row for row in range(1, len(self.ends) + 1) if row not in self.over)]
         return [
             RowProgress(
@@ -127,7 +127,7 @@ class SimulatedPhones:
         ]
 
     def run(self, run: Run, room: int, restarts: int) -> None:
-        """Until there is nothing to do any more; forgotten and read again from the store now and then."""
+        """Run the job to its end, with occasional restarts that reload it from the store."""
         while True:
             decision = run.decision(room)
             assert run.under_way == len(self.under_way)
@@ -180,11 +180,11 @@ def test_job_ends_row_by_row(pace: RolloutPlan, ends: list[str], seed: int, rest
     if phones.stopped is None:
         assert sorted(phones.over) == list(range(1, len(ends) + 1))
         return
-    # It stopped for a reason, and with something left to spare.
+    # It stopped with a reason and with rows left.
     assert len(phones.begun) < len(ends)
     assert any(ends[row - 1] in {DID_NOT, "refused"} for row in phones.over)
     assert pace.min_confirmed > 0
-    # Resumed again and again, whatever has ended by then forgiven, it comes to its end all the same.
+    # A job that is resumed after each stop ends too.
     for _ in ends:
         phones.stopped = None
         phones.run(Run(phones.job(), phones.rows(set(phones.over))), 64, 0)
@@ -226,5 +226,5 @@ def test_end_of_a_row_is_counted_once() -> None:
         run.deployment_ended("a", TOOK)
         run.end(1, DID_NOT)
         run.follow(1, "a")
-    run.deployment_ended("somebody else's", DID_NOT)
+    run.deployment_ended("unknown", DID_NOT)
     assert run.under_way == 1

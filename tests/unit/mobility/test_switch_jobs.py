@@ -1,4 +1,4 @@
-"""The runner of jobs, with switches that a test lets happen, fail, hang and be cut off."""
+"""The runner of jobs, with switches that succeed, fail, block or are interrupted as a test requests."""
 
 import asyncio
 import logging
@@ -35,7 +35,7 @@ DEFAULT_LIMITS = JobLimits()
 
 @dataclass
 class Switches:
-    """In place of the switcher: records every switch, and ends it as its test says."""
+    """A stub of the switcher that records every switch and ends it as the test requests."""
 
     db: Database
     ends: dict[int, Callable[[Deployment], Awaitable[None]]] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class JobSetup:
 
     @asynccontextmanager
     async def running(self, limits: JobLimits = DEFAULT_LIMITS) -> AsyncIterator[SwitchJobs]:
-        """As the appliance runs it, from a start to an end."""
+        """Run the jobs as the appliance does, from start to stop."""
         feed = Feed(self.db)
         self.db.subscribe(feed.wake)
         made = SwitchJobs(self.db, self.switches, feed, limits)
@@ -100,7 +100,7 @@ class JobSetup:
 
     async def rests(self, job: SwitchJob) -> SwitchJob:
         async with asyncio.timeout(PATIENCE):
-            while (found := await self.db.read(jobs.get, job.uuid)).state is JobState.RUNNING:  # noqa: ASYNC110 -- nobody tells
+            while (found := await self.db.read(jobs.get, job.uuid)).state is JobState.RUNNING:  # noqa: ASYNC110 -- no event for it
                 await asyncio.sleep(0.01)
             return found
 
@@ -112,7 +112,7 @@ class JobSetup:
 
     async def has_asked(self, count: int) -> None:
         async with asyncio.timeout(PATIENCE):
-            while len(self.switches.asked) < count:  # noqa: ASYNC110 -- nobody tells
+            while len(self.switches.asked) < count:  # noqa: ASYNC110 -- no event for it
                 await asyncio.sleep(0.01)
 
 
@@ -139,7 +139,7 @@ async def test_jobs_share_the_limit_fairly(setup: JobSetup) -> None:
         await setup.rests(second)
         await setup.rests(first)
         assert setup.switches.most <= MAX_CONCURRENCY
-        # Long before the first has begun its last.
+        # Before the first job begins its last row.
         assert max(setup.switches.asked.index(number) for number in range(500, 505)) < 250
 
 
@@ -154,7 +154,7 @@ async def test_jobs_alternate_when_one_phone_is_allowed(
         await setup.rests(first)
         await setup.rests(second)
     assert setup.switches.asked[1:] in (
-        # The second job was there before the first had its turn, or it came after that.
+        # The second job may exist before or after the first one begins rows.
         [101, 2, 102, 3, 103, 4, 104],
         [2, 101, 3, 102, 4, 103, 104],
         [1, 102, 2, 103, 3, 104, 4],
@@ -177,7 +177,7 @@ async def test_error_with_one_phone_does_not_stop_the_others(setup: JobSetup, ca
         async with setup.running() as made:
             job = await made.create(SYSTEM, setup.order([1, 2, 3, 4], min_confirmed=0.1))
             assert (await setup.rests(job)).state is JobState.COMPLETED
-    # They have a deployment, but nothing more is heard of it.
+    # They have a deployment without further steps.
     assert await setup.states(job) == ["recorded", "recorded", "recorded", "fetched"]
     assert [await setup.notice(job, number) for number in (1, 2, 3)] == [
         ErrorKind.CONFLICT.notice(text="The phone is in a call"),
@@ -216,9 +216,9 @@ async def test_job_that_was_cut_off_continues_at_the_next_start(setup: JobSetup)
         job = await made.create(SYSTEM, setup.order(range(1, 11), concurrency=3))
         await setup.has_asked(3)
         async with asyncio.timeout(PATIENCE):
-            while (await setup.db.read(deployments.page, Listing(), None, None)).total < 3:  # noqa: ASYNC110 -- nobody tells
+            while (await setup.db.read(deployments.page, Listing(), None, None)).total < 3:  # noqa: ASYNC110 -- no event for it
                 await asyncio.sleep(0.01)
-    # What was under way comes to its end without anybody who waits for it.
+    # Running rows end without a waiting runner.
     for found in (await setup.db.read(deployments.page, Listing(), None, None)).items:
         await setup.switches.takes(found)
     setup.switches.gate.set()
@@ -239,7 +239,7 @@ async def test_late_end_of_a_deployment_is_noticed(setup: JobSetup) -> None:
     async with setup.running() as made:
         job = await made.create(SYSTEM, setup.order([1, 2], canary=1))
         async with asyncio.timeout(PATIENCE):
-            while await setup.states(job) != ["recorded", "pending"]:  # noqa: ASYNC110 -- nobody tells
+            while await setup.states(job) != ["recorded", "pending"]:  # noqa: ASYNC110 -- no event for it
                 await asyncio.sleep(0.01)
         await setup.switches.takes(slow[0])
         await setup.rests(job)

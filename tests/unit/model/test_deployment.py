@@ -1,4 +1,4 @@
-"""What is said of the restart of a deployment, as the deployment stands."""
+"""The notice about the restart of a deployment in each state."""
 
 from dataclasses import replace
 from typing import Any

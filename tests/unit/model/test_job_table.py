@@ -1,4 +1,4 @@
-"""The table of a job."""
+"""CSV tables of switch jobs."""
 
 from typing import Any
 

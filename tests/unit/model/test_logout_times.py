@@ -20,7 +20,7 @@ ZONES = st.sampled_from(
 )
 TIMES = st.builds(time, st.integers(0, 23), st.integers(0, 59))
 MOMENTS = st.integers(631_152_000, 2_114_380_800).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
-"""From 1990 to 2036."""
+"""Return a strategy for times from 1990 to 2036."""
 
 
 def lisbon(text: str) -> datetime:
@@ -58,14 +58,14 @@ def test_next_time_without_times_is_none() -> None:
 
 
 def test_time_skipped_by_clock_change_happens_once_after_it() -> None:
-    # On 29 March 2026 the clocks of Lisbon go from 01:00 to 02:00.
+    # On 29 March 2026 clocks in Lisbon change from 01:00 to 02:00.
     moment = moment_on(date(2026, 3, 29), time(1, 30), LISBON)
     assert moment == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
     assert next_time_of_day(moment, [time(1, 30)], LISBON) == datetime(2026, 3, 30, 0, 30, tzinfo=UTC)
 
 
 def test_time_repeated_by_clock_change_happens_once() -> None:
-    # On 25 October 2026 they go from 02:00 back to 01:00.
+    # On 25 October 2026 they change from 02:00 back to 01:00.
     moment = moment_on(date(2026, 10, 25), time(1, 30), LISBON)
     assert moment == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
     assert next_time_of_day(moment, [time(1, 30)], LISBON) == datetime(2026, 10, 26, 1, 30, tzinfo=UTC)
@@ -85,7 +85,7 @@ def test_next_time_is_the_earliest_later_time(after: datetime, times: list[time]
     assert moment is not None
     assert after < moment <= after + timedelta(days=2, hours=2)
     assert next_time_of_day(moment - timedelta(microseconds=1), times, zone) == moment
-    # Nothing lies between.
+    # No time lies between.
     day = after.astimezone(zone).date()
     happenings = [moment_on(day + timedelta(days=n), each, zone) for n in range(-2, 4) for each in times]
     assert not [each for each in happenings if after < each < moment]

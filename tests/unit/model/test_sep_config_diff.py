@@ -62,7 +62,7 @@ def test_keys_without_unique_button_are_compared_in_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told", "reason"),
+    ("old", "new", "expected", "reason"),
     [
         ("SIP45.9-4-2SR3-1S", "SIP45.9-3-1S", "load: SIP45.9-4-2SR3-1S -> SIP45.9-3-1S", "load"),
         ("<name>English_United_Kingdom", "<name>Dutch", "locale: English_United_Kingdom -> Dutch", "locale"),
@@ -74,14 +74,16 @@ def test_keys_without_unique_button_are_compared_in_order() -> None:
         ("<deviceSecurityMode>1", "<deviceSecurityMode>2", "security mode: 1 -> 2", "network"),
     ],
 )
-def test_load_locale_protocol_and_network_need_reset(sip: bytes, old: str, new: str, told: str, reason: str) -> None:
+def test_load_locale_protocol_and_network_need_reset(
+    sip: bytes, old: str, new: str, expected: str, reason: str
+) -> None:
     found = diff(sip, sip.replace(old.encode(), new.encode()))
-    assert found.changes[0] == told
+    assert found.changes[0] == expected
     assert (found.restart, found.reset_for) == ("reset", (reason,))
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "expected"),
     [
         ("<webAccess>0<", "<webAccess>1<", "vendorConfig/webAccess: 0 -> 1"),
         ("<directoryURL></directoryURL>", "", "directoryURL: empty -> none"),
@@ -91,10 +93,10 @@ def test_load_locale_protocol_and_network_need_reset(sip: bytes, old: str, new: 
         ("<langCode>en", f"<langCode>{'e' * 70}", f"userLocale/langCode: en -> {'e' * 64}..."),
     ],
 )
-def test_other_elements_are_named_by_path(sip: bytes, old: str, new: str, told: str) -> None:
+def test_other_elements_are_named_by_path(sip: bytes, old: str, new: str, expected: str) -> None:
     found = diff(sip, sip.replace(old.encode(), new.encode()))
     [text] = found.changes
-    assert text.endswith(told)
+    assert text.endswith(expected)
     assert found.restart == "restart"
 
 

@@ -1,4 +1,4 @@
-"""What goes over an AMI connection, and what cannot."""
+"""Messages of the AMI: encoding, parsing and refusals."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ def test_hostile_value_begins_no_header_or_action(name: str, call_id: str) -> No
         sent = encode("PJSIPNotify", [("Endpoint", name), *service_control.variables("restart", call_id)])
     except NotSendable:
         return
-    # Asterisk takes a bare LF for a line end too.
+    # Asterisk also accepts a bare LF as a line end.
     lines = sent.replace(b"\r\n", b"\n").split(b"\n")
     assert lines[-2:] == [b"", b""]
     assert b"" not in lines[:-2]
@@ -102,8 +102,8 @@ async def test_unwanted_event_is_not_parsed() -> None:
     ]
     reader = asyncio.StreamReader()
     reader.feed_data(b"\r\n".join((*blocks, b"")))
-    told = [await receive(reader, {"peerstatus"}) for _ in blocks]
-    assert [[message.get("event") for message in messages] for messages in told] == [
+    received = [await receive(reader, {"peerstatus"}) for _ in blocks]
+    assert [[message.get("event") for message in messages] for messages in received] == [
         [],
         ["PeerStatus"],
         ["PeerEntry"],

@@ -1,4 +1,4 @@
-"""Whether a phone is in a call, and whose has ended."""
+"""Calls of phones: current ones and recently ended ones."""
 
 from dataclasses import replace
 

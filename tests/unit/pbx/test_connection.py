@@ -1,4 +1,4 @@
-"""The connection to Asterisk on its bad days, and what it makes of interleaved answers."""
+"""The connection to Asterisk: failures and interleaved responses."""
 
 import asyncio
 import ssl
@@ -38,7 +38,7 @@ async def connected(settings: Settings, limits: AsteriskLimits = DEFAULT_LIMITS)
 
 async def until(is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
-        while not is_so():  # noqa: ASYNC110 -- what is looked at tells nobody
+        while not is_so():  # noqa: ASYNC110 -- no event for it
             await asyncio.sleep(0.005)
 
 
@@ -51,8 +51,8 @@ async def test_answers_reach_their_actions_in_any_order() -> None:
     emulator = AsteriskEmulator(phones=phones, interleaved=True)
     async with emulator, connected(settings_for(emulator)) as asterisk:
         asked = [asterisk.listing("PJSIPShowEndpoint", [("Endpoint", phone.name)]) for phone in phones]
-        told, _ = await asyncio.gather(asyncio.gather(*asked), asterisk.action("Ping"))
-    assert [messages[1].get("callid") for messages in told] == [phone.call_id for phone in phones]
+        responses, _ = await asyncio.gather(asyncio.gather(*asked), asterisk.action("Ping"))
+    assert [messages[1].get("callid") for messages in responses] == [phone.call_id for phone in phones]
     assert emulator.logins == 1
 
 
@@ -150,8 +150,8 @@ async def test_list_end_without_action_id_finds_its_action() -> None:
     for run_together in (False, True):
         emulator = AsteriskEmulator(devices=devices, run_together=run_together)
         async with emulator, connected(settings_for(emulator)) as asterisk:
-            told = await asterisk.listing("SCCPListDevices")
-        assert [(each.get("objectid"), each.get("active")) for each in told] == [
+            responses = await asterisk.listing("SCCPListDevices")
+        assert [(each.get("objectid"), each.get("active")) for each in responses] == [
             ("SEP001122334455", "No"),
             ("SEP001122334456", "Yes"),
         ]

@@ -1,4 +1,4 @@
-"""Who a phone is at Asterisk."""
+"""The registration of a phone at Asterisk."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who has registered since his restart."""
+"""Registrations of phones after a restart."""
 
 import asyncio
 import re
@@ -37,7 +37,7 @@ SIP_CHANNELS = ["sip", "usecallmanager"]
 
 @asynccontextmanager
 async def seen(emulator: AsteriskEmulator) -> AsyncIterator[Registrations]:
-    """What is seen of the phones of a running Asterisk."""
+    """Observe the registrations at a running Asterisk."""
     async with watching(emulator) as (found, _):
         yield found
 
@@ -46,7 +46,7 @@ async def seen(emulator: AsteriskEmulator) -> AsyncIterator[Registrations]:
 async def watching(
     emulator: AsteriskEmulator, unable_seconds: float = UNABLE_SECONDS
 ) -> AsyncIterator[tuple[Registrations, Calls]]:
-    """What is seen of the phones of a running Asterisk, and of their calls."""
+    """Observe the registrations at a running Asterisk, and the calls."""
     async with emulator:
         asterisk = Asterisk(settings_for(emulator), AsteriskLimits(action_seconds=PATIENCE))
         calls = Calls(asterisk, Registrar(asterisk, emulator.channel), emulator.channel)
@@ -54,7 +54,7 @@ async def watching(
         task = asyncio.create_task(asterisk.run())
         try:
             await until_connected(asterisk)
-            # While some filters are set, other events are lost.
+            # Asterisk drops other events while it sets filters.
             await until(
                 lambda: "filter" in emulator.denied or all(len(each.filters) == 4 for each in emulator.sessions)
             )
@@ -92,9 +92,11 @@ async def heard(names: list[str], *wanted: str) -> None:
 async def test_endpoint_with_new_call_id_is_registered() -> None:
     emulator = AsteriskEmulator(phones=[Registered("305", ADDRESS, NEW), Registered("400", "192.0.2.8", "x@y")])
     async with seen(emulator) as found:
-        told = await found.look([watched()])
-    assert told[MAC].evidence == RegistrationEvidence.ENDPOINT_WITH_NEW_CALL_ID.notice(name="305", address="192.0.2.7")
-    assert (told[MAC].peer, told[MAC].call_id, told[MAC].address) == ("305", NEW, ADDRESS)
+        observed = await found.look([watched()])
+    assert observed[MAC].evidence == RegistrationEvidence.ENDPOINT_WITH_NEW_CALL_ID.notice(
+        name="305", address="192.0.2.7"
+    )
+    assert (observed[MAC].peer, observed[MAC].call_id, observed[MAC].address) == ("305", NEW, ADDRESS)
 
 
 async def test_same_line_is_registered_only_with_a_new_call_id() -> None:
@@ -148,7 +150,7 @@ async def test_endpoint_named_unlike_its_line_is_recognised() -> None:
         assert await found.look([phone]) == {}
         emulator.phones.append(Registered("desk-7", ADDRESS, NEW))
         assert (await found.look([phone]))[MAC].peer == "desk-7"
-        # Of a restart after that, it tells nothing.
+        # It proves no later restart.
         assert await found.look([watched(before=None)]) == {}
 
 
@@ -209,8 +211,8 @@ async def test_peer_with_new_call_id_is_registered(channel: str) -> None:
     async with seen(emulator) as found:
         assert await found.look([watched(line="201")]) == {}
         emulator.phones[0].call_id = NEW
-        told = await found.look([watched(line="201")])
-    assert told[MAC].evidence == RegistrationEvidence.PEER_WITH_NEW_CALL_ID.notice(name="201", address="192.0.2.7")
+        observed = await found.look([watched(line="201")])
+    assert observed[MAC].evidence == RegistrationEvidence.PEER_WITH_NEW_CALL_ID.notice(name="201", address="192.0.2.7")
 
 
 @pytest.mark.parametrize("channel", SIP_CHANNELS)
@@ -278,8 +280,8 @@ async def test_sccp_registration_is_proved_by_its_event() -> None:
         assert await found.look([phone]) == {}
         emulator.device_registers(device)
         await heard(names, MAC.device_name)
-        told = (await found.look([phone]))[MAC]
-        assert (told.peer, told.evidence) == (
+        observed = (await found.look([phone]))[MAC]
+        assert (observed.peer, observed.evidence) == (
             MAC.device_name,
             RegistrationEvidence.SCCP_DEVICE.notice(name=MAC.device_name),
         )
@@ -300,7 +302,7 @@ async def test_sccp_registration_is_proved_by_its_time(seen_gone: bool) -> None:
         assert (await found.look([phone]))[MAC].address == "127.0.0.1"
 
 
-# What cannot be seen
+# Unobservable registrations
 
 
 async def test_registration_without_asterisk_is_not_observed() -> None:
@@ -440,23 +442,23 @@ def _messages(*keys: str) -> st.SearchStrategy[list[AmiMessage]]:
 
 
 class Answering:
-    """An Asterisk that lists what it is given."""
+    """A stub of Asterisk that lists given events."""
 
-    def __init__(self, told: list[AmiMessage]) -> None:
-        self.told = told
+    def __init__(self, listed: list[AmiMessage]) -> None:
+        self.listed = listed
 
     def subscribe(self, *_: object) -> None:
         pass
 
     async def listing(self, action: str, _fields: object = ()) -> list[AmiMessage]:
         event = "ContactStatusDetail" if action.startswith("PJSIP") else "DeviceEntry"
-        return [AmiMessage({"event": event, **message.values}) for message in self.told]
+        return [AmiMessage({"event": event, **message.values}) for message in self.listed]
 
     async def action(self, _action: str, fields: list[tuple[str, str]]) -> AmiMessage:
         assert re.fullmatch(
             r"SIP_?PEER\([A-Za-z0-9._@+-]{1,80},(regcallid|register_callid)\)", dict(fields)["Variable"]
         )
-        return self.told[0] if self.told else AmiMessage({})
+        return self.listed[0] if self.listed else AmiMessage({})
 
 
 _LISTED = _messages(
@@ -466,9 +468,9 @@ _LISTED = _messages(
 
 
 @pytest.mark.wording
-@given(told=_LISTED, channel=st.sampled_from(["pjsip", "sip", "usecallmanager"]))
-async def test_any_listing_gives_a_printable_look(told: list[AmiMessage], channel: str) -> None:
-    asterisk: Any = Answering(told)
+@given(listed=_LISTED, channel=st.sampled_from(["pjsip", "sip", "usecallmanager"]))
+async def test_any_listing_gives_a_printable_look(listed: list[AmiMessage], channel: str) -> None:
+    asterisk: Any = Answering(listed)
     found = Registrations(asterisk, channel, Calls(asterisk, Registrar(asterisk, channel), channel))
     software = (Software.SIP, Software.SCCP)
     for phone in [watched(software=each, before=before) for each in software for before in (watched().before, None)]:

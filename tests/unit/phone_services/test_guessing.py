@@ -152,7 +152,7 @@ async def test_guesses_throttle_only_the_guesser(page_server: tuple[PageServer, 
     assert (looked_at, braked) == (26, GUESSES - 26)
     # Five at known phones and five at invented ones; then one after 2, 4, 8... seconds, at the next batch.
     hers = [moment - began for moment, known in there.passwords.verified if known == her_hash]
-    assert len(hers) == looked_at + GUESSES // ADDRESSES // 10  # including her own
+    assert len(hers) == looked_at + GUESSES // ADDRESSES // 10  # her own included
     grown = [0] * 10 + [each for each in (10, 20, 30, 50, 90, 160, 290, 550) for _ in range(2)]
     for moment in range(0, 1000, 100):
         hers.remove(moment)

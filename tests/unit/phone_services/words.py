@@ -1,4 +1,4 @@
-"""Texts as a phone shows them, whatever the words are."""
+"""Texts as a phone shows them, independent of wording."""
 
 from cisisk.model.notice import NoticeCode
 from cisisk.phone_services.characters import cut, line

@@ -25,7 +25,7 @@ LOADS = "SIP45.9-4-2SR3-1S.loads"
 
 
 class NoRecords:
-    """A config_sink to whom nothing matters."""
+    """A config sink that accepts everything."""
 
     def put_config(self, actor: Actor, mac: Mac, content: bytes) -> None:
         raise AssertionError
@@ -280,7 +280,7 @@ def test_hostile_zip_members_never_leave_the_root(members: list[tuple[str, bytes
 @given(st.sampled_from([AS_ZIP, AS_TAR, gzip.compress(AS_TAR, mtime=0)]), st.data())
 def test_damaged_archives_are_refused_or_unpacked_and_nothing_else(archive: bytes, data: st.DataObject) -> None:
     damaged = bytearray(archive)
-    # The end and the beginning are where archives speak of themselves.
+    # Archives describe themselves at their end and at their beginning.
     places = st.one_of(st.integers(0, 600), st.integers(max(0, len(archive) - 600), len(archive) - 1))
     for place in data.draw(st.lists(places, min_size=1, max_size=8)):
         damaged[min(place, len(archive) - 1)] = data.draw(st.integers(0, 255))
@@ -291,7 +291,7 @@ def check_nothing_escapes(archive: Callable[[], bytes]) -> None:
     try:
         content = archive()
     except (ValueError, UnicodeError, tarfile.TarError):
-        # Not even the library that makes archives makes this one.
+        # The zipfile module refuses to create this archive.
         return
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory) / "served"

@@ -9,7 +9,7 @@ from cisisk.provisioning.library import Library
 
 LONG_AGO = 1_000_000_000
 OLD_AT_ONCE = -(10**18)
-"""Nanoseconds after which a file counts as settled: at once, because its ctime cannot be set."""
+"""Nanoseconds after which a file counts as settled. 0, because a test cannot set the ctime."""
 
 
 def write(path: Path, content: bytes) -> None:
@@ -92,7 +92,7 @@ def test_read_ahead_of_a_large_file_shrinks_with_its_readers(tmp_path: Path) -> 
     before = descriptors()
     for content in contents:
         content.close()
-    assert descriptors() == before - 1  # one for all
+    assert descriptors() == before - 1  # one shared content
 
 
 def test_open_content_keeps_its_version_after_replacement(library: Library, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_recently_written_file_is_read_again(tmp_path: Path, monkeypatch: pytest
     identity = (1, 2, 3, 4, 5)
     monkeypatch.setattr("cisisk.provisioning.contents._identity", lambda _: identity)
     first = library.open("a")
-    (tmp_path / "a").write_bytes(b"two")  # in the same tick of the file system's clock
+    (tmp_path / "a").write_bytes(b"two")  # within one tick of the clock of the file system
     assert (first.read(0, 3), library.open("a").read(0, 3)) == (b"one", b"two")
     first.close()
     assert library._contents.kept == 3

@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def served(library: Library, name: str = NAME) -> bytes | None:
-    """Return what a peer gets, or None."""
+    """Return the bytes that a client gets, or None."""
     try:
         content = library.open(name)
     except NotServed:
@@ -43,7 +43,7 @@ def served(library: Library, name: str = NAME) -> bytes | None:
 
 
 def files(root: Path) -> set[str]:
-    """Every file below the root, wherever it hides."""
+    """Return every file below the root."""
     return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
 
 
@@ -68,7 +68,7 @@ def seen(library: Library, name: str = NAME) -> Snapshot:
     return found
 
 
-# Names that are found
+# Names
 
 
 def test_absent_root_is_created_for_owner_only(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_root_may_be_a_symlink(tmp_path: Path, root: Path) -> None:
         assert served(library, "dialplan.xml") == b"content"
 
 
-# Files that must not be read
+# Unreadable files
 
 
 def _link_to_a_file_outside(path: Path) -> None:
@@ -302,7 +302,7 @@ def test_failed_opening_leaves_no_descriptor(root: Path, library: Library) -> No
     assert descriptors() == before
 
 
-# Replacing files
+# Replacement
 
 
 def test_first_config_is_readable_by_owner_only(root: Path, library: Library) -> None:
@@ -503,7 +503,7 @@ def test_concurrent_readers_see_whole_files(library: Library) -> None:
     over, wrong, reads = threading.Event(), [], [0, 0]
 
     def read(reader: int) -> None:
-        # The shortest pause, so that the writer is not starved of the interpreter.
+        # A short pause lets the writer get the GIL.
         while not over.wait(1e-5):
             content = served(library, TWIN if reader else NAME)
             reads[reader] += 1
@@ -647,7 +647,7 @@ def test_descriptors_running_out_is_no_absence(root: Path, library: Library) -> 
 
 
 def test_staging_folder_is_emptied_at_start(tmp_path: Path) -> None:
-    folder = tmp_path / ".cisisk" / "somebody" / "else's"
+    folder = tmp_path / ".cisisk" / "foreign" / "folder"
     folder.mkdir(parents=True)
     (folder / "file").write_bytes(b"left")
     (tmp_path / ".cisisk" / "half").write_bytes(b"a confi")

@@ -16,7 +16,7 @@ def locks() -> PhoneLocks:
 
 
 async def until_idle() -> None:
-    """Let every task run as far as it can."""
+    """Let every task run until it waits."""
     for _ in range(20):
         await asyncio.sleep(0)
 
@@ -36,7 +36,7 @@ class Taker:
 
     @property
     def superseded(self) -> bool | None:
-        """Whether it was superseded; None while it waits for the lock."""
+        """Return whether it was superseded; None while it waits for the lock."""
         return None if self.turn is None else self.turn.done()
 
 

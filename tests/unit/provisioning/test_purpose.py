@@ -56,16 +56,16 @@ def test_purpose_follows_from_the_name(name: str, what: Purpose) -> None:
     ],
 )
 def test_name_reveals_purpose_of_request(name: str, software: str | None, models: tuple[str, ...]) -> None:
-    told = reveal("tftp", name)
-    assert (told.software, told.models, told.protocols) == (software, models, ("tftp",))
+    facts = reveal("tftp", name)
+    assert (facts.software, facts.models, facts.protocols) == (software, models, ("tftp",))
 
 
 def test_several_requests_reveal_more_than_one() -> None:
     asked = [("http", "SEPAABBCCDDEE01.cnf.xml.sgn"), ("tftp", "term11.default.loads"), ("tftp", "SCCP11.9.loads")]
-    told = revealed([*asked, ("tftp", "term06.default.loads")])
-    assert (told.protocols, told.software, told.models) == (("http", "tftp"), "SCCP", ("7906",))
-    assert (told.signed, told.recovering) == (True, True)
-    assert told.loads == ("term06.default", "sccp11.9", "term11.default")
+    facts = revealed([*asked, ("tftp", "term06.default.loads")])
+    assert (facts.protocols, facts.software, facts.models) == (("http", "tftp"), "SCCP", ("7906",))
+    assert (facts.signed, facts.recovering) == (True, True)
+    assert facts.loads == ("term06.default", "sccp11.9", "term11.default")
 
 
 @given(st.text(max_size=300))

@@ -25,7 +25,7 @@ class Records:
     """A config sink that records its calls."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[Any, ...]] = []
+        self.calls: list[tuple[Any, ...]] = []
         self.refuses: CisiskError | None = None
 
     def put_config(self, actor: Actor, mac: Mac, content: bytes) -> None:
@@ -40,7 +40,7 @@ class Records:
     def _tell(self, *what: Any) -> None:
         if self.refuses is not None:
             raise self.refuses
-        self.told.append(what)
+        self.calls.append(what)
 
 
 @pytest.fixture
@@ -105,8 +105,8 @@ def test_uploaded_file_is_found_by_a_new_library(uploads: Uploads, root: Path) -
 def test_each_act_is_recorded_before_it_is_done(uploads: Uploads, records: Records, library: Library) -> None:
     put(uploads, "ring.raw")
     uploads.remove("ring.raw", ANNA)
-    told = {"path": "ring.raw", "size": len(RING)}
-    assert records.told == [("file.uploaded", ANNA, "ring.raw", told), ("file.deleted", ANNA, "ring.raw", told)]
+    payload = {"path": "ring.raw", "size": len(RING)}
+    assert records.calls == [("file.uploaded", ANNA, "ring.raw", payload), ("file.deleted", ANNA, "ring.raw", payload)]
     records.refuses = StorageFailed("no space")
     with pytest.raises(StorageFailed):
         put(uploads, "other.raw")
@@ -146,11 +146,11 @@ def test_config_may_be_as_large_as_profile(uploads: Uploads, records: Records, r
         with pytest.raises(TooLarge, match="at most 1000 bytes"):
             upload.write(bytes(2))
         upload.discard()
-        assert records.told == []
+        assert records.calls == []
     else:
         upload.write(bytes(size - 999))
         upload.finish()
-        assert records.told == [("put", ANNA, MAC, bytes(size))]
+        assert records.calls == [("put", ANNA, MAC, bytes(size))]
     assert residue(root) == []
 
 
@@ -243,7 +243,7 @@ def test_config_is_removed_through_the_config_sink(uploads: Uploads, records: Re
     (root / MAC.config_name).write_bytes(b"config")
     uploads.library.refresh()
     uploads.remove(MAC.config_name, ANNA)
-    assert records.told == [("remove", ANNA, MAC)]
+    assert records.calls == [("remove", ANNA, MAC)]
 
 
 def test_files_served_are_listed_by_path(uploads: Uploads, root: Path) -> None:
@@ -295,7 +295,7 @@ def test_file_served_as_a_config_is_removed_as_one(
 
     assert config_mac(path) == MAC
     uploads.remove(path, ANNA)
-    assert records.told == [("remove", ANNA, MAC)]
+    assert records.calls == [("remove", ANNA, MAC)]
 
 
 def test_names_of_configs_are_known_in_any_case() -> None:

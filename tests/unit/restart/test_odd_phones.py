@@ -1,4 +1,4 @@
-"""What answers at a phone's address need not be a phone, nor well meant."""
+"""Hosts at the address of a phone that are no phones, or hostile."""
 
 import asyncio
 import gzip
@@ -26,7 +26,7 @@ Call: TypeAlias = Callable[..., Awaitable[None]]
 
 @pytest.fixture
 async def call() -> AsyncIterator[Call]:
-    """Calls a phone that answers the raw bytes of a request as it is told."""
+    """Send a command to a server that returns given bytes."""
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(_phone_session())
 

@@ -1,4 +1,4 @@
-"""CGI/Execute against a phone's web server that answers all that phones are known to answer, and worse."""
+"""CGI/Execute against a web server with all known responses of phones, and invalid ones."""
 
 import asyncio
 from base64 import b64decode
@@ -29,7 +29,7 @@ Serve = Callable[..., Awaitable[PhoneCommands]]
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Commands for a phone that answers as it is told."""
+    """Return commands for a phone with given responses."""
     async with aiohttp.ClientSession() as session:
         runners = []
 

@@ -1,4 +1,4 @@
-"""The order in which restart methods are tried, and what is told of it."""
+"""The order of restart methods, and the reported refusals."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""What is asked of a phone: a restart, or a reset where a restart does not do."""
+"""The choice between restart and reset."""
 
 import pytest
 

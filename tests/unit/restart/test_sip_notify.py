@@ -1,4 +1,4 @@
-"""A NOTIFY to a phone that answers all that phones are known to answer, late, twice, or not at all."""
+"""A NOTIFY to a phone with all known responses: on time, late, repeated or absent."""
 
 import asyncio
 import socket
@@ -28,7 +28,7 @@ PHONE = "127.0.0.1"
 FAST = Timers(t1=0.02, t2=0.05, t4=0.2)
 CALL_ID = "0017e0aa-bbcc0002@192.0.2.7"
 Reply = Callable[[SipRequest, int], list[tuple[int, dict[str, str]]]]
-"""What a phone answers to the n-th message, each with more headers; ``Via`` and the like can be replaced."""
+"""Responses to the n-th message, with additional headers, which may replace ``Via`` and others."""
 
 
 def config(transport: int = 2, name: str = "1001", **elements: str) -> bytes:
@@ -66,7 +66,7 @@ def answers(request: SipRequest, replies: list[tuple[int, dict[str, str]]]) -> I
 
 
 class UdpPhone(asyncio.DatagramProtocol):
-    """Answers from another port than it listens on, if it is told to."""
+    """A phone that can answer from another port."""
 
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
@@ -126,8 +126,8 @@ async def tcp(reply: Reply, prefix: bytes = b"") -> AsyncIterator[tuple[list[Sip
 
 
 @contextmanager
-def nobody() -> Iterator[int]:
-    """A port on which nobody will listen."""
+def closed_port() -> Iterator[int]:
+    """Return a closed port."""
     with socket.socket() as probe:
         probe.bind((PHONE, 0))
         yield probe.getsockname()[1]
@@ -235,7 +235,7 @@ async def test_repeated_answer_finds_the_socket_open() -> None:
     loop = asyncio.get_running_loop()
     async with udp(always(200)) as (phone, notify):
         await notify.restart(REGISTERED)
-        for _ in range(3):  # what closes a socket does it in a later turn of the loop
+        for _ in range(3):  # the loop closes the socket in a later iteration
             await asyncio.sleep(0)
         host, _, port = (message.split(phone.heard[0].get("Via") or "", ";")[0].split()[1]).rpartition(":")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as repeating:
@@ -269,7 +269,7 @@ async def test_provisional_answer_alone_has_its_own_reason() -> None:
 
 @pytest.mark.parametrize("transport", [1, 2])
 async def test_closed_port_is_noticed_at_once(transport: int) -> None:
-    with nobody() as port:
+    with closed_port() as port:
         async with SipClient(FAST) as client:
             with pytest.raises(Unreachable, check=carries(RestartRefusal.SIP_CONNECTION_REFUSED)):
                 await SipNotify(client, PhoneSipSettings(port=port, timeout=30)).restart(

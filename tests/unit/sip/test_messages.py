@@ -1,4 +1,4 @@
-"""SIP messages: what is read, what is refused, and that no value can break out of its place."""
+"""SIP messages: parsing, refusals, and values that cannot inject headers."""
 
 import pytest
 from hypothesis import given
@@ -128,7 +128,7 @@ def test_response_matches_by_the_branch_of_its_only_via(vias: list[str], branch:
 
 
 def test_digest_matches_the_example_of_rfc_2617() -> None:
-    """RFC 2617 3.5: the same sum that RFC 7616 keeps for MD5."""
+    """The digest of RFC 2617 section 3.5, which RFC 7616 keeps for MD5."""
     asked = response(
         ("WWW-Authenticate", "Basic realm=x"),
         (

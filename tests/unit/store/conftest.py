@@ -34,7 +34,7 @@ def mac() -> Mac:
 def new_user(db: Database, actor: Actor) -> NewUser:
     """Return a function that creates a user; the email follows the name."""
 
-    async def make(username: str = "anna", password_hash: str = "$hash", **columns: Any) -> User:  # noqa: S107 -- the hash of nothing
+    async def make(username: str = "anna", password_hash: str = "$hash", **columns: Any) -> User:  # noqa: S107 -- no real hash
         row = {
             "first_name": "Anna",
             "last_name": "Arendt",

@@ -8,7 +8,7 @@ from cisisk.store import configs, migrations
 from cisisk.store.database import Database
 
 STEP = 3
-"""The migration that added the served configs."""
+"""Return the migration that added served configs."""
 
 
 async def test_migration_takes_served_config_from_last_switch(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ NOTHING = "99999999-9999-9999-9999-999999999999"
 NewContact = Callable[..., Awaitable[PersonalContact]]
 MANY = 5000
 PAGE_SECONDS = 0.5
-"""Limit for a page, which takes some milliseconds. A phone waits for ten seconds."""
+"""Limit in seconds for a page, which takes milliseconds. A phone waits ten seconds."""
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def in_transaction(db: Database) -> bool:
 def _break_reference(tx: Write) -> None:
     """Break a reference that SQLite checks at the COMMIT."""
     tx.rows("PRAGMA defer_foreign_keys = ON")
-    tx.rows("INSERT INTO user_permissions VALUES ('nobody', 'nothing')")
+    tx.rows("INSERT INTO user_permissions VALUES ('unknown', 'unknown')")
 
 
 async def test_refused_commit_leaves_no_transaction_open(db: Database) -> None:
@@ -54,7 +54,7 @@ async def test_refused_commit_leaves_no_transaction_open(db: Database) -> None:
         ("INSERT INTO accounts VALUES (99, 'much')", sqlite3.IntegrityError),
         ("INSERT INTO accounts VALUES (99, 1.5)", sqlite3.IntegrityError),
         ("INSERT INTO accounts VALUES (99, NULL)", sqlite3.IntegrityError),
-        ("INSERT INTO user_permissions VALUES ('nobody', 'nothing')", sqlite3.IntegrityError),
+        ("INSERT INTO user_permissions VALUES ('unknown', 'unknown')", sqlite3.IntegrityError),
     ],
     ids=["no such table", "key taken", "text for a number", "fraction", "null", "no such user"],
 )

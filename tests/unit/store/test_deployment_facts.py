@@ -28,7 +28,7 @@ from tests.unit.store.memory import connect
 MAC = Mac("AABBCCDDEE01")
 CONFIG, OTHER = b"<device/>", b"<other/>"
 WRITTEN, ASKED, REPLACED, TOO_LATE = (f"2{century}00-01-01T00:00:00.000Z" for century in range(4))
-"""The order of events; the clock of the tests is behind all but the first."""
+"""Times in order. The clock of the tests is earlier than all but the first."""
 NOTICE = ErrorKind.TEXT.notice(text="")
 USER = {
     "first_name": "Anna",
@@ -41,7 +41,7 @@ USER = {
 
 
 class Phone:
-    """A phone in a store of its own, and one deployment to it."""
+    """A phone in its own store, with one deployment."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -69,7 +69,7 @@ class Phone:
 
     @property
     def served(self) -> bytes | None:
-        """What the phone is served."""
+        """Return what the phone is served."""
         served = configs.served_to(self.tx, MAC)
         return configs.content_of(self.tx, served.sha256) if served and served.sha256 else None
 
@@ -155,7 +155,7 @@ class Phone:
         progress.written(self.tx, SYSTEM, undoing, REPLACED)
 
     def turn_to_the_rollback(self) -> None:
-        """Let the deployment be the rollback from now on."""
+        """Continue with the rollback as the deployment."""
         [row] = self.tx.rows("SELECT uuid FROM deployments WHERE rolls_back IS NOT NULL")
         self._uuid = row["uuid"]
 
@@ -187,7 +187,7 @@ PATHS: dict[str, list[Fact]] = {
     "rolled_back.": [Phone.record, Phone.write, Phone.accept, Phone.roll_back],
     "rolled_back. fetched": [Phone.record, Phone.write, Phone.accept, Phone.fetch, Phone.roll_back],
 }
-"""How a deployment comes to a situation: its state, a full stop if it has ended, and what else matters."""
+"""How a deployment reaches a situation. A situation is a state, with a full stop if it has ended, and other facts."""
 REPLACED_STATES = {
     "written": "superseded.",
     "restarting": "superseded.",
@@ -288,17 +288,17 @@ EXPECTED: list[tuple[Fact, dict[str, str]]] = [
     (Phone.accept_newer, {"deferred": "superseded."}),
     (Phone.remove, {"deferred": "superseded."}),
 ]
-"""What a fact makes of a deployment. In situations that are not listed, the state stays and there is no step."""
+"""The effect of a fact. In situations that are not listed, the state stays and there is no step."""
 
 
 def stands(phone: Phone) -> str:
-    """The state of the deployment, with a full stop if it has ended."""
+    """Return the state of the deployment, with a full stop if it has ended."""
     deployment = phone.deployment
     return f"{deployment.state}{'.' if deployment.ended_at else ''}"
 
 
 def outcomes(fact: Fact) -> dict[str, str]:
-    """How the deployment stands after a fact in each situation in which that leaves a step."""
+    """Return the situation after a fact for each situation in which the fact adds a step."""
     found = {}
     for situation, path in PATHS.items():
         with closing(connect()) as connection:

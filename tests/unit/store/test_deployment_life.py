@@ -1,4 +1,4 @@
-"""Whatever happens to deployments, and in whichever order: they move by the table of their states."""
+"""Random facts in random order move deployments only along the transition table."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -52,7 +52,7 @@ UNWRITTEN = {DeploymentState.DEFERRED, DeploymentState.RECORDED, DeploymentState
 
 
 class DeploymentLife(RuleBasedStateMachine):
-    """One phone, and everything that can happen to its deployments."""
+    """One phone, with every operation on its deployments."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class DeploymentLife(RuleBasedStateMachine):
         return data.draw(st.sampled_from(self.all()), label="deployment")
 
     def do(self, work: Callable[[Write], object]) -> None:
-        """One transaction. Each deployment that it moves must move by the table, and leave the step that says so."""
+        """Run one transaction; check that each moved deployment follows the table and has its step."""
         before = {each.uuid: situation_of(each) for each in self.all()}
         last = steps.last(self.tx)
         self.connection.execute("BEGIN")
@@ -204,7 +204,7 @@ TestDeploymentLife = DeploymentLife.TestCase
 
 
 def reachable() -> Iterator[Situation]:
-    """The situations that the transitions lead to from a new deployment."""
+    """Return the situations that transitions reach from a new deployment."""
     found: set[Situation] = set()
     waiting: list[Situation | None] = [None]
     every = [Situation(state, ended) for state in DeploymentState for ended in (False, True)]

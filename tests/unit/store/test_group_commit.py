@@ -25,7 +25,7 @@ LARGE = b"x" * 400_000
 
 @pytest.fixture
 def limits() -> StoreLimits:
-    """However slow the machine is, what waits for one commit shares it."""
+    """A delay that makes concurrent writes share one commit even on a slow machine."""
     return StoreLimits(group_seconds=PATIENCE)
 
 
@@ -123,20 +123,20 @@ async def test_failed_write_undoes_its_own_changes_only(accounts: Database) -> N
 async def test_refused_commit_fails_every_write_in_it(accounts: Database) -> None:
     def broken(tx: Write) -> None:
         tx.rows("PRAGMA defer_foreign_keys = ON")
-        tx.rows("INSERT INTO user_permissions VALUES ('nobody', 'nothing')")
+        tx.rows("INSERT INTO user_permissions VALUES ('unknown', 'unknown')")
 
-    told: list[None] = []
+    notified: list[None] = []
     async with writer_held(accounts):
         waiting = [asyncio.create_task(accounts.write(work)) for work in (adding(0, 1), broken, adding(1, 1))]
         await asyncio.sleep(0)
-    accounts.subscribe(lambda: told.append(None))
+    accounts.subscribe(lambda: notified.append(None))
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [StorageFailed] * 3
     assert await balances(accounts) == [START] * ACCOUNTS
     assert not accounts._writer.in_transaction
-    assert told == []
+    assert notified == []
     assert await accounts.write(adding(0, 1)) == START + 1
-    assert told == [None]
+    assert notified == [None]
 
 
 async def test_full_disk_fails_every_write_of_the_commit(accounts: Database) -> None:
@@ -194,7 +194,7 @@ async def test_write_after_cancelled_commit_task_is_stored(accounts: Database) -
     await asyncio.sleep(0)
     committing = accounts._commits._committing
     assert committing is not None
-    # As asyncio.run does with all tasks at its end. Those that write once more then must not wait for ever.
+    # asyncio.run cancels all tasks at its end. Tasks that write again then must not block.
     for task in (first, committing):
         task.cancel()
     await asyncio.wait([first, committing])

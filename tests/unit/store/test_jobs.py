@@ -1,4 +1,4 @@
-"""Jobs in the store: what each step records, and what is found after a crash."""
+"""Jobs in the store: recorded steps, and the state after a crash."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -168,7 +168,7 @@ async def test_recover_finds_every_begun_switch(db: Database, actor: Actor, prof
     broken = await made(db, actor, profile, 4)
     await db.write(progress.written, actor, broken, now())
     await db.write(jobs.recover)
-    # Rows 1 and 3 have no deployment of their own: they begin again.
+    # Rows 1 and 3 have no deployment, so they begin again.
     assert await taken_up(db, job) == {2: found.uuid, 4: broken.uuid}
     await db.write(jobs.recover)
     assert await db.write(jobs.begin, job.uuid, [1, 2, 3, 4]) == {1, 3}
@@ -238,7 +238,7 @@ async def test_profiles_are_found_by_user_and_name(
     anna = await new_user("anna")
     twice = [(await new_profile(anna, "Twice")).uuid for _ in range(2)]
     found = await db.read(
-        jobs.profiles_named, [("ROOT", "Desk"), ("anna", "Desk"), ("anna", "Twice"), ("nobody", "Desk")]
+        jobs.profiles_named, [("ROOT", "Desk"), ("anna", "Desk"), ("anna", "Twice"), ("unknown", "Desk")]
     )
     assert found["ROOT", "Desk"] == [profile.uuid]
     assert sorted(found["anna", "Twice"]) == sorted(twice)

@@ -1,4 +1,4 @@
-"""One active user of level 0 is always left."""
+"""One active user of level 0 always remains."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

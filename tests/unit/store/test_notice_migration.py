@@ -1,4 +1,4 @@
-"""What becomes of the sentences of a database that was written before there were notices."""
+"""Migration of sentences from databases written before notices existed."""
 
 import sqlite3
 from collections.abc import AsyncIterator

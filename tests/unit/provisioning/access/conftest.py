@@ -1,4 +1,4 @@
-"""A policy with a clock, a library and neighbours that obey."""
+"""A policy with a settable clock, a library and a settable ARP table."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -38,7 +38,7 @@ class PolicySetup:
         )
 
     def phone(self, number: int, seen_ip: str | None = None, phone_ip: str | None = None) -> Mac:
-        """A phone with a config, known where it is said to be."""
+        """Add a phone with a config, known at ``host``."""
         mac = Mac(f"0011220{number:05X}")
         (self.root / mac.config_name).write_text(mac.device_name)
         self.library.refresh()
@@ -47,12 +47,12 @@ class PolicySetup:
         return mac
 
     def move(self, mac: Mac, seen_ip: str | None, phone_ip: str | None = None) -> None:
-        """The store learns of an address."""
+        """Store an address of a phone."""
         self.known[mac] = PhoneAddress(mac=mac, phone_ip=phone_ip, seen_ip=seen_ip, seen_at=clock.now())
         self.policy.know(self.known.values())
 
     def gets(self, host: str, name: str | Mac) -> bool:
-        """Whether ``host`` is served the file, which must be the right one then."""
+        """Return whether ``host`` gets the file; check its content."""
         file = name.config_name if isinstance(name, Mac) else name
         try:
             with closing(self.policy.open(file, host)) as content:
@@ -62,12 +62,12 @@ class PolicySetup:
             return False
 
     def search(self, host: str, count: int, first: int = 0xF0000) -> None:
-        """``host`` asks for phones that do not exist."""
+        """Request configs of unknown phones from ``host``."""
         for number in range(first, first + count):
             assert not self.gets(host, f"SEP0011220{number:05X}.cnf.xml")
 
     def neighbour(self, host: str, mac: str) -> None:
-        """ARP learns of a machine, at once."""
+        """Add a machine to the ARP table."""
         with self.arp.open("a") as table:
             table.write(f"{host:<16} 0x1         0x2         {mac.lower():<21} *        eth0\n")
         self.now += FRESH_SECONDS
@@ -78,7 +78,7 @@ MakePolicySetup = Callable[..., PolicySetup]
 
 @pytest.fixture
 def make_setup(tmp_path: Path) -> Iterator[MakePolicySetup]:
-    """Makes make_setup."""
+    """Return a function that creates a setup."""
     made: list[PolicySetup] = []
 
     def make(mode: Mode, **options: Any) -> PolicySetup:

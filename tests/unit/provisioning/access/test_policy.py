@@ -300,7 +300,7 @@ def test_absent_denied_and_blocked_take_the_same_time(pinned: PolicySetup) -> No
     for turn in rounds:
         for case, (names, network) in cases.items():
             for number, name in enumerate(names):
-                # Each from an address of its own, as a searcher with many would do; the blocked one has one.
+                # Each request has its own address, like a search from many; the blocked client has one.
                 host = f"{network}.{turn}.{number}" if network else "10.66.6.6"
                 began = perf_counter()
                 assert not pinned.gets(host, name)

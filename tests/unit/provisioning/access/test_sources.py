@@ -71,14 +71,14 @@ def test_repeated_phones_are_no_search() -> None:
 def test_single_refusal_raises_one_alarm_per_interval() -> None:
     sources = FetchSources()
     now = 0.0
-    told = []
+    raised = []
     while now < ALARM_INTERVAL_SECONDS + WINDOW_SECONDS:
         sources.asked(HOST, "001122000001", now, is_decoy=False).refuse("001122000001")
-        told += [(now, alarm.kind, alarm.refused) for alarm in due(sources, now)]
+        raised += [(now, alarm.kind, alarm.refused) for alarm in due(sources, now)]
         now += 10
     first = (FIRST_ALARM_SECONDS, AlarmKind.ELSEWHERE, ("00:11:22:00:00:01",))
-    assert told[0] == first
-    assert [time for time, *_ in told[1:]] == [pytest.approx(ALARM_INTERVAL_SECONDS + FIRST_ALARM_SECONDS, abs=60)]
+    assert raised[0] == first
+    assert [time for time, *_ in raised[1:]] == [pytest.approx(ALARM_INTERVAL_SECONDS + FIRST_ALARM_SECONDS, abs=60)]
 
 
 def test_idle_source_is_forgotten() -> None:

@@ -143,11 +143,11 @@ async def test_store_failure_keeps_known_addresses(
 
 async def test_unchanged_store_is_not_reread(site: PolicySetup, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     watch = AccessWatch(db, site.policy)
-    told: list[int] = []
-    monkeypatch.setattr(site.policy, "know", lambda known: told.append(len(known)))
+    counts: list[int] = []
+    monkeypatch.setattr(site.policy, "know", lambda known: counts.append(len(known)))
     await watch.refresh()
     await watch.refresh()
     await db.write(phones.note_sightings, [sighting(Mac("001122000001"), HOME)])
     await watch.refresh()
     await watch.refresh()
-    assert told == [0, 1]
+    assert counts == [0, 1]

@@ -86,7 +86,7 @@ OVERRIDDEN = {
         "validpath": "path",
     },
 }
-"""Methods of pyftpdlib's classes that ours override, with their parameters."""
+"""Methods of pyftpdlib that our classes override, with their parameters."""
 CALLED: dict[type, dict[str, str]] = {
     handlers.FTPHandler: {
         "call_later": "seconds, target, args, kwargs",
@@ -107,7 +107,7 @@ CALLED: dict[type, dict[str, str]] = {
     dispatchers.PassiveDTP: {"bind": "addr", "listen": "num"},
     FTPServer: {"add_channel": "map=, events=", "del_channel": "map="},
 }
-"""Methods that ours call, beside those that they override."""
+"""Methods of pyftpdlib that our classes call but do not override."""
 
 
 def parameters(function: Callable[..., Any]) -> str:
@@ -116,7 +116,7 @@ def parameters(function: Callable[..., Any]) -> str:
 
 
 def overridden() -> dict[str, dict[str, str]]:
-    """Every method of pyftpdlib's classes that one of ours overrides."""
+    """Return every method of pyftpdlib that one of our classes overrides."""
     found: dict[str, dict[str, str]] = {}
     for ours in OURS:
         for name, member in vars(ours).items():

@@ -1,4 +1,4 @@
-"""Which part of a file a Range asks for."""
+"""Parsing of the Range header."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""A file in memory, for the parts of the TFTP server that know no sockets."""
+"""A file in memory, for parts of the TFTP server without sockets."""
 
 from collections.abc import Callable
 
@@ -33,5 +33,5 @@ MakeContent = Callable[[bytes], MemoryContent]
 
 @pytest.fixture(name="content", scope="session")
 def content_of() -> MakeContent:
-    """Makes the content that consists of some bytes."""
+    """Return a function that creates a content from bytes."""
     return MemoryContent

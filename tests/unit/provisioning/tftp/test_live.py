@@ -396,12 +396,12 @@ def test_transfer_lost_midway_does_not_count_as_ignored(setup: LiveSetup) -> Non
 
 
 def test_error_5_is_limited_per_second(setup: LiveSetup) -> None:
-    told: list[bytes] = []
+    sent: list[bytes] = []
     for port in range(1024, 1024 + 2 * MAX_UNKNOWN_TIDS):
-        setup.live.refuse_unknown(wire.ack(1), ("192.0.2.66", port), lambda datagrams, _: told.extend(datagrams), 5.0)
-    assert len(told) == setup.live.counters.unknown_tids == MAX_UNKNOWN_TIDS
-    setup.live.refuse_unknown(wire.ack(1), ("192.0.2.66", 1024), lambda datagrams, _: told.extend(datagrams), 6.0)
-    assert len(told) == MAX_UNKNOWN_TIDS + 1
+        setup.live.refuse_unknown(wire.ack(1), ("192.0.2.66", port), lambda datagrams, _: sent.extend(datagrams), 5.0)
+    assert len(sent) == setup.live.counters.unknown_tids == MAX_UNKNOWN_TIDS
+    setup.live.refuse_unknown(wire.ack(1), ("192.0.2.66", 1024), lambda datagrams, _: sent.extend(datagrams), 6.0)
+    assert len(sent) == MAX_UNKNOWN_TIDS + 1
 
 
 def test_counters_count_requests_and_fetches(content: MakeContent, tftp_path: DatagramPath) -> None:

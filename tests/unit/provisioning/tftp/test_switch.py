@@ -1,4 +1,4 @@
-"""Which datagram path is chosen."""
+"""The choice of the datagram path."""
 
 import logging
 import subprocess

@@ -22,7 +22,7 @@ def transfer_of(content: MakeContent, tftp_path: DatagramPath) -> Begin:
 
 
 def drain(transfer: Transfer) -> bytes:
-    """Return what a receiver gets that acknowledges everything at once."""
+    """Return the bytes of a receiver that acknowledges every packet immediately."""
     received = bytearray()
     packets = transfer.start(0.0)
     while packets:
@@ -34,7 +34,7 @@ def drain(transfer: Transfer) -> bytes:
 
 
 def sending_times(transfer: Transfer, first: float) -> list[float]:
-    """When the packet on its way is sent again, until the transfer ends; the last item is the time of its end."""
+    """Return the times of retransmissions and of the end of the transfer."""
     times = []
     while transfer.outcome is None:
         times.append(transfer.deadline - first)
@@ -174,7 +174,7 @@ def test_repeated_requests_do_not_extend_a_transfer(begin: Begin) -> None:
     transfer = begin(b"x" * 2000)
     transfer.start(0.0)
     transfer.receive(wire.ack(1), 0.0)
-    for tenth in range(10 * int(sum(INTERVALS) + 2)):  # a tenth late each time at most
+    for tenth in range(10 * int(sum(INTERVALS) + 2)):  # each at most a tenth late
         transfer.repeat()
         transfer.expire(tenth / 10)
     assert transfer.outcome is FetchOutcome.TIMED_OUT
@@ -219,7 +219,7 @@ def blocks(packets: tuple[bytes, ...]) -> list[int]:
 
 @pytest.fixture(name="window")
 def windowed_of(begin: Begin) -> Begin:
-    """Makes a transfer of 20 blocks in windows of 4, the first of which is on its way at time 0."""
+    """Start a transfer of 20 blocks in windows of 4; its first window is sent at time 0."""
 
     def window() -> Transfer:
         transfer = begin(b"x" * (8 * 19 + 3), blksize=8, windowsize=4)

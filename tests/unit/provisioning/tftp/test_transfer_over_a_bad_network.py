@@ -1,4 +1,4 @@
-"""A receiver as RFC 1350 describes it, behind a network that loses, repeats and reorders whatever it likes."""
+"""A receiver according to RFC 1350 behind a network that loses, repeats and reorders packets."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ class Receiver:
         self.done = False
 
     def take(self, datagram: bytes) -> bytes | None:
-        """The acknowledgement of a packet. A repeated one is acknowledged again, as the RFC asks."""
+        """Return the acknowledgement of a packet. The RFC requires it for repeated packets too."""
         packet = wire.parse(datagram)
         if isinstance(packet, Oack):
             self.blksize = int(packet.options.get("blksize", "512"))
@@ -69,7 +69,7 @@ class BadNetwork(RuleBasedStateMachine):
             packet = wire.parse(datagram)
             assert not isinstance(packet, Error)
             if isinstance(packet, Data):
-                # Only one block is on its way: all before it are acknowledged.
+                # Only one block is unacknowledged.
                 assert packet.block == self.acknowledged + 1
         self.to_receiver += packets
 
@@ -123,7 +123,7 @@ class BadNetwork(RuleBasedStateMachine):
         assert self.transfer.acknowledged <= len(self.receiver.received)
 
     def teardown(self) -> None:
-        """The network recovers: whatever happened, the transfer ends, and never with wrong content."""
+        """After the network recovers, the transfer ends, never with wrong content."""
         for _ in range(1000):
             while self.to_receiver and self.transfer.outcome is None:
                 self.deliver_first()

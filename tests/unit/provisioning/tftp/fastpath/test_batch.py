@@ -1,4 +1,4 @@
-"""One batch against a state machine that goes the long way."""
+"""One batch against a state machine that uses the plain path."""
 
 import socket
 from collections.abc import Callable, Iterator
