@@ -139,6 +139,12 @@ def test_page_names_only_variables_that_exist(path: Path) -> None:
     assert {name.removesuffix("_FILE") for name in named} <= known
 
 
+def test_settings_page_lists_every_variable_without_a_key() -> None:
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "cisisk").rglob("*.py"))
+    used = set(re.findall(r'"(CISISK_[A-Z_]+)"', source))
+    assert {name for name in first_cells(page("settings")) if name.startswith("CISISK_")} == used
+
+
 def test_command_line_page_lists_every_command() -> None:
     listed = [name.split()[1] for name in first_cells(page("command-line")) if name.startswith("cisisk ")]
     assert set(listed) == set(COMMANDS)
