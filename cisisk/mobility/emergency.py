@@ -1,4 +1,4 @@
-"""The location and caller id that a phone's emergency calls show, whoever is logged in on it.
+"""The location and caller id that a phone's emergency calls show, for every user who logs in on it.
 
 Source: docs/phone-protocol/extension-mobility.md#emergency-calls
 """

@@ -100,7 +100,7 @@ class PhoneLogins:
         self._locks = PhoneLocks()
         self._tasks = BackgroundTasks()
 
-    # Who is where
+    # Lists of logins
 
     async def profiles_for(self, user_uuid: str, mac: Mac, model_header: str | None) -> list[ProfileHead]:
         """Return the user's profiles that fit a phone: the default of its model first, the others by name.

@@ -1,4 +1,4 @@
-"""What came of a restart."""
+"""The result of a restart."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from cisisk.model.notice import Notice, NoticeCode
 
 
 class RestartOutcome(StrEnum):
-    """What came of the attempt to restart a phone. Nothing of it was tried yet where there is none."""
+    """The result of the attempt to restart a phone. A deployment has none before the first attempt."""
 
     ACCEPTED = "accepted"
     """The phone accepted a restart."""
@@ -26,7 +26,7 @@ class RestartOutcome(StrEnum):
     STOPPED = "stopped"
     """Cisisk was stopped before the phone accepted. The next start tries it again."""
     CUT_OFF = "cut_off"
-    """Cisisk ended before it recorded what came of the restart."""
+    """Cisisk ended before it recorded the result of the restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def _grouped(refusals: Sequence[MethodRefusal]) -> tuple[Notice, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of one attempt to restart a phone.
+    """The result of one attempt to restart a phone.
 
     Attributes:
         method: the name of the method that the phone accepted.

@@ -8,7 +8,7 @@ from cisisk.model.start_time import StartTime
 
 
 def restart_notice(deployment: Deployment) -> Notice:
-    """What came of the restart, or why there was none. What was to come is left out once something else came."""
+    """Return the result of the restart, or why there was none. A promise is left out once something else happened."""
     outcome, sequel = deployment.restart_outcome, _sequel(deployment)
     if deployment.deferred_until is not None:
         return _deferred(deployment.deferred_until)
@@ -28,7 +28,7 @@ def _deferred(until: StartTime) -> Notice:
 
 
 def _sequel(deployment: Deployment) -> Notice | None:
-    """What came of the config instead; None while the phone is still to take it."""
+    """Return what happened to the config instead; None while the phone is still to take it."""
     match deployment.state:
         case DeploymentState.CANCELLED:
             return Sequel.CANCELLED.notice()

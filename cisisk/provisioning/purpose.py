@@ -150,8 +150,8 @@ def _kind_of_phone(last: str, what: Purpose) -> tuple[str | None, tuple[str, ...
     if what in {Purpose.FIRMWARE, Purpose.RECOVERY, Purpose.FIRMWARE_PART}:
         numbered = _NUMBERED.fullmatch(last)
         if numbered and numbered["digits"] in _ALIKE:
-            told = numbered["before"] or numbered["after"]
-            return told.upper() if told else None, _ALIKE[numbered["digits"]]
+            marked = numbered["before"] or numbered["after"]
+            return marked.upper() if marked else None, _ALIKE[numbered["digits"]]
     if what in {Purpose.FIRMWARE, Purpose.FIRMWARE_PART, Purpose.DICTIONARY}:
         digits = _FOUR_DIGITS.fullmatch(last)
         return load_protocol(last) or _of_ending(last), (digits[1],) if digits else ()

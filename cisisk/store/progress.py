@@ -183,7 +183,7 @@ def deferred_again(tx: Write, deployment: Deployment) -> None:
 
 
 def restart_tried(tx: Write, deployment: Deployment, attempt: Attempt, action: str | None) -> Deployment:
-    """Record what came of a restart. An accepted restart stays accepted when the next one is refused.
+    """Record the result of a restart. An accepted restart stays accepted when the next one is refused.
 
     Args:
         deployment: with the registration as it was before this restart.

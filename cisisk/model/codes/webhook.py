@@ -4,7 +4,7 @@ from cisisk.model.notice import NoticeCode
 
 
 class DeliveryDetail(NoticeCode):
-    """What came of the last try."""
+    """The result of the last attempt."""
 
     ANSWERED = "webhook_answered", "status"
     NO_ANSWER = "webhook_no_answer", "seconds"

@@ -213,7 +213,7 @@ class FtpControl(FTPHandler):
 
     @property
     def has_data_address(self) -> bool:
-        """Whether the client has told where to connect, or was told."""
+        """Whether PORT or PASV has given an address for the data connection."""
         return self._dtp_acceptor is not None or self._dtp_connector is not None
 
     def receive_into(self, file: Closable) -> None:

@@ -30,7 +30,7 @@ LINGER_BYTES = 64 << 10
 RECEIVE_BYTES = request.LONGEST_HEAD + 4
 """Bytes of one read: the longest head and its end."""
 TURN_BYTES = 256 << 10
-"""Bytes of a large file sent in one turn of the loop. The kernel takes a fraction of a millisecond for a cached
+"""Bytes of a large file sent in one pass of the loop. The kernel takes a fraction of a millisecond for a cached
 file."""
 MAX_RECORDED_NAME = 512
 """Characters of a reported name: as many as a TFTP request can hold."""

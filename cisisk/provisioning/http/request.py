@@ -44,7 +44,7 @@ class HttpRequest(NamedTuple):
         method: as it was sent; methods are case-sensitive.
         name: of the file, decoded, as in a TFTP request. It may hold any characters.
         keep_alive: whether the client may send another request on this connection.
-        is_old: HTTP/1.0, whose clients must be told that the connection is kept.
+        is_old: whether it is HTTP/1.0. Such a client keeps a connection only if the answer says so.
         has_body: whether a body follows the head.
         byte_range: the value of the only ``Range``; None if there is none that may be used.
     """

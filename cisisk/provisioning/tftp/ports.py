@@ -27,7 +27,7 @@ on this machine could send requests to each."""
 DATAGRAMS_AT_ONCE = 64
 """Datagrams that one reading takes from a port."""
 READINGS_PER_TURN = 16
-"""Readings of one port in one turn of the loop: enough for one acknowledgement of every transfer, so that they are
+"""Readings of one port in one pass of the loop: enough for one acknowledgement of every transfer, so that they are
 handled before new requests. A flood is limited to this before the request port is read again."""
 MEMORY_SECONDS, MAX_REMEMBERED = 10.0, 4096
 """How long the last port of a peer is remembered; longer while there are fewer peers than that."""
@@ -74,7 +74,7 @@ class Port:
 
     @property
     def readings_per_turn(self) -> int:
-        """How often the port is read in one turn of the loop."""
+        """How often the port is read in one pass of the loop."""
         return READINGS_PER_TURN
 
     def carry(self, transfer: Transfer, peer: SocketAddress) -> None:

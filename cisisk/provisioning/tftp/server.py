@@ -135,7 +135,7 @@ class TftpServer:
 
     @property
     def heartbeat(self) -> float:
-        """Monotonic time of the last turn of the loop, which takes at most a second."""
+        """Monotonic time of the last pass of the loop, which takes at most a second."""
         return self._heartbeat
 
     @property
