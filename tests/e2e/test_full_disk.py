@@ -114,6 +114,7 @@ async def test_switch_on_full_disk_changes_nothing_until_space_returns(
 
 
 @pytest.mark.parametrize("repaired_by", ["next switch", "next start"])
+@pytest.mark.wording
 async def test_switch_written_but_unrecorded_is_recorded_later(
     disk: Disk, repaired_by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
