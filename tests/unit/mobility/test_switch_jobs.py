@@ -131,16 +131,31 @@ async def test_job_keeps_to_its_concurrency(setup: JobSetup) -> None:
 
 
 async def test_jobs_share_the_limit_fairly(setup: JobSetup) -> None:
+    ends = asyncio.Semaphore(0)
+
+    async def end_when_released(deployment: Deployment) -> None:
+        await ends.acquire()
+        await setup.switches.takes(deployment)
+
+    large, small = range(1, 301), range(500, 505)
+    setup.switches.ends = dict.fromkeys([*large, *small], end_when_released)
+    setup.switches.gate.set()
     async with setup.running() as made:
-        first = await made.create(SYSTEM, setup.order(range(1, 301), concurrency=MAX_CONCURRENCY))
+        first = await made.create(SYSTEM, setup.order(large, concurrency=MAX_CONCURRENCY))
         await setup.has_asked(MAX_CONCURRENCY)
-        second = await made.create(SYSTEM, setup.order(range(500, 505)))
-        setup.switches.gate.set()
+        second = await made.create(SYSTEM, setup.order(small))
+        # One phone ends after the other: each time one of the two jobs gets its place.
+        while not set(small) <= set(setup.switches.asked):
+            count = len(setup.switches.asked)
+            ends.release()
+            await setup.has_asked(count + 1)
+        before_the_last = len(setup.switches.asked)
+        for _ in (*large, *small):
+            ends.release()
         await setup.rests(second)
         await setup.rests(first)
         assert setup.switches.most <= MAX_CONCURRENCY
-        # Before the first job begins its last row.
-        assert max(setup.switches.asked.index(number) for number in range(500, 505)) < 250
+        assert before_the_last < MAX_CONCURRENCY + 10 * len(small)
 
 
 async def test_jobs_alternate_when_one_phone_is_allowed(
