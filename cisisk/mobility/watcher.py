@@ -72,13 +72,15 @@ class _Watch:
             time decides, which is not known for registrations before this process.
         looked: whether there was a look at the registrations since the phone fetched its config.
         due: when to decide again; None if only news can change anything.
+        timer: wakes the watcher at that time, or earlier.
         busy: an action is in progress.
     """
 
     deployment: Deployment
     phone: Watched
     provable: bool
-    due: datetime | None
+    due: datetime | None = None
+    timer: asyncio.TimerHandle | None = None
     looked: bool = False
     busy: bool = False
 
@@ -129,6 +131,7 @@ class Watcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._hinted = asyncio.Event()
         self._hints: set[str] = set()
+        self._due: set[str] = set()
         self._judging = asyncio.Event()
         registrations.subscribe(self._hint)
         calls.subscribe(self._hint)
@@ -141,6 +144,8 @@ class Watcher:
                 group.create_task(self._judge(), name="deadlines of deployments")
                 group.create_task(self._look_for_registrations(), name="watch of registrations")
         finally:
+            for watch in self._watches.values():
+                self._decide_at(watch, None)
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -165,18 +170,22 @@ class Watcher:
 
     async def _take(self, uuids: set[str] | None) -> None:
         """Read these deployments from the store again, or all that have not ended."""
-        known = {uuid: watch.deployment for uuid, watch in self._watches.items()}
+        watched = self._watches.keys() if uuids is None else self._watches.keys() & uuids
+        known = {uuid: self._watches[uuid].deployment for uuid in watched}
         read = await self._patiently(lambda: self._db.read(_not_ended, uuids, known))
         found = {deployment.uuid: deployment for deployment, _ in read}
-        for uuid in (set(self._watches) if uuids is None else uuids) - set(found):
-            self._watches.pop(uuid, None)
+        for uuid in known.keys() - found.keys():
+            self._decide_at(self._watches.pop(uuid), None)
         for deployment, target in read:
             if target is not None:
+                if (earlier := self._watches.get(deployment.uuid)) is not None:
+                    self._decide_at(earlier, None)
                 self._watches[deployment.uuid] = self._watch_of(deployment, target)
         for uuid, deployment in found.items():
             watch = self._watches[uuid]
             has_fetched = deployment.fetched_at is not None and watch.deployment.fetched_at is None
-            watch.deployment, watch.due = deployment, _now()
+            watch.deployment = deployment
+            self._decide_at(watch, _now())
             if deployment.fetched_from is not None:
                 watch.phone = replace(watch.phone, address=deployment.fetched_from)
             if has_fetched:
@@ -184,7 +193,6 @@ class Watcher:
                 watch.phone = replace(watch.phone, since=_monotonic(deployment.fetch_started_at))
                 # It may have registered before its fetch was stored.
                 self._hinted.set()
-        self._judging.set()
 
     async def _patiently(self, read: Callable[[], Awaitable[_T]]) -> _T:
         """Return what ``read`` returns, once the database answers."""
@@ -207,27 +215,48 @@ class Watcher:
         )
         was_before = deployment.fetched_at is not None and deployment.fetched_at < self._began_at
         has_call_id = target.software is not Software.SCCP and (before is None or bool(before.call_id))
-        return _Watch(deployment, phone, has_call_id or not was_before, _now())
+        return _Watch(deployment, phone, has_call_id or not was_before)
 
     # What to do
 
+    def _decide_at(self, watch: _Watch, due: datetime | None) -> None:
+        """Have the watcher decide about a deployment again at ``due``; at news only if that is None."""
+        if watch.timer is not None:
+            watch.timer.cancel()
+        watch.due, watch.timer = due, None
+        if due is None:
+            return
+        seconds, uuid = (due - _now()).total_seconds(), watch.deployment.uuid
+        if seconds <= 0:
+            self._wake(uuid)
+        else:
+            # A timer for each: with one for all, every piece of news would cost a look at every deployment.
+            loop = asyncio.get_running_loop()
+            watch.timer = loop.call_later(min(seconds, _MAX_SLEEP_SECONDS), self._wake, uuid)
+
+    def _wake(self, uuid: str) -> None:
+        self._due.add(uuid)
+        self._judging.set()
+
     async def _judge(self) -> None:
         while True:
-            moment = _now()
-            for watch in self._watches.values():
-                if not watch.busy and watch.due is not None and watch.due <= moment:
-                    self._judge_one(watch, moment)
-            dues = [watch.due for watch in self._watches.values() if watch.due is not None and not watch.busy]
-            seconds = (min(dues) - moment).total_seconds() if dues else _MAX_SLEEP_SECONDS
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, min(seconds, _MAX_SLEEP_SECONDS))):
-                    await self._judging.wait()
+            await self._judging.wait()
             self._judging.clear()
+            due, self._due = self._due, set()
+            moment = _now()
+            for watch in filter(None, map(self._watches.get, due)):
+                # An action that is in progress sets the time when it ends.
+                if watch.due is not None and not watch.busy:
+                    self._judge_one(watch, moment)
 
     def _judge_one(self, watch: _Watch, moment: datetime) -> None:
+        if watch.due is not None and watch.due > moment:
+            # The sleep was cut short, or the clock was set back.
+            self._decide_at(watch, watch.due)
+            return
         decided = self._next_action(watch, moment)
         if isinstance(decided, Wait):
-            watch.due = decided.until
+            self._decide_at(watch, decided.until)
             return
         # The feed reports the result of the action. Until then there is nothing more to do.
         watch.busy, watch.due = True, None
@@ -247,7 +276,7 @@ class Watcher:
                     # It has come further while it waited.
                     watch.due = _now()
                 elif isinstance(decided, BeginWhenIdle):
-                    watch.due = await self._begin_if_idle(deployment)
+                    watch.due = await self._begin_if_idle(deployment) or watch.due
                 else:
                     await self._do(deployment, decided)
         except CisiskError as error:
@@ -259,7 +288,8 @@ class Watcher:
             watch.due = _now() + self._after_failure
         finally:
             watch.busy = False
-            self._judging.set()
+            # There may have been news meanwhile.
+            self._decide_at(watch, watch.due)
 
     async def _begin_if_idle(self, deployment: Deployment) -> datetime | None:
         """Begin, or return when to look again."""
@@ -319,8 +349,7 @@ class Watcher:
         for watch in self._watches.values():
             names = {watch.phone.mac.device_name, watch.phone.address, watch.deployment.before_peer}
             if watch.deployment.deferred_until == IDLE and not hints.isdisjoint(names - {None}):
-                watch.due = _now()
-                self._judging.set()
+                self._decide_at(watch, _now())
 
     async def _look(self, watches: list[_Watch]) -> None:
         seen = await self._registrations.look([watch.phone for watch in watches])
