@@ -213,11 +213,7 @@ def _serve(tx: Write, mac: Mac, sha256: str | None, origin: str) -> None:
 
 def supersede(tx: Write, mac: Mac, moment: Timestamp, notice: Notice, newer: str = "") -> None:
     """Supersede the phone's deployments that it was not seen to take: another config is served, by ``newer``."""
-    rows = tx.rows(
-        f"SELECT uuid FROM deployments WHERE {deployments.UNSETTLED} AND mac = ?"  # noqa: S608 -- own words
-        " AND written_at IS NOT NULL AND uuid <> ?",
-        (mac.digits, newer),
-    )
     candidates = [life.SUPERSEDE, life.SUPERSEDE_FETCHED, life.SUPERSEDE_ENDED]
-    for row in rows:
-        moves.move(tx, row["uuid"], candidates, moment, notice, {"superseded_at": moment})
+    for replaced in deployments.replaceable(tx, mac):
+        if replaced.uuid != newer:
+            moves.move(tx, replaced, candidates, moment, notice, {"superseded_at": moment})

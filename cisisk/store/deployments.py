@@ -3,11 +3,11 @@
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from cisisk.model.clock import Timestamp
-from cisisk.model.deployment import Awaited, Deployment, DeploymentState, Origin, Policy
+from cisisk.model.deployment import Awaited, Deployment, DeploymentState, Origin
 from cisisk.model.errors import NotFound
 from cisisk.model.listing import Listing, Page
 from cisisk.model.mac import Mac
@@ -15,6 +15,7 @@ from cisisk.model.notice import Notice
 from cisisk.model.restart import MethodRefusal, RestartOutcome
 from cisisk.model.start_time import StartTime
 from cisisk.store import policies
+from cisisk.store.changes import insert
 from cisisk.store.listing import ListSource
 from cisisk.store.transaction import Read, Write
 
@@ -29,25 +30,24 @@ _NAMED = "uuid IN (SELECT value FROM json_each(?))"
 
 def of(row: sqlite3.Row) -> Deployment:
     """Return the deployment in a row with all :data:`COLUMNS`."""
-    columns: dict[str, Any] = {name: row[name] for name in COLUMNS}
-    read = {name: kind(columns[name]) for name, kind in _READ.items() if columns[name] is not None}
-    return Deployment(**{**columns, **read})
+    columns: dict[str, Any] = dict(zip(COLUMNS, row, strict=True))
+    for name, (_, from_stored) in _FORMS.items():
+        if columns[name] is not None:
+            columns[name] = from_stored(columns[name])
+    return Deployment(**columns)
 
 
-def stored(value: Any) -> Any:
-    """The stored form of an attribute of a deployment."""
-    match value:
-        case Mac():
-            return value.digits
-        case Policy():
-            return policies.to_json(value)
-        case StartTime():
-            return str(value)
-        case Notice():
-            return value.to_json()
-        case tuple():
-            return refusals_to_json(value)
-    return value
+def _stored(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """The stored forms of attributes of a deployment."""
+    return {
+        name: value if value is None or name not in _FORMS else _FORMS[name][0](value)
+        for name, value in columns.items()
+    }
+
+
+def add(tx: Write, deployment: Deployment) -> None:
+    """Store a new deployment."""
+    insert(tx, "deployments", _stored({name: getattr(deployment, name) for name in COLUMNS}))
 
 
 def refusals_to_json(refusals: Sequence[MethodRefusal]) -> str:
@@ -63,19 +63,19 @@ def refusals_from_json(text: str) -> tuple[MethodRefusal, ...]:
         return (MethodRefusal("", Notice.from_json(text)),)
 
 
-_READ: dict[str, Callable[[Any], Any]] = {
-    "mac": Mac,
-    "origin": Origin,
-    "policy": policies.from_json,
-    "state": DeploymentState,
-    "deferred_until": StartTime.parse,
-    "restart_outcome": RestartOutcome,
-    "restart_detail": refusals_from_json,
-    "registered_as": Notice.from_json,
-    "failure": Notice.from_json,
-    "timed_out_on": Awaited,
+_FORMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "mac": (lambda mac: mac.digits, Mac),
+    "origin": (str, Origin),
+    "policy": (policies.to_json, policies.from_json),
+    "state": (str, DeploymentState),
+    "deferred_until": (str, StartTime.parse),
+    "restart_outcome": (str, RestartOutcome),
+    "restart_detail": (refusals_to_json, refusals_from_json),
+    "registered_as": (Notice.to_json, Notice.from_json),
+    "failure": (Notice.to_json, Notice.from_json),
+    "timed_out_on": (str, Awaited),
 }
-"""What reads the columns whose stored form is not their value."""
+"""The columns whose stored form is not their value: what writes them, and what reads them."""
 
 
 _LIST = ListSource(
@@ -143,21 +143,39 @@ def awaited_since(tx: Read, mac: Mac) -> Timestamp | None:
     return None if row is None else str(row["written_at"])
 
 
-def deferred(tx: Read, mac: Mac) -> list[str]:
-    """The uuids of the phone's deployments that have not begun."""
+def deferred(tx: Read, mac: Mac) -> list[Deployment]:
+    """Return the phone's deployments that have not begun."""
+    return _of_phone(tx, mac, "ended_at IS NULL AND deferred_until IS NOT NULL")
+
+
+def replaceable(tx: Read, mac: Mac) -> list[Deployment]:
+    """Return the phone's deployments that were written, and that another config replaces."""
+    return _of_phone(tx, mac, "written_at IS NOT NULL")
+
+
+def _of_phone(tx: Read, mac: Mac, condition: str) -> list[Deployment]:
+    rows = tx.rows(f"{_SELECT} WHERE {UNSETTLED} AND {condition} AND mac = ?", (mac.digits,))
+    return [of(row) for row in rows]
+
+
+def rollbacks_without_restart(tx: Read, mac: str, uuid: str) -> list[Deployment]:
+    """Return the rollbacks of a deployment for which the phone, given by its digits, did not have to restart."""
     rows = tx.rows(
-        f"SELECT uuid FROM deployments WHERE {UNSETTLED}"  # noqa: S608 -- own words
-        " AND ended_at IS NULL AND deferred_until IS NOT NULL AND mac = ?",
-        (mac.digits,),
+        f"{_SELECT} WHERE mac = ? AND rolls_back = ? AND restart_outcome = ? AND superseded_at IS NULL",
+        (mac, uuid, RestartOutcome.NOT_NEEDED),
     )
-    return [row["uuid"] for row in rows]
+    return [of(row) for row in rows]
 
 
-def update(tx: Write, uuid: str, columns: Mapping[str, Any]) -> Deployment:
-    """Set columns of a deployment, by the attributes of :class:`Deployment`. Returns the deployment after it."""
+def update(tx: Write, deployment: Deployment, columns: Mapping[str, Any]) -> Deployment:
+    """Set columns of a deployment, by the attributes of :class:`Deployment`. Returns the deployment after it.
+
+    Args:
+        deployment: as this transaction has read it.
+    """
     assignments = ", ".join(f"{name} = ?" for name in columns)
-    [row] = tx.rows(
-        f"UPDATE deployments SET {assignments} WHERE uuid = ? RETURNING *",  # noqa: S608 -- own names
-        [*map(stored, columns.values()), uuid],
+    tx.rows(
+        f"UPDATE deployments SET {assignments} WHERE uuid = ?",  # noqa: S608 -- own names
+        (*_stored(columns).values(), deployment.uuid),
     )
-    return of(row)
+    return replace(deployment, **columns)

@@ -14,7 +14,7 @@ from cisisk.store.transaction import Write
 
 def move(
     tx: Write,
-    uuid: str,
+    before: Deployment,
     candidates: Sequence[Transition],
     moment: Timestamp,
     notice: Notice,
@@ -23,6 +23,7 @@ def move(
     """Move a deployment by the first candidate that applies to it, and leave the steps of that transition.
 
     Args:
+        before: the deployment, as this transaction has read it.
         moment: when it happened; ``ended_at`` if the transition ends the deployment.
         notice: what the steps say.
         columns: what else to set, by the attributes of :class:`Deployment`.
@@ -30,14 +31,13 @@ def move(
     Returns:
         The deployment after the move; None, and nothing is changed, if no candidate applies.
     """
-    before = deployments.get(tx, uuid)
     transition = next((each for each in candidates if each.applies_to(before)), None)
     if transition is None:
         return None
     changed = {**(columns or {}), "state": transition.target or before.state}
     if transition.ends is not None:
         changed["ended_at"] = (before.ended_at or moment) if transition.ends else None
-    after = deployments.update(tx, uuid, changed)
+    after = deployments.update(tx, before, changed)
     for step in transition.steps:
         steps.add(tx, after, moment, step, notice)
     return after
@@ -45,8 +45,8 @@ def move(
 
 def call_off(tx: Write, mac: Mac, moment: Timestamp, notice: Notice) -> None:
     """Supersede the phone's deployments that have not begun."""
-    for uuid in deployments.deferred(tx, mac):
-        move(tx, uuid, [SUPERSEDE_DEFERRED], moment, notice, {"deferred_until": None})
+    for deferred in deployments.deferred(tx, mac):
+        move(tx, deferred, [SUPERSEDE_DEFERRED], moment, notice, {"deferred_until": None})
 
 
 def state_after(*transitions: Transition) -> str:

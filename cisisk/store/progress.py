@@ -20,8 +20,7 @@ from cisisk.model.restart import Attempt, RestartOutcome
 from cisisk.model.start_time import StartTime
 from cisisk.model.user import Actor
 from cisisk.store import audit, configs, deployments, moves, phone_logins, phones, profiles, steps
-from cisisk.store.changes import insert
-from cisisk.store.transaction import Write
+from cisisk.store.transaction import Read, Write
 
 _ACTIONS = {Origin.SWITCH: "profile.switched", Origin.ROLLBACK: "profile.rolled_back", Origin.LOGOUT: "profile.logout"}
 """Their actions in the audit log."""
@@ -81,7 +80,7 @@ def record(tx: Write, actor: Actor, plan: Plan, found: bytes | None) -> Deployme
         deferred_until=plan.deferred_until,
         recorded_at=moment,
     )
-    insert(tx, "deployments", {name: deployments.stored(getattr(deployment, name)) for name in deployments.COLUMNS})
+    deployments.add(tx, deployment)
     for step in transition.steps:
         steps.add(tx, deployment, now(), step, _recorded(plan.profile_name, plan.deferred_until))
     return deployment
@@ -119,7 +118,7 @@ def begun(tx: Write, deployment: Deployment, plan: Plan, found: bytes | None) ->
         "before_call_id": plan.before_call_id,
     }
     notice = StepNotice.RECORDED.notice(profile=deployment.profile_name)
-    after = moves.move(tx, deployment.uuid, [life.BEGIN], now(), notice, columns)
+    after = moves.move(tx, _current(tx, deployment), [life.BEGIN], now(), notice, columns)
     if after is None:
         raise Conflict("The deployment has ended, or has begun already")
     return after
@@ -142,7 +141,7 @@ def written(tx: Write, actor: Actor, deployment: Deployment, moment: Timestamp) 
     replaced = StepNotice.REPLACED_BY_PROFILE.notice(profile=deployment.profile_name)
     configs.supersede(tx, deployment.mac, moment, replaced, deployment.uuid)
     notice = StepNotice.WRITTEN.notice(file=deployment.mac.config_name, sha256=deployment.sha256)
-    if moves.move(tx, deployment.uuid, [life.WRITE], moment, notice, {"written_at": moment}) is None:
+    if moves.move(tx, _current(tx, deployment), [life.WRITE], moment, notice, {"written_at": moment}) is None:
         raise Conflict("The deployment has ended, or its file was written before")
     configs.switched(tx, deployment.mac, deployment.sha256)
     tx.rows(
@@ -160,16 +159,21 @@ def written(tx: Write, actor: Actor, deployment: Deployment, moment: Timestamp) 
 
 
 def _rolled_back(tx: Write, uuid: str, moment: Timestamp) -> None:
-    superseded_at = deployments.get(tx, uuid).superseded_at or moment
+    undone = deployments.get(tx, uuid)
     notice = StepNotice.ROLLED_BACK.notice()
-    moves.move(tx, uuid, [life.ROLL_BACK], moment, notice, {"superseded_at": superseded_at})
+    moves.move(tx, undone, [life.ROLL_BACK], moment, notice, {"superseded_at": undone.superseded_at or moment})
+
+
+def _current(tx: Read, deployment: Deployment) -> Deployment:
+    """Return a deployment as it is in this transaction."""
+    return deployments.get(tx, deployment.uuid)
 
 
 def failed(tx: Write, deployment: Deployment, failure: Notice) -> None:
     """Record that the file was not written, and why."""
     moment = now()
     columns = {**_BEGUN, "failed_at": moment, "failure": failure}
-    moves.move(tx, deployment.uuid, [life.FAIL], moment, failure, columns)
+    moves.move(tx, _current(tx, deployment), [life.FAIL], moment, failure, columns)
 
 
 def deferred_again(tx: Write, deployment: Deployment) -> None:
@@ -179,7 +183,7 @@ def deferred_again(tx: Write, deployment: Deployment) -> None:
         notice = StepNotice.DEFERRED_AGAIN_UNTIL_IDLE.notice()
     else:
         notice = StepNotice.DEFERRED_AGAIN.notice(at=when.at)
-    moves.move(tx, deployment.uuid, [life.DEFER_AGAIN], now(), notice, {"deferred_until": when})
+    moves.move(tx, _current(tx, deployment), [life.DEFER_AGAIN], now(), notice, {"deferred_until": when})
 
 
 def restart_tried(tx: Write, deployment: Deployment, attempt: Attempt, action: str | None) -> Deployment:
@@ -192,7 +196,7 @@ def restart_tried(tx: Write, deployment: Deployment, attempt: Attempt, action: s
     Returns:
         The deployment after it.
     """
-    before, moment = deployments.get(tx, deployment.uuid), now()
+    before, moment = _current(tx, deployment), now()
     columns = {
         # A restart that the end of the process prevented does not count.
         "tries": before.tries + (attempt.outcome is not RestartOutcome.STOPPED),
@@ -215,20 +219,20 @@ def restart_tried(tx: Write, deployment: Deployment, attempt: Attempt, action: s
         candidates = [life.ACCEPT_RESTART, life.ACCEPT_RESTART_LATE]
     else:
         candidates = [life.REFUSE_RESTART, life.REFUSE_RESTART_LATE]
-    after = moves.move(tx, deployment.uuid, candidates, moment, notice, columns)
-    return after or deployments.update(tx, deployment.uuid, columns)
+    after = moves.move(tx, before, candidates, moment, notice, columns)
+    return after or deployments.update(tx, before, columns)
 
 
 def registered(tx: Write, deployment: Deployment, evidence: Notice) -> None:
     """Record that the phone has registered with its new config."""
     moment = now()
     columns = {"registered_at": moment, "registered_as": evidence}
-    moves.move(tx, deployment.uuid, [life.REGISTER], moment, evidence, columns)
+    moves.move(tx, _current(tx, deployment), [life.REGISTER], moment, evidence, columns)
 
 
 def ended(tx: Write, deployment: Deployment, transition: Transition, reason: Notice) -> bool:
     """End a deployment of which nothing more is awaited. Returns whether it was until now."""
-    return moves.move(tx, deployment.uuid, [transition], now(), reason) is not None
+    return moves.move(tx, _current(tx, deployment), [transition], now(), reason) is not None
 
 
 def timed_out(tx: Write, deployment: Deployment, on: Awaited, reason: Notice, *, final: bool) -> bool:
@@ -240,11 +244,11 @@ def timed_out(tx: Write, deployment: Deployment, on: Awaited, reason: Notice, *,
     Returns:
         Whether it still was awaited.
     """
-    has_fetched = deployments.get(tx, deployment.uuid).fetched_at is not None
-    if has_fetched != (on is Awaited.REGISTRATION):
+    before = _current(tx, deployment)
+    if (before.fetched_at is not None) != (on is Awaited.REGISTRATION):
         return False
     transition = life.TIME_OUT if final else life.TIME_OUT_BEFORE_ROLLBACK
-    return moves.move(tx, deployment.uuid, [transition], now(), reason, {"timed_out_on": on}) is not None
+    return moves.move(tx, before, [transition], now(), reason, {"timed_out_on": on}) is not None
 
 
 def cancelled(tx: Write, actor: Actor, uuid: str) -> Deployment:
@@ -259,7 +263,7 @@ def cancelled(tx: Write, actor: Actor, uuid: str) -> Deployment:
         raise Conflict(f"The deployment has ended: {deployment.state}")
     if deployment.deferred_until is None:
         raise Conflict("The deployment has begun: roll it back instead")
-    moves.move(tx, uuid, [life.CANCEL], now(), StepNotice.CANCELLED.notice(), _BEGUN)
+    moves.move(tx, deployment, [life.CANCEL], now(), StepNotice.CANCELLED.notice(), _BEGUN)
     audit.record(tx, actor, "deployment.cancelled", uuid, {"mac": str(deployment.mac)})
     return deployments.get(tx, uuid)
 
@@ -312,15 +316,11 @@ def delivered(tx: Write, deliveries: Collection[Delivery]) -> None:
 
 def _restart_after_all(tx: Write, mac: str, taken_back: str, moment: Timestamp) -> None:
     """Have a phone restart that took a config while it was being rolled back."""
-    rollbacks = tx.rows(
-        "SELECT uuid FROM deployments WHERE mac = ? AND rolls_back = ? AND restart_outcome = ?"
-        " AND superseded_at IS NULL",
-        (mac, taken_back, RestartOutcome.NOT_NEEDED),
-    )
+    rollbacks = deployments.rollbacks_without_restart(tx, mac, taken_back)
     columns = {"restart_outcome": RestartOutcome.NEEDED_AFTER_ALL, "tries": 0}
     notice = RestartNotice.NEEDED_AFTER_ALL.notice()
     for rollback in rollbacks:
-        moves.move(tx, rollback["uuid"], [life.NEED_RESTART], moment, notice, columns)
+        moves.move(tx, rollback, [life.NEED_RESTART], moment, notice, columns)
 
 
 def broken_off(tx: Write, fetch: Delivery, notice: Notice) -> None:

@@ -13,11 +13,13 @@ class Read:
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """Run one statement and return its rows."""
-        return self._connection.execute(sql, parameters).fetchall()
+        # Not the method of connection.py, which also runs functions: this is called most of all.
+        return sqlite3.Connection.execute(self._connection, sql, parameters).fetchall()
 
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Row | None:
         """Run one statement and return its first row, or None."""
-        return next(iter(self.rows(sql, parameters)), None)
+        rows = self.rows(sql, parameters)
+        return rows[0] if rows else None
 
 
 class Write(Read):
