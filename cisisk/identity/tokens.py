@@ -104,20 +104,25 @@ class KeyRing:
             raise Unauthenticated("The access token is not valid") from None
 
     def _decode(self, token: str) -> dict[str, Any]:
-        header = jwt.get_unverified_header(token)
-        kid = header.get("kid")
-        key = self.keys.get(kid) if isinstance(kid, str) else None
-        if key is None or header.get("typ") != _TYPE:
-            raise jwt.InvalidTokenError
-        return jwt.decode(
-            token,
-            key,
-            algorithms=["HS256"],
-            issuer=_ISSUER,
-            audience=_AUDIENCE,
-            leeway=_LEEWAY,
-            options={"require": _CLAIMS},
-        )
+        # Nearly every token is of the active key. To read the key's id first would parse each token twice.
+        for kid in sorted(self.keys, reverse=True):
+            try:
+                whole = jwt.decode_complete(
+                    token,
+                    self.keys[kid],
+                    algorithms=["HS256"],
+                    issuer=_ISSUER,
+                    audience=_AUDIENCE,
+                    leeway=_LEEWAY,
+                    options={"require": _CLAIMS},
+                )
+            except jwt.InvalidSignatureError:
+                continue
+            header: dict[str, Any] = whole["header"]
+            if header.get("kid") == kid and header.get("typ") == _TYPE:
+                payload: dict[str, Any] = whole["payload"]
+                return payload
+        raise jwt.InvalidTokenError
 
 
 def _new_id() -> str:
