@@ -16,6 +16,8 @@ names."""
 TEXT = "text"
 """The code of a notice that is nothing but a sentence, its parameter ``text``."""
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 
 class NoticeCode(StrEnum):
     """A code, unique among all of them, and the names of the parameters that its notices carry.
@@ -64,7 +66,7 @@ class Notice:
 
     def to_json(self) -> str:
         """The notice as it is stored."""
-        return json.dumps(self.plain(), ensure_ascii=False, separators=(",", ":"))
+        return _ENCODER.encode(self.plain())
 
     @classmethod
     def from_json(cls, text: str) -> "Notice":
