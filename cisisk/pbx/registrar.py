@@ -18,7 +18,7 @@ from cisisk.model.phone import Software
 from cisisk.model.target import NotRestarted, Registration, Target, Unreachable
 from cisisk.pbx import listings
 from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
-from cisisk.pbx.listings import PjsipContact, address_of, is_busy, user_of
+from cisisk.pbx.listings import PjsipContact, address_of, is_busy
 from cisisk.pbx.wire import AmiMessage, NotSendable, shown
 
 IDENTIFY_SECONDS = 2.0
@@ -27,8 +27,10 @@ _NAME = re.compile(r"[A-Za-z0-9._@+-]{1,80}", re.ASCII)
 """A peer that is passed to a function or a command. It must not end its argument there."""
 _CALL_ID = re.compile(r"[A-Za-z0-9.@_~!%*+:\[\]-]{1,255}", re.ASCII)
 """No character that Asterisk's argument splitter or the phone's braces interpret. Phones send hex digits and dots."""
-_FUNCTIONS = {"sip": "SIPPEER({},regcallid)", "usecallmanager": "SIP_PEER({},register_callid)"}
-"""The function with the Call-ID of a peer's REGISTER, by ``asterisk.channel`` (usecallmanager patches)."""
+_FUNCTIONS = ("SIPPEER({},regcallid)", "SIP_PEER({},register_callid)")
+"""The functions with the Call-ID of a peer's REGISTER: of the usecallmanager patch up to Asterisk 20, and for 22.5 and
+later. Another version answers with an empty value.
+"""
 
 
 class NotRegistered(NotRestarted):
@@ -72,7 +74,7 @@ class Registrar:
             raise NotRestarted(RestartRefusal.NO_ADDRESS_TO_FIND.notice())
         if self._channel == "pjsip":
             return await _pjsip(asterisk, target.address, first_line(target.served))
-        return await _chan_sip(asterisk, target.address, self._channel)
+        return await _chan_sip(asterisk, target.address)
 
 
 async def _pjsip(asterisk: Asterisk, address: str, line: str | None) -> Registration:
@@ -122,7 +124,7 @@ def _at(address: str, messages: Iterable[AmiMessage]) -> Iterator[PjsipContact]:
     return (contact for contact in listings.contacts(messages) if contact.is_live and known in contact.addresses)
 
 
-async def _chan_sip(asterisk: Asterisk, address: str, channel: str) -> Registration:
+async def _chan_sip(asterisk: Asterisk, address: str) -> Registration:
     known = address_of(address)
     here = {peer.name for peer in listings.peers(await asterisk.listing("SIPpeers")) if peer.address == known}
     if not here:
@@ -132,26 +134,30 @@ async def _chan_sip(asterisk: Asterisk, address: str, channel: str) -> Registrat
     name = here.pop()
     if not can_be_asked_for(name):
         raise NotRestarted(RestartRefusal.PEER_NAME_UNUSABLE.notice(peer=shown(name)))
-    shown_peer = await asterisk.action("SIPshowpeer", [("Peer", name)])
-    call_id = await chan_sip_call_id(asterisk, channel, name)
+    detail = listings.peer_detail(await asterisk.action("SIPshowpeer", [("Peer", name)]))
+    call_id = await chan_sip_call_id(asterisk, name)
     return Registration(
         peer=name,
-        user=user_of(shown_peer.get("reg-contact")) or name,
+        user=detail.user or name,
         call_id=_checked_call_id(call_id) if call_id else "",
         in_call=None,
     )
 
 
-async def chan_sip_call_id(asterisk: Asterisk, channel: str, peer: str) -> str:
+async def chan_sip_call_id(asterisk: Asterisk, peer: str) -> str:
     """Return the Call-ID of the REGISTER of a ``peer`` that :func:`can_be_asked_for`; empty if it is not shown.
+
+    No version shows it without the usecallmanager patch, nor does the patch for Asterisk 22.2 to 22.4.
 
     Raises:
         AsteriskAway: there is no answer.
         AsteriskRefused: the account may not ask.
     """
-    reply = await asterisk.action("Getvar", [("Variable", _FUNCTIONS[channel].format(peer))])
-    call_id = reply.get("value")
-    return call_id if call_id != "(null)" else ""
+    for function in _FUNCTIONS:
+        call_id = (await asterisk.action("Getvar", [("Variable", function.format(peer))])).get("value")
+        if call_id not in {"", "(null)"}:
+            return call_id
+    return ""
 
 
 def can_be_asked_for(name: str) -> bool:

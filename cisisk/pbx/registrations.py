@@ -250,7 +250,7 @@ class Registrations:
         is_old_peer = before is not None and peer.name == before.peer
         call_id = ""
         if (before is None or before.call_id) and can_be_asked_for(peer.name):
-            call_id = await chan_sip_call_id(asterisk, self._channel, peer.name)
+            call_id = await chan_sip_call_id(asterisk, peer.name)
         if before is not None and _is_same_call_id(call_id, before.call_id):
             # Under any name: a phone that starts takes another Call-ID.
             is_new = False

@@ -19,6 +19,9 @@ Fields: TypeAlias = list[tuple[str, str]]
 USERNAME, SECRET = "cisisk", "s3ntinelAsterisk"
 MAX_LINE = 1024
 MAX_HEADERS = 128
+_OLD_NAMES = ("ObjectName", "Address-IP", "Address-Port", "Reg-Contact", "RegExpire")
+_NEW_NAMES = ("Name", "IPAddress", "Port", "RegisterContact", "RegisterExpires")
+"""What SIPshowpeer calls a peer, up to Asterisk 20 and in the patch for 22."""
 CLASSES = frozenset({"system", "call", "log", "verbose", "command", "agent", "user", "config", "reporting", "cdr"})
 
 
@@ -33,6 +36,7 @@ class Registered:
     Attributes:
         on_notify: called with the action of a NOTIFY whose Call-ID a phone would accept.
         contact: the registered URI. Without ``on_notify``, the emulator sends each NOTIFY there.
+        device_name: what the patch for Asterisk 22 shows of the phone.
     """
 
     name: str
@@ -45,6 +49,8 @@ class Registered:
     aor: str = ""
     contact: str = ""
     port: int = 5060
+    expires: int = 3608
+    device_name: str = ""
 
     @property
     def uri(self) -> str:
@@ -381,16 +387,19 @@ class _Session:
         return _success(number, "NOTIFY sent")
 
     def _sip_notify(self, number: str, named: dict[str, str], fields: Fields) -> bytes:
-        peer = named.get("peer" if self.asterisk.channel == "usecallmanager" else "channel")
+        new = self.asterisk.channel == "usecallmanager"
+        peer = named.get("peer" if new else "channel")
         if peer is None:
-            return _error(number, "SIPNotify requires a channel name")
+            return _error(number, "Peer name missing" if new else "SIPNotify requires a channel name")
         phones = self._named(peer.removeprefix("SIP/"))
         if not phones:
-            return _error(number, "Could not create address")
+            return _error(number, "Peer error" if new else "Could not create address")
         self._deliver(phones, fields)
-        return _success(number, "Notify sent" if self.asterisk.channel == "usecallmanager" else "Notify Sent")
+        return _success(number, "Notify sent" if new else "Notify Sent")
 
     def _sip_peers(self, number: str, _named: dict[str, str], _fields: Fields) -> bytes:
+        if self.asterisk.channel == "usecallmanager":
+            return _list(number, [_patched_peer(number, phone) for phone in self.asterisk.phones], "SIPPeersComplete")
         events = [
             _block(
                 *(("Event", "PeerEntry"), ("ActionID", number), ("Channeltype", "SIP"), ("ObjectName", phone.name)),
@@ -401,12 +410,20 @@ class _Session:
         return _list(number, events, "PeerlistComplete")
 
     def _sip_show_peer(self, number: str, named: dict[str, str], _fields: Fields) -> bytes:
+        new = self.asterisk.channel == "usecallmanager"
         for phone in self._named(named["peer"]):
-            return _block(
-                *(("Response", "Success"), ("ActionID", number), ("ObjectName", phone.name)),
-                *(("Address-IP", phone.address), ("Reg-Contact", f"sip:{phone.user}@{phone.address}:5060")),
+            contact = f"sip:{phone.user}@{phone.address}:5060"
+            names = _NEW_NAMES if new else _OLD_NAMES
+            values = (
+                phone.name,
+                phone.address,
+                str(phone.port),
+                contact,
+                f"{phone.expires}{'' if new else ' seconds'}",
             )
-        return _error(number, f"Peer {named['peer']} not found.")
+            fields = [("Response", "Success"), ("ActionID", number), *zip(names, values, strict=True)]
+            return _block(*fields, *([("DeviceName", phone.device_name)] if new else []))
+        return _error(number, "Peer not found" if new else f"Peer {named['peer']} not found.")
 
     def _getvar(self, number: str, named: dict[str, str], _fields: Fields) -> bytes:
         if state := re.fullmatch(r"DEVICE_STATE\((PJ)?SIP/(.+)\)", named["variable"]):
@@ -415,9 +432,9 @@ class _Session:
             value = "INUSE" if busy else "NOT_INUSE" if phones else "INVALID"
             return _block(("Response", "Success"), ("ActionID", number), ("Value", value))
         new = self.asterisk.channel == "usecallmanager"
-        match = re.fullmatch(
-            r"SIP_PEER\((.+),register_callid\)" if new else r"SIPPEER\((.+),regcallid\)", named["variable"]
-        )
+        match = re.fullmatch(r"SIPPEER\((.+),regcallid\)", named["variable"])
+        if new:
+            match = match or re.fullmatch(r"SIP_PEER\((.+),register_callid\)", named["variable"])
         value = ""
         if match and self.asterisk.patched:
             value = next((phone.call_id for phone in self._named(match[1])), "")
@@ -532,6 +549,15 @@ def _contact(number: str, phone: Registered) -> bytes:
         *(("URI", phone.uri), ("UserAgent", "Cisco-CP7965G/9.4.2")),
         *(("ViaAddress", f"{phone.address}:{phone.port}"), ("CallID", phone.call_id), ("Status", phone.status)),
         *(("RoundtripUsec", "N/A"), ("EndpointName", phone.name)),
+    )
+
+
+def _patched_peer(number: str, phone: Registered) -> bytes:
+    """Return an entry of the patch for Asterisk 22.8.1, which shows the address in the place of the port."""
+    return _block(
+        *(("Event", "SIPPeer"), ("ActionID", number), ("Name", phone.name), ("Address", phone.address)),
+        *(("AddressPort", phone.address), ("RegisterExpires", str(phone.expires)), ("Status", phone.status)),
+        ("DeviceName", phone.device_name),
     )
 
 
