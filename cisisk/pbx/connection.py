@@ -16,6 +16,7 @@ from cisisk.model.codes.asterisk import AsteriskProblem
 from cisisk.model.errors import CisiskError
 from cisisk.model.listeners import Listeners
 from cisisk.model.notice import Notice
+from cisisk.pbx.readiness import UNKNOWN_PAUSE, BootLimits, Readiness
 from cisisk.pbx.wire import BANNER, MAX_MESSAGE_BYTES, AmiMessage, Garbled, encode, receive, shown
 
 Fields: TypeAlias = Sequence[tuple[str, str]]
@@ -29,7 +30,9 @@ the login is not flooded.
 MESSAGES_WITHOUT_PAUSE = 100
 """Messages that are read without a pause. It takes some milliseconds; then other tasks run."""
 EVENTS = "system,call"
-"""The event classes of registrations (system; chan-sccp: call) and of calls (call)."""
+"""The event classes of FullyBooted and registrations (system; chan-sccp: call), and of calls (call)."""
+BOOTED = "FullyBooted"
+"""The event that Asterisk sends when it has started, and right after a later login."""
 MAX_ITEMS = 20_000
 """Items of one list: more phones than any Asterisk has."""
 
@@ -50,6 +53,11 @@ class AsteriskRefused(CisiskError):
     def __init__(self, said: str) -> None:
         super().__init__(_refusal(said))
         self.said = said
+
+    @property
+    def is_unknown_action(self) -> bool:
+        """Whether Asterisk does not know the action: its module is not loaded, or not yet, or not any more."""
+        return self.said.lower().startswith("invalid/unknown command")
 
 
 _REFUSALS = {
@@ -81,12 +89,13 @@ class AsteriskLimits:
 
     Attributes:
         action_seconds: for the answer to one action. Asterisk answers within milliseconds, also with a list of a
-            thousand phones.
+            thousand phones. An Asterisk that starts or stops is asked again within this time.
         ping_seconds: between two pings. They notice a connection that a firewall has dropped before a switch needs it.
     """
 
     action_seconds: float = 5.0
     ping_seconds: float = 20.0
+    boot: BootLimits = field(default_factory=BootLimits)
 
 
 class Asterisk:
@@ -103,11 +112,18 @@ class Asterisk:
         self._numbers = itertools.count(1)
         self._tried = asyncio.Event()
         self._away = AsteriskProblem.NOT_CONNECTED.notice()
+        self._readiness = Readiness(limits.boot)
+        self.subscribe(BOOTED, lambda _event: self._readiness.booted())
 
     @property
     def is_connected(self) -> bool:
         """Whether it is logged in."""
         return self._writer is not None
+
+    @property
+    def readiness(self) -> Readiness:
+        """Whether Asterisk has started, as far as this connection has shown."""
+        return self._readiness
 
     def subscribe(self, event: str, listener: Callable[[AmiMessage], None]) -> None:
         """Call ``listener`` with each event of this name that does not answer an action. It must return at once.
@@ -154,9 +170,38 @@ class Asterisk:
                 await self._tried.wait()
                 if self._writer is None:
                     raise AsteriskAway(self._away)
-                return await self._exchange(self._writer, action, fields, is_list=is_list)
+                return await self._ask_when_ready(self._writer, action, fields, is_list=is_list)
         except TimeoutError:
-            raise AsteriskAway(AsteriskProblem.NO_ANSWER.notice(action=action, seconds=seconds)) from None
+            is_late = self._readiness.is_booted or not self._readiness.sees_event
+            late = AsteriskProblem.NO_ANSWER.notice(action=action, seconds=seconds)
+            raise AsteriskAway(late if is_late else AsteriskProblem.NOT_READY.notice(action=action)) from None
+
+    async def _ask_when_ready(
+        self, writer: asyncio.StreamWriter, action: str, fields: Fields, *, is_list: bool
+    ) -> list[AmiMessage]:
+        """Ask, and ask again while Asterisk does not know the action because it starts or stops."""
+        readiness, asked_at = self._readiness, time.monotonic()
+        await readiness.wait()
+        while self._writer is writer:
+            try:
+                messages = await self._exchange(writer, action, fields, is_list=is_list)
+            except AsteriskRefused as error:
+                if not error.is_unknown_action:
+                    readiness.answered(action)
+                    raise
+                if readiness.is_missing(action):
+                    raise
+                await self._pause(asked_at, action)
+            else:
+                readiness.answered(action)
+                return messages
+        raise AsteriskAway(self._away)
+
+    async def _pause(self, asked_at: float, action: str) -> None:
+        """Wait until an unknown action is to be asked again. Raises AsteriskAway if there is no time for that."""
+        if time.monotonic() + UNKNOWN_PAUSE > asked_at + self._limits.action_seconds:
+            raise AsteriskAway(AsteriskProblem.NOT_READY.notice(action=action))
+        await asyncio.sleep(UNKNOWN_PAUSE)
 
     async def _exchange(
         self, writer: asyncio.StreamWriter, action: str, fields: Fields, *, is_list: bool
@@ -208,13 +253,13 @@ class Asterisk:
         try:
             async with asyncio.timeout(LOGIN_SECONDS):
                 await self._log_in(writer)
+                await self._filter_events(writer)
         except TimeoutError:
             raise AsteriskAway(AsteriskProblem.LOGIN_LATE.notice(seconds=LOGIN_SECONDS)) from None
         self._writer = writer
         self._tried.set()
         log.info("logged in to Asterisk at %s", self._settings.host)
         self._away = AsteriskProblem.NOT_CONNECTED.notice()
-        await self._filter_events()
         while True:
             await asyncio.sleep(self._limits.ping_seconds)
             with suppress(AsteriskRefused):
@@ -225,18 +270,21 @@ class Asterisk:
         challenged = await self._exchange(writer, "Challenge", [("AuthType", "MD5")], is_list=False)
         secret = (challenged[0].get("challenge") + self._settings.secret).encode()
         key = hashlib.md5(secret, usedforsecurity=False).hexdigest()
-        events = EVENTS if self._listeners else "off"
-        login = [("AuthType", "MD5"), ("Username", self._settings.username), ("Key", key), ("Events", events)]
+        # Before the answer: FullyBooted may come together with it.
+        sees_event = self._readiness.sees_event or self._readiness.is_booted
+        self._readiness = Readiness(self._limits.boot, sees_event)
+        login = [("AuthType", "MD5"), ("Username", self._settings.username), ("Key", key), ("Events", EVENTS)]
         await self._exchange(writer, "Login", login, is_list=False)
 
-    async def _filter_events(self) -> None:
+    async def _filter_events(self, writer: asyncio.StreamWriter) -> None:
         """Subscribe only to the events that have listeners: each call alone has dozens of events.
 
         If Asterisk refuses that, all events of the classes come, and are dropped here.
         """
         for event, _ in self._listeners.values():
-            with suppress(AsteriskRefused, AsteriskAway):
-                await self.action("Filter", [("Operation", "Add"), ("Filter", f"Event: {event}")])
+            with suppress(AsteriskRefused):
+                added = [("Operation", "Add"), ("Filter", f"Event: {event}")]
+                await self._exchange(writer, "Filter", added, is_list=False)
 
     def _take(self, message: AmiMessage) -> None:
         asked = self._asked.get(message.get("actionid")) or self._list_that_ends_with(message)

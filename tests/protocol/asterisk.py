@@ -83,6 +83,8 @@ class AsteriskEmulator:
         old_commands: whether command output has the format of Asterisk 13 and older.
         run_together: whether device lists have no blank lines, as in older chan-sccp.
         heard: every parsed action except logins and event filters.
+        starting: whether it has not started yet: it knows no action of a module.
+        unloaded: lower-case names of actions whose modules are not loaded.
         rights: the event classes that the account may read.
         counts_calls: whether chan_sip counts calls (callcounter).
         sip: the registrar. Each registration adds to ``phones`` and calls ``on_register``.
@@ -109,6 +111,8 @@ class AsteriskEmulator:
     raw: bytearray = field(default_factory=bytearray)
     logins: int = 0
     port: int = 0
+    starting: bool = False
+    unloaded: set[str] = field(default_factory=set)
     rights: frozenset[str] = frozenset({"system", "call"})
     counts_calls: bool = True
     sip: SipRegistrar | None = None
@@ -142,6 +146,12 @@ class AsteriskEmulator:
 
     def asked(self, action: str) -> list[dict[str, str]]:
         return [dict(fields) for name, fields in self.heard if name == action.lower()]
+
+    def boots(self) -> None:
+        """End the start."""
+        self.starting = False
+        for session in self.sessions:
+            session.event("system", _BOOTED)
 
     # State changes of phones, with their events
 
@@ -324,7 +334,8 @@ class _Session:
         self.writer.write(_success(number, "Authentication accepted"))
         events = named.get("events", "on").lower()
         self.mask = CLASSES if events == "on" else frozenset(events.split(",")) & CLASSES
-        self.event("system", _block(("Event", "FullyBooted"), ("Privilege", "system,all"), ("Status", "Fully Booted")))
+        if not self.asterisk.starting:
+            self.event("system", _BOOTED)
         return True
 
     def _answer(self, action: str, number: str, named: dict[str, str], fields: Fields) -> bytes:
@@ -346,7 +357,8 @@ class _Session:
         }
         if action.startswith("pjsip") != (self.asterisk.channel == "pjsip") and "sip" in action:
             del answers[action]
-        if action not in answers:
+        is_loaded = action in _CORE_ACTIONS or not (self.asterisk.starting or action in self.asterisk.unloaded)
+        if action not in answers or not is_loaded:
             message = (
                 f"Invalid/unknown command: {named.get('action')}. Use Action: ListCommands to show available commands."
             )
@@ -522,6 +534,11 @@ def _block(*fields: tuple[str, str]) -> bytes:
     return "".join(f"{key}: {value}\r\n" for key, value in fields).encode() + b"\r\n"
 
 
+_BOOTED = _block(
+    *(("Event", "FullyBooted"), ("Privilege", "system,all"), ("Uptime", "344"), ("LastReload", "344")),
+    ("Status", "Fully Booted"),
+)
+_CORE_ACTIONS = {"ping", "command", "coreshowchannels", "getvar"}
 _EVENT = _block(("Event", "PeerStatus"), ("Privilege", "system,all"), ("Peer", "SIP/999"), ("PeerStatus", "Registered"))
 
 

@@ -8,6 +8,7 @@ class AsteriskProblem(NoticeCode):
 
     NOT_CONNECTED = "asterisk_not_connected"
     CONNECTION_FAILED = "asterisk_connection_failed", "host", "port", "reason"
+    NOT_READY = "asterisk_not_ready", "action"
     NO_ANSWER = "asterisk_no_answer", "action", "seconds"
     CONNECTION_LOST = "asterisk_connection_lost", "action"
     LOGIN_LATE = "asterisk_login_late", "seconds"

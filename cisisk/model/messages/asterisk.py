@@ -6,6 +6,7 @@ from cisisk.model.messages.marker import N_
 TEMPLATES: dict[str, str] = {
     AsteriskProblem.NOT_CONNECTED: N_("Asterisk is not connected"),
     AsteriskProblem.CONNECTION_FAILED: N_("Asterisk at {host} port {port} is not connected: {reason}"),
+    AsteriskProblem.NOT_READY: N_("Asterisk is starting or stopping: it does not know {action} now"),
     AsteriskProblem.NO_ANSWER: N_("Asterisk did not answer {action} within {seconds:g} s"),
     AsteriskProblem.CONNECTION_LOST: N_("the connection to Asterisk was lost before it answered {action}"),
     AsteriskProblem.LOGIN_LATE: N_("Asterisk did not finish the login within {seconds:g} s"),

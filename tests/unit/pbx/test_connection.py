@@ -12,6 +12,7 @@ import pytest
 from cisisk.config import AsteriskSettings as Settings
 from cisisk.model.codes.asterisk import AsteriskProblem
 from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskLimits, AsteriskRefused
+from cisisk.pbx.readiness import BootLimits
 from tests.notices import carries
 from tests.patience import PATIENCE
 from tests.protocol.asterisk import SECRET, USERNAME, AsteriskEmulator, Device, Registered
@@ -130,6 +131,76 @@ async def test_refusal_has_the_message_of_asterisk() -> None:
             await asterisk.action("Ping")
         with pytest.raises(AsteriskRefused, check=carries(AsteriskProblem.REFUSED, said=UNKNOWN_COMMAND)):
             await asterisk.action("Nonsense")
+
+
+async def test_starting_asterisk_is_asked_when_it_has_started() -> None:
+    emulator = AsteriskEmulator(starting=True, phones=[Registered("201", "127.0.0.9", "a")])
+    async with emulator, connected(settings_for(emulator)) as asterisk:
+        await until_connected(asterisk)
+        asked = asyncio.create_task(asterisk.listing("PJSIPShowEndpoint", [("Endpoint", "201")]))
+        await asyncio.sleep(0)
+        emulator.boots()
+        assert (await asked)[1].get("callid") == "a"
+    assert len(emulator.asked("pjsipshowendpoint")) == 1
+
+
+async def test_nothing_is_asked_during_a_restart() -> None:
+    emulator = AsteriskEmulator()
+    limits = AsteriskLimits(action_seconds=0.3, boot=BootLimits(event_seconds=0.0))
+    await emulator.start()
+    async with connected(settings_for(emulator), limits) as asterisk:
+        await until(lambda: asterisk.readiness.is_booted)
+        await emulator.stop()
+        await until_connected(asterisk, wanted=False)
+        async with AsteriskEmulator(port=emulator.port, starting=True) as restarted:
+            await until_connected(asterisk)
+            with pytest.raises(AsteriskAway, check=carries(AsteriskProblem.NOT_READY)):
+                await asterisk.listing("PJSIPShowRegistrationInboundContactStatuses")
+            assert restarted.heard == []
+
+
+_NO_EVENT = AsteriskLimits(action_seconds=2.0, boot=BootLimits(event_seconds=0.05))
+
+
+async def test_start_without_event_is_waited_for_by_asking_again() -> None:
+    emulator = AsteriskEmulator(starting=True, rights=frozenset(), phones=[Registered("201", "127.0.0.9", "a")])
+    async with emulator, connected(settings_for(emulator), _NO_EVENT) as asterisk:
+        asked = asyncio.create_task(asterisk.listing("PJSIPShowEndpoint", [("Endpoint", "201")]))
+        await until(lambda: bool(emulator.asked("pjsipshowendpoint")))
+        emulator.boots()
+        assert (await asked)[1].get("callid") == "a"
+
+
+@pytest.mark.parametrize("is_starting", [True, False])
+async def test_unknown_action_of_starting_or_stopping_asterisk_is_no_refusal(is_starting: bool) -> None:
+    emulator = AsteriskEmulator(starting=is_starting, rights=frozenset())
+    limits = AsteriskLimits(action_seconds=0.5, boot=BootLimits(event_seconds=0.05))
+    async with emulator, connected(settings_for(emulator), limits) as asterisk:
+        if not is_starting:
+            await asterisk.listing("PJSIPShowRegistrationInboundContactStatuses")
+            emulator.unloaded.add("pjsipshowregistrationinboundcontactstatuses")
+        with pytest.raises(AsteriskAway, check=carries(AsteriskProblem.NOT_READY)):
+            await asterisk.listing("PJSIPShowRegistrationInboundContactStatuses")
+
+
+async def test_connection_that_ends_while_an_action_is_unknown_is_no_refusal() -> None:
+    emulator = AsteriskEmulator(channel="sip")
+    async with emulator, connected(settings_for(emulator)) as asterisk:
+        asked = asyncio.create_task(asterisk.listing("PJSIPShowRegistrationInboundContactStatuses"))
+        await until(lambda: bool(emulator.asked("pjsipshowregistrationinboundcontactstatuses")))
+        await emulator.stop()
+        with pytest.raises(AsteriskAway):
+            await asked
+
+
+async def test_action_that_stays_unknown_is_refused_at_once_the_second_time() -> None:
+    emulator = AsteriskEmulator(channel="sip")
+    async with emulator, connected(settings_for(emulator)) as asterisk:
+        for _ in range(2):
+            with pytest.raises(AsteriskRefused, check=lambda error: error.is_unknown_action):
+                await asterisk.action("PJSIPNotify")
+            asked = len(emulator.asked("pjsipnotify"))
+    assert 3 < asked < 12
 
 
 async def test_server_that_is_not_asterisk_is_reported() -> None:
