@@ -164,8 +164,8 @@ class FetchLogSettings:
 class AsteriskSettings:
     """``[asterisk]``: the manager interface (AMI) of the PBX. It is not used without a host.
 
-    ``channel`` is the SIP channel driver: ``pjsip``; ``sip``, chan_sip up to Asterisk 20 with the usecallmanager patch;
-    ``usecallmanager``, the chan_sip that this patch adds to Asterisk 22.
+    ``channel`` is the SIP channel driver: ``pjsip``; ``sip``, chan_sip up to Asterisk 20; ``usecallmanager``, the
+    chan_sip that the usecallmanager patch adds to Asterisk 22. The last two mean the same.
     """
 
     host: str = ""

@@ -3,12 +3,15 @@
 import asyncio
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from cisisk.api.limits import DEFAULT_LIMITS, ApiLimits
+from cisisk.api.schemas.notice import NoticeOut
+from cisisk.model.notice import Notice
 from cisisk.pbx.connection import Asterisk
+from cisisk.pbx.setup_check import SetupCheck
 from cisisk.provisioning.http.server import HttpServer
 from cisisk.store.database import Database
 
@@ -31,8 +34,8 @@ class Health:
     Args:
         db: the database.
         tftp, ftp, http: the servers; None if disabled. ``http`` is the provisioning server.
-        asterisk: the connection to Asterisk; None if disabled. A lost connection is reported but does not degrade the
-            status, because phones are served without it.
+        asterisk, setup_check: the connection to Asterisk and what it lacks; None if disabled. A lost connection is
+            reported but does not degrade the status, because phones are served without it.
         tasks: background tasks that must run as long as the appliance.
         limits: limits of the API.
     """
@@ -46,6 +49,7 @@ class Health:
         ftp: ServerThread | None = None,
         http: HttpServer | None = None,
         asterisk: Asterisk | None = None,
+        setup_check: SetupCheck | None = None,
         limits: ApiLimits = DEFAULT_LIMITS,
     ) -> None:
         self._db = db
@@ -54,6 +58,7 @@ class Health:
         self._ftp = ftp
         self._http = http
         self._asterisk = asterisk
+        self._setup_check = setup_check
         self._tasks = tasks
         self._started = time.monotonic()
 
@@ -62,6 +67,7 @@ class Health:
         database = "ok" if await self.database_answers() else "failed"
         tftp, ftp = _state(self._tftp, self._max_heartbeat_age), _state(self._ftp, self._max_heartbeat_age)
         http = "off" if self._http is None else "ok" if self._http.is_serving else "failed"
+        asterisk, problems = self._asterisk_state()
         return {
             "status": "degraded" if "failed" in (database, tftp, http, ftp) else "ok",
             "uptime": round(time.monotonic() - self._started, 3),
@@ -69,9 +75,18 @@ class Health:
             "tftp": tftp,
             "provisioning_http": http,
             "ftp": ftp,
-            "asterisk": "off" if self._asterisk is None else "ok" if self._asterisk.is_connected else "failed",
+            "asterisk": asterisk,
+            "asterisk_problems": NoticeOut(many=True).dump(problems),
             "memory": {"rss": await asyncio.to_thread(_resident_bytes)},
         }
+
+    def _asterisk_state(self) -> tuple[str, Sequence[Notice]]:
+        if self._asterisk is None:
+            return "off", ()
+        if not self._asterisk.is_connected:
+            return "failed", (self._asterisk.away_because,)
+        problems = self._setup_check.problems if self._setup_check is not None else ()
+        return "degraded" if problems else "ok", problems
 
     async def database_answers(self) -> bool:
         """Return whether the database can be read and written in time."""

@@ -52,6 +52,7 @@ from cisisk.pbx.calls import Calls
 from cisisk.pbx.connection import Asterisk
 from cisisk.pbx.registrar import Registrar
 from cisisk.pbx.registrations import Registrations
+from cisisk.pbx.setup_check import SetupCheck
 from cisisk.phone_services import authentication
 from cisisk.phone_services.pages import Pages
 from cisisk.provisioning import default_config
@@ -124,6 +125,7 @@ class _Mobility:
     """The parts that switch phones and observe the results."""
 
     asterisk: Asterisk | None
+    setup_check: SetupCheck | None
     auto_logout: AutoLogout
     commands: PhoneCommands
     fetch_tracker: FetchTracker
@@ -203,6 +205,9 @@ async def running(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> AsyncI
         if mobility.asterisk is not None:
             tasks.append(asyncio.create_task(mobility.asterisk.run(), name="Asterisk connection"))
             stack.push_async_callback(_end, tasks[-1])
+        if mobility.setup_check is not None:
+            tasks.append(asyncio.create_task(mobility.setup_check.run(), name="check of Asterisk's settings"))
+            stack.push_async_callback(_end, tasks[-1])
         health = Health(
             core.db,
             servers.tftp,
@@ -210,6 +215,7 @@ async def running(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> AsyncI
             ftp=servers.ftp,
             http=servers.http,
             asterisk=mobility.asterisk,
+            setup_check=mobility.setup_check,
             limits=limits.api,
         )
         servers.start()
@@ -325,6 +331,7 @@ async def _mobility(
     phone_logins = _phone_logins(settings, db, switcher)
     return _Mobility(
         asterisk=asterisk,
+        setup_check=_setup_check(settings, limits, asterisk),
         auto_logout=AutoLogout(db, phone_logins, _logout_rules(settings), switcher, calls),
         commands=commands,
         fetch_tracker=fetch_tracker,
@@ -420,6 +427,13 @@ def _restarts(
     }
     through_asterisk = (kind(asterisk, settings.asterisk.channel) for kind in (AmiPjsip, AmiSip, AmiCommand, AmiSccp))
     return Restarts([*through_asterisk, sip_notify, CgiInitRestart(commands), CgiKeys(commands)], orders)
+
+
+def _setup_check(settings: Settings, limits: Limits, asterisk: Asterisk | None) -> SetupCheck | None:
+    if asterisk is None:
+        return None
+    methods = {*settings.restart.sip, *settings.restart.sipe, *settings.restart.sccp}
+    return SetupCheck(asterisk, settings.asterisk.channel, methods, limits.setup_check_seconds)
 
 
 def _phone_session() -> aiohttp.ClientSession:

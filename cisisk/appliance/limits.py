@@ -10,6 +10,7 @@ from cisisk.fetches.log import FetchLogLimits
 from cisisk.mobility.watcher import AFTER_FAILURE
 from cisisk.pbx.connection import AsteriskLimits
 from cisisk.pbx.registrar import IDENTIFY_SECONDS
+from cisisk.pbx.setup_check import CHECK_SECONDS
 from cisisk.provisioning.access.sources import SourceLimits
 from cisisk.provisioning.access.watch import REFRESH_SECONDS as ACCESS_REFRESH_SECONDS
 from cisisk.provisioning.uploads import UploadLimits
@@ -23,12 +24,14 @@ class Limits:
         directory_refresh_seconds: interval at which the served directory is checked for changes by other programs.
         access_refresh_seconds: interval at which the access policy reads the addresses of phones.
         identify_seconds: for finding the registration of one phone.
+        setup_check_seconds: between two checks of what Asterisk allows.
         watch_retry: after the watch of a switch has failed.
     """
 
     directory_refresh_seconds: float = 5.0
     access_refresh_seconds: float = ACCESS_REFRESH_SECONDS
     identify_seconds: float = IDENTIFY_SECONDS
+    setup_check_seconds: float = CHECK_SECONDS
     watch_retry: timedelta = AFTER_FAILURE
     api: ApiLimits = field(default_factory=ApiLimits)
     asterisk: AsteriskLimits = field(default_factory=AsteriskLimits)

@@ -16,8 +16,9 @@ from cisisk.model.codes.asterisk import AsteriskProblem
 from cisisk.model.errors import CisiskError
 from cisisk.model.listeners import Listeners
 from cisisk.model.notice import Notice
+from cisisk.pbx.permissions import is_denied, is_unknown_action, refusal
 from cisisk.pbx.readiness import UNKNOWN_PAUSE, BootLimits, Readiness
-from cisisk.pbx.wire import BANNER, MAX_MESSAGE_BYTES, AmiMessage, Garbled, encode, receive, shown
+from cisisk.pbx.wire import BANNER, MAX_MESSAGE_BYTES, AmiMessage, Garbled, encode, receive
 
 Fields: TypeAlias = Sequence[tuple[str, str]]
 
@@ -31,6 +32,8 @@ MESSAGES_WITHOUT_PAUSE = 100
 """Messages that are read without a pause. It takes some milliseconds; then other tasks run."""
 EVENTS = "system,call"
 """The event classes of FullyBooted and registrations (system; chan-sccp: call), and of calls (call)."""
+TLS_ALERT = b"\x15\x03"
+"""The first bytes of what a TLS server sends to a client without TLS (RFC 8446 section 5.1)."""
 BOOTED = "FullyBooted"
 """The event that Asterisk sends when it has started, and right after a later login."""
 MAX_ITEMS = 20_000
@@ -50,27 +53,19 @@ class AsteriskRefused(CisiskError):
         said: its message.
     """
 
-    def __init__(self, said: str) -> None:
-        super().__init__(_refusal(said))
+    def __init__(self, said: str, action: str) -> None:
+        super().__init__(refusal(said, action))
         self.said = said
 
     @property
     def is_unknown_action(self) -> bool:
         """Whether Asterisk does not know the action: its module is not loaded, or not yet, or not any more."""
-        return self.said.lower().startswith("invalid/unknown command")
+        return is_unknown_action(self.said)
 
-
-_REFUSALS = {
-    "permission denied": AsteriskProblem.PERMISSION_DENIED,
-    "authentication failed": AsteriskProblem.LOGIN_REFUSED,
-}
-
-
-def _refusal(said: str) -> Notice:
-    if known := _REFUSALS.get(said.lower()):
-        return known.notice()
-    text = shown(said)
-    return AsteriskProblem.REFUSED.notice(said=text) if text else AsteriskProblem.REFUSED_WITHOUT_REASON.notice()
+    @property
+    def is_denied(self) -> bool:
+        """Whether the account lacks a permission."""
+        return is_denied(self.said)
 
 
 @dataclass(slots=True)
@@ -110,7 +105,7 @@ class Asterisk:
         self._asked: dict[str, _Asked] = {}
         self._listeners: dict[str, tuple[str, Listeners[AmiMessage]]] = {}
         self._numbers = itertools.count(1)
-        self._tried = asyncio.Event()
+        self._tried, self._logged_in = asyncio.Event(), asyncio.Event()
         self._away = AsteriskProblem.NOT_CONNECTED.notice()
         self._readiness = Readiness(limits.boot)
         self.subscribe(BOOTED, lambda _event: self._readiness.booted())
@@ -119,6 +114,16 @@ class Asterisk:
     def is_connected(self) -> bool:
         """Whether it is logged in."""
         return self._writer is not None
+
+    @property
+    def away_because(self) -> Notice:
+        """Why it is not connected, without the address of Asterisk: the health check shows it to everybody."""
+        reason = self._away.parameters.get("reason")
+        return reason if isinstance(reason, Notice) else self._away
+
+    async def until_connected(self) -> None:
+        """Return when it is logged in."""
+        await self._logged_in.wait()
 
     @property
     def readiness(self) -> Readiness:
@@ -231,6 +236,7 @@ class Asterisk:
                 task.result()
         finally:
             self._writer = None
+            self._logged_in.clear()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -240,14 +246,25 @@ class Asterisk:
                     await writer.wait_closed()
 
     async def _receive(self, reader: asyncio.StreamReader) -> None:
-        if not (await reader.readline()).startswith(BANNER):
-            raise Garbled(AsteriskProblem.NOT_AMI.notice(host=self._settings.host, port=self._settings.port))
+        await self._greeting(reader)
         for number in itertools.count(1):
             for message in await receive(reader, self._listeners):
                 self._take(message)
             if number % MESSAGES_WITHOUT_PAUSE == 0:
                 # Messages that are in the buffer are read without a pause.
                 await asyncio.sleep(0)
+
+    async def _greeting(self, reader: asyncio.StreamReader) -> None:
+        """Return after the greeting of the manager interface. Raises Garbled without one."""
+        try:
+            line = await reader.readline()
+        except ConnectionResetError:
+            line = b""
+        if line.startswith(BANNER):
+            return
+        if self._tls is None and (not line or line.startswith(TLS_ALERT)):
+            raise Garbled(AsteriskProblem.NO_GREETING.notice())
+        raise Garbled(AsteriskProblem.NOT_AMI.notice(host=self._settings.host, port=self._settings.port))
 
     async def _log_in_and_ping(self, writer: asyncio.StreamWriter) -> None:
         try:
@@ -258,6 +275,7 @@ class Asterisk:
             raise AsteriskAway(AsteriskProblem.LOGIN_LATE.notice(seconds=LOGIN_SECONDS)) from None
         self._writer = writer
         self._tried.set()
+        self._logged_in.set()
         log.info("logged in to Asterisk at %s", self._settings.host)
         self._away = AsteriskProblem.NOT_CONNECTED.notice()
         while True:
@@ -274,7 +292,13 @@ class Asterisk:
         sees_event = self._readiness.sees_event or self._readiness.is_booted
         self._readiness = Readiness(self._limits.boot, sees_event)
         login = [("AuthType", "MD5"), ("Username", self._settings.username), ("Key", key), ("Events", EVENTS)]
-        await self._exchange(writer, "Login", login, is_list=False)
+        try:
+            await self._exchange(writer, "Login", login, is_list=False)
+        except AsteriskRefused as error:
+            # Asterisk gives the same answer to a wrong secret and to an address that the account does not permit.
+            address = writer.get_extra_info("sockname")[0]
+            refused = AsteriskProblem.LOGIN_REFUSED.notice(address=address)
+            raise AsteriskAway(refused) from error
 
     async def _filter_events(self, writer: asyncio.StreamWriter) -> None:
         """Subscribe only to the events that have listeners: each call alone has dozens of events.
@@ -296,8 +320,9 @@ class Asterisk:
                 listeners.notify(message)
             return
         if "response" in message.values:
-            if message.get("response").lower() == "error":
-                asked.answer.set_exception(AsteriskRefused(message.get("message")))
+            # A command that fails has printed why (main/manager.c, action_command).
+            if message.get("response").lower() == "error" and not message.output:
+                asked.answer.set_exception(AsteriskRefused(message.get("message"), asked.action))
             elif not asked.is_list:
                 asked.answer.set_result(message)
         elif asked.is_list and _is_complete(message):
@@ -338,6 +363,8 @@ def _is_complete(message: AmiMessage) -> bool:
 def _reason(error: BaseException) -> Notice:
     if isinstance(error, ssl.SSLCertVerificationError):
         return AsteriskProblem.CERTIFICATE.notice(reason=error.verify_message)
+    if isinstance(error, ssl.SSLError):
+        return AsteriskProblem.NO_TLS.notice(reason=error.reason or "")
     if isinstance(error, TimeoutError):
         return AsteriskProblem.CONNECT_LATE.notice(seconds=LOGIN_SECONDS)
     if isinstance(error, OSError) and error.strerror:

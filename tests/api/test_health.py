@@ -8,7 +8,7 @@ from cisisk.provisioning.tftp.server import TftpServer
 from tests.api.client import Answer, Site, check_error, check_metadata
 from tests.api.conftest import limited
 
-FIELDS = {"status", "uptime", "database", "tftp", "provisioning_http", "ftp", "asterisk", "memory"}
+FIELDS = {"status", "uptime", "database", "tftp", "provisioning_http", "ftp", "asterisk", "asterisk_problems", "memory"}
 
 
 def check_degraded(answer: Answer, part: str) -> None:

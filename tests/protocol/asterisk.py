@@ -477,10 +477,16 @@ class _Session:
 
     def _command(self, number: str, named: dict[str, str], _fields: Fields) -> bytes:
         _, _, template, peer = named["command"].split(" ")
-        if template not in self.asterisk.templates:
-            printed = [f"Unable to find notify type '{template}'"]
+        response = "Success"
+        if self.asterisk.channel == "pjsip":
+            response = "Error"
+            more = "(type 'core show help sip notify' for other possible commands)"
+            printed = [f"No such command '{named['command']}' {more}"]
+        elif template not in self.asterisk.templates:
+            response = "Error"
+            printed = [f"Unable to find notify type '{template}'", f"Command '{named['command']}' failed."]
         elif not (phones := self._named(peer)):
-            printed = ["Could not create address"]
+            printed = [f"Could not create address for '{peer}'"]
         else:
             printed = [f"Sending NOTIFY of type '{template}' to '{peer}'"]
             for phone in phones:
@@ -490,7 +496,7 @@ class _Session:
             head = f"Response: Follows\r\nPrivilege: Command\r\nActionID: {number}\r\n"
             return f"{head}{text}\n--END COMMAND--\r\n\r\n".encode()
         output = [("Output", line) for line in printed]
-        return _block(("Response", "Success"), ("ActionID", number), ("Message", "Command output follows"), *output)
+        return _block(("Response", response), ("ActionID", number), ("Message", "Command output follows"), *output)
 
     def _sccp_list(self, number: str, _named: dict[str, str], _fields: Fields) -> bytes:
         start = _block(

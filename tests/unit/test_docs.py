@@ -20,7 +20,7 @@ from cisisk.api.emservice.failures import FAILURES, UNKNOWN
 from cisisk.api.routes import ROUTES
 from cisisk.cli import COMMANDS
 from cisisk.config import Settings
-from cisisk.model.codes.asterisk import AsteriskProblem
+from cisisk.model.codes.asterisk import AsteriskProblem, SetupProblem
 from cisisk.model.codes.boot import BootFindingCode
 from cisisk.model.codes.kem import KemFindingCode
 from cisisk.model.codes.restart import RestartRefusal
@@ -243,6 +243,11 @@ def test_hot_desk_page_explains_every_code() -> None:
 def test_troubleshooting_page_explains_every_restart_refusal() -> None:
     listed = first_cells(section(page("troubleshooting"), "A phone was not restarted"))
     assert sorted(listed) == sorted([*RestartRefusal, *AsteriskProblem])
+
+
+def test_troubleshooting_page_explains_every_setup_problem() -> None:
+    listed = first_cells(section(page("troubleshooting"), "Settings of Asterisk"))
+    assert sorted(listed) == sorted(SetupProblem)
 
 
 def test_troubleshooting_page_quotes_messages_of_the_code() -> None:

@@ -3,6 +3,7 @@
 from marshmallow import Schema, fields
 
 from cisisk.api.schemas.fields import TimestampField, Uuid
+from cisisk.api.schemas.notice import NoticeOut
 
 
 class AuditEntryOut(Schema):
@@ -37,9 +38,14 @@ class HealthOut(Schema):
     asterisk = fields.String(
         required=True,
         metadata={
-            "enum": ["ok", "failed", "off"],
+            "enum": ["ok", "degraded", "failed", "off"],
             "description": "Connection to Asterisk. Phones are served without it, so it does not affect status",
         },
+    )
+    asterisk_problems = fields.List(
+        fields.Nested(NoticeOut),
+        required=True,
+        metadata={"description": "What keeps Asterisk from doing its part, and the setting to change"},
     )
     memory = fields.Nested(MemoryOut, required=True)
 

@@ -17,8 +17,12 @@ class AsteriskProblem(NoticeCode):
     SYSTEM_ERROR = "asterisk_system_error", "error"
     REFUSED = "asterisk_refused", "said"
     REFUSED_WITHOUT_REASON = "asterisk_refused_without_reason"
-    PERMISSION_DENIED = "asterisk_permission_denied"
-    LOGIN_REFUSED = "asterisk_login_refused"
+    PERMISSION_DENIED = "asterisk_permission_denied", "action", "permission"
+    DRIVER_NOT_LOADED = "asterisk_driver_not_loaded", "action", "driver"
+    CHAN_SCCP_NOT_LOADED = "asterisk_chan_sccp_not_loaded", "action"
+    LOGIN_REFUSED = "asterisk_login_refused", "address"
+    NO_TLS = "asterisk_no_tls", "reason"
+    NO_GREETING = "asterisk_no_greeting"
     NOT_AMI = "asterisk_not_ami", "host", "port"
     ENDLESS_MESSAGE = "asterisk_endless_message"
     TOO_MANY_ITEMS = "asterisk_too_many_items", "items", "action"
@@ -35,3 +39,16 @@ class RegistrationEvidence(NoticeCode):
     PEER = "peer_registered", "name", "address"
     PEER_WITH_NEW_CALL_ID = "peer_registered_with_new_call_id", "name", "address"
     SCCP_DEVICE = "sccp_device_registered", "name"
+
+
+class SetupProblem(NoticeCode):
+    """What in the settings of Asterisk or of Cisisk keeps a part of the work from being done."""
+
+    NO_REGISTRATIONS = "asterisk_shows_no_registrations", "reason"
+    NO_CALLS = "asterisk_shows_no_calls", "reason"
+    NO_RESTARTS = "asterisk_restarts_no_phones", "method", "reason"
+    NO_EVENTS = "asterisk_sends_no_events"
+    NO_TEMPLATE = "asterisk_lacks_template", "template"
+    NO_CALL_ID_STOCK = "asterisk_shows_no_call_id"
+    NO_CALL_ID_22_4 = "asterisk_shows_no_call_id_22_4"
+    STARTING = "asterisk_is_starting"

@@ -1,6 +1,6 @@
 """Sentences of :mod:`cisisk.model.codes.asterisk`."""
 
-from cisisk.model.codes.asterisk import AsteriskProblem, RegistrationEvidence
+from cisisk.model.codes.asterisk import AsteriskProblem, RegistrationEvidence, SetupProblem
 from cisisk.model.messages.marker import N_
 
 TEMPLATES: dict[str, str] = {
@@ -16,10 +16,25 @@ TEMPLATES: dict[str, str] = {
     AsteriskProblem.REFUSED: N_("Asterisk refused: {said}"),
     AsteriskProblem.REFUSED_WITHOUT_REASON: N_("Asterisk refused: no reason given"),
     AsteriskProblem.PERMISSION_DENIED: N_(
-        "Asterisk denied the permission: the account in asterisk.username needs write=system,reporting in manager.conf "
-        "(and command for ami-command)"
+        "Asterisk denied {action}: add {permission} to the line write= of the account in manager.conf"
     ),
-    AsteriskProblem.LOGIN_REFUSED: N_("Asterisk refused the login: asterisk.username or asterisk.secret is wrong"),
+    AsteriskProblem.DRIVER_NOT_LOADED: N_(
+        "Asterisk does not know {action}, because {driver} is not loaded: correct asterisk.channel in config.toml, or "
+        "load {driver} in modules.conf"
+    ),
+    AsteriskProblem.CHAN_SCCP_NOT_LOADED: N_("Asterisk does not know {action}, because chan-sccp is not loaded"),
+    AsteriskProblem.LOGIN_REFUSED: N_(
+        "Asterisk refused the login: asterisk.username or asterisk.secret in config.toml is wrong, or the lines deny=, "
+        "permit= and acl= of the account in manager.conf exclude the address {address}"
+    ),
+    AsteriskProblem.NO_TLS: N_(
+        "no TLS there ({reason}): set asterisk.tls = false in config.toml, or asterisk.port to that of tlsbindaddr= in "
+        "manager.conf"
+    ),
+    AsteriskProblem.NO_GREETING: N_(
+        "it closed the connection without the greeting of the manager interface: if asterisk.port is the port of "
+        "tlsbindaddr= in manager.conf, set asterisk.tls = true in config.toml"
+    ),
     AsteriskProblem.NOT_AMI: N_("what answers at {host} port {port} is not Asterisk's manager interface"),
     AsteriskProblem.ENDLESS_MESSAGE: N_("Asterisk sent a message without an end"),
     AsteriskProblem.TOO_MANY_ITEMS: N_("Asterisk listed more than {items} items for {action}"),
@@ -31,4 +46,21 @@ TEMPLATES: dict[str, str] = {
     RegistrationEvidence.PEER: N_("peer {name} registered from {address}"),
     RegistrationEvidence.PEER_WITH_NEW_CALL_ID: N_("peer {name} registered from {address} with a new Call-ID"),
     RegistrationEvidence.SCCP_DEVICE: N_("{name} registered at chan-sccp"),
+    SetupProblem.NO_REGISTRATIONS: N_("Cisisk cannot see whether phones have registered: {reason}"),
+    SetupProblem.NO_CALLS: N_("Cisisk cannot tell whether a phone is in a call: {reason}"),
+    SetupProblem.NO_RESTARTS: N_("{method} cannot restart phones: {reason}"),
+    SetupProblem.NO_EVENTS: N_(
+        "Asterisk has not reported that it has started: add system,call to the line read= of the account in "
+        "manager.conf, or Cisisk notices registrations and calls late"
+    ),
+    SetupProblem.NO_TEMPLATE: N_("ami-command cannot restart phones: sip_notify.conf has no section [{template}]"),
+    SetupProblem.NO_CALL_ID_STOCK: N_(
+        "ami-sip cannot restart phones: this chan_sip shows no Call-ID. It has no usecallmanager patch, or that for "
+        "Asterisk 22.2 or 22.3. Install the patch, for Asterisk 22 that for 22.5 or later"
+    ),
+    SetupProblem.NO_CALL_ID_22_4: N_(
+        "ami-sip cannot restart phones: the usecallmanager patch for Asterisk 22.4 shows no Call-ID. Install that for "
+        "22.5 or later"
+    ),
+    SetupProblem.STARTING: N_("Asterisk is starting"),
 }

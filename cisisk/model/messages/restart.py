@@ -85,7 +85,7 @@ _REFUSALS: dict[str, str] = {
     RestartRefusal.CALL_ID_NOT_SHOWN: N_("Asterisk does not show the Call-ID of the phone's registration"),
     RestartRefusal.CALL_ID_NOT_SHOWN_BY_CHAN_SIP: N_(
         "Asterisk does not show the Call-ID of the phone's registration: its chan_sip lacks the usecallmanager patch, "
-        "or asterisk.channel names the syntax of another version"
+        "or has that for Asterisk 22.2 to 22.4"
     ),
     RestartRefusal.CALL_ID_UNUSABLE: N_("the Call-ID of the phone's registration is not one that can be passed on"),
     RestartRefusal.SCCP_UNKNOWN_DEVICE: N_("chan-sccp does not know the phone"),

@@ -127,7 +127,7 @@ async def test_asterisk_without_ping_answer_is_reconnected() -> None:
 
 async def test_refusal_has_the_message_of_asterisk() -> None:
     async with AsteriskEmulator(denied={"ping"}) as emulator, connected(settings_for(emulator)) as asterisk:
-        with pytest.raises(AsteriskRefused, check=carries(AsteriskProblem.PERMISSION_DENIED)):
+        with pytest.raises(AsteriskRefused, check=carries(AsteriskProblem.REFUSED, said="Permission denied")):
             await asterisk.action("Ping")
         with pytest.raises(AsteriskRefused, check=carries(AsteriskProblem.REFUSED, said=UNKNOWN_COMMAND)):
             await asterisk.action("Nonsense")
@@ -255,3 +255,18 @@ async def test_tls_needs_a_trusted_certificate(certificate: Path, monkeypatch: p
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         async with connected(settings_for(emulator, tls=True)) as asterisk:
             assert (await asterisk.action("Ping")).get("ping") == "Pong"
+
+
+@pytest.mark.needs("openssl")
+async def test_plain_connection_to_tls_port_names_the_setting(certificate: Path) -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    async with AsteriskEmulator(tls=tls) as emulator, connected(settings_for(emulator)) as asterisk:
+        with pytest.raises(AsteriskAway, check=carries(AsteriskProblem.NO_GREETING)):
+            await asterisk.action("Ping")
+
+
+async def test_tls_to_plain_port_names_the_setting() -> None:
+    async with AsteriskEmulator() as emulator, connected(settings_for(emulator, tls=True)) as asterisk:
+        with pytest.raises(AsteriskAway, check=carries(AsteriskProblem.NO_TLS)):
+            await asterisk.action("Ping")
