@@ -216,8 +216,9 @@ class RestartSettings:
 class SwitchSettings:
     """``[switch]``: the default policy of switches.
 
-    ``fetch_seconds`` is the time a phone has to fetch its config: a 7942 takes a minute after a reset, and longer if it
-    loads firmware. ``register_seconds`` is the time to register after that.
+    ``refuse_unknown_call``: whether ``refuse_in_call`` also refuses a switch if nothing tells whether the phone is in a
+    call. ``fetch_seconds`` is the time a phone has to fetch its config: a 7942 takes a minute after a reset, and longer
+    if it loads firmware. ``register_seconds`` is the time to register after that.
     """
 
     when: str = _one_of("now", "idle")
@@ -225,6 +226,7 @@ class SwitchSettings:
     escalate: bool = True
     on_timeout: str = _one_of("keep", "rollback")
     refuse_in_call: bool = False
+    refuse_unknown_call: bool = True
     quiet_minutes: int = _number(0, 0, 1440)
     fetch_seconds: int = _number(180, 1, 86_400)
     register_seconds: int = _number(180, 1, 86_400)
@@ -233,7 +235,8 @@ class SwitchSettings:
     def policy(self) -> Policy:
         """The settings as a policy."""
         typed = {"when": StartTime.parse(self.when), "on_timeout": OnTimeout(self.on_timeout)}
-        return Policy(**{**asdict(self), **typed})
+        values = {name: value for name, value in asdict(self).items() if name != "refuse_unknown_call"}
+        return Policy(**{**values, **typed})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

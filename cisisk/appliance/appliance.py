@@ -327,6 +327,7 @@ async def _mobility(
         partial(server_address, settings.server.public_url),
         calls.is_in_call,
         settings.switch.policy,
+        refuse_unknown_call=settings.switch.refuse_unknown_call,
     )
     phone_logins = _phone_logins(settings, db, switcher)
     return _Mobility(

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ from cisisk.model.codes.deployment import DeploymentFailure, RollbackRefusal
 from cisisk.model.codes.error import ErrorKind
 from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.deployment import Deployment, OnTimeout, Origin, Plan, Policy
-from cisisk.model.errors import Conflict, NotFound, PhoneInCall
+from cisisk.model.errors import CallsUnknown, CallsUnknownCause, Conflict, NotFound, PhoneInCall
 from cisisk.model.mac import Mac
 from cisisk.model.notice import Notice
 from cisisk.model.phone import Software
@@ -31,12 +32,14 @@ from cisisk.store import deployments, progress
 from cisisk.store.database import Database
 from cisisk.store.transaction import Read
 
+log = logging.getLogger(__name__)
+
 
 class IsInCall(Protocol):
     """Tells whether a phone is in a call, or was in one less than so many minutes ago."""
 
-    def __call__(self, target: Target, quiet_minutes: int, *, if_unknown: bool = False) -> Awaitable[bool]:
-        """Ask. The result is ``if_unknown`` if that is not known."""
+    def __call__(self, target: Target, quiet_minutes: int, *, if_unknown: bool | None = False) -> Awaitable[bool]:
+        """Ask. The result is ``if_unknown`` if that is not known. Raises CallsUnknown if that is None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Switcher:
         server_address: returns the address of this Cisisk as the phone at a given address (None: not known) reaches it.
         is_in_call: asked where a policy wants to know.
         policy: of switches without one of their own.
+        refuse_unknown_call: whether ``refuse_in_call`` refuses what nothing tells.
     """
 
     def __init__(
@@ -84,8 +88,11 @@ class Switcher:
         server_address: Callable[[str | None], str],
         is_in_call: IsInCall,
         policy: Policy,
+        *,
+        refuse_unknown_call: bool = True,
     ) -> None:
         self._db = db
+        self._refuse_unknown_call = refuse_unknown_call
         self._deployer = deployer
         self._restarts = restarts
         self._server_address = server_address
@@ -211,17 +218,35 @@ class Switcher:
         )
 
     async def _deferred_until(self, target: Target, policy: Policy) -> StartTime | None:
-        """Return when the switch begins; None for at once. Raises Conflict if it is refused because of a call."""
+        """Return when the switch begins; None for at once.
+
+        Raises:
+            PhoneInCall, CallsUnknown: it is refused because of a call.
+        """
         if policy.when.at is not None and policy.when.at > now():
             return policy.when
         if not policy.refuse_in_call and policy.when.kind is not StartKind.IDLE:
             return None
-        in_call = await self._is_in_call(target, policy.quiet_minutes)
+        try:
+            in_call = await self._is_in_call(target, policy.quiet_minutes, if_unknown=None)
+        except CallsUnknown as error:
+            return self._begin_unknown(target.mac, policy, error)
         if in_call and policy.refuse_in_call:
             if not policy.quiet_minutes:
                 raise PhoneInCall(ErrorKind.PHONE_IN_CALL.notice())
             raise PhoneInCall(ErrorKind.PHONE_IN_CALL_LATELY.notice(minutes=policy.quiet_minutes))
         return IDLE if in_call else None
+
+    def _begin_unknown(self, mac: Mac, policy: Policy, unknown: CallsUnknown) -> StartTime | None:
+        """Return when a switch begins if nothing tells whether the phone is in a call. Raises it to refuse that."""
+        waits = policy.when.kind is StartKind.IDLE
+        never_told = policy.refuse_in_call or (waits and unknown.cause is CallsUnknownCause.REFUSED)
+        if never_told and self._refuse_unknown_call:
+            raise unknown
+        if waits and unknown.cause is CallsUnknownCause.AWAY:
+            return IDLE
+        log.warning("%s begins although nothing tells whether it is in a call: %s", mac, unknown.notice)
+        return None
 
     async def _record(self, actor: Actor, plan: Plan) -> Deployment:
         # Under the lock: a file that is being written at this moment would look like a change from outside.

@@ -3,11 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from cisisk.model.codes.asterisk import AsteriskProblem
+from cisisk.model.codes.restart import RestartRefusal
+from cisisk.model.errors import CallsUnknown, CallsUnknownCause
 from cisisk.model.listeners import Listeners
 from cisisk.model.phone import Software
-from cisisk.model.target import Target
+from cisisk.model.target import NotRestarted, Target, Unreachable
 from cisisk.pbx import listings
 from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
 from cisisk.pbx.latest import remember
@@ -29,10 +32,12 @@ class CallState:
     Attributes:
         in_call: None if it is not known.
         ended: seconds since its last call was seen to end; None if none was seen.
+        unknown: why it is not known; None if it is.
     """
 
     in_call: bool | None
     ended: float | None = None
+    unknown: CallsUnknown | None = field(default=None, compare=False)
 
 
 class Calls:
@@ -60,41 +65,66 @@ class Calls:
 
     async def call_state(self, target: Target) -> CallState:
         """Return whether the phone is in a call. Never raises: if Asterisk does not answer, it is not known."""
-        if self._asterisk is None:
-            return CallState(in_call=None)
-        name, in_call = target.mac.device_name, None
+        name, in_call, unknown = target.mac.device_name, None, None
         try:
             async with asyncio.timeout(CALL_STATE_SECONDS):
-                if target.software is Software.SCCP:
-                    in_call = await _has_channel_at_chan_sccp(self._asterisk, name)
-                else:
-                    known = target if target.registration else await self._registrar.identify(target)
-                    if known.registration is not None and can_be_asked_for(known.registration.peer):
-                        name = f"{_CHANNEL_TYPES[self._channel]}/{known.registration.peer}"
-                        in_call = await self._has_call(self._asterisk, name)
-                    elif isinstance(known.unregistered, NotRegistered):
-                        in_call = False
-        except (TimeoutError, AsteriskAway, AsteriskRefused, NotSendable):
-            pass  # it is not known
+                name, in_call = await self._ask(target)
+        except TimeoutError:
+            late = RestartRefusal.ASTERISK_SLOW.notice(seconds=CALL_STATE_SECONDS)
+            unknown = CallsUnknown(CallsUnknownCause.AWAY, late)
+        except AsteriskAway as error:
+            unknown = CallsUnknown(CallsUnknownCause.AWAY, error.notice)
+        except AsteriskRefused as error:
+            unknown = CallsUnknown(CallsUnknownCause.REFUSED, error.notice)
+        except NotSendable as error:
+            unknown = CallsUnknown(CallsUnknownCause.PHONE, error.notice)
+        except CallsUnknown as error:
+            unknown = error
         if in_call is not None:
             self.saw(name, is_busy=in_call)
         ended_at = self._call_ended_at.get(name)
-        return CallState(in_call=in_call, ended=None if ended_at is None else time.monotonic() - ended_at)
+        ended = None if ended_at is None else time.monotonic() - ended_at
+        return CallState(in_call=in_call, ended=ended, unknown=unknown)
 
-    async def is_in_call(self, target: Target, quiet_minutes: int, *, if_unknown: bool = False) -> bool:
+    async def _ask(self, target: Target) -> tuple[str, bool]:
+        """Return the phone's device at Asterisk, and whether it has a call. Raises CallsUnknown."""
+        if self._asterisk is None:
+            raise CallsUnknown(CallsUnknownCause.NO_ASTERISK, RestartRefusal.ASTERISK_NOT_SET.notice())
+        name = target.mac.device_name
+        if target.software is Software.SCCP:
+            return name, await _has_channel_at_chan_sccp(self._asterisk, name)
+        known = target if target.registration else await self._registrar.identify(target)
+        if known.registration is None:
+            if isinstance(known.unregistered, NotRegistered):
+                return name, False
+            raise _not_identified(known.unregistered)
+        peer = known.registration.peer
+        if not can_be_asked_for(peer):
+            raise CallsUnknown(CallsUnknownCause.PHONE, RestartRefusal.PEER_NAME_UNUSABLE.notice(peer=shown(peer)))
+        device = f"{_CHANNEL_TYPES[self._channel]}/{peer}"
+        return device, await self._has_call(self._asterisk, device)
+
+    async def is_in_call(self, target: Target, quiet_minutes: int, *, if_unknown: bool | None = False) -> bool:
         """Return whether the phone is in a call, or was in one less than so many minutes ago.
 
-        If it is not known, the switch goes on. A SIP phone delays a restart until its call has ended
-        (docs/phone-protocol/restart.md#during-calls), and chan-sccp is asked again before a reset.
+        A SIP phone delays a restart until its call has ended (docs/phone-protocol/restart.md#during-calls), and
+        chan-sccp is asked again before a reset.
 
         Args:
-            if_unknown: the result while Asterisk does not answer; without an Asterisk there is no call.
+            if_unknown: the result if that is not known, except without an Asterisk: there, no call is known to end.
+                None to raise.
+
+        Raises:
+            CallsUnknown: it is not known.
         """
-        if self._asterisk is None:
-            return False
         state = await self.call_state(target)
-        in_call = if_unknown if state.in_call is None else state.in_call
-        return in_call or (state.ended is not None and state.ended < 60 * quiet_minutes)
+        if state.in_call or (state.ended is not None and state.ended < 60 * quiet_minutes):
+            return True
+        if state.unknown is None:
+            return False
+        if if_unknown is None:
+            raise state.unknown
+        return if_unknown and state.unknown.cause is not CallsUnknownCause.NO_ASTERISK
 
     def saw(self, device: str, *, is_busy: bool) -> None:
         """Note whether there is a call. A call that was busy before has now ended."""
@@ -104,16 +134,20 @@ class Calls:
             del self._busy[device]
             remember(self._call_ended_at, device, time.monotonic())
 
-    async def _has_call(self, asterisk: Asterisk, device: str) -> bool | None:
+    async def _has_call(self, asterisk: Asterisk, device: str) -> bool:
         """Return whether a SIP device has a call.
 
         chan_sip counts calls only with callcounter, and reports no calls without it. Then its channels decide.
         """
         reply = await asterisk.action("Getvar", [("Variable", f"DEVICE_STATE({device})")])
-        if listings.is_busy(reply.get("value")):
+        state = reply.get("value")
+        if listings.is_busy(state):
             return True
         if self._channel == "pjsip":
-            return False if reply.get("value").lower() in _WITHOUT_CALL else None
+            if state.lower() in _WITHOUT_CALL:
+                return False
+            odd = AsteriskProblem.STATE_UNKNOWN.notice(device=device, state=shown(state))
+            raise CallsUnknown(CallsUnknownCause.PHONE, odd)
         channels = await asterisk.listing("CoreShowChannels")
         return any(channel.get("channel").rpartition("-")[0] == device for channel in channels)
 
@@ -127,6 +161,19 @@ class Calls:
             self._listeners.notify(name)
 
 
-async def _has_channel_at_chan_sccp(asterisk: Asterisk, name: str) -> bool | None:
+async def _has_channel_at_chan_sccp(asterisk: Asterisk, name: str) -> bool:
     devices = listings.devices(await asterisk.listing("SCCPListDevices"))
-    return next((device.in_call for device in devices if device.name == name), None)
+    for device in devices:
+        if device.name == name:
+            return device.in_call
+    raise CallsUnknown(CallsUnknownCause.PHONE, RestartRefusal.SCCP_UNKNOWN_DEVICE.notice())
+
+
+def _not_identified(reason: NotRestarted | None) -> CallsUnknown:
+    if reason is None:
+        return CallsUnknown(CallsUnknownCause.NO_ASTERISK, RestartRefusal.ASTERISK_NOT_SET.notice())
+    if isinstance(reason, Unreachable):
+        return CallsUnknown(CallsUnknownCause.AWAY, reason.notice)
+    refused = {AsteriskProblem.PERMISSION_DENIED, AsteriskProblem.DRIVER_NOT_LOADED}
+    cause = CallsUnknownCause.REFUSED if reason.notice.code in refused else CallsUnknownCause.PHONE
+    return CallsUnknown(cause, reason.notice)

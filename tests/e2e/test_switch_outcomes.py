@@ -17,7 +17,7 @@ import pytest
 
 from cisisk.appliance.limits import DEFAULT_LIMITS, Limits
 from cisisk.mobility import watcher
-from cisisk.model.codes.asterisk import RegistrationEvidence
+from cisisk.model.codes.asterisk import AsteriskProblem, RegistrationEvidence
 from cisisk.model.codes.deployment import RollbackRefusal, StepNotice, TimeoutNotice
 from cisisk.model.codes.error import ErrorKind
 from cisisk.model.errors import StorageFailed
@@ -173,6 +173,17 @@ async def test_switch_refused_in_call_and_during_quiet_minutes(tmp_path: Path) -
         assert status == 409
         body["policy"] = {"refuse_in_call": True}
         assert (await setup.site.data("POST", SWITCH, body))["restart"] == "ok"
+
+
+@pytest.mark.parametrize("policy", [{"refuse_in_call": True}, {"when": "idle"}])
+async def test_switch_is_refused_if_asterisk_denies_to_tell_of_calls(tmp_path: Path, policy: dict[str, Any]) -> None:
+    async with asterisk_site(tmp_path) as setup, setup.phone_in_service() as phone:
+        setup.asterisk.calls(setup.asterisk.phones[0], in_call=True)
+        setup.asterisk.denied.add("getvar")
+        body = {"profile_uuid": await setup.profile(NEW), "mac": str(phone.mac), "policy": policy}
+        status, answer = await setup.site.call("POST", SWITCH, body)
+        denied = AsteriskProblem.PERMISSION_DENIED.notice(action="Getvar", permission="reporting")
+        assert (status, answer["message"]) == (409, render(ErrorKind.CALLS_UNKNOWN.notice(reason=denied)))
 
 
 async def test_switch_without_registration_times_out_and_keeps_config(

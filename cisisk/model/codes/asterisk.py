@@ -24,6 +24,7 @@ class AsteriskProblem(NoticeCode):
     NO_TLS = "asterisk_no_tls", "reason"
     NO_GREETING = "asterisk_no_greeting"
     NOT_AMI = "asterisk_not_ami", "host", "port"
+    STATE_UNKNOWN = "asterisk_state_unknown", "device", "state"
     ENDLESS_MESSAGE = "asterisk_endless_message"
     TOO_MANY_ITEMS = "asterisk_too_many_items", "items", "action"
     HEADER_INVALID = "ami_header_invalid", "header"

@@ -14,6 +14,7 @@ class ErrorKind(NoticeCode):
     INVALID = "invalid", "text"
     PHONE_IN_CALL = "phone_in_call"
     PHONE_IN_CALL_LATELY = "phone_in_call_lately", "minutes"
+    CALLS_UNKNOWN = "calls_unknown", "reason"
     STORAGE_FAILED = "storage_failed", "text"
     SERVED_NEVERTHELESS = "served_nevertheless", "reason"
     """The database or the disk refused something after the new config was served."""

@@ -36,6 +36,7 @@ TEMPLATES: dict[str, str] = {
         "tlsbindaddr= in manager.conf, set asterisk.tls = true in config.toml"
     ),
     AsteriskProblem.NOT_AMI: N_("what answers at {host} port {port} is not Asterisk's manager interface"),
+    AsteriskProblem.STATE_UNKNOWN: N_('Asterisk reports the state "{state}" of {device}'),
     AsteriskProblem.ENDLESS_MESSAGE: N_("Asterisk sent a message without an end"),
     AsteriskProblem.TOO_MANY_ITEMS: N_("Asterisk listed more than {items} items for {action}"),
     AsteriskProblem.HEADER_INVALID: N_("{header!r} is not an AMI header"),

@@ -1,9 +1,11 @@
 """Calls of phones: current ones and recently ended ones."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from cisisk.model.errors import CallsUnknown, CallsUnknownCause
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.target import Registration
@@ -78,3 +80,36 @@ async def test_call_is_unknown_without_an_asterisk() -> None:
     calls = Calls(None, Registrar(None, "pjsip"), "pjsip")
     assert await calls.call_state(target()) == CallState(in_call=None)
     assert not await calls.is_in_call(target(), 0, if_unknown=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"denied": {"getvar"}}, CallsUnknownCause.REFUSED),
+        ({"denied": {"pjsipshowendpoint", "pjsipshowregistrationinboundcontactstatuses"}}, CallsUnknownCause.REFUSED),
+        ({"phones": [Registered("a),SHELL(x", ADDRESS, OLD)]}, CallsUnknownCause.PHONE),
+    ],
+)
+async def test_cause_of_unknown_calls_is_told(changes: dict[str, Any], cause: CallsUnknownCause) -> None:
+    emulator = AsteriskEmulator(**{"phones": [Registered("201", ADDRESS, OLD)], **changes})
+    async with watching(emulator) as (_, calls):
+        unknown = (await calls.call_state(target())).unknown
+        assert unknown is not None
+        assert unknown.cause is cause
+        with pytest.raises(CallsUnknown):
+            await calls.is_in_call(target(), 0, if_unknown=None)
+
+
+async def test_calls_are_unknown_for_now_while_asterisk_is_away() -> None:
+    async with watching(emulator := AsteriskEmulator(phones=[Registered("201", ADDRESS, OLD)])) as (_, calls):
+        await emulator.stop()
+        unknown = (await calls.call_state(target())).unknown
+    assert unknown is not None
+    assert unknown.cause is CallsUnknownCause.AWAY
+
+
+async def test_calls_are_unknown_without_asterisk() -> None:
+    calls = Calls(None, Registrar(None, "pjsip"), "pjsip")
+    assert not await calls.is_in_call(target(), 0, if_unknown=True)
+    with pytest.raises(CallsUnknown):
+        await calls.is_in_call(target(), 0, if_unknown=None)
