@@ -28,7 +28,8 @@ class Exchange:
 
     @property
     def reply(self) -> AmiMessage:
-        return next(message for message in self.received if "response" in message.values)
+        """The reply; an empty message if there is none."""
+        return next((message for message in self.received if "response" in message.values), AmiMessage({}))
 
     @property
     def items(self) -> list[AmiMessage]:

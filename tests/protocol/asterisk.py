@@ -36,6 +36,7 @@ class Registered:
     Attributes:
         on_notify: called with the action of a NOTIFY whose Call-ID a phone would accept.
         contact: the registered URI. Without ``on_notify``, the emulator sends each NOTIFY there.
+        status: whether it answers; empty as long as nothing has found out.
         device_name: what the patch for Asterisk 22 shows of the phone.
     """
 
@@ -44,7 +45,7 @@ class Registered:
     call_id: str
     on_notify: Callable[[str], None] = ignore_notify
     user: str = "abc-def"
-    status: str = "Reachable"
+    status: str = ""
     in_call: bool = False
     aor: str = ""
     contact: str = ""
@@ -84,6 +85,7 @@ class AsteriskEmulator:
         run_together: whether device lists have no blank lines, as in older chan-sccp.
         heard: every parsed action except logins and event filters.
         starting: whether it has not started yet: it knows no action of a module.
+        configured: names of endpoints or peers at which no phone is registered.
         unloaded: lower-case names of actions whose modules are not loaded.
         rights: the event classes that the account may read.
         counts_calls: whether chan_sip counts calls (callcounter).
@@ -112,6 +114,7 @@ class AsteriskEmulator:
     logins: int = 0
     port: int = 0
     starting: bool = False
+    configured: tuple[str, ...] = ()
     unloaded: set[str] = field(default_factory=set)
     rights: frozenset[str] = frozenset({"system", "call"})
     counts_calls: bool = True
@@ -160,17 +163,17 @@ class AsteriskEmulator:
         if not any(phone is known for known in self.phones):
             self.phones.append(phone)
         if self.channel == "pjsip":
-            self._contact_status(phone, "Reachable")
+            self._contact_status(phone, "NonQualified")
             self._peer_status("PJSIP", phone, "Reachable")
             self._device_state("PJSIP", phone.name, "NOT_INUSE")
         else:
-            self._peer_status("SIP", phone, "Registered", ("Address", phone.address), ("Port", str(phone.port)))
+            self._peer_status("SIP", phone, "Registered", ("Address", f"{phone.address}:{phone.port}"))
             self._device_state("SIP", phone.name, "NOT_INUSE")
 
     def refreshes(self, phone: Registered) -> None:
-        """Refresh a registration. PJSIP reports Updated; chan_sip sends the same event as for a first one."""
+        """Refresh a registration. PJSIP sends no event; chan_sip sends the same one as for a first registration."""
         if self.channel == "pjsip":
-            self._contact_status(phone, "Updated")
+            phone.expires += 1
         else:
             self.registers(phone)
 
@@ -377,9 +380,9 @@ class _Session:
 
     def _pjsip_show_endpoint(self, number: str, named: dict[str, str], _fields: Fields) -> bytes:
         phones = self._named(named["endpoint"])
-        if not phones:
+        if not phones and named["endpoint"] not in self.asterisk.configured:
             return _error(number, f"Unable to retrieve endpoint {named['endpoint']}")
-        state = "In use" if any(phone.in_call for phone in phones) else "Not in use"
+        state = "In use" if any(phone.in_call for phone in phones) else "Not in use" if phones else "Unavailable"
         detail = _block(
             *(("Event", "EndpointDetail"), ("ActionID", number), ("ObjectType", "endpoint")),
             *(("ObjectName", named["endpoint"]), ("DeviceState", state)),
@@ -388,12 +391,15 @@ class _Session:
         return _list(number, events, "EndpointDetailComplete")
 
     def _pjsip_notify(self, number: str, named: dict[str, str], fields: Fields) -> bytes:
+        if sum(key in named for key in ("option", "variable")) != 1:
+            message = "PJSIPNotify requires either an Option or Variable(s).You must use only one of them."
+            return _error(number, message)
         if sum(key in named for key in ("endpoint", "uri", "channel")) != 1:
             return _error(number, "PJSIPNotify requires either an endpoint name, a SIP URI, or a channel.")
-        if sum(key in named for key in ("option", "variable")) != 1:
-            return _error(number, "PJSIPNotify requires either an Option or Variable(s)")
+        if "option" in named:
+            return _error(number, f"Unable to find notify type '{named['option']}'")
         phones = self._named(named["endpoint"])
-        if not phones:
+        if not phones and named["endpoint"] not in self.asterisk.configured:
             return _error(number, f"Unable to retrieve endpoint {named['endpoint']}")
         self._deliver(phones, fields)
         return _success(number, "NOTIFY sent")
@@ -410,14 +416,17 @@ class _Session:
         return _success(number, "Notify sent" if new else "Notify Sent")
 
     def _sip_peers(self, number: str, _named: dict[str, str], _fields: Fields) -> bytes:
+        unregistered = [Registered(name, "", "", port=0, expires=-1) for name in self.asterisk.configured]
         if self.asterisk.channel == "usecallmanager":
-            return _list(number, [_patched_peer(number, phone) for phone in self.asterisk.phones], "SIPPeersComplete")
+            peers = [_patched_peer(number, phone) for phone in [*self.asterisk.phones, *unregistered]]
+            return _list(number, peers, "SIPPeersComplete")
         events = [
             _block(
                 *(("Event", "PeerEntry"), ("ActionID", number), ("Channeltype", "SIP"), ("ObjectName", phone.name)),
-                *(("IPaddress", phone.address or "-none-"), ("IPport", str(phone.port)), ("Status", phone.status)),
+                *(("IPaddress", phone.address or "-none-"), ("IPport", str(phone.port))),
+                ("Status", phone.status or "Unmonitored"),
             )
-            for phone in self.asterisk.phones
+            for phone in [*self.asterisk.phones, *unregistered]
         ]
         return _list(number, events, "PeerlistComplete")
 
@@ -441,14 +450,15 @@ class _Session:
         if state := re.fullmatch(r"DEVICE_STATE\((PJ)?SIP/(.+)\)", named["variable"]):
             phones = self._named(state[2])
             busy = any(phone.in_call for phone in phones) and (self.asterisk.counts_calls or bool(state[1]))
-            value = "INUSE" if busy else "NOT_INUSE" if phones else "INVALID"
-            return _block(("Response", "Success"), ("ActionID", number), ("Value", value))
+            free = "NOT_INUSE" if phones else "UNAVAILABLE" if state[2] in self.asterisk.configured else "INVALID"
+            head = (("Response", "Success"), ("ActionID", number), ("Variable", named["variable"]))
+            return _block(*head, ("Value", "INUSE" if busy else free))
         new = self.asterisk.channel == "usecallmanager"
         match = re.fullmatch(r"SIPPEER\((.+),regcallid\)", named["variable"])
         if new:
             match = match or re.fullmatch(r"SIP_PEER\((.+),register_callid\)", named["variable"])
         value = ""
-        if match and self.asterisk.patched:
+        if match and self.asterisk.patched and self.asterisk.channel != "pjsip":
             value = next((phone.call_id for phone in self._named(match[1])), "")
         return _block(("Response", "Success"), ("ActionID", number), ("Variable", named["variable"]), ("Value", value))
 
@@ -570,8 +580,9 @@ def _contact(number: str, phone: Registered) -> bytes:
     return _block(
         *(("Event", "ContactStatusDetail"), ("ActionID", number), ("AOR", phone.aor or phone.name)),
         *(("URI", phone.uri), ("UserAgent", "Cisco-CP7965G/9.4.2")),
-        *(("ViaAddress", f"{phone.address}:{phone.port}"), ("CallID", phone.call_id), ("Status", phone.status)),
-        *(("RoundtripUsec", "N/A"), ("EndpointName", phone.name)),
+        *(("ViaAddress", f"{phone.address}:{phone.port}"), ("CallID", phone.call_id)),
+        ("Status", phone.status or "NonQualified"),
+        *(("RoundtripUsec", "N/A"), ("EndpointName", phone.name), ("RegExpire", str(1_796_000_000 + phone.expires))),
     )
 
 
@@ -579,7 +590,11 @@ def _patched_peer(number: str, phone: Registered) -> bytes:
     """Return an entry of the patch for Asterisk 22.8.1, which shows the address in the place of the port."""
     return _block(
         *(("Event", "SIPPeer"), ("ActionID", number), ("Name", phone.name), ("Address", phone.address)),
-        *(("AddressPort", phone.address), ("RegisterExpires", str(phone.expires)), ("Status", phone.status)),
+        *(
+            ("AddressPort", phone.address),
+            ("RegisterExpires", str(phone.expires)),
+            ("Status", phone.status or "OK (1ms)"),
+        ),
         ("DeviceName", phone.device_name),
     )
 
