@@ -16,7 +16,7 @@ from cisisk.model.codes.asterisk import AsteriskProblem
 from cisisk.model.errors import CisiskError
 from cisisk.model.listeners import Listeners
 from cisisk.model.notice import Notice
-from cisisk.pbx.permissions import is_denied, is_unknown_action, refusal
+from cisisk.pbx.permissions import is_denied, is_stopping, is_unknown_action, refusal
 from cisisk.pbx.readiness import UNKNOWN_PAUSE, BootLimits, Readiness
 from cisisk.pbx.wire import BANNER, MAX_MESSAGE_BYTES, AmiMessage, Garbled, encode, receive
 
@@ -61,6 +61,11 @@ class AsteriskRefused(CisiskError):
     def is_unknown_action(self) -> bool:
         """Whether Asterisk does not know the action: its module is not loaded, or not yet, or not any more."""
         return is_unknown_action(self.said)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether Asterisk refuses because it stops."""
+        return is_stopping(self.said)
 
     @property
     def is_denied(self) -> bool:
@@ -191,10 +196,10 @@ class Asterisk:
             try:
                 messages = await self._exchange(writer, action, fields, is_list=is_list)
             except AsteriskRefused as error:
-                if not error.is_unknown_action:
+                if not error.is_unknown_action and not error.is_stopping:
                     readiness.answered(action)
                     raise
-                if readiness.is_missing(action):
+                if error.is_unknown_action and readiness.is_missing(action):
                     raise
                 await self._pause(asked_at, action)
             else:

@@ -35,6 +35,11 @@ def is_unknown_action(said: str) -> bool:
     return said.lower().startswith("invalid/unknown command")
 
 
+def is_stopping(said: str) -> bool:
+    """Return whether Asterisk refuses because it stops."""
+    return said.lower() == "asterisk is shutting down"
+
+
 def refusal(said: str, action: str) -> Notice:
     """Return what it means that Asterisk ``said`` so about an action."""
     if is_denied(said) and (permission := PERMISSIONS.get(action)):

@@ -86,6 +86,7 @@ class AsteriskEmulator:
         heard: every parsed action except logins and event filters.
         starting: whether it has not started yet: it knows no action of a module.
         configured: names of endpoints or peers at which no phone is registered.
+        stopping: whether it stops: it refuses every action.
         unloaded: lower-case names of actions whose modules are not loaded.
         rights: the event classes that the account may read.
         counts_calls: whether chan_sip counts calls (callcounter).
@@ -114,6 +115,7 @@ class AsteriskEmulator:
     logins: int = 0
     port: int = 0
     starting: bool = False
+    stopping: bool = False
     configured: tuple[str, ...] = ()
     unloaded: set[str] = field(default_factory=set)
     rights: frozenset[str] = frozenset({"system", "call"})
@@ -342,6 +344,8 @@ class _Session:
         return True
 
     def _answer(self, action: str, number: str, named: dict[str, str], fields: Fields) -> bytes:
+        if self.asterisk.stopping:
+            return _error(number, "Asterisk is shutting down")
         if action in self.asterisk.denied:
             return _error(number, "Permission denied")
         answers = {

@@ -183,6 +183,15 @@ async def test_unknown_action_of_starting_or_stopping_asterisk_is_no_refusal(is_
             await asterisk.listing("PJSIPShowRegistrationInboundContactStatuses")
 
 
+async def test_stopping_asterisk_refuses_nothing() -> None:
+    limits = AsteriskLimits(action_seconds=0.5)
+    async with AsteriskEmulator() as emulator, connected(settings_for(emulator), limits) as asterisk:
+        await until_connected(asterisk)
+        emulator.stopping = True
+        with pytest.raises(AsteriskAway, check=carries(AsteriskProblem.NOT_READY)):
+            await asterisk.action("PJSIPNotify")
+
+
 async def test_connection_that_ends_while_an_action_is_unknown_is_no_refusal() -> None:
     emulator = AsteriskEmulator(channel="sip")
     async with emulator, connected(settings_for(emulator)) as asterisk:
