@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cisisk.appliance.limits import DEFAULT_LIMITS, Limits
-from cisisk.model.codes.asterisk import AsteriskProblem
+from cisisk.model.codes.asterisk import AsteriskProblem, SetupProblem
 from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.notice import NoticeCode
 from cisisk.pbx.connection import AsteriskLimits
@@ -328,6 +328,13 @@ async def test_asterisk_offline_delays_nothing_and_reconnects(
             assert restart == "ok"
             await setup.runs(deployment)
         await until(lambda: setup.site.data("GET", "/health"), lambda found: found["asterisk"] == "failed")
+
+
+async def test_health_names_a_missing_permission(tmp_path: Path) -> None:
+    async with restart_site(tmp_path, AsteriskEmulator(denied={"getvar"}), "ami-pjsip") as setup:
+        health = await until(lambda: setup.site.data("GET", "/health"), lambda found: found["asterisk"] == "degraded")
+        assert health["status"] == "ok"
+        assert codes_in(health) == {SetupProblem.NO_CALLS, AsteriskProblem.PERMISSION_DENIED}
 
 
 @pytest.mark.parametrize("action", ["pjsipshowendpoint", "pjsipnotify"])
