@@ -7,6 +7,7 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Collection
+from contextlib import suppress
 
 from cisisk.model.codes.asterisk import SetupProblem
 from cisisk.model.notice import Notice
@@ -18,6 +19,8 @@ from cisisk.pbx.wire import NotSendable
 
 CHECK_SECONDS = 30.0
 """Between two checks. An administrator corrects the settings of Asterisk while it runs."""
+START_SECONDS = 2.0
+"""For the end of a start, and between two checks until then."""
 NOBODY = "cisisk-check.invalid"
 """A name that no peer has, and that no name server resolves (RFC 2606)."""
 TEMPLATES = ("cisco-restart", "cisco-reset")
@@ -58,13 +61,14 @@ class SetupCheck:
         while True:
             await self._asterisk.until_connected()
             await self.check()
-            await asyncio.sleep(self._seconds)
+            is_starting = self.problems == (SetupProblem.STARTING.notice(),)
+            await asyncio.sleep(min(self._seconds, START_SECONDS) if is_starting else self._seconds)
 
     async def check(self) -> None:
-        """Check now. Problems stay as they were if Asterisk does not answer."""
+        """Check now. Problems stay as they were if Asterisk does not answer, or loads or unloads modules meanwhile."""
         try:
             found = tuple([problem async for problem in self._found()])
-        except AsteriskAway:
+        except (AsteriskAway, AsteriskRefused):
             return
         for problem in found:
             if problem not in self.problems:
@@ -75,7 +79,9 @@ class SetupCheck:
 
     async def _found(self) -> AsyncIterator[Notice]:
         readiness = self._asterisk.readiness
-        await readiness.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(START_SECONDS):
+                await readiness.wait()
         if readiness.is_starting:
             yield SetupProblem.STARTING.notice()
             return

@@ -1,5 +1,6 @@
 """Permissions, drivers and versions that keep Cisisk from its work, named as problems."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from cisisk.pbx.connection import AsteriskLimits
 from cisisk.pbx.readiness import BootLimits
 from cisisk.pbx.setup_check import SetupCheck
 from tests.notices import codes
+from tests.patience import PATIENCE
 from tests.protocol.asterisk import AsteriskEmulator, Registered
-from tests.unit.pbx.test_connection import DEFAULT_LIMITS, connected, settings_for
+from tests.unit.pbx.test_connection import DEFAULT_LIMITS, connected, settings_for, until
 
 _METHODS = {"ami-pjsip", "ami-sip", "ami-command"}
 _BY_REPORTING = {"getvar"}
@@ -89,6 +91,21 @@ async def test_missing_template_is_named() -> None:
 async def test_account_without_read_system_is_named(unseen_seconds: float, code: SetupProblem) -> None:
     limits = AsteriskLimits(boot=BootLimits(event_seconds=0.05, unseen_seconds=unseen_seconds))
     assert await problems(emulated("pjsip", rights=frozenset({"call"})), "pjsip", limits) == [[code]]
+
+
+async def test_connection_that_is_lost_in_a_start_ends_the_check() -> None:
+    emulator = emulated("pjsip")
+    await emulator.start()
+    async with connected(settings_for(emulator)) as asterisk:
+        check = SetupCheck(asterisk, "pjsip", _METHODS)
+        await until(lambda: asterisk.readiness.is_booted)
+        await emulator.stop()
+        async with AsteriskEmulator(port=emulator.port, starting=True) as starting:
+            await until(lambda: starting.logins > 0)
+            await starting.stop()
+            async with asyncio.timeout(PATIENCE):
+                await check.check()
+    assert codes(check.problems[0]) == [SetupProblem.STARTING]
 
 
 async def test_corrected_permission_is_noticed(caplog: pytest.LogCaptureFixture) -> None:
