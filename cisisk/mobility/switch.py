@@ -12,10 +12,10 @@ from cisisk.mobility.deploy import Deployer
 from cisisk.model import placeholders
 from cisisk.model.clock import now
 from cisisk.model.codes.deployment import DeploymentFailure, RollbackRefusal
-from cisisk.model.codes.error import ErrorKind
+from cisisk.model.codes.error import CallsUnknownCause, ErrorKind
 from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.deployment import Deployment, OnTimeout, Origin, Plan, Policy
-from cisisk.model.errors import CallsUnknown, CallsUnknownCause, Conflict, NotFound, PhoneInCall
+from cisisk.model.errors import CallsUnknown, Conflict, NotFound, PhoneInCall
 from cisisk.model.mac import Mac
 from cisisk.model.notice import Notice
 from cisisk.model.phone import Software

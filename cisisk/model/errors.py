@@ -1,10 +1,9 @@
 """The errors of Cisisk. Their messages are for people, and never hold a secret."""
 
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from typing import ClassVar
 
-from cisisk.model.codes.error import ErrorKind
+from cisisk.model.codes.error import CallsUnknownCause, ErrorKind
 from cisisk.model.messages import render
 from cisisk.model.notice import Notice, NoticeCode
 
@@ -67,18 +66,6 @@ class Conflict(CisiskError):
 
 class PhoneInCall(Conflict):
     """The phone must not restart: it is in a call, or was until a moment ago."""
-
-
-class CallsUnknownCause(Enum):
-    """Why nothing tells whether a phone is in a call."""
-
-    NO_ASTERISK = "no_asterisk"
-    AWAY = "away"
-    """Asterisk does not answer now."""
-    REFUSED = "refused"
-    """Asterisk does not tell, and will not until its settings change."""
-    PHONE = "phone"
-    """Asterisk answers, but the phone is not found there."""
 
 
 class CallsUnknown(Conflict):

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cisisk.model.codes.asterisk import AsteriskProblem
+from cisisk.model.codes.error import CallsUnknownCause
 from cisisk.model.codes.restart import RestartRefusal
-from cisisk.model.errors import CallsUnknown, CallsUnknownCause
+from cisisk.model.errors import CallsUnknown
 from cisisk.model.listeners import Listeners
 from cisisk.model.phone import Software
 from cisisk.model.target import NotRestarted, Target, Unreachable

@@ -1,5 +1,7 @@
 """The codes of errors, by class. The text is the error's own."""
 
+from enum import Enum
+
 from cisisk.model.notice import TEXT as PLAIN_TEXT
 from cisisk.model.notice import NoticeCode
 
@@ -19,3 +21,15 @@ class ErrorKind(NoticeCode):
     SERVED_NEVERTHELESS = "served_nevertheless", "reason"
     """The database or the disk refused something after the new config was served."""
     INTERNAL = "internal_error"
+
+
+class CallsUnknownCause(Enum):
+    """Why nothing tells whether a phone is in a call."""
+
+    NO_ASTERISK = "no_asterisk"
+    AWAY = "away"
+    """Asterisk does not answer now."""
+    REFUSED = "refused"
+    """Asterisk does not tell, and will not until its settings change."""
+    PHONE = "phone"
+    """Asterisk answers, but the phone is not found there."""

@@ -20,7 +20,7 @@ TEMPLATES: dict[str, str] = {
     ),
     AsteriskProblem.DRIVER_NOT_LOADED: N_(
         "Asterisk does not know {action}, because {driver} is not loaded: correct asterisk.channel in config.toml, or "
-        "load {driver} in modules.conf"
+        "modules.conf"
     ),
     AsteriskProblem.CHAN_SCCP_NOT_LOADED: N_("Asterisk does not know {action}, because chan-sccp is not loaded"),
     AsteriskProblem.LOGIN_REFUSED: N_(

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from cisisk.model.errors import CallsUnknown, CallsUnknownCause
+from cisisk.model.codes.error import CallsUnknownCause
+from cisisk.model.errors import CallsUnknown
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.target import Registration
