@@ -14,7 +14,7 @@ from cisisk.model.deployment import Origin
 from cisisk.model.errors import Conflict, NotFound, StorageFailed
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Phone, Software
-from cisisk.model.sep_config import SepConfig
+from cisisk.model.sep_config import ContentType, SepConfig
 from cisisk.model.user import Actor
 from cisisk.provisioning.library import WRITE_ATTEMPTS, ChangedMeanwhile, Library, Snapshot, Stamp
 from cisisk.provisioning.phone_locks import PhoneLocks
@@ -61,24 +61,28 @@ class ConfigAdoption:
         self._library = library
         self._locks = locks
         self.max_config_bytes = max_config_bytes
-        self._seen: dict[Mac, Stamp] = {}
-        self._refused: dict[Mac, Stamp | None] = {}
+        self._seen: dict[Mac, tuple[Stamp, ...]] = {}
+        self._refused: dict[Mac, tuple[Stamp, ...] | None] = {}
 
-    async def put(self, actor: Actor, mac: Mac, content: bytes) -> None:
+    async def put(self, actor: Actor, mac: Mac, content: bytes, name: str | None = None) -> None:
         """Serve ``content`` to the phone and store it as a version. An unknown phone is added to the inventory.
+
+        Args:
+            name: one of the phone's config names; None for the usual one.
 
         Raises:
             Invalid: the config must not be served.
             Conflict: another program keeps changing the file.
             StorageFailed: the disk or the database refused. The text says so if the config is served nevertheless.
         """
-        await asyncio.to_thread(sep_config.read, content, max_bytes=self.max_config_bytes)
+        name = name or mac.config_name
+        await asyncio.to_thread(self._check, mac, name, content)
         async with self._locks.take(mac, supersedes=False):
             for _ in range(WRITE_ATTEMPTS):
                 known = await self._current(mac)
                 sha256 = await self._db.write(_record_adoption, actor, mac, known, content)
                 try:
-                    await asyncio.to_thread(self._library.replace, mac.config_name, content, known)
+                    await asyncio.to_thread(self._library.replace, name, content, known)
                 except ChangedMeanwhile:
                     await self._refresh()
                     continue
@@ -88,7 +92,12 @@ class ConfigAdoption:
                 with _served_nevertheless("The new config is being served, but recording it failed."):
                     await self._db.write(configs.adopted, actor, mac, sha256)
                 return
-        raise Conflict(f"Another program keeps changing {mac.config_name}. Stop it, then try again.")
+        raise Conflict(f"Another program keeps changing {name}. Stop it, then try again.")
+
+    def _check(self, mac: Mac, name: str, content: bytes) -> None:
+        form = ContentType.CNF if name == mac.flat_config_name else ContentType.XML
+        sep_config.require_content_type(content, form)
+        sep_config.read(content, max_bytes=self.max_config_bytes)
 
     async def remove(self, actor: Actor, mac: Mac) -> None:
         """Remove the config of a phone. The last one is kept as a version.
@@ -121,7 +130,9 @@ class ConfigAdoption:
             raise Conflict(str(error)) from error
         await self._refresh()
 
-    async def adopt(self, actor: Actor, mac: Mac, content: bytes, config: SepConfig, owner: str) -> AdoptedConfig:
+    async def adopt(
+        self, actor: Actor, mac: Mac, content: bytes, config: SepConfig, owner: str, name: str | None = None
+    ) -> AdoptedConfig:
         """Create a profile from a config of another server, and serve the config unless the phone has another one.
 
         An unknown phone is added to the inventory. A config that was adopted before changes nothing, nor does one that
@@ -130,6 +141,7 @@ class ConfigAdoption:
         Args:
             content: the bytes of ``config``.
             owner: the uuid of the user who gets the profile.
+            name: as for :meth:`put`.
 
         Raises:
             Invalid: there is no such user.
@@ -138,20 +150,20 @@ class ConfigAdoption:
         """
         async with self._locks.take(mac, supersedes=False):
             known = await self._current(mac)
-            taken = _Taken(mac, content, config, owner, known)
+            taken = _Taken(mac, name or mac.config_name, content, config, owner, known)
             adopted, profile = await self._db.write(_record_taken, actor, taken)
             if adopted.made and known is None:
-                await self._serve_taken(actor, mac, content, profile)
+                await self._serve_taken(actor, taken, profile)
             return adopted
 
-    async def _serve_taken(self, actor: Actor, mac: Mac, content: bytes, profile: str) -> None:
+    async def _serve_taken(self, actor: Actor, taken: "_Taken", profile: str) -> None:
         try:
-            await asyncio.to_thread(self._library.replace, mac.config_name, content, None)
+            await asyncio.to_thread(self._library.replace, taken.name, taken.content, None)
         except ChangedMeanwhile as error:
             raise Conflict(str(error)) from error
         with _served_nevertheless("The config is being served, but recording it failed."):
-            sha256 = hashlib.sha256(content).hexdigest()
-            await self._db.write(_record_adopted, actor, mac, sha256, profile)
+            sha256 = hashlib.sha256(taken.content).hexdigest()
+            await self._db.write(_record_adopted, actor, taken.mac, sha256, profile)
 
     async def record(self, actor: Actor, action: str, path: str, payload: dict[str, Any]) -> None:
         """Write an audit entry about a file. Raises StorageFailed."""
@@ -163,10 +175,10 @@ class ConfigAdoption:
         Raises:
             StorageFailed: the database or the directory cannot be read.
         """
-        there = {}
-        for path, stamp in (await asyncio.to_thread(self._library.stamps)).items():
+        there: dict[Mac, tuple[Stamp, ...]] = {}
+        for path, stamp in sorted((await asyncio.to_thread(self._library.stamps)).items()):
             if mac := config_mac(path):
-                there[mac] = stamp
+                there[mac] = (*there.get(mac, ()), stamp)
         if not self._seen:
             # The first call: files that were removed while Cisisk did not run count as changed.
             served = await self._db.read(configs.served)
@@ -207,7 +219,7 @@ class ConfigAdoption:
         for mac in macs:
             # _look_at reports files that cannot be read.
             with suppress(StorageFailed):
-                if found := self._library.current(mac.config_name):
+                if found := self._library.current_config(mac):
                     hashes[mac] = found.sha256
         return hashes
 
@@ -224,7 +236,7 @@ class ConfigAdoption:
                 return
             if await self._db.write(configs.found, mac, found.content if found else None):
                 event = "config changed by another program" if found else "config removed by another program"
-                log.warning("%s: file=%s", event, mac.config_name)
+                log.warning("%s: file=%s", event, found.path if found else mac.config_name)
 
     async def _record_state(self, mac: Mac) -> None:
         """Record the served config after a failure. Usually nothing has changed."""
@@ -242,7 +254,7 @@ class ConfigAdoption:
             ) from error
 
     async def _current(self, mac: Mac) -> Snapshot | None:
-        return await asyncio.to_thread(self._library.current, mac.config_name)
+        return await asyncio.to_thread(self._library.current_config, mac)
 
 
 def _record_adoption(tx: Write, actor: Actor, mac: Mac, known: Snapshot | None, content: bytes) -> str:
@@ -269,6 +281,7 @@ class _Taken:
     """A config of another server, the user who gets its profile, and the file that is served now."""
 
     mac: Mac
+    name: str
     content: bytes
     config: SepConfig
     owner: str
@@ -295,7 +308,7 @@ def _record_taken(tx: Write, actor: Actor, taken: _Taken) -> tuple[AdoptedConfig
     phones.confirm(tx, mac)
     configs.found(tx, mac, known.content if known else None)
     if profile is None:
-        profile = profiles.add(tx, actor, _profile_of(mac, taken.content, taken.config, taken.owner))
+        profile = profiles.add(tx, actor, _profile_of(taken))
         configs.record_import(tx, mac, taken.content, profile)
     if known is None:
         configs.about_to_adopt(tx, mac, taken.content)
@@ -322,15 +335,15 @@ def _label(config: SepConfig) -> str | None:
     return next((label[:_LONGEST_NAME] for label in labels if label), None)
 
 
-def _profile_of(mac: Mac, content: bytes, config: SepConfig, owner: str) -> dict[str, Any]:
-    label = _label(config)
+def _profile_of(taken: _Taken) -> dict[str, Any]:
+    label, device = _label(taken.config), taken.name.partition(".")[0]
     return {
-        "user_uuid": owner,
-        "name": f"{label} ({mac.device_name})" if label else mac.device_name,
-        "description": f"Imported from {mac.config_name}",
-        "cnf_xml": content,
+        "user_uuid": taken.owner,
+        "name": f"{label} ({device})" if label else device,
+        "description": f"Imported from {taken.name}",
+        "cnf_xml": taken.content,
         # A SIP config does not reveal which of the two kinds of SIP software it is for.
-        "software_type": Software.SCCP if config.speaks == "SCCP" else None,
+        "software_type": Software.SCCP if taken.config.speaks == "SCCP" else None,
     }
 
 
@@ -342,9 +355,9 @@ class ThreadsafeAdoption:
         self._answer_seconds = answer_seconds
         self._loop = asyncio.get_running_loop()
 
-    def put_config(self, actor: Actor, mac: Mac, content: bytes) -> None:
+    def put_config(self, actor: Actor, mac: Mac, name: str, content: bytes) -> None:
         """See :class:`~cisisk.provisioning.uploads.Keeper`."""
-        self._wait(self._adoption.put(actor, mac, content))
+        self._wait(self._adoption.put(actor, mac, content, name))
 
     def remove_config(self, actor: Actor, mac: Mac) -> None:
         """See :class:`~cisisk.provisioning.uploads.Keeper`."""
@@ -375,5 +388,5 @@ def _served_nevertheless(message: str) -> Iterator[None]:
         raise StorageFailed(f"{error}. {message}") from error
 
 
-_NEVER: Stamp = (0, 0, 0, 0)
-"""The stamp of a file that was not seen yet."""
+_NEVER: tuple[Stamp, ...] = ()
+"""The stamps of files that were not seen yet."""

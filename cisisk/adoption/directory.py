@@ -28,12 +28,12 @@ from cisisk.model.sep_config import SepConfig
 from cisisk.model.user import Actor
 from cisisk.provisioning.firmware import load_findings
 from cisisk.provisioning.library import Library, open_below, precedence, regular_files
-from cisisk.provisioning.uploads import Uploads, check_path, config_mac
+from cisisk.provisioning.uploads import Uploads, check_path, config_mac, config_name
 
 MAX_FILES = 50_000
 """More than the directory of any site. A home directory, given by mistake, has more."""
 _CHUNK = 1 << 20
-_OF_A_PHONE = re.compile(r"(.*/)?SEP[0-9A-F]{12}\.cnf.*", re.IGNORECASE | re.ASCII)
+_OF_A_PHONE = re.compile(r"(.*/)?(?:SEP|ATA|SIP)[0-9A-F]{12}\.cnf.*", re.IGNORECASE | re.ASCII)
 """Configs, and copies of them by people and programs."""
 
 
@@ -171,10 +171,10 @@ class DirectoryImport:
                 if mac in configs:
                     notice = ImportNoteCode.SAME_PHONE.notice(path=configs[mac][0])
                     report.note(path, ImportNoteKind.DUPLICATE, notice)
-                elif mac is not None:
+                elif mac is not None and not await asyncio.to_thread(source.names_flat_firmware, path):
                     config = await self._import_config(actor, source, path, mac, owner, report)
                     configs[mac] = path, config
-                elif _OF_A_PHONE.fullmatch(path):
+                elif mac is None and _OF_A_PHONE.fullmatch(path):
                     report.note(path, ImportNoteKind.SKIPPED, ImportNoteCode.CONFIG_COPY.notice())
                 else:
                     await asyncio.get_running_loop().run_in_executor(
@@ -205,7 +205,7 @@ class DirectoryImport:
             for finding in findings
             if finding.code == FindingCode.SSH_PASSWORD_PRESENT
         ]
-        adopted = await self._adoption.adopt(actor, mac, content, config, owner)
+        adopted = await self._adoption.adopt(actor, mac, content, config, owner, config_name(mac, path))
         report.phones += adopted.added
         report.profiles += adopted.made
         report.unchanged += not adopted.made
@@ -303,6 +303,11 @@ class _Source:
             if len(content) > most:
                 raise Invalid.field("cnf_xml", f"The file has more than {most} bytes")
         return bytes(content)
+
+    def names_flat_firmware(self, path: str) -> bool:
+        """Return whether a config only tells the first SIP generation which firmware to run."""
+        beginning = next(self.chunks(path), b"")
+        return sep_config.names_flat_firmware(beginning)
 
     def is_same(self, path: str, library: Library, size: int) -> bool:
         """Return whether the library has the same bytes under this path."""

@@ -195,5 +195,5 @@ def _deliveries(whole: Iterable[_PhoneFetch], awaited: Container[ConfigKey]) -> 
         if fetch.sha256 is None or (mac.digits, fetch.sha256) not in awaited:
             continue
         # Another file of the phone may have the same bytes, such as a backup of its config.
-        if normalise(fetch.name) == mac.config_name.casefold():
+        if normalise(fetch.name) in {name.casefold() for name in mac.config_names}:
             yield Delivery(mac=mac, sha256=fetch.sha256, ip=fetch.peer[0], asked_at=fetch.started_at)

@@ -44,11 +44,13 @@ class _Prepared(NamedTuple):
     """The part of a deployment that is ready before it is recorded.
 
     Attributes:
+        name: under which the phone requests it.
         staged: the file, on the disk.
         action: what to ask of the phone once it is served the file.
         takes_commands: as the target says.
     """
 
+    name: str
     staged: Staged
     action: RestartType
     takes_commands: bool
@@ -119,7 +121,7 @@ class Deployer:
 
     async def served_to(self, mac: Mac) -> Snapshot | None:
         """Return the file that the phone is served now."""
-        return await asyncio.to_thread(self._library.current, mac.config_name)
+        return await asyncio.to_thread(self._library.current_config, mac)
 
     async def identified(self, target: Target, runs: bytes | None, wanted: bytes) -> Target:
         """Return the target with its registration, while it ``runs`` one config and before it fetches another."""
@@ -143,15 +145,14 @@ class Deployer:
             StorageFailed: the disk or the database refused. The phone is served what it had before, unless the notice
                 says otherwise.
         """
-        async with self._prepared(target) as preparing:
+        async with self._prepared(target, found) as preparing:
             deployment = await recording
             prepared = await self._ready(deployment, preparing)
             async with self._services_closed(target, takes_commands=prepared.takes_commands) as closed:
-                moment = await self._write(deployment, prepared.staged, found)
+                moment = await self._write(deployment, prepared, found)
                 # Queued before the phone can be restarted, and so before the record of any fetch.
-                written = self._tasks.start(
-                    f"record {deployment.mac}", self._db.write(progress.written, actor, deployment, moment)
-                )
+                recorded = self._db.write(progress.written, actor, deployment, moment, prepared.name)
+                written = self._tasks.start(f"record {deployment.mac}", recorded)
                 await asyncio.sleep(0)
                 try:
                     attempt = await self._attempt(replace(target, action=prepared.action), closed, superseded)
@@ -172,12 +173,12 @@ class Deployer:
         Raises:
             Conflict, StorageFailed: as :meth:`deploy`.
         """
-        async with self._prepared(target) as preparing:
+        async with self._prepared(target, found) as preparing:
             deployment = await recording
             prepared = await self._ready(deployment, preparing)
-            moment = await self._write(deployment, prepared.staged, found)
+            moment = await self._write(deployment, prepared, found)
             try:
-                await self._db.write(progress.written, actor, deployment, moment)
+                await self._db.write(progress.written, actor, deployment, moment, prepared.name)
                 return await self._tried(deployment, Attempt(RestartOutcome.NOT_NEEDED), None)
             except StorageFailed as error:
                 raise StorageFailed(ErrorKind.SERVED_NEVERTHELESS.notice(reason=error.notice)) from error
@@ -212,7 +213,8 @@ class Deployer:
     async def _settle(self, deployment: Deployment) -> None:
         """Correct the record of a deployment that was cut off. The served file shows how far it came."""
         if deployment.written_at is None:
-            if not await self._is_served(deployment):
+            found = await self._served(deployment)
+            if found is None:
                 if deployment.policy.when != NOW:
                     await self._db.write(progress.deferred_again, deployment)
                     return
@@ -220,21 +222,22 @@ class Deployer:
                 log.warning("switch of %s: %s", deployment.mac, DeploymentFailure.CUT_OFF)
                 return
             actor = Actor(user_uuid=deployment.requested_by)
-            await self._db.write(progress.written, actor, deployment, deployment.recorded_at)
+            await self._db.write(progress.written, actor, deployment, deployment.recorded_at, found.path)
         await self._tried(deployment, Attempt(RestartOutcome.CUT_OFF), None)
         log.warning("switch of %s: restart %s", deployment.mac, RestartOutcome.CUT_OFF)
 
-    async def _is_served(self, deployment: Deployment) -> bool:
+    async def _served(self, deployment: Deployment) -> Snapshot | None:
+        """Return the file of this deployment if its phone is served it, else None."""
         found = await self.served_to(deployment.mac)
-        return found is not None and found.sha256 == deployment.sha256
+        return found if found is not None and found.sha256 == deployment.sha256 else None
 
     @asynccontextmanager
-    async def _prepared(self, target: Target) -> AsyncIterator[asyncio.Task[_Prepared]]:
+    async def _prepared(self, target: Target, found: Snapshot | None) -> AsyncIterator[asyncio.Task[_Prepared]]:
         """Do what can be done of a deployment before it is recorded.
 
         If the block fails, nothing is left of it. If the process ends at that moment, the next start clears up.
         """
-        preparing = self._tasks.start(f"prepare {target.mac}", asyncio.to_thread(self._prepare, target))
+        preparing = self._tasks.start(f"prepare {target.mac}", asyncio.to_thread(self._prepare, target, found))
         try:
             yield preparing
         except BaseException:
@@ -242,22 +245,23 @@ class Deployer:
                 (await preparing).staged.discard()
             raise
 
-    def _prepare(self, target: Target) -> _Prepared:
+    def _prepare(self, target: Target, found: Snapshot | None) -> _Prepared:
         action, takes_commands = service_control.action_for(target), target.takes_commands
-        staged = self._library.staged(target.mac.config_name, target.wanted or b"")
-        return _Prepared(staged, action, takes_commands)
+        name = target.file_name(found.path if found else None)
+        staged = self._library.staged(name, target.wanted or b"")
+        return _Prepared(name, staged, action, takes_commands)
 
     async def _ready(self, deployment: Deployment, preparing: asyncio.Task[_Prepared]) -> _Prepared:
         async with self._failure_recorded(deployment):
             return await preparing
 
-    async def _write(self, deployment: Deployment, staged: Staged, found: Snapshot | None) -> Timestamp:
+    async def _write(self, deployment: Deployment, prepared: _Prepared, found: Snapshot | None) -> Timestamp:
         """Serve the staged file. Returns a moment just before the phone could fetch it."""
         async with self._failure_recorded(deployment):
             for attempt in range(1, WRITE_ATTEMPTS + 1):
                 moment = now()
                 try:
-                    await asyncio.to_thread(self._serve, deployment, staged, found)
+                    await asyncio.to_thread(self._serve, deployment, prepared, found)
                     break
                 except ChangedMeanwhile as error:
                     if attempt == WRITE_ATTEMPTS:
@@ -278,21 +282,21 @@ class Deployer:
         """Return whether a phone is served its new config despite an error. If it is not, the switch has failed."""
         # If the disk or the database fails as a whole, the next switch or start decides it.
         with suppress(StorageFailed):
-            if await self._is_served(deployment):
+            if await self._served(deployment):
                 return True
             await self._db.write(progress.failed, deployment, failure)
         return False
 
     async def _adopt(self, mac: Mac) -> Snapshot | None:
         await asyncio.to_thread(self._library.refresh)
-        found = await asyncio.to_thread(self._library.current, mac.config_name)
+        found = await asyncio.to_thread(self._library.current_config, mac)
         await self._db.write(configs.found, mac, found.content if found else None)
         return found
 
-    def _serve(self, deployment: Deployment, staged: Staged, found: Snapshot | None) -> None:
+    def _serve(self, deployment: Deployment, prepared: _Prepared, found: Snapshot | None) -> None:
         """Put the file under its name, and read it back the way a phone would get it."""
-        name = deployment.mac.config_name
-        self._library.put(staged, name, found)
+        name = prepared.name
+        self._library.put(prepared.staged, name, found)
         try:
             with closing(self._library.open(name)) as there:
                 served = hashlib.sha256(there.read(0, there.size)).hexdigest()

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import dataclass
 
+from cisisk.mobility.phone_kind import PhoneKind, kind_of
 from cisisk.model import placeholders
 from cisisk.model.deployment import Deployment
 from cisisk.model.errors import Conflict, NotFound
@@ -47,23 +48,26 @@ def choice(tx: Read, profile_uuid: str, mac: Mac) -> Choice:
         Conflict: the profile does not fit the phone.
     """
     profile, phone = profiles.get(tx, profile_uuid), phones.find(tx, mac)
-    if phone is not None and (reason := misfit(profile, phone)):
+    address = _address(tx, mac, phone)
+    kind = kind_of(tx, mac, phone, address, profile)
+    reason = misfit(profile, phone or _Unknown(), asks_for_flat_config=kind.asks_for_flat_config)
+    if reason is not None:
         raise Conflict(reason)
-    return Choice(profile, _target(tx, mac, phone, profile.software_type), _call(tx, profile, mac))
+    return Choice(profile, _target(mac, phone, address, kind), _call(tx, profile, mac))
 
 
 def phone(tx: Read, mac: Mac) -> Target:
     """Return the phone as it is known now."""
-    return _target(tx, mac, phones.find(tx, mac), None)
+    return _looked_up(tx, mac, None)
 
 
 def phone_of(tx: Read, deployment: Deployment) -> Target:
     """Return the phone of a deployment as it is known now."""
-    software = None
+    profile = None
     if deployment.profile_uuid is not None:
         with suppress(NotFound):
-            software = profiles.get(tx, deployment.profile_uuid).software_type
-    return _target(tx, deployment.mac, phones.find(tx, deployment.mac), software)
+            profile = profiles.get(tx, deployment.profile_uuid)
+    return _looked_up(tx, deployment.mac, profile)
 
 
 def content(tx: Read, sha256: str) -> bytes:
@@ -86,13 +90,32 @@ def earlier(tx: Read, mac: Mac, sha256: str, deployment: Deployment | None = Non
     return Earlier(served, deployment, None, EmergencyCall())
 
 
-def _target(tx: Read, mac: Mac, known: Phone | None, software: Software | None) -> Target:
-    """Return the phone, which runs ``software`` if the inventory does not say what it runs."""
+@dataclass(frozen=True, slots=True)
+class _Unknown:
+    """A phone that is not in the inventory, as profiles are compared with it."""
+
+    model: str | None = None
+    software: Software | None = None
+
+
+def _looked_up(tx: Read, mac: Mac, profile: Profile | None) -> Target:
+    known = phones.find(tx, mac)
+    address = _address(tx, mac, known)
+    return _target(mac, known, address, kind_of(tx, mac, known, address, profile))
+
+
+def _address(tx: Read, mac: Mac, known: Phone | None) -> str | None:
+    return known.address if known else phones.last_seen(tx, mac)
+
+
+def _target(mac: Mac, known: Phone | None, address: str | None, kind: PhoneKind) -> Target:
+    """Return the phone. Where nothing reveals its software, it is taken for a SIP phone, as most are."""
     return Target(
         mac=mac,
-        address=known.address if known else phones.last_seen(tx, mac),
+        address=address,
         model=known.model if known else None,
-        software=(known.software if known else None) or software or Software.SIP,
+        software=kind.software or Software.SIP,
+        is_adapter=kind.is_adapter,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 
 from cisisk.mobility.background import BackgroundTasks
 from cisisk.model.clock import now
+from cisisk.model.codes.deployment import Misfit
 from cisisk.model.codes.phone_login import LoginRefusal
 from cisisk.model.deployment import Deployment, OnTimeout, Origin, Policy
 from cisisk.model.errors import CisiskError, Conflict, NotFound, StorageFailed
@@ -116,7 +117,8 @@ class PhoneLogins:
             raise PhoneDisabled
         fitted = _Fitted((phone.model if phone else None) or model_header, phone.software if phone else None)
         known = await self._db.read(profiles.heads, user_uuid)
-        known = [profile for profile in known if misfit(profile, fitted) is None]
+        is_claimed = phone is None or phone.model is None
+        known = [profile for profile in known if _fits(profile, fitted, is_claimed=is_claimed)]
         model = fitted.model
         first = await self._db.read(default_profiles.find, user_uuid, model) if model else None
         return sorted(known, key=lambda profile: profile.uuid != first)
@@ -355,6 +357,13 @@ class PhoneLogins:
     async def stop(self) -> None:
         """Leave the logins in progress to the next start."""
         await self._tasks.stop()
+
+
+def _fits(profile: ProfileHead, phone: _Fitted, *, is_claimed: bool) -> bool:
+    """Return whether a profile can be offered on a phone, whose model it may only claim."""
+    reason = misfit(profile, phone)
+    # A claim does not tell which firmware a 7940 runs. The switch knows what the phone has requested.
+    return reason is None or (is_claimed and reason.code == Misfit.READS_FLAT_CONFIG)
 
 
 def _require_free(present: PhoneLogin | None, user_uuid: str) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cisisk.model import sep_config
+from cisisk.model.content_type import ContentType
+from cisisk.model.errors import Invalid
 from cisisk.model.profile import Profile
 from cisisk.model.sep_config import Finding
 from cisisk.model.user import Actor
@@ -42,30 +44,42 @@ class Profiles:
         """Add a profile.
 
         Args:
-            fields: the attributes of :class:`Profile`, with ``cnf_xml`` as text.
+            fields: the attributes of :class:`Profile`, with ``cnf_xml`` as text. ``content_type`` says which form the
+                config must have, by default XML.
 
         Raises:
             Invalid: the config may not be served, or there is no such user.
         """
-        return await self._judged(await self._db.write(profiles.create, actor, await self._attributes(fields)))
+        attributes = await self._attributes(fields, ContentType.XML)
+        return await self._judged(await self._db.write(profiles.create, actor, attributes))
 
     async def update(
         self, actor: Actor, uuid: str, fields: Mapping[str, Any], seen: Collection[str] | None = None
     ) -> JudgedProfile:
-        """Change some fields, as in :meth:`create`. Raises NotFound, Stale, Invalid."""
-        return await self._judged(
-            await self._db.write(profiles.update, actor, uuid, await self._attributes(fields), seen)
-        )
+        """Change some fields, as in :meth:`create`. By default, a config keeps its form.
 
-    async def _attributes(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        Raises NotFound, Stale, Invalid.
+        """
+        present = ContentType.XML
+        if not fields.keys().isdisjoint({"cnf_xml", "content_type"}):
+            present = (await self._db.read(profiles.get, uuid)).content_type
+        attributes = await self._attributes(fields, present)
+        return await self._judged(await self._db.write(profiles.update, actor, uuid, attributes, seen))
+
+    async def _attributes(self, fields: Mapping[str, Any], present: ContentType) -> dict[str, Any]:
         attributes = dict(fields)
+        wanted = attributes.pop("content_type", None) or present
         if "cnf_xml" in attributes:
             content = sep_config.encode(attributes["cnf_xml"])
+            sep_config.require_content_type(content, wanted)
             if len(content) > _MAX_INLINE_BYTES:
                 await asyncio.to_thread(sep_config.read, content, max_bytes=self._max_bytes)
             else:
                 sep_config.read(content, max_bytes=self._max_bytes)
             attributes["cnf_xml"] = content
+        elif wanted is not present:
+            reason = f"The stored config has the content type {present}. Send one of the other form as cnf_xml."
+            raise Invalid.field("content_type", reason)
         return attributes
 
     async def _judged(self, profile: Profile) -> JudgedProfile:

@@ -364,7 +364,8 @@ class Switcher:
     def _render(self, profile: Profile, target: Target, call: EmergencyCall) -> bytes:
         if not profile.placeholders:
             return profile.cnf_xml
-        values = {"mac": str(target.mac), "device_name": target.mac.device_name}
+        device_name = target.mac.adapter_config_name.partition(".")[0] if target.is_adapter else target.mac.device_name
+        values = {"mac": str(target.mac), "device_name": device_name}
         values |= emergency.values(call)
         if "server" in placeholders.used(profile.cnf_xml):
             values["server"] = self._server_address(target.address)

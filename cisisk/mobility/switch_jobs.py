@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cisisk.events.feed import Feed, FellBehind
+from cisisk.mobility import lookup
 from cisisk.model import job_table
 from cisisk.model.codes.error import ErrorKind
 from cisisk.model.codes.job import StopReason
@@ -19,10 +20,9 @@ from cisisk.model.errors import CisiskError, Conflict, Invalid, NotFound, Storag
 from cisisk.model.job_table import PROFILE, PROFILE_UUID, Table, WantedRow, cell_name
 from cisisk.model.mac import Mac
 from cisisk.model.notice import Notice
-from cisisk.model.profile import misfit
 from cisisk.model.switch_job import MAX_CONCURRENCY, JobState, NewRow, RolloutPlan, RowState, SwitchJob
 from cisisk.model.user import SYSTEM, Actor
-from cisisk.store import jobs, phones, profiles
+from cisisk.store import jobs
 from cisisk.store.database import Database
 from cisisk.store.jobs import RowKey, RowOutcome, RowProgress
 
@@ -267,13 +267,10 @@ class SwitchJobs:
         waves = Counter(pace.wave_of(number) for number in range(1, len(rows) + 1))
         refused = []
         for number, row in enumerate(rows, 1):
-            phone = await self._db.read(phones.find, row.mac)
             try:
-                reason = phone and misfit(await self._db.read(profiles.get, row.profile_uuid), phone)
-            except NotFound as error:
-                reason = error.notice
-            if reason:
-                refused.append(RefusedRow(number=number, mac=row.mac, reason=reason))
+                await self._db.read(lookup.choice, row.profile_uuid, row.mac)
+            except (Conflict, NotFound) as error:
+                refused.append(RefusedRow(number=number, mac=row.mac, reason=error.notice))
         return DryRun(rows=len(rows), pace=pace, waves=[waves[wave] for wave in sorted(waves)], refused=refused)
 
     async def pause(self, actor: Actor, uuid: str) -> SwitchJob:

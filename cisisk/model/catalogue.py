@@ -158,7 +158,10 @@ MODELS = (
     _model("8831", Family.P883X, _SIP, 1),
     _model("8832", Family.P883X, _SIP, 1),
     _model("ATA186", Family.ATA, _SCCP, 2),
-    _model("ATA187", Family.ATA, _SIP, 2),
+    _model("ATA188", Family.ATA, _SCCP, 2),
+    _model("ATA187", Family.ATA, _SIP, 1),
+    _model("ATA190", Family.ATA, _SIP, 1),
+    _model("ATA191", Family.ATA, _SIP, 1),
     _model("DX650", Family.DX, _SIP, None),
 )
 
@@ -168,13 +171,3 @@ _BY_NAME = {facts.name: facts for facts in MODELS}
 def find(model: str) -> ModelFacts | None:
     """Return the facts about a model, or None. Accepts ``7942``, ``CP-7942G``, ``cp-7942g``, ``ATA 186``."""
     return _BY_NAME.get(plain_model(model).replace(" ", ""))
-
-
-def load_protocol(load: str) -> Protocol | None:
-    """Return the protocol of a firmware load by the prefix of its name, or None."""
-    name = load.upper()
-    if name.startswith(("SIP", "P0S3")):
-        return "SIP"
-    if name.startswith(("SCCP", "P003")):
-        return "SCCP"
-    return None

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from xml.sax.saxutils import escape
 
+from cisisk.model.content_type import ContentType, content_type_of
+
 EMERGENCY = ("emergency_location", "emergency_caller_id")
 """Values for emergency calls. They belong to the phone, and do not depend on the user."""
 NAMES = ("mac", "device_name", "server", *EMERGENCY)
@@ -18,10 +20,12 @@ def render(content: bytes, values: Mapping[str, str]) -> bytes:
 
     Args:
         content: in any ASCII-compatible encoding.
-        values: by name, a text for each of :data:`NAMES` that is :func:`used`. It is escaped for XML text and
-            attribute values. Non-ASCII characters become character references, which fit every encoding.
+        values: by name, a text for each of :data:`NAMES` that is :func:`used`. In XML it is escaped for text and
+            attribute values, and non-ASCII characters become character references, which fit every encoding. In a flat
+            config, it loses the quotes and line ends that would end a value.
     """
-    replacements = {name.encode(): _escaped(value) for name, value in values.items()}
+    prepared = _unquoted if content_type_of(content) is ContentType.CNF else _escaped
+    replacements = {name.encode(): prepared(value) for name, value in values.items()}
     return _KNOWN.sub(lambda found: replacements[found[1]], content)
 
 
@@ -47,3 +51,7 @@ def _line(content: bytes, found: re.Match[bytes]) -> int:
 
 def _escaped(value: str) -> bytes:
     return escape(value, {'"': "&quot;", "'": "&apos;"}).encode("ascii", "xmlcharrefreplace")
+
+
+def _unquoted(value: str) -> bytes:
+    return " ".join(value.replace('"', "'").split()).encode()

@@ -8,7 +8,7 @@ from cisisk.model.errors import CisiskError, Invalid
 from cisisk.model.mac import Mac
 from cisisk.model.notice import Notice
 from cisisk.model.phone import Software
-from cisisk.model.sep_config import SepConfig
+from cisisk.model.sep_config import ContentType, SepConfig
 from cisisk.model.sep_config.diff import RestartType
 
 
@@ -56,6 +56,7 @@ class Target:
     Attributes:
         address: its IP address; None if it is not known.
         software: what it runs, or what the profile is for if that is not known.
+        is_adapter: it is an analogue adapter, which reads ``ATA<MAC>.cnf.xml``.
         served: the config that it was served before, which it most likely runs; None if it was served none.
         wanted: the config that it fetches after this restart.
         action: what to ask of it; None to decide by the difference between the two configs.
@@ -67,11 +68,23 @@ class Target:
     address: str | None
     model: str | None
     software: Software
+    is_adapter: bool = False
     served: bytes | None = field(default=None, repr=False)
     wanted: bytes | None = field(default=None, repr=False)
     action: RestartType | None = None
     registration: Registration | None = None
     unregistered: NotRestarted | None = None
+
+    def file_name(self, present: str | None) -> str:
+        """Return the name under which the phone requests the config ``wanted``.
+
+        Args:
+            present: the name of the config that it is served now; None if there is none.
+        """
+        if self.wanted is not None and sep_config.content_type_of(self.wanted) is ContentType.CNF:
+            return self.mac.flat_config_name
+        is_adapter = self.is_adapter or (present or "").casefold() == self.mac.adapter_config_name.casefold()
+        return self.mac.adapter_config_name if is_adapter else self.mac.config_name
 
     @property
     def runs(self) -> SepConfig | None:

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 
 from cisisk.model.codes.config import FindingCode
 from cisisk.model.errors import CisiskError
-from cisisk.model.firmware import LOADS, MAX_LOADS_BYTES, parts_of
+from cisisk.model.firmware import LOADS, MAX_LOADS_BYTES, parts_of, single_files_of
 from cisisk.model.sep_config import Finding, SepConfig
+from cisisk.model.sep_config.model_rules import MAX_LOAD_LENGTH
 from cisisk.provisioning.library import Library
 
 _MAX_NAMED = 5
 """Missing files that a finding names."""
-_MAX_LOAD_LENGTH = 64
-"""Characters of a load's name that a finding repeats. Real names have fewer than 40."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +36,9 @@ def find_load(library: Library, name: str) -> Load:
     except CisiskError:
         found = None
     if found is None:
-        return Load(name=name, missing=(loads,))
-    # A .loads file may name itself in its header.
-    parts = tuple(part for part in parts_of(found.content) if part.casefold() != loads.casefold())
+        single = next((file for file in single_files_of(name) if file in library), None)
+        return Load(name=name, parts=(single,)) if single else Load(name=name, missing=(loads,))
+    parts = parts_of(found.content)
     return Load(name=name, parts=parts, missing=tuple(part for part in parts if part not in library))
 
 
@@ -49,7 +48,7 @@ def load_findings(library: Library, config: SepConfig) -> tuple[Finding, ...]:
     if config.load is None or config.load_server is not None:
         return ()
     load = find_load(library, config.load)
-    name = config.load[:_MAX_LOAD_LENGTH]
+    name = config.load[:MAX_LOAD_LENGTH]
     if not load.missing:
         return ()
     if not load.parts:

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from cisisk.model.errors import CisiskError, Conflict, NotFound, StorageFailed
 from cisisk.model.mac import Mac
+from cisisk.model.sep_config import names_flat_firmware
 from cisisk.provisioning.contents import DEFAULT_BUDGET, SETTLED_NS, Contents
 from cisisk.provisioning.names import MAX_COMPONENTS, device_mac, normalise
 from cisisk.provisioning.source import Content, NotServed
@@ -180,6 +181,21 @@ class Library:
                 return Snapshot(path, file.read(), _stamp(status))
         except OSError as error:
             raise StorageFailed(f"{name} cannot be read: {error.strerror}") from error
+
+    def current_config(self, mac: Mac) -> Snapshot | None:
+        """Return the config that a phone is served now, under the name by which its kind requests it; or None.
+
+        An XML config that names the firmware of the first SIP generation is passed over: the phone reads its lines from
+        ``SIP<MAC>.cnf`` then.
+
+        Raises:
+            StorageFailed: as :meth:`current`.
+        """
+        for name in mac.config_names:
+            found = self.current(name)
+            if found is not None and not names_flat_firmware(found.content):
+                return found
+        return None
 
     def replace(self, name: str, content: bytes, known: Snapshot | None) -> None:
         """Serve ``content`` under ``name``, as :meth:`put` does and with its errors."""
@@ -454,7 +470,7 @@ def regular_files(
 def precedence(path: str) -> tuple[bool, str]:
     """Sort key for names that differ only in case: a config name as Cisisk writes it comes first."""
     mac = device_mac(path)
-    return not (isinstance(mac, Mac) and mac.config_name == path), path
+    return not (isinstance(mac, Mac) and path in mac.config_names), path
 
 
 def _stamp(status: os.stat_result) -> Stamp:

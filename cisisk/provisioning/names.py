@@ -18,7 +18,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,254}", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffd]")
 _LEAD = re.compile(r"^(?:/|[a-z]:)+")
 _DEVICE = re.compile(
-    r"""(?: (?:SEP|CTLSEP|ITLSEP|SIP|ATA|WLAN) (?P<mac>[0-9A-F]{12})
+    r"""(?: (?P<kind>SEP|CTLSEP|ITLSEP|SIP|ATA|WLAN) (?P<mac>[0-9A-F]{12})
             (?: \.cnf(?:\.xml)?(?:\.enc)?(?:\.sgn)? | \.tlv | \.xml )? )""",
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
@@ -47,6 +47,8 @@ def device_mac(name: str) -> Mac | None:
     if match is None:
         return None
     try:
-        return Mac.parse(match["mac"])
+        mac = Mac.parse(match["mac"])
     except Invalid:
         return None
+    # Only an adapter has a second port.
+    return mac if match["kind"] == "ata" or not mac.is_second_port else None

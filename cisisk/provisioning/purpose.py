@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from enum import StrEnum
 from functools import lru_cache
 
-from cisisk.model.catalogue import MODELS, load_protocol
+from cisisk.model.catalogue import MODELS
 from cisisk.model.discovery import DiscoveryHints
+from cisisk.model.firmware import PART_SUFFIXES
+from cisisk.model.loads import ALIKE, FIRST_GENERATION, read_load
 from cisisk.provisioning.names import device_mac, normalise
 
 _MAX_LOAD_LENGTH = 64
@@ -56,7 +58,7 @@ _PURPOSES = tuple(
         (r"term\d\d\.default\.loads", Purpose.RECOVERY),
         (r"os79xx\.txt", Purpose.IMAGE_NAME),
         (r".+\.loads", Purpose.FIRMWARE),
-        (r".+\.(?:sbn|sb2|sebn|zup|bin)|.+\.(?:zz|bin\d)\.sgn|(?:rootfs|kern|sb2|fbi).+\.sgn", Purpose.FIRMWARE_PART),
+        (rf".+\.(?:{'|'.join(PART_SUFFIXES)})(?:\.sgn)?|(?:rootfs|kern|sb2|fbi).+\.sgn", Purpose.FIRMWARE_PART),
         (r".+\.jar|.*-dictionary.*\.xml|.*-kate.*\.xml|.*-font\..+", Purpose.DICTIONARY),
         (r".*-tones\.xml", Purpose.TONES),
         (r"(?:distinctive)?ringlist.*|.+\.(?:raw|rwb)", Purpose.RINGTONE),
@@ -70,28 +72,13 @@ _PURPOSES = tuple(
 )
 """The first pattern that matches the last component of a name, in lower case."""
 
-_ALIKE = {
-    "06": ("7906",),
-    "11": ("7906", "7911"),
-    "31": ("7931",),
-    "37": ("7937",),
-    "41": ("7941", "7941G-GE", "7961", "7961G-GE"),
-    "42": ("7942", "7962"),
-    "45": ("7945", "7965"),
-    "61": ("7961", "7961G-GE"),
-    "62": ("7962",),
-    "65": ("7965",),
-    "70": ("7970", "7971"),
-    "71": ("7971",),
-    "75": ("7975",),
-}
-"""The models that share a firmware, by the two digits in its names (1.4)."""
+ADAPTERS = ("ATA187", "ATA190", "ATA191")
+"""They request ``ATA<MAC>.cnf.xml``."""
 _KNOWN_MODELS = frozenset(facts.name for facts in MODELS)
-_FIRST_GENERATION = ("7940", "7960")
 _BEGINNINGS = (
-    ("p003", "SCCP", _FIRST_GENERATION),
-    *(("p0s3", "SIP", _FIRST_GENERATION), ("os79xx.txt", None, _FIRST_GENERATION)),
-    *(("sipdefault.cnf", "SIP", _FIRST_GENERATION), ("7960-", None, _FIRST_GENERATION)),
+    ("p003", "SCCP", FIRST_GENERATION),
+    *(("p0s3", "SIP", FIRST_GENERATION), ("os79xx.txt", None, FIRST_GENERATION)),
+    *(("sipdefault.cnf", "SIP", FIRST_GENERATION), ("7960-", None, FIRST_GENERATION)),
     *(("sip78xx.", "SIP", ("7811", "7821", "7841", "7861")), ("sip8845_65.", "SIP", ("8845", "8865"))),
     ("sip88xx.", "SIP", ("8811", "8841", "8851", "8851NR", "8861")),
     *(("sl-bev-", None, ("8845", "8865")), ("sl-be-", None, ("8811", "8841", "8851", "8851NR", "8861"))),
@@ -113,6 +100,7 @@ def purpose(name: str) -> Purpose:
     return next((purpose for form, purpose in _PURPOSES if form.fullmatch(last)), Purpose.UNKNOWN)
 
 
+@lru_cache(maxsize=4096)
 def reveal(protocol: str, name: str) -> DiscoveryHints:
     """Return what one request reveals about the phone that sent it."""
     last = _last(name)
@@ -149,12 +137,12 @@ def _kind_of_phone(last: str, what: Purpose) -> tuple[str | None, tuple[str, ...
         return _of_own_file(last, what)
     if what in {Purpose.FIRMWARE, Purpose.RECOVERY, Purpose.FIRMWARE_PART}:
         numbered = _NUMBERED.fullmatch(last)
-        if numbered and numbered["digits"] in _ALIKE:
+        if numbered and numbered["digits"] in ALIKE:
             marked = numbered["before"] or numbered["after"]
-            return marked.upper() if marked else None, _ALIKE[numbered["digits"]]
+            return marked.upper() if marked else None, ALIKE[numbered["digits"]]
     if what in {Purpose.FIRMWARE, Purpose.FIRMWARE_PART, Purpose.DICTIONARY}:
-        digits = _FOUR_DIGITS.fullmatch(last)
-        return load_protocol(last) or _of_ending(last), (digits[1],) if digits else ()
+        facts, digits = read_load(last), _FOUR_DIGITS.fullmatch(last)
+        return facts.protocol or _of_ending(last), facts.models or ((digits[1],) if digits else ())
     return None, ()
 
 
@@ -162,9 +150,9 @@ def _of_own_file(last: str, what: Purpose) -> tuple[str | None, tuple[str, ...]]
     if what is Purpose.WIRELESS:
         return None, ("7920", "7921", "7925", "7926")
     if last.startswith("sip"):
-        return "SIP", _FIRST_GENERATION
+        return "SIP", FIRST_GENERATION
     if last.startswith("ata"):
-        return None, ("ATA186", "ATA187")
+        return None, ADAPTERS if last.endswith(".xml") else ("ATA186", "ATA188")
     return None, () if last.endswith(".xml") else ("7902", "7905", "7912")
 
 

@@ -11,13 +11,14 @@ from typing import Any, Protocol
 from cisisk.model.errors import Invalid, NotFound, StorageFailed, TooLarge
 from cisisk.model.firmware import LOADS
 from cisisk.model.mac import Mac
+from cisisk.model.sep_config import names_flat_firmware
 from cisisk.model.user import Actor
 from cisisk.provisioning.archives import MAX_UNPACKED, Member, unpack, without_wrapping
 from cisisk.provisioning.library import FileEntry, Library
-from cisisk.provisioning.names import MAX_COMPONENTS, normalise
+from cisisk.provisioning.names import MAX_COMPONENTS, device_mac, normalise
 from cisisk.provisioning.staging import Staged
 
-_CONFIG = re.compile(r"SEP[0-9A-F]{12}\.cnf\.xml", re.IGNORECASE | re.ASCII)
+_CONFIG = re.compile(r"(?:SEP|ATA)[0-9A-F]{12}\.cnf\.xml|SIP[0-9A-F]{12}\.cnf", re.IGNORECASE | re.ASCII)
 
 
 class ConfigSink(Protocol):
@@ -26,8 +27,11 @@ class ConfigSink(Protocol):
     Methods block until they are done. Do not call them from the event loop's thread.
     """
 
-    def put_config(self, actor: Actor, mac: Mac, content: bytes) -> None:
-        """Serve ``content`` to the phone as an adopted version. Raises CisiskError if nothing is served."""
+    def put_config(self, actor: Actor, mac: Mac, name: str, content: bytes) -> None:
+        """Serve ``content`` to the phone under ``name``, as an adopted version.
+
+        Raises CisiskError if nothing is served.
+        """
 
     def remove_config(self, actor: Actor, mac: Mac) -> None:
         """Remove the phone's config; its content is kept as a version. Raises CisiskError."""
@@ -83,7 +87,11 @@ class Upload:
             else:
                 with self._staged.read() as file:
                     content = file.read()
-                self._uploads.config_sink.put_config(self._actor, self._mac, content)
+                if names_flat_firmware(content) and self.path == self._mac.config_name:
+                    # The phone reads only the name of its firmware from it. Its config is SIP<MAC>.cnf.
+                    self._uploads.publish(self._actor, self._staged, self.path)
+                else:
+                    self._uploads.config_sink.put_config(self._actor, self._mac, self.path, content)
         except OSError as error:
             raise StorageFailed(f"{self.path} could not be read back: {error.strerror}") from error
         finally:
@@ -224,7 +232,8 @@ class Uploads:
         if entry is None:
             raise NotFound("File not found")
         mac = config_mac(path)
-        if mac is not None:
+        config = self.library.current_config(mac) if mac is not None else None
+        if mac is not None and config is not None and config.path == path:
             self.config_sink.remove_config(actor, mac)
             return
         self.config_sink.record(actor, "file.deleted", path, {"path": path, "size": entry.size})
@@ -244,12 +253,17 @@ def config_mac(path: str) -> Mac | None:
     """Return the phone whose config the file at ``path`` is, in any spelling; None for any other file."""
     # Compared as names are looked up: other letters and prefixes can become a phone's name after normalisation.
     name = normalise(path) or ""
-    if not _CONFIG.fullmatch(name):
-        return None
-    try:
-        return Mac.parse(name[: -len(".cnf.xml")])
-    except Invalid:
-        return None
+    return device_mac(name) if _CONFIG.fullmatch(name) else None
+
+
+def config_name(mac: Mac, path: str) -> str:
+    """Return the name of a phone's config file as the phone spells it.
+
+    Args:
+        path: one for which :func:`config_mac` returns this phone.
+    """
+    folded = normalise(path)
+    return next(name for name in mac.config_names if name.casefold() == folded)
 
 
 def check_path(path: str) -> Mac | None:
@@ -265,12 +279,13 @@ def check_path(path: str) -> Mac | None:
             f"no control characters, at most {MAX_COMPONENTS} parts and 255 bytes",
         )
     *folders, name = path.split("/")
-    folded = name.casefold()
-    if not _CONFIG.fullmatch(folded):
+    if not _CONFIG.fullmatch(name.casefold()):
         return None
     if folders:
         raise Invalid.field("path", f"Phones request their config without a folder: use {name}")
-    mac = Mac.parse(folded[: -len(".cnf.xml")], field="path")
-    if name != mac.config_name:
-        raise Invalid.field("path", f"Write the config's name as its phone does: {mac.config_name}")
+    mac = device_mac(name)
+    if mac is None:
+        raise Invalid.field("path", "An all-zero, multicast or broadcast address belongs to no phone")
+    if name != (right := config_name(mac, name)):
+        raise Invalid.field("path", f"Write the config's name as its phone does: {right}")
     return mac

@@ -149,7 +149,8 @@ def _request_for(target: Target, runs: SepConfig | None) -> _NotifyRequest:
     if target.software is Software.SCCP:
         raise NotRestarted(RestartRefusal.SCCP_PHONE.notice())
     facts = find(target.model) if target.model else None
-    if facts is not None and facts.family is Family.P7940:
+    is_first_generation = facts is not None and facts.family is Family.P7940
+    if is_first_generation or (runs is not None and runs.is_flat):
         return _NotifyRequest(user=_line(runs), event=CHECK_SYNC, body=b"")
     registration = target.registration
     if registration is None and target.unregistered is not None:

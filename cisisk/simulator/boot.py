@@ -221,6 +221,12 @@ async def load_config(loader: Loader, model: PhoneModel, mac: Mac) -> tuple[str,
     return await loader.fetch_first(mac.config_name, DEFAULT_CONFIG)
 
 
+async def load_flat_config(loader: Loader, mac: Mac) -> tuple[str, bytes] | None:
+    """Fetch the config of a 7940 or 7960 with SIP firmware, as :func:`load_config` does for other phones."""
+    await loader.fetch_optional("SIPDefault.cnf")
+    return await loader.fetch_first(mac.flat_config_name)
+
+
 async def load_firmware(loader: Loader, config: RunningConfig, current_load: str) -> bool:
     """Fetch the firmware of the config if it is not ``current_load``. Return whether new firmware arrived."""
     if config.load in {"", current_load}:

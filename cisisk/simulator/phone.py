@@ -12,6 +12,7 @@ from cisisk.simulator import boot, phone_xml
 from cisisk.simulator.boot import BootNetwork, BootOutcome, BootRecord, FetchAttempt, Loader
 from cisisk.simulator.endpoints import PhoneEndpoints
 from cisisk.simulator.faults import NO_FAULTS, Faults
+from cisisk.simulator.flat_config import read_flat
 from cisisk.simulator.models import PhoneModel
 from cisisk.simulator.phone_xml import XmlError
 from cisisk.simulator.running_config import RunningConfig
@@ -20,7 +21,7 @@ from cisisk.simulator.tftp_download import TransferFailed
 from cisisk.simulator.timing import Timing
 
 _FIRST_SIP_IMAGE = "P0S3"
-"""Prefix of the SIP loads of a 7940 or 7960: only these act on ``check-sync``."""
+"""Prefix of the SIP loads of a 7940 or 7960: only these act on ``check-sync``, and read flat configs."""
 _SYNC = "1"
 """The sync number of such a phone in its default config."""
 _POWER_ON = "initialized"
@@ -338,7 +339,10 @@ class SimulatedPhone:
         )
         outcome, config_name, problem = BootOutcome.NO_CONFIG, None, ""
         try:
-            found = await boot.load_config(loader, self.model, self.mac)
+            if self._reads_flat_config:
+                found = await boot.load_flat_config(loader, self.mac)
+            else:
+                found = await boot.load_config(loader, self.model, self.mac)
             if found is not None:
                 config_name = found[0]
                 outcome = await self._apply(loader, *found)
@@ -350,9 +354,16 @@ class SimulatedPhone:
             BootRecord(outcome=outcome, attempts=tuple(loader.attempts), config_name=config_name, problem=problem)
         )
 
+    @property
+    def _reads_flat_config(self) -> bool:
+        return self.load.startswith(_FIRST_SIP_IMAGE)
+
     async def _apply(self, loader: Loader, name: str, content: bytes) -> BootOutcome:
         """Use ``content`` as the config and fetch the files it names. Raises XmlError if it is unreadable."""
-        config = RunningConfig.read(content, root="Default" if name == boot.DEFAULT_CONFIG else "device")
+        if self._reads_flat_config:
+            config = read_flat(content)
+        else:
+            config = RunningConfig.read(content, root="Default" if name == boot.DEFAULT_CONFIG else "device")
         self.config, self._running = content, config
         if await boot.load_firmware(loader, config, self.load):
             self.load = config.load
@@ -380,7 +391,7 @@ class SimulatedPhone:
 
     async def is_out_of_sync(self) -> bool:
         """Return whether the firmware acts on ``check-sync`` and ``syncinfo.xml`` requires a restart."""
-        if not self.load.startswith(_FIRST_SIP_IMAGE):
+        if not self._reads_flat_config:
             return False
         loader = Loader(self.model, self._network, self._timing, on_attempt=self._report_fetch)
         content = await loader.fetch_optional("syncinfo.xml")

@@ -98,6 +98,12 @@ def served_to(tx: Read, mac: Mac) -> Served | None:
     return None if row is None else Served(**{**dict(row), "mac": mac})
 
 
+def served_content(tx: Read, mac: Mac) -> bytes | None:
+    """Return the config that a phone is served, as last recorded, or None."""
+    row = tx.row("SELECT content FROM served_configs JOIN contents USING (sha256) WHERE mac = ?", (mac.digits,))
+    return None if row is None else bytes(row["content"])
+
+
 def keep_version(tx: Write, mac: Mac, content: bytes, origin: Origin) -> str:
     """Store ``content`` as a version of the phone's config, unless it is one; return its sha256."""
     sha256 = hashlib.sha256(content).hexdigest()

@@ -179,6 +179,18 @@ def newest_of_peer(tx: Read, peer: str, at_most: int) -> list[LoggedFetch]:
     return [_fetch(row) for row in rows]
 
 
+def lately_asked_by(tx: Read, mac: Mac, peer: str, at_most: int = 60) -> list[tuple[str, str]]:
+    """Return what a phone at an address requested lately: pairs of protocol and name, the oldest first.
+
+    Files of other phones are left out.
+    """
+    rows = tx.rows(
+        "SELECT protocol, name, mac FROM fetches WHERE peer = ? ORDER BY number DESC LIMIT ?",
+        (peer, at_most),
+    )
+    return [(row["protocol"], row["name"]) for row in reversed(rows) if row["mac"] in (None, mac.digits)]
+
+
 def strangers(tx: Read, *, after: int, lately: Timestamp, most: int) -> list[Stranger]:
     """Return the phones outside the inventory that made the fetches after number ``after``.
 

@@ -10,7 +10,7 @@ from cisisk.model.clock import now
 from cisisk.model.errors import Invalid, NotFound
 from cisisk.model.listing import Listing, Page
 from cisisk.model.phone import Software
-from cisisk.model.profile import Profile, ProfileHead
+from cisisk.model.profile import Profile, ProfileHead, config_of
 from cisisk.model.revision import require_current
 from cisisk.model.user import Actor
 from cisisk.store import audit
@@ -59,9 +59,10 @@ def page(tx: Read, listing: Listing, user_uuid: str | None = None) -> Page[Profi
 
 
 def heads(tx: Read, user_uuid: str) -> list[ProfileHead]:
-    """Return one user's profiles, by name, without their configs."""
+    """Return one user's profiles, by name, with the facts of their configs."""
     rows = tx.rows(
-        "SELECT uuid, name, compatible_models, software_type FROM profiles WHERE user_uuid = ? ORDER BY name, uuid",
+        "SELECT uuid, name, compatible_models, software_type, cnf_xml FROM profiles"
+        " WHERE user_uuid = ? ORDER BY name, uuid",
         (user_uuid,),
     )
     return [
@@ -70,6 +71,7 @@ def heads(tx: Read, user_uuid: str) -> list[ProfileHead]:
             name=row["name"],
             compatible_models=tuple(json.loads(row["compatible_models"])),
             software_type=Software(row["software_type"]) if row["software_type"] else None,
+            config=config_of(row["cnf_xml"]),
         )
         for row in rows
     ]

@@ -124,13 +124,14 @@ def begun(tx: Write, deployment: Deployment, plan: Plan, found: bytes | None) ->
     return after
 
 
-def written(tx: Write, actor: Actor, deployment: Deployment, moment: Timestamp) -> None:
+def written(tx: Write, actor: Actor, deployment: Deployment, moment: Timestamp, file: str | None = None) -> None:
     """Record that the served file is this deployment's.
 
     The phone's profile is the deployment's from now on, and its service session ends.
 
     Args:
         moment: before the file was written, so that no fetch of it can be earlier.
+        file: its name; None for the usual one.
 
     Raises:
         Conflict: the deployment has ended, or its file was written before.
@@ -140,7 +141,7 @@ def written(tx: Write, actor: Actor, deployment: Deployment, moment: Timestamp) 
         _rolled_back(tx, deployment.rolls_back, moment)
     replaced = StepNotice.REPLACED_BY_PROFILE.notice(profile=deployment.profile_name)
     configs.supersede(tx, deployment.mac, moment, replaced, deployment.uuid)
-    notice = StepNotice.WRITTEN.notice(file=deployment.mac.config_name, sha256=deployment.sha256)
+    notice = StepNotice.WRITTEN.notice(file=file or deployment.mac.config_name, sha256=deployment.sha256)
     if moves.move(tx, _current(tx, deployment), [life.WRITE], moment, notice, {"written_at": moment}) is None:
         raise Conflict("The deployment has ended, or its file was written before")
     configs.switched(tx, deployment.mac, deployment.sha256)

@@ -34,6 +34,8 @@ MAC = "AA:BB:CC:DD:EE:01"
 CONFIG = (
     '<?xml version="1.0" encoding="UTF-8"?>\r\n'
     "<device><fullConfig>true</fullConfig><deviceProtocol>SIP</deviceProtocol>"
+    "<devicePool><callManagerGroup><members><member priority='0'><callManager>"
+    "<processNodeName>192.0.2.10</processNodeName></callManager></member></members></callManagerGroup></devicePool>"
     "<sipProfile><sipLines><line button='1' lineIndex='1'><featureID>9</featureID>"
     "<proxy>USECALLMANAGER</proxy><name>101</name></line></sipLines></sipProfile>"
     "<authenticationURL>http://192.0.2.5:8080/cisco/authentication</authenticationURL>"

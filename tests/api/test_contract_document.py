@@ -160,7 +160,14 @@ CONFLICTS = {
     *("POST /user-perms", "DELETE /user-perms/{userUuid}", "POST /phones", "POST /extensions"),
     *("PUT /extensions/{uuid}", "POST /user-extensions", "POST /personal-directory/{userUuid}"),
 }
-MORE_SENT = {"placeholders", "policy", "logout_profile_uuid", "emergency_location", "emergency_caller_id"}
+MORE_SENT = {
+    "placeholders",
+    "content_type",
+    "policy",
+    "logout_profile_uuid",
+    "emergency_location",
+    "emergency_caller_id",
+}
 """Fields that Cisisk accepts beyond the contract."""
 DEFAULTS: dict[str, dict[str, Any]] = {
     "POST /auth/register": {"lang": "en", "timezone": "UTC"},

@@ -140,7 +140,7 @@ async def test_profile_with_invalid_field_is_422(site: Site, field: str, value: 
         ("<html/>", ""),
         ('<!DOCTYPE device [<!ENTITY a "b">]>\n<device>&a;</device>', "Line 1, column 1: "),
         ("<device>\n\u0000</device>", ""),
-        ('<?xml version="1.0" encoding="UTF-16"?><device/>', ""),
+        ('<?xml version="1.0" encoding="UTF-16"?><device/>', "Line 1: "),
         ('<?xml version="1.0" encoding="ISO-8859-1"?>\n<device>€</device>', "Line 2, column 9: "),
     ],
 )

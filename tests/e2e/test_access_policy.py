@@ -42,10 +42,10 @@ async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         yield made
 
 
-async def takes(site: Site, mac: Mac, host: str) -> bool:
+async def takes(site: Site, mac: Mac, host: str, name: str | None = None) -> bool:
     assert site.running.tftp_address
     try:
-        await tftp_client.fetch(mac.config_name, server=site.running.tftp_address, local=(host, 0))
+        await tftp_client.fetch(name or mac.config_name, server=site.running.tftp_address, local=(host, 0))
     except FileAbsent:
         return False
     return True
@@ -80,6 +80,16 @@ async def test_pinned_phone_moves_only_with_permission(site: Site) -> None:
     assert not await takes(site, mac, stranger)
     actions = [entry["action"] for entry in await site.data("GET", "/audit-logs")]
     assert "phone.fetch_allowed" in actions
+
+
+async def test_second_port_of_adapter_is_pinned_like_phone(site: Site) -> None:
+    port, home, stranger = Mac.parse("00:1B:54:00:09:41").second_port, "127.6.0.1", "127.7.0.1"
+    assert port.is_second_port
+    await site.switch(await site.profile("201"), port)
+    assert await takes(site, port, home, port.adapter_config_name)
+    await wait_until_known(port, home)
+    is_pinned = site.settings.provisioning.access == "pin"
+    assert await takes(site, port, stranger, port.adapter_config_name) is not is_pinned
 
 
 async def test_switch_allows_phone_at_new_address_in_subnet(site: Site) -> None:

@@ -47,29 +47,28 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         yield running
 
 
+async def flat_profile(site: Site, label: str) -> str:
+    """Create a profile for a 7940 with SIP firmware."""
+    return await site.profile(label, cnf_xml=f"line1_name: {label}\n", content_type="cnf")
+
+
 async def give_config(site: Site, phone: SimulatedPhone, label: str) -> None:
     """Give the phone a config with line ``label`` and wait until it runs it."""
     await phone.wait_for_boot(1, PATIENCE)
-    switched = await site.switch(await site.profile(label), phone.mac)
+    is_flat = phone.load == FIRST_SIP_IMAGE.load
+    profile = await (flat_profile(site, label) if is_flat else site.profile(label))
+    switched = await site.switch(profile, phone.mac)
     phone.restart("plugged in")
     await phone.wait_for_config(switched["sha256"], PATIENCE)
     await site.reaches(switched["deployment"], "fetched")
 
 
-@pytest.mark.parametrize("transport", [1, 2])
-async def test_phone_7940_with_sip_image_restarts_after_check_sync(site: Site, transport: int) -> None:
+async def test_phone_7940_with_sip_image_restarts_after_check_sync(site: Site) -> None:
     (site.root / "syncinfo.xml").write_text(OUT_OF_SYNC, "utf-8")
     async with site.phone(FIRST_SIP_IMAGE, sip_port=site.settings.phone_sip.port) as phone:
         await site.data("POST", "/phones", {"mac": str(phone.mac), "model": "CP-7940G", "software": "SIP"})
-        element = f"<transportLayerProtocol>{transport}</transportLayerProtocol></device>"
-        text = site.config("201").replace("</device>", element)
-        await phone.wait_for_boot(1, PATIENCE)
-        first = await site.switch(await site.profile("201", cnf_xml=text), phone.mac)
-        phone.restart("plugged in")
-        await phone.wait_for_config(first["sha256"], PATIENCE)
-        await site.reaches(first["deployment"], "fetched")
-
-        switched = await site.switch(await site.profile("305"), phone.mac)
+        await give_config(site, phone, "201")
+        switched = await site.switch(await flat_profile(site, "305"), phone.mac)
         assert switched["restart"] == "ok"
         await phone.wait_for_config(switched["sha256"], PATIENCE)
         done = await site.reaches(switched["deployment"], "fetched")
@@ -81,8 +80,8 @@ async def test_restart_for_unknown_line_is_refused_with_404(site: Site) -> None:
         await site.data("POST", "/phones", {"mac": str(phone.mac), "model": "CP-7940G", "software": "SIP"})
         await give_config(site, phone, "201")
         # The phone does not fetch this config, so it keeps its line 201.
-        await site.switch(await site.profile("202"), phone.mac)
-        switched = await site.switch(await site.profile("203"), phone.mac)
+        await site.switch(await flat_profile(site, "202"), phone.mac)
+        switched = await site.switch(await flat_profile(site, "203"), phone.mac)
         assert SipMeaning.UNKNOWN_LINE in codes_in(switched["restart_detail"])
 
 
@@ -132,7 +131,7 @@ async def test_restart_of_powered_off_phone_is_connection_refused(site: Site) ->
     async with site.phone(FIRST_SIP_IMAGE, sip_port=site.settings.phone_sip.port) as phone:
         await site.data("POST", "/phones", {"mac": str(phone.mac), "model": "CP-7940G", "software": "SIP"})
         await give_config(site, phone, "201")
-    switched = await site.switch(await site.profile("305"), phone.mac)
+    switched = await site.switch(await flat_profile(site, "305"), phone.mac)
     assert RestartRefusal.SIP_CONNECTION_REFUSED in codes_in(switched["restart_detail"])
 
 
@@ -196,9 +195,9 @@ def listens(address: str, port: int) -> bool:
 async def test_restart_of_sipp_phone_answers_digest_challenge(site: Site, tmp_path: Path) -> None:
     address, mac = "127.0.77.7", site.new_mac()
     await site.data("POST", "/phones", {"mac": str(mac), "model": "7960", "software": "SIP", "phone_ip": address})
-    await site.switch(await site.profile("201"), mac)
+    await site.switch(await flat_profile(site, "201"), mac)
     async with sipp(tmp_path, address, site.settings.phone_sip.port) as phone:
-        switched = await site.switch(await site.profile("305"), mac)
+        switched = await site.switch(await flat_profile(site, "305"), mac)
         assert switched["restart"] == "ok"
         async with asyncio.timeout(PATIENCE):
             assert await phone.wait() == 0

@@ -9,6 +9,7 @@ from cisisk.api.envelope import reply, reply_page
 from cisisk.api.openapi import QUERY, body_of, operation
 from cisisk.api.schemas.listing import ListQuery
 from cisisk.api.schemas.phone import CiscoPhoneIn, CiscoPhoneOut, PhoneIn, PhoneOut
+from cisisk.model.content_type import ContentType, content_type_of
 from cisisk.model.errors import Invalid, NotFound
 from cisisk.model.listing import Listing
 from cisisk.store import phones
@@ -97,12 +98,12 @@ async def delete_cisco(request: web.Request) -> web.Response:
 async def config(request: web.Request) -> web.Response:
     """GET /phone-config/{mac}."""
     phone = await database(request).read(phones.get, mac_of(request))
-    served = await asyncio.to_thread(request.config_dict[LIBRARY].current, phone.mac.config_name)
+    served = await asyncio.to_thread(request.config_dict[LIBRARY].current_config, phone.mac)
     if served is None:
         raise NotFound(f"{phone.mac.config_name} is not in the served directory")
     response = web.Response(
         body=served.content,
-        content_type="application/xml",
+        content_type="text/plain" if content_type_of(served.content) is ContentType.CNF else "application/xml",
         headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
     )
     response.etag = served.sha256

@@ -19,6 +19,7 @@ from cisisk.api.schemas.fields import (
 from cisisk.api.schemas.notice import CarriedNoticeOut
 from cisisk.api.schemas.site import CALLER_ID
 from cisisk.model import sep_config
+from cisisk.model.content_type import ContentType
 from cisisk.model.phone import Software
 from cisisk.model.placeholders import NAMES
 
@@ -149,7 +150,12 @@ class ProfileIn(In):
     user_uuid = Uuid(required=True)
     name = fields.String(required=True, validate=NAME)
     description = fields.String(allow_none=True, validate=PARAGRAPH)
-    cnf_xml = fields.String(required=True, metadata={"description": "The complete SEP<MAC>.cnf.xml"})
+    cnf_xml = fields.String(required=True, metadata={"description": "The complete SEP<MAC>.cnf.xml, or SIP<MAC>.cnf"})
+    content_type = fields.Enum(
+        ContentType,
+        by_value=True,
+        metadata={"description": "`cnf` for the SIP<MAC>.cnf of a 7940 or 7960; by default `xml`, or as it was"},
+    )
     compatible_models = fields.List(
         fields.String(validate=text(64)),
         allow_none=True,
@@ -178,6 +184,7 @@ class ProfileOut(Schema):
     compatible_models = fields.List(fields.String(), required=True)
     software_type = fields.Enum(Software, by_value=True, required=True, allow_none=True)
     placeholders = fields.Boolean(required=True)
+    content_type = fields.Enum(ContentType, by_value=True, required=True)
     created_at = TimestampField(required=True)
     updated_at = TimestampField(required=True)
 

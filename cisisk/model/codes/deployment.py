@@ -56,3 +56,5 @@ class Misfit(NoticeCode):
 
     MODEL = "profile_for_other_model", "wanted", "model"
     SOFTWARE = "profile_for_other_software", "wanted", "software"
+    READS_FLAT_CONFIG = "phone_reads_flat_config"
+    READS_NO_FLAT_CONFIG = "phone_reads_no_flat_config", "model"

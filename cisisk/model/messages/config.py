@@ -15,8 +15,16 @@ TEMPLATES: dict[str, str] = {
     FindingCode.BYTE_ORDER_MARK: N_(
         "The file begins with a byte order mark, which some phones cannot read. Save it as UTF-8 without one."
     ),
+    FindingCode.CALL_MANAGER_TOO_LONG: N_(
+        "A processNodeName is longer than {longest} characters, the most that a phone accepts. Use a shorter name, or"
+        " the IP address."
+    ),
     FindingCode.DUPLICATE_BUTTON: N_("Two lines have the same button. Give each line its own key."),
     FindingCode.DUPLICATE_LINE_INDEX: N_("Two lines have the same lineIndex. Number them in order, from 1 on."),
+    FindingCode.DUPLICATE_LINE_NAME: N_(
+        "Two lines register as the same SIP user, and compete for one registration. Give each line its own <name>."
+    ),
+    FindingCode.DUPLICATE_SETTING: N_("A value is set twice, and the phone uses the last one. Remove one of them."),
     FindingCode.EMERGENCY_UNKNOWN: N_(
         "The placeholder {placeholder} is empty: neither the phone nor its site has a value for it. Emergency calls"
         " from the phone carry no location or no callback number. Set the value for the phone, or for a site that has"
@@ -24,6 +32,9 @@ TEMPLATES: dict[str, str] = {
     ),
     FindingCode.ENCRYPTED_CONFIG: N_(
         "encrConfig makes the phone expect files that are encrypted to its own certificate. Set it to false."
+    ),
+    FindingCode.FLAT_ON_OTHER_MODEL: N_(
+        "A {model} does not read SIP<MAC>.cnf. Remove the model from the profile, or store a SEP<MAC>.cnf.xml."
     ),
     FindingCode.LARGE_CONFIG: N_(
         "The file has {size} bytes. Configs usually have 6 to 25 KB; small phones may reject a larger one."
@@ -45,6 +56,10 @@ TEMPLATES: dict[str, str] = {
         "The firmware {load} is not on this server. A phone with other firmware keeps that, and asks for this one at"
         " each start. Upload it, or leave loadInformation empty."
     ),
+    FindingCode.LOAD_OTHER_MODEL: N_(
+        "The firmware {load} is not for a {model}. The phone rejects it and asks for it at each start. Name firmware of"
+        " this model, or leave loadInformation empty."
+    ),
     FindingCode.LOAD_PROTOCOL_MISMATCH: N_(
         "loadInformation names {load_protocol} firmware, and the config is for {protocol}. Correct one of them."
     ),
@@ -60,6 +75,15 @@ TEMPLATES: dict[str, str] = {
         "The phone may read the file as a change to its previous config. Add <fullConfig>true</fullConfig> as the first"
         " element."
     ),
+    FindingCode.MULTIPLATFORM_LOAD: N_(
+        "{load} is multiplatform (MPP) firmware. A phone with it requests other files and knows no call manager, so it"
+        " cannot be switched any more. Name enterprise firmware, or leave loadInformation empty."
+    ),
+    FindingCode.NO_CALL_MANAGER: N_(
+        "The file names no call manager, so the phone does not register. Write the address of your PBX as"
+        " <processNodeName> in devicePool/callManagerGroup/members/member/callManager."
+    ),
+    FindingCode.NO_FLAT_LINE: N_("There is no line, so the phone does not register. Set line1_name to the SIP user."),
     FindingCode.NO_LINE: N_(
         "There is no line, so the phone does not register. Add a <line> with <featureID>9</featureID> to"
         " sipProfile/sipLines."
@@ -75,6 +99,15 @@ TEMPLATES: dict[str, str] = {
     FindingCode.PROTOCOL_SOFTWARE_MISMATCH: N_(
         "The file is for {protocol}, and the profile is for {software} software. Correct one of them: a phone with the"
         " other firmware would have to load new firmware first."
+    ),
+    FindingCode.PROTOCOL_UNKNOWN: N_(
+        "The file does not reveal whether it is for SIP or SCCP. Add <deviceProtocol>SIP</deviceProtocol> or"
+        " <deviceProtocol>SCCP</deviceProtocol>."
+    ),
+    FindingCode.READS_FLAT_CONFIG: N_(
+        "A 7940 or 7960 with SIP firmware takes its lines from SIPDefault.cnf and SIP<MAC>.cnf, not from this file."
+        " A switch to this profile would not change who the phone is, and is refused. Store the phone's SIP<MAC>.cnf as"
+        " a profile of content type cnf."
     ),
     FindingCode.SCCP_ON_SIP_ONLY_MODEL: N_(
         "There is no SCCP firmware for the {model}. Use a SIP config, or remove the model from the profile."
@@ -105,6 +138,9 @@ TEMPLATES: dict[str, str] = {
     ),
     FindingCode.URL_TOO_LONG: N_(
         "{element} is longer than {longest} characters, the most that a phone accepts. Shorten it."
+    ),
+    FindingCode.VALUE_UNKNOWN: N_(
+        "{element} has a value that phones do not know, and they use their default instead. Use one of {known}."
     ),
     FindingCode.WEB_ACCESS_DISABLED: N_(
         "webAccess keeps the phone from accepting commands over HTTP (CGI/Execute), so it cannot be restarted that way."

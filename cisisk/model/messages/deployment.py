@@ -39,4 +39,11 @@ TEMPLATES: dict[str, str] = {
     RollbackRefusal.COME_FURTHER: N_("The phone has come further meanwhile: {state}"),
     Misfit.MODEL: N_("The profile is for {wanted}; the phone is a {model}"),
     Misfit.SOFTWARE: N_("The profile is for {wanted} software; the phone runs {software}"),
+    Misfit.READS_FLAT_CONFIG: N_(
+        "A 7940 or 7960 with SIP firmware reads its lines from SIP<MAC>.cnf, not from a SEP<MAC>.cnf.xml. Use a profile"
+        " of content type cnf"
+    ),
+    Misfit.READS_NO_FLAT_CONFIG: N_(
+        "The profile is a SIP<MAC>.cnf, which only a 7940 or 7960 reads; the phone is a {model}"
+    ),
 }

@@ -23,19 +23,39 @@ URL_PATHS = (
     "secureIdleURL",
     "proxyServerURL",
 )
+_KNOWN_VALUES = {
+    "vendorConfig/webAccess": ("0", "1", "2"),
+    "vendorConfig/settingsAccess": ("0", "1", "2"),
+    "vendorConfig/pcPort": ("0", "1"),
+    "vendorConfig/sshAccess": ("0", "1"),
+    "vendorConfig/spanToPCPort": ("0", "1"),
+    "vendorConfig/voiceVlanAccess": ("0", "1", "2"),
+    "deviceSecurityMode": ("1", "2", "3"),
+    "transportLayerProtocol": ("1", "2", "3", "4"),
+}
+"""Elements that hold a number. A phone ignores words such as ``on`` and uses its default
+(docs/phone-protocol/sep-xml.md#elements)."""
 
 
 def _authentication(case: Case) -> Iterator[Finding]:
     config = case.config
     if config.authentication_url == "":
         yield Finding(FindingCode.BLANK_AUTHENTICATION_URL.notice(), line=case.document.line("authenticationURL"))
-    elif config.authentication_url is None and not config.secure_authentication_url:
+    elif config.authentication_url is None and not config.secure_authentication_url and not case.reads_flat_config:
         yield Finding(FindingCode.MISSING_AUTHENTICATION_URL.notice())
 
 
 def _web_access(case: Case) -> Iterator[Finding]:
     if case.config.web_access in {"disabled", "read_only"}:
         yield Finding(FindingCode.WEB_ACCESS_DISABLED.notice(), line=case.document.line("vendorConfig/webAccess"))
+
+
+def _values(case: Case) -> Iterator[Finding]:
+    for path, known in _KNOWN_VALUES.items():
+        text = case.document.text(path)
+        if text and text not in known:
+            notice = FindingCode.VALUE_UNKNOWN.notice(element=path.rpartition("/")[2], known=known)
+            yield Finding(notice, line=case.document.line(path))
 
 
 def _urls(case: Case) -> Iterator[Finding]:
@@ -65,4 +85,4 @@ def _security(case: Case) -> Iterator[Finding]:
         yield Finding(FindingCode.ENCRYPTED_CONFIG.notice(), line=document.line("encrConfig"))
 
 
-ACCESS_RULES = (_authentication, _web_access, _urls, _stored_passwords, _security)
+ACCESS_RULES = (_authentication, _web_access, _values, _urls, _stored_passwords, _security)

@@ -9,13 +9,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypedDict
 
 from lxml import etree
 
+from cisisk.model.content_type import ContentType, content_type_of
 from cisisk.model.errors import Invalid
 from cisisk.model.sep_config.document import Document, local_name, parse, text_of
 from cisisk.model.sep_config.facts import LINE_FEATURE, SepConfig, facts_of
+from cisisk.model.sep_config.flat import parse_flat
+from cisisk.model.sep_config.flat_diff import flat_changes
 
 MAX_CHANGES = 100
 """Further changes are only counted."""
@@ -27,6 +30,12 @@ _MAX_PATH = 160
 """Characters shown of a path, from its end. The longest known path has about 70."""
 
 RestartType: TypeAlias = Literal["restart", "reset"]
+
+
+class _ResetNeeded(TypedDict):
+    restart: RestartType
+    reset_for: tuple[str, ...]
+
 
 _SECRET = re.compile(r"pass|pwd|pin|secret|credential|token", re.IGNORECASE)
 """Matches element names. It also matches some harmless names (``mapping``), whose values are then hidden."""
@@ -46,6 +55,8 @@ _WORDS = {
     "sipProfile/phoneLabel": "phone label",
 }
 """The usual names of elements. All others are named by their path."""
+_RESET: _ResetNeeded = {"restart": "reset", "reset_for": ()}
+"""The first SIP generation reads its files at a reset only."""
 _CALL_MANAGERS = re.compile(r"devicePool/callManagerGroup/members/member(?:\[(\d+)\])?/callManager/processNodeName")
 _FEATURES = {
     "1": "redial key",
@@ -86,6 +97,9 @@ def diff(before: bytes | None, after: bytes | None) -> Diff:
     """Return the differences between two configs. None means no config. Unreadable configs are not compared."""
     if before == after:
         return Diff(changes=(), more=0, restart=None, reset_for=())
+    kinds = {content_type_of(content) for content in (before, after) if content is not None}
+    if ContentType.CNF in kinds:
+        return _flat_diff(before, after) if kinds == {ContentType.CNF} else _other_form(after)
     old, new = _parsed(before), _parsed(after)
     if old is None or new is None:
         unreadable = (
@@ -102,6 +116,25 @@ def diff(before: bytes | None, after: bytes | None) -> Diff:
         restart=_restart(new[1], reasons) if changes else None,
         reset_for=reasons,
     )
+
+
+def _flat_diff(before: bytes | None, after: bytes | None) -> Diff:
+    if before is None or after is None:
+        missing = _state("before", before, readable=True) or _state("after", after, readable=True)
+        return Diff(changes=(missing,), more=0, **_RESET)
+    try:
+        old, new = parse_flat(before), parse_flat(after)
+    except Invalid:
+        return Diff(changes=("a phone cannot read one of the configs, so they are not compared",), more=0, **_RESET)
+    changes = tuple(flat_changes(old, new))
+    if not changes:
+        return Diff(changes=(), more=0, restart=None, reset_for=())
+    return Diff(changes=changes[:MAX_CHANGES], more=max(0, len(changes) - MAX_CHANGES), **_RESET)
+
+
+def _other_form(after: bytes | None) -> Diff:
+    file = "SIP<MAC>.cnf" if content_type_of(after or b"") is ContentType.CNF else "SEP<MAC>.cnf.xml"
+    return Diff(changes=(f"the phone is to read {file} instead, so the configs are not compared",), more=0, **_RESET)
 
 
 def _restart(after: SepConfig, reasons: Sequence[str]) -> RestartType:

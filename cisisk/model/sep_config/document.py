@@ -119,7 +119,7 @@ def _check_size(content: bytes, max_bytes: int) -> None:
 
 def _check_characters(content: bytes) -> None:
     if content.startswith(_UTF16_OR_32):
-        raise refusal("The file is UTF-16, UTF-32 or no text. Save it as UTF-8.")
+        raise refusal("The file is UTF-16, UTF-32 or no text. Save it as UTF-8.", line=1)
     text = decode(content)
     if "\0" in text:
         raise refusal_at(
@@ -129,7 +129,7 @@ def _check_characters(content: bytes) -> None:
 
 def _check_prologue(content: bytes) -> None:
     if content[:1].isspace() and content.lstrip().startswith(b"<?xml"):
-        raise refusal("There is white space before <?xml. Delete it: the file must begin with the declaration.")
+        raise refusal("There is white space before <?xml. Delete it: the file must begin with the declaration.", line=1)
     if match := _DOCTYPE.match(content):
         before = content[: match.end() - len(b"<!DOCTYPE")]
         raise refusal_at(

@@ -67,5 +67,5 @@ def _declared(text: str) -> str:
     if encoding not in _CODECS:
         shown = encoding[:_SHOWN_NAME]
         reason = f"Phones do not read the encoding {shown}. Save the file as UTF-8, and declare that in its first line."
-        raise refusal(reason)
+        raise refusal(reason, line=1)
     return encoding

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from lxml import etree
 
 from cisisk.model.catalogue import Protocol
+from cisisk.model.loads import load_protocol, read_load
 from cisisk.model.sep_config.document import Document, local_name, text_of
 from cisisk.model.sep_config.refusal import refusal
 
@@ -23,6 +24,7 @@ WebAccess: TypeAlias = Literal["enabled", "disabled", "read_only"]
 SecurityMode: TypeAlias = Literal["none", "authenticated", "encrypted"]
 Transport: TypeAlias = Literal["TCP", "UDP", "TLS"]
 
+_CALL_MANAGER = "devicePool/callManagerGroup/members/member/callManager"
 _PROTOCOLS: dict[str | None, Protocol] = {"SIP": "SIP", "SCCP": "SCCP"}
 _WEB_ACCESS: dict[str | None, WebAccess] = {"0": "enabled", "1": "disabled", "2": "read_only"}
 _SECURITY_MODES: dict[str | None, SecurityMode] = {"1": "none", "2": "authenticated", "3": "encrypted"}
@@ -69,8 +71,10 @@ class SepConfig:
         encoding: as declared, in upper case.
         protocol: as declared.
         has_sip_profile: whether there is a ``<sipProfile>``; SIP configs that declare no protocol have one.
+        has_sccp_port: whether there is an ``<ethernetPhonePort>``; SIP configs often have it as well.
         load: the firmware load; with None the phone keeps its firmware.
         load_server: another host from which the phone fetches its firmware.
+        is_flat: whether it is a flat config, ``SIP<MAC>.cnf``.
         modules: the number of configured key expansion modules.
         call_managers: hosts, in the order of the file.
     """
@@ -78,6 +82,7 @@ class SepConfig:
     encoding: str
     protocol: Protocol | None
     has_sip_profile: bool
+    has_sccp_port: bool
     load: str | None
     load_server: str | None
     lines: tuple[Line, ...]
@@ -91,11 +96,27 @@ class SepConfig:
     network_locale: str | None
     authentication_url: str | None = field(repr=False)
     secure_authentication_url: str | None = field(repr=False)
+    is_flat: bool = False
 
     @property
     def speaks(self) -> Protocol | None:
-        """The declared protocol, else SIP if there is a ``<sipProfile>``, else None."""
-        return self.protocol or ("SIP" if self.has_sip_profile else None)
+        """The protocol of a phone with this config; None if nothing in the file reveals it.
+
+        The declared protocol; else that of the load, which the phone will run; else that of the settings.
+        """
+        return self.protocol or load_protocol(self.load or "") or self.settings_protocol
+
+    @property
+    def is_read_for_firmware_only(self) -> bool:
+        """Whether phones with the load that it names read their lines from a flat config instead."""
+        return not self.is_flat and read_load(self.load or "").reads_flat_config
+
+    @property
+    def settings_protocol(self) -> Protocol | None:
+        """The protocol that the settings in the file are for: SIP lines, or a port for SCCP without SIP settings."""
+        if self.has_sip_profile:
+            return "SIP"
+        return "SCCP" if self.has_sccp_port else None
 
 
 def facts_of(document: Document) -> SepConfig:
@@ -109,6 +130,7 @@ def facts_of(document: Document) -> SepConfig:
         encoding=document.encoding,
         protocol=_PROTOCOLS.get((text("deviceProtocol") or "").upper()),
         has_sip_profile=document.first("sipProfile") is not None,
+        has_sccp_port=bool(document.text(f"{_CALL_MANAGER}/ports/ethernetPhonePort")),
         load=text("loadInformation") or None,
         load_server=text("vendorConfig/loadServer") or None,
         lines=_lines(document),
@@ -126,14 +148,17 @@ def facts_of(document: Document) -> SepConfig:
 
 
 def _call_managers(document: Document) -> tuple[str, ...]:
-    nodes = document.every("devicePool/callManagerGroup/members/member/callManager/processNodeName")
+    nodes = document.every(f"{_CALL_MANAGER}/processNodeName")
     return tuple(name for name in map(text_of, nodes) if name)
 
 
 def _lines(document: Document) -> tuple[Line, ...]:
     elements = list(islice(document.every(LINE_PATH), MAX_LINES + 1))
     if len(elements) > MAX_LINES:
-        raise refusal(f"The file has more than {MAX_LINES} <line> elements. No phone has so many keys; remove some.")
+        raise refusal(
+            f"The file has more than {MAX_LINES} <line> elements. No phone has so many keys; remove some.",
+            line=elements[MAX_LINES].sourceline,
+        )
     return tuple(_line(element) for element in elements)
 
 

@@ -8,7 +8,9 @@ FIELD = "cnf_xml"
 
 def refusal(reason: str, *, line: int | None = None, column: int | None = None) -> Invalid:
     """Return the error for a rejected config. ``reason`` must not quote the file, which may hold a password."""
-    place = f"Line {line}, column {column}: " if line else ""
+    place = ""
+    if line:
+        place = f"Line {line}, column {column}: " if column else f"Line {line}: "
     return Invalid.field(FIELD, place + reason)
 
 

@@ -70,7 +70,7 @@ class FtpSite:
             raise Unauthenticated("Wrong username or password")
         return User(self)
 
-    def put_config(self, actor: Actor, mac: Mac, content: bytes) -> None:
+    def put_config(self, actor: Actor, mac: Mac, name: str, content: bytes) -> None:
         self.before_put()
         try:
             etree.fromstring(content)

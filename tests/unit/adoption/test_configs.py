@@ -407,10 +407,10 @@ async def test_threadsafe_put_returns_or_raises(adoption: ConfigAdoption, root: 
         async def there(work: Callable[..., None], *arguments: Any) -> None:
             await loop.run_in_executor(pool, work, *arguments)
 
-        await there(keeper.put_config, ANNA, mac, FIRST)
+        await there(keeper.put_config, ANNA, mac, mac.config_name, FIRST)
         assert (root / mac.config_name).read_bytes() == FIRST
         with pytest.raises(Invalid):
-            await there(keeper.put_config, ANNA, mac, b"<")
+            await there(keeper.put_config, ANNA, mac, mac.config_name, b"<")
         await there(keeper.record, ANNA, "file.uploaded", "ring.raw", {})
         await there(keeper.remove_config, ANNA, mac)
         assert not (root / mac.config_name).exists()
@@ -420,7 +420,7 @@ async def test_threadsafe_put_times_out(adoption: ConfigAdoption, turns: PhoneLo
     keeper = ThreadsafeAdoption(adoption, answer_seconds=0.05)
     async with turns.take(mac):
         with pytest.raises(StorageFailed, match="Check whether the change was made"):
-            await asyncio.to_thread(keeper.put_config, ANNA, mac, FIRST)
+            await asyncio.to_thread(keeper.put_config, ANNA, mac, mac.config_name, FIRST)
     assert not (root / mac.config_name).exists()
 
 
@@ -436,4 +436,4 @@ def test_threadsafe_put_fails_on_closed_loop(db_path: Path, tmp_path: Path, mac:
     thread.start()
     thread.join(30)
     with pytest.raises(StorageFailed, match="stopping"):
-        made[0].put_config(ANNA, mac, FIRST)
+        made[0].put_config(ANNA, mac, mac.config_name, FIRST)

@@ -1,7 +1,6 @@
 import pytest
 
-from cisisk.model import catalogue
-from cisisk.model.catalogue import MODELS, Family, find, load_protocol
+from cisisk.model.catalogue import MODELS, Family, find
 from cisisk.model.phone import plain_model
 
 
@@ -76,20 +75,3 @@ def test_http_first_is_none_if_unknown(model: str, *, first: bool | None) -> Non
     facts = find(model)
     assert facts is not None
     assert facts.http_first is first
-
-
-@pytest.mark.parametrize(
-    ("load", "protocol"),
-    [
-        ("SIP45.9-4-2SR3-1S", "SIP"),
-        ("sip88xx.12-8-1-0001-455", "SIP"),
-        ("P0S3-8-12-00", "SIP"),
-        ("SCCP42.9-4-2SR3-1S", "SCCP"),
-        ("P00308010200", "SCCP"),
-        ("term45.default", None),
-        ("CP7921G-1.4.5", None),
-        ("", None),
-    ],
-)
-def test_load_name_determines_protocol(load: str, protocol: catalogue.Protocol | None) -> None:
-    assert load_protocol(load) == protocol

@@ -78,3 +78,21 @@ def test_arbitrary_text_is_an_address_or_refused(text: str) -> None:
     with suppress(Invalid):
         digits = Mac.parse(text).digits
     assert len(digits) in {0, 12}
+
+
+def test_second_port_of_adapter_is_shifted_by_two_digits() -> None:
+    mac = Mac.parse("ATA02005E000941")
+    assert mac.adapter_config_name == "ATA02005E000941.cnf.xml"
+    assert mac.second_port.adapter_config_name == "ATA005E00094101.cnf.xml"
+
+
+def test_second_port_may_have_the_group_bit() -> None:
+    port = Mac.parse("00:1B:54:00:09:41").second_port
+    assert port.is_second_port
+    assert Mac.parse(str(port)) == port
+
+
+@pytest.mark.parametrize("text", ["01:00:5E:00:00:01", "33:33:00:00:00:01", "FF:FF:FF:FF:FF:01", "01:1B:54:00:09:02"])
+def test_multicast_address_is_no_second_port(text: str) -> None:
+    with pytest.raises(Invalid):
+        Mac.parse(text)

@@ -28,7 +28,7 @@ def changed(content: bytes, old: str, new: str) -> bytes:
 
 
 def test_valid_config_has_no_findings(sip: bytes) -> None:
-    models = ["7942", "CP-7945G", "8841"]
+    models = ["7965", "CP-7945G"]
     assert codes(sip, compatible_models=models, software_type=Software.SIPE, placeholders=True) == []
 
 
@@ -65,6 +65,13 @@ AUTHENTICATION = "<authenticationURL>http://192.0.2.5:8080/authentication</authe
         ("line_without_proxy", "<proxy>USECALLMANAGER</proxy>", "", 25),
         ("line_not_call_manager", "<proxy>USECALLMANAGER", "<proxy>192.0.2.10", 25),
         ("duplicate_button", '<line button="2">', '<line button="1">', 25),
+        (
+            "duplicate_line_name",
+            '<line button="2"><featureID>20',
+            '<line button="2"><name>1001</name><proxy>USECALLMANAGER</proxy><featureID>9',
+            25,
+        ),
+        ("call_manager_too_long", "backup.example.org", "b" * 51, 16),
         ("duplicate_line_index", '<line button="2">', '<line button="2" lineIndex="1">', 25),
         ("auth_password_too_long", "authSentinel", "p" * 31, 28),
         ("url_too_long", "http://192.0.2.5:8080/idle", LONG_URL, 48),
@@ -103,7 +110,11 @@ def test_values_within_limits_have_no_findings(sip: bytes, old: str, new: str) -
 
 
 def test_white_space_before_the_first_element_is_found() -> None:
-    assert codes(b"\n<device/>") == ["leading_whitespace", "missing_authentication_url"]
+    assert codes(b"\n<device/>", software_type=Software.SCCP) == [
+        "leading_whitespace",
+        "missing_authentication_url",
+        "no_call_manager",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -122,29 +133,36 @@ def test_undeclared_protocol_follows_the_sip_profile(sip: bytes) -> None:
 
 def test_file_without_protocol_follows_profile_software() -> None:
     content = b"<device><secureAuthenticationURL>https://a/</secureAuthenticationURL></device>"
-    assert codes(content) == []
-    assert codes(content, software_type=Software.SIPE) == ["missing_full_config", "no_line"]
-    assert codes(content, software_type=Software.SCCP, compatible_models=["8841"]) == ["sccp_on_sip_only_model"]
+    assert codes(content) == ["protocol_unknown", "no_call_manager"]
+    assert codes(content, software_type=Software.SIPE) == ["missing_full_config", "no_line", "no_call_manager"]
+    found = codes(content, software_type=Software.SCCP, compatible_models=["8841"])
+    assert found == ["sccp_on_sip_only_model", "no_call_manager"]
 
 
 def test_each_model_without_firmware_for_the_protocol_is_named(sip: bytes, sccp: bytes) -> None:
     declared = changed(sccp, 'xsi:type="axl:XIPPhone" ', "")
+    declared = changed(declared, "SCCP42.9-4-2SR3-1S", "")
     first, second = findings(declared, compatible_models=["CP-8841", "7942", "9971"])
     assert (first.code, second.code) == ("sccp_on_sip_only_model", "sccp_on_sip_only_model")
     assert (first.notice.parameters, second.notice.parameters) == ({"model": "8841"}, {"model": "9971"})
-    (found,) = findings(sip, compatible_models=["7921"])
+    (found,) = findings(without_load(sip), compatible_models=["7921"])
     assert (found.code, found.line) == ("sip_on_sccp_only_model", 4)
 
 
 def test_model_outside_catalogue_is_named(sip: bytes) -> None:
-    (found,) = findings(sip, compatible_models=["7942", "7924"])
+    (found,) = findings(sip, compatible_models=["7945", "7924"])
     assert (found.code, found.line) == ("unknown_model", None)
     assert found.notice.parameters == {"model": "7924"}
 
 
+def without_load(config: bytes) -> bytes:
+    return changed(config, "SIP45.9-4-2SR3-1S", "")
+
+
 def with_lines(sip: bytes, count: int, modules: int = 0) -> bytes:
-    line = "<line><featureID>9</featureID><name>1</name><proxy>USECALLMANAGER</proxy></line>"
-    content = changed(sip, "</sipLines>", line * (count - 1) + "</sipLines>")
+    line = "<line><featureID>9</featureID><name>{}</name><proxy>USECALLMANAGER</proxy></line>"
+    lines = "".join(line.format(number) for number in range(1, count))
+    content = changed(without_load(sip), "</sipLines>", f"{lines}</sipLines>")
     return changed(content, "</device>", "<addOnModules>" + "<addOnModule/>" * modules + "</addOnModules></device>")
 
 
@@ -164,7 +182,7 @@ def test_model_with_unknown_keys_has_no_finding(sip: bytes) -> None:
 
 
 def test_phone_label_limit_applies_to_79xx_only(sip: bytes) -> None:
-    content = changed(sip, "Reception", "Reception and Post")
+    content = changed(without_load(sip), "Reception", "Reception and Post")
     assert codes(content, compatible_models=["8841"]) == []
     assert codes(content, compatible_models=["8841", "7942"]) == ["phone_label_too_long"]
 
@@ -204,10 +222,14 @@ def test_finding_codes_are_the_published_ones() -> None:
         "auth_password_too_long",
         "blank_authentication_url",
         "byte_order_mark",
+        "call_manager_too_long",
         "duplicate_button",
         "duplicate_line_index",
+        "duplicate_line_name",
+        "duplicate_setting",
         "emergency_unknown",
         "encrypted_config",
+        "flat_config_on_other_model",
         "large_config",
         "leading_whitespace",
         "line_not_call_manager",
@@ -215,15 +237,21 @@ def test_finding_codes_are_the_published_ones() -> None:
         "line_without_proxy",
         "load_incomplete",
         "load_not_served",
+        "load_other_model",
         "load_protocol_mismatch",
         "load_with_suffix",
         "missing_authentication_url",
         "missing_full_config",
+        "multiplatform_load",
+        "no_call_manager",
+        "no_flat_line",
         "no_line",
         "phone_label_too_long",
         "phone_password_present",
         "placeholder_not_filled",
         "protocol_software_mismatch",
+        "protocol_unknown",
+        "reads_flat_config",
         "sccp_on_sip_only_model",
         "security_mode_needs_trust_list",
         "sip_on_sccp_only_model",
@@ -233,5 +261,6 @@ def test_finding_codes_are_the_published_ones() -> None:
         "unknown_model",
         "unknown_placeholder",
         "url_too_long",
+        "value_unknown",
         "web_access_disabled",
     }

@@ -27,7 +27,7 @@ LOADS = "SIP45.9-4-2SR3-1S.loads"
 class NoRecords:
     """A config sink that accepts everything."""
 
-    def put_config(self, actor: Actor, mac: Mac, content: bytes) -> None:
+    def put_config(self, actor: Actor, mac: Mac, name: str, content: bytes) -> None:
         raise AssertionError
 
     def remove_config(self, actor: Actor, mac: Mac) -> None:

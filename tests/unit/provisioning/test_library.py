@@ -653,3 +653,29 @@ def test_staging_folder_is_emptied_at_start(tmp_path: Path) -> None:
     (tmp_path / ".cisisk" / "half").write_bytes(b"a confi")
     with closing(Library(tmp_path)):
         assert list((tmp_path / ".cisisk").iterdir()) == []
+
+
+SIGNPOST = b"<device><loadInformation>P0S3-8-12-00</loadInformation></device>"
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({}, None),
+        ({"SEP{}.cnf.xml": b"<device/>"}, "SEP{}.cnf.xml"),
+        ({"SEP{}.cnf.xml": b"<device/>", "SIP{}.cnf": b"line1_name: 1"}, "SEP{}.cnf.xml"),
+        ({"SEP{}.cnf.xml": SIGNPOST, "SIP{}.cnf": b"line1_name: 1"}, "SIP{}.cnf"),
+        ({"SEP{}.cnf.xml": SIGNPOST}, None),
+        ({"ATA{}.cnf.xml": b"<device/>"}, "ATA{}.cnf.xml"),
+        ({"sip{}.cnf": b"line1_name: 1"}, "sip{}.cnf"),
+    ],
+)
+def test_current_config_is_the_file_that_the_phone_reads(
+    library: Library, root: Path, files: dict[str, bytes], found: str | None
+) -> None:
+    mac = Mac("AABBCCDDEE01")
+    for name, content in files.items():
+        (root / name.format(mac.digits)).write_bytes(content)
+    library.refresh()
+    current = library.current_config(mac)
+    assert (current.path if current else None) == (found and found.format(mac.digits))

@@ -28,7 +28,7 @@ class Records:
         self.calls: list[tuple[Any, ...]] = []
         self.refuses: CisiskError | None = None
 
-    def put_config(self, actor: Actor, mac: Mac, content: bytes) -> None:
+    def put_config(self, actor: Actor, mac: Mac, name: str, content: bytes) -> None:
         self._tell("put", actor, mac, content)
 
     def remove_config(self, actor: Actor, mac: Mac) -> None:
