@@ -335,3 +335,39 @@ async def test_next_import_finishes_interrupted_one(
     assert (root / mac.config_name).read_bytes() == config()
     assert (await db.read(profiles.page, Listing(q="Desk 101"))).total == 1
     assert (await db.read(phones.get, mac)).current_profile_uuid is not None
+
+
+SIGNPOST = b"<device><loadInformation>P0S3-8-12-00</loadInformation></device>"
+FLAT = b'line1_name: 201\nline1_displayname: "Desk 201"\n'
+
+
+async def test_flat_and_adapter_configs_become_phones_under_their_names(
+    db: Database, take: Take, old: Path, root: Path, mac: Mac
+) -> None:
+    adapter = Mac("001B54000941")
+    place(old, mac.flat_config_name.lower(), FLAT)
+    place(old, mac.config_name, SIGNPOST)
+    place(old, adapter.adapter_config_name, config("102"))
+    place(old, adapter.second_port.adapter_config_name, config("103"))
+    place(old, "SIPDefault.cnf", b"proxy1_address: pbx\n")
+    report = await take(old)
+    assert counts(report) == (3, 3, 2, 0)
+    assert (root / mac.flat_config_name).read_bytes() == FLAT
+    assert (root / mac.config_name).read_bytes() == SIGNPOST
+    for port in (adapter, adapter.second_port):
+        assert (root / port.adapter_config_name).exists()
+        assert (await db.read(phones.get, port)).current_profile_uuid is not None
+    page = await db.read(profiles.page, Listing())
+    assert {profile.description for profile in page.items} >= {
+        f"Imported from {mac.flat_config_name}",
+        f"Imported from {adapter.adapter_config_name}",
+    }
+    assert counts(await take(old)) == (0, 0, 0, 5)
+
+
+async def test_stray_flat_config_of_other_phone_is_noted_as_duplicate(take: Take, old: Path, mac: Mac) -> None:
+    place(old, mac.config_name, config("101"))
+    place(old, mac.flat_config_name, FLAT)
+    report = await take(old)
+    assert counts(report) == (1, 1, 0, 0)
+    assert notes(report) == {(mac.flat_config_name, "duplicate")}

@@ -112,6 +112,14 @@ async def test_complete_config_proves_address_and_delivery(
     assert (fetched.state, fetched.fetched_from) == (DeploymentState.FETCHED, "192.0.2.7")
 
 
+@pytest.mark.parametrize("name", ["SIP{}.cnf", "sip{}.cnf", "ATA{}.cnf.xml"])
+async def test_config_is_delivered_under_the_name_of_its_kind(
+    contacts: FetchTracker, db: Database, mac: Mac, deployment: Deployment, name: str
+) -> None:
+    await stored(contacts, fetch(name.format(mac.digits)))
+    assert await state(db, deployment) is DeploymentState.FETCHED
+
+
 @pytest.mark.parametrize("spelling", ["/{}", "\\{}", "C:\\{}", "c:/{}"])
 @pytest.mark.parametrize("case", [str, str.lower, str.upper])
 async def test_spelling_of_file_name_does_not_matter(
