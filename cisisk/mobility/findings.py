@@ -1,12 +1,18 @@
 """Findings about a deployment, or a planned one, as things are at that moment."""
 
 import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from cisisk.mobility import emergency
+from cisisk.mobility.phone_kind import kind_of
 from cisisk.model import catalogue, sep_config
+from cisisk.model.catalogue import ModelFacts
+from cisisk.model.codes.config import FindingCode
 from cisisk.model.deployment import Deployment
 from cisisk.model.errors import Invalid
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice
 from cisisk.model.sep_config import Finding, SepConfig
 from cisisk.model.sep_config.model_rules import notices_for_model
 from cisisk.provisioning.firmware import load_findings
@@ -29,36 +35,57 @@ class Findings:
     async def of(self, deployment: Deployment) -> tuple[Finding, ...]:
         """Return the findings about a deployment."""
 
-        def work(tx: Read) -> tuple[bytes | None, tuple[Finding, ...], str | None]:
+        def work(tx: Read) -> tuple[bytes | None, tuple[Finding, ...], _Reader]:
             content = configs.content_of(tx, deployment.sha256)
             found = emergency.findings(tx, deployment.profile_uuid, deployment.mac)
-            return content, found, _model(tx, deployment.mac)
+            return content, found, _reader(tx, deployment.mac)
 
-        content, found, model = await self._db.read(work)
-        return found if content is None else found + await self._of_content(content, model)
+        content, found, reader = await self._db.read(work)
+        return found if content is None else found + await self._of_content(content, reader)
 
     async def of_plan(self, content: bytes, profile_uuid: str, mac: Mac) -> tuple[Finding, ...]:
         """Return the findings about a planned deployment: a profile's config for a phone."""
-        found, model = await self._db.read(
-            lambda tx: (emergency.findings(tx, profile_uuid, mac), _model(tx, mac)),
+        found, reader = await self._db.read(
+            lambda tx: (emergency.findings(tx, profile_uuid, mac), _reader(tx, mac)),
         )
-        return found + await self._of_content(content, model)
+        return found + await self._of_content(content, reader)
 
-    async def _of_content(self, content: bytes, model: str | None) -> tuple[Finding, ...]:
+    async def _of_content(self, content: bytes, reader: "_Reader") -> tuple[Finding, ...]:
         try:
             config = await _read(content)
         except Invalid:
             return ()
-        facts = catalogue.find(model) if model else None
-        notices = notices_for_model(config, config.speaks, facts) if facts else ()
-        found = tuple(Finding(notice) for notice, _ in notices)
+        found = tuple(Finding(notice) for notice in _notices(config, reader))
         # Most configs name no firmware.
         return found if config.load is None else found + await asyncio.to_thread(load_findings, self._library, config)
 
 
-def _model(tx: Read, mac: Mac) -> str | None:
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """What is known of the phone that reads a config.
+
+    Attributes:
+        facts: of its model; None if that is not known.
+        asks_for_flat_config: it was seen to request ``SIP<MAC>.cnf``.
+    """
+
+    facts: ModelFacts | None
+    asks_for_flat_config: bool
+
+
+def _reader(tx: Read, mac: Mac) -> _Reader:
     phone = phones.find(tx, mac)
-    return phone.model if phone else None
+    kind = kind_of(tx, mac, phone, phone.address if phone else phones.last_seen(tx, mac), None)
+    facts = catalogue.find(phone.model) if phone is not None and phone.model else None
+    return _Reader(facts, kind.asks_for_flat_config)
+
+
+def _notices(config: SepConfig, reader: _Reader) -> Iterator[Notice]:
+    found = [notice for notice, _ in notices_for_model(config, config.speaks, reader.facts)] if reader.facts else []
+    yield from found
+    flat = FindingCode.READS_FLAT_CONFIG
+    if reader.asks_for_flat_config and config.speaks == "SIP" and not config.is_flat and flat.notice() not in found:
+        yield flat.notice()
 
 
 async def _read(content: bytes) -> SepConfig:

@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 
 from cisisk.model import sep_config
 from cisisk.model.codes.restart import RestartRefusal
+from cisisk.model.content_type import ContentType, content_type_of
 from cisisk.model.errors import CisiskError, Invalid
 from cisisk.model.mac import Mac
 from cisisk.model.notice import Notice
 from cisisk.model.phone import Software
-from cisisk.model.sep_config import ContentType, SepConfig
+from cisisk.model.sep_config import SepConfig
 from cisisk.model.sep_config.diff import RestartType
 
 
@@ -75,13 +76,19 @@ class Target:
     registration: Registration | None = None
     unregistered: NotRestarted | None = None
 
+    @property
+    def reads_flat_config(self) -> bool:
+        """Whether it is a 7940 or 7960 with SIP firmware, by the configs that it is served."""
+        contents = (content for content in (self.served, self.wanted) if content is not None)
+        return any(content_type_of(content) is ContentType.CNF for content in contents)
+
     def file_name(self, present: str | None) -> str:
         """Return the name under which the phone requests the config ``wanted``.
 
         Args:
             present: the name of the config that it is served now; None if there is none.
         """
-        if self.wanted is not None and sep_config.content_type_of(self.wanted) is ContentType.CNF:
+        if self.wanted is not None and content_type_of(self.wanted) is ContentType.CNF:
             return self.mac.flat_config_name
         is_adapter = self.is_adapter or (present or "").casefold() == self.mac.adapter_config_name.casefold()
         return self.mac.adapter_config_name if is_adapter else self.mac.config_name

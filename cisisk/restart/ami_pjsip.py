@@ -21,8 +21,8 @@ class AmiPjsip(AmiMethod):
         """As :meth:`RestartMethod.restart`; accepted means that Asterisk has queued the NOTIFY."""
         asterisk = self._asterisk_with("pjsip")
         registration = target.require_registration()
-        if not registration.call_id:
+        if not registration.call_id and not target.reads_flat_config:
             raise NotRestarted(RestartRefusal.CALL_ID_NOT_SHOWN.notice())
-        variables = service_control.variables(service_control.action_for(target), registration.call_id)
+        variables = service_control.variables_for(target, registration.call_id)
         with refusals():
             await asterisk.action("PJSIPNotify", [("Endpoint", registration.peer), *variables])

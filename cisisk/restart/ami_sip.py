@@ -28,9 +28,9 @@ class AmiSip(AmiMethod):
         """As :meth:`RestartMethod.restart`; accepted means that Asterisk has sent the NOTIFY."""
         asterisk = self._asterisk_with("sip", "usecallmanager")
         registration = target.require_registration()
-        if not registration.call_id:
+        if not registration.call_id and not target.reads_flat_config:
             raise NotRestarted(RestartRefusal.CALL_ID_NOT_SHOWN_BY_CHAN_SIP.notice())
-        variables = service_control.variables(service_control.action_for(target), registration.call_id)
+        variables = service_control.variables_for(target, registration.call_id)
         names = [("Channel", registration.peer), ("Peer", registration.peer)]
         with refusals():
             try:

@@ -10,6 +10,8 @@ from cisisk.model.sep_config.diff import RestartType, reset_reasons
 from cisisk.model.target import Target
 
 EVENT = "service-control"
+CHECK_SYNC = "check-sync"
+"""The event that restarts a 7940 or 7960 with SIP firmware, which knows no ``service-control``."""
 CONTENT_TYPE = "text/plain"
 _NO_STAMP = "{00000000-0000-0000-0000-000000000000}"
 
@@ -49,6 +51,16 @@ def body(action: Action, call_id: str) -> tuple[str, ...]:
         f"DialplanVersionStamp={_NO_STAMP}",
         f"SoftkeyVersionStamp={_NO_STAMP}",
     )
+
+
+def variables_for(target: Target, call_id: str) -> list[tuple[str, str]]:
+    """Return event and body as :func:`variables`; for a phone that reads a flat config, those of ``check-sync``.
+
+    Source: docs/phone-protocol/restart.md#check-sync
+    """
+    if target.reads_flat_config:
+        return [("Variable", f"Event={CHECK_SYNC}")]
+    return variables(action_for(target), call_id)
 
 
 def variables(action: Action, call_id: str) -> list[tuple[str, str]]:

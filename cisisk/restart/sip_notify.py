@@ -22,7 +22,6 @@ from cisisk.sip import digest, message
 from cisisk.sip.message import Headers, SipRequest, SipResponse, Unsendable
 from cisisk.sip.transaction import NoResponse, Peer, SipClient, SipTransport, Way, host
 
-CHECK_SYNC = "check-sync"
 _METHOD = "NOTIFY"
 _CALL_ID = re.compile(r"[!-~]{1,255}", re.ASCII)
 """Printable, without blanks (RFC 3261 25.1). A line end would add a line to the body."""
@@ -150,8 +149,8 @@ def _request_for(target: Target, runs: SepConfig | None) -> _NotifyRequest:
         raise NotRestarted(RestartRefusal.SCCP_PHONE.notice())
     facts = find(target.model) if target.model else None
     is_first_generation = facts is not None and facts.family is Family.P7940
-    if is_first_generation or (runs is not None and runs.is_flat):
-        return _NotifyRequest(user=_line(runs), event=CHECK_SYNC, body=b"")
+    if is_first_generation or target.reads_flat_config:
+        return _NotifyRequest(user=_line(runs), event=service_control.CHECK_SYNC, body=b"")
     registration = target.registration
     if registration is None and target.unregistered is not None:
         raise NotRestarted(target.unregistered.notice)

@@ -70,6 +70,18 @@ async def test_fetch_of_xml_config_does_not_count_for_flat_profile(site: Site) -
     assert (site.root / mac.config_name).read_bytes() == SIGNPOST
 
 
+async def test_switched_phone_that_asks_for_flat_config_is_warned_about(site: Site) -> None:
+    mac, host = site.new_mac(), "127.21.0.8"
+    done = await site.switch(await site.profile("201"), mac)
+    assert "reads_flat_config" not in [warning["code"] for warning in done["warnings"]]
+    for name in ("SIPDefault.cnf", mac.flat_config_name):
+        assert await fetch(site, name, host) is None
+    await until(
+        lambda: site.deployment(done["deployment"]),
+        lambda found: "reads_flat_config" in [warning["code"] for warning in found["warnings"]],
+    )
+
+
 async def test_xml_profile_is_refused_for_phone_that_asks_for_flat_config(site: Site) -> None:
     mac, host = site.new_mac(), "127.21.0.3"
     xml = await site.profile("201")

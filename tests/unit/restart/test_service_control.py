@@ -5,7 +5,7 @@ import pytest
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
 from cisisk.model.target import Target
-from cisisk.restart.service_control import action_for, body
+from cisisk.restart.service_control import action_for, body, variables_for
 from tests.e2e.running_site import config
 
 
@@ -34,6 +34,24 @@ def test_changed_firmware_locale_or_transport_needs_a_reset(changed: dict[str, s
 @pytest.mark.parametrize("served", [None, "no XML"])
 def test_unknown_change_needs_a_restart(served: str | None) -> None:
     assert action_for(target(served, config("305"))) == "restart"
+
+
+FLAT = "line1_name: 201\n"
+
+
+@pytest.mark.parametrize(
+    ("served", "wanted", "event"),
+    [
+        (FLAT, "line1_name: 305\n", "check-sync"),
+        (None, FLAT, "check-sync"),
+        (config("201"), config("305"), "service-control"),
+        (None, config("305"), "service-control"),
+    ],
+)
+def test_phone_with_flat_config_is_asked_by_check_sync(served: str | None, wanted: str, event: str) -> None:
+    phone = target(served, wanted)
+    assert phone.reads_flat_config is (event == "check-sync")
+    assert variables_for(phone, "1-2@192.0.2.7")[0] == ("Variable", f"Event={event}")
 
 
 def test_body_is_the_one_that_phones_obey() -> None:
