@@ -180,7 +180,7 @@ def newest_of_peer(tx: Read, peer: str, at_most: int) -> list[LoggedFetch]:
 
 
 def lately_asked_by(tx: Read, mac: Mac, peer: str, at_most: int = 60) -> list[tuple[str, str]]:
-    """Return what a phone at an address requested lately: pairs of protocol and name, the oldest first.
+    """Return what a phone at an address requested lately: pairs of protocol and name, each once, the newest last.
 
     Files of other phones are left out.
     """
@@ -188,7 +188,8 @@ def lately_asked_by(tx: Read, mac: Mac, peer: str, at_most: int = 60) -> list[tu
         "SELECT protocol, name, mac FROM fetches WHERE peer = ? ORDER BY number DESC LIMIT ?",
         (peer, at_most),
     )
-    return [(row["protocol"], row["name"]) for row in reversed(rows) if row["mac"] in (None, mac.digits)]
+    own = dict.fromkeys((row["protocol"], row["name"]) for row in rows if row["mac"] in (None, mac.digits))
+    return list(reversed(own))
 
 
 def strangers(tx: Read, *, after: int, lately: Timestamp, most: int) -> list[Stranger]:
