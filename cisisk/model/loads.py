@@ -54,6 +54,8 @@ class LoadFacts:
 _MULTIPLATFORM = re.compile(r"\dmpp|[.-]mpp|3pcc", re.IGNORECASE)
 _NAMES: tuple[tuple[str, Protocol | None, tuple[str, ...]], ...] = (
     (r"p0s3.*", "SIP", FIRST_GENERATION),
+    # With a hyphen it is the loader of a SIP image, without one an SCCP image.
+    (r"p003-.*", None, FIRST_GENERATION),
     (r"p003.*", "SCCP", FIRST_GENERATION),
     (r"p0m3.*", None, FIRST_GENERATION),
     (r"p004.*", "SCCP", ("7910",)),
