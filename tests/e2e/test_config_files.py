@@ -59,6 +59,20 @@ async def test_flat_profile_is_served_as_sip_cnf_and_fetched(site: Site) -> None
     assert (await site.data("GET", f"/phones/{mac}"))["drifted_at"] is None
 
 
+async def test_rollback_of_flat_profile_serves_xml_config_again(site: Site) -> None:
+    mac, host = site.new_mac(), "127.21.0.9"
+    (site.root / mac.config_name).write_text(config("201"))
+    done = await site.switch(await flat_profile(site, "305"), mac)
+    assert await fetch(site, mac.config_name, host) is None
+    assert await fetch(site, mac.flat_config_name, host) == flat("305").encode()
+    await site.reaches(done["deployment"], "fetched")
+    back = await site.data("POST", f"/deployments/{done['deployment']}/rollback")
+    assert await fetch(site, mac.flat_config_name, host) is None
+    assert await fetch(site, mac.config_name, host) == config("201").encode()
+    await site.reaches(back["uuid"], "fetched")
+    assert (await site.data("GET", f"/phones/{mac}"))["drifted_at"] is None
+
+
 async def test_fetch_of_xml_config_does_not_count_for_flat_profile(site: Site) -> None:
     mac, host = site.new_mac(), "127.21.0.2"
     (site.root / mac.config_name).write_bytes(SIGNPOST)
