@@ -207,3 +207,27 @@ async def test_profile_bytes_are_served_unchanged(site: Site, xml: str, encoding
     served = await site.admin.get(f"/phone-config/{mac}")
     assert served.content == site.served(mac).read_bytes() == xml.encode(encoding)
     assert served.headers["Content-Type"] == "application/xml"
+
+
+FLAT = "line1_name: 201\n"
+
+
+async def test_profile_of_flat_config_keeps_its_content_type(site: Site) -> None:
+    fields = profile(site.admin_uuid, cnf_xml=FLAT, content_type="cnf", compatible_models=["7960"])
+    created = (await site.admin.post("/phone-profiles", fields)).data
+    assert (created["content_type"], created["cnf_xml"], created["warnings"]) == ("cnf", FLAT, [])
+    path = f"/phone-profiles/{created['uuid']}"
+    assert (await site.admin.put(path, {"cnf_xml": "line1_name: 305\n"})).data["content_type"] == "cnf"
+    check_error(await site.admin.put(path, {"cnf_xml": CONFIG}), 422)
+    check_error(await site.admin.put(path, {"content_type": "xml"}), 422)
+    assert (await site.admin.put(path, {"content_type": "cnf", "name": "Desk"})).data["name"] == "Desk"
+    changed = await site.admin.put(path, {"cnf_xml": CONFIG, "content_type": "xml"})
+    assert (changed.data["content_type"], changed.data["cnf_xml"]) == ("xml", CONFIG)
+
+
+@pytest.mark.parametrize(("text", "content_type"), [(FLAT, "xml"), (FLAT, None), (CONFIG, "cnf"), (FLAT, "json")])
+async def test_config_of_other_content_type_is_422(site: Site, text: str, content_type: str | None) -> None:
+    fields = {"cnf_xml": text} | ({"content_type": content_type} if content_type else {})
+    answer = await site.admin.post("/phone-profiles", profile(site.admin_uuid, **fields))
+    check_error(answer, 422)
+    assert list(answer.fields) == ["content_type" if content_type == "json" else "cnf_xml"]
