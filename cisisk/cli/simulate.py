@@ -2,7 +2,9 @@
 
 import argparse
 import asyncio
+import ipaddress
 import signal
+from urllib.parse import SplitResult
 
 from cisisk.model.errors import Invalid
 from cisisk.model.mac import Mac
@@ -10,6 +12,9 @@ from cisisk.simulator.boot import BootOutcome
 from cisisk.simulator.fleet import Fleet, build_phones
 from cisisk.simulator.models import MODELS, find_model
 from cisisk.simulator.phone import SimulatedPhone
+
+_SIP_PORT = 5060
+"""The default port of SIP (RFC 3261 section 19.1.2)."""
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -41,6 +46,19 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--web-port", type=int, default=80, metavar="PORT", help="web server port of the phones (default: 80)"
     )
     parser.add_argument(
+        "--sip-port",
+        type=int,
+        default=_SIP_PORT,
+        metavar="PORT",
+        help="SIP port of the phones, UDP and TCP; they register from it (default: 5060)",
+    )
+    parser.add_argument(
+        "--sip-proxy",
+        metavar="ADDRESS[:PORT]",
+        help="register here instead of at the call manager of the config; without it the phones register only at a "
+        "call manager on the loopback network",
+    )
+    parser.add_argument(
         "--once", action="store_true", help="exit after the first boots, with status 1 if a phone got no config"
     )
     parser.set_defaults(run=run)
@@ -61,6 +79,8 @@ async def _run(arguments: argparse.Namespace) -> int:
         tftp_port=arguments.tftp_port,
         http_port=arguments.http_port,
         web_port=arguments.web_port,
+        sip_port=arguments.sip_port,
+        sip_proxy=None if arguments.sip_proxy is None else _address(arguments.sip_proxy),
         on_event=_print_event,
     )
     try:
@@ -69,11 +89,21 @@ async def _run(arguments: argparse.Namespace) -> int:
                 await _interrupted()
     except* OSError as errors:
         raise Invalid(
-            f"The phones cannot start: {errors.exceptions[0]}. Choose another --network or --web-port"
+            f"The phones cannot start: {errors.exceptions[0]}. Choose another --network, --web-port or --sip-port"
         ) from errors
     if arguments.once and any(phone.boots[-1].outcome is not BootOutcome.CONFIGURED for phone in phones):
         return 1
     return 0
+
+
+def _address(text: str) -> tuple[str, int]:
+    """Return numeric address and port. Raises Invalid."""
+    try:
+        url = SplitResult("", text if text.count(":") < 2 or "[" in text else f"[{text}]", "", "", "")
+        address, port = str(ipaddress.ip_address(url.hostname or "")), _SIP_PORT if url.port is None else url.port
+    except ValueError:
+        raise Invalid.field("--sip-proxy", f"{text!a} is not ADDRESS[:PORT] with a numeric address") from None
+    return address, port
 
 
 async def _interrupted() -> None:

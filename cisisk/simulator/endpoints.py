@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from lxml import etree
@@ -10,17 +12,19 @@ from yarl import URL
 from cisisk.model.mac import Mac
 from cisisk.simulator import notify, registration
 from cisisk.simulator.authentication import is_authorised
+from cisisk.simulator.call import OutgoingCall
 from cisisk.simulator.faults import Faults
+from cisisk.simulator.line_client import LineRequestFailed, OpenWay, PhoneIdentity
 from cisisk.simulator.models import PhoneModel
 from cisisk.simulator.notify import NotifyAnswer, NotifyOrder
-from cisisk.simulator.registration import PhoneIdentity
-from cisisk.simulator.running_config import RunningConfig
+from cisisk.simulator.running_config import LineAtProxy, RunningConfig
 from cisisk.simulator.screen import Execution, Screen
 from cisisk.simulator.services.browser import Browser
 from cisisk.simulator.sip_server import SipServer
 from cisisk.simulator.timing import Timing
 from cisisk.simulator.web_server import WebServer
 from cisisk.sip.message import SipRequest
+from cisisk.sip.transaction import Sender, SipClient
 
 _DISABLED, _READ_ONLY = "1", "2"
 """Values of ``webAccess``."""
@@ -61,6 +65,9 @@ class EndpointPhone(Protocol):
     def restart(self, cause: str) -> None:
         """Restart; ``cause`` is for the record."""
 
+    def end_call(self) -> None:
+        """Note that the other end has hung up."""
+
 
 class PhoneEndpoints:
     """The endpoints of one phone.
@@ -71,7 +78,8 @@ class PhoneEndpoints:
         device: the phone.
         browser: its browser of XML services.
         web_port: port of the web server; 0 picks a free one and keeps it.
-        sip_port: port of the SIP server; None disables it.
+        sip_port: port of the SIP server, from which the phone registers; None disables it.
+        sip_proxy: address and port to register at, in place of the config's call manager.
         on_registration: called with None after a registration, and with the reason when it fails or is lost.
     """
 
@@ -82,6 +90,7 @@ class PhoneEndpoints:
         *,
         web_port: int,
         sip_port: int | None,
+        sip_proxy: tuple[str, int] | None,
         timing: Timing,
         faults: Faults,
         on_registration: Callable[[str | None], None],
@@ -91,10 +100,14 @@ class PhoneEndpoints:
         self._screen = Screen(device.model)
         self._web_port = web_port
         self._sip_port = sip_port
+        self._sip_proxy = sip_proxy
         self._timing = timing
         self._faults = faults
         self._on_registration = on_registration
         self._call_id = ""
+        self._last = ""
+        self._open_way: OpenWay | None = None
+        self._call: OutgoingCall | None = None
 
     @property
     def web_url(self) -> str:
@@ -112,8 +125,8 @@ class PhoneEndpoints:
         Raises:
             OSError: the address or a port is not available.
         """
-        self._call_id = call_id
-        async with self._web_server(), self._sip_server(), self._registered(last):
+        self._call_id, self._last, self._call = call_id, last, None
+        async with self._web_server(), self._sip(), self._registered():
             yield
 
     def reset(self) -> None:
@@ -133,40 +146,86 @@ class PhoneEndpoints:
             yield
 
     @asynccontextmanager
-    async def _sip_server(self) -> AsyncIterator[None]:
+    async def _sip(self) -> AsyncIterator[None]:
+        """Listen for SIP requests; without a port only send them."""
         if self._sip_port is None:
-            yield
+            sender = Sender(address=self._device.address, port=_DEFAULT_SIP_PORT)
+            async with SipClient() as client:
+                self._open_way = partial(client.way, sender=sender)
+                yield
             return
-        async with SipServer(self, address=self._device.address, port=self._sip_port):
+        async with SipServer(self, address=self._device.address, port=self._sip_port) as server:
+            self._open_way = server.open_way
             yield
 
     @asynccontextmanager
-    async def _registered(self, last: str) -> AsyncIterator[None]:
-        device, running = self._device, self._device.running_config
-        line = running.registers if running is not None else None
-        if line is None or self._faults.never_register or not registration.is_on_loopback(line):
+    async def _registered(self) -> AsyncIterator[None]:
+        line = self._line()
+        if line is None or self._open_way is None or self._faults.never_register:
             yield
             return
-        identity = PhoneIdentity(
+        async with registration.keep_registered(
+            line, self._identity(), self._open_way, self._timing, self._on_registration
+        ):
+            yield
+
+    def _line(self) -> LineAtProxy | None:
+        """Return the first line where it registers; None if the phone may not register there."""
+        running = self._device.running_config
+        line = running.registers if running is not None else None
+        if line is not None and self._sip_proxy is not None:
+            host, port = self._sip_proxy
+            return replace(line, host=host, port=port)
+        return line if line is not None and registration.is_on_loopback(line) else None
+
+    def _identity(self) -> PhoneIdentity:
+        device = self._device
+        return PhoneIdentity(
             address=device.address,
             sip_port=self._sip_port or _DEFAULT_SIP_PORT,
             device_name=device.mac.device_name,
             product=device.model.product,
             load=device.load,
             call_id=self._call_id,
-            last=last,
+            last=self._last,
         )
-        async with registration.keep_registered(line, identity, self._timing, self._on_registration):
-            yield
+
+    async def dial(self, number: str) -> None:
+        """Call ``number`` from the first line; return when it is answered.
+
+        Raises:
+            LineRequestFailed: the line has no call manager, or the call failed.
+        """
+        line = self._line()
+        if line is None or self._open_way is None:
+            raise LineRequestFailed("the line has no call manager")
+        call = OutgoingCall(line, self._identity(), self._open_way)
+        await call.begin(number, self._timing.registration)
+        self._call = call
+
+    async def hang_up(self) -> None:
+        """End the call, if there is one. Raises LineRequestFailed."""
+        call, self._call = self._call, None
+        if call is not None:
+            await call.end(self._timing.registration)
 
     # sip_server.NotifiedPhone
 
-    def answer_notify(self, request: SipRequest) -> NotifyAnswer:
-        """Return the response to ``request``."""
+    def answer(self, request: SipRequest) -> NotifyAnswer:
+        """Return the response to ``request``: a NOTIFY, or the BYE of a call."""
+        if request.method == "BYE":
+            return NotifyAnswer(200 if self._ends_call(request) else 481)
         running = self._device.running_config
         users = {running.line, running.contact} - {""} if running is not None else set()
         has_call_manager = running is not None and running.has_call_manager
         return notify.answer(request, users=users, call_id=self._call_id if has_call_manager else None)
+
+    def _ends_call(self, request: SipRequest) -> bool:
+        if self._call is None or request.all("Call-ID") != [self._call.call_id]:
+            return False
+        self._call = None
+        self._device.end_call()
+        return True
 
     async def perform(self, order: NotifyOrder) -> None:
         """Perform ``order``; called after the response was sent."""

@@ -28,6 +28,7 @@ def build_phones(
     http_port: int = 6970,
     web_port: int = 80,
     sip_port: int | None = None,
+    sip_proxy: tuple[str, int] | None = None,
     timing: Timing | None = None,
     on_event: Callable[[SimulatedPhone, str], None] | None = None,
 ) -> list[SimulatedPhone]:
@@ -43,6 +44,7 @@ def build_phones(
         http_port: the server's HTTP port.
         web_port: web server port of every phone, each on its own address.
         sip_port: SIP port of every phone, likewise; None disables SIP.
+        sip_proxy: address and port where every phone registers, in place of its config's call manager.
         timing: timing of every phone.
         on_event: called for the events of every phone.
 
@@ -66,6 +68,7 @@ def build_phones(
             http_port=http_port,
             web_port=web_port,
             sip_port=sip_port,
+            sip_proxy=sip_proxy,
             timing=timing,
             on_event=on_event,
         )

@@ -63,7 +63,7 @@ class SimulatedPhone:
         config: content of the running config; None before the first one.
         call_id: Call-ID of the first line's REGISTER requests; a new one after each restart.
         browser: browser of XML services.
-        is_registered: the first line is registered with a call manager on the loopback network.
+        is_registered: the first line is registered with its call manager.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class SimulatedPhone:
         http_port: int = 6970,
         web_port: int = 80,
         sip_port: int | None = None,
+        sip_proxy: tuple[str, int] | None = None,
         source_port: int | None = None,
         timing: Timing | None = None,
         faults: Faults = NO_FAULTS,
@@ -92,7 +93,9 @@ class SimulatedPhone:
             tftp_port: the server's TFTP port.
             http_port: the server's HTTP port, for models that try HTTP first.
             web_port: port of the phone's web server; 0 picks a free one and keeps it.
-            sip_port: port of the phone's SIP server over UDP and TCP; None disables it.
+            sip_port: port of the phone's SIP server over UDP and TCP, from which it registers; None disables it.
+            sip_proxy: address and port to register at, in place of the config's call manager. Without it the phone
+                registers on the loopback network only.
             source_port: UDP port of TFTP requests; 0 is any, None is that of the model.
             timing: timeouts and delays; None is those of a real phone.
             faults: faults of the phone.
@@ -128,6 +131,7 @@ class SimulatedPhone:
             self.browser,
             web_port=web_port,
             sip_port=sip_port,
+            sip_proxy=sip_proxy,
             timing=self._timing,
             faults=faults,
             on_registration=self._registration_changed,
@@ -173,9 +177,26 @@ class SimulatedPhone:
     @in_call.setter
     def in_call(self, in_call: bool) -> None:
         self._in_call = in_call
+        self._wake_waiters()
         if not in_call and self._deferred is not None:
             cause, self._deferred = self._deferred, None
             self.restart(cause)
+
+    async def dial(self, number: str) -> None:
+        """Call ``number`` at the call manager of the first line; return when it is answered.
+
+        Raises:
+            LineRequestFailed: the phone is not registered, or the call failed.
+        """
+        await self._endpoints.dial(number)
+        self.in_call = True
+
+    async def hang_up(self) -> None:
+        """End the call. Raises LineRequestFailed if the call manager does not answer."""
+        try:
+            await self._endpoints.hang_up()
+        finally:
+            self.in_call = False
 
     async def __aenter__(self) -> Self:
         """Power on."""
@@ -400,6 +421,10 @@ class SimulatedPhone:
         except XmlError:
             return False
         return image is not None and image.get("SYNC", _SYNC) != _SYNC
+
+    def end_call(self) -> None:
+        """Note that the other end has hung up."""
+        self.in_call = False
 
     def _registration_changed(self, problem: str | None) -> None:
         self.is_registered = problem is None

@@ -2,22 +2,29 @@
 
 import asyncio
 import secrets
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Protocol, Self
 
 from cisisk.simulator.notify import NotifyAnswer, NotifyOrder
 from cisisk.sip import message
 from cisisk.sip.message import MAX_BYTES, MalformedSip, SipRequest, SipResponse, Unsendable
-from cisisk.sip.transaction import read_stream
+from cisisk.sip.transaction import Peer, ResponseInbox, Sender, Timers, UdpWay, Way, host, read_stream, tcp_way
 
-_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 501: "Not Implemented"}
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    481: "Call/Transaction Does Not Exist",
+    501: "Not Implemented",
+}
 _ECHOED = ("From", "Call-ID", "CSeq")
 
 
 class NotifiedPhone(Protocol):
     """The interface of the phone that the SIP server uses."""
 
-    def answer_notify(self, request: SipRequest) -> NotifyAnswer:
+    def answer(self, request: SipRequest) -> NotifyAnswer:
         """Return the response to ``request``."""
 
     async def perform(self, order: NotifyOrder) -> None:
@@ -33,6 +40,7 @@ class SipServer:
         self._port = port
         self._tag = secrets.token_hex(4)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._inboxes: set[ResponseInbox] = set()
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -44,7 +52,11 @@ class SipServer:
                 lambda: _Datagrams(self), local_addr=(self._address, self._port)
             )
             resources.callback(transport.close)
-            server = await asyncio.start_server(self._connected, self._address, self._port, limit=MAX_BYTES)
+            self._transport = transport
+            # The phone's own connections begin at this port.
+            server = await asyncio.start_server(
+                self._connected, self._address, self._port, limit=MAX_BYTES, reuse_port=True
+            )
             resources.callback(server.close)
             self._resources = resources.pop_all()
         return self
@@ -53,13 +65,32 @@ class SipServer:
         """Close the port and every connection."""
         await self._resources.aclose()
 
+    @asynccontextmanager
+    async def open_way(self, peer: Peer, seconds: float) -> AsyncIterator[Way]:
+        """Open a way to ``peer`` that begins at this server's port, as :meth:`SipClient.way`."""
+        if peer.transport == "TCP":
+            async with tcp_way(peer, seconds, Sender(address=self._address, port=self._port, listens=True)) as way:
+                yield way
+            return
+        inbox = ResponseInbox(peer.address)
+        self._inboxes.add(inbox)
+        try:
+            yield UdpWay(peer, self._transport, inbox, Timers(), f"{host(self._address)}:{self._port}")
+        finally:
+            self._inboxes.discard(inbox)
+
+    def take_response(self, data: bytes, addr: tuple[str, int]) -> None:
+        """Deliver a response to the requests that wait."""
+        for inbox in self._inboxes:
+            inbox.datagram_received(data, addr)
+
     def answer(self, request: SipRequest, source: tuple[str, int]) -> tuple[SipResponse, NotifyOrder | None]:
         """Return the response, and the order for the phone to perform, if any.
 
         Raises:
             MalformedSip: the request gets no response.
         """
-        answer = self._device.answer_notify(request)
+        answer = self._device.answer(request)
         vias = [via for value in request.all("Via") for via in message.split(value, ",")]
         if not vias or request.method == "ACK":
             raise MalformedSip("a request without Via, or an ACK, gets no response")
@@ -113,7 +144,9 @@ class _Datagrams(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         with suppress(MalformedSip, Unsendable):
             request = message.parse(data)
-            if isinstance(request, SipRequest) and self._transport is not None:
+            if not isinstance(request, SipRequest):
+                self._server.take_response(data, addr)
+            elif self._transport is not None:
                 response, order = self._server.answer(request, addr[:2])
                 self._transport.sendto(response.render(), addr)
                 self._server.perform(order)

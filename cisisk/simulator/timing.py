@@ -15,7 +15,8 @@ class Timing:
         authentication: timeout for the response of ``authenticationURL``.
         services: timeout for one page of an XML service.
         refresh_factor: multiplies the delay of a page's ``Refresh`` header; 0 does not wait.
-        registration: timeout for the response to a REGISTER (RFC 3261, timer F).
+        registration: timeout for the response to a REGISTER or INVITE (RFC 3261, timer F).
+        registration_retry: delay between a failed REGISTER and the next one.
         unregister: timeout for the response to the REGISTER that removes a registration before a restart.
         min_refresh: shortest interval between two REGISTER requests, however short the granted lifetime.
         offline: delay between the restart and the first request (a reset takes 20 to 60 s).
@@ -28,6 +29,7 @@ class Timing:
     services: float = 10.0
     refresh_factor: float = 1.0
     registration: float = 32.0
+    registration_retry: float = 30.0
     unregister: float = 1.0
     min_refresh: float = 5.0
     offline: float = 20.0

@@ -1,9 +1,10 @@
-"""The non-INVITE client transaction (RFC 3261 17.1.2) over UDP and TCP."""
+"""The client transaction (RFC 3261 17.1) over UDP and TCP: non-INVITE, and INVITE with its ACK."""
 
 import asyncio
 import errno
 import secrets
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -69,10 +70,12 @@ class Sender:
     Attributes:
         address: numeric.
         port: the port in Via, where this end takes requests. Responses still arrive at the socket (RFC 3581).
+        listens: a socket of this process listens there, and a TCP connection begins at its port.
     """
 
     address: str
     port: int
+    listens: bool = False
 
 
 class Way(Protocol):
@@ -86,6 +89,8 @@ class Way(Protocol):
 
     async def request(self, request: SipRequest, seconds: float) -> SipResponse:
         """Send ``request`` under a new Via. Return its final response, with timer F at ``seconds``.
+
+        The final response to an INVITE is acknowledged.
 
         Raises:
             NoResponse: there was no final response in time.
@@ -123,17 +128,17 @@ class SipClient:
             OSError: the peer cannot be reached.
             TimeoutError: the connection was not made in time.
         """
-        async with self._udp(peer, sender) if peer.transport == "UDP" else _tcp(peer, seconds, sender) as way:
+        async with self._udp(peer, sender) if peer.transport == "UDP" else tcp_way(peer, seconds, sender) as way:
             yield way
 
     @asynccontextmanager
     async def _udp(self, peer: Peer, sender: Sender | None) -> AsyncIterator[Way]:
         sock, address = _udp_socket(peer, sender)
-        inbox = _Inbox(address)
+        inbox = ResponseInbox(address)
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_datagram_endpoint(lambda: inbox, sock=sock)
         try:
-            yield _Udp(peer, transport, inbox, self._timers, _local(transport, sender))
+            yield UdpWay(peer, transport, inbox, self._timers, _local(transport, sender))
         finally:
             # Timer K: a retransmitted response must find a socket, not an ICMP error.
             if inbox.lingers:
@@ -151,7 +156,7 @@ def host(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-class _Inbox(asyncio.DatagramProtocol):
+class ResponseInbox(asyncio.DatagramProtocol):
     """The responses from one address, from any port: many phones respond from another port."""
 
     def __init__(self, address: str) -> None:
@@ -160,6 +165,7 @@ class _Inbox(asyncio.DatagramProtocol):
         self.lingers = False
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        """Keep a response from the peer's address."""
         if addr[0] != self._address or self._arrived.full():
             return
         with suppress(MalformedSip):
@@ -168,6 +174,7 @@ class _Inbox(asyncio.DatagramProtocol):
                 self._arrived.put_nowait(parsed)
 
     def error_received(self, exc: Exception) -> None:
+        """Keep an error of the socket."""
         # The error stays with the socket and would wake the loop again and again.
         self.lingers = False
         if isinstance(exc, OSError) and not self._arrived.full():
@@ -181,9 +188,11 @@ class _Inbox(asyncio.DatagramProtocol):
         return arrived
 
 
-class _Udp:
+class UdpWay:
+    """A way over a UDP socket whose responses arrive in ``inbox``."""
+
     def __init__(
-        self, peer: Peer, transport: asyncio.DatagramTransport, inbox: _Inbox, timers: Timers, local: str
+        self, peer: Peer, transport: asyncio.DatagramTransport, inbox: ResponseInbox, timers: Timers, local: str
     ) -> None:
         self.local = local
         self._peer = peer
@@ -192,6 +201,7 @@ class _Udp:
         self._timers = timers
 
     async def request(self, request: SipRequest, seconds: float) -> SipResponse:
+        """As :meth:`Way.request`."""
         sent, branch = _under_new_via(request, "UDP", self.local)
         wire = sent.render()
         loop = asyncio.get_running_loop()
@@ -207,6 +217,8 @@ class _Udp:
                 interval = self._timers.t2 if provisional else min(2 * interval, self._timers.t2)
                 continue
             self._inbox.lingers = True
+            if request.method == "INVITE":
+                self._transport.sendto(_ack(sent, response).render(), (self._peer.address, self._peer.port))
             return response
         raise NoResponse(provisional=provisional)
 
@@ -235,6 +247,9 @@ class _Tcp:
                     if not isinstance(response, SipResponse) or not _belongs(response, branch, request.method):
                         continue
                     if response.status >= 200:
+                        if request.method == "INVITE":
+                            self._writer.write(_ack(sent, response).render())
+                            await self._writer.drain()
                         return response
                     provisional = True
         except TimeoutError:
@@ -260,16 +275,34 @@ async def read_stream(reader: asyncio.StreamReader) -> SipRequest | SipResponse:
 
 
 @asynccontextmanager
-async def _tcp(peer: Peer, seconds: float, sender: Sender | None) -> AsyncIterator[Way]:
-    source = None if sender is None else (sender.address, 0)
+async def tcp_way(peer: Peer, seconds: float, sender: Sender | None) -> AsyncIterator[Way]:
+    """Open a connection to ``peer``, as :meth:`SipClient.way`."""
     async with asyncio.timeout(seconds):
-        reader, writer = await asyncio.open_connection(peer.address, peer.port, local_addr=source, limit=MAX_BYTES)
+        sock = await _connected(peer, sender)
+        reader, writer = await asyncio.open_connection(sock=sock, limit=MAX_BYTES)
     try:
         yield _Tcp(reader, writer, _local(writer, sender))
     finally:
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
+
+
+async def _connected(peer: Peer, sender: Sender | None) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in peer.address else socket.AF_INET)
+    try:
+        sock.settimeout(0)
+        if sender is not None:
+            if sender.listens:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                # Close with a reset: in TIME_WAIT the next connection from this port to the same peer would fail.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.bind((sender.address, sender.port if sender.listens else 0))
+        await asyncio.get_running_loop().sock_connect(sock, (peer.address, peer.port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _local(transport: asyncio.BaseTransport | asyncio.StreamWriter, sender: Sender | None) -> str:
@@ -306,6 +339,20 @@ def _under_new_via(request: SipRequest, transport: SipTransport, local: str) -> 
     branch = MAGIC + secrets.token_hex(12)
     via = ("Via", f"{message.VERSION}/{transport} {local};branch={branch};rport")
     return replace(request, headers=(via, *request.headers)), branch
+
+
+def _ack(invite: SipRequest, response: SipResponse) -> SipRequest:
+    """Return the ACK of a final response (RFC 3261 13.2.2.4, 17.1.1.3). Raises MalformedSip."""
+    number = (invite.get("CSeq") or "").split()[0]
+    copied = [(name, invite.get(name) or "") for name in ("From", "Call-ID", "Max-Forwards")]
+    headers = (*copied, ("To", response.get("To") or ""), ("CSeq", f"{number} ACK"))
+    via = invite.get("Via") or ""
+    if response.status >= 300:
+        return SipRequest((("Via", via), *headers), method="ACK", uri=invite.uri)
+    contact = response.get("Contact") or ""
+    uri = contact.partition("<")[2].partition(">")[0] or contact
+    fresh = (("Via", f"{via.partition(';branch=')[0]};branch={MAGIC}{secrets.token_hex(12)};rport"), *headers)
+    return SipRequest(fresh, method="ACK", uri=uri)
 
 
 def _belongs(response: SipResponse, branch: str, method: str) -> bool:

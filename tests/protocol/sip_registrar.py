@@ -22,12 +22,13 @@ class Binding:
     """A registration.
 
     Attributes:
-        address: the source of the request.
+        address, port: the source of the request.
         contact: the URI.
     """
 
     line: str
     address: str
+    port: int
     call_id: str
     contact: str
     expires: int
@@ -98,7 +99,7 @@ class SipRegistrar:
         notify = SipRequest(fields, body.encode(), method="NOTIFY", uri=contact)
         self._udp.sendto(notify.render(), (host, int(port)))
 
-    def answer(self, data: SipRequest | SipResponse, address: str) -> bytes | None:
+    def answer(self, data: SipRequest | SipResponse, source: tuple[str, int]) -> bytes | None:
         if not isinstance(data, SipRequest) or data.method != "REGISTER":
             return None
         self.heard.append(data)
@@ -113,7 +114,7 @@ class SipRegistrar:
             if expires:
                 more = [("Contact", f"{contact};expires={expires}")]
             uri = contact.partition("<")[2].partition(">")[0]
-            self.on_register(Binding(line, address, data.get("Call-ID") or "", uri, expires))
+            self.on_register(Binding(line, *source, data.get("Call-ID") or "", uri, expires))
         headers = [*(("Via", via) for via in data.all("Via")), *((name, data.get(name) or "") for name in _ECHOED)]
         headers += [("To", f"{data.get('To')};tag=registrar"), *more]
         return SipResponse(tuple(headers), status=status, reason=_REASONS[status]).render()
@@ -141,7 +142,7 @@ class SipRegistrar:
         self._connections.add(task)
         with suppress(OSError):
             while True:
-                answer = self.answer(await read_stream(reader), writer.get_extra_info("peername")[0])
+                answer = self.answer(await read_stream(reader), writer.get_extra_info("peername")[:2])
                 if answer is not None:
                     writer.write(answer)
                     await writer.drain()
@@ -161,7 +162,7 @@ class _Datagrams(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         with suppress(MalformedSip):
-            answer = self._registrar.answer(message.parse(data), addr[0])
+            answer = self._registrar.answer(message.parse(data), addr[:2])
             if answer is not None:
                 self._transport.sendto(answer, addr)
 

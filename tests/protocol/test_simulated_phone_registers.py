@@ -22,7 +22,7 @@ from cisisk.simulator.tftp_client import TftpRetry
 from cisisk.sip import message
 from cisisk.sip.message import SipRequest
 from tests.protocol.asterisk import AsteriskEmulator, Registered
-from tests.protocol.sip_registrar import SipRegistrar
+from tests.protocol.sip_registrar import Binding, SipRegistrar
 from tests.protocol.sipp import scenario
 from tests.protocol.test_simulated_phone_boot import DEADLINE, QUICK, TftpResponder
 
@@ -104,6 +104,41 @@ async def test_phone_registers_its_first_line_with_its_identity(asterisk: Asteri
     assert "Last=initialized" in (second.get("Reason") or "")
     assert "s3cret" not in str(second.headers)
     assert phone.is_registered is False
+
+
+@pytest.mark.parametrize("transport", [1, 2])
+async def test_phone_registers_from_the_port_it_listens_on(asterisk: AsteriskEmulator, transport: int) -> None:
+    sip = registrar_of(asterisk)
+    bindings: list[Binding] = []
+    sip.on_register = bindings.append
+    async with started(config(sip.port, transport=transport), sip_port=5098) as (phone, _):
+        await phone.wait_for_registration(DEADLINE)
+        phone.restart("SIP restart")
+        await phone.wait_for_boot(2, DEADLINE)
+        await phone.wait_for_registration(DEADLINE)
+    assert [(each.address, each.port, each.expires > 0) for each in bindings] == [
+        (ADDRESS, 5098, True),
+        (ADDRESS, 5098, False),
+        (ADDRESS, 5098, True),
+    ]
+
+
+async def test_phone_with_proxy_registers_there(asterisk: AsteriskEmulator) -> None:
+    sip = registrar_of(asterisk)
+    async with started(config(9, host="192.0.2.1"), sip_proxy=("127.0.0.1", sip.port)) as (phone, _):
+        await phone.wait_for_registration(DEADLINE)
+        assert [known.call_id for known in asterisk.phones] == [phone.call_id]
+
+
+async def test_phone_registers_again_after_failure(asterisk: AsteriskEmulator) -> None:
+    sip = registrar_of(asterisk)
+    sip.refused["201"] = 503
+    heard: list[str] = []
+    options = {"timing": replace(TIMING, registration_retry=0.01), "on_event": lambda _, text: heard.append(text)}
+    async with started(config(sip.port), **options) as (phone, _):
+        await _until(lambda: "not registered: refused with 503" in heard)
+        sip.refused.clear()
+        await phone.wait_for_registration(DEADLINE)
 
 
 async def test_restart_registers_with_new_call_id(asterisk: AsteriskEmulator) -> None:
