@@ -12,6 +12,7 @@ import cisisk.phone_services.texts  # noqa: F401 -- it adds its templates to the
 from cisisk.model import messages
 from cisisk.provisioning.tftp.fastpath.switch import FAST, choose_path
 from cisisk.provisioning.tftp.path import PLAIN, DatagramPath
+from tests.asterisk import debian
 
 # Hypothesis fails an example that takes 200 ms. On a busy machine any example may.
 settings.register_profile("cisisk", deadline=None)
@@ -49,11 +50,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose external programs are missing; in CI fail it."""
     for mark in item.iter_markers("needs"):
-        missing = [program for program in mark.args if shutil.which(program) is None]
+        missing = [reason for program in mark.args if (reason := absence(program))]
         if missing and os.environ.get("CISISK_REQUIRE_TOOLS") == "1":
             pytest.fail(f"not installed: {', '.join(missing)}")
         if missing:
             pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+def absence(program: str) -> str | None:
+    """Return why a program is missing, or None. ``asterisk`` is Debian's, extracted into a cache."""
+    if program != "asterisk":
+        return None if shutil.which(program) else program
+    try:
+        debian.asterisk()
+    except debian.Unavailable as reason:
+        return f"asterisk ({reason})"
+    return None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print which versions of Asterisk were tested."""
+    passed = terminalreporter.stats.get("passed", [])
+    if any(report.nodeid.startswith("tests/asterisk/") for report in passed):
+        terminalreporter.write_line(f"Asterisk {' and '.join(debian.tested())}")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
