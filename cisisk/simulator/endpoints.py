@@ -1,7 +1,7 @@
 """The network endpoints of a running phone: web server, SIP server and registration."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -127,7 +127,10 @@ class PhoneEndpoints:
         """
         self._call_id, self._last, self._call = call_id, last, None
         async with self._web_server(), self._sip(), self._registered():
-            yield
+            try:
+                yield
+            finally:
+                self._call = None
 
     def reset(self) -> None:
         """Clear the screen, as at each restart."""
@@ -148,15 +151,18 @@ class PhoneEndpoints:
     @asynccontextmanager
     async def _sip(self) -> AsyncIterator[None]:
         """Listen for SIP requests; without a port only send them."""
-        if self._sip_port is None:
-            sender = Sender(address=self._device.address, port=_DEFAULT_SIP_PORT)
-            async with SipClient() as client:
+        async with AsyncExitStack() as stack:
+            if self._sip_port is None:
+                client = await stack.enter_async_context(SipClient())
+                sender = Sender(address=self._device.address, port=_DEFAULT_SIP_PORT)
                 self._open_way = partial(client.way, sender=sender)
+            else:
+                server = SipServer(self, address=self._device.address, port=self._sip_port)
+                self._open_way = (await stack.enter_async_context(server)).open_way
+            try:
                 yield
-            return
-        async with SipServer(self, address=self._device.address, port=self._sip_port) as server:
-            self._open_way = server.open_way
-            yield
+            finally:
+                self._open_way = None
 
     @asynccontextmanager
     async def _registered(self) -> AsyncIterator[None]:
@@ -198,7 +204,7 @@ class PhoneEndpoints:
         """
         line = self._line()
         if line is None or self._open_way is None:
-            raise LineRequestFailed("the line has no call manager")
+            raise LineRequestFailed("the phone is offline, or the line has no call manager")
         call = OutgoingCall(line, self._identity(), self._open_way)
         await call.begin(number, self._timing.registration)
         self._call = call

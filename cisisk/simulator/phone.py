@@ -188,8 +188,12 @@ class SimulatedPhone:
         Raises:
             LineRequestFailed: the phone is not registered, or the call failed.
         """
-        await self._endpoints.dial(number)
         self.in_call = True
+        try:
+            await self._endpoints.dial(number)
+        except BaseException:
+            self.in_call = False
+            raise
 
     async def hang_up(self) -> None:
         """End the call. Raises LineRequestFailed if the call manager does not answer."""

@@ -1,15 +1,16 @@
 """A phone's SIP server over UDP and TCP (RFC 3261 sections 8.2, 18.2)."""
 
 import asyncio
+import errno
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from cisisk.simulator.notify import NotifyAnswer, NotifyOrder
 from cisisk.sip import message
 from cisisk.sip.message import MAX_BYTES, MalformedSip, SipRequest, SipResponse, Unsendable
-from cisisk.sip.transaction import Peer, ResponseInbox, Sender, Timers, UdpWay, Way, host, read_stream, tcp_way
+from cisisk.sip.transaction import Peer, ResponseInbox, Sender, TcpWay, Timers, UdpWay, Way, connect, host, read_stream
 
 _REASONS = {
     200: "OK",
@@ -31,6 +32,24 @@ class NotifiedPhone(Protocol):
         """Perform ``order``; called after the response was sent."""
 
 
+class _Connection:
+    """A connection to a call manager, which stays open: some send their requests over no other one."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self._responses: asyncio.Queue[SipResponse | None] = asyncio.Queue()
+
+    def put(self, response: SipResponse | None) -> None:
+        """Deliver a response; None means that the connection is closed."""
+        self._responses.put_nowait(response)
+
+    async def receive(self) -> SipResponse:
+        """Return the next response. Raises ConnectionError if the connection is closed."""
+        if (response := await self._responses.get()) is None:
+            raise ConnectionResetError(errno.ECONNRESET, "the connection was closed")
+        return response
+
+
 class SipServer:
     """A SIP server that listens while its context is open."""
 
@@ -41,6 +60,7 @@ class SipServer:
         self._tag = secrets.token_hex(4)
         self._tasks: set[asyncio.Task[None]] = set()
         self._inboxes: set[ResponseInbox] = set()
+        self._connections: dict[Peer, _Connection] = {}
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -55,7 +75,7 @@ class SipServer:
             self._transport = transport
             # The phone's own connections begin at this port.
             server = await asyncio.start_server(
-                self._connected, self._address, self._port, limit=MAX_BYTES, reuse_port=True
+                self._accepted, self._address, self._port, limit=MAX_BYTES, reuse_port=True
             )
             resources.callback(server.close)
             self._resources = resources.pop_all()
@@ -67,15 +87,22 @@ class SipServer:
 
     @asynccontextmanager
     async def open_way(self, peer: Peer, seconds: float) -> AsyncIterator[Way]:
-        """Open a way to ``peer`` that begins at this server's port, as :meth:`SipClient.way`."""
+        """Open a way to ``peer`` that begins at this server's port, as :meth:`SipClient.way`.
+
+        Raises:
+            OSError: the peer cannot be reached, or this server is closed.
+        """
+        if self._transport.is_closing():
+            raise ConnectionAbortedError(errno.ECONNABORTED, "the phone is offline")
+        local = f"{host(self._address)}:{self._port}"
         if peer.transport == "TCP":
-            async with tcp_way(peer, seconds, Sender(address=self._address, port=self._port, listens=True)) as way:
-                yield way
+            connection = self._connections.get(peer) or await self._connect(peer, seconds)
+            yield TcpWay(connection.receive, connection.writer, local)
             return
         inbox = ResponseInbox(peer.address)
         self._inboxes.add(inbox)
         try:
-            yield UdpWay(peer, self._transport, inbox, Timers(), f"{host(self._address)}:{self._port}")
+            yield UdpWay(peer, self._transport, inbox, Timers(), local)
         finally:
             self._inboxes.discard(inbox)
 
@@ -106,25 +133,55 @@ class SipServer:
     def perform(self, order: NotifyOrder | None) -> None:
         """Have the phone perform ``order`` in the background."""
         if order is not None:
-            task = asyncio.create_task(self._device.perform(order))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(self._device.perform(order))
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    async def _connect(self, peer: Peer, seconds: float) -> _Connection:
+        reader, writer = await connect(peer, seconds, Sender(address=self._address, port=self._port, listens=True))
+        connection = self._connections[peer] = _Connection(writer)
+
+        async def serve() -> None:
+            try:
+                await self._serve(reader, writer, connection.put)
+            finally:
+                del self._connections[peer]
+                connection.put(None)
+
+        # A task that is cancelled before it begins closes nothing.
+        self._start(serve()).add_done_callback(lambda _: writer.close())
+        return connection
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._transport.is_closing():
+            writer.close()
+            return
+        work = self._serve(reader, writer, lambda _response: None)
+        self._start(work).add_done_callback(lambda _: writer.close())
+
+    async def _serve(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        on_response: Callable[[SipResponse], None],
+    ) -> None:
+        """Answer the requests of a connection until it is closed."""
         try:
-            while isinstance(request := await read_stream(reader), SipRequest):
-                response, order = self.answer(request, writer.get_extra_info("peername")[:2])
-                writer.write(response.render())
-                await writer.drain()
-                self.perform(order)
+            while True:
+                received = await read_stream(reader)
+                if isinstance(received, SipResponse):
+                    on_response(received)
+                elif received.method != "ACK":
+                    response, order = self.answer(received, writer.get_extra_info("peername")[:2])
+                    writer.write(response.render())
+                    await writer.drain()
+                    self.perform(order)
         except (OSError, MalformedSip, Unsendable):
             pass  # close a connection that does not carry SIP
-        finally:
-            writer.close()
 
     async def _end_tasks(self) -> None:
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]

@@ -5,9 +5,10 @@ import errno
 import secrets
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, Protocol, Self, TypeAlias
 
 from cisisk.sip import message
@@ -128,7 +129,7 @@ class SipClient:
             OSError: the peer cannot be reached.
             TimeoutError: the connection was not made in time.
         """
-        async with self._udp(peer, sender) if peer.transport == "UDP" else tcp_way(peer, seconds, sender) as way:
+        async with self._udp(peer, sender) if peer.transport == "UDP" else _tcp(peer, seconds, sender) as way:
             yield way
 
     @asynccontextmanager
@@ -208,6 +209,8 @@ class UdpWay:
         deadline = loop.time() + seconds
         interval, provisional = self._timers.t1, False
         while loop.time() < deadline:
+            if self._transport.is_closing():
+                raise ConnectionAbortedError(errno.ECONNABORTED, "the socket was closed")
             self._transport.sendto(wire, (self._peer.address, self._peer.port))
             try:
                 async with asyncio.timeout_at(min(loop.time() + interval, deadline)):
@@ -229,13 +232,21 @@ class UdpWay:
                 return response
 
 
-class _Tcp:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, local: str) -> None:
+class TcpWay:
+    """A way over a connection whose messages ``receive`` returns, one after the other."""
+
+    def __init__(
+        self,
+        receive: Callable[[], Awaitable[SipRequest | SipResponse]],
+        writer: asyncio.StreamWriter,
+        local: str,
+    ) -> None:
         self.local = local
-        self._reader = reader
+        self._receive = receive
         self._writer = writer
 
     async def request(self, request: SipRequest, seconds: float) -> SipResponse:
+        """As :meth:`Way.request`."""
         sent, branch = _under_new_via(request, "TCP", self.local)
         self._writer.write(sent.render())
         provisional = False
@@ -243,7 +254,7 @@ class _Tcp:
             async with asyncio.timeout(seconds):
                 await self._writer.drain()
                 while True:
-                    response = await read_stream(self._reader)
+                    response = await self._receive()
                     if not isinstance(response, SipResponse) or not _belongs(response, branch, request.method):
                         continue
                     if response.status >= 200:
@@ -274,21 +285,16 @@ async def read_stream(reader: asyncio.StreamReader) -> SipRequest | SipResponse:
         raise ConnectionAbortedError(errno.EPROTO, "what came is no SIP") from None
 
 
-@asynccontextmanager
-async def tcp_way(peer: Peer, seconds: float, sender: Sender | None) -> AsyncIterator[Way]:
-    """Open a connection to ``peer``, as :meth:`SipClient.way`."""
+async def connect(
+    peer: Peer, seconds: float, sender: Sender | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a TCP connection to ``peer``, as :meth:`SipClient.way`."""
     async with asyncio.timeout(seconds):
-        sock = await _connected(peer, sender)
-        reader, writer = await asyncio.open_connection(sock=sock, limit=MAX_BYTES)
-    try:
-        yield _Tcp(reader, writer, _local(writer, sender))
-    finally:
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
+        sock = await _connected_socket(peer, sender)
+        return await asyncio.open_connection(sock=sock, limit=MAX_BYTES)
 
 
-async def _connected(peer: Peer, sender: Sender | None) -> socket.socket:
+async def _connected_socket(peer: Peer, sender: Sender | None) -> socket.socket:
     sock = socket.socket(socket.AF_INET6 if ":" in peer.address else socket.AF_INET)
     try:
         sock.settimeout(0)
@@ -303,6 +309,17 @@ async def _connected(peer: Peer, sender: Sender | None) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+@asynccontextmanager
+async def _tcp(peer: Peer, seconds: float, sender: Sender | None) -> AsyncIterator[Way]:
+    reader, writer = await connect(peer, seconds, sender)
+    try:
+        yield TcpWay(partial(read_stream, reader), writer, _local(writer, sender))
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
 
 def _local(transport: asyncio.BaseTransport | asyncio.StreamWriter, sender: Sender | None) -> str:
