@@ -59,12 +59,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def absence(program: str) -> str | None:
     """Return why a program is missing, or None. ``asterisk`` is Debian's, extracted into a cache."""
-    if program != "asterisk":
+    if not program.startswith("asterisk"):
         return None if shutil.which(program) else program
     try:
-        debian.asterisk()
+        debian.asterisk("chan_sip" if program.endswith("chan_sip") else "chan_pjsip")
     except debian.Unavailable as reason:
-        return f"asterisk ({reason})"
+        return f"{program} ({reason})"
     return None
 
 

@@ -1,5 +1,7 @@
 """The configuration of the tests' Asterisk: accounts, lines and an extension to call."""
 
+import shutil
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +68,30 @@ def write(directory: Path, tree: Tree, ports: Ports, accounts: Iterable[Account]
     files |= _pjsip(ports) if channel == "pjsip" else _chan_sip(ports)
     for name, text in files.items():
         (etc / name).write_text(text, "utf-8")
+    if shutil.which("openssl"):
+        _write_certificate(certificate_in(directory))
+
+
+def certificate_in(directory: Path) -> Path:
+    """Return the file of the certificate and the key for the manager interface over TLS."""
+    return directory / "etc" / "ami.pem"
+
+
+def _write_certificate(path: Path) -> None:
+    names = ("-subj", "/CN=asterisk.test", "-addext", "subjectAltName=IP:127.0.0.1")
+    key = (
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-keyout",
+        str(path.with_suffix(".key")),
+    )
+    command = ["openssl", "req", "-x509", *key, "-days", "2", *names, "-out", str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+    with path.open("ab") as file:
+        file.write(path.with_suffix(".key").read_bytes())
 
 
 def _asterisk(directory: Path, tree: Tree) -> str:
@@ -91,7 +117,7 @@ def _modules(channel: str) -> str:
 
 
 def _manager(directory: Path, ports: Ports, accounts: Iterable[Account]) -> str:
-    certificate = directory / "etc" / "ami.pem"
+    certificate = certificate_in(directory)
     general = (
         f"[general]\nenabled=yes\nbindaddr=127.0.0.1\nport={ports.ami}\n"
         f"tlsenable=yes\ntlsbindaddr=127.0.0.1:{ports.ami_tls}\ntlscertfile={certificate}\ntlsprivatekey={certificate}\n"

@@ -33,6 +33,12 @@ def _pjsip() -> Iterator[AsteriskServer]:
 
 
 @pytest.fixture(scope="session")
+def _older_pjsip() -> Iterator[AsteriskServer]:
+    with _running("chan_sip", "pjsip") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def _chan_sip() -> Iterator[AsteriskServer]:
     with _running("chan_sip", "sip") as server:
         yield server
@@ -44,6 +50,14 @@ def asterisk(_pjsip: AsteriskServer) -> AsteriskServer:
     if not _pjsip.is_running:
         _pjsip.start()
     return _pjsip
+
+
+@pytest.fixture
+def older_asterisk(_older_pjsip: AsteriskServer) -> AsteriskServer:
+    """An Asterisk with chan_pjsip, of the suite that still has chan_sip."""
+    if not _older_pjsip.is_running:
+        _older_pjsip.start()
+    return _older_pjsip
 
 
 @pytest.fixture

@@ -47,6 +47,11 @@ class AsteriskServer:
         return self.directory / "etc" / "asterisk.conf"
 
     @property
+    def certificate(self) -> Path:
+        """Return the certificate of the manager interface over TLS."""
+        return configuration.certificate_in(self.directory)
+
+    @property
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
@@ -75,6 +80,10 @@ class AsteriskServer:
         """Return what a command of Asterisk's command line prints; nothing while it does not run."""
         run = self.tree.command("-C", str(self.config_file), "-rx", command)
         return subprocess.run(run, capture_output=True, text=True, check=False, timeout=PATIENCE).stdout
+
+    def configure(self, name: str, text: str) -> None:
+        """Replace a file of the configuration. Asterisk reads it at its next reload or start."""
+        (self.config_file.parent / name).write_text(text, "utf-8")
 
     def stop(self) -> None:
         """End Asterisk in order: it unloads its modules. A call ends."""

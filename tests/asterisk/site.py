@@ -12,6 +12,7 @@ from cisisk.model.mac import Mac
 from cisisk.simulator.phone import SimulatedPhone
 from tests.asterisk import configuration
 from tests.asterisk.configuration import LINES, LINES_OF_PHONES, SECRET, SHARED_LINES, USERNAME
+from tests.asterisk.judge import brief
 from tests.asterisk.server import AsteriskServer
 from tests.e2e.running_site import TIMING, Site, config, open_site, settings_for, until
 from tests.patience import PATIENCE
@@ -87,9 +88,16 @@ class AsteriskSite:
     async def phone_in_service(
         self, line: str, account: str | None = None, **options: Any
     ) -> AsyncIterator[SimulatedPhone]:
+        """Start a new phone that is registered with the profile of ``line``."""
+        async with self.in_service(self.phone(**options), line, account) as phone:
+            yield phone
+
+    @asynccontextmanager
+    async def in_service(
+        self, phone: SimulatedPhone, line: str, account: str | None = None
+    ) -> AsyncIterator[SimulatedPhone]:
         """Start a phone that is registered with the profile of ``line``."""
         profile = await self.profile(line, account)
-        phone = self.phone(**options)
         first = await self.site.switch(profile, phone.mac)
         async with phone:
             await phone.wait_for_config(first["sha256"], PATIENCE)
@@ -97,11 +105,18 @@ class AsteriskSite:
             await until(lambda: self.site.deployment(first["deployment"]), lambda found: found["ended_at"])
             yield phone
 
-    async def switch(self, mac: Mac, line: str, wait: int = 30, **policy: Any) -> Any:
+    async def switch(self, mac: Mac, line: str, wait: int = 30, account: str | None = None, **policy: Any) -> Any:
         """Switch a phone and return the deployment once it has ended, or after ``wait`` seconds."""
-        body = {"profile_uuid": await self.profile(line), "mac": str(mac), "policy": policy}
+        body = {"profile_uuid": await self.profile(line, account), "mac": str(mac), "policy": policy}
         switched = await self.site.data("POST", f"{SWITCH}?wait={wait}", body)
         return await self.site.deployment(switched["deployment"])
+
+    async def ended(self, deployment: Any) -> Any:
+        """Wait until a deployment has ended, and return it."""
+        try:
+            return await until(lambda: self.site.deployment(deployment["uuid"]), lambda found: found["ended_at"])
+        except TimeoutError:
+            raise AssertionError(brief(await self.site.deployment(deployment["uuid"]))) from None
 
     async def served(self, mac: Mac) -> bytes:
         return (self.site.root / mac.config_name).read_bytes()
@@ -110,7 +125,8 @@ class AsteriskSite:
 @asynccontextmanager
 async def open_asterisk_site(
     directory: Path,
-    asterisk: AsteriskServer,
+    server: AsteriskServer,
+    /,
     *,
     methods: list[str],
     account: str = USERNAME,
@@ -123,14 +139,14 @@ async def open_asterisk_site(
     """Start an appliance that uses ``methods`` and, once it is connected, return the site."""
     connection = {
         "host": "127.0.0.1",
-        "port": asterisk.ports.ami,
+        "port": server.ports.ami,
         "username": account,
         "secret": SECRET,
-        "channel": asterisk.channel,
+        "channel": server.channel,
     }
     tables = {"restart": {"sip": methods}, **sections}
     tables["asterisk"] = connection | tables.get("asterisk", {})
     async with open_site(settings_for(directory, **tables), limits) as site:
         if wait_for_asterisk:
-            await until(lambda: site.data("GET", "/health"), lambda found: found["asterisk"] == "ok")
-        yield AsteriskSite(site, asterisk, transport, expires)
+            await until(lambda: site.data("GET", "/health"), lambda found: found["asterisk"] in {"ok", "degraded"})
+        yield AsteriskSite(site, server, transport, expires)
