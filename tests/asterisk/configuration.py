@@ -136,7 +136,7 @@ def _pjsip(ports: Ports) -> dict[str, str]:
     parts += [
         "[line](!)\ntype=endpoint\ncontext=phones\ndisallow=all\nallow=ulaw\ndirect_media=no\n",
         "[one](!)\ntype=aor\nmax_contacts=1\nremove_existing=yes\nminimum_expiration=1\n",
-        "[several](!)\ntype=aor\nmax_contacts=4\nminimum_expiration=1\n",
+        "[several](!)\ntype=aor\nmax_contacts=10\nminimum_expiration=1\n",
     ]
     for lines, aor in ((LINES, "one"), (SHARED_LINES, "several")):
         for line in lines:
