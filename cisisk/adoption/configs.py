@@ -3,12 +3,13 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Collection, Coroutine, Iterator
+from collections.abc import Collection, Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError as Cancelled
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from cisisk.adoption.signed_configs import SignedConfigs
 from cisisk.model import sep_config
 from cisisk.model.deployment import Origin
 from cisisk.model.errors import Conflict, NotFound, StorageFailed
@@ -16,8 +17,10 @@ from cisisk.model.mac import Mac
 from cisisk.model.phone import Phone, Software
 from cisisk.model.sep_config import ContentType, SepConfig
 from cisisk.model.user import Actor
-from cisisk.provisioning.library import WRITE_ATTEMPTS, ChangedMeanwhile, Library, Snapshot, Stamp
+from cisisk.provisioning.library import WRITE_ATTEMPTS, ChangedMeanwhile, Library, Snapshot, Stamp, Unreadable
+from cisisk.provisioning.names import device_mac
 from cisisk.provisioning.phone_locks import PhoneLocks
+from cisisk.provisioning.signed import is_signed
 from cisisk.provisioning.uploads import config_mac
 from cisisk.store import audit, configs, deployments, phones, profiles
 from cisisk.store.configs import Served
@@ -60,9 +63,11 @@ class ConfigAdoption:
         self._db = db
         self._library = library
         self._locks = locks
+        self._signed_configs = SignedConfigs(db, library)
         self.max_config_bytes = max_config_bytes
         self._seen: dict[Mac, tuple[Stamp, ...]] = {}
         self._refused: dict[Mac, tuple[Stamp, ...] | None] = {}
+        self._signed: dict[str, Stamp] = {}
 
     async def put(self, actor: Actor, mac: Mac, content: bytes, name: str | None = None) -> None:
         """Serve ``content`` to the phone and store it as a version. An unknown phone is added to the inventory.
@@ -79,9 +84,10 @@ class ConfigAdoption:
         await asyncio.to_thread(self._check, mac, name, content)
         async with self._locks.take(mac, supersedes=False):
             for _ in range(WRITE_ATTEMPTS):
-                known = await self._current(mac)
+                known = await self._replaceable(mac)
                 sha256 = await self._db.write(_record_adoption, actor, mac, known, content)
                 try:
+                    await self._signed_configs.set_aside(mac, content)
                     await asyncio.to_thread(self._library.replace, name, content, known)
                 except ChangedMeanwhile:
                     await self._refresh()
@@ -149,7 +155,7 @@ class ConfigAdoption:
             StorageFailed: the disk or the database refused.
         """
         async with self._locks.take(mac, supersedes=False):
-            known = await self._current(mac)
+            known = await self._replaceable(mac)
             taken = _Taken(mac, name or mac.config_name, content, config, owner, known)
             adopted, profile = await self._db.write(_record_taken, actor, taken)
             if adopted.made and known is None:
@@ -172,11 +178,16 @@ class ConfigAdoption:
     async def look(self) -> None:
         """Record the configs that other programs have changed or removed on the disk since the last call.
 
+        A config that cannot be read counts as removed, because no phone gets it. A signed config that appears beside
+        the config of a switch is set aside.
+
         Raises:
-            StorageFailed: the database or the directory cannot be read.
+            StorageFailed: the database cannot be read.
+            OSError: the directory cannot be read.
         """
+        stamps = await asyncio.to_thread(self._library.stamps)
         there: dict[Mac, tuple[Stamp, ...]] = {}
-        for path, stamp in sorted((await asyncio.to_thread(self._library.stamps)).items()):
+        for path, stamp in sorted(stamps.items()):
             if mac := config_mac(path):
                 there[mac] = (*there.get(mac, ()), stamp)
         if not self._seen:
@@ -185,6 +196,7 @@ class ConfigAdoption:
             self._seen = {mac: _NEVER for mac, known in served.items() if known.sha256 is not None}
         changed = [mac for mac in {*there, *self._seen} if there.get(mac) != self._seen.get(mac)]
         known = await self._known([mac for mac in changed if mac in there])
+        events = _Events()
         for mac in changed:
             if mac in known:
                 self._refused.pop(mac, None)
@@ -194,10 +206,10 @@ class ConfigAdoption:
             if self._locks.are_taken(mac):
                 continue
             try:
-                await self._look_at(mac)
+                await self._look_at(mac, events)
             except StorageFailed as error:
                 if self._refused.get(mac) != there.get(mac):
-                    log.warning("changed config not recorded: file=%s error=(%s)", mac.config_name, error.notice)
+                    events.add(f"changed config not recorded, error=({error.notice})", mac)
                     self._refused[mac] = there.get(mac)
                 continue
             self._refused.pop(mac, None)
@@ -205,6 +217,22 @@ class ConfigAdoption:
                 self._seen[mac] = there[mac]
             else:
                 self._seen.pop(mac, None)
+        events.log()
+        await self._set_signed_aside({path: stamp for path, stamp in stamps.items() if is_signed(path)})
+
+    async def _set_signed_aside(self, signed: Mapping[str, Stamp]) -> None:
+        """Set aside the signed configs that have appeared beside the config of a switch."""
+        new = {path for path, stamp in signed.items() if self._signed.get(path) != stamp}
+        for mac in {mac for path in new if (mac := device_mac(path))}:
+            if self._locks.are_taken(mac):
+                # A switch sets it aside. If not, the next call finds it.
+                return
+            async with self._locks.take(mac, supersedes=False):
+                served = await self._db.read(configs.served_to, mac)
+                if served is not None and served.origin == "switch":
+                    found = await self._readable(mac)
+                    await self._signed_configs.set_aside(mac, found.content if found else None)
+        self._signed = dict(signed)
 
     async def _known(self, macs: Collection[Mac]) -> set[Mac]:
         """Return the phones whose served config equals the recorded one, usually after a switch."""
@@ -223,9 +251,9 @@ class ConfigAdoption:
                     hashes[mac] = found.sha256
         return hashes
 
-    async def _look_at(self, mac: Mac) -> None:
+    async def _look_at(self, mac: Mac, events: "_Events") -> None:
         async with self._locks.take(mac, supersedes=False):
-            found = await self._current(mac)
+            found = await self._readable(mac)
             if found is not None and any(
                 cut_off.sha256 == found.sha256 for cut_off in await self._db.read(deployments.unfinished, mac)
             ):
@@ -235,13 +263,15 @@ class ConfigAdoption:
             if known is not None and known.sha256 == (found.sha256 if found else None):
                 return
             if await self._db.write(configs.found, mac, found.content if found else None):
-                event = "config changed by another program" if found else "config removed by another program"
-                log.warning("%s: file=%s", event, found.path if found else mac.config_name)
+                events.add(
+                    "config changed by another program" if found else "config removed by another program or unreadable",
+                    mac,
+                )
 
     async def _record_state(self, mac: Mac) -> None:
         """Record the served config after a failure. Usually nothing has changed."""
         with suppress(StorageFailed):  # the first look after the next start finds it
-            known = await self._current(mac)
+            known = await self._readable(mac)
             await self._db.write(configs.found, mac, known.content if known else None)
 
     async def _refresh(self) -> None:
@@ -255,6 +285,16 @@ class ConfigAdoption:
 
     async def _current(self, mac: Mac) -> Snapshot | None:
         return await asyncio.to_thread(self._library.current_config, mac)
+
+    async def _readable(self, mac: Mac) -> Snapshot | None:
+        """Return what the phone is served: nothing if the file cannot be read."""
+        try:
+            return await self._current(mac)
+        except Unreadable:
+            return None
+
+    async def _replaceable(self, mac: Mac) -> Snapshot | None:
+        return await asyncio.to_thread(self._library.replaceable_config, mac)
 
 
 def _record_adoption(tx: Write, actor: Actor, mac: Mac, known: Snapshot | None, content: bytes) -> str:
@@ -345,6 +385,22 @@ def _profile_of(taken: _Taken) -> dict[str, Any]:
         # A SIP config does not reveal which of the two kinds of SIP software it is for.
         "software_type": Software.SCCP if taken.config.speaks == "SCCP" else None,
     }
+
+
+class _Events:
+    """What one look has found, for the log: one line for each kind, not for each of a thousand files."""
+
+    def __init__(self) -> None:
+        self._macs: dict[str, list[Mac]] = {}
+
+    def add(self, event: str, mac: Mac) -> None:
+        """Note what happened to the config of a phone."""
+        self._macs.setdefault(event, []).append(mac)
+
+    def log(self) -> None:
+        """Write the lines."""
+        for event, macs in self._macs.items():
+            log.warning("%s: files=%d example=%s", event, len(macs), macs[0].config_name)
 
 
 class ThreadsafeAdoption:

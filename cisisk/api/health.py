@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from cisisk.adoption.served_directory import ServedDirectory
 from cisisk.api.limits import DEFAULT_LIMITS, ApiLimits
 from cisisk.api.schemas.notice import NoticeOut
 from cisisk.model.notice import Notice
@@ -14,6 +15,8 @@ from cisisk.pbx.connection import Asterisk
 from cisisk.pbx.setup_check import SetupCheck
 from cisisk.provisioning.http.server import HttpServer
 from cisisk.store.database import Database
+
+_PROBLEM = NoticeOut()
 
 
 class ServerThread(Protocol):
@@ -36,6 +39,7 @@ class Health:
         tftp, ftp, http: the servers; None if disabled. ``http`` is the provisioning server.
         asterisk, setup_check: the connection to Asterisk and what it lacks; None if disabled. A lost connection is
             reported but does not degrade the status, because phones are served without it.
+        served_directory: follows the directory; None if nothing is served.
         tasks: background tasks that must run as long as the appliance.
         limits: limits of the API.
     """
@@ -50,6 +54,7 @@ class Health:
         http: HttpServer | None = None,
         asterisk: Asterisk | None = None,
         setup_check: SetupCheck | None = None,
+        served_directory: ServedDirectory | None = None,
         limits: ApiLimits = DEFAULT_LIMITS,
     ) -> None:
         self._db = db
@@ -59,6 +64,7 @@ class Health:
         self._http = http
         self._asterisk = asterisk
         self._setup_check = setup_check
+        self._served_directory = served_directory
         self._tasks = tasks
         self._started = time.monotonic()
 
@@ -68,13 +74,17 @@ class Health:
         tftp, ftp = _state(self._tftp, self._max_heartbeat_age), _state(self._ftp, self._max_heartbeat_age)
         http = "off" if self._http is None else "ok" if self._http.is_serving else "failed"
         asterisk, problems = self._asterisk_state()
+        problem = self._served_directory.problem if self._served_directory else None
+        directory = "off" if self._served_directory is None else "failed" if problem else "ok"
         return {
-            "status": "degraded" if "failed" in (database, tftp, http, ftp) else "ok",
+            "status": "degraded" if "failed" in (database, tftp, http, ftp, directory) else "ok",
             "uptime": round(time.monotonic() - self._started, 3),
             "database": database,
             "tftp": tftp,
             "provisioning_http": http,
             "ftp": ftp,
+            "served_directory": directory,
+            "served_directory_problem": None if problem is None else _PROBLEM.dump(problem),
             "asterisk": asterisk,
             "asterisk_problems": NoticeOut(many=True).dump(problems),
             "memory": {"rss": await asyncio.to_thread(_resident_bytes)},

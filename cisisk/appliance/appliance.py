@@ -18,6 +18,7 @@ from aiohttp import hdrs, web
 
 from cisisk.adoption.configs import ConfigAdoption, ThreadsafeAdoption
 from cisisk.adoption.directory import DirectoryImport
+from cisisk.adoption.served_directory import ServedDirectory
 from cisisk.api import application, context
 from cisisk.api.health import Health
 from cisisk.appliance import http_ports, provisioning_ports
@@ -43,7 +44,7 @@ from cisisk.mobility.server_address import server_address
 from cisisk.mobility.switch import Switcher
 from cisisk.mobility.switch_jobs import SwitchJobs
 from cisisk.mobility.watcher import Watcher
-from cisisk.model.errors import ConfigurationError, StorageFailed
+from cisisk.model.errors import ConfigurationError
 from cisisk.model.logout_times import local_zone
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Software
@@ -185,14 +186,12 @@ async def running(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> AsyncI
                 uploads=files.uploads,
             )
         )
+        served_directory = ServedDirectory(provisioning.library, files.adoption, limits.directory_refresh_seconds)
         tasks = [
             # Ends last: the fetch tracker passes it fetches until its own end.
             asyncio.create_task(mobility.fetch_log.run(), name="fetch log"),
             asyncio.create_task(mobility.fetch_tracker.run(), name="fetch tracker"),
-            asyncio.create_task(
-                _keep_fresh(provisioning.library, files.adoption, limits.directory_refresh_seconds),
-                name="refresh of the served directory",
-            ),
+            asyncio.create_task(served_directory.run(), name="refresh of the served directory"),
             asyncio.create_task(provisioning.access.run(), name="access watch"),
             asyncio.create_task(mobility.feed.run(), name="feed of deployment steps"),
             asyncio.create_task(mobility.auto_logout.run(), name="automatic logouts"),
@@ -216,6 +215,7 @@ async def running(settings: Settings, limits: Limits = DEFAULT_LIMITS) -> AsyncI
             http=servers.http,
             asterisk=mobility.asterisk,
             setup_check=mobility.setup_check,
+            served_directory=served_directory,
             limits=limits.api,
         )
         servers.start()
@@ -491,19 +491,6 @@ def _runners(settings: Settings, limits: Limits, core: _Core, health: Health) ->
     )
     phones_app.add_routes(pages.routes())
     return http_ports.runners_for(api_app, phones_app)
-
-
-async def _keep_fresh(library: Library, adoption: ConfigAdoption, seconds: float) -> None:
-    while True:
-        try:
-            await adoption.look()
-            await asyncio.sleep(seconds)
-            await asyncio.to_thread(library.refresh)
-        except OSError as error:
-            log.warning("served directory not read: error=%r", error.strerror)
-        except StorageFailed as error:
-            log.warning("served directory not checked for changes: error=%r", error)
-            await asyncio.sleep(seconds)
 
 
 async def _stop(deployer: Deployer, runners: Runners, servers: Servers) -> None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
+from cisisk.adoption.signed_configs import SignedConfigs
 from cisisk.fetches.tracker import FetchTracker
 from cisisk.mobility.background import BackgroundTasks
 from cisisk.model.clock import Timestamp, now
@@ -22,8 +23,9 @@ from cisisk.model.sep_config.diff import RestartType
 from cisisk.model.start_time import NOW
 from cisisk.model.target import NotRestarted, Target
 from cisisk.model.user import Actor
-from cisisk.provisioning.library import WRITE_ATTEMPTS, ChangedMeanwhile, Library, Snapshot
+from cisisk.provisioning.library import WRITE_ATTEMPTS, ChangedMeanwhile, Library, Snapshot, Unreadable
 from cisisk.provisioning.phone_locks import PhoneLocks
+from cisisk.provisioning.signed import has_signed
 from cisisk.provisioning.source import NotServed
 from cisisk.provisioning.staging import Staged
 from cisisk.restart import service_control
@@ -48,12 +50,16 @@ class _Prepared(NamedTuple):
         staged: the file, on the disk.
         action: what to ask of the phone once it is served the file.
         takes_commands: as the target says.
+        config: the content of the file.
+        has_signed: whether the served directory has a signed config of the phone.
     """
 
     name: str
     staged: Staged
     action: RestartType
     takes_commands: bool
+    config: bytes
+    has_signed: bool
 
 
 class Deployer:
@@ -78,6 +84,7 @@ class Deployer:
     ) -> None:
         self._db = db
         self._library = library
+        self._signed_configs = SignedConfigs(db, library)
         self._contacts = contacts
         self._commands = commands
         self._restarts = restarts
@@ -120,8 +127,19 @@ class Deployer:
                 raise
 
     async def served_to(self, mac: Mac) -> Snapshot | None:
-        """Return the file that the phone is served now."""
-        return await asyncio.to_thread(self._library.current_config, mac)
+        """Return the file that the phone is served now; None also for one that cannot be read."""
+        try:
+            return await asyncio.to_thread(self._library.current_config, mac)
+        except Unreadable:
+            return None
+
+    async def replaceable(self, mac: Mac) -> Snapshot | None:
+        """Return the file that is to be replaced. One that cannot be read is moved away. The caller holds the lock.
+
+        Raises:
+            StorageFailed: the disk failed, or the file can be neither read nor moved.
+        """
+        return await asyncio.to_thread(self._library.replaceable_config, mac)
 
     async def identified(self, target: Target, runs: bytes | None, wanted: bytes) -> Target:
         """Return the target with its registration, while it ``runs`` one config and before it fetches another."""
@@ -247,9 +265,9 @@ class Deployer:
 
     def _prepare(self, target: Target, found: Snapshot | None) -> _Prepared:
         action, takes_commands = service_control.action_for(target), target.takes_commands
-        name = target.file_name(found.path if found else None)
-        staged = self._library.staged(name, target.wanted or b"")
-        return _Prepared(name, staged, action, takes_commands)
+        name, config = target.file_name(found.path if found else None), target.wanted or b""
+        staged = self._library.staged(name, config)
+        return _Prepared(name, staged, action, takes_commands, config, has_signed(self._library, target.mac))
 
     async def _ready(self, deployment: Deployment, preparing: asyncio.Task[_Prepared]) -> _Prepared:
         async with self._failure_recorded(deployment):
@@ -258,6 +276,9 @@ class Deployer:
     async def _write(self, deployment: Deployment, prepared: _Prepared, found: Snapshot | None) -> Timestamp:
         """Serve the staged file. Returns a moment just before the phone could fetch it."""
         async with self._failure_recorded(deployment):
+            if prepared.has_signed:
+                # Before the write: if this fails, the phone is served what it had before.
+                await self._signed_configs.set_aside(deployment.mac, prepared.config)
             for attempt in range(1, WRITE_ATTEMPTS + 1):
                 moment = now()
                 try:
@@ -289,7 +310,7 @@ class Deployer:
 
     async def _adopt(self, mac: Mac) -> Snapshot | None:
         await asyncio.to_thread(self._library.refresh)
-        found = await asyncio.to_thread(self._library.current_config, mac)
+        found = await self.replaceable(mac)
         await self._db.write(configs.found, mac, found.content if found else None)
         return found
 

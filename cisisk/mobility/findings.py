@@ -8,6 +8,7 @@ from cisisk.mobility import emergency
 from cisisk.mobility.phone_kind import kind_of
 from cisisk.model import catalogue, sep_config
 from cisisk.model.catalogue import ModelFacts
+from cisisk.model import sep_config
 from cisisk.model.codes.config import FindingCode
 from cisisk.model.deployment import Deployment
 from cisisk.model.errors import Invalid
@@ -17,6 +18,7 @@ from cisisk.model.sep_config import Finding, SepConfig
 from cisisk.model.sep_config.model_rules import notices_for_model
 from cisisk.provisioning.firmware import load_findings
 from cisisk.provisioning.library import Library
+from cisisk.provisioning.signed import has_signed
 from cisisk.store import configs, phones
 from cisisk.store.database import Database
 from cisisk.store.transaction import Read
@@ -25,8 +27,11 @@ _MAX_INLINE_BYTES = 64 * 1024
 """A larger file takes milliseconds to parse, in which the event loop would stand still."""
 
 
+_SIGNED = Finding(FindingCode.PHONE_TAKES_SIGNED_FILES.notice())
+
+
 class Findings:
-    """Finds what a deployment lacks: firmware that is not served, and values for emergency calls."""
+    """Finds what a deployment lacks: firmware that is not served, values for emergency calls, a signature."""
 
     def __init__(self, db: Database, library: Library) -> None:
         self._db = db
@@ -37,7 +42,7 @@ class Findings:
 
         def work(tx: Read) -> tuple[bytes | None, tuple[Finding, ...], _Reader]:
             content = configs.content_of(tx, deployment.sha256)
-            found = emergency.findings(tx, deployment.profile_uuid, deployment.mac)
+            found = _of_phone(tx, deployment.profile_uuid, deployment.mac)
             return content, found, _reader(tx, deployment.mac)
 
         content, found, reader = await self._db.read(work)
@@ -45,9 +50,9 @@ class Findings:
 
     async def of_plan(self, content: bytes, profile_uuid: str, mac: Mac) -> tuple[Finding, ...]:
         """Return the findings about a planned deployment: a profile's config for a phone."""
-        found, reader = await self._db.read(
-            lambda tx: (emergency.findings(tx, profile_uuid, mac), _reader(tx, mac)),
-        )
+        found, reader = await self._db.read(lambda tx: (_of_phone(tx, profile_uuid, mac), _reader(tx, mac)))
+        if has_signed(self._library, mac) and _SIGNED not in found:
+            found += (_SIGNED,)
         return found + await self._of_content(content, reader)
 
     async def _of_content(self, content: bytes, reader: "_Reader") -> tuple[Finding, ...]:
@@ -86,6 +91,11 @@ def _notices(config: SepConfig, reader: _Reader) -> Iterator[Notice]:
     flat = FindingCode.READS_FLAT_CONFIG
     if reader.asks_for_flat_config and config.speaks == "SIP" and not config.is_flat and flat.notice() not in found:
         yield flat.notice()
+
+
+def _of_phone(tx: Read, profile_uuid: str | None, mac: Mac) -> tuple[Finding, ...]:
+    found = emergency.findings(tx, profile_uuid, mac)
+    return (*found, _SIGNED) if configs.takes_signed(tx, mac) else found
 
 
 async def _read(content: bytes) -> SepConfig:

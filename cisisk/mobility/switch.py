@@ -261,7 +261,7 @@ class Switcher:
             if has_to_wait:
                 # The profile may have been changed meanwhile, and the phone may have moved.
                 resolved = await self._resolve(resolved.profile.uuid, mac)
-            found = await self._deployer.served_to(mac)
+            found = await self._deployer.replaceable(mac)
             served = found.content if found else None
             target = await self._deployer.identified(resolved.target, served, resolved.content)
             recording = self._db.write(progress.record, actor, _plan(resolved, target, policy, origin), served)
@@ -277,7 +277,7 @@ class Switcher:
                 await self._db.write(progress.failed, deferred, DeploymentFailure.DUE.notice(reason=error.notice))
                 return await self._db.read(deployments.get, deferred.uuid)
             content = self._again(resolved.target, await self._db.read(lookup.earlier, mac, deferred.sha256, deferred))
-            found = await self._deployer.served_to(mac)
+            found = await self._deployer.replaceable(mac)
             served = found.content if found else None
             target = await self._deployer.identified(resolved.target, served, content)
             plan = replace(_plan(resolved, target, deferred.policy, deferred.origin), content=content)
@@ -313,7 +313,7 @@ class Switcher:
 
     async def _put_back_locked(self, actor: Actor, mac: Mac, sha256: str, origin: Origin) -> Deployment:
         async with self._deployer.lock(mac) as superseded:
-            found = await self._deployer.served_to(mac)
+            found = await self._deployer.replaceable(mac)
             served = found.content if found else None
             target, plan = await self._plan_again(await self._db.read(lookup.phone, mac), sha256, served, origin)
             recording = self._db.write(progress.record, actor, plan, served)

@@ -6,6 +6,7 @@ import logging
 import os
 import stat
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,12 +33,30 @@ _A_LINK_OR_DEVICE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}
 Stamp: TypeAlias = tuple[int, int, int, int]
 """Inode, size and times of a file. They differ after any change."""
 
+REPEAT_LOG_SECONDS = 600.0
+"""Between two log lines about requests that fail for the same cause."""
 WRITE_ATTEMPTS = 3
 """Times a config is written when another program keeps replacing the same file between reading and writing."""
 
 
+SET_ASIDE = ".set-aside"
+"""Folder below the root for files that Cisisk may replace and cannot read. Hidden, so that no phone reads them."""
+
+
 class ChangedMeanwhile(CisiskError):
     """Another program wrote the file between reading and replacing it. Nothing was replaced."""
+
+
+class Unreadable(StorageFailed):
+    """The file exists, and Cisisk may not read it.
+
+    Attributes:
+        path: below the root.
+    """
+
+    def __init__(self, path: str, error: OSError) -> None:
+        super().__init__(f"{path} cannot be read: {error.strerror}. Let the user of the Cisisk process read it")
+        self.path = path
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +120,9 @@ class Library:
     Methods may be called from any thread. Those that change files hold a lock. :meth:`open` never waits: it reads
     ``_paths``, a dict that is replaced as a whole or set at one key, and so sees the old entry or the new one.
 
+    Attributes:
+        unreadable: the files and folders that this process may not read, as of the last :meth:`refresh`.
+
     Raises:
         StorageFailed: the directory cannot be created or read.
     """
@@ -110,7 +132,10 @@ class Library:
         self._contents = Contents(cache_bytes, settled_ns)
         self._changing = threading.Lock()
         self._seen = 0
+        self._logged: dict[int, float] = {}
+        self.unreadable: tuple[str, ...] = ()
         try:
+            self._location = root.absolute()
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._staging = emptied(self._root, STAGING)
@@ -135,43 +160,62 @@ class Library:
         return self._path(name) is not None
 
     def refresh(self) -> None:
-        """Read the directory again: new files become available, removed ones unavailable."""
+        """Read the directory again: new files become available, removed ones unavailable.
+
+        A directory that has taken the place of the served one is served from now on.
+
+        Raises:
+            OSError: the directory cannot be read, or has been moved away. What was known of it is still served.
+        """
         found: dict[str, str] = {}
         with self._changing:
+            self._follow()
             self._seen = os.fstat(self._root).st_mtime_ns
-            for path in sorted(regular_files(self._root), key=precedence):
+            locked: list[str] = []
+            for path in sorted(regular_files(self._root, locked=locked), key=precedence):
                 key = normalise(path)
                 if key is not None and found.setdefault(key, path) != path:
                     log.debug("file not served, name differs only in case: path=%s served=%s", path, found[key])
             self._paths = found
+            locked += [path for path in found.values() if not os.access(path, os.R_OK, dir_fd=self._root)]
+            self.unreadable = tuple(sorted(locked))
 
     def open(self, name: str) -> Content:
         """Open the file that a peer has requested as ``name``, in its present version.
 
         Raises:
             NotServed: there is no such file, or it may not be read: outside the root, hidden, a link, a device.
-            OSError: the file exists but the system cannot open it (no descriptors, disk error).
+            OSError: the file exists but the system cannot open it (no permission, no descriptors, disk error). It is
+                logged, each cause once in a while: a phone repeats its request for ever.
         """
         path = self._path(name)
-        opened = self._open(path)
-        if opened is None and (newer := self._path(name)) != path:
-            # Replaced by a name in another case between the lookup and the opening.
-            opened = self._open(newer)
-        if opened is None:
-            raise NotServed(name)
-        return self._contents.take(*opened)
+        try:
+            opened = self._open(path)
+            if opened is None and (newer := self._path(name)) != path:
+                # Replaced by a name in another case between the lookup and the opening.
+                opened = self._open(newer)
+            if opened is not None:
+                return self._contents.take(*opened)
+        except OSError as error:
+            self._log_failure(name, error)
+            raise
+        raise NotServed(name)
 
     def current(self, name: str, most: int = MAX_ADOPTED_BYTES) -> Snapshot | None:
         """Return what is served under ``name`` now, or None.
 
         Raises:
+            Unreadable: this process may not read it.
             StorageFailed: it cannot be read, or has more than ``most`` bytes and so is no phone config.
         """
         try:
-            if os.fstat(self._root).st_mtime_ns != self._seen:
+            if os.fstat(self._root).st_mtime_ns != self._seen or self._is_elsewhere():
                 self.refresh()
             path = self._path(name)
-            opened = self._open(path)
+            try:
+                opened = self._open(path)
+            except PermissionError as error:
+                raise Unreadable(path or name, error) from error
             if path is None or opened is None:
                 return None
             fd, status = opened
@@ -179,6 +223,8 @@ class Library:
                 if status.st_size > most:
                     raise StorageFailed(f"{path} has {status.st_size} bytes, too many for a config. Move it away")
                 return Snapshot(path, file.read(), _stamp(status))
+        except FileNotFoundError as error:
+            raise self._gone() from error
         except OSError as error:
             raise StorageFailed(f"{name} cannot be read: {error.strerror}") from error
 
@@ -196,6 +242,19 @@ class Library:
             if found is not None and not names_flat_firmware(found.content):
                 return found
         return None
+
+    def replaceable_config(self, mac: Mac) -> Snapshot | None:
+        """Return the config that a phone is served, or None. A file that cannot be read is moved away.
+
+        Raises:
+            StorageFailed: as :meth:`current`, or the file cannot be moved.
+        """
+        for _ in range(WRITE_ATTEMPTS):
+            try:
+                return self.current_config(mac)
+            except Unreadable as error:
+                log.warning("file not readable, moved away: path=%s to=%s", error.path, self.set_aside(error.path))
+        raise StorageFailed(f"{mac.config_name} cannot be read, and another program keeps writing it")
 
     def replace(self, name: str, content: bytes, known: Snapshot | None) -> None:
         """Serve ``content`` under ``name``, as :meth:`put` does and with its errors."""
@@ -219,6 +278,7 @@ class Library:
         """
         try:
             with self._changing:
+                self._require_in_place()
                 self._put(staged.name, name, known)
             os.fsync(self._root)
         except OSError as error:
@@ -255,6 +315,27 @@ class Library:
         except OSError as error:
             raise StorageFailed(f"{path} could not be removed: {error.strerror}") from error
 
+    def set_aside(self, path: str) -> str:
+        """Move the file at ``path`` where no phone finds it, and return its new path below the root.
+
+        For a file that cannot be read, and so cannot be kept as a version before it is replaced.
+
+        Raises:
+            StorageFailed: the disk or the directory's permissions refused.
+        """
+        hidden = f"{SET_ASIDE}/{path.replace('/', '_')}.{time.time_ns()}"
+        try:
+            with self._changing:
+                with suppress(FileExistsError):
+                    os.mkdir(SET_ASIDE, 0o700, dir_fd=self._root)
+                os.rename(path, hidden, src_dir_fd=self._root, dst_dir_fd=self._root)
+            os.fsync(self._root)
+            # The file may have hidden one with the same name in another case.
+            self.refresh()
+        except OSError as error:
+            raise StorageFailed(f"{path} can be neither read nor replaced: {error.strerror}") from error
+        return hidden
+
     def stage(self, called: str = "The file") -> Staged:
         """Create a file that is not served yet. Errors name it as ``called``. Raises StorageFailed."""
         return Staged(self._staging, called)
@@ -281,6 +362,7 @@ class Library:
             StorageFailed: the disk failed. The first of several files may be served; each file is either old or new.
         """
         with self._changing:
+            self._require_in_place()
             self.require_places([path for _, path in files])
             for staged, path in files:
                 self._move(staged, path)
@@ -309,9 +391,62 @@ class Library:
         return None if status is None else _stamp(status)
 
     def stamps(self) -> dict[str, Stamp]:
-        """Return the version of every file that is in no folder. The configs are among them."""
-        found = {path: self.stamp(path) for path in list(self._paths.values()) if "/" not in path}
-        return {path: stamp for path, stamp in found.items() if stamp is not None}
+        """Return the version of every file that is in no folder. The configs are among them.
+
+        Raises:
+            OSError: the directory cannot be read.
+        """
+        found: dict[str, Stamp] = {}
+        for path in list(self._paths.values()):
+            if "/" in path:
+                continue
+            with suppress(FileNotFoundError):
+                status = os.stat(path, dir_fd=self._root, follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode):
+                    found[path] = _stamp(status)
+        return found
+
+    def _log_failure(self, name: str, error: OSError) -> None:
+        moment, cause = time.monotonic(), error.errno or 0
+        if moment >= self._logged.get(cause, -REPEAT_LOG_SECONDS) + REPEAT_LOG_SECONDS:
+            self._logged[cause] = moment
+            log.error("file not opened: name=%r error=%r", name, error.strerror)
+
+    def _is_elsewhere(self) -> bool:
+        """Whether the open directory is not the one at its path any more. Raises OSError: there is none."""
+        try:
+            there = self._location.stat()
+        except PermissionError:
+            # A folder above it cannot be searched. What is open can still be read.
+            return False
+        return not os.path.samestat(there, os.fstat(self._root))
+
+    def _follow(self) -> None:
+        """Open the directory that has taken the place of the served one, if one has. Raises OSError."""
+        if not self._is_elsewhere():
+            return
+        root = os.open(self._location, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            staging = emptied(root, STAGING)
+            # Other threads use these descriptors: dup2 replaces each of them at once.
+            os.dup2(staging, self._staging, inheritable=False)
+            os.dup2(root, self._root, inheritable=False)
+            os.close(staging)
+        finally:
+            os.close(root)
+        log.warning("served directory replaced, the new one is served: path=%s", self._location)
+
+    def _require_in_place(self) -> None:
+        """Raise StorageFailed if the open directory is not the served one any more: its files reach no phone soon."""
+        try:
+            if not self._is_elsewhere():
+                return
+        except OSError as error:
+            raise self._gone() from error
+        raise StorageFailed(f"The served directory {self._location} was replaced a moment ago. Try again")
+
+    def _gone(self) -> StorageFailed:
+        return StorageFailed(f"The served directory {self._location} was moved away or deleted. Put it back")
 
     def _status(self, path: str) -> os.stat_result | None:
         if self._path(path) != path:
@@ -445,9 +580,18 @@ def open_below(root: int, path: str) -> tuple[int, os.stat_result] | None:
 
 
 def regular_files(
-    folder: int, prefix: str = "", depth: int = MAX_COMPONENTS, passed_over: list[str] | None = None
+    folder: int,
+    prefix: str = "",
+    depth: int = MAX_COMPONENTS,
+    passed_over: list[str] | None = None,
+    locked: list[str] | None = None,
 ) -> Iterator[str]:
-    """Yield the paths of all regular files below an open ``folder``; add the others to ``passed_over``."""
+    """Yield the paths of all regular files below an open ``folder``.
+
+    Args:
+        passed_over: gets the paths of everything else.
+        locked: gets the folders that this process may not read.
+    """
     with os.scandir(folder) as entries:
         listed = list(entries)
     for entry in listed:
@@ -456,14 +600,20 @@ def regular_files(
             yield prefix + entry.name
             continue
         if not is_hidden and entry.is_dir(follow_symlinks=False) and depth > 1:
-            with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            try:
                 below = os.open(entry.name, os.O_RDONLY | os.O_DIRECTORY | _SAFE, dir_fd=folder)
+            except PermissionError:
+                if locked is not None:
+                    locked.append(prefix + entry.name)
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+            else:
                 try:
-                    yield from regular_files(below, f"{prefix}{entry.name}/", depth - 1, passed_over)
+                    yield from regular_files(below, f"{prefix}{entry.name}/", depth - 1, passed_over, locked)
                 finally:
                     os.close(below)
                 continue
-        if passed_over is not None and not (entry.name == STAGING and not prefix):
+        if passed_over is not None and (prefix or entry.name not in {STAGING, SET_ASIDE}):
             passed_over.append(prefix + entry.name)
 
 

@@ -43,5 +43,5 @@ class FileSource(Protocol):
 
         Raises:
             NotServed: absent or denied.
-            OSError: the file exists, but the system could not open it.
+            OSError: the file exists, but the system could not open it. The source has logged that.
         """

@@ -2,6 +2,7 @@
 
 import hashlib
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cisisk.model import deployment_states as life
@@ -149,6 +150,24 @@ def found(tx: Write, mac: Mac, content: bytes | None) -> bool:
     payload = {"mac": str(mac), "sha256": sha256, "served_before": known.sha256}
     audit.record(tx, SYSTEM, CHANGED_ON_DISK, str(mac), payload)
     return True
+
+
+def signed_set_aside(tx: Write, mac: Mac, contents: Mapping[str, bytes | None]) -> None:
+    """Record, before they are removed, the phone's signed configs: by their names, None for one that is unreadable."""
+    for name, content in contents.items():
+        sha256 = None if content is None else keep_version(tx, mac, content, Origin.ADOPTED)
+        insert(tx, "signed_configs", {"mac": mac.digits, "name": name, "sha256": sha256, "set_aside_at": now()})
+        audit.record(tx, SYSTEM, "config.signed_set_aside", str(mac), {"mac": str(mac), "name": name, "sha256": sha256})
+
+
+def takes_signed(tx: Read, mac: Mac) -> bool:
+    """Return whether a signed config of the phone was set aside, and the phone has taken no plain config since."""
+    row = tx.row(
+        "SELECT MAX(set_aside_at) > COALESCE((SELECT MAX(fetched_at) FROM deployments WHERE mac = ?), '') AS takes"
+        " FROM signed_configs WHERE mac = ?",
+        (mac.digits, mac.digits),
+    )
+    return row is not None and bool(row["takes"])
 
 
 def switched(tx: Write, mac: Mac, sha256: str) -> None:

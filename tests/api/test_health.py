@@ -1,5 +1,7 @@
 """Section 2 of the contract: health and hello."""
 
+import asyncio
+
 import pytest
 
 from cisisk.api.limits import ApiLimits
@@ -7,8 +9,12 @@ from cisisk.appliance.limits import Limits
 from cisisk.provisioning.tftp.server import TftpServer
 from tests.api.client import Answer, Site, check_error, check_metadata
 from tests.api.conftest import limited
+from tests.patience import PATIENCE
 
-FIELDS = {"status", "uptime", "database", "tftp", "provisioning_http", "ftp", "asterisk", "asterisk_problems", "memory"}
+FIELDS = {
+    *("status", "uptime", "database", "tftp", "provisioning_http", "ftp", "asterisk", "memory"),
+    *("served_directory", "served_directory_problem", "asterisk_problems"),
+}
 
 
 def check_degraded(answer: Answer, part: str) -> None:
@@ -19,6 +25,14 @@ def check_degraded(answer: Answer, part: str) -> None:
     assert set(data) == FIELDS
     assert (data["status"], data[part]) == ("degraded", "failed")
     check_metadata(answer)
+
+
+async def health_with(site: Site, status: int) -> Answer:
+    """Return the health once it has this status."""
+    async with asyncio.timeout(PATIENCE):
+        while (answer := await site.anonymous.get("/health")).status != status:
+            pass
+    return answer
 
 
 async def test_health_of_running_service_is_ok(site: Site) -> None:
@@ -53,6 +67,17 @@ async def test_health_with_failing_database_is_503(
 
     monkeypatch.setattr(getattr(site.running.health._db, connection), "execute_fetchall", refuse)
     check_degraded(await site.anonymous.get("/health"), "database")
+
+
+@limited(Limits(directory_refresh_seconds=0.05))
+async def test_health_with_moved_served_directory_is_503_until_it_is_back(site: Site) -> None:
+    root = site.settings.served_root
+    moved = root.rename(root.parent / "moved")
+    answer = await health_with(site, 503)
+    check_degraded(answer, "served_directory")
+    assert answer.body["data"]["served_directory_problem"]["code"] == "served_directory_gone"
+    moved.rename(root)
+    assert (await health_with(site, 200)).data["served_directory_problem"] is None
 
 
 async def test_hello_links_documentation(site: Site) -> None:

@@ -35,6 +35,10 @@ class HealthOut(Schema):
     tftp = fields.String(required=True, metadata={"enum": ["ok", "failed", "off"]})
     provisioning_http = fields.String(required=True, metadata={"enum": ["ok", "failed", "off"]})
     ftp = fields.String(required=True, metadata={"enum": ["ok", "failed", "off"]})
+    served_directory = fields.String(required=True, metadata={"enum": ["ok", "failed", "off"]})
+    served_directory_problem = fields.Nested(
+        NoticeOut, required=True, allow_none=True, metadata={"description": "Why phones do not get its files"}
+    )
     asterisk = fields.String(
         required=True,
         metadata={

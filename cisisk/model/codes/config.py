@@ -64,6 +64,8 @@ class FindingCode(NoticeCode):
     """A 79xx shows twelve characters."""
     PHONE_PASSWORD_PRESENT = "phone_password_present", "element"
     """Everyone who fetches the file can read the unlock code of the settings."""
+    PHONE_TAKES_SIGNED_FILES = "phone_takes_signed_files"
+    """A signed form of the phone's config was served. Cisisk sets it aside at a switch, and cannot make another."""
     PLACEHOLDER_NOT_FILLED = "placeholder_not_filled", "known"
     """The profile does not fill in this placeholder."""
     PROTOCOL_SOFTWARE_MISMATCH = "protocol_software_mismatch", "protocol", "software"

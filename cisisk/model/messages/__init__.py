@@ -24,6 +24,7 @@ from cisisk.model.messages import (
     kem,
     phone_login,
     restart,
+    served_directory,
     webhook,
 )
 from cisisk.model.notice import Notice, Parameter
@@ -51,6 +52,7 @@ for _templates in (
     asterisk.TEMPLATES,
     deployment.TEMPLATES,
     job.TEMPLATES,
+    served_directory.TEMPLATES,
     webhook.TEMPLATES,
 ):
     add(_templates)

@@ -92,6 +92,11 @@ TEMPLATES: dict[str, str] = {
     FindingCode.PHONE_PASSWORD_PRESENT: N_(
         "Everyone who fetches the file can read {element}. Leave it blank, or use a value that opens nothing else."
     ),
+    FindingCode.PHONE_TAKES_SIGNED_FILES: N_(
+        "This phone takes signed files: a signed form of its config was in the served directory. A switch sets that"
+        " form aside as a version, because the phone would take it instead of the new config. Cisisk cannot sign files:"
+        " if the phone does not take the plain config, erase its trust lists."
+    ),
     FindingCode.PLACEHOLDER_NOT_FILLED: N_(
         "The file holds one of {known}, and the profile does not fill in placeholders. Turn on placeholders for this"
         " profile."

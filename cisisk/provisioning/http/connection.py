@@ -289,6 +289,10 @@ class Connection:
         except NotServed:
             self._fail(404, connection, asked, now, FetchOutcome.ABSENT)
             return
+        except OSError:
+            # The source has logged it.
+            self._fail(500, connection, asked, now, FetchOutcome.CUT)
+            return
         except Exception:
             log.exception("file not opened: name=%r host=%s", asked.name[:MAX_RECORDED_NAME], self.host)
             self._fail(500, connection, asked, now, FetchOutcome.CUT)

@@ -223,6 +223,8 @@ class LiveTransfers:
             outcome, error = FetchOutcome.ABSENT, NOT_FOUND
         except _TooLong:
             outcome, error = FetchOutcome.REFUSED, wire.error(ErrorCode.ILLEGAL_OPERATION, "too large for netascii")
+        except _NotOpened:
+            outcome, error = FetchOutcome.CUT, wire.error(ErrorCode.UNDEFINED, CANNOT_READ)
         except Exception:
             log.exception("file not opened: name=%r host=%s", request.name, peer[0])
             outcome, error = FetchOutcome.CUT, wire.error(ErrorCode.UNDEFINED, CANNOT_READ)
@@ -238,8 +240,11 @@ class LiveTransfers:
         self._report(self._unsent(outcome, request, peer, local, now))
 
     def _open(self, request: wire.TftpRequest, host: str, now: float) -> tuple[Content, Transfer]:
-        """Open the file. Raises NotServed, _TooLong, and any error of the source."""
-        content = self._source.open(request.name, host)
+        """Open the file. Raises NotServed, _NotOpened, _TooLong, and any error of the source."""
+        try:
+            content = self._source.open(request.name, host)
+        except OSError as error:
+            raise _NotOpened from error
         try:
             if request.mode == "netascii":
                 content = _as_netascii(content, self._max_netascii_bytes)
@@ -307,6 +312,10 @@ class LiveTransfers:
         if now >= self._saturation_logged + SATURATION_LOG_INTERVAL:
             self._saturation_logged = now
             log.warning("TFTP requests dropped: reason=%r", state)
+
+
+class _NotOpened(Exception):
+    """The system could not open the file. The source has logged it."""
 
 
 class _TooLong(Exception):

@@ -655,6 +655,96 @@ def test_staging_folder_is_emptied_at_start(tmp_path: Path) -> None:
         assert list((tmp_path / ".cisisk").iterdir()) == []
 
 
+def test_library_follows_a_replaced_root(root: Path, library: Library, tmp_path: Path) -> None:
+    place(root, NAME, b"old")
+    library.refresh()
+    root.rename(tmp_path / "moved")
+    root.mkdir()
+    place(root, NAME, b"new")
+    library.refresh()
+    assert served(library) == b"new"
+    put(library, b"newest")
+    assert (root / NAME).read_bytes() == b"newest"
+    assert (tmp_path / "moved" / NAME).read_bytes() == b"old"
+
+
+def test_library_whose_root_was_moved_away_refuses_to_write(root: Path, library: Library, tmp_path: Path) -> None:
+    place(root, NAME, b"old")
+    library.refresh()
+    known = seen(library)
+    root.rename(tmp_path / "moved")
+    with pytest.raises(FileNotFoundError):
+        library.refresh()
+    with pytest.raises(StorageFailed, match="was moved away or deleted"):
+        library.current(NAME)
+    with pytest.raises(StorageFailed, match="was moved away or deleted"):
+        library.replace(NAME, b"new", known)
+    assert served(library) == b"old"
+    (tmp_path / "moved").rename(root)
+    library.refresh()
+    put(library, b"new")
+    assert (root / NAME).read_bytes() == b"new"
+
+
+def test_library_does_not_write_into_a_replaced_root(root: Path, library: Library, tmp_path: Path) -> None:
+    staged = library.staged(NAME, b"new")
+    root.rename(tmp_path / "moved")
+    root.mkdir()
+    with pytest.raises(StorageFailed, match="was replaced a moment ago"):
+        library.publish([(staged, NAME)])
+    assert files(tmp_path / "moved") == {f".cisisk/{staged.name}"}
+
+
+UNREADABLE = """
+import logging, os, sys
+from pathlib import Path
+from cisisk.model.mac import Mac
+from cisisk.provisioning.library import Library, Unreadable
+
+logging.basicConfig(format="%(message)s", stream=sys.stdout)
+root = Path(sys.argv[1])
+os.chown(root, 65534, 65534)
+(root / "locked").mkdir(mode=0o700)
+(root / "locked" / "a.jar").write_bytes(b"")
+for name in ("SEPAABBCCDDEE01.cnf.xml", "b.xml"):
+    (root / name).write_bytes(b"secret")
+    (root / name).chmod(0o600)
+library = Library(root)
+os.chown(root / ".cisisk", 65534, 65534)
+os.setgid(65534)
+os.setuid(65534)
+library.refresh()
+print(*library.unreadable)
+for name in ("SEPAABBCCDDEE01.cnf.xml", "b.xml", "SEPAABBCCDDEE01.cnf.xml"):
+    try:
+        library.open(name)
+    except PermissionError:
+        pass
+try:
+    library.current("SEPAABBCCDDEE01.cnf.xml")
+except Unreadable as error:
+    print(error.path)
+print(library.replaceable_config(Mac("AABBCCDDEE01")))
+library.replace("SEPAABBCCDDEE01.cnf.xml", b"new", None)
+content = library.open("SEPAABBCCDDEE01.cnf.xml")
+print(content.read(0, content.size).decode(), *library.unreadable)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+def test_unreadable_file_is_named_once_and_replaced(root: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", UNREADABLE, str(root)], capture_output=True, text=True, check=True)
+    first, opened, path, moved, nothing, last = done.stdout.splitlines()
+    assert first == "SEPAABBCCDDEE01.cnf.xml b.xml locked"
+    assert opened == "file not opened: name='SEPAABBCCDDEE01.cnf.xml' error='Permission denied'"
+    assert path == "SEPAABBCCDDEE01.cnf.xml"
+    assert moved.startswith("file not readable, moved away: path=SEPAABBCCDDEE01.cnf.xml to=.set-aside/SEPAABBCCDDEE01.cnf.xml.")
+    assert nothing == "None"
+    assert last == "new b.xml locked"
+    [kept] = (root / ".set-aside").iterdir()
+    assert kept.read_bytes() == b"secret"
+
+
 SIGNPOST = b"<device><loadInformation>P0S3-8-12-00</loadInformation></device>"
 
 
