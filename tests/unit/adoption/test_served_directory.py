@@ -66,7 +66,7 @@ def unlock(root: Path) -> None:
 
 
 def code_of(directory: ServedDirectory) -> str | None:
-    return directory.problem and directory.problem.code
+    return None if directory.problem is None else directory.problem.code
 
 
 Break = Callable[[Path, pytest.MonkeyPatch], object]
