@@ -53,11 +53,11 @@ class BootFinding:
 
     Attributes:
         notice: a :class:`~cisisk.model.codes.boot.BootFindingCode`.
-        remedy: a :class:`~cisisk.model.codes.boot.RemedyCode`; None if there is nothing to do.
+        remedies: each a :class:`~cisisk.model.codes.boot.RemedyCode`, the best first; empty if there is nothing to do.
     """
 
     notice: Notice
-    remedy: Notice | None = None
+    remedies: tuple[Notice, ...] = ()
     care: Care = Care.ATTENTION
 
 

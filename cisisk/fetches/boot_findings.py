@@ -40,6 +40,7 @@ _MISSES = {
     Purpose.DIAL_RULES: RequestCode.NO_DIAL_RULES,
     Purpose.BACKGROUND: RequestCode.NO_BACKGROUNDS,
     Purpose.HEADSET: RequestCode.NO_HEADSET_SETTINGS,
+    Purpose.SYNCHRONISATION: RequestCode.NO_SYNCHRONISATION,
     Purpose.UNKNOWN: RequestCode.NO_SUCH_FILE,
 }
 _SERIOUS_MISSES = {
@@ -139,16 +140,22 @@ def _miss(what: Purpose, *, is_taken: bool, took_own: bool) -> tuple[Notice, Car
 def _of_boot(boot: Sequence[LoggedFetch], model: str | None, *, is_loop: bool) -> Iterator[BootFinding]:
     asked = {purpose(fetch.name) for fetch in boot}
     took_own, took_default = took(boot, Purpose.CONFIG), took(boot, Purpose.DEFAULT_CONFIG)
+    took_signed = took(boot, Purpose.SIGNED_CONFIG)
     if Purpose.RECOVERY in asked:
         yield _recovery(boot)
-    if Purpose.SIGNED_CONFIG in asked:
-        yield _signed(model, took_own=took_own)
-    if took_own and is_loop:
+    if Purpose.SIGNED_CONFIG in asked and took_own and not took_signed:
+        remedies = (_erase_trust_list(model),)
+        yield BootFinding(notice=BootFindingCode.SIGNED_CONFIG_FIRST.notice(), remedies=remedies, care=Care.HARMLESS)
+    if (took_own or took_signed) and is_loop:
         yield _finding(BootFindingCode.KEEPS_STARTING.notice(), RemedyCode.CHECK_REGISTRATION)
     elif took_own:
-        yield _configured(boot)
+        yield _configured(boot, Purpose.CONFIG, BootFindingCode.CONFIGURED)
+    elif took_signed:
+        yield _configured(boot, Purpose.SIGNED_CONFIG, BootFindingCode.SIGNED_CONFIGURED)
     elif Purpose.CONFIG in asked:
         yield _without_config(boot, took_default=took_default)
+    elif Purpose.SIGNED_CONFIG in asked:
+        yield _without_signed_config(boot, model)
     elif Purpose.DEFAULT_CONFIG in asked:
         yield _finding(BootFindingCode.ONLY_DEFAULT_CONFIG.notice(), RemedyCode.CHECK_SERVERS)
     elif asked <= {Purpose.TRUST_LIST, Purpose.WIRELESS}:
@@ -156,7 +163,7 @@ def _of_boot(boot: Sequence[LoggedFetch], model: str | None, *, is_loop: bool) -
 
 
 def _finding(notice: Notice, remedy: RemedyCode) -> BootFinding:
-    return BootFinding(notice=notice, remedy=remedy.notice())
+    return BootFinding(notice=notice, remedies=(remedy.notice(),))
 
 
 def _recovery(boot: Sequence[LoggedFetch]) -> BootFinding:
@@ -166,23 +173,35 @@ def _recovery(boot: Sequence[LoggedFetch]) -> BootFinding:
     name = images[-1].name
     return BootFinding(
         notice=BootFindingCode.RECOVERY_WITHOUT_IMAGE.notice(name=name),
-        remedy=RemedyCode.ADD_RECOVERY_IMAGE.notice(name=name),
+        remedies=(RemedyCode.ADD_RECOVERY_IMAGE.notice(name=name),),
     )
 
 
-def _signed(model: str | None, *, took_own: bool) -> BootFinding:
+def _erase_trust_list(model: str | None) -> Notice:
     facts = catalogue.find(model) if model else None
     code = RemedyCode.ERASE_TRUST_LIST
-    remedy = (_ERASE_TRUST_LIST.get(facts.family, code) if facts else code).notice()
-    if not took_own:
-        return BootFinding(notice=BootFindingCode.FOREIGN_TRUST_LIST.notice(), remedy=remedy)
-    return BootFinding(notice=BootFindingCode.SIGNED_CONFIG_FIRST.notice(), remedy=remedy, care=Care.HARMLESS)
+    return (_ERASE_TRUST_LIST.get(facts.family, code) if facts else code).notice()
 
 
-def _configured(boot: Sequence[LoggedFetch]) -> BootFinding:
-    [*_, taken] = [f for f in boot if f.outcome == FetchOutcome.COMPLETED and purpose(f.name) is Purpose.CONFIG]
-    notice = BootFindingCode.CONFIGURED.notice(protocol=taken.protocol.upper(), size=taken.size)
-    return BootFinding(notice=notice, care=Care.NONE)
+def _without_signed_config(boot: Sequence[LoggedFetch], model: str | None) -> BootFinding:
+    """The phone asked for signed configs only, and took none."""
+    signed = [fetch for fetch in boot if purpose(fetch.name) is Purpose.SIGNED_CONFIG]
+    for fetch in signed:
+        if fetch.outcome != FetchOutcome.ABSENT:
+            notice = BootFindingCode.CONFIG_NOT_TAKEN.notice(acknowledged=fetch.acknowledged, size=fetch.size)
+            return _finding(notice, RemedyCode.CHECK_NETWORK)
+    remedies = (
+        RemedyCode.BLANK_TRUST_LIST.notice(),
+        RemedyCode.TRUST_NEW_SIGNER.notice(),
+        _erase_trust_list(model),
+        RemedyCode.RESET_TO_FACTORY.notice(),
+    )
+    return BootFinding(notice=BootFindingCode.FOREIGN_TRUST_LIST.notice(), remedies=remedies)
+
+
+def _configured(boot: Sequence[LoggedFetch], what: Purpose, code: BootFindingCode) -> BootFinding:
+    [*_, taken] = [f for f in boot if f.outcome == FetchOutcome.COMPLETED and purpose(f.name) is what]
+    return BootFinding(notice=code.notice(protocol=taken.protocol.upper(), size=taken.size), care=Care.NONE)
 
 
 def _without_config(boot: Sequence[LoggedFetch], *, took_default: bool) -> BootFinding:

@@ -4,15 +4,18 @@ import asyncio
 
 from cisisk.fetches.boot import Boot
 from cisisk.fetches.boots import boot_history
+from cisisk.model.clock import Timestamp
 from cisisk.model.mac import Mac
 from cisisk.model.phone import Phone
-from cisisk.store import deployments, fetches, phones
+from cisisk.store import deployments, fetches, phones, steps
 from cisisk.store.database import Database
 from cisisk.store.fetches import LoggedFetch
 from cisisk.store.transaction import Read
 
 MAX_FETCHES = 1000
 """Per phone, and per address: about fifty boots. Of an older boot, the log may hold only a part."""
+MAX_RESTARTS = 200
+"""The newest restarts that are read: more than there are boots."""
 MAX_ADDRESSES = 8
 """The newest addresses of the phone whose requests are read."""
 
@@ -24,16 +27,27 @@ async def read_boots(db: Database, mac: Mac) -> list[Boot]:
     # One read for each address: all of them together would block other reads for a quarter of a second.
     peers = [peer for peer in addresses[:MAX_ADDRESSES] if peer]
     found = [own, *[await db.read(fetches.newest_of_peer, peer, MAX_FETCHES) for peer in peers]]
-    waiting = await db.read(deployments.awaited_since, mac)
+    waiting, restarts = await db.read(_read_restarts, mac)
     # A thousand fetches take about 30 ms.
     return await asyncio.to_thread(
-        boot_history, mac, _whole(found), address=phone.address, model=_model(phone), awaited_since=waiting
+        boot_history,
+        mac,
+        _whole(found),
+        address=phone.address,
+        model=_model(phone),
+        awaited_since=waiting,
+        restarts=restarts,
     )
 
 
 def _read_own(tx: Read, mac: Mac) -> tuple[Phone, list[LoggedFetch]]:
     """Return the phone and the newest fetches of its own files."""
     return phones.get(tx, mac), fetches.newest_of_phone(tx, mac, MAX_FETCHES)
+
+
+def _read_restarts(tx: Read, mac: Mac) -> tuple[Timestamp | None, list[Timestamp]]:
+    """Return when the config was written that the phone has not fetched, and when it was asked to restart."""
+    return deployments.awaited_since(tx, mac), steps.restarts_of(tx, mac, MAX_RESTARTS)
 
 
 def _whole(found: list[list[LoggedFetch]]) -> list[LoggedFetch]:

@@ -43,6 +43,8 @@ class Purpose(StrEnum):
     DIAL_RULES = "dial rules"
     BACKGROUND = "background"
     HEADSET = "headset settings"
+    SYNCHRONISATION = "synchronisation"
+    """What the first SIP generation reads at ``check-sync``, to find out whether it has to restart."""
     UNKNOWN = "file"
 
 
@@ -57,13 +59,15 @@ _PURPOSES = tuple(
         (r"wlan(?:default|[0-9a-f]{12})\.xml", Purpose.WIRELESS),
         (r"term\d\d\.default\.loads", Purpose.RECOVERY),
         (r"os79xx\.txt", Purpose.IMAGE_NAME),
+        (r"syncinfo\.xml", Purpose.SYNCHRONISATION),
+        (r".*locale.*\.loads", Purpose.DICTIONARY),
         (r".+\.loads", Purpose.FIRMWARE),
         (rf".+\.(?:{'|'.join(PART_SUFFIXES)})(?:\.sgn)?|(?:rootfs|kern|sb2|fbi).+\.sgn", Purpose.FIRMWARE_PART),
         (r".+\.jar|.*-dictionary.*\.xml|.*-kate.*\.xml|.*-font\..+", Purpose.DICTIONARY),
         (r".*-tones\.xml", Purpose.TONES),
         (r"(?:distinctive)?ringlist.*|.+\.(?:raw|rwb)", Purpose.RINGTONE),
-        (r"(?:.*dialplan.*|drdefault.*)\.xml", Purpose.DIAL_PLAN),
-        (r"(?:softkey.*|sk[0-9a-f-]+)\.xml(?:\.sgn)?", Purpose.SOFT_KEYS),
+        (r"(?:.*dialplan.*|dialtemplate.*|drdefault.*)\.xml", Purpose.DIAL_PLAN),
+        (r"(?:softkey.*|sk[0-9a-f-]+)\.xml", Purpose.SOFT_KEYS),
         (r"featurepolicy.*\.xml", Purpose.FEATURES),
         (r"appdialrules\.xml", Purpose.DIAL_RULES),
         (r"list\.xml|.+\.png", Purpose.BACKGROUND),
@@ -76,7 +80,8 @@ ADAPTERS = ("ATA187", "ATA190", "ATA191")
 """They request ``ATA<MAC>.cnf.xml``."""
 _KNOWN_MODELS = frozenset(facts.name for facts in MODELS)
 _BEGINNINGS = (
-    ("p003", "SCCP", FIRST_GENERATION),
+    # With a hyphen it is the loader of a SIP image (P003-8-12-00.sbn), without one an SCCP image (P00308010200.sbn).
+    *(("p003-", None, FIRST_GENERATION), ("p003", "SCCP", FIRST_GENERATION)),
     *(("p0s3", "SIP", FIRST_GENERATION), ("os79xx.txt", None, FIRST_GENERATION)),
     *(("sipdefault.cnf", "SIP", FIRST_GENERATION), ("7960-", None, FIRST_GENERATION)),
     *(("sip78xx.", "SIP", ("7811", "7821", "7841", "7861")), ("sip8845_65.", "SIP", ("8845", "8865"))),
@@ -97,7 +102,11 @@ _FOUR_DIGITS = re.compile(r"(?:cp|sip|sccp|boot|dsp)?(\d{4})(?!\d).*")
 def purpose(name: str) -> Purpose:
     """Return what the file ``name`` is for, in any spelling."""
     last = _last(name)
-    return next((purpose for form, purpose in _PURPOSES if form.fullmatch(last)), Purpose.UNKNOWN)
+    what = next((purpose for form, purpose in _PURPOSES if form.fullmatch(last)), Purpose.UNKNOWN)
+    # A phone that takes signed files appends .sgn to the name of every file that is not firmware.
+    if what is Purpose.UNKNOWN and last.endswith(".sgn"):
+        return purpose(last.removesuffix(".sgn"))
+    return what
 
 
 @lru_cache(maxsize=4096)
@@ -105,7 +114,7 @@ def reveal(protocol: str, name: str) -> DiscoveryHints:
     """Return what one request reveals about the phone that sent it."""
     last = _last(name)
     what = purpose(name)
-    software, models = _kind_of_phone(last, what)
+    software, models = _kind_of_phone(last.removesuffix(".sgn"), what)
     loads = (last.removesuffix(".loads")[:_MAX_LOAD_LENGTH],) if last.endswith(".loads") else ()
     return DiscoveryHints(
         protocols=(protocol,),

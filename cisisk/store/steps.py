@@ -75,3 +75,13 @@ def last(tx: Read) -> int:
     """Return the number of the latest step; 0 if there is none."""
     row = tx.row("SELECT MAX(number) AS number FROM deployment_steps")
     return int(row["number"] or 0) if row else 0
+
+
+def restarts_of(tx: Read, mac: Mac, at_most: int) -> list[Timestamp]:
+    """Return when a phone was asked to restart, the newest first. A refused restart may have happened nevertheless."""
+    rows = tx.rows(
+        "SELECT at FROM deployments JOIN deployment_steps ON deployment = uuid"
+        " WHERE deployments.mac = ? AND step IN (?, ?) ORDER BY deployments.number DESC LIMIT ?",
+        (mac.digits, StepName.RESTART_ACCEPTED, StepName.RESTART_REFUSED, at_most),
+    )
+    return [row["at"] for row in rows]

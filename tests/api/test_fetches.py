@@ -121,7 +121,7 @@ async def test_boot_report_has_findings_and_requests(site: Site) -> None:
     assert set(boot) == BOOT
     assert (boot["kind"], boot["needs_care"], boot["addresses"]) == ("boot", False, ["127.0.0.1"])
     [finding] = boot["findings"]
-    assert set(finding) == {"code", "parameters", "message", "remedy", "care"}
+    assert set(finding) == {"code", "parameters", "message", "remedy", "remedies", "care"}
     assert (finding["code"], finding["parameters"]["protocol"], finding["remedy"]) == ("configured", "TFTP", None)
     assert all(set(request) == REQUEST for request in boot["requests"])
     assert [request["code"] for request in boot["requests"]] == ["no_trust_list", "taken", "no_dictionary"]

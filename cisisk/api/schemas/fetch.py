@@ -4,7 +4,7 @@ from marshmallow import Schema, fields, validate
 
 from cisisk.api.schemas.fields import IpAddress, MacAddress, Moment, TimestampField, text
 from cisisk.api.schemas.listing import ListQuery
-from cisisk.api.schemas.notice import PARAMETERS, CarriedNoticeOut, parameters_of
+from cisisk.api.schemas.notice import PARAMETERS, CarriedNoticeOut, NoticeOut, parameters_of
 from cisisk.fetches.boot import BootFinding, BootKind, BootRequest, Care
 from cisisk.model.messages import render
 from cisisk.provisioning.fetch import FetchOutcome
@@ -62,7 +62,7 @@ def _meaning(request: BootRequest) -> str:
 
 
 def _remedy(finding: BootFinding) -> str | None:
-    return None if finding.remedy is None else render(finding.remedy)
+    return " ".join(map(render, finding.remedies)) or None
 
 
 class RequestOut(Schema):
@@ -91,6 +91,9 @@ class FindingOut(CarriedNoticeOut):
 
     remedy = fields.Function(
         _remedy, required=True, allow_none=True, metadata={"type": "string", "description": "Recommended action"}
+    )
+    remedies = fields.List(
+        fields.Nested(NoticeOut), required=True, metadata={"description": "The recommended actions, the best first"}
     )
     care = fields.Enum(Care, by_value=True, required=True)
 

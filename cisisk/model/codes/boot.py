@@ -25,6 +25,7 @@ class AskedCode(NoticeCode):
     DIAL_RULES = "asked_for_dial_rules"
     BACKGROUND = "asked_for_backgrounds"
     HEADSET = "asked_for_headset_settings"
+    SYNCHRONISATION = "asked_for_synchronisation"
     UNKNOWN = "asked_for_unknown_file"
 
 
@@ -64,6 +65,7 @@ class RequestCode(NoticeCode):
     NO_DIAL_RULES = "no_dial_rules"
     NO_BACKGROUNDS = "no_backgrounds"
     NO_HEADSET_SETTINGS = "no_headset_settings"
+    NO_SYNCHRONISATION = "no_synchronisation"
     NO_SUCH_FILE = "no_such_file"
 
 
@@ -78,8 +80,10 @@ class BootFindingCode(NoticeCode):
     """The phone had no usable firmware and fetched its recovery image."""
     RECOVERY_WITHOUT_IMAGE = "recovery_without_image", "name"
     """The phone has no usable firmware, and its recovery image is absent."""
+    SIGNED_CONFIGURED = "signed_configured", "protocol", "size"
+    """The phone took a signed config, which another program has made."""
     FOREIGN_TRUST_LIST = "foreign_trust_list"
-    """The phone accepts only configs that another call manager has signed."""
+    """The phone accepts only configs that another call manager has signed, and there is none."""
     SIGNED_CONFIG_FIRST = "signed_config_first"
     """The phone asked for a signed config first and took the plain one."""
     KEEPS_STARTING = "keeps_starting"
@@ -121,6 +125,11 @@ class RemedyCode(NoticeCode):
     CHECK_LOG = "check_log"
     CHECK_STATUS_MESSAGES = "check_status_messages"
     CHECK_CLIENT = "check_client"
+    BLANK_TRUST_LIST = "blank_trust_list"
+    """While the old call manager runs: it sends the phone a blank list."""
+    TRUST_NEW_SIGNER = "trust_new_signer"
+    """While the old call manager runs: it vouches for a new signer."""
+    RESET_TO_FACTORY = "reset_to_factory"
     ERASE_TRUST_LIST = "erase_trust_list"
     """Where the model is unknown, or its menus are."""
     ERASE_TRUST_LIST_7940 = "erase_trust_list_7940"

@@ -23,6 +23,7 @@ _ASKED: dict[str, str] = {
     AskedCode.DIAL_RULES: N_("It asked for dial rules."),
     AskedCode.BACKGROUND: N_("It asked for backgrounds."),
     AskedCode.HEADSET: N_("It asked for headset settings."),
+    AskedCode.SYNCHRONISATION: N_("It asked whether it has to restart, as check-sync makes it do."),
     AskedCode.UNKNOWN: N_("It asked for a file that Cisisk does not know."),
 }
 _RESULTS: dict[str, str] = {
@@ -64,6 +65,7 @@ _RESULTS: dict[str, str] = {
     RequestCode.NO_DIAL_RULES: N_("The file is absent. The phone works without dial rules."),
     RequestCode.NO_BACKGROUNDS: N_("The file is absent. The phone uses its own backgrounds."),
     RequestCode.NO_HEADSET_SETTINGS: N_("The file is absent. The phone works without headset settings."),
+    RequestCode.NO_SYNCHRONISATION: N_("The file is absent. The phone does not restart."),
     RequestCode.NO_SUCH_FILE: N_("The file is absent. Most phones work without it."),
 }
 _FINDINGS: dict[str, str] = {
@@ -71,6 +73,9 @@ _FINDINGS: dict[str, str] = {
     BootFindingCode.RUNNING: N_("The running phone asked for {requests} file(s)."),
     BootFindingCode.RECOVERING: N_("It had no usable firmware, and fetched its recovery firmware."),
     BootFindingCode.RECOVERY_WITHOUT_IMAGE: N_("It has no usable firmware. It asks for {name}, which is absent."),
+    BootFindingCode.SIGNED_CONFIGURED: N_(
+        "It took a signed config over {protocol}: {size} bytes. Another program has made it; Cisisk signs no files."
+    ),
     BootFindingCode.FOREIGN_TRUST_LIST: N_(
         "It demands a signed config: it has the trust list of another call manager and accepts no other config."
     ),
@@ -133,6 +138,16 @@ _REMEDIES: dict[str, str] = {
         "It may have no room for the file, or need another form of it. Read the phone's status messages."
     ),
     RemedyCode.CHECK_CLIENT: N_("Phones do not send such requests. Find out which device has this address."),
+    RemedyCode.BLANK_TRUST_LIST: N_(
+        "If the old call manager still runs: set its parameter Prepare Cluster for Rollback to Pre 8.0, let the phone"
+        " restart there and take the blank list, then set it back. This does not help a phone with a CTL."
+    ),
+    RemedyCode.TRUST_NEW_SIGNER: N_(
+        "If the old call manager still runs and another program signs your files: upload the certificate of the signer"
+        " there as Phone-SAST-trust and CallManager-trust, restart its Trust Verification Service, then let DHCP option"
+        " 150 name this server."
+    ),
+    RemedyCode.RESET_TO_FACTORY: N_("If nothing else helps: reset the phone to its factory settings."),
     RemedyCode.ERASE_TRUST_LIST: N_(
         "Erase the trust lists (ITL and CTL) in the phone's security settings. On most models: Applications or"
         " Settings, Administrator Settings, Reset Settings, Security Settings; on a 79xx: Settings, Security"

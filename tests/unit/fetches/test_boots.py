@@ -39,6 +39,7 @@ def fetch(
     ip: str = IP,
     mac: Mac = MAC,
     duration: float = 0.05,
+    sha256: str = "0" * 64,
 ) -> LoggedFetch:
     """Return one fetch. ``CTL``, ``ITL``, ``SEP``, ``SGN`` and names with {} are files of ``mac``."""
     written = OWN.get(name, name)
@@ -53,7 +54,7 @@ def fetch(
         name=written.format(mac.digits),
         mac=mac if "{}" in written else None,
         outcome=outcome.value,
-        sha256="0" * 64 if sent else None,
+        sha256=sha256 if sent else None,
         size=12_000 if sent else 0,
         acknowledged=12_000 if outcome is SENT else 5_120 if sent else 0,
         blocks=24,
@@ -130,7 +131,7 @@ def test_boot_of_7942_after_recovery_misses_config() -> None:
     assert all(request.by_address for request in recovery.requests)
     assert codes(newest) == ["config_missing"]
     assert newest.needs_care
-    assert newest.findings[0].remedy == RemedyCode.SWITCH.notice()
+    assert newest.findings[0].remedies == (RemedyCode.SWITCH.notice(),)
 
 
 def test_boot_without_recovery_image_names_the_image() -> None:
@@ -138,7 +139,7 @@ def test_boot_without_recovery_image_names_the_image() -> None:
     boot, *rest = boot_history(MAC, asking, address=IP)
     assert rest == []
     assert codes(boot) == ["recovery_without_image"]
-    assert boot.findings[0].remedy == RemedyCode.ADD_RECOVERY_IMAGE.notice(name="term06.default.loads")
+    assert boot.findings[0].remedies == (RemedyCode.ADD_RECOVERY_IMAGE.notice(name="term06.default.loads"),)
     assert boot_history(MAC, asking, address="192.0.2.8") == []
 
 
@@ -182,7 +183,9 @@ def test_boot_with_foreign_trust_list_names_erase_keys(model: str | None, remedy
     boot = one(fetches, model)
     assert codes(boot) == ["foreign_trust_list"]
     assert boot.needs_care
-    assert boot.findings[0].remedy == remedy.notice()
+    assert [each.code for each in boot.findings[0].remedies] == [
+        *(RemedyCode.BLANK_TRUST_LIST, RemedyCode.TRUST_NEW_SIGNER, remedy, RemedyCode.RESET_TO_FACTORY)
+    ]
     assert "signed_config_absent" in request_codes(boot)
 
 
@@ -212,7 +215,7 @@ def test_boot_with_default_config_only_suspects_another_server() -> None:
     earlier = tftp(*BOOT_OF_A_7942)
     newest, _ = boot_history(MAC, [*earlier, *tftp((0, "XMLDefault.cnf.xml", ABSENT), begin=4000)])
     assert codes(newest) == ["only_default_config"]
-    assert newest.findings[0].remedy == RemedyCode.CHECK_SERVERS.notice()
+    assert newest.findings[0].remedies == (RemedyCode.CHECK_SERVERS.notice(),)
 
 
 def test_boot_that_stops_at_trust_list_is_reported() -> None:
@@ -258,6 +261,73 @@ def test_repeated_boots_within_minutes_are_a_loop() -> None:
     assert [codes(boot)[0] for boot in boots] == [*["keeps_starting"] * 2, *["configured"] * 2]
     slowly = boot_history(MAC, [one for turn in range(4) for one in tftp(*BOOT_OF_A_7942, begin=turn * 2000)])
     assert {codes(boot)[0] for boot in slowly} == {"configured"}
+
+
+BOOTS = (0.0, 200.0, 400.0, 600.0)
+
+
+def loops(restarts: Sequence[float] = (), configs: Sequence[str] = ("a", "a", "a", "a")) -> list[int]:
+    """Return which of four boots, 200 s apart, are said to be of a phone that keeps starting."""
+    fetches = [
+        each
+        for begin, config in zip(BOOTS, configs, strict=True)
+        for each in (fetch(begin, "CTL", ABSENT), fetch(begin + 1, "SEP", sha256=config * 64))
+    ]
+    boots = boot_history(MAC, fetches, restarts=[at(second) for second in restarts])
+    return [number for number, boot in enumerate(reversed(boots)) if codes(boot)[0] == "keeps_starting"]
+
+
+@pytest.mark.parametrize(
+    ("restarts", "configs", "expected"),
+    [
+        ((), "aaaa", [2, 3]),
+        # A switch, a rollback, a switch: each has its own config.
+        ((), "abab", []),
+        ((), "aaab", [2]),
+        # The same config each time, as after resets: each boot was asked for.
+        ((-20, 150, 390, 590), "aaaa", []),
+        ((-20,), "aaaa", [3]),
+        ((390,), "aaaa", [3]),
+        # Recorded a moment after the phone has begun to boot.
+        ((2, 202, 402, 602), "aaaa", []),
+        # Asked long before: the phone has started by itself.
+        ((-400,), "aaaa", [2, 3]),
+    ],
+)
+def test_restarts_that_were_asked_for_are_no_loop(
+    restarts: Sequence[float], configs: Sequence[str], expected: list[int]
+) -> None:
+    assert loops(restarts, configs) == expected
+
+
+@pytest.mark.parametrize("name", ["SEP{}.cnf.xml.sgn", "SEP{}.cnf.xml.enc.sgn"])
+def test_boot_that_takes_signed_config_has_no_foreign_trust_list(name: str) -> None:
+    boot = one(tftp((0, "CTL", ABSENT), (1, name, SENT), (2, "mk-sip.jar.sgn", ABSENT)))
+    assert codes(boot) == ["signed_configured"]
+    assert not boot.needs_care
+
+
+def test_boot_that_accepts_plain_config_has_no_foreign_trust_list() -> None:
+    boot = one(tftp((0, "CTL", ABSENT), (1, "SGN", ABSENT), (2, "SEP", ABSENT), (3, "XMLDefault.cnf.xml", ABSENT)))
+    assert codes(boot) == ["config_missing"]
+
+
+@pytest.mark.parametrize("outcome", [STOPPED, FetchOutcome.CUT, FetchOutcome.ABORTED])
+def test_boot_with_incomplete_signed_config_has_no_foreign_trust_list(outcome: FetchOutcome) -> None:
+    assert codes(one(tftp((0, "CTL", ABSENT), (1, "SGN", outcome), (2, "SGN", ABSENT)))) == ["config_not_taken"]
+
+
+@pytest.mark.parametrize("name", ["CIPC_Locale.loads", "syncinfo.xml", "mk-sip.jar.sgn", "List.xml.sgn"])
+def test_absence_of_optional_file_is_harmless(name: str) -> None:
+    boot = one(tftp((0, "CTL", ABSENT), (1, "SEP", SENT), (2, name, ABSENT)))
+    assert codes(boot) == ["configured"]
+    assert boot.requests[-1].care is Care.HARMLESS
+    assert boot.requests[-1].purpose is not Purpose.UNKNOWN
+
+
+def test_check_sync_of_running_phone_is_no_boot() -> None:
+    [boot] = boot_history(MAC, [fetch(0, "syncinfo.xml", ABSENT)], address=IP)
+    assert (boot.kind, codes(boot), request_codes(boot)) == (BootKind.REQUESTS, ["running"], ["no_synchronisation"])
 
 
 def test_boot_ends_at_pause_or_next_first_request() -> None:

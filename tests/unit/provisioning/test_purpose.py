@@ -34,7 +34,12 @@ from cisisk.provisioning.purpose import Purpose, purpose, reveal, revealed
         ("SK1a2b3c4d-0000.xml.sgn", Purpose.SOFT_KEYS),
         ("defaultheadsetconfig.json", Purpose.HEADSET),
         ("AppDialRules.xml", Purpose.DIAL_RULES),
+        ("CIPC_Locale.loads", Purpose.DICTIONARY),
+        ("syncinfo.xml", Purpose.SYNCHRONISATION),
+        ("P003-8-12-00.sbn", Purpose.FIRMWARE_PART),
         ("SEP01.cnf.xml", Purpose.UNKNOWN),
+        ("notes.txt.sgn", Purpose.UNKNOWN),
+        (".sgn", Purpose.UNKNOWN),
         ("../SEPAABBCCDDEE01.cnf.xml", Purpose.UNKNOWN),
         ("", Purpose.UNKNOWN),
     ],
@@ -51,6 +56,9 @@ def test_purpose_follows_from_the_name(name: str, what: Purpose) -> None:
         ("sip9971.9-4-2SR4-1.loads", "SIP", ("9971",)),
         ("sip8845_65.12-8-1-0001-455.loads", "SIP", ("8845", "8865")),
         ("OS79XX.TXT", None, ("7940", "7960")),
+        ("P003-8-12-00.sbn", None, ("7940", "7960")),
+        ("P00308010200.sbn", "SCCP", ("7940", "7960")),
+        ("mk-sip.jar.sgn", "SIP", ()),
         ("English_United_States/7921-dictionary.xml", None, ("7921",)),
         ("x/sp-sip.jar", "SIP", ("7811", "7821", "7841", "7861")),
         ("SIPAABBCCDDEE01.cnf", "SIP", ("7940", "7960")),
@@ -67,6 +75,29 @@ def test_purpose_follows_from_the_name(name: str, what: Purpose) -> None:
 def test_name_reveals_purpose_of_request(name: str, software: str | None, models: tuple[str, ...]) -> None:
     facts = reveal("tftp", name)
     assert (facts.software, facts.models, facts.protocols) == (software, models, ("tftp",))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "DialTemplate.xml",
+            "dialplan.xml",
+            "mk-sip.jar",
+            "German_Germany/mk-sip.jar",
+            "g3-tones.xml",
+            "Ringlist.xml",
+        ),
+        *("Ring1.raw", "Ring1.rwb", "Desktops/320x212x16/List.xml", "blue.png", "FeaturePolicyDefault.xml"),
+        *("AppDialRules.xml", "XMLDefault.cnf.xml", "SoftKeyDefault.xml", "SK1a2b3c4d-0000.xml", "SIPDefault.cnf"),
+        *("WLANDefault.xml", "7921-kate.utf-8.xml", "defaultheadsetconfig.json", "RINGLIST.DAT", "syncinfo.xml"),
+    ],
+)
+def test_signed_form_has_purpose_of_its_file(name: str) -> None:
+    """Phones with a trust list ask for the signed form of every file that is not firmware."""
+    assert purpose(name) is not Purpose.UNKNOWN
+    assert purpose(f"{name}.sgn") is purpose(name)
+    assert purpose(f"{name.upper()}.SGN") is purpose(name)
 
 
 def test_several_requests_reveal_more_than_one() -> None:
