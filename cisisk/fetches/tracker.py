@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from cisisk.fetches.intake import FetchIntake
+from cisisk.fetches.running import RunningConfigs
 from cisisk.model.codes.deployment import StepNotice
 from cisisk.model.errors import StorageFailed
 from cisisk.model.listeners import Listeners
@@ -68,6 +69,7 @@ class FetchTracker:
         self._storing = asyncio.Lock()
         self._named: dict[str, Mac] = {}
         self._known: dict[str, Sighting] = {}
+        self._running = RunningConfigs(db)
         self._lost = 0
 
     def subscribe(self, listener: Callable[[list[Fetch]], None]) -> None:
@@ -112,6 +114,7 @@ class FetchTracker:
         ]
         try:
             await self._store_deliveries(fetched)
+            await self._running.store(fetches, fetched)
             await self._store_sightings(fetched)
         except StorageFailed as error:
             if not self._lost:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from cisisk.model.clock import Timestamp
 from cisisk.model.discovery import DiscoveredPhone
 from cisisk.model.mac import Mac
+from cisisk.model.notice import Notice
 
 
 class Software(StrEnum):
@@ -18,6 +19,45 @@ class Software(StrEnum):
     """SIP."""
     SIPE = "SIPE"
     """Enterprise (call-manager style) SIP."""
+
+
+class RunningEvidence(StrEnum):
+    """What shows that a phone runs a config that it took."""
+
+    REGISTRATION = "registration"
+    """It registered with it."""
+    BOOT = "boot"
+    """Its boot went on past the config, or ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneConfig:
+    """A config of a phone, and the person whose it is.
+
+    Attributes:
+        profile_uuid: the profile that it came from; None, as the three after it, for a config of no present profile.
+        since: when the phone was served it, or took it.
+    """
+
+    sha256: str
+    profile_uuid: str | None
+    profile_name: str | None
+    user_uuid: str | None
+    username: str | None
+    since: Timestamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigInUse(PhoneConfig):
+    """The config that a phone runs.
+
+    Attributes:
+        registered_at: when its last registration with it was seen, which ``registered_as`` describes.
+    """
+
+    evidence: RunningEvidence
+    registered_at: Timestamp | None
+    registered_as: Notice | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +73,9 @@ class Phone:
         discovery: set for a discovered phone until an administrator adds or changes it, or switches it.
         logout_profile_uuid: the profile after a logout; None for that of its site. ``emergency_location`` and
             ``emergency_caller_id`` follow the same rule.
+        current: the config that it is served.
+        running: the config that it runs: the last one that it took whole on the way to a registration or to the end of
+            its boot. None if it took none, or took it elsewhere.
         revision: the number of changes by administrators.
     """
 
@@ -57,6 +100,8 @@ class Phone:
     logout_profile_uuid: str | None = None
     emergency_location: str | None = None
     emergency_caller_id: str | None = None
+    current: PhoneConfig | None = None
+    running: ConfigInUse | None = None
     created_at: Timestamp
     updated_at: Timestamp
     revision: int = 1

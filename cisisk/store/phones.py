@@ -1,8 +1,9 @@
 """Phones: the inventory, their software, and where each was last seen."""
 
+import json
 import sqlite3
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,8 @@ from cisisk.model.discovery import DiscoveredPhone
 from cisisk.model.errors import Conflict, NotFound
 from cisisk.model.listing import Listing, Page
 from cisisk.model.mac import Mac
-from cisisk.model.phone import Phone, Software
+from cisisk.model.notice import Notice
+from cisisk.model.phone import ConfigInUse, Phone, PhoneConfig, RunningEvidence, Software
 from cisisk.model.revision import require_current
 from cisisk.model.user import Actor
 from cisisk.store import audit, moves, phone_logins, profiles, sites
@@ -28,18 +30,32 @@ that took no file are removed, the longest silent first."""
 DISCOVERED_DAYS = 7
 """A discovered phone that took no file is removed after this many days without a request."""
 
+_PERSON = (
+    "(SELECT json_array(profiles.name, users.uuid, username) FROM profiles JOIN users ON users.uuid = user_uuid"
+    " WHERE profiles.uuid = {profile})"
+)
+"""SQL expression of the name of a profile and its user; the placeholder is the column with its uuid."""
 _SELECT = (
-    "SELECT phones.mac, model, phone_ip, location, description, software, name, hostname, phone_vlan, brand,"
-    " software_version, is_active, current_profile_uuid, ip AS seen_ip, seen_at, sha256 AS served_sha256,"
-    " CASE origin WHEN 'drift' THEN since END AS drifted_at, discovery, logout_profile_uuid, emergency_location,"
-    " emergency_caller_id, phones.created_at, updated_at, phones.revision"
+    "SELECT phones.mac, model, phone_ip, location, description, software, name, hostname, phone_vlan, brand,"  # noqa: S608 -- own names
+    " software_version, is_active, current_profile_uuid, ip AS seen_ip, seen_at,"
+    " served_configs.sha256 AS served_sha256, served_configs.since AS served_since,"
+    " CASE origin WHEN 'drift' THEN served_configs.since END AS drifted_at, discovery, logout_profile_uuid,"
+    " emergency_location, emergency_caller_id, phones.created_at, updated_at, phones.revision,"
+    f" {_PERSON.format(profile='current_profile_uuid')} AS served_person,"
+    " phones_run.sha256 AS running_sha256, phones_run.since AS running_since, evidence,"
+    f" phones_run.profile_uuid AS running_profile, {_PERSON.format(profile='phones_run.profile_uuid')}"
+    " AS running_person, registered_at, registered_as"
     " FROM phones"
     " LEFT JOIN cisco_phones ON cisco_phones.mac = phones.mac LEFT JOIN sightings ON sightings.mac = phones.mac"
     " LEFT JOIN served_configs ON served_configs.mac = phones.mac"
+    " LEFT JOIN phones_run ON phones_run.mac = phones.mac"
 )
 _SELECT_CISCO = "SELECT mac, software, current_profile_uuid, created_at, revision FROM cisco_phones"
 SHOWN_MAC = " || ':' || ".join(f"substr({{0}}, {at}, 2)" for at in range(1, 12, 2))
 """SQL expression of a MAC with colons; the placeholder is the column with its digits."""
+
+
+_ATTRIBUTES = tuple(each.name for each in fields(Phone) if each.name not in {"current", "running"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +103,46 @@ def _software(row: sqlite3.Row) -> Software | None:
 
 
 def _phone(row: sqlite3.Row) -> Phone:
-    values = {"mac": Mac(row["mac"]), "software": _software(row), "is_active": bool(row["is_active"])}
-    discovery = DiscoveredPhone.from_json(row["discovery"]) if row["discovery"] else None
-    return Phone(**{**dict(row), **values, "discovery": discovery})
+    columns = dict(row)
+    values = {
+        "mac": Mac(row["mac"]),
+        "software": _software(row),
+        "is_active": bool(row["is_active"]),
+        "discovery": DiscoveredPhone.from_json(row["discovery"]) if row["discovery"] else None,
+        "current": _current(row),
+        "running": _running(row),
+    }
+    return Phone(**({name: columns[name] for name in _ATTRIBUTES} | values))
+
+
+def _current(row: sqlite3.Row) -> PhoneConfig | None:
+    if row["served_sha256"] is None:
+        return None
+    return PhoneConfig(
+        sha256=row["served_sha256"],
+        since=row["served_since"],
+        **_person(row["served_person"], row["current_profile_uuid"]),
+    )
+
+
+def _running(row: sqlite3.Row) -> ConfigInUse | None:
+    if row["running_sha256"] is None:
+        return None
+    return ConfigInUse(
+        sha256=row["running_sha256"],
+        since=row["running_since"],
+        evidence=RunningEvidence(row["evidence"]),
+        registered_at=row["registered_at"],
+        registered_as=Notice.from_json(row["registered_as"]) if row["registered_as"] else None,
+        **_person(row["running_person"], row["running_profile"]),
+    )
+
+
+def _person(person: str | None, profile: str | None) -> dict[str, str | None]:
+    """Return the profile of a config and its user; None for what is not there any more."""
+    name, user, username = json.loads(person) if person else (None, None, None)
+    uuid = profile if person else None
+    return {"profile_uuid": uuid, "profile_name": name, "user_uuid": user, "username": username}
 
 
 def _cisco_phone(row: sqlite3.Row) -> CiscoPhone:
@@ -124,9 +177,10 @@ def page(tx: Read, listing: Listing) -> Page[Phone]:
 
 
 def page_of_user(tx: Read, listing: Listing, user_uuid: str) -> Page[Phone]:
-    """Return the phones that run one of this user's profiles."""
-    owned = "current_profile_uuid IN (SELECT uuid FROM profiles WHERE user_uuid = ?)"
-    return _PHONES.page(tx, listing, owned, (user_uuid,))
+    """Return the phones that are served or run one of this user's profiles."""
+    owned = "{} IN (SELECT uuid FROM profiles WHERE user_uuid = ?)"
+    either = f"({owned.format('current_profile_uuid')} OR {owned.format('phones_run.profile_uuid')})"
+    return _PHONES.page(tx, listing, either, (user_uuid, user_uuid))
 
 
 def find(tx: Read, mac: Mac) -> Phone | None:

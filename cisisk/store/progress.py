@@ -19,7 +19,7 @@ from cisisk.model.notice import Notice
 from cisisk.model.restart import Attempt, RestartOutcome
 from cisisk.model.start_time import StartTime
 from cisisk.model.user import Actor
-from cisisk.store import audit, configs, deployments, moves, phone_logins, phones, profiles, steps
+from cisisk.store import audit, configs, deployments, moves, phone_logins, phones, profiles, running, steps
 from cisisk.store.transaction import Read, Write
 
 _ACTIONS = {Origin.SWITCH: "profile.switched", Origin.ROLLBACK: "profile.rolled_back", Origin.LOGOUT: "profile.logout"}
@@ -228,7 +228,8 @@ def registered(tx: Write, deployment: Deployment, evidence: Notice) -> None:
     """Record that the phone has registered with its new config."""
     moment = now()
     columns = {"registered_at": moment, "registered_as": evidence}
-    moves.move(tx, _current(tx, deployment), [life.REGISTER], moment, evidence, columns)
+    if moves.move(tx, _current(tx, deployment), [life.REGISTER], moment, evidence, columns) is not None:
+        running.registered(tx, deployment.mac, deployment.sha256, moment, evidence)
 
 
 def ended(tx: Write, deployment: Deployment, transition: Transition, reason: Notice) -> bool:

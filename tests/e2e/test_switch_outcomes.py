@@ -201,6 +201,18 @@ async def test_switch_without_registration_times_out_and_keeps_config(
         ]
 
 
+async def test_phone_whose_switch_timed_out_shows_whom_it_still_works_as(tmp_path: Path) -> None:
+    async with asterisk_site(tmp_path) as setup, setup.phone_in_service(faults=Faults(never_fetch=True)) as phone:
+        path = f"/phones/{phone.mac}"
+        before = (await until(lambda: setup.site.data("GET", path), lambda found: bool(found["running"])))["running"]
+        assert (await setup.switch(phone.mac, **SHORT_TIMEOUTS))["state"] == "timed_out"
+        after = await setup.site.data("GET", path)
+        assert after["running"] | {"since": before["since"]} == before
+        assert after["running"]["sha256"] == phone.config_sha256
+        assert (after["current"]["profile_name"], after["running"]["profile_name"]) == (NEW, OLD)
+        assert after["running"]["registered_as"]["parameters"]["name"] == OLD
+
+
 async def test_switch_without_fetch_rolls_back_to_running_config(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,11 +16,11 @@ from cisisk.api.schemas.fields import (
     WholeNumber,
     text,
 )
-from cisisk.api.schemas.notice import CarriedNoticeOut
+from cisisk.api.schemas.notice import CarriedNoticeOut, NoticeOut
 from cisisk.api.schemas.site import CALLER_ID
 from cisisk.model import sep_config
 from cisisk.model.content_type import ContentType
-from cisisk.model.phone import Software
+from cisisk.model.phone import RunningEvidence, Software
 from cisisk.model.placeholders import NAMES
 
 MAX_MODELS = 100
@@ -78,6 +78,25 @@ class DiscoveryOut(Schema):
     )
 
 
+class PhoneConfigOut(Schema):
+    """A config of a phone, and the person whose it is."""
+
+    sha256 = fields.String(required=True)
+    profile_uuid = Uuid(required=True, allow_none=True, metadata={"description": "null without a present profile"})
+    profile_name = fields.String(required=True, allow_none=True)
+    user_uuid = Uuid(required=True, allow_none=True)
+    username = fields.String(required=True, allow_none=True)
+    since = TimestampField(required=True)
+
+
+class RunningConfigOut(PhoneConfigOut):
+    """The config that a phone runs."""
+
+    evidence = fields.Enum(RunningEvidence, by_value=True, required=True)
+    registered_at = TimestampField(required=True, allow_none=True)
+    registered_as = fields.Nested(NoticeOut, required=True, allow_none=True)
+
+
 class PhoneOut(Schema):
     """A phone."""
 
@@ -108,6 +127,17 @@ class PhoneOut(Schema):
     served_sha256 = fields.String(required=True, allow_none=True, metadata={"description": "Hash of the served config"})
     # Time at which another program was found to have changed or removed the served config; null if unchanged.
     drifted_at = TimestampField(required=True, allow_none=True)
+    current = fields.Nested(
+        PhoneConfigOut, required=True, allow_none=True, metadata={"description": "What the phone is served"}
+    )
+    running = fields.Nested(
+        RunningConfigOut,
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "What the phone runs: the last config that it took and then registered or booted with"
+        },
+    )
     # null after the phone was added, changed or switched
     discovered = fields.Nested(DiscoveryOut, required=True, allow_none=True, attribute="discovery")
     created_at = TimestampField(required=True)

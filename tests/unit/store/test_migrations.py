@@ -57,7 +57,11 @@ def test_migrate_creates_a_store(path: Path) -> None:
 
 def test_tables_are_strict_and_references_indexed(path: Path) -> None:
     migrations.migrate(path, migrations.steps())
-    tables = [row for row in ask(path, "PRAGMA table_list") if row[0] == "main" and not row[1].startswith("sqlite_")]
+    tables = [
+        row
+        for row in ask(path, "PRAGMA table_list")
+        if row[:3:2] == ("main", "table") and not row[1].startswith("sqlite_")
+    ]
     assert [name for _, name, _, _, _, strict in tables if not strict] == []
     for _, table, *_ in tables:
         indexed = {
