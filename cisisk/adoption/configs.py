@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError as Cancelled
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cisisk.adoption.signed_configs import SignedConfigs
@@ -22,7 +22,7 @@ from cisisk.provisioning.names import device_mac
 from cisisk.provisioning.phone_locks import PhoneLocks
 from cisisk.provisioning.signed import is_signed
 from cisisk.provisioning.uploads import config_mac
-from cisisk.store import audit, configs, deployments, phones, profiles
+from cisisk.store import audit, configs, deployments, phones, profiles, users
 from cisisk.store.configs import Served
 from cisisk.store.database import Database
 from cisisk.store.transaction import Write
@@ -44,11 +44,15 @@ class AdoptedConfig:
         added: the phone was added to the inventory.
         made: a profile was created; the config was not adopted before.
         is_served: the config is served to the phone, or was when it was adopted.
+        profile_uuid, profile_name, username: the profile and its user; empty if it was deleted since.
     """
 
     added: bool
     made: bool
     is_served: bool
+    profile_uuid: str
+    profile_name: str = ""
+    username: str = ""
 
 
 class ConfigAdoption:
@@ -157,9 +161,9 @@ class ConfigAdoption:
         async with self._locks.take(mac, supersedes=False):
             known = await self._replaceable(mac)
             taken = _Taken(mac, name or mac.config_name, content, config, owner, known)
-            adopted, profile = await self._db.write(_record_taken, actor, taken)
+            adopted = await self._db.write(_record_and_name, actor, taken)
             if adopted.made and known is None:
-                await self._serve_taken(actor, taken, profile)
+                await self._serve_taken(actor, taken, adopted.profile_uuid)
             return adopted
 
     async def _serve_taken(self, actor: Actor, taken: "_Taken", profile: str) -> None:
@@ -328,21 +332,17 @@ class _Taken:
     known: Snapshot | None
 
 
-def _record_taken(tx: Write, actor: Actor, taken: _Taken) -> tuple[AdoptedConfig, str]:
-    """Record a config as a profile before it is served, unless it was adopted before or a switch has served it.
-
-    Returns:
-        The result, and the uuid of the profile.
-    """
+def _record_taken(tx: Write, actor: Actor, taken: _Taken) -> AdoptedConfig:
+    """Record a config as a profile before it is served, unless it was adopted before or a switch has served it."""
     mac, known, sha256 = taken.mac, taken.known, hashlib.sha256(taken.content).hexdigest()
     profile = configs.imported_profile(tx, mac, sha256)
     served = configs.served_to(tx, mac)
     is_unfinished = known is None and served is not None and served.pending == sha256
     if profile is not None and not is_unfinished:
-        return AdoptedConfig(added=False, made=False, is_served=True), profile
+        return AdoptedConfig(added=False, made=False, is_served=True, profile_uuid=profile)
     phone = phones.find(tx, mac)
     if profile is None and phone is not None and (own := _served_profile(sha256, known, served, phone)) is not None:
-        return AdoptedConfig(added=False, made=False, is_served=True), own
+        return AdoptedConfig(added=False, made=False, is_served=True, profile_uuid=own)
     if phone is None:
         phones.add(tx, actor, mac, {"name": _label(taken.config)})
     phones.confirm(tx, mac)
@@ -355,7 +355,16 @@ def _record_taken(tx: Write, actor: Actor, taken: _Taken) -> tuple[AdoptedConfig
     elif known.sha256 == sha256 and phones.get(tx, mac).current_profile_uuid is None:
         configs.belongs_to(tx, mac, profile)
     is_served = known is None or known.sha256 == sha256
-    return AdoptedConfig(added=phone is None, made=True, is_served=is_served), profile
+    return AdoptedConfig(added=phone is None, made=True, is_served=is_served, profile_uuid=profile)
+
+
+def _record_and_name(tx: Write, actor: Actor, taken: _Taken) -> AdoptedConfig:
+    """Record a config as a profile, and return the result with the names of the profile and its user."""
+    adopted = _record_taken(tx, actor, taken)
+    with suppress(NotFound):
+        profile = profiles.get(tx, adopted.profile_uuid)
+        return replace(adopted, profile_name=profile.name, username=users.get(tx, profile.user_uuid).username)
+    return adopted
 
 
 def _served_profile(sha256: str, known: Snapshot | None, served: Served | None, phone: Phone) -> str | None:

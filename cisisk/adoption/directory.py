@@ -8,15 +8,17 @@ import errno
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 
 from cisisk.adoption.configs import ConfigAdoption
+from cisisk.adoption.layout import requested_name
 from cisisk.model import sep_config
 from cisisk.model.codes.config import FindingCode
 from cisisk.model.codes.directory_import import ImportNoteCode
@@ -27,7 +29,9 @@ from cisisk.model.notice import Notice
 from cisisk.model.sep_config import SepConfig
 from cisisk.model.user import Actor
 from cisisk.provisioning.firmware import load_findings
-from cisisk.provisioning.library import Library, open_below, precedence, regular_files
+from cisisk.provisioning.library import FileEntry, Library, open_below, precedence, regular_files
+from cisisk.provisioning.names import MAX_COMPONENTS
+from cisisk.provisioning.purpose import Purpose, purpose
 from cisisk.provisioning.uploads import Uploads, check_path, config_mac, config_name
 
 MAX_FILES = 50_000
@@ -66,6 +70,24 @@ class ImportNote:
     notice: Notice
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedConfig:
+    """A config that is a profile, of this import or of an earlier one.
+
+    Attributes:
+        path: in the directory.
+        profile_uuid, profile_name, username: the profile and its user; empty if it was deleted since.
+        made: whether this import has created the profile.
+    """
+
+    path: str
+    mac: Mac
+    profile_uuid: str
+    profile_name: str
+    username: str
+    made: bool
+
+
 @dataclass(slots=True)
 class ImportReport:
     """The result of an import.
@@ -75,6 +97,7 @@ class ImportReport:
         profiles: the number of configs that became profiles.
         files: the number of other files that were copied.
         unchanged: the number of files that existed already or were imported before.
+        configs: the configs that are profiles now.
     """
 
     phones: int = 0
@@ -82,6 +105,7 @@ class ImportReport:
     files: int = 0
     unchanged: int = 0
     notes: list[ImportNote] = field(default_factory=list)
+    configs: list[ImportedConfig] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
         """Return the numbers for the audit log."""
@@ -124,12 +148,15 @@ class DirectoryImport:
         self._served = served
         self._busy = asyncio.Lock()
 
-    async def run(self, actor: Actor, directory: Path, owner: str) -> ImportReport:
+    async def run(
+        self, actor: Actor, directory: Path, owner: str, owners: Mapping[Mac, str] = MappingProxyType({})
+    ) -> ImportReport:
         """Import ``directory``.
 
         Args:
             directory: may be the served directory itself.
             owner: the uuid of the user who gets the profiles.
+            owners: the uuids of other users, who get the profiles of these phones.
 
         Raises:
             Invalid: the directory cannot or must not be read, or there is no such user.
@@ -142,7 +169,7 @@ class DirectoryImport:
             source = await asyncio.to_thread(_Source, directory, self._max_files)
             try:
                 await asyncio.to_thread(self._require_harmless, source, directory)
-                return await self._import(actor, source, owner)
+                return await self._import(actor, source, lambda mac: owners.get(mac, owner))
             finally:
                 source.close()
 
@@ -159,21 +186,23 @@ class DirectoryImport:
             reason = f"{directory} overlaps with {self._served}, which is served already. Give another directory."
             raise Invalid.field("directory", reason)
 
-    async def _import(self, actor: Actor, source: "_Source", owner: str) -> ImportReport:
+    async def _import(self, actor: Actor, source: "_Source", owner: Callable[[Mac], str]) -> ImportReport:
         report = ImportReport()
         configs: dict[Mac, tuple[str, SepConfig]] = {}
         paths = await asyncio.to_thread(source.paths)
         for path in source.passed_over:
             report.note(path, ImportNoteKind.SKIPPED, ImportNoteCode.PASSED_OVER.notice())
         for path in paths:
-            mac = config_mac(path)
+            mac = config_mac(requested_name(path))
             try:
                 if mac in configs:
                     notice = ImportNoteCode.SAME_PHONE.notice(path=configs[mac][0])
                     report.note(path, ImportNoteKind.DUPLICATE, notice)
                 elif mac is not None and not await asyncio.to_thread(source.names_flat_firmware, path):
-                    config = await self._import_config(actor, source, path, mac, owner, report)
+                    config = await self._import_config(actor, source, path, mac, owner(mac), report)
                     configs[mac] = path, config
+                elif purpose(path) is Purpose.SIGNED_CONFIG:
+                    report.note(path, ImportNoteKind.SKIPPED, ImportNoteCode.SIGNED_CONFIG.notice())
                 elif mac is None and _OF_A_PHONE.fullmatch(path):
                     report.note(path, ImportNoteKind.SKIPPED, ImportNoteCode.CONFIG_COPY.notice())
                 else:
@@ -205,7 +234,18 @@ class DirectoryImport:
             for finding in findings
             if finding.code == FindingCode.SSH_PASSWORD_PRESENT
         ]
-        adopted = await self._adoption.adopt(actor, mac, content, config, owner, config_name(mac, path))
+        name = config_name(mac, requested_name(path))
+        adopted = await self._adoption.adopt(actor, mac, content, config, owner, name)
+        report.configs.append(
+            ImportedConfig(
+                path=path,
+                mac=mac,
+                profile_uuid=adopted.profile_uuid,
+                profile_name=adopted.profile_name,
+                username=adopted.username,
+                made=adopted.made,
+            )
+        )
         report.phones += adopted.added
         report.profiles += adopted.made
         report.unchanged += not adopted.made
@@ -215,15 +255,16 @@ class DirectoryImport:
 
     def _import_file(self, actor: Actor, source: "_Source", path: str, report: ImportReport) -> None:
         """Copy one file into the library, unless it has a file of this name."""
-        check_path(path)
-        entry = self._library.entry(path)
+        name = requested_name(path)
+        check_path(name)
+        entry = self._library.entry(name)
         if entry is not None:
-            if source.is_same(path, self._library, entry.size):
+            if source.is_same(path, self._library, entry):
                 report.unchanged += 1
             else:
                 report.note(path, ImportNoteKind.SKIPPED, ImportNoteCode.FILE_EXISTS.notice())
             return
-        upload = self._uploads.begin(path, actor)
+        upload = self._uploads.begin(name, actor)
         try:
             for chunk in source.chunks(path):
                 upload.write(chunk)
@@ -259,9 +300,11 @@ class _Source:
         self.name = str(directory)
         self._max_files = max_files
         self.passed_over: list[str] = []
+        self._links: dict[str, str] = {}
         if not directory.is_absolute():
             raise Invalid.field("directory", "The path is relative. Give the absolute path.")
         try:
+            self._real = directory.resolve()
             self.root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise Invalid.field("directory", f"{directory} cannot be read: {error.strerror}") from error
@@ -272,11 +315,13 @@ class _Source:
     def paths(self) -> list[str]:
         """Return every regular file, configs with their proper spelling first. Other entries go to ``passed_over``.
 
+        A link that leads to a file or a folder of the directory counts as that.
+
         Raises:
             Invalid: the directory cannot be read, or has too many files.
         """
         try:
-            found = list(islice(regular_files(self.root, passed_over=self.passed_over), self._max_files + 1))
+            found = list(islice(self._files(), self._max_files + 1))
         except OSError as error:
             raise Invalid.field("directory", f"{self.name} cannot be read: {error.strerror}") from error
         if len(found) > self._max_files:
@@ -284,11 +329,51 @@ class _Source:
                 "directory",
                 f"The directory has more than {self._max_files} files. Give the directory of a TFTP server.",
             )
-        return sorted(found, key=precedence)
+        return sorted(found, key=lambda path: (precedence(requested_name(path)), path))
+
+    def _files(self) -> Iterator[str]:
+        others: list[str] = []
+        yield from regular_files(self.root, passed_over=others)
+        for path in others:
+            target = self._target(path)
+            if target is None:
+                self.passed_over.append(path)
+            elif target.is_file():
+                real = str(target.relative_to(self._real))
+                # Both names lead phones to the same file: it is listed already.
+                if requested_name(real).casefold() != requested_name(path).casefold():
+                    self._links[path] = real
+                    yield path
+            else:
+                yield from self._files_behind(path, target)
+
+    def _target(self, path: str) -> Path | None:
+        """Return where a link leads; None if it is no link, is hidden, or leads out of the directory or around."""
+        link = self._real / path
+        if not link.is_symlink() or link.name.startswith("."):
+            return None
+        try:
+            target = link.resolve(strict=True)
+        except (OSError, RuntimeError):
+            return None
+        if not target.is_relative_to(self._real) or link.is_relative_to(target):
+            return None
+        is_hidden = any(part.startswith(".") for part in target.relative_to(self._real).parts)
+        return None if is_hidden or not (target.is_file() or target.is_dir()) else target
+
+    def _files_behind(self, path: str, target: Path) -> Iterator[str]:
+        """Yield the files of the folder to which a link leads, below the link."""
+        folder = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for below in regular_files(folder, depth=MAX_COMPONENTS - path.count("/") - 1):
+                self._links[f"{path}/{below}"] = f"{target.relative_to(self._real)}/{below}"
+                yield f"{path}/{below}"
+        finally:
+            os.close(folder)
 
     def chunks(self, path: str) -> Iterator[bytes]:
         """Yield the contents of a file. Raises OSError."""
-        opened = open_below(self.root, path)
+        opened = open_below(self.root, self._links.get(path, path))
         if opened is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         with os.fdopen(opened[0], "rb", buffering=0) as file:
@@ -309,17 +394,17 @@ class _Source:
         beginning = next(self.chunks(path), b"")
         return sep_config.names_flat_firmware(beginning)
 
-    def is_same(self, path: str, library: Library, size: int) -> bool:
-        """Return whether the library has the same bytes under this path."""
-        if library.is_at(self.root):
+    def is_same(self, path: str, library: Library, entry: FileEntry) -> bool:
+        """Return whether the library's file ``entry`` has the bytes of the file at ``path``."""
+        if library.is_at(self.root) and path == entry.path:
             return True
-        with closing(library.open(path)) as content:
+        with closing(library.open(entry.path)) as content:
             at = 0
             for chunk in self.chunks(path):
                 if content.read(at, len(chunk)) != chunk:
                     return False
                 at += len(chunk)
-            return at == size
+            return at == entry.size
 
 
 def _overlap(one: Path, other: Path) -> bool:

@@ -29,8 +29,11 @@ async def test_import_of_served_directory_adopts_its_configs(site: Site) -> None
     place(site.settings.served_root / NAME, CONFIG.encode())
     answer = await site.admin.post("/adoptions", {})
     assert answer.message == "1 profile(s) imported"
-    assert answer.data == {"phones": 1, "profiles": 1, "files": 0, "unchanged": 0, "notes": []}
+    data = answer.data
+    (imported,) = data.pop("configs")
+    assert data == {"phones": 1, "profiles": 1, "files": 0, "unchanged": 0, "notes": []}
     profile = (await site.admin.get(f"/phones/{MAC}")).data["current_profile_uuid"]
+    assert (imported["mac"], imported["profile_uuid"], imported["username"]) == (MAC, profile, "admin")
     assert (await site.admin.get(f"/phone-profiles/{profile}")).data["user_uuid"] == site.admin_uuid
 
 
@@ -92,3 +95,62 @@ async def test_adopt_command_works_without_service(settings: Settings, old: Path
         assert (await site.admin.get(f"/phone-config/{MAC}")).content == CONFIG.encode()
         (profile,) = (await site.admin.get("/phone-profiles")).data
         assert profile["user_uuid"] == site.admin_uuid
+
+
+async def adopt(settings: Settings, directory: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    config = settings.data.dir.parent / "config.toml"
+    place(config, f'[data]\ndir = "{settings.data.dir}"\n'.encode())
+    command = [sys.executable, "-m", "cisisk", "adopt", str(directory), "--config", str(config), *options]
+    return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+
+
+async def test_adopt_command_without_phone_exits_with_1(site: Site, old: Path) -> None:
+    empty = old.parent / "no phones"
+    empty.mkdir()
+    place(empty / "ring.raw", b"ring")
+    done = await adopt(site.settings, empty)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("0 phone(s) and 0 profile(s) added, 1 file(s) copied")
+    assert "No phone was imported" in done.stdout
+
+
+async def test_adopt_command_reads_and_writes_table_of_owners(site: Site, old: Path) -> None:
+    await site.admin.new_user("bert")
+    owners, table = old.parent / "owners.csv", old.parent / "table.csv"
+    owners.write_text(f"Name;MAC;username\nx;sep{MAC.replace(':', '').lower()};BERT\n;AABBCCDDEE77;\n", "utf-8")
+    done = await adopt(site.settings, old, "--owners", str(owners), "--table", str(table))
+    assert (done.returncode, done.stderr) == (0, "")
+    head, row = table.read_text("utf-8").splitlines()
+    assert head == "mac,username,file,profile,profile_uuid,state"
+    assert row.startswith(f"{MAC},bert,{NAME},")
+    assert row.endswith(",added")
+    again = await adopt(site.settings, old, "--owners", str(table), "--table", str(table))
+    assert again.returncode == 0
+    assert table.read_text("utf-8").splitlines()[1] == row.replace(",added", ",unchanged")
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ("mac,username\nAABBCCDDEE01,nobody\n", "There are no users nobody"),
+        ("mac,username\nx,admin\n", "line 2"),
+        ("phone,user\n", "the columns mac and username"),
+        ("", "empty"),
+    ],
+)
+async def test_adopt_command_refuses_table_before_it_imports(site: Site, old: Path, table: str, reason: str) -> None:
+    owners = old.parent / "owners.csv"
+    owners.write_text(table, "utf-8")
+    done = await adopt(site.settings, old, "--owners", str(owners))
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert (await site.admin.get("/phones")).data == []
+
+
+async def test_adopt_command_prints_some_notes_of_each_kind(site: Site, old: Path) -> None:
+    for number in range(10):
+        place(old / f"SEPAABBCCDDEE1{number}.cnf.xml", b"<device>")
+    done = await adopt(site.settings, old)
+    assert done.stdout.count("  SEPAABBCCDDEE") == 3
+    assert "  and 8 more: --details shows all" in done.stdout
+    assert (await adopt(site.settings, old, "--details")).stdout.count("  SEPAABBCCDDEE") == 11

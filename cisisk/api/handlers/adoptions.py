@@ -30,7 +30,8 @@ async def create(request: web.Request) -> web.Response:
         raise Forbidden("A directory can be given only on the server: run cisisk adopt DIRECTORY there")
     path = request.config_dict[SETTINGS].served_root if directory is None else Path(directory)
     owner = await _owner(request, body.get("user_uuid"))
-    report = await request.config_dict[DIRECTORY_IMPORT].run(actor(request), path, owner)
+    owners = {each["mac"]: await _owner(request, each["user_uuid"]) for each in body["owners"]}
+    report = await request.config_dict[DIRECTORY_IMPORT].run(actor(request), path, owner, owners)
     return reply(request, f"{report.profiles} profile(s) imported", _REPORT.dump(report))
 
 

@@ -1,10 +1,17 @@
 """Schemas of directory imports."""
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 
-from cisisk.adoption.directory import ImportNoteKind
-from cisisk.api.schemas.fields import In, Uuid, text
+from cisisk.adoption.directory import MAX_FILES, ImportNoteKind
+from cisisk.api.schemas.fields import In, MacAddress, Uuid, text
 from cisisk.api.schemas.notice import CarriedNoticeOut
+
+
+class OwnerIn(In):
+    """The user who gets the profile of a phone."""
+
+    mac = MacAddress(required=True)
+    user_uuid = Uuid(required=True)
 
 
 class AdoptionIn(In):
@@ -18,6 +25,23 @@ class AdoptionIn(In):
         },
     )
     user_uuid = Uuid(allow_none=True, metadata={"description": "Owner of the profiles; by default the client"})
+    owners = fields.List(
+        fields.Nested(OwnerIn),
+        load_default=list,
+        validate=validate.Length(max=MAX_FILES),
+        metadata={"description": "Other owners, by phone"},
+    )
+
+
+class ImportedConfigOut(Schema):
+    """A config that is a profile."""
+
+    path = fields.String(required=True)
+    mac = MacAddress(required=True)
+    profile_uuid = fields.String(required=True, metadata={"description": "Empty if it was deleted since"})
+    profile_name = fields.String(required=True)
+    username = fields.String(required=True)
+    made = fields.Boolean(required=True, metadata={"description": "Whether this import has created the profile"})
 
 
 class NoteOut(CarriedNoticeOut):
@@ -34,4 +58,5 @@ class ReportOut(Schema):
     profiles = fields.Integer(required=True, metadata={"description": "Profiles created from configs"})
     files = fields.Integer(required=True, metadata={"description": "Files copied"})
     unchanged = fields.Integer(required=True, metadata={"description": "Files that existed already"})
+    configs = fields.List(fields.Nested(ImportedConfigOut), required=True)
     notes = fields.List(fields.Nested(NoteOut), required=True)

@@ -11,6 +11,7 @@ import pytest
 from cisisk.adoption.configs import ConfigAdoption, ThreadsafeAdoption
 from cisisk.adoption.directory import DirectoryImport, ImportReport
 from cisisk.model.clock import now
+from cisisk.model.codes.directory_import import ImportNoteCode
 from cisisk.model.errors import Conflict, Invalid, StorageFailed
 from cisisk.model.listing import Listing
 from cisisk.model.mac import Mac
@@ -20,7 +21,7 @@ from cisisk.provisioning.library import Library
 from cisisk.provisioning.phone_locks import PhoneLocks
 from cisisk.provisioning.staging import STAGING
 from cisisk.provisioning.uploads import Uploads
-from cisisk.store import audit, phones, profiles, progress
+from cisisk.store import audit, phones, profiles, progress, users
 from cisisk.store.database import Database
 from cisisk.store.transaction import Read
 from tests.patience import PATIENCE
@@ -335,6 +336,92 @@ async def test_next_import_finishes_interrupted_one(
     assert (root / mac.config_name).read_bytes() == config()
     assert (await db.read(profiles.page, Listing(q="Desk 101"))).total == 1
     assert (await db.read(phones.get, mac)).current_profile_uuid is not None
+
+
+REWRITTEN = {
+    "firmware/7945/SCCP45.9-4-2SR4-3S.loads": "SCCP45.9-4-2SR4-3S.loads",
+    "firmware/7945/term45.default.loads": "term45.default.loads",
+    "locales/languages/German_Germany/mk-sccp.jar": "German_Germany/mk-sccp.jar",
+    "locales/countries/Germany/g3-tones.xml": "Germany/g3-tones.xml",
+    "ringtones/ringlist.xml": "ringlist.xml",
+    "wallpapers/320x212x16/List.xml": "Desktops/320x212x16/List.xml",
+    "dialplan.xml": "dialplan.xml",
+}
+
+
+async def test_import_of_rewriting_server_serves_names_that_phones_request(
+    db: Database, take: Take, old: Path, root: Path, mac: Mac
+) -> None:
+    place(old, f"settings/{mac.config_name}", config())
+    for path in REWRITTEN:
+        place(old, path, path.encode())
+    report = await take(old)
+    assert counts(report) == (1, 1, len(REWRITTEN), 0)
+    assert [note.path for note in report.notes] == []
+    assert {path: (root / name).read_bytes().decode() for path, name in REWRITTEN.items()} == {
+        path: path for path in REWRITTEN
+    }
+    assert (root / mac.config_name).read_bytes() == config()
+    assert (await db.read(phones.get, mac)).current_profile_uuid is not None
+    again = await take(old)
+    assert counts(again) == (0, 0, 0, len(REWRITTEN) + 1)
+
+
+async def test_import_of_same_firmware_for_two_models_copies_it_once(take: Take, old: Path, root: Path) -> None:
+    place(old, "firmware/7945/term45.default.loads", b"same")
+    place(old, "firmware/7965/term45.default.loads", b"same")
+    place(old, "firmware/7962/term45.default.loads", b"other")
+    report = await take(old)
+    assert (report.files, report.unchanged) == (1, 1)
+    assert len(notes(report)) == 1
+    assert (root / "term45.default.loads").read_bytes() in (b"same", b"other")
+
+
+async def test_import_follows_links_inside_the_directory(
+    db: Database, take: Take, old: Path, root: Path, tmp_path: Path, mac: Mac
+) -> None:
+    place(old, f"store/{mac.digits}.xml", config())
+    (old / mac.config_name).symlink_to(f"store/{mac.digits}.xml")
+    place(old, "de/mk-sip.jar")
+    (old / "German_Germany").symlink_to("de")
+    # Another name of a file that is imported anyway.
+    place(old, f"settings/{OTHER.config_name}", config("102"))
+    (old / OTHER.config_name).symlink_to(f"settings/{OTHER.config_name}")
+    for name, target in (("out.xml", tmp_path / "secret"), ("loop", old), ("gone", "absent"), ("self", "self")):
+        (old / name).symlink_to(target)
+    place(tmp_path, "secret")
+    report = await take(old)
+    assert (root / mac.config_name).read_bytes() == config()
+    assert (root / "German_Germany/mk-sip.jar").exists()
+    assert (report.phones, {each.mac for each in report.configs}) == (2, {mac, OTHER})
+    assert notes(report) == {(name, "skipped") for name in ("out.xml", "loop", "gone", "self")}
+    assert not (root / "out.xml").exists()
+    assert await db.read(phones.find, OTHER) is not None
+
+
+async def test_import_gives_profiles_to_their_users(
+    db: Database, takeover: DirectoryImport, old: Path, mac: Mac, profile: Profile
+) -> None:
+    row = {"first_name": "B", "last_name": "B", "username": "bert", "email": "b@b.org", "lang": "en", "timezone": "UTC"}
+    bert = await db.write(users.create, ANNA, row, "$hash")
+    place(old, mac.config_name, config())
+    place(old, OTHER.config_name, config("102"))
+    report = await takeover.run(ANNA, old, profile.user_uuid, {OTHER: bert.uuid})
+    owners = {each.mac: each.username for each in report.configs}
+    assert owners[OTHER] == "bert"
+    assert owners[mac] != "bert"
+    phone = await db.read(phones.get, OTHER)
+    assert (await db.read(profiles.get, phone.current_profile_uuid or "")).user_uuid == bert.uuid
+
+
+async def test_import_leaves_signed_configs_out(take: Take, old: Path, root: Path, mac: Mac) -> None:
+    place(old, mac.config_name, config())
+    place(old, f"{mac.config_name}.sgn")
+    report = await take(old)
+    assert [(note.path, note.notice.code) for note in report.notes] == [
+        (f"{mac.config_name}.sgn", ImportNoteCode.SIGNED_CONFIG)
+    ]
+    assert lies_in(root) == {STAGING, mac.config_name}
 
 
 SIGNPOST = b"<device><loadInformation>P0S3-8-12-00</loadInformation></device>"
