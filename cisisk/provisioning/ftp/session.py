@@ -12,6 +12,7 @@ from cisisk.model.errors import CisiskError, Invalid, StorageFailed
 from cisisk.provisioning.fetch import Fetch, FetchListener, FetchOutcome
 from cisisk.provisioning.ftp.authorizer import Authorizer, FtpAuthenticator, FtpUser
 from cisisk.provisioning.ftp.control import FtpControl
+from cisisk.provisioning.ftp.listing import LISTINGS, Listed, read_listing
 from cisisk.provisioning.ftp.transfers import FtpDownload, FtpUpload
 from cisisk.provisioning.ftp.view import EmptyFolders, LibraryView
 from cisisk.provisioning.source import NotServed
@@ -109,7 +110,31 @@ class Session(FtpControl):
 
     def _show(self, line: str, command: str, argument: str, entries: Future[Any]) -> None:
         self.fs.show(entries.result())
-        super().carry_out(line, command, argument)
+        if command not in LISTINGS or not argument:
+            super().carry_out(line, command, argument)
+            return
+        wanted = read_listing(argument)
+        # A file may have such a name.
+        if wanted.pattern is None or self.fs.exists(argument):
+            path = argument if self.fs.exists(argument) else wanted.path or self.fs.cwd
+            super().carry_out(f"{command} {path}", command, path)
+        else:
+            self._list_matches(command, wanted)
+
+    def _list_matches(self, command: str, wanted: Listed) -> None:
+        """List the names in a folder that match a pattern. That there are none is no error, as on other servers."""
+        folder = self.fs.ftp2fs(wanted.path or self.fs.cwd)
+        names = [name for name in self.fs.listdir(folder) if wanted.matches(name)] if self.fs.isdir(folder) else []
+        lines = list(self.fs.format_list(folder, names))
+        if command == "LIST":
+            self.push_dtp_data(b"".join(lines), cmd=command)
+        elif command == "NLST":
+            # With the folder as the client wrote it, so that it can fetch them.
+            prefix = wanted.path and f"{wanted.path.rstrip('/')}/"
+            self.push_dtp_data("".join(f"{prefix}{name}\r\n" for name in names).encode(), cmd=command)
+        else:
+            listed = b"".join(lines).decode()
+            self.reply(213, f"Status of {wanted.pattern!r}:\n{listed}End of status")
 
     def _admitted(self, then: Callable[[], None], admitted: "Future[bool]") -> None:
         if admitted.result():

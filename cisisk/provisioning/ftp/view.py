@@ -100,6 +100,11 @@ class LibraryView(AbstractedFS):
         """Whether there is such a folder."""
         return path in self._folders
 
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or folder of exactly this name, which may be relative."""
+        path = self.ftp2fs(path)
+        return path in self._files or path in self._folders
+
     def listdir(self, path: str) -> list[str]:
         """Return the names in a folder."""
         return sorted(self._folders[self._existing(path)])

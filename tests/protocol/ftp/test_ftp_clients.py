@@ -159,3 +159,65 @@ def test_python_client_uses_tls(ftp_site: Any, certificate: tuple[Path, Path], t
         with pytest.raises(ftplib.error_perm, match="534"):
             client.prot_c()
     assert site.fetches.get(timeout=5).acknowledged == len(TONE)
+
+
+TREE = ("a.xml", "b.xml", "c.raw", "noextension", "my folder/d.xml", "Desktops/320x212x16/List.xml")
+ROOT = ["Desktops", "a.xml", "b.xml", "c.raw", "my folder", "noextension"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "names"),
+    [
+        *(
+            (argument, ROOT)
+            for argument in ("", "/", "-al", "-al /", "-a -l /", "-l -a", ".", "*", "/*", "*.*", "-l *")
+        ),
+        ("*.xml", ["a.xml", "b.xml"]),
+        ("-la *.xml", ["a.xml", "b.xml"]),
+        ("?.raw", ["c.raw"]),
+        ("[ab].xml", ["a.xml", "b.xml"]),
+        ("*.absent", []),
+        ("absent/*.xml", []),
+        ("Desk*", ["Desktops"]),
+        *((argument, ["List.xml"]) for argument in ("Desktops/320x212x16", "Desktops\\320x212x16\\*.*")),
+        *((argument, ["List.xml"]) for argument in ("Desktops\\320x212x16\\", "/Desktops/320x212x16/*.xml")),
+        ("Desktops\\*.*", ["320x212x16"]),
+        ("my folder", ["d.xml"]),
+        ("-l my folder/*.xml", ["d.xml"]),
+        ("a.xml", ["a.xml"]),
+    ],
+)
+def test_listing_answers_as_other_servers_do(site: Any, argument: str, names: list[str]) -> None:
+    for path in TREE:
+        (site.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (site.root / path).write_bytes(b"x")
+    site.library.refresh()
+    with site.client() as client:
+        lines: list[str] = []
+        client.retrlines(f"LIST {argument}".strip(), lines.append)
+        assert sorted(line.split(maxsplit=8)[8] for line in lines) == sorted(names)
+        found: list[str] = []
+        client.retrlines(f"NLST {argument}".strip(), found.append)
+        assert sorted(name.rpartition("/")[2] for name in found) == sorted(names)
+        if "*" in argument:
+            for name in found:
+                if not name.endswith(("Desktops", "my folder", "x16")):
+                    client.retrbinary(f"RETR {name}", lambda _: None)
+        if argument:
+            status = client.sendcmd(f"STAT {argument}")
+            assert all(name in status for name in names)
+
+
+def test_listing_of_absent_file_is_550(site: Any) -> None:
+    with site.client() as client:
+        for command in ("LIST absent.xml", "NLST -l absent.xml", "STAT absent.xml"):
+            with pytest.raises(ftplib.error_perm, match=r"^550"):
+                client.retrlines(command) if command[0] != "S" else client.sendcmd(command)
+
+
+def test_listing_of_name_like_a_pattern_is_that_file(site: Any) -> None:
+    for name in ("a[1].xml", "a1.xml"):
+        (site.root / name).write_bytes(b"x")
+    site.library.refresh()
+    with site.client() as client:
+        assert client.nlst("a[1].xml") == ["a[1].xml"]
