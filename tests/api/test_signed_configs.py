@@ -60,6 +60,7 @@ async def test_switch_sets_signed_config_aside(site: Site, form: str) -> None:
     assert await fetched(site, name) == 404
     versions = (await site.admin.get(f"/phones/{mac}/versions")).data
     assert hashlib.sha256(enveloped(PREVIOUS)).hexdigest() in {version["sha256"] for version in versions}
+    assert "phone_takes_signed_files" in {warning["code"] for warning in switched.data["warnings"]}
     assert "phone_takes_signed_files" in await warnings(site, switched)
     # It still takes signed files only, as far as is known.
     assert "phone_takes_signed_files" in await warnings(site, await switch(site, mac))
