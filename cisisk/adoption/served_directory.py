@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import logging
-import time
 from collections.abc import Sequence
 
 from cisisk.adoption.configs import ConfigAdoption
@@ -23,28 +22,33 @@ class ServedDirectory:
 
     Args:
         interval: seconds between two reads.
+        answer_seconds: after which a read that has not ended is a problem.
+
+    Attributes:
+        problem: what is wrong with the directory, a :class:`ServedDirectoryProblem`; None if nothing is.
     """
 
-    def __init__(self, library: Library, adoption: ConfigAdoption, interval: float) -> None:
+    def __init__(
+        self, library: Library, adoption: ConfigAdoption, interval: float, answer_seconds: float = ANSWER_SECONDS
+    ) -> None:
         self._library = library
         self._adoption = adoption
         self._interval = interval
-        self._problem: Notice | None = None
+        self._answer_seconds = answer_seconds
         self._not_recorded = ""
-        self._answered_at = time.monotonic()
-
-    @property
-    def problem(self) -> Notice | None:
-        """What is wrong with the directory, a :class:`ServedDirectoryProblem`; None if nothing is."""
-        silent = time.monotonic() - self._answered_at - self._interval
-        if silent > ANSWER_SECONDS:
-            return ServedDirectoryProblem.NOT_ANSWERING.notice(seconds=silent)
-        return self._problem
+        self.problem: Notice | None = None
 
     async def run(self) -> None:
         """Follow the directory until cancelled."""
         while True:
-            await self.look()
+            looking = asyncio.create_task(self.look())
+            try:
+                await asyncio.wait([looking], timeout=self._answer_seconds)
+                if not looking.done():
+                    self._note(ServedDirectoryProblem.NOT_ANSWERING.notice(seconds=self._answer_seconds), ())
+                await looking
+            finally:
+                looking.cancel()
             await asyncio.sleep(self._interval)
 
     async def look(self) -> None:
@@ -56,7 +60,6 @@ class ServedDirectory:
             await self._record_changes()
         except OSError as error:
             unreadable, problem = (), _problem_of(error)
-        self._answered_at = time.monotonic()
         self._note(problem, unreadable)
 
     async def _record_changes(self) -> None:
@@ -71,7 +74,7 @@ class ServedDirectory:
             self._not_recorded = ""
 
     def _note(self, problem: Notice | None, unreadable: Sequence[str]) -> None:
-        before, self._problem = self._problem, problem
+        before, self.problem = self.problem, problem
         if problem == before:
             return
         if problem is None:

@@ -1,13 +1,16 @@
 """Section 1 of the contract: switches."""
 
 import asyncio
+import errno
 import hashlib
+import os
 from typing import Any
 
 import pytest
 
 from cisisk.model.codes.restart import RestartNotice, RestartRefusal, Sequel
 from cisisk.model.messages import render
+from cisisk.provisioning import library
 from tests.api.client import CONFIG, SWITCH, UNKNOWN, Answer, Site, check_error, check_metadata
 from tests.patience import PATIENCE
 
@@ -66,6 +69,28 @@ async def test_switch_again_serves_newest_profile(site: Site) -> None:
         assert (await site.admin.get(f"/phone-config/{mac}")).content == xml.encode()
         assert site.served(mac).read_bytes() == xml.encode()
         assert (await site.admin.get(f"/phones/{mac}")).data["current_profile_uuid"] == profile
+
+
+async def test_switch_replaces_config_that_cannot_be_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests may run as root, who may read every file: the system's refusal is simulated."""
+    mac, profile = site.mac(), await site.admin.new_profile(site.admin_uuid)
+    site.served(mac).write_bytes(b"<device>of another user</device>")
+    number, opened = site.served(mac).stat().st_ino, library.open_below
+
+    def open_below(root: int, path: str) -> tuple[int, os.stat_result] | None:
+        if path == site.served(mac).name and site.served(mac).stat().st_ino == number:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(root, path)
+
+    monkeypatch.setattr(library, "open_below", open_below)
+    preview = await site.admin.post(f"{SWITCH}?dry_run=true", {"profile_uuid": profile, "mac": mac})
+    assert preview.status == 200
+    assert site.served(mac).stat().st_ino == number
+    switched = (await switch(site, profile, mac)).data
+    assert site.served(mac).read_bytes() == CONFIG.encode()
+    assert (await site.admin.get(f"/deployments/{switched['deployment']}")).data["written_at"] is not None
+    kept = [path.read_bytes() for path in (site.settings.served_root / library.SET_ASIDE).iterdir()]
+    assert b"<device>of another user</device>" in kept
 
 
 async def test_concurrent_switches_leave_one_config_and_its_profile(site: Site) -> None:

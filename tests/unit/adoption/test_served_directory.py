@@ -1,6 +1,8 @@
+import asyncio
 import errno
 import logging
 import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cisisk.adoption.configs import ConfigAdoption
-from cisisk.adoption.served_directory import ANSWER_SECONDS, ServedDirectory
+from cisisk.adoption.served_directory import ServedDirectory
 from cisisk.model.codes.served_directory import ServedDirectoryProblem
 from cisisk.model.mac import Mac
 from cisisk.model.user import SYSTEM
@@ -17,6 +19,7 @@ from cisisk.provisioning.library import Library
 from cisisk.provisioning.phone_locks import PhoneLocks
 from cisisk.store import phones
 from cisisk.store.database import Database
+from tests.patience import PATIENCE
 
 MACS = [Mac(f"AABBCCDDEE{number:02X}") for number in range(20)]
 CONFIG = b"<device><a>1</a></device>"
@@ -127,10 +130,26 @@ async def test_unreadable_config_is_replaced_by_upload(
     assert kept.read_bytes() == CONFIG
 
 
-async def test_directory_that_does_not_answer_is_a_problem(
-    directory: ServedDirectory, monkeypatch: pytest.MonkeyPatch
+async def test_directory_that_does_not_answer_is_a_problem_until_it_does(
+    library: Library, adoption: ConfigAdoption, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(directory, "_answered_at", directory._answered_at - ANSWER_SECONDS - 6)
-    assert code_of(directory) == ServedDirectoryProblem.NOT_ANSWERING
-    await directory.look()
-    assert code_of(directory) is None
+    is_there, refresh = threading.Event(), library.refresh
+
+    def wait() -> None:
+        is_there.wait(PATIENCE)
+        refresh()
+
+    monkeypatch.setattr(library, "refresh", wait)
+    directory = ServedDirectory(library, adoption, 0.01, answer_seconds=0.01)
+    following = asyncio.create_task(directory.run())
+    async with asyncio.timeout(PATIENCE):
+        while code_of(directory) != ServedDirectoryProblem.NOT_ANSWERING:
+            await asyncio.to_thread(is_there.wait, 0.01)
+        is_there.set()
+        while directory.problem is not None:
+            await asyncio.to_thread(is_there.wait, 0.01)
+    following.cancel()
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "served directory not readable",
+        "served directory can be read again",
+    ]
