@@ -3,7 +3,7 @@
 Source: docs/phone-protocol/boot.md#request-order
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from cisisk.model.clock import Timestamp
 from cisisk.model.mac import Mac
@@ -47,19 +47,20 @@ class RunningConfigs:
         news = {mac: fetch for mac, fetch in taken.items() if self._latest.get(mac) != fetch.sha256}
         if news:
             configs = [Taken(mac=mac, sha256=str(each.sha256), at=each.started_at) for mac, each in news.items()]
-            await self._db.write(running.taken, configs)
-            self._remember(news)
+            booting = await self._db.write(running.taken, configs)
+            self._remember(news, booting)
         if self._booting:
             await self._store_progress(fetches)
 
-    def _remember(self, news: dict[Mac, Fetch]) -> None:
+    def _remember(self, news: Mapping[Mac, Fetch], booting: Collection[Mac]) -> None:
         if len(self._latest) + len(news) > MAX_PHONES:
             # What is forgotten is stored again, or found by the time since.
             self._latest.clear()
             self._booting.clear()
         for mac, fetch in news.items():
             self._latest[mac] = str(fetch.sha256)
-            self._booting[fetch.peer[0]] = mac, fetch.started_at
+            if mac in booting:
+                self._booting[fetch.peer[0]] = mac, fetch.started_at
 
     async def _store_progress(self, fetches: Iterable[Fetch]) -> None:
         went_on = {}

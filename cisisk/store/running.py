@@ -3,6 +3,7 @@
 Source: docs/phone-protocol/boot.md#request-order
 """
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -33,29 +34,44 @@ class Taken:
     at: Timestamp
 
 
-def taken(tx: Write, configs: Collection[Taken]) -> None:
-    """Record configs that phones took. A phone runs its one as soon as its boot goes on, or it registers."""
-    for each in configs:
-        values = (each.mac.digits, each.sha256, each.at)
-        # The boot before has ended, if it was not the same one.
-        tx.rows(
-            f"UPDATE running_configs SET {_TO_RUNNING}"  # noqa: S608 -- own names
-            " WHERE mac = ?1 AND taken_sha256 = (SELECT phones_run.sha256 FROM phones_run WHERE phones_run.mac = ?1)",
-            values[:1],
-        )
-        tx.rows(
-            "INSERT INTO running_configs (mac, taken_sha256, taken_profile_uuid, taken_at)"  # noqa: S608 -- own names
-            f" VALUES (?1, ?2, {_PROFILE}, ?3) ON CONFLICT (mac) DO UPDATE"
-            " SET taken_sha256 = excluded.taken_sha256, taken_profile_uuid = excluded.taken_profile_uuid,"
-            " taken_at = excluded.taken_at",
-            values,
-        )
-        # It took again what it runs: nothing has changed.
-        tx.rows(
-            "UPDATE running_configs SET taken_sha256 = NULL, taken_profile_uuid = NULL, taken_at = NULL"
-            " WHERE mac = ?1 AND sha256 = ?2",
-            values[:2],
-        )
+def taken(tx: Write, configs: Collection[Taken]) -> set[Mac]:
+    """Record configs that phones took, and return the phones that did not run theirs.
+
+    Such a phone runs its config as soon as its boot goes on, or it registers.
+    """
+    rows = tx.rows(
+        "SELECT mac, sha256, taken_sha256 FROM running_configs WHERE mac IN (SELECT value FROM json_each(?))",
+        (json.dumps([each.mac.digits for each in configs]),),
+    )
+    known = {row["mac"]: (row["sha256"], row["taken_sha256"]) for row in rows}
+    # Most phones take at each boot what they run.
+    news = [each for each in configs if known.get(each.mac.digits) != (each.sha256, None)]
+    for each in news:
+        _take(tx, each)
+    return {each.mac for each in news}
+
+
+def _take(tx: Write, each: Taken) -> None:
+    values = (each.mac.digits, each.sha256, each.at)
+    # The boot before has ended, if it was not the same one.
+    tx.rows(
+        f"UPDATE running_configs SET {_TO_RUNNING}"  # noqa: S608 -- own names
+        " WHERE mac = ?1 AND taken_sha256 = (SELECT phones_run.sha256 FROM phones_run WHERE phones_run.mac = ?1)",
+        values[:1],
+    )
+    tx.rows(
+        "INSERT INTO running_configs (mac, taken_sha256, taken_profile_uuid, taken_at)"  # noqa: S608 -- own names
+        f" VALUES (?1, ?2, {_PROFILE}, ?3) ON CONFLICT (mac) DO UPDATE"
+        " SET taken_sha256 = excluded.taken_sha256, taken_profile_uuid = excluded.taken_profile_uuid,"
+        " taken_at = excluded.taken_at",
+        values,
+    )
+    # It took again what it runs: nothing has changed.
+    tx.rows(
+        "UPDATE running_configs SET taken_sha256 = NULL, taken_profile_uuid = NULL, taken_at = NULL"
+        " WHERE mac = ?1 AND sha256 = ?2",
+        values[:2],
+    )
 
 
 def went_on(tx: Write, macs: Collection[Mac]) -> None:
