@@ -188,8 +188,7 @@ def _without_signed_config(boot: Sequence[LoggedFetch], model: str | None) -> Bo
     signed = [fetch for fetch in boot if purpose(fetch.name) is Purpose.SIGNED_CONFIG]
     for fetch in signed:
         if fetch.outcome != FetchOutcome.ABSENT:
-            notice = BootFindingCode.CONFIG_NOT_TAKEN.notice(acknowledged=fetch.acknowledged, size=fetch.size)
-            return _finding(notice, RemedyCode.CHECK_NETWORK)
+            return _not_taken(fetch)
     remedies = (
         RemedyCode.BLANK_TRUST_LIST.notice(),
         RemedyCode.TRUST_NEW_SIGNER.notice(),
@@ -207,11 +206,16 @@ def _configured(boot: Sequence[LoggedFetch], what: Purpose, code: BootFindingCod
 def _without_config(boot: Sequence[LoggedFetch], *, took_default: bool) -> BootFinding:
     [*_, last] = [fetch for fetch in boot if purpose(fetch.name) is Purpose.CONFIG]
     if last.outcome != FetchOutcome.ABSENT:
-        notice = BootFindingCode.CONFIG_NOT_TAKEN.notice(acknowledged=last.acknowledged, size=last.size)
-        return _finding(notice, RemedyCode.CHECK_NETWORK)
+        return _not_taken(last)
     if took_default:
         return _finding(BootFindingCode.DEFAULT_CONFIG.notice(name=last.name), RemedyCode.SWITCH_FROM_DEFAULT)
     return _finding(BootFindingCode.CONFIG_MISSING.notice(name=last.name), RemedyCode.SWITCH)
+
+
+def _not_taken(fetch: LoggedFetch) -> BootFinding:
+    notice = BootFindingCode.CONFIG_NOT_TAKEN.notice(acknowledged=fetch.acknowledged, size=fetch.size)
+    is_own_fault = fetch.outcome == FetchOutcome.CUT
+    return _finding(notice, RemedyCode.CHECK_LOG if is_own_fault else RemedyCode.CHECK_NETWORK)
 
 
 def _of_transfers(requests: Iterable[BootRequest]) -> Iterator[BootFinding]:

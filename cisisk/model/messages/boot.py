@@ -133,7 +133,7 @@ _REMEDIES: dict[str, str] = {
     RemedyCode.ADD_FIRMWARE: N_("Put that firmware into the served directory, or name another one in the profile."),
     RemedyCode.COMPLETE_FIRMWARE: N_("Put the whole firmware package into the served directory."),
     RemedyCode.CHECK_TRANSFERS: N_("Look for a bad cable, a busy network, or a firewall that ends transfers."),
-    RemedyCode.CHECK_LOG: N_("Cisisk was stopped, or its disk failed. Read its log."),
+    RemedyCode.CHECK_LOG: N_("Cisisk was stopped, its disk failed, or it may not read the file. Read its log."),
     RemedyCode.CHECK_STATUS_MESSAGES: N_(
         "It may have no room for the file, or need another form of it. Read the phone's status messages."
     ),

@@ -238,6 +238,8 @@ def test_incomplete_config_transfer_needs_attention(
     boot = one(tftp((0, "CTL", ABSENT), (1, "SEP", outcome)))
     assert codes(boot) == ["config_not_taken"]
     assert boot.findings[0].notice.parameters == {"acknowledged": 5120, "size": 12_000}
+    expected = RemedyCode.CHECK_LOG if outcome is FetchOutcome.CUT else RemedyCode.CHECK_NETWORK
+    assert boot.findings[0].remedies == (expected.notice(),)
     assert request_codes(boot)[1] == code
     again = one(tftp((0, "CTL", ABSENT), (1, "SEP", outcome), (5, "SEP", SENT)))
     assert codes(again) == ["configured"]
