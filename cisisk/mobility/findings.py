@@ -8,7 +8,6 @@ from cisisk.mobility import emergency
 from cisisk.mobility.phone_kind import kind_of
 from cisisk.model import catalogue, sep_config
 from cisisk.model.catalogue import ModelFacts
-from cisisk.model import sep_config
 from cisisk.model.codes.config import FindingCode
 from cisisk.model.deployment import Deployment
 from cisisk.model.errors import Invalid

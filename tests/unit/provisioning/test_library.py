@@ -738,7 +738,9 @@ def test_unreadable_file_is_named_once_and_replaced(root: Path) -> None:
     assert first == "SEPAABBCCDDEE01.cnf.xml b.xml locked"
     assert opened == "file not opened: name='SEPAABBCCDDEE01.cnf.xml' error='Permission denied'"
     assert path == "SEPAABBCCDDEE01.cnf.xml"
-    assert moved.startswith("file not readable, moved away: path=SEPAABBCCDDEE01.cnf.xml to=.set-aside/SEPAABBCCDDEE01.cnf.xml.")
+    assert moved.startswith(
+        "file not readable, moved away: path=SEPAABBCCDDEE01.cnf.xml to=.set-aside/SEPAABBCCDDEE01.cnf.xml."
+    )
     assert nothing == "None"
     assert last == "new b.xml locked"
     [kept] = (root / ".set-aside").iterdir()
