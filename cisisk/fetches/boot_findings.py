@@ -17,7 +17,7 @@ from cisisk.model.catalogue import Family
 from cisisk.model.codes.boot import AskedCode, BootFindingCode, RemedyCode, RequestCode
 from cisisk.model.notice import Notice
 from cisisk.provisioning.fetch import FetchOutcome
-from cisisk.provisioning.purpose import Purpose, purpose
+from cisisk.provisioning.purpose import Purpose, is_flat_config, purpose
 from cisisk.store.fetches import LoggedFetch
 
 _MISSES = {
@@ -80,7 +80,18 @@ _JUDGED_BY_BOOT = {Purpose.CONFIG, Purpose.SIGNED_CONFIG, Purpose.RECOVERY}
 
 def took(boot: Iterable[LoggedFetch], what: Purpose) -> bool:
     """Return whether a boot took a file of that purpose."""
-    return any(fetch.outcome == FetchOutcome.COMPLETED and purpose(fetch.name) is what for fetch in boot)
+    return any(fetch.outcome == FetchOutcome.COMPLETED for fetch in _for(boot, what))
+
+
+def _for(boot: Iterable[LoggedFetch], what: Purpose) -> list[LoggedFetch]:
+    """Return the fetches of a boot for that purpose.
+
+    A phone that requests ``SIP<MAC>.cnf`` reads only the name of its firmware from ``SEP<MAC>.cnf.xml``
+    (docs/phone-protocol/sep-xml.md#flat-configs).
+    """
+    found = [fetch for fetch in boot if purpose(fetch.name) is what]
+    flat = [fetch for fetch in found if is_flat_config(fetch.name)] if what is Purpose.CONFIG else []
+    return flat or found
 
 
 def requests_in(boot: Sequence[LoggedFetch]) -> tuple[BootRequest, ...]:
@@ -204,7 +215,7 @@ def _configured(boot: Sequence[LoggedFetch], what: Purpose, code: BootFindingCod
 
 
 def _without_config(boot: Sequence[LoggedFetch], *, took_default: bool) -> BootFinding:
-    [*_, last] = [fetch for fetch in boot if purpose(fetch.name) is Purpose.CONFIG]
+    [*_, last] = _for(boot, Purpose.CONFIG)
     if last.outcome != FetchOutcome.ABSENT:
         return _not_taken(last)
     if took_default:

@@ -109,6 +109,11 @@ def purpose(name: str) -> Purpose:
     return what
 
 
+def is_flat_config(name: str) -> bool:
+    """Return whether ``name`` is that of a flat config, ``SIP<MAC>.cnf``."""
+    return purpose(name) is Purpose.CONFIG and _last(name).startswith("sip")
+
+
 @lru_cache(maxsize=4096)
 def reveal(protocol: str, name: str) -> DiscoveryHints:
     """Return what one request reveals about the phone that sent it."""

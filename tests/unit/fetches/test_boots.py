@@ -211,6 +211,18 @@ def test_boot_of_7960_with_first_sip_firmware_is_configured() -> None:
     assert request_codes(boot) == ["taken", "no_shared_config", "taken", "no_ring_tones"]
 
 
+def test_boot_of_7960_that_takes_only_its_firmware_name_misses_config() -> None:
+    boot = one(tftp((0, "SEP", SENT), (1, "SIPDefault.cnf", SENT), (2, "SIP{}.cnf", ABSENT)))
+    assert codes(boot) == ["config_missing"]
+    assert boot.findings[0].notice.parameters["name"] == "SIPAABBCCDDEE01.cnf"
+    assert request_codes(boot)[-1] == "config_absent"
+
+
+def test_boot_of_adapter_takes_its_config() -> None:
+    boot = one(tftp((0, "ATA{}.cnf.xml", SENT), (1, "ATADefault.cnf.xml", ABSENT)))
+    assert codes(boot) == ["configured"]
+
+
 def test_boot_with_default_config_only_suspects_another_server() -> None:
     earlier = tftp(*BOOT_OF_A_7942)
     newest, _ = boot_history(MAC, [*earlier, *tftp((0, "XMLDefault.cnf.xml", ABSENT), begin=4000)])
