@@ -2,14 +2,15 @@
 
 Starts the whole appliance with a thousand phones in its inventory, each with a served config. Switches them through the
 API over persistent connections, each phone once: first one at a time, then 64 concurrently. A phone is a 7940 with SIP
-firmware that accepts its restart immediately: a NOTIFY over UDP, which this process answers for all phones. Their
-configs turn their web servers off. Latency is the time from the request to the arrival of the NOTIFY; the rate counts
-responses of the API.
+firmware and a flat config. It accepts its restart immediately: a NOTIFY (check-sync) over UDP, which this process
+answers for all phones. Latency is the time from the request to the arrival of the NOTIFY; the rate counts responses of
+the API. The CPU time is that of the appliance's process.
 
 The floor alternates with the switches on the same file system. It is the minimum that every switch needs, in plain
 Python: write one temporary file of the same size, sync and rename it, sync its directory, and commit one transaction of
 two inserts in a SQLite database with the same durability as Cisisk's. With 64 concurrent switches it uses 64 threads,
-one of which uses the database at a time. Prints both, and Cisisk as a multiple of the floor: latencies and rate.
+one of which uses the database at a time. Prints both, and Cisisk as a multiple of the floor: latencies, rate and CPU
+time.
 
 The appliance and the floor share one core, phones and clients have the other: run it on an idle machine with two or
 more cores. Ratios are stable within a run and drift between runs.
@@ -38,7 +39,6 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Self
 
-import cisisk
 from tests.bench import api_latency, storms
 
 CONCURRENCY = (1, 64)
@@ -65,10 +65,12 @@ class Pass:
     Attributes:
         seconds: the latency of each switch.
         rate: phones per second.
+        cpu: seconds of processor time per phone.
     """
 
     seconds: list[float]
     rate: float
+    cpu: float
 
     @property
     def p50(self) -> float:
@@ -105,7 +107,7 @@ async def measure(workshop: Path, rounds: int, count: int) -> dict[int, list[tup
     root = workshop / "root"
     root.mkdir()
     for number in range(count):
-        (root / f"SEP{mac(number)}.cnf.xml").write_bytes(config(BEFORE))
+        (root / f"SIP{mac(number)}.cnf").write_bytes(config(BEFORE))
     port, tftp = api_latency.free_tcp_port(), storms.free_port()
     settings = storms.settings(workshop, root, tftp, port)
     with Phones() as phones:
@@ -115,19 +117,34 @@ async def measure(workshop: Path, rounds: int, count: int) -> dict[int, list[tup
             site = Site(port, phones, count)
             await site.add_phones()
             await asyncio.to_thread(storms.wait_until_idle, "cisisk", process)
-            return await side_by_side(site, workshop, rounds)
+            return await side_by_side(site, process, workshop, rounds)
 
 
-async def side_by_side(site: "Site", workshop: Path, rounds: int) -> dict[int, list[tuple[float, ...]]]:
+async def side_by_side(
+    site: "Site", process: subprocess.Popen[bytes], workshop: Path, rounds: int
+) -> dict[int, list[tuple[float, ...]]]:
     """Alternate floor and switches, and print a line for each."""
     shares: dict[int, list[tuple[float, ...]]] = {concurrency: [] for concurrency in CONCURRENCY}
-    print(f"{'':28}{'p50 ms':>9}{'p99 ms':>9}{'a second':>10}{'p50':>8}{'p99':>8}{'rate':>8}  in floors")
+    heads = (
+        ("p50 ms", 9),
+        ("p99 ms", 9),
+        ("a second", 10),
+        *[(head, 8) for head in ("cpu ms", "p50", "p99", "rate", "cpu")],
+    )
+    print(" " * 28 + "".join(f"{head:>{width}}" for head, width in heads) + "  in floors")
     for turn, (round_, concurrency) in enumerate(itertools.product(range(1, rounds + 1), CONCURRENCY)):
         await asyncio.sleep(PAUSE)
         floor = await asyncio.to_thread(floor_of, workshop, site.count, concurrency)
         show(f"round {round_}, {concurrency} at once: floor", floor)
-        switched = await site.switch_all(concurrency, FIRST + turn)
-        shares[concurrency].append((switched.p50 / floor.p50, switched.p99 / floor.p99, switched.rate / floor.rate))
+        switched = await site.switch_all(process, concurrency, FIRST + turn)
+        shares[concurrency].append(
+            (
+                switched.p50 / floor.p50,
+                switched.p99 / floor.p99,
+                switched.rate / floor.rate,
+                switched.cpu / floor.cpu,
+            )
+        )
         show("switches", switched, shares[concurrency][-1])
     return shares
 
@@ -135,7 +152,8 @@ async def side_by_side(site: "Site", workshop: Path, rounds: int) -> dict[int, l
 def show(name: str, measured: Pass, shares: tuple[float, ...] = ()) -> None:
     """Print one line of the table."""
     ratios = "".join(f"{share:8.2f}" for share in shares)
-    print(f"{name:>28}{measured.p50 * 1e3:9.2f}{measured.p99 * 1e3:9.2f}{measured.rate:10.0f}{ratios}", flush=True)
+    times = f"{measured.p50 * 1e3:9.2f}{measured.p99 * 1e3:9.2f}{measured.rate:10.0f}{measured.cpu * 1e3:8.2f}"
+    print(f"{name:>28}{times}{ratios}", flush=True)
 
 
 def show_shares(shares: dict[int, list[tuple[float, ...]]]) -> int:
@@ -143,8 +161,8 @@ def show_shares(shares: dict[int, list[tuple[float, ...]]]) -> int:
     medians = {
         concurrency: list(map(statistics.median, zip(*each, strict=True))) for concurrency, each in shares.items()
     }
-    for concurrency, (p50, p99, rate) in medians.items():
-        print(f"{f'medians, {concurrency} at once':>28}{'':28}{p50:8.2f}{p99:8.2f}{rate:8.2f}")
+    for concurrency, (p50, p99, rate, cpu) in medians.items():
+        print(f"{f'medians, {concurrency} at once':>28}{'':36}{p50:8.2f}{p99:8.2f}{rate:8.2f}{cpu:8.2f}")
     one, most = medians[CONCURRENCY[0]][0], medians[CONCURRENCY[-1]][2]
     print(f"one after the other: a p50 of {one:.2f} floors, at most {MOST_P50:g} are allowed")
     print(f"{CONCURRENCY[-1]} at once: {most:.2f} of the floor's rate, at least {LEAST_RATE:g} is wanted")
@@ -162,20 +180,20 @@ def address(number: int) -> str:
 
 
 def config(extension: int) -> bytes:
-    """Return a config of about 3 KB with one line, five speed dials and a placeholder for the device name."""
-    template = (Path(cisisk.__file__).parent / "cli" / "demo" / "SEP.cnf.xml").read_text("utf-8")
-    dials = "".join(
-        f'      <line button="{button}">\n        <featureID>21</featureID>\n'
-        f"        <featureLabel>Colleague {button}</featureLabel>\n"
-        f"        <speedDialNumber>{extension + button}</speedDialNumber>\n      </line>\n"
-        for button in range(2, 7)
-    )
-    for name, value in (("EXTENSION", extension), ("NAME", f"Desk {extension}"), ("PASSWORD", "secret")):
-        template = template.replace(f"@{name}@", str(value))
-    template = template.replace("@PHONES_URL@", "http://192.0.2.5:8080").replace("{{server}}", "192.0.2.5")
-    template = template.replace("<transportLayerProtocol>1<", "<transportLayerProtocol>2<")
-    template = template.replace("<webAccess>0<", "<webAccess>1<")
-    return template.replace("    </sipLines>", f"{dials}    </sipLines>").encode()
+    """Return a flat config of about 3 KB with one line, speed dials, and a placeholder for the device name."""
+    settings = {
+        "image_version": "P0S3-8-12-00",
+        "proxy1_address": "192.0.2.5",
+        "line1_name": str(extension),
+        "line1_authname": str(extension),
+        "line1_password": "secret",
+        "line1_displayname": f"Desk {extension}",
+        "phone_label": "{{device_name}}",
+        **{f"speed_line{button}": str(extension + button) for button in range(2, 7)},
+        **{f"speed_label{button}": f"Colleague {button}" for button in range(2, 7)},
+    }
+    lines = [f'{name}: "{value}"' for name, value in settings.items()]
+    return "\n".join([*lines, *["# Settings of the site follow in SIPDefault.cnf."] * 50, ""]).encode()
 
 
 class Phones:
@@ -253,8 +271,8 @@ class Site:
             for number in range(self.count):
                 await api.post("/phones", {"mac": mac(number), "phone_ip": address(number), **facts})
 
-    async def switch_all(self, concurrency: int, extension: int) -> Pass:
-        """Switch each phone to a new profile."""
+    async def switch_all(self, process: subprocess.Popen[bytes], concurrency: int, extension: int) -> Pass:
+        """Switch each phone to a new profile. ``process`` is the appliance."""
         self._phones.restarted_at.clear()
         numbers, began = iter(range(self.count)), {}
         async with self._connections(concurrency) as connections:
@@ -262,6 +280,7 @@ class Site:
                 "user_uuid": self._user,
                 "name": str(extension),
                 "cnf_xml": config(extension).decode(),
+                "content_type": "cnf",
                 "placeholders": True,
             }
             profile = (await connections[0].post("/phone-profiles", body))["uuid"]
@@ -273,12 +292,14 @@ class Site:
                     if done["restart"] != "ok":
                         sys.exit(f"a phone was not restarted: {done['restart']}")
 
-            start = time.perf_counter()
+            used, start = storms.processor_seconds(process), time.perf_counter()
             await asyncio.gather(*map(go_on_switching, connections))
             rate = self.count / (time.perf_counter() - start)
+            used = storms.processor_seconds(process) - used
         return Pass(
             seconds=[restarted_at - began[phone] for phone, restarted_at in self._phones.restarted_at.items()],
             rate=rate,
+            cpu=used / self.count,
         )
 
     @asynccontextmanager
@@ -316,12 +337,13 @@ def run_floor(workshop: Path, count: int, concurrency: int) -> int:
                 seconds.append(time.perf_counter() - began)
 
         threads = [threading.Thread(target=go_on_writing) for _ in range(concurrency)]
-        start = time.perf_counter()
+        used, start = time.process_time(), time.perf_counter()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        print(json.dumps({"seconds": seconds, "rate": count / (time.perf_counter() - start)}))
+        rate = count / (time.perf_counter() - start)
+        print(json.dumps({"seconds": seconds, "rate": rate, "cpu": (time.process_time() - used) / count}))
     return 0
 
 
