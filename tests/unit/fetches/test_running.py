@@ -90,6 +90,14 @@ async def test_phone_runs_config_once_its_boot_goes_on(
     assert await runs(db, mac) == expected
 
 
+@pytest.mark.parametrize("form", ["SEP{}.cnf.xml", "sip{}.cnf", "ATA{}.cnf.xml"])
+async def test_phone_runs_config_under_each_of_its_names(
+    db: Database, mac: Mac, tracker: FetchTracker, form: str
+) -> None:
+    await noted(tracker, fetch(form.format(mac.digits), A, seconds=2), fetch("RINGLIST.DAT", seconds=1))
+    assert await runs(db, mac) == A
+
+
 async def test_phone_runs_config_whose_boot_ended_in_silence(db: Database, mac: Mac, tracker: FetchTracker) -> None:
     await noted(tracker, fetch(mac.config_name, A, seconds=70))
     assert await runs(db, mac) == A
