@@ -248,6 +248,7 @@ def test_finding_codes_are_the_published_ones() -> None:
         "no_line",
         "phone_label_too_long",
         "phone_password_present",
+        "phone_takes_signed_files",
         "placeholder_not_filled",
         "protocol_software_mismatch",
         "protocol_unknown",
