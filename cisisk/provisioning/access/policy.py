@@ -66,11 +66,18 @@ class _Permission:
     Attributes:
         since, until: in seconds of the policy's clock.
         given_at: the time of day, as in the store's sightings.
+        seen_at: when the phone was last seen before; empty if that is not known.
     """
 
     since: float
     until: float
     given_at: Timestamp
+    seen_at: Timestamp
+
+    def is_used(self, seen_at: Timestamp) -> bool:
+        """Whether the phone, last seen at ``seen_at``, has taken a file since."""
+        # A fetch can begin in the millisecond in which the permission is given.
+        return seen_at >= self.given_at and seen_at != self.seen_at
 
 
 class AccessPolicy:
@@ -105,6 +112,7 @@ class AccessPolicy:
         self._lock = threading.Lock()
         self._sources = FetchSources(limits)
         self._throttled = self._sources.throttled
+        self._seen: dict[str, str] = {}
         self._allowed: dict[str, _Permission] = {}
         self._expected: dict[str, _Permission] = {}
         self._alarms: deque[Alarm] = deque(maxlen=MAX_KEPT_ALARMS)
@@ -138,11 +146,11 @@ class AccessPolicy:
         self._addresses = addresses
         self._owned = frozenset(ip for ips in addresses.values() for ip in ips)
         now = self._clock()
-        seen = {phone.mac.digits: phone.seen_at or "" for phone in phones}
+        self._seen = {phone.mac.digits: phone.seen_at or "" for phone in phones}
         with self._lock:
             for permissions in (self._allowed, self._expected):
                 for device, permission in list(permissions.items()):
-                    if now >= permission.until or seen.get(device, "") > permission.given_at:
+                    if now >= permission.until or permission.is_used(self._seen.get(device, "")):
                         del permissions[device]
 
     def expect(self, mac: Mac) -> None:
@@ -247,7 +255,8 @@ class AccessPolicy:
     def _permit(self, permissions: dict[str, _Permission], mac: Mac, seconds: float) -> None:
         now = self._clock()
         with self._lock:
-            permissions[mac.digits] = _Permission(now, now + seconds, calendar.now())
+            seen_at = self._seen.get(mac.digits, "")
+            permissions[mac.digits] = _Permission(now, now + seconds, calendar.now(), seen_at)
 
 
 @lru_cache(_CACHED_NAMES)

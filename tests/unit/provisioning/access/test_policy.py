@@ -3,6 +3,7 @@
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from statistics import median
 from time import perf_counter
 from typing import NoReturn
@@ -181,6 +182,19 @@ def test_permission_lasts_until_the_phone_has_taken_a_file(pinned: PolicySetup) 
     assert pinned.gets(FAR, mac)
     assert not pinned.gets("10.66.6.6", mac)
     assert not pinned.gets(HOME, mac)
+
+
+def test_permission_ends_with_a_fetch_in_the_same_millisecond(
+    pinned: PolicySetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mac = pinned.phone(1, seen_ip=HOME)
+    monkeypatch.setattr("cisisk.model.clock.now", lambda: "9999-01-01T00:00:00.000Z")
+    pinned.policy.allow_next(mac)
+    pinned.policy.know(pinned.known.values())
+    assert pinned.gets(FAR, mac)
+    pinned.known[mac] = replace(pinned.known[mac], seen_ip=FAR, seen_at="9999-01-01T00:00:00.000Z")
+    pinned.policy.know(pinned.known.values())
+    assert not pinned.gets("10.66.6.6", mac)
 
 
 def test_allowed_fetch_expires(pinned: PolicySetup) -> None:
