@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
@@ -207,11 +207,22 @@ class Deployer:
         async with self.lock(mac, supersedes=False):
             pass
 
-    async def trigger(self, deployment: Deployment, target: Target, superseded: asyncio.Future[None]) -> Deployment:
-        """Restart the phone once more. The caller holds the lock. Raises StorageFailed."""
+    async def trigger(
+        self, deployment: Deployment, target: Target, superseded: asyncio.Future[None], *, goes_on: bool
+    ) -> Deployment:
+        """Restart the phone once more, first by methods that were not tried. The caller holds the lock.
+
+        Args:
+            goes_on: whether these are further methods of the same restart.
+
+        Raises:
+            StorageFailed: the result cannot be recorded.
+        """
         takes_commands = await asyncio.to_thread(lambda: target.takes_commands)
+        tried = {each.method for each in deployment.tried_methods} if target.action == deployment.action else ()
         async with self._services_closed(target, takes_commands=takes_commands) as closed:
-            return await self._tried(deployment, await self._attempt(target, closed, superseded), target.action)
+            attempt = await self._attempt(target, closed, superseded, tried)
+            return await self._tried(deployment, attempt, target.action, goes_on=goes_on)
 
     async def recover(self) -> None:
         """Correct the records of deployments that were cut off when the last process ended."""
@@ -326,11 +337,17 @@ class Deployer:
         if served != deployment.sha256:
             raise StorageFailed(f"{name} reads back differently from what was written")
 
-    async def _attempt(self, target: Target, closed: asyncio.Task[None], superseded: asyncio.Future[None]) -> Attempt:
+    async def _attempt(
+        self,
+        target: Target,
+        closed: asyncio.Task[None],
+        superseded: asyncio.Future[None],
+        tried: Collection[str] = (),
+    ) -> Attempt:
         """Restart the phone, unless a newer switch is waiting to restart it with its own config."""
         if superseded.done():
             return Attempt(RestartOutcome.SUPERSEDED)
-        calling = asyncio.create_task(self._call(target, closed), name=f"restart {target.mac}")
+        calling = asyncio.create_task(self._call(target, closed, tried), name=f"restart {target.mac}")
         try:
             ends: list[asyncio.Future[Any]] = [calling, superseded, self._stopping]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -342,10 +359,10 @@ class Deployer:
                 calling.cancel()
                 await asyncio.wait([calling])
 
-    async def _call(self, target: Target, closed: asyncio.Task[None]) -> Attempt:
+    async def _call(self, target: Target, closed: asyncio.Task[None], tried: Collection[str]) -> Attempt:
         self._expect(target.mac)
         await closed
-        return await self._restarts.restart(target)
+        return await self._restarts.restart(target, tried)
 
     @asynccontextmanager
     async def _services_closed(self, target: Target, *, takes_commands: bool) -> AsyncIterator[asyncio.Task[None]]:
@@ -361,10 +378,7 @@ class Deployer:
         with suppress(NotRestarted):
             await self._commands.execute(target, ["Init:Services"], timeout=_CLOSE_SECONDS)
 
-    async def _tried(self, deployment: Deployment, attempt: Attempt, action: str | None) -> Deployment:
-        return await self._db.write(
-            progress.restart_tried,
-            deployment,
-            attempt,
-            action,
-        )
+    async def _tried(
+        self, deployment: Deployment, attempt: Attempt, action: str | None, *, goes_on: bool = False
+    ) -> Deployment:
+        return await self._db.write(progress.restart_tried, deployment, attempt, action, goes_on=goes_on)

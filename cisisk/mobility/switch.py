@@ -25,7 +25,7 @@ from cisisk.model.site import EmergencyCall
 from cisisk.model.start_time import IDLE, NOW, StartKind, StartTime
 from cisisk.model.target import NotRestarted, Target
 from cisisk.model.user import Actor
-from cisisk.pbx.registrations import Watched
+from cisisk.pbx.registrar import first_line
 from cisisk.restart import service_control
 from cisisk.restart.method import Restarts
 from cisisk.store import deployments, progress
@@ -168,21 +168,30 @@ class Switcher:
         """
         return await self._deployer.to_the_end(f"switch {mac}", self._put_back_locked(actor, mac, sha256, origin))
 
-    async def trigger(self, deployment: Deployment, action: RestartType | None) -> Deployment:
+    async def trigger(self, deployment: Deployment, action: RestartType | None, *, goes_on: bool = False) -> Deployment:
         """Restart the phone once more, unless the deployment has come further meanwhile.
 
         Args:
             action: None for what the change needs.
+            goes_on: whether these are further methods of the same restart. It waits for the end of a call.
 
         Raises:
             StorageFailed: the result cannot be recorded.
         """
-        work = self._trigger_locked(deployment, action)
+        work = self._trigger_locked(deployment, action, goes_on=goes_on)
         return await self._deployer.to_the_end(f"restart {deployment.mac}", work)
 
     async def settle(self, mac: Mac) -> None:
         """Find out how far a phone's deployments came that were cut off. Raises StorageFailed."""
         await self._deployer.settle(mac)
+
+    def has_untried(self, deployment: Deployment, software: Software) -> bool:
+        """Return whether restart methods are left that were not tried for a deployment."""
+        return bool(self._restarts.untried(software, [each.method for each in deployment.tried_methods]))
+
+    async def is_in_call(self, deployment: Deployment) -> bool:
+        """Return whether a phone is known to be in a call."""
+        return await self._is_in_call(await self.target_of(deployment), 0)
 
     async def is_idle(self, deployment: Deployment) -> bool:
         """Return whether a phone is known to be in no call."""
@@ -342,7 +351,7 @@ class Switcher:
         """Return a config as it was, except for what emergency calls tell: the phone may have moved since."""
         return self._render(earlier.profile, target, earlier.call) if earlier.profile else earlier.content
 
-    async def _trigger_locked(self, deployment: Deployment, action: RestartType | None) -> Deployment:
+    async def _trigger_locked(self, deployment: Deployment, action: RestartType | None, *, goes_on: bool) -> Deployment:
         mac = deployment.mac
         async with self._deployer.lock(mac, supersedes=False) as superseded:
             served, wanted, target = await self._db.read(_contents, deployment.uuid)
@@ -354,7 +363,7 @@ class Switcher:
                 return deployment
             target = replace(target, action=action or service_control.action_for(target))
             deployment = replace(deployment, **_registration(target))
-            return await self._deployer.trigger(deployment, target, superseded)
+            return await self._deployer.trigger(deployment, target, superseded, goes_on=goes_on)
 
     async def _resolve(self, profile_uuid: str, mac: Mac) -> _Resolved:
         """Return what a switch needs. Raises NotFound, and Conflict: the profile does not fit the phone."""
@@ -392,15 +401,10 @@ def _plan(resolved: _Resolved, target: Target, policy: Policy, origin: Origin) -
 
 
 def _registration(target: Target) -> dict[str, Any]:
-    """Return the phone's registration now, and the line by which its next one will be known."""
-    known = target.registration
-    was_asked = known is not None or target.unregistered is not None
-    return {
-        # Where no call manager is asked, none will report the new registration either.
-        "line": Watched.of(target).line if was_asked else None,
-        "before_peer": known.peer if known else None,
-        "before_call_id": known.call_id if known else "",
-    }
+    """Return what is registered now, and the line by which the phone's next registration will be known."""
+    was_asked = target.registration is not None or target.unregistered is not None
+    # Where no call manager is asked, none will report the new registration either.
+    return {"line": first_line(target.wanted) if was_asked else None, "before": target.before}
 
 
 def _obstacles(target: Target) -> Iterator[Notice]:

@@ -17,7 +17,7 @@ from cisisk.mobility.next_action import (
     BeginWhenIdle,
     End,
     NextAction,
-    Observability,
+    Observation,
     RollBack,
     Settle,
     TimeOut,
@@ -25,19 +25,21 @@ from cisisk.mobility.next_action import (
     Wait,
 )
 from cisisk.mobility.switch import Switcher
-from cisisk.model.clock import Timestamp, now
+from cisisk.model.clock import Timestamp
+from cisisk.model.codes.asterisk import RegistrationDoubt
 from cisisk.model.codes.deployment import StepNotice
 from cisisk.model.deployment import Awaited, Deployment
 from cisisk.model.deployment_states import KEEP
 from cisisk.model.errors import CisiskError, Conflict, NotFound, StorageFailed
-from cisisk.model.phone import Software
-from cisisk.model.restart import RestartOutcome
+from cisisk.model.evidence import Watched
+from cisisk.model.mac import Mac
+from cisisk.model.sep_config.diff import RestartType
 from cisisk.model.start_time import IDLE
-from cisisk.model.target import Registration, Target
+from cisisk.model.target import Target
 from cisisk.model.user import SYSTEM
 from cisisk.pbx.calls import Calls
 from cisisk.pbx.connection import AsteriskAway, AsteriskRefused
-from cisisk.pbx.registrations import Registered, Registrations, Watched
+from cisisk.pbx.registrations import Registered, Registrations
 from cisisk.store import deployments, progress
 from cisisk.store.database import Database
 from cisisk.store.transaction import Read
@@ -68,9 +70,8 @@ class _Watch:
 
     Attributes:
         phone: what to look for among the registrations.
-        provable: whether a registration can be distinguished from one before the restart. Without a Call-ID only its
-            time decides, which is not known for registrations before this process.
-        looked: whether there was a look at the registrations since the phone fetched its config.
+        looked_at, answered_since, failed_at: as in the observation.
+        doubt: why the last listing shows no registration.
         due: when to decide again; None if only news can change anything.
         timer: wakes the watcher at that time, or earlier.
         busy: an action is in progress.
@@ -78,32 +79,27 @@ class _Watch:
 
     deployment: Deployment
     phone: Watched
-    provable: bool
     due: datetime | None = None
     timer: asyncio.TimerHandle | None = None
-    looked: bool = False
+    looked_at: datetime | None = None
+    answered_since: datetime | None = None
+    failed_at: datetime | None = None
+    doubt: RegistrationDoubt | None = None
     busy: bool = False
 
     @property
-    def may_register(self) -> bool:
-        """Whether a registration would prove anything now."""
-        deployment = self.deployment
-        return self.provable and (
-            deployment.fetched_at is not None
-            or (deployment.restart_outcome is RestartOutcome.ACCEPTED and self._is_proved_by_line)
-        )
+    def is_listed(self) -> bool:
+        """Whether the phone's registrations are listed: from the restart on, so that earlier ones are known as such."""
+        return self.deployment.tried_at is not None and self.deployment.timed_out_on is None
 
-    def is_proved_by(self, registered: Registered) -> bool:
-        """Return whether the phone must have fetched its config to register like this."""
-        if self.deployment.fetched_at is not None:
-            return True
-        return self._is_proved_by_line and registered.peer == self.phone.line
-
-    @property
-    def _is_proved_by_line(self) -> bool:
-        """Whether only the new config has this line. The record of the fetch may be lost."""
-        before = self.phone.before
-        return self.phone.line is not None and before is not None and before.peer != self.phone.line
+    def heard(self, asked_at: datetime, found: Registered | RegistrationDoubt | None) -> None:
+        """Note the result of a listing; None if it failed."""
+        if found is None:
+            self.looked_at, self.answered_since, self.failed_at = None, None, asked_at
+            return
+        self.looked_at, self.failed_at = asked_at, None
+        self.answered_since = self.answered_since or asked_at
+        self.doubt = found if isinstance(found, RegistrationDoubt) else None
 
 
 class Watcher:
@@ -125,7 +121,6 @@ class Watcher:
         self._contacts = contacts
         self._switcher = switcher
         self._registrations = registrations
-        self._began_at = now()
         self._watches: dict[str, _Watch] = {}
         self._working = asyncio.Semaphore(_MAX_CONCURRENT_ACTIONS)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -186,11 +181,14 @@ class Watcher:
             has_fetched = deployment.fetched_at is not None and watch.deployment.fetched_at is None
             watch.deployment = deployment
             self._decide_at(watch, _now())
-            if deployment.fetched_from is not None:
-                watch.phone = replace(watch.phone, address=deployment.fetched_from)
-            if has_fetched:
+            watch.phone = replace(
+                watch.phone,
+                address=deployment.fetched_from or watch.phone.address,
                 # A registration before the fetch began does not prove it.
-                watch.phone = replace(watch.phone, since=_monotonic(deployment.fetch_started_at))
+                since=_monotonic(deployment.fetch_started_at if deployment.fetched_at else deployment.written_at),
+                fetched=deployment.fetched_at is not None,
+            )
+            if has_fetched:
                 # It may have registered before its fetch was stored.
                 self._hinted.set()
 
@@ -204,18 +202,16 @@ class Watcher:
                 await asyncio.sleep(self._after_failure.total_seconds())
 
     def _watch_of(self, deployment: Deployment, target: Target) -> _Watch:
-        peer = deployment.before_peer
-        before = None if peer is None else Registration(user="", peer=peer, call_id=deployment.before_call_id)
         phone = Watched(
             mac=deployment.mac,
-            address=target.address,
             software=target.software,
+            address=target.address,
             line=deployment.line,
-            before=before,
+            before=deployment.before,
+            since=_monotonic(deployment.written_at),
+            fetched=False,
         )
-        was_before = deployment.fetched_at is not None and deployment.fetched_at < self._began_at
-        has_call_id = target.software is not Software.SCCP and (before is None or bool(before.call_id))
-        return _Watch(deployment, phone, has_call_id or not was_before)
+        return _Watch(deployment, phone)
 
     # What to do
 
@@ -257,6 +253,8 @@ class Watcher:
         decided = self._next_action(watch, moment)
         if isinstance(decided, Wait):
             self._decide_at(watch, decided.until)
+            if decided.look:
+                self._hinted.set()
             return
         # The feed reports the result of the action. Until then there is nothing more to do.
         watch.busy, watch.due = True, None
@@ -265,8 +263,16 @@ class Watcher:
         task.add_done_callback(self._tasks.discard)
 
     def _next_action(self, watch: _Watch, moment: datetime) -> NextAction:
-        can_be = watch.provable and self._registrations.observes(watch.phone.software)
-        return next_action.decide(watch.deployment, moment, Observability(can_be=can_be, looked=watch.looked))
+        software = watch.phone.software
+        observation = Observation(
+            can_be=self._registrations.observes(software),
+            looked_at=watch.looked_at,
+            answered_since=watch.answered_since,
+            failed_at=watch.failed_at,
+            doubt=watch.doubt,
+            has_untried=self._switcher.has_untried(watch.deployment, software),
+        )
+        return next_action.decide(watch.deployment, moment, observation)
 
     async def _act(self, watch: _Watch, decided: NextAction) -> None:
         deployment = watch.deployment
@@ -277,6 +283,8 @@ class Watcher:
                     watch.due = _now()
                 elif isinstance(decided, BeginWhenIdle):
                     watch.due = await self._begin_if_idle(deployment) or watch.due
+                elif isinstance(decided, Trigger) and decided.goes_on:
+                    watch.due = await self._go_on(deployment, decided.action) or watch.due
                 else:
                     await self._do(deployment, decided)
         except CisiskError as error:
@@ -298,13 +306,20 @@ class Watcher:
         await self._switcher.begin(deployment)
         return None
 
+    async def _go_on(self, deployment: Deployment, action: RestartType | None) -> datetime | None:
+        """Try further restart methods, or return when to look again: a phone restarts only after its call."""
+        if await self._switcher.is_in_call(deployment):
+            return _now() + timedelta(seconds=IDLE_SECONDS)
+        await self._switcher.trigger(deployment, action, goes_on=True)
+        return None
+
     async def _do(self, deployment: Deployment, decided: NextAction) -> None:
         match decided:
             case Begin():
                 await self._switcher.begin(deployment)
             case Settle():
                 await self._switcher.settle(deployment.mac)
-            case Trigger(action):
+            case Trigger(action=action):
                 await self._switcher.trigger(deployment, action)
             case TimeOut(on, reason):
                 final = not next_action.rolls_back(deployment)
@@ -337,30 +352,36 @@ class Watcher:
             await asyncio.sleep(_HINT_SECONDS)
             self._hinted.clear()
             self._ask_again_who_is_idle()
-            watches = [watch for watch in self._watches.values() if watch.may_register]
+            watches = [watch for watch in self._watches.values() if watch.is_listed]
             if watches:
-                # Asterisk's errors show in its health. The next look may succeed.
-                with suppress(AsteriskAway, AsteriskRefused):
-                    await self._look(watches)
+                await self._look(watches)
 
     def _ask_again_who_is_idle(self) -> None:
         """Look again at deployments that wait for the end of a call, if one has ended."""
         hints, self._hints = self._hints, set()
         for watch in self._watches.values():
-            names = {watch.phone.mac.device_name, watch.phone.address, watch.deployment.before_peer}
+            before = watch.deployment.before
+            peers = {each.endpoint for each in before.listed} if before is not None else set()
+            names = {watch.phone.mac.device_name, watch.phone.address, *peers}
             if watch.deployment.deferred_until == IDLE and not hints.isdisjoint(names - {None}):
                 self._decide_at(watch, _now())
 
     async def _look(self, watches: list[_Watch]) -> None:
-        seen = await self._registrations.look([watch.phone for watch in watches])
+        asked_at = _now()
+        found: dict[Mac, Registered | RegistrationDoubt] = {}
+        # Asterisk's errors show in its health. The next look may succeed.
+        with suppress(AsteriskAway, AsteriskRefused):
+            found = await self._registrations.look([watch.phone for watch in watches])
         # A fetch before the registration is then stored before it.
         await self._contacts.store_pending()
         for watch in watches:
-            watch.looked = watch.deployment.fetched_at is not None
-            registered = seen.get(watch.phone.mac)
-            if registered is not None and watch.is_proved_by(registered):
+            registered = found.get(watch.phone.mac)
+            watch.heard(asked_at, registered)
+            if isinstance(registered, Registered):
                 with suppress(StorageFailed):
                     await self._db.write(progress.registered, watch.deployment, registered.evidence)
+            elif watch.deployment.fetched_at is not None and not watch.busy:
+                self._decide_at(watch, _now())
 
 
 def _not_ended(

@@ -6,7 +6,8 @@ from enum import StrEnum
 from cisisk.model.clock import Timestamp
 from cisisk.model.mac import Mac
 from cisisk.model.notice import Notice
-from cisisk.model.restart import MethodRefusal, RestartOutcome
+from cisisk.model.registration import Before
+from cisisk.model.restart import MethodRefusal, RestartOutcome, TriedMethod
 from cisisk.model.start_time import NOW, StartTime
 
 
@@ -118,8 +119,7 @@ class Plan:
         deferred_until: when it begins; None if it begins at once.
         rolls_back: the deployment that this one undoes.
         line: the line of the config that identifies the phone among the registrations; None if there is none.
-        before_peer, before_call_id: the phone's registration when this was planned; None and empty if there was none,
-            or it is not known.
+        before: what was registered when this was planned; None if it is not known.
     """
 
     mac: Mac
@@ -131,8 +131,7 @@ class Plan:
     deferred_until: StartTime | None = None
     rolls_back: str | None = None
     line: str | None = None
-    before_peer: str | None = None
-    before_call_id: str = ""
+    before: Before | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,9 +145,10 @@ class Deployment:
         requested_by: the user who asked for it; None for Cisisk itself.
         deferred_until: when it begins; None once it has begun.
         restart_outcome: the result of the restart; None before it was tried.
-        restart_method: the method that the phone accepted.
+        restart_method: the method that was accepted last.
         restart_detail: the methods that were refused.
-        tries: the number of restarts that were triggered, the last one at ``tried_at``.
+        tries: the number of restarts that were triggered, the last method at ``tried_at``.
+        tried_methods: those of the last restart, in the order in which they were tried.
         action: what the phone was asked for last, ``restart`` or ``reset``.
         fetched_from: the address that acknowledged the whole file.
         registered_as: the evidence that the phone has registered.
@@ -170,8 +170,7 @@ class Deployment:
     state: DeploymentState
     rolls_back: str | None = None
     line: str | None = None
-    before_peer: str | None = None
-    before_call_id: str = ""
+    before: Before | None = None
     deferred_until: StartTime | None = None
     recorded_at: Timestamp
     written_at: Timestamp | None = None
@@ -180,6 +179,7 @@ class Deployment:
     restart_detail: tuple[MethodRefusal, ...] = ()
     restarted_at: Timestamp | None = None
     tries: int = 0
+    tried_methods: tuple[TriedMethod, ...] = ()
     tried_at: Timestamp | None = None
     action: str | None = None
     fetch_started_at: Timestamp | None = None

@@ -73,8 +73,8 @@ def _ended(*states: DeploymentState) -> frozenset[Situation]:
     return frozenset(Situation(state, ended=True) for state in states)
 
 
-_REGISTRATION_OF_PLAN = ("line", "before_peer", "before_call_id")
-_OF_TRY = ("tries", "tried_at", "action", *_REGISTRATION_OF_PLAN)
+_REGISTRATION_OF_PLAN = ("line", "before")
+_OF_TRY = ("tries", "tried_methods", "tried_at", "action", *_REGISTRATION_OF_PLAN)
 
 DEFER = Transition(
     steps=(StepName.DEFERRED,), sources=frozenset(), target=_S.DEFERRED, ends=False, sets=("deferred_until",)

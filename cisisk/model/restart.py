@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from cisisk.model.codes.restart import RestartNotice, Sequel
 from cisisk.model.notice import Notice, NoticeCode
@@ -29,12 +30,39 @@ class RestartOutcome(StrEnum):
     """Cisisk ended before it recorded the result of the restart."""
 
 
+class Worth(StrEnum):
+    """What the result of one restart method shows."""
+
+    ANSWERED = "answered"
+    """The phone itself accepted."""
+    SENT = "sent"
+    """The call manager sent the request. The phone may have refused it: the answer is not shown."""
+    REFUSED = "refused"
+    """Nothing was sent, or the phone refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class TriedMethod:
+    """One restart method that was tried, and what its result shows."""
+
+    method: str
+    worth: Worth
+
+    def plain(self) -> dict[str, Any]:
+        """Return the method and its worth, ready for JSON."""
+        return {"method": self.method, "worth": self.worth}
+
+
 @dataclass(frozen=True, slots=True)
 class MethodRefusal:
     """One restart method that was refused, and why."""
 
     method: str
     reason: Notice
+
+    def plain(self) -> dict[str, Any]:
+        """Return the method and the reason, ready for JSON."""
+        return {"method": self.method, "reason": self.reason.plain()}
 
 
 _WITHOUT_SEQUEL: dict[RestartOutcome, NoticeCode] = {
@@ -47,6 +75,12 @@ _WITH_SEQUEL: dict[RestartOutcome, tuple[NoticeCode, Sequel]] = {
     RestartOutcome.STOPPED: (RestartNotice.STOPPED, Sequel.WHEN_RUNNING),
     RestartOutcome.CUT_OFF: (RestartNotice.CUT_OFF, Sequel.IF_NOT_FETCHED),
 }
+
+
+def accepted_notice(method: str | None, action: str | None, worth: Worth) -> Notice:
+    """What is said of a restart that a method accepted."""
+    code = RestartNotice.SENT if worth is Worth.SENT else RestartNotice.ACCEPTED
+    return code.notice(method=method or "", action=action or "restart")
 
 
 def why_not_restarted(
@@ -83,14 +117,22 @@ class Attempt:
     Attributes:
         method: the name of the method that the phone accepted.
         refusals: the methods that were refused.
+        worth: what the acceptance shows.
     """
 
     outcome: RestartOutcome
     method: str | None = None
     refusals: tuple[MethodRefusal, ...] = ()
+    worth: Worth = Worth.ANSWERED
+
+    @property
+    def tried(self) -> tuple[TriedMethod, ...]:
+        """The methods that were tried, in this order."""
+        refused = tuple(TriedMethod(each.method, Worth.REFUSED) for each in self.refusals)
+        return refused if self.method is None else (*refused, TriedMethod(self.method, self.worth))
 
     def notice(self, action: str | None) -> Notice:
         """What the step of a deployment says of it. ``action`` is what the phone was asked for."""
         if self.outcome is RestartOutcome.ACCEPTED:
-            return RestartNotice.ACCEPTED.notice(method=self.method or "", action=action or "restart")
+            return accepted_notice(self.method, action, self.worth)
         return why_not_restarted(self.outcome, self.refusals)

@@ -3,7 +3,7 @@
 from cisisk.model.codes.restart import RestartNotice, Sequel
 from cisisk.model.deployment import Deployment, DeploymentState
 from cisisk.model.notice import Notice
-from cisisk.model.restart import RestartOutcome, why_not_restarted
+from cisisk.model.restart import RestartOutcome, Worth, accepted_notice, why_not_restarted
 from cisisk.model.start_time import StartTime
 
 
@@ -15,8 +15,9 @@ def restart_notice(deployment: Deployment) -> Notice:
     if outcome is None:
         return RestartNotice.NOT_TRIED_BECAUSE.notice(sequel=sequel) if sequel else RestartNotice.NOT_TRIED.notice()
     if outcome is RestartOutcome.ACCEPTED:
-        return RestartNotice.ACCEPTED.notice(
-            method=deployment.restart_method or "", action=deployment.action or "restart"
+        worth = {each.method: each.worth for each in deployment.tried_methods}
+        return accepted_notice(
+            deployment.restart_method, deployment.action, worth.get(deployment.restart_method or "", Worth.ANSWERED)
         )
     return why_not_restarted(outcome, deployment.restart_detail, sequel)
 

@@ -9,6 +9,7 @@ from cisisk.model.errors import CisiskError, Invalid
 from cisisk.model.mac import Mac
 from cisisk.model.notice import Notice
 from cisisk.model.phone import Software
+from cisisk.model.registration import Before
 from cisisk.model.sep_config import SepConfig
 from cisisk.model.sep_config.diff import RestartType
 
@@ -63,6 +64,7 @@ class Target:
         action: what to ask of it; None to decide by the difference between the two configs.
         registration: None if the phone is not registered, or could not be identified.
         unregistered: why there is no registration; None if the call manager was not asked.
+        before: what is registered before the restart; None if it is not known.
     """
 
     mac: Mac
@@ -75,6 +77,7 @@ class Target:
     action: RestartType | None = None
     registration: Registration | None = None
     unregistered: NotRestarted | None = None
+    before: Before | None = None
 
     @property
     def reads_flat_config(self) -> bool:

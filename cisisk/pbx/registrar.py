@@ -7,19 +7,21 @@ than one at an address is reported, never guessed.
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from cisisk.model import sep_config
 from cisisk.model.codes.restart import RestartRefusal
 from cisisk.model.errors import Invalid
 from cisisk.model.notice import Notice
 from cisisk.model.phone import Software
+from cisisk.model.registration import Before, ListedRegistration
 from cisisk.model.target import NotRestarted, Registration, Target, Unreachable
 from cisisk.pbx import listings
 from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
-from cisisk.pbx.listings import PjsipContact, address_of, is_busy
-from cisisk.pbx.wire import AmiMessage, NotSendable, shown
+from cisisk.pbx.listed import latest, of_contact, of_peer, under
+from cisisk.pbx.listings import PjsipContact, SipPeer, address_of, is_busy
+from cisisk.pbx.wire import NotSendable, shown
 
 IDENTIFY_SECONDS = 2.0
 """For all questions before the file is written: less than a switch that is being stopped may take."""
@@ -35,6 +37,15 @@ later. Another version answers with an empty value.
 
 class NotRegistered(NotRestarted):
     """No phone is registered from the phone's address, according to Asterisk."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """An endpoint of PJSIP. ``in_call`` is None if it is not known."""
+
+    name: str
+    contacts: tuple[PjsipContact, ...]
+    in_call: bool | None
 
 
 class Registrar:
@@ -57,7 +68,7 @@ class Registrar:
             return target
         try:
             async with asyncio.timeout(self._seconds):
-                registration = await self._find(self._asterisk, target)
+                return await self._identified(self._asterisk, target)
         except TimeoutError:
             late = RestartRefusal.ASTERISK_SLOW.notice(seconds=self._seconds)
             return replace(target, unregistered=Unreachable(late))
@@ -65,36 +76,85 @@ class Registrar:
             return replace(target, unregistered=Unreachable(error.notice))
         except AsteriskRefused as error:
             return replace(target, unregistered=NotRestarted(error.notice))
-        except NotRestarted as error:
-            return replace(target, unregistered=error)
-        return replace(target, registration=registration)
 
-    async def _find(self, asterisk: Asterisk, target: Target) -> Registration:
-        if target.address is None:
-            raise NotRestarted(RestartRefusal.NO_ADDRESS_TO_FIND.notice())
+    async def _identified(self, asterisk: Asterisk, target: Target) -> Target:
+        address, wanted = address_of(target.address or ""), first_line(target.wanted)
         if self._channel == "pjsip":
-            return await _pjsip(asterisk, target.address, first_line(target.served))
-        return await _chan_sip(asterisk, target.address)
+            # Without a line, the phone's next registration is only recognised by all that are there before.
+            lists_all = target.wanted is not None and wanted is None
+            found = await _pjsip(asterisk, address, first_line(target.served), wanted, lists_all=lists_all)
+        else:
+            found = await _chan_sip(asterisk, address, first_line(target.served), target.mac.device_name)
+        listed = tuple(
+            each for each in found.listed if address in each.addresses or (wanted is not None and each.is_under(wanted))
+        )
+        before = Before(lines=lines(target.served), new_lines=lines(target.wanted), listed=listed)
+        return replace(target, registration=found.registration, unregistered=found.unregistered, before=before)
 
 
-async def _pjsip(asterisk: Asterisk, address: str, line: str | None) -> Registration:
-    """Find the registration, first at the endpoint that the served config names: one phone instead of all."""
-    if line is not None and (found := await _endpoint(asterisk, address, line)):
-        return found
-    every = await asterisk.listing("PJSIPShowRegistrationInboundContactStatuses")
-    here = {contact.endpoint for contact in _at(address, every)}
-    if not here:
-        raise NotRegistered(RestartRefusal.NOT_REGISTERED.notice(address=address))
-    if len(here) > 1:
-        raise NotRestarted(_ambiguous(address, here))
-    found = await _endpoint(asterisk, address, here.pop())
-    if found is None:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The registration of a phone, or why it is not known, and all that were listed."""
+
+    registration: Registration | None
+    unregistered: NotRestarted | None
+    listed: Sequence[ListedRegistration]
+
+
+async def _pjsip(
+    asterisk: Asterisk, address: str | None, line: str | None, wanted: str | None, *, lists_all: bool
+) -> _Found:
+    """Find the registration, first at the endpoints that the two configs name: two of them instead of all."""
+    names = [name for name in dict.fromkeys((line if address else None, wanted)) if name is not None]
+    named = [found for name in names if (found := await _endpoint(asterisk, name)) is not None]
+    contacts = [contact for each in named for contact in each.contacts]
+    if lists_all or len(named) < len(names) or (address and not _here(address, contacts)):
+        # An endpoint need not have the name of its line.
+        every = await asterisk.listing("PJSIPShowRegistrationInboundContactStatuses")
+        contacts = list(listings.contacts(every))
+    listed = [of_contact(each) for each in contacts]
+    try:
+        return _Found(await _choose(asterisk, address, line, contacts, named), None, listed)
+    except NotRestarted as error:
+        return _Found(None, error, listed)
+
+
+async def _choose(
+    asterisk: Asterisk,
+    address: str | None,
+    line: str | None,
+    contacts: Sequence[PjsipContact],
+    known: Sequence[_Endpoint],
+) -> Registration:
+    """Return the phone's registration among those from its address. Raises NotRestarted if that is not certain."""
+    here = [] if address is None else _here(address, contacts)
+    if address is None or not here:
+        raise _not_found(address)
+    mine = under(line, here) or here
+    if len({contact.aor for contact in mine}) > 1:
+        raise NotRestarted(_ambiguous(address, {contact.endpoint for contact in mine}))
+    contact = latest(mine)
+    if contact is None:
+        raise NotRestarted(RestartRefusal.REGISTERED_TWICE.notice(endpoint=mine[0].endpoint, address=address))
+    endpoint = next((each for each in known if each.name == contact.endpoint), None)
+    endpoint = endpoint or await _endpoint(asterisk, contact.endpoint)
+    if endpoint is None or contact.call_id not in {each.call_id for each in endpoint.contacts}:
         raise NotRestarted(RestartRefusal.REGISTRATION_ENDED.notice(address=address))
-    return found
+    return Registration(
+        peer=contact.endpoint,
+        user=contact.user,
+        call_id=_checked_call_id(contact.call_id) if contact.call_id else "",
+        in_call=endpoint.in_call,
+    )
 
 
-async def _endpoint(asterisk: Asterisk, address: str, name: str) -> Registration | None:
-    """Return the registration of an endpoint from an address. Raises NotRestarted if it has two there."""
+def _here(address: str, contacts: Iterable[PjsipContact]) -> list[PjsipContact]:
+    """Return the live contacts from an address."""
+    return [contact for contact in contacts if contact.is_live and address in contact.addresses]
+
+
+async def _endpoint(asterisk: Asterisk, name: str) -> _Endpoint | None:
+    """Return an endpoint, or None if there is none of this name."""
     if not can_be_asked_for(name):
         return None
     try:
@@ -103,35 +163,37 @@ async def _endpoint(asterisk: Asterisk, address: str, name: str) -> Registration
         if error.said.lower().startswith("unable to retrieve endpoint"):
             return None
         raise
-    contacts = {contact.call_id: contact for contact in _at(address, listed)}
-    if not contacts:
-        return None
-    if len(contacts) > 1:
-        raise NotRestarted(RestartRefusal.REGISTERED_TWICE.notice(endpoint=name, address=address))
-    ((call_id, contact),) = contacts.items()
     states = [message.get("devicestate") for message in listed if message.get("event") == "EndpointDetail"]
-    return Registration(
-        peer=name,
-        user=contact.user,
-        call_id=_checked_call_id(call_id) if call_id else "",
-        in_call=is_busy(states[0]) if states else None,
-    )
+    return _Endpoint(name, tuple(listings.contacts(listed)), is_busy(states[0]) if states else None)
 
 
-def _at(address: str, messages: Iterable[AmiMessage]) -> Iterator[PjsipContact]:
-    """Return the live contacts from an address."""
-    known = address_of(address)
-    return (contact for contact in listings.contacts(messages) if contact.is_live and known in contact.addresses)
+async def _chan_sip(asterisk: Asterisk, address: str | None, line: str | None, device_name: str) -> _Found:
+    every = list(listings.peers(await asterisk.listing("SIPpeers")))
+    listed = [of_peer(peer) for peer in every]
+    here = [peer for peer in every if peer.address == address and peer.device_name in {"", device_name}]
+    # The name is the phone's own; the address may be another's.
+    here = [peer for peer in every if peer.device_name == device_name] or here
+    try:
+        registration = await _peer(asterisk, address, line, here)
+    except NotRestarted as error:
+        return _Found(None, error, listed)
+    listed = [
+        replace(each, call_id=registration.call_id) if each.line == registration.peer else each for each in listed
+    ]
+    return _Found(registration, None, listed)
 
 
-async def _chan_sip(asterisk: Asterisk, address: str) -> Registration:
-    known = address_of(address)
-    here = {peer.name for peer in listings.peers(await asterisk.listing("SIPpeers")) if peer.address == known}
-    if not here:
-        raise NotRegistered(RestartRefusal.NOT_REGISTERED.notice(address=address))
-    if len(here) > 1:
-        raise NotRestarted(_ambiguous(address, here))
-    name = here.pop()
+async def _peer(asterisk: Asterisk, address: str | None, line: str | None, here: Sequence[SipPeer]) -> Registration:
+    """Return the phone's registration among those from its address. Raises NotRestarted if that is not certain."""
+    names = {peer.name for peer in here}
+    if not names:
+        raise _not_found(address)
+    if line in names:
+        # The phone's previous line stays registered until it expires.
+        names = {line}
+    if len(names) > 1:
+        raise NotRestarted(_ambiguous(here[0].address, names))
+    name = names.pop()
     if not can_be_asked_for(name):
         raise NotRestarted(RestartRefusal.PEER_NAME_UNUSABLE.notice(peer=shown(name)))
     detail = listings.peer_detail(await asterisk.action("SIPshowpeer", [("Peer", name)]))
@@ -167,19 +229,34 @@ def can_be_asked_for(name: str) -> bool:
 
 def first_line(config: bytes | None) -> str | None:
     """Return the name of the first line in a config; None if the config cannot be parsed."""
+    return next(iter(_lines(config)), None)
+
+
+def lines(config: bytes | None) -> frozenset[str]:
+    """Return the names of the lines in a config; none if the config cannot be parsed."""
+    return frozenset(_lines(config))
+
+
+def _lines(config: bytes | None) -> list[str]:
     if config is None:
-        return None
+        return []
     try:
-        lines = sep_config.read(config).lines
+        read = sep_config.read(config).lines
     except Invalid:
-        return None
-    return next((line.name for line in lines if line.is_line), None)
+        return []
+    return [line.name for line in read if line.is_line and line.name]
 
 
 def _checked_call_id(call_id: str) -> str:
     if not _CALL_ID.fullmatch(call_id):
         raise NotRestarted(RestartRefusal.CALL_ID_UNUSABLE.notice())
     return call_id
+
+
+def _not_found(address: str | None) -> NotRestarted:
+    if address is None:
+        return NotRestarted(RestartRefusal.NO_ADDRESS_TO_FIND.notice())
+    return NotRegistered(RestartRefusal.NOT_REGISTERED.notice(address=address))
 
 
 def _ambiguous(address: str, names: set[str]) -> Notice:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cisisk.model.codes.restart import RestartRefusal
+from cisisk.model.restart import Worth
 from cisisk.model.target import NotRestarted, Unreachable
 from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
 from cisisk.pbx.wire import NotSendable
@@ -17,6 +18,7 @@ class AmiMethod:
     """
 
     way = "asterisk"
+    worth = Worth.SENT
 
     def __init__(self, asterisk: Asterisk | None, channel: str) -> None:
         self._configured = asterisk

@@ -4,6 +4,7 @@ No public Cisco document names this URI (docs/phone-protocol/restart.md#init-res
 Firmware that does not know it answers with status 6, and the next method is tried.
 """
 
+from cisisk.model.restart import Worth
 from cisisk.model.target import Target
 from cisisk.restart.execute import PhoneCommands
 
@@ -13,6 +14,7 @@ class CgiInitRestart:
 
     name = "cgi-init-restart"
     way = "phone-http"
+    worth = Worth.ANSWERED
 
     def __init__(self, commands: PhoneCommands) -> None:
         self._commands = commands

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from cisisk.model.catalogue import find
 from cisisk.model.codes.restart import RestartRefusal
+from cisisk.model.restart import Worth
 from cisisk.model.target import NotRestarted, Target
 from cisisk.restart.execute import PhoneCommands
 
@@ -49,6 +50,7 @@ class CgiKeys:
 
     name = "cgi-keys"
     way = "phone-http"
+    worth = Worth.ANSWERED
 
     def __init__(self, commands: PhoneCommands) -> None:
         self._commands = commands

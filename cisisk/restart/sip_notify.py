@@ -15,6 +15,7 @@ from cisisk.model.catalogue import Family, find
 from cisisk.model.codes.restart import RestartRefusal, SipMeaning
 from cisisk.model.notice import Notice
 from cisisk.model.phone import Software
+from cisisk.model.restart import Worth
 from cisisk.model.sep_config import SepConfig
 from cisisk.model.target import NotRestarted, Target, Unreachable
 from cisisk.restart import service_control
@@ -73,6 +74,7 @@ class SipNotify:
 
     name = "sip-notify"
     way = "phone-sip"
+    worth = Worth.ANSWERED
 
     def __init__(self, client: SipClient, settings: PhoneSipSettings) -> None:
         self._client = client

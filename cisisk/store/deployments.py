@@ -12,7 +12,8 @@ from cisisk.model.errors import NotFound
 from cisisk.model.listing import Listing, Page
 from cisisk.model.mac import Mac
 from cisisk.model.notice import Notice
-from cisisk.model.restart import MethodRefusal, RestartOutcome
+from cisisk.model.registration import Before
+from cisisk.model.restart import MethodRefusal, RestartOutcome, TriedMethod, Worth
 from cisisk.model.start_time import StartTime
 from cisisk.store import policies
 from cisisk.store.changes import insert
@@ -50,9 +51,9 @@ def add(tx: Write, deployment: Deployment) -> None:
     insert(tx, "deployments", _stored({name: getattr(deployment, name) for name in COLUMNS}))
 
 
-def refusals_to_json(refusals: Sequence[MethodRefusal]) -> str:
-    """The stored form of the methods that were refused."""
-    return json.dumps([{"method": each.method, "reason": each.reason.plain()} for each in refusals])
+def _several_to_json(several: Sequence[MethodRefusal | TriedMethod]) -> str:
+    """The stored form of methods that were refused, or tried."""
+    return json.dumps([each.plain() for each in several])
 
 
 def refusals_from_json(text: str) -> tuple[MethodRefusal, ...]:
@@ -63,14 +64,20 @@ def refusals_from_json(text: str) -> tuple[MethodRefusal, ...]:
         return (MethodRefusal("", Notice.from_json(text)),)
 
 
+def _tried_from_json(text: str) -> tuple[TriedMethod, ...]:
+    return tuple(TriedMethod(each["method"], Worth(each["worth"])) for each in json.loads(text))
+
+
 _FORMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "mac": (lambda mac: mac.digits, Mac),
     "origin": (str, Origin),
     "policy": (policies.to_json, policies.from_json),
     "state": (str, DeploymentState),
     "deferred_until": (str, StartTime.parse),
+    "before": (Before.to_json, Before.from_json),
     "restart_outcome": (str, RestartOutcome),
-    "restart_detail": (refusals_to_json, refusals_from_json),
+    "restart_detail": (_several_to_json, refusals_from_json),
+    "tried_methods": (_several_to_json, _tried_from_json),
     "registered_as": (Notice.to_json, Notice.from_json),
     "failure": (Notice.to_json, Notice.from_json),
     "timed_out_on": (str, Awaited),

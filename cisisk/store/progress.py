@@ -75,8 +75,7 @@ def record(tx: Write, actor: Actor, plan: Plan, found: bytes | None) -> Deployme
         state=transition.target or DeploymentState.RECORDED,
         rolls_back=plan.rolls_back,
         line=plan.line,
-        before_peer=plan.before_peer,
-        before_call_id=plan.before_call_id,
+        before=plan.before,
         deferred_until=plan.deferred_until,
         recorded_at=moment,
     )
@@ -114,8 +113,7 @@ def begun(tx: Write, deployment: Deployment, plan: Plan, found: bytes | None) ->
         "sha256": configs.keep_version(tx, deployment.mac, plan.content, plan.origin),
         "replaced": _sha256(found),
         "line": plan.line,
-        "before_peer": plan.before_peer,
-        "before_call_id": plan.before_call_id,
+        "before": plan.before,
     }
     notice = StepNotice.RECORDED.notice(profile=deployment.profile_name)
     after = moves.move(tx, _current(tx, deployment), [life.BEGIN], now(), notice, columns)
@@ -187,12 +185,15 @@ def deferred_again(tx: Write, deployment: Deployment) -> None:
     moves.move(tx, _current(tx, deployment), [life.DEFER_AGAIN], now(), notice, {"deferred_until": when})
 
 
-def restart_tried(tx: Write, deployment: Deployment, attempt: Attempt, action: str | None) -> Deployment:
+def restart_tried(
+    tx: Write, deployment: Deployment, attempt: Attempt, action: str | None, *, goes_on: bool = False
+) -> Deployment:
     """Record the result of a restart. An accepted restart stays accepted when the next one is refused.
 
     Args:
         deployment: with the registration as it was before this restart.
         action: what the phone was asked for; None when it was not asked, or that is not known.
+        goes_on: whether these are further methods of the same restart.
 
     Returns:
         The deployment after it.
@@ -200,19 +201,19 @@ def restart_tried(tx: Write, deployment: Deployment, attempt: Attempt, action: s
     before, moment = _current(tx, deployment), now()
     columns = {
         # A restart that the end of the process prevented does not count.
-        "tries": before.tries + (attempt.outcome is not RestartOutcome.STOPPED),
+        "tries": before.tries + (attempt.outcome is not RestartOutcome.STOPPED and not goes_on),
+        "tried_methods": (*before.tried_methods, *attempt.tried) if goes_on else attempt.tried,
         "tried_at": moment,
         "action": action,
         "line": deployment.line,
-        "before_peer": deployment.before_peer,
-        "before_call_id": deployment.before_call_id,
+        "before": before.before or deployment.before if goes_on else deployment.before,
     }
     accepted = attempt.outcome is RestartOutcome.ACCEPTED
     if accepted or before.restart_outcome is not RestartOutcome.ACCEPTED:
         columns |= {
             "restart_outcome": attempt.outcome,
             "restart_method": attempt.method,
-            "restart_detail": attempt.refusals,
+            "restart_detail": () if accepted else attempt.refusals,
             "restarted_at": moment if accepted else None,
         }
     notice = attempt.notice(action)

@@ -11,7 +11,7 @@ import pytest
 
 from cisisk.appliance.limits import DEFAULT_LIMITS, Limits
 from cisisk.model.codes.asterisk import AsteriskProblem, SetupProblem
-from cisisk.model.codes.restart import RestartRefusal
+from cisisk.model.codes.restart import RestartNotice, RestartRefusal
 from cisisk.model.notice import NoticeCode
 from cisisk.pbx.connection import AsteriskLimits
 from cisisk.simulator.faults import Faults
@@ -22,6 +22,7 @@ from tests.patience import PATIENCE
 from tests.protocol.asterisk import SECRET, AsteriskEmulator, Device, Registered
 
 PEER = "201"
+REFUSING = Faults(refuse_restart=True)
 CALL_ID = "001122-33445566-abcdef01@127.0.0.9"
 
 
@@ -40,9 +41,10 @@ class RestartSite:
     profile: str
     asked: list[str] = field(default_factory=list)
 
-    async def switch(self, profile: str | None = None) -> tuple[str, Any]:
+    async def switch(self, profile: str | None = None, **policy: Any) -> tuple[str, Any]:
         """Switch the phone; return the restart field of the answer and the deployment."""
-        switched = await self.site.switch(profile or self.profile, self.phone.mac)
+        body = {"profile_uuid": profile or self.profile, "mac": str(self.phone.mac), "policy": policy}
+        switched = await self.site.data("POST", "/phone-profiles/switch", body)
         return switched["restart"], await self.site.deployment(switched["deployment"])
 
     async def runs(self, deployment: Any) -> None:
@@ -60,9 +62,11 @@ async def restart_site(
     *methods: str,
     sccp: bool = False,
     offline: bool = False,
+    faults: Faults = REFUSING,
     limits: Limits = DEFAULT_LIMITS,
     **section: Any,
 ) -> AsyncIterator[RestartSite]:
+    """Run a site with a phone that by default refuses restarts over HTTP, so only Asterisk can restart it."""
     async with AsyncExitStack() as stack:
         await asterisk.start()
         if offline:
@@ -77,8 +81,7 @@ async def restart_site(
         )
         site = await stack.enter_async_context(open_site(settings, limits))
         first, second = await site.profile("201"), await site.profile("305")
-        # The phone refuses restarts over HTTP, so only Asterisk can restart it.
-        phone = await stack.enter_async_context(site.phone(faults=Faults(refuse_restart=True)))
+        phone = await stack.enter_async_context(site.phone(faults=faults))
         if sccp:
             await site.data("POST", "/phones", {"mac": str(phone.mac), "software": "SCCP"})
         setup = RestartSite(site, asterisk, phone, second)
@@ -126,7 +129,8 @@ async def test_restart_without_configured_methods_asks_asterisk_first(tmp_path: 
         restart, deployment = await setup.switch()
         assert (restart, deployment["restart_method"]) == ("ok", "ami-pjsip")
         # The served config names the endpoint, so Cisisk does not list all endpoints.
-        assert [action for action, _ in setup.asterisk.heard] == ["pjsipshowendpoint", "pjsipnotify"]
+        named = [fields["Endpoint"] for fields in setup.asterisk.asked("PJSIPShowEndpoint")]
+        assert named == [PEER, "305"]
 
 
 async def test_command_response_in_old_format_is_parsed(tmp_path: Path) -> None:
@@ -178,6 +182,23 @@ async def test_two_registrations_at_one_address_are_ambiguous(tmp_path: Path, ch
         assert ambiguous.plain() in reasons(deployment)
         assert deployment["state"] == "waiting"
         assert setup.asked == []
+
+
+async def test_notify_that_the_phone_refuses_leads_to_the_next_method(tmp_path: Path) -> None:
+    methods = ("ami-pjsip", "cgi-keys", "cgi-init-restart")
+    async with restart_site(tmp_path, AsteriskEmulator(), *methods, faults=Faults()) as setup:
+        # Asterisk sends the NOTIFY, with the Call-ID of a registration before a power cut.
+        setup.asterisk.phones[0].on_notify = lambda _action: None
+        restart, deployment = await setup.switch(fetch_seconds=1, retry=False, escalate=False)
+        assert (restart, deployment["restart_methods"]) == ("ok", [{"method": "ami-pjsip", "worth": "sent"}])
+        await setup.runs(deployment)
+        ended = await setup.site.deployment(deployment["uuid"])
+        assert ended["restart_methods"][0] == {"method": "ami-pjsip", "worth": "sent"}
+        assert ended["restart_methods"][-1]["worth"] == "answered"
+        assert ended["tries"] == 1
+        codes = [step["code"] for step in ended["steps"] if step["step"] == "restart_accepted"]
+        assert codes == [RestartNotice.SENT, RestartNotice.ACCEPTED]
+        assert len(setup.asterisk.asked("PJSIPNotify")) == 1
 
 
 async def test_endpoint_registered_twice_from_one_address_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -17,7 +17,7 @@ import pytest
 
 from cisisk.appliance.limits import DEFAULT_LIMITS, Limits
 from cisisk.mobility import watcher
-from cisisk.model.codes.asterisk import AsteriskProblem, RegistrationEvidence
+from cisisk.model.codes.asterisk import AsteriskProblem, RegistrationDoubt, RegistrationEvidence
 from cisisk.model.codes.deployment import RollbackRefusal, StepNotice, TimeoutNotice
 from cisisk.model.codes.error import ErrorKind
 from cisisk.model.errors import StorageFailed
@@ -38,12 +38,13 @@ from tests.e2e.running_site import (
     until,
 )
 from tests.patience import PATIENCE
-from tests.protocol.asterisk import AsteriskEmulator
-from tests.protocol.sip_registrar import SipRegistrar
+from tests.protocol.asterisk import AsteriskEmulator, Registered
+from tests.protocol.sip_registrar import Binding, SipRegistrar
 
 ROOT = Path(__file__).parents[2]
 SWITCH = "/phone-profiles/switch"
 OLD, NEW = "201", "305"
+LISTING = "PJSIPShowRegistrationInboundContactStatuses"
 REGISTERING_PHONE = replace(TIMING, registration=2.0, unregister=0.5)
 SHORT_TIMEOUTS: dict[str, Any] = {"fetch_seconds": 1, "register_seconds": 1, "retry": False, "escalate": False}
 
@@ -124,6 +125,7 @@ async def test_switch_is_confirmed_after_registration_with_new_config(tmp_path: 
         assert ended["registered_detail"]["code"] == RegistrationEvidence.ENDPOINT_WITH_NEW_CALL_ID
         assert ended["registered_detail"]["parameters"] == {"name": NEW, "address": phone.address}
         assert (ended["fetched_from"], ended["action"]) == (phone.address, "restart")
+        assert ended["evidence"] == {"told": "sent", "took": True, "registered": True, "runs": True}
 
 
 async def test_switch_to_same_line_is_confirmed_by_new_call_id(tmp_path: Path) -> None:
@@ -260,6 +262,72 @@ async def test_rollback_with_storage_failure_is_retried_and_logged(
     first = (await logged())[0]
     assert first.startswith("(fetch): rollback cut off by ")
     assert "storage_failed" in first
+
+
+async def test_switch_to_a_line_with_a_left_behind_contact_is_not_confirmed(tmp_path: Path) -> None:
+    async with asterisk_site(tmp_path) as setup, setup.phone_in_service(faults=Faults(never_fetch=True)) as phone:
+        setup.asterisk.phones.append(Registered(NEW, phone.address, "left-behind@127.0.0.9"))
+        ended = await setup.switch(phone.mac, **SHORT_TIMEOUTS)
+        assert (ended["state"], ended["timed_out_on"]) == ("timed_out", "fetch")
+        assert "registered" not in steps(ended)
+
+
+@dataclass
+class LosingPower:
+    """A phone whose un-REGISTERs are lost: its contact stays, with the Call-ID of its first REGISTER.
+
+    Attributes:
+        registers: called with each later REGISTER.
+    """
+
+    asterisk: AsteriskEmulator
+    registers: Callable[[Binding], None]
+
+    def install(self) -> None:
+        assert self.asterisk.sip is not None
+        self.asterisk.sip.on_register = lambda binding: self.registers(binding) if binding.expires else None
+
+
+async def test_right_phone_without_evidence_is_not_rolled_back(tmp_path: Path) -> None:
+    async with asterisk_site(tmp_path) as setup, setup.phone_in_service() as phone:
+        LosingPower(setup.asterisk, lambda _binding: None).install()
+        policy = {**SHORT_TIMEOUTS, "fetch_seconds": 30, "on_timeout": "rollback"}
+        ended = await setup.switch(phone.mac, line=OLD, **policy)
+        assert (ended["state"], ended["timed_out_on"]) == ("fetched", None)
+        assert (ended["steps"][-1]["step"], ended["steps"][-1]["code"]) == (
+            "fetched",
+            StepNotice.REGISTRATION_NOT_SHOWN,
+        )
+        assert ended["steps"][-1]["parameters"]["reason"]["code"] == RegistrationDoubt.NOT_LATER
+
+
+async def test_contact_that_expires_later_after_the_fetch_confirms_the_switch(tmp_path: Path) -> None:
+    async with asterisk_site(tmp_path) as setup, setup.phone_in_service() as phone:
+        bound = setup.asterisk.sip.on_register if setup.asterisk.sip else None
+        assert bound is not None
+        waiting: list[Binding] = []
+        LosingPower(setup.asterisk, waiting.append).install()
+        switching = asyncio.create_task(setup.switch(phone.mac, line=OLD))
+        await until(lambda: setup.site.data("GET", f"/deployments?mac={phone.mac}"), _newest_is_fetched)
+        seen = len(setup.asterisk.asked(LISTING))
+        await until(lambda: _asked(setup.asterisk, LISTING), lambda asked: asked > seen)
+        await until(lambda: _of(waiting), bool)
+        bound(waiting[-1])
+        ended = await switching
+        assert ended["state"] == "confirmed"
+        assert ended["registered_detail"]["code"] == RegistrationEvidence.ENDPOINT_AGAIN
+
+
+def _newest_is_fetched(deployments: list[Any]) -> bool:
+    return len(deployments) == 2 and deployments[0]["fetched_at"] is not None
+
+
+async def _asked(asterisk: AsteriskEmulator, action: str) -> int:
+    return len(asterisk.asked(action))
+
+
+async def _of(waiting: list[Binding]) -> list[Binding]:
+    return waiting
 
 
 async def test_rollback_of_externally_changed_config_is_refused(

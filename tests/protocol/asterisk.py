@@ -244,6 +244,9 @@ class AsteriskEmulator:
                 self.unregisters(phone)
         elif known and known[0].call_id == binding.call_id:
             self.refreshes(known[0])
+        elif known and self.channel == "pjsip":
+            # A contact keeps the Call-ID of its first REGISTER, and there is no event.
+            known[0].expires += 1
         elif known:
             known[0].call_id = binding.call_id
             self.refreshes(known[0])

@@ -28,7 +28,7 @@ from cisisk.model.deployment import DeploymentState, OnTimeout, Policy, StepName
 from cisisk.model.deployment_states import TRANSITIONS
 from cisisk.model.phone_login import EndReason, Multiple, ReturnedTo
 from cisisk.model.placeholders import NAMES as PLACEHOLDERS
-from cisisk.model.restart import RestartOutcome
+from cisisk.model.restart import RestartOutcome, Worth
 from cisisk.model.switch_job import JobState, RolloutPlan, RowState
 from cisisk.phone_services import authentication, links
 from cisisk.phone_services.texts import ScreenProblem
@@ -210,6 +210,7 @@ def test_restart_page_lists_every_method() -> None:
         ("access", "Alarms", AlarmKind),
         ("switch", "What follows a state", DeploymentState),
         ("switch", "Restart outcome", RestartOutcome),
+        ("switch", "Restart methods that were tried", Worth),
         ("directories", "Key expansion modules", KemFindingCode),
         ("fetches", "Boots", BootFindingCode),
         ("logins", "How a login ends", EndReason),

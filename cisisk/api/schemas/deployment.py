@@ -11,8 +11,9 @@ from cisisk.api.schemas.notice import PARAMETERS, CarriedNoticeOut, NoticeOut, p
 from cisisk.api.schemas.phone import WarningOut
 from cisisk.api.schemas.version import DiffOut
 from cisisk.model.deployment import Awaited, DeploymentState, OnTimeout, Origin, StepName
+from cisisk.model.evidence import PhoneClaims, claims
 from cisisk.model.messages import render
-from cisisk.model.restart import RestartOutcome
+from cisisk.model.restart import RestartOutcome, Worth
 from cisisk.model.start_time import IDLE, NOW, StartTime
 
 MAX_WAIT_SECONDS = 300
@@ -122,6 +123,43 @@ class RestartRefusalOut(Schema):
     message = fields.Function(lambda refusal: render(refusal.reason), required=True, metadata={"type": "string"})
 
 
+class TriedMethodOut(Schema):
+    """A restart method that was tried."""
+
+    method = fields.String(required=True)
+    worth = fields.Enum(
+        Worth,
+        by_value=True,
+        required=True,
+        metadata={"description": "answered by the phone; sent by the call manager, which shows no answer; or refused"},
+    )
+
+
+class EvidenceOut(Schema):
+    """What is known of the phone of a deployment, each with its own evidence."""
+
+    told = fields.Enum(
+        Worth,
+        by_value=True,
+        required=True,
+        allow_none=True,
+        metadata={"description": "How it is known that the phone was asked to restart; null if no method was accepted"},
+    )
+    took = fields.Boolean(required=True, metadata={"description": "The phone took the whole config"})
+    registered = fields.Boolean(required=True, metadata={"description": "It registered later than that"})
+    runs = fields.Boolean(required=True, metadata={"description": "It took the config, and registered with it"})
+
+
+class _Evidence(fields.Nested):
+    """The evidence of a deployment, which is derived from it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(EvidenceOut, **kwargs)
+
+    def get_value(self, obj: Any, *_: Any, **__: Any) -> PhoneClaims:
+        return claims(obj)
+
+
 class RestartOut(Schema):
     """The result of a restart with codes; ``restart`` is the same as a sentence."""
 
@@ -206,6 +244,12 @@ class DeploymentOut(RestartOut):
         },
     )
     restart_method = fields.String(required=True, allow_none=True)
+    restart_methods = fields.List(
+        fields.Nested(TriedMethodOut),
+        required=True,
+        attribute="tried_methods",
+        metadata={"description": "Methods of the last restart, in the order in which they were tried"},
+    )
     restarted_at = TimestampField(required=True, allow_none=True)
     tries = fields.Integer(required=True, metadata={"description": "Number of triggered restarts"})
     action = fields.String(
@@ -232,6 +276,7 @@ class DeploymentOut(RestartOut):
     )
     failure_detail = fields.Nested(NoticeOut, required=True, allow_none=True, attribute="failure")
     timed_out_on = fields.Enum(Awaited, by_value=True, required=True, allow_none=True)
+    evidence = _Evidence(required=True)
     ended_at = TimestampField(required=True, allow_none=True)
 
 

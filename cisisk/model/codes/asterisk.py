@@ -40,6 +40,22 @@ class RegistrationEvidence(NoticeCode):
     PEER = "peer_registered", "name", "address"
     PEER_WITH_NEW_CALL_ID = "peer_registered_with_new_call_id", "name", "address"
     SCCP_DEVICE = "sccp_device_registered", "name"
+    ENDPOINT_AGAIN = "endpoint_registered_again", "name", "address"
+    PEER_AGAIN = "peer_registered_again", "name", "address"
+
+
+class RegistrationDoubt(NoticeCode):
+    """Why no registration is shown that is later than the fetch. Only :attr:`ABSENT` shows that there is none."""
+
+    ABSENT = "registration_absent"
+    NOT_LATER = "registration_not_later"
+    ELSEWHERE = "registration_elsewhere"
+    SILENT = "registration_silent"
+    AMBIGUOUS = "registration_contacts_ambiguous"
+    NO_LINE = "registration_line_unknown"
+    OTHER_LINE = "registration_of_other_line"
+    UNANSWERED = "registration_unanswered"
+    INTERRUPTED = "registration_interrupted"
 
 
 class SetupProblem(NoticeCode):

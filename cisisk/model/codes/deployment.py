@@ -16,6 +16,7 @@ class StepNotice(NoticeCode):
     FETCH_BROKEN_OFF = "fetch_broken_off", "address", "acknowledged", "size", "protocol", "outcome"
     FETCHED = "config_fetched", "address"
     REGISTRATION_UNOBSERVABLE = "registration_unobservable"
+    REGISTRATION_NOT_SHOWN = "registration_not_shown", "reason"
     REPLACED_BY_PROFILE = "config_replaced_by_profile", "profile"
     REPLACED_FROM_OUTSIDE = "config_replaced_from_outside"
     REPLACED_BY_FILE = "config_replaced_by_file"

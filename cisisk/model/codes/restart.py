@@ -108,6 +108,7 @@ class RestartNotice(NoticeCode):
     """What is said of the restart of one deployment."""
 
     ACCEPTED = "restart_accepted", "method", "action"
+    SENT = "restart_sent", "method", "action"
     REFUSED = "restart_refused", "reasons", "sequel"
     REFUSED_BY = "restart_refused_by", "methods", "reason"
     NO_METHOD = "restart_no_method"

@@ -1,6 +1,6 @@
 """Sentences of :mod:`cisisk.model.codes.asterisk`."""
 
-from cisisk.model.codes.asterisk import AsteriskProblem, RegistrationEvidence, SetupProblem
+from cisisk.model.codes.asterisk import AsteriskProblem, RegistrationDoubt, RegistrationEvidence, SetupProblem
 from cisisk.model.messages.marker import N_
 
 TEMPLATES: dict[str, str] = {
@@ -47,6 +47,23 @@ TEMPLATES: dict[str, str] = {
     RegistrationEvidence.PEER: N_("peer {name} registered from {address}"),
     RegistrationEvidence.PEER_WITH_NEW_CALL_ID: N_("peer {name} registered from {address} with a new Call-ID"),
     RegistrationEvidence.SCCP_DEVICE: N_("{name} registered at chan-sccp"),
+    RegistrationEvidence.ENDPOINT_AGAIN: N_("endpoint {name} registered again from {address} after the fetch"),
+    RegistrationEvidence.PEER_AGAIN: N_("peer {name} registered again from {address} after the fetch"),
+    RegistrationDoubt.ABSENT: N_("the line of the new config is not registered"),
+    RegistrationDoubt.NOT_LATER: N_(
+        "the line is registered, but the call manager does not show whether the phone registered before or after its "
+        "restart"
+    ),
+    RegistrationDoubt.ELSEWHERE: N_("the line is registered from an address that is not known as the phone's"),
+    RegistrationDoubt.SILENT: N_("the line is registered, but the phone does not answer the call manager"),
+    RegistrationDoubt.AMBIGUOUS: N_("more than one contact of the line has registered from the phone's address"),
+    RegistrationDoubt.NO_LINE: N_("the config names no line by which the phone could be recognised"),
+    RegistrationDoubt.OTHER_LINE: N_("the first line of the new config is not registered, but another one is"),
+    RegistrationDoubt.INTERRUPTED: N_(
+        "the line is not registered, but the connection to the call manager was lost after the fetch, and the call "
+        "manager may have lost the registration"
+    ),
+    RegistrationDoubt.UNANSWERED: N_("the call manager did not list its registrations"),
     SetupProblem.NO_REGISTRATIONS: N_("Cisisk cannot see whether phones have registered: {reason}"),
     SetupProblem.NO_CALLS: N_("Cisisk cannot tell whether a phone is in a call: {reason}"),
     SetupProblem.NO_RESTARTS: N_("{method} cannot restart phones: {reason}"),

@@ -14,6 +14,7 @@ TEMPLATES: dict[str, str] = {
     StepNotice.FETCH_BROKEN_OFF: N_("{address} has taken {acknowledged} of {size} bytes over {protocol}: {outcome}"),
     StepNotice.FETCHED: N_("{address} has taken it whole"),
     StepNotice.REGISTRATION_UNOBSERVABLE: N_("Cisisk cannot observe whether the phone registers"),
+    StepNotice.REGISTRATION_NOT_SHOWN: N_("It is not shown whether the phone registered with the config: {reason}"),
     StepNotice.REPLACED_BY_PROFILE: N_("{profile} replaces it"),
     StepNotice.REPLACED_FROM_OUTSIDE: N_("The served file was changed or removed from outside Cisisk"),
     StepNotice.REPLACED_BY_FILE: N_("Another file was put in its place"),

@@ -132,6 +132,7 @@ _MEANINGS: dict[str, str] = {
 }
 _NOTICES: dict[str, str] = {
     RestartNotice.ACCEPTED: N_("{method}: {action}"),
+    RestartNotice.SENT: N_("{method}: {action} sent; the phone's answer is not shown"),
     RestartNotice.REFUSED: N_("{reasons}. {sequel}"),
     RestartNotice.REFUSED_BY: N_("{methods}: {reason}"),
     RestartNotice.NO_METHOD: N_("No restart method is configured for the software of this phone ([restart])"),

@@ -8,13 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cisisk.mobility.next_action import (
+    LOOK_AGAIN_SECONDS,
     REFUSED_SECONDS,
+    SENT_SECONDS,
     SETTLE_SECONDS,
     Begin,
     BeginWhenIdle,
     End,
     NextAction,
-    Observability,
+    Observation,
     RollBack,
     Settle,
     TimeOut,
@@ -24,12 +26,13 @@ from cisisk.mobility.next_action import (
     rolls_back,
 )
 from cisisk.model.clock import timestamp
+from cisisk.model.codes.asterisk import RegistrationDoubt
 from cisisk.model.codes.deployment import StepNotice, TimeoutNotice
 from cisisk.model.codes.restart import RestartNotice
 from cisisk.model.deployment import Awaited, Deployment, DeploymentState, OnTimeout, Origin, Policy
 from cisisk.model.deployment_states import END_UNOBSERVED, NO_RESTART_NEEDED
 from cisisk.model.mac import Mac
-from cisisk.model.restart import RestartOutcome
+from cisisk.model.restart import RestartOutcome, TriedMethod, Worth
 from cisisk.model.start_time import IDLE, StartTime
 
 START = datetime(2026, 6, 28, 12, tzinfo=UTC)
@@ -61,11 +64,21 @@ def restarted(**facts: Any) -> Deployment:
     return replace(RECORDED, **{**known, "tried_at": timestamp(START), **facts})
 
 
-SEEN, UNSEEN = Observability(can_be=True, looked=True), Observability(can_be=False, looked=False)
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
 
 
-def after(seconds: float, deployment: Deployment, sight: Observability = SEEN) -> NextAction:
-    return decide(deployment, START + timedelta(seconds=seconds), sight)
+ABSENT = Observation(can_be=True, looked_at=at(REGISTER), answered_since=START, doubt=RegistrationDoubt.ABSENT)
+"""The phone's line is not registered when its time is over."""
+UNSEEN = Observation(can_be=False)
+
+
+def after(seconds: float, deployment: Deployment, observation: Observation = ABSENT) -> NextAction:
+    return decide(deployment, at(seconds), observation)
+
+
+def unshown(doubt: RegistrationDoubt) -> End:
+    return End(END_UNOBSERVED, StepNotice.REGISTRATION_NOT_SHOWN.notice(reason=doubt.notice()))
 
 
 def test_deployment_in_progress_settles_after_its_time() -> None:
@@ -145,11 +158,67 @@ def test_fetch_ends_a_deployment_without_observable_registrations() -> None:
     assert verdict == End(END_UNOBSERVED, StepNotice.REGISTRATION_UNOBSERVABLE.notice())
 
 
-def test_fetch_ends_a_deployment_without_a_look() -> None:
-    fetched, sight = restarted(fetched_at=timestamp(START)), Observability(can_be=True, looked=False)
-    assert after(REGISTER - 1, fetched, sight) == Wait(START + timedelta(seconds=REGISTER))
-    verdict = after(REGISTER, fetched, sight)
-    assert verdict == End(END_UNOBSERVED, StepNotice.REGISTRATION_UNOBSERVABLE.notice())
+FETCHED = restarted(fetched_at=timestamp(START), policy=replace(POLICY, on_timeout=OnTimeout.ROLLBACK))
+
+
+@pytest.mark.parametrize("doubt", [doubt for doubt in RegistrationDoubt if doubt is not RegistrationDoubt.ABSENT])
+def test_registration_that_cannot_be_shown_ends_as_fetched(doubt: RegistrationDoubt) -> None:
+    assert after(REGISTER, FETCHED, replace(ABSENT, doubt=doubt)) == unshown(doubt)
+
+
+def test_time_to_register_ends_with_a_last_look() -> None:
+    before = replace(ABSENT, looked_at=at(REGISTER - 1))
+    last = at(REGISTER + LOOK_AGAIN_SECONDS)
+    assert after(REGISTER, FETCHED, before) == Wait(last, look=True)
+    assert after(REGISTER + LOOK_AGAIN_SECONDS, FETCHED, before) == unshown(RegistrationDoubt.UNANSWERED)
+    assert after(REGISTER, FETCHED, Observation(can_be=True)) == Wait(last, look=True)
+
+
+def test_time_to_register_begins_anew_once_the_call_manager_answers() -> None:
+    back = replace(ABSENT, answered_since=at(REGISTER - 10))
+    assert after(REGISTER, FETCHED, back) == Wait(at(2 * REGISTER - 10))
+    assert isinstance(after(2 * REGISTER, FETCHED, replace(back, looked_at=at(2 * REGISTER))), TimeOut)
+
+
+def test_failed_last_look_ends_as_fetched() -> None:
+    away = Observation(can_be=True, failed_at=at(REGISTER), doubt=RegistrationDoubt.ABSENT)
+    assert after(REGISTER, FETCHED, away) == unshown(RegistrationDoubt.UNANSWERED)
+
+
+# The next method
+
+
+SENT, ANSWERED = TriedMethod("ami-pjsip", Worth.SENT), TriedMethod("sip-notify", Worth.ANSWERED)
+UNTRIED = replace(ABSENT, has_untried=True)
+
+
+def test_sent_restart_without_fetch_goes_on_to_the_next_method() -> None:
+    sent = restarted(tried_methods=(SENT,))
+    assert after(SENT_SECONDS - 1, sent, UNTRIED) == Wait(at(SENT_SECONDS))
+    assert after(SENT_SECONDS, sent, UNTRIED) == Trigger("restart", goes_on=True)
+
+
+def test_sent_reset_without_fetch_goes_on_with_a_reset() -> None:
+    sent = restarted(tried_methods=(SENT,), action="reset", tries=3)
+    assert after(SENT_SECONDS, sent, UNTRIED) == Trigger("reset", goes_on=True)
+
+
+def test_next_method_is_tried_even_without_retries() -> None:
+    sent = restarted(tried_methods=(SENT,), policy=replace(POLICY, retry=False, escalate=False))
+    assert after(SENT_SECONDS, sent, UNTRIED) == Trigger("restart", goes_on=True)
+
+
+@pytest.mark.parametrize(
+    ("facts", "observation"),
+    [
+        ({"tried_methods": (SENT, ANSWERED)}, UNTRIED),
+        ({"tried_methods": (ANSWERED,)}, UNTRIED),
+        ({"tried_methods": (SENT,), "fetch_started_at": timestamp(START)}, UNTRIED),
+        ({"tried_methods": (SENT,)}, ABSENT),
+    ],
+)
+def test_restart_that_may_be_obeyed_has_all_its_time(facts: dict[str, Any], observation: Observation) -> None:
+    assert after(SENT_SECONDS, restarted(**facts), observation) == Wait(at(FETCH))
 
 
 def test_rollback_without_restart_ends_as_written() -> None:
@@ -192,17 +261,34 @@ def any_answer(_tries: int) -> bool:
     policy=policies,
     accepts=st.functions(like=any_answer, returns=st.booleans(), pure=True),
     fetches_after=st.none() | st.integers(1, 3),
-    sight=st.builds(Observability, can_be=st.booleans(), looked=st.booleans()),
+    sight=st.builds(
+        Observation,
+        can_be=st.booleans(),
+        looked_at=st.none() | st.just(at(200_000)),
+        doubt=st.sampled_from(RegistrationDoubt),
+    ),
     first=st.sampled_from(["restart", "reset"]),
+    methods=st.lists(st.sampled_from(Worth), max_size=4),
 )
 def test_deployment_ends_after_at_most_three_tries(
-    policy: Policy, accepts: Callable[[int], bool], fetches_after: int | None, sight: Observability, first: str
+    policy: Policy,
+    accepts: Callable[[int], bool],
+    fetches_after: int | None,
+    sight: Observation,
+    first: str,
+    methods: list[Worth],
 ) -> None:
-    def tried(deployment: Deployment, action: str) -> Deployment:
-        tries = deployment.tries + 1
+    triggered = 0
+
+    def tried(deployment: Deployment, action: str, *, goes_on: bool = False) -> Deployment:
+        nonlocal triggered
+        triggered += 1
+        tries = deployment.tries + (not goes_on)
         accepted = accepts(tries)
+        known = deployment.tried_methods if goes_on else ()
         return replace(
             deployment,
+            tried_methods=(*known, *(TriedMethod("", worth) for worth in methods[len(known) : len(known) + 1])),
             restart_outcome=RestartOutcome.ACCEPTED if accepted else RestartOutcome.REFUSED,
             tries=tries,
             action=action,
@@ -213,17 +299,20 @@ def test_deployment_ends_after_at_most_three_tries(
     moment = START
     deployment = tried(replace(RECORDED, policy=policy), first)
     while True:
-        verdict = decide(deployment, moment, sight)
+        has_untried = len(deployment.tried_methods) < len(methods)
+        verdict = decide(deployment, moment, replace(sight, has_untried=has_untried))
         match verdict:
             case Wait(until):
                 assert until is not None
                 assert until > moment
                 moment = until
-            case Trigger(action):
+            case Trigger(action, goes_on):
                 assert deployment.fetched_at is None
-                deployment = tried(deployment, action or deployment.action or first)
+                assert not goes_on or action == deployment.action
+                deployment = tried(deployment, action or deployment.action or first, goes_on=goes_on)
             case _:
                 break
     assert isinstance(verdict, TimeOut | End)
     assert deployment.tries <= 3
+    assert triggered <= 3 * max(1, len(methods))
     assert (deployment.fetched_at is None) == (isinstance(verdict, TimeOut) and verdict.on is not Awaited.REGISTRATION)

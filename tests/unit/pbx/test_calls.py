@@ -13,7 +13,8 @@ from cisisk.model.target import Registration
 from cisisk.pbx.calls import Calls, CallState
 from cisisk.pbx.registrar import Registrar
 from tests.protocol.asterisk import AsteriskEmulator, Device, Registered
-from tests.unit.pbx.test_registrations import ADDRESS, MAC, OLD, SIP_CHANNELS, heard, target, watching
+from tests.unit.pbx.test_registrar import target
+from tests.unit.pbx.test_registrations import ADDRESS, MAC, OLD, SIP_CHANNELS, heard, watching
 
 
 @pytest.mark.parametrize("channel", ["pjsip", *SIP_CHANNELS])

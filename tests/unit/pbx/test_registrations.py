@@ -12,21 +12,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cisisk.model.codes.asterisk import RegistrationEvidence
-from cisisk.model.codes.restart import RestartRefusal
+from cisisk.model.codes.asterisk import RegistrationDoubt, RegistrationEvidence
+from cisisk.model.evidence import Watched
 from cisisk.model.mac import Mac
 from cisisk.model.messages import render
 from cisisk.model.phone import Software
-from cisisk.model.target import NotRestarted, Registration, Target
+from cisisk.model.registration import Before, ListedRegistration
 from cisisk.pbx.calls import Calls
 from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskLimits, AsteriskRefused
 from cisisk.pbx.latest import MAX_REMEMBERED
-from cisisk.pbx.registrar import NotRegistered, Registrar
-from cisisk.pbx.registrations import UNABLE_SECONDS, Registrations, Watched
+from cisisk.pbx.readiness import BootLimits, Readiness
+from cisisk.pbx.registrar import Registrar
+from cisisk.pbx.registrations import UNABLE_SECONDS, Registered, Registrations
 from cisisk.pbx.wire import AmiMessage
-from tests.e2e.running_site import config
 from tests.patience import PATIENCE
-from tests.protocol.asterisk import AsteriskEmulator, Device, Registered
+from tests.protocol.asterisk import AsteriskEmulator, Device
+from tests.protocol.asterisk import Registered as Phone
 from tests.unit.pbx.test_connection import connected, settings_for, until, until_connected
 
 MAC = Mac.parse("001122334455")
@@ -60,22 +61,34 @@ async def watching(
             await asyncio.gather(task, return_exceptions=True)
 
 
+def before(*names: str, call_id: str = OLD) -> Before:
+    """Return what was registered from the address before: endpoints or peers."""
+    listed = [
+        ListedRegistration(
+            line=name, endpoint=name, addresses=frozenset({ADDRESS}), contact=f"{ADDRESS} 5060", call_id=call_id
+        )
+        for name in names
+    ]
+    return Before(listed=tuple(listed))
+
+
 def watched(**changes: Any) -> Watched:
-    before = Registration(user="u", peer="201", call_id=OLD)
-    phone = Watched(mac=MAC, address=ADDRESS, software=Software.SIP, line="305", before=before)
-    return replace(phone, **changes)
-
-
-def target(**changes: Any) -> Target:
-    phone = Target(
+    """Return a phone that has just fetched its config."""
+    phone = Watched(
         mac=MAC,
-        address=ADDRESS,
-        model="7965",
         software=Software.SIP,
-        served=config("201").encode(),
-        wanted=config("305").encode(),
+        address=ADDRESS,
+        line="305",
+        before=before("201"),
+        since=time.monotonic(),
+        fetched=True,
     )
     return replace(phone, **changes)
+
+
+async def look(found: Registrations, *phones: Watched) -> dict[Mac, Registered]:
+    """Return those of the phones that are seen to have registered."""
+    return {mac: each for mac, each in (await found.look(phones)).items() if isinstance(each, Registered)}
 
 
 async def heard(names: list[str], *wanted: str) -> None:
@@ -86,116 +99,41 @@ async def heard(names: list[str], *wanted: str) -> None:
 
 
 async def test_endpoint_with_new_call_id_is_registered() -> None:
-    emulator = AsteriskEmulator(phones=[Registered("305", ADDRESS, NEW), Registered("400", "192.0.2.8", "x@y")])
+    emulator = AsteriskEmulator(phones=[Phone("305", ADDRESS, NEW), Phone("400", "192.0.2.8", "x@y")])
     async with seen(emulator) as found:
-        observed = await found.look([watched()])
+        observed = await look(found, watched())
     assert observed[MAC].evidence == RegistrationEvidence.ENDPOINT_WITH_NEW_CALL_ID.notice(
         name="305", address="192.0.2.7"
     )
     assert (observed[MAC].peer, observed[MAC].call_id, observed[MAC].address) == ("305", NEW, ADDRESS)
 
 
-async def test_same_line_is_registered_only_with_a_new_call_id() -> None:
-    emulator = AsteriskEmulator(phones=[Registered("201", ADDRESS, OLD)])
-    async with seen(emulator) as found:
-        assert await found.look([watched(line="201")]) == {}
-        emulator.phones[0].call_id = NEW
-        assert (await found.look([watched(line="201")]))[MAC].call_id == NEW
+async def test_contact_with_kept_call_id_is_registered_once_its_expiry_moves() -> None:
+    phone = Phone("201", ADDRESS, OLD, expires=100)
+    async with seen(AsteriskEmulator(phones=[phone])) as found:
+        waited = watched(line="201")
+        assert await found.look([waited]) == {MAC: RegistrationDoubt.NOT_LATER}
+        phone.expires = 3600
+        observed = await look(found, waited)
+    assert observed[MAC].evidence == RegistrationEvidence.ENDPOINT_AGAIN.notice(name="201", address="192.0.2.7")
+
+
+async def test_endpoint_named_unlike_its_line_is_recognised_by_the_aor() -> None:
+    async with seen(AsteriskEmulator(phones=[Phone("desk-7", ADDRESS, NEW, aor="305")])) as found:
+        assert (await look(found, watched()))[MAC].peer == "desk-7"
+        assert await found.look([watched(line="306")]) == {MAC: RegistrationDoubt.ABSENT}
 
 
 async def test_one_listing_serves_all_phones() -> None:
-    phones = [Registered(str(number), f"192.0.2.{number}", f"{number}@new") for number in range(1, 201)]
+    phones = [Phone(str(number), f"192.0.2.{number}", f"{number}@new") for number in range(1, 201)]
     async with seen(emulator := AsteriskEmulator(phones=phones)) as found:
         emulator.heard.clear()
         wanted = [
             watched(mac=Mac.parse(f"{number:012X}"), address=f"192.0.2.{number}", line=str(number))
             for number in range(1, 201)
         ]
-        assert len(await found.look(wanted)) == 200
+        assert len(await look(found, *wanted)) == 200
     assert [action for action, _ in emulator.heard] == ["pjsipshowregistrationinboundcontactstatuses"]
-
-
-async def test_unregistered_phone_is_recognised_by_its_line() -> None:
-    async with seen(AsteriskEmulator(phones=[Registered("305", ADDRESS, NEW)])) as found:
-        assert await found.look([watched(before=None, line="201")]) == {}
-        assert (await found.look([watched(before=None)]))[MAC].peer == "305"
-
-
-async def test_second_line_of_a_running_phone_is_not_new() -> None:
-    phones = [Registered("201", ADDRESS, OLD), Registered("305", ADDRESS, "second@192.0.2.7")]
-    async with seen(emulator := AsteriskEmulator(phones=phones)) as found:
-        phone = watched()
-        assert await found.look([phone]) == {}
-        emulator.phones.clear()
-        assert await found.look([phone]) == {}
-        emulator.phones.append(Registered("305", ADDRESS, NEW))
-        assert (await found.look([phone]))[MAC].call_id == NEW
-
-
-async def test_phone_with_stale_registration_is_recognised_by_the_new_one() -> None:
-    async with seen(emulator := AsteriskEmulator(phones=[Registered("201", ADDRESS, OLD)])) as found:
-        phone = watched()
-        assert await found.look([phone]) == {}
-        emulator.phones.append(Registered("305", ADDRESS, NEW))
-        assert (await found.look([phone]))[MAC].peer == "305"
-
-
-async def test_endpoint_named_unlike_its_line_is_recognised() -> None:
-    async with seen(emulator := AsteriskEmulator(phones=[])) as found:
-        phone = watched(before=None)
-        assert await found.look([phone]) == {}
-        emulator.phones.append(Registered("desk-7", ADDRESS, NEW))
-        assert (await found.look([phone]))[MAC].peer == "desk-7"
-        # It proves no later restart.
-        assert await found.look([watched(before=None)]) == {}
-
-
-async def test_two_phones_at_one_address_are_not_guessed() -> None:
-    phones = [Registered("305", ADDRESS, NEW), Registered("305", ADDRESS, "other@192.0.2.7")]
-    async with seen(AsteriskEmulator(phones=phones)) as found:
-        assert await found.look([watched(before=None)]) == {}
-
-
-async def test_return_with_the_old_line_is_no_registration() -> None:
-    async with seen(emulator := AsteriskEmulator(phones=[Registered("201", ADDRESS, OLD)])) as found:
-        phone = watched()
-        assert await found.look([phone]) == {}
-        emulator.phones[:] = [Registered("201", ADDRESS, NEW)]
-        assert await found.look([phone]) == {}
-
-
-async def test_neighbour_at_the_address_is_not_the_phone() -> None:
-    async with seen(emulator := AsteriskEmulator(phones=[Registered("201", ADDRESS, OLD)])) as found:
-        phone = watched()
-        assert await found.look([phone]) == {}
-        emulator.phones.append(Registered("402", ADDRESS, NEW))
-        assert await found.look([phone]) == {}
-
-
-async def test_dead_or_distant_contact_is_no_registration() -> None:
-    phones = [Registered("305", ADDRESS, NEW, status="Unreachable"), Registered("305", "192.0.2.99", NEW)]
-    async with seen(AsteriskEmulator(phones=phones)) as found:
-        assert await found.look([watched(), watched(address=None, before=None)]) == {}
-
-
-@pytest.mark.parametrize("channel", ["pjsip", "sip"])
-async def test_phone_that_was_silent_has_not_registered_anew(channel: str) -> None:
-    phone = Registered("desk-7", ADDRESS, NEW)
-    emulator = AsteriskEmulator(channel=channel, patched=False, phones=[phone], rights=frozenset())
-    async with seen(emulator) as found:
-        waited = watched(before=None)
-        for status in ("Reachable", "UNREACHABLE", "Reachable"):
-            phone.status = status
-            assert await found.look([waited]) == {}
-        phone.call_id, phone.port = "newer@192.0.2.7", 5062
-        assert (await found.look([waited]))[MAC].peer == "desk-7"
-
-
-async def test_registration_without_call_ids_requires_other_endpoint() -> None:
-    before = Registration(user="u", peer="201", call_id="")
-    async with seen(AsteriskEmulator(phones=[Registered("201", ADDRESS, "")])) as found:
-        assert await found.look([watched(before=before, line="201")]) == {}
-        assert (await found.look([watched(before=replace(before, peer="200"), line="201")]))[MAC].call_id == ""
 
 
 # chan_sip
@@ -203,17 +141,18 @@ async def test_registration_without_call_ids_requires_other_endpoint() -> None:
 
 @pytest.mark.parametrize("channel", SIP_CHANNELS)
 async def test_peer_with_new_call_id_is_registered(channel: str) -> None:
-    emulator = AsteriskEmulator(channel=channel, phones=[Registered("201", ADDRESS, OLD)])
+    emulator = AsteriskEmulator(channel=channel, phones=[Phone("201", ADDRESS, OLD)])
     async with seen(emulator) as found:
-        assert await found.look([watched(line="201")]) == {}
+        waited = watched(line="201")
+        assert await found.look([waited]) == {MAC: RegistrationDoubt.NOT_LATER}
         emulator.phones[0].call_id = NEW
-        observed = await found.look([watched(line="201")])
+        observed = await look(found, waited)
     assert observed[MAC].evidence == RegistrationEvidence.PEER_WITH_NEW_CALL_ID.notice(name="201", address="192.0.2.7")
 
 
 @pytest.mark.parametrize("channel", SIP_CHANNELS)
 async def test_refreshed_registration_with_known_call_id_is_not_new(channel: str) -> None:
-    phone = Registered("201", ADDRESS, OLD)
+    phone = Phone("201", ADDRESS, OLD)
     emulator = AsteriskEmulator(channel=channel, phones=[phone])
     names: list[str] = []
     async with seen(emulator) as found:
@@ -221,45 +160,46 @@ async def test_refreshed_registration_with_known_call_id_is_not_new(channel: str
         waited = watched(line="201")
         emulator.refreshes(phone)
         await heard(names, ADDRESS)
-        assert await found.look([waited]) == {}
+        assert await found.look([waited]) == {MAC: RegistrationDoubt.NOT_LATER}
 
 
 async def test_registration_without_patch_is_proved_by_event() -> None:
-    phone = Registered("201", ADDRESS, OLD)
+    phone = Phone("201", ADDRESS, OLD)
     emulator = AsteriskEmulator(channel="sip", patched=False, phones=[phone])
-    before = Registration(user="u", peer="201", call_id="")
     names: list[str] = []
     async with seen(emulator) as found:
         found.subscribe(names.append)
-        waited = watched(before=before, line="201")
-        assert await found.look([waited]) == {}
+        waited = watched(before=before("201", call_id=""), line="201")
+        assert await look(found, waited) == {}
         emulator.registers(phone)
         await heard(names, ADDRESS)
-        assert (await found.look([waited]))[MAC].peer == "201"
-        assert await found.look([watched(before=before, line="201")]) == {}
+        assert (await look(found, waited))[MAC].evidence.code == RegistrationEvidence.PEER_AGAIN
+        assert await look(found, watched(before=before("201", call_id=""), line="201")) == {}
     assert emulator.asked("getvar") == []
 
 
 async def test_registration_without_events_is_proved_by_listing() -> None:
-    phone = Registered("201", ADDRESS, OLD)
+    phone = Phone("201", ADDRESS, OLD)
     emulator = AsteriskEmulator(channel="sip", patched=False, phones=[phone], rights=frozenset())
     async with seen(emulator) as found:
-        waited = watched(before=Registration(user="u", peer="201", call_id=""), line="201")
-        assert await found.look([waited]) == {}
+        waited = watched(before=before("201", call_id=""), line="201")
+        assert await look(found, waited) == {}
         emulator.unregisters(phone)
-        assert await found.look([waited]) == {}
+        assert await look(found, waited) == {}
         emulator.registers(phone)
-        assert (await found.look([waited]))[MAC].peer == "201"
+        assert (await look(found, waited))[MAC].peer == "201"
 
 
-async def test_other_peer_counts_once_the_old_one_is_gone() -> None:
-    old = Registered("201", ADDRESS, OLD)
-    emulator = AsteriskEmulator(channel="sip", patched=False, phones=[old, Registered("305", ADDRESS, NEW)])
-    before = Registration(user="u", peer="201", call_id="")
-    async with seen(emulator) as found:
-        assert await found.look([watched(before=before)]) == {}
-        emulator.unregisters(old)
-        assert (await found.look([watched(before=before)]))[MAC].peer == "305"
+async def test_previous_peer_at_the_address_does_not_hide_the_new_one() -> None:
+    phones = [Phone("201", ADDRESS, ""), Phone("305", ADDRESS, "")]
+    async with seen(AsteriskEmulator(channel="sip", patched=False, phones=phones)) as found:
+        assert (await look(found, watched(before=before("201", call_id=""))))[MAC].peer == "305"
+
+
+async def test_peer_that_names_its_phone_is_found_at_any_address() -> None:
+    phone = Phone("305", "192.0.2.99", NEW, device_name=MAC.device_name)
+    async with seen(AsteriskEmulator(channel="usecallmanager", phones=[phone])) as found:
+        assert (await look(found, watched()))[MAC].call_id == NEW
 
 
 # chan-sccp
@@ -270,18 +210,18 @@ async def test_sccp_registration_is_proved_by_its_event() -> None:
     names: list[str] = []
     async with seen(emulator := AsteriskEmulator(devices=[device])) as found:
         found.subscribe(names.append)
-        phone = watched(software=Software.SCCP, before=None)
-        assert await found.look([phone]) == {}
+        phone = watched(software=Software.SCCP, before=None, line=None)
+        assert await look(found, phone) == {}
         emulator.device_unregisters(device)
-        assert await found.look([phone]) == {}
+        assert await look(found, phone) == {}
         emulator.device_registers(device)
         await heard(names, MAC.device_name)
-        observed = (await found.look([phone]))[MAC]
+        observed = (await look(found, phone))[MAC]
         assert (observed.peer, observed.evidence) == (
             MAC.device_name,
             RegistrationEvidence.SCCP_DEVICE.notice(name=MAC.device_name),
         )
-        assert await found.look([watched(software=Software.SCCP, before=None)]) == {}
+        assert await look(found, watched(software=Software.SCCP, before=None, line=None)) == {}
 
 
 @pytest.mark.parametrize("seen_gone", [True, False])
@@ -289,13 +229,13 @@ async def test_sccp_registration_is_proved_by_its_time(seen_gone: bool) -> None:
     device = Device(MAC.device_name)
     emulator = AsteriskEmulator(devices=[device], rights=frozenset({"system"}), run_together=True)
     async with seen(emulator) as found:
-        phone = watched(software=Software.SCCP, before=None)
-        assert await found.look([phone]) == {}
+        phone = watched(software=Software.SCCP, before=None, line=None)
+        assert await look(found, phone) == {}
         emulator.device_unregisters(device)
         if seen_gone:
-            assert await found.look([phone]) == {}
+            assert await look(found, phone) == {}
         emulator.device_registers(device)
-        assert (await found.look([phone]))[MAC].address == "127.0.0.1"
+        assert (await look(found, phone))[MAC].address == "127.0.0.1"
 
 
 # Unobservable registrations
@@ -308,7 +248,7 @@ async def test_registration_without_asterisk_is_not_observed() -> None:
 
 
 async def test_registration_without_chan_sccp_observes_sip_phones() -> None:
-    emulator = AsteriskEmulator(phones=[Registered("305", ADDRESS, NEW)], denied={"sccplistdevices"})
+    emulator = AsteriskEmulator(phones=[Phone("305", ADDRESS, NEW)], denied={"sccplistdevices"})
     async with seen(emulator) as found:
         both = [watched(), watched(mac=Mac.parse("001122334456"), software=Software.SCCP)]
         assert list(await found.look(both)) == [MAC]
@@ -318,7 +258,7 @@ async def test_registration_without_chan_sccp_observes_sip_phones() -> None:
 
 
 async def test_refused_list_is_asked_for_again_later() -> None:
-    emulator = AsteriskEmulator(phones=[Registered("305", ADDRESS, NEW)], denied={"sccplistdevices"})
+    emulator = AsteriskEmulator(phones=[Phone("305", ADDRESS, NEW)], denied={"sccplistdevices"})
     async with watching(emulator, unable_seconds=0.0) as (found, _):
         with pytest.raises(AsteriskRefused):
             await found.look([watched(software=Software.SCCP)])
@@ -335,37 +275,12 @@ async def test_look_raises_while_asterisk_is_away() -> None:
 
 
 async def test_refused_getvar_ends_the_look_of_chan_sip() -> None:
-    phones = [Registered(str(number), f"192.0.2.{number}", "x") for number in range(1, 50)]
+    phones = [Phone(str(number), f"192.0.2.{number}", "x") for number in range(1, 50)]
     async with seen(AsteriskEmulator(channel="sip", phones=phones, denied={"getvar"})) as found:
         with pytest.raises(AsteriskRefused):
-            await found.look([watched(mac=Mac.parse(f"{n:012X}"), address=f"192.0.2.{n}") for n in range(1, 50)])
-
-
-# The line of a target
-
-
-@pytest.mark.parametrize(
-    ("changes", "line"),
-    [
-        ({}, "305"),
-        ({"wanted": config("201").encode()}, None),
-        (
-            {"wanted": config("201").encode(), "unregistered": NotRestarted(RestartRefusal.CALL_ID_UNUSABLE.notice())},
-            None,
-        ),
-        (
-            {
-                "wanted": config("201").encode(),
-                "unregistered": NotRegistered(RestartRefusal.NOT_REGISTERED.notice(address="192.0.2.7")),
-            },
-            "201",
-        ),
-        ({"wanted": config("201").encode(), "registration": Registration(user="u", call_id=OLD)}, "201"),
-        ({"wanted": b"<not", "served": None}, None),
-    ],
-)
-def test_watched_line_that_the_phone_had_proves_nothing(changes: dict[str, Any], line: str | None) -> None:
-    assert Watched.of(target(**changes)).line == line
+            await found.look(
+                [watched(mac=Mac.parse(f"{n:012X}"), address=f"192.0.2.{n}", line=str(n)) for n in range(1, 50)]
+            )
 
 
 # Events
@@ -373,7 +288,7 @@ def test_watched_line_that_the_phone_had_proves_nothing(changes: dict[str, Any],
 
 @pytest.mark.parametrize("rights", [{"system", "call"}, {"system"}, {"reporting"}])
 async def test_events_depend_on_the_account(rights: set[str]) -> None:
-    phone, device = Registered("201", ADDRESS, OLD), Device(MAC.device_name)
+    phone, device = Phone("201", ADDRESS, OLD), Device(MAC.device_name)
     names: list[str] = []
     emulator = AsteriskEmulator(phones=[], devices=[device], rights=frozenset(rights))
     async with seen(emulator) as found:
@@ -400,7 +315,7 @@ async def test_asterisk_filters_events_without_listeners() -> None:
 @pytest.mark.parametrize("event", ["Newexten", "PeerStatus"])
 async def test_flood_of_events_does_not_block_the_loop(event: str) -> None:
     names: list[str] = []
-    emulator = AsteriskEmulator(phones=[Registered("305", ADDRESS, NEW)], denied={"filter"})
+    emulator = AsteriskEmulator(phones=[Phone("305", ADDRESS, NEW)], denied={"filter"})
     async with seen(emulator) as found:
         found.subscribe(names.append)
         longest, last, done = 0.0, time.perf_counter(), False
@@ -418,7 +333,7 @@ async def test_flood_of_events_does_not_block_the_loop(event: str) -> None:
                 peer = f"SIP/{number}-{each}"
                 emulator.emit("call", event, ("Peer", peer), ("PeerStatus", "Registered"), ("Address", ADDRESS))
             await asyncio.sleep(0)
-        assert (await found.look([watched()]))[MAC].peer == "305"
+        assert (await look(found, watched()))[MAC].peer == "305"
         done = True
         await beating
     assert len(names) == (20_000 if event == "PeerStatus" else 0)
@@ -442,6 +357,7 @@ class Answering:
 
     def __init__(self, listed: list[AmiMessage]) -> None:
         self.listed = listed
+        self.readiness = Readiness(BootLimits())
 
     def subscribe(self, *_: object) -> None:
         pass
@@ -469,8 +385,8 @@ async def test_any_listing_gives_a_printable_look(listed: list[AmiMessage], chan
     asterisk: Any = Answering(listed)
     found = Registrations(asterisk, channel, Calls(asterisk, Registrar(asterisk, channel), channel))
     software = (Software.SIP, Software.SCCP)
-    for phone in [watched(software=each, before=before) for each in software for before in (watched().before, None)]:
-        for registered in (await found.look([phone])).values():
+    for phone in [watched(software=each, before=known) for each in software for known in (before("201"), None)]:
+        for registered in (await look(found, phone)).values():
             assert (render(registered.evidence) + registered.call_id + registered.peer).isprintable()
             assert len(render(registered.evidence)) < 500
             assert registered.call_id != OLD or phone.before is None

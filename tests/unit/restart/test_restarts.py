@@ -9,8 +9,13 @@ from cisisk.model.errors import ConfigurationError
 from cisisk.model.mac import Mac
 from cisisk.model.notice import Notice
 from cisisk.model.phone import Software
-from cisisk.model.restart import Attempt, MethodRefusal, RestartOutcome
+from cisisk.model.restart import Attempt, MethodRefusal, RestartOutcome, TriedMethod, Worth
 from cisisk.model.target import InCall, NotRestarted, Target, Unreachable
+from cisisk.restart.ami_command import AmiCommand
+from cisisk.restart.ami_method import AmiMethod
+from cisisk.restart.ami_pjsip import AmiPjsip
+from cisisk.restart.ami_sccp import AmiSccp
+from cisisk.restart.ami_sip import AmiSip
 from cisisk.restart.cgi_keys import MACROS
 from cisisk.restart.method import Restarts
 
@@ -22,6 +27,7 @@ class Method:
     name: str
     error: NotRestarted | None = None
     way: str = "phone-http"
+    worth: Worth = Worth.ANSWERED
     tried: list[Target] = field(default_factory=list)
 
     async def restart(self, target: Target) -> None:
@@ -67,6 +73,26 @@ async def test_call_stops_the_other_methods() -> None:
     attempt = await restarts(*methods).restart(target())
     assert attempt == Attempt(RestartOutcome.REFUSED, refusals=(MethodRefusal("a", BUSY),))
     assert methods[1].tried == []
+
+
+async def test_methods_that_were_tried_are_left_out() -> None:
+    methods = Method("a"), Method("b", NotRestarted(BUSY)), Method("c", worth=Worth.SENT)
+    attempt = await restarts(*methods).restart(target(), ["a"])
+    assert attempt.tried == (TriedMethod("b", Worth.REFUSED), TriedMethod("c", Worth.SENT))
+    assert [len(method.tried) for method in methods] == [0, 1, 1]
+
+
+async def test_methods_begin_anew_once_each_was_tried() -> None:
+    methods = Method("a"), Method("b")
+    order = restarts(*methods)
+    assert order.untried(Software.SIP, ["a"]) == ("b",)
+    assert order.untried(Software.SIP, ["a", "b"]) == ()
+    assert (await order.restart(target(), ["a", "b"])).method == "a"
+
+
+@pytest.mark.parametrize("method", [AmiPjsip, AmiSip, AmiCommand, AmiSccp])
+def test_method_through_asterisk_shows_no_answer_of_the_phone(method: type[AmiMethod]) -> None:
+    assert method.worth is Worth.SENT
 
 
 async def test_order_depends_on_the_software() -> None:
