@@ -63,6 +63,16 @@ async def test_switch_without_events_or_calls_is_confirmed(
         assert false_claims(ended, phone) == []
 
 
+async def test_restart_without_permission_names_it(asterisk: AsteriskServer, tmp_path: Path) -> None:
+    async with (
+        open_asterisk_site(tmp_path, asterisk, methods=["ami-pjsip"], account="no-system") as pbx,
+        pbx.phone_in_service(new_line()) as phone,
+    ):
+        refused = await pbx.switch(phone.mac, new_line(), wait=0)
+        assert AsteriskProblem.PERMISSION_DENIED in codes_in(refused["restart_detail"]), brief(refused)
+        assert refused["state"] == "waiting"
+
+
 async def test_switch_is_refused_if_nothing_tells_of_calls(asterisk: AsteriskServer, tmp_path: Path) -> None:
     async with (
         open_asterisk_site(tmp_path, asterisk, methods=["ami-pjsip"], account="no-reporting") as pbx,

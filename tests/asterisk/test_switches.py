@@ -12,9 +12,11 @@ from tests.asterisk.site import (
     UDP,
     AsteriskSite,
     new_line,
+    new_lines_of_phone,
     new_shared_line,
     open_asterisk_site,
 )
+from tests.asterisk.stale import leave_stale_contact
 
 pytestmark = pytest.mark.needs("asterisk", "asterisk with chan_sip")
 
@@ -60,6 +62,16 @@ async def test_switch_to_another_locale_resets_the_phone(pbx: AsteriskSite) -> N
         assert false_claims(ended, phone) == []
 
 
+async def test_switch_between_lines_of_one_endpoint_is_confirmed(pbx: AsteriskSite) -> None:
+    here, there = new_lines_of_phone()
+    account = f"phone-{here}"
+    async with pbx.phone_in_service(here, account) as phone:
+        for line in (there, here):
+            ended = await pbx.switch(phone.mac, line, account=account)
+            assert (ended["state"], ended["restart_method"]) == ("confirmed", "ami-pjsip"), brief(ended)
+            assert false_claims(ended, phone) == []
+
+
 async def test_switch_of_one_of_two_phones_on_a_line_restarts_that_one(pbx: AsteriskSite) -> None:
     shared, other = new_shared_line(), new_line()
     async with pbx.phone_in_service(shared) as phone, pbx.phone_in_service(shared) as neighbour:
@@ -69,3 +81,13 @@ async def test_switch_of_one_of_two_phones_on_a_line_restarts_that_one(pbx: Aste
             assert (ended["state"], ended["restart_method"]) == ("confirmed", "ami-pjsip"), brief(ended)
             assert false_claims(ended, phone) == []
         assert neighbour.runs == boots
+
+
+async def test_switch_of_phone_with_stale_contact_is_confirmed(pbx: AsteriskSite) -> None:
+    shared, other = new_shared_line(), new_line()
+    await leave_stale_contact(pbx, shared, phone := pbx.phone())
+    async with pbx.in_service(phone, shared):
+        for line in (other, shared):
+            ended = await pbx.switch(phone.mac, line)
+            assert (ended["state"], ended["restart_method"]) == ("confirmed", "ami-pjsip"), brief(ended)
+            assert false_claims(ended, phone) == []
