@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from cisisk.pbx.wire import AmiMessage
 
@@ -23,6 +24,8 @@ _DEVICE_NAME = re.compile(r"(?:SEP|ATA)[0-9A-F]{12}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _LONGEST_ADDRESS = 60
 """Characters of an IPv6 address with brackets, zone and port."""
+_CACHED_ADDRESSES = 8192
+"""Each listing names the addresses of the same phones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +223,7 @@ def host_of(uri: str) -> str | None:
     return address_of(match[2]) if match else None
 
 
+@lru_cache(_CACHED_ADDRESSES)
 def address_of(text: str) -> str | None:
     """Return the address in ``192.0.2.7``, ``192.0.2.7:5060`` or ``[2001:db8::7]:5060`` in its normal form, or None."""
     if len(text) > _LONGEST_ADDRESS:

@@ -7,8 +7,10 @@ than one at an address is reported, never guessed.
 
 import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeAlias
 
 from cisisk.model import sep_config
 from cisisk.model.codes.restart import RestartRefusal
@@ -21,6 +23,7 @@ from cisisk.pbx import listings
 from cisisk.pbx.connection import Asterisk, AsteriskAway, AsteriskRefused
 from cisisk.pbx.listed import latest, of_contact, of_peer, under
 from cisisk.pbx.listings import PjsipContact, SipPeer, address_of, is_busy
+from cisisk.pbx.shared_listing import SharedListing
 from cisisk.pbx.wire import NotSendable, shown
 
 IDENTIFY_SECONDS = 2.0
@@ -37,6 +40,10 @@ later. Another version answers with an empty value.
 
 class NotRegistered(NotRestarted):
     """No phone is registered from the phone's address, according to Asterisk."""
+
+
+_ListedContact: TypeAlias = tuple[PjsipContact, ListedRegistration]
+"""A contact, and what it says in the terms of all channel drivers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,8 @@ class Registrar:
         self._asterisk = asterisk
         self._seconds = seconds
         self._channel = channel
+        self._contacts: SharedListing[list[_ListedContact]] = SharedListing()
+        self._peers: SharedListing[list[SipPeer]] = SharedListing()
 
     async def identify(self, target: Target) -> Target:
         """Return the target with its registration, or with the reason why that is not known."""
@@ -82,9 +91,11 @@ class Registrar:
         if self._channel == "pjsip":
             # Without a line, the phone's next registration is only recognised by all that are there before.
             lists_all = target.wanted is not None and wanted is None
-            found = await _pjsip(asterisk, address, first_line(target.served), wanted, lists_all=lists_all)
+            every = partial(self._contacts.get, partial(_every_contact, asterisk))
+            found = await _pjsip(asterisk, every, address, first_line(target.served), wanted, lists_all=lists_all)
         else:
-            found = await _chan_sip(asterisk, address, first_line(target.served), target.mac.device_name)
+            peers = await self._peers.get(partial(_every_peer, asterisk))
+            found = await _chan_sip(asterisk, peers, address, first_line(target.served), target.mac.device_name)
         listed = tuple(
             each for each in found.listed if address in each.addresses or (wanted is not None and each.is_under(wanted))
         )
@@ -101,18 +112,36 @@ class _Found:
     listed: Sequence[ListedRegistration]
 
 
+async def _every_contact(asterisk: Asterisk) -> list[_ListedContact]:
+    messages = await asterisk.listing("PJSIPShowRegistrationInboundContactStatuses")
+    return [(contact, of_contact(contact)) for contact in listings.contacts(messages)]
+
+
+async def _every_peer(asterisk: Asterisk) -> list[SipPeer]:
+    return list(listings.peers(await asterisk.listing("SIPpeers")))
+
+
 async def _pjsip(
-    asterisk: Asterisk, address: str | None, line: str | None, wanted: str | None, *, lists_all: bool
+    asterisk: Asterisk,
+    every: Callable[[], Awaitable[list[_ListedContact]]],
+    address: str | None,
+    line: str | None,
+    wanted: str | None,
+    *,
+    lists_all: bool,
 ) -> _Found:
-    """Find the registration, first at the endpoints that the two configs name: two of them instead of all."""
+    """Find the registration, first at the endpoints that the two configs name: two of them instead of all.
+
+    Args:
+        every: lists all contacts.
+    """
     names = [name for name in dict.fromkeys((line if address else None, wanted)) if name is not None]
-    named = [found for name in names if (found := await _endpoint(asterisk, name)) is not None]
-    contacts = [contact for each in named for contact in each.contacts]
-    if lists_all or len(named) < len(names) or (address and not _here(address, contacts)):
+    named = [endpoint for name in names if (endpoint := await _endpoint(asterisk, name)) is not None]
+    found = [(contact, of_contact(contact)) for each in named for contact in each.contacts]
+    if lists_all or len(named) < len(names) or (address and not _here(address, [contact for contact, _ in found])):
         # An endpoint need not have the name of its line.
-        every = await asterisk.listing("PJSIPShowRegistrationInboundContactStatuses")
-        contacts = list(listings.contacts(every))
-    listed = [of_contact(each) for each in contacts]
+        found = await every()
+    contacts, listed = [contact for contact, _ in found], [each for _, each in found]
     try:
         return _Found(await _choose(asterisk, address, line, contacts, named), None, listed)
     except NotRestarted as error:
@@ -167,8 +196,9 @@ async def _endpoint(asterisk: Asterisk, name: str) -> _Endpoint | None:
     return _Endpoint(name, tuple(listings.contacts(listed)), is_busy(states[0]) if states else None)
 
 
-async def _chan_sip(asterisk: Asterisk, address: str | None, line: str | None, device_name: str) -> _Found:
-    every = list(listings.peers(await asterisk.listing("SIPpeers")))
+async def _chan_sip(
+    asterisk: Asterisk, every: Sequence[SipPeer], address: str | None, line: str | None, device_name: str
+) -> _Found:
     listed = [of_peer(peer) for peer in every]
     here = [peer for peer in every if peer.address == address and peer.device_name in {"", device_name}]
     # The name is the phone's own; the address may be another's.
