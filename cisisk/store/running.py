@@ -47,30 +47,36 @@ def taken(tx: Write, configs: Collection[Taken]) -> set[Mac]:
     # Most phones take at each boot what they run.
     news = [each for each in configs if known.get(each.mac.digits) != (each.sha256, None)]
     for each in news:
-        _take(tx, each)
+        if each.mac.digits in known:
+            _take_again(tx, each)
+        else:
+            _take(tx, each)
     return {each.mac for each in news}
 
 
 def _take(tx: Write, each: Taken) -> None:
-    values = (each.mac.digits, each.sha256, each.at)
-    # The boot before has ended, if it was not the same one.
-    tx.rows(
-        f"UPDATE running_configs SET {_TO_RUNNING}"  # noqa: S608 -- own names
-        " WHERE mac = ?1 AND taken_sha256 = (SELECT phones_run.sha256 FROM phones_run WHERE phones_run.mac = ?1)",
-        values[:1],
-    )
     tx.rows(
         "INSERT INTO running_configs (mac, taken_sha256, taken_profile_uuid, taken_at)"  # noqa: S608 -- own names
         f" VALUES (?1, ?2, {_PROFILE}, ?3) ON CONFLICT (mac) DO UPDATE"
         " SET taken_sha256 = excluded.taken_sha256, taken_profile_uuid = excluded.taken_profile_uuid,"
         " taken_at = excluded.taken_at",
-        values,
+        (each.mac.digits, each.sha256, each.at),
     )
+
+
+def _take_again(tx: Write, each: Taken) -> None:
+    # The boot before has ended, if it was not the same one.
+    tx.rows(
+        f"UPDATE running_configs SET {_TO_RUNNING}"  # noqa: S608 -- own names
+        " WHERE mac = ?1 AND taken_sha256 = (SELECT phones_run.sha256 FROM phones_run WHERE phones_run.mac = ?1)",
+        (each.mac.digits,),
+    )
+    _take(tx, each)
     # It took again what it runs: nothing has changed.
     tx.rows(
         "UPDATE running_configs SET taken_sha256 = NULL, taken_profile_uuid = NULL, taken_at = NULL"
         " WHERE mac = ?1 AND sha256 = ?2",
-        values[:2],
+        (each.mac.digits, each.sha256),
     )
 
 
